@@ -1,0 +1,62 @@
+import { createHash } from 'node:crypto'
+
+/** Where everything lies in the backup bucket. Keys are documented in docs/formats.md. */
+
+const number = (value: number) => String(value).padStart(5, '0')
+
+/**
+ * The id of the backup that a run's attempt writes, `2026-11-22T19-05-33Z-3f9a2c`: sorts by time, and is the same when
+ * the step that decides it is repeated.
+ */
+export function backupIdOf(run: { runId: string; attempt: number; startedAt: string }): string {
+  const time = new Date(run.startedAt).toISOString().slice(0, 19).replaceAll(':', '-')
+  const digest = createHash('sha256').update(`${run.runId}/${run.attempt}`).digest('hex')
+  return `${time}Z-${digest.slice(0, 6)}`
+}
+
+/** Keys of one backup; `prefix` is BACKUP_PREFIX. */
+export function backupKeys(prefix: string, backupId: string) {
+  const root = `${prefix}${backupId}/`
+  return {
+    root,
+    manifest: `${root}manifest.json`,
+    late: (attempt: number) => `${root}late-${attempt}.json`,
+    /** `copy` counts from 1: a repeated export writes beside the part that a first one left, never over it. */
+    tablePart: (table: string, shard: number, copy: number) =>
+      `${root}database/${encodeTable(table)}/${number(shard)}${copy === 1 ? '' : `.${copy}`}.jsonl.zst`,
+    latePart: (table: string, shard: number, attempt: number) =>
+      `${root}database/${encodeTable(table)}/late-${attempt}/${number(shard)}.jsonl.zst`,
+    /** `path` is the object's key below FILES_PREFIX. */
+    file: (path: string) => `${root}files/${path}`,
+    filesIndex: `${root}files.jsonl.zst`,
+    cachePart: (part: number, copy: number) =>
+      `${root}cache/${number(part)}${copy === 1 ? '' : `.${copy}`}.jsonl.zst`,
+  }
+}
+
+/** Keys of a run's work lists and step results, which are of use only while it runs. */
+export function workKeys(run: { runId: string; attempt: number }) {
+  const root = `.taskmaster/runs/${run.runId}/${run.attempt}/`
+  return {
+    root,
+    plan: `${root}plan.json`,
+    databaseBatch: (batch: number) => `${root}database/${number(batch)}.json`,
+    /** The `list`-th piece of the listing of the files, JSON Lines. */
+    filesList: (list: number) => `${root}files/${number(list)}.jsonl`,
+    databaseResult: (batch: number) => `${root}results/database-${number(batch)}.json`,
+    filesResult: (batch: number) => `${root}results/files-${number(batch)}.json`,
+    /** What was copied of one piece of the listing, JSON Lines. */
+    filesCopied: (list: number) => `${root}results/copied-${number(list)}.jsonl`,
+    cacheResult: `${root}results/cache.json`,
+    filesWiped: (batch: number) => `${root}results/wiped-files-${number(batch)}.json`,
+    cacheWiped: `${root}results/wiped-cache.json`,
+  }
+}
+
+/** A table's name as one segment of a key: everything outside A-Z a-z 0-9 . _ - is percent-encoded. */
+function encodeTable(table: string): string {
+  return Array.from(new TextEncoder().encode(table), (byte) => {
+    const character = String.fromCharCode(byte)
+    return /[A-Za-z0-9._-]/.test(character) ? character : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`
+  }).join('')
+}

@@ -1,0 +1,138 @@
+import { createHash } from 'node:crypto'
+import { pipeline } from 'node:stream/promises'
+import { PassThrough, Readable, Transform } from 'node:stream'
+import { constants, createZstdCompress, createZstdDecompress } from 'node:zlib'
+import { GetObjectCommand, HeadObjectCommand } from '@aws-sdk/client-s3'
+import { Upload } from '@aws-sdk/lib-storage'
+import { ReadBackMismatch } from '../errors.ts'
+import { isMissing, isPreconditionFailure, type Storage, storageError } from './storage.ts'
+
+/** One object of a backup as it was written: its size in bytes and the SHA-256 of its (compressed) bytes, in hex. */
+export type Written = { key: string; bytes: number; sha256: string }
+
+/**
+ * Compresses `source` with zstd into one new object, never over an existing one, reads the object back and compares.
+ * Memory: one chunk of the source plus two upload parts of 8 MiB, whatever the size.
+ * @param keys gives the key for try 1, 2, …: the next is tried when one is taken (a repeated step finds the first's parts)
+ * @throws ReadBackMismatch when the object that S3 holds is not what was sent
+ */
+export async function writePart(
+  storage: Storage,
+  keys: (copy: number) => string,
+  source: () => AsyncIterable<Buffer>,
+): Promise<Written> {
+  for (let copy = 1; ; copy++) {
+    const key = keys(copy)
+    if (await exists(storage, key)) continue
+    const sent = await uploadCompressed(storage, key, source())
+    if (sent === 'taken') continue
+    const held = await digestOf(storage, key)
+    if (held.sha256 !== sent.sha256 || held.bytes !== sent.bytes) {
+      throw new ReadBackMismatch(
+        `s3://${storage.bucket}/${key} was read back as ${held.bytes} bytes (SHA-256 ${held.sha256}), but ${sent.bytes} bytes (SHA-256 ${sent.sha256}) were sent. Nothing was wiped; start again`,
+      )
+    }
+    return { key, ...sent }
+  }
+}
+
+/** The lines of a part, without their line ends, as they stream in; split at byte 0x0A only (U+2028 is no line end). */
+export async function* readPartLines(storage: Storage, key: string): AsyncGenerator<Buffer> {
+  const plain = createZstdDecompress()
+  pipeline(await open(storage, key), plain).catch((error: Error) => plain.destroy(error))
+  let rest: Buffer[] = []
+  for await (const chunk of plain as AsyncIterable<Buffer>) {
+    let start = 0
+    for (let end = chunk.indexOf(0x0a); end !== -1; end = chunk.indexOf(0x0a, start)) {
+      yield rest.length === 0 ? chunk.subarray(start, end) : Buffer.concat([...rest, chunk.subarray(start, end)])
+      rest = []
+      start = end + 1
+    }
+    if (start < chunk.length) rest.push(chunk.subarray(start))
+  }
+  if (rest.length > 0) yield Buffer.concat(rest)
+}
+
+/** Size and SHA-256 of an object's bytes as S3 holds them. */
+export async function digestOf(storage: Storage, key: string): Promise<{ bytes: number; sha256: string }> {
+  const hash = createHash('sha256')
+  let bytes = 0
+  try {
+    for await (const chunk of (await open(storage, key)) as AsyncIterable<Buffer>) {
+      hash.update(chunk)
+      bytes += chunk.length
+    }
+  } catch (cause) {
+    throw storageError(storage, 'read', key, cause)
+  }
+  return { bytes, sha256: hash.digest('hex') }
+}
+
+async function uploadCompressed(
+  storage: Storage,
+  key: string,
+  source: AsyncIterable<Buffer>,
+): Promise<{ bytes: number; sha256: string } | 'taken'> {
+  const hash = createHash('sha256')
+  let bytes = 0
+  const count = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      hash.update(chunk)
+      bytes += chunk.length
+      done(null, chunk)
+    },
+  })
+  const body = new PassThrough({ highWaterMark: 2 ** 20 })
+  const upload = new Upload({
+    client: storage.s3,
+    params: { Bucket: storage.bucket, Key: key, Body: body, ContentType: 'application/zstd', IfNoneMatch: '*' },
+    partSize: 8 * 2 ** 20,
+    queueSize: 2,
+  })
+  const zstd = createZstdCompress({ params: { [constants.ZSTD_c_compressionLevel]: 1 } })
+  const produced = pipeline(Readable.from(source), zstd, count, body)
+  const uploaded = upload.done().catch((cause: unknown) => {
+    body.destroy() // else the pipeline would wait for a reader that is gone
+    return { failed: cause }
+  })
+  const [production, answer] = await Promise.all([
+    produced.then(
+      () => undefined,
+      async (cause: unknown) => {
+        await upload.abort()
+        return { failed: cause }
+      },
+    ),
+    uploaded,
+  ])
+  if ('failed' in answer) {
+    if (isPreconditionFailure(answer.failed)) return 'taken'
+    if (production === undefined || isStreamClosed(production.failed)) throw storageError(storage, 'write', key, answer.failed)
+  }
+  if (production !== undefined) throw production.failed
+  return { bytes, sha256: hash.digest('hex') }
+}
+
+async function exists(storage: Storage, key: string): Promise<boolean> {
+  try {
+    await storage.s3.send(new HeadObjectCommand({ Bucket: storage.bucket, Key: key }))
+    return true
+  } catch (cause) {
+    if (isMissing(cause)) return false
+    throw storageError(storage, 'read', key, cause)
+  }
+}
+
+async function open(storage: Storage, key: string): Promise<Readable> {
+  try {
+    const answer = await storage.s3.send(new GetObjectCommand({ Bucket: storage.bucket, Key: key }))
+    return answer.Body as Readable
+  } catch (cause) {
+    throw storageError(storage, 'read', key, cause)
+  }
+}
+
+/** The producing side only failed because the upload had ended: the upload's error is the one to report. */
+function isStreamClosed(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ERR_STREAM_PREMATURE_CLOSE'
+}

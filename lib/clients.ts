@@ -1,0 +1,87 @@
+import { S3Client } from '@aws-sdk/client-s3'
+import { GetParameterCommand, SSMClient } from '@aws-sdk/client-ssm'
+import { Client } from '@neondatabase/serverless'
+import { BinaryRedis } from './cache/binary-redis.ts'
+import { type Config, readConfig } from './config.ts'
+import { messageOf, StoreUnavailable } from './errors.ts'
+
+/** An open database connection. */
+export type Connection = Client
+
+/** What a domain function is given to work with. */
+export type Clients = {
+  config: Config
+  s3: S3Client
+  /** Every string in an answer is a Buffer: keys and values need not be UTF-8. */
+  cache: BinaryRedis
+  /** Opens a connection with the pinned session settings; the caller ends it. */
+  connect: () => Promise<Connection>
+  now: () => Date
+}
+
+/** The clients for the environment this process runs in. No connection is opened. */
+export async function makeClients(): Promise<Clients> {
+  const config = await readConfig(fetchParameter)
+  return {
+    config,
+    s3: new S3Client({
+      forcePathStyle: config.AWS_ENDPOINT_URL_S3 !== undefined,
+      maxAttempts: 5,
+    }),
+    cache: new BinaryRedis(config.UPSTASH_REDIS_REST_URL, config.UPSTASH_REDIS_REST_TOKEN),
+    connect: () => openConnection(config),
+    now: () => new Date(),
+  }
+}
+
+/**
+ * Session settings that decide how a row is written as JSON, what a role sees, and how long a statement may wait. They
+ * must be the same when a backup is written and when it is compared: a fingerprint is made of the rows' text.
+ */
+const sessionSettings = {
+  row_security: 'off', // a role that does not see every row gets an error, not a short backup
+  search_path: 'pg_catalog',
+  TimeZone: 'UTC',
+  DateStyle: 'ISO, YMD',
+  IntervalStyle: 'postgres',
+  extra_float_digits: '1',
+  bytea_output: 'hex',
+  lc_monetary: 'C',
+  client_min_messages: 'warning',
+  statement_timeout: '0',
+  lock_timeout: '0',
+  idle_in_transaction_session_timeout: '0', // Neon's default ends a long export after 5 minutes
+  jit: 'off', // compiling costs more than it saves on the many short statements of an export
+}
+
+async function openConnection(config: Config): Promise<Connection> {
+  const url = new URL(config.DATABASE_URL)
+  const client = new Client({ connectionString: config.DATABASE_URL, application_name: 'taskmaster-reset' })
+  const proxy = config.DATABASE_WEBSOCKET_PROXY
+  if (proxy !== undefined) {
+    client.neonConfig.wsProxy = () => `${proxy}/v1`
+    client.neonConfig.useSecureWebSocket = false
+    client.neonConfig.pipelineTLS = false
+    client.neonConfig.pipelineConnect = false
+  }
+  // Without a listener a connection that the server ends would end the process; the next query reports it.
+  client.on('error', () => {})
+  try {
+    await client.connect()
+    const settings = Object.entries(sessionSettings).map(([name, value]) => `SET ${name} = '${value}'`)
+    await client.query(settings.join('; '))
+    return client
+  } catch (cause) {
+    await client.end().catch(() => {}) // already closed; the cause above is what counts
+    throw new StoreUnavailable(
+      `The database ${url.pathname.slice(1)} at ${url.host} cannot be reached: ${messageOf(cause)}. Check DATABASE_URL and that the server runs, then start again`,
+      { cause },
+    )
+  }
+}
+
+async function fetchParameter(path: string): Promise<string> {
+  const answer = await new SSMClient({}).send(new GetParameterCommand({ Name: path, WithDecryption: true }))
+  if (answer.Parameter?.Value === undefined) throw new Error('the parameter has no value')
+  return answer.Parameter.Value
+}

@@ -1,0 +1,194 @@
+import { z } from 'zod'
+import { InvalidConfiguration, messageOf } from './errors.ts'
+
+const name = z.string().min(1)
+const bytes = z.coerce.number().int().positive()
+const limit = z.coerce.number().int().nonnegative().optional()
+
+/** A comma-separated list, or a JSON array of strings for names that hold commas. */
+const list = z.string().transform((text, context) => {
+  const trimmed = text.trim()
+  if (!trimmed.startsWith('[')) return trimmed === '' ? [] : trimmed.split(',').map((item) => item.trim())
+  const parsed = z.array(name).safeParse(parseJson(trimmed))
+  if (parsed.success) return parsed.data
+  context.addIssue({ code: 'custom', message: 'not a JSON array of strings' })
+  return z.NEVER
+})
+
+const conditions = z.string().transform((text, context) => {
+  const parsed = z.record(name, name).safeParse(text.trim() === '' ? {} : parseJson(text))
+  if (parsed.success) return parsed.data
+  context.addIssue({ code: 'custom', message: 'not a JSON object of table names and conditions' })
+  return z.NEVER
+})
+
+const folder = name.refine((text) => text.endsWith('/') && !text.startsWith('/'), 'must end in "/" and not begin with it')
+
+const directHost = z
+  .string()
+  .refine((text) => /^postgres(ql)?:\/\//.test(text) && URL.canParse(text), 'not a postgres:// URL')
+  .refine(
+    (text) => !URL.canParse(text) || !/-pooler\./.test(new URL(text).hostname),
+    'is the pooled host (-pooler): its sessions are shared between clients, so that session settings and exported snapshots leak or vanish; use the direct host',
+  )
+
+type Variable = { schema: z.ZodType; is: string; example: string }
+
+/** Every variable: its schema, what it should be (one sentence, also the line in `.env.example`), and an example. */
+export const variables = {
+  ENVIRONMENT: {
+    schema: z.string().regex(/^[a-z0-9][a-z0-9-]{0,38}$/, 'only a-z, 0-9 and "-", at most 39 characters'),
+    is: "the environment's name, which callers repeat in `confirm`",
+    example: 'staging',
+  },
+  PROTECTED: {
+    schema: z.stringbool().optional(),
+    is: 'true forbids every wipe here; default: true when ENVIRONMENT begins with "prod"',
+    example: 'false',
+  },
+  DATABASE_URL: {
+    schema: directHost,
+    is: 'the direct (not pooled) connection string of a role that owns the tables',
+    example: 'postgresql://app:secret@ep-cool-1.eu-central-1.aws.neon.tech/taskmaster?sslmode=require',
+  },
+  DATABASE_WEBSOCKET_PROXY: {
+    schema: name.optional(),
+    is: "host:port of a WebSocket proxy, for a Postgres that is not Neon's",
+    example: '127.0.0.1:5488',
+  },
+  DATABASE_SCHEMAS: { schema: list.prefault('public'), is: 'the schemas whose tables are managed', example: 'public,story' },
+  EXCLUDE_TABLES: {
+    schema: list.prefault(''),
+    is: 'tables that are neither backed up nor wiped',
+    example: 'spatial_ref_sys',
+  },
+  PRESERVE_TABLES: { schema: list.prefault(''), is: 'tables that are backed up and never wiped', example: 'users,public.plans' },
+  PRESERVE_ROWS: {
+    schema: conditions.prefault('{}'),
+    is: 'rows that are never wiped: a JSON object of table and SQL condition',
+    example: '{"public.users":"role = \'admin\'"}',
+  },
+  FILES_BUCKET: { schema: name, is: 'the S3 bucket of the generated files', example: 'taskmaster-files' },
+  FILES_PREFIX: {
+    schema: folder.prefault('generated_stories/'),
+    is: 'the folder of the generated files; ends in "/"',
+    example: 'generated_stories/',
+  },
+  PRESERVE_FILES: { schema: list.prefault(''), is: 'prefixes below FILES_PREFIX that are never wiped', example: 'pinned/' },
+  BACKUP_BUCKET: { schema: name, is: 'the S3 bucket of the backups', example: 'taskmaster-backups' },
+  BACKUP_PREFIX: {
+    schema: folder.prefault('.taskmaster/backups/'),
+    is: 'the folder of the backups; ends in "/"',
+    example: '.taskmaster/backups/',
+  },
+  UPSTASH_REDIS_REST_URL: { schema: z.url(), is: 'the REST address of the cache', example: 'https://eu1-cool-1.upstash.io' },
+  UPSTASH_REDIS_REST_TOKEN: { schema: name, is: 'the token of the cache, with write access', example: 'ssm:/taskmaster/upstash-token' },
+  CACHE_PREFIX: {
+    schema: name,
+    is: 'the prefix of the keys that are managed; "*" says the whole database',
+    example: 'taskmaster:',
+  },
+  PRESERVE_KEYS: { schema: list.prefault(''), is: 'key patterns (glob) that are never wiped', example: 'session:*' },
+  EXPORT_BATCH_BYTES: {
+    schema: bytes.prefault(8 * 2 ** 30),
+    is: 'how many bytes of tables one export invocation takes; below it the backup is one snapshot',
+    example: '8589934592',
+  },
+  LATE_MAX_BYTES: {
+    schema: bytes.prefault(256 * 2 ** 20),
+    is: "how many bytes may be exported again under the wipe's lock",
+    example: '268435456',
+  },
+  REHEARSE_MAX_BYTES: {
+    schema: bytes.prefault(2 ** 30),
+    is: 'up to which database size `rehearse: "auto"` rehearses',
+    example: '1073741824',
+  },
+  LOCK_TIMEOUT_MS: {
+    schema: bytes.prefault(15_000),
+    is: 'how long the wipe waits for its locks before it gives way, in milliseconds',
+    example: '15000',
+  },
+  MAX_ROWS: { schema: limit, is: 'a reset that would wipe more rows is refused', example: '5000000' },
+  MAX_OBJECTS: { schema: limit, is: 'a reset that would wipe more files is refused', example: '100000' },
+  MAX_KEYS: { schema: limit, is: 'a reset that would wipe more cache keys is refused', example: '1000000' },
+  AWS_ENDPOINT_URL_S3: {
+    schema: z.url().optional(),
+    is: "an S3 endpoint that is not AWS's; keys are then addressed by path",
+    example: 'http://127.0.0.1:4566',
+  },
+  LOG_LEVEL: {
+    schema: z.enum(['DEBUG', 'INFO', 'WARN', 'ERROR', 'SILENT']).prefault('INFO'),
+    is: 'the least level that is logged',
+    example: 'INFO',
+  },
+} satisfies Record<string, Variable>
+
+type Name = keyof typeof variables
+
+/** The parsed configuration, keyed like the environment. */
+export type Config = { [Key in Name]: z.output<(typeof variables)[Key]['schema']> } & { PROTECTED: boolean }
+
+/**
+ * Reads the process's environment. A value `ssm:/path` is replaced by what `fetchParameter` returns for `/path`.
+ * @throws InvalidConfiguration naming every variable that is missing or wrong
+ */
+export async function readConfig(fetchParameter: (path: string) => Promise<string>): Promise<Config> {
+  const given = await resolveParameters(process.env, fetchParameter)
+  const parsed: Partial<Record<Name, unknown>> = {}
+  const problems: string[] = []
+  for (const [key, { schema, is, example }] of Object.entries(variables) as [Name, Variable][]) {
+    const result = schema.safeParse(given[key])
+    if (result.success) parsed[key] = result.data
+    else {
+      const found = given[key] === undefined ? 'is missing' : result.error.issues.map((issue) => issue.message).join('; ')
+      problems.push(`${key} ${found}. It should be ${is}, for example ${example}`)
+    }
+  }
+  if (problems.length > 0) throw new InvalidConfiguration(problems.join('\n'))
+  const config = parsed as Config
+  config.PROTECTED ??= config.ENVIRONMENT.startsWith('prod')
+  refuseOverlap(config)
+  return config
+}
+
+/** The backups would otherwise be copied into the next backup, and wiped with the files. */
+function refuseOverlap(config: Config): void {
+  if (config.FILES_BUCKET !== config.BACKUP_BUCKET) return
+  for (const inner of [config.BACKUP_PREFIX, '.taskmaster/']) {
+    if (inner.startsWith(config.FILES_PREFIX) || config.FILES_PREFIX.startsWith(inner)) {
+      throw new InvalidConfiguration(
+        `FILES_PREFIX ${config.FILES_PREFIX} and ${inner} overlap in bucket ${config.FILES_BUCKET}: backups would be copied and wiped as files. Give the files or the backups another prefix or bucket`,
+      )
+    }
+  }
+}
+
+async function resolveParameters(
+  environment: NodeJS.ProcessEnv,
+  fetchParameter: (path: string) => Promise<string>,
+): Promise<NodeJS.ProcessEnv> {
+  const resolved: NodeJS.ProcessEnv = {}
+  for (const key of Object.keys(variables)) {
+    // An empty value is how a shell or a template says "not set".
+    const value = environment[key] === '' ? undefined : environment[key]
+    if (!value?.startsWith('ssm:')) {
+      if (value !== undefined) resolved[key] = value
+      continue
+    }
+    const path = value.slice('ssm:'.length)
+    resolved[key] = await fetchParameter(path).catch((cause: unknown) => {
+      const reason = `${key} names the SSM parameter ${path}, which could not be read: ${messageOf(cause)}`
+      throw new InvalidConfiguration(`${reason}. Create it as a SecureString, or give the value itself`, { cause })
+    })
+  }
+  return resolved
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined // not JSON; the schema around this says what was expected
+  }
+}

@@ -1,0 +1,165 @@
+/**
+ * Who has to act on an error: `request` (correct what was sent or configured), `guard` (a rule refused it, nothing
+ * was touched), `busy` (another run is active), `failure` (a store or a check failed). The CLI's exit code follows it.
+ */
+export type ErrorKind = 'request' | 'guard' | 'busy' | 'failure'
+
+/** Base of every error that a state can end with. Lambda reports `name`, and `ErrorEquals` in the state machine matches it. */
+export abstract class ResetError extends Error {
+  abstract override readonly name: string
+  abstract readonly kind: ErrorKind
+}
+
+/** The request does not fit the schema, names something that does not exist, or is not JSON. */
+export class InvalidRequest extends ResetError {
+  override readonly name = 'InvalidRequest'
+  readonly kind = 'request'
+}
+
+/** An environment variable is missing or wrong; the message names it, what it should be, and an example. */
+export class InvalidConfiguration extends ResetError {
+  override readonly name = 'InvalidConfiguration'
+  readonly kind = 'request'
+}
+
+/** The idempotency key was used before, for a request that said something else. */
+export class IdempotencyConflict extends ResetError {
+  override readonly name = 'IdempotencyConflict'
+  readonly kind = 'request'
+}
+
+/** `confirm` is missing or is not the name of the configured environment. */
+export class ConfirmationMismatch extends ResetError {
+  override readonly name = 'ConfirmationMismatch'
+  readonly kind = 'guard'
+}
+
+/** One of the three stores does not carry the environment's name: `claim` was never run. */
+export class EnvironmentUnclaimed extends ResetError {
+  override readonly name = 'EnvironmentUnclaimed'
+  readonly kind = 'guard'
+}
+
+/** A store carries the name of another environment than the configured one. */
+export class EnvironmentMismatch extends ResetError {
+  override readonly name = 'EnvironmentMismatch'
+  readonly kind = 'guard'
+}
+
+/** The environment is marked as protected: nothing is wiped in it. */
+export class EnvironmentProtected extends ResetError {
+  override readonly name = 'EnvironmentProtected'
+  readonly kind = 'guard'
+}
+
+/** What is to be kept references, or would be changed by, what is to be wiped. */
+export class PreservationConflict extends ResetError {
+  override readonly name = 'PreservationConflict'
+  readonly kind = 'guard'
+}
+
+/** The plan would wipe more than `MAX_ROWS`, `MAX_OBJECTS` or `MAX_KEYS` allow. */
+export class LimitExceeded extends ResetError {
+  override readonly name = 'LimitExceeded'
+  readonly kind = 'guard'
+}
+
+/** The database role may not do what the plan needs (read, lock, truncate, own), or a bucket refuses a write. */
+export class NotPermitted extends ResetError {
+  override readonly name = 'NotPermitted'
+  readonly kind = 'guard'
+}
+
+/** Row security hides rows from the database role, so that a backup made by it would be short. */
+export class RowsHidden extends ResetError {
+  override readonly name = 'RowsHidden'
+  readonly kind = 'guard'
+}
+
+/** Another run holds the ledger's lock; `activeRunId` is its id. */
+export class RunActive extends ResetError {
+  override readonly name = 'RunActive'
+  readonly kind = 'busy'
+  readonly activeRunId: string
+  constructor(activeRunId: string, message: string) {
+    super(message)
+    this.activeRunId = activeRunId
+  }
+}
+
+/** The ledger's row is no longer this run's: it was taken over, cancelled or finished. The step stops without acting. */
+export class RunLost extends ResetError {
+  override readonly name = 'RunLost'
+  readonly kind = 'failure'
+}
+
+/** A store cannot be reached, or does not exist. */
+export class StoreUnavailable extends ResetError {
+  override readonly name = 'StoreUnavailable'
+  readonly kind = 'failure'
+}
+
+/** A step's result is missing or its totals do not agree; the backup is not sealed. */
+export class BackupIncomplete extends ResetError {
+  override readonly name = 'BackupIncomplete'
+  readonly kind = 'failure'
+}
+
+/** What was read back from the backup is not what was written. */
+export class ReadBackMismatch extends ResetError {
+  override readonly name = 'ReadBackMismatch'
+  readonly kind = 'failure'
+}
+
+/** More was written to the database since the backup than may be exported again under the wipe's lock. */
+export class BackupIsStale extends ResetError {
+  override readonly name = 'BackupIsStale'
+  readonly kind = 'failure'
+}
+
+/** A lock on a table was not granted in time; the message says who holds it. */
+export class DatabaseBusy extends ResetError {
+  override readonly name = 'DatabaseBusy'
+  readonly kind = 'failure'
+}
+
+/** Something a step relies on is not there: a plan, a work list, a run, an object of a backup. */
+export class NotFound extends ResetError {
+  override readonly name = 'NotFound'
+  readonly kind = 'failure'
+}
+
+const classes = [
+  InvalidRequest,
+  InvalidConfiguration,
+  IdempotencyConflict,
+  ConfirmationMismatch,
+  EnvironmentUnclaimed,
+  EnvironmentMismatch,
+  EnvironmentProtected,
+  PreservationConflict,
+  LimitExceeded,
+  NotPermitted,
+  RowsHidden,
+  RunLost,
+  StoreUnavailable,
+  BackupIncomplete,
+  ReadBackMismatch,
+  BackupIsStale,
+  DatabaseBusy,
+  NotFound,
+]
+
+/** The kind of each error by the name under which Step Functions reports it; an unknown name is a `failure`. */
+export const errorKinds: ReadonlyMap<string, ErrorKind> = new Map<string, ErrorKind>([
+  ...classes.map((Class) => {
+    const error = new Class('')
+    return [error.name, error.kind] as const
+  }),
+  ['RunActive', 'busy'],
+])
+
+/** `error`'s message when it is an Error, else its text: for wrapping what a library threw. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error && error.message !== '' ? error.message : String(error)
+}
