@@ -22,7 +22,10 @@ const conditions = z.string().transform((text, context) => {
   return z.NEVER
 })
 
-const folder = name.refine((text) => text.endsWith('/') && !text.startsWith('/'), 'must end in "/" and not begin with it')
+const folder = name.refine(
+  (text) => text.endsWith('/') && !text.startsWith('/'),
+  'must end in "/" and not begin with it',
+)
 
 const directHost = z
   .string()
@@ -56,13 +59,21 @@ export const variables = {
     is: "host:port of a WebSocket proxy, for a Postgres that is not Neon's",
     example: '127.0.0.1:5488',
   },
-  DATABASE_SCHEMAS: { schema: list.prefault('public'), is: 'the schemas whose tables are managed', example: 'public,story' },
+  DATABASE_SCHEMAS: {
+    schema: list.prefault('public'),
+    is: 'the schemas whose tables are managed',
+    example: 'public,story',
+  },
   EXCLUDE_TABLES: {
     schema: list.prefault(''),
     is: 'tables that are neither backed up nor wiped',
     example: 'spatial_ref_sys',
   },
-  PRESERVE_TABLES: { schema: list.prefault(''), is: 'tables that are backed up and never wiped', example: 'users,public.plans' },
+  PRESERVE_TABLES: {
+    schema: list.prefault(''),
+    is: 'tables that are backed up and never wiped',
+    example: 'users,public.plans',
+  },
   PRESERVE_ROWS: {
     schema: conditions.prefault('{}'),
     is: 'rows that are never wiped: a JSON object of table and SQL condition',
@@ -74,21 +85,37 @@ export const variables = {
     is: 'the folder of the generated files; ends in "/"',
     example: 'generated_stories/',
   },
-  PRESERVE_FILES: { schema: list.prefault(''), is: 'prefixes below FILES_PREFIX that are never wiped', example: 'pinned/' },
+  PRESERVE_FILES: {
+    schema: list.prefault(''),
+    is: 'prefixes below FILES_PREFIX that are never wiped',
+    example: 'pinned/',
+  },
   BACKUP_BUCKET: { schema: name, is: 'the S3 bucket of the backups', example: 'taskmaster-backups' },
   BACKUP_PREFIX: {
     schema: folder.prefault('.taskmaster/backups/'),
     is: 'the folder of the backups; ends in "/"',
     example: '.taskmaster/backups/',
   },
-  UPSTASH_REDIS_REST_URL: { schema: z.url(), is: 'the REST address of the cache', example: 'https://eu1-cool-1.upstash.io' },
-  UPSTASH_REDIS_REST_TOKEN: { schema: name, is: 'the token of the cache, with write access', example: 'ssm:/taskmaster/upstash-token' },
+  UPSTASH_REDIS_REST_URL: {
+    schema: z.url(),
+    is: 'the REST address of the cache',
+    example: 'https://eu1-cool-1.upstash.io',
+  },
+  UPSTASH_REDIS_REST_TOKEN: {
+    schema: name,
+    is: 'the token of the cache, with write access',
+    example: 'ssm:/taskmaster/upstash-token',
+  },
   CACHE_PREFIX: {
     schema: name,
     is: 'the prefix of the keys that are managed; "*" says the whole database',
     example: 'taskmaster:',
   },
-  PRESERVE_KEYS: { schema: list.prefault(''), is: 'key patterns (glob) that are never wiped', example: 'session:*' },
+  PRESERVE_KEYS: {
+    schema: list.prefault(''),
+    is: 'key patterns (glob) that are never wiped',
+    example: 'session:*',
+  },
   EXPORT_BATCH_BYTES: {
     schema: bytes.prefault(8 * 2 ** 30),
     is: 'how many bytes of tables one export invocation takes; below it the backup is one snapshot',
@@ -141,7 +168,8 @@ export async function readConfig(fetchParameter: (path: string) => Promise<strin
     const result = schema.safeParse(given[key])
     if (result.success) parsed[key] = result.data
     else {
-      const found = given[key] === undefined ? 'is missing' : result.error.issues.map((issue) => issue.message).join('; ')
+      const found =
+        given[key] === undefined ? 'is missing' : result.error.issues.map((issue) => issue.message).join('; ')
       problems.push(`${key} ${found}. It should be ${is}, for example ${example}`)
     }
   }
@@ -150,6 +178,11 @@ export async function readConfig(fetchParameter: (path: string) => Promise<strin
   config.PROTECTED ??= config.ENVIRONMENT.startsWith('prod')
   refuseOverlap(config)
   return config
+}
+
+/** The variables as they are set, as one text: equal when nothing was changed. */
+export function environmentOf(): string {
+  return JSON.stringify(Object.keys(variables).map((key) => process.env[key]))
 }
 
 /** The backups would otherwise be copied into the next backup, and wiped with the files. */
@@ -179,7 +212,9 @@ async function resolveParameters(
     const path = value.slice('ssm:'.length)
     resolved[key] = await fetchParameter(path).catch((cause: unknown) => {
       const reason = `${key} names the SSM parameter ${path}, which could not be read: ${messageOf(cause)}`
-      throw new InvalidConfiguration(`${reason}. Create it as a SecureString, or give the value itself`, { cause })
+      throw new InvalidConfiguration(`${reason}. Create it as a SecureString, or give the value itself`, {
+        cause,
+      })
     })
   }
   return resolved

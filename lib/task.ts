@@ -1,0 +1,102 @@
+import { Logger } from '@aws-lambda-powertools/logger'
+import type { z } from 'zod'
+import { type Clients, makeClients } from './clients.ts'
+import { environmentOf } from './config.ts'
+import { withConnection } from './database/snapshot.ts'
+import { errorKinds, InvalidRequest, messageOf } from './errors.ts'
+import { recordFailure, touchRun } from './run/ledger.ts'
+
+/** What Lambda tells a handler about the invocation, as far as we use it. */
+export type LambdaContext = { functionName: string; awsRequestId: string }
+
+/** Tells the ledger how far a step is; writes at most every two seconds, and the last time always. */
+export type Report = (done: number, total: number) => Promise<void>
+
+type Step<Input> = {
+  /** What the step is called in the ledger, as in the state machine. */
+  phase: (input: Input) => string
+  /** The run that the step belongs to; null for a step that opens or closes the run itself. */
+  run: (input: Input) => { runId: string; batch?: number } | null
+}
+
+const logger = new Logger({ serviceName: 'taskmaster-reset' })
+const reportEveryMs = 2000
+
+/**
+ * A Lambda handler: input checked by its schema, the run's heartbeat, one log line at the start and one at the end.
+ * It catches only to write down the reason, which a Distributed Map would lose; the state machine owns retry and failure.
+ */
+export function task<Schema extends z.ZodType, Output>(
+  schema: Schema,
+  step: Step<z.output<Schema>>,
+  verb: (clients: Clients, input: z.output<Schema>, report: Report) => Promise<Output>,
+): (event: unknown, context: LambdaContext) => Promise<Output> {
+  return async (event, context) => {
+    const parsed = schema.safeParse(event)
+    if (!parsed.success) {
+      const problems = parsed.error.issues.map(
+        (issue) => `${issue.path.join('.') || 'input'}: ${issue.message}`,
+      )
+      throw new InvalidRequest(
+        `The input of the state is wrong: ${problems.join('; ')}. Start the state machine, not the function`,
+      )
+    }
+    const input = parsed.data
+    const clients = await currentClients()
+    const [phase, run] = [step.phase(input), step.run(input)]
+    const about = { phase, ...run, requestId: context.awsRequestId }
+    const started = clients.now().getTime()
+    logger.info('started', about)
+    try {
+      if (run !== null)
+        await withConnection(clients, (connection) => touchRun(connection, { runId: run.runId, phase }))
+      const output = await verb(clients, input, reporter(clients, phase, run))
+      logger.info('done', { ...about, milliseconds: clients.now().getTime() - started })
+      return output
+    } catch (error) {
+      logger.error('failed', { ...about, error: nameOf(error), message: messageOf(error) })
+      if (run !== null) await noteFailure(clients, run.runId, phase, error)
+      throw error
+    }
+  }
+}
+
+function reporter(clients: Clients, phase: string, run: { runId: string; batch?: number } | null): Report {
+  let last = 0
+  return async (done, total) => {
+    const now = clients.now().getTime()
+    if (run === null || (now - last < reportEveryMs && done !== total)) return
+    last = now
+    const progress = { [`${phase}/${run.batch ?? 0}`]: { done, total } }
+    await withConnection(clients, (connection) => touchRun(connection, { runId: run.runId, phase, progress }))
+  }
+}
+
+async function noteFailure(clients: Clients, runId: string, phase: string, error: unknown): Promise<void> {
+  const failure = { error: nameOf(error), message: messageOf(error), phase }
+  try {
+    await withConnection(clients, (connection) => recordFailure(connection, runId, failure))
+  } catch (cause) {
+    // The step's own error is the one to report; that it could not be noted as well is only logged.
+    logger.warn('the failure could not be noted in the ledger', { runId, message: messageOf(cause) })
+  }
+}
+
+function nameOf(error: unknown): string {
+  return error instanceof Error && errorKinds.has(error.name) ? error.name : 'UnexpectedError'
+}
+
+let current: { environment: string; clients: Promise<Clients> } | undefined
+
+/** The clients are made once per process; they are made anew only when its environment was changed. */
+export function currentClients(): Promise<Clients> {
+  const environment = environmentOf()
+  if (current?.environment !== environment) {
+    const clients = makeClients()
+    current = { environment, clients }
+    clients.catch(() => {
+      current = undefined // a parameter that could not be read now may be readable at the next invocation
+    })
+  }
+  return current.clients
+}

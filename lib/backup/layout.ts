@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 /** Where everything lies in the backup bucket. Keys are documented in docs/formats.md. */
 
 const number = (value: number) => String(value).padStart(5, '0')
+const again = (copy: number) => (copy === 1 ? '' : `.${copy}`)
 
 /**
  * The id of the backup that a run's attempt writes, `2026-11-22T19-05-33Z-3f9a2c`: sorts by time, and is the same when
@@ -23,14 +24,13 @@ export function backupKeys(prefix: string, backupId: string) {
     late: (attempt: number) => `${root}late-${attempt}.json`,
     /** `copy` counts from 1: a repeated export writes beside the part that a first one left, never over it. */
     tablePart: (table: string, shard: number, copy: number) =>
-      `${root}database/${encodeTable(table)}/${number(shard)}${copy === 1 ? '' : `.${copy}`}.jsonl.zst`,
-    latePart: (table: string, shard: number, attempt: number) =>
-      `${root}database/${encodeTable(table)}/late-${attempt}/${number(shard)}.jsonl.zst`,
+      `${root}database/${encodeTable(table)}/${number(shard)}${again(copy)}.jsonl.zst`,
+    latePart: (table: string, shard: number, attempt: number, copy: number) =>
+      `${root}database/${encodeTable(table)}/late-${attempt}/${number(shard)}${again(copy)}.jsonl.zst`,
     /** `path` is the object's key below FILES_PREFIX. */
     file: (path: string) => `${root}files/${path}`,
     filesIndex: `${root}files.jsonl.zst`,
-    cachePart: (part: number, copy: number) =>
-      `${root}cache/${number(part)}${copy === 1 ? '' : `.${copy}`}.jsonl.zst`,
+    cachePart: (part: number, copy: number) => `${root}cache/${number(part)}${again(copy)}.jsonl.zst`,
   }
 }
 
@@ -57,6 +57,8 @@ export function workKeys(run: { runId: string; attempt: number }) {
 function encodeTable(table: string): string {
   return Array.from(new TextEncoder().encode(table), (byte) => {
     const character = String.fromCharCode(byte)
-    return /[A-Za-z0-9._-]/.test(character) ? character : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`
+    return /[A-Za-z0-9._-]/.test(character)
+      ? character
+      : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`
   }).join('')
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import { pipeline } from 'node:stream/promises'
 import { PassThrough, Readable, Transform } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import { constants, createZstdCompress, createZstdDecompress } from 'node:zlib'
 import { GetObjectCommand, HeadObjectCommand } from '@aws-sdk/client-s3'
 import { Upload } from '@aws-sdk/lib-storage'
@@ -13,6 +13,7 @@ export type Written = { key: string; bytes: number; sha256: string }
 /**
  * Compresses `source` with zstd into one new object, never over an existing one, reads the object back and compares.
  * Memory: one chunk of the source plus two upload parts of 8 MiB, whatever the size.
+ * An empty source writes nothing and gives null.
  * @param keys gives the key for try 1, 2, …: the next is tried when one is taken (a repeated step finds the first's parts)
  * @throws ReadBackMismatch when the object that S3 holds is not what was sent
  */
@@ -20,11 +21,14 @@ export async function writePart(
   storage: Storage,
   keys: (copy: number) => string,
   source: () => AsyncIterable<Buffer>,
-): Promise<Written> {
+): Promise<Written | null> {
   for (let copy = 1; ; copy++) {
     const key = keys(copy)
     if (await exists(storage, key)) continue
-    const sent = await uploadCompressed(storage, key, source())
+    const chunks = source()[Symbol.asyncIterator]()
+    const first = await chunks.next()
+    if (first.done) return null
+    const sent = await uploadCompressed(storage, key, startingWith(first.value, chunks))
     if (sent === 'taken') continue
     const held = await digestOf(storage, key)
     if (held.sha256 !== sent.sha256 || held.bytes !== sent.bytes) {
@@ -44,7 +48,9 @@ export async function* readPartLines(storage: Storage, key: string): AsyncGenera
   for await (const chunk of plain as AsyncIterable<Buffer>) {
     let start = 0
     for (let end = chunk.indexOf(0x0a); end !== -1; end = chunk.indexOf(0x0a, start)) {
-      yield rest.length === 0 ? chunk.subarray(start, end) : Buffer.concat([...rest, chunk.subarray(start, end)])
+      yield rest.length === 0
+        ? chunk.subarray(start, end)
+        : Buffer.concat([...rest, chunk.subarray(start, end)])
       rest = []
       start = end + 1
     }
@@ -85,7 +91,13 @@ async function uploadCompressed(
   const body = new PassThrough({ highWaterMark: 2 ** 20 })
   const upload = new Upload({
     client: storage.s3,
-    params: { Bucket: storage.bucket, Key: key, Body: body, ContentType: 'application/zstd', IfNoneMatch: '*' },
+    params: {
+      Bucket: storage.bucket,
+      Key: key,
+      Body: body,
+      ContentType: 'application/zstd',
+      IfNoneMatch: '*',
+    },
     partSize: 8 * 2 ** 20,
     queueSize: 2,
   })
@@ -107,10 +119,20 @@ async function uploadCompressed(
   ])
   if ('failed' in answer) {
     if (isPreconditionFailure(answer.failed)) return 'taken'
-    if (production === undefined || isStreamClosed(production.failed)) throw storageError(storage, 'write', key, answer.failed)
+    if (production === undefined || isStreamClosed(production.failed))
+      throw storageError(storage, 'write', key, answer.failed)
   }
   if (production !== undefined) throw production.failed
   return { bytes, sha256: hash.digest('hex') }
+}
+
+async function* startingWith(first: Buffer, rest: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {
+  try {
+    yield first
+    for (let next = await rest.next(); !next.done; next = await rest.next()) yield next.value
+  } finally {
+    await rest.return?.()
+  }
 }
 
 async function exists(storage: Storage, key: string): Promise<boolean> {

@@ -1,4 +1,11 @@
-import { GetObjectCommand, PutObjectCommand, type S3Client, S3ServiceException } from '@aws-sdk/client-s3'
+import {
+  AbortMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  GetObjectCommand,
+  PutObjectCommand,
+  type S3Client,
+  S3ServiceException,
+} from '@aws-sdk/client-s3'
 import type { z } from 'zod'
 import { messageOf, NotFound, NotPermitted, StoreUnavailable } from '../errors.ts'
 
@@ -6,7 +13,12 @@ import { messageOf, NotFound, NotPermitted, StoreUnavailable } from '../errors.t
 export type Storage = { s3: S3Client; bucket: string }
 
 /** Writes `value` as JSON. With `once` it is refused when the key exists (`If-None-Match: *`). */
-export async function putJson(storage: Storage, key: string, value: unknown, options?: { once?: boolean }): Promise<void> {
+export async function putJson(
+  storage: Storage,
+  key: string,
+  value: unknown,
+  options?: { once?: boolean },
+): Promise<void> {
   await putText(storage, key, `${JSON.stringify(value)}\n`, 'application/json', options)
 }
 
@@ -38,17 +50,40 @@ export async function getJsonLines<Schema extends z.ZodType>(
     .map((line) => schema.parse(JSON.parse(line)))
 }
 
+/**
+ * Proves that the prefix can be written to, by beginning an upload and giving it up: no object is made.
+ * @throws NotPermitted, StoreUnavailable
+ */
+export async function checkWritable(storage: Storage, key: string): Promise<void> {
+  const target = { Bucket: storage.bucket, Key: key }
+  try {
+    const upload = await storage.s3.send(new CreateMultipartUploadCommand(target))
+    await storage.s3.send(new AbortMultipartUploadCommand({ ...target, UploadId: upload.UploadId }))
+  } catch (cause) {
+    throw storageError(storage, 'write', key, cause)
+  }
+}
+
 /** S3's answer as one of our errors: what failed, on which object, and what to do. */
 export function storageError(storage: Storage, action: string, key: string, cause: unknown): Error {
   const object = `s3://${storage.bucket}/${key}`
   if (nameOf(cause) === 'NoSuchBucket') {
-    return new StoreUnavailable(`The bucket ${storage.bucket} does not exist. Create it or correct its name`, { cause })
+    return new StoreUnavailable(
+      `The bucket ${storage.bucket} does not exist. Create it or correct its name`,
+      { cause },
+    )
   }
   if (isMissing(cause)) return new NotFound(`${object} does not exist`, { cause })
   if (statusOf(cause) === 403) {
-    return new NotPermitted(`S3 refuses to ${action} ${object}: ${messageOf(cause)}. Grant it to the function's role`, { cause })
+    return new NotPermitted(
+      `S3 refuses to ${action} ${object}: ${messageOf(cause)}. Grant it to the function's role`,
+      { cause },
+    )
   }
-  return new StoreUnavailable(`S3 failed to ${action} ${object}: ${messageOf(cause)}. Start again when it is back`, { cause })
+  return new StoreUnavailable(
+    `S3 failed to ${action} ${object}: ${messageOf(cause)}. Start again when it is back`,
+    { cause },
+  )
 }
 
 /** True when the object (or, for a HEAD, its bucket) does not exist. */
@@ -58,7 +93,9 @@ export function isMissing(error: unknown): boolean {
 
 /** True when a conditional write found the key taken, or lost a race for it. */
 export function isPreconditionFailure(error: unknown): boolean {
-  return statusOf(error) === 412 || (statusOf(error) === 409 && nameOf(error) === 'ConditionalRequestConflict')
+  return (
+    statusOf(error) === 412 || (statusOf(error) === 409 && nameOf(error) === 'ConditionalRequestConflict')
+  )
 }
 
 async function putText(
@@ -69,7 +106,13 @@ async function putText(
   options?: { once?: boolean },
 ): Promise<void> {
   const condition = options?.once ? { IfNoneMatch: '*' } : {}
-  const put = new PutObjectCommand({ Bucket: storage.bucket, Key: key, Body: text, ContentType: contentType, ...condition })
+  const put = new PutObjectCommand({
+    Bucket: storage.bucket,
+    Key: key,
+    Body: text,
+    ContentType: contentType,
+    ...condition,
+  })
   try {
     await storage.s3.send(put)
   } catch (cause) {

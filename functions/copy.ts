@@ -1,0 +1,17 @@
+import { z } from 'zod'
+import { copyFiles } from '../lib/files/copy.ts'
+import { filesOf, RunRef, readPlan, sealedAs } from '../lib/run/work.ts'
+import { task } from '../lib/task.ts'
+
+const CopyInput = RunRef.extend({ batch: z.number().int().nonnegative() })
+
+/** State "Copy files": copies one batch of files into the backup. */
+export const handler = task(
+  CopyInput,
+  { phase: () => 'Copy files', run: (input) => input },
+  async (clients, { batch, ...run }, report) => {
+    const plan = await readPlan({ s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }, run)
+    await copyFiles(clients, { run, backupId: sealedAs(plan), batch, ...filesOf(plan) }, report)
+    return {}
+  },
+)

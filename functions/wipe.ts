@@ -1,0 +1,36 @@
+import { z } from 'zod'
+import { unsupportedTypes } from '../lib/cache/export.ts'
+import { wipeCache } from '../lib/cache/wipe.ts'
+import { wipeDatabase } from '../lib/database/wipe.ts'
+import { wipeFiles } from '../lib/files/wipe.ts'
+import { checkStoreMark } from '../lib/run/guard.ts'
+import { targets } from '../lib/run/strategy.ts'
+import { filesOf, RunRef, readPlan } from '../lib/run/work.ts'
+import { task } from '../lib/task.ts'
+
+const WipeInput = RunRef.extend({ target: z.enum(targets), batch: z.number().int().nonnegative().default(0) })
+
+/** States "Wipe database", "Wipe files" and "Wipe cache": empty one target, covered by the run's sealed backup. */
+export const handler = task(
+  WipeInput,
+  { phase: ({ target }) => `Wipe ${target}`, run: (input) => input },
+  async (clients, { target, batch, ...run }, report) => {
+    const storage = { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }
+    const plan = await readPlan(storage, run)
+    const backup = plan.backupId !== null
+    await checkStoreMark(clients, target)
+    if (target === 'database') await wipeDatabase(clients, plan)
+    if (target === 'files') {
+      await wipeFiles(
+        clients,
+        { run, backup, batch, preserve: plan.preserve.files, ...filesOf(plan) },
+        report,
+      )
+    }
+    if (target === 'cache') {
+      const kept = backup ? await unsupportedTypes(storage, run) : []
+      await wipeCache(clients, { run, preserve: plan.preserve.keys, unsupportedTypes: kept }, report)
+    }
+    return {}
+  },
+)

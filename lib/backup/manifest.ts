@@ -1,0 +1,116 @@
+import { z } from 'zod'
+
+/** Manifest version 1, documented in docs/formats.md. Readers refuse a version they do not know. */
+
+const count = z.number().int().nonnegative()
+const time = z.iso.datetime()
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/)
+const fingerprint = z.string().regex(/^-?\d+$/)
+
+/** One page range of a table. A range without rows has no object: its key and digest are null. */
+export const TablePart = z.strictObject({
+  shard: count,
+  pages: z.strictObject({ from: count, to: count.nullable() }),
+  rows: count,
+  fingerprint,
+  key: z.string().nullable(),
+  bytes: count,
+  sha256: sha256.nullable(),
+})
+export type TablePart = z.output<typeof TablePart>
+
+export const BackedUpTable = z.strictObject({
+  name: z.string(),
+  schema: z.string(),
+  table: z.string(),
+  oid: count,
+  columns: z.array(
+    z.strictObject({
+      name: z.string(),
+      type: z.string(),
+      notNull: z.boolean(),
+      hasDefault: z.boolean(),
+      generated: z.string(),
+      identity: z.string(),
+    }),
+  ),
+  /** CR and LF between JSON tokens are encoded in this table's lines. */
+  lineEndsEncoded: z.boolean(),
+  rows: count,
+  fingerprint,
+  parts: z.array(TablePart),
+})
+export type BackedUpTable = z.output<typeof BackedUpTable>
+
+export const BackedUpSequence = z.strictObject({
+  name: z.string(),
+  schema: z.string(),
+  sequence: z.string(),
+  lastValue: z.string(),
+  isCalled: z.boolean(),
+})
+
+export const Warning = z.strictObject({ code: z.string(), message: z.string() })
+export type Warning = z.output<typeof Warning>
+
+export const CachePart = z.strictObject({ key: z.string(), keys: count, bytes: count, sha256 })
+
+export const Manifest = z.strictObject({
+  version: z.literal(1),
+  backupId: z.string(),
+  runId: z.string(),
+  environment: z.string(),
+  strategy: z.string(),
+  toolVersion: z.string(),
+  startedAt: time,
+  sealedAt: time,
+  /** When every object had been read back and found as it was sent. */
+  readBackAt: time,
+  /** When the parts had been loaded into a scratch schema and found identical; null: never. */
+  rehearsedAt: time.nullable(),
+  database: z
+    .strictObject({
+      serverVersion: z.string(),
+      /** `snapshot`: all rows are of one moment. `reconciled`: made so by exporting again what had changed meanwhile. */
+      consistency: z.enum(['snapshot', 'reconciled']),
+      rows: count,
+      bytes: count,
+      tables: z.array(BackedUpTable),
+      sequences: z.array(BackedUpSequence),
+    })
+    .nullable(),
+  files: z
+    .strictObject({
+      prefix: z.string(),
+      objects: count,
+      bytes: count,
+      vanished: count,
+      /** One JSON line per object; null when there is none. */
+      index: z.strictObject({ key: z.string(), bytes: count, sha256 }).nullable(),
+    })
+    .nullable(),
+  cache: z.strictObject({ prefix: z.string(), keys: count, parts: z.array(CachePart) }).nullable(),
+  /** What the run that made this backup was told to keep. */
+  preserved: z.strictObject({
+    tables: z.array(z.string()),
+    rows: z.record(z.string(), z.string()),
+    files: z.array(z.string()),
+    keys: z.array(z.string()),
+  }),
+  warnings: z.array(Warning),
+})
+export type Manifest = z.output<typeof Manifest>
+
+/**
+ * `late-<n>.json`: the parts that replace the manifest's, because rows had changed when the wipe took its lock. Each
+ * lists all differences; the highest n counts.
+ */
+export const Late = z.strictObject({
+  version: z.literal(1),
+  backupId: z.string(),
+  attempt: count.positive(),
+  writtenAt: time,
+  tables: z.array(z.strictObject({ name: z.string(), parts: z.array(TablePart) })),
+  sequences: z.array(BackedUpSequence),
+})
+export type Late = z.output<typeof Late>

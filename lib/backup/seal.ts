@@ -1,0 +1,272 @@
+import type { z } from 'zod'
+import { CacheResult } from '../cache/export.ts'
+import type { Clients } from '../clients.ts'
+import { DatabaseResult } from '../database/export.ts'
+import { addFingerprints } from '../database/rows.ts'
+import { BackupIncomplete, NotFound } from '../errors.ts'
+import { CopyResult } from '../files/copy.ts'
+import type { Plan } from '../run/work.ts'
+import { toolVersion } from '../version.ts'
+import { writeFilesIndex } from './files-index.ts'
+import { backupKeys, workKeys } from './layout.ts'
+import { listSizes } from './listing.ts'
+import { type BackedUpTable, Manifest } from './manifest.ts'
+import { getJson, isPreconditionFailure, putJson, type Storage } from './storage.ts'
+
+/** Fewer rows than this may really have been deleted between the count and the export; see checkTable. */
+const manyRows = 100
+
+/**
+ * Reconciles a backup whose batches saw different snapshots; given by the caller, so that this file knows no store.
+ * @returns the tables as they are with what changed exported again
+ */
+export type ReconcileBatches = (tables: BackedUpTable[], backupId: string) => Promise<BackedUpTable[]>
+
+/**
+ * Writes the manifest, which makes the parts a backup, after checking that every planned batch has its result, that
+ * totals agree, and that every object is there with its size. A repeat finds the manifest and leaves it.
+ * @throws BackupIncomplete naming what is missing or does not agree
+ */
+export async function seal(clients: Clients, plan: Plan, reconcile: ReconcileBatches): Promise<void> {
+  if (plan.backupId === null)
+    throw new BackupIncomplete(`Run ${plan.runId} was told to take no backup, so there is none to seal`)
+  const storage = { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }
+  const keys = backupKeys(clients.config.BACKUP_PREFIX, plan.backupId)
+  if (await isSealed(storage, keys.manifest, plan)) return
+  const readBackAt = clients.now().toISOString()
+  const database = await sealDatabase(storage, plan, reconcile)
+  const files = await sealFiles(clients, storage, plan, plan.backupId)
+  const cache = await sealCache(clients, storage, plan)
+  const manifest: Manifest = {
+    version: 1,
+    backupId: plan.backupId,
+    runId: plan.runId,
+    environment: clients.config.ENVIRONMENT,
+    strategy: plan.strategy,
+    toolVersion,
+    startedAt: new Date(plan.startedAt).toISOString(),
+    sealedAt: clients.now().toISOString(),
+    readBackAt,
+    rehearsedAt: null,
+    database,
+    files: files?.manifest ?? null,
+    cache: cache?.manifest ?? null,
+    preserved: {
+      tables: plan.preserve.tables,
+      rows: plan.preserve.rows,
+      files: plan.preserve.files,
+      keys: plan.preserve.keys,
+    },
+    warnings: [...plan.warnings, ...(files?.warnings ?? []), ...(cache?.warnings ?? [])],
+  }
+  await checkObjects(storage, keys.root, manifest)
+  try {
+    await putJson(storage, keys.manifest, Manifest.parse(manifest), { once: true })
+  } catch (error) {
+    // Another try of this step was faster; both saw the same results.
+    if (!isPreconditionFailure(error) || !(await isSealed(storage, keys.manifest, plan))) throw error
+  }
+}
+
+async function isSealed(storage: Storage, key: string, plan: Plan): Promise<boolean> {
+  try {
+    const manifest = await getJson(storage, key, Manifest)
+    if (manifest.runId === plan.runId) return true
+    throw new BackupIncomplete(
+      `s3://${storage.bucket}/${key} was written by another run, ${manifest.runId}. Start a new run`,
+    )
+  } catch (error) {
+    if (error instanceof NotFound) return false
+    throw error
+  }
+}
+
+async function sealDatabase(
+  storage: Storage,
+  plan: Plan,
+  reconcile: ReconcileBatches,
+): Promise<Manifest['database']> {
+  if (plan.database === null) return null
+  const results: z.output<typeof DatabaseResult>[] = []
+  for (let batch = 0; batch < plan.database.batches; batch++) {
+    results.push(
+      await resultOf(
+        storage,
+        workKeys(plan).databaseResult(batch),
+        DatabaseResult,
+        `batch ${batch} of the database`,
+      ),
+    )
+  }
+  const partsOf = Map.groupBy(
+    results.flatMap(({ parts }) => parts),
+    ({ table }) => table,
+  )
+  const exported = plan.database.tables
+    .filter(({ table }) => !table.partitioned)
+    .map(({ table, rows }) => {
+      const parts = (partsOf.get(table.name) ?? [])
+        .map(({ table: _, ...part }) => part)
+        .sort((a, b) => a.shard - b.shard)
+      const backedUp: BackedUpTable = {
+        name: table.name,
+        schema: table.schema,
+        table: table.table,
+        oid: table.oid,
+        columns: table.columns,
+        lineEndsEncoded: table.mayHoldLineEnds,
+        rows: parts.reduce((sum, part) => sum + part.rows, 0),
+        fingerprint: addFingerprints(parts.map(({ fingerprint }) => fingerprint)),
+        parts,
+      }
+      checkTable(backedUp, rows)
+      return backedUp
+    })
+  const several = results.length > 1
+  const tables = several ? await reconcile(exported, plan.backupId as string) : exported
+  return {
+    serverVersion: plan.database.serverVersion,
+    consistency: several ? 'reconciled' : 'snapshot',
+    rows: tables.reduce((sum, table) => sum + table.rows, 0),
+    bytes: tables.flatMap(({ parts }) => parts).reduce((sum, part) => sum + part.bytes, 0),
+    tables,
+    sequences: results.at(-1)?.sequences ?? [],
+  }
+}
+
+/** The shards of a table must cover every page exactly once, and not be empty where Count found many rows. */
+function checkTable({ name, parts, rows }: BackedUpTable, counted: number): void {
+  let page = 0
+  for (const [index, part] of parts.entries()) {
+    if (part.shard !== index || part.pages.from !== page) {
+      throw new BackupIncomplete(
+        `Part ${index} of ${name} is missing or there twice. Nothing was wiped; start again`,
+      )
+    }
+    page = part.pages.to ?? Number.POSITIVE_INFINITY
+  }
+  if (page !== Number.POSITIVE_INFINITY) {
+    throw new BackupIncomplete(
+      `The parts of ${name} end at page ${page}, before the table does. Nothing was wiped; start again`,
+    )
+  }
+  if (rows === 0 && counted >= manyRows) {
+    throw new BackupIncomplete(
+      `${counted} rows were counted in ${name}, but none were exported. Nothing was wiped; if they were really deleted meanwhile, start again`,
+    )
+  }
+}
+
+async function sealFiles(
+  clients: Clients,
+  storage: Storage,
+  plan: Plan,
+  backupId: string,
+): Promise<{ manifest: NonNullable<Manifest['files']>; warnings: Manifest['warnings'] } | null> {
+  if (plan.files === null) return null
+  const total = { objects: 0, bytes: 0, vanished: 0, changed: 0 }
+  for (let batch = 0; batch < plan.files.batches; batch++) {
+    const result = await resultOf(
+      storage,
+      workKeys(plan).filesResult(batch),
+      CopyResult,
+      `batch ${batch} of the files`,
+    )
+    total.objects += result.objects
+    total.bytes += result.bytes
+    total.vanished += result.vanished
+    total.changed += result.changed
+  }
+  if (total.objects + total.vanished !== plan.files.objects) {
+    throw new BackupIncomplete(
+      `${plan.files.objects} files were listed, but ${total.objects} were copied and ${total.vanished} had vanished. Nothing was wiped; start again`,
+    )
+  }
+  const { index, objects } = await writeFilesIndex(
+    storage,
+    plan,
+    backupKeys(clients.config.BACKUP_PREFIX, backupId).filesIndex,
+  )
+  if (objects !== total.objects) {
+    throw new BackupIncomplete(
+      `${total.objects} files were copied, but ${objects} are in the lists of copies. Nothing was wiped; start again`,
+    )
+  }
+  const warnings: Manifest['warnings'] = []
+  if (total.vanished > 0) {
+    warnings.push({
+      code: 'FilesVanished',
+      message: `${total.vanished} files were deleted by somebody else while they were backed up`,
+    })
+  }
+  if (total.changed > 0) {
+    warnings.push({
+      code: 'FilesChanged',
+      message: `${total.changed} files changed while they were backed up; their newer version is in the backup`,
+    })
+  }
+  const { objects: copied, bytes, vanished } = total
+  return {
+    manifest: { prefix: clients.config.FILES_PREFIX, objects: copied, bytes, vanished, index },
+    warnings,
+  }
+}
+
+async function sealCache(
+  clients: Clients,
+  storage: Storage,
+  plan: Plan,
+): Promise<{ manifest: NonNullable<Manifest['cache']>; warnings: Manifest['warnings'] } | null> {
+  if (plan.cache === null) return null
+  const { keys, parts, warnings } = await resultOf(
+    storage,
+    workKeys(plan).cacheResult,
+    CacheResult,
+    'the cache',
+  )
+  if (keys === 0 && plan.cache.keys >= manyRows && parts.length === 0) {
+    throw new BackupIncomplete(
+      `${plan.cache.keys} cache keys were counted, but none were exported. Nothing was wiped; start again`,
+    )
+  }
+  return { manifest: { prefix: clients.config.CACHE_PREFIX, keys, parts }, warnings }
+}
+
+/** Each object that the manifest names is there with its size, by a listing that the steps had no part in. */
+async function checkObjects(storage: Storage, root: string, manifest: Manifest): Promise<void> {
+  const parts = [
+    ...(manifest.database?.tables ?? []).flatMap((table) => table.parts),
+    ...(manifest.cache?.parts ?? []),
+    ...(manifest.files?.index ? [manifest.files.index] : []),
+  ]
+  const expected = new Map(parts.flatMap(({ key, bytes }) => (key === null ? [] : [[key, bytes] as const])))
+  for await (const { key, size } of listSizes(storage, [
+    `${root}database/`,
+    `${root}cache/`,
+    `${root}files.`,
+  ])) {
+    if (expected.get(key) === size) expected.delete(key)
+  }
+  if (expected.size === 0) return
+  const [first] = expected
+  throw new BackupIncomplete(
+    `${expected.size} objects of the backup are missing or have another size, for example s3://${storage.bucket}/${first?.[0]} (${first?.[1]} bytes were written). Nothing was wiped; start again`,
+  )
+}
+
+async function resultOf<Schema extends z.ZodType>(
+  storage: Storage,
+  key: string,
+  schema: Schema,
+  what: string,
+): Promise<z.output<Schema>> {
+  try {
+    return await getJson(storage, key, schema)
+  } catch (cause) {
+    if (!(cause instanceof NotFound)) throw cause
+    throw new BackupIncomplete(
+      `There is no result of ${what}, so the backup has a gap. Nothing was wiped; start again`,
+      { cause },
+    )
+  }
+}

@@ -1,0 +1,57 @@
+import type { Connection } from '../clients.ts'
+import { PreservationConflict } from '../errors.ts'
+import type { TableAction } from '../run/plan.ts'
+import type { ForeignKey } from './catalog.ts'
+import { qualified, quote } from './identifiers.ts'
+import { fingerprintOf, rowsOf } from './rows.ts'
+
+/**
+ * Refuses when a row that is kept references one that goes: deleting that one would fail, or change the kept row (ON
+ * DELETE CASCADE, SET NULL, SET DEFAULT).
+ * @param keys the foreign keys for which this depends on the rows, from the plan
+ * @throws PreservationConflict naming both tables and how many rows
+ */
+export async function checkKeptRows(
+  connection: Connection,
+  { tables, keys }: { tables: readonly TableAction[]; keys: readonly ForeignKey[] },
+): Promise<void> {
+  for (const key of keys) {
+    const pairs = key.columns.map(
+      (column, index) => `a.${quote(column)} = b.${quote(key.referenced[index] as string)}`,
+    )
+    const answer = await connection.query(
+      `SELECT count(*)::float8 AS rows FROM ${key.fromSql} AS a JOIN ${key.toSql} AS b ON ${pairs.join(' AND ')}
+       WHERE ${stays(tables, key.from, 'a')} AND NOT ${stays(tables, key.to, 'b')}`,
+    )
+    const rows = answer.rows[0]?.rows
+    if (rows === 0) continue
+    throw new PreservationConflict(
+      `${rows} rows of ${key.from} are to be kept and reference rows of ${key.to} (${key.name}) that would be wiped. Either keep those too (PRESERVE_ROWS, PRESERVE_TABLES), or do not keep the ones that reference them`,
+    )
+  }
+}
+
+export type KeptRows = { name: string; rows: string; fingerprint: string }
+
+/** Count and fingerprint of the rows that stay in the tables that keep some. */
+export async function fingerprintKept(
+  connection: Connection,
+  tables: readonly TableAction[],
+): Promise<KeptRows[]> {
+  const kept: KeptRows[] = []
+  for (const { table, keepRows } of tables) {
+    if (keepRows === null) continue
+    const answer = await connection.query(`${fingerprintOf(rowsOf(table))} WHERE (${keepRows})`)
+    kept.push({ name: table.name, ...answer.rows[0] })
+  }
+  return kept
+}
+
+/** SQL for "this row is kept", for a row of table `name` under `alias`. */
+function stays(tables: readonly TableAction[], name: string, alias: string): string {
+  const entry = tables.find(({ table }) => table.name === name)
+  if (entry === undefined || entry.action === 'keep') return 'true'
+  if (entry.keepRows === null) return 'false'
+  // The condition names the columns without an alias, so it is asked of the row alone, found by its ctid.
+  return `EXISTS (SELECT FROM ONLY ${qualified(entry.table)} AS r WHERE r.ctid = ${alias}.ctid AND (${entry.keepRows}))`
+}

@@ -1,0 +1,86 @@
+import { setTimeout } from 'node:timers/promises'
+import { DeleteObjectCommand, DeleteObjectsCommand, S3ServiceException } from '@aws-sdk/client-s3'
+import pMap from 'p-map'
+import { type Storage, storageError } from '../backup/storage.ts'
+
+/** A version of an object: it is deleted only while it has this ETag. */
+export type Version = { key: string; etag: string }
+
+/** S3's limit of keys per request; requests, and single deletions, that run at the same time. */
+const keysPerRequest = 1_000
+const requests = 4
+const singles = 32
+
+/** Per-key codes that mean "not now". Waits before the tries after the first, in milliseconds. */
+const transient = new Set([
+  'InternalError',
+  'SlowDown',
+  'ServiceUnavailable',
+  'OperationAborted',
+  'RequestTimeout',
+])
+const waits = [200, 500, 1_000, 2_000]
+
+/**
+ * Deletes versions of objects, and gives the error code of each key that S3 refused; a key that does not exist is
+ * none. An answer of 200 says nothing by itself: each key's error stands inside.
+ * @throws StoreUnavailable or NotPermitted when a whole request fails
+ */
+export async function deleteObjects(
+  storage: Storage,
+  versions: readonly Version[],
+): Promise<Map<string, string>> {
+  const refused = new Map<string, string>()
+  let pending = versions
+  for (const wait of [0, ...waits]) {
+    await setTimeout(wait)
+    for (const { key } of pending) refused.delete(key)
+    for (const [key, code] of await deleteOnce(storage, pending)) refused.set(key, code)
+    pending = pending.filter(({ key }) => transient.has(refused.get(key) ?? ''))
+    if (pending.length === 0) break
+  }
+  return refused
+}
+
+async function deleteOnce(storage: Storage, versions: readonly Version[]): Promise<Map<string, string>> {
+  const nameable = versions.filter(({ key }) => isXmlText(key))
+  const others = versions.filter(({ key }) => !isXmlText(key))
+  const chunks = Array.from({ length: Math.ceil(nameable.length / keysPerRequest) }, (_, chunk) =>
+    nameable.slice(chunk * keysPerRequest, (chunk + 1) * keysPerRequest),
+  )
+  const refused = await pMap(chunks, (chunk) => deleteTogether(storage, chunk), { concurrency: requests })
+  const alone = await pMap(others, (version) => deleteAlone(storage, version), { concurrency: singles })
+  return new Map([...refused.flat(), ...alone.flat()])
+}
+
+async function deleteTogether(storage: Storage, versions: readonly Version[]): Promise<[string, string][]> {
+  const Objects = versions.map(({ key, etag }) => ({ Key: key, ETag: etag }))
+  try {
+    const answer = await storage.s3.send(
+      new DeleteObjectsCommand({ Bucket: storage.bucket, Delete: { Objects, Quiet: true } }),
+    )
+    return (answer.Errors ?? []).map(({ Key = '', Code = 'Unknown' }) => [Key, Code])
+  } catch (cause) {
+    throw storageError(storage, 'delete', `${versions[0]?.key} and ${versions.length - 1} more`, cause)
+  }
+}
+
+async function deleteAlone(storage: Storage, { key, etag }: Version): Promise<[string, string][]> {
+  try {
+    await storage.s3.send(new DeleteObjectCommand({ Bucket: storage.bucket, Key: key, IfMatch: etag }))
+    return []
+  } catch (cause) {
+    const isOfThisKey = cause instanceof S3ServiceException && cause.name !== 'NoSuchBucket'
+    if (!isOfThisKey) throw storageError(storage, 'delete', key, cause)
+    return cause.$metadata.httpStatusCode === 412 ? [[key, 'PreconditionFailed']] : [[key, cause.name]]
+  }
+}
+
+/**
+ * Whether XML 1.0 can hold the key as it is: the SDK would send control characters raw, and the request would be
+ * refused or name another key.
+ */
+function isXmlText(key: string): boolean {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
+  return !/[\u0000-\u001f\u007f\ufffe\uffff]/.test(key)
+}

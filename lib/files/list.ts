@@ -1,0 +1,107 @@
+import { workKeys } from '../backup/layout.ts'
+import { putJsonLines } from '../backup/storage.ts'
+import type { Clients } from '../clients.ts'
+import { listRange } from './listing.ts'
+import type { ListedFile, Run } from './pieces.ts'
+
+type Tools = Pick<Clients, 's3' | 'config'>
+
+/** Totals over the objects below FILES_PREFIX, in bytes, and over those of them that are preserved. */
+export type FileTotals = {
+  objects: number
+  bytes: number
+  preservedObjects: number
+  preservedBytes: number
+  /** Preserved prefixes that match no object: probably typos, and what they were meant to keep would go. */
+  unmatched: string[]
+}
+
+export type FileListing = FileTotals & { lists: number; listsPerBatch: number; batches: number }
+
+/** What one piece of the listing holds at most; and how many batches a Map of the state machine is given at most. */
+export const pieceLimits = {
+  objects: 5_000,
+  /** An invocation ends after 15 minutes; S3 copies this much in well under that. */
+  bytes: 256 * 2 ** 30,
+  batches: 1_000,
+}
+
+/**
+ * Lists FILES_PREFIX once and adds it up. With `write`, the listing is kept as the run's work lists (JSON Lines of
+ * ListedFile), `lists` pieces, of which a batch takes `listsPerBatch`. Preserved objects are in the lists too: they are
+ * backed up like any other. Memory: one piece.
+ * @throws StoreUnavailable or NotPermitted when the listing fails at any page
+ */
+export async function listFiles(
+  { s3, config }: Tools,
+  { write, preserve }: { write?: Run; preserve: readonly string[] },
+  limits = pieceLimits,
+): Promise<FileListing> {
+  const files = { s3, bucket: config.FILES_BUCKET }
+  const work = { s3, bucket: config.BACKUP_BUCKET }
+  const tally = tallyOf(preserve)
+  let piece: ListedFile[] = []
+  let pieceBytes = 0
+  let lists = 0
+
+  async function closePiece(): Promise<void> {
+    if (write !== undefined) await putJsonLines(work, workKeys(write).filesList(lists), piece)
+    lists++
+    piece = []
+    pieceBytes = 0
+  }
+
+  for await (const page of listRange(files, { prefix: config.FILES_PREFIX })) {
+    for (const object of page) {
+      const file = { ...object, key: object.key.slice(config.FILES_PREFIX.length) }
+      tally.add(file)
+      if (piece.length > 0 && pieceBytes + file.size > limits.bytes) await closePiece()
+      piece.push(file)
+      pieceBytes += file.size
+      if (piece.length >= limits.objects) await closePiece()
+    }
+  }
+  if (piece.length > 0) await closePiece()
+  const listsPerBatch = Math.max(1, Math.ceil(lists / limits.batches))
+  return { ...tally.totals(), lists, listsPerBatch, batches: Math.ceil(lists / listsPerBatch) }
+}
+
+/**
+ * The totals without writing anything. With `limit` it stops after that many objects and says that it is not
+ * `complete`, for an answer in bounded time.
+ */
+export async function countFiles(
+  { s3, config }: Tools,
+  { preserve, limit = Number.POSITIVE_INFINITY }: { preserve: readonly string[]; limit?: number },
+): Promise<FileTotals & { complete: boolean }> {
+  const tally = tallyOf(preserve)
+  let counted = 0
+  for await (const page of listRange({ s3, bucket: config.FILES_BUCKET }, { prefix: config.FILES_PREFIX })) {
+    for (const { key, size } of page) {
+      if (counted++ >= limit) return { ...tally.totals(), unmatched: [], complete: false }
+      tally.add({ key: key.slice(config.FILES_PREFIX.length), size })
+    }
+  }
+  return { ...tally.totals(), complete: true }
+}
+
+/** Whether a key below FILES_PREFIX lies below one of the preserved prefixes. */
+export function isPreserved(key: string, preserve: readonly string[]): boolean {
+  return preserve.some((prefix) => key.startsWith(prefix))
+}
+
+function tallyOf(preserve: readonly string[]) {
+  const sums = { objects: 0, bytes: 0, preservedObjects: 0, preservedBytes: 0 }
+  const unmatched = new Set(preserve)
+  return {
+    add({ key, size }: { key: string; size: number }): void {
+      sums.objects++
+      sums.bytes += size
+      if (!isPreserved(key, preserve)) return
+      sums.preservedObjects++
+      sums.preservedBytes += size
+      for (const prefix of unmatched) if (key.startsWith(prefix)) unmatched.delete(prefix)
+    },
+    totals: (): FileTotals => ({ ...sums, unmatched: [...unmatched] }),
+  }
+}

@@ -1,0 +1,56 @@
+import { z } from 'zod'
+import { getJson, isPreconditionFailure, putJson } from '../backup/storage.ts'
+import type { Clients } from '../clients.ts'
+import { EnvironmentMismatch, messageOf, NotFound, ResetError } from '../errors.ts'
+
+type Tools = Pick<Clients, 's3' | 'config'>
+
+const key = '.taskmaster/environment.json'
+
+const Mark = z.strictObject({ environment: z.string().min(1), claimedAt: z.iso.datetime() })
+
+/**
+ * The environment's name that the files bucket carries, or undefined when `claim` was never run for it.
+ * @throws EnvironmentMismatch when the object is there but is no mark
+ */
+export async function readFilesMark({ s3, config }: Tools): Promise<string | undefined> {
+  const files = { s3, bucket: config.FILES_BUCKET }
+  try {
+    return (await getJson(files, key, Mark)).environment
+  } catch (error) {
+    if (error instanceof NotFound) return undefined
+    if (error instanceof ResetError) throw error
+    throw new EnvironmentMismatch(
+      `s3://${files.bucket}/${key} is not the mark that claim writes: ${messageOf(error)}. Look at it; delete it and claim again if nothing else uses it`,
+      { cause: error },
+    )
+  }
+}
+
+/**
+ * Writes the environment's name into the files bucket; `at` is an ISO time. An equal mark that is there is fine.
+ * @throws EnvironmentMismatch when the bucket carries another environment's name
+ */
+export async function writeFilesMark(
+  { s3, config }: Tools,
+  { environment, at }: { environment: string; at: string },
+): Promise<void> {
+  // Read first, because some S3-compatible servers ignore If-None-Match and would overwrite.
+  if (await carries({ s3, config }, environment)) return
+  const files = { s3, bucket: config.FILES_BUCKET }
+  try {
+    await putJson(files, key, { environment, claimedAt: at }, { once: true })
+  } catch (error) {
+    if (!isPreconditionFailure(error)) throw error
+    if (await carries({ s3, config }, environment)) return
+    throw error // S3 asks to repeat the request (409), which the caller's retry does
+  }
+}
+
+async function carries(tools: Tools, environment: string): Promise<boolean> {
+  const present = await readFilesMark(tools)
+  if (present === undefined || present === environment) return present === environment
+  throw new EnvironmentMismatch(
+    `The bucket ${tools.config.FILES_BUCKET} carries the mark of the environment "${present}", not "${environment}". Check FILES_BUCKET and ENVIRONMENT; if the bucket was really handed over, delete s3://${tools.config.FILES_BUCKET}/${key} and claim again`,
+  )
+}

@@ -1,0 +1,94 @@
+import type { Warning } from '../backup/manifest.ts'
+import { readCacheMark } from '../cache/mark.ts'
+import type { Clients, Connection } from '../clients.ts'
+import type { Config } from '../config.ts'
+import {
+  ConfirmationMismatch,
+  EnvironmentMismatch,
+  EnvironmentProtected,
+  EnvironmentUnclaimed,
+  StoreUnavailable,
+} from '../errors.ts'
+import { readFilesMark } from '../files/mark.ts'
+import { readEnvironment } from './ledger.ts'
+import type { Request } from './request.ts'
+import { scopeOf, type Target } from './strategy.ts'
+
+/**
+ * What can be refused without asking a store. A dry run wipes nothing, so it needs no confirmation; one that is given
+ * must still be right.
+ * @throws ConfirmationMismatch, EnvironmentProtected
+ */
+export function checkConfirmation(request: Request, config: Config): void {
+  const needed = request.operation === 'claim' || (request.operation === 'reset' && !request.dryRun)
+  if (request.confirm === undefined && !needed) return
+  if (request.confirm !== config.ENVIRONMENT) {
+    const said = request.confirm === undefined ? 'is missing' : `is "${request.confirm}"`
+    throw new ConfirmationMismatch(
+      `confirm ${said}, but this is the environment "${config.ENVIRONMENT}". Nothing was touched; to ${request.operation} it, say "confirm": "${config.ENVIRONMENT}"`,
+    )
+  }
+  if (request.operation === 'reset' && !request.dryRun && config.PROTECTED) throw protectedError(config)
+}
+
+/**
+ * The environment's name must be in each store, and be the configured one.
+ * @returns a warning when the cache cannot be asked and the run does not need it
+ * @throws EnvironmentUnclaimed, EnvironmentMismatch, EnvironmentProtected, StoreUnavailable
+ */
+export async function checkMarks(
+  clients: Clients,
+  connection: Connection,
+  request: Exclude<Request, { operation: 'claim' }>,
+): Promise<Warning[]> {
+  const row = await readEnvironment(connection)
+  checkMark('The database (taskmaster_reset.environment)', row?.name, clients.config)
+  if (request.operation === 'reset' && !request.dryRun && row?.protected) throw protectedError(clients.config)
+  const object = `The files (s3://${clients.config.FILES_BUCKET}/.taskmaster/environment.json)`
+  checkMark(object, await readFilesMark(clients), clients.config)
+  try {
+    checkMark('The cache (key taskmaster:environment)', await readCacheMark(clients), clients.config)
+    return []
+  } catch (error) {
+    const needed = scopeOf(request.strategy).clears.includes('cache')
+    if (needed || !(error instanceof StoreUnavailable)) throw error
+    return [
+      {
+        code: 'CacheUnavailable',
+        message: `${error.message}. The strategy ${request.strategy} does not need it`,
+      },
+    ]
+  }
+}
+
+/** The mark of one store, looked at once more right before it is wiped; the database's in its own transaction. */
+export async function checkStoreMark(clients: Clients, target: Target): Promise<void> {
+  if (target === 'files') checkMark('The files bucket', await readFilesMark(clients), clients.config)
+  if (target === 'cache') checkMark('The cache', await readCacheMark(clients), clients.config)
+}
+
+/** The environment's row, looked at once more in the transaction that wipes. */
+export async function checkEnvironmentRow(connection: Connection, config: Config): Promise<void> {
+  const row = await readEnvironment(connection)
+  checkMark('The database (taskmaster_reset.environment)', row?.name, config)
+  if (row?.protected) throw protectedError(config)
+}
+
+/** @throws EnvironmentUnclaimed when a store carries no name, EnvironmentMismatch when it carries another one */
+export function checkMark(where: string, name: string | undefined, config: Config): void {
+  if (name === config.ENVIRONMENT) return
+  if (name === undefined) {
+    throw new EnvironmentUnclaimed(
+      `${where} carries no environment's name. Nothing was touched; if it really belongs to "${config.ENVIRONMENT}", claim it: {"operation":"claim","confirm":"${config.ENVIRONMENT}"}`,
+    )
+  }
+  throw new EnvironmentMismatch(
+    `${where} belongs to the environment "${name}", but the configuration says "${config.ENVIRONMENT}". Nothing was touched; correct the configuration, or remove that mark by hand if it is wrong`,
+  )
+}
+
+function protectedError(config: Config): EnvironmentProtected {
+  return new EnvironmentProtected(
+    `The environment "${config.ENVIRONMENT}" is protected: nothing is wiped in it. If that is really wanted, set PROTECTED=false and claim it again`,
+  )
+}

@@ -1,0 +1,208 @@
+import { and, desc, eq, sql } from 'drizzle-orm'
+import { drizzle } from 'drizzle-orm/neon-serverless'
+import type { Connection } from '../clients.ts'
+import { EnvironmentUnclaimed, IdempotencyConflict, NotFound, RunActive, RunLost } from '../errors.ts'
+import { createLedger, environment, runs } from '../schema/ledger.ts'
+
+/** A run whose heartbeat is older than this is dead: the next one takes over. */
+export const abandonedAfterMinutes = 20
+
+export type RunRow = typeof runs.$inferSelect
+export type NewRun = Pick<
+  RunRow,
+  'runId' | 'operation' | 'strategy' | 'requestedBy' | 'idempotencyKey' | 'requestDigest'
+> & { startedAt: Date }
+
+/** What a step tells about itself while it works, keyed `<step>/<batch>` in the ledger. */
+export type Progress = Record<string, { done: number; total: number }>
+
+const ledger = (connection: Connection) => drizzle({ client: connection })
+
+/** Creates the ledger's schema and tables where they are missing. */
+export async function ensureLedger(connection: Connection): Promise<void> {
+  await connection.query(createLedger)
+}
+
+/** The environment's row, or undefined when the database was never claimed. */
+export async function readEnvironment(
+  connection: Connection,
+): Promise<{ name: string; protected: boolean } | undefined> {
+  if (!(await hasLedger(connection))) return undefined
+  const [row] = await ledger(connection).select().from(environment)
+  return row && { name: row.name, protected: row.protected }
+}
+
+/** Writes the environment's row; an existing row of the same name gets the new protection. */
+export async function writeEnvironment(
+  connection: Connection,
+  row: { name: string; protected: boolean },
+): Promise<void> {
+  await ledger(connection)
+    .insert(environment)
+    .values(row)
+    .onConflictDoUpdate({
+      target: environment.one,
+      set: { protected: row.protected },
+      setWhere: eq(environment.name, row.name),
+    })
+}
+
+/**
+ * Takes the lock by inserting the run's row. Repeating it for the same run is harmless.
+ * @returns `opened`, or the first run that used the same idempotency key
+ * @throws RunActive when another run holds the lock; one whose heartbeat stopped is marked `abandoned` first
+ * @throws IdempotencyConflict when the key was used for another request
+ */
+export async function openRun(
+  connection: Connection,
+  run: NewRun,
+): Promise<{ opened: true } | { repeats: RunRow }> {
+  const db = ledger(connection)
+  const earlier = await repeatedBy(connection, run)
+  if (earlier !== undefined) return { repeats: earlier }
+  await db
+    .update(runs)
+    .set({ status: 'abandoned', finishedAt: sql`now()` })
+    .where(
+      and(
+        eq(runs.status, 'running'),
+        sql`heartbeat_at < now() - make_interval(mins => ${abandonedAfterMinutes})`,
+      ),
+    )
+  await db
+    .insert(runs)
+    .values({ ...run, status: 'running', phase: 'Count' })
+    .onConflictDoNothing()
+  const own = await findRun(connection, run.runId)
+  if (own?.status === 'running') return { opened: true }
+  if (own !== undefined) throw new RunLost(`Run ${run.runId} is ${own.status} already. Start a new run`)
+  const first = await repeatedBy(connection, run) // it may have come in at the same moment
+  if (first !== undefined) return { repeats: first }
+  const [active] = await db.select().from(runs).where(eq(runs.status, 'running'))
+  if (active !== undefined) {
+    throw new RunActive(
+      active.runId,
+      `Run ${active.runId} (${active.operation}, in ${active.phase}) is active since ${active.startedAt.toISOString()}. Wait for it, or cancel it; a dead run is taken over ${abandonedAfterMinutes} minutes after its last sign of life`,
+    )
+  }
+  return openRun(connection, run) // the run that was in the way ended in between
+}
+
+/** Keeps what Count decided. */
+export async function recordPlan(
+  connection: Connection,
+  run: { runId: string; attempt: number; backupId: string | null; plan: unknown },
+): Promise<void> {
+  const { runId, ...set } = run
+  const updated = await ledger(connection)
+    .update(runs)
+    .set({ ...set, progress: {}, heartbeatAt: sql`now()` })
+    .where(and(eq(runs.runId, runId), eq(runs.status, 'running')))
+    .returning({ runId: runs.runId })
+  if (updated.length === 0) throw lost(runId)
+}
+
+/** A sign of life: phase, heartbeat and progress. @throws RunLost when the row is no longer this run's */
+export async function touchRun(
+  connection: Connection,
+  run: { runId: string; phase: string; progress?: Progress },
+): Promise<void> {
+  const updated = await ledger(connection)
+    .update(runs)
+    .set({
+      phase: run.phase,
+      heartbeatAt: sql`now()`,
+      progress: sql`${runs.progress} || ${JSON.stringify(run.progress ?? {})}::jsonb`,
+    })
+    .where(and(eq(runs.runId, run.runId), eq(runs.status, 'running')))
+    .returning({ runId: runs.runId })
+  if (updated.length === 0) throw lost(run.runId)
+}
+
+/**
+ * The fencing check: locks the run's row until the transaction ends, so that nobody takes the run over meanwhile.
+ * @returns what an earlier, committed try of the wipe recorded, else null
+ */
+export async function fenceRun(connection: Connection, runId: string): Promise<unknown> {
+  const [row] = await ledger(connection).select().from(runs).where(eq(runs.runId, runId)).for('update')
+  if (row?.status !== 'running') throw lost(runId)
+  return row.wiped
+}
+
+/** Records the database's wipe; to be called in the transaction that wipes. */
+export async function recordWiped(connection: Connection, runId: string, wiped: unknown): Promise<void> {
+  await ledger(connection).update(runs).set({ wiped, heartbeatAt: sql`now()` }).where(eq(runs.runId, runId))
+}
+
+/** Keeps a run's latest error: a Distributed Map reports only that some child failed, not why. */
+export async function recordFailure(
+  connection: Connection,
+  runId: string,
+  failure: { error: string; message: string; phase: string },
+): Promise<void> {
+  await ledger(connection)
+    .update(runs)
+    .set({ failure })
+    .where(and(eq(runs.runId, runId), eq(runs.status, 'running')))
+}
+
+/** Ends the run. Ending it twice keeps the first end. @returns the row as it is now */
+export async function closeRun(
+  connection: Connection,
+  run: { runId: string; status: string; outcome: unknown; finishedAt: Date },
+): Promise<RunRow | undefined> {
+  const { runId, ...set } = run
+  await ledger(connection)
+    .update(runs)
+    .set(set)
+    .where(and(eq(runs.runId, runId), eq(runs.status, 'running')))
+  return findRun(connection, runId)
+}
+
+export async function findRun(connection: Connection, runId: string): Promise<RunRow | undefined> {
+  if (!(await hasLedger(connection))) return undefined
+  const [row] = await ledger(connection).select().from(runs).where(eq(runs.runId, runId))
+  return row
+}
+
+/** @throws NotFound when there is no such run */
+export async function readRun(connection: Connection, runId: string): Promise<RunRow> {
+  const row = await findRun(connection, runId)
+  if (row === undefined)
+    throw new NotFound(`There is no run ${runId} in the ledger. List the runs to see their ids`)
+  return row
+}
+
+/** The newest runs first. @throws EnvironmentUnclaimed when there is no ledger */
+export async function listRuns(connection: Connection, limit: number): Promise<RunRow[]> {
+  if (!(await hasLedger(connection))) {
+    throw new EnvironmentUnclaimed('The database has no ledger yet: claim the environment first')
+  }
+  return ledger(connection).select().from(runs).orderBy(desc(runs.startedAt), desc(runs.runId)).limit(limit)
+}
+
+/** Another run that had the same idempotency key and said the same. */
+async function repeatedBy(connection: Connection, run: NewRun): Promise<RunRow | undefined> {
+  if (run.idempotencyKey === null) return undefined
+  const [row] = await ledger(connection)
+    .select()
+    .from(runs)
+    .where(eq(runs.idempotencyKey, run.idempotencyKey))
+  if (row === undefined || row.runId === run.runId || row.requestDigest === run.requestDigest) {
+    return row?.runId === run.runId ? undefined : row
+  }
+  throw new IdempotencyConflict(
+    `The idempotency key ${run.idempotencyKey} was used by run ${row.runId} for another request. Use a new key, or send that request unchanged`,
+  )
+}
+
+async function hasLedger(connection: Connection): Promise<boolean> {
+  const answer = await connection.query(`SELECT to_regclass('taskmaster_reset.runs') IS NOT NULL AS present`)
+  return answer.rows[0]?.present === true
+}
+
+function lost(runId: string): RunLost {
+  return new RunLost(
+    `Run ${runId} is no longer the active run: it was cancelled, finished or taken over. This step stops without acting`,
+  )
+}

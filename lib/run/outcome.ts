@@ -1,0 +1,55 @@
+import { z } from 'zod'
+import { Warning } from '../backup/manifest.ts'
+
+const count = z.number().int().nonnegative()
+
+/**
+ * What happened to a target: `untouched`; `backed_up` and otherwise untouched; `wiped`; `partly_wiped`, when the wipe
+ * began and it is not known that it ended; `restored`.
+ */
+export const TargetState = z.enum(['untouched', 'backed_up', 'wiped', 'partly_wiped', 'restored'])
+export type TargetState = z.output<typeof TargetState>
+
+export const Outcome = z.strictObject({
+  runId: z.string(),
+  operation: z.string(),
+  strategy: z.string().nullable(),
+  status: z.enum(['succeeded', 'succeeded_with_warnings', 'failed']),
+  backupId: z.string().nullable(),
+  /** s3:// address of the backup's folder; null when no backup was sealed. */
+  backupPrefix: z.string().nullable(),
+  /** Counts are of what the state says: rows wiped, or rows backed up; 0 when untouched. */
+  targets: z.strictObject({
+    database: z.strictObject({ state: TargetState, rows: count, tables: z.record(z.string(), count) }),
+    files: z.strictObject({ state: TargetState, objects: count, bytes: count }),
+    cache: z.strictObject({ state: TargetState, keys: count }),
+  }),
+  warnings: z.array(Warning),
+  error: z.strictObject({ name: z.string(), message: z.string() }).nullable(),
+  startedAt: z.string(),
+  finishedAt: z.string(),
+})
+export type Outcome = z.output<typeof Outcome>
+
+/** No state's payload may grow with the data: the ledger keeps the whole outcome, the execution's output this. */
+const outputMaxBytes = 24 * 1024
+
+/** The outcome without what makes it long, when it is too long to be an execution's output. */
+export function shortened(outcome: Outcome): Outcome {
+  if (sizeOf(outcome) <= outputMaxBytes) return outcome
+  const { database } = outcome.targets
+  const short = { ...outcome, targets: { ...outcome.targets, database: { ...database, tables: {} } } }
+  if (sizeOf(short) <= outputMaxBytes) return short
+  const warnings = outcome.warnings
+    .slice(0, 10)
+    .map(({ code, message }) => ({
+      code,
+      message: `${message.slice(0, 500)} (shortened; the ledger has all)`,
+    }))
+  const error = outcome.error && { ...outcome.error, message: outcome.error.message.slice(0, 4000) }
+  return { ...short, warnings, error }
+}
+
+function sizeOf(value: unknown): number {
+  return Buffer.byteLength(JSON.stringify(value))
+}

@@ -1,0 +1,175 @@
+import type { Catalog, ForeignKey, Table } from '../database/catalog.ts'
+import { InvalidRequest, NotPermitted, PreservationConflict } from '../errors.ts'
+
+/**
+ * What happens to one table: `truncate` and `delete` empty it (delete, when a table that keeps rows references it),
+ * `delete rows` empties it but for the rows that match `keepRows`, `keep` leaves it.
+ */
+export type Action = 'truncate' | 'delete' | 'delete rows' | 'keep'
+
+export type TableAction = { table: Table; action: Action; keepRows: string | null }
+
+/** What is to be kept, from the configuration and the request together. Names are `schema.table`, or `table` alone. */
+export type Preservation = { tables: string[]; rows: Record<string, string>; excluded: string[] }
+
+export type DatabasePlan = {
+  tables: TableAction[]
+  /** Managed by schema, but left out of backup and wipe, with the reason. */
+  unmanaged: { name: string; reason: string }[]
+  /** Sequences that start again, as `schema.sequence`. */
+  restart: { name: string; schema: string; table: string }[]
+  /** Foreign keys for which it depends on the rows whether what is kept needs what goes; see kept-rows.ts. */
+  dependsOnRows: ForeignKey[]
+}
+
+/**
+ * Decides what a wipe of the database does: a pure function of the catalog and of what is to be kept.
+ * @throws InvalidRequest when a name that is to be kept does not exist (a typo must not cost a table)
+ * @throws PreservationConflict when what is kept references what goes
+ */
+export function planDatabase(catalog: Catalog, keep: Preservation): DatabasePlan {
+  const known = [
+    ...catalog.tables,
+    ...catalog.unmanaged.map(({ name }) => ({ name, table: name.slice(name.indexOf('.') + 1) })),
+  ]
+  for (const name of [...keep.tables, ...keep.excluded, ...Object.keys(keep.rows)]) {
+    if (known.some((table) => isNamed(table, name))) continue
+    throw new InvalidRequest(
+      `The table ${name} is to be kept, but does not exist in the managed schemas. Tables there: ${shortList(known.map((table) => table.name))}. Correct the name in the request, or in PRESERVE_TABLES, PRESERVE_ROWS or EXCLUDE_TABLES`,
+    )
+  }
+  const familyOf = familiesIn(catalog.tables)
+  const named = (table: Table, names: readonly string[]) =>
+    familyOf(table).some((member) => names.some((name) => isNamed(member, name)))
+  const excluded = catalog.tables.filter((table) => named(table, keep.excluded))
+  const managed = catalog.tables.filter((table) => !excluded.includes(table))
+  const actions = chooseActions(managed, catalog.foreignKeys, keep, familyOf)
+  const actionOf = new Map(actions.map(({ table, action }) => [table.name, action]))
+  const conflicts = catalog.foreignKeys.filter(
+    (key) => (actionOf.get(key.from) ?? 'keep') === 'keep' && isEmptied(actionOf.get(key.to)),
+  )
+  if (conflicts.length > 0)
+    throw new PreservationConflict(conflicts.map((key) => explain(key, managed)).join('\n'))
+  return {
+    tables: actions,
+    unmanaged: [
+      ...catalog.unmanaged,
+      ...excluded.map(({ name }) => ({ name, reason: 'excluded by EXCLUDE_TABLES' })),
+    ],
+    restart: catalog.sequences
+      .filter(
+        (sequence) =>
+          sequence.usedBy.length > 0 && sequence.usedBy.every((table) => isEmptied(actionOf.get(table))),
+      )
+      .map(({ name, schema, table }) => ({ name, schema, table })),
+    dependsOnRows: catalog.foreignKeys.filter((key) => {
+      const from = actionOf.get(key.from) ?? 'keep'
+      const to = actionOf.get(key.to) ?? 'keep'
+      return (from === 'delete rows' && to !== 'keep') || (from === 'keep' && to === 'delete rows')
+    }),
+  }
+}
+
+/**
+ * What the role is not allowed but the plan needs.
+ * @throws NotPermitted naming the tables, and what to grant
+ */
+export function checkPermissions(plan: DatabasePlan, catalog: Catalog, wipes: boolean): void {
+  const unreadable = plan.tables.filter(({ table }) => !table.mayRead)
+  if (unreadable.length > 0) {
+    const names = shortList(unreadable.map(({ table }) => table.name))
+    throw new NotPermitted(
+      `The database role may not read ${names}, so no backup would hold them. Grant it SELECT, or name them in EXCLUDE_TABLES`,
+    )
+  }
+  if (!wipes) return
+  // Owning, not only TRUNCATE: triggers are disabled for the wipe, which only the owner may.
+  const foreign = plan.tables.filter(
+    ({ table, action }) => action !== 'keep' && !(table.owned && table.mayTruncate),
+  )
+  if (foreign.length > 0) {
+    const names = shortList(foreign.map(({ table }) => table.name))
+    throw new NotPermitted(
+      `The database role may not truncate ${names}. Use the role that owns them, or name them in PRESERVE_TABLES`,
+    )
+  }
+  const sequences = catalog.sequences.filter(
+    ({ name, owned }) => !owned && plan.restart.some((one) => one.name === name),
+  )
+  if (sequences.length > 0) {
+    const names = shortList(sequences.map(({ name }) => name))
+    throw new NotPermitted(
+      `The database role does not own the sequences ${names}, so they cannot start again. Make it their owner`,
+    )
+  }
+}
+
+function chooseActions(
+  managed: readonly Table[],
+  foreignKeys: readonly ForeignKey[],
+  keep: Preservation,
+  familyOf: (table: Table) => Table[],
+): TableAction[] {
+  const chosen = new Map(managed.map((table) => [table.name, chooseAlone(table, familyOf(table), keep)]))
+  for (let changed = true; changed; ) {
+    changed = false
+    const turnToDelete = (entry: TableAction | undefined) => {
+      if (entry?.action !== 'truncate') return
+      entry.action = 'delete'
+      changed = true
+    }
+    // TRUNCATE of a partitioned table takes every partition along, also one that is kept or not managed.
+    for (const entry of chosen.values()) {
+      if (entry.table.partitions.some((name) => chosen.get(name)?.action !== 'truncate')) turnToDelete(entry)
+    }
+    // TRUNCATE is refused while any table outside the same statement references one inside it.
+    for (const { from, to } of foreignKeys) {
+      const referencing = chosen.get(from)?.action
+      if (referencing === 'delete' || referencing === 'delete rows') turnToDelete(chosen.get(to))
+    }
+  }
+  return [...chosen.values()]
+}
+
+function chooseAlone(table: Table, family: readonly Table[], keep: Preservation): TableAction {
+  const isOf = (name: string) => family.some((member) => isNamed(member, name))
+  if (keep.tables.some(isOf)) return { table, action: 'keep', keepRows: null }
+  const condition = Object.entries(keep.rows).find(([name]) => isOf(name))?.[1]
+  if (condition === undefined) return { table, action: 'truncate', keepRows: null }
+  return table.partitioned
+    ? { table, action: 'delete', keepRows: null }
+    : { table, action: 'delete rows', keepRows: condition }
+}
+
+/** A table with the partitioned tables above it: what is said of those holds for their partitions. */
+function familiesIn(tables: readonly Table[]): (table: Table) => Table[] {
+  const partitioned = new Map(tables.filter((table) => table.partitioned).map((table) => [table.name, table]))
+  return function familyOf(table): Table[] {
+    const above = table.parents.flatMap((name) => partitioned.get(name) ?? [])
+    return [table, ...above.flatMap(familyOf)]
+  }
+}
+
+function isEmptied(action: Action | undefined): boolean {
+  return action === 'truncate' || action === 'delete'
+}
+
+function isNamed(table: { name: string; table: string }, name: string): boolean {
+  return table.name === name || table.table === name
+}
+
+function explain(key: ForeignKey, managed: readonly Table[]): string {
+  const kept = managed.some(({ name }) => name === key.from)
+    ? { what: 'is to be kept', way: `do not preserve ${key.from}` }
+    : {
+        what: 'is not managed',
+        way: `let ${key.from} be managed (DATABASE_SCHEMAS, EXCLUDE_TABLES) so that it is wiped too`,
+      }
+  return `${key.from} ${kept.what} and references ${key.to} (${key.name}), which would be wiped. Either preserve ${key.to} too, or ${kept.way}`
+}
+
+function shortList(names: readonly string[]): string {
+  return names.length <= 20
+    ? names.join(', ')
+    : `${names.slice(0, 20).join(', ')} and ${names.length - 20} more`
+}

@@ -1,0 +1,83 @@
+import { createHash } from 'node:crypto'
+import { z } from 'zod'
+import { InvalidRequest } from '../errors.ts'
+import { strategies } from './strategy.ts'
+
+const text = z.string().min(1).max(256)
+const names = z.array(z.string().min(1).max(1024)).max(1000).default([])
+
+const common = {
+  /** The environment's name, said again by the caller. */
+  confirm: text.optional(),
+  idempotencyKey: text.optional(),
+  requestedBy: text.optional(),
+  /** Set by the schedule; stands in for the idempotency key. */
+  scheduledTime: text.optional(),
+}
+
+const scope = {
+  preserve: z.strictObject({ tables: names, files: names, keys: names }).prefault({}),
+  dryRun: z.boolean().default(false),
+}
+
+const Backup = z.strictObject({
+  operation: z.literal('backup'),
+  strategy: z.enum(strategies).default('full'),
+  ...scope,
+  ...common,
+})
+
+const Reset = z.strictObject({
+  operation: z.literal('reset'),
+  strategy: z.enum(strategies),
+  /** `false` must be said: what is wiped then cannot come back. */
+  backup: z.boolean().default(true),
+  ...scope,
+  ...common,
+})
+
+const Claim = z.strictObject({ operation: z.literal('claim'), ...common })
+
+/** What a caller asks for; the same for the HTTP API, the schedule, the console and the CLI. */
+export const Request = z.discriminatedUnion('operation', [Backup, Reset, Claim])
+export type Request = z.output<typeof Request>
+
+/** The largest request that is read, in bytes of JSON. */
+const requestMaxBytes = 64 * 1024
+
+const example = '{"operation":"reset","strategy":"full","confirm":"staging"}'
+
+/** @throws InvalidRequest naming each wrong key and showing a right request */
+export function parseRequest(input: unknown): Request {
+  const size = Buffer.byteLength(JSON.stringify(input) ?? '')
+  if (size > requestMaxBytes) {
+    throw new InvalidRequest(
+      `The request has ${size} bytes, more than the ${requestMaxBytes} that are read. A right request: ${example}`,
+    )
+  }
+  const parsed = Request.safeParse(input)
+  if (parsed.success) return parsed.data
+  const problems = parsed.error.issues.map(
+    (issue) => `${issue.path.join('.') || 'request'}: ${issue.message}`,
+  )
+  throw new InvalidRequest(`The request is wrong: ${problems.join('; ')}. A right request: ${example}`)
+}
+
+/** Same request, same digest: what a repeated idempotency key is compared by. Who asked does not count. */
+export function digestOfRequest(request: Request): string {
+  const { requestedBy: _, ...said } = request
+  const ordered = JSON.stringify(said, (_key, value: unknown) =>
+    value !== null && typeof value === 'object' && !Array.isArray(value)
+      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : value,
+  )
+  return createHash('sha256').update(ordered).digest('hex')
+}
+
+/** The key under which a repeated request is recognised. */
+export function idempotencyKeyOf(request: Request): string | undefined {
+  return (
+    request.idempotencyKey ??
+    (request.scheduledTime === undefined ? undefined : `schedule ${request.scheduledTime}`)
+  )
+}

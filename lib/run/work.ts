@@ -1,0 +1,80 @@
+import { z } from 'zod'
+import { workKeys } from '../backup/layout.ts'
+import { Warning } from '../backup/manifest.ts'
+import { getJson, type Storage } from '../backup/storage.ts'
+import { Table } from '../database/catalog.ts'
+import { NotFound } from '../errors.ts'
+import { strategies, targets } from './strategy.ts'
+
+/** Which attempt of which run a step belongs to; every step's input holds it. */
+export const RunRef = z.object({ runId: z.string().min(1), attempt: z.number().int().nonnegative() })
+export type RunRef = z.output<typeof RunRef>
+
+/** What Count decided, as the later steps read it from S3. */
+export const Plan = z.strictObject({
+  runId: z.string(),
+  attempt: z.number(),
+  startedAt: z.string(),
+  operation: z.enum(['backup', 'reset']),
+  strategy: z.enum(strategies),
+  /** null: a reset that was told to take no backup. */
+  backupId: z.string().nullable(),
+  clears: z.array(z.enum(targets)),
+  requestedBy: z.string().nullable(),
+  preserve: z.strictObject({
+    tables: z.array(z.string()),
+    rows: z.record(z.string(), z.string()),
+    excluded: z.array(z.string()),
+    files: z.array(z.string()),
+    keys: z.array(z.string()),
+  }),
+  database: z
+    .strictObject({
+      serverVersion: z.string(),
+      bytes: z.number(),
+      batches: z.number(),
+      tables: z.array(
+        z.strictObject({
+          table: Table,
+          action: z.enum(['truncate', 'delete', 'delete rows', 'keep']),
+          keepRows: z.string().nullable(),
+          rows: z.number(),
+          keptRows: z.number(),
+        }),
+      ),
+      unmanaged: z.array(z.strictObject({ name: z.string(), reason: z.string() })),
+    })
+    .nullable(),
+  files: z
+    .strictObject({
+      objects: z.number(),
+      bytes: z.number(),
+      preservedObjects: z.number(),
+      preservedBytes: z.number(),
+      lists: z.number(),
+      listsPerBatch: z.number(),
+      batches: z.number(),
+    })
+    .nullable(),
+  cache: z.strictObject({ keys: z.number(), preservedKeys: z.number() }).nullable(),
+  warnings: z.array(Warning),
+})
+export type Plan = z.output<typeof Plan>
+
+export function readPlan(storage: Storage, run: RunRef): Promise<Plan> {
+  return getJson(storage, workKeys(run).plan, Plan)
+}
+
+/** The id of the backup that the plan writes. @throws NotFound for a run that takes none */
+export function sealedAs(plan: Plan): string {
+  if (plan.backupId === null)
+    throw new NotFound(`Run ${plan.runId} was told to take no backup, so no step may write one`)
+  return plan.backupId
+}
+
+/** How the listing of the files is cut. @throws NotFound when the run does not act on the files */
+export function filesOf(plan: Plan): { lists: number; listsPerBatch: number } {
+  if (plan.files === null)
+    throw new NotFound(`The strategy ${plan.strategy} of run ${plan.runId} does not act on the files`)
+  return { lists: plan.files.lists, listsPerBatch: plan.files.listsPerBatch }
+}
