@@ -3,7 +3,7 @@ import type { z } from 'zod'
 import { type Clients, makeClients } from './clients.ts'
 import { environmentOf } from './config.ts'
 import { withConnection } from './database/snapshot.ts'
-import { errorKinds, InvalidRequest, messageOf } from './errors.ts'
+import { InvalidRequest, messageOf } from './errors.ts'
 import { recordFailure, touchRun } from './run/ledger.ts'
 
 /** What Lambda tells a handler about the invocation, as far as we use it. */
@@ -83,7 +83,7 @@ async function noteFailure(clients: Clients, runId: string, phase: string, error
 }
 
 function nameOf(error: unknown): string {
-  return error instanceof Error && errorKinds.has(error.name) ? error.name : 'UnexpectedError'
+  return error instanceof Error ? error.name : 'UnexpectedError'
 }
 
 let current: { environment: string; clients: Promise<Clients> } | undefined

@@ -101,7 +101,10 @@ async function uploadCompressed(
     partSize: 8 * 2 ** 20,
     queueSize: 2,
   })
-  const zstd = createZstdCompress({ params: { [constants.ZSTD_c_compressionLevel]: 1 } })
+  const zstd = createZstdCompress({
+    params: { [constants.ZSTD_c_compressionLevel]: 1 },
+    chunkSize: 256 * 1024, // the default of 16 KiB costs a callback and an allocation each
+  })
   const produced = pipeline(Readable.from(source), zstd, count, body)
   const uploaded = upload.done().catch((cause: unknown) => {
     body.destroy() // else the pipeline would wait for a reader that is gone

@@ -17,7 +17,7 @@ const count = z.number().int().nonnegative()
  * `changed`: they have another ETag than the backup's copy, and survive. `appeared`: they lie in the batch's stretch of
  * keys but not in the batch, and survive. `failures`: S3 refused to delete them; `failed` names 20 with S3's code.
  */
-export const WipeResult = z.strictObject({
+export const FilesWiped = z.strictObject({
   batch: count,
   objects: count,
   bytes: count,
@@ -26,7 +26,7 @@ export const WipeResult = z.strictObject({
   failures: count,
   failed: z.array(z.strictObject({ key: z.string(), code: z.string() })),
 })
-export type WipeResult = z.output<typeof WipeResult>
+export type FilesWiped = z.output<typeof FilesWiped>
 
 /** Nothing below this is ever wiped: the environment's mark, work lists and backups are there. */
 const ownPrefix = '.taskmaster/'
@@ -44,16 +44,16 @@ export async function wipeFiles(
   { s3, config }: Tools,
   { backup, preserve, ...batch }: Batch & { backup: boolean; preserve: readonly string[] },
   progress: (done: number, total: number) => Promise<void>,
-): Promise<WipeResult> {
+): Promise<FilesWiped> {
   const work = { s3, bucket: config.BACKUP_BUCKET }
   const files = { s3, bucket: config.FILES_BUCKET }
   const key = workKeys(batch.run).filesWiped(batch.batch)
-  const earlier = await readEarlier(work, key, WipeResult)
+  const earlier = await readEarlier(work, key, FilesWiped)
   if (earlier?.failures === 0) return earlier
 
   const stays = (full: string) =>
     full.startsWith(ownPrefix) || isPreserved(full.slice(config.FILES_PREFIX.length), preserve)
-  const result: WipeResult = {
+  const result: FilesWiped = {
     batch: batch.batch,
     objects: 0,
     bytes: 0,
@@ -86,7 +86,7 @@ async function coveredBy(
 async function wipePiece(
   files: Storage,
   piece: { range: KeyRange; known: readonly (Version & { size: number })[]; stays: (key: string) => boolean },
-  result: WipeResult,
+  result: FilesWiped,
 ): Promise<void> {
   const wanted = piece.known.filter(({ key }) => !piece.stays(key))
   // Not every S3-compatible server looks at the ETag of a deletion, so we look first; on S3 the deletion itself does.

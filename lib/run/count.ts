@@ -138,6 +138,11 @@ async function makePlan(
       message: 'The request said "backup": false: what was wiped cannot come back',
     })
   }
+  const warnUnmatched = (what: string, pattern: string) =>
+    plan.warnings.push({
+      code: 'PreserveMatchedNothing',
+      message: `No ${what} ${pattern}, which was to be preserved`,
+    })
   if (clears.includes('database')) plan.database = await planTables(clients, connection, plan)
   if (clears.includes('files')) {
     const { unmatched, ...files } = await listFiles(clients, {
@@ -145,14 +150,13 @@ async function makePlan(
       ...(request.dryRun ? {} : { write: run }),
     })
     plan.files = files
-    for (const prefix of unmatched) {
-      plan.warnings.push({
-        code: 'PreserveMatchedNothing',
-        message: `No file lies below ${prefix}, which was to be preserved`,
-      })
-    }
+    for (const prefix of unmatched) warnUnmatched('file lies below', prefix)
   }
-  if (clears.includes('cache')) plan.cache = await countCache(clients, { preserve: preserve.keys })
+  if (clears.includes('cache')) {
+    const { keys, preservedKeys, unmatched } = await countCache(clients, { preserve: preserve.keys })
+    plan.cache = { keys, preservedKeys }
+    for (const pattern of unmatched) warnUnmatched('cache key matches', pattern)
+  }
   checkLimits(plan, clients)
   if (!request.dryRun) await putJson(storage, workKeys(run).plan, plan)
   return plan

@@ -40,12 +40,10 @@ export function shortened(outcome: Outcome): Outcome {
   const { database } = outcome.targets
   const short = { ...outcome, targets: { ...outcome.targets, database: { ...database, tables: {} } } }
   if (sizeOf(short) <= outputMaxBytes) return short
-  const warnings = outcome.warnings
-    .slice(0, 10)
-    .map(({ code, message }) => ({
-      code,
-      message: `${message.slice(0, 500)} (shortened; the ledger has all)`,
-    }))
+  const warnings = outcome.warnings.slice(0, 10).map(({ code, message }) => ({
+    code,
+    message: `${message.slice(0, 500)} (shortened; the ledger has all)`,
+  }))
   const error = outcome.error && { ...outcome.error, message: outcome.error.message.slice(0, 4000) }
   return { ...short, warnings, error }
 }

@@ -1,0 +1,48 @@
+import type { Clients } from '../clients.ts'
+import { environmentKey, keyScope, preservedBy } from './keys.ts'
+import { asNumber } from './reply.ts'
+import { scanKeys } from './scan.ts'
+import { SeenKeys } from './seen-keys.ts'
+
+export type KeyCount = {
+  keys: number
+  preservedKeys: number
+  /** Patterns that match no key: probably typos, and what they were meant to keep would go. */
+  unmatched: string[]
+  /** False when `limit` ended it early. */
+  complete: boolean
+}
+
+/** Keys asked for per SCAN. */
+const pageKeys = 5_000
+
+/**
+ * Counts the keys below CACHE_PREFIX, and those of them that match a preserved pattern. Exact while nobody writes: each
+ * key once, the environment's own key not. Memory: about 20 bytes per key. With `limit` it stops at that many keys.
+ * @throws StoreUnavailable, NotPermitted
+ */
+export async function countCache(
+  { cache, config }: Pick<Clients, 'cache' | 'config'>,
+  { preserve, limit = Number.POSITIVE_INFINITY }: { preserve: readonly string[]; limit?: number },
+): Promise<KeyCount> {
+  const scope = keyScope(config.CACHE_PREFIX)
+  if (scope.match === undefined && preserve.length === 0) {
+    const [size, own] = await cache.ask([['DBSIZE'], ['EXISTS', environmentKey]])
+    return { keys: asNumber(size) - asNumber(own), preservedKeys: 0, unmatched: [], complete: true }
+  }
+  const patternsOf = preservedBy(preserve)
+  const matched = new Set<number>()
+  const seen = new SeenKeys()
+  let preservedKeys = 0
+  for await (const page of scanKeys(cache, { match: scope.match, count: pageKeys })) {
+    for (const key of page) {
+      if (!scope.includes(key) || !seen.add(key)) continue
+      if (seen.size > limit) return { keys: limit, preservedKeys, unmatched: [], complete: false }
+      const patterns = patternsOf(key)
+      for (const pattern of patterns) matched.add(pattern)
+      if (patterns.length > 0) preservedKeys++
+    }
+  }
+  const unmatched = preserve.filter((_, index) => !matched.has(index))
+  return { keys: seen.size, preservedKeys, unmatched, complete: true }
+}

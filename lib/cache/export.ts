@@ -1,0 +1,84 @@
+import { z } from 'zod'
+import { backupKeys, workKeys } from '../backup/layout.ts'
+import { CachePart, Warning } from '../backup/manifest.ts'
+import { getJson, putJson, type Storage } from '../backup/storage.ts'
+import type { Clients } from '../clients.ts'
+import { readEarlier } from './earlier.ts'
+import { Findings } from './findings.ts'
+import { keyScope } from './keys.ts'
+import { PartWriter } from './part-writer.ts'
+import { readKeys } from './read-keys.ts'
+import { readLimits } from './read-value.ts'
+import { scanKeys } from './scan.ts'
+import { SeenKeys } from './seen-keys.ts'
+
+type Tools = Pick<Clients, 's3' | 'cache' | 'config'>
+type Run = { runId: string; attempt: number }
+
+const count = z.number().int().nonnegative()
+
+/**
+ * `cacheResult`: what was exported. `vanished`: keys that expired or were deleted between scan and reading.
+ * `unsupported`: types whose keys are not in the backup, so the wipe has to leave them.
+ */
+export const CacheResult = z.strictObject({
+  keys: count,
+  parts: z.array(CachePart),
+  vanished: count,
+  warnings: z.array(Warning),
+  unsupported: z.array(z.string()),
+})
+export type CacheResult = z.output<typeof CacheResult>
+
+/** Keys asked for per SCAN, and bytes of a part before it is compressed. */
+export const exportLimits = { ...readLimits, pageKeys: 1_000, partBytes: 32 * 2 ** 20 }
+
+/**
+ * Writes every key below CACHE_PREFIX into the backup, preserved ones too, as lines (see keyLine) of parts that are
+ * read back, and the result as `cacheResult`. The keys are of no single moment: each is as it was when it was read. A
+ * repeat finds the result and exports nothing again. Memory: one part, one answer, and about 20 bytes per key.
+ * @param progress is told the keys done and `expected`, which is only passed on
+ * @throws StoreUnavailable, NotPermitted, ReadBackMismatch
+ */
+export async function exportCache(
+  { s3, cache, config }: Tools,
+  { run, backupId, expected = 0 }: { run: Run; backupId: string; expected?: number },
+  progress: (done: number, total: number) => Promise<void>,
+  limits = exportLimits,
+): Promise<CacheResult> {
+  const storage = { s3, bucket: config.BACKUP_BUCKET }
+  const earlier = await readEarlier(storage, workKeys(run).cacheResult, CacheResult)
+  if (earlier !== undefined) return earlier
+
+  const scope = keyScope(config.CACHE_PREFIX)
+  const seen = new SeenKeys()
+  const findings = new Findings()
+  const keyOf = backupKeys(config.BACKUP_PREFIX, backupId).cachePart
+  const writer = new PartWriter(storage, { keyOf, partBytes: limits.partBytes })
+  let exported = 0
+  for await (const page of scanKeys(cache, { match: scope.match, count: limits.pageKeys })) {
+    const keys = page.filter((key) => scope.includes(key) && seen.add(key))
+    for await (const keyLine of readKeys(cache, { keys, findings, limits })) {
+      await writer.add(keyLine)
+      if (keyLine.begins) exported++
+    }
+    await progress(exported, expected)
+  }
+  await writer.end()
+  const result: CacheResult = {
+    keys: exported,
+    parts: writer.parts,
+    vanished: findings.vanished,
+    warnings: findings.warnings(),
+    unsupported: [...findings.unsupported.keys()],
+  }
+  await putJson(storage, workKeys(run).cacheResult, result)
+  await progress(exported, exported)
+  return result
+}
+
+/** The types whose keys the run's export could not write. @throws NotFound when there was no export */
+export async function unsupportedTypes(storage: Storage, run: Run): Promise<string[]> {
+  const { unsupported } = await getJson(storage, workKeys(run).cacheResult, CacheResult)
+  return unsupported
+}

@@ -1,0 +1,61 @@
+import { isUtf8 } from 'node:buffer'
+import type { Warning } from '../backup/manifest.ts'
+
+const examplesKept = 5
+
+/** How many keys something was found of, and the first few of them. */
+export class Found {
+  count = 0
+  readonly examples: Buffer[] = []
+
+  add(key: Buffer): void {
+    this.count++
+    if (this.examples.length < examplesKept) this.examples.push(key)
+  }
+
+  /** The examples as text; a key that is no UTF-8 in base64. */
+  names(): string {
+    const names = this.examples.map((key) =>
+      isUtf8(key) ? key.toString() : `base64:${key.toString('base64')}`,
+    )
+    return `${names.map((name) => name.slice(0, 200)).join(', ')}${this.count > names.length ? ', …' : ''}`
+  }
+}
+
+/** What an export came across, over all its pages. */
+export class Findings {
+  /** Keys that expired or were deleted between the scan and the reading. */
+  vanished = 0
+  /** Keys of types that a backup cannot hold, by type. */
+  readonly unsupported = new Map<string, Found>()
+  /** Streams with consumer groups, which are not carried. */
+  readonly grouped = new Found()
+  /** Keys that were replaced or deleted while they were read in several answers. */
+  readonly torn = new Found()
+
+  addUnsupported(type: string, key: Buffer): void {
+    const found = this.unsupported.get(type) ?? new Found()
+    found.add(key)
+    this.unsupported.set(type, found)
+  }
+
+  warnings(): Warning[] {
+    const warnings = [...this.unsupported].map(([type, found]) => ({
+      code: 'KeyTypeUnsupported',
+      message: `${found.count} cache keys of the type ${type} cannot be backed up, so they will not be wiped either: ${found.names()}`,
+    }))
+    if (this.grouped.count > 0) {
+      warnings.push({
+        code: 'ConsumerGroupsLeftOut',
+        message: `The consumer groups of ${this.grouped.count} streams are not in the backup, only their entries: ${this.grouped.names()}`,
+      })
+    }
+    if (this.torn.count > 0) {
+      warnings.push({
+        code: 'KeysChangedWhileRead',
+        message: `${this.torn.count} large cache keys were replaced or deleted while they were read piece by piece; the backup holds the pieces read before: ${this.torn.names()}`,
+      })
+    }
+    return warnings
+  }
+}

@@ -1,0 +1,102 @@
+import { StoreUnavailable } from '../errors.ts'
+import { type BinaryRedis, refusal } from './binary-redis.ts'
+import { command } from './command.ts'
+import type { Findings } from './findings.ts'
+import type { KeyHead } from './lines.ts'
+import { type KeyLine, type ReadLimits, readValue } from './read-value.ts'
+import { type Answer, asList, asNumber, asText, type Reply } from './reply.ts'
+import { AnswerTooLarge, isTooLarge } from './rest-requester.ts'
+import { keyTypes, pagesOf } from './value-pages.ts'
+
+/** A first page of a value: null when it was too large to be had together with others, or at all. */
+type FirstPage = { head: KeyHead; reply: Reply }
+
+/** How often a key that changes its type while it is read is begun anew. */
+const tries = 5
+
+/**
+ * Reads keys and gives their lines: one request for type and expiry of all, then one or more for the values. Memory: one
+ * answer of `answerBytes`; one that would be larger is given up and asked for in smaller pieces, down to single elements.
+ * @throws StoreUnavailable when the cache refuses, or a single element is larger than a string can be
+ */
+export async function* readKeys(
+  cache: BinaryRedis,
+  { keys, findings, limits }: { keys: readonly Buffer[]; findings: Findings; limits: ReadLimits },
+): AsyncGenerator<KeyLine> {
+  let wanted = keys
+  for (let attempt = 1; wanted.length > 0; attempt++) {
+    if (attempt > tries) {
+      throw new StoreUnavailable(
+        `${wanted.length} keys of the cache at ${cache.host} changed their type ${tries} times while they were read. Pause what writes them and start again`,
+      )
+    }
+    const replaced: Buffer[] = []
+    const heads = await readHeads(cache, wanted, findings)
+    for await (const { head, reply } of firstPages(cache, { heads, replaced, limits })) {
+      yield* readValue(cache, { head, reply, findings, limits })
+    }
+    wanted = replaced
+  }
+}
+
+/** Type and expiry, by the server's clock. A key that expired or was deleted since the scan is counted and left out. */
+async function readHeads(
+  cache: BinaryRedis,
+  keys: readonly Buffer[],
+  findings: Findings,
+): Promise<KeyHead[]> {
+  const questions = keys.flatMap((key) => [command('TYPE', key), command('PTTL', key)])
+  const [time, ...replies] = await cache.ask([['TIME'], ...questions])
+  const [seconds, microseconds] = asList(time)
+  const now = asNumber(seconds) * 1000 + Math.floor(asNumber(microseconds) / 1000)
+  return keys.flatMap((key, index): KeyHead[] => {
+    const name = asText(replies[2 * index])
+    const timeToLive = asNumber(replies[2 * index + 1])
+    const type = keyTypes.find((known) => known === name)
+    if (name === 'none' || timeToLive === -2) findings.vanished++
+    else if (type === undefined) findings.addUnsupported(name, key)
+    else return [{ key, type, expiresAt: timeToLive === -1 ? null : now + timeToLive }]
+    return []
+  })
+}
+
+/** The first pages of many keys together: of as many at once as fit into one answer. */
+async function* firstPages(
+  cache: BinaryRedis,
+  { heads, replaced, limits }: { heads: readonly KeyHead[]; replaced: Buffer[]; limits: ReadLimits },
+): AsyncGenerator<FirstPage> {
+  let together = heads.length
+  for (let at = 0; at < heads.length; ) {
+    const some = heads.slice(at, at + together)
+    const answers = await firstAnswers(cache, some, limits)
+    if (answers === undefined && some.length > 1) {
+      together = Math.ceil(some.length / 4)
+      continue
+    }
+    at += some.length
+    for (const [index, head] of some.entries()) {
+      const { result, error } = answers?.[index] ?? { result: null }
+      if (error === undefined || isTooLarge(error)) yield { head, reply: result ?? null }
+      else if (error.startsWith('WRONGTYPE')) replaced.push(head.key)
+      else throw refusal(cache.host, undefined, error)
+    }
+  }
+}
+
+/** Undefined: the answer would have been too large. */
+async function firstAnswers(
+  cache: BinaryRedis,
+  heads: readonly KeyHead[],
+  limits: ReadLimits,
+): Promise<Answer[] | undefined> {
+  const questions = heads.map(({ key, type }) => {
+    const pages = pagesOf[type]
+    return pages.command(key, pages.first, type === 'string' ? limits.pieceBytes : limits.pageItems)
+  })
+  try {
+    return await cache.send(questions, limits.answerBytes)
+  } catch (error) {
+    if (error instanceof AnswerTooLarge) return undefined
+    throw error
+  }
+}

@@ -1,0 +1,105 @@
+import { StoreUnavailable } from '../errors.ts'
+import { type BinaryRedis, refusal } from './binary-redis.ts'
+import { command } from './command.ts'
+import type { Findings } from './findings.ts'
+import { type KeyHead, keyLine, sizeOf } from './lines.ts'
+import { asList, asText, type Reply } from './reply.ts'
+import { AnswerTooLarge, isTooLarge } from './rest-requester.ts'
+import { type Item, type Page, pagesOf } from './value-pages.ts'
+
+/** What bounds memory, in bytes of one answer's JSON and of one line, and what is asked for of a value at once. */
+export const readLimits = {
+  answerBytes: 16 * 2 ** 20,
+  lineBytes: 4 * 2 ** 20,
+  /** Elements of a collection. A smaller one comes in one answer, so it is of one moment. */
+  pageItems: 4_000,
+  /** Bytes of a string, together with other keys; and alone. */
+  pieceBytes: 256 * 2 ** 10,
+  largePieceBytes: 4 * 2 ** 20,
+}
+export type ReadLimits = typeof readLimits
+
+/** A line of a part, and whether a key begins with it. */
+export type KeyLine = { line: Buffer; begins: boolean }
+
+type Reading = { head: KeyHead; findings: Findings; limits: ReadLimits }
+
+/**
+ * The lines of one key. A value of several answers is read while it may change: an element that is there all the time
+ * is in the lines, one that comes or goes meanwhile may be.
+ * @param reply the first page as readKeys asked for it; null when it was too large
+ */
+export async function* readValue(
+  cache: BinaryRedis,
+  { reply, ...reading }: Reading & { reply: Reply },
+): AsyncGenerator<KeyLine> {
+  const { head, findings, limits } = reading
+  const { first, read } = pagesOf[head.type]
+  const count = head.type === 'string' ? limits.pieceBytes : limits.pageItems
+  let page: Page | 'gone' = reply === null ? { items: [], next: first } : read(reply, first, count)
+  let items: Item[] = []
+  let bytes = 0
+  let part = 0
+  let answers = 1
+  for (;;) {
+    for (const item of page.items) {
+      const size = sizeOf(item)
+      if (items.length > 0 && bytes + size > limits.lineBytes) {
+        yield { line: keyLine(head, items, ++part), begins: part === 1 }
+        items = []
+        bytes = 0
+      }
+      items.push(item)
+      bytes += size
+    }
+    if (page.next === null) break
+    page = await nextPage(cache, page.next, reading)
+    answers++
+    if (page === 'gone') break
+  }
+  if (answers > 1 && (page === 'gone' || !(await isStill(cache, head)))) findings.torn.add(head.key)
+  if (part === 0 && bytes === 0 && !(await isStill(cache, head))) {
+    findings.vanished++
+    return
+  }
+  if (head.type === 'stream') await lookForGroups(cache, reading)
+  if (part === 0) yield { line: keyLine(head, items), begins: true }
+  else if (items.length > 0) yield { line: keyLine(head, items, ++part), begins: false }
+}
+
+/** The page from a cursor on, in as small an answer as it takes. 'gone': the key now has another type. */
+async function nextPage(
+  cache: BinaryRedis,
+  cursor: string,
+  { head, limits }: Reading,
+): Promise<Page | 'gone'> {
+  const { command: ask, read } = pagesOf[head.type]
+  const most = head.type === 'string' ? limits.largePieceBytes : limits.pageItems
+  for (let count = most; count >= 1; count = Math.floor(count / 8)) {
+    try {
+      // A single element has to be taken as it is, however large.
+      const [answer] = await cache.send(
+        [ask(head.key, cursor, count)],
+        count > 1 ? limits.answerBytes : undefined,
+      )
+      if (answer?.error === undefined) return read(answer?.result ?? null, cursor, count)
+      if (answer.error.startsWith('WRONGTYPE')) return 'gone'
+      if (!isTooLarge(answer.error)) throw refusal(cache.host, ask(head.key, cursor, count), answer.error)
+    } catch (error) {
+      if (!(error instanceof AnswerTooLarge)) throw error
+    }
+  }
+  throw new StoreUnavailable(
+    `A ${head.type} in the cache at ${cache.host} holds an element that is too large to be read. Shorten or delete it, and start again. Its key begins with ${JSON.stringify(head.key.toString('latin1').slice(0, 100))}`,
+  )
+}
+
+async function isStill(cache: BinaryRedis, { key, type }: KeyHead): Promise<boolean> {
+  const [now] = await cache.ask([command('TYPE', key)])
+  return asText(now) === type
+}
+
+async function lookForGroups(cache: BinaryRedis, { head, findings }: Reading): Promise<void> {
+  const [groups] = await cache.send([command('XINFO', 'GROUPS', head.key)])
+  if (groups?.error !== undefined || asList(groups?.result).length > 0) findings.grouped.add(head.key)
+}

@@ -1,0 +1,177 @@
+import { setTimeout } from 'node:timers/promises'
+import { z } from 'zod'
+import { messageOf, NotPermitted, ResetError, StoreUnavailable } from '../errors.ts'
+import { type Answer, type Command, decodeReply } from './reply.ts'
+
+/** The answer is larger than the caller takes into memory, or than the server sends: ask for less at once. */
+export class AnswerTooLarge extends Error {
+  override readonly name = 'AnswerTooLarge'
+}
+
+/** Milliseconds. A server that refuses connections is given up after about 3 s, a busy one after 30 s. */
+const timeLimit = 30_000
+const waits = [100, 300, 800, 1_500]
+const busyWait = 4_000
+
+/** Bytes; V8 holds no string above 512 MiB. */
+const largestAnswer = 384 * 2 ** 20
+
+const Item = z.object({ result: z.unknown().optional(), error: z.string().optional() })
+const Body = z.union([Item, z.array(Item)])
+
+/** Why one attempt failed; `busy`: the server is there and says "later". */
+type Failed = { reason: string; busy: boolean }
+
+/**
+ * Speaks Upstash's REST protocol in place of the SDK's own HTTP client, which hides HTTP statuses, does not retry 429
+ * and 5xx, takes a timeout for an answer, and puts whole commands into its error messages.
+ */
+export class RestRequester {
+  readonly #url: string
+  readonly #host: string
+  readonly #token: string
+  /** Lets a replica answer only when it has our own last write. */
+  #syncToken = ''
+
+  constructor(url: string, token: string) {
+    this.#url = url.replace(/\/+$/, '')
+    this.#host = new URL(url).host
+    this.#token = token
+  }
+
+  /** For the SDK's own commands. */
+  async request<Result>(request: {
+    path?: string[]
+    body?: unknown
+  }): Promise<{ result?: Result; error?: string }> {
+    const url = [this.#url, ...(request.path ?? [])].join('/')
+    return (await this.#ask(url, request.body, largestAnswer)) as { result?: Result }
+  }
+
+  /** One `/pipeline` request. @throws AnswerTooLarge when its answer has more than `maxBytes` */
+  async pipeline(commands: readonly Command[], maxBytes = largestAnswer): Promise<Answer[]> {
+    const answers = [await this.#ask(`${this.#url}/pipeline`, commands, maxBytes)].flat()
+    const refused = answers.length === 1 && commands.length > 1 ? answers[0]?.error : undefined
+    if (answers.length === commands.length) return answers
+    throw new StoreUnavailable(
+      `The cache at ${this.#host} gave ${answers.length} answers to ${commands.length} commands${refused === undefined ? '' : `: ${refused}`}. Start again`,
+    )
+  }
+
+  async #ask(url: string, body: unknown, maxBytes: number): Promise<Answer | Answer[]> {
+    const signal = AbortSignal.timeout(timeLimit)
+    const text = JSON.stringify(body)
+    let reason = `no answer within ${timeLimit / 1000} s`
+    for (let attempt = 0; !signal.aborted; attempt++) {
+      const outcome = await this.#attempt(url, text, { signal, maxBytes })
+      if ('answer' in outcome) return outcome.answer
+      if (!signal.aborted) reason = outcome.reason
+      const wait = waits[attempt] ?? (outcome.busy ? busyWait : undefined)
+      if (wait === undefined) break
+      await setTimeout(wait, undefined, { signal }).catch(() => {}) // the time is up, which the loop finds out
+    }
+    throw new StoreUnavailable(
+      `The cache at ${this.#host} cannot be reached: ${reason}. Check UPSTASH_REDIS_REST_URL and that it runs, then start again`,
+    )
+  }
+
+  async #attempt(
+    url: string,
+    body: string,
+    { signal, maxBytes }: { signal: AbortSignal; maxBytes: number },
+  ): Promise<{ answer: Answer | Answer[] } | Failed> {
+    try {
+      const response = await fetch(url, { method: 'POST', headers: this.#headers(), body, signal })
+      const text = await readText(response, maxBytes)
+      if (response.ok) {
+        this.#syncToken = response.headers.get('upstash-sync-token') ?? ''
+        return { answer: this.#parse(text) }
+      }
+      return this.#refused(response.status, reasonIn(text))
+    } catch (error) {
+      if (error instanceof AnswerTooLarge || error instanceof ResetError) throw error
+      return {
+        reason: signal.aborted ? `no answer within ${timeLimit / 1000} s` : reasonOf(error),
+        busy: false,
+      }
+    }
+  }
+
+  /** @throws what does not get better by asking again */
+  #refused(status: number, reason: string): { answer: Answer } | Failed {
+    if (status === 429 || status >= 500) return { reason: `HTTP ${status}, ${reason}`, busy: true }
+    if (status === 401 || status === 403) {
+      throw new NotPermitted(
+        `The cache at ${this.#host} refuses the token (HTTP ${status}): ${reason}. Check UPSTASH_REDIS_REST_TOKEN; a read-only token does not do`,
+      )
+    }
+    if (isTooLarge(reason) || status === 413) throw new AnswerTooLarge(reason)
+    if (status === 400) return { answer: { error: reason } } // a single command that Redis refused
+    throw new StoreUnavailable(
+      `The cache at ${this.#host} answered HTTP ${status}: ${reason}. Check UPSTASH_REDIS_REST_URL`,
+    )
+  }
+
+  /** Parsed without the parser's errors, which would quote what was parsed. */
+  #parse(text: string): Answer | Answer[] {
+    const body = Body.safeParse(parseJson(text))
+    if (body.success) return Array.isArray(body.data) ? body.data.map(decode) : decode(body.data)
+    throw new StoreUnavailable(
+      `The cache at ${this.#host} answered with something that is not of Upstash's REST API. Check UPSTASH_REDIS_REST_URL`,
+    )
+  }
+
+  #headers(): Record<string, string> {
+    return {
+      authorization: `Bearer ${this.#token}`,
+      'content-type': 'application/json',
+      'upstash-encoding': 'base64',
+      'upstash-sync-token': this.#syncToken,
+    }
+  }
+}
+
+/** Whether Redis' reason is that the request or its answer is over Upstash's limit. */
+export function isTooLarge(reason: string): boolean {
+  return /max (request|response|record) size exceeded/i.test(reason)
+}
+
+function decode({ result, error }: z.output<typeof Item>): Answer {
+  return error === undefined ? { result: decodeReply(result ?? null) } : { error: withoutArguments(error) }
+}
+
+async function readText(response: Response, maxBytes: number): Promise<string> {
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  for await (const chunk of response.body ?? []) {
+    bytes += chunk.length
+    if (bytes > maxBytes) throw new AnswerTooLarge(`an answer of more than ${maxBytes} bytes`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+function reasonIn(text: string): string {
+  const body = z.object({ error: z.string() }).safeParse(parseJson(text))
+  return body.success ? withoutArguments(body.data.error) : 'without a reason' // a proxy's error page, for example
+}
+
+/** Redis, and some servers in front of it, repeat a command's arguments in their error. */
+function withoutArguments(reason: string): string {
+  return reason.replace(/,? (with args beginning with|command was):?.*$/s, '').slice(0, 300)
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined // no schema accepts it
+  }
+}
+
+/** fetch says only "fetch failed"; the system's reason is below it. */
+function reasonOf(error: unknown): string {
+  const cause = error instanceof Error ? error.cause : undefined
+  if (cause instanceof AggregateError) return messageOf(cause.errors[0])
+  return messageOf(cause ?? error)
+}

@@ -1,0 +1,90 @@
+import { SFNClient } from '@aws-sdk/client-sfn'
+import { type Clients, makeClients } from '../../lib/clients.ts'
+import { InvalidConfiguration, messageOf, StoreUnavailable } from '../../lib/errors.ts'
+import { MACHINE_ARN, REGION } from '../machine/arn.ts'
+import { fillSample } from '../sample.ts'
+import { type Stack, startStack } from '../stack.ts'
+import { planStack, type StackPlan } from '../stack-plan.ts'
+import { claimEnvironment } from './claim-environment.ts'
+import { adoptEnvironment, findRunningStack, namesOthers } from './running-stack.ts'
+
+export type Connected = {
+  clients: Clients
+  sfn: SFNClient
+  machineArn: string
+  /** The stack that ends with this process, when there is one: its executions end then too. */
+  stack: Stack | undefined
+  stop(): Promise<void>
+}
+
+/**
+ * Connects to the stack that runs, else to the services in the environment, else to a stack of its own with a sample.
+ * @param note told in a sentence which of them it is
+ */
+export async function connect(note: (text: string) => void): Promise<Connected> {
+  const running = findRunningStack()
+  if (running !== undefined && !namesOthers(process.env, running)) {
+    if (running.env === null) {
+      throw new StoreUnavailable(
+        `The stack of "npm run dev" (process ${running.pid}) is still starting. Try again in a few seconds`,
+      )
+    }
+    adoptEnvironment(running.env)
+    return open(undefined)
+  }
+  if (running !== undefined) note('The environment names other services than "npm run dev" uses; these are used.')
+  const plan = planned()
+  const stack = await startStack()
+  try {
+    const connected = await open(stack)
+    if (plan.database.embedded) {
+      note('No stack runs and no service is given: this is a stack of its own, with a sample, gone afterwards.')
+      await fillSample(stack)
+      await claimEnvironment(connected)
+    }
+    return connected
+  } catch (error) {
+    await stack.stop()
+    throw error
+  }
+}
+
+/** Clients for the environment as it is now. */
+export async function open(stack: Stack | undefined): Promise<Connected> {
+  const clients = await makeClients()
+  const machineArn = process.env.STATE_MACHINE_ARN ?? ''
+  const sfn = new SFNClient(
+    machineArn === MACHINE_ARN
+      ? { region: REGION, credentials: { accessKeyId: 'embedded', secretAccessKey: 'embedded' } }
+      : { region: machineArn.split(':')[3] ?? '' },
+  )
+  async function stop(): Promise<void> {
+    sfn.destroy()
+    clients.s3.destroy()
+    await stack?.stop()
+  }
+  return { clients, sfn, machineArn, stack, stop }
+}
+
+/** What of the stack is given. A mixture could show one database and reset another. @throws InvalidConfiguration */
+function planned(): StackPlan {
+  const plan = plannedAtAll()
+  const missing = [
+    ...(plan.database.embedded ? ['DATABASE_URL'] : []),
+    ...(plan.cache.embedded ? ['REDIS_URL (or UPSTASH_REDIS_REST_URL and its token)'] : []),
+    ...(plan.files.embedded ? ['AWS_ENDPOINT_URL_S3 (or AWS credentials, FILES_BUCKET and BACKUP_BUCKET)'] : []),
+  ]
+  const nothingGiven = missing.length === 3 && plan.machine.embedded
+  if (missing.length === 0 || nothingGiven) return plan
+  throw new InvalidConfiguration(
+    `Some services are given in the environment, but not ${missing.join(', ')}. Give all of them, or none to try it on a stack of its own`,
+  )
+}
+
+function plannedAtAll(): StackPlan {
+  try {
+    return planStack(process.env)
+  } catch (cause) {
+    throw new InvalidConfiguration(messageOf(cause), { cause })
+  }
+}

@@ -1,0 +1,19 @@
+import { type ErrorKind, errorKinds } from '../../lib/errors.ts'
+
+/** Every exit code of the CLI, as `--help` lists them. */
+export const exitCodes = {
+  0: 'succeeded, with or without warnings',
+  1: 'the run failed, or a store cannot be reached',
+  2: 'the request or the configuration is wrong; nothing was started',
+  3: 'refused by a guard; nothing was touched',
+  4: 'another run is active; its id is in the message',
+  130: 'Ctrl-C',
+} as const
+export type ExitCode = keyof typeof exitCodes
+
+const codeOfKind: Record<ErrorKind, ExitCode> = { failure: 1, request: 2, guard: 3, busy: 4 }
+
+/** The exit code for an error by its name, which is all that an execution tells of it. */
+export function exitCodeOf(errorName: string): ExitCode {
+  return codeOfKind[errorKinds.get(errorName) ?? 'failure']
+}

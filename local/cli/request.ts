@@ -1,0 +1,81 @@
+import { readFile } from 'node:fs/promises'
+import { userInfo } from 'node:os'
+import { text } from 'node:stream/consumers'
+import { InvalidRequest, messageOf } from '../../lib/errors.ts'
+import { parseRequest, type Request } from '../../lib/run/request.ts'
+import { type Arguments, WrongUsage } from './arguments.ts'
+
+/** A request as it is sent, and as it is understood. */
+export type Wanted = { sent: Record<string, unknown>; request: Request }
+
+/** The request that the command line asks for, or the one that `--request` holds. @throws InvalidRequest */
+export async function requestOf(args: Arguments): Promise<Wanted> {
+  const sent = args.flags.request === undefined ? fromFlags(args) : await fromText(args, args.flags.request)
+  const request = parseRequest(sent)
+  if (request.operation !== args.command) {
+    throw new InvalidRequest(
+      `The request's operation is "${request.operation}", but the command is "${args.command}". Use the command ${request.operation}`,
+    )
+  }
+  return { sent: { requestedBy: requester(), ...(sent as Record<string, unknown>) }, request }
+}
+
+/** The same request with the confirmation that was typed. */
+export function confirmed({ sent, request }: Wanted, confirm: string): Wanted {
+  return { sent: { ...sent, confirm }, request: { ...request, confirm } }
+}
+
+function fromFlags({ command, argument, flags }: Arguments): Record<string, unknown> {
+  if (command === 'reset' && argument === undefined) {
+    throw new WrongUsage('reset needs a strategy: what is to be wiped', command)
+  }
+  const preserve = {
+    ...(flags['preserve-table'] && { tables: flags['preserve-table'] }),
+    ...(flags['preserve-file'] && { files: flags['preserve-file'] }),
+    ...(flags['preserve-key'] && { keys: flags['preserve-key'] }),
+  }
+  return {
+    operation: command,
+    ...(argument !== undefined && { strategy: argument }),
+    ...(flags['no-backup'] && { backup: false }),
+    ...(Object.keys(preserve).length > 0 && { preserve }),
+    ...(flags['dry-run'] && { dryRun: true }),
+    ...(flags.confirm !== undefined && { confirm: flags.confirm }),
+    ...(flags['idempotency-key'] !== undefined && { idempotencyKey: flags['idempotency-key'] }),
+  }
+}
+
+async function fromText({ command, argument, flags }: Arguments, given: string): Promise<unknown> {
+  const { request: _, json: __, ...others } = flags
+  const other = argument ?? Object.keys(others).map((name) => `--${name}`)[0]
+  if (other !== undefined) {
+    throw new WrongUsage(`--request holds the whole request, so ${other} cannot be given as well`, command)
+  }
+  const json =
+    given === '-' ? await text(process.stdin) : given.startsWith('@') ? await fileText(given) : given
+  try {
+    return JSON.parse(json)
+  } catch (cause) {
+    throw new InvalidRequest(
+      `--request is not JSON: ${messageOf(cause)}. A right one: {"operation":"${command}","strategy":"full"}`,
+      { cause },
+    )
+  }
+}
+
+async function fileText(given: string): Promise<string> {
+  try {
+    return await readFile(given.slice(1), 'utf8')
+  } catch (cause) {
+    throw new InvalidRequest(`--request ${given} cannot be read: ${messageOf(cause)}`, { cause })
+  }
+}
+
+/** Who asks, for the ledger. A user id without a name, as containers have them, is no reason to fail. */
+function requester(): string {
+  try {
+    return `cli ${userInfo().username}`
+  } catch {
+    return `cli uid ${process.getuid?.() ?? 'unknown'}`
+  }
+}

@@ -1,0 +1,165 @@
+import { createServer } from 'node:http'
+import { afterEach, describe, expect, test } from 'vitest'
+import { BinaryRedis } from '../../lib/cache/binary-redis.ts'
+import { AnswerTooLarge } from '../../lib/cache/rest-requester.ts'
+import { close, freePort, listen } from '../../local/loopback.ts'
+import { startCache } from './cache-stack.ts'
+
+const stack = await startCache()
+const { cache } = stack.clients
+const stops: (() => Promise<void>)[] = []
+
+/** A cache whose server answers every request as told. */
+async function cacheThat(
+  answer: (attempt: number) => { status: number; body: string } | 'hang',
+): Promise<BinaryRedis> {
+  let attempt = 0
+  const server = createServer((request, response) => {
+    request.resume().on('end', () => {
+      const given = answer(++attempt)
+      if (given !== 'hang') response.writeHead(given.status).end(given.body)
+    })
+  })
+  const port = await listen(server)
+  stops.push(async () => {
+    const closed = close(server)
+    server.closeAllConnections()
+    await closed
+  })
+  return new BinaryRedis(`http://127.0.0.1:${port}`, 'secret-token')
+}
+
+afterEach(async () => {
+  for (const stop of stops.splice(0)) await stop()
+})
+
+describe('the client of the cache', () => {
+  test('gives every string of an answer as its bytes, at any depth', async () => {
+    const bytes = Buffer.from([0, 1, 0xff, 0xfe, 0x80, 10, 13, 34])
+    await stack.redis.set('a', bytes)
+    await stack.redis.rpush('l', bytes, 'OK', '', '123', '{"a": 1}')
+    expect(
+      await cache.ask([
+        ['GET', 'a'],
+        ['LRANGE', 'l', '0', '-1'],
+        ['GET', 'absent'],
+        ['LLEN', 'l'],
+      ]),
+    ).toEqual([
+      bytes,
+      [bytes, Buffer.from('OK'), Buffer.from(''), Buffer.from('123'), Buffer.from('{"a": 1}')],
+      null,
+      5,
+    ])
+  })
+
+  test('leaves the status OK as it is, and a value OK too', async () => {
+    expect(
+      await cache.ask([
+        ['SET', 'ok', 'OK'],
+        ['GET', 'ok'],
+      ]),
+    ).toEqual([Buffer.from('OK'), Buffer.from('OK')])
+  })
+
+  test("still has the SDK's own methods, whose strings are Buffers too", async () => {
+    await cache.set('own', '{"a": 1}')
+    expect(await cache.get('own')).toEqual(Buffer.from('{"a": 1}'))
+    expect(await cache.get('absent')).toBeNull()
+    expect(await cache.pipeline().get('own').del('own').exec()).toEqual([Buffer.from('{"a": 1}'), 1])
+  })
+
+  test('says which command failed and why, and nothing of its arguments', async () => {
+    await stack.redis.rpush('l', 'x')
+    const secret = 'very secret value'
+    for (const commands of [
+      [['GET', 'l']],
+      [['NOSUCHCOMMAND', secret]],
+      [['SET', 'a', secret, 'NOSUCHOPTION']],
+    ]) {
+      const error = await cache.ask(commands as [string, ...string[]][]).catch((error: Error) => error)
+      expect(error).toMatchObject({
+        name: 'StoreUnavailable',
+        message: expect.stringContaining(commands[0]?.[0] ?? ''),
+      })
+      expect((error as Error).message).not.toContain('secret')
+    }
+    await expect(cache.set('a', secret, { ex: -1 })).rejects.toThrow(/^(?!.*secret)/s)
+  })
+
+  test('asks again after 429 and 5xx, and after a connection that broke', async () => {
+    let failures = 0
+    stack.front.faults = [
+      () => {
+        failures++
+        if (failures === 1) return { status: 429, body: '{"error":"ERR max requests limit exceeded"}' }
+        if (failures === 2) return { status: 503, body: '<html>a proxy</html>' }
+        return failures === 3 ? 'drop' : undefined
+      },
+    ]
+    expect(await cache.ask([['PING']])).toEqual([Buffer.from('PONG')])
+    expect(failures).toBe(4)
+  })
+
+  test('a wrong token is an error that names the variable, without the token, and is not tried again', async () => {
+    const wrong = new BinaryRedis(stack.front.url, 'secret-token')
+    const error = await wrong.ask([['PING']]).catch((error: Error) => error)
+    expect(error).toMatchObject({
+      name: 'NotPermitted',
+      message: expect.stringContaining('UPSTASH_REDIS_REST_TOKEN'),
+    })
+    expect((error as Error).message).not.toContain('secret-token')
+    expect(stack.front.seen).toHaveLength(1)
+  })
+
+  test('a refused connection is given up within 4 s, with the host and without the token', async () => {
+    const port = await freePort()
+    const began = performance.now()
+    const error = await new BinaryRedis(`http://127.0.0.1:${port}`, 'secret-token')
+      .ask([['PING']])
+      .catch((error) => error)
+    expect(performance.now() - began).toBeLessThan(4_000)
+    expect(error).toMatchObject({
+      name: 'StoreUnavailable',
+      message: expect.stringMatching(
+        new RegExp(`^The cache at 127.0.0.1:${port} cannot be reached: .*ECONNREFUSED`),
+      ),
+    })
+    expect(error.message).not.toContain('secret-token')
+  })
+
+  test('an answer that is no JSON, or not of Upstash, is an error without the answer', async () => {
+    for (const body of ['<html>secret', '{"result": "c2VjcmV0', '[1, 2]', '"secret"']) {
+      const odd = await cacheThat(() => ({ status: 200, body }))
+      await expect(odd.ask([['PING']])).rejects.toThrow(/^(?!.*secret)The cache at/s)
+    }
+  })
+
+  test('an answer with another number of results than commands is an error', async () => {
+    const short = await cacheThat(() => ({ status: 200, body: '[{"result":1}]' }))
+    await expect(short.ask([['PING'], ['PING']])).rejects.toThrow(/1 answers to 2 commands/)
+  })
+
+  test('a server that ignores the base64 header is found out, instead of its answers being garbled', async () => {
+    const plain = await cacheThat(() => ({ status: 200, body: '[{"result":["0",["hash","key:1"]]}]' }))
+    await expect(plain.ask([['SCAN', '0']])).rejects.toMatchObject({
+      name: 'StoreUnavailable',
+      message: expect.stringContaining('base64'),
+    })
+  })
+
+  test('an answer larger than is taken into memory is given up', async () => {
+    await stack.redis.set('large', Buffer.alloc(100_000, 'x'))
+    await expect(cache.send([['GET', 'large']], 50_000)).rejects.toBeInstanceOf(AnswerTooLarge)
+    expect(await cache.send([['GET', 'large']], 200_000)).toMatchObject([
+      { result: Buffer.alloc(100_000, 'x') },
+    ])
+  })
+
+  test('very many commands go in several requests, none of them larger than Upstash takes', async () => {
+    const name = 'k'.repeat(30_000)
+    const commands = Array.from({ length: 200 }, (_, n): [string, string] => ['EXISTS', `${name}${n}`])
+    expect(await cache.ask(commands)).toEqual(commands.map(() => 0))
+    expect(stack.front.seen.length).toBeGreaterThan(1)
+  })
+})

@@ -1,0 +1,94 @@
+import { S3Client } from '@aws-sdk/client-s3'
+import { afterAll, beforeEach } from 'vitest'
+import { backupKeys } from '../../lib/backup/layout.ts'
+import { readPartLines } from '../../lib/backup/part.ts'
+import { BinaryRedis } from '../../lib/cache/binary-redis.ts'
+import type { CacheResult } from '../../lib/cache/export.ts'
+import type { Config } from '../../lib/config.ts'
+import { guardProcesses } from '../../local/guarded.ts'
+import { startRedis } from '../../local/redis.ts'
+import { startS3 } from '../../local/s3.ts'
+import { startUpstashRest } from '../../local/upstash-rest.ts'
+import { startRestFront } from './rest-front.ts'
+
+export const backupId = '2026-11-22T19-05-33Z-3f9a2c'
+export const noProgress = async () => {}
+export const prefix = 'taskmaster:'
+
+/**
+ * The cache as the product reaches it (REST, with a front that can put in faults), and `redis`, which reaches the same
+ * server past all that. Without redis-server it is ioredis-mock: `mock` says so, for tests that it cannot run.
+ */
+export async function startCache() {
+  const guarded = await guardProcesses()
+  const store = await startRedis(guarded)
+  const rest = await startUpstashRest(store)
+  const front = await startRestFront(rest.url)
+  const embedded = await startS3(['backups'])
+  const redis = store.connect()
+  const s3 = new S3Client({
+    endpoint: embedded.url,
+    region: 'eu-central-1',
+    credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
+    forcePathStyle: true,
+  })
+  const config = {
+    CACHE_PREFIX: prefix,
+    BACKUP_BUCKET: 'backups',
+    BACKUP_PREFIX: '.taskmaster/backups/',
+  } as Config
+  const clients = { s3, cache: new BinaryRedis(front.url, rest.token), config }
+  let runs = 0
+
+  afterAll(async () => {
+    redis.disconnect()
+    s3.destroy()
+    await front.stop()
+    await rest.stop()
+    await embedded.stop()
+    await guarded.stop()
+  })
+  beforeEach(async () => {
+    front.faults = []
+    await redis.flushall()
+    front.seen = []
+  })
+
+  const storage = { s3, bucket: 'backups' }
+  return {
+    mock: store.mock,
+    clients,
+    redis,
+    front,
+    rest,
+    storage,
+    /** A run that nobody had before, so that no result of another test is found. */
+    nextRun: () => ({ runId: `run-${++runs}`, attempt: 1 }),
+    withPrefix: (CACHE_PREFIX: string) => ({ ...clients, config: { ...config, CACHE_PREFIX } }),
+    /** Every line of an export, parsed, in order. */
+    async linesOf(result: CacheResult): Promise<Line[]> {
+      const lines: Line[] = []
+      for (const { key } of result.parts) {
+        for await (const line of readPartLines(storage, key)) lines.push(JSON.parse(line.toString()))
+      }
+      return lines
+    },
+    partRoot: `${backupKeys(config.BACKUP_PREFIX, backupId).root}cache/`,
+    /** Every key that is there, sorted. */
+    keys: async () => (await redis.keysBuffer('*')).map((key) => key.toString()).sort(),
+  }
+}
+
+export type JsonBytes = string | { base64: string }
+export type Line = {
+  key: JsonBytes
+  type: string
+  part?: number
+  // biome-ignore lint/suspicious/noExplicitAny: what a value is depends on the type
+  value: any
+  expiresAt: number | null
+}
+
+export function bytesOf(json: JsonBytes): Buffer {
+  return typeof json === 'string' ? Buffer.from(json) : Buffer.from(json.base64, 'base64')
+}

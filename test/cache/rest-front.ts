@@ -1,0 +1,49 @@
+import { createServer } from 'node:http'
+import { close, listen } from '../../local/loopback.ts'
+
+export type RestAnswer = { status: number; body: string }
+
+/** A fault: looks at a request's commands, and may answer it, change the answer, or do something else meanwhile. */
+export type RestFault = (
+  commands: string[][],
+  forward: () => Promise<RestAnswer>,
+) => Promise<RestAnswer | 'drop' | undefined> | RestAnswer | 'drop' | undefined
+
+/** A server in front of the REST API that puts in the faults of a network or a server. */
+export async function startRestFront(upstream: string) {
+  const front = {
+    url: '',
+    faults: [] as RestFault[],
+    /** The commands of each request that arrived. */
+    seen: [] as string[][][],
+    stop: async () => {
+      const closed = close(server)
+      server.closeAllConnections()
+      await closed
+    },
+  }
+  const server = createServer(async (incoming, outgoing) => {
+    const chunks: Buffer[] = []
+    for await (const chunk of incoming) chunks.push(chunk)
+    const body = Buffer.concat(chunks)
+    const parsed = JSON.parse(body.toString())
+    const commands: string[][] = Array.isArray(parsed[0]) ? parsed : [parsed]
+    front.seen.push(commands)
+    async function forward(): Promise<RestAnswer> {
+      const headers = { ...incoming.headers } as Record<string, string>
+      for (const name of ['host', 'connection', 'content-length', 'transfer-encoding']) delete headers[name]
+      const answer = await fetch(`${upstream}${incoming.url}`, { method: 'POST', headers, body })
+      return { status: answer.status, body: await answer.text() }
+    }
+    let answer: RestAnswer | 'drop' | undefined
+    for (const fault of front.faults) {
+      answer = await fault(commands, forward)
+      if (answer !== undefined) break
+    }
+    answer ??= await forward()
+    if (answer === 'drop') return void incoming.socket.destroy()
+    outgoing.writeHead(answer.status, { 'content-type': 'application/json' }).end(answer.body)
+  })
+  front.url = `http://127.0.0.1:${await listen(server)}`
+  return front
+}

@@ -1,0 +1,118 @@
+import {
+  DeleteObjectCommand,
+  GetObjectCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  S3Client,
+} from '@aws-sdk/client-s3'
+import pMap from 'p-map'
+import { afterAll, beforeAll, beforeEach } from 'vitest'
+import type { Config } from '../../lib/config.ts'
+import { startS3 } from '../../local/s3.ts'
+import { sortListingsAsS3Does, startFront } from './s3-front.ts'
+
+export const prefix = 'generated_stories/'
+export const backupId = '2026-11-22T19-05-33Z-3f9a2c'
+export const noProgress = async () => {}
+
+export const config = {
+  FILES_BUCKET: 'files',
+  FILES_PREFIX: prefix,
+  BACKUP_BUCKET: 'backups',
+  BACKUP_PREFIX: '.taskmaster/backups/',
+} as Config
+
+/** A real S3 client on fauxqs behind the front that can put in faults; emptied before each test. */
+export function useFiles() {
+  let stop = async () => {}
+  const files = {} as {
+    clients: { s3: S3Client; config: Config }
+    front: Awaited<ReturnType<typeof startFront>>
+  }
+
+  beforeAll(async () => {
+    sortListingsAsS3Does()
+    const s3 = await startS3(['files', 'backups'])
+    files.front = await startFront(s3.url)
+    const client = new S3Client({
+      endpoint: files.front.url,
+      region: 'eu-central-1',
+      credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
+      forcePathStyle: true,
+      maxAttempts: 2,
+    })
+    files.clients = { s3: client, config }
+    stop = async () => {
+      client.destroy()
+      await files.front.stop()
+      await s3.stop()
+    }
+  })
+  afterAll(() => stop())
+  beforeEach(async () => {
+    files.front.faults = []
+    files.front.conditions = true
+    await empty()
+    files.front.seen = []
+  })
+
+  async function empty() {
+    for (const bucket of ['files', 'backups']) {
+      const keys = await keysIn(bucket)
+      await pMap(
+        keys,
+        (key) => files.clients.s3.send(new DeleteObjectCommand({ Bucket: bucket, Key: key })),
+        {
+          concurrency: 20,
+        },
+      )
+    }
+  }
+
+  /** Every key of a bucket, as a listing of its own gives it. */
+  async function keysIn(bucket: string): Promise<string[]> {
+    const keys: string[] = []
+    let token: string | undefined
+    do {
+      const page = await files.clients.s3.send(
+        new ListObjectsV2Command({ Bucket: bucket, EncodingType: 'url', ContinuationToken: token }),
+      )
+      for (const { Key = '' } of page.Contents ?? [])
+        keys.push(decodeURIComponent(Key.replaceAll('+', '%20')))
+      token = page.NextContinuationToken
+    } while (token !== undefined)
+    return keys
+  }
+
+  async function put(key: string, body = key, bucket = 'files'): Promise<void> {
+    await files.clients.s3.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: body }))
+  }
+
+  async function get(key: string, bucket = 'files'): Promise<string> {
+    const answer = await files.clients.s3.send(new GetObjectCommand({ Bucket: bucket, Key: key }))
+    return (await answer.Body?.transformToString()) ?? ''
+  }
+
+  return {
+    get clients() {
+      return files.clients
+    },
+    get front() {
+      return files.front
+    },
+    keysIn,
+    put,
+    get,
+    putMany: (keys: readonly string[]) => pMap(keys, (key) => put(key), { concurrency: 20 }),
+    /** Keys of the files bucket below FILES_PREFIX, without it. */
+    files: async () =>
+      (await keysIn('files')).filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length)),
+    /** Keys of the copies in the backup, below its `files/`. */
+    copies: async () => {
+      const root = `.taskmaster/backups/${backupId}/files/`
+      return (await keysIn('backups'))
+        .filter((key) => key.startsWith(root))
+        .map((key) => key.slice(root.length))
+    },
+  }
+}

@@ -1,0 +1,23 @@
+/** Keys that S3 allows and that careless encoding loses, merges or names wrongly. Relative to the prefix. */
+export const oddKeys = [
+  'plain',
+  'Üñï/✓ 😀/文',
+  'with space',
+  ' ',
+  'a+b',
+  'a b+c%20d%2Fe%',
+  'a&b<c>&amp;"d"\'e\'',
+  'it(s)!*~@$,;=:',
+  'question?x=1#hash',
+  'back\\slash{}[]^`|',
+  '/leading slash',
+  'double//slash',
+  'folder/',
+  'folder/inside',
+  'new\nline',
+  'tab\tand\rreturn',
+  'control\u0001\u001f\u007f',
+  '\ufffe\uffff',
+  'dots/.../a..b/.c',
+  'up/../over/./here',
+]

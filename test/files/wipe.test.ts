@@ -1,0 +1,261 @@
+import { describe, expect, test } from 'vitest'
+import { workKeys } from '../../lib/backup/layout.ts'
+import { copyFiles } from '../../lib/files/copy.ts'
+import { listFiles, pieceLimits } from '../../lib/files/list.ts'
+import { wipeFiles } from '../../lib/files/wipe.ts'
+import { backupId, noProgress, prefix, useFiles } from './files-stack.ts'
+import { oddKeys } from './odd-keys.ts'
+import { errorElement, type Fault, isBulkDelete, objectsIn, s3Error } from './s3-front.ts'
+
+const run = { runId: 'run-1', attempt: 1 }
+const stack = useFiles()
+
+/** Lists, copies, and gives what the wipe of the only batch is called with. */
+async function backUp({ backup = true, preserve = [] as string[] } = {}) {
+  const { lists } = await listFiles(stack.clients, { write: run, preserve })
+  const batch = { run, batch: 0, listsPerBatch: 1, lists }
+  if (backup) await copyFiles(stack.clients, { ...batch, backupId }, noProgress)
+  stack.front.seen = []
+  return { ...batch, backup, preserve }
+}
+
+const none = { batch: 0, objects: 0, bytes: 0, changed: 0, appeared: 0, failures: 0, failed: [] }
+const remove = (key: string) => fetch(`${stack.front.url}/files/${key}`, { method: 'DELETE' })
+
+describe('wiping the files', () => {
+  test('prefix foo/ never touches foo2/', async () => {
+    const others = [
+      'generated_stories2/a',
+      'generated_storie',
+      'generated_stories',
+      'z',
+      '.taskmaster/environment.json',
+    ]
+    await stack.putMany([...others, `${prefix}a`, `${prefix}b/c`])
+    const result = await wipeFiles(stack.clients, await backUp(), noProgress)
+    expect(result).toEqual({ ...none, objects: 2, bytes: `${prefix}a${prefix}b/c`.length })
+    expect(await stack.keysIn('files')).toEqual([...others].sort())
+  })
+
+  test('folder markers and odd keys (unicode, spaces, +, %, &, newline, //, control characters) go like any other', async () => {
+    const keys = ['', ...oddKeys]
+    await stack.putMany(keys.map((key) => `${prefix}${key}`))
+    const result = await wipeFiles(stack.clients, await backUp(), noProgress)
+    expect(result).toMatchObject({ objects: keys.length, failures: 0 })
+    expect(await stack.keysIn('files')).toEqual([])
+  })
+
+  test('keys that XML cannot hold are deleted one by one', async () => {
+    await stack.putMany([`${prefix}control\u0001`, `${prefix}new\nline`, `${prefix}plain`])
+    await wipeFiles(stack.clients, await backUp(), noProgress)
+    expect(stack.front.seen.filter((line) => line.startsWith('DELETE'))).toHaveLength(2)
+    expect(await stack.files()).toEqual([])
+  })
+
+  test('preserved prefixes stay, and only those', async () => {
+    await stack.putMany(['pinned/a', 'pinned/b/c', 'pinned2/d', 'e'].map((key) => `${prefix}${key}`))
+    const result = await wipeFiles(stack.clients, await backUp({ preserve: ['pinned/'] }), noProgress)
+    expect(result).toMatchObject({ objects: 2, appeared: 0 })
+    expect(await stack.files()).toEqual(['pinned/a', 'pinned/b/c'])
+    expect(await stack.copies()).toHaveLength(4)
+  })
+
+  for (const conditions of [true, false]) {
+    const server = conditions ? 'S3' : 'a server that ignores conditions'
+    test(`an object that changed after it was copied survives and is reported, on ${server}`, async () => {
+      stack.front.conditions = conditions
+      await stack.putMany([`${prefix}a`, `${prefix}b`, `${prefix}control\u0001`])
+      const batch = await backUp()
+      await stack.put(`${prefix}a`, 'newer')
+      await stack.put(`${prefix}control\u0001`, 'newer')
+      expect(await wipeFiles(stack.clients, batch, noProgress)).toMatchObject({
+        objects: 1,
+        changed: 2,
+        failures: 0,
+      })
+      expect(await stack.files()).toEqual(['a', 'control\u0001'])
+      expect(await stack.get(`${prefix}a`)).toBe('newer')
+    })
+  }
+
+  test('an object that changes at the last moment, after we looked, survives by the ETag of its deletion', async () => {
+    await stack.putMany([`${prefix}a`, `${prefix}b`, `${prefix}control\u0001`])
+    const batch = await backUp()
+    stack.front.faults = [
+      async (request) => {
+        if (isBulkDelete(request)) await stack.put(`${prefix}a`, 'newer')
+        if (request.method === 'DELETE') await stack.put(`${prefix}control\u0001`, 'newer')
+        return undefined
+      },
+    ]
+    expect(await wipeFiles(stack.clients, batch, noProgress)).toMatchObject({
+      objects: 1,
+      changed: 2,
+      failures: 0,
+    })
+    expect(await stack.get(`${prefix}a`)).toBe('newer')
+  })
+
+  test('an object that came after the backup survives and is reported', async () => {
+    await stack.putMany([`${prefix}b`, `${prefix}d`])
+    const batch = await backUp()
+    await stack.putMany(['a', 'c', 'e'].map((key) => `${prefix}${key}`))
+    expect(await wipeFiles(stack.clients, batch, noProgress)).toMatchObject({ objects: 2, appeared: 3 })
+    expect(await stack.files()).toEqual(['a', 'c', 'e'])
+  })
+
+  test('an object that vanished before it was copied and came back survives: the backup does not hold it', async () => {
+    await stack.putMany([`${prefix}a`, `${prefix}b`])
+    const { lists } = await listFiles(stack.clients, { write: run, preserve: [] })
+    const batch = { run, batch: 0, listsPerBatch: 1, lists }
+    await remove(`${prefix}a`)
+    await copyFiles(stack.clients, { ...batch, backupId }, noProgress)
+    await stack.put(`${prefix}a`)
+    const result = await wipeFiles(stack.clients, { ...batch, backup: true, preserve: [] }, noProgress)
+    expect(result).toMatchObject({ objects: 1, appeared: 1 })
+    expect(await stack.files()).toEqual(['a'])
+  })
+
+  test('without a backup the version that was listed goes, and a newer one survives', async () => {
+    await stack.putMany([`${prefix}a`, `${prefix}b`])
+    const batch = await backUp({ backup: false })
+    await stack.put(`${prefix}b`, 'newer')
+    expect(await wipeFiles(stack.clients, batch, noProgress)).toMatchObject({ objects: 1, changed: 1 })
+    expect(await stack.files()).toEqual(['b'])
+  })
+
+  test('DeleteObjects answering 200 with errors inside is not success', async () => {
+    await stack.putMany(Array.from({ length: 30 }, (_, n) => `${prefix}${n}`))
+    const batch = await backUp()
+    stack.front.faults = [
+      (request) => {
+        if (!isBulkDelete(request)) return undefined
+        const errors = objectsIn(request.body).map(([, key]) => errorElement(key, 'AccessDenied'))
+        return { status: 200, body: `<DeleteResult>${errors.join('')}</DeleteResult>` }
+      },
+    ]
+    const result = await wipeFiles(stack.clients, batch, noProgress)
+    expect(result).toMatchObject({ objects: 0, failures: 30 })
+    expect(result.failed).toHaveLength(20)
+    expect(result.failed[0]).toEqual({ key: `${prefix}0`, code: 'AccessDenied' })
+
+    stack.front.faults = []
+    expect(await wipeFiles(stack.clients, batch, noProgress)).toMatchObject({ objects: 30, failures: 0 })
+  })
+
+  test('an object that S3 says it deleted but still lists is a failure', async () => {
+    await stack.putMany([`${prefix}a`, `${prefix}b`])
+    const batch = await backUp()
+    stack.front.faults = [
+      (request) =>
+        isBulkDelete(request) ? { status: 200, body: '<DeleteResult></DeleteResult>' } : undefined,
+    ]
+    expect(await wipeFiles(stack.clients, batch, noProgress)).toMatchObject({
+      objects: 0,
+      failures: 2,
+      failed: [{ key: `${prefix}a`, code: 'NotDeleted' }, { code: 'NotDeleted' }],
+    })
+  })
+
+  test('an error of one key that means "not now" is tried again', async () => {
+    await stack.putMany([`${prefix}a`, `${prefix}b`, `${prefix}c`])
+    const batch = await backUp()
+    const asked: string[][] = []
+    stack.front.faults = [
+      async (request, forward) => {
+        if (!isBulkDelete(request)) return undefined
+        const objects = objectsIn(request.body)
+        asked.push(objects.map(([, key]) => key.slice(prefix.length)))
+        if (asked.length > 2) return undefined
+        const [refused] = objects
+        const raw = Buffer.from(request.body.replace(refused?.[0] ?? '', ''))
+        const answer = await forwardBody(request, raw, forward)
+        return {
+          ...answer,
+          body: answer.body
+            .toString()
+            .replace('</DeleteResult>', `${errorElement(refused?.[1] ?? '', 'SlowDown')}</DeleteResult>`),
+        }
+      },
+    ]
+    expect(await wipeFiles(stack.clients, batch, noProgress)).toMatchObject({ objects: 3, failures: 0 })
+    expect(asked).toEqual([['a', 'b', 'c'], ['a'], ['a']])
+  })
+
+  test('a request that fails as a whole is an error', async () => {
+    await stack.put(`${prefix}a`)
+    const batch = await backUp()
+    stack.front.faults = [(request) => (isBulkDelete(request) ? s3Error(403, 'AccessDenied') : undefined)]
+    await expect(wipeFiles(stack.clients, batch, noProgress)).rejects.toMatchObject({ name: 'NotPermitted' })
+    expect(await stack.files()).toEqual(['a'])
+  })
+
+  test('a listing error before deleting is an error, and nothing is deleted', async () => {
+    await stack.put(`${prefix}a`)
+    const batch = await backUp()
+    stack.front.faults = [({ query }) => (query.has('list-type') ? s3Error(503, 'SlowDown') : undefined)]
+    await expect(wipeFiles(stack.clients, batch, noProgress)).rejects.toMatchObject({
+      name: 'StoreUnavailable',
+    })
+    expect(stack.front.seen.some((line) => line.startsWith('POST') || line.startsWith('DELETE'))).toBe(false)
+  })
+
+  test('the wipe of a batch repeated after a lost answer has the same result', async () => {
+    await stack.putMany(['a', 'b', 'c', 'd'].map((key) => `${prefix}${key}`))
+    const batch = await backUp()
+    await stack.put(`${prefix}b`, 'newer')
+    await stack.put(`${prefix}bb`)
+    stack.front.faults = [
+      ({ method, key }) => (method === 'PUT' && key === workKeys(run).filesWiped(0) ? 'drop' : undefined),
+    ]
+    await expect(wipeFiles(stack.clients, batch, noProgress)).rejects.toMatchObject({
+      name: 'StoreUnavailable',
+    })
+    expect(await stack.files()).toEqual(['b', 'bb'])
+
+    stack.front.faults = []
+    const expected = { ...none, objects: 3, bytes: 3 * `${prefix}a`.length, changed: 1, appeared: 1 }
+    expect(await wipeFiles(stack.clients, batch, noProgress)).toEqual(expected)
+    await remove(`${prefix}b`)
+    expect(await wipeFiles(stack.clients, batch, noProgress)).toEqual(expected)
+  })
+
+  test('a lost answer of DeleteObjects itself changes nothing', async () => {
+    await stack.putMany(['a', 'b'].map((key) => `${prefix}${key}`))
+    const batch = await backUp()
+    let lost = 0
+    stack.front.faults = [
+      async (request, forward) => {
+        if (!isBulkDelete(request) || lost++ > 0) return undefined
+        await forward()
+        return 'drop'
+      },
+    ]
+    expect(await wipeFiles(stack.clients, batch, noProgress)).toMatchObject({ objects: 2, failures: 0 })
+  })
+
+  test('each batch deletes and reports its own stretch of keys, and together they cover everything', async () => {
+    const keys = Array.from({ length: 2500 }, (_, n) => `${n % 2 ? 'B' : 'a'}${String(n).padStart(4, '0')}`)
+    await stack.putMany(keys.map((key) => `${prefix}${key}`))
+    const { lists, batches } = await listFiles(
+      stack.clients,
+      { write: run, preserve: [] },
+      { ...pieceLimits, objects: 1200, batches: 2 },
+    )
+    expect({ lists, batches }).toEqual({ lists: 3, batches: 2 })
+    await stack.putMany(['A', 'Bz', 'b'].map((key) => `${prefix}${key}`))
+    const data = { run, listsPerBatch: 2, lists, backup: false, preserve: [] }
+    const second = await wipeFiles(stack.clients, { ...data, batch: 1 }, noProgress)
+    expect(second).toMatchObject({ objects: 100, appeared: 1 })
+    const first = await wipeFiles(stack.clients, { ...data, batch: 0 }, noProgress)
+    expect(first).toMatchObject({ objects: 2400, appeared: 2 })
+    expect(await stack.files()).toEqual(['A', 'Bz', 'b'])
+  })
+})
+
+/** What S3 answers to the same request with another body. */
+async function forwardBody(request: Parameters<Fault>[0], raw: Buffer, forward: Parameters<Fault>[1]) {
+  request.raw = raw
+  request.body = raw.toString()
+  return await forward()
+}

@@ -1,0 +1,14 @@
+import { defineConfig } from 'vitest/config'
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    globalSetup: ['test/support/postgres.ts'],
+    // Processes, not threads: each test file's stack puts its addresses into process.env.
+    pool: 'forks',
+    // More than a few stacks at once only make each other, and the time limits in the tests, slower.
+    maxWorkers: 3,
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+  },
+})
