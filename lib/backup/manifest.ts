@@ -28,14 +28,13 @@ export const BackedUpTable = z.strictObject({
     z.strictObject({
       name: z.string(),
       type: z.string(),
+      asText: z.boolean(),
       notNull: z.boolean(),
       hasDefault: z.boolean(),
       generated: z.string(),
       identity: z.string(),
     }),
   ),
-  /** CR and LF between JSON tokens are encoded in this table's lines. */
-  lineEndsEncoded: z.boolean(),
   rows: count,
   fingerprint,
   parts: z.array(TablePart),

@@ -114,7 +114,6 @@ async function sealDatabase(
         table: table.table,
         oid: table.oid,
         columns: table.columns,
-        lineEndsEncoded: table.mayHoldLineEnds,
         rows: parts.reduce((sum, part) => sum + part.rows, 0),
         fingerprint: addFingerprints(parts.map(({ fingerprint }) => fingerprint)),
         parts,

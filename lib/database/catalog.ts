@@ -1,10 +1,16 @@
 import { z } from 'zod'
 import type { Connection } from '../clients.ts'
+import { InvalidConfiguration } from '../errors.ts'
+import { ledgerSchema } from '../schema/ledger.ts'
+import { plainName } from './identifiers.ts'
 import { readSequences, type Sequence } from './sequences.ts'
 
-const Column = z.strictObject({
+export const Column = z.strictObject({
   name: z.string(),
+  /** As `format_type` writes it. */
   type: z.string(),
+  /** Its value goes into the row's JSON as Postgres' own text, see rows.ts. */
+  asText: z.boolean(),
   notNull: z.boolean(),
   hasDefault: z.boolean(),
   /** '' no, 's' stored, 'v' virtual. */
@@ -12,6 +18,7 @@ const Column = z.strictObject({
   /** '' no, 'a' always, 'd' by default. */
   identity: z.string(),
 })
+export type Column = z.output<typeof Column>
 
 /** One table that holds rows, or one partitioned table (which holds none itself). */
 export const Table = z.strictObject({
@@ -26,8 +33,6 @@ export const Table = z.strictObject({
   /** The tables directly below a partitioned table, in any schema. */
   partitions: z.array(z.string()),
   columns: z.array(Column),
-  /** A `json` value may hold raw line ends; such rows are written with them encoded (see rows.ts). */
-  mayHoldLineEnds: z.boolean(),
   /** Pages of the main fork, 8 KiB each on a standard build. */
   pages: z.number(),
   /** Bytes with TOAST, without indexes. */
@@ -48,6 +53,8 @@ export type ForeignKey = {
   /** Columns of `from`, and those of `to` they point at, in the same order. */
   columns: string[]
   referenced: string[]
+  /** The equality operator of each pair, as SQL for `referenced OPERATOR column`: `=` may mean another one. */
+  operators: string[]
 }
 
 /** What the database holds, read live. Foreign keys and sequences are those of the whole database. */
@@ -85,45 +92,52 @@ const bookkeeping = new Set([
 ])
 
 const tablesQuery = `
-SELECT n.nspname AS schema, c.relname AS "table", c.oid::bigint AS oid, c.relkind AS kind,
+SELECT ${plainName('n.nspname', 'c.relname')} AS name, n.nspname AS schema, c.relname AS "table", c.oid::bigint AS oid, c.relkind AS kind,
   pg_relation_size(c.oid) / current_setting('block_size')::int AS pages,
   pg_table_size(c.oid) AS bytes,
   pg_has_role(c.relowner, 'USAGE') AS owned,
-  has_table_privilege(c.oid, 'SELECT') AS may_read,
+  has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') AS may_read,
   has_table_privilege(c.oid, 'TRUNCATE') AS may_truncate,
   EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') AS of_extension,
-  (SELECT coalesce(json_agg(pn.nspname || '.' || p.relname), '[]') FROM pg_inherits i
+  (SELECT coalesce(json_agg(${plainName('pn.nspname', 'p.relname')}), '[]') FROM pg_inherits i
     JOIN pg_class p ON p.oid = i.inhparent JOIN pg_namespace pn ON pn.oid = p.relnamespace
     WHERE i.inhrelid = c.oid) AS parents,
-  (SELECT coalesce(json_agg(pn.nspname || '.' || p.relname), '[]') FROM pg_inherits i
+  (SELECT coalesce(json_agg(${plainName('pn.nspname', 'p.relname')}), '[]') FROM pg_inherits i
     JOIN pg_class p ON p.oid = i.inhrelid JOIN pg_namespace pn ON pn.oid = p.relnamespace
     WHERE c.relkind = 'p' AND i.inhparent = c.oid) AS partitions,
   (SELECT coalesce(json_agg(json_build_object(
       'name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'notNull', a.attnotnull,
+      'asText', y.typtype IN ('c', 'd') OR y.typcategory = 'A' OR y.typname IN ('json', 'jsonb') OR EXISTS (
+        SELECT FROM pg_cast k WHERE k.castsource = y.oid AND k.casttarget = 'json'::regtype),
       'hasDefault', a.atthasdef, 'generated', a.attgenerated, 'identity', a.attidentity) ORDER BY a.attnum), '[]')
-    FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
-  EXISTS (SELECT FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid
-    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-      AND (y.typname IN ('json', '_json') OR y.typtype <> 'b' OR y.typnamespace <> 'pg_catalog'::regnamespace)) AS may_hold_line_ends
+    FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid
+    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'f') AND c.relnamespace <> 'pg_catalog'::regnamespace AND c.relpersistence <> 't' AND n.nspname = ANY($1)
-ORDER BY 1, 2`
+ORDER BY n.nspname, c.relname`
 
 const foreignKeysQuery = `
-SELECT k.conname AS name, fn.nspname || '.' || f.relname AS "from", tn.nspname || '.' || t.relname AS "to",
+SELECT k.conname AS name, ${plainName('fn.nspname', 'f.relname')} AS "from", ${plainName('tn.nspname', 't.relname')} AS "to",
   quote_ident(fn.nspname) || '.' || quote_ident(f.relname) AS "fromSql",
   quote_ident(tn.nspname) || '.' || quote_ident(t.relname) AS "toSql",
   (SELECT json_agg(a.attname ORDER BY o.n) FROM unnest(k.conkey) WITH ORDINALITY o(num, n)
     JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = o.num) AS columns,
   (SELECT json_agg(a.attname ORDER BY o.n) FROM unnest(k.confkey) WITH ORDINALITY o(num, n)
-    JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = o.num) AS referenced
+    JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = o.num) AS referenced,
+  (SELECT json_agg('OPERATOR(' || quote_ident(opn.nspname) || '.' || op.oprname || ')' ORDER BY o.n)
+    FROM unnest(k.conpfeqop) WITH ORDINALITY o(id, n)
+    JOIN pg_operator op ON op.oid = o.id JOIN pg_namespace opn ON opn.oid = op.oprnamespace) AS operators
 FROM pg_constraint k
 JOIN pg_class f ON f.oid = k.conrelid JOIN pg_namespace fn ON fn.oid = f.relnamespace
 JOIN pg_class t ON t.oid = k.confrelid JOIN pg_namespace tn ON tn.oid = t.relnamespace
 WHERE k.contype = 'f' ORDER BY 2, 3, 1`
 
-/** Reads the live catalog of the managed `schemas`. */
+/**
+ * Reads the live catalog of the managed `schemas`.
+ * @throws InvalidConfiguration when one of them does not exist: its tables would be missing in every backup
+ */
 export async function readCatalog(connection: Connection, schemas: readonly string[]): Promise<Catalog> {
+  await checkSchemas(connection, schemas)
   const tables = (await connection.query(tablesQuery, [schemas])).rows
   const foreignKeys = (await connection.query(foreignKeysQuery)).rows
   const version = (await connection.query(`SELECT current_setting('server_version') AS version`)).rows
@@ -132,14 +146,26 @@ export async function readCatalog(connection: Connection, schemas: readonly stri
     tables: tables.filter((row) => reasonToLeave(row) === undefined).map(toTable),
     unmanaged: tables.flatMap((row) => {
       const reason = reasonToLeave(row)
-      return reason === undefined ? [] : [{ name: `${row.schema}.${row.table}`, reason }]
+      return reason === undefined ? [] : [{ name: row.name, reason }]
     }),
     foreignKeys: foreignKeys as ForeignKey[],
     sequences: await readSequences(connection, schemas),
   }
 }
 
-function reasonToLeave(row: { kind: string; table: string; of_extension: boolean }): string | undefined {
+async function checkSchemas(connection: Connection, schemas: readonly string[]): Promise<void> {
+  const answer = await connection.query('SELECT nspname AS name FROM pg_namespace WHERE nspname = ANY($1)', [
+    schemas,
+  ])
+  const missing = schemas.filter((schema) => !answer.rows.some(({ name }) => name === schema))
+  if (missing.length === 0) return
+  throw new InvalidConfiguration(
+    `DATABASE_SCHEMAS names ${missing.join(', ')}, which the database does not have. Correct it, for example public,story`,
+  )
+}
+
+function reasonToLeave(row: Row): string | undefined {
+  if (row.schema === ledgerSchema.schemaName) return 'the ledger of the resets'
   if (row.kind === 'f') return 'a foreign table'
   if (row.of_extension) return 'belongs to an extension'
   if (bookkeeping.has(row.table.toLowerCase())) return 'keeps the migrations'
@@ -147,9 +173,11 @@ function reasonToLeave(row: { kind: string; table: string; of_extension: boolean
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: the driver types rows as any; the schema checks what is made of them
-function toTable(row: any): Table {
+type Row = any
+
+function toTable(row: Row): Table {
   return Table.parse({
-    name: `${row.schema}.${row.table}`,
+    name: row.name,
     schema: row.schema,
     table: row.table,
     oid: Number(row.oid),
@@ -157,7 +185,6 @@ function toTable(row: any): Table {
     parents: row.parents,
     partitions: row.partitions,
     columns: row.columns,
-    mayHoldLineEnds: row.may_hold_line_ends,
     pages: Number(row.pages),
     bytes: Number(row.bytes),
     owned: row.owned,

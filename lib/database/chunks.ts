@@ -1,6 +1,6 @@
 import type { Connection } from '../clients.ts'
 import { literal } from './identifiers.ts'
-import { addFingerprints, encodeLineEnds, linesOf, type PageRange, rowsOf } from './rows.ts'
+import { addFingerprints, linesOf, type PageRange, rowsOf } from './rows.ts'
 import type { Shard } from './shards.ts'
 
 /**
@@ -48,7 +48,7 @@ export async function* readShard(
     ahead?.catch(() => {}) // awaited in the next turn; this only keeps an early end from being an unhandled rejection
     tally.rows += chunk.rows
     tally.fingerprint = addFingerprints([tally.fingerprint, chunk.fingerprint])
-    if (chunk.body !== '') yield Buffer.from(`${chunk.body}\n`)
+    if (chunk.body !== '') yield Buffer.from(chunk.body)
     if (chunk.fat.length > 0) yield* readFatLines(connection, shard, chunk.fat)
     next = ahead
   }
@@ -61,13 +61,12 @@ async function readChunk(
   shard: Shard,
   range: { from: number; to: number },
 ): Promise<Chunk> {
-  const line = shard.lineEndsEncoded ? encodeLineEnds('line') : 'line'
   const thin = `octet_length(line) <= ${fatLine}`
   const answer = await connection.query(`
     SELECT count(*)::int AS rows, coalesce(sum(hashtextextended(line, 0)), 0)::text AS fingerprint,
       coalesce(sum(octet_length(line)) FILTER (WHERE ${thin}), 0)::float8 AS bytes,
       CASE WHEN coalesce(sum(octet_length(line)) FILTER (WHERE ${thin}), 0) <= ${chunkMax}
-        THEN coalesce(string_agg(${line}, E'\\n') FILTER (WHERE ${thin}), '') END AS body,
+        THEN coalesce(string_agg(line, E'\\n') FILTER (WHERE ${thin}) || E'\\n', '') END AS body,
       coalesce(json_agg(json_build_object('tid', tid, 'bytes', octet_length(line))) FILTER (WHERE NOT ${thin}), '[]') AS fat
     FROM ${linesOf(rowsOf(shard, range satisfies PageRange))}`)
   return { ...answer.rows[0], to: range.to }
@@ -98,21 +97,19 @@ async function* readFatLines(
 }
 
 async function readTogether(connection: Connection, shard: Shard, tids: readonly string[]): Promise<Buffer> {
-  const line = shard.lineEndsEncoded ? encodeLineEnds('line') : 'line'
   const answer = await connection.query(
-    `SELECT string_agg(${line}, E'\\n') AS body FROM ${linesOf(`${rowsOf(shard)} WHERE r.ctid = ANY($1::tid[])`)}`,
+    `SELECT string_agg(line, E'\\n') AS body FROM ${linesOf(rowsOf(shard, null, 'r.ctid = ANY($1::tid[])'))}`,
     [tids],
   )
   return Buffer.from(`${answer.rows[0]?.body}\n`)
 }
 
 async function* readSliced(connection: Connection, shard: Shard, tid: string): AsyncGenerator<Buffer> {
-  const line = shard.lineEndsEncoded ? encodeLineEnds('line') : 'line'
-  const lines = linesOf(`${rowsOf(shard)} WHERE r.ctid = ${literal(tid)}::tid`)
-  // The inner OFFSET 0 keeps the encoded line from being made again for every slice.
+  const lines = linesOf(rowsOf(shard, null, `r.ctid = ${literal(tid)}::tid`))
+  // The inner OFFSET 0 keeps the line from being made again for every slice.
   await connection.query(`DECLARE fat NO SCROLL CURSOR FOR
     SELECT substr(text, piece * ${slice} + 1, ${slice}) AS piece
-    FROM (SELECT ${line} AS text FROM ${lines} OFFSET 0) AS whole,
+    FROM (SELECT line AS text FROM ${lines} OFFSET 0) AS whole,
       generate_series(0, (length(text) - 1) / ${slice}) AS piece`)
   for (;;) {
     const answer = await connection.query('FETCH 1 FROM fat')

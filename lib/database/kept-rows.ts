@@ -41,7 +41,15 @@ export async function fingerprintKept(
   const kept: KeptRows[] = []
   for (const { table, keepRows } of tables) {
     if (keepRows === null) continue
-    const answer = await connection.query(`${fingerprintOf(rowsOf(table))} WHERE (${keepRows})`)
+    const answer = await connection.query(
+      fingerprintOf(
+        rowsOf(
+          table,
+          null,
+          `EXISTS (SELECT FROM ONLY ${qualified(table)} AS k WHERE k.ctid = r.ctid AND (${keepRows}))`,
+        ),
+      ),
+    )
     kept.push({ name: table.name, ...answer.rows[0] })
   }
   return kept

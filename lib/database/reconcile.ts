@@ -105,13 +105,13 @@ async function findChangedShards(connection: Connection, table: BackedUpTable): 
     const answer = await connection.query(fingerprintOf(rowsOf(table, part.pages)))
     const { rows, fingerprint } = answer.rows[0]
     if (Number(rows) === part.rows && fingerprint === part.fingerprint) continue
-    const { name, schema, lineEndsEncoded } = table
+    const { name, schema, columns } = table
     const bytes = Math.ceil(size.rows[0]?.bytes / table.parts.length)
     shards.push({
       name,
       schema,
       table: table.table,
-      lineEndsEncoded,
+      columns,
       shard: part.shard,
       pages: part.pages,
       bytes,

@@ -1,23 +1,33 @@
-import { qualified } from './identifiers.ts'
+import type { Column } from './catalog.ts'
+import { qualified, quote } from './identifiers.ts'
 
-type Relation = { schema: string; table: string }
+/** A table, or its copy elsewhere, with the columns whose values make a row's text. */
+export type Rows = { schema: string; table: string; columns: readonly Pick<Column, 'name' | 'asText'>[] }
 
 /** A page range of one table: from page `from` (inclusive) to `to` (exclusive); null is open-ended. */
 export type PageRange = { from: number; to: number | null }
 
 /**
- * The one place that says how a row becomes text. Backup, fingerprint and comparison must use the same: `r.*` and not
- * `r`, which a column named r would shadow; ONLY, because each child table is a table of its own.
+ * The one place that says how a row becomes text; export, fingerprint and comparison must use the same. Columns are named,
+ * so that a copy with other columns beside them gives the same text. JSON cannot tell jsonb 'null' from NULL, drops the
+ * white space of `json`, and knows no lower bounds of arrays: such values go into it as text in Postgres' own notation.
  */
-const rowText = 'row_to_json(r.*)::text'
+const rowText = 'row_to_json(v.*)::text'
 
-/** `FROM ONLY … AS r WHERE …` for the rows of a page range. */
-export function rowsOf(relation: Relation, range?: PageRange): string {
+/**
+ * `FROM …` for the rows of a table, with `r` as the table and `v` as the values; ONLY, because each child table is a table
+ * of its own. The page range and the other condition are optional.
+ */
+export function rowsOf(rows: Rows, range?: PageRange | null, condition?: string): string {
+  const values = rows.columns.map(
+    ({ name, asText }) => `r.${quote(name)}${asText ? `::text AS ${quote(name)}` : ''}`,
+  )
   const conditions: string[] = []
-  if (range !== undefined && range.from > 0) conditions.push(`r.ctid >= '(${range.from},0)'::tid`)
-  if (range !== undefined && range.to !== null) conditions.push(`r.ctid < '(${range.to},0)'::tid`)
+  if (range && range.from > 0) conditions.push(`r.ctid >= '(${range.from},0)'::tid`)
+  if (range && range.to !== null) conditions.push(`r.ctid < '(${range.to},0)'::tid`)
+  if (condition !== undefined) conditions.push(condition)
   const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`
-  return `FROM ONLY ${qualified(relation)} AS r${where}`
+  return `FROM ONLY ${qualified(rows)} AS r CROSS JOIN LATERAL (SELECT ${values.join(', ')}) AS v${where}`
 }
 
 /** A subquery with `tid` and `line` per row. OFFSET 0 keeps the planner from computing the text once per use. */
@@ -31,19 +41,6 @@ export function linesOf(from: string): string {
  */
 export function fingerprintOf(from: string): string {
   return `SELECT count(*)::text AS rows, coalesce(sum(hashtextextended(${rowText}, 0)), 0)::text AS fingerprint ${from}`
-}
-
-/**
- * One row, one line: raw line ends, which only stand between the tokens of a `json` value, are written as white space
- * that JSON allows there, and that decodes to exactly what it was. CR becomes CR SPACE, LF becomes CR TAB.
- */
-export function encodeLineEnds(expression: string): string {
-  return `replace(replace(${expression}, E'\\r', E'\\r '), E'\\n', E'\\r\\t')`
-}
-
-/** The opposite of encodeLineEnds. */
-export function decodeLineEnds(expression: string): string {
-  return `replace(replace(${expression}, E'\\r\\t', E'\\n'), E'\\r ', E'\\r')`
 }
 
 /** Adds fingerprints, which are decimal integers that may exceed 64 bits. */

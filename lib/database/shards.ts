@@ -1,12 +1,12 @@
 import { z } from 'zod'
-import type { Table } from './catalog.ts'
+import { Column, type Table } from './catalog.ts'
 
 /** A shard: what becomes one part of the backup, a page range of one table. */
 export const Shard = z.strictObject({
   name: z.string(),
   schema: z.string(),
   table: z.string(),
-  lineEndsEncoded: z.boolean(),
+  columns: z.array(Column),
   shard: z.number(),
   pages: z.strictObject({ from: z.number(), to: z.number().nullable() }),
   /** Estimated bytes in Postgres, with TOAST. */
@@ -31,7 +31,7 @@ export function shardsOf(table: Table): Shard[] {
       name: table.name,
       schema: table.schema,
       table: table.table,
-      lineEndsEncoded: table.mayHoldLineEnds,
+      columns: table.columns,
       shard,
       pages: { from: shard * step, to: last ? null : (shard + 1) * step },
       bytes: Math.ceil(pages * bytesPerPage),
