@@ -4,6 +4,7 @@ import { InvalidConfiguration, messageOf } from './errors.ts'
 const name = z.string().min(1)
 const bytes = z.coerce.number().int().positive()
 const limit = z.coerce.number().int().nonnegative().optional()
+const keep = z.coerce.number().int().positive().optional()
 
 /** A comma-separated list, or a JSON array of strings for names that hold commas. */
 const list = z.string().transform((text, context) => {
@@ -139,6 +140,21 @@ export const variables = {
   MAX_ROWS: { schema: limit, is: 'a reset that would wipe more rows is refused', example: '5000000' },
   MAX_OBJECTS: { schema: limit, is: 'a reset that would wipe more files is refused', example: '100000' },
   MAX_KEYS: { schema: limit, is: 'a reset that would wipe more cache keys is refused', example: '1000000' },
+  RETENTION_LAST: {
+    schema: keep,
+    is: 'how many of the newest backups prune keeps; unset: none is pruned by number',
+    example: '7',
+  },
+  RETENTION_DAILY: {
+    schema: keep,
+    is: 'for how many days prune keeps the newest backup of the day',
+    example: '14',
+  },
+  RETENTION_WEEKLY: {
+    schema: keep,
+    is: 'for how many weeks prune keeps the newest backup of the week',
+    example: '8',
+  },
   AWS_ENDPOINT_URL_S3: {
     schema: z.url().optional(),
     is: "an S3 endpoint that is not AWS's; keys are then addressed by path",
