@@ -7,7 +7,7 @@ export default defineConfig({
     // Processes, not threads: each test file's stack puts its addresses into process.env.
     pool: 'forks',
     // More than a few stacks at once only make each other, and the time limits in the tests, slower.
-    maxWorkers: 3,
+    maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 60_000,
   },

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { connect } from 'node:net'
 import { ListBucketsCommand, S3Client } from '@aws-sdk/client-s3'
 import { SFNClient, StartExecutionCommand } from '@aws-sdk/client-sfn'
 import { Client, neonConfig } from '@neondatabase/serverless'
@@ -52,6 +53,19 @@ describe('the embedded stack', () => {
     expect(stack.processes.pids.filter(isRunning)).toEqual([])
     expect(existsSync(stack.processes.folder!)).toBe(false)
     expect(process.env).toEqual(before)
+  })
+
+  test('listens on 127.0.0.1 and on no other address', { skip: process.platform !== 'linux' }, async () => {
+    const stack = await startStack(small)
+    const ports = Object.values(stack.env).flatMap((value) => /127\.0\.0\.1:(\d+)/.exec(value)?.[1] ?? [])
+    ports.push(
+      ...stack.services.flatMap(({ description }) => /127\.0\.0\.1:(\d+)/.exec(description)?.[1] ?? []),
+    )
+    // What listens on every address would answer on this one too.
+    const answers = await Promise.all(ports.map((port) => reaches('127.0.0.2', Number(port))))
+    await stack.stop()
+    expect(ports.length).toBeGreaterThanOrEqual(8)
+    expect(answers.filter(Boolean)).toEqual([])
   })
 
   test('says what runs where, without a secret', async () => {
@@ -171,6 +185,14 @@ describe('a stack that cannot start', () => {
     expect(process.env).toEqual(before)
   })
 })
+
+function reaches(host: string, port: number): Promise<boolean> {
+  const socket = connect(port, host)
+  return new Promise((resolve) => {
+    socket.once('error', () => resolve(false))
+    socket.once('connect', () => resolve(socket.destroy() !== undefined))
+  })
+}
 
 type Env = Record<string, string>
 
