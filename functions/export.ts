@@ -19,7 +19,7 @@ export const handler = task(
     const backupId = sealedAs(plan)
     const schemas = clients.config.DATABASE_SCHEMAS
     if (target === 'database') await exportDatabase(clients, { run, backupId, batch, schemas }, report)
-    else await exportCache(clients, { run, backupId }, report)
+    else await exportCache(clients, { run, backupId, expected: plan.cache?.keys ?? 0 }, report)
     return {}
   },
 )

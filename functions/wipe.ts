@@ -13,12 +13,15 @@ const WipeInput = RunRef.extend({ target: z.enum(targets), batch: z.number().int
 /** States "Wipe database", "Wipe files" and "Wipe cache": empty one target, covered by the run's sealed backup. */
 export const handler = task(
   WipeInput,
-  { phase: ({ target }) => `Wipe ${target}`, run: (input) => input },
+  {
+    phase: ({ target }) => `Wipe ${target}`,
+    run: (input) => input,
+    guard: (clients, { target }) => checkStoreMark(clients, target),
+  },
   async (clients, { target, batch, ...run }, report) => {
     const storage = { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }
     const plan = await readPlan(storage, run)
     const backup = plan.backupId !== null
-    await checkStoreMark(clients, target)
     if (target === 'database') await wipeDatabase(clients, plan)
     if (target === 'files') {
       await wipeFiles(
@@ -29,7 +32,12 @@ export const handler = task(
     }
     if (target === 'cache') {
       const kept = backup ? await unsupportedTypes(storage, run) : []
-      await wipeCache(clients, { run, preserve: plan.preserve.keys, unsupportedTypes: kept }, report)
+      const expected = plan.cache === null ? 0 : plan.cache.keys - plan.cache.preservedKeys
+      await wipeCache(
+        clients,
+        { run, preserve: plan.preserve.keys, unsupportedTypes: kept, expected },
+        report,
+      )
     }
     return {}
   },

@@ -1,25 +1,46 @@
 import { z } from 'zod'
 import { InvalidConfiguration, messageOf } from './errors.ts'
 
-const name = z.string().min(1)
-const bytes = z.coerce.number().int().positive()
-const limit = z.coerce.number().int().nonnegative().optional()
-const keep = z.coerce.number().int().positive().optional()
+const name = z.string().regex(/\S/, 'is empty')
 
-/** A comma-separated list, or a JSON array of strings for names that hold commas. */
+/** Digits only: Number('') and Number(' ') are 0, and a limit of 0 is not what an empty line means. */
+const wholeNumber = z
+  .string()
+  .regex(/^\d{1,15}$/, 'is not a whole number')
+  .transform(Number)
+const positive = wholeNumber.refine((number) => number > 0, 'must be above 0')
+const limit = wholeNumber.optional()
+const keep = positive.optional()
+
+/**
+ * A comma-separated list, or a JSON array of strings for names that hold commas. Nothing stands between two commas or
+ * after the last: as a prefix, an empty item would match everything.
+ */
 const list = z.string().transform((text, context) => {
   const trimmed = text.trim()
-  if (!trimmed.startsWith('[')) return trimmed === '' ? [] : trimmed.split(',').map((item) => item.trim())
+  if (!trimmed.startsWith('[')) {
+    return trimmed
+      .split(',')
+      .map((item) => item.trim())
+      .filter((item) => item !== '')
+  }
   const parsed = z.array(name).safeParse(parseJson(trimmed))
   if (parsed.success) return parsed.data
-  context.addIssue({ code: 'custom', message: 'not a JSON array of strings' })
+  context.addIssue({ code: 'custom', message: 'begins with "[" but is not a JSON array of strings' })
   return z.NEVER
 })
+
+const schemas = list
+  .refine((names) => names.length > 0, 'names no schema, so that nothing would be managed')
+  .refine(
+    (names) => !names.some((schema) => /^(pg_|information_schema$|taskmaster_reset$|taskmaster_scratch_)/.test(schema)),
+    'names a schema of Postgres or of this tool, which is never managed',
+  )
 
 const conditions = z.string().transform((text, context) => {
   const parsed = z.record(name, name).safeParse(text.trim() === '' ? {} : parseJson(text))
   if (parsed.success) return parsed.data
-  context.addIssue({ code: 'custom', message: 'not a JSON object of table names and conditions' })
+  context.addIssue({ code: 'custom', message: 'is not a JSON object of table names and conditions' })
   return z.NEVER
 })
 
@@ -30,18 +51,22 @@ const folder = name.refine(
 
 const directHost = z
   .string()
-  .refine((text) => /^postgres(ql)?:\/\//.test(text) && URL.canParse(text), 'not a postgres:// URL')
+  .refine((text) => /^postgres(ql)?:\/\//.test(text) && URL.canParse(text), 'is not a postgres:// URL')
   .refine(
     (text) => !URL.canParse(text) || !/-pooler\./.test(new URL(text).hostname),
     'is the pooled host (-pooler): its sessions are shared between clients, so that session settings and exported snapshots leak or vanish; use the direct host',
   )
+
+const webAddress = z.url({ protocol: /^https?$/, error: 'is not an http(s):// address' })
 
 type Variable = { schema: z.ZodType; is: string; example: string }
 
 /** Every variable: its schema, what it should be (one sentence, also the line in `.env.example`), and an example. */
 export const variables = {
   ENVIRONMENT: {
-    schema: z.string().regex(/^[a-z0-9][a-z0-9-]{0,38}$/, 'only a-z, 0-9 and "-", at most 39 characters'),
+    schema: z
+      .string()
+      .regex(/^[a-z0-9][a-z0-9-]{0,38}$/, 'may hold only a-z, 0-9 and "-", at most 39 characters'),
     is: "the environment's name, which callers repeat in `confirm`",
     example: 'staging',
   },
@@ -61,7 +86,7 @@ export const variables = {
     example: '127.0.0.1:5488',
   },
   DATABASE_SCHEMAS: {
-    schema: list.prefault('public'),
+    schema: schemas.prefault('public'),
     is: 'the schemas whose tables are managed',
     example: 'public,story',
   },
@@ -98,7 +123,7 @@ export const variables = {
     example: '.taskmaster/backups/',
   },
   UPSTASH_REDIS_REST_URL: {
-    schema: z.url(),
+    schema: webAddress,
     is: 'the REST address of the cache',
     example: 'https://eu1-cool-1.upstash.io',
   },
@@ -118,22 +143,22 @@ export const variables = {
     example: 'session:*',
   },
   EXPORT_BATCH_BYTES: {
-    schema: bytes.prefault(8 * 2 ** 30),
+    schema: positive.prefault(String(8 * 2 ** 30)),
     is: 'how many bytes of tables one export invocation takes; below it the backup is one snapshot',
     example: '8589934592',
   },
   LATE_MAX_BYTES: {
-    schema: bytes.prefault(256 * 2 ** 20),
+    schema: positive.prefault(String(256 * 2 ** 20)),
     is: "how many bytes may be exported again under the wipe's lock",
     example: '268435456',
   },
   REHEARSE_MAX_BYTES: {
-    schema: bytes.prefault(2 ** 30),
+    schema: positive.prefault(String(2 ** 30)),
     is: 'up to which database size `rehearse: "auto"` rehearses',
     example: '1073741824',
   },
   LOCK_TIMEOUT_MS: {
-    schema: bytes.prefault(15_000),
+    schema: positive.prefault('15000'),
     is: 'how long the wipe waits for its locks before it gives way, in milliseconds',
     example: '15000',
   },
@@ -156,7 +181,7 @@ export const variables = {
     example: '8',
   },
   AWS_ENDPOINT_URL_S3: {
-    schema: z.url().optional(),
+    schema: webAddress.optional(),
     is: "an S3 endpoint that is not AWS's; keys are then addressed by path",
     example: 'http://127.0.0.1:4566',
   },
@@ -166,6 +191,9 @@ export const variables = {
     example: 'INFO',
   },
 } satisfies Record<string, Variable>
+
+/** Marks, work lists and, unless configured otherwise, backups. */
+const ownFolder = '.taskmaster/'
 
 type Name = keyof typeof variables
 
@@ -201,16 +229,24 @@ export function environmentOf(): string {
   return JSON.stringify(Object.keys(variables).map((key) => process.env[key]))
 }
 
-/** The backups would otherwise be copied into the next backup, and wiped with the files. */
+/**
+ * The backups would otherwise be copied into the next backup, and wiped with the files; and what expires the work of
+ * finished runs would take backups along. The environment's mark lies in the files bucket, in the same folder.
+ */
 function refuseOverlap(config: Config): void {
-  if (config.FILES_BUCKET !== config.BACKUP_BUCKET) return
-  for (const inner of [config.BACKUP_PREFIX, '.taskmaster/']) {
-    if (inner.startsWith(config.FILES_PREFIX) || config.FILES_PREFIX.startsWith(inner)) {
-      throw new InvalidConfiguration(
-        `FILES_PREFIX ${config.FILES_PREFIX} and ${inner} overlap in bucket ${config.FILES_BUCKET}: backups would be copied and wiped as files. Give the files or the backups another prefix or bucket`,
-      )
-    }
+  const { FILES_BUCKET, FILES_PREFIX, BACKUP_BUCKET, BACKUP_PREFIX } = config
+  const overlap = (one: string, other: string) => one.startsWith(other) || other.startsWith(one)
+  const taken = FILES_BUCKET === BACKUP_BUCKET ? [ownFolder, BACKUP_PREFIX] : [ownFolder]
+  for (const folder of taken) {
+    if (!overlap(FILES_PREFIX, folder)) continue
+    throw new InvalidConfiguration(
+      `FILES_PREFIX ${FILES_PREFIX} and ${folder} overlap in bucket ${FILES_BUCKET}: what lies there would be copied and wiped as files. Give the files or the backups another prefix or bucket, for example FILES_PREFIX=${variables.FILES_PREFIX.example}`,
+    )
   }
+  if (!BACKUP_PREFIX.startsWith(`${ownFolder}runs/`)) return
+  throw new InvalidConfiguration(
+    `BACKUP_PREFIX ${BACKUP_PREFIX} is in the folder of the runs' work, which expires. Give the backups another one, for example BACKUP_PREFIX=${variables.BACKUP_PREFIX.example}`,
+  )
 }
 
 async function resolveParameters(

@@ -111,6 +111,30 @@ export class ReadBackMismatch extends ResetError {
   readonly kind = 'failure'
 }
 
+/** A part of a backup is not what its manifest says; the message names the object. */
+export class BackupDamaged extends ResetError {
+  override readonly name = 'BackupDamaged'
+  readonly kind = 'failure'
+}
+
+/** A backup was loaded, and its rows are not those that were backed up. */
+export class RehearsalFailed extends ResetError {
+  override readonly name = 'RehearsalFailed'
+  readonly kind = 'failure'
+}
+
+/** The live tables are no longer those of the backup; the message lists what differs. */
+export class SchemaChanged extends ResetError {
+  override readonly name = 'SchemaChanged'
+  readonly kind = 'guard'
+}
+
+/** The backup is of another environment. */
+export class ForeignBackup extends ResetError {
+  override readonly name = 'ForeignBackup'
+  readonly kind = 'guard'
+}
+
 /** More was written to the database since the backup than may be exported again under the wipe's lock. */
 export class BackupIsStale extends ResetError {
   override readonly name = 'BackupIsStale'
@@ -145,6 +169,10 @@ const classes = [
   StoreUnavailable,
   BackupIncomplete,
   ReadBackMismatch,
+  BackupDamaged,
+  RehearsalFailed,
+  SchemaChanged,
+  ForeignBackup,
   BackupIsStale,
   DatabaseBusy,
   NotFound,

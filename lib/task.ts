@@ -17,10 +17,18 @@ type Step<Input> = {
   phase: (input: Input) => string
   /** The run that the step belongs to; null for a step that opens or closes the run itself. */
   run: (input: Input) => { runId: string; batch?: number } | null
+  /** Checks that come before the ledger says that the step began: what they refuse was not touched. */
+  guard?: (clients: Clients, input: Input) => Promise<void>
 }
 
 const logger = new Logger({ serviceName: 'taskmaster-reset' })
 const reportEveryMs = 2000
+
+/**
+ * Bytes of an error's message that leave the function. Lambda repeats it in the stack, and JSON escapes it twice on its
+ * way to the next state, whose input has to stay below 32 KiB.
+ */
+const messageMaxBytes = 4000
 
 /**
  * A Lambda handler: input checked by its schema, the run's heartbeat, one log line at the start and one at the end.
@@ -48,14 +56,15 @@ export function task<Schema extends z.ZodType, Output>(
     const started = clients.now().getTime()
     logger.info('started', about)
     try {
-      if (run !== null)
-        await withConnection(clients, (connection) => touchRun(connection, { runId: run.runId, phase }))
+      await step.guard?.(clients, input)
+      if (run !== null) await withConnection(clients, (connection) => touchRun(connection, { ...run, phase }))
       const output = await verb(clients, input, reporter(clients, phase, run))
       logger.info('done', { ...about, milliseconds: clients.now().getTime() - started })
       return output
     } catch (error) {
       logger.error('failed', { ...about, error: nameOf(error), message: messageOf(error) })
-      if (run !== null) await noteFailure(clients, run.runId, phase, error)
+      if (run !== null) await noteFailure(clients, { ...run, phase }, error)
+      shortenMessage(error)
       throw error
     }
   }
@@ -72,14 +81,29 @@ function reporter(clients: Clients, phase: string, run: { runId: string; batch?:
   }
 }
 
-async function noteFailure(clients: Clients, runId: string, phase: string, error: unknown): Promise<void> {
-  const failure = { error: nameOf(error), message: messageOf(error), phase }
+async function noteFailure(
+  clients: Clients,
+  step: { runId: string; phase: string; batch?: number },
+  error: unknown,
+): Promise<void> {
+  const { runId, ...rest } = step
+  const failure = { error: nameOf(error), message: messageOf(error), ...rest }
   try {
     await withConnection(clients, (connection) => recordFailure(connection, runId, failure))
   } catch (cause) {
     // The step's own error is the one to report; that it could not be noted as well is only logged.
     logger.warn('the failure could not be noted in the ledger', { runId, message: messageOf(cause) })
   }
+}
+
+function shortenMessage(error: unknown): void {
+  if (!(error instanceof Error) || Buffer.byteLength(error.message) <= messageMaxBytes) return
+  const whole = error.message
+  const start = Buffer.from(whole)
+    .toString('utf8', 0, messageMaxBytes)
+    .replace(/\ufffd$/, '')
+  error.message = `${start}… (shortened; the log has all of it)`
+  error.stack = `${error.name}: ${error.message}`
 }
 
 function nameOf(error: unknown): string {

@@ -4,7 +4,7 @@ import { pipeline } from 'node:stream/promises'
 import { constants, createZstdCompress, createZstdDecompress } from 'node:zlib'
 import { GetObjectCommand, HeadObjectCommand } from '@aws-sdk/client-s3'
 import { Upload } from '@aws-sdk/lib-storage'
-import { ReadBackMismatch } from '../errors.ts'
+import { BackupDamaged, messageOf, ReadBackMismatch } from '../errors.ts'
 import { isMissing, isPreconditionFailure, type Storage, storageError } from './storage.ts'
 
 /** One object of a backup as it was written: its size in bytes and the SHA-256 of its (compressed) bytes, in hex. */
@@ -40,12 +40,36 @@ export async function writePart(
   }
 }
 
-/** The lines of a part, without their line ends, as they stream in; split at byte 0x0A only (U+2028 is no line end). */
-export async function* readPartLines(storage: Storage, key: string): AsyncGenerator<Buffer> {
-  const plain = createZstdDecompress()
-  pipeline(await open(storage, key), plain).catch((error: Error) => plain.destroy(error))
+/**
+ * The decompressed bytes of a part as they stream in, some of them before the last byte is checked: what is made of them
+ * counts only when it ended without an error.
+ * @throws BackupDamaged when the bytes do not have the digest; without one, nothing is compared
+ */
+export async function* readPartChunks(storage: Storage, key: string, sha256?: string): AsyncGenerator<Buffer> {
+  const hash = createHash('sha256')
+  const plain = createZstdDecompress({ chunkSize: 256 * 1024 })
+  const body = await open(storage, key)
+  body.on('data', (chunk: Buffer) => hash.update(chunk))
+  pipeline(body, plain).catch((error: Error) => plain.destroy(error))
+  try {
+    yield* plain as AsyncIterable<Buffer>
+  } catch (cause) {
+    throw new BackupDamaged(
+      `s3://${storage.bucket}/${key} cannot be read: ${messageOf(cause)}. Use another backup`,
+      { cause },
+    )
+  }
+  const found = hash.digest('hex')
+  if (sha256 === undefined || found === sha256) return
+  throw new BackupDamaged(
+    `s3://${storage.bucket}/${key} has the SHA-256 ${found}, but the manifest says ${sha256}. Use another backup`,
+  )
+}
+
+/** The lines of a part, without their line ends; split at byte 0x0A only (U+2028 is no line end). */
+export async function* readPartLines(storage: Storage, key: string, sha256?: string): AsyncGenerator<Buffer> {
   let rest: Buffer[] = []
-  for await (const chunk of plain as AsyncIterable<Buffer>) {
+  for await (const chunk of readPartChunks(storage, key, sha256)) {
     let start = 0
     for (let end = chunk.indexOf(0x0a); end !== -1; end = chunk.indexOf(0x0a, start)) {
       yield rest.length === 0

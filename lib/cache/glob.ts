@@ -6,7 +6,8 @@ const [STAR, QUESTION, OPEN, CLOSE, BACKSLASH, CARET, DASH] = ['*', '?', '[', ']
 
 /**
  * A glob as Redis understands it in SCAN MATCH and KEYS (`stringmatchlen` in its util.c): `*`, `?`, `[a-c]`, `[^a]` and
- * backslash, on bytes, with the whole key to be matched. In time linear in key and pattern for any pattern.
+ * backslash, on bytes, with the whole key to be matched. A range that ends beyond ASCII is by unsigned bytes here, and in
+ * Redis by what its compiler takes for a `char`. Time: at most key times pattern, for any pattern.
  */
 export function globMatcher(pattern: string): (key: Buffer) => boolean {
   const tokens = parse(Buffer.from(pattern))

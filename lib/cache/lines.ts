@@ -13,8 +13,8 @@ export type KeyHead = {
 }
 
 /**
- * One line of a cache part, `{"key":…,"type":…,"value":…,"expiresAt":…}` and its line end. Keys, values, fields and
- * members are JsonBytes. `value` by type:
+ * One line of a cache part, `{"key":…,"type":…,"value":…,"expiresAt":…}` with its line end. Keys, values, fields
+ * and members are JsonBytes. `value` by type:
  * - string: its bytes
  * - list: its elements in order; set: its members
  * - hash: `[[field, value], …]`

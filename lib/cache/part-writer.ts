@@ -1,3 +1,4 @@
+import type { z } from 'zod'
 import type { CachePart } from '../backup/manifest.ts'
 import { writePart } from '../backup/part.ts'
 import type { Storage } from '../backup/storage.ts'
@@ -12,7 +13,7 @@ const chunkBytes = 256 * 2 ** 10
  * was read back, because a part whose key turns out to be taken is written once more.
  */
 export class PartWriter {
-  readonly parts: (typeof CachePart)['_zod']['output'][] = []
+  readonly parts: z.output<typeof CachePart>[] = []
   readonly #storage: Storage
   readonly #keyOf: (part: number, copy: number) => string
   readonly #partBytes: number

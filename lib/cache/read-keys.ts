@@ -3,9 +3,9 @@ import { type BinaryRedis, refusal } from './binary-redis.ts'
 import { command } from './command.ts'
 import type { Findings } from './findings.ts'
 import type { KeyHead } from './lines.ts'
-import { type KeyLine, type ReadLimits, readValue } from './read-value.ts'
+import { isWrongType, type KeyLine, type ReadLimits, readValue } from './read-value.ts'
 import { type Answer, asList, asNumber, asText, type Reply } from './reply.ts'
-import { AnswerTooLarge, isTooLarge } from './rest-requester.ts'
+import { AnswerTooLarge, isTooLarge } from './rest-answer.ts'
 import { keyTypes, pagesOf } from './value-pages.ts'
 
 /** A first page of a value: null when it was too large to be had together with others, or at all. */
@@ -77,8 +77,8 @@ async function* firstPages(
     for (const [index, head] of some.entries()) {
       const { result, error } = answers?.[index] ?? { result: null }
       if (error === undefined || isTooLarge(error)) yield { head, reply: result ?? null }
-      else if (error.startsWith('WRONGTYPE')) replaced.push(head.key)
-      else throw refusal(cache.host, undefined, error)
+      else if (isWrongType(error)) replaced.push(head.key)
+      else throw refusal(cache.host, [`reading a ${head.type}`], error)
     }
   }
 }

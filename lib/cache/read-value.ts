@@ -4,7 +4,7 @@ import { command } from './command.ts'
 import type { Findings } from './findings.ts'
 import { type KeyHead, keyLine, sizeOf } from './lines.ts'
 import { asList, asText, type Reply } from './reply.ts'
-import { AnswerTooLarge, isTooLarge } from './rest-requester.ts'
+import { AnswerTooLarge, isTooLarge } from './rest-answer.ts'
 import { type Item, type Page, pagesOf } from './value-pages.ts'
 
 /** What bounds memory, in bytes of one answer's JSON and of one line, and what is asked for of a value at once. */
@@ -75,7 +75,7 @@ async function nextPage(
 ): Promise<Page | 'gone'> {
   const { command: ask, read } = pagesOf[head.type]
   const most = head.type === 'string' ? limits.largePieceBytes : limits.pageItems
-  for (let count = most; count >= 1; count = Math.floor(count / 8)) {
+  for (let count = most; count > 0; count = count === 1 ? 0 : Math.ceil(count / 8)) {
     try {
       // A single element has to be taken as it is, however large.
       const [answer] = await cache.send(
@@ -83,7 +83,7 @@ async function nextPage(
         count > 1 ? limits.answerBytes : undefined,
       )
       if (answer?.error === undefined) return read(answer?.result ?? null, cursor, count)
-      if (answer.error.startsWith('WRONGTYPE')) return 'gone'
+      if (isWrongType(answer.error)) return 'gone'
       if (!isTooLarge(answer.error)) throw refusal(cache.host, ask(head.key, cursor, count), answer.error)
     } catch (error) {
       if (!(error instanceof AnswerTooLarge)) throw error
@@ -92,6 +92,11 @@ async function nextPage(
   throw new StoreUnavailable(
     `A ${head.type} in the cache at ${cache.host} holds an element that is too large to be read. Shorten or delete it, and start again. Its key begins with ${JSON.stringify(head.key.toString('latin1').slice(0, 100))}`,
   )
+}
+
+/** The key was replaced by one of another type. From a script, Redis 6 puts its own words before the reason. */
+export function isWrongType(reason: string): boolean {
+  return reason.includes('WRONGTYPE')
 }
 
 async function isStill(cache: BinaryRedis, { key, type }: KeyHead): Promise<boolean> {

@@ -1,12 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
-import { z } from 'zod'
 import { messageOf, NotPermitted, ResetError, StoreUnavailable } from '../errors.ts'
-import { type Answer, type Command, decodeReply } from './reply.ts'
-
-/** The answer is larger than the caller takes into memory, or than the server sends: ask for less at once. */
-export class AnswerTooLarge extends Error {
-  override readonly name = 'AnswerTooLarge'
-}
+import type { Answer, Command } from './reply.ts'
+import { AnswerTooLarge, isTooLarge, parseAnswer, readText, reasonIn } from './rest-answer.ts'
 
 /** Milliseconds. A server that refuses connections is given up after about 3 s, a busy one after 30 s. */
 const timeLimit = 30_000
@@ -15,9 +10,6 @@ const busyWait = 4_000
 
 /** Bytes; V8 holds no string above 512 MiB. */
 const largestAnswer = 384 * 2 ** 20
-
-const Item = z.object({ result: z.unknown().optional(), error: z.string().optional() })
-const Body = z.union([Item, z.array(Item)])
 
 /** Why one attempt failed; `busy`: the server is there and says "later". */
 type Failed = { reason: string; busy: boolean }
@@ -112,10 +104,9 @@ export class RestRequester {
     )
   }
 
-  /** Parsed without the parser's errors, which would quote what was parsed. */
   #parse(text: string): Answer | Answer[] {
-    const body = Body.safeParse(parseJson(text))
-    if (body.success) return Array.isArray(body.data) ? body.data.map(decode) : decode(body.data)
+    const answer = parseAnswer(text)
+    if (answer !== undefined) return answer
     throw new StoreUnavailable(
       `The cache at ${this.#host} answered with something that is not of Upstash's REST API. Check UPSTASH_REDIS_REST_URL`,
     )
@@ -128,44 +119,6 @@ export class RestRequester {
       'upstash-encoding': 'base64',
       'upstash-sync-token': this.#syncToken,
     }
-  }
-}
-
-/** Whether Redis' reason is that the request or its answer is over Upstash's limit. */
-export function isTooLarge(reason: string): boolean {
-  return /max (request|response|record) size exceeded/i.test(reason)
-}
-
-function decode({ result, error }: z.output<typeof Item>): Answer {
-  return error === undefined ? { result: decodeReply(result ?? null) } : { error: withoutArguments(error) }
-}
-
-async function readText(response: Response, maxBytes: number): Promise<string> {
-  const chunks: Uint8Array[] = []
-  let bytes = 0
-  for await (const chunk of response.body ?? []) {
-    bytes += chunk.length
-    if (bytes > maxBytes) throw new AnswerTooLarge(`an answer of more than ${maxBytes} bytes`)
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks).toString('utf8')
-}
-
-function reasonIn(text: string): string {
-  const body = z.object({ error: z.string() }).safeParse(parseJson(text))
-  return body.success ? withoutArguments(body.data.error) : 'without a reason' // a proxy's error page, for example
-}
-
-/** Redis, and some servers in front of it, repeat a command's arguments in their error. */
-function withoutArguments(reason: string): string {
-  return reason.replace(/,? (with args beginning with|command was):?.*$/s, '').slice(0, 300)
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined // no schema accepts it
   }
 }
 

@@ -3,9 +3,9 @@ import { hash } from 'node:crypto'
 const initialSlots = 1024
 
 /**
- * Which keys were there before, by 64 bits of their SHA-256: SCAN may return a key more than once. Memory: 8 bytes per
- * slot and 1.3 to 2.7 slots per key, so 11 to 22 bytes per key (half as much again while it grows), whatever the keys' length. Two of n
- * keys share their 64 bits with a probability of n²/2⁶⁵: 3 in 10⁸ for a million keys.
+ * Which keys were there before, by 64 bits of their SHA-256: SCAN may return a key more than once. Memory: 11 to 22 bytes
+ * per key, half as much again for the moment in which it grows, whatever the keys' length. That two of n keys share
+ * their 64 bits, so that one is taken for a repetition, has a probability of n²/2⁶⁵: 3 in 10⁸ for a million keys.
  */
 export class SeenKeys {
   #slots = new Uint32Array(2 * initialSlots)

@@ -46,6 +46,7 @@ export type Table = z.output<typeof Table>
 export type ForeignKey = {
   name: string
   from: string
+  fromOid: number
   to: string
   /** The same two as SQL writes them. */
   fromSql: string
@@ -55,6 +56,8 @@ export type ForeignKey = {
   referenced: string[]
   /** The equality operator of each pair, as SQL for `referenced OPERATOR column`: `=` may mean another one. */
   operators: string[]
+  /** What happens to the referencing row: 'a' no action, 'r' restrict, 'c' cascade, 'n' set null, 'd' set default. */
+  onDelete: string
 }
 
 /** What the database holds, read live. Foreign keys and sequences are those of the whole database. */
@@ -118,7 +121,7 @@ ORDER BY n.nspname, c.relname`
 
 const foreignKeysQuery = `
 SELECT k.conname AS name, ${plainName('fn.nspname', 'f.relname')} AS "from", ${plainName('tn.nspname', 't.relname')} AS "to",
-  quote_ident(fn.nspname) || '.' || quote_ident(f.relname) AS "fromSql",
+  k.conrelid::bigint::float8 AS "fromOid", k.confdeltype AS "onDelete", quote_ident(fn.nspname) || '.' || quote_ident(f.relname) AS "fromSql",
   quote_ident(tn.nspname) || '.' || quote_ident(t.relname) AS "toSql",
   (SELECT json_agg(a.attname ORDER BY o.n) FROM unnest(k.conkey) WITH ORDINALITY o(num, n)
     JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = o.num) AS columns,

@@ -6,14 +6,15 @@ import type { Shard } from './shards.ts'
 /**
  * Reads a shard as JSON Lines in chunks. What one chunk may hold in memory is bounded by these, whatever the rows:
  * lines above `fatLine` are fetched on their own, and a chunk above `chunkMax` is not sent but read again by halves;
- * one page holds less than 300 rows, so that a single page is always below it.
+ * one page holds less than 300 rows, so that a single page is always below it. Compressed values can make lines a
+ * hundred times as long as their rows: `chunkMaxPages` also keeps what the server puts together below its 1 GB.
  */
 const fatLine = 32 * 1024
 const chunkGoal = 4 * 2 ** 20
 const chunkMax = 10 * 2 ** 20
-const chunkMaxPages = 1024
-/** Characters of a very long line that one message carries. */
-const slice = 4 * 2 ** 20
+const chunkMaxPages = 96
+/** Bytes of a very long line that one message carries. */
+const slice = 3 * 2 ** 20
 
 export type Tally = { rows: number; fingerprint: string }
 
@@ -62,17 +63,18 @@ async function readChunk(
   range: { from: number; to: number },
 ): Promise<Chunk> {
   const thin = `octet_length(line) <= ${fatLine}`
+  const max = range.to - range.from === 1 ? Number.MAX_SAFE_INTEGER : chunkMax // a page cannot be halved
   const answer = await connection.query(`
     SELECT count(*)::int AS rows, coalesce(sum(hashtextextended(line, 0)), 0)::text AS fingerprint,
       coalesce(sum(octet_length(line)) FILTER (WHERE ${thin}), 0)::float8 AS bytes,
-      CASE WHEN coalesce(sum(octet_length(line)) FILTER (WHERE ${thin}), 0) <= ${chunkMax}
+      CASE WHEN coalesce(sum(octet_length(line)) FILTER (WHERE ${thin}), 0) <= ${max}
         THEN coalesce(string_agg(line, E'\\n') FILTER (WHERE ${thin}) || E'\\n', '') END AS body,
       coalesce(json_agg(json_build_object('tid', tid, 'bytes', octet_length(line))) FILTER (WHERE NOT ${thin}), '[]') AS fat
     FROM ${linesOf(rowsOf(shard, range satisfies PageRange))}`)
   return { ...answer.rows[0], to: range.to }
 }
 
-/** Long lines: several at once while they fit a chunk, one that does not fit in slices through a cursor. */
+/** Long lines: several at once while they fit a chunk; one that does not fit alone comes in slices through a cursor. */
 async function* readFatLines(
   connection: Connection,
   shard: Shard,
@@ -106,15 +108,16 @@ async function readTogether(connection: Connection, shard: Shard, tids: readonly
 
 async function* readSliced(connection: Connection, shard: Shard, tid: string): AsyncGenerator<Buffer> {
   const lines = linesOf(rowsOf(shard, null, `r.ctid = ${literal(tid)}::tid`))
-  // The inner OFFSET 0 keeps the line from being made again for every slice.
+  // Sliced as bytes: to find the n-th character Postgres would count from the first one, for every slice. The inner
+  // OFFSET 0 keeps the line from being made again for every slice.
   await connection.query(`DECLARE fat NO SCROLL CURSOR FOR
-    SELECT substr(text, piece * ${slice} + 1, ${slice}) AS piece
-    FROM (SELECT line AS text FROM ${lines} OFFSET 0) AS whole,
-      generate_series(0, (length(text) - 1) / ${slice}) AS piece`)
+    SELECT encode(substr(bytes, piece * ${slice} + 1, ${slice}), 'base64') AS piece
+    FROM (SELECT convert_to(line, 'UTF8') AS bytes FROM ${lines} OFFSET 0) AS whole,
+      generate_series(0, (length(bytes) - 1) / ${slice}) AS piece`)
   for (;;) {
     const answer = await connection.query('FETCH 1 FROM fat')
     if (answer.rows.length === 0) break
-    yield Buffer.from(answer.rows[0].piece)
+    yield Buffer.from(answer.rows[0].piece, 'base64')
   }
   await connection.query('CLOSE fat')
   yield Buffer.from('\n')

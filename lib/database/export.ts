@@ -4,12 +4,14 @@ import { BackedUpSequence, TablePart } from '../backup/manifest.ts'
 import { writePart } from '../backup/part.ts'
 import { getJson, putJson, type Storage } from '../backup/storage.ts'
 import type { Clients, Connection } from '../clients.ts'
-import type { RunRef } from '../run/work.ts'
+import { type RunRef, readPlan } from '../run/work.ts'
+import { readCatalog } from './catalog.ts'
 import { readShard, type Tally } from './chunks.ts'
 import { qualified } from './identifiers.ts'
-import { readPositions } from './sequences.ts'
+import { readPositions, sequencesOf } from './sequences.ts'
 import { Shard } from './shards.ts'
 import { withSnapshot } from './snapshot.ts'
+import { changesOf, refuseChanges } from './unchanged.ts'
 
 /** One batch of shards as Count wrote it. */
 export const DatabaseBatch = z.strictObject({ batch: z.number(), shards: z.array(Shard) })
@@ -27,7 +29,10 @@ const exportConnections = 3
 
 type Export = { run: RunRef; backupId: string; batch: number; schemas: readonly string[] }
 
-/** Exports one batch of the database into the backup; every part is read back before it counts. */
+/**
+ * Exports one batch of the database into the backup; every part is read back before it counts.
+ * @throws BackupIsStale when a table is no longer the one that was counted
+ */
 export async function exportDatabase(
   clients: Clients,
   { run, backupId, batch, schemas }: Export,
@@ -41,13 +46,23 @@ export async function exportDatabase(
   const result = await withSnapshot(clients, tables, count, async (connections) => {
     const leader = connections[0] as Connection
     const snapshotAt = clients.now().toISOString()
+    const catalog = await readCatalog(leader, schemas)
+    const planned = (await readPlan(storage, run)).database?.tables.map(({ table }) => table) ?? []
+    refuseChanges(
+      changesOf(
+        catalog,
+        planned.filter(({ name }) => tables.some((table) => table.name === name)),
+      ),
+    )
     const endPages = await readEndPages(leader, tables)
     const parts: z.output<typeof DatabaseResult>['parts'] = []
     const waiting = shards.values()
     let done = 0
-    await Promise.all(
-      connections.map(async (connection) => {
+    let failed = false
+    const workers = connections.map(async (connection) => {
+      try {
         for (const shard of waiting) {
+          if (failed) return
           const endPage = shard.pages.to ?? endPages.get(shard.name) ?? 0
           const part = await exportShard(storage, connection, shard, endPage, (copy) =>
             keys.tablePart(shard.name, shard.shard, copy),
@@ -55,9 +70,14 @@ export async function exportDatabase(
           parts.push({ table: shard.name, ...part })
           await progress(++done, shards.length)
         }
-      }),
-    )
-    const sequences = await readPositions(leader, schemas)
+      } catch (error) {
+        failed = true
+        throw error
+      }
+    })
+    await Promise.allSettled(workers) // else a part would go on being sent after this step has failed
+    await Promise.all(workers)
+    const sequences = await readPositions(leader, sequencesOf(catalog, planned))
     return { batch, snapshotAt, parts, sequences } satisfies z.input<typeof DatabaseResult>
   })
   await putJson(storage, workKeys(run).databaseResult(batch), result)

@@ -8,6 +8,14 @@ export function qualified(relation: { schema: string; table: string }): string {
   return `${quote(relation.schema)}.${quote(relation.table)}`
 }
 
+/**
+ * SQL for a relation's name as people write it, `schema.table` without quotes; `schema` and `table` are SQL as well. A
+ * schema that has a dot or a quote in its name is quoted, else two relations could share one name.
+ */
+export function plainName(schema: string, table: string): string {
+  return `CASE WHEN ${schema} ~ '[."]' THEN quote_ident(${schema}) ELSE ${schema} END || '.' || ${table}`
+}
+
 /** A text as an SQL literal; for places where a parameter cannot stand. */
 export function literal(text: string): string {
   return text.includes('\\')

@@ -17,10 +17,12 @@ export async function checkKeptRows(
 ): Promise<void> {
   for (const key of keys) {
     const pairs = key.columns.map(
-      (column, index) => `a.${quote(column)} = b.${quote(key.referenced[index] as string)}`,
+      (column, index) =>
+        `b.${quote(key.referenced[index] as string)} ${key.operators[index]} a.${quote(column)}`,
     )
     const answer = await connection.query(
-      `SELECT count(*)::float8 AS rows FROM ${key.fromSql} AS a JOIN ${key.toSql} AS b ON ${pairs.join(' AND ')}
+      `SELECT count(*)::float8 AS rows
+       FROM ONLY ${key.fromSql} AS a JOIN ONLY ${key.toSql} AS b ON ${pairs.join(' AND ')}
        WHERE ${stays(tables, key.from, 'a')} AND NOT ${stays(tables, key.to, 'b')}`,
     )
     const rows = answer.rows[0]?.rows
@@ -41,15 +43,7 @@ export async function fingerprintKept(
   const kept: KeptRows[] = []
   for (const { table, keepRows } of tables) {
     if (keepRows === null) continue
-    const answer = await connection.query(
-      fingerprintOf(
-        rowsOf(
-          table,
-          null,
-          `EXISTS (SELECT FROM ONLY ${qualified(table)} AS k WHERE k.ctid = r.ctid AND (${keepRows}))`,
-        ),
-      ),
-    )
+    const answer = await connection.query(fingerprintOf(rowsOf(table, null, matches('r', table, keepRows))))
     kept.push({ name: table.name, ...answer.rows[0] })
   }
   return kept
@@ -59,7 +53,10 @@ export async function fingerprintKept(
 function stays(tables: readonly TableAction[], name: string, alias: string): string {
   const entry = tables.find(({ table }) => table.name === name)
   if (entry === undefined || entry.action === 'keep') return 'true'
-  if (entry.keepRows === null) return 'false'
-  // The condition names the columns without an alias, so it is asked of the row alone, found by its ctid.
-  return `EXISTS (SELECT FROM ONLY ${qualified(entry.table)} AS r WHERE r.ctid = ${alias}.ctid AND (${entry.keepRows}))`
+  return entry.keepRows === null ? 'false' : matches(alias, entry.table, entry.keepRows)
+}
+
+/** SQL for "this row matches the condition", which may name the table and its columns, but knows no alias. */
+function matches(alias: string, table: { schema: string; table: string }, condition: string): string {
+  return `${alias}.ctid IN (SELECT ctid FROM ONLY ${qualified(table)} WHERE (${condition}))`
 }

@@ -35,6 +35,7 @@ async function findHolders(connection: Connection, tables: readonly Relation[]):
        string_agg(DISTINCT c.relname, ', ') AS tables
      FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid JOIN pg_class c ON c.oid = l.relation
      WHERE l.granted AND l.relation = ANY($1::oid[]) AND a.pid <> pg_backend_pid()
+       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
      GROUP BY 1, 2, 3, 4 ORDER BY since LIMIT 5`,
     [tables.map(({ oid }) => oid)],
   )

@@ -1,13 +1,15 @@
 import { backupKeys } from '../backup/layout.ts'
 import type { BackedUpTable } from '../backup/manifest.ts'
 import type { Clients, Connection } from '../clients.ts'
+import { readCatalog } from './catalog.ts'
 import { mergeLate, reconcile } from './reconcile.ts'
 import { withSnapshot } from './snapshot.ts'
+import { changesOf, refuseChanges } from './unchanged.ts'
 
 /**
  * Makes a backup of several batches, each with a snapshot of its own, one point in time: what differs from one common
  * snapshot is exported again, beside the parts it replaces.
- * @throws BackupIsStale when that is more than LATE_MAX_BYTES
+ * @throws BackupIsStale when that is more than LATE_MAX_BYTES, or a table is no longer the one that was counted
  */
 export async function reconcileBatches(
   clients: Clients,
@@ -15,13 +17,15 @@ export async function reconcileBatches(
   backupId: string,
 ): Promise<BackedUpTable[]> {
   const { tablePart } = backupKeys(clients.config.BACKUP_PREFIX, backupId)
-  const late = await withSnapshot(clients, tables, 1, ([connection]) =>
-    reconcile(connection as Connection, {
+  const late = await withSnapshot(clients, tables, 1, async ([leader]) => {
+    const connection = leader as Connection
+    refuseChanges(changesOf(await readCatalog(connection, clients.config.DATABASE_SCHEMAS), tables))
+    return reconcile(connection, {
       storage: { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET },
       tables,
       maxBytes: clients.config.LATE_MAX_BYTES,
       keys: tablePart,
-    }),
-  )
+    })
+  })
   return mergeLate(tables, late)
 }

@@ -1,5 +1,14 @@
 import type { Clients, Connection } from '../clients.ts'
-import { DatabaseBusy, messageOf, RowsHidden } from '../errors.ts'
+import {
+  BackupIsStale,
+  DatabaseBusy,
+  messageOf,
+  NotPermitted,
+  PreservationConflict,
+  ResetError,
+  RowsHidden,
+  StoreUnavailable,
+} from '../errors.ts'
 import { literal, qualified } from './identifiers.ts'
 
 type Relation = { schema: string; table: string }
@@ -55,24 +64,57 @@ export async function withSnapshot<Result>(
 }
 
 /** What Postgres reported, as one of our errors where we know what to do about it; else as it is. */
-export function databaseError(error: unknown): unknown {
-  const message = messageOf(error)
-  switch (sqlStateOf(error)) {
+export function databaseError(cause: unknown): unknown {
+  if (cause instanceof ResetError) return cause
+  const message = messageOf(cause)
+  const state = sqlStateOf(cause)
+  switch (state) {
     case '55P03':
     case '40P01':
-      return new DatabaseBusy(
-        `A table is locked by another session: ${message}. Nothing was changed; try again`,
-        { cause: error },
+    case '40001':
+      return new DatabaseBusy(`Another session is in the way: ${message}. Nothing was changed; try again`, {
+        cause,
+      })
+    case '42P01':
+    case '42703':
+    case '3F000':
+      return new BackupIsStale(
+        `A table was dropped, renamed or altered since the run began: ${message}. Nothing was changed; run again when the migration is done`,
+        { cause },
       )
     case '42501':
-      if (!message.includes('row-level security')) return error
+      if (!message.includes('row-level security')) {
+        return new NotPermitted(
+          `The database role lacks a right: ${message}. Nothing was changed; grant it`,
+          {
+            cause,
+          },
+        )
+      }
       return new RowsHidden(
         `Row security hides rows from the database role: ${message}. Use the owner without FORCE ROW LEVEL SECURITY, or a role with BYPASSRLS, else the backup would be short`,
-        { cause: error },
+        { cause },
+      )
+    case '0A000': // cannot truncate a table that another one references
+    case '23000': // a rule turned the query of a foreign key into another one
+    case '23001':
+    case '23503':
+      return new PreservationConflict(
+        `A foreign key does not let the tables be emptied: ${message}. Nothing was changed; preserve what it refers to, too`,
+        { cause },
       )
     default:
-      return error
+      return isDisconnect(state, message)
+        ? new StoreUnavailable(
+            `The connection to the database broke: ${message}. Start again when it is back`,
+            { cause },
+          )
+        : cause
   }
+}
+
+function isDisconnect(state: string | undefined, message: string): boolean {
+  return state === undefined ? /^Connection terminated/.test(message) : /^(08|57P)/.test(state)
 }
 
 /** The five-character SQLSTATE of a Postgres error. */
@@ -80,7 +122,8 @@ export function sqlStateOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
 }
 
-async function lockShared(connection: Connection, tables: readonly Relation[]): Promise<void> {
+/** Locks tables against TRUNCATE, ALTER and DROP until the transaction ends; readers and writers pass. */
+export async function lockShared(connection: Connection, tables: readonly Relation[]): Promise<void> {
   if (tables.length === 0) return
   const names = tables.map((table) => `ONLY ${qualified(table)}`)
   await connection.query(`LOCK TABLE ${names.join(', ')} IN ACCESS SHARE MODE`)

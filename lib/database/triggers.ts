@@ -1,34 +1,36 @@
 import type { Connection } from '../clients.ts'
-import { qualified, quote } from './identifiers.ts'
+import { quote } from './identifiers.ts'
 
-type Relation = { schema: string; table: string; oid: number }
+/** A table by its oid, and as SQL writes its name. */
+type Relation = { oid: number; sql: string }
 
 const states: Record<string, string> = { O: 'ENABLE', R: 'ENABLE REPLICA', A: 'ENABLE ALWAYS' }
 
 /**
- * Switches off the user triggers and the ON DELETE rules of `tables`, which could change what is kept.
+ * Switches off the user triggers and the rules that a wipe would set off, and that could change what is kept: all of the
+ * tables in `going`, and in `reached` those for whole statements, which fire even when no row is changed.
  * @returns the statements that put each back exactly as it was
  */
 export async function disableTriggers(
   connection: Connection,
-  tables: readonly Relation[],
+  { going, reached }: { going: readonly Relation[]; reached: readonly Relation[] },
 ): Promise<string[]> {
-  const oids = tables.map(({ oid }) => oid)
   const found = await connection.query(
     `SELECT tgrelid::bigint AS oid, 'TRIGGER' AS kind, tgname AS name, tgenabled AS state FROM pg_trigger
-       WHERE tgrelid = ANY($1::oid[]) AND NOT tgisinternal AND tgenabled <> 'D'
+       WHERE NOT tgisinternal AND tgenabled <> 'D'
+         AND (tgrelid = ANY($1::oid[]) OR (tgrelid = ANY($2::oid[]) AND tgtype & 1 = 0 AND tgtype & (8 | 16) <> 0))
      UNION ALL
      SELECT ev_class::bigint, 'RULE', rulename, ev_enabled FROM pg_rewrite
-       WHERE ev_class = ANY($1::oid[]) AND ev_type = '4' AND ev_enabled <> 'D'`,
-    [oids],
+       WHERE (ev_class = ANY($1::oid[]) OR ev_class = ANY($2::oid[])) AND ev_type IN ('2', '4') AND ev_enabled <> 'D'`,
+    [going.map(({ oid }) => oid), reached.map(({ oid }) => oid)],
   )
-  const byOid = new Map(tables.map((table) => [table.oid, table]))
+  const byOid = new Map([...going, ...reached].map(({ oid, sql }) => [oid, sql]))
   const undo: string[] = []
   for (const { oid, kind, name, state } of found.rows) {
-    const table = byOid.get(Number(oid))
-    if (table === undefined) continue
-    await connection.query(`ALTER TABLE ${qualified(table)} DISABLE ${kind} ${quote(name)}`)
-    undo.push(`ALTER TABLE ${qualified(table)} ${states[state]} ${kind} ${quote(name)}`)
+    // ONLY: a partitioned table would pass it on to its partitions, whose triggers may stand otherwise.
+    const alter = `ALTER TABLE ONLY ${byOid.get(Number(oid))}`
+    await connection.query(`${alter} DISABLE ${kind} ${quote(name)}`)
+    undo.push(`${alter} ${states[state]} ${kind} ${quote(name)}`)
   }
   return undo
 }

@@ -4,19 +4,20 @@ import { backupKeys } from '../backup/layout.ts'
 import { type BackedUpTable, Manifest } from '../backup/manifest.ts'
 import { getJson, type Storage } from '../backup/storage.ts'
 import type { Clients, Connection } from '../clients.ts'
-import { BackupIncomplete, BackupIsStale, PreservationConflict } from '../errors.ts'
+import { BackupIncomplete } from '../errors.ts'
 import { checkEnvironmentRow } from '../run/guard.ts'
 import { fenceRun, recordWiped } from '../run/ledger.ts'
 import { type DatabasePlan, planDatabase } from '../run/plan.ts'
 import type { Plan } from '../run/work.ts'
 import { type Catalog, readCatalog, type Table } from './catalog.ts'
+import { empty } from './empty.ts'
 import { qualified } from './identifiers.ts'
-import { checkKeptRows, fingerprintKept } from './kept-rows.ts'
+import { checkKeptRows } from './kept-rows.ts'
 import { lockExclusively } from './locks.ts'
 import { mergeLate, reconcile } from './reconcile.ts'
-import { readPositions, restartSequences } from './sequences.ts'
-import { withConnection } from './snapshot.ts'
-import { disableTriggers } from './triggers.ts'
+import { readPositions, sequencesOf } from './sequences.ts'
+import { databaseError, lockShared, withConnection } from './snapshot.ts'
+import { changesOf, refuseChanges } from './unchanged.ts'
 
 /** Rows that the wipe removed, per table and in all; parts of the backup it wrote anew; tables that came later and stay. */
 export const DatabaseWiped = z.strictObject({
@@ -37,33 +38,45 @@ export async function wipeDatabase(clients: Clients, plan: Plan): Promise<Databa
   const manifest =
     plan.backupId === null ? null : await readOwnManifest(clients, storage, plan, plan.backupId)
   return withConnection(clients, async (connection) => {
-    // Its snapshot is taken after the locks, so that all comparisons see one state, which can no longer change.
-    await connection.query('BEGIN ISOLATION LEVEL REPEATABLE READ')
-    await lockExclusively(clients, connection, tablesToWipe(plan))
-    const recorded = await fenceRun(connection, plan.runId)
-    if (recorded !== null) return DatabaseWiped.parse(recorded)
-    await checkEnvironmentRow(connection, clients.config)
-    const catalog = await readCatalog(connection, clients.config.DATABASE_SCHEMAS)
-    const appeared = checkUnchanged(plan, catalog)
-    const live = planDatabase(catalog, {
-      ...plan.preserve,
-      excluded: [...plan.preserve.excluded, ...appeared],
-    })
-    await checkKeptRows(connection, { tables: live.tables, keys: live.dependsOnRows })
-    const reconciled =
-      manifest === null ? null : await proveBackup(clients, connection, storage, manifest, live)
-    const wiped = await countGoing(connection, live, reconciled?.tables ?? null)
-    await empty(connection, live)
-    const result: DatabaseWiped = {
-      rows: Object.values(wiped).reduce((sum, rows) => sum + rows, 0),
-      tables: wiped,
-      lateParts: reconciled?.lateParts ?? 0,
-      appeared,
+    try {
+      // Before any lock: a run that is lost, or has wiped already, must not hold up the application.
+      const earlier = await fenceRun(connection, plan.runId)
+      if (earlier !== null) return DatabaseWiped.parse(earlier)
+      return await wipeInTransaction(clients, connection, { plan, storage, manifest })
+    } catch (error) {
+      throw databaseError(error)
     }
-    await recordWiped(connection, plan.runId, result)
-    await connection.query('COMMIT')
-    return result
   })
+}
+
+async function wipeInTransaction(
+  clients: Clients,
+  connection: Connection,
+  { plan, storage, manifest }: { plan: Plan; storage: Storage; manifest: Manifest | null },
+): Promise<DatabaseWiped> {
+  // Its snapshot is taken after the locks, so that all comparisons see one state, which can no longer change.
+  await connection.query('BEGIN ISOLATION LEVEL REPEATABLE READ')
+  await lockExclusively(clients, connection, tablesOf(plan, 'going'))
+  await lockShared(connection, tablesOf(plan, 'staying'))
+  const recorded = await fenceRun(connection, plan.runId)
+  if (recorded !== null) return DatabaseWiped.parse(recorded) // by a try whose answer was lost, while we waited
+  await checkEnvironmentRow(connection, clients.config)
+  const catalog = await readCatalog(connection, clients.config.DATABASE_SCHEMAS)
+  const { live, appeared } = planAgain(plan, catalog)
+  await checkKeptRows(connection, { tables: live.tables, keys: live.dependsOnRows })
+  const reconciled =
+    manifest === null ? null : await proveBackup(clients, connection, { storage, manifest, live, catalog })
+  const wiped = await countGoing(connection, live, reconciled?.tables ?? null)
+  await empty(connection, live)
+  const result: DatabaseWiped = {
+    rows: Object.values(wiped).reduce((sum, rows) => sum + rows, 0),
+    tables: wiped,
+    lateParts: reconciled?.lateParts ?? 0,
+    appeared,
+  }
+  await recordWiped(connection, plan.runId, result)
+  await connection.query('COMMIT')
+  return result
 }
 
 /** The sealed backup of this very run. */
@@ -88,13 +101,17 @@ async function readOwnManifest(
 async function proveBackup(
   clients: Clients,
   connection: Connection,
-  storage: Storage,
-  manifest: Manifest,
-  live: DatabasePlan,
+  {
+    storage,
+    manifest,
+    live,
+    catalog,
+  }: { storage: Storage; manifest: Manifest; live: DatabasePlan; catalog: Catalog },
 ): Promise<{ tables: BackedUpTable[]; lateParts: number }> {
   const tables = manifest.database?.tables ?? []
+  const held = new Set(tables.map(({ name }) => name))
   const missing = live.tables.filter(
-    ({ table, action }) => action !== 'keep' && !tables.some((one) => one.name === table.name),
+    ({ table, action }) => action !== 'keep' && !table.partitioned && !held.has(table.name),
   )
   if (missing.length > 0) {
     throw new BackupIncomplete(
@@ -112,37 +129,38 @@ async function proveBackup(
         maxBytes: clients.config.LATE_MAX_BYTES,
         keys: (table, shard, copy) => keys.latePart(table, shard, attempt, copy),
       }),
-      sequences: await readPositions(connection, clients.config.DATABASE_SCHEMAS),
+      sequences: await readPositions(
+        connection,
+        sequencesOf(
+          catalog,
+          live.tables.map(({ table }) => table),
+        ),
+      ),
     }),
   )
   return { tables: mergeLate(tables, lateParts), lateParts: lateParts.flatMap(({ parts }) => parts).length }
 }
 
 /**
- * The tables that were planned must be the ones that are there: same table, same columns.
- * @returns the tables that came later: they are in no backup, so they stay
+ * The plan for what is there now. The tables that were planned must be the same, with the same columns; those that came
+ * later are in no backup, so they stay.
+ * @throws BackupIsStale
  */
-function checkUnchanged(plan: Plan, catalog: Catalog): string[] {
-  const planned = plan.database?.tables ?? []
-  const changed = planned.filter(({ table }) => {
-    const now = catalog.tables.find(({ name }) => name === table.name)
-    return now?.oid !== table.oid || JSON.stringify(now.columns) !== JSON.stringify(table.columns)
-  })
-  const known = new Set([
-    ...planned.map(({ table }) => table.name),
-    ...(plan.database?.unmanaged ?? []).map(({ name }) => name),
-  ])
+function planAgain(plan: Plan, catalog: Catalog): { live: DatabasePlan; appeared: string[] } {
+  const planned = [...tablesOf(plan, 'going'), ...tablesOf(plan, 'staying')]
+  const known = new Set([...planned, ...(plan.database?.unmanaged ?? [])].map(({ name }) => name))
   const appeared = catalog.tables.map(({ name }) => name).filter((name) => !known.has(name))
-  const going = new Set(tablesToWipe(plan).map(({ name }) => name))
+  const going = new Set(tablesOf(plan, 'going').map(({ name }) => name))
   const reaching = catalog.foreignKeys.filter(({ from, to }) => appeared.includes(from) && going.has(to))
-  if (changed.length === 0 && reaching.length === 0) return appeared
-  const what = [
-    ...changed.map(({ table }) => `${table.name} was dropped, replaced or altered`),
+  refuseChanges([
+    ...changesOf(catalog, planned),
     ...reaching.map(({ from, to }) => `${from} was created and references ${to}`),
-  ]
-  throw new BackupIsStale(
-    `Since the backup ${what.join('; ')}. Nothing was wiped; run again when the migration is done`,
-  )
+  ])
+  const excluded = [...plan.preserve.excluded, ...appeared]
+  const live = planDatabase(catalog, { ...plan.preserve, excluded })
+  const wiped = new Set(live.tables.filter(({ action }) => action !== 'keep').map(({ table }) => table.name))
+  refuseChanges([...going].filter((name) => !wiped.has(name)).map((name) => `${name} got another parent`))
+  return { live, appeared }
 }
 
 async function countGoing(
@@ -167,64 +185,9 @@ async function countGoing(
   return counts
 }
 
-async function empty(connection: Connection, live: DatabasePlan): Promise<void> {
-  const going = live.tables.filter(({ action }) => action !== 'keep')
-  const keptBefore = await fingerprintKept(connection, live.tables)
-  const enableTriggers = await disableTriggers(
-    connection,
-    going.map(({ table }) => table),
+function tablesOf(plan: Plan, which: 'going' | 'staying'): Table[] {
+  const tables = (plan.database?.tables ?? []).filter(
+    ({ action }) => (action === 'keep') === (which === 'staying'),
   )
-  const truncated = going.filter(({ action }) => action === 'truncate').map(({ table }) => table)
-  if (truncated.length > 0) {
-    const names = truncated.map((table) =>
-      table.partitioned ? qualified(table) : `ONLY ${qualified(table)}`,
-    )
-    await connection.query(`TRUNCATE ${names.join(', ')}`)
-  }
-  // One statement, so that foreign keys are checked when all rows are gone: cycles need no order.
-  const deletes = going
-    .filter(({ table, action }) => action !== 'truncate' && !table.partitioned)
-    .map(({ table, keepRows }, index) => {
-      const where = keepRows === null ? '' : ` WHERE (${keepRows}) IS NOT TRUE`
-      return `d${index} AS (DELETE FROM ONLY ${qualified(table)}${where})`
-    })
-  if (deletes.length > 0) await connection.query(`WITH ${deletes.join(',\n')} SELECT`)
-  await connection.query('SET CONSTRAINTS ALL IMMEDIATE') // else a deferred foreign key would fail the COMMIT
-  await checkKept(connection, live, keptBefore)
-  await checkEmpty(connection, live)
-  await restartSequences(connection, live.restart)
-  for (const statement of enableTriggers) await connection.query(statement)
-}
-
-/** Kept rows must be bit for bit what they were. */
-async function checkKept(
-  connection: Connection,
-  live: DatabasePlan,
-  before: Awaited<ReturnType<typeof fingerprintKept>>,
-): Promise<void> {
-  const after = await fingerprintKept(connection, live.tables)
-  const changed = before.filter((kept, index) => JSON.stringify(kept) !== JSON.stringify(after[index]))
-  if (changed.length === 0) return
-  throw new PreservationConflict(
-    `The wipe would change rows of ${changed.map(({ name }) => name).join(', ')} that PRESERVE_ROWS keeps (a foreign key with ON DELETE reaches them). Nothing was wiped; keep the rows they reference too`,
-  )
-}
-
-/** An independent look after the wipe: a rule or a trigger may have made rows stay. */
-async function checkEmpty(connection: Connection, live: DatabasePlan): Promise<void> {
-  for (const { table, action, keepRows } of live.tables) {
-    if (action === 'keep' || table.partitioned) continue
-    const where = keepRows === null ? '' : ` WHERE (${keepRows}) IS NOT TRUE`
-    const left = await connection.query(
-      `SELECT EXISTS (SELECT FROM ONLY ${qualified(table)}${where}) AS rows`,
-    )
-    if (left.rows[0]?.rows === false) continue
-    throw new PreservationConflict(
-      `Rows of ${table.name} are still there after they were wiped: something in the database puts them back or keeps them. Nothing was wiped; look at the table's rules and triggers, or preserve it`,
-    )
-  }
-}
-
-function tablesToWipe(plan: Plan): Table[] {
-  return (plan.database?.tables ?? []).filter(({ action }) => action !== 'keep').map(({ table }) => table)
+  return tables.map(({ table }) => table)
 }

@@ -12,8 +12,8 @@ import {
 import pMap from 'p-map'
 import { type CopyLimits, copySource, requireEtag, type Source, type Target } from './copy-object.ts'
 
-/** Parts of one object that are copied at the same time. */
-const concurrency = 8
+/** Parts of one object that are copied at the same time: so many that a terabyte fits into an invocation's 15 minutes. */
+const concurrency = 32
 
 /**
  * Copies one version of a large object range by range, and gives the copy's ETag. What CopyObject would take along

@@ -10,7 +10,7 @@ export type Target = { bucket: string; key: string }
 /** What was copied: size and ETag of the source's version, and the ETag that S3 gave the copy. */
 export type Copied = { size: number; etag: string; copyEtag: string }
 
-/** Bytes. S3 copies at most 5 GiB in one request; larger objects go in parts of at least 5 MiB, at most 10,000 of them. */
+/** In bytes. S3 copies at most 5 GiB at once; larger objects go in parts of 5 MiB to 5 GiB, at most 10,000 of them. */
 export const copyLimits = { single: 5 * 2 ** 30, part: 512 * 2 ** 20, parts: 10_000, tries: 5 }
 export type CopyLimits = typeof copyLimits
 

@@ -6,9 +6,9 @@ import { CacheWiped } from '../cache/wipe.ts'
 import type { Clients } from '../clients.ts'
 import { withConnection } from '../database/snapshot.ts'
 import { DatabaseWiped } from '../database/wipe.ts'
-import { NotFound } from '../errors.ts'
+import { messageOf, NotFound, ResetError } from '../errors.ts'
 import { FilesWiped } from '../files/wipe.ts'
-import { closeRun, findRun, type RunRow } from './ledger.ts'
+import { closeRun, lockRun, lostRun, type RunRow } from './ledger.ts'
 import { Outcome, shortened, type TargetState } from './outcome.ts'
 import { targets } from './strategy.ts'
 
@@ -24,7 +24,9 @@ export type Failure = { Error: string; Cause: string }
 /** What the ledger's summary of a plan must say for the outcome. */
 const Summary = z.object({
   clears: z.array(z.enum(targets)),
+  dryRun: z.boolean(),
   files: z.object({ batches: z.number() }).nullable(),
+  cache: z.object({ preservedKeys: z.number() }).nullable(),
   warnings: z.array(z.object({ code: z.string(), message: z.string() })),
 })
 type Summary = z.output<typeof Summary>
@@ -36,6 +38,8 @@ type Found = {
   database: DatabaseWiped | null
   files: FilesWiped[]
   cache: CacheWiped | null
+  /** Why what lies in S3 could not be read; then nothing that follows from it is known. */
+  unread: string | null
 }
 
 /** Causes and messages in a state's payload are cut to this many characters. */
@@ -43,29 +47,36 @@ const causeMaxLength = 4000
 
 /**
  * State "Finish": writes down what really happened, from what the steps left behind and not from where the machine got.
- * A run that never got its row (refused by a guard) only passes its error on. Repeating it keeps the first end.
+ * A run that never got its row (refused by a guard) only passes its error on. Repeating it keeps the first end, so
+ * "Finish failed" gives a success when only the answer of "Finish" was lost.
+ * @throws RunLost when a run that was taken over or cancelled would be told that it succeeded
  */
 export async function finish(
   clients: Clients,
   input: z.output<typeof FinishInput>,
 ): Promise<Outcome | Failure> {
   return withConnection(clients, async (connection) => {
-    const row = await findRun(connection, input.runId)
-    if (row === undefined) {
-      if (input.error === undefined)
-        throw new NotFound(`There is no run ${input.runId} in the ledger, so it cannot be finished`)
-      return failureOf(errorOf(input.error, null))
+    await connection.query('BEGIN')
+    // A wipe whose answer was lost may still be at work: its transaction ends first, or finds the run closed.
+    const row = await lockRun(connection, input.runId)
+    if (row === undefined && input.error === undefined)
+      throw new NotFound(`There is no run ${input.runId} in the ledger, so it cannot be finished`)
+    const error = input.error === undefined ? null : errorOf(input.error, row ?? null)
+    const ended = row?.outcome ? Outcome.parse(row.outcome) : null
+    if (ended !== null && (error !== null || ended.error === null)) return answer(ended)
+    if (row === undefined || row.status !== 'running') {
+      if (error === null) throw lostRun(input.runId)
+      return failureOf(error)
     }
-    if (row.outcome !== null) return answer(Outcome.parse(row.outcome))
-    const error = input.error === undefined ? null : errorOf(input.error, row)
-    const outcome = describe(clients, await find(clients, row), error)
-    const closed = await closeRun(connection, {
+    const outcome = describe(clients, await find(clients, row, error !== null), error)
+    await closeRun(connection, {
       runId: row.runId,
       status: outcome.status,
       outcome,
       finishedAt: new Date(outcome.finishedAt),
     })
-    return answer(closed?.outcome ? Outcome.parse(closed.outcome) : outcome)
+    await connection.query('COMMIT')
+    return answer(outcome)
   })
 }
 
@@ -96,9 +107,24 @@ function errorOf(
   }
 }
 
-async function find(clients: Clients, row: RunRow): Promise<Found> {
-  const storage = { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }
+/** @param partly a run that failed is closed even when S3 cannot be read: else it would hold the lock until it is dead */
+async function find(clients: Clients, row: RunRow, partly: boolean): Promise<Found> {
   const summary = row.plan === null ? null : Summary.parse(row.plan)
+  const database = row.wiped === null ? null : DatabaseWiped.parse(row.wiped)
+  try {
+    return { row, summary, database, unread: null, ...(await findInS3(clients, row, summary)) }
+  } catch (error) {
+    if (!partly || !(error instanceof ResetError)) throw error
+    return { row, summary, database, unread: messageOf(error), manifest: null, files: [], cache: null }
+  }
+}
+
+async function findInS3(
+  clients: Clients,
+  row: RunRow,
+  summary: Summary | null,
+): Promise<Pick<Found, 'manifest' | 'files' | 'cache'>> {
+  const storage = { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }
   const work = workKeys(row)
   const files: FilesWiped[] = []
   for (let batch = 0; batch < (summary?.files?.batches ?? 0); batch++) {
@@ -109,14 +135,10 @@ async function find(clients: Clients, row: RunRow): Promise<Found> {
     row.backupId === null
       ? null
       : await ifPresent(storage, backupKeys(clients.config.BACKUP_PREFIX, row.backupId).manifest, Manifest)
-  return {
-    row,
-    summary,
-    manifest,
-    files,
-    database: row.wiped === null ? null : DatabaseWiped.parse(row.wiped),
-    cache: summary?.clears.includes('cache') ? await ifPresent(storage, work.cacheWiped, CacheWiped) : null,
-  }
+  const cache = summary?.clears.includes('cache')
+    ? await ifPresent(storage, work.cacheWiped, CacheWiped)
+    : null
+  return { manifest, files, cache }
 }
 
 function describe(clients: Clients, found: Found, error: Outcome['error']): Outcome {
@@ -124,15 +146,11 @@ function describe(clients: Clients, found: Found, error: Outcome['error']): Outc
   const kept: TargetState = manifest === null ? 'untouched' : 'backed_up'
   const states = {
     database: database !== null ? 'wiped' : manifest?.database ? kept : 'untouched',
-    files: stateOfFiles(found, manifest?.files ? kept : 'untouched'),
-    cache:
-      cache !== null
-        ? 'wiped'
-        : row.phase === 'Wipe cache'
-          ? 'partly_wiped'
-          : manifest?.cache
-            ? kept
-            : 'untouched',
+    files: stateOfFiles(found, {
+      succeeded: error === null,
+      otherwise: manifest?.files ? kept : 'untouched',
+    }),
+    cache: stateOfCache(found, manifest?.cache ? kept : 'untouched'),
   } satisfies Record<string, TargetState>
   const warnings = collectWarnings(found)
   const sum = (pick: (wiped: FilesWiped) => number) => files.reduce((total, wiped) => total + pick(wiped), 0)
@@ -168,17 +186,27 @@ function describe(clients: Clients, found: Found, error: Outcome['error']): Outc
   }
 }
 
-function stateOfFiles({ row, summary, files }: Found, otherwise: TargetState): TargetState {
-  const batches = summary?.files?.batches ?? 0
-  const isOver = row.phase === 'Wipe cache' || row.phase === 'Wipe files'
-  if (row.operation !== 'reset' || !summary?.clears.includes('files')) return otherwise
-  if (batches > 0)
-    return files.length === batches ? 'wiped' : files.length > 0 || isOver ? 'partly_wiped' : otherwise
+function stateOfFiles(
+  { row, summary, files }: Found,
+  { succeeded, otherwise }: { succeeded: boolean; otherwise: TargetState },
+): TargetState {
+  if (row.operation !== 'reset' || summary?.dryRun || !summary?.clears.includes('files')) return otherwise
+  const batches = summary.files?.batches ?? 0
+  const hasBegun = files.length > 0 || row.phase === 'Wipe cache' || row.phase === 'Wipe files'
+  if (batches > 0) {
+    const isDone = files.length === batches && files.every(({ failures }) => failures === 0)
+    return isDone ? 'wiped' : hasBegun ? 'partly_wiped' : otherwise
+  }
   // Without files there is no batch to leave a result; the folder is empty all the same once its turn has come.
-  return row.wiped !== null || isOver ? 'wiped' : otherwise
+  return succeeded || row.wiped !== null || hasBegun ? 'wiped' : otherwise
 }
 
-function collectWarnings({ row, summary, manifest, database, files, cache }: Found): Warning[] {
+function stateOfCache({ row, cache }: Found, otherwise: TargetState): TargetState {
+  if (cache !== null) return cache.left === 0 ? 'wiped' : 'partly_wiped'
+  return row.phase === 'Wipe cache' ? 'partly_wiped' : otherwise
+}
+
+function collectWarnings({ row, summary, manifest, database, files, cache, unread }: Found): Warning[] {
   const warnings: Warning[] = [
     ...(summary?.warnings ?? []),
     ...(manifest?.warnings ?? []),
@@ -197,14 +225,17 @@ function collectWarnings({ row, summary, manifest, database, files, cache }: Fou
   )
   const came = files.reduce((sum, wiped) => sum + wiped.appeared, 0)
   add('FilesAppeared', came, `${came} files came after the backup, so they were not deleted`)
-  const failed = files.flatMap((wiped) => wiped.failed)
-  const example = failed[0] && ` (${failed[0].key}: ${failed[0].code})`
-  add('FilesNotDeleted', failed.length, `${failed.length} or more files could not be deleted${example}`)
-  if (cache !== null && manifest?.cache && cache.keys > manifest.cache.keys) {
-    const more = cache.keys - manifest.cache.keys
+  const failures = files.reduce((sum, wiped) => sum + wiped.failures, 0)
+  const [first] = files.flatMap((wiped) => wiped.failed)
+  const example = first === undefined ? '' : ` (for example ${first.key}: ${first.code})`
+  add('FilesNotDeleted', failures, `${failures} files could not be deleted${example}`)
+  const expected = (manifest?.cache?.keys ?? 0) - (summary?.cache?.preservedKeys ?? 0)
+  const more = cache !== null && manifest?.cache ? cache.keys - expected : 0
+  add('KeysAppeared', more, `${more} more cache keys were wiped than are in the backup: the cache was in use`)
+  if (unread !== null) {
     warnings.push({
-      code: 'KeysAppeared',
-      message: `${more} more cache keys were wiped than are in the backup: the cache was in use`,
+      code: 'BackupUnread',
+      message: `Whether the backup ${row.backupId ?? ''} was sealed, and how far the wipe got, could not be read: ${unread}`,
     })
   }
   const byText = new Map(warnings.map((warning) => [`${warning.code} ${warning.message}`, warning]))

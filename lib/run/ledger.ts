@@ -74,7 +74,11 @@ export async function openRun(
     .values({ ...run, status: 'running', phase: 'Count' })
     .onConflictDoNothing()
   const own = await findRun(connection, run.runId)
-  if (own?.status === 'running') return { opened: true }
+  if (own?.status === 'running') {
+    // "Count again" comes after a step that may have taken long.
+    await touchRun(connection, { runId: run.runId, phase: 'Count' })
+    return { opened: true }
+  }
   if (own !== undefined) throw new RunLost(`Run ${run.runId} is ${own.status} already. Start a new run`)
   const first = await repeatedBy(connection, run) // it may have come in at the same moment
   if (first !== undefined) return { repeats: first }
@@ -99,24 +103,30 @@ export async function recordPlan(
     .set({ ...set, progress: {}, heartbeatAt: sql`now()` })
     .where(and(eq(runs.runId, runId), eq(runs.status, 'running')))
     .returning({ runId: runs.runId })
-  if (updated.length === 0) throw lost(runId)
+  if (updated.length === 0) throw lostRun(runId)
 }
 
-/** A sign of life: phase, heartbeat and progress. @throws RunLost when the row is no longer this run's */
+/**
+ * A sign of life: phase, heartbeat and progress. A failure that the same step noted before is forgotten: it is being
+ * repeated.
+ * @throws RunLost when the row is no longer this run's
+ */
 export async function touchRun(
   connection: Connection,
-  run: { runId: string; phase: string; progress?: Progress },
+  run: { runId: string; phase: string; batch?: number; progress?: Progress },
 ): Promise<void> {
+  const step = sql`${JSON.stringify(stepOf(run))}::jsonb`
   const updated = await ledger(connection)
     .update(runs)
     .set({
       phase: run.phase,
       heartbeatAt: sql`now()`,
       progress: sql`${runs.progress} || ${JSON.stringify(run.progress ?? {})}::jsonb`,
+      failure: sql`CASE WHEN ${runs.failure} @> ${step} THEN NULL ELSE ${runs.failure} END`,
     })
     .where(and(eq(runs.runId, run.runId), eq(runs.status, 'running')))
     .returning({ runId: runs.runId })
-  if (updated.length === 0) throw lost(run.runId)
+  if (updated.length === 0) throw lostRun(run.runId)
 }
 
 /**
@@ -125,7 +135,7 @@ export async function touchRun(
  */
 export async function fenceRun(connection: Connection, runId: string): Promise<unknown> {
   const [row] = await ledger(connection).select().from(runs).where(eq(runs.runId, runId)).for('update')
-  if (row?.status !== 'running') throw lost(runId)
+  if (row?.status !== 'running') throw lostRun(runId)
   return row.wiped
 }
 
@@ -138,25 +148,36 @@ export async function recordWiped(connection: Connection, runId: string, wiped: 
 export async function recordFailure(
   connection: Connection,
   runId: string,
-  failure: { error: string; message: string; phase: string },
+  { error, message, ...step }: { error: string; message: string; phase: string; batch?: number },
 ): Promise<void> {
   await ledger(connection)
     .update(runs)
-    .set({ failure })
+    .set({ failure: { error, message, ...stepOf(step) } })
     .where(and(eq(runs.runId, runId), eq(runs.status, 'running')))
 }
 
-/** Ends the run. Ending it twice keeps the first end. @returns the row as it is now */
+/** How a noted failure is known again when its step is repeated. */
+function stepOf({ phase, batch = 0 }: { phase: string; batch?: number }) {
+  return { phase, batch }
+}
+
+/** Ends the run. Ending it twice keeps the first end. */
 export async function closeRun(
   connection: Connection,
   run: { runId: string; status: string; outcome: unknown; finishedAt: Date },
-): Promise<RunRow | undefined> {
+): Promise<void> {
   const { runId, ...set } = run
   await ledger(connection)
     .update(runs)
     .set(set)
     .where(and(eq(runs.runId, runId), eq(runs.status, 'running')))
-  return findRun(connection, runId)
+}
+
+/** The run's row, locked until the transaction ends. */
+export async function lockRun(connection: Connection, runId: string): Promise<RunRow | undefined> {
+  if (!(await hasLedger(connection))) return undefined
+  const [row] = await ledger(connection).select().from(runs).where(eq(runs.runId, runId)).for('update')
+  return row
 }
 
 export async function findRun(connection: Connection, runId: string): Promise<RunRow | undefined> {
@@ -201,7 +222,7 @@ async function hasLedger(connection: Connection): Promise<boolean> {
   return answer.rows[0]?.present === true
 }
 
-function lost(runId: string): RunLost {
+export function lostRun(runId: string): RunLost {
   return new RunLost(
     `Run ${runId} is no longer the active run: it was cancelled, finished or taken over. This step stops without acting`,
   )

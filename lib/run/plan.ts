@@ -1,9 +1,11 @@
 import type { Catalog, ForeignKey, Table } from '../database/catalog.ts'
+import { sequencesOf } from '../database/sequences.ts'
 import { InvalidRequest, NotPermitted, PreservationConflict } from '../errors.ts'
 
 /**
  * What happens to one table: `truncate` and `delete` empty it (delete, when a table that keeps rows references it),
- * `delete rows` empties it but for the rows that match `keepRows`, `keep` leaves it.
+ * `delete rows` empties it but for the rows that match `keepRows`, `keep` leaves it. A partitioned table holds no rows
+ * itself: its action says what happens to its partitions, `delete rows` that some of theirs stay.
  */
 export type Action = 'truncate' | 'delete' | 'delete rows' | 'keep'
 
@@ -20,6 +22,8 @@ export type DatabasePlan = {
   restart: { name: string; schema: string; table: string }[]
   /** Foreign keys for which it depends on the rows whether what is kept needs what goes; see kept-rows.ts. */
   dependsOnRows: ForeignKey[]
+  /** Tables that stay, but that the ON DELETE action of a foreign key is tried on: their triggers would fire. */
+  reached: { oid: number; sql: string }[]
 }
 
 /**
@@ -28,16 +32,7 @@ export type DatabasePlan = {
  * @throws PreservationConflict when what is kept references what goes
  */
 export function planDatabase(catalog: Catalog, keep: Preservation): DatabasePlan {
-  const known = [
-    ...catalog.tables,
-    ...catalog.unmanaged.map(({ name }) => ({ name, table: name.slice(name.indexOf('.') + 1) })),
-  ]
-  for (const name of [...keep.tables, ...keep.excluded, ...Object.keys(keep.rows)]) {
-    if (known.some((table) => isNamed(table, name))) continue
-    throw new InvalidRequest(
-      `The table ${name} is to be kept, but does not exist in the managed schemas. Tables there: ${shortList(known.map((table) => table.name))}. Correct the name in the request, or in PRESERVE_TABLES, PRESERVE_ROWS or EXCLUDE_TABLES`,
-    )
-  }
+  checkNames(catalog, [...keep.tables, ...keep.excluded, ...Object.keys(keep.rows)])
   const familyOf = familiesIn(catalog.tables)
   const named = (table: Table, names: readonly string[]) =>
     familyOf(table).some((member) => names.some((name) => isNamed(member, name)))
@@ -45,11 +40,17 @@ export function planDatabase(catalog: Catalog, keep: Preservation): DatabasePlan
   const managed = catalog.tables.filter((table) => !excluded.includes(table))
   const actions = chooseActions(managed, catalog.foreignKeys, keep, familyOf)
   const actionOf = new Map(actions.map(({ table, action }) => [table.name, action]))
+  const partitioned = new Set(catalog.tables.filter((table) => table.partitioned).map(({ name }) => name))
   const conflicts = catalog.foreignKeys.filter(
     (key) => (actionOf.get(key.from) ?? 'keep') === 'keep' && isEmptied(actionOf.get(key.to)),
   )
   if (conflicts.length > 0)
-    throw new PreservationConflict(conflicts.map((key) => explain(key, managed)).join('\n'))
+    throw new PreservationConflict(
+      shortList(
+        conflicts.map((key) => explain(key, managed)),
+        '\n',
+      ),
+    )
   return {
     tables: actions,
     unmanaged: [
@@ -63,10 +64,19 @@ export function planDatabase(catalog: Catalog, keep: Preservation): DatabasePlan
       )
       .map(({ name, schema, table }) => ({ name, schema, table })),
     dependsOnRows: catalog.foreignKeys.filter((key) => {
+      if (partitioned.has(key.from) || partitioned.has(key.to)) return false // each partition has the key as well
       const from = actionOf.get(key.from) ?? 'keep'
       const to = actionOf.get(key.to) ?? 'keep'
       return (from === 'delete rows' && to !== 'keep') || (from === 'keep' && to === 'delete rows')
     }),
+    reached: catalog.foreignKeys
+      .filter(
+        ({ from, to, onDelete }) =>
+          'cnd'.includes(onDelete) &&
+          (actionOf.get(from) ?? 'keep') === 'keep' &&
+          (actionOf.get(to) ?? 'keep') !== 'keep',
+      )
+      .map(({ fromOid, fromSql }) => ({ oid: fromOid, sql: fromSql })),
   }
 }
 
@@ -82,6 +92,16 @@ export function checkPermissions(plan: DatabasePlan, catalog: Catalog, wipes: bo
       `The database role may not read ${names}, so no backup would hold them. Grant it SELECT, or name them in EXCLUDE_TABLES`,
     )
   }
+  const hidden = sequencesOf(
+    catalog,
+    plan.tables.map(({ table }) => table),
+  ).filter(({ mayRead }) => !mayRead)
+  if (hidden.length > 0) {
+    const names = shortList(hidden.map(({ name }) => name))
+    throw new NotPermitted(
+      `The database role may not read the sequences ${names}, so no backup would hold where they stand. Grant it SELECT on them`,
+    )
+  }
   if (!wipes) return
   // Owning, not only TRUNCATE: triggers are disabled for the wipe, which only the owner may.
   const foreign = plan.tables.filter(
@@ -93,11 +113,11 @@ export function checkPermissions(plan: DatabasePlan, catalog: Catalog, wipes: bo
       `The database role may not truncate ${names}. Use the role that owns them, or name them in PRESERVE_TABLES`,
     )
   }
-  const sequences = catalog.sequences.filter(
+  const stuck = catalog.sequences.filter(
     ({ name, owned }) => !owned && plan.restart.some((one) => one.name === name),
   )
-  if (sequences.length > 0) {
-    const names = shortList(sequences.map(({ name }) => name))
+  if (stuck.length > 0) {
+    const names = shortList(stuck.map(({ name }) => name))
     throw new NotPermitted(
       `The database role does not own the sequences ${names}, so they cannot start again. Make it their owner`,
     )
@@ -113,19 +133,21 @@ function chooseActions(
   const chosen = new Map(managed.map((table) => [table.name, chooseAlone(table, familyOf(table), keep)]))
   for (let changed = true; changed; ) {
     changed = false
-    const turnToDelete = (entry: TableAction | undefined) => {
-      if (entry?.action !== 'truncate') return
-      entry.action = 'delete'
+    const turnTo = (action: 'delete' | 'delete rows', entry: TableAction | undefined) => {
+      if (!isEmptied(entry?.action) || entry.action === action) return
+      entry.action = action
       changed = true
     }
     // TRUNCATE of a partitioned table takes every partition along, also one that is kept or not managed.
     for (const entry of chosen.values()) {
-      if (entry.table.partitions.some((name) => chosen.get(name)?.action !== 'truncate')) turnToDelete(entry)
+      const below = entry.table.partitions.map((name) => chosen.get(name)?.action)
+      if (below.some((action) => !isEmptied(action))) turnTo('delete rows', entry)
+      else if (below.includes('delete')) turnTo('delete', entry)
     }
     // TRUNCATE is refused while any table outside the same statement references one inside it.
     for (const { from, to } of foreignKeys) {
       const referencing = chosen.get(from)?.action
-      if (referencing === 'delete' || referencing === 'delete rows') turnToDelete(chosen.get(to))
+      if (referencing === 'delete' || referencing === 'delete rows') turnTo('delete', chosen.get(to))
     }
   }
   return [...chosen.values()]
@@ -134,11 +156,10 @@ function chooseActions(
 function chooseAlone(table: Table, family: readonly Table[], keep: Preservation): TableAction {
   const isOf = (name: string) => family.some((member) => isNamed(member, name))
   if (keep.tables.some(isOf)) return { table, action: 'keep', keepRows: null }
-  const condition = Object.entries(keep.rows).find(([name]) => isOf(name))?.[1]
-  if (condition === undefined) return { table, action: 'truncate', keepRows: null }
-  return table.partitioned
-    ? { table, action: 'delete', keepRows: null }
-    : { table, action: 'delete rows', keepRows: condition }
+  const conditions = Object.entries(keep.rows).flatMap(([name, condition]) => (isOf(name) ? [condition] : []))
+  const either = conditions.length > 1 ? conditions.map((one) => `(${one})`).join(' OR ') : conditions[0]
+  if (either === undefined) return { table, action: 'truncate', keepRows: null }
+  return { table, action: 'delete rows', keepRows: table.partitioned ? null : either }
 }
 
 /** A table with the partitioned tables above it: what is said of those holds for their partitions. */
@@ -150,8 +171,20 @@ function familiesIn(tables: readonly Table[]): (table: Table) => Table[] {
   }
 }
 
-function isEmptied(action: Action | undefined): boolean {
+function isEmptied(action: Action | undefined): action is 'truncate' | 'delete' {
   return action === 'truncate' || action === 'delete'
+}
+
+/** @throws InvalidRequest for a name that no table has, managed or not */
+function checkNames(catalog: Catalog, names: readonly string[]): void {
+  for (const name of names) {
+    if (catalog.tables.some((table) => isNamed(table, name))) continue
+    if (catalog.unmanaged.some((table) => table.name === name || table.name.endsWith(`.${name}`))) continue
+    const there = [...catalog.tables, ...catalog.unmanaged].map((table) => table.name)
+    throw new InvalidRequest(
+      `The table ${name} is to be kept, but does not exist in the managed schemas. Tables there: ${shortList(there)}. Correct the name in the request, or in PRESERVE_TABLES, PRESERVE_ROWS or EXCLUDE_TABLES`,
+    )
+  }
 }
 
 function isNamed(table: { name: string; table: string }, name: string): boolean {
@@ -168,8 +201,7 @@ function explain(key: ForeignKey, managed: readonly Table[]): string {
   return `${key.from} ${kept.what} and references ${key.to} (${key.name}), which would be wiped. Either preserve ${key.to} too, or ${kept.way}`
 }
 
-function shortList(names: readonly string[]): string {
-  return names.length <= 20
-    ? names.join(', ')
-    : `${names.slice(0, 20).join(', ')} and ${names.length - 20} more`
+function shortList(items: readonly string[], separator = ', '): string {
+  const shown = items.slice(0, 20).join(separator)
+  return items.length <= 20 ? shown : `${shown}${separator}and ${items.length - 20} more`
 }

@@ -74,10 +74,9 @@ export function digestOfRequest(request: Request): string {
   return createHash('sha256').update(ordered).digest('hex')
 }
 
-/** The key under which a repeated request is recognised. */
+/** The key under which a repeated request is recognised. Two schedules may fire at the same time for different things. */
 export function idempotencyKeyOf(request: Request): string | undefined {
-  return (
-    request.idempotencyKey ??
-    (request.scheduledTime === undefined ? undefined : `schedule ${request.scheduledTime}`)
-  )
+  const { idempotencyKey, scheduledTime, operation } = request
+  if (idempotencyKey !== undefined || scheduledTime === undefined) return idempotencyKey
+  return `schedule ${scheduledTime} ${operation} ${'strategy' in request ? request.strategy : ''}`.trimEnd()
 }

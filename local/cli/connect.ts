@@ -2,8 +2,7 @@ import { SFNClient } from '@aws-sdk/client-sfn'
 import { type Clients, makeClients } from '../../lib/clients.ts'
 import { InvalidConfiguration, messageOf, StoreUnavailable } from '../../lib/errors.ts'
 import { MACHINE_ARN, REGION } from '../machine/arn.ts'
-import { fillSample } from '../sample.ts'
-import { type Stack, startStack } from '../stack.ts'
+import type { Stack } from '../stack.ts'
 import { planStack, type StackPlan } from '../stack-plan.ts'
 import { claimEnvironment } from './claim-environment.ts'
 import { adoptEnvironment, findRunningStack, namesOthers } from './running-stack.ts'
@@ -32,13 +31,27 @@ export async function connect(note: (text: string) => void): Promise<Connected> 
     adoptEnvironment(running.env)
     return open(undefined)
   }
-  if (running !== undefined) note('The environment names other services than "npm run dev" uses; these are used.')
+  if (running !== undefined)
+    note('The environment names other services than "npm run dev" uses; these are used.')
   const plan = planned()
+  return isComplete(plan) ? open(undefined) : openOwn(plan, note)
+}
+
+/** Whether there is nothing to start: then what starts things need not even be loaded, which takes a second. */
+function isComplete({ database, cache, machine }: StackPlan): boolean {
+  return !database.embedded && !database.proxy && 'restUrl' in cache && !machine.embedded
+}
+
+async function openOwn(plan: StackPlan, note: (text: string) => void): Promise<Connected> {
+  const { startStack } = await import('../stack.ts')
   const stack = await startStack()
   try {
     const connected = await open(stack)
     if (plan.database.embedded) {
-      note('No stack runs and no service is given: this is a stack of its own, with a sample, gone afterwards.')
+      note(
+        'No stack runs and no service is given: this is a stack of its own, with a sample, gone afterwards.',
+      )
+      const { fillSample } = await import('../sample.ts')
       await fillSample(stack)
       await claimEnvironment(connected)
     }
@@ -72,7 +85,9 @@ function planned(): StackPlan {
   const missing = [
     ...(plan.database.embedded ? ['DATABASE_URL'] : []),
     ...(plan.cache.embedded ? ['REDIS_URL (or UPSTASH_REDIS_REST_URL and its token)'] : []),
-    ...(plan.files.embedded ? ['AWS_ENDPOINT_URL_S3 (or AWS credentials, FILES_BUCKET and BACKUP_BUCKET)'] : []),
+    ...(plan.files.embedded
+      ? ['AWS_ENDPOINT_URL_S3 (or AWS credentials, FILES_BUCKET and BACKUP_BUCKET)']
+      : []),
   ]
   const nothingGiven = missing.length === 3 && plan.machine.embedded
   if (missing.length === 0 || nothingGiven) return plan

@@ -1,6 +1,6 @@
 import { strategies } from '../../lib/run/strategy.ts'
-import { exitCodes } from './exit-code.ts'
 import { type Command, type CommandName, commands, type OptionName, optionTexts } from './commands.ts'
+import { exitCodes } from './exit-code.ts'
 
 const program = 'npm run cli --'
 

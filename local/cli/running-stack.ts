@@ -38,7 +38,9 @@ export function findRunningStack(): RunningStack | undefined {
     return isRunning(stack.pid) ? stack : undefined
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
-    throw new Error(`${resolve(fileName)} cannot be understood. Stop "npm run dev" and delete the file`, { cause: error })
+    throw new Error(`${resolve(fileName)} cannot be understood. Stop "npm run dev" and delete the file`, {
+      cause: error,
+    })
   }
 }
 

@@ -1,11 +1,12 @@
 import { createServer } from 'node:http'
 import { afterEach, describe, expect, test } from 'vitest'
 import { BinaryRedis } from '../../lib/cache/binary-redis.ts'
-import { AnswerTooLarge } from '../../lib/cache/rest-requester.ts'
+import { AnswerTooLarge } from '../../lib/cache/rest-answer.ts'
 import { close, freePort, listen } from '../../local/loopback.ts'
 import { startCache } from './cache-stack.ts'
 
 const stack = await startCache()
+const needsServer = test.skipIf(stack.mock)
 const { cache } = stack.clients
 const stops: (() => Promise<void>)[] = []
 
@@ -69,23 +70,26 @@ describe('the client of the cache', () => {
     expect(await cache.pipeline().get('own').del('own').exec()).toEqual([Buffer.from('{"a": 1}'), 1])
   })
 
-  test('says which command failed and why, and nothing of its arguments', async () => {
-    await stack.redis.rpush('l', 'x')
-    const secret = 'very secret value'
-    for (const commands of [
-      [['GET', 'l']],
-      [['NOSUCHCOMMAND', secret]],
-      [['SET', 'a', secret, 'NOSUCHOPTION']],
-    ]) {
-      const error = await cache.ask(commands as [string, ...string[]][]).catch((error: Error) => error)
-      expect(error).toMatchObject({
-        name: 'StoreUnavailable',
-        message: expect.stringContaining(commands[0]?.[0] ?? ''),
-      })
-      expect((error as Error).message).not.toContain('secret')
-    }
-    await expect(cache.set('a', secret, { ex: -1 })).rejects.toThrow(/^(?!.*secret)/s)
-  })
+  needsServer(
+    'says which command failed and why, and nothing of its arguments (needs redis-server)',
+    async () => {
+      await stack.redis.rpush('l', 'x')
+      const secret = 'very secret value'
+      for (const commands of [
+        [['GET', 'l']],
+        [['NOSUCHCOMMAND', secret]],
+        [['SET', 'a', secret, 'NOSUCHOPTION']],
+      ]) {
+        const error = await cache.ask(commands as [string, ...string[]][]).catch((error: Error) => error)
+        expect(error).toMatchObject({
+          name: 'StoreUnavailable',
+          message: expect.stringContaining(commands[0]?.[0] ?? ''),
+        })
+        expect((error as Error).message).not.toContain('secret')
+      }
+      await expect(cache.set('a', secret, { ex: -1 })).rejects.toThrow(/^(?!.*secret)/s)
+    },
+  )
 
   test('asks again after 429 and 5xx, and after a connection that broke', async () => {
     let failures = 0
@@ -151,9 +155,8 @@ describe('the client of the cache', () => {
   test('an answer larger than is taken into memory is given up', async () => {
     await stack.redis.set('large', Buffer.alloc(100_000, 'x'))
     await expect(cache.send([['GET', 'large']], 50_000)).rejects.toBeInstanceOf(AnswerTooLarge)
-    expect(await cache.send([['GET', 'large']], 200_000)).toMatchObject([
-      { result: Buffer.alloc(100_000, 'x') },
-    ])
+    const [answer] = await cache.send([['GET', 'large']], 200_000)
+    expect(answer?.result).toHaveLength(100_000)
   })
 
   test('very many commands go in several requests, none of them larger than Upstash takes', async () => {

@@ -58,6 +58,8 @@ export async function startCache() {
   return {
     mock: store.mock,
     clients,
+    /** Past the front: for tests that measure or send much. */
+    direct: { ...clients, cache: new BinaryRedis(rest.url, rest.token) },
     redis,
     front,
     rest,

@@ -29,10 +29,15 @@ export async function startRestFront(upstream: string) {
     const parsed = JSON.parse(body.toString())
     const commands: string[][] = Array.isArray(parsed[0]) ? parsed : [parsed]
     front.seen.push(commands)
+    /** The commands as a fault may have changed them. */
     async function forward(): Promise<RestAnswer> {
       const headers = { ...incoming.headers } as Record<string, string>
       for (const name of ['host', 'connection', 'content-length', 'transfer-encoding']) delete headers[name]
-      const answer = await fetch(`${upstream}${incoming.url}`, { method: 'POST', headers, body })
+      const answer = await fetch(`${upstream}${incoming.url}`, {
+        method: 'POST',
+        headers,
+        body: JSON.stringify(parsed),
+      })
       return { status: answer.status, body: await answer.text() }
     }
     let answer: RestAnswer | 'drop' | undefined

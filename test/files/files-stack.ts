@@ -9,7 +9,7 @@ import pMap from 'p-map'
 import { afterAll, beforeAll, beforeEach } from 'vitest'
 import type { Config } from '../../lib/config.ts'
 import { startS3 } from '../../local/s3.ts'
-import { sortListingsAsS3Does, startFront } from './s3-front.ts'
+import { startFront } from './s3-front.ts'
 
 export const prefix = 'generated_stories/'
 export const backupId = '2026-11-22T19-05-33Z-3f9a2c'
@@ -31,7 +31,6 @@ export function useFiles() {
   }
 
   beforeAll(async () => {
-    sortListingsAsS3Does()
     const s3 = await startS3(['files', 'backups'])
     files.front = await startFront(s3.url)
     const client = new S3Client({

@@ -4,7 +4,7 @@ import { getJsonLines } from '../../lib/backup/storage.ts'
 import { countFiles, listFiles, pieceLimits } from '../../lib/files/list.ts'
 import { ListedFile } from '../../lib/files/pieces.ts'
 import { prefix, useFiles } from './files-stack.ts'
-import { s3Error } from './s3-front.ts'
+import { s3Error, smallPages } from './s3-front.ts'
 
 const run = { runId: 'run-1', attempt: 1 }
 const stack = useFiles()
@@ -45,8 +45,9 @@ describe('listing the files', () => {
   })
 
   test('a listing that fails at its second page is an error, not a shorter listing', async () => {
-    await stack.putMany(Array.from({ length: 1005 }, (_, n) => `${prefix}${n}`))
+    await stack.putMany(Array.from({ length: 5 }, (_, n) => `${prefix}${n}`))
     stack.front.faults = [
+      smallPages(2),
       ({ query }) => (query.has('continuation-token') ? s3Error(503, 'SlowDown') : undefined),
     ]
     await expect(listFiles(stack.clients, { write: run, preserve: [] })).rejects.toMatchObject({
@@ -58,6 +59,7 @@ describe('listing the files', () => {
   test('pieces hold what the limits say, in the order of the listing, and batches are consecutive pieces', async () => {
     const keys = Array.from({ length: 25 }, (_, n) => String(n).padStart(3, '0'))
     await stack.putMany(keys.map((key) => `${prefix}${key}`))
+    stack.front.faults = [smallPages(10)]
     const limits = { ...pieceLimits, objects: 4, batches: 3 }
     const listing = await listFiles(stack.clients, { write: run, preserve: [] }, limits)
     expect(listing).toMatchObject({ objects: 25, lists: 7, listsPerBatch: 3, batches: 3 })

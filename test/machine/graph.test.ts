@@ -1,26 +1,42 @@
-import { readFileSync, readdirSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { errorKinds } from '../../lib/errors.ts'
+import { type Counted, CountInput } from '../../lib/run/count.ts'
+import { FinishInput } from '../../lib/run/finish.ts'
+import { targets } from '../../lib/run/strategy.ts'
 
+type Choice = { Variable: string; Next: string; StringEquals?: string; BooleanEquals?: boolean }
+type Retry = { ErrorEquals: string[]; MaxAttempts: number; JitterStrategy: string }
 type State = {
   Type: string
   Next?: string
   Default?: string
-  Choices?: { Next: string }[]
-  Catch?: { ErrorEquals: string[]; Next: string }[]
-  Retry?: { ErrorEquals: string[] }[]
+  End?: boolean
+  Choices?: Choice[]
+  Catch?: { ErrorEquals: string[]; Next: string; ResultPath?: string }[]
+  Retry?: Retry[]
   Branches?: Machine[]
-  ItemProcessor?: Machine
+  ItemProcessor?: Machine & { ProcessorConfig: { Mode: string } }
+  ItemSelector?: Record<string, unknown>
+  ItemsPath?: string
   Resource?: string
   TimeoutSeconds?: number
   ResultPath?: string | null
+  Parameters?: Record<string, unknown>
+  InputPath?: string
+  ErrorPath?: string
+  CausePath?: string
 }
 type Machine = { StartAt: string; States: Record<string, State> }
 
-const machine: Machine = JSON.parse(readFileSync(new URL('../../state-machine.asl.json', import.meta.url), 'utf8'))
+const text = readFileSync(new URL('../../state-machine.asl.json', import.meta.url), 'utf8')
+const machine: Machine = JSON.parse(text)
 
 /** Every state with the states of the machines inside it, and whether something around it catches. */
-function* all({ States }: Machine, caught = false): Generator<{ name: string; state: State; caught: boolean }> {
+function* all(
+  { States }: Machine,
+  caught = false,
+): Generator<{ name: string; state: State; caught: boolean }> {
   for (const [name, state] of Object.entries(States)) {
     yield { name, state, caught: caught || state.Catch !== undefined }
     for (const inner of [...(state.Branches ?? []), ...(state.ItemProcessor ? [state.ItemProcessor] : [])]) {
@@ -31,10 +47,11 @@ function* all({ States }: Machine, caught = false): Generator<{ name: string; st
 
 const states = [...all(machine)]
 const tasks = states.filter(({ state }) => state.Type === 'Task')
+const isWipe = (name: string) => name.startsWith('Wipe') && !name.endsWith('?')
 
 function next(state: State): string[] {
-  const targets = [state.Next, state.Default, ...(state.Choices ?? []).map((choice) => choice.Next)]
-  return [...targets, ...(state.Catch ?? []).map((one) => one.Next)].filter((name) => name !== undefined)
+  const onward = [state.Next, state.Default, ...(state.Choices ?? []).map((choice) => choice.Next)]
+  return [...onward, ...(state.Catch ?? []).map((one) => one.Next)].filter((name) => name !== undefined)
 }
 
 /** Every way through the machine that visits no state twice, from `from`; each as the names on it. */
@@ -44,22 +61,65 @@ function paths(from: string, before: string[] = []): string[][] {
   return onward.length === 0 ? [here] : onward.flatMap((name) => paths(name, here))
 }
 
+function stateOf(name: string): State {
+  const state = machine.States[name]
+  if (state === undefined) throw new Error(`There is no state ${name}`)
+  return state
+}
+
+/** What Count gives for a run that goes on: the payload that the paths of the states after it point into. */
+const counted: Counted = {
+  next: 'backup',
+  runId: 'run',
+  attempt: 0,
+  operation: 'reset',
+  clears: { database: true, files: true, cache: true },
+  batches: { database: [0], files: [0], cache: [0] },
+}
+
+function isIn(value: unknown, path: string): boolean {
+  const keys = path.split('.').slice(1)
+  let at = value
+  for (const key of keys) {
+    if (at === null || typeof at !== 'object' || !(key in at)) return false
+    at = (at as Record<string, unknown>)[key]
+  }
+  return true
+}
+
 describe('the state machine', () => {
   test('every path from "Back up" to a wipe passes "Seal"', () => {
-    const wiping = paths('Back up').filter((path) => path.some((name) => name.startsWith('Wipe') && !name.endsWith('?')))
+    const wiping = paths('Back up').filter((path) => path.some(isWipe))
     expect(wiping.length).toBeGreaterThan(0)
     for (const path of wiping) {
-      const wipe = path.findIndex((name) => name.startsWith('Wipe') && !name.endsWith('?'))
-      expect(path.indexOf('Seal'), path.join(' → ')).toBeLessThan(wipe)
-      expect(path.indexOf('Seal')).toBeGreaterThanOrEqual(0)
+      const seal = path.indexOf('Seal')
+      expect(seal, path.join(' → ')).toBeGreaterThanOrEqual(0)
+      expect(seal, path.join(' → ')).toBeLessThan(path.findIndex(isWipe))
     }
   })
 
   test('without a backup in between, only a plan that wants none leads to a wipe', () => {
-    const choices = machine.States['What next?'] as unknown as { Choices: { StringEquals: string; Next: string }[]; Default: string }
-    const leads = Object.fromEntries(choices.Choices.map((choice) => [choice.StringEquals, choice.Next]))
+    const { Choices = [], Default } = stateOf('What next?')
+    const leads = Object.fromEntries(Choices.map((choice) => [choice.StringEquals, choice.Next]))
     expect(leads).toEqual({ backup: 'Back up', wipe: 'Wipe database?', repeated: 'Repeated' })
-    expect(choices.Default).toBe('Finish')
+    expect(Default).toBe('Finish')
+  })
+
+  test('no wipe is passed but by a Choice that asks whether its target is cleared, or a Map without items', () => {
+    expect(stateOf('Wipe database?').Choices).toEqual([
+      { Variable: '$.clears.database', BooleanEquals: true, Next: 'Wipe database' },
+    ])
+    expect(stateOf('Wipe files').ItemsPath).toBe('$.batches.files')
+    expect(stateOf('Wipe cache?').Choices).toEqual([
+      { Variable: '$.clears.cache', BooleanEquals: true, Next: 'Wipe cache' },
+    ])
+  })
+
+  test('a backup never comes to a wipe', () => {
+    expect(stateOf('Seal').Next).toBe('Wipe wanted?')
+    expect(stateOf('Wipe wanted?').Choices).toEqual([
+      { Variable: '$.operation', StringEquals: 'backup', Next: 'Finish' },
+    ])
   })
 
   test('every state is reached, and every state that is named exists', () => {
@@ -67,17 +127,32 @@ describe('the state machine', () => {
     expect([...reached].sort()).toEqual(Object.keys(machine.States).sort())
   })
 
-  test('every path ends in Finish, in Repeated, or after Finish failed in Failed', () => {
+  test('every path ends in Finish, in Repeated, or after Finish failed in Failed or Finished', () => {
     for (const path of paths(machine.StartAt)) {
-      const end = path.at(-1)
-      expect(['Finish', 'Repeated', 'Failed', 'Finish failed']).toContain(end)
-      if (end === 'Failed') expect(path).toContain('Finish failed')
+      const end = path.at(-1) ?? ''
+      expect(['Finish', 'Repeated', 'Failed', 'Finished', 'Finish failed', 'Failed?']).toContain(end)
+      if (end !== 'Finish' && end !== 'Repeated') expect(path).toContain('Finish failed')
+    }
+  })
+
+  test('every Task can reach Finish, and Finish failed when it fails', () => {
+    const inner = new Map<string, string>()
+    for (const [name, state] of Object.entries(machine.States)) {
+      const within = { StartAt: name, States: { [name]: state } }
+      for (const found of all(within)) if (found.state.Type === 'Task') inner.set(found.name, name)
+    }
+    for (const { name } of tasks) {
+      const around = inner.get(name) ?? ''
+      const onward = paths(around).flat()
+      expect(onward, name).toContain('Finish failed')
+      if (around !== 'Finish failed') expect(onward, name).toContain('Finish')
     }
   })
 
   test('every Task has a timeout, and a Catch on itself or on what encloses it', () => {
     for (const { name, state, caught } of tasks) {
       expect(state.TimeoutSeconds, name).toBeGreaterThan(0)
+      expect(state.TimeoutSeconds, name).toBeLessThanOrEqual(900)
       expect(caught, name).toBe(true)
     }
   })
@@ -89,31 +164,148 @@ describe('the state machine', () => {
       expect(last?.ErrorEquals, name).toEqual(['States.ALL'])
       expect(last?.Next, name).toBe(name === 'Finish failed' ? 'Failed' : 'Finish failed')
     }
-    expect(machine.States.Failed?.Type).toBe('Fail')
+    expect(stateOf('Failed')).toMatchObject({ Type: 'Fail', ErrorPath: '$.Error', CausePath: '$.Cause' })
+    expect(states.filter(({ state }) => state.Type === 'Fail')).toHaveLength(1)
+  })
+
+  test('an error below a Map is not caught by its name, which AWS does not give to the Map', () => {
+    for (const { name, state } of states) {
+      if (state.Type !== 'Map' && state.Type !== 'Parallel') continue
+      const named = (state.Catch ?? []).flatMap(({ ErrorEquals }) => ErrorEquals)
+      expect(
+        named.filter((error) => error !== 'States.ALL'),
+        name,
+      ).toEqual([])
+    }
   })
 
   test('every error of ours that the machine names is a class in errors.ts', () => {
-    const named = states.flatMap(({ state }) => [...(state.Retry ?? []), ...(state.Catch ?? [])]).flatMap((rule) => rule.ErrorEquals)
-    const ours = [...new Set(named)].filter((name) => !/^(States|Lambda|Sandbox)\./.test(name))
-    expect(ours.length).toBeGreaterThan(0)
+    const rules = states.flatMap(({ state }) => [...(state.Retry ?? []), ...(state.Catch ?? [])])
+    const named = new Set(rules.flatMap((rule) => rule.ErrorEquals))
+    const ours = [...named].filter((name) => !/^(States|Lambda|Sandbox)\./.test(name))
+    expect(ours.sort()).toEqual(['BackupIsStale', 'DatabaseBusy', 'StoreUnavailable'])
     for (const name of ours) expect(errorKinds.has(name), name).toBe(true)
   })
 
-  test('nothing is retried blindly: every Retry names its errors, and a wipe is not repeated on StoreUnavailable of the database', () => {
+  test('nothing is retried blindly: every Retry names its errors, has an end, and waits by chance', () => {
     for (const { name, state } of states) {
-      for (const { ErrorEquals } of state.Retry ?? []) {
-        expect(ErrorEquals.filter((error) => /^States\.(ALL|TaskFailed)$/.test(error)), name).toEqual([])
+      for (const { ErrorEquals, MaxAttempts, JitterStrategy } of state.Retry ?? []) {
+        expect(
+          ErrorEquals.filter((error) => /^States\./.test(error)),
+          name,
+        ).toEqual([])
+        expect(MaxAttempts, name).toBeLessThanOrEqual(4)
+        expect(JitterStrategy, name).toBe('FULL')
       }
     }
+  })
+
+  test('every Task is repeated when Lambda itself failed: every step may be', () => {
+    for (const { name, state } of tasks) {
+      expect(state.Retry?.[0]?.ErrorEquals, name).toEqual(
+        expect.arrayContaining([
+          'Lambda.ServiceException',
+          'Lambda.TooManyRequestsException',
+          'Lambda.Unknown',
+        ]),
+      )
+    }
+  })
+
+  test('the database is not wiped again after the connection broke: only its ledger knows whether it was', () => {
+    const retried = (stateOf('Wipe database').Retry ?? []).flatMap(({ ErrorEquals }) => ErrorEquals)
+    expect(retried.filter((error) => !error.startsWith('Lambda.') && error !== 'Sandbox.Timedout')).toEqual([
+      'DatabaseBusy',
+    ])
   })
 
   test('Retry sits on the children of a Map: a retried Map would start over', () => {
     for (const { name, state } of states) if (state.Type === 'Map') expect(state.Retry, name).toBeUndefined()
   })
 
+  test('a stale backup leads back to Count at most twice', () => {
+    for (const name of ['Seal', 'Wipe database']) {
+      expect(stateOf(name).Catch?.[0], name).toEqual({
+        ErrorEquals: ['BackupIsStale'],
+        ResultPath: '$.stale',
+        Next: 'Count again?',
+      })
+    }
+    expect(stateOf('Count again?')).toMatchObject({
+      Choices: [{ Variable: '$.attempt', NumericLessThan: 2, Next: 'Count again' }],
+      Default: 'Still stale',
+    })
+    expect(stateOf('Count again').Parameters?.['attempt.$']).toBe('States.MathAdd($.attempt, 1)')
+  })
+
+  test('every field that a state reads is in what Count gives', () => {
+    const payload = { ...counted, stale: { Error: '', Cause: '' } }
+    const read = states.flatMap(({ name, state }) => [
+      ...(state.Choices ?? []).map(({ Variable }) => [name, Variable]),
+      ...[state.ItemsPath, state.InputPath].map((path) => [name, path]),
+      ...Object.entries({ ...state.Parameters, ...state.ItemSelector })
+        .filter(([key]) => key.endsWith('.$'))
+        .flatMap(([, path]) => (String(path).match(/\$\$?\.[\w.]+/g) ?? []).map((found) => [name, found])),
+    ]) as [string, string | undefined][]
+    const ours = read.filter(([, path]) => path?.startsWith('$.') && path !== '$.Error')
+    expect(ours.length).toBeGreaterThan(10)
+    for (const [name, path = ''] of ours) expect(isIn(payload, path), `${name}: ${path}`).toBe(true)
+    const context = new Set(read.map(([, path]) => path).filter((path) => path?.startsWith('$$')))
+    expect([...context].sort()).toEqual([
+      '$$.Execution.Input',
+      '$$.Execution.Name',
+      '$$.Execution.StartTime',
+      '$$.Map.Item.Value',
+    ])
+  })
+
+  test('what Count answers is what "What next?" asks for, and targets are the batches there are', () => {
+    const asked = (stateOf('What next?').Choices ?? []).map(({ StringEquals }) => StringEquals)
+    const answers: Counted['next'][] = ['backup', 'wipe', 'repeated', 'finish']
+    expect([...asked, 'finish'].sort()).toEqual([...answers].sort())
+    expect(Object.keys(counted.next === 'backup' ? counted.batches : {})).toEqual([...targets])
+  })
+
+  test('a Task is given exactly the fields that its function reads', () => {
+    const fields = (name: string) =>
+      Object.keys(stateOf(name).Parameters ?? {}).map((key) => key.replace('.$', ''))
+    for (const name of ['Count', 'Count again'])
+      expect(fields(name).sort()).toEqual(Object.keys(CountInput.shape).sort())
+    expect(fields('Finish')).toEqual(['runId'])
+    expect(fields('Finish failed').sort()).toEqual(Object.keys(FinishInput.shape).sort())
+    for (const name of ['Wipe database', 'Wipe cache'])
+      expect(fields(name).sort()).toEqual(['attempt', 'runId', 'target'])
+    for (const { name, state } of states) {
+      if (state.Type !== 'Map') continue
+      const selected = Object.keys(state.ItemSelector ?? {}).map((key) => key.replace('.$', ''))
+      const expected = name === 'Copy files' ? [] : ['target']
+      expect(selected.sort(), name).toEqual(['attempt', 'batch', 'runId', ...expected].sort())
+    }
+  })
+
+  test('no result grows the payload: a step leaves what it found in S3 and in the ledger', () => {
+    for (const { name, state } of Object.entries(machine.States).map(([name, state]) => ({ name, state }))) {
+      if (!['Task', 'Map', 'Parallel'].includes(state.Type) || /^(Count|Finish)/.test(name)) continue
+      expect(state.ResultPath, name).toBeNull()
+    }
+  })
+
+  test('every Map is distributed, so that it scales, and takes all of its items or fails', () => {
+    const maps = states.filter(({ state }) => state.Type === 'Map')
+    expect(maps).toHaveLength(4)
+    for (const { name, state } of maps) {
+      expect(state.ItemProcessor?.ProcessorConfig.Mode, name).toBe('DISTRIBUTED')
+      expect(Object.keys(state).filter((key) => key.startsWith('Tolerated'))).toEqual([])
+    }
+  })
+
   test('each function has a state, and each state a function', () => {
-    const used = new Set(tasks.map(({ state }) => /^\$\{(\w+)FunctionArn\}$/.exec(state.Resource ?? '')?.[1]?.toLowerCase()))
-    const files = readdirSync(new URL('../../functions', import.meta.url)).map((file) => file.replace(/\.ts$/, ''))
+    const used = new Set(
+      tasks.map(({ state }) => /^\$\{(\w+)FunctionArn\}$/.exec(state.Resource ?? '')?.[1]?.toLowerCase()),
+    )
+    const files = readdirSync(new URL('../../functions', import.meta.url)).map((file) =>
+      file.replace(/\.ts$/, ''),
+    )
     expect([...used].sort()).toEqual(files.sort())
   })
 })

@@ -1,0 +1,86 @@
+import { desc, isNotNull, sql } from 'drizzle-orm'
+import { drizzle } from 'drizzle-orm/neon-serverless'
+import type { Clients, Connection } from '../clients.ts'
+import { databaseError, withConnection } from '../database/snapshot.ts'
+import { checkMark } from '../run/guard.ts'
+import { type RunRow, readEnvironment } from '../run/ledger.ts'
+import { runs } from '../schema/ledger.ts'
+import { backupIdOf } from './layout.ts'
+
+/** What the ledger says about pruning. `refused`: why nothing may be pruned now; null: something may. */
+export type LedgerView = { refused: string | null; needs: (backupId: string) => boolean }
+
+/**
+ * Looks whether backups may be pruned: the latest run that ended, dry runs and claims aside, must have succeeded, and no
+ * active run may need a backup that is not known yet. `endOf` is the run at whose end the prune takes place, which is
+ * active and has succeeded so far.
+ * @throws EnvironmentUnclaimed, EnvironmentMismatch when this is not the ledger of the environment
+ */
+export async function readLedger(
+  connection: Connection,
+  { config }: Pick<Clients, 'config'>,
+  endOf: string | null,
+): Promise<LedgerView> {
+  const row = await readEnvironment(connection)
+  checkMark('The database (taskmaster_reset.environment)', row?.name, config)
+  const db = drizzle({ client: connection })
+  const active = await db.select().from(runs).where(sql`${runs.status} = 'running'`)
+  const [latest] = await db
+    .select()
+    .from(runs)
+    .where(sql`${isNotNull(runs.finishedAt)} AND ${runs.operation} <> 'claim' AND ${isReal}`)
+    .orderBy(desc(runs.finishedAt))
+    .limit(1)
+  const others = active.filter(({ runId }) => runId !== endOf)
+  return {
+    refused:
+      others.map(whyWait).find((reason) => reason !== null) ?? (endOf === null ? whyNot(latest) : null),
+    needs: (backupId) => active.some((run) => isNeeded(backupId, run)),
+  }
+}
+
+/**
+ * Keeps every run from beginning, moving on and ending while `use` looks and acts, which must take moments only.
+ * @throws DatabaseBusy when the ledger is not to be had within LOCK_TIMEOUT_MS
+ */
+export async function whileLedgerStands<Result>(
+  clients: Clients,
+  use: (connection: Connection) => Promise<Result>,
+): Promise<Result> {
+  return withConnection(clients, async (connection) => {
+    try {
+      await connection.query(`SET lock_timeout = ${clients.config.LOCK_TIMEOUT_MS}`)
+      await connection.query('BEGIN')
+      await connection.query('LOCK TABLE taskmaster_reset.runs IN SHARE ROW EXCLUSIVE MODE')
+    } catch (error) {
+      throw databaseError(error)
+    }
+    const result = await use(connection)
+    await connection.query('COMMIT')
+    return result
+  })
+}
+
+const isReal = sql`(${runs.plan} ->> 'dryRun') IS DISTINCT FROM 'true'`
+
+function whyWait({ runId, operation, plan }: RunRow): string | null {
+  if (operation === 'restore') return `run ${runId} is restoring a backup. Nothing is pruned meanwhile`
+  if (plan !== null || operation === 'claim') return null
+  return `run ${runId} has only begun, and which backup it needs is not known yet. Prune again in a moment`
+}
+
+function whyNot(latest: RunRow | undefined): string | null {
+  if (latest === undefined)
+    return 'no run has ended in this environment yet. Nothing is pruned before one has succeeded'
+  if (latest.status === 'succeeded' || latest.status === 'succeeded_with_warnings') return null
+  return `the latest run, ${latest.runId} (${latest.operation}), ended as ${latest.status}. Nothing is pruned until one has succeeded`
+}
+
+/** A run needs what its attempts write, and whatever its row names. */
+function isNeeded(backupId: string, run: RunRow): boolean {
+  if (JSON.stringify(run).includes(backupId)) return true
+  const startedAt = run.startedAt.toISOString()
+  return Array.from({ length: run.attempt + 1 }, (_, attempt) =>
+    backupIdOf({ runId: run.runId, attempt, startedAt }),
+  ).includes(backupId)
+}

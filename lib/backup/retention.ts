@@ -1,0 +1,127 @@
+/** A sealed backup, as far as its retention goes. */
+export type Candidate = {
+  backupId: string
+  /** ISO 8601. */
+  sealedAt: string
+  rehearsedAt: string | null
+  pinned: boolean
+  /** An active run needs it. */
+  running: boolean
+}
+
+/** How many to keep, each from the newest on. A limit that is missing, or is no positive integer, is not set. */
+export type Policy = {
+  last?: number | undefined
+  daily?: number | undefined
+  weekly?: number | undefined
+}
+
+/** `reasons`: every one for keeping it, or else why no limit keeps it. */
+export type Decision = { backupId: string; keep: boolean; reasons: string[] }
+
+const dayMs = 24 * 60 * 60 * 1000
+
+/**
+ * Which sealed backups stay, the newest first. The newest, the newest rehearsed one, pinned ones and those of active runs
+ * always do. `last` keeps that many; `daily` the newest of each day, and `weekly` the newest of each ISO week, for so many
+ * days and weeks (UTC) that have a backup: when nothing was backed up for a month, nothing goes for that.
+ * Without any limit everything stays. A backup that says it was sealed more than a day from now is kept and takes
+ * nobody's place.
+ */
+export function decideRetention(backups: readonly Candidate[], policy: Policy, now: Date): Decision[] {
+  const last = asLimit(policy.last)
+  const daily = asLimit(policy.daily)
+  const weekly = asLimit(policy.weekly)
+  const isUnlimited = last === null && daily === null && weekly === null
+  const latest = now.getTime() + dayMs
+  const days = new Periods(dayOf, daily)
+  const weeks = new Periods(weekOf, weekly)
+  let counted = 0
+  let isRehearsedSeen = false
+
+  return newestFirst(backups).map((backup) => {
+    const keeps: string[] = []
+    const drops: string[] = []
+    if (backup.pinned) keeps.push('pinned')
+    if (backup.running) keeps.push('an active run needs it')
+    if (isUnlimited) keeps.push('no retention is set')
+    if (!(timeOf(backup) <= latest)) {
+      keeps.push(`sealed at ${backup.sealedAt}, which is not yet: kept, and not counted`)
+      return { backupId: backup.backupId, keep: true, reasons: keeps }
+    }
+    counted++
+    if (counted === 1) keeps.push('the newest backup')
+    if (backup.rehearsedAt !== null && !isRehearsedSeen) {
+      isRehearsedSeen = true
+      keeps.push('the newest rehearsed backup')
+    }
+    if (last !== null) {
+      if (counted <= last) keeps.push(`number ${counted} of the last ${last}`)
+      else drops.push(`not among the last ${last}`)
+    }
+    days.judge(backup, { keeps, drops })
+    weeks.judge(backup, { keeps, drops })
+    const keep = keeps.length > 0
+    return { backupId: backup.backupId, keep, reasons: keep ? keeps : drops }
+  })
+}
+
+/** Counts days or weeks that have a backup; backups must come newest first. */
+class Periods {
+  readonly #nameOf: (time: number) => string
+  readonly #limit: number | null
+  #current: string | undefined
+  #count = 0
+
+  constructor(nameOf: (time: number) => string, limit: number | null) {
+    this.#nameOf = nameOf
+    this.#limit = limit
+  }
+
+  judge(backup: Candidate, { keeps, drops }: { keeps: string[]; drops: string[] }): void {
+    if (this.#limit === null) return
+    const name = this.#nameOf(timeOf(backup))
+    const isNewest = name !== this.#current
+    if (isNewest) this.#count++
+    this.#current = name
+    if (this.#count > this.#limit) drops.push(`${name} is not among the last ${this.#limit} with a backup`)
+    else if (isNewest) keeps.push(`the newest of ${name}, ${this.#count} of ${this.#limit}`)
+    else drops.push(`not the newest of ${name}`)
+  }
+}
+
+/** By the time itself: a name may sort in another way. What is no time comes first. */
+function newestFirst(backups: readonly Candidate[]): Candidate[] {
+  const order = (backup: Candidate) => {
+    const time = timeOf(backup)
+    return Number.isNaN(time) ? Number.POSITIVE_INFINITY : time
+  }
+  return backups.toSorted((a, b) => compare(order(b), order(a)) || compare(b.backupId, a.backupId))
+}
+
+function compare<Value extends number | string>(a: Value, b: Value): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}
+
+/** NaN when it is no time. */
+function timeOf({ sealedAt }: Candidate): number {
+  return new Date(sealedAt).getTime()
+}
+
+/** Zero backups can be nobody's wish: a limit that is empty, or went wrong on its way, must not be read as that. */
+function asLimit(limit: number | undefined): number | null {
+  return limit !== undefined && Number.isInteger(limit) && limit > 0 ? limit : null
+}
+
+function dayOf(time: number): string {
+  return `the day ${new Date(time).toISOString().slice(0, 10)}`
+}
+
+/** ISO 8601: weeks begin on Monday and belong to the year of their Thursday. */
+function weekOf(time: number): string {
+  const weekday = (new Date(time).getUTCDay() + 6) % 7
+  const thursday = new Date(time + (3 - weekday) * dayMs)
+  const year = thursday.getUTCFullYear()
+  const dayOfYear = Math.floor((thursday.getTime() - Date.UTC(year, 0, 1)) / dayMs)
+  return `the week ${year}-W${String(Math.floor(dayOfYear / 7) + 1).padStart(2, '0')}`
+}

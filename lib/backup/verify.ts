@@ -1,0 +1,138 @@
+import { pMapIterable } from 'p-map'
+import { listRange } from '../files/listing.ts'
+import type { CopiedFile } from '../files/pieces.ts'
+import { isOwnDocument, judgeUnnamed } from './extras.ts'
+import { checkIndex, seekCopies } from './files-index-reader.ts'
+import { type Extra, Findings, type Problem } from './findings.ts'
+import { backupKeys } from './layout.ts'
+import { type Backup, DocumentDamaged, readBackup } from './read.ts'
+import type { Storage } from './storage.ts'
+import { type Checked, checkFile, checkPart, missing, type NamedPart, sizeProblem } from './verify-object.ts'
+
+/**
+ * `ok`: every object that a restore would read is there and is what was written. `objects` and `bytes` of those that were
+ * looked at. Of `problems` and `extra`, 1,000 each are named and all are counted in `found`. `byEtagOnly`: files whose
+ * content could not be compared with a digest, because S3 gave them an ETag that is none (KMS, copies in parts).
+ */
+export type Verification = {
+  backupId: string
+  ok: boolean
+  objects: number
+  bytes: number
+  problems: Problem[]
+  extra: Extra[]
+  found: { problems: number; extra: number }
+  byEtagOnly: number
+  verifiedAt: string
+}
+
+/** Objects that are read at the same time. */
+const concurrency = 16
+
+type Keys = ReturnType<typeof backupKeys>
+type Job = { part: NamedPart; size: number } | { file: CopiedFile; key: string; size: number }
+
+/**
+ * Reads every object of a backup to its end and compares it with what the manifest, the late file and the files' index
+ * say; see readBackup for what cannot be noticed. Nothing is written. Memory does not grow with the data: one listing and
+ * the files' index run side by side, and a few objects are read at a time.
+ * @param report is told the objects done and those there should be
+ * @throws NotFound, InvalidRequest, BackupTooNew as readBackup does; a damaged manifest is a finding
+ * @throws StoreUnavailable, NotPermitted when an object cannot be read, which says nothing about it
+ */
+export async function verifyBackup(
+  storage: Storage,
+  prefix: string,
+  backupId: string,
+  report: (done: number, total: number) => Promise<void>,
+  now: () => Date = () => new Date(),
+): Promise<Verification> {
+  const findings = new Findings()
+  const sums = { objects: 0, bytes: 0, byEtagOnly: 0 }
+  const backup = await readOrNote(storage, { prefix, backupId }, findings)
+  if (backup !== null) {
+    const total = namedParts(backup).length + (backup.files?.objects ?? 0)
+    const jobs = jobsOf(storage, { backup, keys: backupKeys(prefix, backupId) }, findings)
+    for await (const checked of pMapIterable(jobs, (job) => check(storage, job), { concurrency })) {
+      if (checked.problem !== null) findings.add(checked.problem)
+      sums.objects++
+      sums.bytes += checked.bytes
+      if (checked.byEtagOnly) sums.byEtagOnly++
+      await report(sums.objects, total)
+    }
+  }
+  const { problems, extra, found } = findings
+  const verifiedAt = now().toISOString()
+  return { backupId, ok: found.problems === 0, ...sums, problems, extra, found, verifiedAt }
+}
+
+async function readOrNote(
+  storage: Storage,
+  { prefix, backupId }: { prefix: string; backupId: string },
+  findings: Findings,
+): Promise<Backup | null> {
+  try {
+    return await readBackup(storage, prefix, backupId)
+  } catch (error) {
+    if (!(error instanceof DocumentDamaged)) throw error
+    findings.add({ key: error.key, problem: 'changed', detail: error.message })
+    return null
+  }
+}
+
+/**
+ * Lays the listing of the backup's folder beside what should be in it: gives what is to be read, and notes what is
+ * missing, extra, or cannot be told.
+ */
+async function* jobsOf(
+  storage: Storage,
+  { backup, keys }: { backup: Backup; keys: Keys },
+  findings: Findings,
+): AsyncGenerator<Job> {
+  const waiting = new Map(namedParts(backup).map((part) => [part.key, part]))
+  const { files } = backup
+  const damage = files && (await checkIndex(storage, files))
+  if (damage) findings.add({ ...damage, detail: `${damage.detail}; so the copies could not be checked` })
+  const seekCopy = files && !damage ? seekCopies(storage, files) : null
+  const noteMissing = (key: string) => findings.add(missing(key))
+  const filesRoot = keys.file('')
+
+  for await (const page of listRange(storage, { prefix: keys.root })) {
+    for (const { key, size } of page) {
+      const part = waiting.get(key)
+      if (part !== undefined) {
+        waiting.delete(key)
+        if (!(damage && key === damage.key)) yield { part, size }
+      } else if (key.startsWith(filesRoot) && damage) {
+        // Whether it belongs here, only the index could tell.
+      } else {
+        const path = key.startsWith(filesRoot) ? key.slice(filesRoot.length) : null
+        const file = path === null ? null : await seekCopy?.(path, (passed) => noteMissing(keys.file(passed)))
+        if (file) yield { file, key, size }
+        else if (!isOwnDocument(keys, backup, key)) findings.add(judgeUnnamed(keys, backup, key))
+      }
+    }
+  }
+  for (const key of waiting.keys()) if (key !== damage?.key) noteMissing(key)
+  await seekCopy?.(null, (passed) => noteMissing(keys.file(passed)))
+}
+
+async function check(storage: Storage, job: Job): Promise<Checked> {
+  const [key, expected] = 'file' in job ? [job.key, job.file.size] : [job.part.key, job.part.bytes]
+  const problem = sizeProblem(key, job.size, expected)
+  if (problem !== null) return { problem, bytes: 0, byEtagOnly: false }
+  return 'file' in job ? checkFile(storage, key, job.file) : checkPart(storage, job.part)
+}
+
+/** Every compressed object that the backup names. */
+function namedParts({ database, files, cache }: Backup): NamedPart[] {
+  const parts: NamedPart[] = []
+  for (const { key, bytes, sha256, rows } of (database?.tables ?? []).flatMap((table) => table.parts)) {
+    if (key !== null && sha256 !== null)
+      parts.push({ key, bytes, sha256, holds: { what: 'rows', count: rows } })
+  }
+  if (files?.index) parts.push({ ...files.index, holds: { what: 'files', count: files.objects } })
+  for (const { keys, ...part } of cache?.parts ?? [])
+    parts.push({ ...part, holds: { what: 'keys', count: keys } })
+  return parts
+}

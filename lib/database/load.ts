@@ -1,0 +1,134 @@
+import { pipeline } from 'node:stream/promises'
+import { from as copyFrom } from 'pg-copy-streams'
+import type { BackedUpTable, TablePart } from '../backup/manifest.ts'
+import { readPartChunks } from '../backup/part.ts'
+import type { Storage } from '../backup/storage.ts'
+import type { Clients, Connection } from '../clients.ts'
+import { BackupDamaged, messageOf, NotFound } from '../errors.ts'
+import { qualified, quote } from './identifiers.ts'
+import { ensureScratch, scratchSchemaOf, scratchTableOf } from './scratch.ts'
+import { sqlStateOf, withConnection } from './snapshot.ts'
+
+/** One part and the table it belongs to. */
+export type LoadablePart = { table: BackedUpTable; part: TablePart }
+
+/** Parts that are loaded side by side. */
+const loadConnections = 2
+
+/** Bytes that one COPY sends before it waits: a WebSocket has no back-pressure, so this bounds what is under way. */
+const copyBytes = 8 * 2 ** 20
+
+/**
+ * Loads parts of a backup into the run's scratch schema, each in a transaction that also notes it, so that a repeat does
+ * not double rows. The bytes are checked against the manifest's SHA-256 while they stream.
+ * @throws BackupDamaged naming the object
+ */
+export async function loadParts(
+  clients: Clients,
+  { runId, parts }: { runId: string; parts: readonly LoadablePart[] },
+  progress: (done: number, total: number) => Promise<void>,
+): Promise<void> {
+  const storage = { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }
+  const tables = [...new Map(parts.map(({ table }) => [table.name, table])).values()]
+  await withConnection(clients, (connection) => ensureScratch(connection, { runId, tables }))
+  const waiting = parts.values()
+  let done = 0
+  await Promise.all(
+    Array.from({ length: Math.min(loadConnections, parts.length) }, () =>
+      withConnection(clients, async (connection) => {
+        for (const part of waiting) {
+          await loadPart(connection, storage, runId, part)
+          await progress(++done, parts.length)
+        }
+      }),
+    ),
+  )
+}
+
+async function loadPart(
+  connection: Connection,
+  storage: Storage,
+  runId: string,
+  loadable: LoadablePart,
+): Promise<void> {
+  const { part } = loadable
+  if (part.key === null || part.sha256 === null) return
+  const { key, sha256 } = part
+  await connection.query('BEGIN')
+  const noted = await connection.query(
+    `INSERT INTO ${quote(scratchSchemaOf(runId))}.loaded VALUES ($1) ON CONFLICT DO NOTHING RETURNING key`,
+    [key],
+  )
+  if (noted.rows.length > 0) {
+    await connection.query('CREATE TEMP TABLE lines (line text) ON COMMIT DROP')
+    try {
+      await copyLines(connection, readPartChunks(storage, key, sha256))
+      await insertRows(connection, runId, loadable)
+    } catch (cause) {
+      throw damage(storage, key, cause)
+    }
+  }
+  await connection.query('COMMIT')
+}
+
+/** Sends whole lines by COPY, some megabytes at a time. */
+async function copyLines(connection: Connection, chunks: AsyncIterable<Buffer>): Promise<void> {
+  let pending: Buffer[] = []
+  let bytes = 0
+  const flush = async (last: Buffer) => {
+    // These delimiters cannot occur: JSON has no raw control characters, and lines end with 0x0A alone.
+    const copy = copyFrom(
+      `COPY pg_temp.lines FROM STDIN (FORMAT csv, DELIMITER E'\\x02', QUOTE E'\\x01', ESCAPE E'\\x01')`,
+    )
+    // biome-ignore lint/suspicious/noExplicitAny: the two packages' types of a submittable differ; it runs on both
+    const stream = connection.query(copy as any) as unknown as NodeJS.WritableStream
+    await pipeline([...pending, last], stream)
+    pending = []
+    bytes = 0
+  }
+  for await (const chunk of chunks) {
+    const end = chunk.lastIndexOf(0x0a) + 1
+    if (bytes + chunk.length >= copyBytes && end > 0) {
+      await flush(chunk.subarray(0, end))
+      pending = [chunk.subarray(end)]
+    } else pending.push(chunk)
+    bytes += pending.at(-1)?.length ?? 0
+  }
+  if (pending.length > 0) await flush(Buffer.alloc(0))
+}
+
+async function insertRows(
+  connection: Connection,
+  runId: string,
+  { table, part }: LoadablePart,
+): Promise<void> {
+  const scratch = scratchTableOf(runId, table)
+  const columns = table.columns.filter(({ generated }) => generated === '')
+  const names = columns.map(({ name }) => quote(name)).join(', ')
+  const values = columns
+    .map(({ name, asText, type }) => `v.${quote(name)}${asText ? `::${type}` : ''}`)
+    .join(', ')
+  const shape = columns.map(({ name, asText, type }) => `${quote(name)} ${asText ? 'text' : type}`).join(', ')
+  const inserted =
+    columns.length === 0
+      ? await connection.query(`INSERT INTO ${qualified(scratch)} SELECT FROM pg_temp.lines`)
+      : await connection.query(
+          `INSERT INTO ${qualified(scratch)} (${names}) SELECT ${values}
+           FROM pg_temp.lines, json_to_record(line::json) AS v (${shape})`,
+        )
+  if (inserted.rowCount === part.rows) return
+  throw new BackupDamaged(
+    `${inserted.rowCount} rows were loaded from the part ${part.key}, but the manifest says ${part.rows}`,
+  )
+}
+
+/** What Postgres says of a damaged line does not name the object; our own errors do. */
+function damage(storage: Storage, key: string, cause: unknown): unknown {
+  if (cause instanceof BackupDamaged || cause instanceof NotFound) return cause
+  // Class 22 is what a value does not fit, 23 what a constraint refuses, 42 what the table no longer has.
+  if (!/^(22|23|42)/.test(sqlStateOf(cause) ?? '')) return cause
+  return new BackupDamaged(
+    `s3://${storage.bucket}/${key} cannot be loaded: ${messageOf(cause)}. The live tables were not touched; use another backup`,
+    { cause },
+  )
+}

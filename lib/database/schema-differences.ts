@@ -1,0 +1,53 @@
+import type { BackedUpTable, Manifest } from '../backup/manifest.ts'
+import type { Catalog, Table } from './catalog.ts'
+
+export type SchemaDifferences = {
+  /** Why the backup cannot be put into the live tables, readable, one per table or column. */
+  blocking: string[]
+  /** Columns that came later and that the backup's rows can do without: nullable, or with a default. */
+  tolerated: string[]
+}
+
+/** What differs between the tables of a backup and the live ones: a pure function. */
+export function schemaDifferences(
+  database: NonNullable<Manifest['database']>,
+  catalog: Catalog,
+): SchemaDifferences {
+  const blocking: string[] = []
+  const tolerated: string[] = []
+  const live = new Map(catalog.tables.map((table) => [table.name, table]))
+  for (const table of database.tables) {
+    const now = live.get(table.name)
+    if (now === undefined) blocking.push(`the table ${table.name} does not exist any more, or is not managed`)
+    else compareColumns(table, now, { blocking, tolerated })
+  }
+  const sequences = new Set(catalog.sequences.map(({ name }) => name))
+  for (const { name } of database.sequences) {
+    if (!sequences.has(name)) blocking.push(`the sequence ${name} does not exist any more`)
+  }
+  return { blocking, tolerated }
+}
+
+function compareColumns(table: BackedUpTable, now: Table, { blocking, tolerated }: SchemaDifferences): void {
+  const columns = new Map(now.columns.map((column) => [column.name, column]))
+  for (const { name, type, generated, asText } of table.columns) {
+    const column = columns.get(name)
+    columns.delete(name)
+    const where = `${table.name}.${name}`
+    if (column === undefined) blocking.push(`the column ${where} does not exist any more`)
+    else if (column.type !== type) blocking.push(`the column ${where} was ${type} and is ${column.type} now`)
+    else if (column.asText !== asText)
+      blocking.push(`the type ${type} of the column ${where} is another one now`)
+    else if ((column.generated === '') !== (generated === '')) {
+      blocking.push(
+        `the column ${where} was ${generated === '' ? 'not ' : ''}generated and is ${generated === '' ? '' : 'not '}now`,
+      )
+    }
+  }
+  for (const { name, notNull, hasDefault, generated, identity } of columns.values()) {
+    const where = `${table.name}.${name}`
+    if (notNull && !hasDefault && generated === '' && identity === '') {
+      blocking.push(`the column ${where} came later, may not be null and has no default`)
+    } else tolerated.push(where)
+  }
+}

@@ -1,0 +1,53 @@
+import { createHash } from 'node:crypto'
+import type { BackedUpTable } from '../backup/manifest.ts'
+import type { Connection } from '../clients.ts'
+import { qualified, quote } from './identifiers.ts'
+import type { Rows } from './rows.ts'
+
+/** Where a run loads a backup to look at it: a schema of its own, dropped by the step that compared or restored. */
+const prefix = 'taskmaster_scratch_'
+
+export function scratchSchemaOf(runId: string): string {
+  return `${prefix}${createHash('sha256').update(runId).digest('hex').slice(0, 16)}`
+}
+
+/** The copy of a table there. Named by number: a name made of schema and table could exceed Postgres' 63 bytes. */
+export function scratchTableOf(runId: string, table: BackedUpTable): Rows {
+  return { schema: scratchSchemaOf(runId), table: `t${table.oid}`, columns: table.columns }
+}
+
+/**
+ * Creates what is missing of the run's scratch schema, with the live tables as the pattern, without keys. Several
+ * functions may do it at once; a repeat changes nothing.
+ */
+export async function ensureScratch(
+  connection: Connection,
+  { runId, tables }: { runId: string; tables: readonly BackedUpTable[] },
+): Promise<void> {
+  const schema = quote(scratchSchemaOf(runId))
+  await connection.query('BEGIN')
+  // CREATE … IF NOT EXISTS alone fails when two sessions create the same at the same moment.
+  await connection.query('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [schema])
+  await connection.query(`CREATE SCHEMA IF NOT EXISTS ${schema}`)
+  await connection.query(`CREATE TABLE IF NOT EXISTS ${schema}.loaded (key text PRIMARY KEY)`)
+  for (const table of tables) {
+    const scratch = qualified(scratchTableOf(runId, table))
+    await connection.query(
+      `CREATE TABLE IF NOT EXISTS ${scratch} (LIKE ${qualified(table)} INCLUDING DEFAULTS INCLUDING GENERATED)`,
+    )
+  }
+  await connection.query('COMMIT')
+}
+
+export async function dropScratch(connection: Connection, runId: string): Promise<void> {
+  await connection.query(`DROP SCHEMA IF EXISTS ${quote(scratchSchemaOf(runId))} CASCADE`)
+}
+
+/** Drops what dead runs left: every scratch schema but the given run's. To be called by the run that holds the lock. */
+export async function dropLeftovers(connection: Connection, runId: string): Promise<void> {
+  const found = await connection.query(
+    `SELECT nspname AS name FROM pg_namespace WHERE starts_with(nspname, $1) AND nspname <> $2`,
+    [prefix, scratchSchemaOf(runId)],
+  )
+  for (const { name } of found.rows) await connection.query(`DROP SCHEMA IF EXISTS ${quote(name)} CASCADE`)
+}

@@ -1,0 +1,36 @@
+import { createInterface } from 'node:readline/promises'
+import { ConfirmationMismatch } from '../../lib/errors.ts'
+import type { Request } from '../../lib/run/request.ts'
+
+/** Whether the environment's name is still missing in the request. */
+export function needsName(request: Request): boolean {
+  if (request.confirm !== undefined || request.operation === 'backup') return false
+  return request.operation === 'claim' || !request.dryRun
+}
+
+/** @throws ConfirmationMismatch when the name is missing and there is nobody to ask */
+export function assertSomebodyToAsk(request: Request): void {
+  if (!needsName(request) || (process.stdin.isTTY && process.stderr.isTTY)) return
+  throw new ConfirmationMismatch(
+    `${request.operation} needs the environment's name, and there is no terminal to ask for it. Nothing was touched; say --confirm <name>`,
+  )
+}
+
+/** Asks for the environment's name on the terminal. @throws ConfirmationMismatch when another one is typed */
+export async function askForName(environment: string, operation: string): Promise<string> {
+  const terminal = createInterface({ input: process.stdin, output: process.stderr })
+  const question = `Type the environment's name (${environment}) to ${operation} it: `
+  try {
+    // Ctrl-C and Ctrl-D reject; whoever leaves has not confirmed.
+    const typed = await terminal.question(question).then(
+      (line) => line.trim(),
+      () => '',
+    )
+    if (typed === environment) return typed
+    throw new ConfirmationMismatch(
+      `"${typed}" is not the environment's name, "${environment}". Nothing was touched`,
+    )
+  } finally {
+    terminal.close()
+  }
+}

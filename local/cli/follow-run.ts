@@ -1,0 +1,105 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { DescribeExecutionCommandOutput } from '@aws-sdk/client-sfn'
+import { z } from 'zod'
+import { withConnection } from '../../lib/database/snapshot.ts'
+import { StoreUnavailable } from '../../lib/errors.ts'
+import { finish } from '../../lib/run/finish.ts'
+import { abandonedAfterMinutes, findRun, type Progress, type RunRow } from '../../lib/run/ledger.ts'
+import type { Outcome } from '../../lib/run/outcome.ts'
+import { MACHINE_ARN } from '../machine/arn.ts'
+import type { Connected } from './connect.ts'
+import { causeOf, outcomeOf, outcomeWithoutRow } from './outcome-of.ts'
+import type { ProgressView } from './progress.ts'
+import { describeExecution } from './start-run.ts'
+import { readSteps, type Step } from './steps.ts'
+
+type Tools = Pick<Connected, 'clients' | 'sfn' | 'machineArn'>
+
+export type Followed = {
+  outcome: Outcome
+  /** The row of the ledger; undefined when a guard refused the run before it got one. */
+  row: RunRow | undefined
+  /** The first run, when the request was sent before and so did not start another. */
+  repeats: string | undefined
+}
+
+type Look = { execution: DescribeExecutionCommandOutput | undefined; row: RunRow | undefined; steps: Step[] }
+
+/** Between two looks, in milliseconds: here it costs nothing, on AWS each is a call that is counted. */
+const pauseMs = { embedded: 100, aws: 1000 }
+
+/**
+ * Waits for the end of a run and shows how far it is. The outcome is the ledger's, which tells more than the execution.
+ * @throws StoreUnavailable when neither can be asked
+ */
+export async function followRun(
+  tools: Tools,
+  runId: string,
+  view: ProgressView,
+  signal?: AbortSignal,
+): Promise<Followed> {
+  const pause = tools.machineArn === MACHINE_ARN ? pauseMs.embedded : pauseMs.aws
+  let now = await look(tools, runId, undefined)
+  for (; isUnderWay(now); now = await look(tools, runId, now.row)) {
+    view.show(now.steps)
+    await sleep(pause, undefined, signal && { signal })
+  }
+  view.show(now.steps)
+  view.end()
+  const { execution, row, steps } = now
+  const repeats = firstRun(execution)
+  if (repeats !== undefined) return { ...(await followRun(tools, repeats, view, signal)), repeats }
+  if (row === undefined) return { outcome: outcomeWithoutRow(runId, execution, steps), row, repeats }
+  const closed =
+    row.status === 'running' && execution !== undefined ? await close(tools, row, execution) : row
+  return { outcome: outcomeOf(closed), row: closed, repeats }
+}
+
+async function look(tools: Tools, runId: string, before: RunRow | undefined): Promise<Look> {
+  // The execution first: when it has ended, the row is complete.
+  const execution = await describeExecution(tools, runId)
+  const row = await readRow(tools, runId, before, execution !== undefined)
+  const steps = execution === undefined ? [] : await readSteps(tools, runId, progressOf(row))
+  return { execution, row, steps }
+}
+
+/** A database that cannot be asked for a moment does not end the wait, as long as there is an execution to wait for. */
+async function readRow(
+  { clients }: Tools,
+  runId: string,
+  before: RunRow | undefined,
+  isPatient: boolean,
+): Promise<RunRow | undefined> {
+  try {
+    return await withConnection(clients, (connection) => findRun(connection, runId))
+  } catch (error) {
+    if (isPatient && error instanceof StoreUnavailable) return before
+    throw error
+  }
+}
+
+function isUnderWay({ execution, row }: Look): boolean {
+  if (execution !== undefined) return execution.status === 'RUNNING'
+  return row?.status === 'running' && Date.now() - row.heartbeatAt.getTime() < abandonedAfterMinutes * 60_000
+}
+
+function firstRun(execution: DescribeExecutionCommandOutput | undefined): string | undefined {
+  if (execution?.status !== 'SUCCEEDED') return undefined
+  const output = z.object({ repeats: z.string() }).safeParse(JSON.parse(execution.output ?? '{}'))
+  return output.data?.repeats
+}
+
+/** An execution that was aborted or timed out cannot write its outcome itself. On AWS an event does it as well. */
+async function close(
+  { clients }: Tools,
+  row: RunRow,
+  execution: DescribeExecutionCommandOutput,
+): Promise<RunRow> {
+  const error = { Error: execution.error ?? `Execution${execution.status}`, Cause: causeOf(execution) }
+  await finish(clients, { runId: row.runId, error })
+  return (await withConnection(clients, (connection) => findRun(connection, row.runId))) ?? row
+}
+
+function progressOf(row: RunRow | undefined): Progress {
+  return (row?.progress ?? {}) as Progress
+}

@@ -1,0 +1,26 @@
+import { listBackups } from '../../lib/backup/list.ts'
+import type { Answer } from './answer.ts'
+import type { Connected } from './connect.ts'
+import { bytes, counted, table } from './text.ts'
+
+/** Command "backups": the sealed backups. */
+export async function showBackups({ clients }: Connected): Promise<Answer> {
+  const { BACKUP_BUCKET: bucket, BACKUP_PREFIX: prefix } = clients.config
+  const list = await listBackups({ s3: clients.s3, bucket }, prefix)
+  const count = (value: number | null, one: string) => (value === null ? '' : counted(value, one))
+  const rows = list.backups.map((backup) => [
+    backup.backupId,
+    backup.environment,
+    backup.strategy,
+    count(backup.rows, 'row'),
+    count(backup.files, 'file'),
+    count(backup.keys, 'key'),
+    bytes(backup.bytes),
+    backup.rehearsedAt === null ? 'read back' : 'rehearsed',
+  ])
+  const broken = list.unreadable
+    .map(({ backupId, reason }) => `${backupId}  UNREADABLE: ${reason}\n`)
+    .join('')
+  const text = table(rows, '') + broken
+  return { document: list, text: text === '' ? `No backup below s3://${bucket}/${prefix}.\n` : text, code: 0 }
+}

@@ -1,0 +1,99 @@
+import type { DescribeExecutionCommandOutput } from '@aws-sdk/client-sfn'
+import { z } from 'zod'
+import { messageOf } from '../../lib/errors.ts'
+import type { RunRow } from '../../lib/run/ledger.ts'
+import { Outcome, type TargetState } from '../../lib/run/outcome.ts'
+import { type Target, targets } from '../../lib/run/strategy.ts'
+import type { Step } from './steps.ts'
+
+/** The outcome that a run's row holds; of a run that died, what its row still tells. */
+export function outcomeOf(row: RunRow): Outcome {
+  if (row.outcome !== null) return Outcome.parse(row.outcome)
+  return unfinished({
+    runId: row.runId,
+    operation: row.operation,
+    strategy: row.strategy,
+    wipeBegan: (target) => row.phase === `Wipe ${target}` || (target === 'database' && row.wiped !== null),
+    error: {
+      name: 'RunLost',
+      message: `Run ${row.runId} is ${row.status} in ${row.phase} and gave its last sign of life at ${row.heartbeatAt.toISOString()}. How far it got is not known; look at the counts (options) and the backups`,
+    },
+    startedAt: row.startedAt.toISOString(),
+    finishedAt: (row.finishedAt ?? row.heartbeatAt).toISOString(),
+  })
+}
+
+/**
+ * The outcome of an execution that has no row in the ledger: mostly one that a guard refused.
+ * @param steps what the execution did, from its history
+ */
+export function outcomeWithoutRow(
+  runId: string,
+  execution: DescribeExecutionCommandOutput | undefined,
+  steps: readonly Step[],
+): Outcome {
+  const asked = askedFor(execution?.input)
+  return unfinished({
+    runId,
+    operation: asked.operation,
+    strategy: asked.strategy,
+    wipeBegan: (target) => steps.some(({ name }) => name === `Wipe ${target}`),
+    error: {
+      name: execution?.error ?? 'NotFound',
+      message: execution === undefined ? `There is no run ${runId}` : causeOf(execution),
+    },
+    startedAt: (execution?.startDate ?? new Date()).toISOString(),
+    finishedAt: (execution?.stopDate ?? new Date()).toISOString(),
+  })
+}
+
+/** An execution's cause is a text, or what Lambda reports of an error as JSON. */
+export function causeOf({ cause, status }: DescribeExecutionCommandOutput): string {
+  try {
+    return z.object({ errorMessage: z.string() }).parse(JSON.parse(cause ?? '')).errorMessage
+  } catch {
+    return cause ?? `The execution ended ${status} without a cause`
+  }
+}
+
+type Unfinished = Pick<Outcome, 'runId' | 'operation' | 'strategy' | 'error' | 'startedAt' | 'finishedAt'> & {
+  wipeBegan: (target: Target) => boolean
+}
+
+/** Nothing is known to be done; where a wipe began it is not known that it ended. */
+function unfinished({ wipeBegan, ...known }: Unfinished): Outcome {
+  const states = Object.fromEntries(
+    targets.map((target) => [target, wipeBegan(target) ? 'partly_wiped' : 'untouched']),
+  ) as Record<Target, TargetState>
+  return {
+    runId: known.runId,
+    operation: known.operation,
+    strategy: known.strategy,
+    status: 'failed',
+    backupId: null,
+    backupPrefix: null,
+    targets: {
+      database: { state: states.database, rows: 0, tables: {} },
+      files: { state: states.files, objects: 0, bytes: 0 },
+      cache: { state: states.cache, keys: 0 },
+    },
+    warnings: [],
+    error: known.error,
+    startedAt: known.startedAt,
+    finishedAt: known.finishedAt,
+  }
+}
+
+const Asked = z.object({
+  operation: z.string().catch('unknown'),
+  strategy: z.string().nullable().catch(null),
+})
+
+function askedFor(input: string | undefined): z.output<typeof Asked> {
+  try {
+    return Asked.parse(JSON.parse(input ?? '{}'))
+  } catch (error) {
+    // The input is JSON, else the execution had not begun.
+    return Asked.parse({ operation: `unknown (${messageOf(error)})` })
+  }
+}

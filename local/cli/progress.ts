@@ -1,0 +1,59 @@
+import type { WriteStream } from 'node:tty'
+import type { Step } from './steps.ts'
+import { seconds } from './text.ts'
+
+export type ProgressView = {
+  show(steps: readonly Step[]): void
+  /** Leaves the last state on the screen. */
+  end(): void
+}
+
+const barWidth = 24
+const marks = { running: '…', done: '✓', failed: '✗' }
+
+/** Bars that are drawn over themselves on a terminal; elsewhere one line per step, when it has ended. */
+export function progressOn(stream: NodeJS.WriteStream): ProgressView {
+  return stream.isTTY ? bars(stream) : lines(stream)
+}
+
+function lines(stream: NodeJS.WritableStream): ProgressView {
+  const told = new Set<number>()
+  return {
+    show(steps) {
+      for (const [at, step] of steps.entries()) {
+        if (step.endedAt === undefined || told.has(at)) continue
+        told.add(at)
+        stream.write(`${marks[step.state]} ${step.name.padEnd(18)}${duration(step)}\n`)
+      }
+    },
+    end() {},
+  }
+}
+
+function bars(stream: WriteStream): ProgressView {
+  let drawn = 0
+  let last = ''
+  return {
+    show(steps) {
+      const text = steps.map((step) => `${line(step).slice(0, (stream.columns || 80) - 1)}\n`).join('')
+      if (text === last) return
+      if (drawn > 0) stream.moveCursor(0, -drawn)
+      stream.clearScreenDown()
+      stream.write(text)
+      drawn = steps.length
+      last = text
+    },
+    end() {},
+  }
+}
+
+function line(step: Step): string {
+  const fraction = step.state === 'done' ? 1 : (step.fraction ?? 0)
+  const filled = Math.round(fraction * barWidth)
+  const bar = '█'.repeat(filled) + '░'.repeat(barWidth - filled)
+  return `${marks[step.state]} ${step.name.padEnd(18)}${bar}  ${duration(step)}`
+}
+
+function duration({ startedAt, endedAt }: Step): string {
+  return seconds((endedAt ?? new Date()).getTime() - startedAt.getTime())
+}

@@ -1,0 +1,84 @@
+import type { ResetOptions } from '../../lib/run/options.ts'
+import type { TableOption } from '../../lib/run/options-tables.ts'
+import type { Request } from '../../lib/run/request.ts'
+import { scopeOf } from '../../lib/run/strategy.ts'
+import { bytes, counted, table } from './text.ts'
+
+/** Everything that can be reset, and what it holds now. */
+export function showOptions(options: ResetOptions): string {
+  const state = [
+    options.claimed ? 'claimed' : 'not claimed: runs are refused until "claim --confirm <name>"',
+    options.protected ? 'protected: nothing is wiped in it' : 'not protected',
+  ]
+  return [
+    `Environment "${options.environment}": ${state.join('; ')}.\n`,
+    `\nStrategies:\n${table(options.strategies.map(({ name, description }) => [name, description]))}`,
+    `\nDatabase:\n${databaseOf(options)}`,
+    `\nFiles:\n${filesOf(options)}`,
+    `\nCache:\n${cacheOf(options)}`,
+  ].join('')
+}
+
+/** What a reset with this request takes and what it leaves, for a person to confirm. */
+export function showReset(options: ResetOptions, request: Extract<Request, { operation: 'reset' }>): string {
+  const { clears, preserves } = scopeOf(request.strategy)
+  const shown = { database: databaseOf, files: filesOf, cache: cacheOf }
+  return [
+    `Reset "${request.strategy}" of the environment "${options.environment}".\n`,
+    ...clears.map((target) => `\n${target}:\n${shown[target](options)}`),
+    preserves.length > 0 ? `\nNot touched: ${preserves.join(', ')}.\n` : '',
+    request.backup
+      ? '\nA backup is taken and sealed first; without it nothing is wiped.\n'
+      : '\nNO BACKUP is taken: what is wiped cannot come back.\n',
+  ].join('')
+}
+
+function databaseOf({ database }: ResetOptions): string {
+  if (!database.available) return unavailable(database.reason)
+  const rows = database.tables.map((one) => [
+    one.name,
+    one.model ?? '',
+    one.rows === null ? 'not readable' : counted(one.rows, 'row'),
+    bytes(one.bytes),
+    actionOf(one),
+  ])
+  const unmanaged = database.unmanaged.map(({ name, reason }) => [name, 'not managed', reason])
+  const problem = database.problem
+  return [
+    rows.length === 0 ? '  no tables\n' : table(rows),
+    table(unmanaged),
+    problem === null
+      ? ''
+      : `  A reset of the database would be refused. ${problem.name}: ${problem.message}\n`,
+  ].join('')
+}
+
+function actionOf({ action, keptRows, keepRows }: TableOption): string {
+  if (action !== 'keeps some rows') return action ?? ''
+  return `wiped but for ${counted(keptRows, 'row')} (${keepRows})`
+}
+
+function filesOf({ files }: ResetOptions): string {
+  if (!files.available) return unavailable(files.reason)
+  const { bucket, prefix, objects, preservedObjects, preservedBytes, unmatched } = files
+  return [
+    table([[`s3://${bucket}/${prefix}`, counted(objects, 'file'), bytes(files.bytes)]]),
+    preservedObjects === 0
+      ? ''
+      : `  of them kept: ${counted(preservedObjects, 'file')}, ${bytes(preservedBytes)}\n`,
+    ...unmatched.map((prefix) => `  to be kept, but there is no file below it: ${prefix}\n`),
+  ].join('')
+}
+
+function cacheOf({ cache }: ResetOptions): string {
+  if (!cache.available) return unavailable(cache.reason)
+  return [
+    table([[cache.prefix === '*' ? 'all keys' : `keys ${cache.prefix}…`, counted(cache.keys, 'key')]]),
+    cache.preservedKeys === 0 ? '' : `  of them kept: ${counted(cache.preservedKeys, 'key')}\n`,
+    ...cache.unmatched.map((pattern) => `  to be kept, but no key matches it: ${pattern}\n`),
+  ].join('')
+}
+
+function unavailable(reason: { name: string; message: string }): string {
+  return `  cannot be asked. ${reason.name}: ${reason.message}\n`
+}

@@ -1,0 +1,82 @@
+import { GetExecutionHistoryCommand, type HistoryEvent } from '@aws-sdk/client-sfn'
+import type { Progress } from '../../lib/run/ledger.ts'
+import type { Connected } from './connect.ts'
+import { executionArn, machineError } from './start-run.ts'
+
+/** One state of the machine that does something, as far as it got. */
+export type Step = {
+  name: string
+  state: 'running' | 'done' | 'failed'
+  startedAt: Date
+  endedAt: Date | undefined
+  /** From 0 to 1; undefined when the step does not tell. */
+  fraction: number | undefined
+}
+
+const failed = /(Failed|TimedOut|Aborted)$/
+
+/** The steps of an execution so far, from its history; how far the ones at work are, from the ledger. */
+export async function readSteps(
+  { sfn, machineArn }: Pick<Connected, 'sfn' | 'machineArn'>,
+  name: string,
+  progress: Progress,
+): Promise<Step[]> {
+  const events: HistoryEvent[] = []
+  let token: string | undefined
+  do {
+    const page = new GetExecutionHistoryCommand({
+      executionArn: executionArn(machineArn, name),
+      includeExecutionData: false,
+      maxResults: 1000,
+      nextToken: token,
+    })
+    const answer = await sfn.send(page).catch((error: unknown) => {
+      throw machineError(machineArn, error)
+    })
+    events.push(...(answer.events ?? []))
+    token = answer.nextToken
+  } while (token !== undefined)
+  return stepsOf(events, progress)
+}
+
+export function stepsOf(events: readonly HistoryEvent[], progress: Progress): Step[] {
+  const steps: Step[] = []
+  const types = new Map(events.map(({ id, type = '' }) => [id, type]))
+  for (const event of events) {
+    const { type = '', timestamp = new Date(), previousEventId } = event
+    const entered = event.stateEnteredEventDetails?.name
+    const exited = event.stateExitedEventDetails?.name
+    if (entered !== undefined && /^(Task|Map)StateEntered$/.test(type)) {
+      steps.push({
+        name: entered,
+        state: 'running',
+        startedAt: timestamp,
+        endedAt: undefined,
+        fraction: undefined,
+      })
+    }
+    const step = steps.findLast(({ name, endedAt }) => name === exited && endedAt === undefined)
+    if (step !== undefined)
+      end(step, failed.test(types.get(previousEventId) ?? '') ? 'failed' : 'done', timestamp)
+    // Branches that a failure beside them cut off are never left.
+    if (type === 'ParallelStateExited' || /^Execution(Succeeded|Failed|TimedOut|Aborted)$/.test(type)) {
+      for (const step of steps) if (step.endedAt === undefined) end(step, 'failed', timestamp)
+    }
+  }
+  for (const step of steps) if (step.state === 'running') step.fraction = fractionOf(step.name, progress)
+  return steps
+}
+
+function end(step: Step, state: 'done' | 'failed', at: Date): void {
+  step.state = state
+  step.endedAt = at
+}
+
+/** The ledger counts per batch; a batch that has not begun is not in it. */
+function fractionOf(name: string, progress: Progress): number | undefined {
+  const batches = Object.entries(progress).filter(([key]) => key.startsWith(`${name}/`))
+  const sum = (pick: (batch: { done: number; total: number }) => number) =>
+    batches.reduce((total, [, batch]) => total + pick(batch), 0)
+  const total = sum((batch) => batch.total)
+  return total > 0 ? sum((batch) => batch.done) / total : undefined
+}

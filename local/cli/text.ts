@@ -1,0 +1,46 @@
+/** Numbers and tables as people read them on a terminal. */
+
+const grouped = new Intl.NumberFormat('en')
+
+export function number(value: number): string {
+  return grouped.format(value)
+}
+
+/** `1 row`, `2 rows`. */
+export function counted(value: number, one: string): string {
+  return `${number(value)} ${one}${value === 1 ? '' : 's'}`
+}
+
+export function bytes(value: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
+  const power = value < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(value) / 10))
+  const scaled = value / 1024 ** power
+  return `${power === 0 ? scaled : scaled.toFixed(1)} ${units[power]}`
+}
+
+export function seconds(milliseconds: number): string {
+  return `${(milliseconds / 1000).toFixed(2)} s`
+}
+
+/** Lines of columns; a column whose cells are all numbers is aligned to the right. */
+export function table(rows: readonly (readonly string[])[], indent = '  '): string {
+  const columns = Math.max(0, ...rows.map((row) => row.length))
+  const widths: number[] = []
+  const isNumeric: boolean[] = []
+  for (let column = 0; column < columns; column++) {
+    const cells = rows.map((row) => row[column] ?? '')
+    widths.push(Math.max(...cells.map((cell) => cell.length)))
+    isNumeric.push(cells.every((cell) => /^([\d,.]+( \w+)?)?$/.test(cell)))
+  }
+  return rows
+    .map((row) =>
+      row
+        .map((cell, column) =>
+          isNumeric[column] ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0),
+        )
+        .join('  ')
+        .trimEnd(),
+    )
+    .map((line) => `${indent}${line}\n`)
+    .join('')
+}

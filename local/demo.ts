@@ -1,0 +1,60 @@
+import { variables } from '../lib/config.ts'
+import { messageOf } from '../lib/errors.ts'
+import { logToStderr } from './cli/logs.ts'
+import { seconds, table } from './cli/text.ts'
+import { type Stack, startStack } from './stack.ts'
+
+/** `npm start`: a full reset with backup on a stack of its own, from nothing to the proof. It touches no given service. */
+
+let stack: Stack | undefined
+let stopping: Promise<void> | undefined
+
+forgetGivenServices()
+logToStderr('SILENT')
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void end(130))
+try {
+  const starting = startStack({
+    environment: { PATH: process.env.PATH },
+    onCrash: (error) => void fail(error),
+  })
+  // Loading it takes as long as making a database does, so both are done at once.
+  const loading = import('./demo/demonstrate.ts')
+  stack = await starting
+  say(`An embedded stack, up after ${seconds(performance.now())}:\n`)
+  say(table(stack.services.map(({ name, description }) => [name, description])))
+  const { demonstrate } = await loading
+  await demonstrate(stack, say)
+  await end(0)
+} catch (error) {
+  await fail(error)
+}
+
+/** What the shell is configured with could name real stores; the demonstration wipes only what it made. */
+function forgetGivenServices(): void {
+  const { LOG_LEVEL: _, ...named } = variables
+  const others = ['REDIS_URL', 'STATE_MACHINE_ARN', 'AWS_ENDPOINT_URL', 'AWS_ENDPOINT_URL_SFN', 'AWS_PROFILE']
+  for (const name of [...Object.keys(named), ...others]) delete process.env[name]
+}
+
+function say(text: string): void {
+  process.stdout.write(`${text}\n`)
+}
+
+async function fail(error: unknown): Promise<void> {
+  if (stopping === undefined) process.stderr.write(`\nThe demonstration failed: ${messageOf(error)}\n`)
+  await end(1)
+}
+
+function end(code: number): Promise<void> {
+  stopping ??= (async () => {
+    try {
+      await stack?.stop()
+      if (code === 0) say(`\nDone after ${seconds(performance.now())}; nothing is left running or stored.`)
+    } catch (error) {
+      process.stderr.write(`${messageOf(error)}\n`)
+      code = 1
+    }
+    process.exit(code)
+  })()
+  return stopping
+}

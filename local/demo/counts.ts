@@ -1,0 +1,83 @@
+import { GetObjectCommand, ListObjectsV2Command, type S3Client } from '@aws-sdk/client-s3'
+import pg from 'pg'
+import type { Stack } from '../stack.ts'
+
+/** What the three stores hold, asked with plain clients and none of the product's code. */
+export type Counts = {
+  rows: Record<string, number>
+  files: Objects
+  /** Without the key that carries the environment's name. */
+  keys: number
+}
+export type Objects = { objects: number; bytes: number }
+
+export async function countStores(
+  { env, connectRedis }: Pick<Stack, 'env' | 'connectRedis'>,
+  s3: S3Client,
+): Promise<Counts> {
+  const [rows, files, keys] = await Promise.all([
+    countRows(env.DATABASE_URL ?? ''),
+    countObjects(s3, env.FILES_BUCKET ?? '', env.FILES_PREFIX ?? ''),
+    countKeys(connectRedis),
+  ])
+  return { rows, files, keys }
+}
+
+export function totalOf(rows: Record<string, number>): number {
+  return Object.values(rows).reduce((sum, rows) => sum + rows, 0)
+}
+
+export async function countObjects(s3: S3Client, Bucket: string, Prefix: string): Promise<Objects> {
+  const total = { objects: 0, bytes: 0 }
+  let ContinuationToken: string | undefined
+  do {
+    const page = await s3.send(new ListObjectsV2Command({ Bucket, Prefix, ContinuationToken }))
+    for (const { Size = 0 } of page.Contents ?? []) {
+      total.objects++
+      total.bytes += Size
+    }
+    ContinuationToken = page.NextContinuationToken
+  } while (ContinuationToken !== undefined)
+  return total
+}
+
+/** The rows per table that the sealed backup of that id says it holds. */
+export async function rowsInManifest(
+  s3: S3Client,
+  Bucket: string,
+  Key: string,
+): Promise<Record<string, number>> {
+  const object = await s3.send(new GetObjectCommand({ Bucket, Key }))
+  const manifest: { database: { tables: { name: string; rows: number }[] } } = JSON.parse(
+    (await object.Body?.transformToString()) ?? '',
+  )
+  return Object.fromEntries(manifest.database.tables.map(({ name, rows }) => [name, rows]))
+}
+
+async function countRows(connectionString: string): Promise<Record<string, number>> {
+  const client = new pg.Client({ connectionString })
+  await client.connect()
+  try {
+    const tables = await client.query(
+      `SELECT table_schema || '.' || table_name AS name FROM information_schema.tables
+       WHERE table_schema = 'public' AND table_type = 'BASE TABLE' ORDER BY 1`,
+    )
+    const rows: Record<string, number> = {}
+    for (const { name } of tables.rows) {
+      rows[name] = Number((await client.query(`SELECT count(*) FROM ${name}`)).rows[0].count)
+    }
+    return rows
+  } finally {
+    await client.end()
+  }
+}
+
+async function countKeys(connect: Stack['connectRedis']): Promise<number> {
+  const redis = connect?.()
+  if (redis === undefined) throw new Error('The cache of the demo cannot be reached past its REST front')
+  try {
+    return (await redis.dbsize()) - (await redis.exists('taskmaster:environment'))
+  } finally {
+    redis.disconnect()
+  }
+}

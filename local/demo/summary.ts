@@ -1,0 +1,56 @@
+import { backupKeys } from '../../lib/backup/layout.ts'
+import { Manifest } from '../../lib/backup/manifest.ts'
+import { getJson } from '../../lib/backup/storage.ts'
+import type { Clients } from '../../lib/clients.ts'
+import type { Outcome } from '../../lib/run/outcome.ts'
+import type { Followed } from '../cli/follow-run.ts'
+import { bytes, counted, seconds, table } from '../cli/text.ts'
+import { type Counts, totalOf } from './counts.ts'
+
+/** What was counted, backed up and where, wiped and preserved; sizes are those stored in the backup. */
+export async function summarize(
+  { s3, config }: Clients,
+  { outcome }: Followed,
+  before: Counts,
+): Promise<string> {
+  const keys = backupKeys(config.BACKUP_PREFIX, outcome.backupId ?? '')
+  const manifest = await getJson({ s3, bucket: config.BACKUP_BUCKET }, keys.manifest, Manifest)
+  const { database, files, cache } = outcome.targets
+  const cacheBytes = (manifest.cache?.parts ?? []).reduce((sum, part) => sum + part.bytes, 0)
+  return [
+    `Run ${outcome.runId}: ${outcome.status.replaceAll('_', ' ')}, ${tookOf(outcome)}.\n\n`,
+    table([
+      ['', 'counted', 'backed up', 'wiped', 'preserved'],
+      [
+        'database',
+        `${counted(totalOf(before.rows), 'row')} in ${counted(Object.keys(before.rows).length, 'table')}`,
+        `${counted(manifest.database?.rows ?? 0, 'row')}, ${bytes(manifest.database?.bytes ?? 0)} zstd`,
+        counted(database.rows, 'row'),
+        'the ledger (taskmaster_reset)',
+      ],
+      [
+        'files',
+        `${counted(before.files.objects, 'file')}, ${bytes(before.files.bytes)}`,
+        `${counted(manifest.files?.objects ?? 0, 'file')}, ${bytes(manifest.files?.bytes ?? 0)}`,
+        `${counted(files.objects, 'file')}, ${bytes(files.bytes)}`,
+        "the environment's mark",
+      ],
+      [
+        'cache',
+        counted(before.keys, 'key'),
+        `${counted(manifest.cache?.keys ?? 0, 'key')}, ${bytes(cacheBytes)} zstd`,
+        counted(cache.keys, 'key'),
+        "the environment's mark",
+      ],
+    ]),
+    '\n',
+    table(Object.entries(database.tables).map(([name, rows]) => [name, counted(rows, 'row'), 'wiped'])),
+    `\nBackup: ${outcome.backupPrefix}\n`,
+    `  read back byte for byte, sealed at ${manifest.sealedAt}; the rows are of one moment (${manifest.database?.consistency})\n`,
+    outcome.warnings.map(({ code, message }) => `  Warning ${code}: ${message}\n`).join(''),
+  ].join('')
+}
+
+function tookOf({ startedAt, finishedAt }: Outcome): string {
+  return seconds(Date.parse(finishedAt) - Date.parse(startedAt))
+}

@@ -1,0 +1,85 @@
+import { messageOf } from '../lib/errors.ts'
+import { claimEnvironment } from './cli/claim-environment.ts'
+import { open } from './cli/connect.ts'
+import { logToStderr } from './cli/logs.ts'
+import { takePlace } from './cli/running-stack.ts'
+import { counted, table } from './cli/text.ts'
+import { fillSample, type Sample } from './sample.ts'
+import { type Stack, startStack } from './stack.ts'
+
+/** `npm run dev`: keeps the stack running, for `npm run cli` in another terminal, until Ctrl-C. */
+
+const place = takePlace()
+if ('taken' in place) {
+  process.stderr.write(
+    `"npm run dev" runs already (process ${place.taken.pid}). Use it with npm run cli, or stop it first.\n`,
+  )
+  process.exit(2)
+}
+logToStderr('WARN')
+
+let stack: Stack | undefined
+let stopping: Promise<void> | undefined
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void end(0))
+
+try {
+  stack = await startStack({
+    onCrash: (error) => {
+      process.stderr.write(`${error.message}\n`)
+      void end(1)
+    },
+  })
+  const sample = await prepare(stack)
+  place.publish(stack.env)
+  process.stdout.write(`${describe(stack, sample)}\n`)
+} catch (error) {
+  process.stderr.write(`${messageOf(error)}\n`)
+  await end(1)
+}
+
+/** Only stores that were made just now are filled, and claimed without being asked. */
+async function prepare(stack: Stack): Promise<Sample | undefined> {
+  if (stack.services.some(({ embedded }) => !embedded)) return undefined
+  const sample = await fillSample(stack)
+  const connected = await open(undefined)
+  await claimEnvironment(connected)
+  await connected.stop()
+  return sample
+}
+
+function describe(stack: Stack, sample: Sample | undefined): string {
+  const services = stack.services.map(({ name, description }) => [name, description])
+  const rows = Object.values(sample?.rows ?? {}).reduce((sum, rows) => sum + rows, 0)
+  const { ENVIRONMENT = '', DATABASE_URL = '' } = stack.env
+  const filled =
+    sample === undefined
+      ? `These are given services, so nothing was put into them. If they were never claimed:\n\n  npm run cli -- claim --confirm ${ENVIRONMENT}`
+      : `Filled with ${counted(rows, 'row')}, ${counted(sample.objects, 'file')} and ${counted(sample.keys, 'cache key')}. Everything is gone when this ends.\n\n  psql '${DATABASE_URL}'`
+  return `The stack of the environment "${ENVIRONMENT}" runs:
+
+${table(services)}
+${filled}
+
+In another terminal:
+
+  npm run cli -- options
+  npm run cli -- reset full --dry-run
+  npm run cli -- reset full --confirm ${ENVIRONMENT}
+  npm run cli -- backups
+
+Ctrl-C ends it.`
+}
+
+function end(code: number): Promise<void> {
+  stopping ??= (async () => {
+    process.stderr.write('Stopping …\n')
+    try {
+      await stack?.stop()
+    } catch (error) {
+      process.stderr.write(`${messageOf(error)}\n`)
+      code = 1
+    }
+    process.exit(code)
+  })()
+  return stopping
+}

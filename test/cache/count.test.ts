@@ -1,0 +1,103 @@
+import { describe, expect, test } from 'vitest'
+import { countCache } from '../../lib/cache/count.ts'
+import { environmentKey } from '../../lib/cache/keys.ts'
+import { readCacheMark, writeCacheMark } from '../../lib/cache/mark.ts'
+import { SeenKeys } from '../../lib/cache/seen-keys.ts'
+import { prefix, startCache } from './cache-stack.ts'
+import { oddScan } from './odd-scan.ts'
+
+const stack = await startCache()
+const needsServer = test.skipIf(stack.mock)
+const set = (...keys: string[]) => stack.redis.mset(...keys.flatMap((key) => [key, 'x']))
+const none = { preservedKeys: 0, unmatched: [], complete: true }
+
+describe('counting the keys', () => {
+  test("below the prefix only, and never the environment's own key", async () => {
+    await set(`${prefix}a`, `${prefix}b`, 'taskmaster', 'taskmaster2:c', 'other', environmentKey)
+    expect(await countCache(stack.clients, { preserve: [] })).toEqual({ keys: 2, ...none })
+    expect(await countCache(stack.withPrefix('*'), { preserve: [] })).toEqual({ keys: 5, ...none })
+  })
+
+  needsServer("glob characters in a prefix count nobody else's keys (needs redis-server)", async () => {
+    await set('a*b:1', 'axb:1', 'a?b:1', '[ab]:1', 'a:1', 'back\\slash:1', 'backslash:1')
+    for (const own of ['a*b:', 'a?b:', '[ab]:', 'back\\slash:']) {
+      expect(await countCache(stack.withPrefix(own), { preserve: [] }), own).toEqual({ keys: 1, ...none })
+    }
+  })
+
+  test('preserved patterns count their keys once, and one that matches nothing is reported', async () => {
+    await set(`${prefix}session:1`, `${prefix}session:2`, `${prefix}job:1`)
+    const preserve = [`${prefix}session:*`, '*:2', 'session:*']
+    expect(await countCache(stack.clients, { preserve })).toEqual({
+      keys: 3,
+      preservedKeys: 2,
+      unmatched: ['session:*'],
+      complete: true,
+    })
+  })
+
+  test("each key once, over SCAN's empty pages, duplicates and cursors of 64 bits", async () => {
+    await set(...Array.from({ length: 500 }, (_, n) => `${prefix}${n}`))
+    stack.front.faults = [oddScan()]
+    expect(await countCache(stack.clients, { preserve: [] })).toEqual({ keys: 500, ...none })
+    expect(stack.front.seen.length).toBeGreaterThan(10)
+  })
+
+  test('stops at its limit and says so', async () => {
+    await set(`${prefix}a`, `${prefix}b`, `${prefix}c`)
+    expect(await countCache(stack.clients, { preserve: [], limit: 2 })).toMatchObject({
+      keys: 2,
+      complete: false,
+    })
+    expect(await countCache(stack.clients, { preserve: [], limit: 3 })).toMatchObject({
+      keys: 3,
+      complete: true,
+    })
+  })
+
+  test('a scan that fails half-way is an error, not a smaller count', async () => {
+    await set(...Array.from({ length: 500 }, (_, n) => `${prefix}${n}`))
+    const odd = oddScan()
+    stack.front.faults = [
+      (commands, forward) =>
+        stack.front.seen.length > 5
+          ? { status: 200, body: '[{"error":"ERR lost"}]' }
+          : odd(commands, forward),
+    ]
+    await expect(countCache(stack.clients, { preserve: [] })).rejects.toMatchObject({
+      name: 'StoreUnavailable',
+    })
+  })
+
+  test('remembers keys in about 20 bytes each', () => {
+    const seen = new SeenKeys()
+    const before = process.memoryUsage().arrayBuffers
+    for (let n = 0; n < 200_000; n++) seen.add(Buffer.from(`key:${n}`))
+    for (let n = 0; n < 200_000; n += 1000) expect(seen.add(Buffer.from(`key:${n}`))).toBe(false)
+    expect(seen.size).toBe(200_000)
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(200_000 * 40)
+  })
+})
+
+describe("the cache's mark", () => {
+  test('is read as it was written, never expires, and may be written again', async () => {
+    expect(await readCacheMark(stack.clients)).toBeUndefined()
+    await writeCacheMark(stack.clients, { environment: 'staging' })
+    await writeCacheMark(stack.clients, { environment: 'staging' })
+    expect(await readCacheMark(stack.clients)).toBe('staging')
+    expect(await stack.redis.pttl(environmentKey)).toBe(-1)
+  })
+
+  test('of another environment is never overwritten', async () => {
+    await writeCacheMark(stack.clients, { environment: 'production' })
+    await expect(writeCacheMark(stack.clients, { environment: 'staging' })).rejects.toMatchObject({
+      name: 'EnvironmentMismatch',
+    })
+    expect(await readCacheMark(stack.clients)).toBe('production')
+  })
+
+  test('that is no text is an error, not an absent one', async () => {
+    await stack.redis.rpush(environmentKey, 'staging')
+    await expect(readCacheMark(stack.clients)).rejects.toMatchObject({ name: 'StoreUnavailable' })
+  })
+})

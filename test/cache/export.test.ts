@@ -1,0 +1,394 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { workKeys } from '../../lib/backup/layout.ts'
+import { getJson } from '../../lib/backup/storage.ts'
+import { CacheResult, exportCache, exportLimits, unsupportedTypes } from '../../lib/cache/export.ts'
+import { environmentKey } from '../../lib/cache/keys.ts'
+import { backupId, bytesOf, noProgress, prefix, startCache } from './cache-stack.ts'
+import { oddScan } from './odd-scan.ts'
+import { rebuild, snapshot } from './rebuild.ts'
+
+const stack = await startCache()
+const { redis, front } = stack
+const needsServer = test.skipIf(stack.mock)
+
+const small = {
+  ...exportLimits,
+  pageKeys: 50,
+  pageItems: 40,
+  answerBytes: 40_000,
+  lineBytes: 6_000,
+  pieceBytes: 1_000,
+  largePieceBytes: 3_000,
+  partBytes: 100_000,
+}
+
+const run = (clients = stack.clients, limits = exportLimits) =>
+  exportCache(clients, { run: stack.nextRun(), backupId }, noProgress, limits)
+
+const binary = Buffer.from([0xff, 0, 0x80, 10, 0x22, 0x5c, 0xc3, 0x28])
+
+/** Exports, empties Redis, writes what was exported, and expects to find everything as it was. */
+async function expectRoundTrip(limits = exportLimits): Promise<CacheResult> {
+  const before = await snapshot(redis)
+  const result = await run(stack.withPrefix('*'), limits)
+  const lines = await stack.linesOf(result)
+  await redis.flushall()
+  await rebuild(redis, lines)
+  const after = await snapshot(redis)
+  for (const [key, { expiresAt, ...value }] of Object.entries(before)) {
+    const found = after[key]
+    expect(found, key).toMatchObject(value)
+    expect(Math.abs((found?.expiresAt ?? 0) - expiresAt), `expiry of ${key}`).toBeLessThan(50)
+  }
+  expect(Object.keys(after).sort()).toEqual(Object.keys(before).sort())
+  return result
+}
+
+describe('the export of the cache', () => {
+  needsServer(
+    'a key of every type survives export byte for byte, with its expiry (needs redis-server)',
+    async () => {
+      await redis.set('string', 'text')
+      await redis.set('empty', '')
+      await redis.set('binary', binary)
+      await redis.set(binary, 'a key that is no text')
+      await redis.set('expires', 'soon', 'PX', 100_000)
+      await redis.rpush('list', 'c', 'a', 'a', '', binary)
+      await redis.sadd('set', 'a', '', binary)
+      await redis.hset('hash', 'field', 'value', binary, binary, '', '')
+      await redis.call(
+        'ZADD',
+        'zset',
+        '0.1',
+        'a',
+        '-inf',
+        'b',
+        'inf',
+        binary,
+        '1e300',
+        'd',
+        '3',
+        'e',
+        '-0.30000000000000004',
+        'f',
+      )
+      await redis.call('XADD', 'stream', '1-1', 'field', 'value', binary, binary)
+      await redis.call('XADD', 'stream', '1-18446744073709551615', 'a', 'b')
+      await redis.call('XADD', 'stream', '5-0', 'a', 'b')
+      for (const type of ['list', 'set', 'hash', 'zset', 'stream']) await redis.pexpire(type, 50_000)
+      expect(await expectRoundTrip()).toMatchObject({ keys: 10, vanished: 0, warnings: [], unsupported: [] })
+    },
+  )
+
+  needsServer(
+    'keys that look like numbers or JSON, or hold what careless quoting loses, keep their names and values (needs redis-server)',
+    async () => {
+      const odd = [
+        '123',
+        '1e3',
+        '{"a": 1}',
+        '["x"]',
+        'null',
+        'true',
+        '"',
+        '\\',
+        '\n',
+        '\r\n',
+        '\u2028',
+        '',
+        ' ',
+        'é😀',
+        'OK',
+        'T0s=',
+        '\u0000',
+      ]
+      for (const text of odd) await redis.set(`${prefix}${text}`, text)
+      const lines = await stack.linesOf(await run())
+      expect(new Map(lines.map(({ key, value }) => [key, value]))).toEqual(
+        new Map(odd.map((text) => [`${prefix}${text}`, text])),
+      )
+      expect(lines[0]).toEqual({
+        key: expect.any(String),
+        type: 'string',
+        value: expect.any(String),
+        expiresAt: null,
+      })
+    },
+  )
+
+  needsServer('any keys and values survive (needs redis-server)', async () => {
+    const bytes = fc
+      .oneof(fc.uint8Array({ maxLength: 40 }), fc.string({ unit: 'binary' }))
+      .map((value) => Buffer.from(value as string))
+    const some = fc.array(bytes, { minLength: 1, maxLength: 30 })
+    const score = fc
+      .double({ noNaN: true })
+      .map((value) => (Math.abs(value) === Infinity ? (value > 0 ? 'inf' : '-inf') : String(value)))
+    const written = fc.oneof(
+      fc.record({ command: fc.constant('SET'), args: bytes.map((value) => [value]) }),
+      fc.record({ command: fc.constantFrom('RPUSH', 'SADD'), args: some }),
+      fc.record({
+        command: fc.constant('HSET'),
+        args: some.map((fields) => fields.flatMap((field) => [field, field])),
+      }),
+      fc.record({
+        command: fc.constant('ZADD'),
+        args: fc.array(fc.tuple(score, bytes), { minLength: 1 }).map((pairs) => pairs.flat()),
+      }),
+      fc.record({ command: fc.constant('XADD'), args: bytes.map((value) => ['*', value, value]) }),
+    )
+    const entries = fc.uniqueArray(fc.tuple(bytes, written), {
+      maxLength: 20,
+      selector: ([key]) => key.toString('hex'),
+    })
+    await fc.assert(
+      fc.asyncProperty(entries, fc.constantFrom(exportLimits, small), async (entries, limits) => {
+        await redis.flushall()
+        for (const [key, { command, args }] of entries) await redis.call(command, key, ...(args as Buffer[]))
+        expect((await expectRoundTrip(limits)).keys).toBe(entries.length)
+      }),
+      { numRuns: 20 },
+    )
+  })
+
+  test("only keys of the prefix are exported, preserved or not, and never the environment's own", async () => {
+    await redis.mset(
+      `${prefix}a`,
+      '1',
+      `${prefix}session:1`,
+      '2',
+      'taskmaster2:b',
+      '3',
+      environmentKey,
+      'staging',
+    )
+    const lines = await stack.linesOf(await run())
+    expect(lines.map(({ key }) => key).sort()).toEqual([`${prefix}a`, `${prefix}session:1`])
+  })
+
+  test("each key once, over SCAN's empty pages, duplicates and cursors of 64 bits", async () => {
+    const keys = Array.from({ length: 300 }, (_, n) => `${prefix}${n}`)
+    await redis.mset(...keys.flatMap((key) => [key, key]))
+    front.faults = [oddScan()]
+    const result = await run()
+    expect(result).toMatchObject({ keys: 300, parts: [{ keys: 300 }] })
+    expect((await stack.linesOf(result)).map(({ key }) => key).sort()).toEqual([...keys].sort())
+  })
+
+  needsServer('an expiry is exact, whatever the clock here says (needs redis-server)', async () => {
+    await redis.set(`${prefix}a`, 'x', 'PX', 3_600_000)
+    const [line] = await stack.linesOf(await run())
+    expect(
+      Math.abs((line?.expiresAt ?? 0) - Number(await redis.call('PEXPIRETIME', `${prefix}a`))),
+    ).toBeLessThan(20)
+  })
+
+  needsServer(
+    'a key that vanishes between scan and reading is left out and counted (needs redis-server)',
+    async () => {
+      await redis.mset(`${prefix}a`, '1', `${prefix}b`, '2', `${prefix}c`, '3', `${prefix}d`, '')
+      await redis.rpush(`${prefix}l`, 'x')
+      let types = 0
+      front.faults = [
+        async (commands, forward) => {
+          if (commands.some(([name]) => name === 'TYPE') && types++ === 0) {
+            await redis.del(`${prefix}a`)
+            const answer = await forward()
+            await redis.del(`${prefix}b`, `${prefix}l`)
+            return answer
+          }
+          return undefined
+        },
+      ]
+      const result = await run()
+      expect(result).toMatchObject({ keys: 2, vanished: 3 })
+      expect((await stack.linesOf(result)).map(({ key, value }) => [key, value]).sort()).toEqual([
+        [`${prefix}c`, '3'],
+        [`${prefix}d`, ''],
+      ])
+    },
+  )
+
+  needsServer(
+    'a key that changes its type between looking and reading is read as what it is now (needs redis-server)',
+    async () => {
+      await redis.set(`${prefix}a`, 'text')
+      let types = 0
+      front.faults = [
+        async (commands, forward) => {
+          if (!commands.some(([name]) => name === 'TYPE') || types++ > 0) return undefined
+          const answer = await forward()
+          await redis.del(`${prefix}a`)
+          await redis.rpush(`${prefix}a`, 'x', 'y')
+          return answer
+        },
+      ]
+      const [line] = await stack.linesOf(await run())
+      expect(line).toMatchObject({ type: 'list', value: ['x', 'y'] })
+    },
+  )
+
+  needsServer(
+    'big collections and strings go in several lines, which together are the value (needs redis-server)',
+    async () => {
+      const numbers = Array.from({ length: 2_000 }, (_, n) => `element ${n}`)
+      for (const chunk of [numbers.slice(0, 1000), numbers.slice(1000)]) {
+        await redis.rpush('list', ...chunk)
+        await redis.sadd('set', ...chunk)
+        await redis.hset('hash', ...chunk.flatMap((number) => [number, binary]))
+        await redis.zadd('zset', ...chunk.flatMap((number, score) => [score / 7, number]))
+      }
+      for (const number of numbers.slice(0, 500)) await redis.call('XADD', 'stream', '*', 'field', number)
+      await redis.set('string', Buffer.concat(Array.from({ length: 5_000 }, () => binary)))
+      await redis.set('utf8', 'é'.repeat(10_001))
+      await redis.set(Buffer.concat([Buffer.from('key'), binary]), 'x'.repeat(9_000))
+      await redis.rpush('large elements', 'x'.repeat(200_000), 'y'.repeat(50_000), 'z')
+      await redis.set('exactly one piece', 'x'.repeat(small.pieceBytes))
+      const result = await expectRoundTrip(small)
+      expect(result).toMatchObject({ keys: 10, vanished: 0, warnings: [] })
+      const lines = await stack.linesOf(result)
+      expect(
+        lines
+          .filter(({ key }) => key === 'hash')
+          .map(({ part }) => part)
+          .slice(0, 3),
+      ).toEqual([1, 2, 3])
+      expect(lines.filter(({ key }) => key === 'exactly one piece')).toMatchObject([
+        { value: 'x'.repeat(small.pieceBytes) },
+      ])
+      expect(result.parts.length).toBeGreaterThan(3)
+      expect(result.parts.reduce((sum, { keys }) => sum + keys, 0)).toBe(10)
+    },
+  )
+
+  test('answers that would be too large together are asked for in smaller numbers', async () => {
+    for (let n = 0; n < 60; n++) await redis.set(`${prefix}${n}`, String(n).repeat(400))
+    const lines = await stack.linesOf(
+      await run(stack.clients, { ...small, pieceBytes: 10_000, answerBytes: 5_000 }),
+    )
+    expect(lines).toHaveLength(60)
+    for (const { key, value } of lines) expect(value).toBe(String(key).slice(prefix.length).repeat(400))
+  })
+
+  test("Upstash's limit for one request or answer is no failure: less is asked for", async () => {
+    for (let n = 0; n < 10; n++) await redis.set(`${prefix}${n}`, 'x')
+    front.faults = [
+      (commands) => {
+        const reads = commands.filter(([name]) => name === 'GETRANGE').length
+        return reads > 3
+          ? { status: 400, body: '{"error":"ERR max request size exceeded. Limit: 10 bytes"}' }
+          : undefined
+      },
+    ]
+    expect(await run()).toMatchObject({ keys: 10 })
+  })
+
+  needsServer(
+    'a large key that goes away while it is read in pieces is a warning (needs redis-server)',
+    async () => {
+      await redis.hset(`${prefix}h`, ...Array.from({ length: 4_000 }, (_, n) => `${n}`))
+      let pages = 0
+      front.faults = [
+        async (commands) => {
+          if (commands[0]?.[0] === 'HSCAN' && ++pages === 5) await redis.del(`${prefix}h`)
+          return undefined
+        },
+      ]
+      const result = await run(stack.clients, small)
+      expect(result).toMatchObject({
+        keys: 1,
+        warnings: [{ code: 'KeysChangedWhileRead', message: expect.stringContaining(`${prefix}h`) }],
+      })
+    },
+  )
+
+  test('keys of a type that cannot be backed up are named, and left out', async () => {
+    await redis.mset(`${prefix}json`, '1', `${prefix}plain`, '2')
+    front.faults = [
+      async (commands, forward) => {
+        const at = commands.findIndex(([name, key]) => name === 'TYPE' && key === `${prefix}json`)
+        if (at < 0) return undefined
+        const answer = await forward()
+        const body = JSON.parse(answer.body)
+        body[at].result = Buffer.from('ReJSON-RL').toString('base64')
+        return { ...answer, body: JSON.stringify(body) }
+      },
+    ]
+    const ref = stack.nextRun()
+    const result = await exportCache(stack.clients, { run: ref, backupId }, noProgress)
+    expect(result).toMatchObject({
+      keys: 1,
+      unsupported: ['ReJSON-RL'],
+      warnings: [
+        { code: 'KeyTypeUnsupported', message: expect.stringMatching(/^1 .*ReJSON-RL.*taskmaster:json$/) },
+      ],
+    })
+    expect(await unsupportedTypes(stack.storage, ref)).toEqual(['ReJSON-RL'])
+  })
+
+  needsServer('consumer groups of a stream are a warning (needs redis-server)', async () => {
+    await redis.call('XADD', `${prefix}s`, '*', 'a', 'b')
+    await redis.call('XGROUP', 'CREATE', `${prefix}s`, 'workers', '0')
+    expect(await run()).toMatchObject({ keys: 1, warnings: [{ code: 'ConsumerGroupsLeftOut' }] })
+  })
+
+  test('an empty cache is an empty result, without parts', async () => {
+    expect(await run()).toEqual({ keys: 0, parts: [], vanished: 0, warnings: [], unsupported: [] })
+  })
+
+  test('a scan or a read that fails is an error, and leaves no result', async () => {
+    await redis.set(`${prefix}a`, 'x')
+    for (const failing of ['SCAN', 'PTTL', 'GETRANGE']) {
+      const ref = stack.nextRun()
+      front.faults = [
+        (commands) =>
+          commands.some(([name]) => name === failing)
+            ? { status: 200, body: JSON.stringify(commands.map(() => ({ error: 'ERR broken' }))) }
+            : undefined,
+      ]
+      await expect(exportCache(stack.clients, { run: ref, backupId }, noProgress)).rejects.toThrow(
+        /ERR broken/,
+      )
+      await expect(unsupportedTypes(stack.storage, ref)).rejects.toMatchObject({ name: 'NotFound' })
+    }
+  })
+
+  test('repeating it gives the first result, and reads nothing again', async () => {
+    await redis.set(`${prefix}a`, 'x')
+    const ref = stack.nextRun()
+    const told: number[][] = []
+    const data = { run: ref, backupId, expected: 7 }
+    const first = await exportCache(stack.clients, data, async (...numbers) => void told.push(numbers))
+    expect(told).toEqual([
+      [1, 7],
+      [1, 1],
+    ])
+    await redis.set(`${prefix}b`, 'later')
+    front.seen = []
+    expect(await exportCache(stack.clients, data, noProgress)).toEqual(first)
+    expect(front.seen).toEqual([])
+    expect(await getJson(stack.storage, workKeys(ref).cacheResult, CacheResult)).toEqual(first)
+  })
+
+  test('parts are written beside those of an earlier try, never over them', async () => {
+    await redis.set(`${prefix}a`, 'x')
+    const [first, second] = [await run(), await run()]
+    expect(first.parts[0]?.key).not.toBe(second.parts[0]?.key)
+    expect(await stack.linesOf(first)).toEqual(await stack.linesOf(second))
+  })
+
+  needsServer('100,000 keys (needs redis-server)', async () => {
+    for (let n = 0; n < 100_000; n += 10_000) {
+      await redis.mset(
+        Array.from({ length: 10_000 }, (_, m) => [`${prefix}${n + m}`, `value ${n + m}`]).flat(),
+      )
+    }
+    const result = await run(stack.direct)
+    expect(result.keys).toBe(100_000)
+    const lines = await stack.linesOf(result)
+    expect(new Set(lines.map(({ key }) => key)).size).toBe(100_000)
+    for (const { key, value } of lines.slice(0, 1000))
+      expect(value).toBe(`value ${bytesOf(key).toString().slice(prefix.length)}`)
+  })
+})

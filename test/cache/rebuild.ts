@@ -1,0 +1,62 @@
+import type { Redis } from 'ioredis'
+import { bytesOf, type JsonBytes, type Line } from './cache-stack.ts'
+
+/** Writes exported lines into a Redis, as the format says they are to be read. */
+export async function rebuild(redis: Redis, lines: readonly Line[]): Promise<void> {
+  for (const { key: json, type, part = 1, value, expiresAt } of lines) {
+    const key = bytesOf(json)
+    if (part === 1) await redis.del(key)
+    const flat = (pairs: [JsonBytes, JsonBytes][]) => pairs.flatMap((pair) => pair.map(bytesOf))
+    if (type === 'string')
+      await (part === 1 ? redis.set(key, bytesOf(value)) : redis.append(key, bytesOf(value)))
+    if (type === 'list') await redis.rpush(key, ...value.map(bytesOf))
+    if (type === 'set') await redis.sadd(key, ...value.map(bytesOf))
+    if (type === 'hash') await redis.hset(key, ...flat(value))
+    if (type === 'zset') {
+      await redis.call(
+        'ZADD',
+        key,
+        ...(value as JsonBytes[][]).flatMap(([member, score]) => [bytesOf(score!), bytesOf(member!)]),
+      )
+    }
+    if (type === 'stream') {
+      for (const [id, fields] of value) await redis.call('XADD', key, id, ...fields.map(bytesOf))
+    }
+    if (expiresAt !== null) await redis.pexpireat(key, expiresAt)
+  }
+}
+
+/**
+ * Everything a Redis holds, by key in hex: type, value (elements in hex, sorted where Redis has no order) and expiry in
+ * milliseconds since 1970 (-1: never).
+ */
+export async function snapshot(
+  redis: Redis,
+): Promise<Record<string, { type: string; value: unknown; expiresAt: number }>> {
+  const all: Record<string, { type: string; value: unknown; expiresAt: number }> = {}
+  for (const key of await redis.keysBuffer('*')) {
+    const type = await redis.type(key)
+    const expiresAt = Number(await redis.call('PEXPIRETIME', key))
+    all[key.toString('hex')] = { type, value: await readValue(redis, type, key), expiresAt }
+  }
+  return all
+}
+
+async function readValue(redis: Redis, type: string, key: Buffer): Promise<unknown> {
+  const read = async (command: string, ...args: string[]) =>
+    hex(await redis.callBuffer(command, key, ...args))
+  if (type === 'string') return await read('GET')
+  if (type === 'list') return await read('LRANGE', '0', '-1')
+  if (type === 'set') return ((await read('SMEMBERS')) as string[]).sort()
+  if (type === 'hash') return pairs((await read('HGETALL')) as string[]).sort()
+  if (type === 'zset') return pairs((await read('ZRANGE', '0', '-1', 'WITHSCORES')) as string[])
+  return await read('XRANGE', '-', '+')
+}
+
+function hex(reply: unknown): unknown {
+  return Buffer.isBuffer(reply) ? reply.toString('hex') : Array.isArray(reply) ? reply.map(hex) : reply
+}
+
+function pairs(flat: readonly string[]): string[] {
+  return flat.flatMap((part, index) => (index % 2 === 0 ? [`${part} ${flat[index + 1]}`] : []))
+}

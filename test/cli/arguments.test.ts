@@ -1,0 +1,137 @@
+import { describe, expect, test } from 'vitest'
+import { type Ended, runScript } from './cli-stack.ts'
+
+const cli = (args: string[], input = ''): Promise<Ended> => runScript('cli', args, { input })
+
+describe.concurrent('the command line', () => {
+  test('--help names every command, every strategy and every exit code', async () => {
+    const { code, stdout, stderr } = await cli(['--help'])
+    expect(code).toBe(0)
+    expect(stderr).toBe('')
+    for (const word of [
+      'options',
+      'backup [strategy]',
+      'reset <strategy>',
+      'backups',
+      'runs [id]',
+      'claim',
+    ]) {
+      expect(stdout).toContain(`  ${word}`)
+    }
+    expect(stdout).toContain('full, database-only, files-only, cache-only')
+    for (const line of [
+      /^ {2}0 +succeeded/m,
+      /^ {2}1 +.*failed/m,
+      /^ {2}2 +.*wrong/m,
+      /^ {2}3 +refused/m,
+      /^ {2}4 +another run/m,
+    ]) {
+      expect(stdout).toMatch(line)
+    }
+  })
+
+  test.each(['options', 'backup', 'reset', 'backups', 'runs', 'claim'])(
+    '%s --help shows its options',
+    async (command) => {
+      const { code, stdout } = await cli([command, '--help'])
+      expect(code).toBe(0)
+      expect(stdout).toMatch(new RegExp(`^Usage: npm run cli -- ${command}\\b`))
+      expect(stdout).toContain('--json')
+    },
+  )
+
+  test.each([
+    ['no command', [], 'A command is missing'],
+    ['an unknown command', ['wipe'], 'There is no command "wipe"'],
+    ['an option before the command', ['--dry-run', 'reset'], 'The command comes first'],
+    ['an option of another command', ['options', '--dry-run'], "Unknown option '--dry-run'"],
+    ['one word too much', ['reset', 'full', 'now'], '"now" is too much'],
+    ['an option without its value', ['claim', '--confirm'], '--confirm'],
+    ['a reset without a strategy', ['reset', '--confirm', 'local'], 'needs a strategy'],
+  ])('%s exits 2 and shows the help', async (_says, args, error) => {
+    const { code, stdout, stderr } = await cli(args)
+    expect(code).toBe(2)
+    expect(stdout).toBe('')
+    expect(stderr).toContain(error)
+    expect(stderr).toContain('Usage: npm run cli --')
+  })
+
+  test('an unknown option exits 2 and shows the help of its command', async () => {
+    const { code, stderr } = await cli(['reset', 'full', '--force'])
+    expect(code).toBe(2)
+    expect(stderr).toContain("Unknown option '--force'")
+    expect(stderr).toContain('Usage: npm run cli -- reset <strategy>')
+    expect(stderr).toContain('--no-backup')
+  })
+
+  test('an unknown strategy exits 2 and names the right ones', async () => {
+    const { code, stderr } = await cli(['reset', 'everything', '--confirm', 'local'])
+    expect(code).toBe(2)
+    expect(stderr).toMatch(/strategy: .*"full".*"cache-only"/)
+  })
+
+  test('with --json an error is one document on stdout too', async () => {
+    const { code, json } = await cli(['reset', 'everything', '--json'])
+    expect(code).toBe(2)
+    expect(json).toEqual({ error: { name: 'InvalidRequest', message: expect.stringContaining('strategy') } })
+  })
+
+  test.each([
+    ['reset', ['reset', 'full']],
+    ['claim', ['claim']],
+    ['reset by --request', ['reset', '--request', '{"operation":"reset","strategy":"full"}']],
+  ])('without confirm on a pipe, %s is refused with 3', async (_says, args) => {
+    const { code, stderr } = await cli(args)
+    expect(code).toBe(3)
+    expect(stderr).toMatch(/^ConfirmationMismatch: .*Nothing was touched; say --confirm <name>/)
+  })
+})
+
+describe.concurrent('--request', () => {
+  test.each([
+    ['text that is no JSON', '{strategy: full}', '--request is not JSON'],
+    ['an empty object', '{}', 'operation: '],
+    ['no object', '[]', 'The request is wrong'],
+    ['an unknown key', '{"operation":"reset","strategy":"full","force":true}', '"force"'],
+    ['a wrong type', '{"operation":"reset","strategy":"full","backup":"no"}', 'backup: '],
+    ['another operation', '{"operation":"backup"}', 'Use the command backup'],
+    ['a file that is not there', '@no-such-file.json', 'cannot be read'],
+  ])('%s exits 2', async (_says, given, error) => {
+    const { code, json } = await cli(['reset', '--json', '--request', given])
+    expect(code).toBe(2)
+    expect(json.error.name).toBe('InvalidRequest')
+    expect(json.error.message).toContain(error)
+  })
+
+  test('a huge request exits 2', async () => {
+    const tables = Array.from({ length: 900 }, (_, i) => `table_${i}_${'x'.repeat(100)}`)
+    const input = JSON.stringify({ operation: 'reset', strategy: 'full', preserve: { tables } })
+    const { code, stderr } = await cli(['reset', '--request', '-'], input)
+    expect(code).toBe(2)
+    expect(stderr).toMatch(/The request has \d+ bytes, more than the 65536/)
+  })
+
+  test('together with other options it exits 2', async () => {
+    const { code, stderr } = await cli(['backup', 'full', '--request', '{"operation":"backup"}'])
+    expect(code).toBe(2)
+    expect(stderr).toContain('--request holds the whole request')
+  })
+})
+
+test('services that are given only in part exit 2, before anything is started', async () => {
+  const env = {
+    DATABASE_URL: 'postgres://app:secret@127.0.0.1:1/app',
+    AWS_ENDPOINT_URL_S3: 'http://127.0.0.1:1',
+  }
+  const { code, stderr } = await runScript('cli', ['options'], { env })
+  expect(code).toBe(2)
+  expect(stderr).toContain('REDIS_URL')
+  expect(stderr).not.toContain('secret')
+})
+
+test('the embedded S3 is refused together with a database that outlives it', async () => {
+  const env = { DATABASE_URL: 'postgres://app:secret@127.0.0.1:1/app' }
+  const { code, stderr } = await runScript('cli', ['reset', 'full', '--confirm', 'local'], { env })
+  expect(code).toBe(2)
+  expect(stderr).toContain('forgets it when it stops')
+})

@@ -1,0 +1,136 @@
+import { once } from 'node:events'
+import { text } from 'node:stream/consumers'
+import { StopExecutionCommand } from '@aws-sdk/client-sfn'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { StoreUnavailable } from '../../lib/errors.ts'
+import { open } from '../../local/cli/connect.ts'
+import { executionArn } from '../../local/cli/start-run.ts'
+import { useCliStack } from './cli-stack.ts'
+
+type Gate = { state: string; reached: boolean; open: () => void; opened: Promise<void>; error?: Error }
+let gate: Gate | undefined
+
+const cli = useCliStack({
+  beforeTask: async (state) => {
+    if (state !== gate?.state) return
+    gate.reached = true
+    if (gate.error) throw gate.error
+    await gate.opened
+  },
+})
+
+/** Lets no run beyond the beginning of a state, until it is opened. */
+function close(state: string, error?: Error): Gate {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  gate = { state, reached: false, open: resolve, opened: promise, ...(error && { error }) }
+  return gate
+}
+
+const reached = () => vi.waitFor(() => expect(gate?.reached).toBe(true), { timeout: 15_000, interval: 20 })
+
+beforeEach(() => {
+  gate = undefined
+})
+afterEach(() => gate?.open())
+
+test('two runs at once: the second exits 4 with the id of the first', async () => {
+  const { open } = close('Seal')
+  const first = cli.cli(['backup', '--json'])
+  await reached()
+  const second = await cli.cli(['reset', 'full', '--confirm', 'local', '--json'])
+  open()
+  const { code, json } = await first
+  expect(code).toBe(0)
+  expect(second.code).toBe(4)
+  expect(second.json).toMatchObject({ status: 'failed', targets: { database: { state: 'untouched' } } })
+  expect(second.json.error).toMatchObject({ name: 'RunActive', message: expect.stringContaining(json.runId) })
+})
+
+test('the same request with one idempotency key is one run, under way or over', async () => {
+  const { open } = close('Seal')
+  const args = ['backup', 'cache-only', '--idempotency-key', 'nightly: 1 #ä', '--json']
+  const first = cli.cli(args)
+  await reached()
+  const second = cli.cli(args)
+  setTimeout(open, 1_500)
+  const [one, two] = await Promise.all([first, second])
+  expect(one.code).toBe(0)
+  expect(two).toMatchObject({ code: 0, json: one.json })
+  const [three, other] = await Promise.all([
+    cli.cli(args),
+    cli.cli(['backup', 'files-only', '--idempotency-key', 'nightly: 1 #ä', '--json']),
+  ])
+  expect(three).toMatchObject({ code: 0, json: one.json })
+  expect(other).toMatchObject({ code: 2, json: { error: { name: 'IdempotencyConflict' } } })
+})
+
+test('a key that was used by another trigger leads to its run', async () => {
+  const connected = await open(undefined)
+  const { startRun } = await import('../../local/cli/start-run.ts')
+  const { followRun } = await import('../../local/cli/follow-run.ts')
+  const { parseRequest } = await import('../../lib/run/request.ts')
+  const sent = { operation: 'backup', strategy: 'cache-only' }
+  const runId = await startRun(connected, {
+    sent: { ...sent, idempotencyKey: 'shared' },
+    request: parseRequest(sent),
+  })
+  await followRun(connected, runId, { show() {}, end() {} })
+  await connected.stop()
+  const { code, json } = await cli.cli(['backup', 'cache-only', '--idempotency-key', 'shared', '--json'])
+  expect(code).toBe(0)
+  expect(json.runId).toBe(runId)
+})
+
+test('a step that fails makes the run fail with 1 and its reason', async () => {
+  close('Seal', new StoreUnavailable('S3 is away. Start again when it is back'))
+  const before = await cli.count()
+  const { code, json, stderr } = await cli.cli(['reset', 'full', '--confirm', 'local', '--json'])
+  expect(code).toBe(1)
+  expect(json).toMatchObject({
+    status: 'failed',
+    backupId: null,
+    error: { name: 'StoreUnavailable', message: 'S3 is away. Start again when it is back' },
+  })
+  expect(stderr).toContain('✗ Seal')
+  expect(await cli.count()).toEqual(before)
+})
+
+test('a run that is aborted ends as failed, and the next one may begin', async () => {
+  close('Seal')
+  const running = cli.cli(['backup', '--idempotency-key', 'aborted', '--json'])
+  await reached()
+  const connected = await open(undefined)
+  const { rows } = await cli.stack.sql.query(
+    `SELECT run_id FROM taskmaster_reset.runs WHERE status = 'running'`,
+  )
+  const arn = executionArn(connected.machineArn, rows[0].run_id)
+  await connected.sfn.send(
+    new StopExecutionCommand({ executionArn: arn, error: 'Stopped', cause: 'by hand' }),
+  )
+  await connected.stop()
+  const { code, json } = await running
+  expect(code).toBe(1)
+  expect(json).toMatchObject({ status: 'failed', error: { name: 'Stopped', message: 'by hand' } })
+  gate?.open()
+  gate = undefined
+  expect(await cli.cli(['backup', 'cache-only'])).toMatchObject({ code: 0 })
+})
+
+test('Ctrl-C leaves a run that goes on elsewhere, and says its id', async () => {
+  const { open } = close('Seal')
+  const child = cli.spawnCli(['backup', '--json'])
+  const stdout = text(child.stdout as NodeJS.ReadableStream)
+  await reached()
+  child.kill('SIGINT')
+  const [code] = await once(child, 'close')
+  open()
+  expect(code).toBe(130)
+  const { message } = JSON.parse(await stdout).error
+  const runId = /runs (\S+)$/.exec(message)?.[1] ?? ''
+  await vi.waitFor(async () => {
+    const { rows } = await cli.stack.sql.query('SELECT status FROM taskmaster_reset.runs WHERE run_id = $1', [
+      runId,
+    ])
+    expect(rows).toEqual([{ status: 'succeeded' }])
+  }, 10_000)
+})

@@ -1,0 +1,286 @@
+import { readFileSync } from 'node:fs'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { readConfig, variables } from '../lib/config.ts'
+
+type Name = keyof typeof variables
+
+const complete: Partial<Record<Name, string>> = {
+  ENVIRONMENT: 'staging',
+  DATABASE_URL: 'postgresql://app:hunter2@ep-cool-1.eu-central-1.aws.neon.tech/taskmaster?sslmode=require',
+  FILES_BUCKET: 'files',
+  BACKUP_BUCKET: 'backups',
+  UPSTASH_REDIS_REST_URL: 'https://eu1-cool-1.upstash.io',
+  UPSTASH_REDIS_REST_TOKEN: 'token-of-the-cache',
+  CACHE_PREFIX: 'taskmaster:',
+}
+
+const noParameter = async (path: string): Promise<string> => {
+  throw new Error(`nobody asked for ${path}`)
+}
+
+beforeEach(() => {
+  for (const name of Object.keys(variables)) vi.stubEnv(name, undefined)
+})
+afterEach(() => void vi.unstubAllEnvs())
+
+function read(values: Partial<Record<Name, string | undefined>>, fetchParameter = noParameter) {
+  for (const [name, value] of Object.entries({ ...complete, ...values })) vi.stubEnv(name, value)
+  return readConfig(fetchParameter)
+}
+
+async function refused(values: Partial<Record<Name, string | undefined>>, fetchParameter = noParameter) {
+  const error = await read(values, fetchParameter).then(
+    () => undefined,
+    (thrown: Error) => thrown,
+  )
+  expect(error?.name).toBe('InvalidConfiguration')
+  return (error as Error).message
+}
+
+describe('a variable that is', () => {
+  const required: Name[] = [
+    'ENVIRONMENT',
+    'DATABASE_URL',
+    'FILES_BUCKET',
+    'BACKUP_BUCKET',
+    'UPSTASH_REDIS_REST_URL',
+    'UPSTASH_REDIS_REST_TOKEN',
+    'CACHE_PREFIX',
+  ]
+
+  test.each(required)('missing names itself, what it should be, and an example: %s', async (name) => {
+    const { is, example } = variables[name]
+    for (const value of [undefined, '']) {
+      expect(await refused({ [name]: value })).toBe(
+        `${name} is missing. It should be ${is}, for example ${example}`,
+      )
+    }
+  })
+
+  const wrong: [Name, string][] = [
+    ['ENVIRONMENT', 'Staging!'],
+    ['ENVIRONMENT', '-staging'],
+    ['ENVIRONMENT', 'x'.repeat(40)],
+    ['PROTECTED', 'perhaps'],
+    ['DATABASE_URL', 'mysql://app:hunter2@db/taskmaster'],
+    ['DATABASE_URL', 'hunter2'],
+    ['DATABASE_URL', 'postgres://app:hunter2@[/x'],
+    ['DATABASE_SCHEMAS', '[]'],
+    ['DATABASE_SCHEMAS', ' , '],
+    ['DATABASE_SCHEMAS', 'public,pg_catalog'],
+    ['DATABASE_SCHEMAS', 'taskmaster_reset'],
+    ['PRESERVE_TABLES', '["users"'],
+    ['PRESERVE_TABLES', '[1]'],
+    ['PRESERVE_ROWS', 'users'],
+    ['PRESERVE_ROWS', '["users"]'],
+    ['PRESERVE_ROWS', '{"users":""}'],
+    ['PRESERVE_ROWS', '{"users":true}'],
+    ['FILES_PREFIX', 'generated_stories'],
+    ['FILES_PREFIX', '/generated_stories/'],
+    ['FILES_PREFIX', '/'],
+    ['BACKUP_PREFIX', 'backups'],
+    ['BACKUP_PREFIX', '.taskmaster/runs/'],
+    ['UPSTASH_REDIS_REST_URL', 'redis://default:hunter2@eu1-cool-1.upstash.io:6379'],
+    ['UPSTASH_REDIS_REST_TOKEN', '   '],
+    ['EXPORT_BATCH_BYTES', '0'],
+    ['EXPORT_BATCH_BYTES', ' '],
+    ['EXPORT_BATCH_BYTES', '8 GiB'],
+    ['LATE_MAX_BYTES', '-1'],
+    ['LATE_MAX_BYTES', '1.5'],
+    ['LATE_MAX_BYTES', '1e6'],
+    ['REHEARSE_MAX_BYTES', 'NaN'],
+    ['LOCK_TIMEOUT_MS', 'Infinity'],
+    ['MAX_ROWS', ' '],
+    ['MAX_ROWS', 'many'],
+    ['MAX_OBJECTS', '-5'],
+    ['MAX_KEYS', '0x10'],
+    ['AWS_ENDPOINT_URL_S3', 'localhost:4566'],
+    ['LOG_LEVEL', 'verbose'],
+  ]
+
+  test.each(wrong)(
+    'wrong is refused by name, with what it should be and an example: %s=%s',
+    async (name, value) => {
+      const message = await refused({ [name]: value })
+      const { is, example } = variables[name]
+      expect(message.startsWith(`${name} `)).toBe(true)
+      expect(message).toContain(example)
+      if (!message.includes('folder of the runs')) expect(message).toContain(`It should be ${is}`)
+      expect(message).not.toContain('hunter2')
+    },
+  )
+
+  test('wrong does not hide that others are wrong too', async () => {
+    const message = await refused({ ENVIRONMENT: undefined, MAX_ROWS: 'many', CACHE_PREFIX: '' })
+    expect(message.split('\n').map((line) => line.split(' ')[0])).toEqual([
+      'ENVIRONMENT',
+      'CACHE_PREFIX',
+      'MAX_ROWS',
+    ])
+  })
+
+  test('empty counts as not set', async () => {
+    const optional = (Object.keys(variables) as Name[]).filter((name) => !(name in complete))
+    const defaults = await read({})
+    expect(await read(Object.fromEntries(optional.map((name) => [name, ''])))).toEqual(defaults)
+    expect(defaults).toMatchObject({
+      PROTECTED: false,
+      DATABASE_SCHEMAS: ['public'],
+      EXCLUDE_TABLES: [],
+      PRESERVE_TABLES: [],
+      PRESERVE_ROWS: {},
+      FILES_PREFIX: 'generated_stories/',
+      BACKUP_PREFIX: '.taskmaster/backups/',
+      EXPORT_BATCH_BYTES: 8_589_934_592,
+      LATE_MAX_BYTES: 268_435_456,
+      LOCK_TIMEOUT_MS: 15_000,
+      LOG_LEVEL: 'INFO',
+    })
+    expect(defaults.MAX_ROWS).toBeUndefined()
+  })
+})
+
+describe('the address of the database', () => {
+  test('is refused when it is the pooled one, with the reason', async () => {
+    const url = 'postgresql://app:hunter2@ep-cool-1-pooler.eu-central-1.aws.neon.tech/taskmaster'
+    const message = await refused({ DATABASE_URL: url })
+    expect(message).toContain('is the pooled host (-pooler): its sessions are shared between clients')
+    expect(message).toContain('use the direct host')
+    expect(message).not.toContain('hunter2')
+  })
+
+  test('may hold "-pooler" anywhere but in the host', async () => {
+    const url = 'postgresql://my-pooler.x:p@db.example.com/my-pooler.db'
+    expect((await read({ DATABASE_URL: url })).DATABASE_URL).toBe(url)
+  })
+})
+
+describe('a list', () => {
+  const cases: [string, string[]][] = [
+    ['users', ['users']],
+    [' users , public.plans ', ['users', 'public.plans']],
+    ['users,', ['users']],
+    [',,users,,', ['users']],
+    ['["a,b", "c"]', ['a,b', 'c']],
+    ['[]', []],
+    [' ', []],
+  ]
+  test.each(cases)(
+    'is separated by commas, or is a JSON array; an empty item is none: %s',
+    async (text, items) => {
+      const config = await read({ PRESERVE_TABLES: text, PRESERVE_FILES: text, PRESERVE_KEYS: text })
+      expect([config.PRESERVE_TABLES, config.PRESERVE_FILES, config.PRESERVE_KEYS]).toEqual([
+        items,
+        items,
+        items,
+      ])
+    },
+  )
+
+  test('of rows to be kept is a JSON object of tables and conditions', async () => {
+    const rows = { 'public.users': "role = 'admin'", '"odd, name"': 'true' }
+    expect((await read({ PRESERVE_ROWS: JSON.stringify(rows) })).PRESERVE_ROWS).toEqual(rows)
+  })
+})
+
+describe('PROTECTED', () => {
+  const cases: [string, string | undefined, boolean][] = [
+    ['staging', undefined, false],
+    ['staging', 'true', true],
+    ['staging', '1', true],
+    ['staging', 'false', false],
+    ['staging', '0', false],
+    ['production', undefined, true],
+    ['prod-eu', '', true],
+    ['production', 'false', false],
+  ]
+  test.each(cases)('in %s, set to %s, is %s', async (ENVIRONMENT, PROTECTED, expected) => {
+    expect((await read({ ENVIRONMENT, PROTECTED })).PROTECTED).toBe(expected)
+  })
+})
+
+describe('folders', () => {
+  const overlapping: Partial<Record<Name, string>>[] = [
+    { FILES_BUCKET: 'one', BACKUP_BUCKET: 'one', FILES_PREFIX: 'data/', BACKUP_PREFIX: 'data/' },
+    { FILES_BUCKET: 'one', BACKUP_BUCKET: 'one', FILES_PREFIX: 'data/', BACKUP_PREFIX: 'data/backups/' },
+    { FILES_BUCKET: 'one', BACKUP_BUCKET: 'one', FILES_PREFIX: 'data/stories/', BACKUP_PREFIX: 'data/' },
+    { FILES_BUCKET: 'one', BACKUP_BUCKET: 'one', FILES_PREFIX: '.taskmaster/stories/' },
+    { FILES_PREFIX: '.taskmaster/' },
+  ]
+  test.each(overlapping)('of files and backups that overlap are refused: %o', async (values) => {
+    const message = await refused(values)
+    expect(message).toContain(`FILES_PREFIX ${values.FILES_PREFIX} and `)
+    expect(message).toContain('overlap in bucket')
+    expect(message).toContain('Give the files or the backups another prefix or bucket')
+  })
+
+  test('may lie in one bucket, and under one name in two', async () => {
+    await read({ FILES_BUCKET: 'one', BACKUP_BUCKET: 'one' })
+    await read({ FILES_PREFIX: 'data/', BACKUP_PREFIX: 'data/' })
+    // "stories/" does not contain "stories2/".
+    await read({ FILES_BUCKET: 'one', BACKUP_BUCKET: 'one', FILES_PREFIX: 'a/', BACKUP_PREFIX: 'ab/' })
+  })
+})
+
+describe('a value ssm:/path', () => {
+  test('is fetched from SSM', async () => {
+    const asked: string[] = []
+    const values: Record<string, string> = {
+      '/taskmaster/token': 'fetched-token',
+      '/taskmaster/url': complete.DATABASE_URL ?? '',
+    }
+    const config = await read(
+      { UPSTASH_REDIS_REST_TOKEN: 'ssm:/taskmaster/token', DATABASE_URL: 'ssm:/taskmaster/url' },
+      async (path) => {
+        asked.push(path)
+        return values[path] ?? ''
+      },
+    )
+    expect(config.UPSTASH_REDIS_REST_TOKEN).toBe('fetched-token')
+    expect(config.DATABASE_URL).toBe(complete.DATABASE_URL)
+    expect(asked.sort()).toEqual(['/taskmaster/token', '/taskmaster/url'])
+  })
+
+  test('that cannot be fetched names the variable, the parameter, the reason and what to do', async () => {
+    const message = await refused({ UPSTASH_REDIS_REST_TOKEN: 'ssm:/taskmaster/token' }, async () => {
+      throw new Error('User is not authorized to perform: ssm:GetParameter')
+    })
+    expect(message).toBe(
+      'UPSTASH_REDIS_REST_TOKEN names the SSM parameter /taskmaster/token, which could not be read: User is not ' +
+        'authorized to perform: ssm:GetParameter. Create it as a SecureString, or give the value itself',
+    )
+  })
+
+  test('is checked like any other, and not repeated in the message', async () => {
+    const message = await refused({ DATABASE_URL: 'ssm:/taskmaster/url' }, async () => 'hunter2')
+    expect(message).toContain('DATABASE_URL is not a postgres:// URL')
+    expect(message).not.toContain('hunter2')
+  })
+})
+
+describe('.env.example', () => {
+  const text = readFileSync(new URL('../.env.example', import.meta.url), 'utf8')
+  const lines = [...text.matchAll(/^(# )?([A-Z][A-Z0-9_]*)=(.*)$/gm)]
+
+  test('holds every variable and nothing else, each under the line that says what it is', () => {
+    expect(lines.map(([, , name]) => name)).toEqual(Object.keys(variables))
+    for (const [name, { is, example }] of Object.entries(variables)) {
+      const forms = [`\n# ${is}\n${name}=${example}\n`, `\n# ${is}\n# ${name}=${example}\n`]
+      expect(
+        forms.some((form) => text.includes(form)),
+        name,
+      ).toBe(true)
+    }
+  })
+
+  test('leaves open, without "#", what must be given', () => {
+    const open = lines.filter(([, comment]) => comment === undefined).map(([, , name]) => name)
+    expect(open.sort()).toEqual(Object.keys(complete).sort())
+  })
+
+  test('is a configuration that is accepted', async () => {
+    const values = Object.fromEntries(lines.map(([, , name, value]) => [name, value]))
+    const config = await read(values, async () => 'fetched')
+    expect(config.UPSTASH_REDIS_REST_TOKEN).toBe('fetched')
+  })
+})

@@ -1,0 +1,136 @@
+import { randomUUID } from 'node:crypto'
+import { afterAll, beforeAll } from 'vitest'
+import { lastAttempt } from '../../lib/backup/late.ts'
+import { backupIdOf, backupKeys, workKeys } from '../../lib/backup/layout.ts'
+import { type BackedUpTable, Late, Manifest } from '../../lib/backup/manifest.ts'
+import { readPartLines } from '../../lib/backup/part.ts'
+import { seal } from '../../lib/backup/seal.ts'
+import { getJson, putJson, type Storage } from '../../lib/backup/storage.ts'
+import type { Clients } from '../../lib/clients.ts'
+import type { Config } from '../../lib/config.ts'
+import { type Catalog, readCatalog } from '../../lib/database/catalog.ts'
+import { countTables } from '../../lib/database/count.ts'
+import { exportDatabase } from '../../lib/database/export.ts'
+import { mergeLate } from '../../lib/database/reconcile.ts'
+import { reconcileBatches } from '../../lib/database/reconcile-batches.ts'
+import { batchesOf, shardsOf } from '../../lib/database/shards.ts'
+import { withConnection } from '../../lib/database/snapshot.ts'
+import { ensureLedger, openRun, writeEnvironment } from '../../lib/run/ledger.ts'
+import { type Preservation, planDatabase } from '../../lib/run/plan.ts'
+import type { Plan } from '../../lib/run/work.ts'
+import { currentClients } from '../../lib/task.ts'
+import { type FreshStack, freshStack } from '../support/stack.ts'
+
+export const noProgress = async () => {}
+
+/** A database, a bucket and a ledger, without the state machine; tables are made and looked at past the product. */
+export function useDatabase() {
+  const database = {} as FreshStack & { clients: Clients; storage: Storage }
+  beforeAll(async () => {
+    const stack = await freshStack({
+      definition: { StartAt: 'Done', States: { Done: { Type: 'Succeed' } } },
+      loadFunctions: async () => ({}),
+    })
+    const clients = await currentClients()
+    const storage = { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }
+    Object.assign(database, stack, { clients, storage })
+    await withConnection(clients, async (connection) => {
+      await ensureLedger(connection)
+      await writeEnvironment(connection, { name: clients.config.ENVIRONMENT, protected: false })
+    })
+  })
+  afterAll(() => database.stop?.())
+  return database
+}
+
+export function configured(clients: Clients, config: Partial<Config>): Clients {
+  return { ...clients, config: { ...clients.config, ...config } }
+}
+
+export function catalogOf(clients: Clients): Promise<Catalog> {
+  return withConnection(clients, (connection) => readCatalog(connection, clients.config.DATABASE_SCHEMAS))
+}
+
+type Wanted = Partial<Preservation> & { backup?: boolean; attempt?: number; counted?: boolean }
+
+/** Opens a run and plans a reset of the database as the state "Count" does, without files and cache. */
+export async function planReset(clients: Clients, wanted: Wanted = {}): Promise<Plan> {
+  const { backup = true, attempt = 0, counted = true, tables = [], rows = {}, excluded = [] } = wanted
+  const { config, s3 } = clients
+  const run = { runId: randomUUID(), attempt, startedAt: new Date().toISOString() }
+  const catalog = await withConnection(clients, async (connection) => {
+    await connection.query(`UPDATE taskmaster_reset.runs SET status = 'failed' WHERE status = 'running'`)
+    await openRun(connection, {
+      ...{ runId: run.runId, operation: 'reset', strategy: 'database-only', requestedBy: null },
+      ...{ idempotencyKey: null, requestDigest: '', startedAt: new Date() },
+    })
+    return readCatalog(connection, config.DATABASE_SCHEMAS)
+  })
+  const planned = planDatabase(catalog, { tables, rows, excluded })
+  const toCount = counted ? planned.tables.map(({ table, keepRows }) => ({ ...table, keepRows })) : []
+  const counts = counted ? await countTables(clients, toCount) : new Map()
+  const shards = planned.tables.flatMap(({ table }) => (table.partitioned ? [] : shardsOf(table)))
+  const batches = batchesOf(shards, config.EXPORT_BATCH_BYTES)
+  const plan: Plan = {
+    ...run,
+    operation: 'reset',
+    strategy: 'database-only',
+    backupId: backup ? backupIdOf(run) : null,
+    clears: ['database'],
+    requestedBy: null,
+    preserve: { tables, rows, excluded, files: [], keys: [] },
+    database: {
+      serverVersion: catalog.serverVersion,
+      bytes: 0,
+      batches: batches.length,
+      tables: planned.tables.map((entry) => ({
+        ...entry,
+        ...(counts.get(entry.table.name) ?? { rows: 0, keptRows: 0 }),
+      })),
+      unmanaged: planned.unmanaged,
+    },
+    files: null,
+    cache: null,
+    warnings: [],
+  }
+  if (!backup) return plan
+  const storage = { s3, bucket: config.BACKUP_BUCKET }
+  for (const [batch, some] of batches.entries()) {
+    await putJson(storage, workKeys(plan).databaseBatch(batch), { batch, shards: some })
+  }
+  await putJson(storage, workKeys(plan).plan, plan)
+  return plan
+}
+
+/** The states "Export database" and "Seal". */
+export async function backUp(clients: Clients, plan: Plan): Promise<Manifest> {
+  for (let batch = 0; batch < (plan.database?.batches ?? 0); batch++) {
+    const [schemas, backupId] = [clients.config.DATABASE_SCHEMAS, plan.backupId!]
+    await exportDatabase(clients, { run: plan, backupId, batch, schemas }, noProgress)
+  }
+  await seal(clients, plan, (tables, backupId) => reconcileBatches(clients, tables, backupId))
+  return (await readBackup(clients, plan.backupId!)).manifest
+}
+
+/** A backup as a reader who knows only docs/formats.md finds it: manifest, and the late parts that replace some of its. */
+export async function readBackup(clients: Clients, backupId: string) {
+  const storage = { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }
+  const keys = backupKeys(clients.config.BACKUP_PREFIX, backupId)
+  const manifest = await getJson(storage, keys.manifest, Manifest)
+  const attempt = await lastAttempt(storage, keys.root)
+  const late = attempt === 0 ? null : await getJson(storage, keys.late(attempt), Late)
+  const tables = mergeLate(manifest.database?.tables ?? [], late?.tables ?? [])
+  return { manifest, late, attempt, tables }
+}
+
+/** The lines of a table in a backup, sorted. */
+export async function linesOf(clients: Clients, table: BackedUpTable | undefined): Promise<string[]> {
+  if (table === undefined) throw new Error('The backup does not hold the table.')
+  const storage = { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }
+  const lines: string[] = []
+  for (const { key } of table.parts) {
+    if (key === null) continue
+    for await (const line of readPartLines(storage, key)) lines.push(line.toString())
+  }
+  return lines.sort()
+}

@@ -1,0 +1,89 @@
+import fc from 'fast-check'
+import { expect, it } from 'vitest'
+import { wipeDatabase } from '../../lib/database/wipe.ts'
+import { PreservationConflict } from '../../lib/errors.ts'
+import { backUp, configured, planReset, useDatabase } from './database-stack.ts'
+import {
+  dropSql,
+  type Graph,
+  graphs,
+  isConflict,
+  managed,
+  preservationOf,
+  relationsOf,
+  sqlOf,
+  stays,
+} from './random-graphs.ts'
+
+const database = useDatabase()
+
+type State = { rows: Map<string, { id: number; row: string }[]>; sequences: string[]; schema: string[] }
+
+/** Everything that is there, through a connection of its own: rows with the place they lie in, sequences, triggers, keys. */
+async function look({ nodes }: Graph): Promise<State> {
+  const relations = [...nodes.flatMap(relationsOf), 'outside.audit']
+  const rows = await database.sql.query(
+    relations
+      .map(
+        (relation, at) =>
+          `SELECT ${at} AS at, id, concat_ws(' ', ctid, xmin, t) AS row FROM ONLY ${relation} AS t`,
+      )
+      .join(' UNION ALL '),
+  )
+  const found = Map.groupBy(rows.rows, ({ at }) => relations[at] as string)
+  const sequences = await database.sql.query(
+    `SELECT concat_ws(' ', schemaname, sequencename, last_value) AS text FROM pg_sequences
+     WHERE schemaname NOT LIKE 'taskmaster%' ORDER BY 1`,
+  )
+  const schema = await database.sql.query(
+    `SELECT concat_ws(' ', tgrelid, tgname, tgenabled) AS text FROM pg_trigger
+     UNION ALL SELECT concat_ws(' ', ev_class, rulename, ev_enabled) FROM pg_rewrite WHERE rulename <> '_RETURN'
+     UNION ALL SELECT concat_ws(' ', oid, conname, convalidated) FROM pg_constraint ORDER BY 1`,
+  )
+  return {
+    rows: new Map(relations.map((name) => [name, found.get(name) ?? []])),
+    sequences: sequences.rows.map(({ text }) => text),
+    schema: schema.rows.map(({ text }) => text),
+  }
+}
+
+it('whatever the foreign keys, triggers and keep lists: what is preserved stays bit for bit, all else goes, or nothing changes', async () => {
+  const clients = configured(database.clients, { DATABASE_SCHEMAS: [...managed] })
+  const seen = { wiped: 0, refused: 0 }
+  await fc.assert(
+    fc.asyncProperty(graphs, async (graph) => {
+      await database.sql.query(`${dropSql};${sqlOf(graph)}`)
+      const before = await look(graph)
+      let refused = false
+      try {
+        const { sealed } = graph
+        const plan = await planReset(clients, { ...preservationOf(graph), backup: sealed, counted: false })
+        if (sealed) await backUp(clients, plan)
+        await wipeDatabase(clients, plan)
+        seen.wiped++
+      } catch (error) {
+        expect(error).toBeInstanceOf(PreservationConflict)
+        refused = true
+        seen.refused++
+      }
+      expect(refused).toBe(isConflict(graph))
+      const after = await look(graph)
+      expect(after.schema).toEqual(before.schema)
+      if (refused) {
+        expect(after).toEqual(before)
+        return
+      }
+      expect(after.rows.get('outside.audit')).toEqual([])
+      for (const node of graph.nodes) {
+        for (const relation of relationsOf(node)) {
+          const kept = before.rows.get(relation)?.filter(({ id }) => stays(node, id))
+          expect(after.rows.get(relation)).toEqual(kept)
+        }
+      }
+    }),
+    { numRuns: 300, timeout: 20_000 },
+  )
+  // Else the graphs would show little.
+  expect(seen.wiped).toBeGreaterThan(60)
+  expect(seen.refused).toBeGreaterThan(30)
+}, 120_000)

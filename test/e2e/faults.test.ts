@@ -1,0 +1,533 @@
+import { readFileSync } from 'node:fs'
+import { describe, expect, test } from 'vitest'
+import { Outcome } from '../../lib/run/outcome.ts'
+import { loadFunctions } from '../../local/functions.ts'
+import type { Handler } from '../../local/machine/tasks.ts'
+import { errorElement, isBulkDelete, objectsIn, s3Error } from '../files/s3-front.ts'
+import { useFronts } from './fronts.ts'
+import {
+  type Ended,
+  environment,
+  filesPrefix,
+  fullReset,
+  useResetStack,
+  withVariables,
+} from './reset-stack.ts'
+
+type Call = { state: string; invocation: number }
+
+/** Looked at before and after each invocation; what it throws is what Lambda then reports. */
+let before: (call: Call) => void | Promise<void> = () => {}
+let after: (call: Call) => void | Promise<void> = () => {}
+/** Replaces an invocation. */
+let instead: ((call: Call, run: () => Promise<unknown>) => unknown) | undefined
+const invocations = new Map<string, number>()
+
+const reset = useResetStack({
+  loadFunctions: async () => {
+    const functions = Object.entries(await loadFunctions())
+    return Object.fromEntries(functions.map(([name, handler]) => [name, faulty(name, handler)]))
+  },
+})
+const fronts = useFronts(reset)
+
+function faulty(name: string, handler: Handler): Handler {
+  return async (event, context) => {
+    const state = stateOf(name, event as Record<string, unknown>)
+    const call = { state, invocation: (invocations.get(state) ?? 0) + 1 }
+    invocations.set(state, call.invocation)
+    await before(call)
+    const run = async () => handler(event, context)
+    const answer = instead === undefined ? await run() : await instead(call, run)
+    await after(call)
+    return answer
+  }
+}
+
+function stateOf(name: string, input: Record<string, unknown>): string {
+  const targets = { database: 'database batch', cache: 'cache batch' } as Record<string, string>
+  if (name === 'count') return input.attempt === 0 ? 'Count' : 'Count again'
+  if (name === 'export') return `Export ${targets[String(input.target)]}`
+  if (name === 'copy') return 'Copy files batch'
+  if (name === 'wipe') return `Wipe ${input.target === 'files' ? 'files batch' : input.target}`
+  if (name === 'finish') return input.error === undefined ? 'Finish' : 'Finish failed'
+  return 'Seal'
+}
+
+/** The faults last for one execution. */
+async function withFaults<Result>(
+  faults: { before?: typeof before; after?: typeof after; instead?: typeof instead },
+  use: () => Promise<Result>,
+): Promise<Result> {
+  invocations.clear()
+  before = faults.before ?? before
+  after = faults.after ?? after
+  instead = faults.instead
+  try {
+    return await use()
+  } finally {
+    before = () => {}
+    after = () => {}
+    instead = undefined
+  }
+}
+
+function errorNamed(name: string, message = `injected ${name}`): Error {
+  return Object.assign(new Error(message), { name })
+}
+
+const isEmpty = {
+  database: (print: Record<string, string>) =>
+    Object.entries(print).every(
+      ([name, text]) =>
+        !/\.(users|worlds|stories|events|tickets|empty_one)$/.test(name) ||
+        / 0 0$/.test(` ${text.slice(text.indexOf(' ') + 1)}`),
+    ),
+  files: (print: string[]) => !print.some((line) => line.startsWith(filesPrefix)),
+  cache: (print: string[]) => print.length === 1,
+}
+
+type Print = Awaited<ReturnType<typeof reset.fingerprint>>
+
+/** The outcome says of each store what is really there. */
+function checkHonest(outcome: Outcome, { was, is }: { was: Print; is: Print }): void {
+  for (const store of ['database', 'files', 'cache'] as const) {
+    const { state } = outcome.targets[store]
+    if (state === 'wiped') expect(isEmpty[store](is[store] as never), store).toBe(true)
+    else expect(is[store], `${store} is said to be ${state}`).toEqual(was[store])
+    expect(state === 'backed_up').toBe(outcome.backupId !== null && state !== 'wiped')
+  }
+}
+
+async function failedOutcome(ended: Ended): Promise<Outcome> {
+  expect(ended.status).toBe('FAILED')
+  const row = await reset.row(ended.name)
+  expect(row.status).toBe('failed')
+  expect(row.finished_at).not.toBeNull()
+  const outcome = Outcome.parse(row.outcome)
+  expect(outcome.status).toBe('failed')
+  expect([outcome.error?.name, outcome.error?.message]).toEqual([ended.error, ended.cause])
+  return outcome
+}
+
+/** What a failure in each state leaves of database, files and cache; and by which name Step Functions reports it. */
+const untouched = ['untouched', 'untouched', 'untouched']
+const backedUp = ['backed_up', 'backed_up', 'backed_up']
+const states: Record<string, { failsBefore: string[]; failsAfter: string[] }> = {
+  Count: { failsBefore: untouched, failsAfter: untouched },
+  'Export database batch': { failsBefore: untouched, failsAfter: untouched },
+  'Copy files batch': { failsBefore: untouched, failsAfter: untouched },
+  'Export cache batch': { failsBefore: untouched, failsAfter: untouched },
+  Seal: { failsBefore: untouched, failsAfter: backedUp },
+  'Wipe database': { failsBefore: backedUp, failsAfter: ['wiped', 'backed_up', 'backed_up'] },
+  'Wipe files batch': {
+    failsBefore: ['wiped', 'backed_up', 'backed_up'],
+    failsAfter: ['wiped', 'wiped', 'backed_up'],
+  },
+  'Wipe cache': { failsBefore: ['wiped', 'wiped', 'backed_up'], failsAfter: ['wiped', 'wiped', 'wiped'] },
+  Finish: { failsBefore: ['wiped', 'wiped', 'wiped'], failsAfter: ['wiped', 'wiped', 'wiped'] },
+}
+
+describe('a failure', () => {
+  test('is tried in every state that calls a function', () => {
+    const text = readFileSync(new URL('../../state-machine.asl.json', import.meta.url), 'utf8')
+    const tasks = [...text.matchAll(/"([^"]+)": \{\s+"Type": "Task"/g)].map(([, name]) => name)
+    expect([...Object.keys(states), 'Count again', 'Finish failed'].sort()).toEqual(tasks.sort())
+  })
+
+  test.each(Object.entries(states))(
+    'before %s leaves untouched what was not wiped yet, and ends the run',
+    async (state, { failsBefore }) => {
+      await reset.seed()
+      const was = await reset.fingerprint()
+      const fault = (call: Call) => {
+        if (call.state === state) throw errorNamed('Crashed', `injected before ${state}`)
+      }
+      const ended = await withFaults({ before: fault }, () => reset.run(fullReset))
+      const is = await reset.fingerprint()
+      if (state === 'Count') {
+        expect(ended).toMatchObject({ status: 'FAILED', error: 'Crashed', cause: 'injected before Count' })
+        expect(await reset.row(ended.name)).toBeUndefined()
+        expect(is).toEqual(was)
+      } else {
+        const inMap = state.endsWith('batch')
+        expect(ended.error).toBe(inMap ? 'States.ExceedToleratedFailureThreshold' : 'Crashed')
+        expect(ended.cause).toContain(inMap ? 'tolerated failure threshold' : `injected before ${state}`)
+        const outcome = await failedOutcome(ended)
+        expect(Object.values(outcome.targets).map((target) => target.state)).toEqual(failsBefore)
+        checkHonest(outcome, { was, is })
+      }
+      const next = await reset.succeed(fullReset)
+      expect(next.status).toBe('succeeded')
+      expect(Object.values(next.targets).map((target) => target.state)).toEqual(['wiped', 'wiped', 'wiped'])
+      const left = Object.values(failsBefore).map((said) => (said === 'wiped' ? 0 : 1))
+      expect([next.targets.database.rows, next.targets.files.objects, next.targets.cache.keys]).toEqual([
+        607 * (left[0] ?? 0),
+        12 * (left[1] ?? 0),
+        16 * (left[2] ?? 0),
+      ])
+    },
+  )
+
+  test.each(Object.entries(states).filter(([state]) => state !== 'Finish'))(
+    'after %s, its answer lost for good, ends the run with what is really there',
+    async (state, { failsAfter }) => {
+      await reset.seed()
+      const was = await reset.fingerprint()
+      const fault = (call: Call) => {
+        if (call.state === state) throw errorNamed('Crashed', `injected after ${state}`)
+      }
+      const ended = await withFaults({ after: fault }, () => reset.run(fullReset))
+      const outcome = await failedOutcome(ended)
+      expect(Object.values(outcome.targets).map((target) => target.state)).toEqual(failsAfter)
+      checkHonest(outcome, { was, is: await reset.fingerprint() })
+    },
+  )
+
+  test('after Finish, its answer lost for good, is a success: the ledger has the outcome', async () => {
+    await reset.seed()
+    const fault = (call: Call) => {
+      if (call.state === 'Finish') throw errorNamed('Crashed')
+    }
+    const ended = await withFaults({ after: fault }, () => reset.run(fullReset))
+    expect(ended).toMatchObject({ status: 'SUCCEEDED', output: { status: 'succeeded' } })
+    const row = await reset.row(ended.name)
+    expect(row.outcome).toEqual(ended.output)
+    expect(row.outcome.targets.database).toMatchObject({ state: 'wiped', rows: 607 })
+  })
+
+  test('of Finish failed itself keeps the first error, and the lock until the run is dead', async () => {
+    await reset.seed()
+    const was = await reset.fingerprint()
+    const fault = (call: Call) => {
+      if (call.state === 'Seal') throw errorNamed('FirstError', 'the first error')
+      if (call.state === 'Finish failed') throw errorNamed('SecondError')
+    }
+    const ended = await withFaults({ before: fault }, () => reset.run(fullReset))
+    expect(ended).toMatchObject({ status: 'FAILED', error: 'FirstError' })
+    expect(ended.cause).toContain('the first error')
+    expect((await reset.row(ended.name)).status).toBe('running')
+    const refused = await reset.run(fullReset)
+    expect(refused).toMatchObject({ status: 'FAILED', error: 'RunActive' })
+    expect(refused.cause).toContain(ended.name)
+    expect(await reset.fingerprint()).toEqual(was)
+    await reset.stack.admin.query(
+      `UPDATE taskmaster_reset.runs SET heartbeat_at = now() - interval '21 minutes' WHERE run_id = $1`,
+      [ended.name],
+    )
+    expect((await reset.succeed(fullReset)).targets.database.rows).toBe(607)
+    expect(await reset.row(ended.name)).toMatchObject({ status: 'abandoned', outcome: null })
+  })
+
+  test('after Finish failed, its answer lost for good, is in the ledger all the same', async () => {
+    await reset.seed()
+    const fault = (call: Call) => {
+      if (call.state === 'Finish failed') throw errorNamed('Crashed')
+    }
+    const ended = await withFaults(
+      {
+        before: ({ state }) => {
+          if (state === 'Seal') throw errorNamed('FirstError', 'the first error')
+        },
+        after: fault,
+      },
+      () => reset.run(fullReset),
+    )
+    expect(ended).toMatchObject({ status: 'FAILED', error: 'FirstError' })
+    expect((await reset.row(ended.name)).outcome.error).toEqual({
+      name: 'FirstError',
+      message: 'the first error',
+    })
+    await reset.succeed({ operation: 'reset', strategy: 'cache-only', confirm: environment, backup: false })
+  })
+
+  test.each(['before', 'after'] as const)('%s Count again leaves everything untouched', async (when) => {
+    await reset.seed()
+    const was = await reset.fingerprint()
+    const change = async ({ state }: Call) => {
+      if (state === 'Wipe database')
+        await reset.stack.sql.query(`INSERT INTO events (what) SELECT repeat('late', 9)`)
+    }
+    const fault = (call: Call) => {
+      if (call.state === 'Count again') throw errorNamed('Crashed', 'injected at Count again')
+    }
+    const ended = await withVariables({ LATE_MAX_BYTES: '1' }, () =>
+      withFaults(
+        when === 'after'
+          ? { before: change, after: fault }
+          : {
+              before: async (call) => {
+                await change(call)
+                fault(call)
+              },
+            },
+        () => reset.run(fullReset),
+      ),
+    )
+    const outcome = await failedOutcome(ended)
+    const { 'public.events': _, ...others } = was.database
+    const is = await reset.fingerprint()
+    expect(is).toMatchObject({ database: others, files: was.files, cache: was.cache })
+    // The first attempt's backup is sealed; after the second attempt was planned, it is that one's that counts.
+    const expected = when === 'before' ? backedUp : untouched
+    expect(Object.values(outcome.targets).map((target) => target.state)).toEqual(expected)
+  })
+})
+
+describe('a step', () => {
+  test('that is repeated, because Lambda was busy before it or lost its answer, gives the same', async () => {
+    await reset.seed()
+    const calls: string[] = []
+    const outcome = await withFaults(
+      {
+        before: ({ state, invocation }) => {
+          calls.push(state)
+          if (invocation === 1) throw errorNamed('Lambda.TooManyRequestsException')
+        },
+        after: ({ invocation }) => {
+          if (invocation === 2) throw errorNamed('Lambda.Unknown')
+          if (invocation === 3) throw errorNamed('Sandbox.Timedout')
+        },
+      },
+      () => reset.succeed(fullReset),
+    )
+    for (const state of Object.keys(states))
+      expect(
+        calls.filter((call) => call === state),
+        state,
+      ).toHaveLength(4)
+    expect(outcome).toMatchObject({
+      status: 'succeeded',
+      targets: {
+        database: { state: 'wiped', rows: 607 },
+        files: { state: 'wiped', objects: 12 },
+        cache: { state: 'wiped', keys: 16 },
+      },
+    })
+    expect(await reset.manifestOf(outcome.backupId)).toMatchObject({
+      database: { rows: 607 },
+      files: { objects: 12 },
+      cache: { keys: 16 },
+    })
+    expect((await reset.row(outcome.runId)).failure).toBeNull()
+  })
+
+  test('that failed once and then succeeded is not what a later failure is blamed on', async () => {
+    await reset.seed()
+    const ended = await withFaults(
+      {
+        instead: async ({ state, invocation }, run) => {
+          if (state === 'Wipe files batch') throw errorNamed('Crashed')
+          if (state !== 'Copy files batch' || invocation > 1) return run()
+          fronts.s3.faults = [({ key }) => (key.includes('/results/') ? s3Error(503, 'SlowDown') : undefined)]
+          try {
+            return await run()
+          } finally {
+            fronts.s3.faults = []
+          }
+        },
+      },
+      () => withVariables(fronts.variables, () => reset.run(fullReset)),
+    )
+    expect(ended.error).toBe('States.ExceedToleratedFailureThreshold')
+    expect((await failedOutcome(ended)).targets.database.state).toBe('wiped')
+  })
+
+  test('below a Map that failed gives the run its own error', async () => {
+    await reset.seed()
+    const was = await reset.fingerprint()
+    fronts.s3.faults = [
+      ({ key, method }) =>
+        method === 'PUT' && key.includes('/cache/') ? s3Error(403, 'AccessDenied') : undefined,
+    ]
+    const ended = await withVariables(fronts.variables, () => reset.run(fullReset))
+    expect(ended.error).toBe('NotPermitted')
+    expect(ended.cause).toMatch(
+      /^S3 refuses to write s3:\/\/taskmaster-backups\/.*\/cache\/00000\.jsonl\.zst: /,
+    )
+    checkHonest(await failedOutcome(ended), { was, is: await reset.fingerprint() })
+  })
+})
+
+describe('a wipe', () => {
+  test('of a store whose mark is gone when its turn comes does not touch it', async () => {
+    await reset.seed()
+    const ended = await withFaults(
+      {
+        before: async ({ state }) => {
+          if (state === 'Wipe cache') await reset.stack.redis.del('taskmaster:environment')
+        },
+      },
+      () => reset.run(fullReset),
+    )
+    expect(ended.error).toBe('EnvironmentUnclaimed')
+    const outcome = await failedOutcome(ended)
+    expect(outcome.targets.cache).toEqual({ state: 'backed_up', keys: 16 })
+    expect(await reset.stack.redis.dbsize()).toBe(16)
+  })
+
+  test('whose answer was lost while it waits for its lock finds the run closed, and does nothing', async () => {
+    await reset.seed()
+    const was = await reset.fingerprint()
+    await reset.stack.admin.query('BEGIN; LOCK TABLE users IN ACCESS SHARE MODE')
+    let zombie: Promise<unknown> = Promise.resolve()
+    const ended = await withFaults(
+      {
+        instead: async ({ state }, run) => {
+          if (state !== 'Wipe database') return run()
+          zombie = run().catch((error: Error) => error)
+          await waitUntil(async () => (await waitingForLocks()) > 0)
+          throw errorNamed('States.Timeout')
+        },
+      },
+      () => reset.run(fullReset),
+    )
+    await reset.stack.admin.query('COMMIT')
+    const outcome = await failedOutcome(ended)
+    expect(await zombie).toMatchObject({ name: expect.stringMatching(/RunLost|DatabaseBusy/) })
+    checkHonest(outcome, { was, is: await reset.fingerprint() })
+    expect(outcome.targets.database.state).toBe('backed_up')
+  })
+
+  test('whose answer was lost while it is at work is waited for, and stands in the outcome', async () => {
+    await reset.seed()
+    const was = await reset.fingerprint()
+    const { promise: held, resolve: isHeld } = Promise.withResolvers<void>()
+    const { promise: released, resolve: release } = Promise.withResolvers<void>()
+    // It looks for late parts inside its transaction, after it has locked the ledger's row.
+    fronts.s3.faults = [
+      async ({ query }) => {
+        if (!query.get('prefix')?.endsWith('/late-')) return undefined
+        isHeld()
+        await released
+        return undefined
+      },
+    ]
+    const ended = await withFaults(
+      {
+        before: ({ state }) => {
+          if (state === 'Finish failed') setTimeout(release, 300)
+        },
+        instead: async ({ state }, run) => {
+          if (state !== 'Wipe database') return run()
+          run().catch(() => {})
+          await held
+          throw errorNamed('States.Timeout')
+        },
+      },
+      () => withVariables(fronts.variables, () => reset.run(fullReset)),
+    )
+    const outcome = await failedOutcome(ended)
+    expect(outcome.targets.database).toMatchObject({ state: 'wiped', rows: 607 })
+    checkHonest(outcome, { was, is: await reset.fingerprint() })
+  })
+
+  test('of files that S3 refuses to delete is partly done, and says which', async () => {
+    await reset.seed()
+    fronts.s3.faults = [
+      async (request, forward) => {
+        if (!isBulkDelete(request)) return undefined
+        const refused = objectsIn(request.body).filter(([, key]) => key.endsWith('story 5.txt'))
+        for (const [element] of refused)
+          request.raw = Buffer.from(request.raw.toString().replace(element, ''))
+        const answer = await forward()
+        const errors = refused.map(([, key]) => errorElement(key, 'AccessDenied')).join('')
+        return {
+          ...answer,
+          body: answer.body.toString().replace('</DeleteResult>', `${errors}</DeleteResult>`),
+        }
+      },
+    ]
+    const outcome = await withVariables(fronts.variables, () => reset.succeed(fullReset))
+    expect(outcome.status).toBe('succeeded_with_warnings')
+    expect(outcome.targets.files).toMatchObject({ state: 'partly_wiped', objects: 11 })
+    expect(outcome.warnings).toEqual([
+      {
+        code: 'FilesNotDeleted',
+        message: `1 files could not be deleted (for example ${filesPrefix}story 5.txt: AccessDenied)`,
+      },
+    ])
+  })
+})
+
+describe('a store that breaks off', () => {
+  test('S3, after the backup was sealed: the run fails, and is closed with what the ledger knows', async () => {
+    await reset.seed()
+    const was = await reset.fingerprint()
+    const ended = await withFaults(
+      {
+        before: ({ state }) => {
+          if (state === 'Wipe database') fronts.s3.faults = [() => s3Error(403, 'AccessDenied')]
+        },
+      },
+      () => withVariables(fronts.variables, () => reset.run(fullReset)),
+    )
+    fronts.s3.faults = []
+    expect(ended.error).toBe('NotPermitted')
+    const outcome = await failedOutcome(ended)
+    expect(outcome.warnings).toMatchObject([{ code: 'BackupUnread' }])
+    const { backup_id } = await reset.row(ended.name)
+    expect(outcome.warnings[0]?.message).toContain(backup_id)
+    expect(await reset.sealed()).toContain(backup_id)
+    expect(await reset.fingerprint()).toEqual(was)
+    await reset.succeed(fullReset)
+  })
+
+  test('the cache, before its wipe: it is not touched, and the others are said to be wiped', async () => {
+    await reset.seed()
+    const was = await reset.fingerprint()
+    const ended = await withFaults(
+      {
+        before: ({ state }) => {
+          if (state === 'Wipe cache') fronts.cache.faults = [() => 'drop']
+        },
+      },
+      () => withVariables(fronts.variables, () => reset.run(fullReset)),
+    )
+    expect(ended.error).toBe('StoreUnavailable')
+    expect(ended.cause).toMatch(/^The cache at 127\.0\.0\.1:\d+ cannot be reached: /)
+    const outcome = await failedOutcome(ended)
+    expect(Object.values(outcome.targets).map(({ state }) => state)).toEqual(['wiped', 'wiped', 'backed_up'])
+    checkHonest(outcome, { was, is: await reset.fingerprint() })
+  })
+
+  test('the database, for the moment of one export: the export is repeated', async () => {
+    await reset.seed()
+    const outcome = await withFaults(
+      {
+        before: ({ state, invocation }) => {
+          if (state === 'Export database batch') fronts.database.down = invocation === 1
+        },
+      },
+      () => withVariables(fronts.variables, () => reset.succeed({ ...fullReset, strategy: 'database-only' })),
+    )
+    expect(outcome.targets.database).toMatchObject({ state: 'wiped', rows: 607 })
+  })
+
+  test('the database, for good, before its wipe: the run fails with the reason, and nothing is wiped', async () => {
+    await reset.seed()
+    const was = await reset.fingerprint()
+    const ended = await withFaults(
+      {
+        before: ({ state }) => {
+          if (state === 'Wipe database') fronts.database.down = true
+        },
+      },
+      () => withVariables(fronts.variables, () => reset.run(fullReset)),
+    )
+    expect(ended).toMatchObject({ status: 'FAILED', error: 'StoreUnavailable' })
+    expect(ended.cause).toContain('cannot be reached')
+    expect(await reset.fingerprint()).toEqual(was)
+  })
+})
+
+async function waitingForLocks(): Promise<number> {
+  const answer = await reset.stack.admin.query(
+    'SELECT count(*)::int AS waiting FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())',
+  )
+  return answer.rows[0].waiting
+}
+
+async function waitUntil(isSo: () => Promise<boolean>): Promise<void> {
+  while (!(await isSo())) await new Promise((resolve) => setTimeout(resolve, 10))
+}
