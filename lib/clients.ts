@@ -27,6 +27,8 @@ export async function makeClients(): Promise<Clients> {
     s3: new S3Client({
       forcePathStyle: config.AWS_ENDPOINT_URL_S3 !== undefined,
       maxAttempts: 5,
+      // The default of 50 sockets would cap the copies that are under way at once.
+      requestHandler: { httpAgent: { maxSockets: 128 }, httpsAgent: { maxSockets: 128 } },
     }),
     cache: new BinaryRedis(config.UPSTASH_REDIS_REST_URL, config.UPSTASH_REDIS_REST_TOKEN),
     connect: () => openConnection(config),

@@ -14,7 +14,7 @@ import type { Storage } from './storage.ts'
 import { removeTombstone, tombstoneKey } from './tombstone.ts'
 
 /** `deleted`: what went; in a dry run, what would go; null when the backup stays. */
-export type Pruned = Decision & { sealedAt: string; deleted: Deleted | null }
+export type Pruned = Decision & { strategy: string; sealedAt: string; deleted: Deleted | null }
 
 export type PruneResult = {
   dryRun: boolean
@@ -67,11 +67,11 @@ export async function prune(
   }
   const byId = new Map(sealed.map((one) => [one.backupId, one]))
   for (const decision of decideRetention(sealed, policy, clients.now())) {
-    const { sealedAt = '', hasTombstone = false } = byId.get(decision.backupId) ?? {}
+    const { strategy = '', sealedAt = '', hasTombstone = false } = byId.get(decision.backupId) ?? {}
     const carriedOut = await carryOut(clients, decision, { dryRun, endOf, refused: ledger.refused })
     if (carriedOut.keep && hasTombstone && !dryRun && ledger.refused === null)
       await whileLedgerStands(clients, () => removeTombstone(storage, backupKeys(prefix, decision.backupId)))
-    result.backups.push({ ...carriedOut, sealedAt })
+    result.backups.push({ ...carriedOut, strategy, sealedAt })
   }
   for (const { backupId } of looks.filter((one) => one.is === 'leftover')) {
     const folder = { prefix, backupId }
@@ -92,12 +92,12 @@ async function look(
   try {
     const backup = await findBackup(storage, prefix, backupId)
     if (backup === null) return hasTombstone ? { is: 'leftover', backupId } : { is: 'no backup' }
-    const { environment, sealedAt, rehearsedAt } = backup
+    const { environment, strategy, sealedAt, rehearsedAt } = backup
     if (environment !== config.ENVIRONMENT)
       return { is: 'left', backupId, reason: `it is a backup of the environment "${environment}"` }
     const pinned = await isPinned(storage, prefix, backupId)
     const running = ledger.needs(backupId)
-    return { is: 'sealed', backupId, sealedAt, rehearsedAt, pinned, running, hasTombstone }
+    return { is: 'sealed', backupId, strategy, sealedAt, rehearsedAt, pinned, running, hasTombstone }
   } catch (error) {
     if (!(error instanceof BackupDamaged || error instanceof BackupTooNew)) throw error
     return { is: 'left', backupId, reason: error.message }

@@ -1,6 +1,8 @@
 /** A sealed backup, as far as its retention goes. */
 export type Candidate = {
   backupId: string
+  /** What the backup holds. */
+  strategy: string
   /** ISO 8601. */
   sealedAt: string
   rehearsedAt: string | null
@@ -25,10 +27,21 @@ const dayMs = 24 * 60 * 60 * 1000
  * Which sealed backups stay, the newest first. The newest, the newest rehearsed one, pinned ones and those of active runs
  * always do. `last` keeps that many; `daily` the newest of each day, and `weekly` the newest of each ISO week, for so many
  * days and weeks (UTC) that have a backup: when nothing was backed up for a month, nothing goes for that.
+ * Each strategy is judged by itself: an hourly backup of the cache must not take the places of nightly full ones.
  * Without any limit everything stays. A backup that says it was sealed more than a day from now is kept and takes
  * nobody's place.
  */
 export function decideRetention(backups: readonly Candidate[], policy: Policy, now: Date): Decision[] {
+  const groups = Map.groupBy(backups, ({ strategy }) => strategy)
+  const decisions = new Map(
+    [...groups.values()]
+      .flatMap((group) => decideAlike(newestFirst(group), policy, now))
+      .map((decision) => [decision.backupId, decision]),
+  )
+  return newestFirst(backups).flatMap(({ backupId }) => decisions.get(backupId) ?? [])
+}
+
+function decideAlike(backups: readonly Candidate[], policy: Policy, now: Date): Decision[] {
   const last = asLimit(policy.last)
   const daily = asLimit(policy.daily)
   const weekly = asLimit(policy.weekly)
@@ -39,7 +52,7 @@ export function decideRetention(backups: readonly Candidate[], policy: Policy, n
   let counted = 0
   let isRehearsedSeen = false
 
-  return newestFirst(backups).map((backup) => {
+  return backups.map((backup) => {
     const keeps: string[] = []
     const drops: string[] = []
     if (backup.pinned) keeps.push('pinned')

@@ -83,5 +83,6 @@ export async function restartSequences(
   connection: Connection,
   sequences: readonly { schema: string; table: string }[],
 ): Promise<void> {
-  for (const sequence of sequences) await connection.query(`ALTER SEQUENCE ${qualified(sequence)} RESTART`)
+  const statements = sequences.map((sequence) => `ALTER SEQUENCE ${qualified(sequence)} RESTART`)
+  if (statements.length > 0) await connection.query(statements.join(';\n'))
 }

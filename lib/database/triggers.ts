@@ -25,12 +25,12 @@ export async function disableTriggers(
     [going.map(({ oid }) => oid), reached.map(({ oid }) => oid)],
   )
   const byOid = new Map([...going, ...reached].map(({ oid, sql }) => [oid, sql]))
-  const undo: string[] = []
-  for (const { oid, kind, name, state } of found.rows) {
-    // ONLY: a partitioned table would pass it on to its partitions, whose triggers may stand otherwise.
-    const alter = `ALTER TABLE ONLY ${byOid.get(Number(oid))}`
-    await connection.query(`${alter} DISABLE ${kind} ${quote(name)}`)
-    undo.push(`${alter} ${states[state]} ${kind} ${quote(name)}`)
-  }
-  return undo
+  // ONLY: a partitioned table would pass it on to its partitions, whose triggers may stand otherwise.
+  const alter = (change: 'DISABLE' | undefined) =>
+    found.rows.map(
+      ({ oid, kind, name, state }) =>
+        `ALTER TABLE ONLY ${byOid.get(Number(oid))} ${change ?? states[state]} ${kind} ${quote(name)}`,
+    )
+  if (found.rows.length > 0) await connection.query(alter('DISABLE').join(';\n'))
+  return alter(undefined)
 }

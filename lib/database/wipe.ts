@@ -10,8 +10,7 @@ import { fenceRun, recordWiped } from '../run/ledger.ts'
 import { type DatabasePlan, planDatabase } from '../run/plan.ts'
 import type { Plan } from '../run/work.ts'
 import { type Catalog, readCatalog, type Table } from './catalog.ts'
-import { empty } from './empty.ts'
-import { qualified } from './identifiers.ts'
+import { countLosses, empty } from './empty.ts'
 import { checkKeptRows } from './kept-rows.ts'
 import { lockExclusively } from './locks.ts'
 import { mergeLate, reconcile } from './reconcile.ts'
@@ -66,7 +65,7 @@ async function wipeInTransaction(
   await checkKeptRows(connection, { tables: live.tables, keys: live.dependsOnRows })
   const reconciled =
     manifest === null ? null : await proveBackup(clients, connection, { storage, manifest, live, catalog })
-  const wiped = await countGoing(connection, live, reconciled?.tables ?? null)
+  const wiped = await countLosses(connection, live, reconciled?.tables ?? [])
   await empty(connection, live)
   const result: DatabaseWiped = {
     rows: Object.values(wiped).reduce((sum, rows) => sum + rows, 0),
@@ -161,28 +160,6 @@ function planAgain(plan: Plan, catalog: Catalog): { live: DatabasePlan; appeared
   const wiped = new Set(live.tables.filter(({ action }) => action !== 'keep').map(({ table }) => table.name))
   refuseChanges([...going].filter((name) => !wiped.has(name)).map((name) => `${name} got another parent`))
   return { live, appeared }
-}
-
-async function countGoing(
-  connection: Connection,
-  live: DatabasePlan,
-  backedUp: readonly BackedUpTable[] | null,
-): Promise<Record<string, number>> {
-  const known = new Map(backedUp?.map((table) => [table.name, table.rows]))
-  const counts: Record<string, number> = {}
-  for (const { table, action, keepRows } of live.tables) {
-    if (action === 'keep' || table.partitioned) continue
-    const proven = keepRows === null ? known.get(table.name) : undefined
-    if (proven !== undefined) counts[table.name] = proven
-    else {
-      const where = keepRows === null ? '' : ` WHERE (${keepRows}) IS NOT TRUE`
-      const answer = await connection.query(
-        `SELECT count(*)::float8 AS rows FROM ONLY ${qualified(table)}${where}`,
-      )
-      counts[table.name] = answer.rows[0]?.rows
-    }
-  }
-  return counts
 }
 
 function tablesOf(plan: Plan, which: 'going' | 'staying'): Table[] {

@@ -1,4 +1,4 @@
-import { readFileSync, unlinkSync, writeFileSync } from 'node:fs'
+import { readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { z } from 'zod'
 import { variables } from '../../lib/config.ts'
@@ -74,6 +74,9 @@ export function adoptEnvironment(env: Record<string, string>): void {
   Object.assign(process.env, env)
 }
 
+/** Never half written for who reads it at that moment, and never with the rights of a file that was there before. */
 function write(stack: RunningStack): void {
-  writeFileSync(resolve(fileName), `${JSON.stringify(stack, null, 2)}\n`, { mode: 0o600 })
+  const draft = resolve(`${fileName}.${process.pid}`)
+  writeFileSync(draft, `${JSON.stringify(stack, null, 2)}\n`, { mode: 0o600 })
+  renameSync(draft, resolve(fileName))
 }

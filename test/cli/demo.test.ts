@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -8,6 +8,7 @@ test('npm start resets a stack of its own in full, proves it, and leaves nothing
   timeout: 60_000,
 }, async () => {
   const TMPDIR = await mkdtemp(join(tmpdir(), 'demo-test-'))
+  await chmod(TMPDIR, 0o711) // PostgreSQL runs as another user when we are root
   try {
     // What a shell may be configured with must not be touched, or even asked.
     const given = {

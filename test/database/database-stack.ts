@@ -6,7 +6,7 @@ import { type BackedUpTable, Late, Manifest } from '../../lib/backup/manifest.ts
 import { readPartLines } from '../../lib/backup/part.ts'
 import { seal } from '../../lib/backup/seal.ts'
 import { getJson, putJson, type Storage } from '../../lib/backup/storage.ts'
-import type { Clients } from '../../lib/clients.ts'
+import type { Clients, Connection } from '../../lib/clients.ts'
 import type { Config } from '../../lib/config.ts'
 import { type Catalog, readCatalog } from '../../lib/database/catalog.ts'
 import { countTables } from '../../lib/database/count.ts'
@@ -15,7 +15,7 @@ import { mergeLate } from '../../lib/database/reconcile.ts'
 import { reconcileBatches } from '../../lib/database/reconcile-batches.ts'
 import { batchesOf, shardsOf } from '../../lib/database/shards.ts'
 import { withConnection } from '../../lib/database/snapshot.ts'
-import { ensureLedger, openRun, writeEnvironment } from '../../lib/run/ledger.ts'
+import { ensureLedger, writeEnvironment } from '../../lib/run/ledger.ts'
 import { type Preservation, planDatabase } from '../../lib/run/plan.ts'
 import type { Plan } from '../../lib/run/work.ts'
 import { currentClients } from '../../lib/task.ts'
@@ -54,18 +54,18 @@ export function catalogOf(clients: Clients): Promise<Catalog> {
 type Wanted = Partial<Preservation> & { backup?: boolean; attempt?: number; counted?: boolean }
 
 /** Opens a run and plans a reset of the database as the state "Count" does, without files and cache. */
-export async function planReset(clients: Clients, wanted: Wanted = {}): Promise<Plan> {
+export function planReset(clients: Clients, wanted: Wanted = {}): Promise<Plan> {
+  return withConnection(clients, (connection) => planOn(connection, clients, wanted))
+}
+
+export async function planOn(connection: Connection, clients: Clients, wanted: Wanted = {}): Promise<Plan> {
   const { backup = true, attempt = 0, counted = true, tables = [], rows = {}, excluded = [] } = wanted
   const { config, s3 } = clients
   const run = { runId: randomUUID(), attempt, startedAt: new Date().toISOString() }
-  const catalog = await withConnection(clients, async (connection) => {
-    await connection.query(`UPDATE taskmaster_reset.runs SET status = 'failed' WHERE status = 'running'`)
-    await openRun(connection, {
-      ...{ runId: run.runId, operation: 'reset', strategy: 'database-only', requestedBy: null },
-      ...{ idempotencyKey: null, requestDigest: '', startedAt: new Date() },
-    })
-    return readCatalog(connection, config.DATABASE_SCHEMAS)
-  })
+  await connection.query(`UPDATE taskmaster_reset.runs SET status = 'failed' WHERE status = 'running';
+    INSERT INTO taskmaster_reset.runs (run_id, operation, request_digest, status, phase)
+    VALUES ('${run.runId}', 'reset', '', 'running', 'Count')`)
+  const catalog = await readCatalog(connection, config.DATABASE_SCHEMAS)
   const planned = planDatabase(catalog, { tables, rows, excluded })
   const toCount = counted ? planned.tables.map(({ table, keepRows }) => ({ ...table, keepRows })) : []
   const counts = counted ? await countTables(clients, toCount) : new Map()

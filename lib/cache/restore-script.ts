@@ -1,0 +1,82 @@
+import { isUtf8 } from 'node:buffer'
+import type { Command } from './reply.ts'
+
+/** A part of a command: bytes, or `stagedIn` a string key whose value it is. */
+export type Argument = { text: string; bytes: number }
+
+/** A command inside a script: its name and arguments, and the bytes they take in the JSON of a request. */
+export type ScriptCommand = { parts: readonly Argument[]; bytes: number }
+
+/**
+ * One step of building a value under a temporary key. Steps of one key count from 1, and each runs once, however often
+ * it is sent; `number` 0 is a step that may be repeated as it is. `needs`: a key that an earlier step wrote.
+ */
+export type Step = {
+  temporary: string
+  number: number
+  needs: string | null
+  commands: readonly ScriptCommand[]
+  /** Keys that are there already; declared, so that a server that keeps them on disk loads them before it begins. */
+  targets: readonly Buffer[]
+}
+
+/** How long what is unfinished stays, in milliseconds: longer than an invocation may last. */
+export const unfinishedMs = 3_600_000
+
+/**
+ * Runs the commands of a step in one piece: nobody sees them half-done. The first that fails ends it, and takes the
+ * temporary key with it. Arguments say by their first character what they are: `=` text, `#` hex, `@` the name of a key.
+ */
+const script = `local function value(argument)
+  local kind, rest = argument:sub(1, 1), argument:sub(2)
+  if kind == '@' then return redis.call('GET', rest) end
+  if kind == '=' then return rest end
+  return (rest:gsub('..', function(byte) return string.char(tonumber(byte, 16)) end))
+end
+local temporary, number, needs = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local counter = temporary .. ':step'
+if number > 0 then
+  local done = tonumber(redis.call('GET', counter) or '0')
+  if done >= number then return 0 end
+  if done < number - 1 then return { err = 'ERR an earlier step is lost' } end
+end
+if needs ~= '' and redis.call('EXISTS', needs) == 0 then return { err = 'ERR the unfinished value is lost' } end
+local at = 4
+while at <= #ARGV do
+  local command = {}
+  for i = 1, tonumber(ARGV[at]) do command[i] = value(ARGV[at + i]) end
+  local reply = redis.pcall(unpack(command))
+  if type(reply) == 'table' and reply.err then
+    redis.call('UNLINK', temporary, counter)
+    return reply
+  end
+  at = at + #command + 1
+end
+if number > 0 then redis.call('SET', counter, number, 'PX', ${unfinishedMs}) end
+return 1`
+
+/** The step as one command, which is atomic. */
+export function stepCommand({ temporary, number, needs, commands, targets }: Step): Command {
+  const keys = targets.filter((key) => isUtf8(key)).map((key) => key.toString())
+  const args = commands.flatMap(({ parts }) => [String(parts.length), ...parts.map(({ text }) => text)])
+  return ['EVAL', script, String(keys.length), ...keys, temporary, String(number), needs ?? '', ...args]
+}
+
+export function scriptCommand(...args: readonly (string | Buffer | Argument)[]): ScriptCommand {
+  const parts = args.map((arg) => (typeof arg === 'string' || Buffer.isBuffer(arg) ? argumentOf(arg) : arg))
+  return { parts, bytes: parts.reduce((sum, { bytes }) => sum + bytes, 0) }
+}
+
+/** Bytes as an argument: JSON holds only text, so others go as hex. */
+export function argumentOf(value: string | Buffer): Argument {
+  if (typeof value !== 'string' && !isUtf8(value)) {
+    return { text: `#${value.toString('hex')}`, bytes: 2 * value.length + 4 }
+  }
+  const text = `=${value.toString()}`
+  return { text, bytes: Buffer.byteLength(JSON.stringify(text)) + 1 }
+}
+
+/** The value of a string key as an argument, for what is too large for one request. */
+export function stagedIn(key: string): Argument {
+  return argumentOf(key).text.startsWith('=') ? { text: `@${key}`, bytes: key.length + 4 } : argumentOf(key)
+}

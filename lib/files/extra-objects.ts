@@ -1,0 +1,58 @@
+import type { Storage } from '../backup/storage.ts'
+import { deleteObjects, type Version } from './delete-objects.ts'
+import { type KeyRange, type ListedObject, listRange } from './listing.ts'
+import type { RestoreTally } from './restored.ts'
+
+export type ExtraSelection = {
+  range: KeyRange
+  isExtra: (key: string) => boolean
+  /** Asked in the order of the keys. */
+  mayGo: (version: Version) => Promise<boolean>
+}
+
+/**
+ * Deletes the extra objects of a range that may go, each in the version that was listed, and tallies all of them. What is
+ * gone is read from a listing made afterwards, not from S3's answers. Memory: a page of 1,000 objects.
+ * @throws StoreUnavailable or NotPermitted when a whole request fails
+ */
+export async function deleteExtras(
+  files: Storage,
+  { range, isExtra, mayGo }: ExtraSelection,
+  tally: RestoreTally,
+): Promise<void> {
+  let after = range.after
+  for await (const page of listRange(files, range)) {
+    const extras = page.filter(({ key }) => isExtra(key))
+    const doomed: ListedObject[] = []
+    for (const object of extras) {
+      if (await mayGo(object)) doomed.push(object)
+      else tally.leftAlone(object.key)
+    }
+    tally.result.extra += extras.length - doomed.length
+    const through = page.at(-1)?.key
+    if (doomed.length > 0)
+      await deleteVersions(files, { prefix: range.prefix, after, through }, doomed, tally)
+    after = through ?? after
+  }
+}
+
+async function deleteVersions(
+  files: Storage,
+  stretch: KeyRange,
+  versions: readonly Version[],
+  tally: RestoreTally,
+): Promise<void> {
+  const refused = await deleteObjects(files, versions)
+  const doomed = new Set(versions.map(({ key }) => key))
+  const present = new Map<string, string>()
+  for await (const page of listRange(files, stretch)) {
+    for (const { key, etag } of page) if (doomed.has(key)) present.set(key, etag)
+  }
+  tally.result.deleted += versions.length - present.size
+  tally.result.extra += present.size
+  for (const { key, etag } of versions) {
+    const now = present.get(key)
+    if (now === etag) tally.failed(key, refused.get(key) ?? 'NotDeleted')
+    else if (now !== undefined) tally.leftAlone(key)
+  }
+}

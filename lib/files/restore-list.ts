@@ -1,0 +1,92 @@
+import { readPartLines } from '../backup/part.ts'
+import { putJsonLines, type Storage } from '../backup/storage.ts'
+import type { Clients } from '../clients.ts'
+import { BackupDamaged, NotFound } from '../errors.ts'
+import { compareKeys } from './key-order.ts'
+import { pieceLimits } from './list.ts'
+import { CopiedFile, type Run } from './pieces.ts'
+import { restoreListKey } from './restore-pieces.ts'
+
+type Tools = Pick<Clients, 's3' | 'config'>
+type Index = { key: string; bytes: number; sha256: string }
+
+/** How many objects, of how many bytes, a backup puts back, and how they are cut into pieces and batches. */
+export type RestoreListing = {
+  objects: number
+  bytes: number
+  lists: number
+  listsPerBatch: number
+  batches: number
+}
+
+/**
+ * Cuts a backup's list of files into the run's work lists. There is always a piece, be it an empty one: without it nobody
+ * would look for the objects that a backup without files does not have. Repeating it writes the same. Memory: one piece.
+ * @param index is the manifest's `files.index`; null: the backup holds no files
+ * @throws BackupDamaged when the list is missing, is not what the manifest says, or is in no order
+ */
+export async function listRestore(
+  { s3, config }: Tools,
+  { run, backupId, index }: { run: Run; backupId: string; index: Index | null },
+  limits = pieceLimits,
+): Promise<RestoreListing> {
+  const storage = { s3, bucket: config.BACKUP_BUCKET }
+  let piece: CopiedFile[] = []
+  let pieceBytes = 0
+  let last: string | undefined
+  const totals = { objects: 0, bytes: 0, lists: 0 }
+
+  async function closePiece(): Promise<void> {
+    await putJsonLines(storage, restoreListKey(run, totals.lists), piece)
+    totals.lists++
+    piece = []
+    pieceBytes = 0
+  }
+
+  for await (const file of index === null ? [] : readIndex(storage, index)) {
+    // The pieces' stretches of keys would overlap, and what lies in them would be taken for something else.
+    if (last !== undefined && compareKeys(last, file.key) >= 0) {
+      throw damaged(storage, index, `its line ${totals.objects + 1} is out of order in backup ${backupId}`)
+    }
+    last = file.key
+    totals.objects++
+    totals.bytes += file.size
+    if (piece.length > 0 && pieceBytes + file.size > limits.bytes) await closePiece()
+    piece.push(file)
+    pieceBytes += file.size
+    if (piece.length >= limits.objects) await closePiece()
+  }
+  if (piece.length > 0 || totals.lists === 0) await closePiece()
+  const listsPerBatch = Math.ceil(totals.lists / limits.batches)
+  return { ...totals, listsPerBatch, batches: Math.ceil(totals.lists / listsPerBatch) }
+}
+
+async function* readIndex(storage: Storage, index: Index): AsyncGenerator<CopiedFile> {
+  let line = 0
+  try {
+    for await (const text of readPartLines(storage, index.key, index.sha256)) {
+      line++
+      const file = CopiedFile.safeParse(parseJson(text))
+      if (!file.success) throw damaged(storage, index, `its line ${line} describes no file`)
+      yield file.data
+    }
+  } catch (cause) {
+    if (cause instanceof NotFound) throw damaged(storage, index, 'it does not exist', cause)
+    throw cause
+  }
+}
+
+function damaged(storage: Storage, index: Index | null, problem: string, cause?: Error): BackupDamaged {
+  return new BackupDamaged(
+    `The list of files s3://${storage.bucket}/${index?.key} is damaged: ${problem}. Use another backup`,
+    cause && { cause },
+  )
+}
+
+function parseJson(text: Buffer): unknown {
+  try {
+    return JSON.parse(text.toString())
+  } catch {
+    return undefined // no schema accepts it
+  }
+}

@@ -1,0 +1,62 @@
+import { backupKeys, workKeys } from '../backup/layout.ts'
+import { getJsonLines, type Storage } from '../backup/storage.ts'
+import { BackupDamaged } from '../errors.ts'
+import { listRange } from './listing.ts'
+import { type Batch, CopiedFile, type Piece, type Run, rangeBelow } from './pieces.ts'
+
+/** Where the `list`-th piece of a restored backup's list lies among the run's work, JSON Lines of CopiedFile. */
+export function restoreListKey(run: Run, list: number): string {
+  return `${workKeys(run).root}restore-files/${String(list).padStart(5, '0')}.jsonl`
+}
+
+/** A piece of the backup's list, and the stretch of keys below the prefix that it stands for. */
+export type RestorePiece = { list: number; files: CopiedFile[]; range: Piece['range'] }
+
+/**
+ * The pieces of a batch. Together the pieces of all batches cover every key there can be: the first is open at its
+ * beginning, the last at its end, so that live objects before, between and after the backup's are seen exactly once.
+ */
+export async function* readRestorePieces(
+  work: Storage,
+  { run, batch, listsPerBatch, lists }: Batch,
+): AsyncGenerator<RestorePiece> {
+  const filesOf = (list: number) => getJsonLines(work, restoreListKey(run, list), CopiedFile)
+  const first = batch * listsPerBatch
+  const end = Math.min(first + listsPerBatch, lists)
+  let after = first === 0 ? undefined : (await filesOf(first - 1)).at(-1)?.key
+  for (let list = first; list < end; list++) {
+    const files = await filesOf(list)
+    const last = files.at(-1)?.key
+    yield { list, files, range: { after, through: list === lists - 1 ? undefined : last } }
+    after = last
+  }
+}
+
+/**
+ * Compares the copies that a backup holds with what its list says of them: one request per 1,000.
+ * @throws BackupDamaged naming the first copy that is missing or is not the one that was made
+ */
+export async function checkCopies(
+  backup: Storage,
+  { prefix, backupId, piece }: { prefix: string; backupId: string; piece: RestorePiece },
+): Promise<void> {
+  const root = backupKeys(prefix, backupId).file('')
+  const expected = new Map(piece.files.map((file) => [`${root}${file.key}`, file]))
+  for await (const page of listRange(backup, rangeBelow(root, piece.range))) {
+    for (const { key, size, etag } of page) {
+      const file = expected.get(key)
+      if (file === undefined) continue
+      if (file.size !== size || file.copyEtag !== etag) {
+        throw new BackupDamaged(
+          `s3://${backup.bucket}/${key} has ${size} bytes and ETag ${etag}, but the backup was made with ${file.size} bytes and ETag ${file.copyEtag}. Bring back that version of the object, or use another backup`,
+        )
+      }
+      expected.delete(key)
+    }
+  }
+  const [missing] = expected.keys()
+  if (missing === undefined) return
+  throw new BackupDamaged(
+    `${expected.size} of ${piece.files.length} copies are missing, for example s3://${backup.bucket}/${missing}. Bring them back from the bucket's versions, or use another backup`,
+  )
+}

@@ -1,0 +1,22 @@
+import pg from 'pg'
+import { expect, inject, test } from 'vitest'
+import { createLedger, environment, runs } from '../../lib/schema/ledger.ts'
+import { createDatabase, dropDatabase } from '../../local/postgres.ts'
+import { declaredShape, liveShapes } from './tables.ts'
+
+test('the ledger that claim creates is that of the drizzle schema; creating it again changes nothing', async () => {
+  const adminUrl = inject('postgresAdminUrl')
+  const url = await createDatabase(adminUrl)
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  try {
+    await client.query(createLedger)
+    const live = await liveShapes(client, 'taskmaster_reset')
+    expect(live).toEqual([environment, runs].map(declaredShape))
+    await client.query(createLedger)
+    expect(await liveShapes(client, 'taskmaster_reset')).toEqual(live)
+  } finally {
+    await client.end()
+    await dropDatabase(adminUrl, url)
+  }
+})
