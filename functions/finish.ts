@@ -1,5 +1,15 @@
+import { dropScratch } from '../lib/database/scratch.ts'
+import { withConnection } from '../lib/database/snapshot.ts'
 import { FinishInput, finish } from '../lib/run/finish.ts'
 import { task } from '../lib/task.ts'
 
 /** States "Finish" and "Finish failed": write the honest outcome into the ledger and end the run. */
-export const handler = task(FinishInput, { phase: () => 'Finish', run: () => null }, finish)
+export const handler = task(
+  FinishInput,
+  { phase: () => 'Finish', run: () => null },
+  async (clients, input) => {
+    const outcome = await finish(clients, input)
+    await withConnection(clients, (connection) => dropScratch(connection, input.runId))
+    return outcome
+  },
+)

@@ -33,7 +33,10 @@ const list = z.string().transform((text, context) => {
 const schemas = list
   .refine((names) => names.length > 0, 'names no schema, so that nothing would be managed')
   .refine(
-    (names) => !names.some((schema) => /^(pg_|information_schema$|taskmaster_reset$|taskmaster_scratch_)/.test(schema)),
+    (names) =>
+      !names.some((schema) =>
+        /^(pg_|information_schema$|taskmaster_reset$|taskmaster_scratch_)/.test(schema),
+      ),
     'names a schema of Postgres or of this tool, which is never managed',
   )
 

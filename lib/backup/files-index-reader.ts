@@ -1,41 +1,36 @@
-import { BackupDamaged, messageOf } from '../errors.ts'
+import { BackupDamaged } from '../errors.ts'
 import { CopiedFile } from '../files/pieces.ts'
-import type { Problem } from './findings.ts'
 import type { Manifest } from './manifest.ts'
 import { readPartLines } from './part.ts'
 import type { Storage } from './storage.ts'
-import { checkPart } from './verify-object.ts'
+import { type Checked, checkPart } from './verify-object.ts'
 
 type Files = NonNullable<Manifest['files']>
+type Index = NonNullable<Files['index']>
 
 /**
  * Reads the files' index to its end: it is the object that the manifest names, and its lines are the manifest's count and
  * bytes, in S3's order, in which they can be laid beside a listing. While it is damaged it says nothing about the copies.
  */
-export async function checkIndex(storage: Storage, files: Files): Promise<Problem | null> {
-  if (files.index === null) return null
-  const { key } = files.index
-  const holds = { what: 'files', count: files.objects } as const
-  const { problem } = await checkPart(storage, { ...files.index, holds })
-  if (problem !== null) return problem
-  try {
-    let bytes = 0
-    for await (const { size } of copiesOf(storage, files)) bytes += size
-    if (bytes === files.bytes) return null
-    const detail = `the files it names have ${bytes} bytes, the manifest says ${files.bytes}`
-    return { key, problem: 'changed', detail }
-  } catch (cause) {
-    if (!(cause instanceof BackupDamaged)) throw cause
-    return { key, problem: 'changed', detail: messageOf(cause) }
-  }
+export async function checkIndex(storage: Storage, files: Files, index: Index): Promise<Checked> {
+  const part = { ...index, holds: { what: 'files', count: files.objects } as const }
+  return checkPart(storage, part, async () => {
+    let [objects, bytes] = [0, 0]
+    for await (const { size } of copiesOf(storage, index)) {
+      objects++
+      bytes += size
+    }
+    if (objects !== files.objects || bytes === files.bytes) return objects
+    throw new BackupDamaged(`the files it names have ${bytes} bytes, the manifest says ${files.bytes}`)
+  })
 }
 
 /**
  * Goes through a sound index in step with a listing. Each call goes on to `path` (null: to the end), tells `onPassed` the
  * paths that come before it, and gives the line of `path` itself, if there is one.
  */
-export function seekCopies(storage: Storage, files: Files) {
-  const copies = copiesOf(storage, files)
+export function seekCopies(storage: Storage, index: Index) {
+  const copies = copiesOf(storage, index)
   let pending: IteratorResult<CopiedFile, undefined> | undefined
   return async (path: string | null, onPassed: (path: string) => void): Promise<CopiedFile | undefined> => {
     for (;;) {
@@ -51,8 +46,7 @@ export function seekCopies(storage: Storage, files: Files) {
 }
 
 /** @throws BackupDamaged at a line that is none, or out of order */
-async function* copiesOf(storage: Storage, { index }: Files): AsyncGenerator<CopiedFile, undefined> {
-  if (index === null) return
+async function* copiesOf(storage: Storage, index: Index): AsyncGenerator<CopiedFile, undefined> {
   let before: string | undefined
   for await (const line of readPartLines(storage, index.key, index.sha256)) {
     const file = parse(index.key, line)

@@ -2,10 +2,11 @@ import { createHash } from 'node:crypto'
 import { PassThrough, Readable, Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { constants, createZstdCompress, createZstdDecompress } from 'node:zlib'
-import { GetObjectCommand, HeadObjectCommand } from '@aws-sdk/client-s3'
+import { GetObjectCommand } from '@aws-sdk/client-s3'
 import { Upload } from '@aws-sdk/lib-storage'
 import { BackupDamaged, messageOf, ReadBackMismatch } from '../errors.ts'
-import { isMissing, isPreconditionFailure, type Storage, storageError } from './storage.ts'
+import { exists } from './exists.ts'
+import { isPreconditionFailure, type Storage, storageError } from './storage.ts'
 
 /** One object of a backup as it was written: its size in bytes and the SHA-256 of its (compressed) bytes, in hex. */
 export type Written = { key: string; bytes: number; sha256: string }
@@ -45,7 +46,11 @@ export async function writePart(
  * counts only when it ended without an error.
  * @throws BackupDamaged when the bytes do not have the digest; without one, nothing is compared
  */
-export async function* readPartChunks(storage: Storage, key: string, sha256?: string): AsyncGenerator<Buffer> {
+export async function* readPartChunks(
+  storage: Storage,
+  key: string,
+  sha256?: string,
+): AsyncGenerator<Buffer> {
   const hash = createHash('sha256')
   const plain = createZstdDecompress({ chunkSize: 256 * 1024 })
   const body = await open(storage, key)
@@ -159,16 +164,6 @@ async function* startingWith(first: Buffer, rest: AsyncIterator<Buffer>): AsyncG
     for (let next = await rest.next(); !next.done; next = await rest.next()) yield next.value
   } finally {
     await rest.return?.()
-  }
-}
-
-async function exists(storage: Storage, key: string): Promise<boolean> {
-  try {
-    await storage.s3.send(new HeadObjectCommand({ Bucket: storage.bucket, Key: key }))
-    return true
-  } catch (cause) {
-    if (isMissing(cause)) return false
-    throw storageError(storage, 'read', key, cause)
   }
 }
 

@@ -1,20 +1,15 @@
-import type { z } from 'zod'
 import { CacheResult } from '../cache/export.ts'
 import type { Clients } from '../clients.ts'
-import { DatabaseResult } from '../database/export.ts'
-import { addFingerprints } from '../database/rows.ts'
 import { BackupIncomplete, NotFound } from '../errors.ts'
 import { CopyResult } from '../files/copy.ts'
 import type { Plan } from '../run/work.ts'
 import { toolVersion } from '../version.ts'
+import { manyRows, readExported, readRehearsed, resultOf } from './exported.ts'
 import { writeFilesIndex } from './files-index.ts'
 import { backupKeys, workKeys } from './layout.ts'
 import { listSizes } from './listing.ts'
 import { type BackedUpTable, Manifest } from './manifest.ts'
 import { getJson, isPreconditionFailure, putJson, type Storage } from './storage.ts'
-
-/** Fewer rows than this may really have been deleted between the count and the export; see checkTable. */
-const manyRows = 100
 
 /**
  * Reconciles a backup whose batches saw different snapshots; given by the caller, so that this file knows no store.
@@ -47,7 +42,7 @@ export async function seal(clients: Clients, plan: Plan, reconcile: ReconcileBat
     startedAt: new Date(plan.startedAt).toISOString(),
     sealedAt: clients.now().toISOString(),
     readBackAt,
-    rehearsedAt: null,
+    rehearsedAt: plan.rehearse ? await readRehearsed(storage, plan) : null,
     database,
     files: files?.manifest ?? null,
     cache: cache?.manifest ?? null,
@@ -87,72 +82,16 @@ async function sealDatabase(
   reconcile: ReconcileBatches,
 ): Promise<Manifest['database']> {
   if (plan.database === null) return null
-  const results: z.output<typeof DatabaseResult>[] = []
-  for (let batch = 0; batch < plan.database.batches; batch++) {
-    results.push(
-      await resultOf(
-        storage,
-        workKeys(plan).databaseResult(batch),
-        DatabaseResult,
-        `batch ${batch} of the database`,
-      ),
-    )
-  }
-  const partsOf = Map.groupBy(
-    results.flatMap(({ parts }) => parts),
-    ({ table }) => table,
-  )
-  const exported = plan.database.tables
-    .filter(({ table }) => !table.partitioned)
-    .map(({ table, rows }) => {
-      const parts = (partsOf.get(table.name) ?? [])
-        .map(({ table: _, ...part }) => part)
-        .sort((a, b) => a.shard - b.shard)
-      const backedUp: BackedUpTable = {
-        name: table.name,
-        schema: table.schema,
-        table: table.table,
-        oid: table.oid,
-        columns: table.columns,
-        rows: parts.reduce((sum, part) => sum + part.rows, 0),
-        fingerprint: addFingerprints(parts.map(({ fingerprint }) => fingerprint)),
-        parts,
-      }
-      checkTable(backedUp, rows)
-      return backedUp
-    })
-  const several = results.length > 1
-  const tables = several ? await reconcile(exported, plan.backupId as string) : exported
+  const exported = await readExported(storage, plan)
+  const several = plan.database.batches > 1
+  const tables = several ? await reconcile(exported.tables, plan.backupId as string) : exported.tables
   return {
     serverVersion: plan.database.serverVersion,
     consistency: several ? 'reconciled' : 'snapshot',
     rows: tables.reduce((sum, table) => sum + table.rows, 0),
     bytes: tables.flatMap(({ parts }) => parts).reduce((sum, part) => sum + part.bytes, 0),
     tables,
-    sequences: results.at(-1)?.sequences ?? [],
-  }
-}
-
-/** The shards of a table must cover every page exactly once, and not be empty where Count found many rows. */
-function checkTable({ name, parts, rows }: BackedUpTable, counted: number): void {
-  let page = 0
-  for (const [index, part] of parts.entries()) {
-    if (part.shard !== index || part.pages.from !== page) {
-      throw new BackupIncomplete(
-        `Part ${index} of ${name} is missing or there twice. Nothing was wiped; start again`,
-      )
-    }
-    page = part.pages.to ?? Number.POSITIVE_INFINITY
-  }
-  if (page !== Number.POSITIVE_INFINITY) {
-    throw new BackupIncomplete(
-      `The parts of ${name} end at page ${page}, before the table does. Nothing was wiped; start again`,
-    )
-  }
-  if (rows === 0 && counted >= manyRows) {
-    throw new BackupIncomplete(
-      `${counted} rows were counted in ${name}, but none were exported. Nothing was wiped; if they were really deleted meanwhile, start again`,
-    )
+    sequences: exported.sequences,
   }
 }
 
@@ -251,21 +190,4 @@ async function checkObjects(storage: Storage, root: string, manifest: Manifest):
   throw new BackupIncomplete(
     `${expected.size} objects of the backup are missing or have another size, for example s3://${storage.bucket}/${first?.[0]} (${first?.[1]} bytes were written). Nothing was wiped; start again`,
   )
-}
-
-async function resultOf<Schema extends z.ZodType>(
-  storage: Storage,
-  key: string,
-  schema: Schema,
-  what: string,
-): Promise<z.output<Schema>> {
-  try {
-    return await getJson(storage, key, schema)
-  } catch (cause) {
-    if (!(cause instanceof NotFound)) throw cause
-    throw new BackupIncomplete(
-      `There is no result of ${what}, so the backup has a gap. Nothing was wiped; start again`,
-      { cause },
-    )
-  }
 }

@@ -7,7 +7,7 @@ import type { Problem } from './findings.ts'
 import { digestOf, readPartChunks, readPartLines } from './part.ts'
 import { type Storage, storageError } from './storage.ts'
 
-/** A compressed object of a backup, and how many rows, keys or files its lines stand for. */
+/** A compressed object of a backup, and how many rows, keys or files it holds. */
 export type NamedPart = {
   key: string
   bytes: number
@@ -22,12 +22,13 @@ export type Checked = { problem: Problem | null; bytes: number; byEtagOnly: bool
 const tries = 3
 
 /**
- * Reads a part to its end: the stored bytes have the manifest's SHA-256, they decompress, and the lines are as many as
- * they should be. Memory: some chunks, or for the cache one line.
+ * Reads a part to its end: the stored bytes have the manifest's SHA-256, they decompress, and hold as much as they should.
+ * Memory: some chunks, or for the cache one line.
+ * @param count reads the part and counts what it holds; it throws BackupDamaged at what it cannot understand
  * @throws StoreUnavailable, NotPermitted
  */
-export async function checkPart(storage: Storage, part: NamedPart): Promise<Checked> {
-  return { problem: await problemOfPart(storage, part, tries), bytes: part.bytes, byEtagOnly: false }
+export async function checkPart(storage: Storage, part: NamedPart, count = countHeld): Promise<Checked> {
+  return { problem: await problemOf(storage, { part, count }, tries), bytes: part.bytes, byEtagOnly: false }
 }
 
 /**
@@ -56,10 +57,14 @@ export async function checkFile(storage: Storage, key: string, copied: CopiedFil
   }
 }
 
-async function problemOfPart(storage: Storage, part: NamedPart, left: number): Promise<Problem | null> {
-  const { key, holds } = part
+async function problemOf(
+  storage: Storage,
+  { part, count }: { part: NamedPart; count: typeof countHeld },
+  left: number,
+): Promise<Problem | null> {
+  const { key, sha256, holds } = part
   try {
-    const found = await countLines(storage, part)
+    const found = await count(storage, part)
     if (found === holds.count) return null
     const detail = `it holds ${found} ${holds.what}, the manifest says ${holds.count}`
     return { key, problem: 'changed', detail }
@@ -67,10 +72,11 @@ async function problemOfPart(storage: Storage, part: NamedPart, left: number): P
     if (cause instanceof NotFound) return missing(key)
     if (!(cause instanceof BackupDamaged)) throw cause
     const held = await digestOf(storage, key)
-    if (held.sha256 !== part.sha256)
-      return sizeProblem(key, held.bytes, part.bytes) ?? digestProblem(part, held)
+    const detail = `its bytes have the SHA-256 ${held.sha256}, the manifest says ${sha256}`
+    if (held.sha256 !== sha256)
+      return sizeProblem(key, held.bytes, part.bytes) ?? { key, problem: 'changed', detail }
     // Its bytes are right, so it may have been the connection.
-    if (left > 1) return problemOfPart(storage, part, left - 1)
+    if (left > 1) return problemOf(storage, { part, count }, left - 1)
     return { key, problem: 'changed', detail: messageOf(cause) }
   }
 }
@@ -84,11 +90,6 @@ export function sizeProblem(key: string, found: number, expected: number): Probl
 
 export function missing(key: string): Problem {
   return { key, problem: 'missing', detail: 'there is no such object' }
-}
-
-function digestProblem({ key, sha256 }: NamedPart, held: { sha256: string }): Problem {
-  const detail = `its bytes have the SHA-256 ${held.sha256}, the manifest says ${sha256}`
-  return { key, problem: 'changed', detail }
 }
 
 function judge(
@@ -113,7 +114,7 @@ function bare(etag: string | undefined): string {
   return (etag ?? '').replaceAll('"', '')
 }
 
-async function countLines(storage: Storage, { key, sha256, holds }: NamedPart): Promise<number> {
+async function countHeld(storage: Storage, { key, sha256, holds }: NamedPart): Promise<number> {
   let count = 0
   if (holds.what === 'keys') {
     for await (const line of readPartLines(storage, key, sha256)) if (beginsKey(key, line)) count++

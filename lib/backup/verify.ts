@@ -50,20 +50,28 @@ export async function verifyBackup(
   const findings = new Findings()
   const sums = { objects: 0, bytes: 0, byEtagOnly: 0 }
   const backup = await readOrNote(storage, { prefix, backupId }, findings)
-  if (backup !== null) {
-    const total = namedParts(backup).length + (backup.files?.objects ?? 0)
-    const jobs = jobsOf(storage, { backup, keys: backupKeys(prefix, backupId) }, findings)
-    for await (const checked of pMapIterable(jobs, (job) => check(storage, job), { concurrency })) {
-      if (checked.problem !== null) findings.add(checked.problem)
-      sums.objects++
-      sums.bytes += checked.bytes
-      if (checked.byEtagOnly) sums.byEtagOnly++
-      await report(sums.objects, total)
-    }
-  }
+  if (backup !== null) await verifyObjects(backup)
   const { problems, extra, found } = findings
   const verifiedAt = now().toISOString()
   return { backupId, ok: found.problems === 0, ...sums, problems, extra, found, verifiedAt }
+
+  async function verifyObjects(backup: Backup): Promise<void> {
+    const { files } = backup
+    const total = partsOf(backup).length + (files?.objects ?? 0) + (files?.index ? 1 : 0)
+    const tally = async ({ problem, bytes, byEtagOnly }: Checked) => {
+      if (problem !== null) findings.add(problem)
+      sums.objects++
+      sums.bytes += bytes
+      if (byEtagOnly) sums.byEtagOnly++
+      await report(sums.objects, total)
+    }
+    const index = files?.index ? await checkIndex(storage, files, files.index) : null
+    if (index !== null) await tally(index)
+    const source = { backup, keys: backupKeys(prefix, backupId), hasSoundIndex: !index?.problem }
+    const jobs = jobsOf(storage, source, findings)
+    for await (const checked of pMapIterable(jobs, (job) => check(storage, job), { concurrency }))
+      await tally(checked)
+  }
 }
 
 async function readOrNote(
@@ -82,39 +90,40 @@ async function readOrNote(
 
 /**
  * Lays the listing of the backup's folder beside what should be in it: gives what is to be read, and notes what is
- * missing, extra, or cannot be told.
+ * missing or not named. Without a sound index, nothing can be said about the copies of files.
  */
 async function* jobsOf(
   storage: Storage,
-  { backup, keys }: { backup: Backup; keys: Keys },
+  { backup, keys, hasSoundIndex }: { backup: Backup; keys: Keys; hasSoundIndex: boolean },
   findings: Findings,
 ): AsyncGenerator<Job> {
-  const waiting = new Map(namedParts(backup).map((part) => [part.key, part]))
-  const { files } = backup
-  const damage = files && (await checkIndex(storage, files))
-  if (damage) findings.add({ ...damage, detail: `${damage.detail}; so the copies could not be checked` })
-  const seekCopy = files && !damage ? seekCopies(storage, files) : null
-  const noteMissing = (key: string) => findings.add(missing(key))
-  const filesRoot = keys.file('')
+  const waiting = new Map(partsOf(backup).map((part) => [part.key, part]))
+  const index = backup.files?.index ?? null
+  const seekCopy = index !== null && hasSoundIndex ? seekCopies(storage, index) : null
+  const noteMissing = (path: string) => findings.add(missing(keys.file(path)))
 
   for await (const page of listRange(storage, { prefix: keys.root })) {
     for (const { key, size } of page) {
       const part = waiting.get(key)
       if (part !== undefined) {
         waiting.delete(key)
-        if (!(damage && key === damage.key)) yield { part, size }
-      } else if (key.startsWith(filesRoot) && damage) {
-        // Whether it belongs here, only the index could tell.
-      } else {
-        const path = key.startsWith(filesRoot) ? key.slice(filesRoot.length) : null
-        const file = path === null ? null : await seekCopy?.(path, (passed) => noteMissing(keys.file(passed)))
-        if (file) yield { file, key, size }
-        else if (!isOwnDocument(keys, backup, key)) findings.add(judgeUnnamed(keys, backup, key))
+        yield { part, size }
+        continue
       }
+      if (key === index?.key) {
+        const problem = hasSoundIndex ? sizeProblem(key, size, index.bytes) : null
+        if (problem !== null) findings.add(problem)
+        continue
+      }
+      const isCopy = key.startsWith(keys.file(''))
+      if (isCopy && !hasSoundIndex) continue
+      const file = isCopy ? await seekCopy?.(key.slice(keys.file('').length), noteMissing) : undefined
+      if (file !== undefined) yield { file, key, size }
+      else if (!isOwnDocument(keys, backup, key)) findings.add(judgeUnnamed(keys, backup, key))
     }
   }
-  for (const key of waiting.keys()) if (key !== damage?.key) noteMissing(key)
-  await seekCopy?.(null, (passed) => noteMissing(keys.file(passed)))
+  for (const key of waiting.keys()) findings.add(missing(key))
+  await seekCopy?.(null, noteMissing)
 }
 
 async function check(storage: Storage, job: Job): Promise<Checked> {
@@ -124,14 +133,13 @@ async function check(storage: Storage, job: Job): Promise<Checked> {
   return 'file' in job ? checkFile(storage, key, job.file) : checkPart(storage, job.part)
 }
 
-/** Every compressed object that the backup names. */
-function namedParts({ database, files, cache }: Backup): NamedPart[] {
+/** The parts of tables and of the cache. */
+function partsOf({ database, cache }: Backup): NamedPart[] {
   const parts: NamedPart[] = []
   for (const { key, bytes, sha256, rows } of (database?.tables ?? []).flatMap((table) => table.parts)) {
     if (key !== null && sha256 !== null)
       parts.push({ key, bytes, sha256, holds: { what: 'rows', count: rows } })
   }
-  if (files?.index) parts.push({ ...files.index, holds: { what: 'files', count: files.objects } })
   for (const { keys, ...part } of cache?.parts ?? [])
     parts.push({ ...part, holds: { what: 'keys', count: keys } })
   return parts

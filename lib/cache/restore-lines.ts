@@ -8,8 +8,8 @@ import type { Item } from './value-pages.ts'
 
 export type Part = z.output<typeof CachePart>
 
-/** A line of a cache part, decoded. `part` 1: a key begins, and what follows with 2, 3, … belongs to it. */
-export type DecodedLine = KeyHead & { part: number; items: Item[] }
+/** A line of a cache part, decoded, and its bytes. A key begins with `part` 1; unless it is `whole`, 2, 3, … continue it. */
+export type DecodedLine = KeyHead & { part: number; whole: boolean; items: Item[]; bytes: number }
 
 const JsonBytes = z.union([z.string(), z.strictObject({ base64: z.base64() })])
 const Pair = z.tuple([JsonBytes, JsonBytes])
@@ -73,9 +73,17 @@ async function* linesOf(storage: Storage, part: Part): AsyncGenerator<Buffer> {
 function decode(text: Buffer): DecodedLine | undefined {
   const parsed = Line.safeParse(parseJson(text))
   if (!parsed.success) return undefined
-  const { key, type, part = 1, value, expiresAt } = parsed.data
+  const { key, type, part, value, expiresAt } = parsed.data
   const items = type === 'string' ? [bytesOf(value)] : (value as Json[]).map(itemOf)
-  return { key: bytesOf(key), type, part, items, expiresAt }
+  return {
+    key: bytesOf(key),
+    type,
+    part: part ?? 1,
+    whole: part === undefined,
+    items,
+    expiresAt,
+    bytes: text.length,
+  }
 }
 
 type Json = z.output<typeof JsonBytes> | Json[]
@@ -89,7 +97,8 @@ function bytesOf(json: z.output<typeof JsonBytes>): Buffer {
 }
 
 function continues(line: DecodedLine, before: DecodedLine | undefined): boolean {
-  return before !== undefined && line.part === before.part + 1 && line.type === before.type && line.key.equals(before.key)
+  if (before === undefined || before.whole) return false
+  return line.part === before.part + 1 && line.type === before.type && line.key.equals(before.key)
 }
 
 function damaged(storage: Storage, part: Part, problem: string, cause?: Error): BackupDamaged {

@@ -1,10 +1,10 @@
 import { isUtf8 } from 'node:buffer'
 import type { Command } from './reply.ts'
 
-/** A part of a command: bytes, or `stagedIn` a string key whose value it is. */
+/** An argument as the script reads it, and the bytes it takes in the JSON of a request. */
 export type Argument = { text: string; bytes: number }
 
-/** A command inside a script: its name and arguments, and the bytes they take in the JSON of a request. */
+/** A command inside a script: its name and arguments, and the bytes of all of them. */
 export type ScriptCommand = { parts: readonly Argument[]; bytes: number }
 
 /**
@@ -76,7 +76,12 @@ export function argumentOf(value: string | Buffer): Argument {
   return { text, bytes: Buffer.byteLength(JSON.stringify(text)) + 1 }
 }
 
+/** What argumentOf was given. */
+export function bytesOf({ text }: Argument): Buffer {
+  return Buffer.from(text.slice(1), text.startsWith('#') ? 'hex' : 'utf8')
+}
+
 /** The value of a string key as an argument, for what is too large for one request. */
 export function stagedIn(key: string): Argument {
-  return argumentOf(key).text.startsWith('=') ? { text: `@${key}`, bytes: key.length + 4 } : argumentOf(key)
+  return { text: `@${key}`, bytes: Buffer.byteLength(JSON.stringify(key)) + 2 }
 }

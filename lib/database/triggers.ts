@@ -7,7 +7,7 @@ type Relation = { oid: number; sql: string }
 const states: Record<string, string> = { O: 'ENABLE', R: 'ENABLE REPLICA', A: 'ENABLE ALWAYS' }
 
 /**
- * Switches off the user triggers and the rules that a wipe would set off, and that could change what is kept: all of the
+ * Switches off the user triggers and the rules that emptying or filling tables would set off, and that could change what is kept: all of the
  * tables in `going`, and in `reached` those for whole statements, which fire even when no row is changed.
  * @returns the statements that put each back exactly as it was
  */
@@ -21,7 +21,7 @@ export async function disableTriggers(
          AND (tgrelid = ANY($1::oid[]) OR (tgrelid = ANY($2::oid[]) AND tgtype & 1 = 0 AND tgtype & (8 | 16) <> 0))
      UNION ALL
      SELECT ev_class::bigint, 'RULE', rulename, ev_enabled FROM pg_rewrite
-       WHERE (ev_class = ANY($1::oid[]) OR ev_class = ANY($2::oid[])) AND ev_type IN ('2', '4') AND ev_enabled <> 'D'`,
+       WHERE (ev_class = ANY($1::oid[]) OR ev_class = ANY($2::oid[])) AND ev_type <> '1' AND ev_enabled <> 'D'`,
     [going.map(({ oid }) => oid), reached.map(({ oid }) => oid)],
   )
   const byOid = new Map([...going, ...reached].map(({ oid, sql }) => [oid, sql]))

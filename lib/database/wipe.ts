@@ -1,10 +1,6 @@
 import { z } from 'zod'
-import { writeLate } from '../backup/late.ts'
-import { backupKeys } from '../backup/layout.ts'
-import { type BackedUpTable, Manifest } from '../backup/manifest.ts'
-import { getJson, type Storage } from '../backup/storage.ts'
+import type { Manifest } from '../backup/manifest.ts'
 import type { Clients, Connection } from '../clients.ts'
-import { BackupIncomplete } from '../errors.ts'
 import { checkEnvironmentRow } from '../run/guard.ts'
 import { fenceRun, recordWiped } from '../run/ledger.ts'
 import { type DatabasePlan, planDatabase } from '../run/plan.ts'
@@ -13,8 +9,7 @@ import { type Catalog, readCatalog, type Table } from './catalog.ts'
 import { countLosses, empty } from './empty.ts'
 import { checkKeptRows } from './kept-rows.ts'
 import { lockExclusively } from './locks.ts'
-import { mergeLate, reconcile } from './reconcile.ts'
-import { readPositions, sequencesOf } from './sequences.ts'
+import { proveBackup, readOwnManifest } from './prove.ts'
 import { databaseError, lockShared, withConnection } from './snapshot.ts'
 import { changesOf, refuseChanges } from './unchanged.ts'
 
@@ -33,15 +28,13 @@ export type DatabaseWiped = z.output<typeof DatabaseWiped>
  * @throws BackupIsStale, DatabaseBusy, RunLost, PreservationConflict: in each case nothing was wiped
  */
 export async function wipeDatabase(clients: Clients, plan: Plan): Promise<DatabaseWiped> {
-  const storage = { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }
-  const manifest =
-    plan.backupId === null ? null : await readOwnManifest(clients, storage, plan, plan.backupId)
+  const manifest = plan.backupId === null ? null : await readOwnManifest(clients, plan, plan.backupId)
   return withConnection(clients, async (connection) => {
     try {
       // Before any lock: a run that is lost, or has wiped already, must not hold up the application.
       const earlier = await fenceRun(connection, plan.runId)
       if (earlier !== null) return DatabaseWiped.parse(earlier)
-      return await wipeInTransaction(clients, connection, { plan, storage, manifest })
+      return await wipeInTransaction(clients, connection, { plan, manifest })
     } catch (error) {
       throw databaseError(error)
     }
@@ -51,7 +44,7 @@ export async function wipeDatabase(clients: Clients, plan: Plan): Promise<Databa
 async function wipeInTransaction(
   clients: Clients,
   connection: Connection,
-  { plan, storage, manifest }: { plan: Plan; storage: Storage; manifest: Manifest | null },
+  { plan, manifest }: { plan: Plan; manifest: Manifest | null },
 ): Promise<DatabaseWiped> {
   // Its snapshot is taken after the locks, so that all comparisons see one state, which can no longer change.
   await connection.query('BEGIN ISOLATION LEVEL REPEATABLE READ')
@@ -63,8 +56,10 @@ async function wipeInTransaction(
   const catalog = await readCatalog(connection, clients.config.DATABASE_SCHEMAS)
   const { live, appeared } = planAgain(plan, catalog)
   await checkKeptRows(connection, { tables: live.tables, keys: live.dependsOnRows })
+  const backedUp = live.tables.map(({ table }) => table)
+  const going = live.tables.filter(({ action }) => action !== 'keep').map(({ table }) => table)
   const reconciled =
-    manifest === null ? null : await proveBackup(clients, connection, { storage, manifest, live, catalog })
+    manifest === null ? null : await proveBackup(clients, connection, { manifest, backedUp, going, catalog })
   const wiped = await countLosses(connection, live, reconciled?.tables ?? [])
   await empty(connection, live)
   const result: DatabaseWiped = {
@@ -76,68 +71,6 @@ async function wipeInTransaction(
   await recordWiped(connection, plan.runId, result)
   await connection.query('COMMIT')
   return result
-}
-
-/** The sealed backup of this very run. */
-async function readOwnManifest(
-  clients: Clients,
-  storage: Storage,
-  plan: Plan,
-  backupId: string,
-): Promise<Manifest> {
-  const manifest = await getJson(
-    storage,
-    backupKeys(clients.config.BACKUP_PREFIX, backupId).manifest,
-    Manifest,
-  )
-  if (manifest.runId === plan.runId && manifest.environment === clients.config.ENVIRONMENT) return manifest
-  throw new BackupIncomplete(
-    `The backup ${backupId} was made by run ${manifest.runId} in ${manifest.environment}, not by this one. Nothing was wiped; start a new run`,
-  )
-}
-
-/** Makes backup and rows agree: late parts are written and listed for every difference. */
-async function proveBackup(
-  clients: Clients,
-  connection: Connection,
-  {
-    storage,
-    manifest,
-    live,
-    catalog,
-  }: { storage: Storage; manifest: Manifest; live: DatabasePlan; catalog: Catalog },
-): Promise<{ tables: BackedUpTable[]; lateParts: number }> {
-  const tables = manifest.database?.tables ?? []
-  const held = new Set(tables.map(({ name }) => name))
-  const missing = live.tables.filter(
-    ({ table, action }) => action !== 'keep' && !table.partitioned && !held.has(table.name),
-  )
-  if (missing.length > 0) {
-    throw new BackupIncomplete(
-      `The backup ${manifest.backupId} does not hold ${missing.map(({ table }) => table.name).join(', ')}. Nothing was wiped; start a new run`,
-    )
-  }
-  const keys = backupKeys(clients.config.BACKUP_PREFIX, manifest.backupId)
-  const lateParts = await writeLate(
-    storage,
-    { keys, backupId: manifest.backupId, now: clients.now },
-    async (attempt) => ({
-      tables: await reconcile(connection, {
-        storage,
-        tables,
-        maxBytes: clients.config.LATE_MAX_BYTES,
-        keys: (table, shard, copy) => keys.latePart(table, shard, attempt, copy),
-      }),
-      sequences: await readPositions(
-        connection,
-        sequencesOf(
-          catalog,
-          live.tables.map(({ table }) => table),
-        ),
-      ),
-    }),
-  )
-  return { tables: mergeLate(tables, lateParts), lateParts: lateParts.flatMap(({ parts }) => parts).length }
 }
 
 /**

@@ -5,8 +5,10 @@ import type { Warning } from '../backup/manifest.ts'
 import { checkWritable, putJson } from '../backup/storage.ts'
 import { countCache } from '../cache/count.ts'
 import type { Clients, Connection } from '../clients.ts'
+import type { Config } from '../config.ts'
 import { readCatalog } from '../database/catalog.ts'
 import { countTables } from '../database/count.ts'
+import { dropLeftovers } from '../database/scratch.ts'
 import { batchesOf, shardsOf } from '../database/shards.ts'
 import { withConnection } from '../database/snapshot.ts'
 import { LimitExceeded } from '../errors.ts'
@@ -36,6 +38,7 @@ export type Counted =
       runId: string
       attempt: number
       operation: 'backup' | 'reset'
+      rehearse: boolean
       clears: Record<Target, boolean>
       /** The batches of each target by number, as items of the Maps: 1,000 of them are 5 KB. */
       batches: Record<Target, number[]>
@@ -57,6 +60,7 @@ export async function countAll(clients: Clients, input: z.output<typeof CountInp
     const warnings = await checkMarks(clients, connection, request)
     const repeats = await open(connection, input, request)
     if (repeats !== undefined) return repeated(repeats)
+    if (!request.dryRun) await dropLeftovers(connection, runId)
     const plan = await makePlan(clients, connection, { input, request, warnings })
     const summary = summaryOf(plan, request.dryRun)
     await recordPlan(connection, { runId, attempt, backupId: plan.backupId, plan: summary })
@@ -66,6 +70,7 @@ export async function countAll(clients: Clients, input: z.output<typeof CountInp
       runId,
       attempt,
       operation: plan.operation,
+      rehearse: plan.rehearse,
       clears: {
         database: plan.clears.includes('database'),
         files: plan.clears.includes('files'),
@@ -124,6 +129,7 @@ async function makePlan(
     operation: request.operation,
     strategy: request.strategy,
     backupId,
+    rehearse: false,
     clears,
     requestedBy: request.requestedBy ?? null,
     preserve,
@@ -143,7 +149,10 @@ async function makePlan(
       code: 'PreserveMatchedNothing',
       message: `No ${what} ${pattern}, which was to be preserved`,
     })
-  if (clears.includes('database')) plan.database = await planTables(clients, connection, plan)
+  if (clears.includes('database')) {
+    plan.database = await planTables(clients, connection, plan)
+    plan.rehearse = plan.backupId !== null && isRehearsed(plan.database.bytes, request, config, plan.warnings)
+  }
   if (clears.includes('files')) {
     const { unmatched, ...files } = await listFiles(clients, {
       preserve: preserve.files,
@@ -162,7 +171,22 @@ async function makePlan(
   return plan
 }
 
-async function planTables(clients: Clients, connection: Connection, plan: Plan): Promise<Plan['database']> {
+/** Whether the backup is rehearsed; one that is only read back says so. */
+function isRehearsed(bytes: number, request: Scoped, config: Config, warnings: Warning[]): boolean {
+  if (request.rehearse !== 'auto') return request.rehearse
+  if (bytes < config.REHEARSE_MAX_BYTES) return true
+  warnings.push({
+    code: 'NotRehearsed',
+    message: `The database has ${bytes} bytes, more than the ${config.REHEARSE_MAX_BYTES} of REHEARSE_MAX_BYTES: the backup is read back byte for byte, but not loaded and compared`,
+  })
+  return false
+}
+
+async function planTables(
+  clients: Clients,
+  connection: Connection,
+  plan: Plan,
+): Promise<NonNullable<Plan['database']>> {
   const { config, s3 } = clients
   const catalog = await readCatalog(connection, config.DATABASE_SCHEMAS)
   const { tables, unmanaged, dependsOnRows: _, ...rest } = planDatabase(catalog, plan.preserve)

@@ -89,21 +89,33 @@ function failureOf(error: { name: string; message: string }): Failure {
   return { Error: error.name, Cause: error.message.slice(0, causeMaxLength) }
 }
 
-/** A Distributed Map says only that children failed; the ledger knows which error it was. */
 function errorOf(
   caught: { Error: string; Cause?: string | undefined },
   row: RunRow | null,
 ): { name: string; message: string } {
-  const noted = z.object({ error: z.string(), message: z.string() }).safeParse(row?.failure)
-  if (caught.Error === 'States.ExceedToleratedFailureThreshold' && noted.success) {
-    return { name: noted.data.error, message: noted.data.message }
-  }
   const cause = caught.Cause ?? ''
+  if (caught.Error === 'States.ExceedToleratedFailureThreshold' && row !== null) {
+    return errorOfBatch(row, { name: caught.Error, cause })
+  }
   try {
     const { errorMessage } = z.object({ errorMessage: z.string() }).parse(JSON.parse(cause))
     return { name: caught.Error, message: errorMessage }
   } catch {
     return { name: caught.Error, message: cause } // not from Lambda: Step Functions' own errors have a plain text
+  }
+}
+
+/** A Distributed Map says only that children failed; the ledger knows which error it was. */
+function errorOfBatch(row: RunRow, { name, cause }: { name: string; cause: string }) {
+  const noted = z.object({ error: z.string(), message: z.string() }).safeParse(row.failure)
+  if (noted.success) return { name: noted.data.error, message: noted.data.message }
+  if (row.status !== 'running') {
+    const lost = lostRun(row.runId)
+    return { name: lost.name, message: lost.message }
+  }
+  return {
+    name,
+    message: `A batch of the step "${row.phase}" ended without saying why: its function crashed, or ran out of time or memory (${cause}). Look at the failed children of the Map, then start again`,
   }
 }
 

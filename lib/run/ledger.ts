@@ -131,17 +131,29 @@ export async function touchRun(
 
 /**
  * The fencing check: locks the run's row until the transaction ends, so that nobody takes the run over meanwhile.
- * @returns what an earlier, committed try of the wipe recorded, else null
+ * @returns what an earlier, committed try of the wipe or the restore recorded, else null
  */
 export async function fenceRun(connection: Connection, runId: string): Promise<unknown> {
   const [row] = await ledger(connection).select().from(runs).where(eq(runs.runId, runId)).for('update')
   if (row?.status !== 'running') throw lostRun(runId)
-  return row.wiped
+  return row.wiped ?? row.restored
 }
 
 /** Records the database's wipe; to be called in the transaction that wipes. */
 export async function recordWiped(connection: Connection, runId: string, wiped: unknown): Promise<void> {
   await ledger(connection).update(runs).set({ wiped, heartbeatAt: sql`now()` }).where(eq(runs.runId, runId))
+}
+
+/** Records the database's restore; to be called in the transaction that restores. */
+export async function recordRestored(
+  connection: Connection,
+  runId: string,
+  restored: unknown,
+): Promise<void> {
+  await ledger(connection)
+    .update(runs)
+    .set({ restored, heartbeatAt: sql`now()` })
+    .where(eq(runs.runId, runId))
 }
 
 /** Keeps a run's latest error: a Distributed Map reports only that some child failed, not why. */

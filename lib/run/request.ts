@@ -16,6 +16,8 @@ const common = {
 }
 
 const scope = {
+  /** Load the backup and compare before it is sealed; `auto`: when the database is smaller than REHEARSE_MAX_BYTES. */
+  rehearse: z.union([z.boolean(), z.literal('auto')]).default('auto'),
   preserve: z.strictObject({ tables: names, files: names, keys: names }).prefault({}),
   dryRun: z.boolean().default(false),
 }

@@ -19,6 +19,8 @@ export const Plan = z.strictObject({
   strategy: z.enum(strategies),
   /** null: a reset that was told to take no backup. */
   backupId: z.string().nullable(),
+  /** The backup is loaded and compared before it is sealed. */
+  rehearse: z.boolean(),
   clears: z.array(z.enum(targets)),
   requestedBy: z.string().nullable(),
   preserve: z.strictObject({

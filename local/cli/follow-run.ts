@@ -5,7 +5,7 @@ import { withConnection } from '../../lib/database/snapshot.ts'
 import { StoreUnavailable } from '../../lib/errors.ts'
 import { finish } from '../../lib/run/finish.ts'
 import { abandonedAfterMinutes, findRun, type Progress, type RunRow } from '../../lib/run/ledger.ts'
-import type { Outcome } from '../../lib/run/outcome.ts'
+import { Outcome } from '../../lib/run/outcome.ts'
 import { MACHINE_ARN } from '../machine/arn.ts'
 import type { Connected } from './connect.ts'
 import { causeOf, outcomeOf, outcomeWithoutRow } from './outcome-of.ts'
@@ -46,13 +46,25 @@ export async function followRun(
   }
   view.show(now.steps)
   view.end()
-  const { execution, row, steps } = now
-  const repeats = firstRun(execution)
+  const repeats = firstRun(now.execution)
   if (repeats !== undefined) return { ...(await followRun(tools, repeats, view, signal)), repeats }
-  if (row === undefined) return { outcome: outcomeWithoutRow(runId, execution, steps), row, repeats }
+  return { ...(await endOf(tools, runId, now)), repeats }
+}
+
+async function endOf(
+  tools: Tools,
+  runId: string,
+  { execution, row, steps }: Look,
+): Promise<Omit<Followed, 'repeats'>> {
+  if (row?.outcome == null) {
+    // The ledger could not be read at the end; the execution's output is the same, but for what would make it long.
+    const told = Outcome.safeParse(JSON.parse(execution?.output ?? 'null'))
+    if (told.success) return { outcome: told.data, row }
+  }
+  if (row === undefined) return { outcome: outcomeWithoutRow(runId, execution, steps), row }
   const closed =
     row.status === 'running' && execution !== undefined ? await close(tools, row, execution) : row
-  return { outcome: outcomeOf(closed), row: closed, repeats }
+  return { outcome: outcomeOf(closed), row: closed }
 }
 
 async function look(tools: Tools, runId: string, before: RunRow | undefined): Promise<Look> {

@@ -1,109 +1,81 @@
 import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
-import { S3Client } from '@aws-sdk/client-s3'
-import { escapeXml } from '../../local/s3/xml.ts'
+import {
+  GetObjectCommand,
+  type GetObjectCommandOutput,
+  HeadObjectCommand,
+  ListObjectsV2Command,
+  NoSuchKey,
+  NotFound,
+  type S3Client,
+} from '@aws-sdk/client-s3'
+import type { Storage } from '../../lib/backup/storage.ts'
 import type { Objects } from './real-backups.ts'
 
-export const bucket = 'backups'
+export const bucket = 'taskmaster-backups'
 
-type Request = { method: string; path: string; query: Record<string, string> }
-type Answer = { statusCode: number; headers: Record<string, string>; body: Readable }
+const metadata = (httpStatusCode: number) => ({ $metadata: { httpStatusCode }, message: 'in memory' })
 
 /**
- * A real S3 client whose requests are answered in this process, from the objects it is given: damage costs nothing, so
- * thousands of damaged backups can be read. It knows GET and HEAD of an object and ListObjectsV2, and refuses the rest.
+ * An S3 client that answers from the objects it is given, without a request: damage costs nothing, so thousands of
+ * damaged backups can be read. It knows what reading a backup takes and throws at all else. The tests run a sample of
+ * what they ask of it against the embedded S3 as well.
  */
-export function memoryS3() {
+export function memoryS3(objects: Objects = new Map()) {
   const memory = {
-    objects: new Map() as Objects,
+    objects,
+    /** More of a key's answer, or what replaces it. */
+    answers: new Map<string, (answer: GetObjectCommandOutput) => GetObjectCommandOutput>(),
     /** ETags that are not the MD5 of the bytes. */
     etags: new Map<string, string>(),
-    /** More headers of a key's answer. */
-    headers: new Map<string, Record<string, string>>(),
-    /** Takes over the answer of a request when it gives one. */
-    fault: undefined as undefined | ((request: Request) => Answer | undefined),
     seen: [] as string[],
+    storage: { bucket, s3: { send } as unknown as S3Client } satisfies Storage,
   }
-  const etagOf = (key: string, body: Buffer) =>
-    memory.etags.get(key) ?? `"${createHash('md5').update(body).digest('hex')}"`
+  return memory
 
-  function answer(request: Request): Answer {
-    const key = decodeURIComponent(request.path.slice(`/${bucket}/`.length))
-    memory.seen.push(`${request.method} ${key || JSON.stringify(request.query)}`)
-    const faulty = memory.fault?.(request)
-    if (faulty !== undefined) return faulty
-    if (request.method === 'GET' && request.query['list-type'] === '2') return list(request.query)
-    if (!['GET', 'HEAD'].includes(request.method) || key === '')
-      throw new Error(`The S3 in memory does not know ${request.method} ${request.path}.`)
+  async function send(command: unknown): Promise<unknown> {
+    if (command instanceof ListObjectsV2Command) return list(command.input)
+    if (command instanceof GetObjectCommand) return get(command.input.Key ?? '')
+    if (command instanceof HeadObjectCommand) {
+      if (!memory.objects.has(command.input.Key ?? '')) throw new NotFound(metadata(404))
+      return {}
+    }
+    throw new Error(`The S3 in memory does not know ${(command as object).constructor.name}.`)
+  }
+
+  function get(key: string): GetObjectCommandOutput {
+    memory.seen.push(key)
     const body = memory.objects.get(key)
-    if (body === undefined)
-      return xml(404, '<Error><Code>NoSuchKey</Code><Message>No such key</Message></Error>')
-    const headers = {
-      etag: etagOf(key, body),
-      'content-length': String(body.length),
-      ...memory.headers.get(key),
-    }
-    return { statusCode: 200, headers, body: Readable.from(request.method === 'HEAD' ? [] : [body]) }
-  }
-
-  function list(query: Record<string, string>): Answer {
-    const { prefix = '', delimiter, 'encoding-type': encoding } = query
-    const after = query['continuation-token'] ?? query['start-after'] ?? ''
-    const keys = inOrder(memory.objects.keys()).filter(
-      (key) =>
-        key.startsWith(prefix) && (after === '' || Buffer.compare(Buffer.from(key), Buffer.from(after)) > 0),
-    )
-    const write = (text: string) =>
-      escapeXml(
-        encoding === 'url' ? encodeURIComponent(text).replaceAll('%2F', '/').replaceAll('%20', '+') : text,
-      )
-    const groups = new Set<string>()
-    const page: string[] = []
-    for (const key of keys.slice(0, 1000)) {
-      const end = delimiter === undefined ? -1 : key.indexOf(delimiter, prefix.length)
-      if (end >= 0) groups.add(key.slice(0, end + 1))
-      else page.push(key)
-    }
-    const contents = page.map((key) => {
-      const body = memory.objects.get(key) as Buffer
-      const about = `<ETag>${escapeXml(etagOf(key, body))}</ETag><Size>${body.length}</Size>`
-      return `<Contents><Key>${write(key)}</Key><LastModified>2026-11-22T00:00:00.000Z</LastModified>${about}</Contents>`
+    if (body === undefined) throw new NoSuchKey(metadata(404))
+    const stream = Object.assign(Readable.from([body], { objectMode: false }), {
+      transformToString: async () => body.toString('utf8'),
     })
-    const prefixes = [...groups].map(
-      (group) => `<CommonPrefixes><Prefix>${write(group)}</Prefix></CommonPrefixes>`,
-    )
-    const last = keys[999]
-    const more =
-      keys.length > 1000 && last !== undefined
-        ? `<IsTruncated>true</IsTruncated><NextContinuationToken>${escapeXml(last)}</NextContinuationToken>`
-        : '<IsTruncated>false</IsTruncated>'
-    const type = encoding === 'url' ? '<EncodingType>url</EncodingType>' : ''
-    return xml(
-      200,
-      `<ListBucketResult>${more}${type}${contents.join('')}${prefixes.join('')}</ListBucketResult>`,
-    )
+    const answer = {
+      Body: stream,
+      ETag: etagOf(key, body),
+      $metadata: {},
+    } as unknown as GetObjectCommandOutput
+    return memory.answers.get(key)?.(answer) ?? answer
   }
 
-  const s3 = new S3Client({
-    endpoint: 'http://s3.invalid',
-    region: 'eu-central-1',
-    credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
-    forcePathStyle: true,
-    maxAttempts: 1,
-    // biome-ignore lint/suspicious/noExplicitAny: the SDK's types of a request and an answer are in no package of ours
-    requestHandler: { handle: async (request: Request) => ({ response: answer(request) }) } as any,
-  })
-  return Object.assign(memory, { storage: { s3, bucket } })
-}
-
-export function xml(statusCode: number, body: string): Answer {
-  return {
-    statusCode,
-    headers: { 'content-type': 'application/xml' },
-    body: Readable.from([Buffer.from(body)]),
+  function list({ Prefix = '', Delimiter, StartAfter, ContinuationToken }: ListObjectsV2Command['input']) {
+    const after = Buffer.from(ContinuationToken ?? StartAfter ?? '')
+    const keys = [...memory.objects.keys()]
+      .filter((key) => key.startsWith(Prefix) && Buffer.compare(Buffer.from(key), after) > 0)
+      .sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
+    const groups = new Set<string>()
+    const Contents: { Key: string; Size: number; ETag: string; LastModified: Date }[] = []
+    for (const key of keys.slice(0, 1000)) {
+      const end = Delimiter === undefined ? -1 : key.indexOf(Delimiter, Prefix.length)
+      const body = memory.objects.get(key) as Buffer
+      if (end >= 0) groups.add(key.slice(0, end + 1))
+      else Contents.push({ Key: key, Size: body.length, ETag: etagOf(key, body), LastModified: new Date(0) })
+    }
+    const more = keys.length > 1000 ? { IsTruncated: true, NextContinuationToken: keys[999] } : {}
+    return { Contents, CommonPrefixes: [...groups].map((group) => ({ Prefix: group })), ...more }
   }
-}
 
-function inOrder(keys: Iterable<string>): string[] {
-  return [...keys].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
+  function etagOf(key: string, body: Buffer): string {
+    return memory.etags.get(key) ?? `"${createHash('md5').update(body).digest('hex')}"`
+  }
 }

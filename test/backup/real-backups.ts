@@ -42,6 +42,11 @@ export async function startBackups() {
     ...stack,
     bucket,
     run,
+    /** Puts data into the three stores and claims them. `salt` makes other rows of the same number. */
+    fill: async (salt: string) => {
+      await fill(stack, salt)
+      await run({ operation: 'claim', confirm: stack.env.ENVIRONMENT })
+    },
     /** Every object below `below`, with its bytes. */
     read: (below: string) => readObjects(stack, bucket, below),
     /** Does something between the seal and the wipe of every run. */
@@ -59,8 +64,7 @@ export type Backups = Awaited<ReturnType<typeof startBackups>>
 /** Odd names on purpose: S3 lists by the bytes of UTF-8, and a folder's own object is an object. */
 const stories = ['', 'a b+c.txt', 'world/1.txt', 'world/2.txt', 'z/ä/💎 \u0001.txt', 'z/\uffee.txt', 'leer']
 
-/** Puts data into the three stores. `salt` makes other rows of the same number. */
-export async function fill({ sql, s3, redis, env }: FreshStack, salt: string): Promise<void> {
+async function fill({ sql, s3, redis, env }: FreshStack, salt: string): Promise<void> {
   await sql.query(`
     DROP SCHEMA public CASCADE; CREATE SCHEMA public;
     CREATE TABLE users (id serial PRIMARY KEY, name text NOT NULL);
@@ -72,7 +76,7 @@ export async function fill({ sql, s3, redis, env }: FreshStack, salt: string): P
     INSERT INTO "Odd ""name/%" SELECT '2026-11-22', 10::numeric ^ 30 + i FROM generate_series(1, 30) i`)
   for (const story of stories) {
     const Key = `${env.FILES_PREFIX}${story}`
-    const Body = story === 'leer' ? '' : `${story} ${salt} `.repeat(20)
+    const Body = Buffer.from(story === 'leer' ? '' : `${story} ${salt} `.repeat(20))
     await s3.send(new PutObjectCommand({ Bucket: env.FILES_BUCKET ?? '', Key, Body }))
   }
   await redis.flushdb()

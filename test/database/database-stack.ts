@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto'
+import type pg from 'pg'
 import { afterAll, beforeAll } from 'vitest'
 import { lastAttempt } from '../../lib/backup/late.ts'
 import { backupIdOf, backupKeys, workKeys } from '../../lib/backup/layout.ts'
+import { listSizes } from '../../lib/backup/listing.ts'
 import { type BackedUpTable, Late, Manifest } from '../../lib/backup/manifest.ts'
 import { readPartLines } from '../../lib/backup/part.ts'
 import { seal } from '../../lib/backup/seal.ts'
@@ -13,7 +15,7 @@ import { countTables } from '../../lib/database/count.ts'
 import { exportDatabase } from '../../lib/database/export.ts'
 import { mergeLate } from '../../lib/database/reconcile.ts'
 import { reconcileBatches } from '../../lib/database/reconcile-batches.ts'
-import { batchesOf, shardsOf } from '../../lib/database/shards.ts'
+import { batchesOf, type Shard, shardsOf } from '../../lib/database/shards.ts'
 import { withConnection } from '../../lib/database/snapshot.ts'
 import { ensureLedger, writeEnvironment } from '../../lib/run/ledger.ts'
 import { type Preservation, planDatabase } from '../../lib/run/plan.ts'
@@ -51,7 +53,12 @@ export function catalogOf(clients: Clients): Promise<Catalog> {
   return withConnection(clients, (connection) => readCatalog(connection, clients.config.DATABASE_SCHEMAS))
 }
 
-type Wanted = Partial<Preservation> & { backup?: boolean; attempt?: number; counted?: boolean }
+type Wanted = Partial<Preservation> & {
+  backup?: boolean
+  counted?: boolean
+  /** Cuts tables into smaller shards than the product would. */
+  pagesPerShard?: number
+}
 
 /** Opens a run and plans a reset of the database as the state "Count" does, without files and cache. */
 export function planReset(clients: Clients, wanted: Wanted = {}): Promise<Plan> {
@@ -59,9 +66,9 @@ export function planReset(clients: Clients, wanted: Wanted = {}): Promise<Plan> 
 }
 
 export async function planOn(connection: Connection, clients: Clients, wanted: Wanted = {}): Promise<Plan> {
-  const { backup = true, attempt = 0, counted = true, tables = [], rows = {}, excluded = [] } = wanted
+  const { backup = true, counted = true, tables = [], rows = {}, excluded = [], pagesPerShard } = wanted
   const { config, s3 } = clients
-  const run = { runId: randomUUID(), attempt, startedAt: new Date().toISOString() }
+  const run = { runId: randomUUID(), attempt: 0, startedAt: new Date().toISOString() }
   await connection.query(`UPDATE taskmaster_reset.runs SET status = 'failed' WHERE status = 'running';
     INSERT INTO taskmaster_reset.runs (run_id, operation, request_digest, status, phase)
     VALUES ('${run.runId}', 'reset', '', 'running', 'Count')`)
@@ -69,13 +76,16 @@ export async function planOn(connection: Connection, clients: Clients, wanted: W
   const planned = planDatabase(catalog, { tables, rows, excluded })
   const toCount = counted ? planned.tables.map(({ table, keepRows }) => ({ ...table, keepRows })) : []
   const counts = counted ? await countTables(clients, toCount) : new Map()
-  const shards = planned.tables.flatMap(({ table }) => (table.partitioned ? [] : shardsOf(table)))
+  const shards = planned.tables
+    .flatMap(({ table }) => (table.partitioned ? [] : shardsOf(table)))
+    .flatMap((shard) => (pagesPerShard === undefined ? [shard] : cut(shard, pagesPerShard)))
   const batches = batchesOf(shards, config.EXPORT_BATCH_BYTES)
   const plan: Plan = {
     ...run,
     operation: 'reset',
     strategy: 'database-only',
     backupId: backup ? backupIdOf(run) : null,
+    rehearse: false,
     clears: ['database'],
     requestedBy: null,
     preserve: { tables, rows, excluded, files: [], keys: [] },
@@ -100,6 +110,15 @@ export async function planOn(connection: Connection, clients: Clients, wanted: W
   }
   await putJson(storage, workKeys(plan).plan, plan)
   return plan
+}
+
+/** In place of the one shard that is a small table: shards of a few pages, and one that is open-ended. */
+function cut(shard: Shard, pages: number): Shard[] {
+  const count = Math.max(1, Math.floor(shard.bytes / 8192 / pages))
+  return Array.from({ length: count }, (_, index) => {
+    const to = index === count - 1 ? null : (index + 1) * pages
+    return { ...shard, shard: index, pages: { from: index * pages, to }, bytes: pages * 8192 }
+  })
 }
 
 /** The states "Export database" and "Seal". */
@@ -133,4 +152,26 @@ export async function linesOf(clients: Clients, table: BackedUpTable | undefined
     for await (const line of readPartLines(storage, key)) lines.push(line.toString())
   }
   return lines.sort()
+}
+
+/** The rows of a table as its lines in a backup must be, sorted; read past the product. */
+export async function rowsAsLines(sql: pg.Client, relation: string, columns = 'r.*'): Promise<string[]> {
+  await sql.query(pinned)
+  const answer = await sql.query(
+    `SELECT row_to_json(v.*)::text AS line FROM ONLY ${relation} r CROSS JOIN LATERAL (SELECT ${columns}) v`,
+  )
+  return answer.rows.map(({ line }) => line).sort()
+}
+
+/** The settings under which a backup writes values, as docs/formats.md has them. */
+const pinned = `SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres'; SET extra_float_digits = 1;
+  SET bytea_output = 'hex'; SET search_path = 'pg_catalog'`
+
+/** Every key of a backup. */
+export async function keysBelow(clients: Clients, { backupId }: Plan): Promise<string[]> {
+  const storage = { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }
+  const keys: string[] = []
+  for await (const { key } of listSizes(storage, [backupKeys(clients.config.BACKUP_PREFIX, backupId!).root]))
+    keys.push(key)
+  return keys
 }

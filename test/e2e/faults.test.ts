@@ -152,7 +152,9 @@ describe('a failure', () => {
       } else {
         const inMap = state.endsWith('batch')
         expect(ended.error).toBe(inMap ? 'States.ExceedToleratedFailureThreshold' : 'Crashed')
-        expect(ended.cause).toContain(inMap ? 'tolerated failure threshold' : `injected before ${state}`)
+        expect(ended.cause).toContain(
+          inMap ? 'ended without saying why: its function crashed' : `injected before ${state}`,
+        )
         const outcome = await failedOutcome(ended)
         expect(Object.values(outcome.targets).map((target) => target.state)).toEqual(failsBefore)
         checkHonest(outcome, { was, is })
@@ -319,7 +321,9 @@ describe('a step', () => {
         instead: async ({ state, invocation }, run) => {
           if (state === 'Wipe files batch') throw errorNamed('Crashed')
           if (state !== 'Copy files batch' || invocation > 1) return run()
-          fronts.s3.faults = [({ key }) => (key.includes('/results/') ? s3Error(503, 'SlowDown') : undefined)]
+          fronts.s3.faults = [
+            ({ key }) => (key.includes('/results/') ? s3Error(400, 'BadDigest') : undefined),
+          ]
           try {
             return await run()
           } finally {
@@ -473,19 +477,20 @@ describe('a store that breaks off', () => {
     await reset.succeed(fullReset)
   })
 
-  test('the cache, before its wipe: it is not touched, and the others are said to be wiped', async () => {
+  test('the cache, whose token is withdrawn before its wipe: it is not touched, and the others are said to be wiped', async () => {
     await reset.seed()
     const was = await reset.fingerprint()
     const ended = await withFaults(
       {
         before: ({ state }) => {
-          if (state === 'Wipe cache') fronts.cache.faults = [() => 'drop']
+          if (state === 'Wipe cache')
+            fronts.cache.faults = [() => ({ status: 401, body: '{"error":"WRONGPASS"}' })]
         },
       },
       () => withVariables(fronts.variables, () => reset.run(fullReset)),
     )
-    expect(ended.error).toBe('StoreUnavailable')
-    expect(ended.cause).toMatch(/^The cache at 127\.0\.0\.1:\d+ cannot be reached: /)
+    expect(ended.error).toBe('NotPermitted')
+    expect(ended.cause).toMatch(/^The cache at 127\.0\.0\.1:\d+ refuses the token/)
     const outcome = await failedOutcome(ended)
     expect(Object.values(outcome.targets).map(({ state }) => state)).toEqual(['wiped', 'wiped', 'backed_up'])
     checkHonest(outcome, { was, is: await reset.fingerprint() })

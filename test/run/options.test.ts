@@ -2,10 +2,11 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Clients } from '../../lib/clients.ts'
 import { makeClients } from '../../lib/clients.ts'
 import type { Config } from '../../lib/config.ts'
-import { getOptions } from '../../lib/run/options.ts'
+import { getOptions, type ResetOptions } from '../../lib/run/options.ts'
+import type { TableOption } from '../../lib/run/options-tables.ts'
 import { claimEnvironment } from '../../local/cli/claim-environment.ts'
 import { open } from '../../local/cli/connect.ts'
-import { type Sample, fillSample } from '../../local/sample.ts'
+import { fillSample, type Sample } from '../../local/sample.ts'
 import { type FreshStack, freshStack } from '../support/stack.ts'
 
 process.env.LOG_LEVEL ??= 'SILENT'
@@ -15,19 +16,22 @@ let clients: Clients
 
 beforeAll(async () => {
   stack = await freshStack()
-  sample = await fillSample(stack, { scale: 0.1 })
+  sample = await fillSample(stack, { scale: 0.3 })
   clients = await makeClients()
 })
 afterAll(() => stack?.stop())
 
-const configured = (config: Partial<Config>): Clients => ({ ...clients, config: { ...clients.config, ...config } })
+const configured = (config: Partial<Config>): Clients => ({
+  ...clients,
+  config: { ...clients.config, ...config },
+})
 
-/** Clients for this environment but for one address, at which nobody listens. */
-async function withDown(name: string, address: string): Promise<Clients> {
+/** The options where one address of the environment is one at which nobody listens. */
+async function optionsWithDown(name: string, address: string): Promise<ResetOptions> {
   const before = process.env[name]
   process.env[name] = address
   try {
-    return await makeClients()
+    return await getOptions(await makeClients())
   } finally {
     process.env[name] = before
   }
@@ -55,11 +59,19 @@ describe('the options', () => {
   test('count every table, the files and the keys exactly, and give the models by their names', async () => {
     const { database, files, cache } = await getOptions(clients)
     if (!database.available) throw new Error(database.reason.message)
-    const rows = Object.fromEntries(database.tables.map(({ name, rows }) => [name.replace('public.', ''), rows]))
-    expect(rows).toEqual(sample.rows)
-    expect(database.tables.map(({ model }) => model).sort()).toEqual(
-      ['AuditLog', 'StorySession', 'Timeline', 'TimelineEvent', 'User', 'World', 'WorldElement'],
+    const rows = Object.fromEntries(
+      database.tables.map(({ name, rows }) => [name.replace('public.', ''), rows]),
     )
+    expect(rows).toEqual(sample.rows)
+    expect(database.tables.map(({ model }) => model).sort()).toEqual([
+      'AuditLog',
+      'StorySession',
+      'Timeline',
+      'TimelineEvent',
+      'User',
+      'World',
+      'WorldElement',
+    ])
     expect(database.tables.every(({ action, keptRows }) => action === 'wiped' && keptRows === 0)).toBe(true)
     expect(database.problem).toBeNull()
     expect(files).toMatchObject({ objects: sample.objects, bytes: sample.bytes, preservedObjects: 0 })
@@ -80,17 +92,82 @@ describe('the options', () => {
   })
 
   test('show what the configuration and the request preserve, and what they name in vain', async () => {
-    const changed = configured({
-      PRESERVE_TABLES: ['audit_logs'],
+    const preserving = configured({
       PRESERVE_ROWS: { users: "role = 'admin'" },
       PRESERVE_FILES: ['pinned/'],
-      EXCLUDE_TABLES: ['timeline_events'],
     })
-    // Rows of users stay, so what references them may not be truncated away under them.
-    const kept = { tables: [], files: ['nothing/'], keys: ['session:*', 'nothing:*'] }
-    const { database, files, cache } = await getOptions(configured({ ...changed.config, PRESERVE_TABLES: [], EXCLUDE_TABLES: ['audit_logs', 'users'] }), kept)
-    expect(database).toMatchObject({ available: true })
-    expect(files).toMatchObject({ objects: 12, unmatched: ['nothing/'] })
-    expect(cache).toMatchObject({ keys: 30, preservedKeys: 5, unmatched: ['nothing:*'] })
+    const request = { tables: [], files: ['nothing/'], keys: ['session:*', 'nothing:*'] }
+    const { database, files, cache } = await getOptions(preserving, request)
+    expect(tableOf({ database }, 'users')).toMatchObject({ action: 'keeps some rows', keptRows: 2 })
+    expect(files).toMatchObject({ objects: 36, preservedObjects: 1, unmatched: ['nothing/'] })
+    expect(cache).toMatchObject({ keys: 90, preservedKeys: 15, unmatched: ['nothing:*'] })
+  })
+
+  test('show of each table whether it is wiped, kept, or keeps some rows, and why one is not managed', async () => {
+    await stack.sql.query('CREATE TABLE __drizzle_migrations (id int)')
+    const rows = await getOptions(configured({ PRESERVE_ROWS: { users: "role = 'admin'" } }))
+    expect(rows.database).toMatchObject({ problem: null })
+    expect(tableOf(rows, 'users')).toMatchObject({
+      action: 'keeps some rows',
+      rows: 60,
+      keptRows: 2,
+      keepRows: "role = 'admin'",
+    })
+    expect(tableOf(rows, 'worlds')).toMatchObject({ action: 'wiped', keptRows: 0 })
+    const whole = await getOptions(clients, { tables: ['public.users'], files: [], keys: [] })
+    expect(tableOf(whole, 'users')).toMatchObject({ action: 'kept', rows: 60, keptRows: 60 })
+    expect(whole.database).toMatchObject({
+      unmanaged: [{ name: 'public.__drizzle_migrations', reason: 'keeps the migrations' }],
+    })
   })
 })
+
+describe('a plan that would be refused', () => {
+  test.each([
+    ['a conflict', { PRESERVE_TABLES: ['worlds'] }, 'PreservationConflict'],
+    ['a table that does not exist', { PRESERVE_TABLES: ['wolrds'] }, 'InvalidRequest'],
+    ['a condition that is no SQL', { PRESERVE_ROWS: { users: 'role ==== admin' } }, 'InvalidConfiguration'],
+  ])(
+    'because of %s is told with its reason, and the tables are counted all the same',
+    async (_says, config, name) => {
+      const options = await getOptions(configured(config))
+      expect(options.database).toMatchObject({ available: true, problem: { name } })
+      expect(tableOf(options, 'users')?.rows).toBe(60)
+    },
+  )
+
+  test('because the role may not read a table is told, and that table has no count', async () => {
+    await stack.admin.query('CREATE TABLE public.secrets (id int); REVOKE ALL ON public.secrets FROM PUBLIC')
+    try {
+      const options = await getOptions(clients)
+      expect(options.database).toMatchObject({ available: true, problem: { name: 'NotPermitted' } })
+      expect(tableOf(options, 'secrets')).toMatchObject({ rows: null })
+      expect(tableOf(options, 'users')).toMatchObject({ rows: 60, action: 'wiped' })
+    } finally {
+      await stack.admin.query('DROP TABLE public.secrets')
+    }
+  })
+})
+
+describe('a store that is down', () => {
+  test.each([
+    ['database', 'DATABASE_WEBSOCKET_PROXY', '127.0.0.1:1'],
+    ['files', 'AWS_ENDPOINT_URL_S3', 'http://127.0.0.1:1'],
+    ['cache', 'UPSTASH_REDIS_REST_URL', 'http://127.0.0.1:1'],
+  ] as const)('the %s is told with its reason, and the others are counted', async (down, name, address) => {
+    const options = await optionsWithDown(name, address)
+    expect(options.claimed).toBe(false)
+    for (const store of ['database', 'files', 'cache'] as const) {
+      if (store !== down) expect(options[store]).toMatchObject({ available: true })
+      else {
+        expect(options[store]).toMatchObject({ available: false, reason: { name: 'StoreUnavailable' } })
+        expect(JSON.stringify(options[store])).not.toContain(new URL(stack.env.DATABASE_URL ?? '').password)
+      }
+    }
+  })
+})
+
+function tableOf({ database }: Pick<ResetOptions, 'database'>, table: string): TableOption | undefined {
+  if (!database.available) throw new Error(database.reason.message)
+  return database.tables.find(({ name }) => name === `public.${table}`)
+}

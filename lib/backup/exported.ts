@@ -1,0 +1,113 @@
+import { z } from 'zod'
+import { DatabaseResult } from '../database/export.ts'
+import { addFingerprints } from '../database/rows.ts'
+import { BackupIncomplete, NotFound } from '../errors.ts'
+import type { Plan } from '../run/work.ts'
+import { workKeys } from './layout.ts'
+import type { BackedUpSequence, BackedUpTable } from './manifest.ts'
+import { getJson, type Storage } from './storage.ts'
+
+/** Fewer of anything may really have been deleted between the count and the export. */
+export const manyRows = 100
+
+/** What Compare leaves when the exported parts were loaded and found identical. */
+export const Rehearsed = z.strictObject({ rehearsedAt: z.iso.datetime() })
+
+/**
+ * The tables as the run's batches exported them, in the order of the plan; every shard must be there once.
+ * @throws BackupIncomplete naming what is missing or does not agree
+ */
+export async function readExported(
+  storage: Storage,
+  plan: Plan,
+): Promise<{ tables: BackedUpTable[]; sequences: z.output<typeof BackedUpSequence>[] }> {
+  const results: z.output<typeof DatabaseResult>[] = []
+  for (let batch = 0; batch < (plan.database?.batches ?? 0); batch++) {
+    results.push(await readExportedBatch(storage, plan, batch))
+  }
+  const partsOf = Map.groupBy(
+    results.flatMap(({ parts }) => parts),
+    ({ table }) => table,
+  )
+  const tables = (plan.database?.tables ?? [])
+    .filter(({ table }) => !table.partitioned)
+    .map(({ table, rows }) => {
+      const parts = (partsOf.get(table.name) ?? [])
+        .map(({ table: _, ...part }) => part)
+        .sort((a, b) => a.shard - b.shard)
+      const backedUp: BackedUpTable = {
+        name: table.name,
+        schema: table.schema,
+        table: table.table,
+        oid: table.oid,
+        columns: table.columns,
+        rows: parts.reduce((sum, part) => sum + part.rows, 0),
+        fingerprint: addFingerprints(parts.map(({ fingerprint }) => fingerprint)),
+        parts,
+      }
+      checkTable(backedUp, rows)
+      return backedUp
+    })
+  return { tables, sequences: results.at(-1)?.sequences ?? [] }
+}
+
+/** What one batch of the database exported. */
+export function readExportedBatch(
+  storage: Storage,
+  plan: Plan,
+  batch: number,
+): Promise<z.output<typeof DatabaseResult>> {
+  return resultOf(
+    storage,
+    workKeys(plan).databaseResult(batch),
+    DatabaseResult,
+    `batch ${batch} of the database`,
+  )
+}
+
+/** When the parts were rehearsed. @throws BackupIncomplete when they were not */
+export async function readRehearsed(storage: Storage, plan: Plan): Promise<string> {
+  const { rehearsedAt } = await resultOf(storage, workKeys(plan).rehearsed, Rehearsed, 'the rehearsal')
+  return rehearsedAt
+}
+
+/** A step's result. @throws BackupIncomplete when the step left none */
+export async function resultOf<Schema extends z.ZodType>(
+  storage: Storage,
+  key: string,
+  schema: Schema,
+  what: string,
+): Promise<z.output<Schema>> {
+  try {
+    return await getJson(storage, key, schema)
+  } catch (cause) {
+    if (!(cause instanceof NotFound)) throw cause
+    throw new BackupIncomplete(
+      `There is no result of ${what}, so the backup has a gap. Nothing was wiped; start again`,
+      { cause },
+    )
+  }
+}
+
+/** The shards of a table must cover every page exactly once, and not be empty where Count found many rows. */
+function checkTable({ name, parts, rows }: BackedUpTable, counted: number): void {
+  let page = 0
+  for (const [index, part] of parts.entries()) {
+    if (part.shard !== index || part.pages.from !== page) {
+      throw new BackupIncomplete(
+        `Part ${index} of ${name} is missing or there twice. Nothing was wiped; start again`,
+      )
+    }
+    page = part.pages.to ?? Number.POSITIVE_INFINITY
+  }
+  if (page !== Number.POSITIVE_INFINITY) {
+    throw new BackupIncomplete(
+      `The parts of ${name} end at page ${page}, before the table does. Nothing was wiped; start again`,
+    )
+  }
+  if (rows === 0 && counted >= manyRows) {
+    throw new BackupIncomplete(
+      `${counted} rows were counted in ${name}, but none were exported. Nothing was wiped; if they were really deleted meanwhile, start again`,
+    )
+  }
+}

@@ -1,0 +1,65 @@
+import type { KeyHead } from './lines.ts'
+import { type ScriptCommand, scriptCommand } from './restore-script.ts'
+import type { Item } from './value-pages.ts'
+
+/** Elements of one command (a script can pass on about 8,000 arguments), and bytes of one request's JSON. */
+export type CommandLimits = { commandItems: number; requestBytes: number }
+
+/** The commands that add items to a value of a type; only a single element may make one larger than a request. */
+export function* commandsOf(
+  { type }: Pick<KeyHead, 'type'>,
+  { key, items }: { key: string; items: readonly Item[] },
+  limits: CommandLimits,
+): Generator<ScriptCommand> {
+  if (type === 'string') {
+    for (const item of items) {
+      for (const piece of piecesOf(item as Buffer, limits)) yield scriptCommand('APPEND', key, piece)
+    }
+  } else if (type === 'stream') {
+    for (const item of items) {
+      const [id, fields] = item as [Buffer, Buffer[]]
+      yield scriptCommand('XADD', key, id, ...fields)
+    }
+    // The only way to have a stream without entries.
+    if (items.length === 0) {
+      yield scriptCommand('XADD', key, '0-1', 'a', 'b')
+      yield scriptCommand('XDEL', key, '0-1')
+    }
+  } else {
+    const { name, argumentsOf } = adding[type]
+    yield* inGroups(items, limits, (group) => scriptCommand(name, key, ...group.flatMap(argumentsOf)))
+  }
+}
+
+/** Pieces that fit into a request, be it as hex. */
+export function* piecesOf(bytes: Buffer, { requestBytes }: CommandLimits): Generator<Buffer> {
+  const size = Math.max(1, Math.floor(requestBytes / 4))
+  for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size)
+}
+
+const adding = {
+  list: { name: 'RPUSH', argumentsOf: (item: Item) => [item as Buffer] },
+  set: { name: 'SADD', argumentsOf: (item: Item) => [item as Buffer] },
+  hash: { name: 'HSET', argumentsOf: (item: Item) => item as Buffer[] },
+  zset: { name: 'ZADD', argumentsOf: (item: Item) => (item as Buffer[]).toReversed() },
+}
+
+function* inGroups(
+  items: readonly Item[],
+  { commandItems, requestBytes }: CommandLimits,
+  commandOf: (group: Item[]) => ScriptCommand,
+): Generator<ScriptCommand> {
+  let group: Item[] = []
+  let bytes = 0
+  for (const item of items) {
+    const size = commandOf([item]).bytes
+    if (group.length >= commandItems || (group.length > 0 && bytes + size > requestBytes)) {
+      yield commandOf(group)
+      group = []
+      bytes = 0
+    }
+    group.push(item)
+    bytes += size
+  }
+  if (group.length > 0) yield commandOf(group)
+}

@@ -1,0 +1,96 @@
+import type { Storage } from '../backup/storage.ts'
+import type { BinaryRedis } from './binary-redis.ts'
+import type { Found } from './findings.ts'
+import { asList, asNumber } from './reply.ts'
+import { keysOfTypes } from './restore-extras.ts'
+import { type DecodedLine, type Part, readLines } from './restore-lines.ts'
+import { CacheWriter, type WriteLimits } from './restore-writer.ts'
+import { SeenKeys } from './seen-keys.ts'
+
+type PageLimits = { lines: number; linesBytes: number }
+
+export type KeysToWrite = {
+  parts: readonly Part[]
+  /** Whether a key is ours to deal with. */
+  includes: (key: Buffer) => boolean
+  /** What the names of temporary keys begin with. */
+  temporary: string
+  /** Types of live keys that are not replaced, and are added to `spared`. */
+  keptTypes: readonly string[]
+  spared: Found
+}
+
+/**
+ * Writes every key of the parts whose time is not up.
+ * @returns `known`: the keys of the backup that exist now, `keys` of which were written
+ * @throws BackupDamaged, StoreUnavailable, NotPermitted
+ */
+export async function writeKeys(
+  { storage, cache }: { storage: Storage; cache: BinaryRedis },
+  { parts, includes, temporary, keptTypes, spared }: KeysToWrite,
+  progress: (done: number) => Promise<void>,
+  limits: WriteLimits & PageLimits,
+): Promise<{ known: SeenKeys; keys: number; expired: number }> {
+  const writer = new CacheWriter(cache, { temporary, limits })
+  const known = new SeenKeys()
+  const now = await serverTime(cache)
+  let [keys, expired, done] = [0, 0, 0]
+
+  function isWanted({ key, type, items, expiresAt }: DecodedLine, kept: readonly Buffer[]): boolean {
+    if (!includes(key)) return false
+    if (items.length === 0 && type !== 'stream') return false // it was emptied while it was read
+    if (expiresAt !== null && expiresAt <= now) {
+      expired++
+      return false
+    }
+    const isNew = known.add(key)
+    if (kept.includes(key)) {
+      spared.add(key)
+      return false
+    }
+    if (isNew) keys++
+    return true
+  }
+
+  let writes = false // what continues a key goes the way of its beginning
+  for await (const page of inPages(readLines(storage, parts), limits)) {
+    const beginnings = page.filter(({ part }) => part === 1)
+    const kept = await keysOfTypes(
+      cache,
+      beginnings.map(({ key }) => key),
+      keptTypes,
+    )
+    for (const line of page) {
+      if (line.part === 1) writes = isWanted(line, kept)
+      if (writes) await writer.write(line)
+    }
+    done += beginnings.length
+    await progress(done)
+  }
+  await writer.end()
+  return { known, keys, expired }
+}
+
+/** Milliseconds since 1970 by the server's clock, which the backup's expiry times are by. */
+async function serverTime(cache: BinaryRedis): Promise<number> {
+  const [time] = await cache.ask([['TIME']])
+  const [seconds, microseconds] = asList(time)
+  return asNumber(seconds) * 1000 + Math.floor(asNumber(microseconds) / 1000)
+}
+
+async function* inPages(
+  lines: AsyncIterable<DecodedLine>,
+  limits: PageLimits,
+): AsyncGenerator<DecodedLine[]> {
+  let page: DecodedLine[] = []
+  let bytes = 0
+  for await (const line of lines) {
+    page.push(line)
+    bytes += line.bytes
+    if (page.length < limits.lines && bytes < limits.linesBytes) continue
+    yield page
+    page = []
+    bytes = 0
+  }
+  if (page.length > 0) yield page
+}

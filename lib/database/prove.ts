@@ -1,0 +1,69 @@
+import { writeLate } from '../backup/late.ts'
+import { backupKeys } from '../backup/layout.ts'
+import { type BackedUpTable, Manifest } from '../backup/manifest.ts'
+import { getJson } from '../backup/storage.ts'
+import type { Clients, Connection } from '../clients.ts'
+import { BackupIncomplete } from '../errors.ts'
+import type { Plan } from '../run/work.ts'
+import type { Catalog, Table } from './catalog.ts'
+import { mergeLate, reconcile } from './reconcile.ts'
+import { readPositions, sequencesOf } from './sequences.ts'
+
+/** The manifest of the backup that this very run sealed. @throws NotFound, BackupIncomplete */
+export async function readOwnManifest(clients: Clients, plan: Plan, backupId: string): Promise<Manifest> {
+  const storage = { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }
+  const manifest = await getJson(
+    storage,
+    backupKeys(clients.config.BACKUP_PREFIX, backupId).manifest,
+    Manifest,
+  )
+  if (manifest.runId === plan.runId && manifest.environment === clients.config.ENVIRONMENT) return manifest
+  throw new BackupIncomplete(
+    `The backup ${backupId} was made by run ${manifest.runId} in ${manifest.environment}, not by this one. Nothing was wiped; start a new run`,
+  )
+}
+
+type Proof = {
+  manifest: Manifest
+  /** Tables that lose their rows; each must be in the backup. */
+  going: readonly Table[]
+  /** All tables that the backup holds. */
+  backedUp: readonly Table[]
+  catalog: Catalog
+}
+
+/**
+ * Makes backup and rows agree: late parts are written and listed for every difference. To be called under the locks of
+ * the transaction that is about to remove the rows.
+ * @throws BackupIncomplete, BackupIsStale
+ */
+export async function proveBackup(
+  clients: Clients,
+  connection: Connection,
+  { manifest, going, backedUp, catalog }: Proof,
+): Promise<{ tables: BackedUpTable[]; lateParts: number }> {
+  const tables = manifest.database?.tables ?? []
+  const held = new Set(tables.map(({ name }) => name))
+  const missing = going.filter(({ name, partitioned }) => !partitioned && !held.has(name))
+  if (missing.length > 0) {
+    throw new BackupIncomplete(
+      `The backup ${manifest.backupId} does not hold ${missing.map(({ name }) => name).join(', ')}. Nothing was wiped; start a new run`,
+    )
+  }
+  const storage = { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }
+  const keys = backupKeys(clients.config.BACKUP_PREFIX, manifest.backupId)
+  const late = await writeLate(
+    storage,
+    { keys, backupId: manifest.backupId, now: clients.now },
+    async (attempt) => ({
+      tables: await reconcile(connection, {
+        storage,
+        tables,
+        maxBytes: clients.config.LATE_MAX_BYTES,
+        keys: (table, shard, copy) => keys.latePart(table, shard, attempt, copy),
+      }),
+      sequences: await readPositions(connection, sequencesOf(catalog, backedUp)),
+    }),
+  )
+  return { tables: mergeLate(tables, late), lateParts: late.flatMap(({ parts }) => parts).length }
+}

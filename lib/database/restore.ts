@@ -1,0 +1,128 @@
+import { z } from 'zod'
+import type { BackedUpTable, Manifest } from '../backup/manifest.ts'
+import type { Clients, Connection } from '../clients.ts'
+import { SchemaChanged } from '../errors.ts'
+import { checkEnvironmentRow } from '../run/guard.ts'
+import { fenceRun, recordRestored } from '../run/ledger.ts'
+import type { Plan } from '../run/work.ts'
+import { type Catalog, readCatalog, type Table } from './catalog.ts'
+import { compareTables } from './compare.ts'
+import { dropForeignKeys } from './foreign-keys.ts'
+import { qualified, quote } from './identifiers.ts'
+import { lockExclusively } from './locks.ts'
+import { proveBackup, readOwnManifest } from './prove.ts'
+import { schemaDifferences } from './schema-differences.ts'
+import { dropScratch, scratchTableOf } from './scratch.ts'
+import { databaseError, withConnection } from './snapshot.ts'
+import { disableTriggers } from './triggers.ts'
+
+/** Rows that were put back, per table and in all; parts that the safety backup got anew; columns that kept their default. */
+export const DatabaseRestored = z.strictObject({
+  rows: z.number(),
+  tables: z.record(z.string(), z.number()),
+  lateParts: z.number(),
+  newColumns: z.array(z.string()),
+})
+export type DatabaseRestored = z.output<typeof DatabaseRestored>
+
+/**
+ * Swaps the rows of all tables of `backup` for those that were loaded into the scratch schema, in one transaction, in
+ * which it first proves that the safety backup holds exactly what it is about to remove. A repeat after a lost answer
+ * returns what the first try recorded.
+ * @throws SchemaChanged, BackupIsStale, DatabaseBusy, RunLost, RehearsalFailed: in each case the live tables are as before
+ */
+export async function restoreDatabase(
+  clients: Clients,
+  { plan, backup }: { plan: Plan; backup: Manifest },
+): Promise<DatabaseRestored> {
+  const safety = plan.backupId === null ? null : await readOwnManifest(clients, plan, plan.backupId)
+  return withConnection(clients, async (connection) => {
+    try {
+      const earlier = await fenceRun(connection, plan.runId)
+      if (earlier !== null) return DatabaseRestored.parse(earlier)
+      return await swap(clients, connection, { plan, backup, safety })
+    } catch (error) {
+      throw databaseError(error)
+    }
+  })
+}
+
+async function swap(
+  clients: Clients,
+  connection: Connection,
+  { plan, backup, safety }: { plan: Plan; backup: Manifest; safety: Manifest | null },
+): Promise<DatabaseRestored> {
+  const { database } = backup
+  if (database === null) return { rows: 0, tables: {}, lateParts: 0, newColumns: [] }
+  // Its snapshot is taken after the locks, so that what the safety backup is compared with can no longer change.
+  await connection.query('BEGIN ISOLATION LEVEL REPEATABLE READ')
+  const planned = plan.database?.tables.map(({ table }) => table) ?? []
+  await lockExclusively(clients, connection, planned)
+  const recorded = await fenceRun(connection, plan.runId)
+  if (recorded !== null) return DatabaseRestored.parse(recorded)
+  await checkEnvironmentRow(connection, clients.config)
+  const catalog = await readCatalog(connection, clients.config.DATABASE_SCHEMAS)
+  const newColumns = checkSchema(database, catalog)
+  const tables = catalog.tables.filter(({ name }) => database.tables.some((table) => table.name === name))
+  const proven =
+    safety === null
+      ? null
+      : await proveBackup(clients, connection, {
+          manifest: safety,
+          going: tables,
+          backedUp: planned,
+          catalog,
+        })
+  await putBack(connection, plan.runId, database, tables)
+  await compareTables(connection, database.tables, (table) => table)
+  await dropScratch(connection, plan.runId)
+  const restored: DatabaseRestored = {
+    rows: database.rows,
+    tables: Object.fromEntries(database.tables.map(({ name, rows }) => [name, rows])),
+    lateParts: proven?.lateParts ?? 0,
+    newColumns,
+  }
+  await recordRestored(connection, plan.runId, restored)
+  await connection.query('COMMIT')
+  return restored
+}
+
+/** @returns the columns that came later and keep their default */
+export function checkSchema(database: NonNullable<Manifest['database']>, catalog: Catalog): string[] {
+  const { blocking, tolerated } = schemaDifferences(database, catalog)
+  if (blocking.length === 0) return tolerated
+  throw new SchemaChanged(
+    `The live tables are no longer those of the backup: ${blocking.join('; ')}. Nothing was touched; bring the schema back to what it was (run the migrations of that time), then restore`,
+  )
+}
+
+async function putBack(
+  connection: Connection,
+  runId: string,
+  database: NonNullable<Manifest['database']>,
+  tables: readonly Table[],
+): Promise<void> {
+  const enableTriggers = await disableTriggers(connection, {
+    going: tables.map((table) => ({ oid: table.oid, sql: qualified(table) })),
+    reached: [],
+  })
+  const addForeignKeys = await dropForeignKeys(connection, tables)
+  await connection.query('SET CONSTRAINTS ALL IMMEDIATE') // a deferred unique key would leave events that ALTER refuses
+  if (tables.length > 0)
+    await connection.query(`TRUNCATE ${tables.map((table) => `ONLY ${qualified(table)}`).join(', ')}`)
+  for (const table of database.tables) await insertFromScratch(connection, runId, table)
+  for (const statement of [...addForeignKeys, ...enableTriggers]) await connection.query(statement)
+  for (const { schema, sequence, lastValue, isCalled } of database.sequences) {
+    const relation = qualified({ schema, table: sequence })
+    await connection.query('SELECT setval($1::regclass, $2::bigint, $3)', [relation, lastValue, isCalled])
+  }
+}
+
+async function insertFromScratch(connection: Connection, runId: string, table: BackedUpTable): Promise<void> {
+  const columns = table.columns.filter(({ generated }) => generated === '').map(({ name }) => quote(name))
+  const scratch = qualified(scratchTableOf(runId, table))
+  const names = columns.length === 0 ? '' : ` (${columns.join(', ')}) OVERRIDING SYSTEM VALUE`
+  await connection.query(
+    `INSERT INTO ${qualified(table)}${names} SELECT ${columns.join(', ')} FROM ${scratch}`,
+  )
+}

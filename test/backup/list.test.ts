@@ -1,0 +1,159 @@
+import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { listBackups } from '../../lib/backup/list.ts'
+import type { Manifest } from '../../lib/backup/manifest.ts'
+import { type EmbeddedS3, startS3 } from '../../local/s3.ts'
+
+let s3: S3Client
+let embedded: EmbeddedS3
+let storage: { s3: S3Client; bucket: string }
+let count = 0
+
+beforeAll(async () => {
+  embedded = await startS3(Array.from({ length: 10 }, (_, number) => `backups-${number}`))
+  s3 = connect()
+})
+afterAll(async () => {
+  s3?.destroy()
+  await embedded?.stop()
+})
+beforeEach(() => {
+  storage = { s3, bucket: `backups-${count++}` }
+})
+
+const connect = () =>
+  new S3Client({
+    endpoint: embedded.url,
+    region: 'us-east-1',
+    credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
+    forcePathStyle: true,
+  })
+
+const put = (Key: string, Body: unknown) =>
+  s3.send(
+    new PutObjectCommand({
+      Bucket: storage.bucket,
+      Key: `prefix/${Key}`,
+      Body: typeof Body === 'string' ? Body : JSON.stringify(Body),
+    }),
+  )
+
+function manifest(backupId: string, changes: Partial<Manifest> = {}): Manifest {
+  return {
+    version: 1,
+    backupId,
+    runId: 'run',
+    environment: 'staging',
+    strategy: 'full',
+    toolVersion: '0.1.0',
+    startedAt: '2026-11-22T19:05:33.000Z',
+    sealedAt: '2026-11-22T19:06:33.000Z',
+    readBackAt: '2026-11-22T19:06:30.000Z',
+    rehearsedAt: null,
+    database: {
+      serverVersion: '18.4',
+      consistency: 'snapshot',
+      rows: 7,
+      bytes: 100,
+      tables: [],
+      sequences: [],
+    },
+    files: { prefix: 'stories/', objects: 3, bytes: 20, vanished: 0, index: null },
+    cache: { prefix: '*', keys: 2, parts: [{ key: 'k', keys: 2, bytes: 4, sha256: 'a'.repeat(64) }] },
+    preserved: { tables: [], rows: {}, files: [], keys: [] },
+    warnings: [],
+    ...changes,
+  }
+}
+
+describe('the list of backups', () => {
+  test('is empty where there is none', async () => {
+    expect(await listBackups(storage, 'prefix/')).toEqual({ backups: [], unreadable: [] })
+  })
+
+  test('tells what each backup holds, the newest first', async () => {
+    await put('2026-11-01T00-00-00Z-aaaaaa/manifest.json', manifest('2026-11-01T00-00-00Z-aaaaaa'))
+    const rehearsed = {
+      strategy: 'files-only',
+      database: null,
+      cache: null,
+      rehearsedAt: '2026-11-22T19:06:40.000Z',
+    }
+    await put('2026-11-22T19-05-33Z-3f9a2c/manifest.json', manifest('2026-11-22T19-05-33Z-3f9a2c', rehearsed))
+    expect(await listBackups(storage, 'prefix/')).toEqual({
+      backups: [
+        {
+          backupId: '2026-11-22T19-05-33Z-3f9a2c',
+          environment: 'staging',
+          strategy: 'files-only',
+          startedAt: '2026-11-22T19:05:33.000Z',
+          sealedAt: '2026-11-22T19:06:33.000Z',
+          rehearsedAt: '2026-11-22T19:06:40.000Z',
+          rows: null,
+          files: 3,
+          keys: null,
+          bytes: 20,
+          consistency: null,
+          lateAttempts: 0,
+        },
+        expect.objectContaining({
+          backupId: '2026-11-01T00-00-00Z-aaaaaa',
+          rows: 7,
+          files: 3,
+          keys: 2,
+          bytes: 124,
+          consistency: 'snapshot',
+        }),
+      ],
+      unreadable: [],
+    })
+  })
+
+  test('counts the late attempts', async () => {
+    await put('one/manifest.json', manifest('one'))
+    await put('one/late-1.json', {})
+    await put('one/late-2.json', {})
+    expect((await listBackups(storage, 'prefix/')).backups).toMatchObject([{ lateAttempts: 2 }])
+  })
+
+  test('leaves out what was never sealed, and what is no backup', async () => {
+    await put('unsealed/database/public.users/00000.jsonl.zst', 'part')
+    await put('unsealed/files/manifest.json', manifest('unsealed'))
+    await put('notes.txt', 'beside the backups')
+    expect(await listBackups(storage, 'prefix/')).toEqual({ backups: [], unreadable: [] })
+  })
+
+  test('reports a manifest that cannot be understood, and lists the others', async () => {
+    await put('good/manifest.json', manifest('good'))
+    await put('cut/manifest.json', '{"version": 1, "backupId"')
+    await put('newer/manifest.json', { ...manifest('newer'), version: 2 })
+    const { backups, unreadable } = await listBackups(storage, 'prefix/')
+    expect(backups.map(({ backupId }) => backupId)).toEqual(['good'])
+    expect(unreadable).toEqual([
+      { backupId: 'newer', reason: expect.stringContaining('version: ') },
+      {
+        backupId: 'cut',
+        reason: expect.stringContaining('prefix/cut/manifest.json is not a manifest of version 1'),
+      },
+    ])
+  })
+
+  test('reads on past the first page', async () => {
+    const ids = ['one', 'two', 'three', 'four', 'five']
+    for (const id of ids) await put(`${id}/manifest.json`, manifest(id))
+    const paged = connect()
+    paged.middlewareStack.add(
+      (next) => (args) => next({ ...args, input: { ...args.input, MaxKeys: 2 } as typeof args.input }),
+      { step: 'initialize' },
+    )
+    const { backups } = await listBackups({ ...storage, s3: paged }, 'prefix/')
+    expect(backups.map(({ backupId }) => backupId)).toEqual(ids.sort().reverse())
+  })
+
+  test('is an error, and not empty, when the bucket cannot be listed', async () => {
+    await expect(listBackups({ s3, bucket: 'no-such-bucket' }, 'prefix/')).rejects.toMatchObject({
+      name: 'StoreUnavailable',
+      message: expect.stringContaining('no-such-bucket'),
+    })
+  })
+})

@@ -1,0 +1,617 @@
+import { DeleteObjectCommand, GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { writePart } from '../../lib/backup/part.ts'
+import { getJson } from '../../lib/backup/storage.ts'
+import { type CacheResult, exportCache, exportLimits } from '../../lib/cache/export.ts'
+import { environmentKey } from '../../lib/cache/keys.ts'
+import { CacheRestored, cacheRestoredKey, restoreCache, restoreLimits } from '../../lib/cache/restore.ts'
+import { backupId, noProgress, prefix, startCache } from './cache-stack.ts'
+import { oddScan } from './odd-scan.ts'
+import { snapshot } from './rebuild.ts'
+import type { RestFault } from './rest-front.ts'
+
+const stack = await startCache()
+const { redis, front } = stack
+const needsServer = test.skipIf(stack.mock)
+const everything = stack.withPrefix('*')
+
+/** So small that a few keys take many requests, and a value of some KB has to be built in steps. */
+const small = { ...restoreLimits, requestBytes: 4_000, pageKeys: 5, commandItems: 20, scanKeys: 50, lines: 3 }
+const smallExport = {
+  ...exportLimits,
+  pageKeys: 50,
+  pageItems: 40,
+  answerBytes: 40_000,
+  lineBytes: 6_000,
+  pieceBytes: 1_000,
+  largePieceBytes: 3_000,
+  partBytes: 20_000,
+}
+const binary = Buffer.from([0xff, 0, 0x80, 10, 0x22, 0x5c, 0xc3, 0x28])
+
+const backUp = (clients = stack.clients, limits = exportLimits) =>
+  exportCache(clients, { run: stack.nextRun(), backupId }, noProgress, limits)
+
+const restore = (
+  { parts }: Pick<CacheResult, 'parts'>,
+  { exact = false, run = stack.nextRun(), clients = stack.clients, limits = restoreLimits } = {},
+) => restoreCache(clients, { run, parts, exact }, noProgress, limits)
+
+/** Everything is there as in `before`, with its expiry, and nothing else. */
+async function expectAsBefore(before: Awaited<ReturnType<typeof snapshot>>): Promise<void> {
+  const after = await snapshot(redis)
+  expect(Object.keys(after).sort()).toEqual(Object.keys(before).sort())
+  for (const [key, { expiresAt, ...value }] of Object.entries(before)) {
+    expect(after[key], key).toMatchObject(value)
+    expect(Math.abs((after[key]?.expiresAt ?? 0) - expiresAt), `expiry of ${key}`).toBeLessThan(100)
+  }
+}
+
+/** Keys of every type, with bytes that are no text, and with an expiry for some. */
+async function writeEveryType(): Promise<void> {
+  await redis.set('string', 'text')
+  await redis.set('empty', '')
+  await redis.set('binary', binary)
+  await redis.set(binary, 'a key that is no text')
+  await redis.rpush(Buffer.concat([binary, binary]), 'a list with a key that is no text')
+  await redis.set('expires', 'soon', 'PX', 100_000)
+  await redis.set(Buffer.concat([binary, Buffer.from('expires')]), binary, 'PX', 100_000)
+  await redis.rpush('list', 'c', 'a', 'a', '', binary, 'a')
+  await redis.sadd('set', 'a', '', binary)
+  await redis.hset('hash', 'field', 'value', binary, binary, '', '')
+  const scores = ['0.1', '-inf', 'inf', '1e300', '3', '-0.30000000000000004', '5e-324', '9007199254740993']
+  await redis.call('ZADD', 'zset', ...scores.flatMap((score, n) => [score, `member ${n}`]), '7', binary)
+  await redis.call('XADD', 'stream', '1-1', 'field', 'value', binary, binary)
+  await redis.call('XADD', 'stream', '1-18446744073709551615', 'a', 'b', 'a', 'again')
+  await redis.call('XADD', 'stream', '5-0', 'a', 'b')
+  await redis.call('XADD', 'empty stream', '7-7', 'a', 'b')
+  await redis.call('XDEL', 'empty stream', '7-7')
+  for (const key of ['list', 'set', 'hash', 'zset', 'stream', 'empty stream'])
+    await redis.pexpire(key, 50_000)
+}
+
+/** Values that do not fit into one of the small requests. */
+async function writeLargeValues(): Promise<void> {
+  const numbers = Array.from({ length: 300 }, (_, n) => `element ${n}`)
+  await redis.rpush('large list', ...numbers, ...numbers)
+  await redis.sadd('large set', ...numbers)
+  await redis.hset('large hash', ...numbers.flatMap((number) => [number, binary]))
+  await redis.zadd('large zset', ...numbers.flatMap((number, score) => [score / 7, number]))
+  for (const number of numbers.slice(0, 100)) await redis.call('XADD', 'large stream', '*', 'field', number)
+  await redis.set('large string', Buffer.concat(Array.from({ length: 2_000 }, () => binary)))
+  await redis.set('large text', 'é'.repeat(9_001), 'PX', 100_000)
+  await redis.rpush('large elements', 'small', 'x'.repeat(20_000), binary, 'y"\u0000'.repeat(3_000), 'small')
+  await redis.hset('large field', 'x'.repeat(9_000), 'y'.repeat(9_000), 'small', 'field')
+  await redis.call('XADD', 'large entry', '3-3', 'x'.repeat(5_000), Buffer.alloc(5_000, 0xfe), 'a', 'b')
+  await redis.pexpire('large list', 100_000)
+}
+
+/** Another type or value for each key, and keys beside them. */
+async function changeEverything(): Promise<void> {
+  const keys = await redis.keysBuffer('*')
+  for (const [n, key] of keys.entries()) {
+    if (n % 5 === 4) continue // one that nobody changed
+    if (n % 5 === 1) await redis.call('APPEND', key, 'more').catch(() => redis.del(key))
+    else if (n % 5 === 2) await redis.persist(key)
+    else await redis.del(key)
+    if (n % 5 === 3) await redis.rpush(key, 'of another type')
+  }
+  await redis.mset('new', '1', 'also new', '2')
+  await redis.rpush('new list', '3')
+}
+
+const isWrite = (commands: string[][]) => commands.some(([name]) => ['SET', 'EVAL', 'UNLINK'].includes(name!))
+
+describe('restoring the cache', () => {
+  needsServer(
+    'everything that was changed, deleted or added is exactly as in the backup again (needs redis-server)',
+    async () => {
+      await writeEveryType()
+      const before = await snapshot(redis)
+      const backup = await backUp(everything)
+      await changeEverything()
+      expect(await restore(backup, { exact: true, clients: everything })).toEqual({
+        keys: Object.keys(before).length,
+        expired: 0,
+        extra: 0,
+        deleted: 3,
+        warnings: [],
+      })
+      await expectAsBefore(before)
+      expect(String(await redis.call('ZSCORE', 'zset', 'member 7'))).toBe('9007199254740992')
+    },
+  )
+
+  test('text comes back whatever it looks like', async () => {
+    const odd = [
+      '123',
+      '1e3',
+      '{"a": 1}',
+      'null',
+      '"',
+      '\\',
+      '\n',
+      '\u2028',
+      '',
+      ' ',
+      'é😀',
+      'OK',
+      'T0s=',
+      '\u0000',
+      '=a',
+      '@a',
+      '#61',
+    ]
+    for (const text of odd) await redis.set(`${prefix}${text}`, text)
+    await redis.rpush(`${prefix}list`, ...odd)
+    const backup = await backUp()
+    await redis.flushall()
+    expect(await restore(backup)).toMatchObject({ keys: odd.length + 1, extra: 0 })
+    for (const text of odd) expect(await redis.get(`${prefix}${text}`)).toBe(text)
+    expect(await redis.lrange(`${prefix}list`, 0, -1)).toEqual(odd)
+  })
+
+  needsServer(
+    'large values come back through requests that hold a fraction of them (needs redis-server)',
+    async () => {
+      await writeEveryType()
+      await writeLargeValues()
+      const before = await snapshot(redis)
+      const backup = await backUp(everything, smallExport)
+      expect(backup.parts.length).toBeGreaterThan(2)
+      await changeEverything()
+      front.seen = []
+      const restored = await restore(backup, { exact: true, clients: everything, limits: small })
+      expect(restored).toMatchObject({ keys: Object.keys(before).length, extra: 0, deleted: 3 })
+      await expectAsBefore(before)
+      const sizes = front.seen.map((commands) => Buffer.byteLength(JSON.stringify(commands)))
+      expect(Math.max(...sizes)).toBeLessThan(3 * small.requestBytes + 3_000) // and the script itself
+    },
+    60_000,
+  )
+
+  needsServer(
+    'any keys and values come back (needs redis-server)',
+    async () => {
+      const bytes = fc
+        .oneof(fc.uint8Array({ maxLength: 40 }), fc.string({ unit: 'binary' }))
+        .map((value) => Buffer.from(value as string))
+      const some = fc.array(bytes, { minLength: 1, maxLength: 30 })
+      const score = fc
+        .double({ noNaN: true })
+        .map((value) => (Math.abs(value) === Infinity ? (value > 0 ? 'inf' : '-inf') : String(value)))
+      const written = fc.oneof(
+        fc.record({ command: fc.constant('SET'), args: bytes.map((value) => [value]) }),
+        fc.record({ command: fc.constantFrom('RPUSH', 'SADD'), args: some }),
+        fc.record({
+          command: fc.constant('HSET'),
+          args: some.map((list) => list.flatMap((one) => [one, one])),
+        }),
+        fc.record({
+          command: fc.constant('ZADD'),
+          args: fc.array(fc.tuple(score, bytes), { minLength: 1 }).map((pairs) => pairs.flat()),
+        }),
+        fc.record({ command: fc.constant('XADD'), args: bytes.map((value) => ['*', value, value]) }),
+      )
+      const named = { maxLength: 20, selector: ([key]: [Buffer, unknown]) => key.toString('hex') }
+      const keys = fc.uniqueArray(fc.tuple(bytes, written), named)
+      const write = async (entries: [Buffer, { command: string; args: (string | Buffer)[] }][]) => {
+        await redis.flushall()
+        for (const [key, { command, args }] of entries) await redis.call(command, key, ...args)
+      }
+      await fc.assert(
+        fc.asyncProperty(
+          keys,
+          keys,
+          fc.constantFrom(restoreLimits, small),
+          async (backedUp, live, limits) => {
+            await write(backedUp)
+            const before = await snapshot(redis)
+            const backup = await backUp(everything)
+            await write(live)
+            const result = await restore(backup, { exact: true, clients: everything, limits })
+            expect(result).toMatchObject({ keys: backedUp.length, extra: 0 })
+            await expectAsBefore(before)
+          },
+        ),
+        { numRuns: 15 },
+      )
+    },
+    60_000,
+  )
+
+  test('keys that are not in the backup stay and are counted, unless it is to be exact', async () => {
+    await redis.mset(`${prefix}a`, '1', `${prefix}b`, '2')
+    const backup = await backUp()
+    await redis.mset(`${prefix}a`, 'x', `${prefix}new`, '3', 'other:new', '4', environmentKey, 'staging')
+    await redis.del(`${prefix}b`)
+    expect(await restore(backup)).toMatchObject({ keys: 2, extra: 1, deleted: 0 })
+    expect(await redis.mget(`${prefix}a`, `${prefix}b`, `${prefix}new`)).toEqual(['1', '2', '3'])
+    expect(await restore(backup, { exact: true })).toMatchObject({ keys: 2, extra: 0, deleted: 1 })
+    expect(await stack.keys()).toEqual(['other:new', environmentKey, `${prefix}a`, `${prefix}b`].sort())
+  })
+
+  test('a backup without keys restores to none', async () => {
+    const backup = await backUp()
+    await redis.set(`${prefix}a`, '1')
+    expect(await restore(backup)).toEqual({ keys: 0, expired: 0, extra: 1, deleted: 0, warnings: [] })
+    expect(await restore(backup, { exact: true })).toMatchObject({ extra: 0, deleted: 1 })
+    expect(await stack.keys()).toEqual([])
+  })
+
+  test('keys outside what the backup was made of are no extra ones', async () => {
+    await redis.set(`${prefix}story:a`, '1')
+    const { parts } = await backUp(stack.withPrefix(`${prefix}story:`))
+    await redis.mset(`${prefix}story:b`, '2', `${prefix}session`, '3')
+    const run = stack.nextRun()
+    const request = { run, parts, exact: true, prefix: `${prefix}story:` }
+    expect(await restoreCache(stack.clients, request, noProgress)).toMatchObject({ keys: 1, deleted: 1 })
+    expect(await stack.keys()).toEqual([`${prefix}session`, `${prefix}story:a`])
+  })
+
+  test('keys whose time is up are left out and counted', async () => {
+    await redis.set(`${prefix}gone`, 'x', 'PX', 300)
+    await redis.set(`${prefix}stays`, 'x', 'PX', 600_000)
+    await redis.rpush(`${prefix}list`, 'x')
+    await redis.pexpire(`${prefix}list`, 300)
+    const backup = await backUp()
+    await new Promise((resolve) => setTimeout(resolve, 350))
+    await redis.set(`${prefix}gone`, 'written since')
+    expect(await restore(backup)).toMatchObject({ keys: 1, expired: 2, extra: 1 })
+    expect(await redis.get(`${prefix}gone`)).toBe('written since')
+    expect(await restore(backup, { exact: true })).toMatchObject({ keys: 1, expired: 2, deleted: 1 })
+    expect(await stack.keys()).toEqual([`${prefix}stays`])
+    expect(await redis.pttl(`${prefix}stays`)).toBeGreaterThan(590_000)
+  })
+
+  needsServer('restoring twice is the same as restoring once (needs redis-server)', async () => {
+    await writeEveryType()
+    const before = await snapshot(redis)
+    const backup = await backUp(everything)
+    await changeEverything()
+    const [first, second] = [
+      await restore(backup, { clients: everything }),
+      await restore(backup, { clients: everything }),
+    ]
+    expect(second).toEqual(first)
+    await redis.del('new', 'also new', 'new list')
+    await expectAsBefore(before)
+  })
+
+  test('a repeat finds the result and writes nothing', async () => {
+    await redis.set(`${prefix}a`, '1')
+    const backup = await backUp()
+    const run = stack.nextRun()
+    const first = await restore(backup, { run })
+    await redis.set(`${prefix}a`, 'written since')
+    front.seen = []
+    expect(await restore(backup, { run })).toEqual(first)
+    expect(front.seen).toEqual([])
+    expect(await getJson(stack.storage, cacheRestoredKey(run), CacheRestored)).toEqual(first)
+  })
+
+  needsServer(
+    'a request that is sent twice, because its answer was lost, writes once (needs redis-server)',
+    async () => {
+      await writeEveryType()
+      await writeLargeValues()
+      const before = await snapshot(redis)
+      const backup = await backUp(everything, smallExport)
+      await changeEverything()
+      front.faults = [
+        async (_commands, forward) => {
+          await forward()
+          return undefined
+        },
+      ]
+      expect(await restore(backup, { exact: true, clients: everything, limits: small })).toMatchObject({
+        keys: Object.keys(before).length,
+        extra: 0,
+      })
+      await expectAsBefore(before)
+    },
+    60_000,
+  )
+
+  needsServer(
+    'cut off at any request and repeated, it ends the same (needs redis-server)',
+    async () => {
+      await redis.set('string', 'a')
+      await redis.rpush('list', 'a', 'b')
+      await redis.rpush('large list', ...Array.from({ length: 100 }, (_, n) => `element ${n}`))
+      await redis.rpush('large element', 'x'.repeat(5_000), 'y')
+      await redis.set('large string', Buffer.alloc(6_000, 0xfe))
+      const before = await snapshot(redis)
+      const backup = await backUp(everything, smallExport)
+      let requests = Number.POSITIVE_INFINITY
+      for (let last = 0; last < requests; last++) {
+        await changeEverything()
+        const run = stack.nextRun()
+        let seen = 0
+        const die: RestFault = (commands) => {
+          if (!isWrite(commands) || seen++ < last) return undefined
+          return { status: 200, body: JSON.stringify(commands.map(() => ({ error: 'ERR broken' }))) }
+        }
+        front.faults = [die]
+        const cutOff = restore(backup, { exact: true, run, clients: everything, limits: small })
+        if (
+          await cutOff.then(
+            () => true,
+            () => false,
+          )
+        )
+          requests = last
+        front.faults = []
+        await restore(backup, { exact: true, run, clients: everything, limits: small })
+        await expectAsBefore(before)
+      }
+      expect(requests).toBeGreaterThan(8)
+    },
+    60_000,
+  )
+
+  needsServer(
+    'nobody sees a value half-written, or a key missing that is there before and after (needs redis-server)',
+    async () => {
+      const old = Array.from({ length: 10 }, (_, n) => `old ${n}`)
+      await writeLargeValues()
+      await redis.rpush('small list', 'a', 'b', 'c')
+      const backup = await backUp(everything, smallExport)
+      await redis.del('large list', 'small list', 'large string')
+      await redis.rpush('large list', ...old)
+      await redis.rpush('small list', ...old)
+      await redis.set('large string', 'old')
+      const sizes = [new Set<number>(), new Set<number>(), new Set<number>()]
+      front.faults = [
+        async (_commands, forward) => {
+          const answer = await forward()
+          sizes[0]?.add(await redis.llen('large list'))
+          sizes[1]?.add(await redis.llen('small list'))
+          sizes[2]?.add(await redis.strlen('large string'))
+          return answer
+        },
+      ]
+      await restore(backup, { clients: everything, limits: small })
+      expect(sizes).toEqual([new Set([10, 600]), new Set([10, 3]), new Set([3, 16_000])])
+    },
+  )
+
+  needsServer('a command that Redis refuses leaves the live key as it was (needs redis-server)', async () => {
+    await redis.zadd(`${prefix}zset`, 1, 'a')
+    await redis.rpush(`${prefix}list`, 'a')
+    const backup = await backUp()
+    await redis.flushall()
+    await redis.set(`${prefix}zset`, 'live')
+    await redis.set(`${prefix}list`, 'live')
+    front.faults = [
+      (commands) => {
+        for (const command of commands) {
+          const at = command.indexOf('=ZADD')
+          if (at > 0) command[at + 2] = '=not a score'
+        }
+        return undefined
+      },
+    ]
+    await expect(restore(backup)).rejects.toMatchObject({
+      name: 'StoreUnavailable',
+      message: expect.stringMatching(/refused EVAL: .*not a valid float/),
+    })
+    expect(await redis.get(`${prefix}zset`)).toBe('live')
+    expect((await stack.keys()).filter((key) => key.includes('restoring'))).toEqual([])
+  })
+
+  needsServer(
+    'an unfinished value that the cache has evicted is an error, not a shorter value (needs redis-server)',
+    async () => {
+      await redis.rpush('list', ...Array.from({ length: 500 }, (_, n) => `element ${n}`))
+      const backup = await backUp(everything)
+      await redis.del('list')
+      let steps = 0
+      front.faults = [
+        async (commands) => {
+          if (commands[0]?.[0] === 'EVAL' && ++steps === 3) {
+            const unfinished = (await redis.keys('*restoring*')).filter((key) => !key.endsWith(':step'))
+            expect(await redis.pttl(unfinished[0]!)).toBeGreaterThan(0)
+            await redis.del(...unfinished)
+          }
+          return undefined
+        },
+      ]
+      await expect(restore(backup, { clients: everything, limits: small })).rejects.toThrow(
+        /unfinished value is lost/,
+      )
+      expect(await redis.exists('list')).toBe(0)
+    },
+  )
+
+  describe('a damaged backup changes nothing', () => {
+    const read = async (key: string) => {
+      const answer = await stack.clients.s3.send(new GetObjectCommand({ Bucket: 'backups', Key: key }))
+      return Buffer.from((await answer.Body?.transformToByteArray()) ?? [])
+    }
+    const put = (key: string, Body: Buffer) =>
+      stack.clients.s3.send(new PutObjectCommand({ Bucket: 'backups', Key: key, Body }))
+
+    async function expectRefused(parts: CacheResult['parts'], named: string): Promise<void> {
+      front.seen = []
+      const before = await stack.keys()
+      await expect(restore({ parts }, { exact: true })).rejects.toMatchObject({
+        name: 'BackupDamaged',
+        message: expect.stringContaining(named),
+      })
+      expect(front.seen.filter(isWrite)).toEqual([])
+      expect(await stack.keys()).toEqual(before)
+    }
+
+    test('a part that is missing, cut off, changed or swapped with another', async () => {
+      for (let n = 0; n < 200; n++) await redis.set(`${prefix}${n}`, 'x'.repeat(n))
+      const { parts } = await backUp(stack.clients, smallExport)
+      await redis.mset(`${prefix}live`, 'x', `${prefix}7`, 'changed')
+      const [first, last] = [parts[0]!, parts.at(-1)!]
+      const [whole, other] = [await read(last.key), await read(first.key)]
+      const flipped = Buffer.from(whole)
+      flipped[flipped.length >> 1]! ^= 4
+      for (const damage of [
+        flipped,
+        whole.subarray(0, -5),
+        Buffer.alloc(0),
+        other,
+        Buffer.concat([whole, whole]),
+      ]) {
+        await put(last.key, damage)
+        await expectRefused(parts, last.key)
+      }
+      await stack.clients.s3.send(new DeleteObjectCommand({ Bucket: 'backups', Key: last.key }))
+      await expectRefused(parts, last.key)
+      await put(last.key, whole)
+      expect(await restore({ parts }, { exact: true })).toMatchObject({ keys: 200, deleted: 1 })
+    })
+
+    test('a part whose lines are not what a key is written as, or not as many as the manifest says', async () => {
+      const good = { key: `${prefix}a`, type: 'list', value: ['x'], expiresAt: null }
+      const bad = [
+        'no JSON',
+        '{}',
+        JSON.stringify({ ...good, type: 'string' }),
+        JSON.stringify({ ...good, value: [['x']] }),
+        JSON.stringify({ ...good, type: 'zset', value: [['x', 'y']] }),
+        JSON.stringify({ ...good, type: 'hash', value: [['x']] }),
+        JSON.stringify({ ...good, type: 'stream', value: [['5', ['a', 'b']]] }),
+        JSON.stringify({ ...good, expiresAt: -1 }),
+        JSON.stringify({ ...good, value: [{ base64: '=' }] }),
+        JSON.stringify({ ...good, part: 2 }),
+        JSON.stringify({ ...good, key: `${prefix}b`, part: 2 }),
+        '',
+      ]
+      for (const [n, line] of bad.entries()) {
+        const lines = `${JSON.stringify(good)}\n${line}${line === '' ? '' : '\n'}`
+        const part = await writePart(
+          stack.storage,
+          () => `made/${n}.zst`,
+          async function* () {
+            yield Buffer.from(lines)
+          },
+        )
+        await expectRefused([{ ...part!, keys: 2 }], `made/${n}.zst`)
+      }
+    })
+  })
+
+  test('a backup with keys outside CACHE_PREFIX is refused, and nothing is written', async () => {
+    await redis.mset(`${prefix}a`, '1', 'other:b', '2')
+    const backup = await backUp(everything)
+    await redis.set(`${prefix}a`, 'live')
+    await expect(restore(backup)).rejects.toMatchObject({
+      name: 'InvalidConfiguration',
+      message: expect.stringMatching(/1 cache keys .* "taskmaster:": other:b\. Nothing was restored/),
+    })
+    expect(await redis.get(`${prefix}a`)).toBe('live')
+  })
+
+  test("the environment's key is never touched, even if a backup holds it", async () => {
+    await redis.set(environmentKey, 'staging')
+    const line = { key: environmentKey, type: 'string', value: 'production', expiresAt: null }
+    const part = await writePart(
+      stack.storage,
+      () => 'made/environment.zst',
+      async function* () {
+        yield Buffer.from(`${JSON.stringify(line)}\n`)
+      },
+    )
+    const parts = [{ ...part!, keys: 1 }]
+    for (const clients of [stack.clients, everything])
+      expect(await restore({ parts }, { exact: true, clients })).toMatchObject({
+        keys: 0,
+        extra: 0,
+        deleted: 0,
+      })
+    expect(await redis.get(environmentKey)).toBe('staging')
+  })
+
+  test('what a restore that was cut off left behind is cleared away, and is no extra key', async () => {
+    await redis.mset(`${prefix}a`, '1', `${prefix}taskmaster:restoring:1234:0`, 'x')
+    await redis.set(`${prefix}taskmaster:restoring:1234:0:step`, '3')
+    const backup = await backUp()
+    expect(await restore(backup)).toMatchObject({ keys: 1, extra: 0, deleted: 0 })
+    expect(await stack.keys()).toEqual([`${prefix}a`])
+  })
+
+  needsServer("keys of a type that the run's own backup cannot hold stay (needs redis-server)", async () => {
+    await redis.mset(`${prefix}a`, '1', `${prefix}b`, '2')
+    const backup = await backUp()
+    await redis.del(`${prefix}a`)
+    await redis.rpush(`${prefix}a`, 'as if it were of another type')
+    await redis.rpush(`${prefix}extra`, 'and this')
+    await redis.set(`${prefix}goes`, 'x')
+    const types: RestFault = async (commands, forward) => {
+      const answer = await forward()
+      if (!commands.some(([name]) => name === 'TYPE')) return answer
+      const [list, json] = ['list', 'ReJSON-RL'].map((type) => Buffer.from(type).toString('base64'))
+      return { ...answer, body: answer.body.replaceAll(list!, json!) }
+    }
+    front.faults = [types]
+    const run = stack.nextRun()
+    await exportCache(stack.clients, { run, backupId }, noProgress)
+    expect(await restore(backup, { run, exact: true })).toEqual({
+      keys: 1,
+      expired: 0,
+      extra: 1,
+      deleted: 1,
+      warnings: [
+        {
+          code: 'KeysNotReplaced',
+          message: expect.stringMatching(/^2 .*ReJSON-RL.*taskmaster:a, taskmaster:extra/),
+        },
+      ],
+    })
+    expect(await stack.keys()).toEqual([`${prefix}a`, `${prefix}b`, `${prefix}extra`])
+    expect(await redis.type(`${prefix}a`)).toBe('list')
+  })
+
+  test("SCAN's empty pages, duplicates and cursors of 64 bits count no extra key twice and leave none", async () => {
+    const backup = await backUp()
+    await redis.mset(Array.from({ length: 200 }, (_, n) => [`${prefix}${n}`, 'x']).flat())
+    front.faults = [oddScan()]
+    expect(await restore(backup)).toMatchObject({ extra: 200 })
+    front.faults = [oddScan()]
+    expect(await restore(backup, { exact: true })).toMatchObject({ extra: 0, deleted: 200 })
+    expect(await stack.keys()).toEqual([])
+  })
+
+  test('tells how far it is', async () => {
+    await redis.mset(Array.from({ length: 20 }, (_, n) => [`${prefix}${n}`, 'x']).flat())
+    const { parts } = await backUp()
+    const told: number[][] = []
+    const data = { run: stack.nextRun(), parts, exact: false }
+    await restoreCache(stack.clients, data, async (...numbers) => void told.push(numbers), {
+      ...small,
+      lines: 8,
+    })
+    expect(told).toEqual([
+      [8, 20],
+      [16, 20],
+      [20, 20],
+      [20, 20],
+    ])
+  })
+
+  needsServer('30,000 keys in a few dozen requests (needs redis-server)', async () => {
+    for (let n = 0; n < 30_000; n += 10_000) {
+      const batch = redis.pipeline()
+      for (let m = n; m < n + 10_000; m++) {
+        if (m % 3 === 0) batch.hset(`${prefix}${m}`, 'field', m)
+        else batch.set(`${prefix}${m}`, `value ${m}`, 'PX', 600_000)
+      }
+      await batch.exec()
+    }
+    const backup = await backUp()
+    await redis.flushall()
+    front.seen = []
+    expect(await restore(backup)).toMatchObject({ keys: 30_000 })
+    expect(front.seen.length).toBeLessThan(100)
+    expect(await redis.dbsize()).toBe(30_000)
+    expect(await redis.hgetall(`${prefix}29997`)).toEqual({ field: '29997' })
+    expect(await redis.pttl(`${prefix}29998`)).toBeGreaterThan(500_000)
+  })
+})

@@ -1,0 +1,92 @@
+/** Types of a database of its own, to be made with app in the search path. */
+export const typesSql = `
+CREATE TYPE app.mood AS ENUM ('sad', 'so "so"', 'happy, happy');
+CREATE TYPE app.pair AS (a int, b text);
+CREATE TYPE app.nested AS (p app.pair, j json, n int[]);
+CREATE DOMAIN app.short AS text CHECK (length(VALUE) < 100);
+CREATE DOMAIN app.document AS json;
+CREATE DOMAIN app.numbers AS int[];
+CREATE TYPE app.span AS RANGE (subtype = float8);`
+
+const odd = String.raw`E'tab\t newline\n return\r quote" apostrophe\' backslash\\ \u0001 \u001f \u007f \u2028 \u2029 \ufeff \U0001F600 \u00e9 e\u0301'`
+
+/** Each type with values that a careless export would change, as SQL that is cast to the type. */
+export const valuesByType: [type: string, values: string[]][] = [
+  ['smallint', ['-32768', '32767', '0']],
+  ['integer', ["'-2147483648'", '2147483647']],
+  ['bigint', ["'-9223372036854775808'", '9223372036854775807', '9007199254740993']],
+  [
+    'numeric',
+    ["'NaN'", "'Infinity'", '12345678901234567890123456789.123456789', "'1e-30'", '1.500', '1e100'],
+  ],
+  ['numeric(38,4)', ['1234567890123456789012345678901234.5678', '-0.0001']],
+  ['real', ["'NaN'", '0.1', '3.4e38', "'-0'", '1e-45']],
+  ['double precision', ["'-Infinity'", '0.1', '1.7976931348623157e308', '5e-324', '0.30000000000000004']],
+  ['money', ["'-92233720368547758.08'", "'1234.5'"]],
+  ['boolean', ['true', 'false']],
+  ['character(5)', ["'a'", "'  b'"]],
+  ['character varying(20)', ["'a  '", "''"]],
+  ['"char"', ["'x'", "''"]],
+  ['name', [`'a"b'`]],
+  ['text', [odd, "''", "'null'", "'NULL'", `'{"a":1}'`, String.raw`'\x00'`, "repeat('long ', 20000)"]],
+  ['bytea', [`decode((SELECT string_agg(to_hex(256 + g), '') FROM generate_series(0, 255) g), 'hex')`, "''"]],
+  ['date', ["'infinity'", "'-infinity'", "'0044-03-15 BC'", "'5874897-12-31'", "'2000-02-29'"]],
+  ['time', ["'24:00:00'", "'00:00:00.000001'"]],
+  ['time with time zone', ["'23:59:59.999999+15:59'", "'00:00-12'"]],
+  ['timestamp', ["'infinity'", "'0001-01-01 00:00:00.000001 BC'", "'294276-12-31 23:59:59.999999'"]],
+  [
+    'timestamp with time zone',
+    ["'-infinity'", "'4713-11-24 00:00+00 BC'", "'2026-03-29 02:30:00.123456+02'"],
+  ],
+  ['interval', ["'-1 year 2 mons -3 days 04:05:06.789'", "'178000000 years'", "'-00:00:00.000001'", "'0'"]],
+  ['uuid', ["'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'"]],
+  ['json', [`E'{ "a" :\\n1,\\r\\n"a": 2 }'`, "'null'", "'1e400'", `'"\\u0000"'`, `'[1,  2]'`, `E'\\r1\\n'`]],
+  ['jsonb', ["'null'", `'{"b":1,"a":12345678901234567890.10}'`, `'"\\u2028"'`, "'[]'", "'1e3'"]],
+  ['jsonpath', [`'$.a[*] ? (@ > 1)'`]],
+  ['xml', [`'<a b="c">d &amp; e</a>'`]],
+  ['inet', ["'192.168.0.1/24'", "'::1'"]],
+  ['cidr', ["'10.0.0.0/8'"]],
+  ['macaddr', ["'08:00:2b:01:02:03'"]],
+  ['macaddr8', ["'08:00:2b:01:02:03:04:05'"]],
+  ['bit(5)', ["'10101'"]],
+  ['bit varying', ["'1'", "''"]],
+  ['point', ["'(0.1,-1e300)'"]],
+  ['line', ["'{1,2,3}'"]],
+  ['lseg', ["'[(0,0),(1,1)]'"]],
+  ['box', ["'(1,1),(0,0)'"]],
+  ['path', ["'[(0,0),(1,1)]'", "'((0,0),(1,1))'"]],
+  ['polygon', ["'((0,0),(1,1),(1,0))'"]],
+  ['circle', ["'<(0,0),1>'"]],
+  ['tsvector', [`'a:1A b:2 ''it''''s'''`]],
+  ['tsquery', [`'a & !b'`]],
+  ['int4range', ["'[1,5)'", "'empty'", "'(,)'"]],
+  ['numrange', ["'(1.50,2.0]'"]],
+  ['tstzrange', [`'[2026-01-01 00:00+02,infinity)'`]],
+  ['int4multirange', ["'{[1,3),[5,7)}'", "'{}'"]],
+  ['app.span', ["'[0.1,0.30000000000000004]'"]],
+  ['integer[]', ["'[0:2]={1,2,3}'", "'{}'", "'{{1,2},{3,NULL}}'", "'[-2:-1][5:5]={{1},{2}}'"]],
+  ['text[]', [`ARRAY['a,b', 'c"d', '', 'NULL', NULL, ' x ', 'back\\slash']`, `ARRAY[${odd}]`]],
+  ['json[]', [`ARRAY[E'{"a":\\n1}'::json, 'null', NULL]`]],
+  ['bytea[]', [String.raw`ARRAY['\x00ff'::bytea, NULL]`]],
+  ['timestamptz[]', [`ARRAY['infinity', '2026-01-01 00:00:00.000001+01']`]],
+  ['app.mood', [`'so "so"'`, "'happy, happy'"]],
+  ['app.mood[]', [`ARRAY['sad', 'so "so"']`]],
+  ['app.pair', [`ROW(1, 'a"b,(c)')`, 'ROW(NULL, NULL)', "ROW(2, '')", `ROW(3, ${odd})`]],
+  ['app.pair[]', [`ARRAY[ROW(1, 'x')::app.pair, NULL]`]],
+  ['app.nested', [`ROW(ROW(1, 'y'), E'{\\n}', '[3:3]={4}')`]],
+  ['app.short', ["'short'", odd]],
+  ['app.document', [`E'[1,\\n 2]'`, "'null'"]],
+  ['app.numbers', ["'[5:6]={1,2}'"]],
+  ['public.hstore', [`'a=>1, b=>NULL, "c d"=>"true"'`]],
+  ['public.citext', ["'MiXed'"]],
+  ['oid', ['4294967295']],
+  ['xid', ["'4294967295'"]],
+  ['xid8', ["'18446744073709551615'"]],
+  ['tid', ["'(4294967295,65535)'"]],
+  ['pg_lsn', ["'16/B374D848'"]],
+  ['pg_snapshot', ["'10:20:10,14,15'"]],
+  ['regclass', ["'app.every_type'", "'pg_class'"]],
+  ['regtype', ["'app.pair'"]],
+  ['oidvector', ["'1 2 3'"]],
+  ['int2vector', ["'1 -2'"]],
+]

@@ -1,0 +1,218 @@
+import { createHash } from 'node:crypto'
+import fc from 'fast-check'
+import { beforeAll, describe, expect, it } from 'vitest'
+import type { BackedUpTable } from '../../lib/backup/manifest.ts'
+import type { Clients } from '../../lib/clients.ts'
+import { backUp, configured, linesOf, planReset, rowsAsLines, useDatabase } from './database-stack.ts'
+import { typesSql, valuesByType } from './every-type.ts'
+
+const database = useDatabase()
+let clients: Clients
+let tables: Map<string, BackedUpTable>
+
+/** A name that needs quotes, holds them, and would be a path, an option or a pattern elsewhere. */
+const oddName = `a"b'c/d.e\\f%g..h -- ; \u{1F600}é*?`
+const quoted = (name: string) => `"${name.replaceAll('"', '""')}"`
+
+beforeAll(async () => {
+  clients = configured(database.clients, { DATABASE_SCHEMAS: ['app'] })
+  const { sql, admin } = database
+  await admin.query(
+    'CREATE EXTENSION IF NOT EXISTS hstore SCHEMA public; CREATE EXTENSION IF NOT EXISTS citext SCHEMA public',
+  )
+  await sql.query(`CREATE SCHEMA app; SET search_path = app, public; ${typesSql}`)
+  const columns = valuesByType.map(([type], index) => `c${index} ${type}`)
+  const longest = Math.max(...valuesByType.map(([, values]) => values.length))
+  const rows = Array.from({ length: longest + 1 }, (_, row) =>
+    valuesByType.map(([type, values]) => (values[row] === undefined ? 'NULL' : `(${values[row]})::${type}`)),
+  )
+  await sql.query(`CREATE TABLE app.every_type (${columns});
+    INSERT INTO app.every_type VALUES ${rows.map((row) => `(${row})`)}`)
+  await sql.query(`CREATE TABLE app.${quoted(oddName)} (${quoted(oddName)} int); INSERT INTO app.${quoted(oddName)} VALUES (1), (NULL);
+    CREATE TABLE app."select" ("from" int, "order" int, r int, v int, line text, lines int, tid text, "ctid " int, "R" int);
+    INSERT INTO app."select" VALUES (1, 2, 3, 4, 'five', 6, 'seven', 8, 9);
+    CREATE TABLE app."Table" (id int); CREATE TABLE app."table" (id int); INSERT INTO app."Table" VALUES (1); INSERT INTO app."table" VALUES (2);
+    CREATE TABLE app.no_columns (); INSERT INTO app.no_columns DEFAULT VALUES; INSERT INTO app.no_columns DEFAULT VALUES;
+    CREATE TABLE app.dropped (a int, b text, c int); INSERT INTO app.dropped VALUES (1, 'x', 2); ALTER TABLE app.dropped DROP b; ALTER TABLE app.dropped ADD d int DEFAULT 7;
+    CREATE TABLE app.wide (${Array.from({ length: 1000 }, (_, column) => `column_${column} int DEFAULT ${column}`)});
+    INSERT INTO app.wide DEFAULT VALUES; INSERT INTO app.wide (column_999) VALUES (NULL);
+    CREATE TABLE app.made (id bigint GENERATED ALWAYS AS IDENTITY (START 9007199254740993), a int, double int GENERATED ALWAYS AS (a * 2) STORED);
+    INSERT INTO app.made (a) VALUES (1), (2);
+    CREATE TABLE app.no_key (a int); INSERT INTO app.no_key VALUES (1), (1), (1);
+    CREATE TABLE app.empty (id int);
+    CREATE TABLE app.base (id int); CREATE TABLE app.child (more int) INHERITS (app.base); CREATE TABLE app.grandchild () INHERITS (app.child);
+    INSERT INTO app.base VALUES (1); INSERT INTO app.child VALUES (2, 2); INSERT INTO app.grandchild VALUES (3, 3);
+    CREATE TABLE app.parts (id int) PARTITION BY RANGE (id); CREATE TABLE app.low PARTITION OF app.parts FOR VALUES FROM (0) TO (10) PARTITION BY RANGE (id);
+    CREATE TABLE app.lowest PARTITION OF app.low FOR VALUES FROM (0) TO (5); CREATE TABLE app.high PARTITION OF app.parts DEFAULT; INSERT INTO app.parts VALUES (1), (2), (11);
+    CREATE UNLOGGED TABLE app.unlogged (id int); INSERT INTO app.unlogged VALUES (1);
+    CREATE TABLE app.many AS SELECT g AS id, md5(g::text) AS text FROM generate_series(1, 60000) g;
+    DELETE FROM app.many WHERE id % 1000 < 300;
+    CREATE TABLE app.squeezed (id int, text text COMPRESSION pglz);
+    INSERT INTO app.squeezed SELECT g, CASE WHEN g BETWEEN 20000 AND 20800 THEN repeat(chr(33 + g % 90), 30000) ELSE 'short' END FROM generate_series(1, 40000) g;
+    CREATE TABLE app.fat (id int, text text);
+    INSERT INTO app.fat SELECT g, repeat(chr(8364), g * 1000) FROM generate_series(1, 40) g;
+    INSERT INTO app.fat VALUES (41, repeat(md5('m'), 32768)), (42, repeat(E'\\u20AC\\U0001F600', 900000)), (43, repeat(E'a"\\n\\\\', 500000)), (44, 'thin'), (45, repeat('z', 50 * 1024 * 1024))`)
+  const plan = await planReset(clients, { pagesPerShard: 200 })
+  const manifest = await backUp(clients, plan)
+  tables = new Map(manifest.database?.tables.map((table) => [table.name, table]))
+}, 120_000)
+
+describe('what is exported', () => {
+  it.each([
+    'app."select"',
+    'app."Table"',
+    'app."table"',
+    'app.no_columns',
+    'app.dropped',
+    'app.wide',
+    'app.made',
+    'app.no_key',
+    'app.empty',
+    'app.base',
+    'app.child',
+    'app.grandchild',
+    'app.lowest',
+    'app.high',
+    'app.unlogged',
+    'app.many',
+    'app.squeezed',
+    `app.${quoted(oddName)}`,
+  ])('is each row of %s exactly once, with nothing added', async (relation) => {
+    const name = relation.replace(/"(.*)"$/s, (_, inner) => inner.replaceAll('""', '"'))
+    const table = tables.get(name)
+    const expected = await rowsAsLines(database.sql, relation)
+    expect(await linesOf(clients, table)).toEqual(expected)
+    expect(table?.rows).toBe(expected.length)
+  })
+
+  it('is no row of a partitioned table itself: its partitions hold them', () => {
+    expect(tables.has('app.parts')).toBe(false)
+    expect(tables.has('app.low')).toBe(false)
+  })
+
+  it('has as fingerprint of its parts together the one of the whole table', async () => {
+    for (const name of ['app.many', 'app.squeezed', 'app.fat', 'app.wide']) {
+      const answer = await database.sql.query(
+        `SELECT sum(hashtextextended(row_to_json(r.*)::text, 0))::text AS fingerprint FROM ${name} r`,
+      )
+      const table = tables.get(name)
+      expect(table?.fingerprint).toBe(answer.rows[0].fingerprint)
+      const sum = table?.parts.reduce((total, part) => total + BigInt(part.fingerprint), 0n)
+      expect(String(sum)).toBe(table?.fingerprint)
+    }
+    expect(tables.get('app.many')?.parts.length).toBeGreaterThan(1)
+  })
+
+  it('are rows of any size, with characters of several bytes wherever they are cut', async () => {
+    const lines = await linesOf(clients, tables.get('app.fat'))
+    const digests = lines.map((line) => createHash('md5').update(line).digest('hex')).sort()
+    const answer = await database.sql.query(
+      'SELECT md5(row_to_json(r.*)::text) AS digest FROM app.fat r ORDER BY 1',
+    )
+    expect(digests).toEqual(answer.rows.map(({ digest }) => digest))
+    expect(Math.max(...lines.map(({ length }) => length))).toBeGreaterThan(50 * 2 ** 20)
+  })
+
+  it('writes no object for a table without rows', () => {
+    expect(tables.get('app.empty')?.parts).toMatchObject([{ rows: 0, key: null, bytes: 0, sha256: null }])
+  })
+
+  it('lies under keys that hold no odd character', () => {
+    for (const { key } of [...tables.values()].flatMap(({ parts }) => parts)) {
+      if (key !== null) expect(key).toMatch(/^[A-Za-z0-9._%/-]+$/)
+    }
+    expect(tables.get(`app.${oddName}`)?.parts[0]?.key).toContain('/app.a%22b%27c%2Fd.e%5Cf%25g..h')
+  })
+})
+
+/** Reads the lines of a backup into a table as docs/formats.md says, and gives both tables' rows as Postgres writes them. */
+async function reload(
+  name: string,
+  table: BackedUpTable | undefined,
+  columns: readonly { name: string; type: string }[],
+) {
+  const { sql } = database
+  const values = columns.map((column) => `(line->>${`'${column.name}'`})::${column.type}`)
+  await sql.query(
+    `SET search_path = app, public; DROP TABLE IF EXISTS app.again; CREATE TABLE app.again (LIKE ${name})`,
+  )
+  const lines = await linesOf(clients, table)
+  await sql.query(`INSERT INTO app.again SELECT ${values} FROM unnest($1::json[]) line`, [lines])
+  const text = async (of: string) =>
+    (await sql.query(`SELECT t::text AS row FROM ${of} t`)).rows.map(({ row }) => row).sort()
+  const both = { before: await text(name), after: await text('app.again') }
+  await sql.query('DROP TABLE app.again')
+  return both
+}
+
+describe('values', () => {
+  it('of every type come back from their line exactly as they were', async () => {
+    const table = tables.get('app.every_type')
+    const { before, after } = await reload('app.every_type', table, table?.columns ?? [])
+    expect(after).toEqual(before)
+    expect(before.length).toBeGreaterThan(5)
+  })
+
+  it('stand in their line as text where JSON would lose something', () => {
+    const asText = tables
+      .get('app.every_type')
+      ?.columns.filter((column) => column.asText)
+      .map(({ type }) => type)
+    expect(asText).toEqual(
+      expect.arrayContaining([
+        'json',
+        'jsonb',
+        'integer[]',
+        'json[]',
+        'app.pair',
+        'app.pair[]',
+        'app.document',
+        'public.hstore',
+      ]),
+    )
+    expect(asText).not.toContain('text')
+    expect(asText).not.toContain('bigint')
+  })
+
+  it('keep one row on one line, whatever a json value looks like', async () => {
+    const lines = await linesOf(clients, tables.get('app.every_type'))
+    for (const line of lines) {
+      expect(() => JSON.parse(line)).not.toThrow()
+      expect(line).not.toMatch(/[\n\r]/)
+    }
+  })
+
+  it('of any text, json, bytes, number and time come back, in any number of rows', {
+    timeout: 60_000,
+  }, async () => {
+    const { sql } = database
+    const text = fc.string({ unit: 'binary' }).map((one) => one.replaceAll('\0', '').toWellFormed())
+    const row = fc.tuple(
+      fc.option(text),
+      fc.option(fc.json().chain((json) => fc.constantFrom(json, `\n${json}\r\n`, ` {"a":1,"a":\t${json}}`))),
+      fc.option(fc.double().map(String)),
+      fc.option(fc.uint8Array().map((bytes) => `\\x${Buffer.from(bytes).toString('hex')}`)),
+      fc.option(fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }).map(String)),
+      fc.option(
+        fc
+          .date({ noInvalidDate: true, min: new Date(-1e13), max: new Date(1e14) })
+          .map((date) => date.toISOString().replace(/^\+/, '')),
+      ),
+      fc.array(fc.option(text), { maxLength: 3 }),
+    )
+    await fc.assert(
+      fc.asyncProperty(fc.array(row, { minLength: 1, maxLength: 300, size: 'max' }), async (rows) => {
+        await sql.query(`DROP SCHEMA IF EXISTS random CASCADE; CREATE SCHEMA random;
+          CREATE TABLE random.t (a text, b json, c float8, d bytea, e int8, f timestamptz, g text[])`)
+        for (const one of rows)
+          await sql.query('INSERT INTO random.t VALUES ($1, $2, $3, $4::text::bytea, $5, $6, $7)', one)
+        const own = configured(clients, { DATABASE_SCHEMAS: ['random'] })
+        const manifest = await backUp(own, await planReset(own))
+        const table = manifest.database?.tables[0]
+        const { before, after } = await reload('random.t', table, table?.columns ?? [])
+        expect(after).toEqual(before)
+      }),
+      { numRuns: 8 },
+    )
+  })
+})

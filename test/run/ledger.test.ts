@@ -1,0 +1,226 @@
+import { getTableConfig, type PgTable } from 'drizzle-orm/pg-core'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import type { Connection } from '../../lib/clients.ts'
+import { makeClients } from '../../lib/clients.ts'
+import {
+  closeRun,
+  ensureLedger,
+  fenceRun,
+  findRun,
+  listRuns,
+  type NewRun,
+  openRun,
+  readEnvironment,
+  readRun,
+  recordFailure,
+  recordPlan,
+  touchRun,
+  writeEnvironment,
+} from '../../lib/run/ledger.ts'
+import { environment, runs } from '../../lib/schema/ledger.ts'
+import { type FreshStack, freshStack } from '../support/stack.ts'
+
+let stack: FreshStack
+let connection: Connection
+
+beforeAll(async () => {
+  process.env.LOG_LEVEL = 'SILENT'
+  stack = await freshStack()
+  connection = await (await makeClients()).connect()
+})
+afterAll(async () => {
+  await connection?.end()
+  await stack?.stop()
+})
+beforeEach(async () => {
+  await stack.sql.query('DROP SCHEMA IF EXISTS taskmaster_reset CASCADE')
+  await ensureLedger(connection)
+})
+
+const newRun = (runId: string, more: Partial<NewRun> = {}): NewRun => ({
+  runId,
+  operation: 'reset',
+  strategy: 'full',
+  requestedBy: null,
+  idempotencyKey: null,
+  requestDigest: 'digest',
+  startedAt: new Date('2026-11-22T19:05:33Z'),
+  ...more,
+})
+
+const age = (runId: string, minutes: number) =>
+  stack.sql.query(
+    'UPDATE taskmaster_reset.runs SET heartbeat_at = now() - make_interval(mins => $2) WHERE run_id = $1',
+    [runId, minutes],
+  )
+const close = (runId: string, status = 'succeeded', outcome: unknown = { runId }) =>
+  closeRun(connection, { runId, status, outcome, finishedAt: new Date() })
+
+describe('the ledger', () => {
+  test('is created with the columns that the code reads and writes, and creating it again changes nothing', async () => {
+    await openRun(connection, newRun('one'))
+    await ensureLedger(connection)
+    expect((await readRun(connection, 'one')).status).toBe('running')
+    for (const table of [environment, runs] as PgTable[]) {
+      const { name, columns } = getTableConfig(table)
+      const found = await stack.sql.query(
+        `SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS required
+         FROM pg_attribute a WHERE a.attrelid = $1::regclass AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`,
+        [`taskmaster_reset.${name}`],
+      )
+      expect(found.rows, name).toEqual(
+        columns.map((column) => ({
+          name: column.name,
+          type: column.getSQLType(),
+          required: column.notNull || column.primary,
+        })),
+      )
+    }
+  })
+
+  test('that is missing means that the environment was never claimed', async () => {
+    await stack.sql.query('DROP SCHEMA taskmaster_reset CASCADE')
+    expect(await readEnvironment(connection)).toBeUndefined()
+    expect(await findRun(connection, 'one')).toBeUndefined()
+    await expect(listRuns(connection, 5)).rejects.toMatchObject({ name: 'EnvironmentUnclaimed' })
+    await expect(readRun(connection, 'one')).rejects.toMatchObject({ name: 'NotFound' })
+  })
+
+  test('holds one environment, whose name is never overwritten', async () => {
+    await writeEnvironment(connection, { name: 'staging', protected: false })
+    await writeEnvironment(connection, { name: 'staging', protected: true })
+    expect(await readEnvironment(connection)).toEqual({ name: 'staging', protected: true })
+    await writeEnvironment(connection, { name: 'other', protected: false })
+    expect(await readEnvironment(connection)).toEqual({ name: 'staging', protected: true })
+  })
+
+  test('lists the newest runs first', async () => {
+    for (const [runId, time] of [
+      ['a', '2026-01-01T00:00:00Z'],
+      ['c', '2026-03-01T00:00:00Z'],
+      ['b', '2026-02-01T00:00:00Z'],
+    ] as const) {
+      await openRun(connection, newRun(runId, { startedAt: new Date(time) }))
+      await close(runId)
+    }
+    expect((await listRuns(connection, 2)).map(({ runId }) => runId)).toEqual(['c', 'b'])
+  })
+})
+
+describe('the lock', () => {
+  test('is held by one run, whose step may take it again as a sign of life', async () => {
+    expect(await openRun(connection, newRun('one'))).toEqual({ opened: true })
+    await touchRun(connection, { runId: 'one', phase: 'Wipe database' })
+    await age('one', 19)
+    expect(await openRun(connection, newRun('one'))).toEqual({ opened: true })
+    const row = await readRun(connection, 'one')
+    expect(row.phase).toBe('Count')
+    expect(Date.now() - row.heartbeatAt.getTime()).toBeLessThan(60_000)
+    await expect(openRun(connection, newRun('two'))).rejects.toMatchObject({
+      name: 'RunActive',
+      activeRunId: 'one',
+    })
+    await close('one')
+    expect(await openRun(connection, newRun('two'))).toEqual({ opened: true })
+  })
+
+  test('of a dead run goes to the next, and the dead one does not get it back', async () => {
+    await openRun(connection, newRun('dead'))
+    await age('dead', 21)
+    expect(await openRun(connection, newRun('next'))).toEqual({ opened: true })
+    expect(await readRun(connection, 'dead')).toMatchObject({ status: 'abandoned', outcome: null })
+    await expect(openRun(connection, newRun('dead'))).rejects.toMatchObject({ name: 'RunLost' })
+    for (const late of [
+      touchRun(connection, { runId: 'dead', phase: 'Seal' }),
+      recordPlan(connection, { runId: 'dead', attempt: 1, backupId: null, plan: {} }),
+      fenceRun(connection, 'dead'),
+    ]) {
+      await expect(late).rejects.toMatchObject({ name: 'RunLost' })
+    }
+    await recordFailure(connection, 'dead', { error: 'E', message: 'm', phase: 'Seal' })
+    await close('dead')
+    expect(await readRun(connection, 'dead')).toMatchObject({
+      status: 'abandoned',
+      failure: null,
+      outcome: null,
+    })
+  })
+
+  test('is taken by one of 30 that come at the same moment', async () => {
+    const clients = await makeClients()
+    const names = Array.from({ length: 30 }, (_, i) => `run-${i}`)
+    const answers = await Promise.allSettled(
+      names.map(async (name) => {
+        const own = await clients.connect()
+        try {
+          return await openRun(own, newRun(name))
+        } finally {
+          await own.end()
+        }
+      }),
+    )
+    const opened = answers.flatMap((answer, i) => (answer.status === 'fulfilled' ? [names[i]] : []))
+    expect(opened).toHaveLength(1)
+    for (const answer of answers)
+      if (answer.status === 'rejected')
+        expect(answer.reason).toMatchObject({ name: 'RunActive', activeRunId: opened[0] })
+  })
+})
+
+describe('an idempotency key', () => {
+  test('gives the first run to whoever says the same, also after it ended, and nobody else', async () => {
+    await openRun(connection, newRun('first', { idempotencyKey: 'key' }))
+    const again = newRun('again', { idempotencyKey: 'key', requestedBy: 'somebody else' })
+    expect(await openRun(connection, again)).toMatchObject({ repeats: { runId: 'first', status: 'running' } })
+    await close('first', 'failed')
+    expect(await openRun(connection, again)).toMatchObject({ repeats: { runId: 'first', status: 'failed' } })
+    await expect(
+      openRun(connection, newRun('other', { idempotencyKey: 'key', requestDigest: 'another' })),
+    ).rejects.toMatchObject({ name: 'IdempotencyConflict' })
+    expect((await listRuns(connection, 9)).map(({ runId }) => runId)).toEqual(['first'])
+  })
+})
+
+describe('a failure', () => {
+  const failure = { error: 'StoreUnavailable', message: 'gone', phase: 'Copy files', batch: 3 }
+
+  test('is noted until its step is repeated, and not until another one goes on', async () => {
+    await openRun(connection, newRun('one'))
+    await recordFailure(connection, 'one', failure)
+    for (const other of [
+      { phase: 'Export cache', batch: 3 },
+      { phase: 'Copy files', batch: 4 },
+      { phase: 'Copy files' },
+    ]) {
+      await touchRun(connection, { runId: 'one', ...other })
+      expect((await readRun(connection, 'one')).failure).toEqual(failure)
+    }
+    await touchRun(connection, { runId: 'one', phase: 'Copy files', batch: 3 })
+    expect((await readRun(connection, 'one')).failure).toBeNull()
+  })
+})
+
+describe('progress', () => {
+  test('is kept per step and batch, and begins anew with a new plan', async () => {
+    await openRun(connection, newRun('one'))
+    await touchRun(connection, { runId: 'one', phase: 'A', progress: { 'A/0': { done: 1, total: 2 } } })
+    await touchRun(connection, { runId: 'one', phase: 'A', progress: { 'A/1': { done: 5, total: 5 } } })
+    await touchRun(connection, { runId: 'one', phase: 'A', progress: { 'A/0': { done: 2, total: 2 } } })
+    await touchRun(connection, { runId: 'one', phase: 'B' })
+    expect((await readRun(connection, 'one')).progress).toEqual({
+      'A/0': { done: 2, total: 2 },
+      'A/1': { done: 5, total: 5 },
+    })
+    await recordPlan(connection, { runId: 'one', attempt: 1, backupId: 'b', plan: { strategy: 'full' } })
+    expect(await readRun(connection, 'one')).toMatchObject({ progress: {}, attempt: 1, backupId: 'b' })
+  })
+})
+
+describe('the end of a run', () => {
+  test('is written once', async () => {
+    await openRun(connection, newRun('one'))
+    await close('one', 'failed', { first: true })
+    await close('one', 'succeeded', { second: true })
+    expect(await readRun(connection, 'one')).toMatchObject({ status: 'failed', outcome: { first: true } })
+  })
+})
