@@ -1,14 +1,19 @@
+import { z } from 'zod'
+import { compareBackup } from '../lib/database/load-backup.ts'
 import { compareExported } from '../lib/database/rehearse.ts'
 import { RunRef, readPlan } from '../lib/run/work.ts'
 import { task } from '../lib/task.ts'
 
-/** State "Compare": proves that what was loaded is what was exported. */
+const CompareInput = RunRef.extend({ purpose: z.enum(['rehearse', 'restore']) })
+
+/** States "Compare" and "Compare backup": prove that what was loaded is what was backed up. */
 export const handler = task(
-  RunRef,
-  { phase: () => 'Compare', run: (input) => input },
-  async (clients, run) => {
+  CompareInput,
+  { phase: ({ purpose }) => (purpose === 'rehearse' ? 'Compare' : 'Compare backup'), run: (input) => input },
+  async (clients, { purpose, ...run }) => {
     const plan = await readPlan({ s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }, run)
-    await compareExported(clients, plan)
+    if (purpose === 'rehearse') await compareExported(clients, plan)
+    else await compareBackup(clients, plan)
     return {}
   },
 )

@@ -1,17 +1,22 @@
 import { z } from 'zod'
+import { loadBackup } from '../lib/database/load-backup.ts'
 import { loadExported } from '../lib/database/rehearse.ts'
 import { RunRef, readPlan } from '../lib/run/work.ts'
 import { task } from '../lib/task.ts'
 
-const LoadInput = RunRef.extend({ batch: z.number().int().nonnegative() })
+const LoadInput = RunRef.extend({
+  purpose: z.enum(['rehearse', 'restore']),
+  batch: z.number().int().nonnegative(),
+})
 
-/** State "Rehearse": loads one batch of the parts that were exported into the run's scratch schema. */
+/** States "Rehearse" and "Load backup": load one batch of parts into the run's scratch schema. */
 export const handler = task(
   LoadInput,
-  { phase: () => 'Rehearse', run: (input) => input },
-  async (clients, { batch, ...run }, report) => {
+  { phase: ({ purpose }) => (purpose === 'rehearse' ? 'Rehearse' : 'Load backup'), run: (input) => input },
+  async (clients, { purpose, batch, ...run }, report) => {
     const plan = await readPlan({ s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }, run)
-    await loadExported(clients, { plan, batch }, report)
+    if (purpose === 'rehearse') await loadExported(clients, { plan, batch }, report)
+    else await loadBackup(clients, { plan, batch }, report)
     return {}
   },
 )

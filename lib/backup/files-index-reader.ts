@@ -1,4 +1,5 @@
 import { BackupDamaged } from '../errors.ts'
+import { compareKeys } from '../files/key-order.ts'
 import { CopiedFile } from '../files/pieces.ts'
 import type { Manifest } from './manifest.ts'
 import { readPartLines } from './part.ts'
@@ -37,7 +38,7 @@ export function seekCopies(storage: Storage, index: Index) {
       pending ??= await copies.next()
       if (pending.done) return undefined
       const file = pending.value
-      if (path !== null && comesBefore(path, file.key)) return undefined
+      if (path !== null && compareKeys(path, file.key) < 0) return undefined
       pending = undefined
       if (file.key === path) return file
       onPassed(file.key)
@@ -50,7 +51,7 @@ async function* copiesOf(storage: Storage, index: Index): AsyncGenerator<CopiedF
   let before: string | undefined
   for await (const line of readPartLines(storage, index.key, index.sha256)) {
     const file = parse(index.key, line)
-    if (before !== undefined && !comesBefore(before, file.key))
+    if (before !== undefined && compareKeys(before, file.key) >= 0)
       throw new BackupDamaged(`${index.key} names ${file.key} out of order, or twice`)
     before = file.key
     yield file
@@ -65,9 +66,4 @@ function parse(key: string, line: Buffer): CopiedFile {
       cause,
     })
   }
-}
-
-/** S3's order is that of the bytes of UTF-8, which JavaScript's `<` is not above U+FFFF. */
-function comesBefore(key: string, other: string): boolean {
-  return Buffer.compare(Buffer.from(key), Buffer.from(other)) < 0
 }

@@ -37,7 +37,7 @@ export async function seal(clients: Clients, plan: Plan, reconcile: ReconcileBat
     backupId: plan.backupId,
     runId: plan.runId,
     environment: clients.config.ENVIRONMENT,
-    strategy: plan.strategy,
+    strategy: plan.strategy ?? 'restore',
     toolVersion,
     startedAt: new Date(plan.startedAt).toISOString(),
     sealedAt: clients.now().toISOString(),

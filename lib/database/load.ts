@@ -1,6 +1,6 @@
 import { pipeline } from 'node:stream/promises'
 import { from as copyFrom } from 'pg-copy-streams'
-import type { BackedUpTable, TablePart } from '../backup/manifest.ts'
+import type { LoadablePart } from '../backup/load-batches.ts'
 import { readPartChunks } from '../backup/part.ts'
 import type { Storage } from '../backup/storage.ts'
 import type { Clients, Connection } from '../clients.ts'
@@ -8,9 +8,6 @@ import { BackupDamaged, messageOf, NotFound } from '../errors.ts'
 import { qualified, quote } from './identifiers.ts'
 import { ensureScratch, scratchSchemaOf, scratchTableOf } from './scratch.ts'
 import { sqlStateOf, withConnection } from './snapshot.ts'
-
-/** One part and the table it belongs to. */
-export type LoadablePart = { table: BackedUpTable; part: TablePart }
 
 /** Parts that are loaded side by side. */
 const loadConnections = 2

@@ -1,17 +1,16 @@
 import { z } from 'zod'
 import type { BackedUpTable, Manifest } from '../backup/manifest.ts'
 import type { Clients, Connection } from '../clients.ts'
-import { SchemaChanged } from '../errors.ts'
 import { checkEnvironmentRow } from '../run/guard.ts'
 import { fenceRun, recordRestored } from '../run/ledger.ts'
 import type { Plan } from '../run/work.ts'
-import { type Catalog, readCatalog, type Table } from './catalog.ts'
+import { readCatalog, type Table } from './catalog.ts'
 import { compareTables } from './compare.ts'
 import { dropForeignKeys } from './foreign-keys.ts'
 import { qualified, quote } from './identifiers.ts'
 import { lockExclusively } from './locks.ts'
 import { proveBackup, readOwnManifest } from './prove.ts'
-import { schemaDifferences } from './schema-differences.ts'
+import { checkSchema } from './schema-differences.ts'
 import { dropScratch, scratchTableOf } from './scratch.ts'
 import { databaseError, withConnection } from './snapshot.ts'
 import { disableTriggers } from './triggers.ts'
@@ -85,15 +84,6 @@ async function swap(
   await recordRestored(connection, plan.runId, restored)
   await connection.query('COMMIT')
   return restored
-}
-
-/** @returns the columns that came later and keep their default */
-export function checkSchema(database: NonNullable<Manifest['database']>, catalog: Catalog): string[] {
-  const { blocking, tolerated } = schemaDifferences(database, catalog)
-  if (blocking.length === 0) return tolerated
-  throw new SchemaChanged(
-    `The live tables are no longer those of the backup: ${blocking.join('; ')}. Nothing was touched; bring the schema back to what it was (run the migrations of that time), then restore`,
-  )
 }
 
 async function putBack(

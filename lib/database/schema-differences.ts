@@ -1,4 +1,5 @@
 import type { BackedUpTable, Manifest } from '../backup/manifest.ts'
+import { SchemaChanged } from '../errors.ts'
 import type { Catalog, Table } from './catalog.ts'
 
 export type SchemaDifferences = {
@@ -26,6 +27,19 @@ export function schemaDifferences(
     if (!sequences.has(name)) blocking.push(`the sequence ${name} does not exist any more`)
   }
   return { blocking, tolerated }
+}
+
+/**
+ * The live tables must be able to take the backup's rows.
+ * @returns the columns that came later and keep their default
+ * @throws SchemaChanged listing what differs
+ */
+export function checkSchema(database: NonNullable<Manifest['database']>, catalog: Catalog): string[] {
+  const { blocking, tolerated } = schemaDifferences(database, catalog)
+  if (blocking.length === 0) return tolerated
+  throw new SchemaChanged(
+    `The live tables are no longer those of the backup: ${blocking.join('; ')}. Nothing was touched; bring the schema back to what it was (run the migrations of that time), then restore`,
+  )
 }
 
 function compareColumns(table: BackedUpTable, now: Table, { blocking, tolerated }: SchemaDifferences): void {

@@ -1,15 +1,22 @@
 import { z } from 'zod'
 import { backupKeys, workKeys } from '../backup/layout.ts'
 import { Manifest, type Warning } from '../backup/manifest.ts'
-import { getJson, type Storage } from '../backup/storage.ts'
 import { CacheWiped } from '../cache/wipe.ts'
 import type { Clients } from '../clients.ts'
 import { withConnection } from '../database/snapshot.ts'
 import { DatabaseWiped } from '../database/wipe.ts'
 import { messageOf, NotFound, ResetError } from '../errors.ts'
 import { FilesWiped } from '../files/wipe.ts'
+import { ifPresent } from './found.ts'
 import { closeRun, lockRun, lostRun, type RunRow } from './ledger.ts'
 import { Outcome, shortened, type TargetState } from './outcome.ts'
+import {
+  describeRestored,
+  findRestored,
+  type Restored,
+  RestoreSummary,
+  warningsOfRestored,
+} from './restored.ts'
 import { targets } from './strategy.ts'
 
 export const FinishInput = z.object({
@@ -27,6 +34,7 @@ const Summary = z.object({
   dryRun: z.boolean(),
   files: z.object({ batches: z.number() }).nullable(),
   cache: z.object({ preservedKeys: z.number() }).nullable(),
+  restore: RestoreSummary.nullable(),
   warnings: z.array(z.object({ code: z.string(), message: z.string() })),
 })
 type Summary = z.output<typeof Summary>
@@ -38,6 +46,7 @@ type Found = {
   database: DatabaseWiped | null
   files: FilesWiped[]
   cache: CacheWiped | null
+  restored: Restored | null
   /** Why what lies in S3 could not be read; then nothing that follows from it is known. */
   unread: string | null
 }
@@ -127,7 +136,16 @@ async function find(clients: Clients, row: RunRow, partly: boolean): Promise<Fou
     return { row, summary, database, unread: null, ...(await findInS3(clients, row, summary)) }
   } catch (error) {
     if (!partly || !(error instanceof ResetError)) throw error
-    return { row, summary, database, unread: messageOf(error), manifest: null, files: [], cache: null }
+    return {
+      row,
+      summary,
+      database,
+      unread: messageOf(error),
+      manifest: null,
+      files: [],
+      cache: null,
+      restored: null,
+    }
   }
 }
 
@@ -135,7 +153,7 @@ async function findInS3(
   clients: Clients,
   row: RunRow,
   summary: Summary | null,
-): Promise<Pick<Found, 'manifest' | 'files' | 'cache'>> {
+): Promise<Pick<Found, 'manifest' | 'files' | 'cache' | 'restored'>> {
   const storage = { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }
   const work = workKeys(row)
   const files: FilesWiped[] = []
@@ -150,11 +168,12 @@ async function findInS3(
   const cache = summary?.clears.includes('cache')
     ? await ifPresent(storage, work.cacheWiped, CacheWiped)
     : null
-  return { manifest, files, cache }
+  const restored = summary?.restore ? await findRestored(storage, row, summary.restore) : null
+  return { manifest, files, cache, restored }
 }
 
 function describe(clients: Clients, found: Found, error: Outcome['error']): Outcome {
-  const { row, summary, manifest, database, files, cache } = found
+  const { row, summary, manifest, database, files, cache, restored } = found
   const kept: TargetState = manifest === null ? 'untouched' : 'backed_up'
   const states = {
     database: database !== null ? 'wiped' : manifest?.database ? kept : 'untouched',
@@ -167,6 +186,21 @@ function describe(clients: Clients, found: Found, error: Outcome['error']): Outc
   const warnings = collectWarnings(found)
   const sum = (pick: (wiped: FilesWiped) => number) => files.reduce((total, wiped) => total + pick(wiped), 0)
   const isWiped = (state: TargetState) => state === 'wiped' || state === 'partly_wiped'
+  const before: Outcome['targets'] = {
+    database: {
+      state: states.database,
+      rows: database?.rows ?? manifest?.database?.rows ?? 0,
+      tables:
+        database?.tables ??
+        Object.fromEntries((manifest?.database?.tables ?? []).map(({ name, rows }) => [name, rows])),
+    },
+    files: {
+      state: states.files,
+      objects: isWiped(states.files) ? sum(({ objects }) => objects) : (manifest?.files?.objects ?? 0),
+      bytes: isWiped(states.files) ? sum(({ bytes }) => bytes) : (manifest?.files?.bytes ?? 0),
+    },
+    cache: { state: states.cache, keys: cache?.keys ?? manifest?.cache?.keys ?? 0 },
+  }
   return {
     runId: row.runId,
     operation: row.operation,
@@ -176,21 +210,8 @@ function describe(clients: Clients, found: Found, error: Outcome['error']): Outc
     backupPrefix:
       manifest &&
       `s3://${clients.config.BACKUP_BUCKET}/${backupKeys(clients.config.BACKUP_PREFIX, manifest.backupId).root}`,
-    targets: {
-      database: {
-        state: states.database,
-        rows: database?.rows ?? manifest?.database?.rows ?? 0,
-        tables:
-          database?.tables ??
-          Object.fromEntries((manifest?.database?.tables ?? []).map(({ name, rows }) => [name, rows])),
-      },
-      files: {
-        state: states.files,
-        objects: isWiped(states.files) ? sum(({ objects }) => objects) : (manifest?.files?.objects ?? 0),
-        bytes: isWiped(states.files) ? sum(({ bytes }) => bytes) : (manifest?.files?.bytes ?? 0),
-      },
-      cache: { state: states.cache, keys: cache?.keys ?? manifest?.cache?.keys ?? 0 },
-    },
+    targets: restored === null ? before : describeRestored(restored, row, before),
+    ...(summary?.restore ? { restoredBackupId: summary.restore.backupId } : {}),
     warnings: summary === null ? [] : warnings,
     error,
     startedAt: row.startedAt.toISOString(),
@@ -218,11 +239,21 @@ function stateOfCache({ row, cache }: Found, otherwise: TargetState): TargetStat
   return row.phase === 'Wipe cache' ? 'partly_wiped' : otherwise
 }
 
-function collectWarnings({ row, summary, manifest, database, files, cache, unread }: Found): Warning[] {
+function collectWarnings({
+  row,
+  summary,
+  manifest,
+  database,
+  files,
+  cache,
+  restored,
+  unread,
+}: Found): Warning[] {
   const warnings: Warning[] = [
     ...(summary?.warnings ?? []),
     ...(manifest?.warnings ?? []),
     ...(cache?.warnings ?? []),
+    ...(restored === null ? [] : warningsOfRestored(restored)),
   ]
   const add = (code: string, count: number, message: string) => {
     if (count > 0) warnings.push({ code, message })
@@ -252,17 +283,4 @@ function collectWarnings({ row, summary, manifest, database, files, cache, unrea
   }
   const byText = new Map(warnings.map((warning) => [`${warning.code} ${warning.message}`, warning]))
   return row.operation === 'claim' ? [] : [...byText.values()]
-}
-
-async function ifPresent<Schema extends z.ZodType>(
-  storage: Storage,
-  key: string,
-  schema: Schema,
-): Promise<z.output<Schema> | null> {
-  try {
-    return await getJson(storage, key, schema)
-  } catch (error) {
-    if (error instanceof NotFound) return null
-    throw error
-  }
 }

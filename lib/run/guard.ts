@@ -12,7 +12,7 @@ import {
 import { readFilesMark } from '../files/mark.ts'
 import { readEnvironment } from './ledger.ts'
 import type { Request } from './request.ts'
-import { scopeOf, type Target } from './strategy.ts'
+import type { Target } from './strategy.ts'
 
 /**
  * What can be refused without asking a store. A dry run wipes nothing, so it needs no confirmation; one that is given
@@ -20,7 +20,8 @@ import { scopeOf, type Target } from './strategy.ts'
  * @throws ConfirmationMismatch, EnvironmentProtected
  */
 export function checkConfirmation(request: Request, config: Config): void {
-  const needed = request.operation === 'claim' || (request.operation === 'reset' && !request.dryRun)
+  const wipes = (request.operation === 'reset' || request.operation === 'restore') && !request.dryRun
+  const needed = request.operation === 'claim' || wipes
   if (request.confirm === undefined && !needed) return
   if (request.confirm !== config.ENVIRONMENT) {
     const said = request.confirm === undefined ? 'is missing' : `is "${request.confirm}"`
@@ -28,7 +29,7 @@ export function checkConfirmation(request: Request, config: Config): void {
       `confirm ${said}, but this is the environment "${config.ENVIRONMENT}". Nothing was touched; to ${request.operation} it, say "confirm": "${config.ENVIRONMENT}"`,
     )
   }
-  if (request.operation === 'reset' && !request.dryRun && config.PROTECTED) throw protectedError(config)
+  if (wipes && config.PROTECTED) throw protectedError(config)
 }
 
 /**
@@ -39,23 +40,22 @@ export function checkConfirmation(request: Request, config: Config): void {
 export async function checkMarks(
   clients: Clients,
   connection: Connection,
-  request: Exclude<Request, { operation: 'claim' }>,
+  { wipes, needsCache }: { wipes: boolean; needsCache: boolean },
 ): Promise<Warning[]> {
   const row = await readEnvironment(connection)
   checkMark('The database (taskmaster_reset.environment)', row?.name, clients.config)
-  if (request.operation === 'reset' && !request.dryRun && row?.protected) throw protectedError(clients.config)
+  if (wipes && row?.protected) throw protectedError(clients.config)
   const object = `The files (s3://${clients.config.FILES_BUCKET}/.taskmaster/environment.json)`
   checkMark(object, await readFilesMark(clients), clients.config)
   try {
     checkMark('The cache (key taskmaster:environment)', await readCacheMark(clients), clients.config)
     return []
   } catch (error) {
-    const needed = scopeOf(request.strategy).clears.includes('cache')
-    if (needed || !(error instanceof StoreUnavailable)) throw error
+    if (needsCache || !(error instanceof StoreUnavailable)) throw error
     return [
       {
         code: 'CacheUnavailable',
-        message: `${error.message}. The strategy ${request.strategy} does not need it`,
+        message: `${error.message}. This run does not need it`,
       },
     ]
   }

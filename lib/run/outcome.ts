@@ -5,9 +5,16 @@ const count = z.number().int().nonnegative()
 
 /**
  * What happened to a target: `untouched`; `backed_up` and otherwise untouched; `wiped`; `partly_wiped`, when the wipe
- * began and it is not known that it ended; `restored`.
+ * began and it is not known that it ended; `restored`, `partly_restored` likewise.
  */
-export const TargetState = z.enum(['untouched', 'backed_up', 'wiped', 'partly_wiped', 'restored'])
+export const TargetState = z.enum([
+  'untouched',
+  'backed_up',
+  'wiped',
+  'partly_wiped',
+  'restored',
+  'partly_restored',
+])
 export type TargetState = z.output<typeof TargetState>
 
 export const Outcome = z.strictObject({
@@ -16,6 +23,8 @@ export const Outcome = z.strictObject({
   strategy: z.string().nullable(),
   status: z.enum(['succeeded', 'succeeded_with_warnings', 'failed']),
   backupId: z.string().nullable(),
+  /** Of a restore: the backup that was put back; `backupId` is then the safety backup. */
+  restoredBackupId: z.string().optional(),
   /** s3:// address of the backup's folder; null when no backup was sealed. */
   backupPrefix: z.string().nullable(),
   /** Counts are of what the state says: rows wiped, or rows backed up; 0 when untouched. */

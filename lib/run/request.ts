@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import { InvalidRequest } from '../errors.ts'
-import { strategies } from './strategy.ts'
+import { strategies, targets } from './strategy.ts'
 
 const text = z.string().min(1).max(256)
 const names = z.array(z.string().min(1).max(1024)).max(1000).default([])
@@ -15,11 +15,15 @@ const common = {
   scheduledTime: text.optional(),
 }
 
-const scope = {
+const rehearsal = {
   /** Load the backup and compare before it is sealed; `auto`: when the database is smaller than REHEARSE_MAX_BYTES. */
   rehearse: z.union([z.boolean(), z.literal('auto')]).default('auto'),
-  preserve: z.strictObject({ tables: names, files: names, keys: names }).prefault({}),
   dryRun: z.boolean().default(false),
+}
+
+const scope = {
+  ...rehearsal,
+  preserve: z.strictObject({ tables: names, files: names, keys: names }).prefault({}),
 }
 
 const Backup = z.strictObject({
@@ -38,10 +42,25 @@ const Reset = z.strictObject({
   ...common,
 })
 
+const Restore = z.strictObject({
+  operation: z.literal('restore'),
+  backupId: text,
+  /** Default: all that the backup holds. */
+  targets: z.array(z.enum(targets)).min(1).optional(),
+  /** `false` must be said: what is replaced then cannot come back. */
+  safetyBackup: z.boolean().default(true),
+  /** A backup of another environment. */
+  allowForeign: z.boolean().default(false),
+  /** Files and cache keys that are not in the backup are removed. */
+  exact: z.boolean().default(false),
+  ...rehearsal,
+  ...common,
+})
+
 const Claim = z.strictObject({ operation: z.literal('claim'), ...common })
 
 /** What a caller asks for; the same for the HTTP API, the schedule, the console and the CLI. */
-export const Request = z.discriminatedUnion('operation', [Backup, Reset, Claim])
+export const Request = z.discriminatedUnion('operation', [Backup, Reset, Restore, Claim])
 export type Request = z.output<typeof Request>
 
 /** The largest request that is read, in bytes of JSON. */

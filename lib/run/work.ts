@@ -15,8 +15,8 @@ export const Plan = z.strictObject({
   runId: z.string(),
   attempt: z.number(),
   startedAt: z.string(),
-  operation: z.enum(['backup', 'reset']),
-  strategy: z.enum(strategies),
+  operation: z.enum(['backup', 'reset', 'restore']),
+  strategy: z.enum(strategies).nullable(),
   /** null: a reset that was told to take no backup. */
   backupId: z.string().nullable(),
   /** The backup is loaded and compared before it is sealed. */
@@ -59,6 +59,23 @@ export const Plan = z.strictObject({
     })
     .nullable(),
   cache: z.strictObject({ keys: z.number(), preservedKeys: z.number() }).nullable(),
+  /** What a restore puts back: the backup, in so many batches to load, and the files cut like a listing. */
+  restore: z
+    .strictObject({
+      backupId: z.string(),
+      exact: z.boolean(),
+      batches: z.number(),
+      files: z
+        .strictObject({
+          objects: z.number(),
+          bytes: z.number(),
+          lists: z.number(),
+          listsPerBatch: z.number(),
+          batches: z.number(),
+        })
+        .nullable(),
+    })
+    .nullable(),
   warnings: z.array(Warning),
 })
 export type Plan = z.output<typeof Plan>
@@ -76,7 +93,13 @@ export function sealedAs(plan: Plan): string {
 
 /** How the listing of the files is cut. @throws NotFound when the run does not act on the files */
 export function filesOf(plan: Plan): { lists: number; listsPerBatch: number } {
-  if (plan.files === null)
-    throw new NotFound(`The strategy ${plan.strategy} of run ${plan.runId} does not act on the files`)
+  if (plan.files === null) throw new NotFound(`Run ${plan.runId} does not act on the files`)
   return { lists: plan.files.lists, listsPerBatch: plan.files.listsPerBatch }
+}
+
+/** How the files that are put back are cut. @throws NotFound when the run restores none */
+export function restoredFilesOf(plan: Plan): { lists: number; listsPerBatch: number } {
+  const files = plan.restore?.files
+  if (!files) throw new NotFound(`Run ${plan.runId} restores no files`)
+  return { lists: files.lists, listsPerBatch: files.listsPerBatch }
 }

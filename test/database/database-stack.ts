@@ -2,24 +2,23 @@ import { randomUUID } from 'node:crypto'
 import type pg from 'pg'
 import { afterAll, beforeAll } from 'vitest'
 import { lastAttempt } from '../../lib/backup/late.ts'
-import { backupIdOf, backupKeys, workKeys } from '../../lib/backup/layout.ts'
+import { backupKeys, workKeys } from '../../lib/backup/layout.ts'
 import { listSizes } from '../../lib/backup/listing.ts'
 import { type BackedUpTable, Late, Manifest } from '../../lib/backup/manifest.ts'
 import { readPartLines } from '../../lib/backup/part.ts'
 import { seal } from '../../lib/backup/seal.ts'
 import { getJson, putJson, type Storage } from '../../lib/backup/storage.ts'
-import type { Clients, Connection } from '../../lib/clients.ts'
+import type { Clients } from '../../lib/clients.ts'
 import type { Config } from '../../lib/config.ts'
 import { type Catalog, readCatalog } from '../../lib/database/catalog.ts'
-import { countTables } from '../../lib/database/count.ts'
-import { exportDatabase } from '../../lib/database/export.ts'
+import { DatabaseBatch, exportDatabase } from '../../lib/database/export.ts'
 import { mergeLate } from '../../lib/database/reconcile.ts'
 import { reconcileBatches } from '../../lib/database/reconcile-batches.ts'
-import { batchesOf, type Shard, shardsOf } from '../../lib/database/shards.ts'
+import type { Shard } from '../../lib/database/shards.ts'
 import { withConnection } from '../../lib/database/snapshot.ts'
-import { ensureLedger, writeEnvironment } from '../../lib/run/ledger.ts'
-import { type Preservation, planDatabase } from '../../lib/run/plan.ts'
-import type { Plan } from '../../lib/run/work.ts'
+import { countAll } from '../../lib/run/count.ts'
+import type { Preservation } from '../../lib/run/plan.ts'
+import { type Plan, readPlan } from '../../lib/run/work.ts'
 import { currentClients } from '../../lib/task.ts'
 import { type FreshStack, freshStack } from '../support/stack.ts'
 
@@ -36,10 +35,8 @@ export function useDatabase() {
     const clients = await currentClients()
     const storage = { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }
     Object.assign(database, stack, { clients, storage })
-    await withConnection(clients, async (connection) => {
-      await ensureLedger(connection)
-      await writeEnvironment(connection, { name: clients.config.ENVIRONMENT, protected: false })
-    })
+    const request = { operation: 'claim', confirm: clients.config.ENVIRONMENT }
+    await countAll(clients, { request, runId: randomUUID(), attempt: 0, startedAt: new Date().toISOString() })
   })
   afterAll(() => database.stop?.())
   return database
@@ -55,61 +52,31 @@ export function catalogOf(clients: Clients): Promise<Catalog> {
 
 type Wanted = Partial<Preservation> & {
   backup?: boolean
-  counted?: boolean
   /** Cuts tables into smaller shards than the product would. */
   pagesPerShard?: number
 }
 
-/** Opens a run and plans a reset of the database as the state "Count" does, without files and cache. */
-export function planReset(clients: Clients, wanted: Wanted = {}): Promise<Plan> {
-  return withConnection(clients, (connection) => planOn(connection, clients, wanted))
-}
-
-export async function planOn(connection: Connection, clients: Clients, wanted: Wanted = {}): Promise<Plan> {
-  const { backup = true, counted = true, tables = [], rows = {}, excluded = [], pagesPerShard } = wanted
-  const { config, s3 } = clients
-  const run = { runId: randomUUID(), attempt: 0, startedAt: new Date().toISOString() }
-  await connection.query(`UPDATE taskmaster_reset.runs SET status = 'failed' WHERE status = 'running';
-    INSERT INTO taskmaster_reset.runs (run_id, operation, request_digest, status, phase)
-    VALUES ('${run.runId}', 'reset', '', 'running', 'Count')`)
-  const catalog = await readCatalog(connection, config.DATABASE_SCHEMAS)
-  const planned = planDatabase(catalog, { tables, rows, excluded })
-  const toCount = counted ? planned.tables.map(({ table, keepRows }) => ({ ...table, keepRows })) : []
-  const counts = counted ? await countTables(clients, toCount) : new Map()
-  const shards = planned.tables
-    .flatMap(({ table }) => (table.partitioned ? [] : shardsOf(table)))
-    .flatMap((shard) => (pagesPerShard === undefined ? [shard] : cut(shard, pagesPerShard)))
-  const batches = batchesOf(shards, config.EXPORT_BATCH_BYTES)
-  const plan: Plan = {
+/** The state "Count", for a reset of the database alone. A run that was still active is ended first. */
+export async function planReset(clients: Clients, wanted: Wanted = {}): Promise<Plan> {
+  const { backup = true, tables = [], rows = {}, excluded = [], pagesPerShard } = wanted
+  await withConnection(clients, (connection) =>
+    connection.query(`UPDATE taskmaster_reset.runs SET status = 'failed' WHERE status = 'running'`),
+  )
+  const run = { runId: randomUUID(), attempt: 0 }
+  const { ENVIRONMENT: confirm } = clients.config
+  const preserve = { tables }
+  await countAll(configured(clients, { PRESERVE_ROWS: rows, EXCLUDE_TABLES: excluded }), {
+    request: { operation: 'reset', strategy: 'database-only', backup, confirm, preserve, rehearse: false },
+    startedAt: new Date().toISOString(),
     ...run,
-    operation: 'reset',
-    strategy: 'database-only',
-    backupId: backup ? backupIdOf(run) : null,
-    rehearse: false,
-    clears: ['database'],
-    requestedBy: null,
-    preserve: { tables, rows, excluded, files: [], keys: [] },
-    database: {
-      serverVersion: catalog.serverVersion,
-      bytes: 0,
-      batches: batches.length,
-      tables: planned.tables.map((entry) => ({
-        ...entry,
-        ...(counts.get(entry.table.name) ?? { rows: 0, keptRows: 0 }),
-      })),
-      unmanaged: planned.unmanaged,
-    },
-    files: null,
-    cache: null,
-    warnings: [],
+  })
+  const storage = { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }
+  if (pagesPerShard !== undefined) {
+    const key = workKeys(run).databaseBatch(0)
+    const { batch, shards } = await getJson(storage, key, DatabaseBatch)
+    await putJson(storage, key, { batch, shards: shards.flatMap((shard) => cut(shard, pagesPerShard)) })
   }
-  if (!backup) return plan
-  const storage = { s3, bucket: config.BACKUP_BUCKET }
-  for (const [batch, some] of batches.entries()) {
-    await putJson(storage, workKeys(plan).databaseBatch(batch), { batch, shards: some })
-  }
-  await putJson(storage, workKeys(plan).plan, plan)
-  return plan
+  return readPlan(storage, run)
 }
 
 /** In place of the one shard that is a small table: shards of a few pages, and one that is open-ended. */

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { wipeDatabase } from '../../lib/database/wipe.ts'
 import { PreservationConflict } from '../../lib/errors.ts'
-import { backUp, configured, planOn, useDatabase } from './database-stack.ts'
+import { backUp, configured, planReset, useDatabase } from './database-stack.ts'
 import {
   dropSql,
   type Graph,
@@ -49,7 +49,6 @@ async function look({ nodes }: Graph): Promise<State> {
 
 it('whatever the foreign keys, triggers and keep lists: what is preserved stays bit for bit, all else goes, or nothing changes', async () => {
   const clients = configured(database.clients, { DATABASE_SCHEMAS: [...managed] })
-  const connection = await clients.connect()
   const seen = { wiped: 0, refused: 0 }
   await fc.assert(
     fc.asyncProperty(graphs, async (graph) => {
@@ -58,7 +57,7 @@ it('whatever the foreign keys, triggers and keep lists: what is preserved stays 
       let refused = false
       try {
         const { sealed } = graph
-        const plan = await planOn(connection, clients, {
+        const plan = await planReset(clients, {
           ...preservationOf(graph),
           backup: sealed,
           counted: false,
@@ -88,7 +87,6 @@ it('whatever the foreign keys, triggers and keep lists: what is preserved stays 
     }),
     { numRuns: 300, timeout: 20_000 },
   )
-  await connection.end()
   // Else the graphs would show little.
   expect(seen.wiped).toBeGreaterThan(60)
   expect(seen.refused).toBeGreaterThan(30)

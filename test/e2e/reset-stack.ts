@@ -86,6 +86,8 @@ export function useResetStack(options: StackOptions = {}) {
 
   // biome-ignore lint/suspicious/noExplicitAny: a row of the ledger
   async function row(runId: string): Promise<any> {
+    const ledger = await stack.admin.query(`SELECT to_regclass('taskmaster_reset.runs') AS runs`)
+    if (ledger.rows[0].runs === null) return undefined
     const found = await stack.admin.query('SELECT * FROM taskmaster_reset.runs WHERE run_id = $1', [runId])
     return found.rows[0]
   }

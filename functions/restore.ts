@@ -1,0 +1,40 @@
+import { z } from 'zod'
+import { restoreCache } from '../lib/cache/restore.ts'
+import { readRestored } from '../lib/database/load-backup.ts'
+import { restoreDatabase } from '../lib/database/restore.ts'
+import { restoreFiles } from '../lib/files/restore.ts'
+import { checkStoreMark } from '../lib/run/guard.ts'
+import { targets } from '../lib/run/strategy.ts'
+import { RunRef, readPlan, restoredFilesOf } from '../lib/run/work.ts'
+import { task } from '../lib/task.ts'
+
+const RestoreInput = RunRef.extend({
+  target: z.enum(targets),
+  batch: z.number().int().nonnegative().default(0),
+})
+
+/** States "Restore database", "Restore files" and "Restore cache": put one target back as the backup holds it. */
+export const handler = task(
+  RestoreInput,
+  {
+    phase: ({ target }) => `Restore ${target}`,
+    run: (input) => input,
+    guard: (clients, { target }) => checkStoreMark(clients, target),
+  },
+  async (clients, { target, batch, ...run }, report) => {
+    const plan = await readPlan({ s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }, run)
+    const backup = await readRestored(clients, plan)
+    const exact = plan.restore?.exact ?? false
+    if (target === 'database') await restoreDatabase(clients, { plan, backup })
+    if (target === 'files') {
+      const { backupId } = backup
+      const safety = plan.backupId !== null
+      await restoreFiles(clients, { run, backupId, batch, exact, safety, ...restoredFilesOf(plan) }, report)
+    }
+    if (target === 'cache' && backup.cache !== null) {
+      const { parts, prefix } = backup.cache
+      await restoreCache(clients, { run, parts, prefix, exact }, report)
+    }
+    return {}
+  },
+)

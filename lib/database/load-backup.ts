@@ -1,0 +1,47 @@
+import { loadBatches } from '../backup/load-batches.ts'
+import { type Backup, readBackup } from '../backup/read.ts'
+import type { Clients } from '../clients.ts'
+import { NotFound, RehearsalFailed } from '../errors.ts'
+import type { Plan } from '../run/work.ts'
+import { compareTables } from './compare.ts'
+import { loadParts } from './load.ts'
+import { dropScratch, ensureScratch, scratchTableOf } from './scratch.ts'
+import { databaseError, withConnection } from './snapshot.ts'
+
+/** The backup that the run restores. @throws NotFound for a run that restores none */
+export async function readRestored({ s3, config }: Clients, plan: Plan): Promise<Backup> {
+  if (plan.restore === null) throw new NotFound(`Run ${plan.runId} restores no backup`)
+  return readBackup({ s3, bucket: config.BACKUP_BUCKET }, config.BACKUP_PREFIX, plan.restore.backupId)
+}
+
+/** Loads one batch of the backup's parts into the run's scratch schema. Repeating it doubles nothing. */
+export async function loadBackup(
+  clients: Clients,
+  { plan, batch }: { plan: Plan; batch: number },
+  progress: (done: number, total: number) => Promise<void>,
+): Promise<void> {
+  const { database } = await readRestored(clients, plan)
+  const parts = loadBatches(database?.tables ?? [])[batch]
+  if (parts === undefined) throw new NotFound(`The backup has no batch ${batch} to load`)
+  await loadParts(clients, { runId: plan.runId, parts }, progress)
+}
+
+/**
+ * Compares what was loaded with the backup, before a live table is touched.
+ * @throws RehearsalFailed listing the tables
+ */
+export async function compareBackup(clients: Clients, plan: Plan): Promise<void> {
+  if (!plan.clears.includes('database')) return
+  const { runId } = plan
+  const { database } = await readRestored(clients, plan)
+  const tables = database?.tables ?? []
+  await withConnection(clients, async (connection) => {
+    try {
+      await ensureScratch(connection, { runId, tables })
+      await compareTables(connection, tables, (table) => scratchTableOf(runId, table))
+    } catch (error) {
+      if (error instanceof RehearsalFailed) await dropScratch(connection, runId)
+      throw databaseError(error)
+    }
+  })
+}

@@ -1,0 +1,218 @@
+import { randomUUID } from 'node:crypto'
+import { backupIdOf, backupKeys, workKeys } from '../backup/layout.ts'
+import { loadBatches } from '../backup/load-batches.ts'
+import type { Warning } from '../backup/manifest.ts'
+import type { Backup } from '../backup/read.ts'
+import { checkWritable, putJson } from '../backup/storage.ts'
+import { countCache } from '../cache/count.ts'
+import type { Clients, Connection } from '../clients.ts'
+import type { Config } from '../config.ts'
+import { readCatalog } from '../database/catalog.ts'
+import { countTables } from '../database/count.ts'
+import { checkSchema } from '../database/schema-differences.ts'
+import { batchesOf, shardsOf } from '../database/shards.ts'
+import { InvalidRequest, LimitExceeded } from '../errors.ts'
+import { listFiles } from '../files/list.ts'
+import { listRestore } from '../files/restore-list.ts'
+import { checkPermissions, planDatabase } from './plan.ts'
+import { planSwap } from './plan-swap.ts'
+import type { Request } from './request.ts'
+import type { Target } from './strategy.ts'
+import type { Plan, RunRef } from './work.ts'
+
+type Scoped = Exclude<Request, { operation: 'claim' }>
+
+type Asked = {
+  run: RunRef
+  startedAt: string
+  request: Scoped
+  /** The stores that the run acts on. */
+  clears: Target[]
+  /** The backup that is to be restored, for a restore. */
+  restored: Backup | null
+  warnings: Warning[]
+}
+
+/** Counts what is there, decides what happens to it, and writes the work lists (a dry run writes none). */
+export async function makePlan(
+  clients: Clients,
+  connection: Connection,
+  { run, startedAt, request, clears, restored, warnings }: Asked,
+): Promise<Plan> {
+  const { config } = clients
+  const storage = { s3: clients.s3, bucket: config.BACKUP_BUCKET }
+  const backupId = takesBackup(request) && !request.dryRun ? backupIdOf({ ...run, startedAt }) : null
+  if (backupId !== null) {
+    await checkWritable(storage, `${backupKeys(config.BACKUP_PREFIX, backupId).root}.probe-${randomUUID()}`)
+  }
+  const preserve = preservationOf(request, config)
+  const plan: Plan = {
+    ...run,
+    startedAt,
+    operation: request.operation,
+    strategy: request.operation === 'restore' ? null : request.strategy,
+    backupId,
+    rehearse: false,
+    clears,
+    requestedBy: request.requestedBy ?? null,
+    preserve,
+    database: null,
+    files: null,
+    cache: null,
+    restore: null,
+    warnings: [...warnings],
+  }
+  if (!takesBackup(request)) {
+    plan.warnings.push({
+      code: 'NoBackup',
+      message: 'The request said to take no backup: what is replaced or wiped cannot come back',
+    })
+  }
+  const warnUnmatched = (what: string, pattern: string) =>
+    plan.warnings.push({
+      code: 'PreserveMatchedNothing',
+      message: `No ${what} ${pattern}, which was to be preserved`,
+    })
+  if (clears.includes('database')) {
+    plan.database = await planTables(clients, connection, plan, restored)
+    plan.rehearse = plan.backupId !== null && isRehearsed(plan.database.bytes, request, config, plan.warnings)
+  }
+  if (clears.includes('files')) {
+    const { unmatched, ...files } = await listFiles(clients, {
+      preserve: preserve.files,
+      ...(request.dryRun ? {} : { write: run }),
+    })
+    plan.files = files
+    refuseWholeKeys(unmatched, config.FILES_PREFIX)
+    for (const prefix of unmatched) warnUnmatched('file lies below', prefix)
+  }
+  if (clears.includes('cache')) {
+    const { keys, preservedKeys, unmatched } = await countCache(clients, { preserve: preserve.keys })
+    plan.cache = { keys, preservedKeys }
+    for (const pattern of unmatched) warnUnmatched('cache key matches', pattern)
+  }
+  if (request.operation === 'restore' && restored !== null) {
+    plan.restore = {
+      backupId: restored.backupId,
+      exact: request.exact,
+      batches: clears.includes('database') ? loadBatches(restored.database?.tables ?? []).length : 0,
+      files:
+        clears.includes('files') && !request.dryRun
+          ? await listRestore(clients, {
+              run,
+              backupId: restored.backupId,
+              index: restored.files?.index ?? null,
+            })
+          : null,
+    }
+  }
+  checkLimits(plan, clients)
+  if (!request.dryRun) await putJson(storage, workKeys(run).plan, plan)
+  return plan
+}
+
+/** Whether the run backs up what it is going to remove or replace. */
+function takesBackup(request: Scoped): boolean {
+  if (request.operation === 'backup') return true
+  return request.operation === 'reset' ? request.backup : request.safetyBackup
+}
+
+/** What is kept from a wipe. A restore keeps nothing: it puts back what the backup holds. */
+function preservationOf(request: Scoped, config: Config): Plan['preserve'] {
+  const excluded = config.EXCLUDE_TABLES
+  if (request.operation === 'restore') return { tables: [], rows: {}, excluded, files: [], keys: [] }
+  return {
+    tables: [...config.PRESERVE_TABLES, ...request.preserve.tables],
+    rows: config.PRESERVE_ROWS,
+    excluded,
+    files: [...config.PRESERVE_FILES, ...request.preserve.files],
+    keys: [...config.PRESERVE_KEYS, ...request.preserve.keys],
+  }
+}
+
+/** Whether the backup is rehearsed; one that is only read back says so. */
+function isRehearsed(bytes: number, request: Scoped, config: Config, warnings: Warning[]): boolean {
+  if (request.rehearse !== 'auto') return request.rehearse
+  if (bytes < config.REHEARSE_MAX_BYTES) return true
+  warnings.push({
+    code: 'NotRehearsed',
+    message: `The database has ${bytes} bytes, more than the ${config.REHEARSE_MAX_BYTES} of REHEARSE_MAX_BYTES: the backup is read back byte for byte, but not loaded and compared`,
+  })
+  return false
+}
+
+async function planTables(
+  clients: Clients,
+  connection: Connection,
+  plan: Plan,
+  restored: Backup | null,
+): Promise<NonNullable<Plan['database']>> {
+  const { config, s3 } = clients
+  const catalog = await readCatalog(connection, config.DATABASE_SCHEMAS)
+  const chosen = restored?.database
+    ? planSwap(catalog, plan.preserve, restored.database.tables)
+    : planDatabase(catalog, plan.preserve)
+  checkPermissions(chosen, catalog, plan.operation !== 'backup')
+  const { tables, unmanaged } = chosen
+  const newColumns = restored?.database ? checkSchema(restored.database, catalog) : []
+  if (newColumns.length > 0) {
+    plan.warnings.push({
+      code: 'NewColumns',
+      message: `Columns that came after the backup get their default in the restored rows: ${newColumns.join(', ')}`,
+    })
+  }
+  const counts = await countTables(
+    clients,
+    tables.map(({ table, keepRows }) => ({ ...table, keepRows })),
+  )
+  const shards = tables.filter(({ table }) => !table.partitioned).flatMap(({ table }) => shardsOf(table))
+  const batches = batchesOf(shards, config.EXPORT_BATCH_BYTES)
+  if (plan.backupId !== null) {
+    for (const [batch, shards] of batches.entries()) {
+      await putJson({ s3, bucket: config.BACKUP_BUCKET }, workKeys(plan).databaseBatch(batch), {
+        batch,
+        shards,
+      })
+    }
+  }
+  return {
+    serverVersion: catalog.serverVersion,
+    bytes: tables.reduce((sum, { table }) => sum + table.bytes, 0),
+    batches: batches.length,
+    tables: tables.map((entry) => ({
+      ...entry,
+      ...(counts.get(entry.table.name) ?? { rows: 0, keptRows: 0 }),
+    })),
+    unmanaged,
+  }
+}
+
+/** @throws InvalidRequest for a prefix that was meant from the bucket's root: it would keep nothing */
+function refuseWholeKeys(unmatched: readonly string[], filesPrefix: string): void {
+  const whole = unmatched.find((prefix) => prefix.startsWith(filesPrefix))
+  if (whole === undefined) return
+  throw new InvalidRequest(
+    `"${whole}" is to be preserved, but nothing lies there: what preserves files counts from FILES_PREFIX on. Say "${whole.slice(filesPrefix.length)}" in preserve.files or PRESERVE_FILES`,
+  )
+}
+
+/** @throws LimitExceeded */
+function checkLimits(plan: Plan, { config }: Clients): void {
+  if (plan.operation !== 'reset') return
+  const rows = (plan.database?.tables ?? [])
+    .filter(({ action }) => action !== 'keep')
+    .reduce((sum, table) => sum + table.rows - table.keptRows, 0)
+  const objects = plan.files === null ? 0 : plan.files.objects - plan.files.preservedObjects
+  const keys = plan.cache === null ? 0 : plan.cache.keys - plan.cache.preservedKeys
+  const limits = [
+    ['MAX_ROWS', config.MAX_ROWS, rows, 'rows'],
+    ['MAX_OBJECTS', config.MAX_OBJECTS, objects, 'files'],
+    ['MAX_KEYS', config.MAX_KEYS, keys, 'cache keys'],
+  ] as const
+  for (const [name, limit, count, what] of limits) {
+    if (limit === undefined || count <= limit) continue
+    throw new LimitExceeded(
+      `The reset would wipe ${count} ${what}, more than ${name}=${limit} allows. Nothing was touched; raise ${name} if that is really wanted`,
+    )
+  }
+}

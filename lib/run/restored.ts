@@ -1,0 +1,106 @@
+import { z } from 'zod'
+import type { Warning } from '../backup/manifest.ts'
+import type { Storage } from '../backup/storage.ts'
+import { CacheRestored, cacheRestoredKey } from '../cache/restore.ts'
+import { DatabaseRestored } from '../database/restore.ts'
+import { FilesRestored, filesRestoredKey } from '../files/restored.ts'
+import { ifPresent } from './found.ts'
+import type { RunRow } from './ledger.ts'
+import type { Outcome, TargetState } from './outcome.ts'
+
+/** What the steps of a restore left behind. */
+export type Restored = {
+  database: DatabaseRestored | null
+  files: FilesRestored[]
+  /** How many batches of files there are. */
+  batches: number
+  cache: CacheRestored | null
+}
+
+/** What the ledger's summary of a plan says of a restore. */
+export const RestoreSummary = z.object({
+  backupId: z.string(),
+  files: z.object({ batches: z.number() }).nullable(),
+})
+
+/** Reads the results of a restore's steps. */
+export async function findRestored(
+  storage: Storage,
+  row: RunRow,
+  summary: z.output<typeof RestoreSummary>,
+): Promise<Restored> {
+  const batches = summary.files?.batches ?? 0
+  const files: FilesRestored[] = []
+  for (let batch = 0; batch < batches; batch++) {
+    const result = await ifPresent(storage, filesRestoredKey(row, batch), FilesRestored)
+    if (result !== null) files.push(result)
+  }
+  return {
+    database: row.restored === null ? null : DatabaseRestored.parse(row.restored),
+    files,
+    batches,
+    cache: await ifPresent(storage, cacheRestoredKey(row), CacheRestored),
+  }
+}
+
+/** What a restore did to each target; `before` is how the steps before it left them. */
+export function describeRestored(
+  { database, files, batches, cache }: Restored,
+  row: RunRow,
+  before: Outcome['targets'],
+): Outcome['targets'] {
+  const sum = (pick: (result: FilesRestored) => number) =>
+    files.reduce((total, result) => total + pick(result), 0)
+  const allThere =
+    files.length === batches && sum(({ failures, changedMeanwhile }) => failures + changedMeanwhile) === 0
+  const hasBegun = files.length > 0 || row.phase === 'Restore files'
+  const stateOfFiles: TargetState | null =
+    batches > 0 && allThere ? 'restored' : hasBegun ? 'partly_restored' : null
+  const stateOfCache: TargetState | null =
+    cache !== null ? 'restored' : row.phase === 'Restore cache' ? 'partly_restored' : null
+  return {
+    database:
+      database === null
+        ? before.database
+        : { state: 'restored', rows: database.rows, tables: database.tables },
+    files:
+      stateOfFiles === null
+        ? before.files
+        : {
+            state: stateOfFiles,
+            objects: sum(({ objects, unchanged }) => objects + unchanged),
+            bytes: sum(({ bytes }) => bytes),
+          },
+    cache: stateOfCache === null ? before.cache : { state: stateOfCache, keys: cache?.keys ?? 0 },
+  }
+}
+
+export function warningsOfRestored({ files, cache }: Restored): Warning[] {
+  const sum = (pick: (result: FilesRestored) => number) =>
+    files.reduce((total, result) => total + pick(result), 0)
+  const counts: [string, number, string][] = [
+    [
+      'FilesNotInBackup',
+      sum(({ extra }) => extra),
+      'files are not in the backup and were left; "exact": true removes them',
+    ],
+    [
+      'FilesChangedMeanwhile',
+      sum(({ changedMeanwhile }) => changedMeanwhile),
+      'files changed after the safety backup, so they were left as they are',
+    ],
+    ['FilesNotRestored', sum(({ failures }) => failures), 'files could not be put back or removed'],
+    [
+      'KeysNotInBackup',
+      cache?.extra ?? 0,
+      'cache keys are not in the backup and were left; "exact": true removes them',
+    ],
+    ['KeysExpired', cache?.expired ?? 0, 'cache keys had outlived their time and were left out'],
+  ]
+  return [
+    ...counts
+      .filter(([, count]) => count > 0)
+      .map(([code, count, text]) => ({ code, message: `${count} ${text}` })),
+    ...(cache?.warnings ?? []),
+  ]
+}

@@ -1,0 +1,325 @@
+import { S3ServiceException } from '@aws-sdk/client-s3'
+import { describe, expect, test } from 'vitest'
+import type { Late, Manifest } from '../../lib/backup/manifest.ts'
+import { BackupTooNew, DocumentDamaged, findBackup, isSealed, readBackup } from '../../lib/backup/read.ts'
+import { BackupDamaged, InvalidRequest, NotFound, NotPermitted } from '../../lib/errors.ts'
+import { memoryS3 } from './memory-s3.ts'
+import { prefix } from './real-backups.ts'
+import { json, sampleBackup, sampleId } from './sample-backup.ts'
+
+type Sample = ReturnType<typeof sampleBackup>
+
+const read = ({ objects, backupId }: Pick<Sample, 'objects' | 'backupId'>) =>
+  readBackup(memoryS3(objects).storage, prefix, backupId)
+
+/** What is wrong with the manifest of a sample after an edit. */
+async function problemOf(edit: (manifest: Manifest, sample: Sample) => void): Promise<string> {
+  const sample = sampleBackup()
+  edit(sample.manifest, sample)
+  sample.write()
+  return messageOf(sample)
+}
+
+async function lateProblemOf(edit: (late: Late, sample: Sample) => void, attempt = 1): Promise<string> {
+  const sample = sampleBackup()
+  const late = sample.addLate(attempt, [['public.users', 0, 7]])
+  edit(late, sample)
+  sample.objects.set(sample.keys.late(attempt), json(late))
+  return messageOf(sample)
+}
+
+async function messageOf(sample: Sample): Promise<string> {
+  const error = await read(sample).catch((cause: unknown) => cause)
+  if (!(error instanceof DocumentDamaged)) throw error
+  expect(error).toBeInstanceOf(BackupDamaged)
+  expect(error.name).toBe('BackupDamaged')
+  expect(error.message).toContain(`s3://taskmaster-backups/${error.key} is damaged: `)
+  return error.message
+}
+
+const users = (manifest: Manifest) => manifest.database!.tables[0]!
+
+describe('a backup', () => {
+  test('without a late file is its manifest', async () => {
+    const sample = sampleBackup()
+    expect(await read(sample)).toEqual({ ...sample.manifest, late: null })
+  })
+
+  test('with a late file has its parts, its sequences and new sums', async () => {
+    const sample = sampleBackup()
+    const late = sample.addLate(1, [
+      ['public.users', 1, 6],
+      ['public.worlds', 0, 0],
+    ])
+    const backup = await read(sample)
+    const [usersNow, worldsNow] = backup.database!.tables
+    expect(backup.late).toBe(1)
+    expect(usersNow!.parts[1]).toEqual(late.tables[0]!.parts[0])
+    expect(usersNow!.parts.map(({ rows }) => rows)).toEqual([3, 6, 2])
+    expect(usersNow).toMatchObject({ rows: 11, fingerprint: String(11 * 1_000_003) })
+    expect(worldsNow).toMatchObject({ rows: 0, fingerprint: '0' })
+    const parts = backup.database!.tables.flatMap((table) => table.parts)
+    expect(backup.database).toMatchObject({
+      rows: 11,
+      bytes: parts.reduce((sum, { bytes }) => sum + bytes, 0),
+      sequences: [{ lastValue: '51' }],
+    })
+  })
+
+  test('has the parts of the highest late file only, which lists all differences', async () => {
+    const sample = sampleBackup()
+    for (const attempt of [1, 2, 10]) sample.addLate(attempt, [['public.users', attempt % 3, attempt]])
+    const backup = await read(sample)
+    expect(backup.late).toBe(10)
+    expect(users(backup).parts.map(({ rows }) => rows)).toEqual([3, 10, 2])
+  })
+
+  test('whose last late file says that nothing differs is its manifest, with the later sequences', async () => {
+    const sample = sampleBackup()
+    sample.addLate(1, [['public.users', 0, 9]])
+    sample.addLate(2, [])
+    expect((await read(sample)).database).toMatchObject({ rows: 9, sequences: [{ lastValue: '52' }] })
+  })
+
+  test('of files alone, or of nothing at all, is one too', async () => {
+    const sample = sampleBackup({ tables: {}, files: {}, cacheLines: [] })
+    expect(await read(sample)).toMatchObject({ files: { index: null }, cache: { parts: [] } })
+    Object.assign(sample.manifest, { database: null, cache: null })
+    sample.write()
+    expect(await read(sample)).toMatchObject({ database: null, cache: null, late: null })
+  })
+
+  test('may hold parts that a repeated step wrote beside the first, and odd names', async () => {
+    const sample = sampleBackup({ tables: { 'public.Ödd "x"/%.jsonl': [2] } })
+    const part = users(sample.manifest).parts[0]!
+    sample.objects.set(sample.keys.tablePart('public.Ödd "x"/%.jsonl', 0, 3), sample.objects.get(part.key!)!)
+    Object.assign(users(sample.manifest), { schema: 'public', table: 'Ödd "x"/%.jsonl' })
+    part.key = sample.keys.tablePart('public.Ödd "x"/%.jsonl', 0, 3)
+    sample.write()
+    expect(users(await read(sample)).parts[0]?.key).toBe(part.key)
+  })
+})
+
+describe('what is not there', () => {
+  test('is not found, and the message names some that are', async () => {
+    const { objects } = sampleBackup()
+    for (let day = 1; day <= 7; day++) {
+      for (const [key, bytes] of sampleBackup({ backupId: `2026-10-0${day}T00-00-00Z-aaaaaa` }).objects)
+        objects.set(key, bytes)
+    }
+    objects.set(`${prefix}2026-12-24T00-00-00Z-ffffff/database/x`, Buffer.from('not sealed'))
+    const { storage } = memoryS3(objects)
+    const error = await readBackup(storage, prefix, '2026-12-24T00-00-00Z-ffffff').catch((cause) => cause)
+    expect(error).toBeInstanceOf(NotFound)
+    expect(error.message).toBe(
+      `There is no sealed backup 2026-12-24T00-00-00Z-ffffff below s3://taskmaster-backups/${prefix}: without a manifest it is none. There are ${[sampleId, ...['07', '06', '05', '04'].map((day) => `2026-10-${day}T00-00-00Z-aaaaaa`)].join(', ')}`,
+    )
+    expect(await findBackup(storage, prefix, '2026-12-24T00-00-00Z-ffffff')).toBeNull()
+    expect(await isSealed(storage, prefix, '2026-12-24T00-00-00Z-ffffff')).toBe(false)
+    expect(await isSealed(storage, prefix, sampleId)).toBe(true)
+    await expect(readBackup(memoryS3().storage, prefix, sampleId)).rejects.toThrow('There is none at all')
+  })
+
+  test.each([
+    '',
+    '.',
+    '..',
+    'a/b',
+    '../other',
+    `${sampleId}/`,
+    `/${sampleId}`,
+    'a..b',
+    ' ',
+    'a b',
+    'ä',
+    'x'.repeat(101),
+    'a\n',
+  ])('the id %j is refused before anything is asked', async (backupId) => {
+    const memory = memoryS3(sampleBackup().objects)
+    await expect(readBackup(memory.storage, prefix, backupId)).rejects.toThrow(InvalidRequest)
+    expect(memory.seen).toEqual([])
+  })
+
+  test('a manifest that may not be read is no missing backup', async () => {
+    const memory = memoryS3(sampleBackup().objects)
+    memory.answers.set(sampleBackup().keys.manifest, () => {
+      const $metadata = { httpStatusCode: 403 }
+      throw new S3ServiceException({
+        name: 'AccessDenied',
+        $fault: 'client',
+        message: 'Access Denied',
+        $metadata,
+      })
+    })
+    await expect(findBackup(memory.storage, prefix, sampleId)).rejects.toThrow(NotPermitted)
+  })
+})
+
+describe('a document', () => {
+  test('of a newer version says so', async () => {
+    const sample = sampleBackup()
+    sample.objects.set(sample.keys.manifest, json({ version: 2, everything: 'else' }))
+    await expect(read(sample)).rejects.toThrow(BackupTooNew)
+    await expect(read(sample)).rejects.toThrow('it was made by a newer version. Update the tool')
+    sample.write()
+    sample.addLate(1, [], { version: 3 } as never)
+    await expect(read(sample)).rejects.toThrow(BackupTooNew)
+  })
+
+  test.each([0, -1, '1', null, true])('of the version %j is damaged', async (version) => {
+    const sample = sampleBackup()
+    sample.objects.set(sample.keys.manifest, json({ ...sample.manifest, version }))
+    expect(await messageOf(sample)).toContain('version')
+  })
+
+  test.each(['', 'null', '[]', '{', '"x"', '\u0000', '{"version":1}'])(
+    'that is %j is damaged',
+    async (text) => {
+      const sample = sampleBackup()
+      sample.objects.set(sample.keys.manifest, Buffer.from(text))
+      await messageOf(sample)
+    },
+  )
+
+  test('that does not fit the schema is damaged, and the first problems are named', async () => {
+    expect(await problemOf((manifest) => Object.assign(manifest, { colour: 'red' }))).toContain('colour')
+    expect(await problemOf((manifest) => Object.assign(manifest.files!, { bytes: -1 }))).toContain(
+      'files.bytes',
+    )
+  })
+})
+
+describe('a manifest', () => {
+  test('of another folder is damaged', async () => {
+    expect(await problemOf((manifest) => Object.assign(manifest, { backupId: 'other' }))).toContain(
+      `it is the manifest of other, but lies in the folder of ${sampleId}`,
+    )
+  })
+
+  test('whose sums do not add up is damaged', async () => {
+    expect(await problemOf((manifest) => users(manifest).parts[0]!.rows++)).toContain(
+      'rows of public.users: 5 is said, but the parts make 6',
+    )
+    expect(await problemOf((manifest) => users(manifest).rows++)).toContain('rows of public.users')
+    expect(await problemOf((manifest) => manifest.database!.rows++)).toContain('database.rows: 10')
+    expect(await problemOf((manifest) => manifest.database!.bytes--)).toContain('database.bytes')
+    expect(await problemOf((manifest) => manifest.cache!.keys++)).toContain('cache.keys: 4')
+    expect(await problemOf((manifest) => Object.assign(users(manifest), { fingerprint: '1' }))).toContain(
+      'fingerprint of public.users: 1 is said',
+    )
+    const minus = await problemOf((manifest) =>
+      Object.assign(users(manifest).parts[2]!, { fingerprint: '-99999999999999999999999' }),
+    )
+    expect(minus).toContain('but the parts make -99999999999999996999990')
+  })
+
+  test('whose parts leave a page out, or have it twice, is damaged', async () => {
+    const gap = 'of public.users is missing, or there twice'
+    expect(await problemOf((manifest) => users(manifest).parts.splice(1, 1))).toContain(`part 1 ${gap}`)
+    expect(await problemOf((manifest) => users(manifest).parts.reverse())).toContain(`part 0 ${gap}`)
+    expect(
+      await problemOf((manifest) => Object.assign(users(manifest).parts[1]!.pages, { from: 11 })),
+    ).toContain(gap)
+    expect(
+      await problemOf((manifest) => Object.assign(users(manifest).parts[1]!.pages, { to: 10 })),
+    ).toContain(gap)
+    expect(
+      await problemOf((manifest) => Object.assign(users(manifest).parts[0]!.pages, { to: null })),
+    ).toContain(gap)
+    expect(
+      await problemOf((manifest) => Object.assign(users(manifest).parts[2]!.pages, { to: 40 })),
+    ).toContain('the parts of public.users end at page 40, before the table does')
+  })
+
+  test('that points outside the backup, or at the part of another table, is damaged', async () => {
+    const { keys } = sampleBackup({ backupId: '2026-01-01T00-00-00Z-000000' })
+    const own = sampleBackup().keys
+    for (const key of [
+      keys.tablePart('public.users', 0, 1),
+      `${own.root}../2026-01-01T00-00-00Z-000000/database/public.users/00000.jsonl.zst`,
+      own.tablePart('public.worlds', 0, 1),
+      own.tablePart('public.users', 2, 1),
+      own.latePart('public.users', 0, 1, 1),
+      own.tablePart('public.users', 0, 0),
+      own.manifest,
+      'secrets.txt',
+      '',
+    ]) {
+      const problem = await problemOf((manifest) => Object.assign(users(manifest).parts[0]!, { key }))
+      expect(problem).toContain(`part 0 of public.users cannot lie at ${key}`)
+    }
+    expect(
+      await problemOf((manifest) => Object.assign(manifest.files!.index!, { key: own.cachePart(0, 1) })),
+    ).toContain("the files' index cannot lie at")
+    expect(
+      await problemOf((manifest) => Object.assign(manifest.cache!.parts[0]!, { key: own.cachePart(1, 1) })),
+    ).toContain('part 0 of the cache cannot lie at')
+  })
+
+  test('with rows and no object, or an object and no rows, is damaged', async () => {
+    expect(await problemOf((manifest) => Object.assign(users(manifest).parts[0]!, { key: null }))).toContain(
+      'part 0 of public.users has rows, but no object',
+    )
+    expect(
+      await problemOf((manifest) => Object.assign(users(manifest).parts[1]!, { sha256: '0'.repeat(64) })),
+    ).toContain('part 1 of public.users has no rows, but an object')
+    expect(await problemOf((manifest) => Object.assign(manifest.files!, { index: null }))).toContain('index')
+  })
+
+  test('that has a name twice, or a name of another table, is damaged', async () => {
+    expect(await problemOf(({ database }) => database!.tables.push(database!.tables[0]!))).toContain(
+      'the table public.users is there twice',
+    )
+    expect(await problemOf(({ database }) => database!.sequences.push(database!.sequences[0]!))).toContain(
+      'the sequence public.s is there twice',
+    )
+    expect(await problemOf((manifest) => Object.assign(users(manifest), { table: 'admins' }))).toContain(
+      'public.users is not the name of admins in the schema public',
+    )
+  })
+})
+
+describe('a late file', () => {
+  test('of another backup, or of another attempt, is damaged', async () => {
+    expect(await lateProblemOf((late) => Object.assign(late, { backupId: 'other' }))).toContain(
+      'it belongs to other',
+    )
+    expect(await lateProblemOf((late) => late.attempt++)).toContain('it says it is attempt 2')
+    expect(
+      await lateProblemOf((_, { keys, objects }) => objects.set(`${keys.root}late-007.json`, json({}))),
+    ).toContain('late-7.json is damaged: it is listed, but not there')
+  })
+
+  test('replaces only parts that are there, each once, with the same pages', async () => {
+    expect(await lateProblemOf((late) => Object.assign(late.tables[0]!, { name: 'public.x' }))).toContain(
+      'it replaces parts of public.x, which is not in the manifest',
+    )
+    expect(await lateProblemOf((late) => Object.assign(late.tables[0]!.parts[0]!, { shard: 9 }))).toContain(
+      "its part 9 of public.users has other pages than the manifest's",
+    )
+    expect(
+      await lateProblemOf((late) => Object.assign(late.tables[0]!.parts[0]!.pages, { to: 11 })),
+    ).toContain('other pages')
+    expect(await lateProblemOf((late) => late.tables[0]!.parts.push(late.tables[0]!.parts[0]!))).toContain(
+      'it replaces part 0 of public.users twice',
+    )
+    expect(await lateProblemOf((late) => late.tables.push(late.tables[0]!))).toContain(
+      'public.users is there twice',
+    )
+    expect(
+      await lateProblemOf((_, sample) => {
+        sample.manifest.database = null
+        sample.write()
+      }),
+    ).toContain('the manifest has no database whose parts it could replace')
+  })
+
+  test('names only parts that its own attempt wrote', async () => {
+    const { keys } = sampleBackup()
+    for (const key of [keys.latePart('public.users', 0, 2, 1), keys.tablePart('public.users', 0, 1)]) {
+      expect(await lateProblemOf((late) => Object.assign(late.tables[0]!.parts[0]!, { key }))).toContain(
+        `part 0 of public.users cannot lie at ${key}`,
+      )
+    }
+  })
+})

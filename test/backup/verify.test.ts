@@ -1,0 +1,409 @@
+import { createHash } from 'node:crypto'
+import { Readable } from 'node:stream'
+import { type GetObjectCommandOutput, ListObjectsV2Command, S3ServiceException } from '@aws-sdk/client-s3'
+import { describe, expect, test } from 'vitest'
+import { BackupTooNew } from '../../lib/backup/read.ts'
+import { verifyBackup } from '../../lib/backup/verify.ts'
+import { NotFound, NotPermitted, StoreUnavailable } from '../../lib/errors.ts'
+import { memoryS3 } from './memory-s3.ts'
+import { prefix } from './real-backups.ts'
+import { json, sampleBackup } from './sample-backup.ts'
+
+type Sample = ReturnType<typeof sampleBackup>
+type Memory = ReturnType<typeof memoryS3>
+
+const noReport = async () => {}
+const verify = ({ backupId }: Sample, { storage }: Pick<Memory, 'storage'>) =>
+  verifyBackup(storage, prefix, backupId, noReport, () => new Date('2026-11-23T00:00:00Z'))
+
+/** Verifies a sample after something was done to it, or to the S3 that holds it. */
+async function verified(damage: (sample: Sample, memory: Memory) => void, sample = sampleBackup()) {
+  const memory = memoryS3(sample.objects)
+  damage(sample, memory)
+  const { problems, extra, ok, ...rest } = await verify(sample, memory)
+  const short = ({ key, problem, detail }: { key: string; problem: string; detail: string }) =>
+    `${problem} ${key.slice(sample.keys.root.length)}: ${detail.replaceAll(sample.keys.root, '')}`
+  return { ...rest, ok, problems: problems.map(short), extra: extra.map(short) }
+}
+
+const md5 = (text: string) => `"${createHash('md5').update(text).digest('hex')}"`
+
+/** Writes the index again, with other lines, and the manifest so that only the lines can give it away. */
+function rewriteIndex(
+  sample: Sample,
+  lines: unknown[],
+  about: { objects?: number; bytes?: number } = {},
+): void {
+  sample.manifest.files = {
+    ...sample.manifest.files!,
+    ...about,
+    index: sample.put(sample.keys.filesIndex, lines),
+  }
+  sample.write()
+}
+
+/** A body that breaks off after its first bytes. */
+function breaking(answer: GetObjectCommandOutput): GetObjectCommandOutput {
+  const Body = Readable.from(
+    (async function* () {
+      yield Buffer.from('a few bytes')
+      throw new Error('socket hang up')
+    })(),
+  )
+  return { ...answer, Body } as unknown as GetObjectCommandOutput
+}
+
+describe('verify', () => {
+  test('reads every object, tells how far it is, and writes nothing', async () => {
+    const sample = sampleBackup()
+    sample.addLate(1, [['public.worlds', 0, 2]])
+    const memory = memoryS3(sample.objects)
+    const told: [number, number][] = []
+    const result = await verifyBackup(
+      memory.storage,
+      prefix,
+      sample.backupId,
+      async (done, total) => void told.push([done, total]),
+      () => new Date('2026-11-23T00:00:00Z'),
+    )
+    const { keys } = sample
+    const read = [
+      ...[keys.tablePart('public.users', 0, 1), keys.tablePart('public.users', 2, 1)],
+      ...[keys.latePart('public.worlds', 0, 1, 1), keys.cachePart(0, 1), keys.filesIndex],
+      ...[keys.file('a.txt'), keys.file('b/c.txt')],
+    ]
+    expect(result).toEqual({
+      backupId: sample.backupId,
+      ok: true,
+      objects: 7,
+      bytes: read.reduce((sum, key) => sum + sample.objects.get(key)!.length, 0),
+      problems: [],
+      extra: [expect.objectContaining({ key: keys.tablePart('public.worlds', 0, 1) })],
+      found: { problems: 0, extra: 1 },
+      byEtagOnly: 0,
+      verifiedAt: '2026-11-23T00:00:00.000Z',
+    })
+    expect(told).toEqual([1, 2, 3, 4, 5, 6, 7].map((done) => [done, 7]))
+    expect(new Set(memory.seen)).toEqual(new Set([...read, keys.manifest, keys.late(1)]))
+  })
+
+  test('a backup without files and keys is sound', async () => {
+    const sample = sampleBackup({ tables: {}, files: {}, cacheLines: [] })
+    expect(await verified(() => {}, sample)).toMatchObject({ ok: true, objects: 0, problems: [], extra: [] })
+  })
+
+  test('of a backup that is not sealed, or of a newer version, is refused', async () => {
+    const sample = sampleBackup()
+    sample.objects.set(sample.keys.manifest, json({ version: 2 }))
+    await expect(verify(sample, memoryS3(sample.objects))).rejects.toThrow(BackupTooNew)
+    sample.objects.delete(sample.keys.manifest)
+    await expect(verify(sample, memoryS3(sample.objects))).rejects.toThrow(NotFound)
+  })
+
+  test('a damaged manifest or late file is a finding', async () => {
+    const found = await verified(({ objects, keys }) => objects.set(keys.manifest, Buffer.from('{')))
+    expect(found).toMatchObject({ ok: false, objects: 0, found: { problems: 1 } })
+    expect(found.problems[0]).toMatch(/^changed manifest.json: .* it is not JSON/)
+    const late = await verified((sample) => sample.addLate(3, [], { attempt: 4 }))
+    expect(late.problems[0]).toMatch(/^changed late-3.json: .* it says it is attempt 4/)
+  })
+
+  test('lines are counted, also when the bytes are those that the manifest names', async () => {
+    const found = await verified((sample) => {
+      const { database, cache } = sample.manifest
+      Object.assign(
+        database!.tables[0]!.parts[0]!,
+        sample.put(sample.keys.tablePart('public.users', 0, 1), [1, 2]),
+      )
+      database!.bytes = database!.tables
+        .flatMap(({ parts }) => parts)
+        .reduce((sum, { bytes }) => sum + bytes, 0)
+      const lines = [{ part: 2 }, {}, { part: 1 }, { part: 3 }]
+      Object.assign(cache!.parts[0]!, sample.put(sample.keys.cachePart(0, 1), lines))
+      sample.write()
+    })
+    expect(found.problems.sort()).toEqual([
+      'changed cache/00000.jsonl.zst: it holds 2 keys, the manifest says 3',
+      'changed database/public.users/00000.jsonl.zst: it holds 2 rows, the manifest says 3',
+    ])
+  })
+
+  test('what is not zstd, or holds no JSON, is a finding even when its digest is right', async () => {
+    const found = await verified((sample) => {
+      const { keys, objects, manifest } = sample
+      const bytes = Buffer.from('no zstd')
+      const sha256 = createHash('sha256').update(bytes).digest('hex')
+      objects.set(keys.cachePart(0, 1), bytes)
+      Object.assign(manifest.cache!.parts[0]!, { bytes: bytes.length, sha256 })
+      rewriteIndex(sample, ['no file', 'no file'])
+    })
+    expect(found.problems[0]).toMatch(
+      /^changed files.jsonl.zst: files.jsonl.zst holds a line that names no file: "no file"/,
+    )
+    expect(found.problems[1]).toMatch(/^changed cache\/00000.jsonl.zst: .* cannot be read/)
+    const cache = await verified((sample) => {
+      const part = sample.put(sample.keys.cachePart(0, 1), [1, null, 2])
+      Object.assign(sample.manifest.cache!.parts[0]!, part)
+      sample.write()
+    })
+    expect(cache.problems[0]).toMatch(
+      /^changed cache\/00000.jsonl.zst: cache\/00000.jsonl.zst holds a line that/,
+    )
+  })
+})
+
+describe('files', () => {
+  const file = (key: string, content: string, copyEtag = md5(content)) => ({
+    ...{ key, size: content.length, etag: md5(content), copyEtag },
+  })
+
+  test('are laid beside the listing over its pages, in the order of S3', async () => {
+    const names = Array.from(
+      { length: 2_300 },
+      (_, index) => `${index % 7}/${index}${['', 'ä', '💎', '\uffee'][index % 4]}`,
+    )
+    const files = Object.fromEntries(names.map((name) => [name, name]))
+    const gone = [names[0]!, names[1_100]!, names[1_101]!, names[2_299]!]
+    const found = await verified(({ objects, keys }) => {
+      for (const name of gone) objects.delete(keys.file(name))
+      for (const name of ['', '0', '3/x', 'zzz']) objects.set(keys.file(name), Buffer.from('extra'))
+    }, sampleBackup({ files }))
+    expect(found).toMatchObject({ objects: 2_300 - 4 + 4, found: { problems: 4, extra: 4 } })
+    expect(found.problems.sort()).toEqual(
+      gone.map((name) => `missing files/${name}: there is no such object`).sort(),
+    )
+    expect(found.extra.map((text) => text.split(':')[0]).sort()).toEqual(
+      ['', '0', '3/x', 'zzz'].map((name) => `extra files/${name}`),
+    )
+  })
+
+  test('a thousand findings are named and all are counted', async () => {
+    const files = Object.fromEntries(Array.from({ length: 1_200 }, (_, index) => [`${index}`, 'x']))
+    const found = await verified(({ objects, keys }) => {
+      for (const name of Object.keys(files)) objects.delete(keys.file(name))
+      for (let index = 0; index < 1_100; index++)
+        objects.set(`${keys.root}foreign/${index}`, Buffer.from('x'))
+    }, sampleBackup({ files }))
+    expect(found.found).toEqual({ problems: 1_200, extra: 1_100 })
+    expect([found.problems.length, found.extra.length]).toEqual([1_000, 1_000])
+  })
+
+  test('while their index is damaged, nothing is said of them', async () => {
+    const found = await verified(({ objects, keys }) => {
+      objects.set(keys.filesIndex, Buffer.from('x'))
+      objects.delete(keys.file('a.txt'))
+      objects.set(keys.file('extra'), Buffer.from('x'))
+    })
+    expect(found.problems).toHaveLength(1)
+    expect(found.problems[0]).toMatch(
+      /^truncated files.jsonl.zst: it has 1 bytes, \d+ were written; so the copies of files could not be checked$/,
+    )
+    expect(found.extra).toEqual([])
+    const missing = await verified(({ objects, keys }) => objects.delete(keys.filesIndex))
+    expect(missing.problems).toEqual([
+      'missing files.jsonl.zst: there is no such object; so the copies of files could not be checked',
+    ])
+  })
+
+  test('an index that is out of order, doubles a file or has another sum is a finding', async () => {
+    const [a, b] = [file('a.txt', 'one'), file('b/c.txt', 'two')]
+    for (const [lines, about, problem] of [
+      [[b, a], {}, 'names a.txt out of order, or twice'],
+      [[a, a], {}, 'names a.txt out of order, or twice'],
+      [[a, b], { bytes: 7 }, 'the files it names have 6 bytes, the manifest says 7'],
+      [[a, b], { objects: 3 }, 'it holds 2 files, the manifest says 3'],
+      [[a, { ...b, size: -1 }], {}, 'holds a line that names no file'],
+    ] as const) {
+      const found = await verified((sample) => rewriteIndex(sample, [...lines], about))
+      expect(found.problems, problem).toHaveLength(1)
+      expect(found.problems[0]).toContain(problem)
+    }
+  })
+
+  test('whose copy has an ETag that is no MD5 are compared by it, and that is said', async () => {
+    const kms = (answer: GetObjectCommandOutput) => ({ ...answer, ServerSideEncryption: 'aws:kms' as const })
+    const encrypt = ({ keys }: Sample, memory: Memory, shown: string) => {
+      memory.etags.set(keys.file('a.txt'), shown)
+      memory.answers.set(keys.file('a.txt'), kms)
+    }
+    const opaque = '"0123456789abcdef0123456789abcdef"'
+    const line = { ...file('a.txt', 'one'), etag: opaque, copyEtag: opaque }
+    const lines = [line, file('b/c.txt', 'two')]
+    const same = await verified((sample, memory) => {
+      rewriteIndex(sample, lines)
+      encrypt(sample, memory, opaque)
+    })
+    expect(same).toMatchObject({ ok: true, byEtagOnly: 1 })
+    const overwritten = await verified((sample, memory) => {
+      rewriteIndex(sample, lines)
+      encrypt(sample, memory, opaque.replace('0', '9'))
+    })
+    expect(overwritten.problems[0]).toContain(
+      'changed files/a.txt: its bytes have the MD5 f97c5d29941bfb1b2fdab0874906ab82',
+    )
+    const inParts = await verified((sample, memory) => {
+      rewriteIndex(sample, [{ ...line, etag: '"x-3"', copyEtag: '"y-2"' }, lines[1]])
+      memory.etags.set(sample.keys.file('a.txt'), '"y-2"')
+    })
+    expect(inParts).toMatchObject({ ok: true, byEtagOnly: 1 })
+  })
+
+  test('whose bytes are those of the source are sound under any ETag: the copy may have been encrypted anew', async () => {
+    const found = await verified((sample, memory) => {
+      rewriteIndex(sample, [file('a.txt', 'one', '"y-2"'), file('b/c.txt', 'two')])
+      memory.etags.set(sample.keys.file('a.txt'), '"z-5"')
+    })
+    expect(found).toMatchObject({ ok: true, byEtagOnly: 0 })
+  })
+})
+
+describe('what is extra', () => {
+  test('is told with what it means', async () => {
+    const found = await verified((sample) => {
+      const { keys, objects } = sample
+      for (const attempt of [1, 2]) sample.addLate(attempt, [['public.users', 0, attempt]])
+      for (const key of [
+        keys.latePart('public.users', 0, 2, 2),
+        keys.cachePart(0, 2),
+        keys.file('d'),
+        `${keys.root}pinned.json`,
+        `${keys.root}pruning.json`,
+        `${keys.root}readme.md`,
+      ]) {
+        objects.set(key, Buffer.from('x'))
+      }
+    })
+    expect(found.ok).toBe(true)
+    expect(found.extra).toEqual([
+      'extra cache/00000.2.jsonl.zst: harmless: a repeated step left it',
+      'extra database/public.users/00000.jsonl.zst: harmless: a later part counts in its place, or a repeated step left it',
+      'extra database/public.users/late-1/00000.jsonl.zst: harmless: a later part counts in its place, or a repeated step left it',
+      'extra database/public.users/late-2/00000.2.jsonl.zst: harmless: a later part counts in its place, or a repeated step left it',
+      'extra files/d: harmless: a repeated step left it, or somebody put it there',
+      'extra late-1.json: harmless: late-2.json counts in its place',
+      'extra pruning.json: a prune of this backup was begun and not finished; the next one decides',
+      'extra readme.md: no step writes such an object: somebody put it there',
+    ])
+  })
+
+  test('late parts that no late file names are a problem: rows may be missing', async () => {
+    const detail =
+      'Either it was lost, and rows with it, or the wipe of run run-1 that wrote the part did not take place'
+    const lost = await verified(({ objects, keys }) => {
+      objects.set(keys.latePart('public.users', 0, 1, 1), Buffer.from('x'))
+    })
+    expect(lost.problems[0]).toContain(
+      'missing late-1.json: it does not name database/public.users/late-1/00000.jsonl.zst',
+    )
+    expect(lost.problems[0]).toContain(detail)
+    const later = await verified((sample) => {
+      sample.addLate(1, [['public.users', 0, 1]])
+      sample.addLate(2, [['public.users', 0, 2]])
+      sample.objects.delete(sample.keys.late(2))
+    })
+    expect(later.problems[0]).toContain('missing late-2.json')
+    const short = await verified((sample) => {
+      sample.addLate(1, [
+        ['public.users', 0, 1],
+        ['public.worlds', 0, 2],
+      ])
+      sample.addLate(1, [['public.users', 0, 1]])
+    })
+    expect(short.problems[0]).toContain(
+      'changed late-1.json: it does not name database/public.worlds/late-1/00000',
+    )
+  })
+
+  test('objects of a store that the manifest leaves out are a problem of the manifest', async () => {
+    for (const [section, count] of [
+      ['database', 3],
+      ['files', 3],
+      ['cache', 1],
+    ] as const) {
+      const found = await verified((sample) => {
+        sample.manifest[section] = null
+        sample.write()
+      })
+      expect(found.problems).toHaveLength(count)
+      expect(found.problems[0]).toContain(
+        `changed manifest.json: it says that the backup has no ${section}, but there is`,
+      )
+    }
+  })
+})
+
+describe('an S3 that fails', () => {
+  const refusal = (name: string, httpStatusCode: number) =>
+    new S3ServiceException({ name, $fault: 'client', message: name, $metadata: { httpStatusCode } })
+
+  test('a connection that breaks is tried again, and says nothing about the object', async () => {
+    for (const path of ['files/a.txt', 'database/public.users/00000.jsonl.zst', 'files.jsonl.zst']) {
+      let breaks = 1
+      const once = await verified(({ keys }, memory) => {
+        memory.answers.set(`${keys.root}${path}`, (answer) => (breaks-- > 0 ? breaking(answer) : answer))
+      })
+      expect(once, path).toMatchObject({ ok: true })
+      const always = verified(({ keys }, memory) => void memory.answers.set(`${keys.root}${path}`, breaking))
+      await expect(always, path).rejects.toThrow(StoreUnavailable)
+      await expect(always).rejects.toThrow(path)
+    }
+  })
+
+  test('an object that may not be read is no finding', async () => {
+    for (const path of ['files/a.txt', 'database/public.users/00000.jsonl.zst', 'files.jsonl.zst']) {
+      const refused = verified(({ keys }, memory) => {
+        memory.answers.set(`${keys.root}${path}`, () => {
+          throw refusal('AccessDenied', 403)
+        })
+      })
+      await expect(refused).rejects.toThrow(NotPermitted)
+    }
+  })
+
+  test('an object that goes between listing and reading is missing', async () => {
+    const found = await verified(({ keys, objects }, memory) => {
+      const key = keys.cachePart(0, 1)
+      memory.answers.set(keys.filesIndex, (answer) => answer)
+      memory.answers.set(key, () => {
+        objects.delete(key)
+        throw refusal('NoSuchKey', 404)
+      })
+    })
+    expect(found.problems).toEqual(['missing cache/00000.jsonl.zst: there is no such object'])
+  })
+
+  test('a listing that fails is no empty backup', async () => {
+    const sample = sampleBackup()
+    const memory = memoryS3(sample.objects)
+    const { send } = memory.storage.s3 as unknown as { send: (command: unknown) => Promise<unknown> }
+    const failing = async (command: unknown) => {
+      if (command instanceof ListObjectsV2Command && command.input.EncodingType === 'url')
+        throw refusal('SlowDown', 503)
+      return send(command)
+    }
+    const storage = { ...memory.storage, s3: { send: failing } as never }
+    await expect(verify(sample, { storage })).rejects.toThrow(StoreUnavailable)
+  })
+
+  test('sixteen objects are read at a time', async () => {
+    const files = Object.fromEntries(Array.from({ length: 60 }, (_, index) => [`${index}`, 'content']))
+    let [now, most] = [0, 0]
+    const found = await verified((sample, memory) => {
+      for (const name of Object.keys(files)) {
+        memory.answers.set(sample.keys.file(name), (answer) => {
+          most = Math.max(most, ++now)
+          const Body = Readable.from(
+            (async function* () {
+              await new Promise((resolve) => setTimeout(resolve, 5))
+              yield Buffer.from('content')
+              now--
+            })(),
+          )
+          return { ...answer, Body } as unknown as GetObjectCommandOutput
+        })
+      }
+    }, sampleBackup({ files }))
+    expect(found.ok).toBe(true)
+    expect(most).toBe(16)
+  })
+})
