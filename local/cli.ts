@@ -21,7 +21,7 @@ async function main(argv: string[]): Promise<Answer> {
     return { document: { help }, text: help, code: 0 }
   }
   // What can be refused is refused before anything is started, or even loaded.
-  const isRun = args.command === 'backup' || args.command === 'reset' || args.command === 'claim'
+  const isRun = ['backup', 'reset', 'restore', 'claim'].includes(args.command)
   const wanted = isRun ? await requestOf(args) : undefined
   if (wanted !== undefined) assertSomebodyToAsk(wanted.request)
   logToStderr('SILENT')

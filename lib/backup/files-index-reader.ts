@@ -1,10 +1,10 @@
-import { BackupDamaged } from '../errors.ts'
+import { BackupDamaged, messageOf, StoreUnavailable } from '../errors.ts'
 import { compareKeys } from '../files/key-order.ts'
 import { CopiedFile } from '../files/pieces.ts'
 import type { Manifest } from './manifest.ts'
 import { readPartLines } from './part.ts'
 import type { Storage } from './storage.ts'
-import { type Checked, checkPart } from './verify-object.ts'
+import { type Checked, checkPart, tries } from './verify-object.ts'
 
 type Files = NonNullable<Manifest['files']>
 type Index = NonNullable<Files['index']>
@@ -15,7 +15,7 @@ type Index = NonNullable<Files['index']>
  */
 export async function checkIndex(storage: Storage, files: Files, index: Index): Promise<Checked> {
   const part = { ...index, holds: { what: 'files', count: files.objects } as const }
-  return checkPart(storage, part, async () => {
+  const checked = await checkPart(storage, part, async () => {
     let [objects, bytes] = [0, 0]
     for await (const { size } of copiesOf(storage, index)) {
       objects++
@@ -24,6 +24,9 @@ export async function checkIndex(storage: Storage, files: Files, index: Index): 
     if (objects !== files.objects || bytes === files.bytes) return objects
     throw new BackupDamaged(`the files it names have ${bytes} bytes, the manifest says ${files.bytes}`)
   })
+  if (checked.problem === null) return checked
+  const detail = `${checked.problem.detail}; so the copies of files could not be checked`
+  return { ...checked, problem: { ...checked.problem, detail } }
 }
 
 /**
@@ -31,7 +34,7 @@ export async function checkIndex(storage: Storage, files: Files, index: Index): 
  * paths that come before it, and gives the line of `path` itself, if there is one.
  */
 export function seekCopies(storage: Storage, index: Index) {
-  const copies = copiesOf(storage, index)
+  const copies = steadily(storage, index)
   let pending: IteratorResult<CopiedFile, undefined> | undefined
   return async (path: string | null, onPassed: (path: string) => void): Promise<CopiedFile | undefined> => {
     for (;;) {
@@ -42,6 +45,32 @@ export function seekCopies(storage: Storage, index: Index) {
       pending = undefined
       if (file.key === path) return file
       onPassed(file.key)
+    }
+  }
+}
+
+/**
+ * The lines of an index that was found sound. It is read as slowly as the copies are, for hours maybe, and S3 ends such a
+ * connection: then it is opened again and read on from where it was.
+ */
+async function* steadily(storage: Storage, index: Index): AsyncGenerator<CopiedFile, undefined> {
+  let after: string | undefined
+  for (let left = tries; ; left--) {
+    try {
+      for await (const file of copiesOf(storage, index)) {
+        if (after !== undefined && compareKeys(file.key, after) <= 0) continue
+        after = file.key
+        left = tries
+        yield file
+      }
+      return
+    } catch (cause) {
+      if (!(cause instanceof BackupDamaged)) throw cause
+      if (left > 1) continue
+      throw new StoreUnavailable(
+        `s3://${storage.bucket}/${index.key} was read once, but not again: ${messageOf(cause)}. Start again`,
+        { cause },
+      )
     }
   }
 }

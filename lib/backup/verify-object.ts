@@ -19,7 +19,7 @@ export type NamedPart = {
 export type Checked = { problem: Problem | null; bytes: number; byEtagOnly: boolean }
 
 /** A connection that breaks says nothing about the object: it is read again, this often at most. */
-const tries = 3
+export const tries = 3
 
 /**
  * Reads a part to its end: the stored bytes have the manifest's SHA-256, they decompress, and hold as much as they should.

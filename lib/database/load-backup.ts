@@ -45,3 +45,28 @@ export async function compareBackup(clients: Clients, plan: Plan): Promise<void>
     }
   })
 }
+
+/**
+ * Loads a whole backup into a scratch schema of its own, compares, and drops it: a rehearsal at any time.
+ * @throws RehearsalFailed, BackupDamaged
+ */
+export async function rehearseBackup(
+  clients: Clients,
+  { backupId, runId }: { backupId: string; runId: string },
+  progress: (done: number, total: number) => Promise<void>,
+): Promise<void> {
+  const { s3, config } = clients
+  const { database } = await readBackup({ s3, bucket: config.BACKUP_BUCKET }, config.BACKUP_PREFIX, backupId)
+  const tables = database?.tables ?? []
+  try {
+    await loadParts(clients, { runId, parts: loadBatches(tables).flat() }, progress)
+    await withConnection(clients, async (connection) => {
+      await ensureScratch(connection, { runId, tables })
+      await compareTables(connection, tables, (table) => scratchTableOf(runId, table))
+    })
+  } catch (error) {
+    throw databaseError(error)
+  } finally {
+    await withConnection(clients, (connection) => dropScratch(connection, runId))
+  }
+}

@@ -10,7 +10,10 @@ import { restoreListKey } from './restore-pieces.ts'
 type Tools = Pick<Clients, 's3' | 'config'>
 type Index = { key: string; bytes: number; sha256: string }
 
-/** How many objects, of how many bytes, a backup puts back, and how they are cut into pieces and batches. */
+/**
+ * How many objects, of how many bytes, a backup puts back, and how they are cut into pieces and batches. There is a batch
+ * even without a piece: else nobody would look for the objects that a backup without files does not have.
+ */
 export type RestoreListing = {
   objects: number
   bytes: number
@@ -20,8 +23,7 @@ export type RestoreListing = {
 }
 
 /**
- * Cuts a backup's list of files into the run's work lists. There is always a piece, be it an empty one: without it nobody
- * would look for the objects that a backup without files does not have. Repeating it writes the same. Memory: one piece.
+ * Cuts a backup's list of files into the run's work lists. Repeating it writes the same. Memory: one piece.
  * @param index is the manifest's `files.index`; null: the backup holds no files
  * @throws BackupDamaged when the list is missing, is not what the manifest says, or is in no order
  */
@@ -56,9 +58,9 @@ export async function listRestore(
     pieceBytes += file.size
     if (piece.length >= limits.objects) await closePiece()
   }
-  if (piece.length > 0 || totals.lists === 0) await closePiece()
-  const listsPerBatch = Math.ceil(totals.lists / limits.batches)
-  return { ...totals, listsPerBatch, batches: Math.ceil(totals.lists / listsPerBatch) }
+  if (piece.length > 0) await closePiece()
+  const listsPerBatch = Math.max(1, Math.ceil(totals.lists / limits.batches))
+  return { ...totals, listsPerBatch, batches: Math.max(1, Math.ceil(totals.lists / listsPerBatch)) }
 }
 
 async function* readIndex(storage: Storage, index: Index): AsyncGenerator<CopiedFile> {

@@ -21,6 +21,8 @@ export async function* readRestorePieces(
   { run, batch, listsPerBatch, lists }: Batch,
 ): AsyncGenerator<RestorePiece> {
   const filesOf = (list: number) => getJsonLines(work, restoreListKey(run, list), CopiedFile)
+  // A backup without files: its only piece is empty, and covers everything.
+  if (lists === 0) return yield { list: 0, files: [], range: { after: undefined, through: undefined } }
   const first = batch * listsPerBatch
   const end = Math.min(first + listsPerBatch, lists)
   let after = first === 0 ? undefined : (await filesOf(first - 1)).at(-1)?.key

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { type Backup, readBackup } from '../backup/read.ts'
 import type { Clients, Connection } from '../clients.ts'
+import type { Config } from '../config.ts'
 import { dropLeftovers } from '../database/scratch.ts'
 import { withConnection } from '../database/snapshot.ts'
 import { ForeignBackup, InvalidRequest } from '../errors.ts'
@@ -23,13 +24,15 @@ export const CountInput = z.strictObject({
 /** The state of the execution from here on: small references; the plan itself lies in S3. */
 export type Counted =
   | { next: 'repeated'; repeats: string; status: string }
-  | { next: 'finish'; runId: string; attempt: number }
+  | { next: 'finish'; runId: string; attempt: number; prunes: false }
   | {
       next: 'backup' | 'wipe' | 'restore'
       runId: string
       attempt: number
       operation: 'backup' | 'reset' | 'restore'
       rehearse: boolean
+      /** A retention is configured: old backups are pruned when the run has succeeded. */
+      prunes: boolean
       clears: Record<Target, boolean>
       /** The batches of each target by number, as items of the Maps: 1,000 of them are 5 KB. */
       batches: Record<Target | 'load' | 'restoreFiles', number[]>
@@ -46,7 +49,7 @@ export async function countAll(clients: Clients, input: z.output<typeof CountInp
     if (request.operation === 'claim') {
       await claim(clients, connection)
       const repeats = await open(connection, input, request)
-      return repeats === undefined ? { next: 'finish', runId, attempt } : repeated(repeats)
+      return repeats === undefined ? { next: 'finish', runId, attempt, prunes: false } : repeated(repeats)
     }
     const restored = request.operation === 'restore' ? await readRestorable(clients, request) : null
     const clears = clearsOf(request, restored)
@@ -61,13 +64,14 @@ export async function countAll(clients: Clients, input: z.output<typeof CountInp
     const plan = await makePlan(clients, connection, asked)
     const summary = summaryOf(plan, request.dryRun)
     await recordPlan(connection, { runId, attempt, backupId: plan.backupId, plan: summary })
-    if (request.dryRun) return { next: 'finish', runId, attempt }
+    if (request.dryRun) return { next: 'finish', runId, attempt, prunes: false }
     return {
       next: plan.backupId !== null ? 'backup' : plan.restore === null ? 'wipe' : 'restore',
       runId,
       attempt,
       operation: plan.operation,
       rehearse: plan.rehearse,
+      prunes: hasRetention(clients.config),
       clears: {
         database: plan.clears.includes('database'),
         files: plan.clears.includes('files'),
@@ -146,6 +150,10 @@ function summaryOf(plan: Plan, dryRun: boolean): unknown {
     cache: plan.cache,
     restore: plan.restore,
   }
+}
+
+function hasRetention({ RETENTION_LAST, RETENTION_DAILY, RETENTION_WEEKLY }: Config): boolean {
+  return [RETENTION_LAST, RETENTION_DAILY, RETENTION_WEEKLY].some((limit) => limit !== undefined)
 }
 
 function repeated(first: RunRow): Counted {

@@ -15,6 +15,13 @@ export type Arguments = {
     'preserve-table'?: string[]
     'preserve-file'?: string[]
     'preserve-key'?: string[]
+    target?: string[]
+    exact?: boolean
+    'allow-foreign'?: boolean
+    'no-safety-backup'?: boolean
+    rehearse?: boolean
+    'no-rehearse'?: boolean
+    delete?: boolean
     'idempotency-key'?: string
     request?: string
   }

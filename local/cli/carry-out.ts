@@ -1,3 +1,4 @@
+import { readBackup } from '../../lib/backup/read.ts'
 import { getOptions } from '../../lib/run/options.ts'
 import type { Answer } from './answer.ts'
 import { askForName, needsName } from './confirm.ts'
@@ -7,11 +8,11 @@ import { type Followed, followRun } from './follow-run.ts'
 import { leaveRun, onInterruption } from './interruption.ts'
 import { progressOn } from './progress.ts'
 import { confirmed, type Wanted } from './request.ts'
-import { showReset } from './show-options.ts'
+import { showReset, showRestore } from './show-options.ts'
 import { showOutcome, showPlan } from './show-outcome.ts'
 import { startRun } from './start-run.ts'
 
-/** Commands "backup", "reset" and "claim": starts the run and waits for its end. */
+/** Commands "backup", "reset", "restore" and "claim": starts the run and waits for its end. */
 export async function carryOut(
   connected: Connected,
   given: Wanted,
@@ -22,6 +23,11 @@ export async function carryOut(
   const asks = needsName(request)
   if (request.operation === 'reset' && (asks || !json)) {
     process.stderr.write(showReset(await getOptions(clients, request.preserve), request))
+  }
+  if (request.operation === 'restore' && (asks || !json)) {
+    const { BACKUP_BUCKET: bucket, BACKUP_PREFIX: prefix } = clients.config
+    const backup = await readBackup({ s3: clients.s3, bucket }, prefix, request.backupId)
+    process.stderr.write(showRestore(await getOptions(clients), backup, request))
   }
   const wanted = asks
     ? confirmed(given, await askForName(clients.config.ENVIRONMENT, request.operation))
@@ -46,7 +52,9 @@ function answerOf({ request }: Wanted, { outcome, row, repeats }: Followed): Ans
   const plan = row?.plan ?? null
   return {
     document: isDry ? { ...outcome, dryRun: true, plan } : outcome,
-    text: showOutcome(outcome, repeats) + (isDry && plan !== null ? showPlan(plan) : ''),
+    text:
+      showOutcome(outcome, repeats) +
+      (isDry && plan !== null && request.operation === 'reset' ? showPlan(plan) : ''),
     code: outcome.error === null ? 0 : exitCodeOf(outcome.error.name),
   }
 }

@@ -23,6 +23,21 @@ export const optionTexts = {
     value: 'pattern',
     says: 'cache keys that match are not wiped (glob); repeatable',
   },
+  target: {
+    type: 'string',
+    multiple: true,
+    value: 'store',
+    says: 'database, files or cache, if not all that the backup holds; repeatable',
+  },
+  exact: { type: 'boolean', says: 'remove files and cache keys that are not in the backup' },
+  'allow-foreign': { type: 'boolean', says: 'restore a backup of another environment' },
+  'no-safety-backup': {
+    type: 'boolean',
+    says: 'do not back up first what is replaced: it cannot come back',
+  },
+  rehearse: { type: 'boolean', says: 'load the backup into a scratch schema and compare every row' },
+  'no-rehearse': { type: 'boolean', says: 'only read the backup back; default: by REHEARSE_MAX_BYTES' },
+  delete: { type: 'boolean', says: 'really delete; without it prune only says what would go, and why' },
   'idempotency-key': {
     type: 'string',
     value: 'key',
@@ -52,15 +67,8 @@ export type Command = {
 }
 
 const common = ['json', 'help'] as const
-const run = [
-  'preserve-table',
-  'preserve-file',
-  'preserve-key',
-  'dry-run',
-  'idempotency-key',
-  'request',
-  ...common,
-] as const
+const any = ['rehearse', 'no-rehearse', 'dry-run', 'idempotency-key', 'request', ...common] as const
+const run = ['preserve-table', 'preserve-file', 'preserve-key', ...any] as const
 
 export const commands = {
   options: { says: 'what can be reset, what that clears and preserves, and live counts', options: common },
@@ -70,7 +78,21 @@ export const commands = {
     argument: '<strategy>',
     options: ['confirm', 'no-backup', ...run],
   },
-  backups: { says: 'the sealed backups, newest first', options: common },
+  restore: {
+    says: 'put a backup back; what is there now is backed up first',
+    argument: '<backupId>',
+    options: ['confirm', 'target', 'exact', 'allow-foreign', 'no-safety-backup', ...any],
+  },
+  backups: { says: 'the sealed backups, newest first, and how they were proved', options: common },
+  verify: {
+    says: 'read every object of a backup and compare; with --rehearse load it and compare every row',
+    argument: '<backupId>',
+    options: ['rehearse', ...common],
+  },
+  prune: {
+    says: 'which backups the retention keeps, and why; deletes the others when told to',
+    options: ['delete', ...common],
+  },
   runs: { says: 'the runs, newest first; with an id, that run', argument: '[id]', options: common },
   claim: {
     says: "write the environment's name into the three stores, so that runs are allowed on them",

@@ -1,7 +1,7 @@
 import { listBackups } from '../../lib/backup/list.ts'
 import type { Answer } from './answer.ts'
 import type { Connected } from './connect.ts'
-import { bytes, counted, table } from './text.ts'
+import { ageOf, bytes, counted, table } from './text.ts'
 
 /** Command "backups": the sealed backups. */
 export async function showBackups({ clients }: Connected): Promise<Answer> {
@@ -16,7 +16,8 @@ export async function showBackups({ clients }: Connected): Promise<Answer> {
     count(backup.files, 'file'),
     count(backup.keys, 'key'),
     bytes(backup.bytes),
-    backup.rehearsedAt === null ? 'read back' : 'rehearsed',
+    ageOf(clients.now(), backup.sealedAt),
+    backup.rehearsedAt === null ? 'sealed, read back' : `rehearsed ${backup.rehearsedAt}`,
   ])
   const broken = list.unreadable
     .map(({ backupId, reason }) => `${backupId}  UNREADABLE: ${reason}\n`)

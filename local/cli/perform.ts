@@ -5,8 +5,10 @@ import { carryOut } from './carry-out.ts'
 import { type Connected, connect } from './connect.ts'
 import { showBackups } from './list-backups.ts'
 import { showRuns } from './list-runs.ts'
+import { showPrune } from './prune.ts'
 import type { Wanted } from './request.ts'
 import { showOptions } from './show-options.ts'
+import { verify } from './verify.ts'
 
 /** Connects to the services and carries the command out there. */
 export async function perform(args: Arguments, wanted: Wanted | undefined): Promise<Answer> {
@@ -20,9 +22,11 @@ export async function perform(args: Arguments, wanted: Wanted | undefined): Prom
   }
 }
 
-async function ask(connected: Connected, { command, argument }: Arguments): Promise<Answer> {
+async function ask(connected: Connected, { command, argument, flags }: Arguments): Promise<Answer> {
   if (command === 'runs') return showRuns(connected, argument)
   if (command === 'backups') return showBackups(connected)
+  if (command === 'verify') return verify(connected, argument, flags)
+  if (command === 'prune') return showPrune(connected, flags)
   const options = await getOptions(connected.clients)
   return { document: options, text: showOptions(options), code: 0 }
 }

@@ -29,6 +29,12 @@ function fromFlags({ command, argument, flags }: Arguments): Record<string, unkn
   if (command === 'reset' && argument === undefined) {
     throw new WrongUsage('reset needs a strategy: what is to be wiped', command)
   }
+  if (command === 'restore' && argument === undefined) {
+    throw new WrongUsage('restore needs the id of a backup; "backups" lists them', command)
+  }
+  if (flags.rehearse && flags['no-rehearse']) {
+    throw new WrongUsage('--rehearse and --no-rehearse contradict each other', command)
+  }
   const preserve = {
     ...(flags['preserve-table'] && { tables: flags['preserve-table'] }),
     ...(flags['preserve-file'] && { files: flags['preserve-file'] }),
@@ -36,8 +42,14 @@ function fromFlags({ command, argument, flags }: Arguments): Record<string, unkn
   }
   return {
     operation: command,
-    ...(argument !== undefined && { strategy: argument }),
+    ...(argument !== undefined && { [command === 'restore' ? 'backupId' : 'strategy']: argument }),
     ...(flags['no-backup'] && { backup: false }),
+    ...(flags['no-safety-backup'] && { safetyBackup: false }),
+    ...(flags.target && { targets: flags.target }),
+    ...(flags.exact && { exact: true }),
+    ...(flags['allow-foreign'] && { allowForeign: true }),
+    ...(flags.rehearse && { rehearse: true }),
+    ...(flags['no-rehearse'] && { rehearse: false }),
     ...(Object.keys(preserve).length > 0 && { preserve }),
     ...(flags['dry-run'] && { dryRun: true }),
     ...(flags.confirm !== undefined && { confirm: flags.confirm }),
@@ -57,10 +69,16 @@ async function fromText({ command, argument, flags }: Arguments, given: string):
     return JSON.parse(json)
   } catch (cause) {
     throw new InvalidRequest(
-      `--request is not JSON: ${messageOf(cause)}. A right one: {"operation":"${command}","strategy":"full"}`,
+      `--request is not JSON: ${messageOf(cause)}. A right one: ${exampleOf(command)}`,
       { cause },
     )
   }
+}
+
+function exampleOf(command: string): string {
+  return command === 'restore'
+    ? '{"operation":"restore","backupId":"2026-11-22T19-05-33Z-3f9a2c"}'
+    : `{"operation":"${command}","strategy":"full"}`
 }
 
 async function fileText(given: string): Promise<string> {

@@ -1,7 +1,8 @@
+import type { Backup } from '../../lib/backup/read.ts'
 import type { ResetOptions } from '../../lib/run/options.ts'
 import type { TableOption } from '../../lib/run/options-tables.ts'
 import type { Request } from '../../lib/run/request.ts'
-import { scopeOf } from '../../lib/run/strategy.ts'
+import { scopeOf, targets } from '../../lib/run/strategy.ts'
 import { bytes, counted, table } from './text.ts'
 
 /** Everything that can be reset, and what it holds now. */
@@ -30,6 +31,32 @@ export function showReset(options: ResetOptions, request: Extract<Request, { ope
     request.backup
       ? '\nA backup is taken and sealed first; without it nothing is wiped.\n'
       : '\nNO BACKUP is taken: what is wiped cannot come back.\n',
+  ].join('')
+}
+
+/** What a restore with this request replaces, and by what. */
+export function showRestore(
+  options: ResetOptions,
+  backup: Backup,
+  request: Extract<Request, { operation: 'restore' }>,
+): string {
+  const shown = { database: databaseOf, files: filesOf, cache: cacheOf }
+  const held = targets.filter(
+    (target) => backup[target] !== null && (request.targets?.includes(target) ?? true),
+  )
+  const proof = backup.rehearsedAt === null ? 'read back' : `rehearsed ${backup.rehearsedAt}`
+  return [
+    `Restore backup ${backup.backupId} of the environment "${backup.environment}" (${backup.strategy}, ${proof}):\n`,
+    table([
+      ['database', backup.database === null ? 'not in it' : counted(backup.database.rows, 'row')],
+      ['files', backup.files === null ? 'not in it' : counted(backup.files.objects, 'file')],
+      ['cache', backup.cache === null ? 'not in it' : counted(backup.cache.keys, 'key')],
+    ]),
+    `\nIt replaces what the environment "${options.environment}" holds now.\n`,
+    ...held.map((target) => `\n${target}:\n${shown[target](options)}`),
+    request.safetyBackup
+      ? '\nThat is backed up first; without it nothing is replaced.\n'
+      : '\nNO SAFETY BACKUP is taken: what is replaced cannot come back.\n',
   ].join('')
 }
 

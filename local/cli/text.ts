@@ -22,6 +22,18 @@ export function seconds(milliseconds: number): string {
   return `${(milliseconds / 1000).toFixed(2)} s`
 }
 
+/** How long ago, in the largest unit that makes sense: `3 hours old`. */
+export function ageOf(now: Date, since: string): string {
+  const minutes = Math.max(0, Math.floor((now.getTime() - Date.parse(since)) / 60_000))
+  const [value, unit] =
+    minutes < 120
+      ? [minutes, 'minute']
+      : minutes < 2880
+        ? [Math.floor(minutes / 60), 'hour']
+        : [Math.floor(minutes / 1440), 'day']
+  return `${counted(value, unit)} old`
+}
+
 /** Lines of columns; a column whose cells are all numbers is aligned to the right. */
 export function table(rows: readonly (readonly string[])[], indent = '  '): string {
   const columns = Math.max(0, ...rows.map((row) => row.length))

@@ -168,7 +168,7 @@ describe('files', () => {
       for (const name of gone) objects.delete(keys.file(name))
       for (const name of ['', '0', '3/x', 'zzz']) objects.set(keys.file(name), Buffer.from('extra'))
     }, sampleBackup({ files }))
-    expect(found).toMatchObject({ objects: 2_300 - 4 + 4, found: { problems: 4, extra: 4 } })
+    expect(found).toMatchObject({ objects: 2_300 - 4 + 5, found: { problems: 4, extra: 4 } })
     expect(found.problems.sort()).toEqual(
       gone.map((name) => `missing files/${name}: there is no such object`).sort(),
     )
@@ -347,6 +347,33 @@ describe('an S3 that fails', () => {
       await expect(always, path).rejects.toThrow(StoreUnavailable)
       await expect(always).rejects.toThrow(path)
     }
+  })
+
+  test("the files' index is read on from where its connection ended", async () => {
+    const files = Object.fromEntries(Array.from({ length: 5_000 }, (_, index) => [`${index}`, `${index}`]))
+    const sample = sampleBackup({ files })
+    const bytes = sample.objects.get(sample.keys.filesIndex)!
+    let reads = 0
+    const broken = (answer: GetObjectCommandOutput) => {
+      const Body = Readable.from(
+        (async function* () {
+          yield bytes.subarray(0, bytes.length / 2)
+          throw new Error('socket hang up')
+        })(),
+      )
+      return [2, 3].includes(++reads) ? ({ ...answer, Body } as unknown as GetObjectCommandOutput) : answer
+    }
+    const found = await verified(
+      ({ keys }, memory) => void memory.answers.set(keys.filesIndex, broken),
+      sample,
+    )
+    expect(found).toMatchObject({ ok: true, objects: 5_005, found: { problems: 0, extra: 0 } })
+    expect(reads).toBe(4)
+    const never = verified(({ keys }, memory) => {
+      reads = 0
+      memory.answers.set(keys.filesIndex, (answer) => (++reads === 1 ? answer : breaking(answer)))
+    }, sample)
+    await expect(never).rejects.toThrow('was read once, but not again')
   })
 
   test('an object that may not be read is no finding', async () => {

@@ -1,7 +1,11 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
+import type { Connection } from '../../lib/clients.ts'
+import { readCatalog } from '../../lib/database/catalog.ts'
 import { wipeDatabase } from '../../lib/database/wipe.ts'
 import { PreservationConflict } from '../../lib/errors.ts'
+import { type Preservation, planDatabase } from '../../lib/run/plan.ts'
+import type { Plan } from '../../lib/run/work.ts'
 import { backUp, configured, planReset, useDatabase } from './database-stack.ts'
 import {
   dropSql,
@@ -47,8 +51,25 @@ async function look({ nodes }: Graph): Promise<State> {
   }
 }
 
+/** What the state "Count" plans without a backup, in a tenth of its time: 300 graphs are many. */
+async function planByHand(connection: Connection, template: Plan, preserve: Preservation): Promise<Plan> {
+  await connection.query(`UPDATE taskmaster_reset.runs SET status = 'failed' WHERE status = 'running';
+    UPDATE taskmaster_reset.runs SET status = 'running', wiped = NULL WHERE run_id = '${template.runId}'`)
+  const catalog = await readCatalog(connection, managed)
+  const planned = planDatabase(catalog, preserve)
+  const tables = planned.tables.map((entry) => ({ ...entry, rows: 0, keptRows: 0 }))
+  return {
+    ...template,
+    preserve: { ...template.preserve, ...preserve },
+    database: { serverVersion: '', bytes: 0, batches: 0, tables, unmanaged: planned.unmanaged },
+  }
+}
+
 it('whatever the foreign keys, triggers and keep lists: what is preserved stays bit for bit, all else goes, or nothing changes', async () => {
   const clients = configured(database.clients, { DATABASE_SCHEMAS: [...managed] })
+  const connection = await clients.connect()
+  await database.sql.query('CREATE SCHEMA shop; CREATE SCHEMA "Sh.op ""2"""')
+  const template = await planReset(clients, { backup: false })
   const seen = { wiped: 0, refused: 0 }
   await fc.assert(
     fc.asyncProperty(graphs, async (graph) => {
@@ -56,13 +77,11 @@ it('whatever the foreign keys, triggers and keep lists: what is preserved stays 
       const before = await look(graph)
       let refused = false
       try {
-        const { sealed } = graph
-        const plan = await planReset(clients, {
-          ...preservationOf(graph),
-          backup: sealed,
-          counted: false,
-        })
-        if (sealed) await backUp(clients, plan)
+        const preserve = preservationOf(graph)
+        const plan = graph.sealed
+          ? await planReset(clients, preserve)
+          : await planByHand(connection, template, preserve)
+        if (graph.sealed) await backUp(clients, plan)
         await wipeDatabase(clients, plan)
         seen.wiped++
       } catch (error) {
@@ -85,8 +104,9 @@ it('whatever the foreign keys, triggers and keep lists: what is preserved stays 
         }
       }
     }),
-    { numRuns: 300, timeout: 20_000 },
+    { numRuns: 300, endOnFailure: true },
   )
+  await connection.end()
   // Else the graphs would show little.
   expect(seen.wiped).toBeGreaterThan(60)
   expect(seen.refused).toBeGreaterThan(30)

@@ -1,0 +1,420 @@
+import { describe, expect, test } from 'vitest'
+import { backupIdOf, backupKeys } from '../../lib/backup/layout.ts'
+import { BackupBeingPruned, isPinned, pinBackup, unpinBackup } from '../../lib/backup/pin.ts'
+import { prune } from '../../lib/backup/prune.ts'
+import { verifyBackup } from '../../lib/backup/verify.ts'
+import { withConnection } from '../../lib/database/snapshot.ts'
+import {
+  DatabaseBusy,
+  EnvironmentMismatch,
+  EnvironmentUnclaimed,
+  InvalidRequest,
+  NotFound,
+  StoreUnavailable,
+} from '../../lib/errors.ts'
+import { openRun } from '../../lib/run/ledger.ts'
+import { type Command, type Hook, now, usePrune } from './prune-stack.ts'
+import { prefix } from './real-backups.ts'
+import { json, sampleBackup } from './sample-backup.ts'
+
+const bucket = usePrune()
+const carryOut = { dryRun: false }
+const two = { RETENTION_LAST: 2 }
+
+const pruneWith = (config = {}, options = {}, hook?: Hook) => prune(bucket.clientsWith(config, hook), options)
+const root = (backupId: string) => `${prefix}${backupId}/`
+const nameOf = (command: Command) => command.constructor.name
+
+/** The ids that were (or would be) deleted, and those that stay. */
+function split({ backups }: Awaited<ReturnType<typeof prune>>) {
+  const ids = (keep: boolean) => backups.filter((one) => one.keep === keep).map(({ backupId }) => backupId)
+  return { gone: ids(false), kept: ids(true) }
+}
+
+describe('prune', () => {
+  test('deletes nothing by default, and says what would go and why', async () => {
+    const ids = await bucket.sealed([1, 2, 3, 4])
+    const before = await bucket.objects()
+    const result = await pruneWith(two)
+    expect(result).toMatchObject({
+      dryRun: true,
+      refused: null,
+      left: [],
+      leftovers: [],
+      policy: { last: 2 },
+    })
+    expect(result.backups.map(({ backupId, keep, reasons }) => ({ backupId, keep, reasons }))).toEqual([
+      { backupId: ids[0], keep: true, reasons: ['the newest backup', 'number 1 of the last 2'] },
+      { backupId: ids[1], keep: true, reasons: ['number 2 of the last 2'] },
+      { backupId: ids[2], keep: false, reasons: ['not among the last 2'] },
+      { backupId: ids[3], keep: false, reasons: ['not among the last 2'] },
+    ])
+    const size = (await bucket.objects(root(ids[2]!))).map((line) => Number(line.split(' ').at(-2)))
+    const bytes = size.reduce((sum, one) => sum + one, 0)
+    expect(result.backups.map(({ deleted }) => deleted)).toEqual([
+      ...[null, null],
+      ...[1, 2].map(() => ({ objects: size.length, bytes, failures: 0, failed: [] })),
+    ])
+    expect(await bucket.objects()).toEqual(before)
+  })
+
+  test('deletes exactly what a dry run named, and nothing else changes', async () => {
+    const ids = await bucket.sealed([1, 2, 3, 4])
+    await bucket.put(
+      new Map([
+        ['.taskmaster/runs/x/plan.json', Buffer.from('{}')],
+        [`${prefix}readme`, Buffer.from('x')],
+      ]),
+    )
+    const before = await bucket.objects()
+    const dry = await pruneWith(two)
+    const result = await pruneWith(two, carryOut)
+    expect({ ...result, dryRun: true }).toEqual(dry)
+    const gone = [root(ids[2]!), root(ids[3]!)]
+    expect(await bucket.objects()).toEqual(
+      before.filter((line) => !gone.some((folder) => line.startsWith(folder))),
+    )
+    expect(split(await pruneWith(two, carryOut))).toEqual({ gone: [], kept: ids.slice(0, 2) })
+  })
+
+  test('deletes the manifest first, then the late files, then the rest, and its own mark last', async () => {
+    const [, old] = await bucket.sealed([1, 2])
+    const seen: string[][] = []
+    await pruneWith({ RETENTION_LAST: 1 }, carryOut, (command, when) => {
+      if (when === 'after') return
+      const { Key = '', Delete } = command.input
+      if (nameOf(command) === 'PutObjectCommand') seen.push([`put ${Key}`])
+      if (nameOf(command) === 'DeleteObjectCommand') seen.push([Key])
+      if (Delete) seen.push((Delete.Objects ?? []).map((object) => object.Key ?? ''))
+    })
+    const below = (path: string) => `${root(old!)}${path}`
+    expect(seen.map((keys) => keys[0])).toEqual([
+      `put ${below('pruning.json')}`,
+      below('manifest.json'),
+      below('late-1.json'),
+      below('cache/00000.jsonl.zst'),
+      below('pruning.json'),
+    ])
+    expect(seen.map(({ length }) => length)).toEqual([1, 1, 1, 8, 1])
+  })
+
+  test('without any retention keeps everything', async () => {
+    const ids = await bucket.sealed([1, 100, 1000])
+    expect(split(await pruneWith({}, carryOut))).toEqual({ gone: [], kept: ids })
+    expect(await bucket.folders()).toHaveLength(3)
+  })
+
+  test('deletes a backup of more objects than one request takes', async () => {
+    const files = Object.fromEntries(
+      Array.from({ length: 2_300 }, (_, index) => [
+        `${index} \u0001💎`.slice(0, 5 + (index % 4)) + index,
+        'x',
+      ]),
+    )
+    await bucket.put(sampleBackup({ backupId: 'large', sealedAt: '2026-01-01T00:00:00.000Z', files }).objects)
+    await bucket.sealed([1])
+    const requests: number[] = []
+    const result = await pruneWith({ RETENTION_LAST: 1 }, carryOut, (command, when) => {
+      if (when === 'before' && command.input.Delete) requests.push(command.input.Delete.Objects?.length ?? 0)
+    })
+    expect(result.backups.at(-1)?.deleted).toMatchObject({ objects: 2_306, failures: 0 })
+    expect(Math.max(...requests)).toBeLessThanOrEqual(1_000)
+    expect(await bucket.folders()).toHaveLength(1)
+  })
+
+  test('never touches a folder that is no backup: one may be being written', async () => {
+    const { objects, keys } = sampleBackup({ backupId: 'being-written' })
+    objects.delete(keys.manifest)
+    await bucket.put(objects)
+    await bucket.sealed([1, 2])
+    const before = await bucket.objects(keys.root)
+    const result = await pruneWith({ RETENTION_LAST: 1 }, carryOut)
+    expect(result.backups).toHaveLength(2)
+    expect([result.left, result.leftovers]).toEqual([[], []])
+    expect(await bucket.objects(keys.root)).toEqual(before)
+  })
+
+  test('keeps and names what it cannot understand, and what belongs to another environment', async () => {
+    const [damaged, newer, foreign] = ['damaged', 'newer', 'foreign'].map((backupId) =>
+      sampleBackup({
+        backupId,
+        sealedAt: '2020-01-01T00:00:00.000Z',
+        environment: backupId === 'foreign' ? 'prod' : 'local',
+      }),
+    )
+    damaged!.manifest.database!.rows++
+    damaged!.write()
+    newer!.objects.set(newer!.keys.manifest, json({ version: 2 }))
+    for (const { objects } of [damaged!, newer!, foreign!]) await bucket.put(objects)
+    const ids = await bucket.sealed([1, 2])
+    const result = await pruneWith({ RETENTION_LAST: 1 }, carryOut)
+    expect(split(result)).toEqual({ gone: [ids[1]], kept: [ids[0]] })
+    expect(result.left).toEqual([
+      { backupId: 'damaged', reason: expect.stringContaining('database.rows: 10 is said') },
+      { backupId: 'foreign', reason: 'it is a backup of the environment "prod"' },
+      { backupId: 'newer', reason: expect.stringContaining('newer version') },
+    ])
+    expect(await bucket.folders()).toEqual([ids[0], 'damaged', 'foreign', 'newer'])
+  })
+
+  test('is refused with the ledger of another environment, or of none', async () => {
+    await bucket.sealed([1, 2])
+    const one = { RETENTION_LAST: 1 }
+    await expect(pruneWith({ ...one, ENVIRONMENT: 'staging' }, carryOut)).rejects.toThrow(EnvironmentMismatch)
+    await bucket.stack.sql.query('DELETE FROM taskmaster_reset.environment')
+    await expect(pruneWith(one, carryOut)).rejects.toThrow(EnvironmentUnclaimed)
+    expect(await bucket.folders()).toHaveLength(2)
+  })
+})
+
+describe('runs', () => {
+  test('nothing is pruned when the latest run failed, was abandoned or was cancelled', async () => {
+    const ids = await bucket.sealed([1, 2, 3])
+    for (const status of ['failed', 'abandoned', 'cancelled']) {
+      const runId = await bucket.run({ status })
+      const result = await pruneWith(two, carryOut)
+      const reason = `the latest run, ${runId} (reset), ended as ${status}. Nothing is pruned until one has succeeded`
+      expect(result.refused).toBe(reason)
+      expect(result.backups.at(-1)).toMatchObject({ keep: true, reasons: [reason], deleted: null })
+    }
+    await bucket.run({ status: 'succeeded', plan: { dryRun: true } })
+    await bucket.run({ status: 'succeeded', operation: 'claim' })
+    expect((await pruneWith(two, carryOut)).refused).toContain('ended as cancelled')
+    expect(await bucket.folders()).toHaveLength(3)
+    await bucket.run({ status: 'succeeded_with_warnings' })
+    expect(split(await pruneWith(two, carryOut)).gone).toEqual([ids[2]])
+  })
+
+  test('nothing is pruned before a run has succeeded', async () => {
+    await bucket.stack.sql.query('DELETE FROM taskmaster_reset.runs')
+    await bucket.sealed([1, 2, 3])
+    expect((await pruneWith(two, carryOut)).refused).toContain('no run has ended in this environment yet')
+    expect(await bucket.folders()).toHaveLength(3)
+  })
+
+  test('the backups of an active run stay: those of all its attempts, and those it names', async () => {
+    const runId = 'active'
+    const attempts = [0, 1].map((attempt) => backupIdOf({ runId, attempt, startedAt: now.toISOString() }))
+    for (const backupId of attempts)
+      await bucket.put(sampleBackup({ backupId, sealedAt: '2026-01-01T00:00:00.000Z' }).objects)
+    const ids = await bucket.sealed([1, 2, 3, 4])
+    const row = { run_id: runId, attempt: 1, backup_id: attempts[1], plan: { restore: { backupId: ids[3] } } }
+    await bucket.run({ status: 'running', ...row })
+    const result = await pruneWith({ RETENTION_LAST: 1 }, carryOut)
+    expect(split(result).gone).toEqual([ids[1], ids[2]])
+    expect(result.backups.filter(({ reasons }) => reasons.includes('an active run needs it'))).toHaveLength(3)
+  })
+
+  test('nothing is pruned while a run restores, or has only begun', async () => {
+    await bucket.sealed([1, 2, 3])
+    await bucket.run({ status: 'running', run_id: 'one', operation: 'restore' })
+    expect((await pruneWith(two, carryOut)).refused).toContain('run one is restoring a backup')
+    await bucket.stack.sql.query(
+      `UPDATE taskmaster_reset.runs SET operation = 'reset', plan = NULL WHERE status = 'running'`,
+    )
+    expect((await pruneWith(two, carryOut)).refused).toContain('run one has only begun')
+    expect(await bucket.folders()).toHaveLength(3)
+  })
+
+  test('at the end of a run, that run counts as the latest one', async () => {
+    const [first, second, third] = await bucket.sealed([1, 2, 3])
+    await bucket.run({ status: 'failed' })
+    const endOf = await bucket.run({ status: 'running', operation: 'restore', plan: { from: third } })
+    expect((await pruneWith({ RETENTION_LAST: 1 }, carryOut)).refused).not.toBeNull()
+    const result = await pruneWith({ RETENTION_LAST: 1 }, { ...carryOut, endOf })
+    expect(split(result)).toEqual({ gone: [second], kept: [first, third] })
+  })
+
+  test('a run that begins between the decision and the deletion keeps its backup', async () => {
+    const [, , old] = await bucket.sealed([1, 2, 3])
+    let begun = false
+    const result = await pruneWith(two, carryOut, async (command, when) => {
+      if (begun || when === 'before' || command.input.Key !== `${root(old!)}pinned.json`) return
+      begun = true
+      await bucket.run({ status: 'running', plan: { restore: { backupId: old } } })
+    }).catch((error) => error)
+    expect(begun).toBe(true)
+    expect(result.backups.at(-1)).toMatchObject({
+      keep: true,
+      reasons: ['an active run needs it'],
+      deleted: null,
+    })
+    expect(await bucket.folders()).toHaveLength(3)
+  })
+
+  test('no run begins while a manifest is being deleted', async () => {
+    const [, , old] = await bucket.sealed([1, 2, 3])
+    const order: string[] = []
+    let opening: Promise<unknown> = Promise.resolve()
+    await pruneWith(two, carryOut, async (command, when) => {
+      const { Key, Delete } = command.input
+      if (
+        when === 'before' &&
+        Key === `${root(old!)}pruning.json` &&
+        nameOf(command) === 'PutObjectCommand'
+      ) {
+        opening = withConnection(bucket.clients, (connection) =>
+          openRun(connection, {
+            ...{ runId: 'new', operation: 'reset', strategy: 'full', requestedBy: null },
+            ...{ idempotencyKey: null, requestDigest: '', startedAt: now },
+          }),
+        ).then(() => order.push('run begun'))
+        await new Promise((resolve) => setTimeout(resolve, 300))
+      }
+      if (when === 'after' && Delete?.Objects?.[0]?.Key === `${root(old!)}manifest.json`)
+        order.push('manifest gone')
+    })
+    await opening
+    expect(order).toEqual(['manifest gone', 'run begun'])
+  })
+
+  test('a ledger that is not to be had in time is busy, and nothing is deleted', async () => {
+    await bucket.sealed([1, 2, 3])
+    const { sql } = bucket.stack
+    await sql.query('BEGIN; LOCK TABLE taskmaster_reset.runs IN ROW EXCLUSIVE MODE')
+    try {
+      await expect(pruneWith({ ...two, LOCK_TIMEOUT_MS: 100 }, carryOut)).rejects.toThrow(DatabaseBusy)
+    } finally {
+      await sql.query('ROLLBACK')
+    }
+    expect(await bucket.folders()).toHaveLength(3)
+  })
+})
+
+describe('pins', () => {
+  const pin = { by: 'anna', at: now }
+
+  test('a pinned backup stays until it is unpinned, whatever its pin holds', async () => {
+    const ids = await bucket.sealed([1, 2, 3, 4])
+    await pinBackup(bucket.storage(), prefix, { backupId: ids[2]!, ...pin })
+    await pinBackup(bucket.storage(), prefix, { backupId: ids[2]!, by: 'bob', at: new Date() })
+    await bucket.put(new Map([[`${root(ids[3]!)}pinned.json`, Buffer.from('not json')]]))
+    expect(await bucket.json(`${root(ids[2]!)}pinned.json`)).toEqual({
+      ...{ version: 1, backupId: ids[2], pinnedAt: now.toISOString(), pinnedBy: 'anna' },
+    })
+    const result = await pruneWith({ RETENTION_LAST: 1 }, carryOut)
+    expect(split(result)).toEqual({ gone: [ids[1]], kept: [ids[0], ids[2], ids[3]] })
+    expect(result.backups[2]?.reasons).toEqual(['pinned'])
+    await unpinBackup(bucket.storage(), prefix, ids[2]!)
+    await unpinBackup(bucket.storage(), prefix, ids[2]!)
+    expect(await isPinned(bucket.storage(), prefix, ids[2]!)).toBe(false)
+    expect(split(await pruneWith({ RETENTION_LAST: 1 }, carryOut)).gone).toEqual([ids[2]])
+  })
+
+  test('only a sealed backup can be pinned', async () => {
+    const storage = bucket.storage()
+    await expect(pinBackup(storage, prefix, { backupId: 'nothing', ...pin })).rejects.toThrow(NotFound)
+    await expect(pinBackup(storage, prefix, { backupId: '../x', ...pin })).rejects.toThrow(InvalidRequest)
+    await expect(unpinBackup(storage, prefix, 'a/b')).rejects.toThrow(InvalidRequest)
+    expect(await bucket.objects()).toEqual([])
+  })
+
+  test('a pin that comes between the decision and the deletion holds', async () => {
+    const [, , old] = await bucket.sealed([1, 2, 3])
+    const before = await bucket.objects()
+    const result = await pruneWith(two, carryOut, async (command, when) => {
+      if (when === 'before' && nameOf(command) === 'PutObjectCommand')
+        await pinBackup(bucket.storage(), prefix, { backupId: old!, ...pin })
+    })
+    expect(result.backups.at(-1)).toMatchObject({ keep: true, reasons: ['pinned'], deleted: null })
+    expect((await bucket.objects()).filter((line) => !line.includes('pinned.json'))).toEqual(before)
+  })
+
+  test('a pin that may come too late says so; if it did not, the next prune keeps the backup', async () => {
+    const [, , old] = await bucket.sealed([1, 2, 3])
+    const storage = bucket.storage()
+    await bucket.put(new Map([[`${root(old!)}pruning.json`, Buffer.from('{}')]]))
+    await expect(pinBackup(storage, prefix, { backupId: old!, ...pin })).rejects.toThrow(BackupBeingPruned)
+    expect(split(await pruneWith(two, carryOut)).gone).toEqual([])
+    await pinBackup(storage, prefix, { backupId: old!, ...pin })
+    expect(await verifyBackup(storage, prefix, old!, async () => {})).toMatchObject({ ok: true })
+  })
+})
+
+describe('a prune that dies', () => {
+  const writes = ['PutObjectCommand', 'DeleteObjectCommand', 'DeleteObjectsCommand']
+
+  /** Fails at the n-th write, before S3 has it or after, and at everything that comes later. */
+  function dyingAt(nth: number, when: 'before' | 'after'): Hook {
+    let [count, dead] = [0, false]
+    return (command, at) => {
+      if (at === 'before' && writes.includes(nameOf(command)) && !dead) count++
+      if (count === nth && at === when && writes.includes(nameOf(command))) dead = true
+      if (dead) throw Object.assign(new Error('the process was killed'), { $fault: 'client' })
+    }
+  }
+
+  test('at any write leaves backups that are whole, or none; the next prune ends what it began', async () => {
+    for (let nth = 1; ; nth++) {
+      for (const when of ['before', 'after'] as const) {
+        const ids = await bucket.sealed([1, 2, 3, 4])
+        const pruned = await pruneWith(two, carryOut, dyingAt(nth, when)).catch((error) => error)
+        if (!(pruned instanceof Error)) {
+          expect(nth).toBe(11)
+          return
+        }
+        expect(pruned).toBeInstanceOf(StoreUnavailable)
+        const { backups, leftovers } = await pruneWith(two)
+        for (const { backupId } of backups) {
+          const verified = await verifyBackup(bucket.storage(), prefix, backupId, async () => {})
+          expect(verified, `${backupId} after write ${nth}`).toMatchObject({ ok: true })
+        }
+        const next = await pruneWith(two, carryOut)
+        expect(next.leftovers.map(({ backupId }) => backupId)).toEqual(
+          leftovers.map(({ backupId }) => backupId),
+        )
+        expect(split(next).kept).toEqual(ids.slice(0, 2))
+        expect((await bucket.folders()).sort()).toEqual(ids.slice(0, 2).sort())
+        expect((await bucket.objects()).filter((line) => line.includes('pruning.json'))).toEqual([])
+      }
+    }
+  })
+
+  test('leaves what it began alone while pruning is refused', async () => {
+    await bucket.sealed([1, 2, 3])
+    await pruneWith(two, carryOut, dyingAt(3, 'before')).catch(() => {})
+    await bucket.run({ status: 'failed' })
+    const before = await bucket.objects()
+    const result = await pruneWith(two, carryOut)
+    expect(result.leftovers).toHaveLength(1)
+    expect(await bucket.objects()).toEqual(before)
+  })
+
+  test('an object that S3 refuses to delete is told, and tried again by the next prune', async () => {
+    const [, , old] = await bucket.sealed([1, 2, 3])
+    const stubborn = `${root(old!)}cache/00000.jsonl.zst`
+    const refuse =
+      (key: string): Hook =>
+      (command, when) => {
+        const objects = command.input.Delete?.Objects ?? []
+        const index = objects.findIndex(({ Key }) => Key === key)
+        if (index < 0) return undefined
+        if (when === 'after') return { Errors: [{ Key: key, Code: 'AccessDenied' }] }
+        objects.splice(index, 1)
+        if (objects.length === 0) objects.push({ Key: 'nothing' })
+        return undefined
+      }
+    const result = await pruneWith(two, carryOut, refuse(stubborn))
+    expect(result.backups.at(-1)?.deleted).toMatchObject({
+      ...{ objects: 9, failures: 1, failed: [{ key: stubborn, code: 'AccessDenied' }] },
+    })
+    expect((await bucket.objects(root(old!))).map((line) => line.split(' ')[0])).toEqual([
+      stubborn,
+      `${root(old!)}pruning.json`,
+    ])
+    const next = await pruneWith(two, carryOut)
+    expect(next.leftovers).toEqual([
+      { backupId: old, deleted: expect.objectContaining({ objects: 1, failures: 0 }) },
+    ])
+    expect(await bucket.folders()).toHaveLength(2)
+
+    const [, , older] = await bucket.sealed([1, 2, 3])
+    const before = await bucket.objects()
+    const kept = await pruneWith(two, carryOut, refuse(`${root(older!)}manifest.json`))
+    expect(kept.backups.at(-1)).toMatchObject({
+      ...{ keep: true, reasons: ['its manifest cannot be deleted'] },
+      deleted: { objects: 0, failures: 1 },
+    })
+    expect((await bucket.objects()).filter((line) => !line.includes('pruning.json'))).toEqual(before)
+  })
+})
