@@ -2,9 +2,10 @@ import { Logger } from '@aws-lambda-powertools/logger'
 import type { z } from 'zod'
 import { type Clients, makeClients } from './clients.ts'
 import { environmentOf } from './config.ts'
-import { withConnection } from './database/snapshot.ts'
+import { sqlStateOf, withConnection } from './database/snapshot.ts'
 import { InvalidRequest, messageOf } from './errors.ts'
 import { recordFailure, touchRun } from './run/ledger.ts'
+import { cut } from './run/outcome.ts'
 
 /** What Lambda tells a handler about the invocation, as far as we use it. */
 export type LambdaContext = { functionName: string; awsRequestId: string }
@@ -25,8 +26,8 @@ const logger = new Logger({ serviceName: 'taskmaster-reset' })
 const reportEveryMs = 2000
 
 /**
- * Bytes of an error's message that leave the function. Lambda repeats it in the stack, and JSON escapes it twice on its
- * way to the next state, whose input has to stay below 32 KiB.
+ * Bytes (as JSON) of an error's message that leave the function. Lambda repeats it in the stack, and it is escaped once
+ * more on its way to the next state, whose input has to stay below 32 KiB.
  */
 const messageMaxBytes = 4000
 
@@ -62,6 +63,7 @@ export function task<Schema extends z.ZodType, Output>(
       logger.info('done', { ...about, milliseconds: clients.now().getTime() - started })
       return output
     } catch (error) {
+      withoutValues(error)
       logger.error('failed', { ...about, error: nameOf(error), message: messageOf(error) })
       if (run !== null) await noteFailure(clients, { ...run, phase }, error)
       shortenMessage(error)
@@ -96,14 +98,21 @@ async function noteFailure(
   }
 }
 
-function shortenMessage(error: unknown): void {
-  if (!(error instanceof Error) || Buffer.byteLength(error.message) <= messageMaxBytes) return
-  const whole = error.message
-  const start = Buffer.from(whole)
-    .toString('utf8', 0, messageMaxBytes)
-    .replace(/\ufffd$/, '')
-  error.message = `${start}… (shortened; the log has all of it)`
+/** pg calls each of its errors "error", and repeats the value in one about data (class 22): rows stay out of logs. */
+function withoutValues(error: unknown): void {
+  const state = sqlStateOf(error)
+  if (!(error instanceof Error) || state === undefined || error.name !== 'error') return
+  error.name = 'DatabaseError'
+  if (state.startsWith('22')) error.message = error.message.replace(/"[^]*"/, '"…"')
   error.stack = `${error.name}: ${error.message}`
+}
+
+function shortenMessage(error: unknown): void {
+  if (!(error instanceof Error)) return
+  const short = cut(error.message, messageMaxBytes, 'the log has all of it')
+  if (short === error.message) return
+  error.message = short
+  error.stack = `${error.name}: ${short}`
 }
 
 function nameOf(error: unknown): string {

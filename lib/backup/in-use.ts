@@ -12,8 +12,8 @@ export type LedgerView = { refused: string | null; needs: (backupId: string) => 
 
 /**
  * Looks whether backups may be pruned: the latest run that ended, dry runs and claims aside, must have succeeded, and no
- * active run may need a backup that is not known yet. `endOf` is the run at whose end the prune takes place, which is
- * active and has succeeded so far.
+ * active run may need a backup that is not known yet. `endOf` is the run at whose end the prune takes place: while it is
+ * active, it is the latest one and has succeeded so far.
  * @throws EnvironmentUnclaimed, EnvironmentMismatch when this is not the ledger of the environment
  */
 export async function readLedger(
@@ -52,12 +52,12 @@ export async function whileLedgerStands<Result>(
       await connection.query(`SET lock_timeout = ${clients.config.LOCK_TIMEOUT_MS}`)
       await connection.query('BEGIN')
       await connection.query('LOCK TABLE taskmaster_reset.runs IN SHARE ROW EXCLUSIVE MODE')
+      const result = await use(connection)
+      await connection.query('COMMIT')
+      return result
     } catch (error) {
       throw databaseError(error)
     }
-    const result = await use(connection)
-    await connection.query('COMMIT')
-    return result
   })
 }
 

@@ -6,15 +6,15 @@ import type { Shard } from './shards.ts'
 /**
  * Reads a shard as JSON Lines in chunks. What one chunk may hold in memory is bounded by these, whatever the rows:
  * lines above `fatLine` are fetched on their own, and a chunk above `chunkMax` is not sent but read again by halves;
- * one page holds less than 300 rows, so that a single page is always below it. Compressed values can make lines a
+ * a single page, which holds less than 300 rows, is sent in any case. Compressed values can make lines a
  * hundred times as long as their rows: `chunkMaxPages` also keeps what the server puts together below its 1 GB.
  */
 const fatLine = 32 * 1024
-const chunkGoal = 4 * 2 ** 20
-const chunkMax = 10 * 2 ** 20
+const chunkGoal = 2 * 2 ** 20
+const chunkMax = 6 * 2 ** 20
 const chunkMaxPages = 96
 /** Bytes of a very long line that one message carries. */
-const slice = 3 * 2 ** 20
+const slice = 2 ** 20
 
 export type Tally = { rows: number; fingerprint: string }
 

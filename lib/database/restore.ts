@@ -1,18 +1,20 @@
 import { z } from 'zod'
 import type { BackedUpTable, Manifest } from '../backup/manifest.ts'
 import type { Clients, Connection } from '../clients.ts'
+import { BackupIsStale, messageOf, SchemaChanged } from '../errors.ts'
 import { checkEnvironmentRow } from '../run/guard.ts'
 import { fenceRun, recordRestored } from '../run/ledger.ts'
 import type { Plan } from '../run/work.ts'
 import { readCatalog, type Table } from './catalog.ts'
 import { compareTables } from './compare.ts'
-import { dropForeignKeys } from './foreign-keys.ts'
+import { dropConstraints } from './foreign-keys.ts'
 import { qualified, quote } from './identifiers.ts'
 import { lockExclusively } from './locks.ts'
 import { proveBackup, readOwnManifest } from './prove.ts'
 import { checkSchema } from './schema-differences.ts'
 import { dropScratch, scratchTableOf } from './scratch.ts'
-import { databaseError, withConnection } from './snapshot.ts'
+import { restartSequences } from './sequences.ts'
+import { databaseError, sqlStateOf, withConnection } from './snapshot.ts'
 import { disableTriggers } from './triggers.ts'
 
 /** Rows that were put back, per table and in all; parts that the safety backup got anew; columns that kept their default. */
@@ -40,10 +42,27 @@ export async function restoreDatabase(
       const earlier = await fenceRun(connection, plan.runId)
       if (earlier !== null) return DatabaseRestored.parse(earlier)
       return await swap(clients, connection, { plan, backup, safety })
-    } catch (error) {
-      throw databaseError(error)
+    } catch (cause) {
+      const error = refusal(databaseError(cause))
+      // The next attempt rehearses its own safety backup first, in the same schema.
+      if (error instanceof BackupIsStale) await startOver(connection, plan.runId)
+      throw error
     }
   })
+}
+
+async function startOver(connection: Connection, runId: string): Promise<void> {
+  await connection.query('ROLLBACK')
+  await dropScratch(connection, runId)
+}
+
+/** Rows that a live constraint refuses were fine when they were backed up: the constraint came later. */
+function refusal(error: unknown): unknown {
+  if (!/^(22|23)/.test(sqlStateOf(error) ?? '')) return error
+  return new SchemaChanged(
+    `The live tables do not take the backup's rows: ${messageOf(error)}. Nothing was changed; bring the constraint back to what it was, then restore`,
+    { cause: error },
+  )
 }
 
 async function swap(
@@ -96,12 +115,14 @@ async function putBack(
     going: tables.map((table) => ({ oid: table.oid, sql: qualified(table) })),
     reached: [],
   })
-  const addForeignKeys = await dropForeignKeys(connection, tables)
+  const addConstraints = await dropConstraints(connection, tables)
   await connection.query('SET CONSTRAINTS ALL IMMEDIATE') // a deferred unique key would leave events that ALTER refuses
   if (tables.length > 0)
     await connection.query(`TRUNCATE ${tables.map((table) => `ONLY ${qualified(table)}`).join(', ')}`)
   for (const table of database.tables) await insertFromScratch(connection, runId, table)
-  for (const statement of [...addForeignKeys, ...enableTriggers]) await connection.query(statement)
+  for (const statement of [...addConstraints, ...enableTriggers]) await connection.query(statement)
+  const sequences = database.sequences.map(({ schema, sequence }) => ({ schema, table: sequence }))
+  await restartSequences(connection, sequences) // what setval does from here on is undone with the transaction
   for (const { schema, sequence, lastValue, isCalled } of database.sequences) {
     const relation = qualified({ schema, table: sequence })
     await connection.query('SELECT setval($1::regclass, $2::bigint, $3)', [relation, lastValue, isCalled])

@@ -34,6 +34,7 @@ export async function restoreObject(
       Bucket: target.bucket,
       Key: target.key,
       CopySource: copySource(source),
+      CopySourceIfMatch: source.etag,
       ...conditionOf(expected),
     })
     return requireEtag((await s3.send(copy)).CopyObjectResult?.ETag, source)

@@ -9,7 +9,7 @@ import { messageOf, NotFound, ResetError } from '../errors.ts'
 import { FilesWiped } from '../files/wipe.ts'
 import { ifPresent } from './found.ts'
 import { closeRun, lockRun, lostRun, type RunRow } from './ledger.ts'
-import { Outcome, shortened, type TargetState } from './outcome.ts'
+import { cut, Outcome, shortened, type TargetState } from './outcome.ts'
 import {
   describeRestored,
   findRestored,
@@ -51,8 +51,8 @@ type Found = {
   unread: string | null
 }
 
-/** Causes and messages in a state's payload are cut to this many characters. */
-const causeMaxLength = 4000
+/** As JSON. A message comes from a step with at most half of that, or whole from the ledger. */
+const causeMaxBytes = 8000
 
 /**
  * State "Finish": writes down what really happened, from what the steps left behind and not from where the machine got.
@@ -95,7 +95,7 @@ function answer(outcome: Outcome): Outcome | Failure {
 }
 
 function failureOf(error: { name: string; message: string }): Failure {
-  return { Error: error.name, Cause: error.message.slice(0, causeMaxLength) }
+  return { Error: error.name, Cause: cut(error.message, causeMaxBytes, 'the ledger has all of it') }
 }
 
 function errorOf(

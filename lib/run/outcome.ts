@@ -51,10 +51,25 @@ export function shortened(outcome: Outcome): Outcome {
   if (sizeOf(short) <= outputMaxBytes) return short
   const warnings = outcome.warnings.slice(0, 10).map(({ code, message }) => ({
     code,
-    message: `${message.slice(0, 500)} (shortened; the ledger has all)`,
+    message: cut(message, 1000, 'the ledger has all of it'),
   }))
-  const error = outcome.error && { ...outcome.error, message: outcome.error.message.slice(0, 4000) }
+  const error = outcome.error && {
+    ...outcome.error,
+    message: cut(outcome.error.message, 8000, 'the ledger has all of it'),
+  }
   return { ...short, warnings, error }
+}
+
+/** The beginning of `text` that has at most `maxBytes` as JSON, which may need six for one, and where the rest is. */
+export function cut(text: string, maxBytes: number, rest: string): string {
+  let bytes = 0
+  let end = 0
+  for (const character of text) {
+    bytes += sizeOf(character) - 2
+    if (bytes > maxBytes) return `${text.slice(0, end)}… (shortened; ${rest})`
+    end += character.length
+  }
+  return text
 }
 
 function sizeOf(value: unknown): number {

@@ -54,7 +54,25 @@ export async function rowsInManifest(
   return Object.fromEntries(manifest.database.tables.map(({ name, rows }) => [name, rows]))
 }
 
-async function countRows(connectionString: string): Promise<Record<string, number>> {
+/** One digest per table over the text of all its rows. */
+export function digestTables({ env }: Pick<Stack, 'env'>): Promise<Record<string, string>> {
+  return askEachTable(
+    env.DATABASE_URL ?? '',
+    (name) =>
+      `SELECT md5(coalesce(string_agg(t::text, E'\\n' ORDER BY t::text), '')) AS answer FROM ${name} AS t`,
+    String,
+  )
+}
+
+function countRows(connectionString: string): Promise<Record<string, number>> {
+  return askEachTable(connectionString, (name) => `SELECT count(*) AS answer FROM ${name}`, Number)
+}
+
+async function askEachTable<Answer>(
+  connectionString: string,
+  question: (name: string) => string,
+  read: (answer: unknown) => Answer,
+): Promise<Record<string, Answer>> {
   const client = new pg.Client({ connectionString })
   await client.connect()
   try {
@@ -62,11 +80,10 @@ async function countRows(connectionString: string): Promise<Record<string, numbe
       `SELECT table_schema || '.' || table_name AS name FROM information_schema.tables
        WHERE table_schema = 'public' AND table_type = 'BASE TABLE' ORDER BY 1`,
     )
-    const rows: Record<string, number> = {}
-    for (const { name } of tables.rows) {
-      rows[name] = Number((await client.query(`SELECT count(*) FROM ${name}`)).rows[0].count)
-    }
-    return rows
+    const answers: Record<string, Answer> = {}
+    for (const { name } of tables.rows)
+      answers[name] = read((await client.query(question(name))).rows[0].answer)
+    return answers
   } finally {
     await client.end()
   }

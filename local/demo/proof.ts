@@ -3,7 +3,7 @@ import type { S3Client } from '@aws-sdk/client-s3'
 import type { Outcome } from '../../lib/run/outcome.ts'
 import { bytes, counted } from '../cli/text.ts'
 import type { Stack } from '../stack.ts'
-import { type Counts, countObjects, countStores, rowsInManifest, totalOf } from './counts.ts'
+import { type Counts, countObjects, countStores, digestTables, rowsInManifest, totalOf } from './counts.ts'
 
 /**
  * Compares what the run says with what the stores hold, asked past the product.
@@ -38,6 +38,25 @@ export async function prove(
     `ListObjectsV2 below ${stack.env.FILES_PREFIX}: ${counted(before.files.objects, 'file')} before, 0 after`,
     `DBSIZE: ${counted(before.keys, 'key')} before, 0 after, not counting the environment's own`,
     `ListObjectsV2 of the backup: ${counted(all.objects, 'object')}, ${bytes(all.bytes)}; every file is there, and the manifest has the rows of each table`,
+  ]
+}
+
+/** The same after the restore: everything is back as it was. */
+export async function proveRestored(
+  stack: Pick<Stack, 'env' | 'connectRedis'>,
+  s3: S3Client,
+  { before, digests }: { before: Counts; digests: Record<string, string> },
+): Promise<string[]> {
+  const after = await countStores(stack, s3)
+  same('rows per table', after.rows, before.rows)
+  same('rows of each table', await digestTables(stack), digests)
+  same('files', after.files, before.files)
+  same('keys', after.keys, before.keys)
+  const tables = Object.keys(before.rows).length
+  return [
+    `md5 over all rows of each of ${counted(tables, 'table')}: the same as before the reset`,
+    `ListObjectsV2 below ${stack.env.FILES_PREFIX}: ${counted(after.files.objects, 'file')}, ${bytes(after.files.bytes)}, as before`,
+    `DBSIZE: ${counted(after.keys, 'key')}, as before`,
   ]
 }
 

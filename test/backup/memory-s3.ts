@@ -1,15 +1,20 @@
 import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import {
+  DeleteObjectCommand,
+  DeleteObjectsCommand,
   GetObjectCommand,
   type GetObjectCommandOutput,
   HeadObjectCommand,
   ListObjectsV2Command,
   NoSuchKey,
   NotFound,
+  PutObjectCommand,
   type S3Client,
+  S3ServiceException,
 } from '@aws-sdk/client-s3'
 import type { Storage } from '../../lib/backup/storage.ts'
+import { compareKeys } from '../../lib/files/key-order.ts'
 import type { Objects } from './real-backups.ts'
 
 export const bucket = 'taskmaster-backups'
@@ -18,8 +23,8 @@ const metadata = (httpStatusCode: number) => ({ $metadata: { httpStatusCode }, m
 
 /**
  * An S3 client that answers from the objects it is given, without a request: damage costs nothing, so thousands of
- * damaged backups can be read. It knows what reading a backup takes and throws at all else. The tests run a sample of
- * what they ask of it against the embedded S3 as well.
+ * damaged backups can be read. It knows what reading and pruning a backup takes and throws at all else. The tests run a
+ * sample of what they ask of it against the embedded S3 as well.
  */
 export function memoryS3(objects: Objects = new Map()) {
   const memory = {
@@ -40,7 +45,38 @@ export function memoryS3(objects: Objects = new Map()) {
       if (!memory.objects.has(command.input.Key ?? '')) throw new NotFound(metadata(404))
       return {}
     }
+    if (command instanceof PutObjectCommand) return put(command.input)
+    if (command instanceof DeleteObjectCommand) return remove(command.input.Key ?? '', command.input.IfMatch)
+    if (command instanceof DeleteObjectsCommand) return removeAll(command.input.Delete?.Objects ?? [])
     throw new Error(`The S3 in memory does not know ${(command as object).constructor.name}.`)
+  }
+
+  function put({ Key = '', Body, IfNoneMatch }: PutObjectCommand['input']) {
+    if (IfNoneMatch === '*' && memory.objects.has(Key)) throw refusal('PreconditionFailed')
+    memory.objects.set(Key, Buffer.from(Body as string))
+    return {}
+  }
+
+  function remove(key: string, etag?: string) {
+    const body = memory.objects.get(key)
+    if (body !== undefined && etag !== undefined && etagOf(key, body) !== etag)
+      throw refusal('PreconditionFailed')
+    memory.objects.delete(key)
+    return {}
+  }
+
+  /** As S3 does it: success, with an error in it for each key that was not deleted. */
+  function removeAll(versions: readonly { Key?: string | undefined; ETag?: string | undefined }[]) {
+    if (versions.length > 1_000) throw refusal('MalformedXML')
+    const Errors = versions.flatMap(({ Key = '', ETag }) => {
+      try {
+        remove(Key, ETag)
+        return []
+      } catch {
+        return [{ Key, Code: 'PreconditionFailed' }]
+      }
+    })
+    return { Errors }
   }
 
   function get(key: string): GetObjectCommandOutput {
@@ -59,23 +95,31 @@ export function memoryS3(objects: Objects = new Map()) {
   }
 
   function list({ Prefix = '', Delimiter, StartAfter, ContinuationToken }: ListObjectsV2Command['input']) {
-    const after = Buffer.from(ContinuationToken ?? StartAfter ?? '')
-    const keys = [...memory.objects.keys()]
-      .filter((key) => key.startsWith(Prefix) && Buffer.compare(Buffer.from(key), after) > 0)
-      .sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
-    const groups = new Set<string>()
-    const Contents: { Key: string; Size: number; ETag: string; LastModified: Date }[] = []
-    for (const key of keys.slice(0, 1000)) {
+    const after = ContinuationToken ?? StartAfter ?? ''
+    const groupOf = (key: string) => {
       const end = Delimiter === undefined ? -1 : key.indexOf(Delimiter, Prefix.length)
-      const body = memory.objects.get(key) as Buffer
-      if (end >= 0) groups.add(key.slice(0, end + 1))
-      else Contents.push({ Key: key, Size: body.length, ETag: etagOf(key, body), LastModified: new Date(0) })
+      return end < 0 ? null : key.slice(0, end + 1)
     }
-    const more = keys.length > 1000 ? { IsTruncated: true, NextContinuationToken: keys[999] } : {}
-    return { Contents, CommonPrefixes: [...groups].map((group) => ({ Prefix: group })), ...more }
+    const keys = [...memory.objects.keys()]
+      .filter((key) => key.startsWith(Prefix) && compareKeys(groupOf(key) ?? key, after) > 0)
+      .sort(compareKeys)
+    const items = [...new Set(keys.map((key) => groupOf(key) ?? key))]
+    const page = items.slice(0, 1_000)
+    const Contents = page.flatMap((Key) => {
+      const body = memory.objects.get(Key)
+      const ETag = body && etagOf(Key, body)
+      return body ? [{ Key, Size: body.length, ETag, LastModified: new Date(0) }] : []
+    })
+    const CommonPrefixes = page.filter((item) => groupOf(item) !== null).map((group) => ({ Prefix: group }))
+    const more = items.length > 1_000 ? { IsTruncated: true, NextContinuationToken: page.at(-1) } : {}
+    return { Contents: Contents.filter(({ Key }) => groupOf(Key) === null), CommonPrefixes, ...more }
   }
 
   function etagOf(key: string, body: Buffer): string {
     return memory.etags.get(key) ?? `"${createHash('md5').update(body).digest('hex')}"`
   }
+}
+
+function refusal(name: string): S3ServiceException {
+  return new S3ServiceException({ name, $fault: 'client', message: name, $metadata: { httpStatusCode: 412 } })
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { backupIdOf, backupKeys } from '../../lib/backup/layout.ts'
+import { backupIdOf } from '../../lib/backup/layout.ts'
 import { BackupBeingPruned, isPinned, pinBackup, unpinBackup } from '../../lib/backup/pin.ts'
 import { prune } from '../../lib/backup/prune.ts'
 import { verifyBackup } from '../../lib/backup/verify.ts'
@@ -33,7 +33,7 @@ function split({ backups }: Awaited<ReturnType<typeof prune>>) {
 
 describe('prune', () => {
   test('deletes nothing by default, and says what would go and why', async () => {
-    const ids = await bucket.sealed([1, 2, 3, 4])
+    const ids = bucket.sealed([1, 2, 3, 4])
     const before = await bucket.objects()
     const result = await pruneWith(two)
     expect(result).toMatchObject({
@@ -59,8 +59,8 @@ describe('prune', () => {
   })
 
   test('deletes exactly what a dry run named, and nothing else changes', async () => {
-    const ids = await bucket.sealed([1, 2, 3, 4])
-    await bucket.put(
+    const ids = bucket.sealed([1, 2, 3, 4])
+    bucket.put(
       new Map([
         ['.taskmaster/runs/x/plan.json', Buffer.from('{}')],
         [`${prefix}readme`, Buffer.from('x')],
@@ -78,7 +78,7 @@ describe('prune', () => {
   })
 
   test('deletes the manifest first, then the late files, then the rest, and its own mark last', async () => {
-    const [, old] = await bucket.sealed([1, 2])
+    const [, old] = bucket.sealed([1, 2])
     const seen: string[][] = []
     await pruneWith({ RETENTION_LAST: 1 }, carryOut, (command, when) => {
       if (when === 'after') return
@@ -98,35 +98,44 @@ describe('prune', () => {
     expect(seen.map(({ length }) => length)).toEqual([1, 1, 1, 8, 1])
   })
 
+  test('does the same on an S3 that is asked over HTTP', async () => {
+    bucket.sealed([1, 2, 3])
+    await bucket.copyToEmbedded()
+    const config = { ...bucket.embedded.config, ...two }
+    const before = await pruneWith(two)
+    expect(await prune({ ...bucket.embedded, config })).toEqual(before)
+    expect(await prune({ ...bucket.embedded, config }, carryOut)).toEqual(await pruneWith(two, carryOut))
+    const keys = (lines: string[]) => lines.map((line) => line.split(' ')[0])
+    expect(keys(await bucket.objects('', bucket.embedded))).toEqual(keys(await bucket.objects()))
+  })
+
   test('without any retention keeps everything', async () => {
-    const ids = await bucket.sealed([1, 100, 1000])
+    const ids = bucket.sealed([1, 100, 1000])
     expect(split(await pruneWith({}, carryOut))).toEqual({ gone: [], kept: ids })
     expect(await bucket.folders()).toHaveLength(3)
   })
 
   test('deletes a backup of more objects than one request takes', async () => {
+    // XML cannot hold the control character, so those keys are deleted one by one.
     const files = Object.fromEntries(
-      Array.from({ length: 2_300 }, (_, index) => [
-        `${index} \u0001💎`.slice(0, 5 + (index % 4)) + index,
-        'x',
-      ]),
+      Array.from({ length: 2_300 }, (_, index) => [`${index}${['', 'ä', '💎', '\u0001'][index % 4]}`, 'x']),
     )
-    await bucket.put(sampleBackup({ backupId: 'large', sealedAt: '2026-01-01T00:00:00.000Z', files }).objects)
-    await bucket.sealed([1])
+    bucket.put(sampleBackup({ backupId: 'large', sealedAt: '2026-01-01T00:00:00.000Z', files }).objects)
+    bucket.sealed([1])
     const requests: number[] = []
     const result = await pruneWith({ RETENTION_LAST: 1 }, carryOut, (command, when) => {
       if (when === 'before' && command.input.Delete) requests.push(command.input.Delete.Objects?.length ?? 0)
     })
     expect(result.backups.at(-1)?.deleted).toMatchObject({ objects: 2_306, failures: 0 })
-    expect(Math.max(...requests)).toBeLessThanOrEqual(1_000)
+    expect(requests).toEqual([1, 752, 749, 229])
     expect(await bucket.folders()).toHaveLength(1)
   })
 
   test('never touches a folder that is no backup: one may be being written', async () => {
     const { objects, keys } = sampleBackup({ backupId: 'being-written' })
     objects.delete(keys.manifest)
-    await bucket.put(objects)
-    await bucket.sealed([1, 2])
+    bucket.put(objects)
+    bucket.sealed([1, 2])
     const before = await bucket.objects(keys.root)
     const result = await pruneWith({ RETENTION_LAST: 1 }, carryOut)
     expect(result.backups).toHaveLength(2)
@@ -145,8 +154,8 @@ describe('prune', () => {
     damaged!.manifest.database!.rows++
     damaged!.write()
     newer!.objects.set(newer!.keys.manifest, json({ version: 2 }))
-    for (const { objects } of [damaged!, newer!, foreign!]) await bucket.put(objects)
-    const ids = await bucket.sealed([1, 2])
+    for (const { objects } of [damaged!, newer!, foreign!]) bucket.put(objects)
+    const ids = bucket.sealed([1, 2])
     const result = await pruneWith({ RETENTION_LAST: 1 }, carryOut)
     expect(split(result)).toEqual({ gone: [ids[1]], kept: [ids[0]] })
     expect(result.left).toEqual([
@@ -158,7 +167,7 @@ describe('prune', () => {
   })
 
   test('is refused with the ledger of another environment, or of none', async () => {
-    await bucket.sealed([1, 2])
+    bucket.sealed([1, 2])
     const one = { RETENTION_LAST: 1 }
     await expect(pruneWith({ ...one, ENVIRONMENT: 'staging' }, carryOut)).rejects.toThrow(EnvironmentMismatch)
     await bucket.stack.sql.query('DELETE FROM taskmaster_reset.environment')
@@ -169,7 +178,7 @@ describe('prune', () => {
 
 describe('runs', () => {
   test('nothing is pruned when the latest run failed, was abandoned or was cancelled', async () => {
-    const ids = await bucket.sealed([1, 2, 3])
+    const ids = bucket.sealed([1, 2, 3])
     for (const status of ['failed', 'abandoned', 'cancelled']) {
       const runId = await bucket.run({ status })
       const result = await pruneWith(two, carryOut)
@@ -187,7 +196,7 @@ describe('runs', () => {
 
   test('nothing is pruned before a run has succeeded', async () => {
     await bucket.stack.sql.query('DELETE FROM taskmaster_reset.runs')
-    await bucket.sealed([1, 2, 3])
+    bucket.sealed([1, 2, 3])
     expect((await pruneWith(two, carryOut)).refused).toContain('no run has ended in this environment yet')
     expect(await bucket.folders()).toHaveLength(3)
   })
@@ -196,8 +205,8 @@ describe('runs', () => {
     const runId = 'active'
     const attempts = [0, 1].map((attempt) => backupIdOf({ runId, attempt, startedAt: now.toISOString() }))
     for (const backupId of attempts)
-      await bucket.put(sampleBackup({ backupId, sealedAt: '2026-01-01T00:00:00.000Z' }).objects)
-    const ids = await bucket.sealed([1, 2, 3, 4])
+      bucket.put(sampleBackup({ backupId, sealedAt: '2026-01-01T00:00:00.000Z' }).objects)
+    const ids = bucket.sealed([1, 2, 3, 4])
     const row = { run_id: runId, attempt: 1, backup_id: attempts[1], plan: { restore: { backupId: ids[3] } } }
     await bucket.run({ status: 'running', ...row })
     const result = await pruneWith({ RETENTION_LAST: 1 }, carryOut)
@@ -206,7 +215,7 @@ describe('runs', () => {
   })
 
   test('nothing is pruned while a run restores, or has only begun', async () => {
-    await bucket.sealed([1, 2, 3])
+    bucket.sealed([1, 2, 3])
     await bucket.run({ status: 'running', run_id: 'one', operation: 'restore' })
     expect((await pruneWith(two, carryOut)).refused).toContain('run one is restoring a backup')
     await bucket.stack.sql.query(
@@ -217,22 +226,29 @@ describe('runs', () => {
   })
 
   test('at the end of a run, that run counts as the latest one', async () => {
-    const [first, second, third] = await bucket.sealed([1, 2, 3])
+    const [first, second, third] = bucket.sealed([1, 2, 3])
     await bucket.run({ status: 'failed' })
     const endOf = await bucket.run({ status: 'running', operation: 'restore', plan: { from: third } })
     expect((await pruneWith({ RETENTION_LAST: 1 }, carryOut)).refused).not.toBeNull()
     const result = await pruneWith({ RETENTION_LAST: 1 }, { ...carryOut, endOf })
     expect(split(result)).toEqual({ gone: [second], kept: [first, third] })
+    await bucket.stack.sql.query(
+      `UPDATE taskmaster_reset.runs SET status = 'failed', finished_at = now() WHERE run_id = $1`,
+      [endOf],
+    )
+    expect((await pruneWith({ RETENTION_LAST: 1 }, { ...carryOut, endOf })).refused).toContain(
+      `${endOf} (restore), ended as failed`,
+    )
   })
 
   test('a run that begins between the decision and the deletion keeps its backup', async () => {
-    const [, , old] = await bucket.sealed([1, 2, 3])
+    const [, , old] = bucket.sealed([1, 2, 3])
     let begun = false
     const result = await pruneWith(two, carryOut, async (command, when) => {
-      if (begun || when === 'before' || command.input.Key !== `${root(old!)}pinned.json`) return
+      if (begun || when === 'after' || command.input.Key !== `${root(old!)}pinned.json`) return
       begun = true
       await bucket.run({ status: 'running', plan: { restore: { backupId: old } } })
-    }).catch((error) => error)
+    })
     expect(begun).toBe(true)
     expect(result.backups.at(-1)).toMatchObject({
       keep: true,
@@ -243,7 +259,7 @@ describe('runs', () => {
   })
 
   test('no run begins while a manifest is being deleted', async () => {
-    const [, , old] = await bucket.sealed([1, 2, 3])
+    const [, , old] = bucket.sealed([1, 2, 3])
     const order: string[] = []
     let opening: Promise<unknown> = Promise.resolve()
     await pruneWith(two, carryOut, async (command, when) => {
@@ -269,7 +285,7 @@ describe('runs', () => {
   })
 
   test('a ledger that is not to be had in time is busy, and nothing is deleted', async () => {
-    await bucket.sealed([1, 2, 3])
+    bucket.sealed([1, 2, 3])
     const { sql } = bucket.stack
     await sql.query('BEGIN; LOCK TABLE taskmaster_reset.runs IN ROW EXCLUSIVE MODE')
     try {
@@ -285,24 +301,24 @@ describe('pins', () => {
   const pin = { by: 'anna', at: now }
 
   test('a pinned backup stays until it is unpinned, whatever its pin holds', async () => {
-    const ids = await bucket.sealed([1, 2, 3, 4])
-    await pinBackup(bucket.storage(), prefix, { backupId: ids[2]!, ...pin })
-    await pinBackup(bucket.storage(), prefix, { backupId: ids[2]!, by: 'bob', at: new Date() })
-    await bucket.put(new Map([[`${root(ids[3]!)}pinned.json`, Buffer.from('not json')]]))
-    expect(await bucket.json(`${root(ids[2]!)}pinned.json`)).toEqual({
+    const ids = bucket.sealed([1, 2, 3, 4])
+    await pinBackup(bucket.storage, prefix, { backupId: ids[2]!, ...pin })
+    await pinBackup(bucket.storage, prefix, { backupId: ids[2]!, by: 'bob', at: new Date() })
+    bucket.put(new Map([[`${root(ids[3]!)}pinned.json`, Buffer.from('not json')]]))
+    expect(bucket.json(`${root(ids[2]!)}pinned.json`)).toEqual({
       ...{ version: 1, backupId: ids[2], pinnedAt: now.toISOString(), pinnedBy: 'anna' },
     })
     const result = await pruneWith({ RETENTION_LAST: 1 }, carryOut)
     expect(split(result)).toEqual({ gone: [ids[1]], kept: [ids[0], ids[2], ids[3]] })
     expect(result.backups[2]?.reasons).toEqual(['pinned'])
-    await unpinBackup(bucket.storage(), prefix, ids[2]!)
-    await unpinBackup(bucket.storage(), prefix, ids[2]!)
-    expect(await isPinned(bucket.storage(), prefix, ids[2]!)).toBe(false)
+    await unpinBackup(bucket.storage, prefix, ids[2]!)
+    await unpinBackup(bucket.storage, prefix, ids[2]!)
+    expect(await isPinned(bucket.storage, prefix, ids[2]!)).toBe(false)
     expect(split(await pruneWith({ RETENTION_LAST: 1 }, carryOut)).gone).toEqual([ids[2]])
   })
 
   test('only a sealed backup can be pinned', async () => {
-    const storage = bucket.storage()
+    const storage = bucket.storage
     await expect(pinBackup(storage, prefix, { backupId: 'nothing', ...pin })).rejects.toThrow(NotFound)
     await expect(pinBackup(storage, prefix, { backupId: '../x', ...pin })).rejects.toThrow(InvalidRequest)
     await expect(unpinBackup(storage, prefix, 'a/b')).rejects.toThrow(InvalidRequest)
@@ -310,20 +326,20 @@ describe('pins', () => {
   })
 
   test('a pin that comes between the decision and the deletion holds', async () => {
-    const [, , old] = await bucket.sealed([1, 2, 3])
+    const [, , old] = bucket.sealed([1, 2, 3])
     const before = await bucket.objects()
     const result = await pruneWith(two, carryOut, async (command, when) => {
       if (when === 'before' && nameOf(command) === 'PutObjectCommand')
-        await pinBackup(bucket.storage(), prefix, { backupId: old!, ...pin })
+        await pinBackup(bucket.storage, prefix, { backupId: old!, ...pin })
     })
     expect(result.backups.at(-1)).toMatchObject({ keep: true, reasons: ['pinned'], deleted: null })
     expect((await bucket.objects()).filter((line) => !line.includes('pinned.json'))).toEqual(before)
   })
 
   test('a pin that may come too late says so; if it did not, the next prune keeps the backup', async () => {
-    const [, , old] = await bucket.sealed([1, 2, 3])
-    const storage = bucket.storage()
-    await bucket.put(new Map([[`${root(old!)}pruning.json`, Buffer.from('{}')]]))
+    const [, , old] = bucket.sealed([1, 2, 3])
+    const storage = bucket.storage
+    bucket.put(new Map([[`${root(old!)}pruning.json`, Buffer.from('{}')]]))
     await expect(pinBackup(storage, prefix, { backupId: old!, ...pin })).rejects.toThrow(BackupBeingPruned)
     expect(split(await pruneWith(two, carryOut)).gone).toEqual([])
     await pinBackup(storage, prefix, { backupId: old!, ...pin })
@@ -347,16 +363,16 @@ describe('a prune that dies', () => {
   test('at any write leaves backups that are whole, or none; the next prune ends what it began', async () => {
     for (let nth = 1; ; nth++) {
       for (const when of ['before', 'after'] as const) {
-        const ids = await bucket.sealed([1, 2, 3, 4])
+        const ids = bucket.sealed([1, 2, 3])
         const pruned = await pruneWith(two, carryOut, dyingAt(nth, when)).catch((error) => error)
         if (!(pruned instanceof Error)) {
-          expect(nth).toBe(11)
+          expect(nth).toBe(6)
           return
         }
         expect(pruned).toBeInstanceOf(StoreUnavailable)
         const { backups, leftovers } = await pruneWith(two)
         for (const { backupId } of backups) {
-          const verified = await verifyBackup(bucket.storage(), prefix, backupId, async () => {})
+          const verified = await verifyBackup(bucket.storage, prefix, backupId, async () => {})
           expect(verified, `${backupId} after write ${nth}`).toMatchObject({ ok: true })
         }
         const next = await pruneWith(two, carryOut)
@@ -371,7 +387,7 @@ describe('a prune that dies', () => {
   })
 
   test('leaves what it began alone while pruning is refused', async () => {
-    await bucket.sealed([1, 2, 3])
+    bucket.sealed([1, 2, 3])
     await pruneWith(two, carryOut, dyingAt(3, 'before')).catch(() => {})
     await bucket.run({ status: 'failed' })
     const before = await bucket.objects()
@@ -381,19 +397,19 @@ describe('a prune that dies', () => {
   })
 
   test('an object that S3 refuses to delete is told, and tried again by the next prune', async () => {
-    const [, , old] = await bucket.sealed([1, 2, 3])
+    const [, , old] = bucket.sealed([1, 2, 3])
     const stubborn = `${root(old!)}cache/00000.jsonl.zst`
-    const refuse =
-      (key: string): Hook =>
-      (command, when) => {
+    const refuse = (key: string): Hook => {
+      let isAsked = false
+      return (command, when) => {
         const objects = command.input.Delete?.Objects ?? []
+        if (when === 'after') return isAsked ? { Errors: [{ Key: key, Code: 'AccessDenied' }] } : undefined
         const index = objects.findIndex(({ Key }) => Key === key)
-        if (index < 0) return undefined
-        if (when === 'after') return { Errors: [{ Key: key, Code: 'AccessDenied' }] }
-        objects.splice(index, 1)
-        if (objects.length === 0) objects.push({ Key: 'nothing' })
+        isAsked = index >= 0
+        if (isAsked) objects.splice(index, 1)
         return undefined
       }
+    }
     const result = await pruneWith(two, carryOut, refuse(stubborn))
     expect(result.backups.at(-1)?.deleted).toMatchObject({
       ...{ objects: 9, failures: 1, failed: [{ key: stubborn, code: 'AccessDenied' }] },
@@ -408,7 +424,7 @@ describe('a prune that dies', () => {
     ])
     expect(await bucket.folders()).toHaveLength(2)
 
-    const [, , older] = await bucket.sealed([1, 2, 3])
+    const [, , older] = bucket.sealed([1, 2, 3])
     const before = await bucket.objects()
     const kept = await pruneWith(two, carryOut, refuse(`${root(older!)}manifest.json`))
     expect(kept.backups.at(-1)).toMatchObject({

@@ -378,22 +378,21 @@ describe('restoring the cache', () => {
   )
 
   needsServer('a command that Redis refuses leaves the live key as it was (needs redis-server)', async () => {
-    await redis.zadd(`${prefix}zset`, 1, 'a')
-    await redis.rpush(`${prefix}list`, 'a')
+    await redis.zadd(`${prefix}zset`, 1, 'a', 2, 'b')
     const backup = await backUp()
     await redis.flushall()
     await redis.set(`${prefix}zset`, 'live')
-    await redis.set(`${prefix}list`, 'live')
     front.faults = [
       (commands) => {
         for (const command of commands) {
-          const at = command.indexOf('=ZADD')
-          if (at > 0) command[at + 2] = '=not a score'
+          const second = command.lastIndexOf('=ZADD')
+          if (second > 0) command[second + 2] = '=not a score'
         }
         return undefined
       },
     ]
-    await expect(restore(backup)).rejects.toMatchObject({
+    const limits = { ...restoreLimits, commandItems: 1 }
+    await expect(restore(backup, { limits })).rejects.toMatchObject({
       name: 'StoreUnavailable',
       message: expect.stringMatching(/refused EVAL: .*not a valid float/),
     })
@@ -527,6 +526,20 @@ describe('restoring the cache', () => {
         deleted: 0,
       })
     expect(await redis.get(environmentKey)).toBe('staging')
+  })
+
+  test('of a key that a backup holds twice, the later one counts', async () => {
+    const line = { key: `${prefix}a`, type: 'list', value: ['x', 'y'], part: 1, expiresAt: null }
+    const lines = [line, { ...line, type: 'string', value: 'later', part: undefined }]
+    const part = await writePart(
+      stack.storage,
+      () => 'made/twice.zst',
+      async function* () {
+        yield Buffer.from(lines.map((one) => `${JSON.stringify(one)}\n`).join(''))
+      },
+    )
+    expect(await restore({ parts: [{ ...part!, keys: 2 }] })).toMatchObject({ keys: 1, extra: 0 })
+    expect(await redis.get(`${prefix}a`)).toBe('later')
   })
 
   test('what a restore that was cut off left behind is cleared away, and is no extra key', async () => {

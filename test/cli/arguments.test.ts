@@ -1,6 +1,7 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { type Ended, runScript } from './cli-stack.ts'
 
+vi.setConfig({ testTimeout: 90_000 })
 const cli = (args: string[], input = ''): Promise<Ended> => runScript('cli', args, { input })
 
 describe.concurrent('the command line', () => {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll } from 'vitest'
+import { afterAll, beforeAll, vi } from 'vitest'
 import { claimEnvironment } from '../../local/cli/claim-environment.ts'
 import { open } from '../../local/cli/connect.ts'
 import { countStores } from '../../local/demo/counts.ts'
@@ -57,6 +57,8 @@ export function spawnScript(
 /** A stack with a small sample, claimed unless told otherwise, and the CLI against it. */
 export function useCliStack({ claimed = true, ...options }: StackOptions & { claimed?: boolean } = {}) {
   process.env.LOG_LEVEL ??= 'SILENT'
+  // Each run of the CLI is a process that loads all of it; beside other test files that takes its time.
+  vi.setConfig({ testTimeout: 90_000 })
   let stack: FreshStack
   let folder: string
 

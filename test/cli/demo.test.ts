@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 import { runScript } from './cli-stack.ts'
 
 test('npm start resets a stack of its own in full, proves it, and leaves nothing behind', {
-  timeout: 60_000,
+  timeout: 100_000,
 }, async () => {
   const TMPDIR = await mkdtemp(join(tmpdir(), 'demo-test-'))
   await chmod(TMPDIR, 0o711) // PostgreSQL runs as another user when we are root

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { runScript, spawnScript } from './cli-stack.ts'
 
+vi.setConfig({ testTimeout: 90_000, hookTimeout: 100_000 })
 let cwd: string
 let dev: ChildProcess
 let stdout = ''
@@ -23,7 +24,7 @@ beforeAll(async () => {
     stdout += text
   })
   dev.stderr?.resume()
-  await vi.waitFor(() => expect(stdout).toContain('Ctrl-C ends it.'), { timeout: 30_000 })
+  await vi.waitFor(() => expect(stdout).toContain('Ctrl-C ends it.'), { timeout: 90_000 })
 })
 afterAll(async () => {
   dev.kill('SIGKILL')

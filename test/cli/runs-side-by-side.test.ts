@@ -26,7 +26,7 @@ function close(state: string, error?: Error): Gate {
   return gate
 }
 
-const reached = () => vi.waitFor(() => expect(gate?.reached).toBe(true), { timeout: 15_000, interval: 20 })
+const reached = () => vi.waitFor(() => expect(gate?.reached).toBe(true), { timeout: 60_000, interval: 20 })
 
 beforeEach(() => {
   gate = undefined
@@ -35,7 +35,7 @@ afterEach(() => gate?.open())
 
 test('two runs at once: the second exits 4 with the id of the first', async () => {
   const { open } = close('Seal')
-  const first = cli.cli(['backup', '--json'])
+  const first = cli.cli(['backup', '--no-rehearse', '--json'])
   await reached()
   const second = await cli.cli(['reset', 'full', '--confirm', 'local', '--json'])
   open()
@@ -97,7 +97,7 @@ test('a step that fails makes the run fail with 1 and its reason', async () => {
 
 test('a run that is aborted ends as failed, and the next one may begin', async () => {
   close('Seal')
-  const running = cli.cli(['backup', '--idempotency-key', 'aborted', '--json'])
+  const running = cli.cli(['backup', '--no-rehearse', '--idempotency-key', 'aborted', '--json'])
   await reached()
   const connected = await open(undefined)
   const { rows } = await cli.stack.sql.query(
@@ -118,7 +118,7 @@ test('a run that is aborted ends as failed, and the next one may begin', async (
 
 test('Ctrl-C leaves a run that goes on elsewhere, and says its id', async () => {
   const { open } = close('Seal')
-  const child = cli.spawnCli(['backup', '--json'])
+  const child = cli.spawnCli(['backup', 'cache-only', '--json'])
   const stdout = text(child.stdout as NodeJS.ReadableStream)
   await reached()
   child.kill('SIGINT')
@@ -132,5 +132,5 @@ test('Ctrl-C leaves a run that goes on elsewhere, and says its id', async () => 
       runId,
     ])
     expect(rows).toEqual([{ status: 'succeeded' }])
-  }, 10_000)
+  }, 30_000)
 })

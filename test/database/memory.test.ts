@@ -1,7 +1,11 @@
 import { execFile } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { expect, it } from 'vitest'
+import { build } from 'esbuild'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { workKeys } from '../../lib/backup/layout.ts'
 import { getJson } from '../../lib/backup/storage.ts'
 import { DatabaseResult } from '../../lib/database/export.ts'
@@ -9,34 +13,57 @@ import { configured, planReset, useDatabase } from './database-stack.ts'
 
 const database = useDatabase()
 const limitMiB = 256
+let folder: string
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'taskmaster-memory-'))
+  // Bundled as for Lambda: without, Node's own compiler for TypeScript takes more memory than the export.
+  await build({
+    entryPoints: [fileURLToPath(new URL('./export-child.ts', import.meta.url))],
+    outfile: join(folder, 'export-child.mjs'),
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    mainFields: ['module', 'main'],
+    banner: {
+      js: "import{createRequire as createRequireOfBanner}from'node:module';const require=createRequireOfBanner(import.meta.url);",
+    },
+  })
+})
+afterAll(() => rm(folder, { recursive: true, force: true }))
 
 /** Exports in another process, as the storage of the stack keeps all objects in the memory of this one. */
-async function exportApart(fatRows: number, thinRows: number) {
+async function exportApart(fatRows: number, thinRows: number): Promise<{ peakMiB: number; seconds: number }> {
   await database.sql.query(`DROP SCHEMA IF EXISTS app CASCADE; CREATE SCHEMA app;
     CREATE TABLE app.fat (id int, text text); CREATE TABLE app.emoji (id int, text text); CREATE TABLE app.thin (id int, text text);
-    INSERT INTO app.fat SELECT g, repeat('0123456789', 5 * 1024 * 1024) FROM generate_series(1, ${fatRows}) g;
+    WITH random AS MATERIALIZED (SELECT string_agg(md5(i::text), '') AS text FROM generate_series(1, 1600000) i)
+      INSERT INTO app.fat SELECT g, text FROM generate_series(1, ${fatRows}) g, random;
     INSERT INTO app.emoji SELECT g, repeat(E'\\U0001F600\\n', 1024 * 1024) FROM generate_series(1, ${fatRows}) g;
     INSERT INTO app.thin SELECT g, md5(g::text) || md5((g + 1)::text) FROM generate_series(1, ${thinRows}) g`)
   const clients = configured(database.clients, { DATABASE_SCHEMAS: ['app'] })
   const plan = await planReset(clients)
   const child = await promisify(execFile)(
     process.execPath,
-    [fileURLToPath(new URL('./export-child.ts', import.meta.url)), plan.runId, '1'],
-    { env: { ...process.env, DATABASE_SCHEMAS: 'app', LOG_LEVEL: 'SILENT' } },
+    [join(folder, 'export-child.mjs'), plan.runId, '1'],
+    {
+      env: { ...process.env, DATABASE_SCHEMAS: 'app', LOG_LEVEL: 'SILENT' },
+    },
   )
   const { parts } = await getJson(database.storage, workKeys(plan).databaseResult(0), DatabaseResult)
   const rows = (name: string) =>
     parts.filter(({ table }) => table === name).reduce((sum, part) => sum + part.rows, 0)
   expect([rows('app.fat'), rows('app.emoji'), rows('app.thin')]).toEqual([fatRows, fatRows, thinRows])
-  return JSON.parse(child.stdout) as { peakMiB: number; seconds: number }
+  return JSON.parse(child.stdout)
 }
 
-it('an export needs no more memory for ten times the data, also with rows of 50 MB', {
-  timeout: 120_000,
+it('an export stays below 256 MiB, with ten times the data as well, and with rows of 50 MB', {
+  timeout: 300_000,
 }, async () => {
-  const once = await exportApart(Number(process.env.FAT ?? 20) / 10, 40_000)
-  const tenTimes = await exportApart(Number(process.env.FAT ?? 20), 400_000)
-  console.log(once, tenTimes)
+  const once = await exportApart(1, 40_000)
+  const tenTimes = await exportApart(10, 400_000)
+  console.log(
+    `Peak memory of an export: ${once.peakMiB} MiB, with ten times the data ${tenTimes.peakMiB} MiB.`,
+  )
   expect(once.peakMiB).toBeLessThan(limitMiB)
   expect(tenTimes.peakMiB).toBeLessThan(limitMiB)
 })

@@ -9,29 +9,37 @@ beforeAll(async () => {
   process.env.DATABASE_SCHEMAS = JSON.stringify(tortureSchemas)
   await makeTorture(reset.stack.sql, reset.stack.admin)
   await reset.succeed({ operation: 'claim', confirm: environment })
-}, 60_000)
+}, 120_000)
 afterAll(() => {
   delete process.env.DATABASE_SCHEMAS
 })
 
+const foreignKey = 'ALTER TABLE elsewhere.watchers ADD FOREIGN KEY (author) REFERENCES app.authors'
+const noForeignKey = 'ALTER TABLE elsewhere.watchers DROP CONSTRAINT watchers_author_fkey'
+
 describe('a database of everything that Postgres allows', () => {
+  let backupId: string | null
+  let before: Record<string, unknown>
+
   it('is, after a reset and a restore by the role that owns it, exactly what it was', async () => {
-    const { admin } = reset.stack
-    await reset.stack.sql.query('ALTER TABLE elsewhere.watchers DROP CONSTRAINT watchers_author_fkey')
-    const before = await dump(admin)
-    const wiped = await reset.succeed({
-      operation: 'reset',
-      strategy: 'database-only',
-      rehearse: true,
-      confirm: environment,
-    })
+    const { admin, sql } = reset.stack
+    before = await dump(admin)
+    await sql.query(noForeignKey) // a reset would refuse: the table that refers to wiped rows is not managed
+    const request = { operation: 'reset', strategy: 'database-only', rehearse: true, confirm: environment }
+    backupId = (await reset.succeed(request)).backupId
     expect((await dump(admin))['app.authors']).toEqual([])
-    const restored = await reset.succeed({
-      operation: 'restore',
-      backupId: wiped.backupId,
-      confirm: environment,
-    })
-    expect(restored.targets.database.state).toBe('restored')
+    await reset.succeed({ operation: 'restore', backupId, confirm: environment })
+    await sql.query(foreignKey)
     expect(await dump(admin)).toEqual(before)
-  }, 60_000)
+  }, 120_000)
+
+  it('is so too after its rows were changed, with a table of another schema referring to them', async () => {
+    const { admin, sql } = reset.stack
+    await sql.query(`DELETE FROM app.of_parts; DELETE FROM app.parts WHERE id % 2 = 0; UPDATE app.lowest SET author = NULL;
+      DELETE FROM app.dirty; UPDATE app.books SET sequel = NULL; DELETE FROM app.books WHERE id > 7 AND NOT id IN (SELECT favourite FROM app.authors);
+      UPDATE app.every_type SET c10 = 'x' WHERE c10 IS NULL; INSERT INTO app.no_columns DEFAULT VALUES; TRUNCATE app.more_types;
+      SELECT nextval('app.down'), nextval('app.fresh'), setval('app.serials_id_seq', 1)`)
+    await reset.succeed({ operation: 'restore', backupId, confirm: environment, rehearse: false })
+    expect(await dump(admin)).toEqual(before)
+  }, 120_000)
 })

@@ -1,0 +1,167 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { s3Error } from '../files/s3-front.ts'
+import { useFronts } from './fronts.ts'
+import { environment, filesPrefix, fullReset, useResetStack, withVariables } from './reset-stack.ts'
+
+process.env.LOG_LEVEL = 'DEBUG'
+let beforeTask: (state: string) => void | Promise<void> = () => {}
+const reset = useResetStack({ beforeTask: (state) => beforeTask(state) })
+const fronts = useFronts(reset)
+
+/** In every row, file and value of the sample, and nowhere else. */
+const content = 'content-of-the-application'
+
+let lines = ''
+const write = { stdout: process.stdout.write, stderr: process.stderr.write }
+
+beforeAll(() => {
+  for (const name of ['stdout', 'stderr'] as const) {
+    process[name].write = ((chunk: string | Uint8Array) => {
+      lines += typeof chunk === 'string' ? chunk : Buffer.from(chunk).toString()
+      return true
+    }) as typeof process.stdout.write
+  }
+})
+afterAll(() => {
+  Object.assign(process.stdout, { write: write.stdout })
+  Object.assign(process.stderr, { write: write.stderr })
+})
+
+async function seed(): Promise<void> {
+  await reset.seed({ users: 3, files: 0, keys: 0 })
+  await reset.stack.sql.query(`UPDATE users SET name = '${content}' || id, role = '${content}'`)
+  await reset.put(`${filesPrefix}story.txt`, content)
+  await reset.stack.redis.set('page:1', content)
+}
+
+/** What the handlers logged, as parsed lines. */
+async function logOf(use: () => Promise<unknown>): Promise<Record<string, unknown>[]> {
+  lines = ''
+  await use()
+  return lines
+    .split('\n')
+    .filter((line) => line.startsWith('{'))
+    .map((line) => JSON.parse(line))
+}
+
+function secrets(): string[] {
+  const { DATABASE_URL = '', UPSTASH_REDIS_REST_TOKEN = '' } = reset.stack.env
+  const password = new URL(DATABASE_URL).password
+  return [password, UPSTASH_REDIS_REST_TOKEN, 'wrong-hunter2', content]
+}
+
+async function checkNothingTold(): Promise<void> {
+  expect(secrets().every((secret) => secret.length > 8)).toBe(true)
+  const ledger = await reset.stack.admin.query(
+    'SELECT row_to_json(r)::text AS text FROM taskmaster_reset.runs r',
+  )
+  const told = [lines, ...ledger.rows.map(({ text }) => text)]
+  for (const secret of secrets()) for (const text of told) expect(text.includes(secret)).toBe(false)
+}
+
+describe('a log', () => {
+  test('of a whole reset has a line at the start and one at the end of each step, and no secret', async () => {
+    await seed()
+    const log = await logOf(() => reset.succeed(fullReset, 'logged'))
+    const steps = (message: string) =>
+      log
+        .filter((line) => line.message === message)
+        .map(({ phase, batch }) => `${phase} ${batch ?? ''}`.trim())
+    expect(steps('started').sort()).toEqual(steps('done').sort())
+    expect(steps('done')).toEqual(
+      expect.arrayContaining([
+        'Count',
+        'Export database 0',
+        'Copy files 0',
+        'Export cache 0',
+        'Seal',
+        'Wipe database 0',
+        'Wipe files 0',
+        'Wipe cache 0',
+        'Finish',
+      ]),
+    )
+    for (const line of log) expect(line).toMatchObject({ service: 'taskmaster-reset', level: 'INFO' })
+    const seal = log.find(({ message, phase }) => message === 'done' && phase === 'Seal')
+    expect(seal).toMatchObject({ runId: 'logged', milliseconds: expect.any(Number) })
+    await checkNothingTold()
+  })
+
+  test('of failures has the error, and no secret', async () => {
+    const wrongPassword = Object.assign(new URL(reset.stack.env.DATABASE_URL ?? ''), {
+      password: 'wrong-hunter2',
+    })
+    const failures: [string, Record<string, string>, () => void, unknown?][] = [
+      ['StoreUnavailable', { DATABASE_URL: wrongPassword.href }, () => {}],
+      ['NotPermitted', { UPSTASH_REDIS_REST_TOKEN: 'wrong-hunter2' }, () => {}],
+      [
+        'NotPermitted',
+        {},
+        () => {
+          fronts.s3.faults = [({ method }) => (method === 'GET' ? undefined : s3Error(403, 'AccessDenied'))]
+        },
+      ],
+      [
+        'StoreUnavailable',
+        {},
+        () => {
+          // Redis repeats what it was sent.
+          const body = JSON.stringify([
+            { error: `ERR unknown command, with args beginning with: '${content}'` },
+            { error: `ERR, command was: ["set","page:1","${content}"]` },
+          ])
+          fronts.cache.faults = [() => ({ status: 200, body })]
+        },
+      ],
+      ['InvalidRequest', {}, () => {}, { ...fullReset, strategy: 'nope' }],
+      ['InvalidConfiguration', { DATABASE_URL: 'mysql://app:wrong-hunter2@db/x' }, () => {}],
+      // What the condition makes of a value is not known before it meets the rows.
+      ['DatabaseError', { PRESERVE_ROWS: '{"users":"role::int > 0"}' }, () => {}],
+      ['DatabaseError', { PRESERVE_ROWS: `{"users":"name::date > 'today'"}` }, () => {}],
+    ]
+    for (const [error, variables, fault, request = fullReset] of failures) {
+      await seed()
+      fault()
+      const log = await logOf(async () => {
+        const ended = await withVariables({ ...fronts.variables, ...variables }, () => reset.run(request))
+        expect(ended.error, ended.cause).toBe(error)
+        for (const secret of secrets()) expect(ended.cause).not.toContain(secret)
+      })
+      fronts.s3.faults = []
+      fronts.cache.faults = []
+      const failed = log.filter(({ message, level }) => message !== 'started' && level === 'ERROR')
+      // A configuration that cannot be read has no run and no clients: Lambda itself writes that error down.
+      if (error !== 'InvalidConfiguration') expect(failed.map((line) => line.error)).toContain(error)
+      await checkNothingTold()
+    }
+  }, 60_000)
+
+  test('of a connection that breaks in the middle has no secret', async () => {
+    await seed()
+    beforeTask = async (state) => {
+      if (state !== 'Wipe database') return
+      fronts.s3.faults = [
+        async ({ query }) => {
+          if (query.get('prefix')?.endsWith('/late-')) {
+            await reset.stack.admin.query(
+              `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+               WHERE application_name = 'taskmaster-reset' AND datname = current_database()`,
+            )
+          }
+          return undefined
+        },
+      ]
+    }
+    const was = await reset.fingerprint()
+    const log = await logOf(async () => {
+      const ended = await withVariables(fronts.variables, () => reset.run(fullReset))
+      expect(ended).toMatchObject({ status: 'FAILED', error: 'StoreUnavailable' })
+      expect((await reset.row(ended.name)).outcome.targets.database.state).toBe('backed_up')
+    })
+    beforeTask = () => {}
+    expect(await reset.fingerprint()).toEqual(was)
+    expect(log.some(({ level }) => level === 'ERROR')).toBe(true)
+    await checkNothingTold()
+    await reset.succeed({ operation: 'reset', strategy: 'full', confirm: environment })
+  })
+})
