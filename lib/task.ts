@@ -64,7 +64,7 @@ export function task<Schema extends z.ZodType, Output>(
       return output
     } catch (error) {
       withoutValues(error)
-      logger.error('failed', { ...about, error: nameOf(error), message: messageOf(error) })
+      logger.error('failed', { ...about, error: nameOf(error), reason: messageOf(error) })
       if (run !== null) await noteFailure(clients, { ...run, phase }, error)
       shortenMessage(error)
       throw error
@@ -94,7 +94,7 @@ async function noteFailure(
     await withConnection(clients, (connection) => recordFailure(connection, runId, failure))
   } catch (cause) {
     // The step's own error is the one to report; that it could not be noted as well is only logged.
-    logger.warn('the failure could not be noted in the ledger', { runId, message: messageOf(cause) })
+    logger.warn('the failure could not be noted in the ledger', { runId, reason: messageOf(cause) })
   }
 }
 
@@ -103,7 +103,7 @@ function withoutValues(error: unknown): void {
   const state = sqlStateOf(error)
   if (!(error instanceof Error) || state === undefined || error.name !== 'error') return
   error.name = 'DatabaseError'
-  if (state.startsWith('22')) error.message = error.message.replace(/"[^]*"/, '"…"')
+  if (state.startsWith('22')) error.message = error.message.replace(/".*"/s, '"…"')
   error.stack = `${error.name}: ${error.message}`
 }
 

@@ -32,9 +32,9 @@ export async function readLedger(
     .orderBy(desc(runs.finishedAt))
     .limit(1)
   const others = active.filter(({ runId }) => runId !== endOf)
+  const isAtEnd = others.length < active.length
   return {
-    refused:
-      others.map(whyWait).find((reason) => reason !== null) ?? (endOf === null ? whyNot(latest) : null),
+    refused: others.map(whyWait).find((reason) => reason !== null) ?? (isAtEnd ? null : whyNot(latest)),
     needs: (backupId) => active.some((run) => isNeeded(backupId, run)),
   }
 }

@@ -30,12 +30,11 @@ export async function ensureScratch(
   await connection.query('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [schema])
   await connection.query(`CREATE SCHEMA IF NOT EXISTS ${schema}`)
   await connection.query(`CREATE TABLE IF NOT EXISTS ${schema}.loaded (key text PRIMARY KEY)`)
-  for (const table of tables) {
-    const scratch = qualified(scratchTableOf(runId, table))
-    await connection.query(
-      `CREATE TABLE IF NOT EXISTS ${scratch} (LIKE ${qualified(table)} INCLUDING DEFAULTS INCLUDING GENERATED)`,
-    )
-  }
+  const creations = tables.map(
+    (table) =>
+      `CREATE TABLE IF NOT EXISTS ${qualified(scratchTableOf(runId, table))} (LIKE ${qualified(table)} INCLUDING DEFAULTS INCLUDING GENERATED)`,
+  )
+  if (creations.length > 0) await connection.query(creations.join(';\n'))
   await connection.query('COMMIT')
 }
 

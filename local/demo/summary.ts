@@ -46,7 +46,11 @@ export async function summarize(
     '\n',
     table(Object.entries(database.tables).map(([name, rows]) => [name, counted(rows, 'row'), 'wiped'])),
     `\nBackup: ${outcome.backupPrefix}\n`,
-    `  read back byte for byte; loaded and every row compared at ${manifest.rehearsedAt}; sealed at ${manifest.sealedAt}; the rows are of one moment (${manifest.database?.consistency})\n`,
+    `  the rows are of one moment (${manifest.database?.consistency}); every object was read back byte for byte`,
+    manifest.rehearsedAt === null
+      ? ''
+      : ';\n  the rows were loaded into a scratch schema and found identical',
+    `; sealed at ${manifest.sealedAt}\n`,
     outcome.warnings.map(({ code, message }) => `  Warning ${code}: ${message}\n`).join(''),
   ].join('')
 }

@@ -363,7 +363,7 @@ describe('of a real backup', () => {
   test('a sample of the damages gives the same on an S3 that is asked over HTTP', async () => {
     const real = { s3: backups.s3, bucket: backups.bucket }
     const sample: Damage[] = []
-    for (let index = 0; index < 60; index++) {
+    for (let index = 0; index < 20; index++) {
       const key = some(named.filter((one) => bytesOf(one).length > 0))
       const bytes =
         index % 2 === 0 ? flipBit(bytesOf(key), random(8 * bytesOf(key).length)) : Buffer.from('other')
@@ -373,7 +373,7 @@ describe('of a real backup', () => {
         objects: changed(main.objects, { [key]: index % 5 === 0 ? null : bytes }),
       })
     }
-    sample.push(...[...editsOf('late')].slice(0, 20))
+    sample.push(...[...editsOf('late')].slice(0, 10))
     for (const damage of sample) {
       const changes = [...main.objects.keys()].filter(
         (key) => damage.objects.get(key) !== main.objects.get(key),
@@ -387,7 +387,6 @@ describe('of a real backup', () => {
   })
 
   test('that was more than 2,000 damaged backups', () => {
-    console.log(cases)
     expect(cases).toBeGreaterThan(2_000)
   })
 })
@@ -404,7 +403,9 @@ async function put(Key: string, Body: Buffer | undefined): Promise<void> {
 /** Every value of a document changed, swapped with its like, removed, doubled. */
 function* editsOf(document: 'manifest' | 'late'): Generator<Damage> {
   const json: Manifest | Late = parsed(document)
-  const leaves = leavesOf(json)
+  // One column is like another, and none is covered: the first of each table is enough.
+  const isOther = ({ path }: { path: (string | number)[] }) => path[3] === 'columns' && Number(path[4]) > 0
+  const leaves = leavesOf(json).filter((leaf) => !isOther(leaf))
   for (const { path, value } of leaves) {
     const name = pathName(document, path)
     for (const other of otherValues(value, random)) {
@@ -416,15 +417,14 @@ function* editsOf(document: 'manifest' | 'late'): Generator<Damage> {
       )
     }
     const alike = leaves.find(
-      (one) =>
-        one.value !== value && one.path !== path && nameOf(one.path) === nameOf(path) && one.value !== null,
+      (one) => one.value !== value && nameOf(one.path) === nameOf(path) && one.value !== null,
     )
     if (alike !== undefined && value !== null) {
       const swapped = withValue(withValue(json, path, alike.value), alike.path, value)
       yield edited(document, swapped, name, `${JSON.stringify(value)} ⇄ ${JSON.stringify(alike.value)}`)
     }
   }
-  for (const { path, value } of nodesOf(json)) {
+  for (const { path, value } of nodesOf(json).filter((node) => !isOther(node))) {
     for (const name of Object.keys(value)) {
       const inner = [...path, Array.isArray(value) ? Number(name) : name]
       yield edited(document, without(json, inner), pathName(document, inner), 'removed')

@@ -129,7 +129,7 @@ describe('a log', () => {
       })
       fronts.s3.faults = []
       fronts.cache.faults = []
-      const failed = log.filter(({ message, level }) => message !== 'started' && level === 'ERROR')
+      const failed = log.filter(({ message, level }) => message === 'failed' && level === 'ERROR')
       // A configuration that cannot be read has no run and no clients: Lambda itself writes that error down.
       if (error !== 'InvalidConfiguration') expect(failed.map((line) => line.error)).toContain(error)
       await checkNothingTold()

@@ -1,16 +1,12 @@
-import { randomUUID } from 'node:crypto'
 import { beforeAll, expect, it } from 'vitest'
-import { type Backup, readBackup } from '../../lib/backup/read.ts'
-import { seal } from '../../lib/backup/seal.ts'
+import type { Backup } from '../../lib/backup/read.ts'
 import type { Clients } from '../../lib/clients.ts'
-import { exportDatabase } from '../../lib/database/export.ts'
-import { compareBackup, loadBackup } from '../../lib/database/load-backup.ts'
-import { reconcileBatches } from '../../lib/database/reconcile-batches.ts'
+import { compareBackup } from '../../lib/database/load-backup.ts'
 import { restoreDatabase } from '../../lib/database/restore.ts'
-import { countAll } from '../../lib/run/count.ts'
-import { type Plan, readPlan } from '../../lib/run/work.ts'
-import { backUp, noProgress, planReset, useDatabase } from '../database/database-stack.ts'
+import type { Plan } from '../../lib/run/work.ts'
+import { backUp, planReset, useDatabase } from '../database/database-stack.ts'
 import { dump } from './dump.ts'
+import { load, planRestore, readBackupOf } from './steps.ts'
 
 const database = useDatabase()
 let plan: Plan
@@ -35,31 +31,14 @@ beforeAll(async () => {
   before = await dump(admin)
   const first = await planReset(clients)
   await backUp(clients, first)
-  await sql.query(`DELETE FROM parts; UPDATE a SET b = NULL; DELETE FROM b; DELETE FROM a WHERE id > 10; INSERT INTO a (v) VALUES ('new'), ('newer');
+  await sql.query(`DELETE FROM parts; UPDATE a SET b = NULL WHERE id > 1; DELETE FROM b WHERE id > 1; DELETE FROM a WHERE id > 10; INSERT INTO a (v) VALUES ('new'), ('newer');
     SELECT nextval('alone'), setval('b_id_seq', 900)`)
-  plan = await planRestore(clients, first.backupId ?? '')
-  backup = await readBackup(
-    { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET },
-    clients.config.BACKUP_PREFIX,
-    first.backupId ?? '',
-  )
-  for (const _ of [1, 2]) await loadBackup(clients, { plan, batch: 0 }, noProgress)
+  plan = await planRestore(clients, first.backupId)
+  backup = await readBackupOf(clients, first)
+  for (const _ of [1, 2]) await load(clients, plan)
   await compareBackup(clients, plan)
   changed = await dump(admin)
 }, 60_000)
-
-/** The states "Count" to "Seal" of a restore. */
-async function planRestore(clients: Clients, backupId: string): Promise<Plan> {
-  const run = { runId: randomUUID(), attempt: 0 }
-  await database.sql.query(`UPDATE taskmaster_reset.runs SET status = 'failed' WHERE status = 'running'`)
-  const { ENVIRONMENT: confirm, DATABASE_SCHEMAS: schemas } = clients.config
-  const request = { operation: 'restore', backupId, confirm, rehearse: false }
-  await countAll(clients, { request, startedAt: new Date().toISOString(), ...run })
-  const planned = await readPlan({ s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }, run)
-  await exportDatabase(clients, { run, backupId: planned.backupId ?? '', batch: 0, schemas }, noProgress)
-  await seal(clients, planned, (tables, id) => reconcileBatches(clients, tables, id))
-  return planned
-}
 
 /** Clients whose `at`-th statement fails, in place of being sent or after it was; `at` counts over all connections. */
 function failing(at: number, when: 'before' | 'after', broken: { statement?: string }): Clients {
@@ -114,7 +93,7 @@ it('a failure at any statement of the restore leaves every row, sequence, constr
 
 it('a repeat after the answer was lost gives the same answer, and changes nothing', async () => {
   const again = await planRestore(database.clients, backup.backupId)
-  await loadBackup(database.clients, { plan: again, batch: 0 }, noProgress)
+  await load(database.clients, again)
   for (let at = 1; ; at++) {
     const broken: { statement?: string } = {}
     const answer = restoreDatabase(failing(at, 'after', broken), { plan: again, backup })
@@ -127,7 +106,7 @@ it('a repeat after the answer was lost gives the same answer, and changes nothin
   }
   await database.sql.query(`INSERT INTO log VALUES ('since')`)
   const answer = await restoreDatabase(database.clients, { plan: again, backup })
-  expect(answer.rows).toBe(45)
+  expect(answer.rows).toBe(46)
   const log = ['(since)', ...(before['public.log'] as string[])].sort()
   expect(await dump(database.admin)).toEqual({ ...before, 'public.log': log })
 }, 60_000)

@@ -1,0 +1,117 @@
+import { beforeAll, beforeEach, expect, it } from 'vitest'
+import { Outcome } from '../../lib/run/outcome.ts'
+import { loadFunctions } from '../../local/functions.ts'
+import type { Handler } from '../../local/machine/tasks.ts'
+import { environment, filesPrefix, useResetStack } from '../e2e/reset-stack.ts'
+
+/** What happens to the n-th invocation of a run: told before and after it is done. */
+let fault: (when: 'before' | 'after', invocation: number, name: string) => void = () => {}
+let invocations = 0
+const reset = useResetStack({
+  loadFunctions: async () => {
+    const functions = Object.entries(await loadFunctions())
+    return Object.fromEntries(functions.map(([name, handler]) => [name, faulty(name, handler)]))
+  },
+})
+
+function faulty(name: string, handler: Handler): Handler {
+  return async (event, context) => {
+    const isFinishing = name === 'finish' || name === 'prune'
+    const invocation = isFinishing ? 0 : ++invocations
+    fault('before', invocation, name)
+    const answer = await handler(event, context)
+    fault('after', invocation, name)
+    return answer
+  }
+}
+
+type Print = Awaited<ReturnType<typeof reset.fingerprint>>
+let backupId: string | null
+let before: Print
+let changed: Print
+
+async function change(): Promise<void> {
+  await reset.stack.sql.query(`INSERT INTO users (id, name) VALUES (900, 'later'); UPDATE worlds SET settings = NULL; DELETE FROM tickets;
+    SELECT setval('ticket_numbers', 4000), setval('users_id_seq', 900)`)
+  await reset.put(`${filesPrefix}story 1.txt`, 'another end')
+  await reset.stack.redis.set('page:1', 'other')
+}
+
+const restoring = () => ({ operation: 'restore', backupId, confirm: environment, rehearse: false })
+
+beforeAll(async () => {
+  await reset.seed({ users: 10, files: 3, keys: 4 })
+  await reset.stack.redis.persist('hash')
+  before = await reset.fingerprint()
+  backupId = (await reset.succeed({ operation: 'backup', rehearse: false })).backupId
+  await change()
+  changed = await reset.fingerprint()
+})
+beforeEach(() => {
+  fault = () => {}
+})
+
+/** Each store is as the outcome says: as it was, or as the backup has it; only one that was under way may be between. */
+function checkHonest({ targets }: Outcome, is: Print): void {
+  for (const store of ['database', 'files', 'cache'] as const) {
+    const { state } = targets[store]
+    if (state === 'restored') expect(is[store], `${store} is ${state}`).toEqual(before[store])
+    else if (state !== 'partly_restored') expect(is[store], `${store} is ${state}`).toEqual(changed[store])
+  }
+}
+
+it.each(['before', 'after'] as const)(
+  'a failure %s any step leaves each store as the outcome says, and says where the safety backup is',
+  async (moment) => {
+    const broken: string[] = []
+    for (let at = 1; ; at++) {
+      invocations = 0
+      fault = (when, invocation) => {
+        if (when === moment && invocation === at)
+          throw Object.assign(new Error('injected'), { name: 'Crashed' })
+      }
+      const ended = await reset.run(restoring())
+      const is = await reset.fingerprint()
+      if (ended.status === 'SUCCEEDED') {
+        expect(is).toEqual(before)
+        break
+      }
+      broken.push(ended.name)
+      const row = await reset.row(ended.name)
+      const outcome = Outcome.parse(row.outcome ?? { error: 'none' })
+      expect(outcome).toMatchObject({ status: 'failed', error: { name: 'Crashed' } })
+      checkHonest(outcome, is)
+      const isTouched = JSON.stringify(is) !== JSON.stringify(changed)
+      const sealed = await reset.sealed()
+      if (outcome.backupId !== null) {
+        expect(sealed).toContain(outcome.backupId)
+        expect(outcome.backupPrefix).toContain(outcome.backupId)
+      }
+      if (isTouched) {
+        expect(outcome.backupId).not.toBeNull()
+        fault = () => {}
+        await reset.succeed({ ...restoring(), backupId: outcome.backupId, safetyBackup: false, exact: true })
+        expect((await reset.fingerprint()).database).toEqual(changed.database)
+      }
+    }
+    expect(broken.length).toBeGreaterThan(7)
+    await reset.stack.redis.persist('hash')
+    await change()
+    changed = await reset.fingerprint()
+  },
+  120_000,
+)
+
+it('each answer that is lost once is asked for again, and the end is the same', async () => {
+  const lost = new Set<string>()
+  fault = (when, _, name) => {
+    if (when === 'before' || lost.has(name)) return
+    lost.add(name)
+    throw Object.assign(new Error('injected'), { name: 'Lambda.Unknown' })
+  }
+  await reset.succeed({ ...restoring(), rehearse: true })
+  expect([...lost]).toEqual(
+    expect.arrayContaining(['count', 'export', 'copy', 'load', 'compare', 'seal', 'restore']),
+  )
+  expect(await reset.fingerprint()).toEqual(before)
+})

@@ -1,0 +1,9 @@
+// Run by memory.test.ts as a process of its own, like a Lambda: loads what a run exported, and tells its peak.
+import { handler } from '../../functions/load.ts'
+
+const runId = process.argv[2]
+await handler(
+  { runId, attempt: 0, purpose: 'rehearse', batch: 0 },
+  { functionName: 'load', awsRequestId: '' },
+)
+console.log(JSON.stringify({ peakMiB: Math.round(process.resourceUsage().maxRSS / 1024) }))

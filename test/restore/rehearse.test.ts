@@ -1,0 +1,173 @@
+import { PutObjectCommand } from '@aws-sdk/client-s3'
+import { beforeEach, describe, expect, it } from 'vitest'
+import { loadFunctions } from '../../local/functions.ts'
+import { type Ended, environment, fullReset, useResetStack, withVariables } from '../e2e/reset-stack.ts'
+
+/** Looked at before each state's function. */
+let beforeTask: (state: string, input: unknown) => void | Promise<void> = () => {}
+/** Names of functions of which each invocation is done twice, as after a lost answer. */
+let twice: string[] = []
+const reset = useResetStack({
+  beforeTask: (state, input) => beforeTask(state, input),
+  loadFunctions: async () => {
+    const functions = Object.entries(await loadFunctions())
+    return Object.fromEntries(
+      functions.map(([name, handler]) => [
+        name,
+        async (event: unknown, context: Parameters<typeof handler>[1]) => {
+          if (twice.includes(name)) await handler(event, context)
+          return handler(event, context)
+        },
+      ]),
+    )
+  },
+})
+
+beforeEach(async () => {
+  beforeTask = () => {}
+  twice = []
+  await reset.seed({ users: 40, files: 2, keys: 3 })
+})
+
+const backingUp = { operation: 'backup', strategy: 'database-only' } as const
+
+async function scratchSchemas(): Promise<number> {
+  const answer = await reset.stack.admin.query(
+    `SELECT count(*)::int AS schemas FROM pg_namespace WHERE nspname LIKE 'taskmaster\\_scratch%'`,
+  )
+  return answer.rows[0].schemas
+}
+
+async function states(request: unknown): Promise<{ ended: Ended; states: string[] }> {
+  const seen: string[] = []
+  const hook = beforeTask
+  beforeTask = (state, input) => {
+    seen.push(state)
+    return hook(state, input)
+  }
+  const ended = await reset.run(request)
+  return { ended, states: seen }
+}
+
+describe('whether a backup is rehearsed', () => {
+  it.each([
+    [true, undefined, true],
+    [false, undefined, false],
+    ['auto', undefined, true],
+    ['auto', '1000', false],
+    [true, '1000', true],
+  ] as const)(
+    'is so that rehearse: %s, with REHEARSE_MAX_BYTES %s, gives %s',
+    async (rehearse, max, expected) => {
+      const request = { ...backingUp, rehearse }
+      const { ended, states: seen } = await withVariables({ REHEARSE_MAX_BYTES: max }, () => states(request))
+      expect(seen.includes('Rehearse batch')).toBe(expected)
+      const manifest = await reset.manifestOf(ended.output.backupId)
+      if (expected)
+        expect(Date.parse(manifest.rehearsedAt ?? '')).toBeGreaterThan(Date.parse(manifest.startedAt))
+      else expect(manifest.rehearsedAt).toBeNull()
+      const warned = ended.output.warnings.some(({ code }: { code: string }) => code === 'NotRehearsed')
+      expect(warned).toBe(!expected && rehearse === 'auto')
+      expect(await scratchSchemas()).toBe(0)
+    },
+  )
+})
+
+describe('a rehearsal', () => {
+  it('doubles no row when a batch, or the comparison, is done twice, and takes any number of batches side by side', async () => {
+    await reset.stack.sql.query(
+      `INSERT INTO users (name) SELECT repeat(md5(g::text), 8) FROM generate_series(1, 3000) g`,
+    )
+    twice = ['load', 'compare', 'restore']
+    const before = await reset.fingerprint()
+    const { ended, states: seen } = await withVariables({ EXPORT_BATCH_BYTES: '20000' }, () =>
+      states({ ...fullReset, rehearse: true }),
+    )
+    expect(seen.filter((state) => state === 'Rehearse batch').length).toBeGreaterThan(2)
+    expect((await reset.manifestOf(ended.output.backupId)).rehearsedAt).not.toBeNull()
+    await reset.succeed({ operation: 'restore', backupId: ended.output.backupId, confirm: environment })
+    expect((await reset.fingerprint()).database).toEqual(before.database)
+    expect(await scratchSchemas()).toBe(0)
+  })
+
+  it.each([
+    ['another object', Buffer.from('not zstd at all')],
+    ['half of it', 'half'],
+    ['one changed bit', 'flipped'],
+    ['the part of another table', 'swapped'],
+    ['nothing', Buffer.alloc(0)],
+  ] as const)(
+    'finds that a part was replaced by %s, names it, seals nothing and wipes nothing',
+    async (_, damage) => {
+      const before = await reset.fingerprint()
+      const sealed = await reset.sealed()
+      let damaged = ''
+      beforeTask = async (state) => {
+        if (state !== 'Rehearse batch' || damaged !== '') return
+        const parts = (await reset.objects('taskmaster-backups', '.taskmaster/backups/')).filter(({ key }) =>
+          /public\.(users|worlds)\/00000\.jsonl\.zst$/.test(key),
+        )
+        const [users, worlds] = parts.slice(-2).map(({ key }) => key)
+        damaged = users ?? ''
+        const was = await reset.bytesOf(damaged)
+        let body: Buffer = Buffer.from(was)
+        if (damage === 'half') body = body.subarray(0, body.length / 2)
+        else if (damage === 'flipped') body[body.length - 9] = (body[body.length - 9] ?? 0) ^ 4
+        else if (damage === 'swapped') body = await reset.bytesOf(worlds ?? '')
+        else body = damage
+        await reset.stack.s3.send(
+          new PutObjectCommand({ Bucket: 'taskmaster-backups', Key: damaged, Body: body }),
+        )
+      }
+      const ended = await reset.run({ ...fullReset, rehearse: true })
+      expect(ended.error).toBe('BackupDamaged')
+      expect(ended.cause).toContain(damaged)
+      expect(await reset.fingerprint()).toEqual(before)
+      expect(await reset.sealed()).toEqual(sealed)
+      beforeTask = () => {}
+      await reset.succeed({ ...backingUp, rehearse: false })
+      expect(await scratchSchemas()).toBe(0) // the next run drops what a failed one left
+    },
+  )
+
+  it('finds rows that are not those that were exported, lists the tables, and drops what it loaded', async () => {
+    const before = await reset.fingerprint()
+    beforeTask = async (state) => {
+      if (state !== 'Compare') return
+      const found = await reset.stack.admin.query(
+        `SELECT c.oid::regclass AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE n.nspname LIKE 'taskmaster\\_scratch%' AND c.relname IN ('t' || 'users'::regclass::oid, 't' || 'worlds'::regclass::oid) ORDER BY c.relname`,
+      )
+      await reset.stack.admin.query(
+        `DELETE FROM ${found.rows[0].name} WHERE ctid = '(0,1)'; UPDATE ${found.rows[1].name} SET owner = 2 WHERE owner = 1`,
+      )
+    }
+    const ended = await reset.run({ ...fullReset, rehearse: true })
+    expect(ended.error).toBe('RehearsalFailed')
+    expect(ended.cause).toMatch(/public\.users has 39 rows instead of 40; public\.worlds has its 40 rows/)
+    expect(await reset.fingerprint()).toEqual(before)
+    expect(await scratchSchemas()).toBe(0)
+  })
+})
+
+describe('a part that was damaged after its backup was sealed', () => {
+  it('makes the restore fail before a live table is touched, and the error names it', async () => {
+    const { backupId } = await reset.succeed(fullReset)
+    await reset.stack.sql.query(`INSERT INTO users (name) VALUES ('only one')`)
+    const before = await reset.fingerprint()
+    const part = (await reset.manifestOf(backupId)).database?.tables.find(
+      ({ name }) => name === 'public.stories',
+    )?.parts[0]
+    const body = await reset.bytesOf(part?.key ?? '')
+    body[body.length >> 1] = (body[body.length >> 1] ?? 0) ^ 1
+    await reset.stack.s3.send(
+      new PutObjectCommand({ Bucket: 'taskmaster-backups', Key: part?.key ?? '', Body: body }),
+    )
+    const ended = await reset.run({ operation: 'restore', backupId, confirm: environment })
+    expect(ended.error).toBe('BackupDamaged')
+    expect(ended.cause).toContain(part?.key)
+    expect(await reset.fingerprint()).toEqual(before)
+    const row = await reset.row(ended.name)
+    expect(await reset.sealed()).toContain(row.outcome.backupId)
+  })
+})

@@ -1,0 +1,37 @@
+import { randomUUID } from 'node:crypto'
+import { type Backup, readBackup } from '../../lib/backup/read.ts'
+import { seal } from '../../lib/backup/seal.ts'
+import type { Clients } from '../../lib/clients.ts'
+import { exportDatabase } from '../../lib/database/export.ts'
+import { loadBackup } from '../../lib/database/load-backup.ts'
+import { reconcileBatches } from '../../lib/database/reconcile-batches.ts'
+import { withConnection } from '../../lib/database/snapshot.ts'
+import { countAll } from '../../lib/run/count.ts'
+import { type Plan, readPlan } from '../../lib/run/work.ts'
+import { noProgress } from '../database/database-stack.ts'
+
+/** The states "Count" to "Seal" of a restore. A run that was still active is ended first. */
+export async function planRestore(clients: Clients, backupId: string | null): Promise<Plan> {
+  const run = { runId: randomUUID(), attempt: 0 }
+  await withConnection(clients, (connection) =>
+    connection.query(`UPDATE taskmaster_reset.runs SET status = 'failed' WHERE status = 'running'`),
+  )
+  const { ENVIRONMENT: confirm, DATABASE_SCHEMAS: schemas } = clients.config
+  const request = { operation: 'restore', backupId, confirm, rehearse: false }
+  await countAll(clients, { request, startedAt: new Date().toISOString(), ...run })
+  const plan = await readPlan({ s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }, run)
+  await exportDatabase(clients, { run, backupId: plan.backupId ?? '', batch: 0, schemas }, noProgress)
+  await seal(clients, plan, (tables, backupId) => reconcileBatches(clients, tables, backupId))
+  return plan
+}
+
+/** The state "Load backup". */
+export async function load(clients: Clients, plan: Plan): Promise<void> {
+  for (let batch = 0; batch < (plan.restore?.batches ?? 0); batch++) {
+    await loadBackup(clients, { plan, batch }, noProgress)
+  }
+}
+
+export function readBackupOf({ s3, config }: Clients, { backupId }: Plan): Promise<Backup> {
+  return readBackup({ s3, bucket: config.BACKUP_BUCKET }, config.BACKUP_PREFIX, backupId ?? '')
+}
