@@ -74,7 +74,7 @@ async function openConnection(config: Config): Promise<Connection> {
     await client.query(settings.join('; '))
     return client
   } catch (cause) {
-    await client.end().catch(() => {}) // already closed; the cause above is what counts
+    void client.end().catch(() => {}) // not awaited: for a connection that never opened it does not return
     throw new StoreUnavailable(
       `The database ${url.pathname.slice(1)} at ${url.host} cannot be reached: ${messageOf(cause)}. Check DATABASE_URL and that the server runs, then start again`,
       { cause },

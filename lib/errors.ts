@@ -117,6 +117,18 @@ export class BackupDamaged extends ResetError {
   readonly kind = 'failure'
 }
 
+/** The backup was made by a newer version of this tool, which writes another format. */
+export class BackupTooNew extends ResetError {
+  override readonly name = 'BackupTooNew'
+  readonly kind = 'request'
+}
+
+/** A prune has begun to delete the backup. */
+export class BackupBeingPruned extends ResetError {
+  override readonly name = 'BackupBeingPruned'
+  readonly kind = 'busy'
+}
+
 /** A backup was loaded, and its rows are not those that were backed up. */
 export class RehearsalFailed extends ResetError {
   override readonly name = 'RehearsalFailed'
@@ -170,6 +182,8 @@ const classes = [
   BackupIncomplete,
   ReadBackMismatch,
   BackupDamaged,
+  BackupTooNew,
+  BackupBeingPruned,
   RehearsalFailed,
   SchemaChanged,
   ForeignBackup,
@@ -189,5 +203,8 @@ export const errorKinds: ReadonlyMap<string, ErrorKind> = new Map<string, ErrorK
 
 /** `error`'s message when it is an Error, else its text: for wrapping what a library threw. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error && error.message !== '' ? error.message : String(error)
+  // Not every library throws an Error: a WebSocket that cannot be opened gives an ErrorEvent.
+  const message =
+    typeof error === 'object' && error !== null && 'message' in error ? error.message : undefined
+  return typeof message === 'string' && message !== '' ? message : String(error)
 }

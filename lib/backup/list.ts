@@ -1,11 +1,8 @@
-import { ListObjectsV2Command } from '@aws-sdk/client-s3'
 import pMap from 'p-map'
-import { z } from 'zod'
-import { messageOf, NotFound } from '../errors.ts'
-import { lastAttempt } from './late.ts'
-import { backupKeys } from './layout.ts'
-import { Manifest } from './manifest.ts'
-import { getJson, type Storage, storageError } from './storage.ts'
+import { BackupDamaged, BackupTooNew } from '../errors.ts'
+import { isBackupId, listFolders } from './folders.ts'
+import { type Backup, findBackup } from './read.ts'
+import type { Storage } from './storage.ts'
 
 /** One sealed backup. A count is null when the backup's strategy left that store out. */
 export type SealedBackup = {
@@ -36,32 +33,30 @@ export type BackupList = {
  * @throws StoreUnavailable or NotPermitted when the listing or a manifest cannot be read
  */
 export async function listBackups(storage: Storage, prefix: string): Promise<BackupList> {
-  const ids = (await listFolders(storage, prefix)).sort().reverse() // an id begins with its time
-  const found = await pMap(ids, (backupId) => readBackup(storage, prefix, backupId), { concurrency: 16 })
+  const ids = (await listFolders(storage, prefix)).filter(isBackupId).sort().reverse() // an id begins with its time
+  const found = await pMap(ids, (backupId) => look(storage, prefix, backupId), { concurrency: 16 })
   return {
     backups: found.filter((backup) => backup !== null && 'sealedAt' in backup),
     unreadable: found.filter((backup) => backup !== null && 'reason' in backup),
   }
 }
 
-async function readBackup(
+async function look(
   storage: Storage,
   prefix: string,
   backupId: string,
 ): Promise<SealedBackup | BackupList['unreadable'][number] | null> {
-  const keys = backupKeys(prefix, backupId)
   try {
-    const manifest = await getJson(storage, keys.manifest, Manifest)
-    return summaryOf(manifest, await lastAttempt(storage, keys.root))
+    const backup = await findBackup(storage, prefix, backupId)
+    return backup && summaryOf(backup)
   } catch (error) {
-    if (error instanceof NotFound) return null
-    if (error instanceof SyntaxError || error instanceof z.ZodError)
-      return { backupId, reason: explain(keys, error) }
+    if (error instanceof BackupDamaged || error instanceof BackupTooNew)
+      return { backupId, reason: error.message }
     throw error
   }
 }
 
-function summaryOf(manifest: Manifest, lateAttempts: number): SealedBackup {
+function summaryOf({ late, ...manifest }: Backup): SealedBackup {
   const { backupId, environment, strategy, startedAt, sealedAt, rehearsedAt, database, files, cache } =
     manifest
   const cacheBytes = (cache?.parts ?? []).reduce((sum, part) => sum + part.bytes, 0)
@@ -77,35 +72,6 @@ function summaryOf(manifest: Manifest, lateAttempts: number): SealedBackup {
     keys: cache?.keys ?? null,
     bytes: (database?.bytes ?? 0) + (files?.bytes ?? 0) + cacheBytes,
     consistency: database?.consistency ?? null,
-    lateAttempts,
+    lateAttempts: late ?? 0,
   }
-}
-
-function explain(keys: ReturnType<typeof backupKeys>, error: SyntaxError | z.ZodError): string {
-  const problem =
-    error instanceof z.ZodError
-      ? error.issues.map(({ path, message }) => `${path.join('.') || 'manifest'}: ${message}`).join('; ')
-      : messageOf(error)
-  return `${keys.manifest} is not a manifest of version 1: ${problem}. It was written by another version, or damaged; an earlier version of the object may still be in the bucket`
-}
-
-async function listFolders(storage: Storage, prefix: string): Promise<string[]> {
-  const folders: string[] = []
-  let token: string | undefined
-  do {
-    const page = new ListObjectsV2Command({
-      Bucket: storage.bucket,
-      Prefix: prefix,
-      Delimiter: '/',
-      ContinuationToken: token,
-    })
-    const answer = await storage.s3.send(page).catch((cause: unknown) => {
-      throw storageError(storage, 'list', prefix, cause)
-    })
-    for (const { Prefix } of answer.CommonPrefixes ?? []) {
-      if (Prefix !== undefined) folders.push(Prefix.slice(prefix.length, -1))
-    }
-    token = answer.NextContinuationToken
-  } while (token !== undefined)
-  return folders
 }

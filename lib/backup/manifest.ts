@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { Column } from '../database/catalog.ts'
 
 /** Manifest version 1, documented in docs/formats.md. Readers refuse a version they do not know. */
 
@@ -24,17 +25,7 @@ export const BackedUpTable = z.strictObject({
   schema: z.string(),
   table: z.string(),
   oid: count,
-  columns: z.array(
-    z.strictObject({
-      name: z.string(),
-      type: z.string(),
-      asText: z.boolean(),
-      notNull: z.boolean(),
-      hasDefault: z.boolean(),
-      generated: z.string(),
-      identity: z.string(),
-    }),
-  ),
+  columns: z.array(Column),
   rows: count,
   fingerprint,
   parts: z.array(TablePart),

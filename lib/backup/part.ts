@@ -13,7 +13,7 @@ export type Written = { key: string; bytes: number; sha256: string }
 
 /**
  * Compresses `source` with zstd into one new object, never over an existing one, reads the object back and compares.
- * Memory: one chunk of the source plus two upload parts of 8 MiB, whatever the size.
+ * Memory: one chunk of the source plus three upload parts of 5 MiB, whatever the size.
  * An empty source writes nothing and gives null.
  * @param keys gives the key for try 1, 2, …: the next is tried when one is taken (a repeated step finds the first's parts)
  * @throws ReadBackMismatch when the object that S3 holds is not what was sent
@@ -127,35 +127,22 @@ async function uploadCompressed(
       ContentType: 'application/zstd',
       IfNoneMatch: '*',
     },
-    partSize: 8 * 2 ** 20,
+    partSize: 5 * 2 ** 20,
     queueSize: 2,
   })
   const zstd = createZstdCompress({
     params: { [constants.ZSTD_c_compressionLevel]: 1 },
     chunkSize: 256 * 1024, // the default of 16 KiB costs a callback and an allocation each
   })
-  const produced = pipeline(Readable.from(source), zstd, count, body)
-  const uploaded = upload.done().catch((cause: unknown) => {
-    body.destroy() // else the pipeline would wait for a reader that is gone
-    return { failed: cause }
-  })
-  const [production, answer] = await Promise.all([
-    produced.then(
-      () => undefined,
-      async (cause: unknown) => {
-        await upload.abort()
-        return { failed: cause }
-      },
-    ),
-    uploaded,
+  // Whichever side fails takes the other one along: a failed source ends the body with its error, a failed upload closes it.
+  const [produced, uploaded] = await Promise.allSettled([
+    pipeline(Readable.from(source), zstd, count, body),
+    upload.done().catch((cause: unknown) => {
+      body.destroy()
+      throw cause
+    }),
   ])
-  if ('failed' in answer) {
-    if (isPreconditionFailure(answer.failed)) return 'taken'
-    if (production === undefined || isStreamClosed(production.failed))
-      throw storageError(storage, 'write', key, answer.failed)
-  }
-  if (production !== undefined) throw production.failed
-  return { bytes, sha256: hash.digest('hex') }
+  return { produced, uploaded }
 }
 
 async function* startingWith(first: Buffer, rest: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {

@@ -1,5 +1,5 @@
 import { DeleteObjectCommand } from '@aws-sdk/client-s3'
-import { NotFound, ResetError } from '../errors.ts'
+import { BackupBeingPruned, NotFound } from '../errors.ts'
 import { exists } from './exists.ts'
 import { checkBackupId } from './folders.ts'
 import { backupKeys } from './layout.ts'
@@ -8,12 +8,6 @@ import { isPreconditionFailure, putJson, type Storage, storageError } from './st
 import { tombstoneKey } from './tombstone.ts'
 
 type Keys = ReturnType<typeof backupKeys>
-
-/** A prune has begun to delete the backup. */
-export class BackupBeingPruned extends ResetError {
-  override readonly name = 'BackupBeingPruned'
-  readonly kind = 'busy'
-}
 
 /** A backup that has this object is never pruned, whatever the object holds. */
 export const pinKey = ({ root }: Keys) => `${root}pinned.json`

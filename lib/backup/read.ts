@@ -1,7 +1,7 @@
 import pMap from 'p-map'
 import { z } from 'zod'
 import { mergeLate } from '../database/reconcile.ts'
-import { BackupDamaged, messageOf, NotFound, ResetError } from '../errors.ts'
+import { BackupDamaged, BackupTooNew, messageOf, NotFound } from '../errors.ts'
 import { lateProblems, manifestProblems } from './consistency.ts'
 import { exists } from './exists.ts'
 import { checkBackupId, isBackupId, listFolders } from './folders.ts'
@@ -15,12 +15,6 @@ import { getJson, type Storage } from './storage.ts'
  * `late` is that n; null: rows did not change between the backup and the wipe, or nothing was wiped.
  */
 export type Backup = Manifest & { late: number | null }
-
-/** The backup was made by a newer version of this tool, which writes another format. */
-export class BackupTooNew extends ResetError {
-  override readonly name = 'BackupTooNew'
-  readonly kind = 'request'
-}
 
 /** A manifest or a late file is not what was written; `key` is the object's. */
 export class DocumentDamaged extends BackupDamaged {

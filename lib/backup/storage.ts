@@ -37,6 +37,20 @@ export async function getJson<Schema extends z.ZodType>(
   return schema.parse(JSON.parse(await getText(storage, key)))
 }
 
+/** Reads and parses a JSON object, or gives undefined when the key does not exist. */
+export async function findJson<Schema extends z.ZodType>(
+  storage: Storage,
+  key: string,
+  schema: Schema,
+): Promise<z.output<Schema> | undefined> {
+  try {
+    return await getJson(storage, key, schema)
+  } catch (error) {
+    if (error instanceof NotFound) return undefined
+    throw error
+  }
+}
+
 /** Reads what putJsonLines wrote. @throws NotFound when the key does not exist */
 export async function getJsonLines<Schema extends z.ZodType>(
   storage: Storage,

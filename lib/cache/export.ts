@@ -1,9 +1,8 @@
 import { z } from 'zod'
 import { backupKeys, workKeys } from '../backup/layout.ts'
 import { CachePart, Warning } from '../backup/manifest.ts'
-import { getJson, putJson, type Storage } from '../backup/storage.ts'
+import { findJson, getJson, putJson, type Storage } from '../backup/storage.ts'
 import type { Clients } from '../clients.ts'
-import { readEarlier } from './earlier.ts'
 import { Findings } from './findings.ts'
 import { keyScope } from './keys.ts'
 import { PartWriter } from './part-writer.ts'
@@ -47,7 +46,7 @@ export async function exportCache(
   limits = exportLimits,
 ): Promise<CacheResult> {
   const storage = { s3, bucket: config.BACKUP_BUCKET }
-  const earlier = await readEarlier(storage, workKeys(run).cacheResult, CacheResult)
+  const earlier = await findJson(storage, workKeys(run).cacheResult, CacheResult)
   if (earlier !== undefined) return earlier
 
   const scope = keyScope(config.CACHE_PREFIX)

@@ -27,11 +27,13 @@ export const unfinishedMs = 3_600_000
  * Runs the commands of a step in one piece: nobody sees them half-done. The first that fails ends it, and takes the
  * temporary key with it. Arguments say by their first character what they are: `=` text, `#` hex, `@` the name of a key.
  */
-const script = `local function value(argument)
+const script = `local bytes = {}
+for byte = 0, 255 do bytes[string.format('%02x', byte)] = string.char(byte) end
+local function value(argument)
   local kind, rest = argument:sub(1, 1), argument:sub(2)
   if kind == '@' then return redis.call('GET', rest) end
   if kind == '=' then return rest end
-  return (rest:gsub('..', function(byte) return string.char(tonumber(byte, 16)) end))
+  return (rest:gsub('..', bytes))
 end
 local temporary, number, needs = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local counter = temporary .. ':step'

@@ -2,10 +2,9 @@ import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
 import { workKeys } from '../backup/layout.ts'
 import { Warning } from '../backup/manifest.ts'
-import { putJson, type Storage } from '../backup/storage.ts'
+import { findJson, putJson, type Storage } from '../backup/storage.ts'
 import type { Clients } from '../clients.ts'
 import { InvalidConfiguration } from '../errors.ts'
-import { readEarlier } from './earlier.ts'
 import { CacheResult } from './export.ts'
 import { Found } from './findings.ts'
 import { environmentKey, keyScope } from './keys.ts'
@@ -78,12 +77,12 @@ export async function restoreCache(
   limits = restoreLimits,
 ): Promise<CacheRestored> {
   const storage = { s3, bucket: config.BACKUP_BUCKET }
-  const earlier = await readEarlier(storage, cacheRestoredKey(run), CacheRestored)
+  const earlier = await findJson(storage, cacheRestoredKey(run), CacheRestored)
   if (earlier !== undefined) return earlier
 
   const scope = keyScope(config.CACHE_PREFIX)
   await checkParts(storage, parts, config.CACHE_PREFIX)
-  const keptTypes = (await readEarlier(storage, workKeys(run).cacheResult, CacheResult))?.unsupported ?? []
+  const keptTypes = (await findJson(storage, workKeys(run).cacheResult, CacheResult))?.unsupported ?? []
 
   const temporary = `${config.CACHE_PREFIX === '*' ? '' : config.CACHE_PREFIX}taskmaster:restoring:`
   const isLeftover = (key: Buffer) => key.indexOf(temporary) === 0

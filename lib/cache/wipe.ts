@@ -1,9 +1,8 @@
 import { z } from 'zod'
 import { workKeys } from '../backup/layout.ts'
 import { Warning } from '../backup/manifest.ts'
-import { putJson } from '../backup/storage.ts'
+import { findJson, putJson } from '../backup/storage.ts'
 import type { Clients } from '../clients.ts'
-import { readEarlier } from './earlier.ts'
 import { keyScope, preservedBy } from './keys.ts'
 import { countDoomed, wipeOnce } from './wipe-pass.ts'
 
@@ -42,12 +41,12 @@ export async function wipeCache(
   limits = wipeLimits,
 ): Promise<CacheWiped> {
   const storage = { s3, bucket: config.BACKUP_BUCKET }
-  const earlier = await readEarlier(storage, workKeys(run).cacheWiped, CacheWiped)
+  const earlier = await findJson(storage, workKeys(run).cacheWiped, CacheWiped)
   if (earlier?.left === 0) return earlier
 
   // A try that was cut off has left its count, so that the sum stays honest.
   const noteKey = `${workKeys(run).root}results/wiped-cache-so-far.json`
-  let deleted = earlier?.keys ?? (await readEarlier(storage, noteKey, Note))?.keys ?? 0
+  let deleted = earlier?.keys ?? (await findJson(storage, noteKey, Note))?.keys ?? 0
   let pages = 0
   const note = () => putJson(storage, noteKey, { keys: deleted })
   async function onPage(number: number): Promise<void> {

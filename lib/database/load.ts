@@ -4,9 +4,9 @@ import type { LoadablePart } from '../backup/load-batches.ts'
 import { readPartChunks } from '../backup/part.ts'
 import type { Storage } from '../backup/storage.ts'
 import type { Clients, Connection } from '../clients.ts'
-import { BackupDamaged, messageOf, NotFound } from '../errors.ts'
+import { BackupDamaged, messageOf, SchemaChanged } from '../errors.ts'
 import { qualified, quote } from './identifiers.ts'
-import { ensureScratch, scratchSchemaOf, scratchTableOf } from './scratch.ts'
+import { ensureScratch, ownSearchPath, scratchSchemaOf, scratchTableOf } from './scratch.ts'
 import { sqlStateOf, withConnection } from './snapshot.ts'
 
 /** Parts that are loaded side by side. */
@@ -51,7 +51,7 @@ async function loadPart(
   const { part } = loadable
   if (part.key === null || part.sha256 === null) return
   const { key, sha256 } = part
-  await connection.query('BEGIN')
+  await connection.query(`BEGIN; ${ownSearchPath}`)
   const noted = await connection.query(
     `INSERT INTO ${quote(scratchSchemaOf(runId))}.loaded VALUES ($1) ON CONFLICT DO NOTHING RETURNING key`,
     [key],
@@ -60,9 +60,13 @@ async function loadPart(
     await connection.query('CREATE TEMP TABLE lines (line text) ON COMMIT DROP')
     try {
       await copyLines(connection, readPartChunks(storage, key, sha256))
-      await insertRows(connection, runId, loadable)
     } catch (cause) {
       throw damage(storage, key, cause)
+    }
+    try {
+      await insertRows(connection, runId, loadable)
+    } catch (cause) {
+      throw misfit(storage, key, loadable, cause)
     }
   }
   await connection.query('COMMIT')
@@ -121,11 +125,23 @@ async function insertRows(
 
 /** What Postgres says of a damaged line does not name the object; our own errors do. */
 function damage(storage: Storage, key: string, cause: unknown): unknown {
-  if (cause instanceof BackupDamaged || cause instanceof NotFound) return cause
-  // Class 22 is what a value does not fit, 23 what a constraint refuses, 42 what the table no longer has.
-  if (!/^(22|23|42)/.test(sqlStateOf(cause) ?? '')) return cause
+  if (!isRefusal(cause)) return cause
   return new BackupDamaged(
     `s3://${storage.bucket}/${key} cannot be loaded: ${messageOf(cause)}. The live tables were not touched; use another backup`,
     { cause },
   )
+}
+
+/** The object was checked by then, so what does not take its rows are the live types: an enum, a domain, a column. */
+function misfit(storage: Storage, key: string, { table }: LoadablePart, cause: unknown): unknown {
+  if (!isRefusal(cause)) return cause
+  return new SchemaChanged(
+    `A table like ${table.name} does not take the rows of s3://${storage.bucket}/${key}, whose bytes are those that were backed up: ${messageOf(cause)}. The live tables were not touched; bring the type or the column back to what it was`,
+    { cause },
+  )
+}
+
+/** Class 22 is what a value does not fit, 23 what a constraint refuses, 42 what the table no longer has. */
+function isRefusal(cause: unknown): boolean {
+  return /^(22|23|42)/.test(sqlStateOf(cause) ?? '')
 }

@@ -12,7 +12,7 @@ import { qualified, quote } from './identifiers.ts'
 import { lockExclusively } from './locks.ts'
 import { proveBackup, readOwnManifest } from './prove.ts'
 import { checkSchema } from './schema-differences.ts'
-import { dropScratch, scratchTableOf } from './scratch.ts'
+import { dropScratch, ownSearchPath, scratchTableOf } from './scratch.ts'
 import { restartSequences } from './sequences.ts'
 import { databaseError, sqlStateOf, withConnection } from './snapshot.ts'
 import { disableTriggers } from './triggers.ts'
@@ -119,7 +119,9 @@ async function putBack(
   await connection.query('SET CONSTRAINTS ALL IMMEDIATE') // a deferred unique key would leave events that ALTER refuses
   if (tables.length > 0)
     await connection.query(`TRUNCATE ${tables.map((table) => `ONLY ${qualified(table)}`).join(', ')}`)
+  await connection.query(ownSearchPath)
   for (const table of database.tables) await insertFromScratch(connection, runId, table)
+  await connection.query('SET LOCAL search_path = pg_catalog') // rows' text depends on it, and is compared next
   for (const statement of [...addConstraints, ...enableTriggers]) await connection.query(statement)
   const sequences = database.sequences.map(({ schema, sequence }) => ({ schema, table: sequence }))
   await restartSequences(connection, sequences) // what setval does from here on is undone with the transaction

@@ -1,11 +1,10 @@
 import pMap from 'p-map'
 import { z } from 'zod'
 import { backupKeys, workKeys } from '../backup/layout.ts'
-import { putJson, putJsonLines } from '../backup/storage.ts'
+import { findJson, putJson, putJsonLines } from '../backup/storage.ts'
 import type { Clients } from '../clients.ts'
 import { ReadBackMismatch } from '../errors.ts'
 import { type CopyLimits, copyLimits, copyObject } from './copy-object.ts'
-import { readEarlier } from './earlier.ts'
 import { listRange } from './listing.ts'
 import { type Batch, type CopiedFile, type Piece, rangeBelow, readPieces } from './pieces.ts'
 
@@ -44,7 +43,7 @@ export async function copyFiles(
 ): Promise<CopyResult> {
   const work = { s3, bucket: config.BACKUP_BUCKET }
   const { filesResult, filesCopied } = workKeys(batch.run)
-  const earlier = await readEarlier(work, filesResult(batch.batch), CopyResult)
+  const earlier = await findJson(work, filesResult(batch.batch), CopyResult)
   if (earlier !== undefined) return earlier
 
   const result: CopyResult = { batch: batch.batch, objects: 0, bytes: 0, vanished: 0, changed: 0 }

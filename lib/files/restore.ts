@@ -1,8 +1,7 @@
 import { backupKeys } from '../backup/layout.ts'
-import { putJson } from '../backup/storage.ts'
+import { findJson, putJson } from '../backup/storage.ts'
 import type { Clients } from '../clients.ts'
 import { type CopyLimits, copyLimits } from './copy-object.ts'
-import { readEarlier } from './earlier.ts'
 import { deleteExtras } from './extra-objects.ts'
 import { type Batch, rangeBelow } from './pieces.ts'
 import { restorePiece } from './restore-piece.ts'
@@ -44,7 +43,7 @@ export async function restoreFiles(
   const backup = { s3, bucket: config.BACKUP_BUCKET }
   const files = { s3, bucket: config.FILES_BUCKET }
   const resultKey = filesRestoredKey(batch.run, batch.batch)
-  const earlier = await readEarlier(backup, resultKey, FilesRestored)
+  const earlier = await findJson(backup, resultKey, FilesRestored)
   if (earlier?.failures === 0) return earlier
 
   let total = 0

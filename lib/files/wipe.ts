@@ -1,9 +1,8 @@
 import { z } from 'zod'
 import { workKeys } from '../backup/layout.ts'
-import { getJsonLines, putJson, type Storage } from '../backup/storage.ts'
+import { findJson, getJsonLines, putJson, type Storage } from '../backup/storage.ts'
 import type { Clients } from '../clients.ts'
 import { deleteObjects, type Version } from './delete-objects.ts'
-import { readEarlier } from './earlier.ts'
 import { isPreserved } from './list.ts'
 import { type KeyRange, listRange } from './listing.ts'
 import { type Batch, CopiedFile, type Piece, rangeBelow, readPieces } from './pieces.ts'
@@ -48,7 +47,7 @@ export async function wipeFiles(
   const work = { s3, bucket: config.BACKUP_BUCKET }
   const files = { s3, bucket: config.FILES_BUCKET }
   const key = workKeys(batch.run).filesWiped(batch.batch)
-  const earlier = await readEarlier(work, key, FilesWiped)
+  const earlier = await findJson(work, key, FilesWiped)
   if (earlier?.failures === 0) return earlier
 
   const stays = (full: string) =>

@@ -1,13 +1,13 @@
 import { z } from 'zod'
 import { backupKeys, workKeys } from '../backup/layout.ts'
 import { Manifest, type Warning } from '../backup/manifest.ts'
+import { findJson } from '../backup/storage.ts'
 import { CacheWiped } from '../cache/wipe.ts'
 import type { Clients } from '../clients.ts'
 import { withConnection } from '../database/snapshot.ts'
 import { DatabaseWiped } from '../database/wipe.ts'
 import { messageOf, NotFound, ResetError } from '../errors.ts'
 import { FilesWiped } from '../files/wipe.ts'
-import { ifPresent } from './found.ts'
 import { closeRun, lockRun, lostRun, type RunRow } from './ledger.ts'
 import { cut, Outcome, shortened, type TargetState } from './outcome.ts'
 import {
@@ -158,18 +158,16 @@ async function findInS3(
   const work = workKeys(row)
   const files: FilesWiped[] = []
   for (let batch = 0; batch < (summary?.files?.batches ?? 0); batch++) {
-    const wiped = await ifPresent(storage, work.filesWiped(batch), FilesWiped)
-    if (wiped !== null) files.push(wiped)
+    const wiped = await findJson(storage, work.filesWiped(batch), FilesWiped)
+    if (wiped !== undefined) files.push(wiped)
   }
-  const manifest =
-    row.backupId === null
-      ? null
-      : await ifPresent(storage, backupKeys(clients.config.BACKUP_PREFIX, row.backupId).manifest, Manifest)
+  const { manifest: manifestKey } = backupKeys(clients.config.BACKUP_PREFIX, row.backupId ?? '')
+  const manifest = row.backupId === null ? undefined : await findJson(storage, manifestKey, Manifest)
   const cache = summary?.clears.includes('cache')
-    ? await ifPresent(storage, work.cacheWiped, CacheWiped)
-    : null
+    ? await findJson(storage, work.cacheWiped, CacheWiped)
+    : undefined
   const restored = summary?.restore ? await findRestored(storage, row, summary.restore) : null
-  return { manifest, files, cache, restored }
+  return { manifest: manifest ?? null, files, cache: cache ?? null, restored }
 }
 
 function describe(clients: Clients, found: Found, error: Outcome['error']): Outcome {

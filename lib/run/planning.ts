@@ -9,6 +9,7 @@ import type { Clients, Connection } from '../clients.ts'
 import type { Config } from '../config.ts'
 import { readCatalog } from '../database/catalog.ts'
 import { countTables } from '../database/count.ts'
+import { checkKeptRows } from '../database/kept-rows.ts'
 import { checkSchema } from '../database/schema-differences.ts'
 import { batchesOf, shardsOf } from '../database/shards.ts'
 import { InvalidRequest, LimitExceeded } from '../errors.ts'
@@ -154,6 +155,7 @@ async function planTables(
     : planDatabase(catalog, plan.preserve)
   checkPermissions(chosen, catalog, plan.operation !== 'backup')
   const { tables, unmanaged } = chosen
+  if (plan.operation === 'reset') await checkKeptRows(connection, { tables, keys: chosen.dependsOnRows })
   const newColumns = restored?.database ? checkSchema(restored.database, catalog) : []
   if (newColumns.length > 0) {
     plan.warnings.push({

@@ -1,10 +1,9 @@
 import { z } from 'zod'
 import type { Warning } from '../backup/manifest.ts'
-import type { Storage } from '../backup/storage.ts'
+import { findJson, type Storage } from '../backup/storage.ts'
 import { CacheRestored, cacheRestoredKey } from '../cache/restore.ts'
 import { DatabaseRestored } from '../database/restore.ts'
 import { FilesRestored, filesRestoredKey } from '../files/restored.ts'
-import { ifPresent } from './found.ts'
 import type { RunRow } from './ledger.ts'
 import type { Outcome, TargetState } from './outcome.ts'
 
@@ -32,14 +31,14 @@ export async function findRestored(
   const batches = summary.files?.batches ?? 0
   const files: FilesRestored[] = []
   for (let batch = 0; batch < batches; batch++) {
-    const result = await ifPresent(storage, filesRestoredKey(row, batch), FilesRestored)
-    if (result !== null) files.push(result)
+    const result = await findJson(storage, filesRestoredKey(row, batch), FilesRestored)
+    if (result !== undefined) files.push(result)
   }
   return {
     database: row.restored === null ? null : DatabaseRestored.parse(row.restored),
     files,
     batches,
-    cache: await ifPresent(storage, cacheRestoredKey(row), CacheRestored),
+    cache: (await findJson(storage, cacheRestoredKey(row), CacheRestored)) ?? null,
   }
 }
 

@@ -3,10 +3,10 @@ import { DeleteObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { backupKeys } from '../../lib/backup/layout.ts'
 import type { Late, Manifest } from '../../lib/backup/manifest.ts'
-import { BackupTooNew, readBackup } from '../../lib/backup/read.ts'
+import { readBackup } from '../../lib/backup/read.ts'
 import type { Storage } from '../../lib/backup/storage.ts'
 import { verifyBackup } from '../../lib/backup/verify.ts'
-import { NotFound } from '../../lib/errors.ts'
+import { BackupTooNew, NotFound } from '../../lib/errors.ts'
 import {
   changed,
   type Damage,

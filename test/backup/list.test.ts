@@ -38,7 +38,11 @@ const put = (Key: string, Body: unknown) =>
     }),
   )
 
+const sha256 = 'a'.repeat(64)
+
 function manifest(backupId: string, changes: Partial<Manifest> = {}): Manifest {
+  const root = `prefix/${backupId}/`
+  const part = { shard: 0, pages: { from: 0, to: null }, rows: 7, fingerprint: '5', bytes: 100, sha256 }
   return {
     version: 1,
     backupId,
@@ -55,11 +59,32 @@ function manifest(backupId: string, changes: Partial<Manifest> = {}): Manifest {
       consistency: 'snapshot',
       rows: 7,
       bytes: 100,
-      tables: [],
+      tables: [
+        {
+          name: 'public.users',
+          schema: 'public',
+          table: 'users',
+          oid: 1,
+          columns: [],
+          rows: 7,
+          fingerprint: '5',
+          parts: [{ ...part, key: `${root}database/public.users/00000.jsonl.zst` }],
+        },
+      ],
       sequences: [],
     },
-    files: { prefix: 'stories/', objects: 3, bytes: 20, vanished: 0, index: null },
-    cache: { prefix: '*', keys: 2, parts: [{ key: 'k', keys: 2, bytes: 4, sha256: 'a'.repeat(64) }] },
+    files: {
+      prefix: 'stories/',
+      objects: 3,
+      bytes: 20,
+      vanished: 0,
+      index: { key: `${root}files.jsonl.zst`, bytes: 9, sha256 },
+    },
+    cache: {
+      prefix: '*',
+      keys: 2,
+      parts: [{ key: `${root}cache/00000.jsonl.zst`, keys: 2, bytes: 4, sha256 }],
+    },
     preserved: { tables: [], rows: {}, files: [], keys: [] },
     warnings: [],
     ...changes,
@@ -109,11 +134,24 @@ describe('the list of backups', () => {
     })
   })
 
-  test('counts the late attempts', async () => {
+  test('counts the late attempts, and the rows that the last of them says', async () => {
+    const part = { shard: 0, pages: { from: 0, to: null }, rows: 9, fingerprint: '6', bytes: 120, sha256 }
+    const key = 'prefix/one/database/public.users/late-2/00000.jsonl.zst'
+    const late = {
+      version: 1,
+      backupId: 'one',
+      attempt: 2,
+      writtenAt: '2026-11-22T19:07:00.000Z',
+      tables: [{ name: 'public.users', parts: [{ ...part, key }] }],
+      sequences: [],
+    }
     await put('one/manifest.json', manifest('one'))
-    await put('one/late-1.json', {})
-    await put('one/late-2.json', {})
-    expect((await listBackups(storage, 'prefix/')).backups).toMatchObject([{ lateAttempts: 2 }])
+    await put('one/late-1.json', { ...late, attempt: 1, tables: [] })
+    await put('one/late-2.json', late)
+    expect(await listBackups(storage, 'prefix/')).toMatchObject({
+      backups: [{ lateAttempts: 2, rows: 9 }],
+      unreadable: [],
+    })
   })
 
   test('leaves out what was never sealed, and what is no backup', async () => {
@@ -130,10 +168,10 @@ describe('the list of backups', () => {
     const { backups, unreadable } = await listBackups(storage, 'prefix/')
     expect(backups.map(({ backupId }) => backupId)).toEqual(['good'])
     expect(unreadable).toEqual([
-      { backupId: 'newer', reason: expect.stringContaining('version: ') },
+      { backupId: 'newer', reason: expect.stringContaining('newer version') },
       {
         backupId: 'cut',
-        reason: expect.stringContaining('prefix/cut/manifest.json is not a manifest of version 1'),
+        reason: expect.stringContaining('prefix/cut/manifest.json is damaged: it is not JSON'),
       },
     ])
   })

@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'vitest'
 import { backupIdOf } from '../../lib/backup/layout.ts'
-import { BackupBeingPruned, isPinned, pinBackup, unpinBackup } from '../../lib/backup/pin.ts'
+import { isPinned, pinBackup, unpinBackup } from '../../lib/backup/pin.ts'
 import { prune } from '../../lib/backup/prune.ts'
 import { verifyBackup } from '../../lib/backup/verify.ts'
 import { withConnection } from '../../lib/database/snapshot.ts'
 import {
+  BackupBeingPruned,
   DatabaseBusy,
   EnvironmentMismatch,
   EnvironmentUnclaimed,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { environment, fullReset, useResetStack } from './reset-stack.ts'
+import { environment, quickReset, useResetStack } from './reset-stack.ts'
 
 let beforeTask: (state: string, input: Record<string, unknown>) => void | Promise<void> = () => {}
 const reset = useResetStack({
@@ -80,7 +80,7 @@ describe('two resets that are started at the same moment', () => {
       const holder = reset.start({ operation: 'backup' }, 'holder')
       await hold.reached
       for (const request of [
-        fullReset,
+        quickReset,
         { operation: 'backup' },
         { operation: 'claim', confirm: environment },
       ]) {
@@ -100,7 +100,7 @@ describe('two resets that are started at the same moment', () => {
 describe('the same request sent again', () => {
   test('with its idempotency key is the first run, whatever the execution is called', async () => {
     await reset.seed({ users: 3, files: 1, keys: 1 })
-    const request = { ...fullReset, idempotencyKey: 'key-1', requestedBy: 'somebody' }
+    const request = { ...quickReset, idempotencyKey: 'key-1', requestedBy: 'somebody' }
     const first = await reset.succeed(request, 'first')
     await reset.stack.redis.set('later', '1')
     const second = await reset.run({ ...request, requestedBy: 'somebody else' }, 'second')
@@ -176,7 +176,7 @@ describe('the same request sent again', () => {
     const was = await reset.fingerprint()
     for (const other of [
       { ...request, strategy: 'full' },
-      { ...fullReset, idempotencyKey: 'key-2' },
+      { ...quickReset, idempotencyKey: 'key-2' },
       { ...request, preserve: { keys: ['session:*'] } },
     ]) {
       const ended = await reset.run(other)
@@ -220,10 +220,10 @@ describe('a run that is dead', () => {
     await withHook(hold.hook, async () => {
       // Nothing beside it gives a sign of life.
       const strategy = state === 'Copy files batch' ? 'files-only' : 'full'
-      const dead = reset.start({ ...fullReset, strategy }, runId)
+      const dead = reset.start({ ...quickReset, strategy }, runId)
       await hold.reached
       await age(runId, 19)
-      expect(await reset.run(fullReset)).toMatchObject({ status: 'FAILED', error: 'RunActive' })
+      expect(await reset.run(quickReset)).toMatchObject({ status: 'FAILED', error: 'RunActive' })
       await age(runId, 21)
       const next = await reset.succeed({ operation: 'backup' })
       expect(next.status).toBe('succeeded')

@@ -10,6 +10,7 @@ import {
   environment,
   filesPrefix,
   fullReset,
+  quickReset,
   useResetStack,
   withVariables,
 } from './reset-stack.ts'
@@ -50,6 +51,8 @@ function stateOf(name: string, input: Record<string, unknown>): string {
   if (name === 'export') return `Export ${targets[String(input.target)]}`
   if (name === 'copy') return 'Copy files batch'
   if (name === 'wipe') return `Wipe ${input.target === 'files' ? 'files batch' : input.target}`
+  if (name === 'load') return 'Rehearse batch'
+  if (name === 'compare') return 'Compare'
   if (name === 'finish') return input.error === undefined ? 'Finish' : 'Finish failed'
   return 'Seal'
 }
@@ -118,6 +121,8 @@ const states: Record<string, { failsBefore: string[]; failsAfter: string[] }> = 
   'Export database batch': { failsBefore: untouched, failsAfter: untouched },
   'Copy files batch': { failsBefore: untouched, failsAfter: untouched },
   'Export cache batch': { failsBefore: untouched, failsAfter: untouched },
+  'Rehearse batch': { failsBefore: untouched, failsAfter: untouched },
+  Compare: { failsBefore: untouched, failsAfter: untouched },
   Seal: { failsBefore: untouched, failsAfter: backedUp },
   'Wipe database': { failsBefore: backedUp, failsAfter: ['wiped', 'backed_up', 'backed_up'] },
   'Wipe files batch': {
@@ -132,7 +137,9 @@ describe('a failure', () => {
   test('is tried in every state that calls a function', () => {
     const text = readFileSync(new URL('../../state-machine.asl.json', import.meta.url), 'utf8')
     const tasks = [...text.matchAll(/"([^"]+)": \{\s+"Type": "Task"/g)].map(([, name]) => name)
-    expect([...Object.keys(states), 'Count again', 'Finish failed'].sort()).toEqual(tasks.sort())
+    // Those of a restore and of pruning have tests of their own.
+    const ours = tasks.filter((name = '') => !/^(Load backup|Compare backup|Restore|Prune)/.test(name))
+    expect([...Object.keys(states), 'Count again', 'Finish failed'].sort()).toEqual(ours.sort())
   })
 
   test.each(Object.entries(states))(
@@ -159,7 +166,7 @@ describe('a failure', () => {
         expect(Object.values(outcome.targets).map((target) => target.state)).toEqual(failsBefore)
         checkHonest(outcome, { was, is })
       }
-      const next = await reset.succeed(fullReset)
+      const next = await reset.succeed(quickReset)
       expect(next.status).toBe('succeeded')
       expect(Object.values(next.targets).map((target) => target.state)).toEqual(['wiped', 'wiped', 'wiped'])
       const left = Object.values(failsBefore).map((said) => (said === 'wiped' ? 0 : 1))
@@ -191,7 +198,7 @@ describe('a failure', () => {
     const fault = (call: Call) => {
       if (call.state === 'Finish') throw errorNamed('Crashed')
     }
-    const ended = await withFaults({ after: fault }, () => reset.run(fullReset))
+    const ended = await withFaults({ after: fault }, () => reset.run(quickReset))
     expect(ended).toMatchObject({ status: 'SUCCEEDED', output: { status: 'succeeded' } })
     const row = await reset.row(ended.name)
     expect(row.outcome).toEqual(ended.output)
@@ -205,11 +212,11 @@ describe('a failure', () => {
       if (call.state === 'Seal') throw errorNamed('FirstError', 'the first error')
       if (call.state === 'Finish failed') throw errorNamed('SecondError')
     }
-    const ended = await withFaults({ before: fault }, () => reset.run(fullReset))
+    const ended = await withFaults({ before: fault }, () => reset.run(quickReset))
     expect(ended).toMatchObject({ status: 'FAILED', error: 'FirstError' })
     expect(ended.cause).toContain('the first error')
     expect((await reset.row(ended.name)).status).toBe('running')
-    const refused = await reset.run(fullReset)
+    const refused = await reset.run(quickReset)
     expect(refused).toMatchObject({ status: 'FAILED', error: 'RunActive' })
     expect(refused.cause).toContain(ended.name)
     expect(await reset.fingerprint()).toEqual(was)
@@ -217,7 +224,7 @@ describe('a failure', () => {
       `UPDATE taskmaster_reset.runs SET heartbeat_at = now() - interval '21 minutes' WHERE run_id = $1`,
       [ended.name],
     )
-    expect((await reset.succeed(fullReset)).targets.database.rows).toBe(607)
+    expect((await reset.succeed(quickReset)).targets.database.rows).toBe(607)
     expect(await reset.row(ended.name)).toMatchObject({ status: 'abandoned', outcome: null })
   })
 
@@ -233,7 +240,7 @@ describe('a failure', () => {
         },
         after: fault,
       },
-      () => reset.run(fullReset),
+      () => reset.run(quickReset),
     )
     expect(ended).toMatchObject({ status: 'FAILED', error: 'FirstError' })
     expect((await reset.row(ended.name)).outcome.error).toEqual({
@@ -263,7 +270,7 @@ describe('a failure', () => {
                 fault(call)
               },
             },
-        () => reset.run(fullReset),
+        () => reset.run(quickReset),
       ),
     )
     const outcome = await failedOutcome(ended)
@@ -331,7 +338,7 @@ describe('a step', () => {
           }
         },
       },
-      () => withVariables(fronts.variables, () => reset.run(fullReset)),
+      () => withVariables(fronts.variables, () => reset.run(quickReset)),
     )
     expect(ended.error).toBe('States.ExceedToleratedFailureThreshold')
     expect((await failedOutcome(ended)).targets.database.state).toBe('wiped')
@@ -344,7 +351,7 @@ describe('a step', () => {
       ({ key, method }) =>
         method === 'PUT' && key.includes('/cache/') ? s3Error(403, 'AccessDenied') : undefined,
     ]
-    const ended = await withVariables(fronts.variables, () => reset.run(fullReset))
+    const ended = await withVariables(fronts.variables, () => reset.run(quickReset))
     expect(ended.error).toBe('NotPermitted')
     expect(ended.cause).toMatch(
       /^S3 refuses to write s3:\/\/taskmaster-backups\/.*\/cache\/00000\.jsonl\.zst: /,
@@ -362,7 +369,7 @@ describe('a wipe', () => {
           if (state === 'Wipe cache') await reset.stack.redis.del('taskmaster:environment')
         },
       },
-      () => reset.run(fullReset),
+      () => reset.run(quickReset),
     )
     expect(ended.error).toBe('EnvironmentUnclaimed')
     const outcome = await failedOutcome(ended)
@@ -384,7 +391,7 @@ describe('a wipe', () => {
           throw errorNamed('States.Timeout')
         },
       },
-      () => reset.run(fullReset),
+      () => reset.run(quickReset),
     )
     await reset.stack.admin.query('COMMIT')
     const outcome = await failedOutcome(ended)
@@ -419,7 +426,7 @@ describe('a wipe', () => {
           throw errorNamed('States.Timeout')
         },
       },
-      () => withVariables(fronts.variables, () => reset.run(fullReset)),
+      () => withVariables(fronts.variables, () => reset.run(quickReset)),
     )
     const outcome = await failedOutcome(ended)
     expect(outcome.targets.database).toMatchObject({ state: 'wiped', rows: 607 })
@@ -442,7 +449,7 @@ describe('a wipe', () => {
         }
       },
     ]
-    const outcome = await withVariables(fronts.variables, () => reset.succeed(fullReset))
+    const outcome = await withVariables(fronts.variables, () => reset.succeed(quickReset))
     expect(outcome.status).toBe('succeeded_with_warnings')
     expect(outcome.targets.files).toMatchObject({ state: 'partly_wiped', objects: 11 })
     expect(outcome.warnings).toEqual([
@@ -464,7 +471,7 @@ describe('a store that breaks off', () => {
           if (state === 'Wipe database') fronts.s3.faults = [() => s3Error(403, 'AccessDenied')]
         },
       },
-      () => withVariables(fronts.variables, () => reset.run(fullReset)),
+      () => withVariables(fronts.variables, () => reset.run(quickReset)),
     )
     fronts.s3.faults = []
     expect(ended.error).toBe('NotPermitted')
@@ -474,7 +481,7 @@ describe('a store that breaks off', () => {
     expect(outcome.warnings[0]?.message).toContain(backup_id)
     expect(await reset.sealed()).toContain(backup_id)
     expect(await reset.fingerprint()).toEqual(was)
-    await reset.succeed(fullReset)
+    await reset.succeed(quickReset)
   })
 
   test('the cache, whose token is withdrawn before its wipe: it is not touched, and the others are said to be wiped', async () => {
@@ -487,7 +494,7 @@ describe('a store that breaks off', () => {
             fronts.cache.faults = [() => ({ status: 401, body: '{"error":"WRONGPASS"}' })]
         },
       },
-      () => withVariables(fronts.variables, () => reset.run(fullReset)),
+      () => withVariables(fronts.variables, () => reset.run(quickReset)),
     )
     expect(ended.error).toBe('NotPermitted')
     expect(ended.cause).toMatch(/^The cache at 127\.0\.0\.1:\d+ refuses the token/)
@@ -504,7 +511,8 @@ describe('a store that breaks off', () => {
           if (state === 'Export database batch') fronts.database.down = invocation === 1
         },
       },
-      () => withVariables(fronts.variables, () => reset.succeed({ ...fullReset, strategy: 'database-only' })),
+      () =>
+        withVariables(fronts.variables, () => reset.succeed({ ...quickReset, strategy: 'database-only' })),
     )
     expect(outcome.targets.database).toMatchObject({ state: 'wiped', rows: 607 })
   })
@@ -518,7 +526,7 @@ describe('a store that breaks off', () => {
           if (state === 'Wipe database') fronts.database.down = true
         },
       },
-      () => withVariables(fronts.variables, () => reset.run(fullReset)),
+      () => withVariables(fronts.variables, () => reset.run(quickReset)),
     )
     expect(ended).toMatchObject({ status: 'FAILED', error: 'StoreUnavailable' })
     expect(ended.cause).toContain('cannot be reached')

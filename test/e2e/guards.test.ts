@@ -429,7 +429,9 @@ describe('the database role', () => {
     beforeTask = (state) => {
       if (state === 'Wipe database') tries++
     }
-    const ended = await withVariables({ LOCK_TIMEOUT_MS: '50' }, () => reset.run(databaseReset))
+    const ended = await withVariables({ LOCK_TIMEOUT_MS: '50' }, () =>
+      reset.run({ ...databaseReset, rehearse: false }),
+    )
     await reset.stack.admin.query('COMMIT')
     expect(await reset.fingerprint()).toEqual(was)
     expect(ended.error).toBe('DatabaseBusy')

@@ -21,6 +21,8 @@ export const filesBucket = 'taskmaster-files'
 export const backupBucket = 'taskmaster-backups'
 export const filesPrefix = 'generated_stories/'
 export const fullReset = { operation: 'reset', strategy: 'full', confirm: environment } as const
+/** Without the rehearsal, for tests of something else. */
+export const quickReset = { ...fullReset, rehearse: false } as const
 
 export type Ended = {
   name: string

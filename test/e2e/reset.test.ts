@@ -8,6 +8,7 @@ import {
   filesBucket,
   filesPrefix,
   fullReset,
+  quickReset,
   total,
   useResetStack,
   withVariables,
@@ -17,7 +18,7 @@ const reset = useResetStack()
 const tables = ['empty_one', 'events', 'stories', 'tickets', 'users', 'worlds'].map(
   (name) => `public.${name}`,
 )
-const wipeOf = (strategy: string) => ({ operation: 'reset', strategy, confirm: environment })
+const wipeOf = (strategy: string) => ({ ...quickReset, strategy })
 
 const filesBelowPrefix = async () => (await reset.objects(filesBucket, filesPrefix)).map(({ key }) => key)
 const keysBut = async () => (await reset.stack.redis.keys('*')).sort()
@@ -127,11 +128,11 @@ describe('a full reset', () => {
   })
 
   test('twice is a reset of what came in between, with a backup of its own', async () => {
-    const first = await reset.succeed(fullReset)
+    const first = await reset.succeed(quickReset)
     await reset.stack.sql.query(`INSERT INTO users (name) VALUES ('later')`)
     await reset.put(`${filesPrefix}later.txt`, 'later')
     await reset.stack.redis.set('later', 'later')
-    const second = await reset.succeed(fullReset)
+    const second = await reset.succeed(quickReset)
     expect(second.backupId).not.toBe(first.backupId)
     expect(second.targets.database).toMatchObject({ state: 'wiped', rows: 1 })
     expect(second.targets.files).toEqual({ state: 'wiped', objects: 1, bytes: 5 })
@@ -142,7 +143,7 @@ describe('a full reset', () => {
 
   test('of an empty environment succeeds, and its backup says that it is empty', async () => {
     await reset.seed({ users: 0, files: 0, keys: 0 })
-    const outcome = await reset.succeed(fullReset)
+    const outcome = await reset.succeed(quickReset)
     expect(outcome.status).toBe('succeeded')
     expect(outcome.targets).toEqual({
       database: { state: 'wiped', rows: 0, tables: Object.fromEntries(tables.map((name) => [name, 0])) },
@@ -157,7 +158,7 @@ describe('a full reset', () => {
   test('of a database without tables succeeds', async () => {
     await reset.seed({ users: 0, files: 0, keys: 1 })
     await reset.stack.sql.query('DROP SCHEMA public CASCADE; CREATE SCHEMA public')
-    const outcome = await reset.succeed(fullReset)
+    const outcome = await reset.succeed(quickReset)
     expect(outcome.targets.database).toEqual({ state: 'wiped', rows: 0, tables: {} })
     expect((await reset.manifestOf(outcome.backupId)).database).toMatchObject({ rows: 0, tables: [] })
   })
@@ -199,7 +200,7 @@ describe('what is preserved', () => {
     await reset.seed()
     const before = await reset.fingerprint()
     const outcome = await reset.succeed({
-      ...fullReset,
+      ...quickReset,
       preserve: { tables: ['users', 'public.events'], files: ['pinned/'], keys: ['session:*'] },
     })
     expect(outcome.status).toBe('succeeded')
@@ -234,7 +235,7 @@ describe('what is preserved', () => {
     }
     await withVariables(variables, () =>
       reset.succeed({
-        ...fullReset,
+        ...quickReset,
         preserve: { tables: ['worlds'], files: ['pinned/story 4'], keys: ['session:10'] },
       }),
     )
@@ -278,7 +279,7 @@ describe('what is preserved', () => {
   test('but matches nothing is a warning', async () => {
     await reset.seed()
     const outcome = await reset.succeed({
-      ...fullReset,
+      ...quickReset,
       preserve: { tables: [], files: ['no-such/'], keys: ['no-such:*'] },
     })
     expect(outcome.status).toBe('succeeded_with_warnings')
@@ -317,7 +318,7 @@ describe('what does not wipe', () => {
     const before = await reset.fingerprint()
     const written = await reset.objects(backupBucket)
     for (const request of [
-      { ...fullReset, dryRun: true },
+      { ...quickReset, dryRun: true },
       { operation: 'reset', strategy: 'full', dryRun: true },
       { operation: 'reset', strategy: 'full', dryRun: true, backup: false },
       { operation: 'backup', dryRun: true },
@@ -338,7 +339,7 @@ describe('what does not wipe', () => {
 
   test('a dry run of an environment without files says untouched', async () => {
     await reset.seed({ users: 0, files: 0, keys: 0 })
-    const outcome = await reset.succeed({ ...fullReset, dryRun: true })
+    const outcome = await reset.succeed({ ...quickReset, dryRun: true })
     for (const { state } of Object.values(outcome.targets)) expect(state).toBe('untouched')
   })
 
@@ -366,7 +367,7 @@ describe('a reset that was told "backup": false', () => {
   test('wipes, writes no backup, and warns that it cannot come back', async () => {
     await reset.seed()
     const sealed = await reset.sealed()
-    const outcome = await reset.succeed({ ...fullReset, backup: false })
+    const outcome = await reset.succeed({ ...quickReset, backup: false })
     expect(outcome).toMatchObject({
       status: 'succeeded_with_warnings',
       backupId: null,
@@ -389,8 +390,8 @@ describe('the backups', () => {
   test('may lie in the bucket of the files, and are then neither backed up nor wiped', async () => {
     await reset.seed()
     const outcome = await withVariables({ BACKUP_BUCKET: filesBucket }, async () => {
-      await reset.succeed(fullReset)
-      return reset.succeed(fullReset)
+      await reset.succeed(quickReset)
+      return reset.succeed(quickReset)
     })
     expect(outcome.targets.files).toEqual({ state: 'wiped', objects: 0, bytes: 0 })
     const kept = await reset.objects(filesBucket, '.taskmaster/backups/')
@@ -406,7 +407,7 @@ describe('the backups', () => {
     await reset.stack.s3.send(new CreateBucketCommand({ Bucket: 'other-backups' }))
     const outcome = await withVariables(
       { BACKUP_BUCKET: 'other-backups', BACKUP_PREFIX: 'safe/', CACHE_PREFIX: 'page:' },
-      () => reset.succeed(fullReset),
+      () => reset.succeed(quickReset),
     )
     expect(outcome.backupPrefix).toBe(`s3://other-backups/safe/${outcome.backupId}/`)
     expect(outcome.targets.cache).toEqual({ state: 'wiped', keys: 12 })

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { s3Error } from '../files/s3-front.ts'
 import { useFronts } from './fronts.ts'
-import { environment, filesPrefix, fullReset, useResetStack, withVariables } from './reset-stack.ts'
+import { filesPrefix, fullReset, quickReset, useResetStack, withVariables } from './reset-stack.ts'
 
 process.env.LOG_LEVEL = 'DEBUG'
 let beforeTask: (state: string) => void | Promise<void> = () => {}
@@ -113,13 +113,13 @@ describe('a log', () => {
           fronts.cache.faults = [() => ({ status: 200, body })]
         },
       ],
-      ['InvalidRequest', {}, () => {}, { ...fullReset, strategy: 'nope' }],
+      ['InvalidRequest', {}, () => {}, { ...quickReset, strategy: 'nope' }],
       ['InvalidConfiguration', { DATABASE_URL: 'mysql://app:wrong-hunter2@db/x' }, () => {}],
       // What the condition makes of a value is not known before it meets the rows.
       ['DatabaseError', { PRESERVE_ROWS: '{"users":"role::int > 0"}' }, () => {}],
       ['DatabaseError', { PRESERVE_ROWS: `{"users":"name::date > 'today'"}` }, () => {}],
     ]
-    for (const [error, variables, fault, request = fullReset] of failures) {
+    for (const [error, variables, fault, request = quickReset] of failures) {
       await seed()
       fault()
       const log = await logOf(async () => {
@@ -154,7 +154,7 @@ describe('a log', () => {
     }
     const was = await reset.fingerprint()
     const log = await logOf(async () => {
-      const ended = await withVariables(fronts.variables, () => reset.run(fullReset))
+      const ended = await withVariables(fronts.variables, () => reset.run(quickReset))
       expect(ended).toMatchObject({ status: 'FAILED', error: 'StoreUnavailable' })
       expect((await reset.row(ended.name)).outcome.targets.database.state).toBe('backed_up')
     })
@@ -162,6 +162,6 @@ describe('a log', () => {
     expect(await reset.fingerprint()).toEqual(was)
     expect(log.some(({ level }) => level === 'ERROR')).toBe(true)
     await checkNothingTold()
-    await reset.succeed({ operation: 'reset', strategy: 'full', confirm: environment })
+    await reset.succeed(quickReset)
   })
 })

@@ -2,11 +2,11 @@ import pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import { readPartLines } from '../../lib/backup/part.ts'
 import { mergeLate } from '../../lib/database/reconcile.ts'
-import { backupBucket, environment, useResetStack, withVariables } from './reset-stack.ts'
+import { backupBucket, quickReset, useResetStack, withVariables } from './reset-stack.ts'
 
 let beforeTask: (state: string) => void | Promise<void> = () => {}
 const reset = useResetStack({ beforeTask: (state) => beforeTask(state) })
-const wipe = { operation: 'reset', strategy: 'database-only', confirm: environment }
+const wipe = { ...quickReset, strategy: 'database-only' }
 
 async function withHook<Result>(hook: typeof beforeTask, use: () => Promise<Result>): Promise<Result> {
   beforeTask = hook

@@ -47,7 +47,8 @@ function* all(
 
 const states = [...all(machine)]
 const tasks = states.filter(({ state }) => state.Type === 'Task')
-const isWipe = (name: string) => name.startsWith('Wipe') && !name.endsWith('?')
+/** The states that change what is live. */
+const isWipe = (name: string) => /^(Wipe|Restore) /.test(name) && !name.endsWith('?')
 
 function next(state: State): string[] {
   const onward = [state.Next, state.Default, ...(state.Choices ?? []).map((choice) => choice.Next)]
@@ -73,8 +74,10 @@ const counted: Counted = {
   runId: 'run',
   attempt: 0,
   operation: 'reset',
+  rehearse: true,
+  prunes: false,
   clears: { database: true, files: true, cache: true },
-  batches: { database: [0], files: [0], cache: [0] },
+  batches: { database: [0], files: [0], cache: [0], load: [0], restoreFiles: [0] },
 }
 
 function isIn(value: unknown, path: string): boolean {
@@ -98,28 +101,79 @@ describe('the state machine', () => {
     }
   })
 
-  test('without a backup in between, only a plan that wants none leads to a wipe', () => {
+  test('without a backup in between, only a plan that wants none leads to a wipe or a restore', () => {
     const { Choices = [], Default } = stateOf('What next?')
     const leads = Object.fromEntries(Choices.map((choice) => [choice.StringEquals, choice.Next]))
-    expect(leads).toEqual({ backup: 'Back up', wipe: 'Wipe database?', repeated: 'Repeated' })
+    expect(leads).toEqual({
+      backup: 'Back up',
+      wipe: 'Wipe database?',
+      restore: 'Load backup',
+      repeated: 'Repeated',
+    })
     expect(Default).toBe('Finish')
   })
 
-  test('no wipe is passed but by a Choice that asks whether its target is cleared, or a Map without items', () => {
-    expect(stateOf('Wipe database?').Choices).toEqual([
-      { Variable: '$.clears.database', BooleanEquals: true, Next: 'Wipe database' },
-    ])
-    expect(stateOf('Wipe files').ItemsPath).toBe('$.batches.files')
-    expect(stateOf('Wipe cache?').Choices).toEqual([
-      { Variable: '$.clears.cache', BooleanEquals: true, Next: 'Wipe cache' },
-    ])
+  test('nothing is restored before it was loaded and compared', () => {
+    const restoring = paths(machine.StartAt).filter((path) => path.some((name) => /^Restore \w+$/.test(name)))
+    expect(restoring.length).toBeGreaterThan(0)
+    for (const path of restoring) {
+      const compared = path.indexOf('Compare backup')
+      expect(compared, path.join(' → ')).toBeGreaterThan(path.indexOf('Load backup'))
+      expect(compared, path.join(' → ')).toBeLessThan(path.findIndex((name) => /^Restore \w+$/.test(name)))
+    }
   })
 
-  test('a backup never comes to a wipe', () => {
+  test('a rehearsal, when it is wanted, comes before the seal that tells of it', () => {
+    expect(stateOf('Back up').Next).toBe('Rehearse?')
+    expect(stateOf('Rehearse?')).toMatchObject({
+      Choices: [{ Variable: '$.rehearse', BooleanEquals: true, Next: 'Rehearse' }],
+      Default: 'Seal',
+    })
+    expect([stateOf('Rehearse').Next, stateOf('Compare').Next]).toEqual(['Compare', 'Seal'])
+  })
+
+  test('no wipe is passed but by a Choice that asks whether its target is cleared, or a Map without items', () => {
+    expect(stateOf('Wipe files').ItemsPath).toBe('$.batches.files')
+    expect(stateOf('Restore files').ItemsPath).toBe('$.batches.restoreFiles')
+    for (const name of ['Wipe', 'Restore']) {
+      expect(stateOf(`${name} database?`).Choices, name).toEqual([
+        { Variable: '$.clears.database', BooleanEquals: true, Next: `${name} database` },
+      ])
+      expect(stateOf(`${name} cache?`).Choices, name).toEqual([
+        { Variable: '$.clears.cache', BooleanEquals: true, Next: `${name} cache` },
+      ])
+    }
+  })
+
+  test('a backup never comes to a wipe, nor a restore', () => {
     expect(stateOf('Seal').Next).toBe('Wipe wanted?')
-    expect(stateOf('Wipe wanted?').Choices).toEqual([
-      { Variable: '$.operation', StringEquals: 'backup', Next: 'Finish' },
-    ])
+    expect(stateOf('Wipe wanted?')).toMatchObject({
+      Choices: [
+        { Variable: '$.operation', StringEquals: 'backup', Next: 'Finish' },
+        { Variable: '$.operation', StringEquals: 'restore', Next: 'Load backup' },
+      ],
+      Default: 'Wipe database?',
+    })
+  })
+
+  test('no live store is restored before the backup was loaded and compared beside it', () => {
+    for (const from of ['What next?', 'Seal']) {
+      for (const path of paths(from)) {
+        const restore = path.findIndex((name) => name.startsWith('Restore') && !name.endsWith('?'))
+        if (restore === -1) continue
+        expect(path.slice(0, restore), path.join(' → ')).toEqual(
+          expect.arrayContaining(['Load backup', 'Compare backup']),
+        )
+      }
+    }
+  })
+
+  test('what is to be rehearsed is compared before it is sealed', () => {
+    expect(stateOf('Rehearse?')).toMatchObject({
+      Choices: [{ Variable: '$.rehearse', BooleanEquals: true, Next: 'Rehearse' }],
+      Default: 'Seal',
+    })
+    expect([stateOf('Rehearse').Next, stateOf('Compare').Next]).toEqual(['Compare', 'Seal'])
   })
 
   test('every state is reached, and every state that is named exists', () => {
@@ -127,26 +181,42 @@ describe('the state machine', () => {
     expect([...reached].sort()).toEqual(Object.keys(machine.States).sort())
   })
 
-  test('every path ends in Finish, in Repeated, or after Finish failed in Failed or Finished', () => {
+  test('every path ends in Done, in Repeated, or after Finish failed in Failed or Finished', () => {
+    // A path may also end where it would go on to a state that it has visited.
+    const ends = ['Done', 'Repeated', 'Failed', 'Finished', 'Finish failed', 'Failed?']
     for (const path of paths(machine.StartAt)) {
       const end = path.at(-1) ?? ''
-      expect(['Finish', 'Repeated', 'Failed', 'Finished', 'Finish failed', 'Failed?']).toContain(end)
-      if (end !== 'Finish' && end !== 'Repeated') expect(path).toContain('Finish failed')
+      if (end === 'Count again?' || end === 'What next?') continue
+      expect(ends, path.join(' → ')).toContain(end)
+      if (end === 'Done') expect(path).toContain('Finish')
+      if (['Failed', 'Finished', 'Failed?'].includes(end)) expect(path).toContain('Finish failed')
     }
   })
 
   test('every Task can reach Finish, and Finish failed when it fails', () => {
-    const inner = new Map<string, string>()
+    const around = new Map<string, string>()
     for (const [name, state] of Object.entries(machine.States)) {
       const within = { StartAt: name, States: { [name]: state } }
-      for (const found of all(within)) if (found.state.Type === 'Task') inner.set(found.name, name)
+      for (const found of all(within)) if (found.state.Type === 'Task') around.set(found.name, name)
     }
     for (const { name } of tasks) {
-      const around = inner.get(name) ?? ''
-      const onward = paths(around).flat()
+      if (name === 'Prune') continue // it comes after Finish
+      const onward = paths(around.get(name) ?? '').flat()
       expect(onward, name).toContain('Finish failed')
-      if (around !== 'Finish failed') expect(onward, name).toContain('Finish')
+      if (name !== 'Finish failed') expect(onward, name).toContain('Finish')
     }
+  })
+
+  test('old backups are pruned only after a run that succeeded, whose success does not depend on it', () => {
+    const before = Object.keys(machine.States).filter((name) => next(stateOf(name)).includes('Prune'))
+    expect(before).toEqual(['Prune?'])
+    expect(stateOf('Finish').Next).toBe('Prune?')
+    expect(Object.keys(machine.States).filter((name) => next(stateOf(name)).includes('Prune?'))).toEqual([
+      'Finish',
+    ])
+    expect(stateOf('Prune').Catch?.map(({ ErrorEquals, Next }) => [ErrorEquals, Next])).toEqual([
+      [['States.ALL'], 'Done'],
+    ])
   })
 
   test('every Task has a timeout, and a Catch on itself or on what encloses it', () => {
@@ -162,7 +232,8 @@ describe('the state machine', () => {
       if (state.Catch === undefined) continue
       const last = state.Catch.at(-1)
       expect(last?.ErrorEquals, name).toEqual(['States.ALL'])
-      expect(last?.Next, name).toBe(name === 'Finish failed' ? 'Failed' : 'Finish failed')
+      const expected = { 'Finish failed': 'Failed', Prune: 'Done' }[name] ?? 'Finish failed'
+      expect(last?.Next, name).toBe(expected)
     }
     expect(stateOf('Failed')).toMatchObject({ Type: 'Fail', ErrorPath: '$.Error', CausePath: '$.Cause' })
     expect(states.filter(({ state }) => state.Type === 'Fail')).toHaveLength(1)
@@ -212,11 +283,12 @@ describe('the state machine', () => {
     }
   })
 
-  test('the database is not wiped again after the connection broke: only its ledger knows whether it was', () => {
-    const retried = (stateOf('Wipe database').Retry ?? []).flatMap(({ ErrorEquals }) => ErrorEquals)
-    expect(retried.filter((error) => !error.startsWith('Lambda.') && error !== 'Sandbox.Timedout')).toEqual([
-      'DatabaseBusy',
-    ])
+  test('the database is not wiped or restored again after the connection broke: only its ledger knows whether it was', () => {
+    for (const name of ['Wipe database', 'Restore database']) {
+      const retried = (stateOf(name).Retry ?? []).flatMap(({ ErrorEquals }) => ErrorEquals)
+      const ours = retried.filter((error) => !error.startsWith('Lambda.') && error !== 'Sandbox.Timedout')
+      expect(ours, name).toEqual(['DatabaseBusy'])
+    }
   })
 
   test('Retry sits on the children of a Map: a retried Map would start over', () => {
@@ -224,7 +296,7 @@ describe('the state machine', () => {
   })
 
   test('a stale backup leads back to Count at most twice', () => {
-    for (const name of ['Seal', 'Wipe database']) {
+    for (const name of ['Seal', 'Wipe database', 'Restore database']) {
       expect(stateOf(name).Catch?.[0], name).toEqual({
         ErrorEquals: ['BackupIsStale'],
         ResultPath: '$.stale',
@@ -261,9 +333,10 @@ describe('the state machine', () => {
 
   test('what Count answers is what "What next?" asks for, and targets are the batches there are', () => {
     const asked = (stateOf('What next?').Choices ?? []).map(({ StringEquals }) => StringEquals)
-    const answers: Counted['next'][] = ['backup', 'wipe', 'repeated', 'finish']
+    const answers: Counted['next'][] = ['backup', 'wipe', 'restore', 'repeated', 'finish']
     expect([...asked, 'finish'].sort()).toEqual([...answers].sort())
-    expect(Object.keys(counted.next === 'backup' ? counted.batches : {})).toEqual([...targets])
+    const batches = Object.keys(counted.next === 'backup' ? counted.batches : {})
+    expect(batches).toEqual([...targets, 'load', 'restoreFiles'])
   })
 
   test('a Task is given exactly the fields that its function reads', () => {
@@ -273,13 +346,29 @@ describe('the state machine', () => {
       expect(fields(name).sort()).toEqual(Object.keys(CountInput.shape).sort())
     expect(fields('Finish')).toEqual(['runId'])
     expect(fields('Finish failed').sort()).toEqual(Object.keys(FinishInput.shape).sort())
-    for (const name of ['Wipe database', 'Wipe cache'])
-      expect(fields(name).sort()).toEqual(['attempt', 'runId', 'target'])
+    const expected: Record<string, string[]> = {
+      Seal: [],
+      Prune: [],
+      Compare: ['purpose'],
+      'Compare backup': ['purpose'],
+      'Copy files': ['batch'],
+      Rehearse: ['batch', 'purpose'],
+      'Load backup': ['batch', 'purpose'],
+      'Export database': ['batch', 'target'],
+      'Export cache': ['batch', 'target'],
+      'Wipe files': ['batch', 'target'],
+      'Restore files': ['batch', 'target'],
+      'Wipe database': ['target'],
+      'Wipe cache': ['target'],
+      'Restore database': ['target'],
+      'Restore cache': ['target'],
+    }
     for (const { name, state } of states) {
-      if (state.Type !== 'Map') continue
-      const selected = Object.keys(state.ItemSelector ?? {}).map((key) => key.replace('.$', ''))
-      const expected = name === 'Copy files' ? [] : ['target']
-      expect(selected.sort(), name).toEqual(['attempt', 'batch', 'runId', ...expected].sort())
+      const given = Object.keys({ ...state.Parameters, ...state.ItemSelector }).map((key) =>
+        key.replace('.$', ''),
+      )
+      if (given.length === 0 || /^(Count|Finish)/.test(name)) continue
+      expect(given.sort(), name).toEqual(['attempt', 'runId', ...(expected[name] ?? ['?'])].sort())
     }
   })
 
@@ -292,7 +381,7 @@ describe('the state machine', () => {
 
   test('every Map is distributed, so that it scales, and takes all of its items or fails', () => {
     const maps = states.filter(({ state }) => state.Type === 'Map')
-    expect(maps).toHaveLength(4)
+    expect(maps).toHaveLength(7)
     for (const { name, state } of maps) {
       expect(state.ItemProcessor?.ProcessorConfig.Mode, name).toBe('DISTRIBUTED')
       expect(Object.keys(state).filter((key) => key.startsWith('Tolerated'))).toEqual([])

@@ -78,8 +78,14 @@ it.each(['before', 'after'] as const)(
       }
       broken.push(ended.name)
       const row = await reset.row(ended.name)
-      const outcome = Outcome.parse(row.outcome ?? { error: 'none' })
-      expect(outcome).toMatchObject({ status: 'failed', error: { name: 'Crashed' } })
+      if (row === undefined) {
+        expect([at, is]).toEqual([1, changed]) // before its first step a run has no row to say anything in
+        continue
+      }
+      const outcome = Outcome.parse(row.outcome)
+      expect(outcome.status).toBe('failed')
+      // What crashed outside its function is known to a Map only by its count of failures.
+      expect(outcome.error?.name).toMatch(/^(Crashed|States\.ExceedToleratedFailureThreshold)$/)
       checkHonest(outcome, is)
       const isTouched = JSON.stringify(is) !== JSON.stringify(changed)
       const sealed = await reset.sealed()

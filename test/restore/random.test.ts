@@ -115,12 +115,14 @@ function sqlOf(
   n: number,
 ): string {
   const has = (what: string) => (extra as string[]).includes(what)
+  const isPartitioned = has('partitions')
+  const hasChild = has('child') && !isPartitioned && !has('identity') // identity columns are not inherited
   const relation = `app.${quoted(`${name.slice(0, 20)}${n}`)}`
   const definitions = columns.names.map((column, index) => `${quoted(column)} ${columns.types[index]}`)
-  if (has('identity')) definitions.push(`__id int GENERATED ALWAYS AS IDENTITY (START ${n} INCREMENT 3)`)
+  if (has('identity') && !isPartitioned)
+    definitions.push(`__id int GENERATED ALWAYS AS IDENTITY (START ${n} INCREMENT 3)`)
   if (has('serial')) definitions.push('__serial bigserial')
   if (has('dropped')) definitions.push('__gone int')
-  const isPartitioned = has('partitions')
   definitions.push('__n int')
   if (has('generated')) definitions.push('__made int GENERATED ALWAYS AS (__n * 2) STORED')
   const values = columns.rows.map((row, index) => `(${[...row, index]})`)
@@ -130,9 +132,9 @@ function sqlOf(
     has('dropped') ? `ALTER TABLE ${relation} DROP __gone` : '',
     isPartitioned ? `CREATE TABLE app.p${n}a PARTITION OF ${relation} FOR VALUES FROM (0) TO (2)` : '',
     isPartitioned ? `CREATE TABLE app.p${n}b PARTITION OF ${relation} DEFAULT` : '',
-    has('child') && !isPartitioned ? `CREATE TABLE app.c${n} () INHERITS (${relation})` : '',
+    hasChild ? `CREATE TABLE app.c${n} () INHERITS (${relation})` : '',
     values.length > 0 ? `INSERT INTO ${into} VALUES ${values}` : '',
-    has('child') && !isPartitioned && values.length > 0
+    hasChild && values.length > 0
       ? `INSERT INTO ${into.replace(relation, `app.c${n}`)} VALUES ${values}`
       : '',
     has('self')

@@ -259,6 +259,18 @@ describe('a restore is refused, with nothing touched,', () => {
     )
   })
 
+  it('when a type no longer knows a value, and names the table', async () => {
+    await reset.stack.sql.query(`DROP TYPE IF EXISTS mood; CREATE TYPE mood AS ENUM ('sad', 'glad');
+      CREATE TABLE moods (m mood); INSERT INTO moods VALUES ('sad')`)
+    const { backupId } = await backup()
+    await reset.stack.sql.query(`ALTER TYPE mood RENAME VALUE 'sad' TO 'blue'`)
+    const before = await reset.fingerprint()
+    const ended = await reset.run(restoring(backupId))
+    expect(ended.error).toBe('SchemaChanged')
+    expect(ended.cause).toMatch(/public\.moods .*"sad"/s)
+    expect(await reset.fingerprint()).toEqual(before)
+  })
+
   it('when a constraint that came later does not take the rows', async () => {
     const { backupId } = await backup()
     await reset.stack.sql.query(`DELETE FROM tickets; ALTER TABLE tickets ADD CHECK (title = 'none')`)

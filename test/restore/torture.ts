@@ -60,6 +60,8 @@ export async function makeTorture(sql: pg.Client, admin: pg.Client): Promise<voi
   await sql.query(constraints)
   await sql.query(shapes)
   await sql.query(behaviours)
+  const { rows: named } = await sql.query('SELECT quote_ident(current_database()) AS name')
+  await sql.query(`ALTER DATABASE ${named[0].name} SET search_path = app, public; ${callers}`)
   const { rows } = await sql.query(`SELECT current_setting('server_version_num')::int >= 180000 AS virtual`)
   if (rows[0].virtual) {
     await sql.query(`CREATE TABLE app.virtual (a int, double int GENERATED ALWAYS AS (a * 2) VIRTUAL, b text); INSERT INTO app.virtual VALUES (4, DEFAULT, 'x');
@@ -154,3 +156,11 @@ CREATE TABLE app.guarded (id int, who text); INSERT INTO app.guarded VALUES (1, 
 CREATE POLICY none ON app.guarded USING (false);
 COMMENT ON TABLE app.log IS 'a log'; COMMENT ON COLUMN app.log.what IS 'what';
 CREATE VIEW app.seen AS SELECT * FROM app.authors; CREATE MATERIALIZED VIEW app.kept AS SELECT count(*) FROM app.authors;`
+
+/** Functions that find others by the search path of the application's role. */
+const callers = `
+CREATE FUNCTION app.helper(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 + 1';
+CREATE FUNCTION app.caller(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN helper($1); END $$;
+CREATE DOMAIN app.called AS int CHECK (app.caller(VALUE) > 0);
+CREATE TABLE app.calling (a int CHECK (app.caller(a) > 0), b int GENERATED ALWAYS AS (app.caller(a)) STORED, c app.called);
+CREATE INDEX ON app.calling (app.caller(a)); INSERT INTO app.calling (a, c) VALUES (1, 2), (2, 3);`
