@@ -1,3 +1,4 @@
+import { withDigest } from './digest.ts'
 import type { backupKeys } from './layout.ts'
 import { listSizes } from './listing.ts'
 import type { Late } from './manifest.ts'
@@ -20,7 +21,7 @@ export async function writeLate(
   if (attempt === 1 && differences.tables.length === 0) return []
   const { backupId } = backup
   const late: Late = { version: 1, backupId, attempt, writtenAt: backup.now().toISOString(), ...differences }
-  await putJson(storage, backup.keys.late(attempt), late, { once: true })
+  await putJson(storage, backup.keys.late(attempt), withDigest(late), { once: true })
   return differences.tables
 }
 

@@ -88,6 +88,8 @@ export const Manifest = z.strictObject({
     keys: z.array(z.string()),
   }),
   warnings: z.array(Warning),
+  /** SHA-256 of the JSON without this field, see digest.ts. */
+  digest: sha256.optional(),
 })
 export type Manifest = z.output<typeof Manifest>
 
@@ -102,5 +104,6 @@ export const Late = z.strictObject({
   writtenAt: time,
   tables: z.array(z.strictObject({ name: z.string(), parts: z.array(TablePart) })),
   sequences: z.array(BackedUpSequence),
+  digest: sha256.optional(),
 })
 export type Late = z.output<typeof Late>

@@ -29,7 +29,7 @@ export async function writePart(
     const chunks = source()[Symbol.asyncIterator]()
     const first = await chunks.next()
     if (first.done) return null
-    const sent = await uploadCompressed(storage, key, startingWith(first.value, chunks))
+    const sent = await uploadCompressed(storage, key, { first: first.value, rest: chunks })
     if (sent === 'taken') continue
     const held = await digestOf(storage, key)
     if (held.sha256 !== sent.sha256 || held.bytes !== sent.bytes) {
@@ -106,7 +106,7 @@ export async function digestOf(storage: Storage, key: string): Promise<{ bytes: 
 async function uploadCompressed(
   storage: Storage,
   key: string,
-  source: AsyncIterable<Buffer>,
+  { first, rest }: { first: Buffer; rest: AsyncIterator<Buffer> },
 ): Promise<{ bytes: number; sha256: string } | 'taken'> {
   const hash = createHash('sha256')
   let bytes = 0
@@ -134,21 +134,37 @@ async function uploadCompressed(
     params: { [constants.ZSTD_c_compressionLevel]: 1 },
     chunkSize: 256 * 1024, // the default of 16 KiB costs a callback and an allocation each
   })
-  // Whichever side fails takes the other one along: a failed source ends the body with its error, a failed upload closes it.
+  // Either side ends the other one: only the one that failed first can say why.
+  const failures: unknown[] = []
   const [produced, uploaded] = await Promise.allSettled([
-    pipeline(Readable.from(source), zstd, count, body),
-    upload.done().catch((cause: unknown) => {
-      body.destroy()
-      throw cause
-    }),
+    pipeline(Readable.from(goingOn(first, rest, failures)), zstd, count, body),
+    upload.done().finally(() => body.destroy()), // else the pipeline would wait for a reader that is gone
   ])
-  return { produced, uploaded }
+  if (failures.length > 0) throw failures[0]
+  if (uploaded.status === 'rejected') {
+    if (isPreconditionFailure(uploaded.reason)) return 'taken'
+    throw storageError(storage, 'write', key, uploaded.reason)
+  }
+  if (produced.status === 'rejected') throw produced.reason
+  return { bytes, sha256: hash.digest('hex') }
 }
 
-async function* startingWith(first: Buffer, rest: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {
+/** The chunks of a source that was begun already; an error of the source itself, not of its reader, is noted. */
+async function* goingOn(
+  first: Buffer,
+  rest: AsyncIterator<Buffer>,
+  failures: unknown[],
+): AsyncGenerator<Buffer> {
   try {
     yield first
-    for (let next = await rest.next(); !next.done; next = await rest.next()) yield next.value
+    for (;;) {
+      const next = await rest.next().catch((error: unknown) => {
+        failures.push(error)
+        throw error
+      })
+      if (next.done) return
+      yield next.value
+    }
   } finally {
     await rest.return?.()
   }
@@ -161,9 +177,4 @@ async function open(storage: Storage, key: string): Promise<Readable> {
   } catch (cause) {
     throw storageError(storage, 'read', key, cause)
   }
-}
-
-/** The producing side only failed because the upload had ended: the upload's error is the one to report. */
-function isStreamClosed(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ERR_STREAM_PREMATURE_CLOSE'
 }

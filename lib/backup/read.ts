@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { mergeLate } from '../database/reconcile.ts'
 import { BackupDamaged, BackupTooNew, messageOf, NotFound } from '../errors.ts'
 import { lateProblems, manifestProblems } from './consistency.ts'
+import { digestOf } from './digest.ts'
 import { exists } from './exists.ts'
 import { checkBackupId, isBackupId, listFolders } from './folders.ts'
 import { lastAttempt } from './late.ts'
@@ -39,7 +40,7 @@ const [lookedAt, named] = [20, 5]
  * both are checked here: by themselves, against each other, and against the folder they lie in. What is not checked here
  * is what lies in the parts: that is done as they are loaded, or by verifyBackup.
  *
- * Sums and digests make random damage and careless edits visible. Who may write to the bucket and edits consistently
+ * Sums and digests, also one of each document, make random damage and careless edits visible. Who may write to the bucket and edits consistently
  * (a part, its digest, every sum) is not noticed: that takes the bucket's own means, versions and a lock.
  * @throws NotFound when there is no such sealed backup, InvalidRequest when the id cannot be one
  * @throws BackupDamaged naming the document and what is wrong with it, BackupTooNew
@@ -109,6 +110,10 @@ async function readDocument<Schema extends z.ZodType>(
     throw new BackupTooNew(
       `s3://${storage.bucket}/${key} has the version ${newer.version}, but this tool reads ${currentVersion}: it was made by a newer version. Update the tool`,
     )
+  }
+  const { data: digested } = z.looseObject({ digest: z.string() }).safeParse(document)
+  if (digested !== undefined && digestOf(document as object) !== digested.digest) {
+    refuse(storage, key, ['it is not what its own digest was made of'])
   }
   const parsed = schema.safeParse(document)
   if (parsed.success) return parsed.data

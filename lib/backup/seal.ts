@@ -4,6 +4,7 @@ import { BackupIncomplete, NotFound } from '../errors.ts'
 import { CopyResult } from '../files/copy.ts'
 import type { Plan } from '../run/work.ts'
 import { toolVersion } from '../version.ts'
+import { withDigest } from './digest.ts'
 import { manyRows, readExported, readRehearsed, resultOf } from './exported.ts'
 import { writeFilesIndex } from './files-index.ts'
 import { backupKeys, workKeys } from './layout.ts'
@@ -56,7 +57,7 @@ export async function seal(clients: Clients, plan: Plan, reconcile: ReconcileBat
   }
   await checkObjects(storage, keys.root, manifest)
   try {
-    await putJson(storage, keys.manifest, Manifest.parse(manifest), { once: true })
+    await putJson(storage, keys.manifest, withDigest(Manifest.parse(manifest)), { once: true })
   } catch (error) {
     // Another try of this step was faster; both saw the same results.
     if (!isPreconditionFailure(error) || !(await isSealed(storage, keys.manifest, plan))) throw error

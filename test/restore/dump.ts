@@ -12,14 +12,17 @@ export async function dump(admin: pg.Client): Promise<Record<string, unknown>> {
      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'S') AND ${own} ORDER BY 1`,
   )
   const found: Record<string, unknown> = {}
-  for (const { name, kind } of relations.rows) {
-    found[name] = await lines(
-      admin,
-      kind === 'S'
-        ? `SELECT last_value || ' ' || is_called AS line FROM ${name}`
-        : `SELECT CASE WHEN length(t::text) > 2000 THEN length(t::text) || ' ' || md5(t::text) ELSE t::text END AS line
-           FROM ONLY ${name} AS t`,
-    )
+  for (const { name } of relations.rows) found[name] = []
+  for (let start = 0; start < relations.rows.length; start += 50) {
+    const selects = relations.rows.slice(start, start + 50).map(({ name, kind }) => {
+      const line =
+        kind === 'S'
+          ? `t.last_value || ' ' || t.is_called`
+          : `CASE WHEN length(t::text) > 2000 THEN length(t::text) || ' ' || md5(t::text) ELSE t::text END`
+      return `SELECT '${name.replaceAll("'", "''")}' AS name, ${line} AS line FROM ${kind === 'S' ? '' : 'ONLY '}${name} AS t`
+    })
+    const answer = await admin.query(`${selects.join(' UNION ALL ')} ORDER BY 1, 2`)
+    for (const { name, line } of answer.rows) (found[name] as string[]).push(line)
   }
   found.constraints = await lines(
     admin,
