@@ -92,8 +92,9 @@ export async function* readPartLines(storage: Storage, key: string, sha256?: str
 export async function digestOf(storage: Storage, key: string): Promise<{ bytes: number; sha256: string }> {
   const hash = createHash('sha256')
   let bytes = 0
+  const body: AsyncIterable<Buffer> = await open(storage, key)
   try {
-    for await (const chunk of (await open(storage, key)) as AsyncIterable<Buffer>) {
+    for await (const chunk of body) {
       hash.update(chunk)
       bytes += chunk.length
     }

@@ -10,7 +10,7 @@ import {
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { digestOf, readPartLines, writePart } from '../../lib/backup/part.ts'
 import type { Storage } from '../../lib/backup/storage.ts'
-import { NotPermitted, ReadBackMismatch, StoreUnavailable } from '../../lib/errors.ts'
+import { NotFound, NotPermitted, ReadBackMismatch, StoreUnavailable } from '../../lib/errors.ts'
 import { startS3 } from '../../local/s3.ts'
 import { s3Error, startFront } from '../files/s3-front.ts'
 
@@ -185,7 +185,12 @@ describe('a part that is not held as it was sent', () => {
 
   it('is refused when it vanished', async () => {
     front.faults.push((request) => (request.method === 'GET' ? s3Error(404, 'NoSuchKey') : undefined))
-    await expect(writePart(storage, key, () => lines('x\n'))).rejects.toThrow(/does not exist/)
+    await expect(writePart(storage, key, () => lines('x\n'))).rejects.toThrow(NotFound)
+  })
+
+  it('is refused when it may not be read', async () => {
+    front.faults.push((request) => (request.method === 'GET' ? s3Error(403, 'AccessDenied') : undefined))
+    await expect(writePart(storage, key, () => lines('x\n'))).rejects.toThrow(NotPermitted)
   })
 })
 
@@ -208,7 +213,7 @@ describe('a part that cannot be written', () => {
       front.faults.push((request) =>
         request.query.has('uploads') && request.method === 'POST' ? answer() : undefined,
       )
-      await expect(writePart(storage, key, () => noise(30))).rejects.toThrow(error)
+      await expect(writePart(storage, key, () => noise(16))).rejects.toThrow(error)
       expect(await keysThere()).toEqual([])
     },
   )
@@ -217,7 +222,7 @@ describe('a part that cannot be written', () => {
     'is an error at once when a piece of a long upload %s, and leaves no piece behind',
     async (_, answer, error) => {
       front.faults.push((request) => (request.query.get('partNumber') === '2' ? answer() : undefined))
-      await expect(writePart(storage, key, () => noise(40))).rejects.toThrow(error)
+      await expect(writePart(storage, key, () => noise(20))).rejects.toThrow(error)
       expect(await keysThere()).toEqual([])
       await expect.poll(uploadsOpen, { timeout: 10_000 }).toBe(0)
     },
