@@ -1,4 +1,5 @@
 import { pipeline } from 'node:stream/promises'
+import { setTimeout } from 'node:timers/promises'
 import { from as copyFrom } from 'pg-copy-streams'
 import type { LoadablePart } from '../backup/load-batches.ts'
 import { readPartChunks } from '../backup/part.ts'
@@ -13,7 +14,7 @@ import { sqlStateOf, withConnection } from './snapshot.ts'
 const loadConnections = 2
 
 /** Bytes that one COPY sends before it waits: a WebSocket has no back-pressure, so this bounds what is under way. */
-const copyBytes = 8 * 2 ** 20
+const copyBytes = 4 * 2 ** 20
 
 /**
  * Loads parts of a backup into the run's scratch schema, each in a transaction that also notes it, so that a repeat does
@@ -83,8 +84,9 @@ async function copyLines(connection: Connection, chunks: AsyncIterable<Buffer>):
     )
     // biome-ignore lint/suspicious/noExplicitAny: the two packages' types of a submittable differ; it runs on both
     const stream = connection.query(copy as any) as unknown as NodeJS.WritableStream
-    await pipeline([...pending, last], stream)
+    const pieces = [...pending, last]
     pending = []
+    await pipeline(paced(connection, pieces), stream)
     bytes = 0
   }
   for await (const chunk of chunks) {
@@ -96,6 +98,19 @@ async function copyLines(connection: Connection, chunks: AsyncIterable<Buffer>):
     bytes += pending.at(-1)?.length ?? 0
   }
   if (pending.length > 0) await flush(Buffer.alloc(0))
+}
+
+/** Gives each piece when what was sent before has left: else a row of 20 MB would lie in memory several times. */
+async function* paced(connection: Connection, pieces: Buffer[]): AsyncGenerator<Buffer> {
+  const { stream } = (
+    connection as unknown as { connection: { stream?: { ws?: { bufferedAmount?: number } } } }
+  ).connection
+  for (let piece = pieces.shift(); piece !== undefined; piece = pieces.shift()) {
+    yield piece
+    // The driver joins what is written before its next tick, copying all of it each time.
+    do await setTimeout(1)
+    while ((stream?.ws?.bufferedAmount ?? 0) > 2 ** 20)
+  }
 }
 
 async function insertRows(

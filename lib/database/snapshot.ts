@@ -18,12 +18,19 @@ export async function withConnection<Result>(
   clients: Pick<Clients, 'connect'>,
   use: (connection: Connection) => Promise<Result>,
 ): Promise<Result> {
-  const connection = await clients.connect()
+  const { connection, close } = await open(clients)
   try {
     return await use(connection)
   } finally {
-    await connection.end()
+    await close()
   }
+}
+
+/** The driver's own end() waits for ever on a connection that has broken already, so that has to be known. */
+async function open(clients: Pick<Clients, 'connect'>) {
+  const connection = await clients.connect()
+  const ended = new Promise<void>((resolve) => connection.once('end', resolve))
+  return { connection, close: () => Promise.race([ended, connection.end()]) }
 }
 
 /**
@@ -37,29 +44,31 @@ export async function withSnapshot<Result>(
   count: number,
   use: (connections: Connection[]) => Promise<Result>,
 ): Promise<Result> {
-  const connections: Connection[] = []
+  const opened: Awaited<ReturnType<typeof open>>[] = []
+  const connect = async () => {
+    opened.push(await open(clients))
+    return opened.at(-1)?.connection as Connection
+  }
   try {
-    const leader = await clients.connect()
-    connections.push(leader)
+    const leader = await connect()
     await leader.query(`SET lock_timeout = ${clients.config.LOCK_TIMEOUT_MS}`)
     // The locks come before the first query: that is when a REPEATABLE READ transaction takes its snapshot.
     await leader.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
     await lockShared(leader, tables)
     const exported = await leader.query('SELECT pg_export_snapshot() AS id')
     for (let worker = 1; worker < count; worker++) {
-      const connection = await clients.connect()
-      connections.push(connection)
+      const connection = await connect()
       await connection.query(`SET lock_timeout = ${clients.config.LOCK_TIMEOUT_MS}`)
       await connection.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
       await connection.query(`SET TRANSACTION SNAPSHOT ${literal(exported.rows[0]?.id)}`)
       await lockShared(connection, tables)
     }
-    return await use(connections)
+    return await use(opened.map(({ connection }) => connection))
   } catch (error) {
     throw databaseError(error)
   } finally {
     // Ending a connection ends its read-only transaction. One that broke may fail to end; what broke it was thrown above.
-    await Promise.allSettled(connections.map((connection) => connection.end()))
+    await Promise.allSettled(opened.map(({ close }) => close()))
   }
 }
 
@@ -114,7 +123,9 @@ export function databaseError(cause: unknown): unknown {
 }
 
 function isDisconnect(state: string | undefined, message: string): boolean {
-  return state === undefined ? /^Connection terminated/.test(message) : /^(08|57P)/.test(state)
+  return state === undefined
+    ? /^Connection terminated|is not queryable$/.test(message)
+    : /^(08|57P)/.test(state)
 }
 
 /** The five-character SQLSTATE of a Postgres error. */

@@ -31,6 +31,7 @@ export async function wipeDatabase(clients: Clients, plan: Plan): Promise<Databa
   const manifest = plan.backupId === null ? null : await readOwnManifest(clients, plan, plan.backupId)
   return withConnection(clients, async (connection) => {
     try {
+      await connection.query(`SET lock_timeout = ${clients.config.LOCK_TIMEOUT_MS}`)
       // Before any lock: a run that is lost, or has wiped already, must not hold up the application.
       const earlier = await fenceRun(connection, plan.runId)
       if (earlier !== null) return DatabaseWiped.parse(earlier)

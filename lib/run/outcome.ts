@@ -40,8 +40,11 @@ export const Outcome = z.strictObject({
 })
 export type Outcome = z.output<typeof Outcome>
 
-/** No state's payload may grow with the data: the ledger keeps the whole outcome, the execution's output this. */
-const outputMaxBytes = 24 * 1024
+/**
+ * No state's payload may grow with the data: the ledger keeps the whole outcome, the execution's output this. It stands
+ * beside the numbers of at most 4,000 batches (16 KB) in 32 KiB.
+ */
+const outputMaxBytes = 12 * 1024
 
 /** The outcome without what makes it long, when it is too long to be an execution's output. */
 export function shortened(outcome: Outcome): Outcome {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type pg from 'pg'
+import pg from 'pg'
 import { afterAll, beforeAll } from 'vitest'
 import { lastAttempt } from '../../lib/backup/late.ts'
 import { backupKeys, workKeys } from '../../lib/backup/layout.ts'
@@ -40,6 +40,23 @@ export function useDatabase() {
   })
   afterAll(() => database.stop?.())
   return database
+}
+
+/** A session past the product, as another user of the database would have it. */
+export async function session({ env }: { env: Record<string, string> }, name: string): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: env.DATABASE_URL ?? '', application_name: name })
+  client.on('error', () => {})
+  await client.connect()
+  return client
+}
+
+/** How many of the product's sessions wait for a lock. */
+export async function waiting({ admin }: { admin: pg.Client }): Promise<number> {
+  const answer = await admin.query(
+    `SELECT FROM pg_stat_activity
+     WHERE application_name = 'taskmaster-reset' AND datname = current_database() AND wait_event_type = 'Lock'`,
+  )
+  return answer.rowCount ?? 0
 }
 
 export function configured(clients: Clients, config: Partial<Config>): Clients {
@@ -88,11 +105,16 @@ function cut(shard: Shard, pages: number): Shard[] {
   })
 }
 
-/** The states "Export database" and "Seal". */
-export async function backUp(clients: Clients, plan: Plan): Promise<Manifest> {
+/** The states "Export database" and "Seal"; `meanwhile` is what happens after each batch. */
+export async function backUp(
+  clients: Clients,
+  plan: Plan,
+  meanwhile: () => Promise<void> = noProgress,
+): Promise<Manifest> {
   for (let batch = 0; batch < (plan.database?.batches ?? 0); batch++) {
     const [schemas, backupId] = [clients.config.DATABASE_SCHEMAS, plan.backupId!]
     await exportDatabase(clients, { run: plan, backupId, batch, schemas }, noProgress)
+    await meanwhile()
   }
   await seal(clients, plan, (tables, backupId) => reconcileBatches(clients, tables, backupId))
   return (await readBackup(clients, plan.backupId!)).manifest

@@ -1,4 +1,3 @@
-import pg from 'pg'
 import { beforeEach, describe, expect, it } from 'vitest'
 import type { Clients } from '../../lib/clients.ts'
 import { wipeDatabase } from '../../lib/database/wipe.ts'
@@ -20,7 +19,9 @@ import {
   planReset,
   readBackup,
   rowsAsLines,
+  session,
   useDatabase,
+  waiting,
 } from './database-stack.ts'
 
 const database = useDatabase()
@@ -57,13 +58,6 @@ async function locksLeft(): Promise<unknown[]> {
   return answer.rows
 }
 
-async function session(name: string): Promise<pg.Client> {
-  const client = new pg.Client({ connectionString: database.env.DATABASE_URL!, application_name: name })
-  client.on('error', () => {})
-  await client.connect()
-  return client
-}
-
 /** Expects the error and that nothing was wiped or left locked. @returns the error's message */
 async function expectNothingWiped(
   wiping: Promise<unknown>,
@@ -77,7 +71,7 @@ async function expectNothingWiped(
   const thrown = await ended
   expect(thrown).toBeInstanceOf(error)
   expect(await text('app.people')).toBe(before)
-  await expect.poll(locksLeft).toEqual([])
+  await expect.poll(locksLeft, { timeout: 10_000 }).toEqual([])
   return (thrown as Error).message
 }
 
@@ -179,7 +173,7 @@ describe('a wipe covered by its backup', () => {
     const before = await rowsAsLines(database.sql, 'app.people')
     await database.sql.query(`INSERT INTO app.people (name) VALUES ('late 1')`)
     // Something that fails after the late parts are written: another session holds the sequence.
-    const other = await session('holds the sequence')
+    const other = await session(database, 'holds the sequence')
     await other.query(`BEGIN; SELECT nextval('app.people_id_seq')`)
     await expectNothingWiped(wipeDatabase(clients, plan), DatabaseBusy)
     await other.end()
@@ -235,7 +229,7 @@ describe('a wipe beside other sessions', () => {
     await database.sql.query(people)
     const plan = await planReset(clients)
     await backUp(clients, plan)
-    const idle = await session('forgotten notebook')
+    const idle = await session(database, 'forgotten notebook')
     const pid = (
       (await idle.query(
         `BEGIN; SELECT pg_backend_pid() AS pid; SELECT * FROM app.people LIMIT 1`,
@@ -253,7 +247,7 @@ describe('a wipe beside other sessions', () => {
   it('gives way in the same manner when a kept table is being altered', async () => {
     await database.sql.query(`${people} CREATE TABLE app.plans (id int)`)
     const plan = await planReset(clients, { tables: ['plans'], backup: false })
-    const other = await session('migration')
+    const other = await session(database, 'migration')
     await other.query('BEGIN; ALTER TABLE app.plans ADD COLUMN x int')
     await expectNothingWiped(wipeDatabase(clients, plan), DatabaseBusy)
     await other.end()
@@ -262,14 +256,14 @@ describe('a wipe beside other sessions', () => {
   it('does not deadlock for good: one of two sessions that wait for each other gets an error', async () => {
     await database.sql.query(`${people} CREATE TABLE app.zoo (id int)`)
     const plan = await planReset(clients, { backup: false })
-    const other = await session('writer')
+    const other = await session(database, 'writer')
     await other.query('BEGIN; LOCK TABLE app.zoo')
     const patient = configured(clients, { LOCK_TIMEOUT_MS: 20_000 })
     const wiping = wipeDatabase(patient, plan).then(
       () => 'wiped',
       (error: Error) => error.name,
     )
-    await expect.poll(() => waiting()).toBe(1)
+    await expect.poll(() => waiting(database), { timeout: 10_000 }).toBe(1)
     const writing = other.query(`INSERT INTO app.people (name) VALUES ('x')`).then(
       () => other.query('COMMIT').then(() => 'written'),
       (error) => error.code,
@@ -285,7 +279,7 @@ describe('a wipe beside other sessions', () => {
   it('reports a broken connection, and leaves everything as it was', async () => {
     await database.sql.query(people)
     const plan = await planReset(clients, { backup: false })
-    const idle = await session('holder')
+    const idle = await session(database, 'holder')
     await idle.query('BEGIN; LOCK TABLE app.people IN ACCESS SHARE MODE')
     const wiping = expectNothingWiped(
       wipeDatabase(configured(clients, { LOCK_TIMEOUT_MS: 20_000 }), plan),
@@ -341,13 +335,13 @@ describe('a wipe beside other sessions', () => {
   it('gives way with BackupIsStale when a table was dropped, or is dropped while it waits for the lock', async () => {
     await database.sql.query(`${people} CREATE TABLE app.zoo (id int)`)
     const plan = await planReset(clients, { backup: false })
-    const other = await session('migration')
+    const other = await session(database, 'migration')
     await other.query('BEGIN; DROP TABLE app.zoo')
     const wiping = expectNothingWiped(
       wipeDatabase(configured(clients, { LOCK_TIMEOUT_MS: 20_000 }), plan),
       BackupIsStale,
     )
-    await expect.poll(() => waiting()).toBe(1)
+    await expect.poll(() => waiting(database), { timeout: 10_000 }).toBe(1)
     await other.query('COMMIT')
     expect(await wiping).toContain('app.zoo')
     await other.end()
@@ -358,10 +352,10 @@ describe('a wipe beside other sessions', () => {
     await database.sql.query(people)
     const plan = await planReset(clients)
     await backUp(clients, plan)
-    const writer = await session('writer')
+    const writer = await session(database, 'writer')
     await writer.query(`BEGIN; INSERT INTO app.people (name) VALUES ('last')`)
     const wiping = wipeDatabase(configured(clients, { LOCK_TIMEOUT_MS: 20_000 }), plan)
-    await expect.poll(() => waiting()).toBe(1)
+    await expect.poll(() => waiting(database), { timeout: 10_000 }).toBe(1)
     await writer.query('COMMIT')
     await writer.end()
     expect(await wiping).toMatchObject({ rows: 201, lateParts: 1 })
@@ -370,13 +364,6 @@ describe('a wipe beside other sessions', () => {
   })
 })
 
-async function waiting(): Promise<number> {
-  const answer = await database.admin.query(
-    `SELECT FROM pg_stat_activity WHERE application_name = 'taskmaster-reset' AND datname = current_database() AND wait_event_type = 'Lock'`,
-  )
-  return answer.rowCount ?? 0
-}
-
 describe('the run that wipes', () => {
   it('gets the recorded counts when it repeats itself, without touching or locking anything', async () => {
     await database.sql.query(people)
@@ -384,7 +371,7 @@ describe('the run that wipes', () => {
     await backUp(clients, plan)
     const first = await wipeDatabase(clients, plan)
     await database.sql.query(`INSERT INTO app.people (name) VALUES ('after')`)
-    const other = await session('busy')
+    const other = await session(database, 'busy')
     await other.query('BEGIN; LOCK TABLE app.people')
     expect(await wipeDatabase(clients, plan)).toEqual(first)
     await other.query('DROP TABLE app.people; COMMIT')
@@ -402,13 +389,22 @@ describe('the run that wipes', () => {
     expect(both[0].rows).toBe(200)
   })
 
+  it('does not wait for ever for the ledger either', async () => {
+    await database.sql.query(people)
+    const plan = await planReset(clients, { backup: false })
+    const other = await session(database, 'holder')
+    await other.query(`BEGIN; SELECT FROM taskmaster_reset.runs WHERE run_id = '${plan.runId}' FOR UPDATE`)
+    await expectNothingWiped(wipeDatabase(clients, plan), DatabaseBusy)
+    await other.end()
+  })
+
   it('stops with RunLost when its row is no longer its own, before it waits for any table', async () => {
     await database.sql.query(people)
     const plan = await planReset(clients, { backup: false })
     await database.sql.query(
       `UPDATE taskmaster_reset.runs SET status = 'abandoned' WHERE run_id = '${plan.runId}'`,
     )
-    const other = await session('busy')
+    const other = await session(database, 'busy')
     await other.query('BEGIN; LOCK TABLE app.people IN ROW EXCLUSIVE MODE')
     await expectNothingWiped(wipeDatabase(clients, plan), RunLost)
     await other.end()
@@ -417,13 +413,13 @@ describe('the run that wipes', () => {
   it('stops with RunLost when it was taken over while it waited for its locks', async () => {
     await database.sql.query(people)
     const plan = await planReset(clients, { backup: false })
-    const other = await session('busy')
+    const other = await session(database, 'busy')
     await other.query('BEGIN; LOCK TABLE app.people IN ROW EXCLUSIVE MODE')
     const wiping = expectNothingWiped(
       wipeDatabase(configured(clients, { LOCK_TIMEOUT_MS: 20_000 }), plan),
       RunLost,
     )
-    await expect.poll(() => waiting()).toBe(1)
+    await expect.poll(() => waiting(database), { timeout: 10_000 }).toBe(1)
     await database.sql.query(
       `UPDATE taskmaster_reset.runs SET status = 'abandoned' WHERE run_id = '${plan.runId}'`,
     )

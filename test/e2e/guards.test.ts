@@ -463,14 +463,14 @@ describe('a store', () => {
     expect(ended.cause).not.toContain('wrong-token')
   })
 
-  test('the cache, when it is down, is a warning when it is not needed', async () => {
-    fronts.cache.faults = [() => 'drop']
+  test('the cache, when it is gone, is a warning when it is not needed', async () => {
+    fronts.cache.faults = [() => ({ status: 404, body: 'no such database' })]
     const outcome = await withVariables(fronts.variables, () =>
       reset.succeed({ operation: 'reset', strategy: 'files-only', dryRun: true }),
     )
     expect(outcome.status).toBe('succeeded_with_warnings')
     expect(outcome.warnings).toMatchObject([{ code: 'CacheUnavailable' }])
-    expect(outcome.warnings[0]?.message).toMatch(/cannot be reached.*This run does not need it$/)
+    expect(outcome.warnings[0]?.message).toMatch(/answered HTTP 404.*This run does not need it$/)
   })
 
   test('the database, when it is down, is a failure', async () => {

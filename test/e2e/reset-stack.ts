@@ -40,6 +40,7 @@ export function useResetStack(options: StackOptions = {}) {
   let stack: FreshStack
   let machine: StepFunctionsEndpoint
   let client: SFNClient
+  let claimed = false
 
   beforeAll(async () => {
     stack = await freshStack(options)
@@ -73,7 +74,7 @@ export function useResetStack(options: StackOptions = {}) {
       const { status = '', output, error, cause, name = '' } = described
       if (status !== 'RUNNING')
         return { name, status, output: output === undefined ? undefined : JSON.parse(output), error, cause }
-      await new Promise((resolve) => setTimeout(resolve, 10))
+      await new Promise((resolve) => setTimeout(resolve, 25))
     }
   }
 
@@ -242,11 +243,13 @@ export function useResetStack(options: StackOptions = {}) {
     )
     if (files > 0) await put('other/not-ours.txt', 'outside the prefix')
     await stack.redis.flushdb()
+    if (claimed) await stack.redis.set('taskmaster:environment', environment)
     const pipeline = stack.redis.pipeline()
     for (let i = 0; i < keys; i++) pipeline.set(`${i % 5 === 0 ? 'session' : 'page'}:${i}`, `value ${i}`)
     if (keys > 0) pipeline.hset('hash', { a: '1', b: '2' }).pexpire('hash', 3_600_000)
     await pipeline.exec()
-    await succeed({ operation: 'claim', confirm: environment })
+    if (!claimed) await succeed({ operation: 'claim', confirm: environment })
+    claimed = true
   }
 
   return {

@@ -110,7 +110,7 @@ describe('a full reset', () => {
       runId: 'first-reset',
       environment,
       strategy: 'full',
-      rehearsedAt: null,
+      rehearsedAt: expect.any(String),
       database: { consistency: 'snapshot', rows: total(managed) },
       files: { prefix: filesPrefix, objects: files.length, bytes, vanished: 0 },
       cache: { prefix: '*', keys: before.cache.length - 1 },

@@ -1,0 +1,115 @@
+import { GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
+import { lastAttempt, writeLate } from '../../lib/backup/late.ts'
+import { backupKeys } from '../../lib/backup/layout.ts'
+import { Late } from '../../lib/backup/manifest.ts'
+import { getJson, isPreconditionFailure, type Storage } from '../../lib/backup/storage.ts'
+import { StoreUnavailable } from '../../lib/errors.ts'
+import { startS3 } from '../../local/s3.ts'
+import { s3Error, smallPages, startFront } from '../files/s3-front.ts'
+
+let front: Awaited<ReturnType<typeof startFront>>
+let storage: Storage
+let stop: () => Promise<void>
+let number = 0
+let backup: { keys: ReturnType<typeof backupKeys>; backupId: string; now: () => Date }
+
+beforeAll(async () => {
+  const s3 = await startS3(['backups'])
+  front = await startFront(s3.url)
+  const client = new S3Client({
+    endpoint: front.url,
+    region: 'eu-central-1',
+    credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
+    forcePathStyle: true,
+    maxAttempts: 1,
+  })
+  storage = { s3: client, bucket: 'backups' }
+  stop = async () => {
+    client.destroy()
+    await front.stop()
+    await s3.stop()
+  }
+})
+afterAll(() => stop())
+beforeEach(() => {
+  front.faults = []
+  const backupId = `2026-11-22T19-05-33Z-${String(++number).padStart(6, '0')}`
+  backup = { keys: backupKeys('backups/', backupId), backupId, now: () => new Date('2026-11-22T20:00:00Z') }
+})
+
+const part = {
+  ...{ shard: 0, pages: { from: 0, to: null }, rows: 1, fingerprint: '-7' },
+  ...{ key: 'x', bytes: 9, sha256: 'a'.repeat(64) },
+}
+const difference = { tables: [{ name: 'app.t', parts: [part] }], sequences: [] }
+const nothing = { tables: [], sequences: [] }
+const put = (key: string) =>
+  storage.s3.send(new PutObjectCommand({ Bucket: 'backups', Key: key, Body: '{}' }))
+
+it('a first list is written only when something differs', async () => {
+  expect(await writeLate(storage, backup, async () => nothing)).toEqual([])
+  expect(await lastAttempt(storage, backup.keys.root)).toBe(0)
+  expect(await writeLate(storage, backup, async () => difference)).toEqual(difference.tables)
+  expect(await getJson(storage, backup.keys.late(1), Late)).toMatchObject({
+    ...{ version: 1, attempt: 1, backupId: backup.backupId, writtenAt: '2026-11-22T20:00:00.000Z' },
+    ...difference,
+  })
+})
+
+it('a later list takes the place of an earlier one, also when nothing differs any more', async () => {
+  await writeLate(storage, backup, async () => difference)
+  await writeLate(storage, backup, async () => nothing)
+  expect(await lastAttempt(storage, backup.keys.root)).toBe(2)
+  expect(await getJson(storage, backup.keys.late(2), Late)).toMatchObject({ attempt: 2, tables: [] })
+})
+
+it('the parts are written under the number that the list will have', async () => {
+  const attempts: number[] = []
+  for (let again = 0; again < 3; again++) {
+    await writeLate(storage, backup, async (attempt) => {
+      attempts.push(attempt)
+      return difference
+    })
+  }
+  expect(attempts).toEqual([1, 2, 3])
+})
+
+it('lists are counted as numbers, over all pages of the listing, and other objects are no lists', async () => {
+  front.faults.push(smallPages(3))
+  const { keys } = backup
+  for (const attempt of [1, 2, 9, 10, 11, 100, 1001]) await put(keys.late(attempt))
+  for (const name of [
+    'late-2000.json.bak',
+    'late-x.json',
+    'late-3000',
+    'late-4000/00000.jsonl.zst',
+    'late-.json',
+  ]) {
+    await put(`${keys.root}${name}`)
+  }
+  expect(await lastAttempt(storage, keys.root)).toBe(1001)
+  await writeLate(storage, backup, async () => difference)
+  expect(await lastAttempt(storage, keys.root)).toBe(1002)
+})
+
+it('a list is never written over another one', async () => {
+  const writing = writeLate(storage, backup, async (attempt) => {
+    await put(backup.keys.late(attempt)) // somebody was faster
+    return difference
+  })
+  await expect(writing).rejects.toSatisfy(isPreconditionFailure)
+  const held = await storage.s3.send(new GetObjectCommand({ Bucket: 'backups', Key: backup.keys.late(1) }))
+  expect(await held.Body?.transformToString()).toBe('{}')
+})
+
+it('nothing is made when the earlier lists cannot be listed: one of them might be overlooked', async () => {
+  front.faults.push((request) => (request.query.has('list-type') ? s3Error(503, 'SlowDown') : undefined))
+  let made = false
+  const writing = writeLate(storage, backup, async () => {
+    made = true
+    return difference
+  })
+  await expect(writing).rejects.toThrow(StoreUnavailable)
+  expect(made).toBe(false)
+})

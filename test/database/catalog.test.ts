@@ -1,0 +1,219 @@
+import { beforeEach, describe, expect, it } from 'vitest'
+import type { Clients } from '../../lib/clients.ts'
+import { readPositions, sequencesOf } from '../../lib/database/sequences.ts'
+import { withConnection } from '../../lib/database/snapshot.ts'
+import { InvalidConfiguration } from '../../lib/errors.ts'
+import { catalogOf, configured, useDatabase } from './database-stack.ts'
+
+const database = useDatabase()
+let clients: Clients
+let role: string
+
+beforeEach(async () => {
+  clients = configured(database.clients, { DATABASE_SCHEMAS: ['app'] })
+  role = new URL(database.env.DATABASE_URL!).username
+  await database.admin.query(`DROP SCHEMA IF EXISTS app CASCADE; DROP SCHEMA IF EXISTS other CASCADE; DROP SCHEMA IF EXISTS "a.b" CASCADE;
+    CREATE SCHEMA app AUTHORIZATION "${role}"; CREATE SCHEMA other AUTHORIZATION "${role}"`)
+})
+
+const make = (sql: string) => database.sql.query(sql)
+const names = async (own = clients) => (await catalogOf(own)).tables.map(({ name }) => name)
+
+describe('the tables that are managed', () => {
+  it('are the ordinary and partitioned ones of the managed schemas, also unlogged ones', async () => {
+    await make(`CREATE TABLE app.plain (id int); CREATE UNLOGGED TABLE app.unlogged (id int);
+      CREATE TABLE app.parts (id int) PARTITION BY LIST (id); CREATE TABLE app.one PARTITION OF app.parts FOR VALUES IN (1);
+      CREATE TABLE other.two PARTITION OF app.parts FOR VALUES IN (2);
+      CREATE VIEW app.view AS SELECT 1; CREATE MATERIALIZED VIEW app.seen AS SELECT 1; CREATE SEQUENCE app.sequence;
+      CREATE TEMPORARY TABLE passing (id int); CREATE TABLE other.away (id int)`)
+    expect(await names()).toEqual(['app.one', 'app.parts', 'app.plain', 'app.unlogged'])
+    const { tables } = await catalogOf(clients)
+    expect(tables.find(({ name }) => name === 'app.parts')).toMatchObject({
+      partitioned: true,
+      partitions: expect.arrayContaining(['app.one', 'other.two']),
+    })
+    expect(tables.find(({ name }) => name === 'app.one')?.parents).toEqual(['app.parts'])
+  })
+
+  it('are not those that belong to an extension, lie elsewhere, or keep the migrations; the reason is given', async () => {
+    await database.admin.query(`CREATE EXTENSION postgres_fdw; CREATE SERVER far FOREIGN DATA WRAPPER postgres_fdw;
+      CREATE FOREIGN TABLE app.far (id int) SERVER far; CREATE TABLE app.of_extension (id int);
+      ALTER EXTENSION postgres_fdw ADD TABLE app.of_extension`)
+    await make(
+      `CREATE TABLE app._prisma_migrations (id int); CREATE TABLE app."SequelizeMeta" (id int); CREATE TABLE app.plain (id int)`,
+    )
+    const { tables, unmanaged } = await catalogOf(clients)
+    expect(tables.map(({ name }) => name)).toEqual(['app.plain'])
+    expect(unmanaged).toEqual(
+      expect.arrayContaining([
+        { name: 'app.far', reason: 'a foreign table' },
+        { name: 'app.of_extension', reason: 'belongs to an extension' },
+        { name: 'app._prisma_migrations', reason: 'keeps the migrations' },
+        { name: 'app.SequelizeMeta', reason: 'keeps the migrations' },
+      ]),
+    )
+    await database.admin.query('DROP EXTENSION postgres_fdw CASCADE')
+  })
+
+  it('are never those of the ledger, even when its schema is configured', async () => {
+    await make('CREATE TABLE app.plain (id int)')
+    const all = configured(clients, { DATABASE_SCHEMAS: ['app', 'taskmaster_reset', 'pg_catalog'] })
+    expect(await names(all)).toEqual(['app.plain'])
+  })
+
+  it('are not found at all when a configured schema does not exist: that is an error, not an empty backup', async () => {
+    const wrong = configured(clients, { DATABASE_SCHEMAS: ['app', 'publc', 'App'] })
+    await expect(names(wrong)).rejects.toThrow(InvalidConfiguration)
+    await expect(names(wrong)).rejects.toThrow(/DATABASE_SCHEMAS names publc, App/)
+  })
+
+  it('have names of their own, also when schemas and tables hold dots', async () => {
+    await make(`CREATE SCHEMA IF NOT EXISTS app; CREATE TABLE app."b.c" (id int PRIMARY KEY)`)
+    await database.admin.query(
+      `DROP SCHEMA IF EXISTS "app.b" CASCADE; CREATE SCHEMA "app.b" AUTHORIZATION "${role}"`,
+    )
+    await make(`CREATE TABLE "app.b".c (id int REFERENCES app."b.c", s serial)`)
+    const both = configured(clients, { DATABASE_SCHEMAS: ['app', 'app.b'] })
+    const { tables, foreignKeys, sequences } = await catalogOf(both)
+    expect(tables.map(({ name }) => name)).toEqual(['app.b.c', '"app.b".c'])
+    expect(foreignKeys).toMatchObject([
+      { from: '"app.b".c', to: 'app.b.c', fromSql: '"app.b".c', toSql: 'app."b.c"' },
+    ])
+    expect(sequences).toMatchObject([{ name: '"app.b".c_s_seq', usedBy: ['"app.b".c'] }])
+    await database.admin.query('DROP SCHEMA "app.b" CASCADE')
+  })
+
+  it('have their columns in order, without dropped ones', async () => {
+    await make(`CREATE TABLE app.t (a int, "B b" text NOT NULL DEFAULT 'x', c numeric(5,2)[], gone int, d int GENERATED ALWAYS AS (a + 1) STORED,
+      e bigint GENERATED BY DEFAULT AS IDENTITY, f json); ALTER TABLE app.t DROP COLUMN gone`)
+    const { tables } = await catalogOf(clients)
+    const plain = { notNull: false, hasDefault: false, generated: '', identity: '', asText: false }
+    expect(tables[0]?.columns).toEqual([
+      { ...plain, name: 'a', type: 'integer' },
+      { ...plain, name: 'B b', type: 'text', notNull: true, hasDefault: true },
+      { ...plain, name: 'c', type: 'numeric(5,2)[]', asText: true },
+      { ...plain, name: 'd', type: 'integer', hasDefault: true, generated: 's' },
+      { ...plain, name: 'e', type: 'bigint', notNull: true, identity: 'd' },
+      { ...plain, name: 'f', type: 'json', asText: true },
+    ])
+  })
+})
+
+describe('what the role may do', () => {
+  it('is told per table', async () => {
+    await make('CREATE TABLE app.own (id int)')
+    await database.admin.query(`CREATE TABLE app.hidden (id int); CREATE TABLE app.readable (id int); CREATE TABLE app.truncatable (id int);
+      GRANT SELECT ON app.readable, app.truncatable TO "${role}"; GRANT TRUNCATE ON app.truncatable TO "${role}"`)
+    const { tables } = await catalogOf(clients)
+    expect(
+      tables.map(({ table, owned, mayRead, mayTruncate }) => [table, owned, mayRead, mayTruncate]),
+    ).toEqual([
+      ['hidden', false, false, false],
+      ['own', true, true, true],
+      ['readable', false, true, false],
+      ['truncatable', false, true, true],
+    ])
+  })
+
+  it('is nothing in a schema that it may not use', async () => {
+    await database.admin.query(
+      `CREATE TABLE app.t (id int); GRANT SELECT ON app.t TO "${role}"; ALTER SCHEMA app OWNER TO postgres`,
+    )
+    expect((await catalogOf(clients)).tables).toMatchObject([{ mayRead: false }])
+  })
+
+  it('to a table through a role that it is a member of counts', async () => {
+    const owners = `owners_${role}`
+    await database.admin.query(
+      `CREATE ROLE "${owners}"; GRANT "${owners}" TO "${role}"; CREATE TABLE app.t (id int); ALTER TABLE app.t OWNER TO "${owners}"`,
+    )
+    expect((await catalogOf(clients)).tables).toMatchObject([
+      { owned: true, mayRead: true, mayTruncate: true },
+    ])
+    await database.admin.query(`DROP TABLE app.t; DROP ROLE "${owners}"`)
+  })
+})
+
+describe('foreign keys', () => {
+  it('are those of the whole database, with columns in the order of the key', async () => {
+    await make(`CREATE TABLE app.a (x int, y int, PRIMARY KEY (y, x)); CREATE TABLE other.b (p int, q int);
+      ALTER TABLE other.b ADD CONSTRAINT "the key" FOREIGN KEY (q, p) REFERENCES app.a (y, x) ON DELETE CASCADE`)
+    expect((await catalogOf(clients)).foreignKeys).toMatchObject([
+      {
+        ...{
+          name: 'the key',
+          from: 'other.b',
+          to: 'app.a',
+          fromSql: 'other.b',
+          toSql: 'app.a',
+          onDelete: 'c',
+        },
+        ...{ columns: ['q', 'p'], referenced: ['y', 'x'] },
+        operators: ['OPERATOR(pg_catalog.=)', 'OPERATOR(pg_catalog.=)'],
+      },
+    ])
+  })
+
+  it('of partitioned tables are there once more for each partition, on either side', async () => {
+    await make(`CREATE TABLE app.p (id int PRIMARY KEY) PARTITION BY LIST (id); CREATE TABLE app.p1 PARTITION OF app.p FOR VALUES IN (1);
+      CREATE TABLE app.q (id int REFERENCES app.p) PARTITION BY LIST (id); CREATE TABLE app.q1 PARTITION OF app.q FOR VALUES IN (1)`)
+    const pairs = (await catalogOf(clients)).foreignKeys.map(({ from, to }) => `${from} ${to}`)
+    expect(pairs).toEqual(expect.arrayContaining(['app.q app.p', 'app.q app.p1', 'app.q1 app.p']))
+  })
+})
+
+describe('sequences', () => {
+  const positions = (own: Clients, tables: { name: string }[]) =>
+    withConnection(own, async (connection) =>
+      readPositions(connection, sequencesOf(await catalogOf(own), tables)),
+    )
+
+  it('know which tables use them: by owning, by identity, and by a default', async () => {
+    await make(`CREATE SEQUENCE app.free; CREATE SEQUENCE app.shared; CREATE SEQUENCE other.far; CREATE SEQUENCE other.unused;
+      CREATE TABLE app.a (id serial, x int DEFAULT nextval('app.shared'), y int DEFAULT nextval('other.far'));
+      CREATE TABLE app.b (id int GENERATED ALWAYS AS IDENTITY, x int DEFAULT nextval('app.shared') + 1);
+      CREATE TABLE other.c (x int DEFAULT nextval('app.shared'))`)
+    const { sequences } = await catalogOf(clients)
+    expect(Object.fromEntries(sequences.map(({ name, usedBy }) => [name, usedBy]))).toEqual({
+      'app.a_id_seq': ['app.a'],
+      'app.b_id_seq': ['app.b'],
+      'app.free': [],
+      'app.shared': ['app.a', 'app.b', 'other.c'],
+      'other.far': ['app.a'],
+    })
+  })
+
+  it('are held in a backup when a table of it uses them, or none at all does', async () => {
+    await make(`CREATE SEQUENCE app.free; CREATE TABLE app.a (id serial); CREATE TABLE app.excluded (id serial);
+      SELECT nextval('app.free'), nextval('app.free'); SELECT setval('app.a_id_seq', 9223372036854775807)`)
+    expect(await positions(clients, [{ name: 'app.a' }])).toEqual([
+      {
+        name: 'app.a_id_seq',
+        schema: 'app',
+        sequence: 'a_id_seq',
+        lastValue: '9223372036854775807',
+        isCalled: true,
+      },
+      { name: 'app.free', schema: 'app', sequence: 'free', lastValue: '2', isCalled: true },
+    ])
+  })
+
+  it('that belong to an extension, or may not be read, are told apart', async () => {
+    await database.admin.query(`CREATE SEQUENCE app.hidden; CREATE EXTENSION postgres_fdw; CREATE SEQUENCE app.of_extension;
+      ALTER EXTENSION postgres_fdw ADD SEQUENCE app.of_extension`)
+    expect((await catalogOf(clients)).sequences).toMatchObject([
+      { name: 'app.hidden', owned: false, mayRead: false },
+    ])
+    await database.admin.query('DROP EXTENSION postgres_fdw CASCADE')
+  })
+
+  it('are read in any number', async () => {
+    await make(
+      Array.from({ length: 450 }, (_, index) => `CREATE SEQUENCE app.s${index} START ${index + 1}`).join(';'),
+    )
+    const found = await positions(clients, [])
+    expect(found.map(({ name, lastValue }) => [name, lastValue]).sort()).toEqual(
+      Array.from({ length: 450 }, (_, index) => [`app.s${index}`, String(index + 1)]).sort(),
+    )
+  })
+})

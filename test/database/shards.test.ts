@@ -1,0 +1,62 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { batchesOf, shardsOf } from '../../lib/database/shards.ts'
+import { table } from '../run/plan-catalog.ts'
+
+const mebibyte = 2 ** 20
+const sizes = fc
+  .record({ pages: fc.nat(5_000_000), toast: fc.nat(2 ** 40) })
+  .map(({ pages, toast }) => table('app.t', { pages, bytes: pages * 8192 + toast }))
+
+describe('shards', () => {
+  it('cover every page of a table exactly once, and whatever comes behind the last', () => {
+    fc.assert(
+      fc.property(sizes, (one) => {
+        let page = 0
+        for (const [index, { shard, pages }] of shardsOf(one).entries()) {
+          expect([shard, pages.from]).toEqual([index, page])
+          page = pages.to ?? Number.POSITIVE_INFINITY
+        }
+        expect(page).toBe(Number.POSITIVE_INFINITY)
+      }),
+      { numRuns: 300 },
+    )
+  })
+
+  it('are about 64 MiB, unless a single page is more; an empty table is one', () => {
+    fc.assert(
+      fc.property(sizes, (one) => {
+        const perPage = one.bytes / Math.max(1, one.pages)
+        for (const { bytes } of shardsOf(one)) {
+          expect(bytes).toBeLessThanOrEqual(Math.max(64 * mebibyte, perPage) + 1)
+        }
+      }),
+      { numRuns: 300 },
+    )
+    expect(shardsOf(table('app.t', { pages: 0, bytes: 0 }))).toHaveLength(1)
+    expect(shardsOf(table('app.t', { pages: 131_072, bytes: 2 ** 30 }))).toHaveLength(16)
+  })
+})
+
+describe('batches', () => {
+  const shards = fc.array(sizes, { maxLength: 30 }).map((tables) => tables.flatMap(shardsOf))
+
+  it('hold every shard once, in order, none is empty, and there are at most a thousand', () => {
+    fc.assert(
+      fc.property(shards, fc.integer({ min: 1, max: 2 ** 34 }), (all, batchBytes) => {
+        const batches = batchesOf(all, batchBytes)
+        expect(batches.flat()).toEqual(all)
+        expect(batches.length).toBeLessThanOrEqual(1001)
+        for (const batch of batches) expect(batch.length).toBeGreaterThan(0)
+      }),
+      { numRuns: 100 },
+    )
+  })
+
+  it('are one when everything fits into it', () => {
+    const all = shardsOf(table('app.t', { pages: 131_072, bytes: 2 ** 30 }))
+    expect(batchesOf(all, 2 ** 30 + 100)).toHaveLength(1)
+    expect(batchesOf(all, 2 ** 29)).toHaveLength(2)
+    expect(batchesOf([], 1)).toEqual([])
+  })
+})

@@ -1,0 +1,309 @@
+import { S3Client } from '@aws-sdk/client-s3'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { workKeys } from '../../lib/backup/layout.ts'
+import type { BackedUpTable } from '../../lib/backup/manifest.ts'
+import { getJson } from '../../lib/backup/storage.ts'
+import type { Clients } from '../../lib/clients.ts'
+import { countTables } from '../../lib/database/count.ts'
+import { DatabaseResult, exportDatabase } from '../../lib/database/export.ts'
+import { withSnapshot } from '../../lib/database/snapshot.ts'
+import {
+  BackupIsStale,
+  DatabaseBusy,
+  NotPermitted,
+  ReadBackMismatch,
+  RowsHidden,
+  StoreUnavailable,
+} from '../../lib/errors.ts'
+import type { Plan } from '../../lib/run/work.ts'
+import { s3Error, startFront } from '../files/s3-front.ts'
+import {
+  backUp,
+  configured,
+  keysBelow,
+  linesOf,
+  noProgress,
+  planReset,
+  readBackup,
+  rowsAsLines,
+  session,
+  useDatabase,
+  waiting,
+} from './database-stack.ts'
+
+const database = useDatabase()
+let clients: Clients
+const unhandled: unknown[] = []
+const note = (reason: unknown) => unhandled.push(reason)
+
+beforeAll(() => void process.on('unhandledRejection', note))
+afterAll(() => {
+  process.off('unhandledRejection', note)
+  expect(unhandled).toEqual([])
+})
+beforeEach(async () => {
+  clients = configured(database.clients, { DATABASE_SCHEMAS: ['app'], LOCK_TIMEOUT_MS: 300 })
+  await database.admin.query('DROP SCHEMA IF EXISTS app CASCADE')
+  await database.sql.query(`CREATE SCHEMA app; CREATE TABLE app.people (id int PRIMARY KEY, name text);
+    INSERT INTO app.people SELECT g, repeat('x', 200) || g FROM generate_series(1, 5000) g`)
+})
+
+function exportBatch(own: Clients, plan: Plan, progress: (done: number) => Promise<void> = noProgress) {
+  const { DATABASE_SCHEMAS: schemas } = own.config
+  return exportDatabase(own, { run: plan, backupId: plan.backupId!, batch: 0, schemas }, progress)
+}
+
+/** The lines of the parts that an export reported. */
+async function exported(plan: Plan): Promise<string[]> {
+  const { parts } = await getJson(database.storage, workKeys(plan).databaseResult(0), DatabaseResult)
+  return linesOf(clients, { parts } as unknown as BackedUpTable)
+}
+
+/** Sessions of the product that are still there. */
+async function sessionsLeft(): Promise<number> {
+  const answer = await database.admin.query(
+    `SELECT FROM pg_stat_activity WHERE application_name = 'taskmaster-reset' AND datname = current_database()`,
+  )
+  return answer.rowCount ?? 0
+}
+
+describe('an export', () => {
+  it('holds the rows of one moment, whatever is written while several connections read them', async () => {
+    const plan = await planReset(clients, { pagesPerShard: 10 })
+    const expected = await rowsAsLines(database.sql, 'app.people')
+    const writer = await session(database, 'writer')
+    let steps = 0
+    await exportBatch(clients, plan, async (done) => {
+      steps = done
+      // Moves every row to another page, takes some away, adds others, and lets their old places be used again.
+      if (done === 1) await writer.query(`UPDATE app.people SET name = name || '!'`)
+      if (done === 2) await writer.query('DELETE FROM app.people WHERE id % 3 = 0')
+      if (done === 3) await writer.query('VACUUM app.people')
+      if (done === 4)
+        await writer.query(`INSERT INTO app.people SELECT g, 'new' FROM generate_series(9000, 9999) g`)
+      if (done === 5) await writer.query('ANALYZE app.people')
+    })
+    await writer.end()
+    expect(steps).toBeGreaterThan(10)
+    expect(await exported(plan)).toEqual(expected)
+  })
+
+  it('is seen alike by all its connections', async () => {
+    const tables = [{ schema: 'app', table: 'people' }]
+    const counts = await withSnapshot(clients, tables, 3, async (connections) => {
+      await database.sql.query('DELETE FROM app.people WHERE id > 10')
+      const count = 'SELECT count(*)::int AS rows FROM app.people'
+      return Promise.all(connections.map(async (one) => (await one.query(count)).rows[0].rows))
+    })
+    expect(counts).toEqual([5000, 5000, 5000])
+    await expect.poll(sessionsLeft, { timeout: 10_000 }).toBe(0)
+  })
+
+  it.each(['TRUNCATE app.people', 'ALTER TABLE app.people ADD COLUMN age int', 'DROP TABLE app.people'])(
+    'lets %s wait until it is done',
+    async (statement) => {
+      const plan = await planReset(clients, { pagesPerShard: 20 })
+      const expected = await rowsAsLines(database.sql, 'app.people')
+      const other = await session(database, 'migration')
+      let ended = false
+      let changing: Promise<unknown> = Promise.resolve()
+      await exportBatch(clients, plan, async (done) => {
+        expect(ended).toBe(false)
+        if (done === 1) changing = other.query(statement).then(() => (ended = true))
+      })
+      expect(await exported(plan)).toEqual(expected)
+      await changing
+      await other.end()
+    },
+  )
+
+  it('gives way with DatabaseBusy when a table is locked by another session', async () => {
+    const plan = await planReset(clients)
+    const other = await session(database, 'migration')
+    await other.query('BEGIN; LOCK TABLE app.people')
+    await expect(exportBatch(clients, plan)).rejects.toThrow(DatabaseBusy)
+    await other.end()
+    await exportBatch(clients, plan)
+  })
+
+  it('gives way with BackupIsStale when a table is no longer the one that was counted', async () => {
+    const plan = await planReset(clients)
+    await database.sql.query('ALTER TABLE app.people ADD COLUMN age int')
+    await expect(exportBatch(clients, plan)).rejects.toThrow(BackupIsStale)
+    await database.sql.query('ALTER TABLE app.people DROP COLUMN name')
+    await expect(exportBatch(clients, plan)).rejects.toThrow(BackupIsStale)
+    await database.sql.query('DROP TABLE app.people')
+    await expect(exportBatch(clients, plan)).rejects.toThrow(BackupIsStale)
+  })
+
+  it('writes beside what an earlier try left, and reports only its own parts', async () => {
+    const plan = await planReset(clients, { pagesPerShard: 60 })
+    await exportBatch(clients, plan)
+    const first = await keysBelow(clients, plan)
+    await database.sql.query('DELETE FROM app.people WHERE id > 100')
+    await exportBatch(clients, plan)
+    const all = await keysBelow(clients, plan)
+    expect(all).toEqual(expect.arrayContaining(first))
+    expect(all.length).toBeGreaterThan(first.length)
+    expect(await exported(plan)).toEqual(await rowsAsLines(database.sql, 'app.people'))
+  })
+
+  it('of a database without tables is empty', async () => {
+    await database.sql.query('DROP TABLE app.people')
+    const plan = await planReset(clients)
+    expect((await backUp(clients, plan)).database).toMatchObject({ rows: 0, tables: [] })
+  })
+})
+
+describe('row security', () => {
+  it('that hides rows from the role makes the count and the export fail, not short', async () => {
+    const plan = await planReset(clients)
+    const rows = { name: 'app.people', schema: 'app', table: 'people', keepRows: null }
+    await database.sql.query(`ALTER TABLE app.people ENABLE ROW LEVEL SECURITY;
+      CREATE POLICY few ON app.people USING (id < 10); ALTER TABLE app.people FORCE ROW LEVEL SECURITY`)
+    await expect(countTables(clients, [rows])).rejects.toThrow(RowsHidden)
+    await expect(countTables(clients, [{ ...rows, keepRows: 'true' }])).rejects.toThrow(RowsHidden)
+    await expect(exportBatch(clients, plan)).rejects.toThrow(RowsHidden)
+    await database.sql.query('ALTER TABLE app.people NO FORCE ROW LEVEL SECURITY')
+    await exportBatch(clients, plan) // the owner sees every row
+  })
+
+  it('of a table that belongs to another role does so too', async () => {
+    const role = new URL(database.env.DATABASE_URL!).username
+    await database.admin.query(`CREATE TABLE app.secrets (id int); INSERT INTO app.secrets VALUES (1);
+      ALTER TABLE app.secrets ENABLE ROW LEVEL SECURITY; GRANT SELECT ON app.secrets TO "${role}"`)
+    const secrets = { name: 'app.secrets', schema: 'app', table: 'secrets', keepRows: null }
+    await expect(countTables(clients, [secrets])).rejects.toThrow(RowsHidden)
+    await database.admin.query('ALTER TABLE app.secrets DISABLE ROW LEVEL SECURITY')
+    expect((await countTables(clients, [secrets])).get('app.secrets')?.rows).toBe(1)
+  })
+})
+
+describe('an export that fails', () => {
+  let front: Awaited<ReturnType<typeof startFront>>
+  let through: Clients
+  beforeAll(async () => {
+    front = await startFront(database.env.AWS_ENDPOINT_URL_S3 ?? '')
+  })
+  afterAll(() => front.stop())
+  beforeEach(() => {
+    front.faults = []
+    const s3 = new S3Client({
+      ...{ endpoint: front.url, region: 'us-east-1', forcePathStyle: true, maxAttempts: 1 },
+      credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
+    })
+    through = { ...clients, s3 }
+  })
+
+  it.each([
+    ['refuses a part', (): ReturnType<typeof s3Error> | 'drop' => s3Error(403, 'AccessDenied'), NotPermitted],
+    ['breaks off', () => 'drop' as const, StoreUnavailable],
+  ])('because S3 %s ends all its connections, and leaves no result', async (_, answer, error) => {
+    const plan = await planReset(clients, { pagesPerShard: 10 })
+    let parts = 0
+    front.faults.push((request) =>
+      request.method === 'PUT' && request.key.includes('/database/') && ++parts > 4 ? answer() : undefined,
+    )
+    await expect(exportBatch(through, plan)).rejects.toThrow(error)
+    await expect.poll(sessionsLeft, { timeout: 10_000 }).toBe(0)
+    const keys = await keysBelow(clients, plan)
+    expect(keys.length).toBeLessThan(10)
+    await expect(exported(plan)).rejects.toThrow(/does not exist/)
+  })
+
+  it('because S3 holds something else than was sent says which part', async () => {
+    const plan = await planReset(clients, { pagesPerShard: 10 })
+    front.faults.push(async (request, forward) => {
+      if (request.method !== 'GET' || !request.key.endsWith('00003.jsonl.zst')) return undefined
+      const answer = await forward()
+      const { 'x-amz-checksum-crc32': __, ...headers } = answer.headers ?? {}
+      return { ...answer, headers, body: Buffer.from(answer.body).fill(0, 100, 101) }
+    })
+    const exporting = exportBatch(through, plan)
+    await expect(exporting).rejects.toThrow(ReadBackMismatch)
+    await expect(exporting).rejects.toThrow(/app\.people\/00003\.jsonl\.zst was read back as/)
+  })
+
+  it('because a connection to the database breaks says so', async () => {
+    const plan = await planReset(clients, { pagesPerShard: 10 })
+    const exporting = exportBatch(clients, plan, async (done) => {
+      if (done !== 2) return
+      await database.admin.query(
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE application_name = 'taskmaster-reset' AND datname = current_database() ORDER BY backend_start DESC LIMIT 1`,
+      )
+    })
+    await expect(exporting).rejects.toThrow(StoreUnavailable)
+    await expect.poll(sessionsLeft, { timeout: 10_000 }).toBe(0)
+  })
+
+  it('because its run was lost stops before its next part', async () => {
+    const plan = await planReset(clients, { pagesPerShard: 10 })
+    const exporting = exportBatch(clients, plan, async () => {
+      throw new Error('lost')
+    })
+    await expect(exporting).rejects.toThrow('lost')
+    const parts = (await keysBelow(clients, plan)).length
+    expect(parts).toBeLessThanOrEqual(3)
+  })
+})
+
+describe('a backup of several batches', () => {
+  it('is made one point in time: what changed between them is exported again', async () => {
+    const several = configured(clients, { EXPORT_BATCH_BYTES: 100_000 })
+    await database.sql.query(`CREATE TABLE app.pets (id int, owner int);
+      INSERT INTO app.pets SELECT g, g FROM generate_series(1, 3000) g`)
+    const plan = await planReset(several)
+    expect(plan.database?.batches).toBe(2)
+    let batch = 0
+    const manifest = await backUp(several, plan, async () => {
+      if (batch++ > 0) return
+      await database.sql.query(`DELETE FROM app.people WHERE id = 1; DELETE FROM app.pets WHERE owner = 1;
+        INSERT INTO app.people VALUES (6000, 'new')`)
+    })
+    expect(manifest.database?.consistency).toBe('reconciled')
+    const { tables } = await readBackup(clients, plan.backupId!)
+    expect(
+      await linesOf(
+        clients,
+        tables.find(({ name }) => name === 'app.people'),
+      ),
+    ).toEqual(await rowsAsLines(database.sql, 'app.people'))
+    expect(
+      await linesOf(
+        clients,
+        tables.find(({ name }) => name === 'app.pets'),
+      ),
+    ).toEqual(await rowsAsLines(database.sql, 'app.pets'))
+    const { parts } = tables.find(({ name }) => name === 'app.people')!
+    expect(parts.map(({ key }) => key)).toEqual([expect.stringMatching(/00000\.2\.jsonl\.zst$/)])
+  })
+
+  it('is not sealed when too much changed, or a table was altered between them', async () => {
+    const several = configured(clients, { EXPORT_BATCH_BYTES: 100_000, LATE_MAX_BYTES: 1000 })
+    await database.sql.query(`CREATE TABLE app.pets AS SELECT generate_series(1, 30000) AS id`)
+    const busy = await planReset(several)
+    const change = (ddl: string) => async () => void (await database.sql.query(ddl))
+    const sealing = backUp(
+      several,
+      busy,
+      change('DELETE FROM app.people WHERE id = (SELECT min(id) FROM app.people)'),
+    )
+    await expect(sealing).rejects.toThrow(/LATE_MAX_BYTES/)
+    const altered = await planReset(several)
+    await expect(
+      backUp(several, altered, change('ALTER TABLE app.people ADD COLUMN IF NOT EXISTS age int')),
+    ).rejects.toThrow(BackupIsStale)
+  })
+})
+
+it('nothing waits for ever: a lock that is held makes an export end in time', async () => {
+  const plan = await planReset(clients)
+  const other = await session(database, 'holder')
+  await other.query('BEGIN; LOCK TABLE app.people')
+  const started = performance.now()
+  await expect(exportBatch(clients, plan)).rejects.toThrow(DatabaseBusy)
+  expect(performance.now() - started).toBeLessThan(10_000)
+  expect(await waiting(database)).toBe(0)
+  await other.end()
+})
