@@ -203,8 +203,11 @@ export const errorKinds: ReadonlyMap<string, ErrorKind> = new Map<string, ErrorK
 
 /** `error`'s message when it is an Error, else its text: for wrapping what a library threw. */
 export function messageOf(error: unknown): string {
-  // Not every library throws an Error: a WebSocket that cannot be opened gives an ErrorEvent.
-  const message =
-    typeof error === 'object' && error !== null && 'message' in error ? error.message : undefined
-  return typeof message === 'string' && message !== '' ? message : String(error)
+  const fields: { message?: unknown; error?: unknown } =
+    typeof error === 'object' && error !== null ? error : {}
+  if (typeof fields.message === 'string' && fields.message !== '') return fields.message
+  // What a WebSocket gives that cannot be opened is an ErrorEvent without a message.
+  return fields.error === undefined
+    ? String(error)
+    : `the WebSocket could not be opened (${String(fields.error)})`
 }

@@ -2,7 +2,7 @@ import { Logger } from '@aws-lambda-powertools/logger'
 import type { z } from 'zod'
 import { type Clients, makeClients } from './clients.ts'
 import { environmentOf } from './config.ts'
-import { sqlStateOf, withConnection } from './database/snapshot.ts'
+import { databaseError, sqlStateOf, withConnection } from './database/snapshot.ts'
 import { InvalidRequest, messageOf } from './errors.ts'
 import { recordFailure, touchRun } from './run/ledger.ts'
 import { cut } from './run/outcome.ts'
@@ -62,7 +62,8 @@ export function task<Schema extends z.ZodType, Output>(
       const output = await verb(clients, input, reporter(clients, phase, run))
       logger.info('done', { ...about, milliseconds: clients.now().getTime() - started })
       return output
-    } catch (error) {
+    } catch (thrown) {
+      const error = databaseError(thrown)
       withoutValues(error)
       logger.error('failed', { ...about, error: nameOf(error), reason: messageOf(error) })
       if (run !== null) await noteFailure(clients, { ...run, phase }, error)
@@ -98,12 +99,20 @@ async function noteFailure(
   }
 }
 
-/** pg calls each of its errors "error", and repeats the value in one about data (class 22): rows stay out of logs. */
+/**
+ * pg calls each of its errors "error", and repeats the value in one about data (class 22), also where it is the cause of
+ * one of ours: rows stay out of logs.
+ */
 function withoutValues(error: unknown): void {
-  const state = sqlStateOf(error)
-  if (!(error instanceof Error) || state === undefined || error.name !== 'error') return
-  error.name = 'DatabaseError'
-  if (state.startsWith('22')) error.message = error.message.replace(/".*"/s, '"…"')
+  if (!(error instanceof Error)) return
+  const reason = sqlStateOf(error.cause) === undefined ? error : (error.cause as Error)
+  const state = sqlStateOf(reason)
+  if (state === undefined) return
+  if (error.name === 'error') error.name = 'DatabaseError'
+  if (state.startsWith('22')) {
+    const safe = reason.message.replace(/".*"/s, '"…"')
+    error.message = error.message.replaceAll(reason.message, () => safe)
+  }
   error.stack = `${error.name}: ${error.message}`
 }
 

@@ -1,3 +1,4 @@
+import { DrizzleQueryError } from 'drizzle-orm'
 import type { Clients, Connection } from '../clients.ts'
 import {
   BackupIsStale,
@@ -73,8 +74,9 @@ export async function withSnapshot<Result>(
 }
 
 /** What Postgres reported, as one of our errors where we know what to do about it; else as it is. */
-export function databaseError(cause: unknown): unknown {
-  if (cause instanceof ResetError) return cause
+export function databaseError(error: unknown): unknown {
+  if (error instanceof ResetError) return error
+  const cause = error instanceof DrizzleQueryError ? error.cause : error
   const message = messageOf(cause)
   const state = sqlStateOf(cause)
   switch (state) {

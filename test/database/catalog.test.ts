@@ -184,7 +184,7 @@ describe('sequences', () => {
   })
 
   it('are held in a backup when a table of it uses them, or none at all does', async () => {
-    await make(`CREATE SEQUENCE app.free; CREATE TABLE app.a (id serial); CREATE TABLE app.excluded (id serial);
+    await make(`CREATE SEQUENCE app.free; CREATE TABLE app.a (id bigserial); CREATE TABLE app.excluded (id serial);
       SELECT nextval('app.free'), nextval('app.free'); SELECT setval('app.a_id_seq', 9223372036854775807)`)
     expect(await positions(clients, [{ name: 'app.a' }])).toEqual([
       {

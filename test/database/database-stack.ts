@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import pg from 'pg'
-import { afterAll, beforeAll } from 'vitest'
+import { afterAll, beforeAll, onTestFinished } from 'vitest'
 import { lastAttempt } from '../../lib/backup/late.ts'
 import { backupKeys, workKeys } from '../../lib/backup/layout.ts'
 import { listSizes } from '../../lib/backup/listing.ts'
@@ -34,6 +34,7 @@ export function useDatabase() {
     })
     const clients = await currentClients()
     const storage = { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }
+    await stack.sql.query(`SET lock_timeout = '20s'`)
     Object.assign(database, stack, { clients, storage })
     const request = { operation: 'claim', confirm: clients.config.ENVIRONMENT }
     await countAll(clients, { request, runId: randomUUID(), attempt: 0, startedAt: new Date().toISOString() })
@@ -47,6 +48,7 @@ export async function session({ env }: { env: Record<string, string> }, name: st
   const client = new pg.Client({ connectionString: env.DATABASE_URL ?? '', application_name: name })
   client.on('error', () => {})
   await client.connect()
+  onTestFinished(() => client.end()) // a test that fails must not keep its locks
   return client
 }
 

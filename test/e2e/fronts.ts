@@ -1,4 +1,4 @@
-import { connect, createServer } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
 import { afterAll, beforeAll, beforeEach } from 'vitest'
 import { close, listen } from '../../local/loopback.ts'
 import { startRestFront } from '../cache/rest-front.ts'
@@ -12,10 +12,17 @@ export async function startDatabaseFront(upstream: string) {
     address: '',
     connections: 0,
     down: false,
-    stop: () => close(server),
+    stop: async () => {
+      const closed = close(server)
+      for (const socket of sockets) socket.destroy()
+      await closed
+    },
   }
+  const sockets = new Set<Socket>()
   const server = createServer((incoming) => {
     front.connections++
+    sockets.add(incoming)
+    incoming.on('close', () => sockets.delete(incoming))
     if (front.down) return void incoming.destroy()
     const outgoing = connect(Number(port), hostname)
     incoming.on('error', () => outgoing.destroy()).on('close', () => outgoing.destroy())

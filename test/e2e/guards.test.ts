@@ -479,6 +479,7 @@ describe('a store', () => {
     expect(ended.error).toBe('StoreUnavailable')
     expect(ended.cause).toMatch(/The database test_\w+ at 127\.0\.0\.1:\d+ cannot be reached: /)
     expect(ended.cause).toContain('Check DATABASE_URL and that the server runs')
+    expect(ended.cause).not.toContain('[object')
     expect(fronts.s3.seen).toEqual([])
   })
 

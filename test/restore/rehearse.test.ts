@@ -104,16 +104,16 @@ describe('a rehearsal', () => {
       let damaged = ''
       beforeTask = async (state) => {
         if (state !== 'Rehearse batch' || damaged !== '') return
-        const parts = (await reset.objects('taskmaster-backups', '.taskmaster/backups/')).filter(({ key }) =>
-          /public\.(users|worlds)\/00000\.jsonl\.zst$/.test(key),
-        )
-        const [users, worlds] = parts.slice(-2).map(({ key }) => key)
-        damaged = users ?? ''
+        const running = `SELECT backup_id FROM taskmaster_reset.runs WHERE status = 'running'`
+        const id = (await reset.stack.sql.query(running)).rows[0].backup_id
+        const partOf = (table: string) => `.taskmaster/backups/${id}/database/public.${table}/00000.jsonl.zst`
+        const [users, worlds] = [partOf('users'), partOf('worlds')]
+        damaged = users
         const was = await reset.bytesOf(damaged)
         let body: Buffer = Buffer.from(was)
         if (damage === 'half') body = body.subarray(0, body.length / 2)
         else if (damage === 'flipped') body[body.length - 9] = (body[body.length - 9] ?? 0) ^ 4
-        else if (damage === 'swapped') body = await reset.bytesOf(worlds ?? '')
+        else if (damage === 'swapped') body = await reset.bytesOf(worlds)
         else body = damage
         await reset.stack.s3.send(
           new PutObjectCommand({ Bucket: 'taskmaster-backups', Key: damaged, Body: body }),

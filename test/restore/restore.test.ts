@@ -1,5 +1,6 @@
 import { DeleteObjectCommand, GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { beforeEach, describe, expect, it } from 'vitest'
+import { withDigest } from '../../lib/backup/digest.ts'
 import { environment, filesPrefix, fullReset, useResetStack, withVariables } from '../e2e/reset-stack.ts'
 
 /** Looked at before each state's function. */
@@ -240,7 +241,10 @@ describe('a restore is refused, with nothing touched,', () => {
     const answer = await reset.stack.s3.send(new GetObjectCommand(place))
     const manifest = JSON.parse((await answer.Body?.transformToString()) ?? '')
     await reset.stack.s3.send(
-      new PutObjectCommand({ ...place, Body: JSON.stringify({ ...manifest, environment: 'elsewhere' }) }),
+      new PutObjectCommand({
+        ...place,
+        Body: JSON.stringify(withDigest({ ...manifest, environment: 'elsewhere' })),
+      }),
     )
     await change()
     await refused(restoring(backupId), 'ForeignBackup', /"elsewhere".*"allowForeign": true/s)
