@@ -164,5 +164,5 @@ describe('a log', () => {
     expect(log.some(({ level }) => level === 'ERROR')).toBe(true)
     await checkNothingTold()
     await reset.succeed(quickReset)
-  })
+  }, 60_000)
 })
