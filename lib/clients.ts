@@ -56,9 +56,16 @@ const sessionSettings = {
   jit: 'off', // compiling costs more than it saves on the many short statements of an export
 }
 
+/** Neon wakes a suspended database within seconds; a server that says nothing for so long is not there. */
+const connectTimeoutMs = 20_000
+
 async function openConnection(config: Config): Promise<Connection> {
   const url = new URL(config.DATABASE_URL)
-  const client = new Client({ connectionString: config.DATABASE_URL, application_name: 'taskmaster-reset' })
+  const client = new Client({
+    connectionString: config.DATABASE_URL,
+    application_name: 'taskmaster-reset',
+    connectionTimeoutMillis: connectTimeoutMs,
+  })
   const proxy = config.DATABASE_WEBSOCKET_PROXY
   if (proxy !== undefined) {
     client.neonConfig.wsProxy = () => `${proxy}/v1`
@@ -68,18 +75,28 @@ async function openConnection(config: Config): Promise<Connection> {
   }
   // Without a listener a connection that the server ends would end the process; the next query reports it.
   client.on('error', () => {})
+  let isOpen = false
   try {
     await client.connect()
+    isOpen = true
     const settings = Object.entries(sessionSettings).map(([name, value]) => `SET ${name} = '${value}'`)
     await client.query(settings.join('; '))
     return client
   } catch (cause) {
-    void client.end().catch(() => {}) // not awaited: for a connection that never opened it does not return
+    // Of one that never opened, end() never returns, and may throw where nobody catches it.
+    if (isOpen) void client.end().catch(() => {})
     throw new StoreUnavailable(
-      `The database ${url.pathname.slice(1)} at ${url.host} cannot be reached: ${messageOf(cause)}. Check DATABASE_URL and that the server runs, then start again`,
+      `The database ${url.pathname.slice(1)} at ${url.host} cannot be reached: ${reasonOf(cause)}. Check DATABASE_URL and that the server runs, then start again`,
       { cause },
     )
   }
+}
+
+/** A WebSocket that cannot be opened is reported as an event, which has no message when the connection was refused. */
+function reasonOf(cause: unknown): string {
+  if (!(cause instanceof Event)) return messageOf(cause)
+  const said = 'message' in cause && typeof cause.message === 'string' ? cause.message : ''
+  return said === '' ? 'no WebSocket could be opened to it' : said
 }
 
 async function fetchParameter(path: string): Promise<string> {

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import { DrizzleQueryError } from 'drizzle-orm'
 import type { Clients, Connection } from '../clients.ts'
 import {
@@ -27,11 +28,19 @@ export async function withConnection<Result>(
   }
 }
 
-/** The driver's own end() waits for ever on a connection that has broken already, so that has to be known. */
+/** Milliseconds. Ending takes a few; a connection that broke may take half a minute to say so, or never does. */
+const endPatience = 1_000
+
 async function open(clients: Pick<Clients, 'connect'>) {
   const connection = await clients.connect()
   const ended = new Promise<void>((resolve) => connection.once('end', resolve))
-  return { connection, close: () => Promise.race([ended, connection.end()]) }
+  async function close(): Promise<void> {
+    const patience = new AbortController()
+    const patient = setTimeout(endPatience, undefined, { signal: patience.signal }).catch(() => {})
+    await Promise.race([ended, connection.end(), patient])
+    patience.abort()
+  }
+  return { connection, close }
 }
 
 /**
