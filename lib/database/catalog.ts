@@ -48,9 +48,13 @@ export type ForeignKey = {
   from: string
   fromOid: number
   to: string
-  /** The same two as SQL writes them. */
+  /** The same as SQL writes it. */
   fromSql: string
-  toSql: string
+  /** What to write after FROM for the rows that reference, and for those that are referenced: all partitions, no heirs. */
+  fromRows: string
+  toRows: string
+  /** One that Postgres made for a partition, from the one of the table above it. */
+  derived: boolean
   /** Columns of `from`, and those of `to` they point at, in the same order. */
   columns: string[]
   referenced: string[]
@@ -119,10 +123,13 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'f') AND c.relnamespace <> 'pg_catalog'::regnamespace AND c.relpersistence <> 't' AND n.nspname = ANY($1)
 ORDER BY n.nspname, c.relname`
 
+const rowsOf = (relation: string, schema: string) =>
+  `CASE ${relation}.relkind WHEN 'p' THEN '' ELSE 'ONLY ' END || quote_ident(${schema}.nspname) || '.' || quote_ident(${relation}.relname)`
+
 const foreignKeysQuery = `
 SELECT k.conname AS name, ${plainName('fn.nspname', 'f.relname')} AS "from", ${plainName('tn.nspname', 't.relname')} AS "to",
   k.conrelid::bigint::float8 AS "fromOid", k.confdeltype AS "onDelete", quote_ident(fn.nspname) || '.' || quote_ident(f.relname) AS "fromSql",
-  quote_ident(tn.nspname) || '.' || quote_ident(t.relname) AS "toSql",
+  ${rowsOf('f', 'fn')} AS "fromRows", ${rowsOf('t', 'tn')} AS "toRows", k.conparentid <> 0 AS derived,
   (SELECT json_agg(a.attname ORDER BY o.n) FROM unnest(k.conkey) WITH ORDINALITY o(num, n)
     JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = o.num) AS columns,
   (SELECT json_agg(a.attname ORDER BY o.n) FROM unnest(k.confkey) WITH ORDINALITY o(num, n)

@@ -12,7 +12,7 @@ import type { Shard } from './shards.ts'
 const fatLine = 32 * 1024
 const chunkGoal = 2 * 2 ** 20
 const chunkMax = 6 * 2 ** 20
-const chunkMaxPages = 96
+const chunkMaxPages = 48
 /** Bytes of a very long line that one message carries. */
 const slice = 2 ** 20
 

@@ -22,7 +22,7 @@ export async function checkKeptRows(
     )
     const answer = await connection.query(
       `SELECT count(*)::float8 AS rows
-       FROM ONLY ${key.fromSql} AS a JOIN ONLY ${key.toSql} AS b ON ${pairs.join(' AND ')}
+       FROM ${key.fromRows} AS a JOIN ${key.toRows} AS b ON ${pairs.join(' AND ')}
        WHERE ${stays(tables, key.from, 'a')} AND NOT ${stays(tables, key.to, 'b')}`,
     )
     const rows = answer.rows[0]?.rows
@@ -49,11 +49,23 @@ export async function fingerprintKept(
   return kept
 }
 
-/** SQL for "this row is kept", for a row of table `name` under `alias`. */
+/** SQL for "this row is kept", for a row of table `name`, or of one of its partitions, under `alias`. */
 function stays(tables: readonly TableAction[], name: string, alias: string): string {
   const entry = tables.find(({ table }) => table.name === name)
   if (entry === undefined || entry.action === 'keep') return 'true'
-  return entry.keepRows === null ? 'false' : matches(alias, entry.table, entry.keepRows)
+  if (!entry.table.partitioned) {
+    return entry.keepRows === null ? 'false' : matches(alias, entry.table, entry.keepRows)
+  }
+  const cases = leavesOf(tables, entry).map(
+    ({ table }) => `WHEN ${table.oid} THEN ${stays(tables, table.name, alias)}`,
+  )
+  return cases.length === 0 ? 'true' : `CASE ${alias}.tableoid ${cases.join(' ')} ELSE true END`
+}
+
+/** The managed tables below a partitioned one that hold rows. */
+function leavesOf(tables: readonly TableAction[], { table }: TableAction): TableAction[] {
+  const below = tables.filter((one) => table.partitions.includes(one.table.name))
+  return below.flatMap((one) => (one.table.partitioned ? leavesOf(tables, one) : [one]))
 }
 
 /** SQL for "this row matches the condition", which may name the table and its columns, but knows no alias. */

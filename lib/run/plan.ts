@@ -40,7 +40,6 @@ export function planDatabase(catalog: Catalog, keep: Preservation): DatabasePlan
   const managed = catalog.tables.filter((table) => !excluded.includes(table))
   const actions = chooseActions(managed, catalog.foreignKeys, keep, familyOf)
   const actionOf = new Map(actions.map(({ table, action }) => [table.name, action]))
-  const partitioned = new Set(catalog.tables.filter((table) => table.partitioned).map(({ name }) => name))
   const conflicts = catalog.foreignKeys.filter(
     (key) => (actionOf.get(key.from) ?? 'keep') === 'keep' && isEmptied(actionOf.get(key.to)),
   )
@@ -64,7 +63,7 @@ export function planDatabase(catalog: Catalog, keep: Preservation): DatabasePlan
       )
       .map(({ name, schema, table }) => ({ name, schema, table })),
     dependsOnRows: catalog.foreignKeys.filter((key) => {
-      if (partitioned.has(key.from) || partitioned.has(key.to)) return false // each partition has the key as well
+      if (key.derived) return false // no key is made from partition to partition; the one above them holds for both
       const from = actionOf.get(key.from) ?? 'keep'
       const to = actionOf.get(key.to) ?? 'keep'
       return (from === 'delete rows' && to !== 'keep') || (from === 'keep' && to === 'delete rows')

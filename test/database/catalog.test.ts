@@ -77,7 +77,7 @@ describe('the tables that are managed', () => {
     const { tables, foreignKeys, sequences } = await catalogOf(both)
     expect(tables.map(({ name }) => name)).toEqual(['app.b.c', '"app.b".c'])
     expect(foreignKeys).toMatchObject([
-      { from: '"app.b".c', to: 'app.b.c', fromSql: '"app.b".c', toSql: 'app."b.c"' },
+      { from: '"app.b".c', to: 'app.b.c', fromRows: 'ONLY "app.b".c', toRows: 'ONLY app."b.c"' },
     ])
     expect(sequences).toMatchObject([{ name: '"app.b".c_s_seq', usedBy: ['"app.b".c'] }])
     await database.admin.query('DROP SCHEMA "app.b" CASCADE')
@@ -145,7 +145,9 @@ describe('foreign keys', () => {
           from: 'other.b',
           to: 'app.a',
           fromSql: 'other.b',
-          toSql: 'app.a',
+          fromRows: 'ONLY other.b',
+          toRows: 'ONLY app.a',
+          derived: false,
           onDelete: 'c',
         },
         ...{ columns: ['q', 'p'], referenced: ['y', 'x'] },

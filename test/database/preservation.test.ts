@@ -68,6 +68,7 @@ async function planByHand(connection: Connection, template: Plan, preserve: Pres
 it('whatever the foreign keys, triggers and keep lists: what is preserved stays bit for bit, all else goes, or nothing changes', async () => {
   const clients = configured(database.clients, { DATABASE_SCHEMAS: [...managed] })
   const connection = await clients.connect()
+  await database.sql.query(dropSql)
   await database.sql.query('CREATE SCHEMA shop; CREATE SCHEMA "Sh.op ""2"""')
   const template = await planReset(clients, { backup: false })
   const seen = { wiped: 0, refused: 0 }

@@ -117,6 +117,16 @@ describe('an export', () => {
     },
   )
 
+  it('has its tables locked from the beginning, also those that it has not come to yet', async () => {
+    const other = await session(database, 'migration')
+    await other.query(`SET lock_timeout = '100ms'`)
+    await withSnapshot(clients, [{ schema: 'app', table: 'people' }], 1, async () => {
+      await expect(other.query('TRUNCATE app.people')).rejects.toThrow('lock timeout')
+      await other.query('DELETE FROM app.people WHERE id = 1')
+    })
+    await other.query('TRUNCATE app.people')
+  })
+
   it('gives way with DatabaseBusy when a table is locked by another session', async () => {
     const plan = await planReset(clients)
     const other = await session(database, 'migration')

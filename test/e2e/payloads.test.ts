@@ -124,7 +124,13 @@ describe(`with ${tables} tables`, () => {
     expect(manifest.database?.tables).toHaveLength(tables + 6)
   }, 60_000)
 
-  test(`in a batch each, and ${files} files, what Count hands on is not over 32 KiB, nor when all of it fails`, async () => {
+  test(`in as many batches as there can be, and ${files} files, what Count hands on is not over 32 KiB, nor when all of it fails`, async () => {
+    await reset.stack.sql.query(`
+      DO $$ BEGIN
+        FOR i IN 1..${tables} LOOP
+          EXECUTE format('INSERT INTO %I VALUES (1)', 'a_table_with_a_name_that_is_not_short_' || i);
+        END LOOP;
+      END $$`)
     fronts.s3.faults = [manyFiles(files)]
     beforeTask = (state) => {
       if (state.endsWith('batch')) throw Object.assign(new Error('far enough'), { name: 'FarEnough' })
@@ -137,15 +143,17 @@ describe(`with ${tables} tables`, () => {
     const { plan } = await reset.row('many-batches')
     expect(plan.files).toMatchObject({ objects: files, batches: files / pieceLimits.objects })
     expect(plan.database.tables).toHaveLength(tables + 6)
+    expect(plan.database.batches).toBeGreaterThan(400)
     const sizes = await sizesOf('many-batches')
     checkSizes(sizes)
-    expect(sizes['enter Back up']).toBeGreaterThan(100)
+    expect(sizes['enter Back up']).toBeGreaterThan(1_000)
   }, 60_000)
 
   test('an error that names them all is shortened on its way, and whole in the log', async () => {
     // Each of them references a table that goes, and is to be kept: one line per table.
     await reset.stack.sql.query(`
       CREATE TABLE kept_root (id int PRIMARY KEY);
+      INSERT INTO kept_root VALUES (1);
       DO $$ BEGIN
         FOR i IN 1..300 LOOP
           EXECUTE format('ALTER TABLE %I ADD FOREIGN KEY (id) REFERENCES kept_root', 'a_table_with_a_name_that_is_not_short_' || i);

@@ -22,7 +22,7 @@ export function table(name: string, change: Partial<Table> = {}): Table {
   }
 }
 
-export function key(from: string, to: string): ForeignKey {
+export function key(from: string, to: string, change: Partial<ForeignKey> = {}): ForeignKey {
   const columns = { columns: ['to'], referenced: ['id'], operators: ['OPERATOR(pg_catalog.=)'] }
   return {
     name: `${from} to ${to}`,
@@ -30,9 +30,12 @@ export function key(from: string, to: string): ForeignKey {
     to,
     fromSql: from,
     fromOid: 1,
-    toSql: to,
+    fromRows: from,
+    toRows: to,
+    derived: false,
     onDelete: 'a',
     ...columns,
+    ...change,
   }
 }
 
