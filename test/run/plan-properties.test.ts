@@ -74,14 +74,14 @@ function planOrConflict(catalog: Catalog, keep: Preservation): DatabasePlan | 'c
 it('a plan is refused exactly when something that stays whole references something that is emptied', () => {
   fc.assert(
     fc.property(cases, ({ catalog, keep }) => {
-      const rowsStay = (name: string) => {
+      const isEmptied = (name: string): boolean => {
         const found = catalog.tables.find((one) => one.name === name)
-        return [name, ...(found?.parents ?? [])].some((one) => one in keep.rows)
+        if (found === undefined || staysWhole(catalog, keep, name)) return false
+        if (found.partitioned) return found.partitions.every(isEmptied)
+        return ![name, ...found.parents].some((one) => one in keep.rows)
       }
-      const holdsRows = (name: string) => catalog.tables.some((one) => one.name === name && !one.partitioned)
       const expected = catalog.foreignKeys.some(
-        ({ from, to }) =>
-          staysWhole(catalog, keep, from) && holdsRows(to) && !staysWhole(catalog, keep, to) && !rowsStay(to),
+        ({ from, to }) => staysWhole(catalog, keep, from) && isEmptied(to),
       )
       expect(planOrConflict(catalog, keep) === 'conflict').toBe(expected)
     }),
