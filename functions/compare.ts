@@ -1,19 +1,20 @@
 import { z } from 'zod'
 import { compareBackup } from '../lib/database/load-backup.ts'
 import { compareExported } from '../lib/database/rehearse.ts'
-import { RunRef, readPlan } from '../lib/run/work.ts'
+import { RunRef, readBackupPlan, readPlan } from '../lib/run/work.ts'
 import { task } from '../lib/task.ts'
 
-const CompareInput = RunRef.extend({ purpose: z.enum(['rehearse', 'restore']) })
+const CompareInput = RunRef.extend({ purpose: z.enum(['rehearse', 'restore', 'verify']) })
 
 /** States "Compare" and "Compare backup": prove that what was loaded is what was backed up. */
 export const handler = task(
   CompareInput,
   { phase: ({ purpose }) => (purpose === 'rehearse' ? 'Compare' : 'Compare backup'), run: (input) => input },
   async (clients, { purpose, ...run }) => {
-    const plan = await readPlan({ s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }, run)
-    if (purpose === 'rehearse') await compareExported(clients, plan)
-    else await compareBackup(clients, plan)
+    const storage = { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }
+    if (purpose === 'rehearse') await compareExported(clients, await readPlan(storage, run))
+    if (purpose === 'restore') await compareBackup(clients, await readPlan(storage, run))
+    if (purpose === 'verify') await compareBackup(clients, await readBackupPlan(storage, run))
     return {}
   },
 )

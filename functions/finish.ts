@@ -1,7 +1,10 @@
+import { Logger } from '@aws-lambda-powertools/logger'
 import { dropScratch } from '../lib/database/scratch.ts'
 import { withConnection } from '../lib/database/snapshot.ts'
 import { FinishInput, finish } from '../lib/run/finish.ts'
 import { task } from '../lib/task.ts'
+
+const logger = new Logger({ serviceName: 'taskmaster-reset' })
 
 /** States "Finish" and "Finish failed": write the honest outcome into the ledger and end the run. */
 export const handler = task(
@@ -10,6 +13,10 @@ export const handler = task(
   async (clients, input) => {
     const outcome = await finish(clients, input)
     await withConnection(clients, (connection) => dropScratch(connection, input.runId))
+    if ('status' in outcome) {
+      const { runId, operation, strategy, status, backupId } = outcome
+      logger.info('run ended', { runId, operation, strategy, status, backupId }) // counted by infra/alarms.yml
+    }
     return outcome
   },
 )

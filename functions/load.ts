@@ -1,11 +1,11 @@
 import { z } from 'zod'
 import { loadBackup } from '../lib/database/load-backup.ts'
 import { loadExported } from '../lib/database/rehearse.ts'
-import { RunRef, readPlan } from '../lib/run/work.ts'
+import { RunRef, readBackupPlan, readPlan } from '../lib/run/work.ts'
 import { task } from '../lib/task.ts'
 
 const LoadInput = RunRef.extend({
-  purpose: z.enum(['rehearse', 'restore']),
+  purpose: z.enum(['rehearse', 'restore', 'verify']),
   batch: z.number().int().nonnegative(),
 })
 
@@ -14,9 +14,13 @@ export const handler = task(
   LoadInput,
   { phase: ({ purpose }) => (purpose === 'rehearse' ? 'Rehearse' : 'Load backup'), run: (input) => input },
   async (clients, { purpose, batch, ...run }, report) => {
-    const plan = await readPlan({ s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }, run)
-    if (purpose === 'rehearse') await loadExported(clients, { plan, batch }, report)
-    else await loadBackup(clients, { plan, batch }, report)
+    const storage = { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }
+    if (purpose === 'rehearse')
+      await loadExported(clients, { plan: await readPlan(storage, run), batch }, report)
+    if (purpose === 'restore')
+      await loadBackup(clients, { plan: await readPlan(storage, run), batch }, report)
+    if (purpose === 'verify')
+      await loadBackup(clients, { plan: await readBackupPlan(storage, run), batch }, report)
     return {}
   },
 )

@@ -1,9 +1,28 @@
+import { z } from 'zod'
+import { deleteBackup } from '../lib/backup/delete-backup.ts'
 import { prune } from '../lib/backup/prune.ts'
-import { RunRef } from '../lib/run/work.ts'
+import { RunRef, readBackupPlan } from '../lib/run/work.ts'
 import { task } from '../lib/task.ts'
 
-/** State "Prune": after a successful run, deletes the backups that the configured retention keeps no longer. */
-export const handler = task(RunRef, { phase: () => 'Prune', run: () => null }, async (clients, { runId }) => {
-  const { backups, refused } = await prune(clients, { dryRun: false, endOf: runId })
-  return { deleted: backups.filter(({ keep }) => !keep).length, refused }
-})
+const PruneInput = RunRef.extend({ purpose: z.enum(['retention', 'delete']) })
+
+/**
+ * State "Prune": after a successful run, deletes the backups that the configured retention keeps no longer. State
+ * "Delete": deletes the one that a person named. Both here, because one role alone may delete backups.
+ */
+export const handler = task(
+  PruneInput,
+  {
+    phase: ({ purpose }) => (purpose === 'delete' ? 'Delete' : 'Prune'),
+    run: (input) => (input.purpose === 'delete' ? input : null), // the run is over when its end prunes
+  },
+  async (clients, { purpose, ...run }) => {
+    if (purpose === 'delete') {
+      const plan = await readBackupPlan({ s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }, run)
+      await deleteBackup(clients, plan)
+      return {}
+    }
+    const { backups, refused } = await prune(clients, { dryRun: false, endOf: run.runId })
+    return { deleted: backups.filter(({ keep }) => !keep).length, refused }
+  },
+)

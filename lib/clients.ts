@@ -1,4 +1,5 @@
 import { S3Client } from '@aws-sdk/client-s3'
+import { SFNClient } from '@aws-sdk/client-sfn'
 import { GetParameterCommand, SSMClient } from '@aws-sdk/client-ssm'
 import { Client } from '@neondatabase/serverless'
 import { BinaryRedis } from './cache/binary-redis.ts'
@@ -14,6 +15,8 @@ export type Clients = {
   s3: S3Client
   /** Every string in an answer is a Buffer: keys and values need not be UTF-8. */
   cache: BinaryRedis
+  /** Of the Region of STATE_MACHINE_ARN; only for what starts or stops runs. */
+  sfn: SFNClient
   /** Opens a connection with the pinned session settings; the caller ends it. */
   connect: () => Promise<Connection>
   now: () => Date
@@ -31,9 +34,15 @@ export async function makeClients(): Promise<Clients> {
       requestHandler: { httpAgent: { maxSockets: 128 }, httpsAgent: { maxSockets: 128 } },
     }),
     cache: new BinaryRedis(config.UPSTASH_REDIS_REST_URL, config.UPSTASH_REDIS_REST_TOKEN),
+    sfn: new SFNClient(regionOf(config.STATE_MACHINE_ARN)),
     connect: () => openConnection(config),
     now: () => new Date(),
   }
+}
+
+function regionOf(arn: string | undefined): { region?: string } {
+  const region = arn?.split(':')[3]
+  return region === undefined ? {} : { region }
 }
 
 /**

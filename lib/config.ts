@@ -60,6 +60,37 @@ const directHost = z
     'is the pooled host (-pooler): its sessions are shared between clients, so that session settings and exported snapshots leak or vanish; use the direct host',
   )
 
+/** What a token of the HTTP API may be good for. */
+export const scopes = ['read', 'backup', 'reset', 'restore', 'delete'] as const
+export type Scope = (typeof scopes)[number]
+
+const Token = z.strictObject({
+  /** Stands in the ledger as who asked. */
+  name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/),
+  /** Of the token, in hexadecimal: the token itself is kept nowhere. */
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  scopes: z.array(z.enum(scopes)),
+})
+export type Token = z.output<typeof Token>
+
+const tokens = z.string().transform((text, context) => {
+  const parsed = z.array(Token).safeParse(parseJson(text))
+  if (parsed.success && new Set(parsed.data.map(({ name }) => name)).size === parsed.data.length)
+    return parsed.data
+  const problem = parsed.success
+    ? 'gives two tokens the same name'
+    : `is not a JSON array of {"name", "sha256", "scopes"} (${parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'all of it'}: ${message}`).join('; ')})`
+  context.addIssue({ code: 'custom', message: problem })
+  return z.NEVER
+})
+
+const machineArn = z
+  .string()
+  .regex(
+    /^arn:[a-z-]+:states:[a-z0-9-]+:\d{12}:stateMachine:[A-Za-z0-9_-]{1,80}$/,
+    'is not the ARN of a state machine',
+  )
+
 const webAddress = z.url({ protocol: /^https?$/, error: 'is not an http(s):// address' })
 
 type Variable = { schema: z.ZodType; is: string; example: string }
@@ -182,6 +213,17 @@ export const variables = {
     schema: keep,
     is: 'for how many weeks prune keeps the newest backup of the week',
     example: '8',
+  },
+  STATE_MACHINE_ARN: {
+    schema: machineArn.optional(),
+    is: 'the state machine, for what starts, cancels or follows runs',
+    example: 'arn:aws:states:eu-central-1:123456789012:stateMachine:taskmaster-reset-staging',
+  },
+  API_TOKENS: {
+    schema: tokens.prefault('[]'),
+    is: 'who may use the HTTP API: a JSON array of name, sha256 and scopes; `npm run cli -- token` makes one',
+    example:
+      '[{"name":"ci","sha256":"54f706325b9b2238419854225777f7f2ab2503db36fadda9baaa7e8903edb878","scopes":["read","reset"]}]',
   },
   AWS_ENDPOINT_URL_S3: {
     schema: webAddress.optional(),

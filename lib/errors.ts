@@ -129,6 +129,24 @@ export class BackupBeingPruned extends ResetError {
   readonly kind = 'busy'
 }
 
+/** The backup may not be deleted: it is pinned, the newest, the newest rehearsed one, or in use; the message says which. */
+export class BackupKept extends ResetError {
+  override readonly name = 'BackupKept'
+  readonly kind = 'guard'
+}
+
+/** The run has begun to wipe, restore or delete: stopping it now would leave a store half changed. */
+export class TooLateToCancel extends ResetError {
+  override readonly name = 'TooLateToCancel'
+  readonly kind = 'guard'
+}
+
+/** The run that is to be cancelled is over. */
+export class RunEnded extends ResetError {
+  override readonly name = 'RunEnded'
+  readonly kind = 'guard'
+}
+
 /** A backup was loaded, and its rows are not those that were backed up. */
 export class RehearsalFailed extends ResetError {
   override readonly name = 'RehearsalFailed'
@@ -184,6 +202,9 @@ const classes = [
   BackupDamaged,
   BackupTooNew,
   BackupBeingPruned,
+  BackupKept,
+  TooLateToCancel,
+  RunEnded,
   RehearsalFailed,
   SchemaChanged,
   ForeignBackup,

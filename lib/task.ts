@@ -103,7 +103,7 @@ async function noteFailure(
  * pg calls each of its errors "error", and repeats the value in one about data (class 22), also where it is the cause of
  * one of ours: rows stay out of logs.
  */
-function withoutValues(error: unknown): void {
+export function withoutValues(error: unknown): void {
   if (!(error instanceof Error)) return
   const reason = sqlStateOf(error.cause) === undefined ? error : (error.cause as Error)
   const state = sqlStateOf(reason)

@@ -8,6 +8,7 @@ import { type ExitCode, exitCodeOf } from './cli/exit-code.ts'
 import { helpOf } from './cli/help.ts'
 import { logToStderr } from './cli/logs.ts'
 import { requestOf } from './cli/request.ts'
+import { showToken } from './cli/token.ts'
 
 // Most of the time of a short command goes into loading; npm ci clears this away with the rest.
 enableCompileCache(fileURLToPath(new URL('../node_modules/.cache/compiled', import.meta.url)))
@@ -25,8 +26,9 @@ async function main(argv: string[]): Promise<Answer> {
     const help = helpOf(args?.command)
     return { document: { help }, text: help, code: 0 }
   }
+  if (args.command === 'token') return showToken(args)
   // What can be refused is refused before anything is started, or even loaded.
-  const isRun = ['backup', 'reset', 'restore', 'claim'].includes(args.command)
+  const isRun = ['backup', 'reset', 'restore', 'delete', 'claim'].includes(args.command)
   const wanted = isRun ? await requestOf(args) : undefined
   if (wanted !== undefined) assertSomebodyToAsk(wanted.request)
   logToStderr('SILENT')

@@ -1,13 +1,18 @@
+import { fileURLToPath } from 'node:url'
+import { scopes } from '../lib/config.ts'
 import { messageOf } from '../lib/errors.ts'
+import { buildConsole } from '../scripts/build-console.ts'
 import { claimEnvironment } from './cli/claim-environment.ts'
 import { open } from './cli/connect.ts'
 import { logToStderr } from './cli/logs.ts'
 import { takePlace } from './cli/running-stack.ts'
 import { counted, table } from './cli/text.ts'
+import { newToken } from './cli/token.ts'
+import { type HttpHandler, startHttpFront } from './http-front.ts'
 import { fillSample, type Sample } from './sample.ts'
 import { type Stack, startStack } from './stack.ts'
 
-/** `npm run dev`: keeps the stack running, for `npm run cli` in another terminal, until Ctrl-C. */
+/** `npm run dev`: keeps the stack running, with the HTTP API and the page, until Ctrl-C. `PORT` is the page's, if set. */
 
 const place = takePlace()
 if ('taken' in place) {
@@ -19,6 +24,7 @@ if ('taken' in place) {
 logToStderr('WARN')
 
 let stack: Stack | undefined
+let front: Awaited<ReturnType<typeof startHttpFront>> | undefined
 let stopping: Promise<void> | undefined
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void end(0))
 
@@ -30,8 +36,10 @@ try {
     },
   })
   const sample = await prepare(stack)
+  const token = process.env.API_TOKENS ? undefined : grantAll()
+  front = await serve()
   place.publish(stack.env)
-  process.stdout.write(`${describe(stack, sample)}\n`)
+  process.stdout.write(`${describe(stack, sample, { url: front.url, token })}\n`)
 } catch (error) {
   process.stderr.write(`${messageOf(error)}\n`)
   await end(1)
@@ -47,7 +55,25 @@ async function prepare(stack: Stack): Promise<Sample | undefined> {
   return sample
 }
 
-function describe(stack: Stack, sample: Sample | undefined): string {
+/** A token with every scope, for this process only: tokens that are given are used instead. */
+function grantAll(): string {
+  const { token, entry } = newToken('dev', scopes)
+  process.env.API_TOKENS = JSON.stringify([entry])
+  return token
+}
+
+/** The real handler, which finds the page where `npm run build` puts it. */
+async function serve() {
+  await buildConsole(fileURLToPath(new URL('../dist/api/console', import.meta.url)))
+  const { handler } = await import('../functions/api.ts')
+  return startHttpFront(handler as HttpHandler, Number(process.env.PORT ?? 0))
+}
+
+function describe(
+  stack: Stack,
+  sample: Sample | undefined,
+  { url, token }: { url: string; token: string | undefined },
+): string {
   const services = stack.services.map(({ name, description }) => [name, description])
   const rows = Object.values(sample?.rows ?? {}).reduce((sum, rows) => sum + rows, 0)
   const { ENVIRONMENT = '', DATABASE_URL = '' } = stack.env
@@ -59,6 +85,11 @@ function describe(stack: Stack, sample: Sample | undefined): string {
 
 ${table(services)}
 ${filled}
+
+The page and the HTTP API:
+
+  ${url}
+  ${token === undefined ? 'Sign in with a token of API_TOKENS.' : `Token: ${token}`}
 
 In another terminal:
 
@@ -74,6 +105,7 @@ function end(code: number): Promise<void> {
   stopping ??= (async () => {
     process.stderr.write('Stopping …\n')
     try {
+      await front?.stop()
       await stack?.stop()
     } catch (error) {
       process.stderr.write(`${messageOf(error)}\n`)

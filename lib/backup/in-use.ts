@@ -8,11 +8,16 @@ import { runs } from '../schema/ledger.ts'
 import { backupIdOf } from './layout.ts'
 
 /** What the ledger says about pruning. `refused`: why nothing may be pruned now; null: something may. */
-export type LedgerView = { refused: string | null; needs: (backupId: string) => boolean }
+export type LedgerView = {
+  refused: string | null
+  /** The active runs that need the backup. */
+  neededBy: (backupId: string) => string[]
+}
 
 /**
- * Looks whether backups may be pruned: the latest run that ended, dry runs and claims aside, must have succeeded, and no
- * active run may need a backup that is not known yet. `endOf` is the run at whose end the prune takes place: while it is
+ * Looks whether backups may be pruned: the latest run that ended must have succeeded, and no active run may need a backup
+ * that is not known yet. Dry runs, claims and deletes say nothing about backups, nor does a verify that succeeded: after a
+ * failed backup it must not let older ones go. `endOf` is the run at whose end the prune takes place: while it is
  * active, it is the latest one and has succeeded so far.
  * @throws EnvironmentUnclaimed, EnvironmentMismatch when this is not the ledger of the environment
  */
@@ -28,14 +33,14 @@ export async function readLedger(
   const [latest] = await db
     .select()
     .from(runs)
-    .where(sql`${isNotNull(runs.finishedAt)} AND ${runs.operation} <> 'claim' AND ${isReal}`)
+    .where(sql`${isNotNull(runs.finishedAt)} AND ${isTelling}`)
     .orderBy(desc(runs.finishedAt))
     .limit(1)
   const others = active.filter(({ runId }) => runId !== endOf)
   const isAtEnd = others.length < active.length
   return {
     refused: others.map(whyWait).find((reason) => reason !== null) ?? (isAtEnd ? null : whyNot(latest)),
-    needs: (backupId) => active.some((run) => isNeeded(backupId, run)),
+    neededBy: (backupId) => active.filter((run) => isNeeded(backupId, run)).map(({ runId }) => runId),
   }
 }
 
@@ -61,10 +66,12 @@ export async function whileLedgerStands<Result>(
   })
 }
 
-const isReal = sql`(${runs.plan} ->> 'dryRun') IS DISTINCT FROM 'true'`
+const isTelling = sql`(${runs.plan} ->> 'dryRun') IS DISTINCT FROM 'true' AND ${runs.operation} NOT IN ('claim', 'delete')
+  AND NOT (${runs.operation} = 'verify' AND ${runs.status} LIKE 'succeeded%')`
 
 function whyWait({ runId, operation, plan }: RunRow): string | null {
   if (operation === 'restore') return `run ${runId} is restoring a backup. Nothing is pruned meanwhile`
+  if (operation === 'delete') return `run ${runId} is deleting a backup. Nothing is pruned meanwhile`
   if (plan !== null || operation === 'claim') return null
   return `run ${runId} has only begun, and which backup it needs is not known yet. Prune again in a moment`
 }

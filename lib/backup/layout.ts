@@ -51,6 +51,7 @@ export function workKeys(run: { runId: string; attempt: number }) {
     cacheResult: `${root}results/cache.json`,
     filesWiped: (batch: number) => `${root}results/wiped-files-${number(batch)}.json`,
     cacheWiped: `${root}results/wiped-cache.json`,
+    verified: `${root}results/verified.json`,
   }
 }
 

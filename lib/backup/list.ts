@@ -1,6 +1,7 @@
 import pMap from 'p-map'
 import { BackupDamaged, BackupTooNew } from '../errors.ts'
 import { isBackupId, listFolders } from './folders.ts'
+import { isPinned } from './pin.ts'
 import { type Backup, findBackup } from './read.ts'
 import type { Storage } from './storage.ts'
 
@@ -20,6 +21,8 @@ export type SealedBackup = {
   consistency: 'snapshot' | 'reconciled' | null
   /** How often parts were added because rows changed before the wipe took its lock. */
   lateAttempts: number
+  /** It is not deleted until it is unpinned. */
+  pinned: boolean
 }
 
 export type BackupList = {
@@ -48,7 +51,7 @@ async function look(
 ): Promise<SealedBackup | BackupList['unreadable'][number] | null> {
   try {
     const backup = await findBackup(storage, prefix, backupId)
-    return backup && summaryOf(backup)
+    return backup && { ...summaryOf(backup), pinned: await isPinned(storage, prefix, backupId) }
   } catch (error) {
     if (error instanceof BackupDamaged || error instanceof BackupTooNew)
       return { backupId, reason: error.message }
@@ -56,7 +59,8 @@ async function look(
   }
 }
 
-function summaryOf({ late, ...manifest }: Backup): SealedBackup {
+/** What a backup holds, in a few numbers. */
+export function summaryOf({ late, ...manifest }: Backup): Omit<SealedBackup, 'pinned'> {
   const { backupId, environment, strategy, startedAt, sealedAt, rehearsedAt, database, files, cache } =
     manifest
   const cacheBytes = (cache?.parts ?? []).reduce((sum, part) => sum + part.bytes, 0)

@@ -1,38 +1,36 @@
-import { DeleteObjectCommand } from '@aws-sdk/client-s3'
+import { GetObjectCommand } from '@aws-sdk/client-s3'
 import { BackupBeingPruned, NotFound } from '../errors.ts'
 import { exists } from './exists.ts'
 import { checkBackupId } from './folders.ts'
 import { backupKeys } from './layout.ts'
 import { isSealed } from './read.ts'
-import { isPreconditionFailure, putJson, type Storage, storageError } from './storage.ts'
+import { isMissing, putJson, type Storage, storageError } from './storage.ts'
 import { tombstoneKey } from './tombstone.ts'
 
 type Keys = ReturnType<typeof backupKeys>
 
-/** A backup that has this object is never pruned, whatever the object holds. */
+/** Who pins or unpins which backup. */
+type Pinning = { backupId: string; by: string | null; at: Date }
+
+/**
+ * A backup that has this object is never deleted, whatever the object holds, unless that is `"pinned": false`. Unpinning
+ * writes over it: only the role that prunes may delete anything of a backup.
+ */
 export const pinKey = ({ root }: Keys) => `${root}pinned.json`
 
 /**
- * Keeps a backup from being pruned. Repeating it keeps the first pin.
+ * Keeps a backup from being deleted. Repeating it keeps the first pin.
  * @throws NotFound when there is no such sealed backup; BackupBeingPruned when it may be too late
  */
 export async function pinBackup(
   storage: Storage,
   prefix: string,
-  { backupId, by, at }: { backupId: string; by: string | null; at: Date },
+  { backupId, by, at }: Pinning,
 ): Promise<void> {
-  checkBackupId(backupId)
-  const keys = backupKeys(prefix, backupId)
-  if (!(await isSealed(storage, prefix, backupId))) {
-    throw new NotFound(
-      `There is no sealed backup ${backupId} below s3://${storage.bucket}/${prefix} to pin. List the backups to see their ids`,
-    )
-  }
-  const pin = { version: 1, backupId, pinnedAt: at.toISOString(), pinnedBy: by }
-  try {
-    await putJson(storage, pinKey(keys), pin, { once: true })
-  } catch (error) {
-    if (!isPreconditionFailure(error)) throw error // else it is pinned already
+  const keys = await keysOfSealed(storage, prefix, backupId)
+  if (!(await isPinned(storage, prefix, backupId))) {
+    const pin = { version: 1, backupId, pinned: true, pinnedAt: at.toISOString(), pinnedBy: by }
+    await putJson(storage, pinKey(keys), pin)
   }
   // A prune writes its tombstone and then looks for a pin; we do it the other way round, so one of us sees the other.
   if (await exists(storage, tombstoneKey(keys))) {
@@ -42,17 +40,43 @@ export async function pinBackup(
   }
 }
 
-/** Lets a backup be pruned again; harmless when it is not pinned. */
-export async function unpinBackup(storage: Storage, prefix: string, backupId: string): Promise<void> {
-  checkBackupId(backupId)
+/** Lets a backup be deleted again; harmless when it is not pinned. @throws NotFound when there is no such sealed backup */
+export async function unpinBackup(
+  storage: Storage,
+  prefix: string,
+  { backupId, by, at }: Pinning,
+): Promise<void> {
+  const keys = await keysOfSealed(storage, prefix, backupId)
+  if (!(await isPinned(storage, prefix, backupId))) return
+  const unpin = { version: 1, backupId, pinned: false, unpinnedAt: at.toISOString(), unpinnedBy: by }
+  await putJson(storage, pinKey(keys), unpin)
+}
+
+/** @throws StoreUnavailable, NotPermitted when S3 does not say; what it says and is not understood is a pin */
+export async function isPinned(storage: Storage, prefix: string, backupId: string): Promise<boolean> {
   const key = pinKey(backupKeys(prefix, backupId))
   try {
-    await storage.s3.send(new DeleteObjectCommand({ Bucket: storage.bucket, Key: key }))
+    const answer = await storage.s3.send(new GetObjectCommand({ Bucket: storage.bucket, Key: key }))
+    return !saysUnpinned((await answer.Body?.transformToString('utf8')) ?? '')
   } catch (cause) {
-    throw storageError(storage, 'delete', key, cause)
+    if (isMissing(cause)) return false
+    throw storageError(storage, 'read', key, cause)
   }
 }
 
-export async function isPinned(storage: Storage, prefix: string, backupId: string): Promise<boolean> {
-  return exists(storage, pinKey(backupKeys(prefix, backupId)))
+function saysUnpinned(text: string): boolean {
+  try {
+    const said: unknown = JSON.parse(text)
+    return typeof said === 'object' && said !== null && 'pinned' in said && said.pinned === false
+  } catch {
+    return false // not JSON: somebody wanted something with it, and keeping the backup is what can be undone
+  }
+}
+
+async function keysOfSealed(storage: Storage, prefix: string, backupId: string): Promise<Keys> {
+  checkBackupId(backupId)
+  if (await isSealed(storage, prefix, backupId)) return backupKeys(prefix, backupId)
+  throw new NotFound(
+    `There is no sealed backup ${backupId} below s3://${storage.bucket}/${prefix}. List the backups to see their ids`,
+  )
 }

@@ -1,17 +1,11 @@
-import pMap from 'p-map'
 import type { Clients } from '../clients.ts'
 import { withConnection } from '../database/snapshot.ts'
-import { BackupDamaged, BackupTooNew } from '../errors.ts'
 import { clearRetired, type Deleted, retireBackup, sizeOfFolder } from './delete.ts'
-import { exists } from './exists.ts'
-import { isBackupId, listFolders } from './folders.ts'
-import { type LedgerView, readLedger, whileLedgerStands } from './in-use.ts'
+import { readLedger, whileLedgerStands } from './in-use.ts'
 import { backupKeys } from './layout.ts'
-import { isPinned } from './pin.ts'
-import { findBackup } from './read.ts'
-import { type Candidate, type Decision, decideRetention, type Policy } from './retention.ts'
-import type { Storage } from './storage.ts'
-import { removeTombstone, tombstoneKey } from './tombstone.ts'
+import { lookAtBackups } from './look.ts'
+import { type Decision, decideRetention, type Policy } from './retention.ts'
+import { removeTombstone } from './tombstone.ts'
 
 /** `deleted`: what went; in a dry run, what would go; null when the backup stays. */
 export type Pruned = Decision & { strategy: string; sealedAt: string; deleted: Deleted | null }
@@ -28,12 +22,6 @@ export type PruneResult = {
   /** No backups any more: what an earlier prune began to delete. */
   leftovers: { backupId: string; deleted: Deleted }[]
 }
-
-type Look =
-  | (Candidate & { is: 'sealed'; hasTombstone: boolean })
-  | { is: 'left'; backupId: string; reason: string }
-  | { is: 'leftover'; backupId: string }
-  | { is: 'no backup' }
 
 /**
  * Deletes the sealed backups that RETENTION_LAST, _DAILY and _WEEKLY keep no longer, and finishes what an earlier prune
@@ -56,10 +44,7 @@ export async function prune(
     weekly: config.RETENTION_WEEKLY,
   }
   const ledger = await withConnection(clients, (connection) => readLedger(connection, clients, endOf))
-  const folders = (await listFolders(storage, prefix)).filter(isBackupId)
-  const looks = await pMap(folders, (backupId) => look(storage, { ...clients, ledger }, backupId), {
-    concurrency: 8,
-  })
+  const looks = await lookAtBackups(clients, (backupId) => ledger.neededBy(backupId).length > 0)
   const sealed = looks.filter((one) => one.is === 'sealed')
   const result: PruneResult = {
     ...{ dryRun, policy, refused: ledger.refused, backups: [], leftovers: [] },
@@ -82,28 +67,6 @@ export async function prune(
   return result
 }
 
-async function look(
-  storage: Storage,
-  { config, ledger }: Pick<Clients, 'config'> & { ledger: LedgerView },
-  backupId: string,
-): Promise<Look> {
-  const prefix = config.BACKUP_PREFIX
-  const hasTombstone = await exists(storage, tombstoneKey(backupKeys(prefix, backupId)))
-  try {
-    const backup = await findBackup(storage, prefix, backupId)
-    if (backup === null) return hasTombstone ? { is: 'leftover', backupId } : { is: 'no backup' }
-    const { environment, strategy, sealedAt, rehearsedAt } = backup
-    if (environment !== config.ENVIRONMENT)
-      return { is: 'left', backupId, reason: `it is a backup of the environment "${environment}"` }
-    const pinned = await isPinned(storage, prefix, backupId)
-    const running = ledger.needs(backupId)
-    return { is: 'sealed', backupId, strategy, sealedAt, rehearsedAt, pinned, running, hasTombstone }
-  } catch (error) {
-    if (!(error instanceof BackupDamaged || error instanceof BackupTooNew)) throw error
-    return { is: 'left', backupId, reason: error.message }
-  }
-}
-
 async function carryOut(
   clients: Clients,
   decision: Decision,
@@ -119,7 +82,7 @@ async function carryOut(
   const retired = await whileLedgerStands(clients, async (connection) => {
     const ledger = await readLedger(connection, clients, endOf)
     if (ledger.refused !== null) return ledger.refused
-    if (ledger.needs(backupId)) return 'an active run needs it'
+    if (ledger.neededBy(backupId).length > 0) return 'an active run needs it'
     return retireBackup(storage, folder, { reasons, at: clients.now() })
   })
   if (typeof retired === 'string') return kept(backupId, retired)

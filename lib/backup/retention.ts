@@ -41,33 +41,49 @@ export function decideRetention(backups: readonly Candidate[], policy: Policy, n
   return newestFirst(backups).flatMap(({ backupId }) => decisions.get(backupId) ?? [])
 }
 
+/**
+ * Why a backup must not go, whatever the limits or a person say: pinned, needed by an active run, the newest and the
+ * newest rehearsed one of its strategy. No entry: nothing protects it.
+ */
+export function protectionsOf(backups: readonly Candidate[], now: Date): Map<string, string[]> {
+  const groups = Map.groupBy(backups, ({ strategy }) => strategy)
+  const found = [...groups.values()].flatMap((group) => [...protectionsAlike(newestFirst(group), now)])
+  return new Map(found.filter(([, reasons]) => reasons.length > 0))
+}
+
+function protectionsAlike(backups: readonly Candidate[], now: Date): Map<string, string[]> {
+  const past = backups.filter((backup) => !isNotYet(backup, now))
+  const newestRehearsed = past.find(({ rehearsedAt }) => rehearsedAt !== null)
+  return new Map(
+    backups.map((backup) => {
+      const reasons: string[] = []
+      if (backup.pinned) reasons.push('pinned')
+      if (backup.running) reasons.push('an active run needs it')
+      if (isNotYet(backup, now))
+        reasons.push(`sealed at ${backup.sealedAt}, which is not yet: kept, and not counted`)
+      if (backup === past[0]) reasons.push('the newest backup')
+      if (backup === newestRehearsed) reasons.push('the newest rehearsed backup')
+      return [backup.backupId, reasons]
+    }),
+  )
+}
+
 function decideAlike(backups: readonly Candidate[], policy: Policy, now: Date): Decision[] {
   const last = asLimit(policy.last)
   const daily = asLimit(policy.daily)
   const weekly = asLimit(policy.weekly)
   const isUnlimited = last === null && daily === null && weekly === null
-  const latest = now.getTime() + dayMs
+  const protections = protectionsAlike(backups, now)
   const days = new Periods(dayOf, daily)
   const weeks = new Periods(weekOf, weekly)
   let counted = 0
-  let isRehearsedSeen = false
 
   return backups.map((backup) => {
-    const keeps: string[] = []
+    const keeps = [...(protections.get(backup.backupId) ?? [])]
     const drops: string[] = []
-    if (backup.pinned) keeps.push('pinned')
-    if (backup.running) keeps.push('an active run needs it')
     if (isUnlimited) keeps.push('no retention is set')
-    if (!(timeOf(backup) <= latest)) {
-      keeps.push(`sealed at ${backup.sealedAt}, which is not yet: kept, and not counted`)
-      return { backupId: backup.backupId, keep: true, reasons: keeps }
-    }
+    if (isNotYet(backup, now)) return { backupId: backup.backupId, keep: true, reasons: keeps }
     counted++
-    if (counted === 1) keeps.push('the newest backup')
-    if (backup.rehearsedAt !== null && !isRehearsedSeen) {
-      isRehearsedSeen = true
-      keeps.push('the newest rehearsed backup')
-    }
     if (last !== null) {
       if (counted <= last) keeps.push(`number ${counted} of the last ${last}`)
       else drops.push(`not among the last ${last}`)
@@ -114,6 +130,11 @@ function newestFirst(backups: readonly Candidate[]): Candidate[] {
 
 function compare<Value extends number | string>(a: Value, b: Value): number {
   return a < b ? -1 : a > b ? 1 : 0
+}
+
+/** More than a day from now, or no time at all. */
+function isNotYet(backup: Candidate, now: Date): boolean {
+  return !(timeOf(backup) <= now.getTime() + dayMs)
 }
 
 /** NaN when it is no time. */

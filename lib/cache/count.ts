@@ -9,7 +9,7 @@ export type KeyCount = {
   preservedKeys: number
   /** Patterns that match no key: probably typos, and what they were meant to keep would go. */
   unmatched: string[]
-  /** False when `limit` ended it early. */
+  /** False when `limit` or `signal` ended it early. */
   complete: boolean
 }
 
@@ -18,12 +18,17 @@ const pageKeys = 5_000
 
 /**
  * Counts the keys below CACHE_PREFIX, and those of them that match a preserved pattern. Exact while nobody writes: each
- * key once, the environment's own key not. Memory: about 20 bytes per key. With `limit` it stops at that many keys.
+ * key once, the environment's own key not. Memory: about 20 bytes per key. With `limit` it stops at that many keys, or at
+ * the next page when `signal` aborts: a scan visits all keys of the database, however few are below the prefix.
  * @throws StoreUnavailable, NotPermitted
  */
 export async function countCache(
   { cache, config }: Pick<Clients, 'cache' | 'config'>,
-  { preserve, limit = Number.POSITIVE_INFINITY }: { preserve: readonly string[]; limit?: number },
+  {
+    preserve,
+    limit = Number.POSITIVE_INFINITY,
+    signal,
+  }: { preserve: readonly string[]; limit?: number; signal?: AbortSignal | undefined },
 ): Promise<KeyCount> {
   const scope = keyScope(config.CACHE_PREFIX)
   if (scope.match === undefined && preserve.length === 0) {
@@ -42,6 +47,7 @@ export async function countCache(
       for (const pattern of patterns) matched.add(pattern)
       if (patterns.length > 0) preservedKeys++
     }
+    if (signal?.aborted) return { keys: seen.size, preservedKeys, unmatched: [], complete: false }
   }
   const unmatched = preserve.filter((_, index) => !matched.has(index))
   return { keys: seen.size, preservedKeys, unmatched, complete: true }

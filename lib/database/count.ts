@@ -3,8 +3,8 @@ import { InvalidConfiguration, messageOf } from '../errors.ts'
 import { qualified } from './identifiers.ts'
 import { databaseError, sqlStateOf, withConnection } from './snapshot.ts'
 
-type Counted = { name: string; schema: string; table: string; keepRows: string | null }
-type Count = { rows: number; keptRows: number }
+export type Counted = { name: string; schema: string; table: string; keepRows: string | null }
+export type Count = { rows: number; keptRows: number }
 
 /** Tables counted in one statement. */
 const together = 50
@@ -18,23 +18,31 @@ export async function countTables(clients: Clients, tables: readonly Counted[]):
   return withConnection(clients, async (connection) => {
     await connection.query(`SET lock_timeout = ${clients.config.LOCK_TIMEOUT_MS}`)
     await connection.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
-    const counts = new Map<string, Count>()
-    for (const table of tables) {
-      if (table.keepRows !== null) counts.set(table.name, await countKept(connection, table, table.keepRows))
-    }
-    const plain = tables.filter(({ keepRows }) => keepRows === null)
-    for (let start = 0; start < plain.length; start += together) {
-      const piece = plain.slice(start, start + together)
-      const selects = piece.map(
-        (table, at) => `SELECT ${at} AS at, count(*)::float8 AS rows FROM ONLY ${qualified(table)}`,
-      )
-      const answer = await connection.query(selects.join('\nUNION ALL ')).catch((error: unknown) => {
-        throw databaseError(error)
-      })
-      for (const { at, rows } of answer.rows) counts.set(piece[at]?.name ?? '', { rows, keptRows: 0 })
-    }
-    return counts
+    return countOn(connection, tables)
   })
+}
+
+/** As countTables, on a connection that is open, with the limits that it has. */
+export async function countOn(
+  connection: Connection,
+  tables: readonly Counted[],
+): Promise<Map<string, Count>> {
+  const counts = new Map<string, Count>()
+  for (const table of tables) {
+    if (table.keepRows !== null) counts.set(table.name, await countKept(connection, table, table.keepRows))
+  }
+  const plain = tables.filter(({ keepRows }) => keepRows === null)
+  for (let start = 0; start < plain.length; start += together) {
+    const piece = plain.slice(start, start + together)
+    const selects = piece.map(
+      (table, at) => `SELECT ${at} AS at, count(*)::float8 AS rows FROM ONLY ${qualified(table)}`,
+    )
+    const answer = await connection.query(selects.join('\nUNION ALL ')).catch((error: unknown) => {
+      throw databaseError(error)
+    })
+    for (const { at, rows } of answer.rows) counts.set(piece[at]?.name ?? '', { rows, keptRows: 0 })
+  }
+  return counts
 }
 
 /** In a statement of its own, so that it is known whose condition fails; some fail only when they meet a row. */
@@ -45,11 +53,16 @@ async function countKept(connection: Connection, table: Counted, condition: stri
     )
     return answer.rows[0]
   } catch (cause) {
-    const ofTheCondition = /^(22|25|42)/.test(sqlStateOf(cause) ?? '') && sqlStateOf(cause) !== '42501'
-    if (!ofTheCondition) throw databaseError(cause)
-    throw new InvalidConfiguration(
-      `PRESERVE_ROWS has the condition "${condition}" for ${table.name}, which Postgres refuses: ${messageOf(cause)}. It should be a boolean SQL expression over the table's columns, for example role = 'admin'`,
-      { cause },
-    )
+    throw conditionError(table, condition, cause)
   }
+}
+
+/** What Postgres reported of a query with a condition of PRESERVE_ROWS, as one of our errors. */
+export function conditionError({ name }: Counted, condition: string, cause: unknown): unknown {
+  const isOfTheCondition = /^(22|25|42)/.test(sqlStateOf(cause) ?? '') && sqlStateOf(cause) !== '42501'
+  if (!isOfTheCondition) return databaseError(cause)
+  return new InvalidConfiguration(
+    `PRESERVE_ROWS has the condition "${condition}" for ${name}, which Postgres refuses: ${messageOf(cause)}. It should be a boolean SQL expression over the table's columns, for example role = 'admin'`,
+    { cause },
+  )
 }

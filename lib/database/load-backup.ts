@@ -2,7 +2,7 @@ import { loadBatches } from '../backup/load-batches.ts'
 import { type Backup, readBackup } from '../backup/read.ts'
 import type { Clients } from '../clients.ts'
 import { NotFound, RehearsalFailed } from '../errors.ts'
-import type { Plan } from '../run/work.ts'
+import type { BackupPlan, Plan } from '../run/work.ts'
 import { compareTables } from './compare.ts'
 import { loadParts } from './load.ts'
 import { dropScratch, ensureScratch, scratchTableOf } from './scratch.ts'
@@ -14,13 +14,20 @@ export async function readRestored({ s3, config }: Clients, plan: Plan): Promise
   return readBackup({ s3, bucket: config.BACKUP_BUCKET }, config.BACKUP_PREFIX, plan.restore.backupId)
 }
 
+/** The backup that the run loads: to restore it, or to rehearse it. @throws NotFound for a run that loads none */
+async function readLoaded(clients: Clients, plan: Plan | BackupPlan): Promise<Backup> {
+  if ('restore' in plan) return readRestored(clients, plan)
+  const { s3, config } = clients
+  return readBackup({ s3, bucket: config.BACKUP_BUCKET }, config.BACKUP_PREFIX, plan.backupId)
+}
+
 /** Loads one batch of the backup's parts into the run's scratch schema. Repeating it doubles nothing. */
 export async function loadBackup(
   clients: Clients,
-  { plan, batch }: { plan: Plan; batch: number },
+  { plan, batch }: { plan: Plan | BackupPlan; batch: number },
   progress: (done: number, total: number) => Promise<void>,
 ): Promise<void> {
-  const { database } = await readRestored(clients, plan)
+  const { database } = await readLoaded(clients, plan)
   const parts = loadBatches(database?.tables ?? [])[batch]
   if (parts === undefined) throw new NotFound(`The backup has no batch ${batch} to load`)
   await loadParts(clients, { runId: plan.runId, parts }, progress)
@@ -30,10 +37,10 @@ export async function loadBackup(
  * Compares what was loaded with the backup, before a live table is touched.
  * @throws RehearsalFailed listing the tables
  */
-export async function compareBackup(clients: Clients, plan: Plan): Promise<void> {
-  if (!plan.clears.includes('database')) return
+export async function compareBackup(clients: Clients, plan: Plan | BackupPlan): Promise<void> {
+  if ('clears' in plan && !plan.clears.includes('database')) return
   const { runId } = plan
-  const { database } = await readRestored(clients, plan)
+  const { database } = await readLoaded(clients, plan)
   const tables = database?.tables ?? []
   await withConnection(clients, async (connection) => {
     try {

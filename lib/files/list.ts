@@ -67,12 +67,16 @@ export async function listFiles(
 }
 
 /**
- * The totals without writing anything. With `limit` it stops after that many objects and says that it is not
- * `complete`, for an answer in bounded time.
+ * The totals without writing anything. With `limit` it stops after that many objects, or at the next page when `signal`
+ * aborts, and says that it is not `complete`, for an answer in bounded time.
  */
 export async function countFiles(
   { s3, config }: Tools,
-  { preserve, limit = Number.POSITIVE_INFINITY }: { preserve: readonly string[]; limit?: number },
+  {
+    preserve,
+    limit = Number.POSITIVE_INFINITY,
+    signal,
+  }: { preserve: readonly string[]; limit?: number; signal?: AbortSignal | undefined },
 ): Promise<FileTotals & { complete: boolean }> {
   const tally = tallyOf(preserve)
   let counted = 0
@@ -81,6 +85,7 @@ export async function countFiles(
       if (counted++ >= limit) return { ...tally.totals(), unmatched: [], complete: false }
       tally.add({ key: key.slice(config.FILES_PREFIX.length), size })
     }
+    if (signal?.aborted) return { ...tally.totals(), unmatched: [], complete: false }
   }
   return { ...tally.totals(), complete: true }
 }

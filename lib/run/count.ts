@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { Warning } from '../backup/manifest.ts'
 import { type Backup, readBackup } from '../backup/read.ts'
 import type { Clients, Connection } from '../clients.ts'
 import type { Config } from '../config.ts'
@@ -8,8 +9,16 @@ import { ForeignBackup, InvalidRequest } from '../errors.ts'
 import { claim } from './claim.ts'
 import { checkConfirmation, checkMarks } from './guard.ts'
 import { openRun, type RunRow, recordPlan } from './ledger.ts'
+import { planOnBackup } from './plan-backup.ts'
 import { makePlan } from './planning.ts'
-import { digestOfRequest, idempotencyKeyOf, parseRequest, type Request } from './request.ts'
+import {
+  digestOfRequest,
+  idempotencyKeyOf,
+  type OnBackup,
+  parseRequest,
+  type Request,
+  type Scoped,
+} from './request.ts'
 import { scopeOf, type Target, targets } from './strategy.ts'
 import type { Plan } from './work.ts'
 
@@ -26,10 +35,10 @@ export type Counted =
   | { next: 'repeated'; repeats: string; status: string }
   | { next: 'finish'; runId: string; attempt: number; prunes: false }
   | {
-      next: 'backup' | 'wipe' | 'restore'
+      next: 'backup' | 'wipe' | 'restore' | 'verify' | 'delete'
       runId: string
       attempt: number
-      operation: 'backup' | 'reset' | 'restore'
+      operation: Exclude<Request['operation'], 'claim'>
       rehearse: boolean
       /** A retention is configured: old backups are pruned when the run has succeeded. */
       prunes: boolean
@@ -37,8 +46,6 @@ export type Counted =
       /** The batches of each target by number, as items of the Maps: 1,000 of them are 5 KB. */
       batches: Record<Target | 'load' | 'restoreFiles', number[]>
     }
-
-type Scoped = Exclude<Request, { operation: 'claim' }>
 
 /** State "Count": checks the request and the guards, takes the lock, counts, plans, and writes the work lists. */
 export async function countAll(clients: Clients, input: z.output<typeof CountInput>): Promise<Counted> {
@@ -51,12 +58,10 @@ export async function countAll(clients: Clients, input: z.output<typeof CountInp
       const repeats = await open(connection, input, request)
       return repeats === undefined ? { next: 'finish', runId, attempt, prunes: false } : repeated(repeats)
     }
-    const restored = request.operation === 'restore' ? await readRestorable(clients, request) : null
-    const clears = clearsOf(request, restored)
-    const warnings = await checkMarks(clients, connection, {
-      wipes: request.operation !== 'backup' && !request.dryRun,
-      needsCache: clears.includes('cache'),
-    })
+    if (request.operation === 'verify' || request.operation === 'delete') {
+      return countOnBackup(clients, connection, { input, request })
+    }
+    const { restored, clears, warnings } = await checkScoped(clients, connection, request)
     const repeats = await open(connection, input, request)
     if (repeats !== undefined) return repeated(repeats)
     if (!request.dryRun) await dropLeftovers(connection, runId)
@@ -86,6 +91,50 @@ export async function countAll(clients: Clients, input: z.output<typeof CountInp
       },
     }
   })
+}
+
+/**
+ * The guards that ask a store, for a request that acts by a plan. Nothing is written.
+ * @throws the errors of checkMarks; NotFound, BackupDamaged, ForeignBackup, InvalidRequest about what is to be restored
+ */
+export async function checkScoped(
+  clients: Clients,
+  connection: Connection,
+  request: Scoped,
+): Promise<{ restored: Backup | null; clears: Target[]; warnings: Warning[] }> {
+  const restored = request.operation === 'restore' ? await readRestorable(clients, request) : null
+  const clears = clearsOf(request, restored)
+  const warnings = await checkMarks(clients, connection, {
+    wipes: request.operation !== 'backup' && !request.dryRun,
+    needsCache: clears.includes('cache'),
+  })
+  return { restored, clears, warnings }
+}
+
+/** A run on one backup wipes no store: only what a rehearsal loads comes in batches. */
+async function countOnBackup(
+  clients: Clients,
+  connection: Connection,
+  { input, request }: { input: z.output<typeof CountInput>; request: OnBackup },
+): Promise<Counted> {
+  const run = { runId: input.runId, attempt: input.attempt }
+  const { operation } = request
+  const found = await checkMarks(clients, connection, { wipes: operation === 'delete', needsCache: false })
+  const repeats = await open(connection, input, request)
+  if (repeats !== undefined) return repeated(repeats)
+  const { plan, subject, warnings } = await planOnBackup(clients, connection, { run, request })
+  const nothing = { clears: [], dryRun: false, database: null, files: null, cache: null, restore: null }
+  const summary = { ...nothing, subject, warnings: [...found, ...warnings] }
+  await recordPlan(connection, { ...run, backupId: null, plan: summary })
+  return {
+    ...run,
+    next: operation,
+    operation,
+    rehearse: subject.rehearse,
+    prunes: false,
+    clears: { database: false, files: false, cache: false },
+    batches: { database: [], files: [], cache: [], load: listOf(plan.batches), restoreFiles: [] },
+  }
 }
 
 async function open(
@@ -138,6 +187,7 @@ function summaryOf(plan: Plan, dryRun: boolean): unknown {
     strategy: plan.strategy,
     clears: plan.clears,
     dryRun,
+    rehearse: plan.rehearse,
     preserve: plan.preserve,
     warnings: plan.warnings,
     database: plan.database && {

@@ -18,6 +18,7 @@ import {
   warningsOfRestored,
 } from './restored.ts'
 import { targets } from './strategy.ts'
+import { describeSubject, type FoundSubject, findSubject, SubjectSummary } from './subject.ts'
 
 export const FinishInput = z.object({
   runId: z.string().min(1),
@@ -35,6 +36,7 @@ const Summary = z.object({
   files: z.object({ batches: z.number() }).nullable(),
   cache: z.object({ preservedKeys: z.number() }).nullable(),
   restore: RestoreSummary.nullable(),
+  subject: SubjectSummary.optional(),
   warnings: z.array(z.object({ code: z.string(), message: z.string() })),
 })
 type Summary = z.output<typeof Summary>
@@ -47,6 +49,7 @@ type Found = {
   files: FilesWiped[]
   cache: CacheWiped | null
   restored: Restored | null
+  subject: FoundSubject | null
   /** Why what lies in S3 could not be read; then nothing that follows from it is known. */
   unread: string | null
 }
@@ -145,6 +148,7 @@ async function find(clients: Clients, row: RunRow, partly: boolean): Promise<Fou
       files: [],
       cache: null,
       restored: null,
+      subject: null,
     }
   }
 }
@@ -153,7 +157,7 @@ async function findInS3(
   clients: Clients,
   row: RunRow,
   summary: Summary | null,
-): Promise<Pick<Found, 'manifest' | 'files' | 'cache' | 'restored'>> {
+): Promise<Pick<Found, 'manifest' | 'files' | 'cache' | 'restored' | 'subject'>> {
   const storage = { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }
   const work = workKeys(row)
   const files: FilesWiped[] = []
@@ -167,7 +171,12 @@ async function findInS3(
     ? await findJson(storage, work.cacheWiped, CacheWiped)
     : undefined
   const restored = summary?.restore ? await findRestored(storage, row, summary.restore) : null
-  return { manifest: manifest ?? null, files, cache: cache ?? null, restored }
+  const { backupId } = summary?.subject ?? {}
+  const subject =
+    backupId === undefined
+      ? null
+      : await findSubject(storage, clients.config.BACKUP_PREFIX, { row, backupId })
+  return { manifest: manifest ?? null, files, cache: cache ?? null, restored, subject }
 }
 
 function describe(clients: Clients, found: Found, error: Outcome['error']): Outcome {
@@ -210,6 +219,9 @@ function describe(clients: Clients, found: Found, error: Outcome['error']): Outc
       `s3://${clients.config.BACKUP_BUCKET}/${backupKeys(clients.config.BACKUP_PREFIX, manifest.backupId).root}`,
     targets: restored === null ? before : describeRestored(restored, row, before),
     ...(summary?.restore ? { restoredBackupId: summary.restore.backupId } : {}),
+    ...(summary?.subject
+      ? { subject: describeSubject(summary.subject, found.subject, { operation: row.operation, error }) }
+      : {}),
     warnings: summary === null ? [] : warnings,
     error,
     startedAt: row.startedAt.toISOString(),
@@ -245,6 +257,7 @@ function collectWarnings({
   files,
   cache,
   restored,
+  subject,
   unread,
 }: Found): Warning[] {
   const warnings: Warning[] = [
@@ -252,6 +265,7 @@ function collectWarnings({
     ...(manifest?.warnings ?? []),
     ...(cache?.warnings ?? []),
     ...(restored === null ? [] : warningsOfRestored(restored)),
+    ...(subject?.verified?.warnings ?? []),
   ]
   const add = (code: string, count: number, message: string) => {
     if (count > 0) warnings.push({ code, message })
@@ -276,7 +290,7 @@ function collectWarnings({
   if (unread !== null) {
     warnings.push({
       code: 'BackupUnread',
-      message: `Whether the backup ${row.backupId ?? ''} was sealed, and how far the wipe got, could not be read: ${unread}`,
+      message: `What became of the backup ${row.backupId ?? summary?.subject?.backupId ?? ''}, and how far the run got, could not be read: ${unread}`,
     })
   }
   const byText = new Map(warnings.map((warning) => [`${warning.code} ${warning.message}`, warning]))

@@ -15,21 +15,27 @@ import type { Request } from './request.ts'
 import type { Target } from './strategy.ts'
 
 /**
- * What can be refused without asking a store. A dry run wipes nothing, so it needs no confirmation; one that is given
- * must still be right.
+ * What can be refused without asking a store. A dry run or a verify wipes nothing, so it needs no confirmation; one that
+ * is given must still be right.
  * @throws ConfirmationMismatch, EnvironmentProtected
  */
 export function checkConfirmation(request: Request, config: Config): void {
-  const wipes = (request.operation === 'reset' || request.operation === 'restore') && !request.dryRun
+  const wipes = isDestructive(request)
   const needed = request.operation === 'claim' || wipes
   if (request.confirm === undefined && !needed) return
   if (request.confirm !== config.ENVIRONMENT) {
     const said = request.confirm === undefined ? 'is missing' : `is "${request.confirm}"`
     throw new ConfirmationMismatch(
-      `confirm ${said}, but this is the environment "${config.ENVIRONMENT}". Nothing was touched; to ${request.operation} it, say "confirm": "${config.ENVIRONMENT}"`,
+      `confirm ${said}, but this is the environment "${config.ENVIRONMENT}". Nothing was touched; to ${request.operation} ${'backupId' in request ? `the backup ${request.backupId}` : 'it'}, say "confirm": "${config.ENVIRONMENT}"`,
     )
   }
   if (wipes && config.PROTECTED) throw protectedError(config)
+}
+
+/** Whether the request takes away what is there: from a store, or a backup. */
+export function isDestructive(request: Request): boolean {
+  if (request.operation === 'delete') return true
+  return (request.operation === 'reset' || request.operation === 'restore') && !request.dryRun
 }
 
 /**
@@ -89,6 +95,6 @@ export function checkMark(where: string, name: string | undefined, config: Confi
 
 function protectedError(config: Config): EnvironmentProtected {
   return new EnvironmentProtected(
-    `The environment "${config.ENVIRONMENT}" is protected: nothing is wiped in it. If that is really wanted, set PROTECTED=false and claim it again`,
+    `The environment "${config.ENVIRONMENT}" is protected: nothing is wiped or deleted in it. If that is really wanted, set PROTECTED=false and claim it again`,
   )
 }

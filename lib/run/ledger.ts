@@ -1,4 +1,4 @@
-import { and, desc, eq, sql } from 'drizzle-orm'
+import { and, desc, eq, not, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/neon-serverless'
 import type { Connection } from '../clients.ts'
 import { EnvironmentUnclaimed, IdempotencyConflict, NotFound, RunActive, RunLost } from '../errors.ts'
@@ -63,12 +63,7 @@ export async function openRun(
   await db
     .update(runs)
     .set({ status: 'abandoned', finishedAt: sql`now()` })
-    .where(
-      and(
-        eq(runs.status, 'running'),
-        sql`heartbeat_at < now() - make_interval(mins => ${abandonedAfterMinutes})`,
-      ),
-    )
+    .where(and(eq(runs.status, 'running'), isAbandoned))
   await db
     .insert(runs)
     .values({ ...run, status: 'running', phase: 'Count' })
@@ -83,13 +78,27 @@ export async function openRun(
   const first = await repeatedBy(connection, run) // it may have come in at the same moment
   if (first !== undefined) return { repeats: first }
   const [active] = await db.select().from(runs).where(eq(runs.status, 'running'))
-  if (active !== undefined) {
-    throw new RunActive(
-      active.runId,
-      `Run ${active.runId} (${active.operation}, in ${active.phase}) is active since ${active.startedAt.toISOString()}. Wait for it, or cancel it; a dead run is taken over ${abandonedAfterMinutes} minutes after its last sign of life`,
-    )
-  }
+  if (active !== undefined) throw activeError(active)
   return openRun(connection, run) // the run that was in the way ended in between
+}
+
+/** Whether a run could take the lock now; who wants to be sure takes it. @throws RunActive */
+export async function checkIdle(connection: Connection): Promise<void> {
+  if (!(await hasLedger(connection))) return
+  const [active] = await ledger(connection)
+    .select()
+    .from(runs)
+    .where(and(eq(runs.status, 'running'), not(isAbandoned)))
+  if (active !== undefined) throw activeError(active)
+}
+
+const isAbandoned = sql`heartbeat_at < now() - make_interval(mins => ${abandonedAfterMinutes})`
+
+function activeError({ runId, operation, phase, startedAt }: RunRow): RunActive {
+  return new RunActive(
+    runId,
+    `Run ${runId} (${operation}, in ${phase}) is active since ${startedAt.toISOString()}. Wait for it, or cancel it; a dead run is taken over ${abandonedAfterMinutes} minutes after its last sign of life`,
+  )
 }
 
 /** Keeps what Count decided. */
@@ -106,9 +115,13 @@ export async function recordPlan(
   if (updated.length === 0) throw lostRun(runId)
 }
 
+/** The steps after which a run cannot be left as if it had never begun. */
+export const changing = /^(Wipe|Restore|Delete)( |$)/
+
 /**
- * A sign of life: phase, heartbeat and progress. A failure that the same step noted before is forgotten: it is being
- * repeated.
+ * A sign of life: phase, heartbeat and progress. Once something is being changed, only such steps, and Count, which takes
+ * a stale plan back, move the phase: a straggler of an earlier step must not make it look as if nothing had begun. A
+ * failure that the same step noted before is forgotten: it is being repeated.
  * @throws RunLost when the row is no longer this run's
  */
 export async function touchRun(
@@ -119,7 +132,7 @@ export async function touchRun(
   const updated = await ledger(connection)
     .update(runs)
     .set({
-      phase: run.phase,
+      phase: sql`CASE WHEN ${runs.phase} ~ ${changing.source} AND ${run.phase !== 'Count' && !changing.test(run.phase)} THEN ${runs.phase} ELSE ${run.phase} END`,
       heartbeatAt: sql`now()`,
       progress: sql`${runs.progress} || ${JSON.stringify(run.progress ?? {})}::jsonb`,
       failure: sql`CASE WHEN ${runs.failure} @> ${step} THEN NULL ELSE ${runs.failure} END`,
@@ -185,6 +198,18 @@ export async function closeRun(
     .where(and(eq(runs.runId, runId), eq(runs.status, 'running')))
 }
 
+/** Ends the run that somebody called off; to be called with the row locked. `failure` says who and when. */
+export async function recordCancelled(
+  connection: Connection,
+  run: { runId: string; failure: { error: string; message: string; phase: string }; finishedAt: Date },
+): Promise<void> {
+  const { runId, ...set } = run
+  await ledger(connection)
+    .update(runs)
+    .set({ ...set, status: 'cancelled' })
+    .where(and(eq(runs.runId, runId), eq(runs.status, 'running')))
+}
+
 /** The run's row, locked until the transaction ends. */
 export async function lockRun(connection: Connection, runId: string): Promise<RunRow | undefined> {
   if (!(await hasLedger(connection))) return undefined
@@ -206,12 +231,22 @@ export async function readRun(connection: Connection, runId: string): Promise<Ru
   return row
 }
 
-/** The newest runs first. @throws EnvironmentUnclaimed when there is no ledger */
-export async function listRuns(connection: Connection, limit: number): Promise<RunRow[]> {
+/**
+ * The newest runs first.
+ * @param before a run's id: those that started before it, for the next page
+ * @throws EnvironmentUnclaimed when there is no ledger
+ */
+export async function listRuns(connection: Connection, limit: number, before?: string): Promise<RunRow[]> {
   if (!(await hasLedger(connection))) {
     throw new EnvironmentUnclaimed('The database has no ledger yet: claim the environment first')
   }
-  return ledger(connection).select().from(runs).orderBy(desc(runs.startedAt), desc(runs.runId)).limit(limit)
+  const start = sql`(SELECT started_at, run_id FROM ${runs} WHERE run_id = ${before ?? null})`
+  return ledger(connection)
+    .select()
+    .from(runs)
+    .where(before === undefined ? undefined : sql`(${runs.startedAt}, ${runs.runId}) < ${start}`)
+    .orderBy(desc(runs.startedAt), desc(runs.runId))
+    .limit(limit)
 }
 
 /** Another run that had the same idempotency key and said the same. */

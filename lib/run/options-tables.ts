@@ -1,8 +1,9 @@
 import type { Clients } from '../clients.ts'
 import { type Catalog, readCatalog } from '../database/catalog.ts'
-import { countTables } from '../database/count.ts'
-import { withConnection } from '../database/snapshot.ts'
-import { InvalidConfiguration, messageOf, ResetError } from '../errors.ts'
+import { type Count, countTables } from '../database/count.ts'
+import { type Estimate, estimateTables, isTooSlow, type Limits, setLimits } from '../database/estimate.ts'
+import { databaseError, withConnection } from '../database/snapshot.ts'
+import { DatabaseBusy, InvalidConfiguration, messageOf, ResetError } from '../errors.ts'
 import { models } from '../schema/taskmaster.ts'
 import { readEnvironment } from './ledger.ts'
 import { type Action, checkPermissions, planDatabase } from './plan.ts'
@@ -13,9 +14,11 @@ export type Reason = { name: string; message: string }
 export type TableOption = {
   name: string
   /** The TaskMaster model it holds. */
-  model: string | null
+  label: string | null
   /** null when the role may not read the table. */
   rows: number | null
+  /** `rows` and `keptRows` are what Postgres' planner expects, not a count. */
+  estimated: boolean
   /** With TOAST, without indexes. */
   bytes: number
   /** What a reset of the database does to it; null when no plan can be made, see `problem`. */
@@ -28,6 +31,8 @@ export type TableOption = {
 export type DatabaseOption = {
   protected: boolean
   serverVersion: string
+  /** Some of the tables were not counted. */
+  estimated: boolean
   tables: TableOption[]
   unmanaged: { name: string; reason: string }[]
   /** Why a reset of the database would be refused. */
@@ -35,28 +40,38 @@ export type DatabaseOption = {
 }
 
 /**
- * The tables with live and exact counts, and what a reset would do to each.
+ * The tables with live counts, exact ones unless there are limits, and what a reset would do to each.
  * @param preserve tables that a request would preserve in addition to the configuration
  */
 export async function askDatabase(
   clients: Clients,
   preserve: readonly string[],
+  limits: Limits | null,
 ): Promise<{ mark: string | undefined } & DatabaseOption> {
   const { config } = clients
-  const { row, catalog } = await withConnection(clients, async (connection) => ({
-    row: await readEnvironment(connection),
-    catalog: await readCatalog(connection, config.DATABASE_SCHEMAS),
-  }))
+  const { row, catalog } = await withConnection(clients, async (connection) => {
+    if (limits !== null) await setLimits(connection, limits)
+    return {
+      row: await readEnvironment(connection),
+      catalog: await readCatalog(connection, config.DATABASE_SCHEMAS),
+    }
+  }).catch((error: unknown) => {
+    if (!isTooSlow(error)) throw databaseError(error)
+    throw new DatabaseBusy('The database took too long to list its tables. Ask again in a moment', {
+      cause: error,
+    })
+  })
   const plan = planWipe(catalog, clients, preserve)
-  const { counts, problem } = await count(clients, plan)
+  const { counts, problem } = await count(clients, plan, limits)
   return {
     mark: row?.name,
     protected: row?.protected ?? false,
     serverVersion: catalog.serverVersion,
+    estimated: [...counts.values()].some(({ estimated }) => estimated),
     tables: plan.tables.map(({ name, table, bytes, action, keepRows }) => {
-      const { rows, keptRows } = counts.get(name) ?? { rows: null, keptRows: 0 }
+      const { rows, keptRows, estimated } = counts.get(name) ?? unread
       const kept = action === 'kept' ? (rows ?? 0) : keptRows
-      return { name, model: models[table] ?? null, rows, bytes, action, keptRows: kept, keepRows }
+      return { name, label: models[table] ?? null, rows, estimated, bytes, action, keptRows: kept, keepRows }
     }),
     unmanaged: plan.unmanaged,
     problem,
@@ -89,15 +104,28 @@ function planWipe(catalog: Catalog, { config }: Clients, preserve: readonly stri
 }
 
 /** A condition of PRESERVE_ROWS that Postgres refuses is a problem of the plan; the tables can still be counted. */
-async function count(clients: Clients, { tables, problem }: ReturnType<typeof planWipe>) {
+async function count(
+  clients: Clients,
+  { tables, problem }: ReturnType<typeof planWipe>,
+  limits: Limits | null,
+): Promise<{ counts: Map<string, Estimate>; problem: Reason | null }> {
   const readable = tables.filter(({ mayRead }) => mayRead)
+  const countAll = async (all: typeof readable) =>
+    limits === null ? exactly(await countTables(clients, all)) : estimateTables(clients, all, limits)
   try {
-    return { counts: await countTables(clients, readable), problem }
+    return { counts: await countAll(readable), problem }
   } catch (error) {
     if (!(error instanceof InvalidConfiguration)) throw error
     const all = readable.map((table) => ({ ...table, keepRows: null }))
-    return { counts: await countTables(clients, all), problem: reasonOf(error) }
+    return { counts: await countAll(all), problem: reasonOf(error) }
   }
+}
+
+/** A table that the role may not read. */
+const unread = { rows: null, keptRows: 0, estimated: false }
+
+function exactly(counts: Map<string, Count>): Map<string, Estimate> {
+  return new Map([...counts].map(([name, count]) => [name, { ...count, estimated: false }]))
 }
 
 const words: Record<Action, Exclude<TableOption['action'], null>> = {

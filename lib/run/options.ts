@@ -1,6 +1,7 @@
 import { countCache } from '../cache/count.ts'
 import { readCacheMark } from '../cache/mark.ts'
 import type { Clients } from '../clients.ts'
+import { StoreUnavailable } from '../errors.ts'
 import { countFiles } from '../files/list.ts'
 import { readFilesMark } from '../files/mark.ts'
 import { askDatabase, type DatabaseOption, type Reason, reasonOf } from './options-tables.ts'
@@ -20,6 +21,8 @@ export type FilesOption = {
   preservedBytes: number
   /** Preserved prefixes below which nothing lies. */
   unmatched: string[]
+  /** There are at least so many: listing them ended early. */
+  approximate: boolean
 }
 
 export type CacheOption = {
@@ -28,6 +31,8 @@ export type CacheOption = {
   preservedKeys: number
   /** Preserved patterns that match no key. */
   unmatched: string[]
+  /** There are at least so many: scanning them ended early. */
+  approximate: boolean
 }
 
 export type ResetOptions = {
@@ -43,20 +48,45 @@ export type ResetOptions = {
 
 type Preserve = { tables: readonly string[]; files: readonly string[]; keys: readonly string[] }
 
+/** How much is looked at before an answer has to do with less than everything. */
+export type Limits = {
+  /** What a store may take for all of its answer; then it counts as down. */
+  storeMs: number
+  /** When counting ends with what is known by then. */
+  countMs: number
+  /** Bytes of tables that are counted; the others are estimated. */
+  bytes: number
+  objects: number
+  keys: number
+}
+
+/** For an answer in under two seconds, however much there is. */
+export const quickly: Limits = {
+  storeMs: 1_800,
+  countMs: 900,
+  bytes: 64 * 2 ** 20,
+  objects: 10_000,
+  keys: 50_000,
+}
+
 /**
- * What can be reset, with live and exact counts; nothing is written. A store that is down is told as such, the others
- * are counted all the same.
+ * What can be reset, with live counts; nothing is written. A store that is down is told as such, the others are counted
+ * all the same.
  * @param preserve what a request would preserve in addition to the configuration
+ * @param limits null: everything is counted exactly, however long that takes
  */
 export async function getOptions(
   clients: Clients,
   preserve: Preserve = { tables: [], files: [], keys: [] },
+  limits: Limits | null = null,
 ): Promise<ResetOptions> {
   const { config } = clients
+  const inTables = limits && { bytes: limits.bytes, milliseconds: limits.countMs }
+  const signal = limits ? AbortSignal.timeout(limits.countMs) : undefined
   const [database, files, cache] = await Promise.all([
-    ask(() => askDatabase(clients, preserve.tables)),
-    ask(() => askFiles(clients, preserve)),
-    ask(() => askCache(clients, preserve)),
+    ask('The database', limits, () => askDatabase(clients, preserve.tables, inTables)),
+    ask('The files', limits, () => askFiles(clients, preserve, { limit: limits?.objects, signal })),
+    ask('The cache', limits, () => askCache(clients, preserve, { limit: limits?.keys, signal })),
   ])
   return {
     environment: config.ENVIRONMENT,
@@ -70,38 +100,60 @@ export async function getOptions(
 }
 
 async function ask<Found>(
+  name: string,
+  limits: Limits | null,
   store: () => Promise<{ mark: string | undefined } & Found>,
 ): Promise<Asked<Omit<Found, 'mark'>>> {
   try {
-    const found = await store()
+    const found = await (limits === null ? store() : within(limits.storeMs, name, store()))
     return { ...found, available: true, mark: found.mark ?? null }
   } catch (error) {
     return { available: false, reason: reasonOf(error) }
   }
 }
 
+/** The answer, if it comes in time. @throws StoreUnavailable */
+async function within<Answer>(milliseconds: number, name: string, answer: Promise<Answer>): Promise<Answer> {
+  const { promise: tooLate, reject } = Promise.withResolvers<never>()
+  const timer = setTimeout(() => {
+    const message = `${name} did not answer within ${milliseconds / 1000} s: it is down, or busy, or still waking up. Ask again in a moment`
+    reject(new StoreUnavailable(message))
+  }, milliseconds)
+  try {
+    return await Promise.race([answer, tooLate])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+type Bounds = { limit: number | undefined; signal: AbortSignal | undefined }
+
 async function askFiles(
   clients: Clients,
   preserve: Preserve,
+  { limit, signal }: Bounds,
 ): Promise<{ mark: string | undefined } & FilesOption> {
   const { FILES_BUCKET: bucket, FILES_PREFIX: prefix, PRESERVE_FILES } = clients.config
   const mark = await readFilesMark(clients)
-  const { complete: _, ...totals } = await countFiles(clients, {
+  const { complete, ...totals } = await countFiles(clients, {
     preserve: [...PRESERVE_FILES, ...preserve.files],
+    ...(limit === undefined ? {} : { limit, signal }),
   })
-  return { mark, bucket, prefix, ...totals }
+  return { mark, bucket, prefix, ...totals, approximate: !complete }
 }
 
 async function askCache(
   clients: Clients,
   preserve: Preserve,
+  { limit, signal }: Bounds,
 ): Promise<{ mark: string | undefined } & CacheOption> {
   const { CACHE_PREFIX: prefix, PRESERVE_KEYS } = clients.config
   const mark = await readCacheMark(clients)
-  const { complete: _, ...counts } = await countCache(clients, {
+  const { complete, ...counts } = await countCache(clients, {
     preserve: [...PRESERVE_KEYS, ...preserve.keys],
+    ...(limit === undefined ? {} : { limit, signal }),
   })
-  return { mark, prefix, ...counts }
+  return { mark, prefix, ...counts, approximate: !complete }
 }
 
 function describe(strategy: Strategy, { config }: Clients): string {

@@ -17,11 +17,9 @@ import { listFiles } from '../files/list.ts'
 import { listRestore } from '../files/restore-list.ts'
 import { checkPermissions, planDatabase } from './plan.ts'
 import { planSwap } from './plan-swap.ts'
-import type { Request } from './request.ts'
+import type { Scoped } from './request.ts'
 import type { Target } from './strategy.ts'
 import type { Plan, RunRef } from './work.ts'
-
-type Scoped = Exclude<Request, { operation: 'claim' }>
 
 type Asked = {
   run: RunRef

@@ -57,11 +57,27 @@ const Restore = z.strictObject({
   ...common,
 })
 
+/** Reads every object of a backup and compares; nothing is changed. */
+const Verify = z.strictObject({
+  operation: z.literal('verify'),
+  backupId: text,
+  /** Load it into a scratch schema as well, and compare every row. */
+  rehearse: z.boolean().default(false),
+  ...common,
+})
+
+const Delete = z.strictObject({ operation: z.literal('delete'), backupId: text, ...common })
+
 const Claim = z.strictObject({ operation: z.literal('claim'), ...common })
 
 /** What a caller asks for; the same for the HTTP API, the schedule, the console and the CLI. */
-export const Request = z.discriminatedUnion('operation', [Backup, Reset, Restore, Claim])
+export const Request = z.discriminatedUnion('operation', [Backup, Reset, Restore, Verify, Delete, Claim])
 export type Request = z.output<typeof Request>
+
+/** A request that acts on the three stores, by a plan. */
+export type Scoped = Extract<Request, { operation: 'backup' | 'reset' | 'restore' }>
+/** A request that acts on one backup, and on no store. */
+export type OnBackup = Extract<Request, { operation: 'verify' | 'delete' }>
 
 /** The largest request that is read, in bytes of JSON. */
 const requestMaxBytes = 64 * 1024

@@ -80,8 +80,25 @@ export const Plan = z.strictObject({
 })
 export type Plan = z.output<typeof Plan>
 
+/** What Count decided of a run on one backup, as the later steps read it from S3. */
+export const BackupPlan = z.strictObject({
+  runId: z.string(),
+  attempt: z.number(),
+  operation: z.enum(['verify', 'delete']),
+  /** The backup that is read or deleted. */
+  backupId: z.string(),
+  /** In so many batches it is loaded; 0 when it is not rehearsed. */
+  batches: z.number(),
+})
+export type BackupPlan = z.output<typeof BackupPlan>
+
 export function readPlan(storage: Storage, run: RunRef): Promise<Plan> {
   return getJson(storage, workKeys(run).plan, Plan)
+}
+
+/** @throws NotFound; an error of the schema when the run is another operation's */
+export function readBackupPlan(storage: Storage, run: RunRef): Promise<BackupPlan> {
+  return getJson(storage, workKeys(run).plan, BackupPlan)
 }
 
 /** The id of the backup that the plan writes. @throws NotFound for a run that takes none */

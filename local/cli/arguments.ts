@@ -23,6 +23,7 @@ export type Arguments = {
     'no-rehearse'?: boolean
     delete?: boolean
     'idempotency-key'?: string
+    scopes?: string
     request?: string
   }
 }

@@ -8,11 +8,11 @@ import { type Followed, followRun } from './follow-run.ts'
 import { leaveRun, onInterruption } from './interruption.ts'
 import { progressOn } from './progress.ts'
 import { confirmed, type Wanted } from './request.ts'
-import { showReset, showRestore } from './show-options.ts'
+import { showDelete, showReset, showRestore } from './show-options.ts'
 import { showOutcome, showPlan } from './show-outcome.ts'
 import { startRun } from './start-run.ts'
 
-/** Commands "backup", "reset", "restore" and "claim": starts the run and waits for its end. */
+/** Commands "backup", "reset", "restore", "delete" and "claim": starts the run and waits for its end. */
 export async function carryOut(
   connected: Connected,
   given: Wanted,
@@ -29,9 +29,11 @@ export async function carryOut(
     const backup = await readBackup({ s3: clients.s3, bucket }, prefix, request.backupId)
     process.stderr.write(showRestore(await getOptions(clients), backup, request))
   }
-  const wanted = asks
-    ? confirmed(given, await askForName(clients.config.ENVIRONMENT, request.operation))
-    : given
+  if (request.operation === 'delete' && (asks || !json)) {
+    const { BACKUP_BUCKET: bucket, BACKUP_PREFIX: prefix } = clients.config
+    process.stderr.write(showDelete(await readBackup({ s3: clients.s3, bucket }, prefix, request.backupId)))
+  }
+  const wanted = asks ? confirmed(given, await askForName(clients.config.ENVIRONMENT, request)) : given
   const runId = await startRun(connected, wanted)
   process.stderr.write(`Run ${runId}\n`)
   const interruption = new AbortController()
@@ -48,7 +50,7 @@ export async function carryOut(
 }
 
 function answerOf({ request }: Wanted, { outcome, row, repeats }: Followed): Answer {
-  const isDry = request.operation !== 'claim' && request.dryRun
+  const isDry = 'dryRun' in request && request.dryRun
   const plan = row?.plan ?? null
   return {
     document: isDry ? { ...outcome, dryRun: true, plan } : outcome,

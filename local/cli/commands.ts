@@ -43,6 +43,11 @@ export const optionTexts = {
     value: 'key',
     says: 'the same key again returns the first run instead of starting another',
   },
+  scopes: {
+    type: 'string',
+    value: 'scope,…',
+    says: 'what the token may do: read, backup, reset, restore, delete',
+  },
   request: {
     type: 'string',
     value: 'json|@file|-',
@@ -89,14 +94,35 @@ export const commands = {
     argument: '<backupId>',
     options: ['rehearse', ...common],
   },
+  delete: {
+    says: 'delete one backup; not the newest, the newest rehearsed, or a pinned one',
+    argument: '<backupId>',
+    options: ['confirm', 'idempotency-key', 'request', ...common],
+  },
+  pin: {
+    says: 'keep a backup from being deleted, by prune or by hand',
+    argument: '<backupId>',
+    options: common,
+  },
+  unpin: { says: 'let a backup be deleted again', argument: '<backupId>', options: common },
   prune: {
     says: 'which backups the retention keeps, and why; deletes the others when told to',
     options: ['delete', ...common],
+  },
+  cancel: {
+    says: 'call a run off; possible until it wipes, restores or deletes',
+    argument: '<runId>',
+    options: common,
   },
   runs: { says: 'the runs, newest first; with an id, that run', argument: '[id]', options: common },
   claim: {
     says: "write the environment's name into the three stores, so that runs are allowed on them",
     options: ['confirm', 'idempotency-key', 'request', ...common],
+  },
+  token: {
+    says: 'make a token for the HTTP API; shown once, nothing is stored',
+    argument: '<name>',
+    options: ['scopes', ...common],
   },
 } as const satisfies Record<string, Command>
 export type CommandName = keyof typeof commands

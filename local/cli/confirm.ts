@@ -1,11 +1,11 @@
 import { createInterface } from 'node:readline/promises'
 import { ConfirmationMismatch } from '../../lib/errors.ts'
+import { isDestructive } from '../../lib/run/guard.ts'
 import type { Request } from '../../lib/run/request.ts'
 
 /** Whether the environment's name is still missing in the request. */
 export function needsName(request: Request): boolean {
-  if (request.confirm !== undefined || request.operation === 'backup') return false
-  return request.operation === 'claim' || !request.dryRun
+  return request.confirm === undefined && (request.operation === 'claim' || isDestructive(request))
 }
 
 /** @throws ConfirmationMismatch when the name is missing and there is nobody to ask */
@@ -17,9 +17,10 @@ export function assertSomebodyToAsk(request: Request): void {
 }
 
 /** Asks for the environment's name on the terminal. @throws ConfirmationMismatch when another one is typed */
-export async function askForName(environment: string, operation: string): Promise<string> {
+export async function askForName(environment: string, request: Request): Promise<string> {
   const terminal = createInterface({ input: process.stdin, output: process.stderr })
-  const question = `Type the environment's name (${environment}) to ${operation} it: `
+  const what = request.operation === 'delete' ? 'the backup' : 'it'
+  const question = `Type the environment's name (${environment}) to ${request.operation} ${what}: `
   try {
     // Ctrl-C and Ctrl-D reject; whoever leaves has not confirmed.
     const typed = await terminal.question(question).then(

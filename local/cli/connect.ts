@@ -1,7 +1,7 @@
-import { SFNClient } from '@aws-sdk/client-sfn'
+import type { SFNClient } from '@aws-sdk/client-sfn'
 import { type Clients, makeClients } from '../../lib/clients.ts'
 import { InvalidConfiguration, messageOf, StoreUnavailable } from '../../lib/errors.ts'
-import { MACHINE_ARN, REGION } from '../machine/arn.ts'
+import { machineArnOf } from '../../lib/executions.ts'
 import type { Stack } from '../stack.ts'
 import { planStack, type StackPlan } from '../stack-plan.ts'
 import { claimEnvironment } from './claim-environment.ts'
@@ -65,18 +65,13 @@ async function openOwn(plan: StackPlan, note: (text: string) => void): Promise<C
 /** Clients for the environment as it is now. */
 export async function open(stack: Stack | undefined): Promise<Connected> {
   const clients = await makeClients()
-  const machineArn = process.env.STATE_MACHINE_ARN ?? ''
-  const sfn = new SFNClient(
-    machineArn === MACHINE_ARN
-      ? { region: REGION, credentials: { accessKeyId: 'embedded', secretAccessKey: 'embedded' } }
-      : { region: machineArn.split(':')[3] ?? '' },
-  )
+  const { sfn, config } = clients
   async function stop(): Promise<void> {
     sfn.destroy()
     clients.s3.destroy()
     await stack?.stop()
   }
-  return { clients, sfn, machineArn, stack, stop }
+  return { clients, sfn, machineArn: machineArnOf(config), stack, stop }
 }
 
 /** What of the stack is given. A mixture could show one database and reset another. @throws InvalidConfiguration */

@@ -1,26 +1,23 @@
-import { StopExecutionCommand } from '@aws-sdk/client-sfn'
 import { withConnection } from '../../lib/database/snapshot.ts'
+import { stopExecution } from '../../lib/executions.ts'
 import { finish } from '../../lib/run/finish.ts'
 import { findRun } from '../../lib/run/ledger.ts'
 import type { Answer } from './answer.ts'
 import type { Connected } from './connect.ts'
 import { outcomeOf } from './outcome-of.ts'
 import { showOutcome } from './show-outcome.ts'
-import { executionArn } from './start-run.ts'
 
 /** A run outlives the CLI, unless it runs in this very process: then it is stopped, and says how far it got. */
-export async function leaveRun(
-  { clients, sfn, machineArn, stack }: Connected,
-  runId: string,
-): Promise<Answer> {
+export async function leaveRun({ clients, stack }: Connected, runId: string): Promise<Answer> {
   if (stack?.machine === undefined) {
     const message = `The run ${runId} goes on. Look at it with: npm run cli -- runs ${runId}`
     return { document: { error: { name: 'Interrupted', message } }, text: `${message}\n`, code: 130 }
   }
   process.stderr.write('\nStopping the run …\n')
-  await sfn.send(new StopExecutionCommand({ executionArn: executionArn(machineArn, runId) }))
+  const error = { Error: 'Interrupted', Cause: 'The run was stopped by Ctrl-C' }
+  await stopExecution(clients, runId, { error: error.Error, cause: error.Cause })
   await stack.machine.stop() // what a function at work still does must be done before it is written down
-  await finish(clients, { runId, error: { Error: 'Interrupted', Cause: 'The run was stopped by Ctrl-C' } })
+  await finish(clients, { runId, error })
   const row = await withConnection(clients, (connection) => findRun(connection, runId))
   const message = `The run ${runId} was stopped before it began`
   if (row === undefined) {

@@ -18,6 +18,7 @@ export async function showBackups({ clients }: Connected): Promise<Answer> {
     bytes(backup.bytes),
     ageOf(clients.now(), backup.sealedAt),
     backup.rehearsedAt === null ? 'sealed, read back' : `rehearsed ${backup.rehearsedAt}`,
+    backup.pinned ? 'pinned' : '',
   ])
   const broken = list.unreadable
     .map(({ backupId, reason }) => `${backupId}  UNREADABLE: ${reason}\n`)

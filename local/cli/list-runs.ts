@@ -37,7 +37,8 @@ function showRun(row: RunRow): Answer {
   return { document, text, code: 0 }
 }
 
-function summaryOf(row: RunRow) {
+/** A run in a few words. */
+export function summaryOf(row: RunRow) {
   return {
     runId: row.runId,
     operation: row.operation,

@@ -14,13 +14,20 @@ export function outcomeOf(row: RunRow): Outcome {
     operation: row.operation,
     strategy: row.strategy,
     wipeBegan: (target) => row.phase === `Wipe ${target}` || (target === 'database' && row.wiped !== null),
-    error: {
+    error: cancelledBy(row) ?? {
       name: 'RunLost',
       message: `Run ${row.runId} is ${row.status} in ${row.phase} and gave its last sign of life at ${row.heartbeatAt.toISOString()}. How far it got is not known; look at the counts (options) and the backups`,
     },
     startedAt: row.startedAt.toISOString(),
     finishedAt: (row.finishedAt ?? row.heartbeatAt).toISOString(),
   })
+}
+
+/** Who called the run off; null: nobody did. */
+function cancelledBy({ status, failure }: RunRow): Outcome['error'] {
+  if (status !== 'cancelled') return null
+  const { error: name, message } = z.object({ error: z.string(), message: z.string() }).parse(failure)
+  return { name, message }
 }
 
 /**

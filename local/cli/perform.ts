@@ -1,10 +1,12 @@
 import { getOptions } from '../../lib/run/options.ts'
 import type { Answer } from './answer.ts'
 import type { Arguments } from './arguments.ts'
+import { cancel } from './cancel.ts'
 import { carryOut } from './carry-out.ts'
 import { type Connected, connect } from './connect.ts'
 import { showBackups } from './list-backups.ts'
 import { showRuns } from './list-runs.ts'
+import { setPin } from './pin.ts'
 import { showPrune } from './prune.ts'
 import type { Wanted } from './request.ts'
 import { showOptions } from './show-options.ts'
@@ -27,6 +29,8 @@ async function ask(connected: Connected, { command, argument, flags }: Arguments
   if (command === 'backups') return showBackups(connected)
   if (command === 'verify') return verify(connected, argument, flags)
   if (command === 'prune') return showPrune(connected, flags)
+  if (command === 'pin' || command === 'unpin') return setPin(connected, command, argument)
+  if (command === 'cancel') return cancel(connected, argument)
   const options = await getOptions(connected.clients)
   return { document: options, text: showOptions(options), code: 0 }
 }

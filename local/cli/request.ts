@@ -29,8 +29,9 @@ function fromFlags({ command, argument, flags }: Arguments): Record<string, unkn
   if (command === 'reset' && argument === undefined) {
     throw new WrongUsage('reset needs a strategy: what is to be wiped', command)
   }
-  if (command === 'restore' && argument === undefined) {
-    throw new WrongUsage('restore needs the id of a backup; "backups" lists them', command)
+  const isOnBackup = command === 'restore' || command === 'delete'
+  if (isOnBackup && argument === undefined) {
+    throw new WrongUsage(`${command} needs the id of a backup; "backups" lists them`, command)
   }
   if (flags.rehearse && flags['no-rehearse']) {
     throw new WrongUsage('--rehearse and --no-rehearse contradict each other', command)
@@ -42,7 +43,7 @@ function fromFlags({ command, argument, flags }: Arguments): Record<string, unkn
   }
   return {
     operation: command,
-    ...(argument !== undefined && { [command === 'restore' ? 'backupId' : 'strategy']: argument }),
+    ...(argument !== undefined && { [isOnBackup ? 'backupId' : 'strategy']: argument }),
     ...(flags['no-backup'] && { backup: false }),
     ...(flags['no-safety-backup'] && { safetyBackup: false }),
     ...(flags.target && { targets: flags.target }),
@@ -76,8 +77,8 @@ async function fromText({ command, argument, flags }: Arguments, given: string):
 }
 
 function exampleOf(command: string): string {
-  return command === 'restore'
-    ? '{"operation":"restore","backupId":"2026-11-22T19-05-33Z-3f9a2c"}'
+  return command === 'restore' || command === 'delete'
+    ? `{"operation":"${command}","backupId":"2026-11-22T19-05-33Z-3f9a2c"}`
     : `{"operation":"${command}","strategy":"full"}`
 }
 
@@ -90,7 +91,7 @@ async function fileText(given: string): Promise<string> {
 }
 
 /** Who asks, for the ledger. A user id without a name, as containers have them, is no reason to fail. */
-function requester(): string {
+export function requester(): string {
   try {
     return `cli ${userInfo().username}`
   } catch {

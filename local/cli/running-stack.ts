@@ -15,13 +15,7 @@ const RunningStack = z.strictObject({
 export type RunningStack = z.output<typeof RunningStack>
 
 /** What says where the services are, and what the functions there are configured with. */
-const published = [
-  ...Object.keys(variables),
-  'REDIS_URL',
-  'STATE_MACHINE_ARN',
-  'AWS_ENDPOINT_URL_SFN',
-  'AWS_REGION',
-]
+const published = [...Object.keys(variables), 'REDIS_URL', 'AWS_ENDPOINT_URL_SFN', 'AWS_REGION']
 /** Variables that name a service. */
 const addresses = [
   'DATABASE_URL',

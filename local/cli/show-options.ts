@@ -44,14 +44,8 @@ export function showRestore(
   const held = targets.filter(
     (target) => backup[target] !== null && (request.targets?.includes(target) ?? true),
   )
-  const proof = backup.rehearsedAt === null ? 'read back' : `rehearsed ${backup.rehearsedAt}`
   return [
-    `Restore backup ${backup.backupId} of the environment "${backup.environment}" (${backup.strategy}, ${proof}):\n`,
-    table([
-      ['database', backup.database === null ? 'not in it' : counted(backup.database.rows, 'row')],
-      ['files', backup.files === null ? 'not in it' : counted(backup.files.objects, 'file')],
-      ['cache', backup.cache === null ? 'not in it' : counted(backup.cache.keys, 'key')],
-    ]),
+    `Restore ${describeBackup(backup)}`,
     `\nIt replaces what the environment "${options.environment}" holds now.\n`,
     ...held.map((target) => `\n${target}:\n${shown[target](options)}`),
     request.safetyBackup
@@ -60,11 +54,26 @@ export function showRestore(
   ].join('')
 }
 
+/** What a delete takes away for good. */
+export function showDelete(backup: Backup): string {
+  return `Delete ${describeBackup(backup)}\nIt cannot be restored afterwards.\n`
+}
+
+function describeBackup({ backupId, environment, strategy, rehearsedAt, ...held }: Backup): string {
+  const proof = rehearsedAt === null ? 'read back' : `rehearsed ${rehearsedAt}`
+  const { database, files, cache } = held
+  return `backup ${backupId} of the environment "${environment}" (${strategy}, ${proof}):\n${table([
+    ['database', database === null ? 'not in it' : counted(database.rows, 'row')],
+    ['files', files === null ? 'not in it' : counted(files.objects, 'file')],
+    ['cache', cache === null ? 'not in it' : counted(cache.keys, 'key')],
+  ])}`
+}
+
 function databaseOf({ database }: ResetOptions): string {
   if (!database.available) return unavailable(database.reason)
   const rows = database.tables.map((one) => [
     one.name,
-    one.model ?? '',
+    one.label ?? '',
     one.rows === null ? 'not readable' : counted(one.rows, 'row'),
     bytes(one.bytes),
     actionOf(one),

@@ -11,7 +11,8 @@ export function showOutcome(outcome: Outcome, repeats?: string): string {
     repeats === undefined ? '' : 'The same request was sent before; this is its run.\n',
     `Run ${outcome.runId} (${[outcome.operation, outcome.strategy].filter(Boolean).join(' ')}) ${words[outcome.status]} after ${took}.\n`,
     outcome.error === null ? '' : `\n${outcome.error.name}: ${outcome.error.message}\n`,
-    outcome.operation === 'claim'
+    outcome.subject === undefined ? '' : showSubject(outcome.subject),
+    ['claim', 'verify', 'delete'].includes(outcome.operation)
       ? ''
       : `\n${table([
           ['database', database.state, `${counted(database.rows, 'row')} in ${counted(tables, 'table')}`],
@@ -21,6 +22,10 @@ export function showOutcome(outcome: Outcome, repeats?: string): string {
     outcome.backupPrefix === null ? '' : `\nBackup: ${outcome.backupPrefix}\n`,
     outcome.warnings.map(({ code, message }) => `\nWarning ${code}: ${message}\n`).join(''),
   ].join('')
+}
+
+function showSubject({ backupId, state, objects, bytes: size }: NonNullable<Outcome['subject']>): string {
+  return `\n${table([[backupId, state.replace('_', ' '), counted(objects, 'object'), bytes(size)]])}`
 }
 
 const words: Record<Outcome['status'], string> = {

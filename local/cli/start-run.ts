@@ -5,7 +5,8 @@ import {
   StartExecutionCommand,
 } from '@aws-sdk/client-sfn'
 import { withConnection } from '../../lib/database/snapshot.ts'
-import { IdempotencyConflict, InvalidConfiguration, messageOf, StoreUnavailable } from '../../lib/errors.ts'
+import { IdempotencyConflict } from '../../lib/errors.ts'
+import { executionArn, machineError } from '../../lib/executions.ts'
 import { findRun } from '../../lib/run/ledger.ts'
 import { digestOfRequest, idempotencyKeyOf, parseRequest, type Request } from '../../lib/run/request.ts'
 import type { Connected } from './connect.ts'
@@ -70,17 +71,6 @@ export async function describeExecution(
     if (nameOf(error) === 'ExecutionDoesNotExist') return undefined
     throw machineError(machineArn, error)
   }
-}
-
-export function executionArn(machineArn: string, name: string): string {
-  return `${machineArn.replace(':stateMachine:', ':execution:')}:${name}`
-}
-
-export function machineError(machineArn: string, cause: unknown): Error {
-  const message = `The state machine ${machineArn} cannot be used: ${messageOf(cause)}`
-  return ['StateMachineDoesNotExist', 'InvalidArn'].includes(nameOf(cause) ?? '')
-    ? new InvalidConfiguration(`${message}. Correct STATE_MACHINE_ARN`, { cause })
-    : new StoreUnavailable(`${message}. Check that it runs and that you may start it`, { cause })
 }
 
 function nameOf(error: unknown): string | undefined {

@@ -1,7 +1,7 @@
 import { GetExecutionHistoryCommand, type HistoryEvent } from '@aws-sdk/client-sfn'
+import { executionArn, machineError } from '../../lib/executions.ts'
 import type { Progress } from '../../lib/run/ledger.ts'
 import type { Connected } from './connect.ts'
-import { executionArn, machineError } from './start-run.ts'
 
 /** One state of the machine that does something, as far as it got. */
 export type Step = {

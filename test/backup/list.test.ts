@@ -120,6 +120,7 @@ describe('the list of backups', () => {
           bytes: 20,
           consistency: null,
           lateAttempts: 0,
+          pinned: false,
         },
         expect.objectContaining({
           backupId: '2026-11-01T00-00-00Z-aaaaaa',

@@ -307,22 +307,60 @@ describe('pins', () => {
     await pinBackup(bucket.storage, prefix, { backupId: ids[2]!, by: 'bob', at: new Date() })
     bucket.put(new Map([[`${root(ids[3]!)}pinned.json`, Buffer.from('not json')]]))
     expect(bucket.json(`${root(ids[2]!)}pinned.json`)).toEqual({
-      ...{ version: 1, backupId: ids[2], pinnedAt: now.toISOString(), pinnedBy: 'anna' },
+      ...{ version: 1, backupId: ids[2], pinned: true, pinnedAt: now.toISOString(), pinnedBy: 'anna' },
     })
     const result = await pruneWith({ RETENTION_LAST: 1 }, carryOut)
     expect(split(result)).toEqual({ gone: [ids[1]], kept: [ids[0], ids[2], ids[3]] })
     expect(result.backups[2]?.reasons).toEqual(['pinned'])
-    await unpinBackup(bucket.storage, prefix, ids[2]!)
-    await unpinBackup(bucket.storage, prefix, ids[2]!)
+    await unpinBackup(bucket.storage, prefix, { backupId: ids[2]!, ...pin })
+    await unpinBackup(bucket.storage, prefix, { backupId: ids[2]!, by: 'bob', at: new Date() })
+    expect(bucket.json(`${root(ids[2]!)}pinned.json`)).toEqual({
+      ...{ version: 1, backupId: ids[2], pinned: false, unpinnedAt: now.toISOString(), unpinnedBy: 'anna' },
+    })
     expect(await isPinned(bucket.storage, prefix, ids[2]!)).toBe(false)
     expect(split(await pruneWith({ RETENTION_LAST: 1 }, carryOut)).gone).toEqual([ids[2]])
   })
 
-  test('only a sealed backup can be pinned', async () => {
+  test('unpinning deletes nothing, and the backup can be pinned again', async () => {
+    const [newest] = bucket.sealed([1])
+    const backup = { backupId: newest!, ...pin }
+    const commands: string[] = []
+    const { s3 } = bucket.clientsWith({}, (command) => void commands.push(nameOf(command)))
+    const storage = { ...bucket.storage, s3 }
+    for (let turn = 0; turn < 2; turn++) {
+      await pinBackup(storage, prefix, backup)
+      expect(await isPinned(storage, prefix, newest!)).toBe(true)
+      await unpinBackup(storage, prefix, backup)
+      expect(await isPinned(storage, prefix, newest!)).toBe(false)
+    }
+    expect(new Set(commands)).toEqual(new Set(['HeadObjectCommand', 'GetObjectCommand', 'PutObjectCommand']))
+  })
+
+  test.each(['', 'null', '[]', '{"pinned":', '{"pinned":"false"}', '{"pinned":null}', '{}', '\u0000\u00ff'])(
+    'a pin that holds %j is a pin: only "pinned": false is none',
+    async (text) => {
+      const [newest] = bucket.sealed([1])
+      bucket.put(new Map([[`${root(newest!)}pinned.json`, Buffer.from(text)]]))
+      expect(await isPinned(bucket.storage, prefix, newest!)).toBe(true)
+    },
+  )
+
+  test('a pin that cannot be read keeps the backup: nothing is deleted', async () => {
+    bucket.sealed([1, 2, 3])
+    const before = await bucket.objects()
+    const pruned = pruneWith(two, carryOut, ({ input }) => {
+      if (input.Key?.endsWith('/pinned.json')) throw new Error('reset by peer')
+    })
+    await expect(pruned).rejects.toThrow(StoreUnavailable)
+    expect(await bucket.objects()).toEqual(before)
+  })
+
+  test('only a sealed backup can be pinned or unpinned', async () => {
     const storage = bucket.storage
     await expect(pinBackup(storage, prefix, { backupId: 'nothing', ...pin })).rejects.toThrow(NotFound)
     await expect(pinBackup(storage, prefix, { backupId: '../x', ...pin })).rejects.toThrow(InvalidRequest)
-    await expect(unpinBackup(storage, prefix, 'a/b')).rejects.toThrow(InvalidRequest)
+    await expect(unpinBackup(storage, prefix, { backupId: 'nothing', ...pin })).rejects.toThrow(NotFound)
+    await expect(unpinBackup(storage, prefix, { backupId: 'a/b', ...pin })).rejects.toThrow(InvalidRequest)
     expect(await bucket.objects()).toEqual([])
   })
 

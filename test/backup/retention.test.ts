@@ -115,7 +115,7 @@ describe('retention', () => {
   test('an empty or missing limit is never read as zero: without a limit everything stays', () => {
     for (const policy of [{}, { last: undefined }, { last: 0 }, { daily: Number.NaN }, { weekly: -3 }]) {
       expect(decided(daily(3), policy)).toEqual([
-        '+ 2026-11-22T03:00 no retention is set; the newest backup',
+        '+ 2026-11-22T03:00 the newest backup; no retention is set',
         '+ 2026-11-21T03:00 no retention is set',
         '+ 2026-11-20T03:00 no retention is set',
       ])

@@ -14,6 +14,9 @@ describe.concurrent('the command line', () => {
       'backup [strategy]',
       'reset <strategy>',
       'backups',
+      'delete <backupId>',
+      'pin <backupId>',
+      'cancel <runId>',
       'runs [id]',
       'claim',
     ]) {
@@ -49,6 +52,7 @@ describe.concurrent('the command line', () => {
     ['one word too much', ['reset', 'full', 'now'], '"now" is too much'],
     ['an option without its value', ['claim', '--confirm'], '--confirm'],
     ['a reset without a strategy', ['reset', '--confirm', 'local'], 'needs a strategy'],
+    ['a delete without a backup', ['delete', '--confirm', 'local'], 'needs the id of a backup'],
   ])('%s exits 2 and shows the help', async (_says, args, error) => {
     const { code, stdout, stderr } = await cli(args)
     expect(code).toBe(2)

@@ -39,6 +39,19 @@ test('npm run dev says where each service is, without a secret of it', async () 
   expect(statSync(file()).mode & 0o777).toBe(0o600)
 })
 
+test('it prints the address of the page and the API, and a token that works there', async () => {
+  const [, url, token] = /(http:\/\/127\.0\.0\.1:\d+)\n\s+Token: (\S+)/.exec(stdout) ?? []
+  const session = await fetch(`${url}/v1/session`, { headers: { authorization: `Bearer ${token}` } })
+  expect(await session.json()).toMatchObject({
+    environment: 'local',
+    scopes: expect.arrayContaining(['reset']),
+  })
+  expect((await fetch(`${url}/v1/session`)).status).toBe(401)
+  const page = await fetch(`${url}/`)
+  expect([page.status, page.headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8'])
+  expect(await readFile(file(), 'utf8')).not.toContain(token)
+})
+
 test('a second one says so and exits 2', async () => {
   const { code, stderr } = await runScript('dev', [], { cwd })
   expect(code).toBe(2)

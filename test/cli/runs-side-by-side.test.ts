@@ -3,8 +3,8 @@ import { text } from 'node:stream/consumers'
 import { StopExecutionCommand } from '@aws-sdk/client-sfn'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { StoreUnavailable } from '../../lib/errors.ts'
+import { executionArn } from '../../lib/executions.ts'
 import { open } from '../../local/cli/connect.ts'
-import { executionArn } from '../../local/cli/start-run.ts'
 import { useCliStack } from './cli-stack.ts'
 
 type Gate = { state: string; reached: boolean; open: () => void; opened: Promise<void>; error?: Error }

@@ -268,7 +268,7 @@ describe('an environment', () => {
         const { error, cause } = await refuse(request, variables)
         expect(error).toBe('EnvironmentProtected')
         expect(cause).toBe(
-          'The environment "local" is protected: nothing is wiped in it. If that is really wanted, set PROTECTED=false and claim it again',
+          'The environment "local" is protected: nothing is wiped or deleted in it. If that is really wanted, set PROTECTED=false and claim it again',
         )
       }
       await withVariables(variables, async () => {

@@ -108,6 +108,8 @@ describe('the state machine', () => {
       backup: 'Back up',
       wipe: 'Wipe database?',
       restore: 'Load backup',
+      verify: 'Verify',
+      delete: 'Delete',
       repeated: 'Repeated',
     })
     expect(Default).toBe('Finish')
@@ -154,6 +156,36 @@ describe('the state machine', () => {
       ],
       Default: 'Wipe database?',
     })
+  })
+
+  test('only what says that it is a restore goes on from the compared backup to the live stores', () => {
+    expect(stateOf('Compare backup').Next).toBe('Restore wanted?')
+    expect(stateOf('Restore wanted?')).toMatchObject({
+      Choices: [{ Variable: '$.operation', StringEquals: 'restore', Next: 'Restore database?' }],
+      Default: 'Finish',
+    })
+    const before = (name: string) =>
+      Object.keys(machine.States).filter((one) => next(stateOf(one)).includes(name))
+    expect(before('Restore database?')).toEqual(['Restore wanted?'])
+  })
+
+  test('a verify loads the backup only when it is to be rehearsed, and changes nothing', () => {
+    expect(stateOf('Verify').Next).toBe('Rehearse backup?')
+    expect(stateOf('Rehearse backup?')).toMatchObject({
+      Choices: [{ Variable: '$.rehearse', BooleanEquals: true, Next: 'Load backup' }],
+      Default: 'Finish',
+    })
+    for (const path of paths('Verify')) {
+      const changes = path.findIndex((name) => isWipe(name) || name === 'Delete')
+      if (changes !== -1) expect(path.slice(0, changes), path.join(' → ')).toContain('Restore wanted?')
+    }
+  })
+
+  test('a delete touches no store, and is done by the function that prunes', () => {
+    expect(paths('Delete').flat().filter(isWipe)).toEqual([])
+    expect(stateOf('Delete')).toMatchObject({ Resource: stateOf('Prune').Resource, Next: 'Finish' })
+    expect(stateOf('Delete').Parameters?.purpose).toBe('delete')
+    expect(stateOf('Prune').Parameters?.purpose).toBe('retention')
   })
 
   test('no live store is restored before the backup was loaded and compared beside it', () => {
@@ -333,7 +365,9 @@ describe('the state machine', () => {
 
   test('what Count answers is what "What next?" asks for, and targets are the batches there are', () => {
     const asked = (stateOf('What next?').Choices ?? []).map(({ StringEquals }) => StringEquals)
-    const answers: Counted['next'][] = ['backup', 'wipe', 'restore', 'repeated', 'finish']
+    const answers: Counted['next'][] = [
+      ...(['backup', 'wipe', 'restore', 'verify', 'delete', 'repeated', 'finish'] as const),
+    ]
     expect([...asked, 'finish'].sort()).toEqual([...answers].sort())
     const batches = Object.keys(counted.next === 'backup' ? counted.batches : {})
     expect(batches).toEqual([...targets, 'load', 'restoreFiles'])
@@ -348,7 +382,9 @@ describe('the state machine', () => {
     expect(fields('Finish failed').sort()).toEqual(Object.keys(FinishInput.shape).sort())
     const expected: Record<string, string[]> = {
       Seal: [],
-      Prune: [],
+      Verify: [],
+      Prune: ['purpose'],
+      Delete: ['purpose'],
       Compare: ['purpose'],
       'Compare backup': ['purpose'],
       'Copy files': ['batch'],
@@ -388,13 +424,14 @@ describe('the state machine', () => {
     }
   })
 
-  test('each function has a state, and each state a function', () => {
+  test('each function has a state, but for those that are called from outside, and each state a function', () => {
+    const outside = ['api', 'ended']
     const used = new Set(
       tasks.map(({ state }) => /^\$\{(\w+)FunctionArn\}$/.exec(state.Resource ?? '')?.[1]?.toLowerCase()),
     )
     const files = readdirSync(new URL('../../functions', import.meta.url)).map((file) =>
       file.replace(/\.ts$/, ''),
     )
-    expect([...used].sort()).toEqual(files.sort())
+    expect([...used].sort()).toEqual(files.filter((file) => !outside.includes(file)).sort())
   })
 })

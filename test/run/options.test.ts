@@ -1,11 +1,15 @@
+import { createServer, type Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { countCache } from '../../lib/cache/count.ts'
 import type { Clients } from '../../lib/clients.ts'
 import { makeClients } from '../../lib/clients.ts'
 import type { Config } from '../../lib/config.ts'
-import { getOptions, type ResetOptions } from '../../lib/run/options.ts'
+import { countFiles } from '../../lib/files/list.ts'
+import { getOptions, type Limits, quickly, type ResetOptions } from '../../lib/run/options.ts'
 import type { TableOption } from '../../lib/run/options-tables.ts'
 import { claimEnvironment } from '../../local/cli/claim-environment.ts'
 import { open } from '../../local/cli/connect.ts'
+import { close, listen } from '../../local/loopback.ts'
 import { fillSample, type Sample } from '../../local/sample.ts'
 import { type FreshStack, freshStack } from '../support/stack.ts'
 
@@ -27,11 +31,11 @@ const configured = (config: Partial<Config>): Clients => ({
 })
 
 /** The options where one address of the environment is one at which nobody listens. */
-async function optionsWithDown(name: string, address: string): Promise<ResetOptions> {
+async function optionsWithDown(name: string, address: string, limits?: Limits): Promise<ResetOptions> {
   const before = process.env[name]
   process.env[name] = address
   try {
-    return await getOptions(await makeClients())
+    return await getOptions(await makeClients(), undefined, limits)
   } finally {
     process.env[name] = before
   }
@@ -63,7 +67,7 @@ describe('the options', () => {
       database.tables.map(({ name, rows }) => [name.replace('public.', ''), rows]),
     )
     expect(rows).toEqual(sample.rows)
-    expect(database.tables.map(({ model }) => model).sort()).toEqual([
+    expect(database.tables.map(({ label }) => label).sort()).toEqual([
       'AuditLog',
       'StorySession',
       'Timeline',
@@ -163,6 +167,117 @@ describe('a store that is down', () => {
         expect(options[store]).toMatchObject({ available: false, reason: { name: 'StoreUnavailable' } })
         expect(JSON.stringify(options[store])).not.toContain(new URL(stack.env.DATABASE_URL ?? '').password)
       }
+    }
+  })
+})
+
+describe('with limits, so that they are there in under two seconds', () => {
+  const none = { tables: [], files: [], keys: [] }
+  const withLimits = (limits: Partial<Limits>, from = clients) =>
+    getOptions(from, none, { ...quickly, ...limits })
+
+  test('all is counted exactly while it is small', async () => {
+    const options = await withLimits({})
+    expect(options).toEqual(await getOptions(clients))
+    expect(options).toMatchObject({
+      database: { estimated: false },
+      files: { approximate: false },
+      cache: { approximate: false },
+    })
+    expect(tableOf(options, 'users')).toMatchObject({ rows: 60, estimated: false, label: 'User' })
+  })
+
+  test('the large tables are estimated, the others counted', async () => {
+    await stack.sql.query(`
+      CREATE TABLE analyzed AS SELECT i, i % 10 AS digit FROM generate_series(1, 50000) i;
+      ANALYZE analyzed;
+      CREATE TABLE fresh AS SELECT i FROM generate_series(1, 50000) i`)
+    try {
+      const preserving = configured({ PRESERVE_ROWS: { analyzed: 'digit = 3' } })
+      const options = await withLimits({ bytes: 2 ** 20 }, preserving)
+      expect(options.database).toMatchObject({ estimated: true, problem: null })
+      const analyzed = tableOf(options, 'analyzed')
+      expect(analyzed).toMatchObject({ estimated: true, action: 'keeps some rows' })
+      expect(Math.abs((analyzed?.rows ?? 0) - 50_000)).toBeLessThan(500)
+      expect(Math.abs((analyzed?.keptRows ?? 0) - 5_000)).toBeLessThan(1_000)
+      const fresh = tableOf(options, 'fresh')
+      expect(fresh).toMatchObject({ estimated: true })
+      expect(fresh?.rows).toBeGreaterThan(20_000)
+      expect(fresh?.rows).toBeLessThan(100_000)
+      expect(tableOf(options, 'users')).toMatchObject({ rows: 60, estimated: false })
+      const wrong = configured({ PRESERVE_ROWS: { analyzed: 'digt = 3' } })
+      const told = await withLimits({ bytes: 2 ** 20 }, wrong)
+      expect(told.database).toMatchObject({ problem: { name: 'InvalidConfiguration' } })
+      expect(tableOf(told, 'analyzed')).toMatchObject({ estimated: true })
+    } finally {
+      await stack.sql.query('DROP TABLE analyzed, fresh')
+    }
+  })
+
+  test('what takes too long to count is estimated, however small it is', async () => {
+    await stack.sql.query(`CREATE FUNCTION slowly(text) RETURNS boolean LANGUAGE plpgsql VOLATILE COST 1
+      AS 'BEGIN PERFORM pg_sleep(0.05); RETURN true; END'`)
+    try {
+      const slow = configured({ PRESERVE_ROWS: { users: 'public.slowly(role)' } })
+      const options = await withLimits({ countMs: 300 }, slow)
+      expect(tableOf(options, 'users')).toMatchObject({ estimated: true })
+      expect(options.database).toMatchObject({ available: true, estimated: true, problem: null })
+    } finally {
+      await stack.sql.query('DROP FUNCTION slowly')
+    }
+  })
+
+  test('files and keys are counted up to a number, which is then a least one', async () => {
+    const { files, cache } = await withLimits({ objects: 10, keys: 10 }, configured({ CACHE_PREFIX: 's' }))
+    expect(files).toMatchObject({ available: true, objects: 10, approximate: true, unmatched: [] })
+    expect(cache).toMatchObject({ available: true, keys: 10, approximate: true, unmatched: [] })
+  })
+
+  test('counting ends with what is known when its time is over', async () => {
+    const over = { preserve: ['nothing'], signal: AbortSignal.abort() }
+    expect(await countFiles(clients, over)).toMatchObject({ complete: false, unmatched: [] })
+    expect(await countCache(clients, over)).toMatchObject({ complete: false, unmatched: [] })
+  })
+
+  test('a database whose tables are locked is told as busy, and the others are counted', async () => {
+    await stack.admin.query('BEGIN; LOCK TABLE public.users IN ACCESS EXCLUSIVE MODE')
+    try {
+      const started = performance.now()
+      const options = await withLimits({})
+      expect(performance.now() - started).toBeLessThan(2000)
+      expect(options.database).toMatchObject({ available: false, reason: { name: 'DatabaseBusy' } })
+      expect(options).toMatchObject({
+        files: { objects: sample.objects, approximate: false },
+        cache: { keys: sample.keys },
+      })
+    } finally {
+      await stack.admin.query('COMMIT')
+    }
+  })
+
+  test.each([
+    ['database', 'DATABASE_WEBSOCKET_PROXY', ''],
+    ['files', 'AWS_ENDPOINT_URL_S3', 'http://'],
+    ['cache', 'UPSTASH_REDIS_REST_URL', 'http://'],
+  ] as const)('the %s that hangs is told as down, and the others are counted', async (down, name, scheme) => {
+    const sockets = new Set<Socket>()
+    const silent = createServer((socket) => void sockets.add(socket))
+    const address = `${scheme}127.0.0.1:${await listen(silent)}`
+    try {
+      const started = performance.now()
+      const options = await optionsWithDown(name, address, quickly)
+      expect(performance.now() - started).toBeLessThan(2000)
+      for (const store of ['database', 'files', 'cache'] as const) {
+        if (store !== down) expect(options[store]).toMatchObject({ available: true })
+        else {
+          const message = expect.stringContaining('did not answer within 1.8 s')
+          expect(options[store]).toEqual({ available: false, reason: { name: 'StoreUnavailable', message } })
+        }
+      }
+    } finally {
+      const closed = close(silent)
+      for (const socket of sockets) socket.destroy()
+      await closed
     }
   })
 })

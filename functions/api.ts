@@ -1,0 +1,12 @@
+import { handle } from 'hono/aws-lambda'
+import { makeApp } from '../lib/http/app.ts'
+import { currentClients } from '../lib/task.ts'
+
+/** Every route of the HTTP API, and the web page: events of payload format 2.0. */
+export const handler = handle(
+  makeApp({
+    clients: currentClients,
+    // Beside the bundle; for the sources, where `npm run build` writes it.
+    pageFolders: [new URL('./console/', import.meta.url), new URL('../dist/api/console/', import.meta.url)],
+  }),
+)

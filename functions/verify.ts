@@ -1,0 +1,14 @@
+import { verify } from '../lib/run/verify.ts'
+import { RunRef, readBackupPlan } from '../lib/run/work.ts'
+import { task } from '../lib/task.ts'
+
+/** State "Verify": reads every object of a backup to its end and compares it with what was written. */
+export const handler = task(
+  RunRef,
+  { phase: () => 'Verify', run: (input) => input },
+  async (clients, run, report) => {
+    const plan = await readBackupPlan({ s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }, run)
+    await verify(clients, plan, report)
+    return {}
+  },
+)

@@ -1,0 +1,58 @@
+import pMap from 'p-map'
+import type { Clients } from '../clients.ts'
+import { BackupDamaged, BackupTooNew } from '../errors.ts'
+import { exists } from './exists.ts'
+import { isBackupId, listFolders } from './folders.ts'
+import { backupKeys } from './layout.ts'
+import { isPinned } from './pin.ts'
+import { findBackup } from './read.ts'
+import type { Candidate } from './retention.ts'
+import type { Storage } from './storage.ts'
+import { tombstoneKey } from './tombstone.ts'
+
+/** What a folder below BACKUP_PREFIX is. `leftover`: what is left of a backup that was begun to be deleted. */
+export type Look =
+  | (Candidate & { is: 'sealed'; hasTombstone: boolean })
+  | { is: 'left'; backupId: string; reason: string }
+  | { is: 'leftover'; backupId: string }
+  | { is: 'no backup' }
+
+/**
+ * Looks at every folder below BACKUP_PREFIX. `left`: a backup whose manifest cannot be understood, or of another
+ * environment: nothing decides about it.
+ * @param isNeeded whether an active run needs a backup
+ * @throws StoreUnavailable, NotPermitted when a folder or a manifest cannot be read
+ */
+export async function lookAtBackups(
+  { s3, config }: Pick<Clients, 's3' | 'config'>,
+  isNeeded: (backupId: string) => boolean,
+): Promise<Look[]> {
+  const storage = { s3, bucket: config.BACKUP_BUCKET }
+  const [prefix, environment] = [config.BACKUP_PREFIX, config.ENVIRONMENT]
+  const folders = (await listFolders(storage, prefix)).filter(isBackupId)
+  return pMap(folders, (backupId) => look(storage, { prefix, environment, isNeeded }, backupId), {
+    concurrency: 8,
+  })
+}
+
+async function look(
+  storage: Storage,
+  about: { prefix: string; environment: string; isNeeded: (backupId: string) => boolean },
+  backupId: string,
+): Promise<Look> {
+  const { prefix, isNeeded } = about
+  const hasTombstone = await exists(storage, tombstoneKey(backupKeys(prefix, backupId)))
+  try {
+    const backup = await findBackup(storage, prefix, backupId)
+    if (backup === null) return hasTombstone ? { is: 'leftover', backupId } : { is: 'no backup' }
+    const { environment, strategy, sealedAt, rehearsedAt } = backup
+    if (environment !== about.environment)
+      return { is: 'left', backupId, reason: `it is a backup of the environment "${environment}"` }
+    const pinned = await isPinned(storage, prefix, backupId)
+    const running = isNeeded(backupId)
+    return { is: 'sealed', backupId, strategy, sealedAt, rehearsedAt, pinned, running, hasTombstone }
+  } catch (error) {
+    if (!(error instanceof BackupDamaged || error instanceof BackupTooNew)) throw error
+    return { is: 'left', backupId, reason: error.message }
+  }
+}

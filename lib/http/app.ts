@@ -1,0 +1,45 @@
+import { OpenAPIHono } from '@hono/zod-openapi'
+import type { Clients } from '../clients.ts'
+import { authenticated } from './auth.ts'
+import { backups } from './backups.ts'
+import { limitBody } from './body.ts'
+import { deleteBackup } from './delete-backup.ts'
+import { download } from './download.ts'
+import { InvalidInput, NoSuchRoute } from './errors.ts'
+import { securityHeaders } from './headers.ts'
+import { answerError, logRequest } from './log.ts'
+import { openApiDocument } from './openapi.ts'
+import { options } from './options.ts'
+import { page } from './page.ts'
+import type { Api } from './route.ts'
+import { runs } from './runs.ts'
+import { session } from './session.ts'
+
+type Tools = {
+  /** Asked for at each request with a token: the page and the document need no store. */
+  clients: () => Promise<Clients>
+  /** Where the built page may lie. */
+  pageFolders: readonly URL[]
+}
+
+/** The HTTP API and the web page. Whatever is thrown becomes a problem document. */
+export function makeApp({ clients, pageFolders }: Tools): OpenAPIHono<Api> {
+  const app = new OpenAPIHono<Api>({
+    defaultHook: (result) => {
+      if (!result.success) throw new InvalidInput(result.error)
+    },
+  })
+  app.onError(answerError)
+  app.notFound((context) => {
+    const { method, path } = context.req
+    const error = new NoSuchRoute(`There is no ${method} ${path}. /v1/openapi.json lists what there is`)
+    return answerError(error, context) // thrown here, it would come without the security headers
+  })
+  app.use(logRequest, securityHeaders)
+  app.route('/', page(pageFolders))
+  app.get('/v1/openapi.json', ({ json }) => json(document))
+  app.use('/v1/*', authenticated(clients), limitBody)
+  for (const resource of [session, options, runs, backups, download, deleteBackup]) app.route('/', resource)
+  const document = openApiDocument(app)
+  return app
+}

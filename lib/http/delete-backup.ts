@@ -1,0 +1,43 @@
+import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi'
+import { scoped } from './auth.ts'
+import { backupParams } from './backups.ts'
+import { type Api, answer, refusals } from './route.ts'
+import { idempotencyHeaders, Started } from './runs.ts'
+import { startRun } from './start-run.ts'
+
+const Confirm = z.strictObject({
+  confirm: z.string().max(256).optional().meta({ description: "The environment's name", example: 'staging' }),
+})
+
+const route = createRoute({
+  operationId: 'deleteBackup',
+  method: 'delete',
+  path: '/v1/backups/{backupId}',
+  summary: 'Starts a run that deletes a backup; `confirm` stands in the query or the body',
+  middleware: scoped('delete'),
+  request: {
+    params: backupParams,
+    query: Confirm,
+    headers: idempotencyHeaders,
+    body: { required: false, content: { 'application/json': { schema: Confirm } } },
+  },
+  responses: {
+    202: { ...answer('Accepted', Started), headers: z.object({ location: z.string() }) },
+    ...refusals(400, 404, 409, 413, 415, 422),
+  },
+})
+
+export const deleteBackup = new OpenAPIHono<Api>().openapi(
+  route,
+  async ({ var: { clients, caller }, req, json }) => {
+    const wanted = {
+      operation: 'delete',
+      backupId: req.valid('param').backupId,
+      confirm: req.valid('query').confirm ?? req.valid('json').confirm,
+    }
+    const key = req.valid('header')['idempotency-key']
+    const runId = await startRun(clients, { wanted, caller, key })
+    const address = `/v1/runs/${runId}`
+    return json({ runId, address }, 202, { location: address })
+  },
+)

@@ -1,0 +1,40 @@
+import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi'
+import { scoped } from './auth.ts'
+import { backupParams } from './backups.ts'
+import { presignPart } from './parts.ts'
+import { type Api, answer, refusals } from './route.ts'
+
+const route = createRoute({
+  operationId: 'downloadPart',
+  method: 'get',
+  path: '/v1/backups/{backupId}/parts/{part}',
+  summary: 'An address, good for five minutes, from which one object of a backup can be downloaded',
+  middleware: scoped('restore'),
+  request: {
+    params: backupParams.extend({
+      part: z.string().min(1).max(1024).meta({
+        description: "As the backup's `parts` name it, percent-encoded; `files/<path>` is the copy of a file",
+        example: 'manifest.json',
+      }),
+    }),
+  },
+  responses: {
+    200: answer(
+      'Whoever has the address can read the object',
+      z.strictObject({ url: z.url(), expiresAt: z.iso.datetime() }),
+    ),
+    ...refusals(400, 404, 422),
+  },
+})
+
+/** `{.+}`: gateways differ in whether they decode the slashes of a part before we see it. */
+const routed = { ...route, path: '/v1/backups/{backupId}/parts/{part}{.+}', hide: true } as const
+
+export const download = new OpenAPIHono<Api>().openapi(routed, async ({ var: { clients }, req, json }) => {
+  const { backupId, part } = req.valid('param')
+  const { pathname } = new URL(req.url) // req.path is decoded in part
+  const asSent = pathname.slice(pathname.indexOf('/parts/') + '/parts/'.length)
+  const { url, expiresAt } = await presignPart(clients, backupId, [part, asSent])
+  return json({ url, expiresAt }, 200)
+})
+download.openAPIRegistry.registerPath(route)

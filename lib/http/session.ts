@@ -1,0 +1,29 @@
+import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi'
+import { toolVersion } from '../version.ts'
+import { type Api, answer, refusals } from './route.ts'
+
+export const Session = z
+  .strictObject({
+    name: z.string().meta({ description: "The token's", example: 'ci' }),
+    scopes: z.array(z.string()),
+    environment: z.string().meta({ description: 'What `confirm` has to say', example: 'staging' }),
+    protected: z.boolean().meta({ description: 'The configuration forbids every wipe here' }),
+    version: z.string(),
+  })
+  .openapi('Session')
+export type Session = z.output<typeof Session>
+
+const getSession = createRoute({
+  operationId: 'getSession',
+  method: 'get',
+  path: '/v1/session',
+  summary: 'What the token may do, and where',
+  responses: { 200: answer('The token and its environment', Session), ...refusals() },
+})
+
+/** Asks no store, so that signing in works when all are down. */
+export const session = new OpenAPIHono<Api>().openapi(getSession, ({ var: { caller, clients }, json }) => {
+  const { ENVIRONMENT, PROTECTED } = clients.config
+  const { name, scopes } = caller
+  return json({ name, scopes, environment: ENVIRONMENT, protected: PROTECTED, version: toolVersion }, 200)
+})

@@ -1,0 +1,39 @@
+import { checkDeletable } from '../backup/deletable.ts'
+import { readBackup } from '../backup/read.ts'
+import type { Clients, Connection } from '../clients.ts'
+import { withConnection } from '../database/snapshot.ts'
+import { checkScoped } from '../run/count.ts'
+import { checkConfirmation, checkMarks } from '../run/guard.ts'
+import { checkIdle } from '../run/ledger.ts'
+import type { Request } from '../run/request.ts'
+
+/**
+ * Refuses what the machine would refuse in its first state, as far as that is known without counting: so the caller
+ * learns it at once, and nothing is started. The machine asks again, under its lock.
+ * @throws the errors of the guards, RunActive
+ */
+export async function checkStartable(clients: Clients, request: Request): Promise<void> {
+  checkConfirmation(request, clients.config)
+  await withConnection(clients, async (connection) => {
+    await checkIdle(connection)
+    await checkGuards(clients, connection, request)
+  })
+}
+
+async function checkGuards(clients: Clients, connection: Connection, request: Request): Promise<void> {
+  const { s3, config } = clients
+  switch (request.operation) {
+    case 'claim':
+      return // what it has to find is no mark, or ours; only the machine writes and so looks
+    case 'verify':
+      await checkMarks(clients, connection, { wipes: false, needsCache: false })
+      await readBackup({ s3, bucket: config.BACKUP_BUCKET }, config.BACKUP_PREFIX, request.backupId)
+      return
+    case 'delete':
+      await checkMarks(clients, connection, { wipes: true, needsCache: false })
+      await checkDeletable(clients, connection, request)
+      return
+    default:
+      await checkScoped(clients, connection, request)
+  }
+}

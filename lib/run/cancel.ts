@@ -1,0 +1,70 @@
+import type { Clients } from '../clients.ts'
+import { databaseError, withConnection } from '../database/snapshot.ts'
+import { messageOf, NotFound, RunEnded, StoreUnavailable, TooLateToCancel } from '../errors.ts'
+import { stopExecution } from '../executions.ts'
+import { changing, findRun, lockRun, type RunRow, readRun, recordCancelled } from './ledger.ts'
+
+/**
+ * Calls a run off. Under the lock of its row, so that either a wipe has begun and it is too late, or none will: each step
+ * looks at the row before it acts, and the transaction that wipes locks it. So it holds whatever a function still does,
+ * and when the execution cannot be stopped. Repeating it changes nothing.
+ * @param by who asks, as in `requestedBy`
+ * @returns the run's row
+ * @throws NotFound, RunEnded, TooLateToCancel, DatabaseBusy: nothing was changed
+ * @throws StoreUnavailable when it is cancelled, but its execution could not be stopped; it then ends at its next step
+ */
+export async function cancelRun(
+  clients: Clients,
+  { runId, by }: { runId: string; by: string },
+): Promise<RunRow> {
+  const cancelled = await withConnection(clients, async (connection) => {
+    // A wipe holds the row for as long as it takes: what can be told without waiting for it is told.
+    refuse(runId, await findRun(connection, runId))
+    await connection.query(`SET lock_timeout = ${clients.config.LOCK_TIMEOUT_MS}`)
+    await connection.query('BEGIN')
+    const row = await lockRun(connection, runId).catch((error: unknown) => {
+      throw databaseError(error)
+    })
+    refuse(runId, row)
+    const failure = {
+      error: 'Cancelled',
+      message: `Cancelled by ${by} in the step "${row.phase}". Nothing was wiped, restored or deleted`,
+      phase: row.phase,
+    }
+    await recordCancelled(connection, { runId, failure, finishedAt: clients.now() })
+    await connection.query('COMMIT')
+    return readRun(connection, runId)
+  })
+  try {
+    await stopExecution(clients, runId, { error: 'Cancelled', cause: `Cancelled by ${by}` })
+  } catch (cause) {
+    throw new StoreUnavailable(
+      `Run ${runId} is cancelled and changes nothing any more, but its execution could not be stopped: ${messageOf(cause)}. It ends by itself at its next step; cancel again to stop it now`,
+      { cause },
+    )
+  }
+  return cancelled
+}
+
+/** Whether a run is under way and has changed nothing yet. A claim is one step, which is over when the row is there. */
+export function isCancellable({ status, operation, phase, wiped, restored }: RunRow): boolean {
+  const hasBegun = changing.test(phase) || wiped !== null || restored !== null
+  return status === 'running' && operation !== 'claim' && !hasBegun
+}
+
+function refuse(runId: string, row: RunRow | undefined): asserts row is RunRow {
+  if (row === undefined) {
+    throw new NotFound(
+      `There is no run ${runId} in the ledger. One that was started just now may not have got there yet: try again, or list the runs to see their ids`,
+    )
+  }
+  if (row.status === 'cancelled') return
+  if (row.status !== 'running') {
+    throw new RunEnded(`Run ${runId} is over: it is ${row.status}. There is nothing to cancel`)
+  }
+  if (!isCancellable(row)) {
+    throw new TooLateToCancel(
+      `Run ${runId} is in the step "${row.phase}": stopping it now would leave a store half changed. Let it end; if it took a backup, what it changes can be restored from that`,
+    )
+  }
+}

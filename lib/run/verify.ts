@@ -1,0 +1,52 @@
+import { z } from 'zod'
+import { workKeys } from '../backup/layout.ts'
+import { Warning } from '../backup/manifest.ts'
+import { putJson } from '../backup/storage.ts'
+import { type Verification, verifyBackup } from '../backup/verify.ts'
+import type { Clients } from '../clients.ts'
+import { BackupDamaged } from '../errors.ts'
+import type { BackupPlan } from './work.ts'
+
+/** What "Verify" found, for the outcome. */
+export const Verified = z.strictObject({
+  objects: z.number(),
+  bytes: z.number(),
+  warnings: z.array(Warning),
+})
+export type Verified = z.output<typeof Verified>
+
+/** Findings that a message names; the rest is counted. */
+const named = 10
+
+/**
+ * Reads every object of the backup, and leaves what it found in S3.
+ * @throws BackupDamaged naming the objects; StoreUnavailable, NotPermitted, which say nothing about the backup
+ */
+export async function verify(
+  clients: Clients,
+  plan: BackupPlan,
+  report: (done: number, total: number) => Promise<void>,
+): Promise<void> {
+  const { s3, config, now } = clients
+  const storage = { s3, bucket: config.BACKUP_BUCKET }
+  const found = await verifyBackup(storage, config.BACKUP_PREFIX, plan.backupId, report, now)
+  const { objects, bytes } = found
+  const verified: Verified = { objects, bytes, warnings: warningsOf(found) }
+  await putJson(storage, workKeys(plan).verified, verified)
+  if (found.ok) return
+  const list = listOf(found.problems.map(({ key, problem, detail }) => `${key} is ${problem}: ${detail}`))
+  throw new BackupDamaged(
+    `The backup ${plan.backupId} is damaged in ${found.found.problems} objects of s3://${storage.bucket}: ${list}. Do not rely on it: take a new backup now, or bring back earlier versions of these objects`,
+  )
+}
+
+function warningsOf({ extra, found }: Verification): Warning[] {
+  if (found.extra === 0) return []
+  const list = listOf(extra.map(({ key, detail }) => `${key}: ${detail}`))
+  return [{ code: 'ExtraObjects', message: `${found.extra} objects belong to no backup: ${list}` }]
+}
+
+function listOf(findings: readonly string[]): string {
+  const rest = findings.length - named
+  return [...findings.slice(0, named), ...(rest > 0 ? [`and ${rest} more`] : [])].join('; ')
+}

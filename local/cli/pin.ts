@@ -1,0 +1,26 @@
+import { pinBackup, unpinBackup } from '../../lib/backup/pin.ts'
+import type { Answer } from './answer.ts'
+import { WrongUsage } from './arguments.ts'
+import type { Connected } from './connect.ts'
+import { requester } from './request.ts'
+
+const change = { pin: pinBackup, unpin: unpinBackup }
+
+/** Commands "pin" and "unpin": whether a backup may be deleted. */
+export async function setPin(
+  { clients }: Connected,
+  command: 'pin' | 'unpin',
+  backupId: string | undefined,
+): Promise<Answer> {
+  if (backupId === undefined)
+    throw new WrongUsage(`${command} needs the id of a backup; "backups" lists them`, command)
+  const { BACKUP_BUCKET: bucket, BACKUP_PREFIX: prefix } = clients.config
+  await change[command]({ s3: clients.s3, bucket }, prefix, {
+    backupId,
+    by: requester(),
+    at: clients.now(),
+  })
+  const pinned = command === 'pin'
+  const text = pinned ? 'is pinned: it is not deleted until it is unpinned' : 'is not pinned'
+  return { document: { backupId, pinned }, text: `${backupId} ${text}.\n`, code: 0 }
+}

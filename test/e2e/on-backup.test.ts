@@ -1,0 +1,260 @@
+import { beforeAll, describe, expect, test } from 'vitest'
+import { loadFunctions } from '../../local/functions.ts'
+import type { Handler } from '../../local/machine/tasks.ts'
+import { backupBucket, environment, useResetStack, withVariables } from './reset-stack.ts'
+
+/** Looked at around each invocation; what it throws is what Lambda then reports. */
+let around: (name: string, input: Record<string, unknown>, run: () => Promise<unknown>) => Promise<unknown> =
+  (_name, _input, run) => run()
+const reset = useResetStack({
+  loadFunctions: async () => {
+    const functions = Object.entries(await loadFunctions())
+    const observed = (name: string, handler: Handler): Handler => {
+      return (event, context) =>
+        around(name, event as Record<string, unknown>, async () => handler(event, context))
+    }
+    return Object.fromEntries(functions.map(([name, handler]) => [name, observed(name, handler)]))
+  },
+})
+
+const folder = (backupId: string) => `.taskmaster/backups/${backupId}/`
+const objectsOf = (backupId: string) => reset.objects(backupBucket, folder(backupId))
+const backUp = async (strategy = 'full', rehearse = false) =>
+  (await reset.succeed({ operation: 'backup', strategy, rehearse })).backupId as string
+const remove = (backupId: string, more = {}) => ({
+  ...{ operation: 'delete', backupId, confirm: environment, requestedBy: 'anna' },
+  ...more,
+})
+
+beforeAll(() => reset.seed({ users: 20, files: 4, keys: 5 }))
+
+describe('verify', () => {
+  let backupId: string
+  beforeAll(async () => {
+    backupId = await backUp()
+  })
+
+  test('reads every object, changes nothing, and is a run like any other', async () => {
+    const [was, objects] = [await reset.fingerprint(), await objectsOf(backupId)]
+    const outcome = await reset.succeed({ operation: 'verify', backupId, requestedBy: 'anna' })
+    expect(outcome).toMatchObject({ operation: 'verify', status: 'succeeded', warnings: [], backupId: null })
+    const manifest = objects.find(({ key }) => key.endsWith('/manifest.json'))
+    const bytes = objects.reduce((sum, { size }) => sum + size, 0) - (manifest?.size ?? 0)
+    expect(outcome.subject).toEqual({ backupId, state: 'verified', objects: objects.length - 1, bytes })
+    expect(Object.values(outcome.targets).map(({ state }) => state)).toEqual(Array(3).fill('untouched'))
+    expect(await objectsOf(backupId)).toEqual(objects)
+    expect(await reset.fingerprint()).toEqual(was)
+    const row = await reset.row(outcome.runId)
+    expect(row).toMatchObject({ operation: 'verify', strategy: null, requested_by: 'anna', backup_id: null })
+    expect(row.progress['Verify/0']).toEqual({ done: objects.length - 1, total: objects.length - 1 })
+    expect(reset.machine.taskPayloads(outcome.runId).map(({ state }) => state)).toEqual([
+      'Count',
+      'Verify',
+      'Finish',
+    ])
+  })
+
+  test('with a rehearsal loads the backup beside the live tables, compares, and leaves no scratch', async () => {
+    const was = await reset.fingerprint()
+    const outcome = await reset.succeed({ operation: 'verify', backupId, rehearse: true })
+    expect(outcome.subject).toMatchObject({ backupId, state: 'rehearsed' })
+    const states = reset.machine.taskPayloads(outcome.runId).map(({ state }) => state)
+    expect(states).toEqual(['Count', 'Verify', 'Load backup batch', 'Compare backup', 'Finish'])
+    expect(await reset.fingerprint()).toEqual(was)
+    const scratch = await reset.stack.admin.query(
+      `SELECT FROM pg_namespace WHERE starts_with(nspname, 'taskmaster_scratch_')`,
+    )
+    expect(scratch.rowCount).toBe(0)
+  })
+
+  test('with a rehearsal of a backup without a database says that there is nothing to rehearse', async () => {
+    const filesOnly = await backUp('files-only')
+    const outcome = await reset.succeed({ operation: 'verify', backupId: filesOnly, rehearse: true })
+    expect(outcome).toMatchObject({
+      status: 'succeeded_with_warnings',
+      subject: { state: 'verified' },
+      warnings: [{ code: 'NotRehearsed' }],
+    })
+  })
+
+  test('warns of objects that the backup does not name', async () => {
+    const key = `${folder(backupId)}somebody.txt`
+    await reset.put(key, 'x', backupBucket)
+    try {
+      const outcome = await reset.succeed({ operation: 'verify', backupId })
+      expect(outcome).toMatchObject({ status: 'succeeded_with_warnings', subject: { state: 'verified' } })
+      expect(outcome.warnings).toEqual([
+        { code: 'ExtraObjects', message: expect.stringContaining(`${key}: no step writes such an object`) },
+      ])
+    } finally {
+      await reset.remove(backupBucket, [key])
+    }
+  })
+
+  test('of a damaged backup fails, and names the objects', async () => {
+    const damaged = await backUp()
+    const keys = (await objectsOf(damaged)).map(({ key }) => key)
+    const [gone, other] = keys.filter((key) => key.includes('/database/'))
+    await reset.remove(backupBucket, [gone as string])
+    await reset.put(other as string, 'something else', backupBucket)
+    const ended = await reset.run({ operation: 'verify', backupId: damaged, rehearse: true })
+    expect(ended).toMatchObject({ status: 'FAILED', error: 'BackupDamaged' })
+    expect(ended.cause).toContain(`The backup ${damaged} is damaged in 2 objects`)
+    expect(ended.cause).toContain(`${gone} is missing`)
+    expect(ended.cause).toContain(`${other} is truncated`)
+    const { outcome } = await reset.row(ended.name)
+    expect(outcome).toMatchObject({ status: 'failed', subject: { backupId: damaged, state: 'damaged' } })
+    expect(reset.machine.taskPayloads(ended.name).map(({ state }) => state)).not.toContain(
+      'Load backup batch',
+    )
+  })
+
+  test('rehearses only what the live tables can take, and only at home', async () => {
+    await reset.stack.sql.query('ALTER TABLE tickets RENAME TO vouchers')
+    try {
+      const ended = await reset.run({ operation: 'verify', backupId, rehearse: true })
+      expect(ended).toMatchObject({ status: 'FAILED', error: 'SchemaChanged' })
+      expect(ended.cause).toContain('public.tickets')
+      await reset.succeed({ operation: 'verify', backupId })
+    } finally {
+      await reset.stack.sql.query('ALTER TABLE vouchers RENAME TO tickets')
+    }
+  })
+
+  test.each([
+    ['an id that is none', { backupId: '../other' }, 'InvalidRequest'],
+    ['a backup that is not there', { backupId: '2026-01-01T00-00-00Z-000000' }, 'NotFound'],
+    ['a wrong confirmation', { confirm: 'production' }, 'ConfirmationMismatch'],
+    ['a word too much', { dryRun: true }, 'InvalidRequest'],
+  ])('is refused for %s', async (_says, fields, error) => {
+    const ended = await reset.run({ operation: 'verify', backupId, ...fields })
+    expect(ended).toMatchObject({ status: 'FAILED', error })
+  })
+})
+
+describe('delete', () => {
+  /** An older backup that nothing protects. */
+  let deletable: string
+  beforeAll(async () => {
+    deletable = await backUp('cache-only')
+    await backUp('cache-only')
+  })
+
+  test('deletes the backup and nothing else, and says how much that was', async () => {
+    const [old, newest] = [await backUp(), await backUp()]
+    await reset.put(`${folder(old)}pinned.json`, '{"pinned": false}', backupBucket)
+    const [was, kept, gone] = [await reset.fingerprint(), await objectsOf(newest), await objectsOf(old)]
+    const outcome = await reset.succeed(remove(old))
+    const bytes = gone.reduce((sum, { size }) => sum + size, 0)
+    expect(outcome).toMatchObject({ operation: 'delete', status: 'succeeded', warnings: [], backupId: null })
+    expect(outcome.subject).toEqual({ backupId: old, state: 'deleted', objects: gone.length, bytes })
+    expect(await objectsOf(old)).toEqual([])
+    expect(await objectsOf(newest)).toEqual(kept)
+    expect(await reset.fingerprint()).toEqual(was)
+    expect(await reset.row(outcome.runId)).toMatchObject({ operation: 'delete', requested_by: 'anna' })
+    const again = await reset.run(remove(old))
+    expect(again).toMatchObject({ status: 'FAILED', error: 'NotFound' })
+  })
+
+  test('succeeds when it is repeated after a lost answer, or after it died half-way', async () => {
+    const [old] = [await backUp('files-only'), await backUp('files-only')]
+    let calls = 0
+    around = async (name, _input, run) => {
+      if (name !== 'prune' || ++calls > 2) return run()
+      // First S3 is not to be had half-way, then the answer is lost.
+      if (calls === 2) await run()
+      else await reset.remove(backupBucket, [`${folder(old)}manifest.json`])
+      if (calls === 1) await reset.put(`${folder(old)}pruning.json`, '{}', backupBucket)
+      throw Object.assign(new Error('lost'), { name: 'Lambda.Unknown' })
+    }
+    try {
+      const outcome = await reset.succeed(remove(old, { idempotencyKey: 'once' }), 'first-delete')
+      expect(calls).toBe(3)
+      expect(outcome.subject).toMatchObject({ backupId: old, state: 'deleted' })
+      expect(outcome.subject?.objects).toBeGreaterThan(4)
+      expect(await objectsOf(old)).toEqual([])
+    } finally {
+      around = (_name, _input, run) => run()
+    }
+    const repeated = await reset.run(remove(old, { idempotencyKey: 'once' }))
+    expect(repeated).toMatchObject({ status: 'SUCCEEDED', output: { repeats: 'first-delete' } })
+  })
+
+  test('is refused for the newest and for a pinned backup with the rule, and deletes nothing', async () => {
+    const [pinned, newest] = [await backUp('cache-only'), await backUp('cache-only')]
+    await reset.put(`${folder(pinned)}pinned.json`, '{}', backupBucket)
+    const before = await reset.objects(backupBucket, '.taskmaster/backups/')
+    for (const [backupId, rule] of [
+      [newest, 'the newest backup'],
+      [pinned, 'pinned'],
+    ] as const) {
+      const ended = await reset.run(remove(backupId))
+      expect(ended).toMatchObject({ status: 'FAILED', error: 'BackupKept' })
+      expect(ended.cause).toContain(
+        `The backup ${backupId} (cache-only) is not deleted, because of this: ${rule}.`,
+      )
+      expect((await reset.row(ended.name)).outcome).toMatchObject({ status: 'failed' })
+    }
+    expect(await reset.objects(backupBucket, '.taskmaster/backups/')).toEqual(before)
+  })
+
+  test('is refused for a backup that was pinned since it was counted', async () => {
+    const [old] = [await backUp('cache-only'), await backUp('cache-only')]
+    around = async (name, _input, run) => {
+      if (name === 'prune') await reset.put(`${folder(old)}pinned.json`, '{"pinned":true}', backupBucket)
+      return run()
+    }
+    try {
+      const ended = await reset.run(remove(old))
+      expect(ended).toMatchObject({ status: 'FAILED', error: 'BackupKept' })
+      expect((await reset.row(ended.name)).outcome.subject).toMatchObject({ backupId: old, state: 'kept' })
+    } finally {
+      around = (_name, _input, run) => run()
+    }
+    expect(await reset.sealed()).toContain(old)
+    expect((await objectsOf(old)).some(({ key }) => key.endsWith('pruning.json'))).toBe(false)
+  })
+
+  test('waits for no other run: while one restores the backup it is refused', async () => {
+    const [old] = [await backUp('cache-only'), await backUp('cache-only')]
+    const { promise: reached, resolve: reach } = Promise.withResolvers<void>()
+    const { promise: released, resolve: release } = Promise.withResolvers<void>()
+    around = async (name, _input, run) => {
+      if (name !== 'restore') return run()
+      reach()
+      await released
+      return run()
+    }
+    try {
+      const restore = { operation: 'restore', backupId: old, safetyBackup: false, confirm: environment }
+      const restoring = reset.run(restore, 'restoring')
+      await reached
+      const ended = await reset.run(remove(old))
+      expect(ended).toMatchObject({ status: 'FAILED', error: 'RunActive' })
+      expect(ended.cause).toContain('Run restoring (restore')
+      release()
+      expect((await restoring).status).toBe('SUCCEEDED')
+    } finally {
+      around = (_name, _input, run) => run()
+    }
+    expect(await reset.sealed()).toContain(old)
+  })
+
+  test.each([
+    ['without the name of the environment', { confirm: undefined }, {}, 'ConfirmationMismatch'],
+    ['with another name', { confirm: 'production' }, {}, 'ConfirmationMismatch'],
+    ['in a protected environment', {}, { PROTECTED: 'true' }, 'EnvironmentProtected'],
+    [
+      'of another environment',
+      { confirm: 'other' },
+      { ENVIRONMENT: 'other', PROTECTED: 'false' },
+      'EnvironmentMismatch',
+    ],
+  ])('is refused %s, before anything is written', async (_says, fields, variables, error) => {
+    const before = await reset.objects(backupBucket)
+    const ended = await withVariables(variables, () => reset.run(remove(deletable, fields)))
+    expect(ended).toMatchObject({ status: 'FAILED', error })
+    expect(await reset.objects(backupBucket)).toEqual(before)
+    expect(await reset.row(ended.name)).toBeUndefined()
+  })
+})
