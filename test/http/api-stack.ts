@@ -1,0 +1,113 @@
+import { createHash } from 'node:crypto'
+import { ListExecutionsCommand, SFNClient } from '@aws-sdk/client-sfn'
+import { afterAll, beforeAll } from 'vitest'
+import { type Scope, scopes } from '../../lib/config.ts'
+import { type HttpHandler, startHttpFront } from '../../local/http-front.ts'
+import type { StackOptions } from '../../local/stack.ts'
+import { useResetStack } from '../e2e/reset-stack.ts'
+import { type Answer, type Document, expectDocumented, operationOf } from './documented.ts'
+
+/** One token with every scope, one with none, and one for each scope; the token is `token-of-<name>`. */
+const callers: Record<string, readonly Scope[]> = {
+  all: scopes,
+  none: [],
+  ...Object.fromEntries(scopes.map((scope) => [scope, [scope]])),
+}
+export const tokenOf = (name: string) => `token-of-${name}`
+
+export type Asked = {
+  /** The name of a token; null sends none. Default: the one with every scope. */
+  as?: string | null
+  body?: unknown
+  headers?: Record<string, string>
+}
+
+/** A stack with the API before it, over the wire and as API Gateway hands it over. */
+export function useApi(options: StackOptions = {}) {
+  process.env.API_TOKENS = JSON.stringify(
+    Object.entries(callers).map(([name, granted]) => ({
+      name,
+      sha256: createHash('sha256').update(tokenOf(name)).digest('hex'),
+      scopes: granted,
+    })),
+  )
+  const reset = useResetStack(options)
+  let front: Awaited<ReturnType<typeof startHttpFront>>
+  let document: Document
+
+  beforeAll(async () => {
+    const { handler } = await import('../../functions/api.ts')
+    front = await startHttpFront(handler as HttpHandler)
+    document = (await (await fetch(`${front.url}/v1/openapi.json`)).json()) as Document
+  })
+  afterAll(() => front?.stop())
+
+  /** Asks the API; every answer of a documented route must be one that the document promises. */
+  async function ask(
+    method: string,
+    path: string,
+    { as = 'all', body, headers = {} }: Asked = {},
+  ): Promise<Answer & { headers: Headers }> {
+    const isText = typeof body === 'string'
+    const answer = await fetch(`${front.url}${path}`, {
+      method,
+      headers: {
+        ...(as !== null && { authorization: `Bearer ${tokenOf(as)}` }),
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(body !== undefined && { body: isText ? body : JSON.stringify(body) }),
+    })
+    const text = await answer.text()
+    const contentType = answer.headers.get('content-type')?.split(';')[0] ?? ''
+    const told = {
+      method,
+      path: path.replace(/\?.*/, ''),
+      status: answer.status,
+      contentType,
+      body: contentType.endsWith('json') ? JSON.parse(text) : text,
+    }
+    if (operationOf(document, method, told.path) !== undefined) expectDocumented(document, told)
+    return { ...told, headers: answer.headers }
+  }
+
+  /** Starts a run and follows it to its end, as a caller does. */
+  async function follow(body: object, asked: Asked = {}) {
+    const started = await ask('POST', '/v1/runs', { ...asked, body })
+    if (started.status !== 202) throw new Error(`${started.status}: ${JSON.stringify(started.body)}`)
+    return ended(started.body.runId)
+  }
+
+  async function ended(runId: string) {
+    for (;;) {
+      const { body: run } = await ask('GET', `/v1/runs/${runId}`)
+      if (!['starting', 'running'].includes(run.status)) return run
+      await new Promise((resolve) => setTimeout(resolve, 25))
+    }
+  }
+
+  /** The ids of all executions that were ever started. */
+  async function executions(): Promise<string[]> {
+    const { STATE_MACHINE_ARN: stateMachineArn = '', AWS_ENDPOINT_URL_SFN: endpoint = '' } = reset.stack.env
+    const credentials = { accessKeyId: 'test', secretAccessKey: 'test' }
+    const client = new SFNClient({ endpoint, region: 'us-east-1', credentials })
+    const command = new ListExecutionsCommand({ stateMachineArn, maxResults: 1000 })
+    const { executions = [] } = await client.send(command)
+    client.destroy()
+    return executions.map(({ name = '' }) => name)
+  }
+
+  return {
+    reset,
+    ask,
+    executions,
+    follow,
+    ended,
+    get document() {
+      return document
+    },
+    get url() {
+      return front.url
+    },
+  }
+}

@@ -1,0 +1,275 @@
+import { beforeEach, describe, expect, test } from 'vitest'
+import { filesPrefix, quickReset } from '../e2e/reset-stack.ts'
+import { useApi } from './api-stack.ts'
+
+let beforeTask: (state: string) => void | Promise<void> = () => {}
+const api = useApi({ beforeTask: (state) => beforeTask(state) })
+const backup = { operation: 'backup', strategy: 'cache-only' } as const
+
+beforeEach(async () => {
+  beforeTask = () => {}
+  await api.reset.seed({ users: 20, files: 3, keys: 4 })
+})
+
+/** Holds every run back before a state; `reached` resolves when the first one is there. */
+function holdBefore(name: string) {
+  const { promise: reached, resolve: arrive } = Promise.withResolvers<void>()
+  const { promise: released, resolve: release } = Promise.withResolvers<void>()
+  beforeTask = async (state) => {
+    if (state !== name) return
+    arrive()
+    await released
+  }
+  return { reached, release }
+}
+
+const start = (body: object, asked = {}) => api.ask('POST', '/v1/runs', { ...asked, body })
+const keyed = (key: string) => ({ headers: { 'idempotency-key': key } })
+
+describe('a run', () => {
+  test('is started, and told to its end with what it did and who asked', async () => {
+    const { status, headers, body } = await start(quickReset, { as: 'reset' })
+    expect(status).toBe(202)
+    expect(body).toEqual({ runId: expect.any(String), address: `/v1/runs/${body.runId}` })
+    expect(headers.get('location')).toBe(body.address)
+    const run = await api.ended(body.runId)
+    expect(run).toMatchObject({
+      operation: 'reset',
+      strategy: 'full',
+      status: 'succeeded',
+      requestedBy: 'api:reset',
+      dryRun: false,
+      cancellable: false,
+      restoredBackupId: null,
+      error: null,
+      plan: {
+        database: { tables: 6, batches: 1 },
+        files: { objects: 3 },
+        cache: { keys: 5 },
+        wipes: ['database', 'files', 'cache'],
+        backsUp: ['database', 'files', 'cache'],
+        rehearse: false,
+      },
+      outcome: {
+        targets: { database: { state: 'wiped' }, files: { state: 'wiped' }, cache: { state: 'wiped' } },
+      },
+    })
+    expect(run.progress['Copy files']).toEqual({ done: 3, total: 3 })
+    expect(run.plan.database.rows).toBe(run.outcome.targets.database.rows)
+    expect(await api.reset.rows()).toMatchObject({
+      'public.users': 0,
+      'public.stories': 0,
+      'public.events': 0,
+    })
+  })
+
+  test('that is dry says what it would do, and does nothing', async () => {
+    const before = await api.reset.fingerprint()
+    const run = await api.follow({ operation: 'reset', strategy: 'files-only', dryRun: true })
+    expect(run).toMatchObject({ status: 'succeeded', dryRun: true, backupId: null })
+    expect(run.plan).toMatchObject({ database: null, files: { objects: 3 }, wipes: ['files'] })
+    expect(await api.reset.fingerprint()).toEqual(before)
+  })
+
+  test('puts a backup back, and names it', async () => {
+    await api.reset.stack.redis.del('hash') // its expiry may come back a millisecond earlier
+    const before = (await api.reset.fingerprint()).cache
+    const { backupId } = await api.follow({ ...quickReset, strategy: 'cache-only' })
+    const run = await api.follow({ operation: 'restore', backupId, confirm: 'local' }, { as: 'restore' })
+    expect(run).toMatchObject({ status: 'succeeded', restoredBackupId: backupId })
+    expect(run.backupId).not.toBe(backupId)
+    expect(run.plan).toMatchObject({ wipes: [], backsUp: ['cache'] })
+    expect((await api.reset.fingerprint()).cache).toEqual(before)
+  })
+
+  test('is told as starting until it has its row', async () => {
+    const count = holdBefore('Count')
+    const { body } = await start(backup)
+    await count.reached
+    const { status, body: run } = await api.ask('GET', body.address)
+    expect(status).toBe(200)
+    expect(run).toMatchObject({ status: 'starting', operation: 'backup', requestedBy: 'api:all', plan: null })
+    count.release()
+    expect((await api.ended(body.runId)).status).toBe('succeeded')
+  })
+
+  test('that a guard of the machine refused, so that it has no row, is told with the reason', async () => {
+    await api.reset.run({ ...quickReset, confirm: 'production' }, 'typed-by-hand')
+    const { body: run } = await api.ask('GET', '/v1/runs/typed-by-hand')
+    expect(run).toMatchObject({ status: 'failed', operation: 'reset', finishedAt: expect.any(String) })
+    expect(run.error.name).toBe('ConfirmationMismatch')
+    expect(run.error.message).toContain('confirm is "production"')
+    await api.reset.run({ operation: 'rest' }, 'typo')
+    expect((await api.ask('GET', '/v1/runs/typo')).body.error.name).toBe('InvalidRequest')
+  })
+
+  test('that only repeats another one is told as that one', async () => {
+    await api.reset.run({ ...backup, idempotencyKey: 'nightly' }, 'first-night')
+    await api.reset.run({ ...backup, idempotencyKey: 'nightly' }, 'first-night-again')
+    const { body: run } = await api.ask('GET', '/v1/runs/first-night-again')
+    expect(run).toMatchObject({ runId: 'first-night', status: 'succeeded' })
+  })
+
+  test('that there is none of is a 404', async () => {
+    const { status, body } = await api.ask('GET', '/v1/runs/nobody')
+    expect([status, body.title, body.instance]).toEqual([404, 'NotFound', '/v1/runs/nobody'])
+  })
+})
+
+test('runs are listed newest first, in pages that join without a gap', async () => {
+  for (let i = 0; i < 3; i++) await api.follow({ ...backup, dryRun: true })
+  const all = (await api.ask('GET', '/v1/runs?limit=200')).body
+  expect(all.next).toBeNull()
+  const times = all.runs.map(({ startedAt }: { startedAt: string }) => startedAt)
+  expect(times).toEqual(times.toSorted().reverse())
+  const first = (await api.ask('GET', '/v1/runs?limit=2')).body
+  const rest = (await api.ask('GET', `/v1/runs?limit=200&before=${first.next}`)).body
+  expect(first.runs).toHaveLength(2)
+  expect([...first.runs, ...rest.runs]).toEqual(all.runs)
+  const wrong = await api.ask('GET', '/v1/runs?limit=0')
+  expect([wrong.status, wrong.body.issues[0].path]).toEqual([400, 'limit'])
+})
+
+describe('an Idempotency-Key', () => {
+  test('that comes in several times at once starts one run, and gives it again when it is over', async () => {
+    const before = await api.executions()
+    const answers = await Promise.all(Array.from({ length: 5 }, () => start(backup, keyed('at-once'))))
+    expect(answers.map(({ status }) => status)).toEqual([202, 202, 202, 202, 202])
+    const ids = new Set(answers.map(({ body }) => body.runId))
+    expect(ids.size).toBe(1)
+    await api.ended(answers[0]?.body.runId)
+    // The same request said otherwise: defaults spelled out, keys in another order.
+    const again = await start(
+      { dryRun: false, strategy: 'cache-only', operation: 'backup' },
+      keyed('at-once'),
+    )
+    expect(again.body).toEqual(answers[0]?.body)
+    expect(await api.executions()).toHaveLength(before.length + 1)
+  })
+
+  test('of another request is a conflict, while the first one runs and afterwards', async () => {
+    const count = holdBefore('Count')
+    const first = await start(backup, keyed('two-meanings'))
+    await count.reached
+    const other = { ...backup, strategy: 'files-only' }
+    const during = await start(other, keyed('two-meanings'))
+    count.release()
+    await api.ended(first.body.runId)
+    const afterwards = await start(other, keyed('two-meanings'))
+    for (const { status, body } of [during, afterwards]) {
+      expect([status, body.title]).toEqual([422, 'IdempotencyConflict'])
+      expect(body.detail).toContain(first.body.runId)
+    }
+  })
+
+  test("is the token's own", async () => {
+    const one = await start({ ...backup, dryRun: true }, { ...keyed('shared'), as: 'all' })
+    await api.ended(one.body.runId)
+    const other = await start({ ...backup, dryRun: true }, { ...keyed('shared'), as: 'backup' })
+    expect(other.body.runId).not.toBe(one.body.runId)
+    expect((await api.ended(other.body.runId)).requestedBy).toBe('api:backup')
+  })
+
+  test('is not used up by a run that the machine refused', async () => {
+    const { admin } = api.reset.stack
+    const setProtected = (value: boolean) =>
+      admin.query('UPDATE taskmaster_reset.environment SET protected = $1', [value])
+    beforeTask = async (state) => void (state === 'Count' && (await setProtected(true)))
+    const wanted = { ...quickReset, strategy: 'cache-only' }
+    const first = await start(wanted, keyed('again'))
+    expect((await api.ended(first.body.runId)).error.name).toBe('EnvironmentProtected')
+    beforeTask = () => {}
+    await setProtected(false)
+    const second = await start(wanted, keyed('again'))
+    expect((await api.ended(second.body.runId)).status).toBe('succeeded')
+    expect((await start(wanted, keyed('again'))).body.runId).toBe(second.body.runId)
+  })
+})
+
+describe('while a run is active', () => {
+  test('another one is refused with its id, whatever it wants, and nothing is started', async () => {
+    const seal = holdBefore('Seal')
+    const active = (await start(backup)).body.runId
+    await seal.reached
+    const before = await api.executions()
+    for (const wanted of [backup, quickReset, { operation: 'claim', confirm: 'local' }]) {
+      const { status, body } = await start(wanted)
+      expect({ status, ...body }).toMatchObject({ status: 409, title: 'RunActive', activeRunId: active })
+    }
+    expect(await api.executions()).toEqual(before)
+    seal.release()
+    await api.ended(active)
+  })
+
+  test('it can be cancelled until it wipes, with the scope that started it; nothing is wiped then', async () => {
+    const before = await api.reset.fingerprint()
+    const seal = holdBefore('Seal')
+    const { runId, address } = (await start(quickReset)).body
+    await seal.reached
+    expect((await api.ask('GET', address)).body.cancellable).toBe(true)
+    for (const as of ['none', 'read', 'backup', 'restore', 'delete']) {
+      const { status, body } = await api.ask('POST', `${address}/cancel`, { as })
+      expect([status, body.requiredScope]).toEqual([403, 'reset'])
+    }
+    const { status, body } = await api.ask('POST', `${address}/cancel`, { as: 'reset' })
+    expect([status, body.status, body.cancellable]).toEqual([200, 'cancelled', false])
+    expect(body.error.message).toContain('api:reset')
+    seal.release()
+    expect((await api.follow(backup)).status).toBe('succeeded')
+    expect((await api.ended(runId)).status).toBe('cancelled')
+    expect(await api.reset.fingerprint()).toEqual(before)
+  })
+
+  test('it cannot be cancelled once it wipes, nor when it is over', async () => {
+    const wipe = holdBefore('Wipe cache')
+    const { runId, address } = (await start(quickReset)).body
+    await wipe.reached
+    const late = await api.ask('POST', `${address}/cancel`)
+    wipe.release()
+    expect((await api.ended(runId)).status).toBe('succeeded')
+    const over = await api.ask('POST', `${address}/cancel`)
+    expect([late.status, late.body.title]).toEqual([409, 'TooLateToCancel'])
+    expect([over.status, over.body.title]).toEqual([409, 'RunEnded'])
+    expect((await api.reset.objects('taskmaster-files', filesPrefix)).length).toBe(0)
+  })
+
+  test('one that there is none of cannot be cancelled', async () => {
+    const { status, body } = await api.ask('POST', '/v1/runs/nobody/cancel')
+    expect([status, body.title]).toEqual([404, 'NotFound'])
+  })
+})
+
+describe('a request is refused, and nothing is started,', () => {
+  test.each([
+    [
+      'for a backup that is not there',
+      { operation: 'restore', backupId: 'gone', confirm: 'local' },
+      422,
+      'NotFound',
+    ],
+    ['for a backup to verify that is not there', { operation: 'verify', backupId: 'gone' }, 422, 'NotFound'],
+    [
+      'for the id of no backup',
+      { operation: 'restore', backupId: '../x', confirm: 'local' },
+      400,
+      'InvalidRequest',
+    ],
+    ['with an unknown operation', { operation: 'rest' }, 400, 'InvalidRequest'],
+    ['with an unknown key', { ...quickReset, confrim: 'local' }, 400, 'InvalidRequest'],
+    ['without a strategy', { operation: 'reset', confirm: 'local' }, 400, 'InvalidRequest'],
+    ['with who asks', { ...quickReset, requestedBy: 'the boss' }, 400, 'InvalidRequest'],
+    ['with a key in its body', { ...quickReset, idempotencyKey: 'x' }, 400, 'InvalidRequest'],
+    ['with a time of a schedule', { ...quickReset, scheduledTime: 'now' }, 400, 'InvalidRequest'],
+    ['that is a list', [], 400, 'InvalidRequest'],
+  ])('%s', async (_, wanted, status, title) => {
+    const before = await api.executions()
+    const { body, ...answer } = await start(wanted)
+    expect([answer.status, body.title]).toEqual([status, title])
+    expect(await api.executions()).toEqual(before)
+  })
+
+  test('with a key that is none', async () => {
+    const { status, body } = await start(backup, keyed('with a space'))
+    expect([status, body.issues[0].path]).toEqual([400, 'idempotency-key'])
+  })
+})

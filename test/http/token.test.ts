@@ -1,0 +1,38 @@
+import { expect, test } from 'vitest'
+import { variables } from '../../lib/config.ts'
+import { findCaller } from '../../lib/http/auth.ts'
+import { readArguments } from '../../local/cli/arguments.ts'
+import { showToken } from '../../local/cli/token.ts'
+
+function tokenOf(...args: string[]) {
+  const read = readArguments(['token', ...args])
+  if (read === undefined) throw new Error('These arguments only ask for the help')
+  const answer = showToken(read)
+  const { token, entry } = answer.document as { token: string; entry: { name: string } }
+  return { ...answer, token, entry }
+}
+
+test('a token lets in who has it, by the entry that is printed with it', () => {
+  const { token, entry, text } = tokenOf('ci', '--scopes', 'read,reset')
+  const tokens = variables.API_TOKENS.schema.parse(JSON.stringify([entry]))
+  expect(findCaller(tokens, `Bearer ${token}`)).toEqual({ name: 'ci', scopes: ['read', 'reset'] })
+  expect(text).toContain(token)
+  expect(text).toContain(JSON.stringify(entry))
+  expect(JSON.stringify(entry)).not.toContain(token)
+})
+
+test('no two are the same, and each has 256 random bits', () => {
+  const made = Array.from({ length: 50 }, () => tokenOf('ci', '--scopes', 'read').token)
+  expect(new Set(made).size).toBe(50)
+  for (const token of made) expect(Buffer.from(token.slice('tmr_'.length), 'base64url')).toHaveLength(32)
+})
+
+test.each([
+  [['--scopes', 'read'], 'needs a name'],
+  [['ci'], 'needs --scopes'],
+  [['ci', '--scopes', 'read,write'], '"write" is not a scope'],
+  [['ci', '--scopes', ''], 'is not a scope'],
+  [['the boss', '--scopes', 'read'], 'the boss'],
+])('%j makes none, and says why', (args, reason) => {
+  expect(() => tokenOf(...args)).toThrow(reason)
+})
