@@ -1,30 +1,106 @@
-// `npm run build`: bundles every Lambda into dist/<function>/index.mjs, with a source map beside it, ready to be zipped.
-import { readdir, rm } from 'node:fs/promises'
-import { build } from 'esbuild'
+// `npm run build`: bundles every Lambda into dist/<function>/index.mjs, with a source map beside it, ready to be zipped,
+// the web page into dist/api/console/, and the state machine's definition as the text that CloudFormation gets.
+import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { build, type Plugin } from 'esbuild'
+import { buildConsole } from './build-console.ts'
 
 const root = new URL('../', import.meta.url).pathname
-const names = (await readdir(`${root}functions`)).map((file) => file.replace(/\.ts$/, ''))
+const outdir = join(root, 'dist')
+/** A cold start reads all of it: above 1 MiB somebody imported more than a function needs. */
+const maxBytes = 2 ** 20
 
-await rm(`${root}dist`, { recursive: true, force: true })
-const result = await build({
-  entryPoints: names.map((name) => ({ in: `${root}functions/${name}.ts`, out: `${name}/index` })),
-  outdir: `${root}dist`,
-  outExtension: { '.js': '.mjs' },
-  bundle: true,
-  platform: 'node',
-  target: 'node24',
-  format: 'esm',
-  mainFields: ['module', 'main'], // the CommonJS builds of the AWS SDK call require(), which an ES module does not have
-  minify: true,
-  keepNames: true,
-  sourcemap: true,
-  metafile: true,
-  // Some dependencies are CommonJS all the same.
-  banner: {
-    js: "import{createRequire as createRequireOfBanner}from'node:module';const require=createRequireOfBanner(import.meta.url);",
+/** In place of modules that a function never uses, but that tree shaking cannot know to be useless. */
+const standIns: Record<string, string> = {
+  // Lambda gives a function's credentials as environment variables; profiles, SSO and metadata services are 90 KiB.
+  '@aws-sdk/credential-provider-node': `export { fromEnv as defaultProvider } from '@aws-sdk/credential-provider-env'`,
+  // Only S3 Select and the like answer with a stream of events; 15 KiB.
+  '@smithy/core/event-streams': `
+    export const resolveEventStreamSerdeConfig = (config) => config
+    export const eventStreamSerdeProvider = undefined
+    export const EventStreamSerde = undefined`,
+}
+
+const leaveOut: Plugin = {
+  name: 'leave-out',
+  setup({ onResolve, onLoad }) {
+    const names = Object.keys(standIns).join('|')
+    onResolve({ filter: new RegExp(`^(${names})$`) }, ({ path, resolveDir }) => ({
+      path,
+      namespace: 'stand-in',
+      pluginData: resolveDir,
+    }))
+    onLoad({ filter: /./, namespace: 'stand-in' }, ({ path, pluginData }) => ({
+      contents: standIns[path] ?? '',
+      resolveDir: pluginData,
+    }))
+    // 60 languages of error messages, 260 KiB, which zod offers as one object.
+    onLoad({ filter: /zod[\\/]v4[\\/]locales[\\/]index\.js$/ }, () => ({
+      contents: `export { default as en } from './en.js'`,
+      resolveDir: join(root, 'node_modules/zod/v4/locales'),
+    }))
+    // `z` as zod exports it holds all of zod; of `* as z` only what is used stays. 90 KiB.
+    onLoad({ filter: /[\\/](functions|lib|zod-openapi[\\/]dist)[\\/][^.]*\.m?[jt]s$/ }, async ({ path }) => {
+      if (path.includes('node_modules') && !path.includes('zod-openapi')) return undefined
+      const text = await readFile(path, 'utf8')
+      const contents = text
+        .replace(/import \{ z \} from ['"](zod|@hono\/zod-openapi)['"]/, `import * as z from 'zod'`)
+        .replace(/, z \} from '@hono\/zod-openapi'/, ` } from '@hono/zod-openapi'; import * as z from 'zod'`)
+        .replace('extendZodWithOpenApi(z)', 'extendZodWithOpenApi({ ZodType: z.ZodType })')
+      return { contents, loader: path.endsWith('ts') ? 'ts' : 'js' }
+    })
   },
-})
+}
 
-for (const [file, { bytes }] of Object.entries(result.metafile.outputs)) {
-  if (file.endsWith('.mjs')) console.log(`${file}  ${Math.round(bytes / 1024)} KiB`)
+await buildFunctions()
+await writeDefinition()
+await buildConsole(join(outdir, 'api/console'))
+
+async function buildFunctions(): Promise<void> {
+  const names = (await readdir(join(root, 'functions'))).map((file) => file.replace(/\.ts$/, ''))
+  const { metafile } = await build({
+    absWorkingDir: root,
+    entryPoints: names.map((name) => ({ in: `functions/${name}.ts`, out: `${name}/index` })),
+    outdir,
+    outExtension: { '.js': '.mjs' },
+    bundle: true,
+    platform: 'node',
+    target: 'node24',
+    format: 'esm',
+    mainFields: ['module', 'main'], // the CommonJS builds of the AWS SDK call require(), which an ES module does not have
+    minify: true,
+    sourcemap: true,
+    sourcesContent: false,
+    metafile: true,
+    plugins: [leaveOut],
+    // Some dependencies are CommonJS all the same.
+    banner: {
+      js: "import{createRequire as createRequireOfBanner}from'node:module';const require=createRequireOfBanner(import.meta.url);",
+    },
+  })
+  const bundles = Object.entries(metafile.outputs).filter(([file]) => file.endsWith('.mjs'))
+  for (const [file, { bytes }] of bundles) console.log(`${file}  ${Math.round(bytes / 1024)} KiB`)
+  const tooLarge = bundles.filter(([, { bytes }]) => bytes > maxBytes)
+  if (tooLarge.length === 0) return
+  const largest = tooLarge.map(([file, { inputs }]) => `${file}: ${largestIn(inputs).join(', ')}`)
+  throw new Error(
+    `A bundle has more than ${maxBytes / 1024} KiB. Import less in it, or leave more out here; what is largest in it:\n${largest.join('\n')}`,
+  )
+}
+
+/** With another ending than .json, which the Serverless Framework would parse. */
+async function writeDefinition(): Promise<void> {
+  const definition = await readFile(join(root, 'state-machine.asl.json'), 'utf8')
+  await writeFile(join(outdir, 'state-machine.asl'), JSON.stringify(JSON.parse(definition)))
+}
+
+/** The five packages, or folders of ours, that take the most bytes of a bundle. */
+function largestIn(inputs: Record<string, { bytesInOutput: number }>): string[] {
+  const bytesOf = new Map<string, number>()
+  for (const [file, { bytesInOutput }] of Object.entries(inputs)) {
+    const name = /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(file)?.[1] ?? file
+    bytesOf.set(name, (bytesOf.get(name) ?? 0) + bytesInOutput)
+  }
+  const sorted = [...bytesOf].sort(([, one], [, other]) => other - one)
+  return sorted.slice(0, 5).map(([name, bytes]) => `${name} ${Math.round(bytes / 1024)} KiB`)
 }

@@ -1,0 +1,356 @@
+import { createHash } from 'node:crypto'
+import { readFileSync, statSync } from 'node:fs'
+import { PutObjectCommand } from '@aws-sdk/client-s3'
+import { DescribeExecutionCommand, SFNClient, StartExecutionCommand } from '@aws-sdk/client-sfn'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { variables } from '../../lib/config.ts'
+import { parseRequest } from '../../lib/run/request.ts'
+import { type HttpHandler, startHttpFront } from '../../local/http-front.ts'
+import { type Deployed, functionsOf, startDeployed } from './deployed-stack.ts'
+import { allowing, type Call } from './iam.ts'
+import { bundleOf, packageStage, type Template } from './package.ts'
+import { resolve } from './resolve.ts'
+import { unusedForAReason } from './unused.ts'
+
+const definition = readFileSync(new URL('../../state-machine.asl.json', import.meta.url), 'utf8')
+const files = 'taskmaster-local-files-000000000000-us-east-1'
+const backups = 'taskmaster-local-backups-000000000000-us-east-1'
+
+let template: Template
+let functions: Deployed[]
+// biome-ignore lint/suspicious/noExplicitAny: a test says what it expects of it
+const propertiesOf = (id: string) => resolve(template, template.Resources[id]?.Properties) as any
+const idOf = (name: string) => name.replace(/^./, (letter) => letter.toUpperCase())
+
+beforeAll(async () => {
+  template = await packageStage('local')
+  functions = functionsOf(template)
+})
+
+describe('the template', () => {
+  test('gives every function of the state machine its ARN, and may invoke those and no other', () => {
+    const { DefinitionSubstitutions } = propertiesOf('StateMachine')
+    const named = new Set([...definition.matchAll(/\$\{([A-Za-z]+)\}/g)].map(([, name]) => name))
+    expect(Object.keys(DefinitionSubstitutions).sort()).toEqual([...named].sort())
+    for (const [name, arn] of Object.entries(DefinitionSubstitutions)) {
+      const { FunctionName } = propertiesOf(name.replace('FunctionArn', 'LambdaFunction'))
+      expect(arn).toBe(`arn:aws:lambda:us-east-1:000000000000:function:${FunctionName}`)
+    }
+    const [{ PolicyDocument }] = propertiesOf('StateMachineRole').Policies
+    expect(PolicyDocument.Statement[0].Resource.sort()).toEqual(Object.values(DefinitionSubstitutions).sort())
+    expect(JSON.parse(propertiesOf('StateMachine').DefinitionString)).toEqual(JSON.parse(definition))
+  })
+
+  test('has a bundle below 1 MiB, a role of its own and a log group that expires for every function', () => {
+    const roles = new Set(functions.map(({ role }) => role.arn))
+    expect(roles.size).toBe(functions.length)
+    for (const { name } of functions) {
+      const { Handler, FunctionName, Runtime } = propertiesOf(`${idOf(name)}LambdaFunction`)
+      expect(Handler).toBe(`dist/${name}/index.handler`)
+      expect(Runtime).toBe(`nodejs${process.versions.node.split('.')[0]}.x`)
+      expect(statSync(bundleOf(name)).size, name).toBeLessThan(2 ** 20)
+      const { LogGroupName, RetentionInDays } = propertiesOf(`${idOf(name)}LogGroup`)
+      expect(LogGroupName).toBe(`/aws/lambda/${FunctionName}`)
+      expect(RetentionInDays).toBeGreaterThan(0)
+    }
+  })
+
+  test('lets no function run longer than the states that call it wait', () => {
+    const waits = [...definition.matchAll(/"\$\{([A-Za-z]+)FunctionArn\}",\s*"TimeoutSeconds": (\d+)/g)]
+    expect(waits).toHaveLength(definition.match(/FunctionArn\}/g)?.length ?? 0)
+    for (const [, name, seconds] of waits)
+      expect(propertiesOf(`${name}LambdaFunction`).Timeout, name).toBeLessThanOrEqual(Number(seconds))
+  })
+
+  test('sets every variable that the functions read, but those of other places than AWS', () => {
+    const elsewhere = ['DATABASE_WEBSOCKET_PROXY', 'AWS_ENDPOINT_URL_S3']
+    const set = functions.flatMap(({ environment }) => Object.keys(environment))
+    const unset = Object.keys(variables).filter((name) => !set.includes(name))
+    expect(unset.sort()).toEqual(elsewhere.sort())
+    const unknown = [...new Set(set)].filter((name) => !(name in variables))
+    expect(unknown).toEqual(['NODE_OPTIONS'])
+    for (const { environment } of functions) {
+      for (const secret of ['DATABASE_URL', 'UPSTASH_REDIS_REST_TOKEN'])
+        expect(environment[secret]).toMatch(/^ssm:\//)
+    }
+  })
+
+  test('has a schedule that is off, and whose request is a right one with a key of its own', () => {
+    const { State, Target, FlexibleTimeWindow } = propertiesOf('Schedule')
+    expect([State, FlexibleTimeWindow.Mode]).toEqual(['DISABLED', 'OFF'])
+    expect(Target.Arn).toMatch(/:stateMachine:taskmaster-reset-local$/)
+    expect(parseRequest(JSON.parse(Target.Input))).toMatchObject({
+      operation: 'reset',
+      strategy: 'full',
+      confirm: 'local',
+      requestedBy: 'schedule',
+      scheduledTime: '<aws.scheduler.scheduled-time>',
+    })
+  })
+
+  test('has buckets that are versioned, encrypted by KMS, private and kept when the stack goes', () => {
+    for (const id of ['FilesBucket', 'BackupBucket']) {
+      expect(propertiesOf(id).VersioningConfiguration.Status).toBe('Enabled')
+      const [{ BucketKeyEnabled, ServerSideEncryptionByDefault }] =
+        propertiesOf(id).BucketEncryption.ServerSideEncryptionConfiguration
+      expect([BucketKeyEnabled, ServerSideEncryptionByDefault.SSEAlgorithm]).toEqual([true, 'aws:kms'])
+      expect(Object.values(propertiesOf(id).PublicAccessBlockConfiguration)).toEqual([true, true, true, true])
+      expect(template.Resources[id]).toMatchObject({
+        DeletionPolicy: 'Retain',
+        UpdateReplacePolicy: 'Retain',
+      })
+    }
+    const [{ Resource }] = propertiesOf('BackupBucketPolicy').PolicyDocument.Statement
+    expect(Resource).toEqual([`arn:aws:s3:::${backups}`, `arn:aws:s3:::${backups}/*`])
+  })
+})
+
+describe('the roles refuse', () => {
+  const sealed = `arn:aws:s3:::${backups}/.taskmaster/backups/2026-11-22T19-05-33Z-3f9a2c`
+  const file = `arn:aws:s3:::${files}/generated_stories/story.txt`
+  const writesOver = { 's3:ObjectCreationOperation': 'true' }
+  const writesOnce = { ...writesOver, 's3:if-none-match': '*' }
+  const parts = [
+    'pinned.json',
+    'pruning.json',
+    'manifest.json',
+    'late-1.json',
+    'files.jsonl.zst',
+    'files/story.txt',
+    'files/pinned.json',
+    'cache/00000.jsonl.zst',
+    'database/public.users/00000.jsonl.zst',
+  ]
+  const machine = 'arn:aws:states:us-east-1:000000000000:stateMachine:taskmaster-reset-local'
+  const may = (call: Call) => {
+    const { role } = functions.find(({ name }) => name === call.caller) as Deployed
+    return allowing(role, call) !== undefined
+  }
+  const who = (call: Omit<Call, 'caller'>) =>
+    functions.map(({ name }) => name).filter((caller) => may({ caller, ...call }))
+
+  test.each(parts)('to delete %s of a backup to all but prune, and its versions to all', (part) => {
+    expect(who({ action: 's3:DeleteObject', resource: `${sealed}/${part}` })).toEqual(['prune'])
+    expect(who({ action: 's3:DeleteObjectVersion', resource: `${sealed}/${part}` })).toEqual([])
+  })
+
+  test.each(parts.filter((part) => /^(manifest|late|database|cache|files\.)/.test(part)))(
+    'to write over %s to all',
+    (part) => {
+      const writing = { action: 's3:PutObject', resource: `${sealed}/${part}` }
+      expect(who({ ...writing, context: writesOver })).toEqual([])
+      expect(who({ ...writing, context: writesOnce })).not.toEqual([])
+    },
+  )
+
+  test('to change or delete files to all but those that copy them back or wipe them', () => {
+    expect(who({ action: 's3:DeleteObject', resource: file }).sort()).toEqual(['restore', 'wipe'])
+    expect(who({ action: 's3:PutObject', resource: file, context: writesOver })).toEqual(['restore'])
+    expect(who({ action: 's3:GetObject', resource: file }).sort()).toEqual(['copy', 'restore', 'wipe'])
+  })
+
+  test('to write the manifest to all but seal, and the mark of the environment to all but count', () => {
+    const manifest = `${sealed}/manifest.json`
+    expect(who({ action: 's3:PutObject', resource: manifest, context: writesOnce })).toEqual(['seal'])
+    const mark = `arn:aws:s3:::${files}/.taskmaster/environment.json`
+    expect(who({ action: 's3:PutObject', resource: mark, context: writesOnce })).toEqual(['count'])
+    expect(who({ action: 's3:DeleteObject', resource: mark })).toEqual([])
+  })
+
+  test('to make an object below the backups to count, which may only try to', () => {
+    const resource = `${sealed}/.probe`
+    expect(may({ caller: 'count', action: 's3:PutObject', resource, context: writesOnce })).toBe(false)
+  })
+
+  test('to start and stop runs, and to read who may call, to all but the API', () => {
+    const execution = `${machine.replace('stateMachine', 'execution')}:run`
+    expect(who({ action: 'states:StartExecution', resource: machine })).toEqual(['api'])
+    expect(who({ action: 'states:StopExecution', resource: execution })).toEqual(['api'])
+    const folder = 'arn:aws:ssm:us-east-1:000000000000:parameter/taskmaster-reset'
+    const reads = (path: string) => who({ action: 'ssm:GetParameter', resource: `${folder}/${path}` })
+    expect(reads('local/api-tokens')).toEqual(['api'])
+    expect(reads('other/database-url')).toEqual([])
+  })
+
+  test('what comes without TLS to all', () => {
+    const context = { 'aws:SecureTransport': 'false' }
+    expect(who({ action: 's3:GetObject', resource: `${sealed}/manifest.json`, context })).toEqual([])
+  })
+
+  test('what changes who may do what to all', () => {
+    for (const action of [
+      's3:PutBucketPolicy',
+      's3:PutLifecycleConfiguration',
+      's3:BypassGovernanceRetention',
+    ])
+      expect(who({ action, resource: `arn:aws:s3:::${backups}` })).toEqual([])
+    expect(who({ action: 'iam:PassRole', resource: '*' })).toEqual([])
+  })
+})
+
+describe('the built functions, with the variables and the permissions of the template', () => {
+  const token = 'a-token-of-the-test'
+  const tokens = [
+    {
+      name: 'test',
+      sha256: createHash('sha256').update(token).digest('hex'),
+      scopes: ['read', 'backup', 'reset', 'restore', 'delete'],
+    },
+  ]
+  let deployed: Awaited<ReturnType<typeof startDeployed>>
+  let client: SFNClient
+  let http: Awaited<ReturnType<typeof startHttpFront>>
+  let beforeTask = async (_state: string): Promise<void> => {}
+
+  beforeAll(async () => {
+    deployed = await startDeployed(template, {
+      settings: (env) => ({
+        '/taskmaster-reset/local/database-url': env.DATABASE_URL ?? '',
+        '/taskmaster-reset/local/cache-url': env.UPSTASH_REDIS_REST_URL ?? '',
+        '/taskmaster-reset/local/cache-token': env.UPSTASH_REDIS_REST_TOKEN ?? '',
+        '/taskmaster-reset/local/api-tokens': JSON.stringify(tokens),
+      }),
+      beforeTask: (state) => beforeTask(state),
+    })
+    const credentials = { accessKeyId: 'test', secretAccessKey: 'test' }
+    const endpoint = deployed.stack.env.AWS_ENDPOINT_URL_SFN ?? ''
+    client = new SFNClient({ endpoint, region: 'us-east-1', credentials })
+    http = await startHttpFront(deployed.invoke.api as HttpHandler)
+  })
+  afterAll(async () => {
+    client?.destroy()
+    await http?.stop()
+    await deployed?.stop()
+  })
+
+  async function end(executionArn: string | undefined) {
+    for (;;) {
+      const described = await client.send(new DescribeExecutionCommand({ executionArn }))
+      if (described.status === 'SUCCEEDED') return JSON.parse(described.output ?? '{}')
+      if (described.status !== 'RUNNING') throw new Error(`${described.error}: ${described.cause}`)
+      await new Promise((resolved) => setTimeout(resolved, 25))
+    }
+  }
+  async function run(request: object) {
+    const stateMachineArn = deployed.stack.env.STATE_MACHINE_ARN
+    const start = new StartExecutionCommand({ stateMachineArn, input: JSON.stringify(request) })
+    return end((await client.send(start)).executionArn)
+  }
+  async function ask(method: string, path: string, body?: object, key?: string) {
+    const answer = await fetch(`${http.url}${path}`, {
+      method,
+      headers: {
+        authorization: `Bearer ${token}`,
+        'content-type': 'application/json',
+        ...(key !== undefined && { 'idempotency-key': key }),
+      },
+      ...(body && { body: JSON.stringify(body) }),
+    })
+    const text = await answer.text()
+    expect(answer.ok, `${method} ${path}: ${answer.status} ${text}`).toBe(true)
+    return answer.headers.get('content-type')?.includes('json') ? JSON.parse(text) : text
+  }
+  async function endOf(runId: string) {
+    return end(`${deployed.stack.env.STATE_MACHINE_ARN?.replace('stateMachine', 'execution')}:${runId}`)
+  }
+  const put = (name: string) =>
+    deployed.stack.s3.send(
+      new PutObjectCommand({ Bucket: files, Key: `generated_stories/${name}`, Body: name }),
+    )
+  const rows = async () => (await deployed.stack.sql.query('SELECT * FROM users ORDER BY id')).rows
+
+  test('reset, restore, verify, prune and delete, by the state machine and by the API', async () => {
+    const { stack } = deployed
+    await stack.sql.query(`CREATE TABLE users (id serial PRIMARY KEY, name text);
+      INSERT INTO users (name) SELECT 'user ' || i FROM generate_series(1, 20) i`)
+    for (const name of ['one.txt', 'two.txt', 'pinned.json']) await put(name)
+    await stack.redis.set('taskmaster:page:1', 'first')
+    await run({ operation: 'claim', confirm: 'local' })
+    // What comes late has to be added to the backup.
+    beforeTask = async (state) => {
+      if (/^(Wipe|Restore) database$/.test(state))
+        await stack.sql.query(`INSERT INTO users (name) VALUES ('late')`)
+    }
+    const reset = await run({ operation: 'reset', strategy: 'full', confirm: 'local', rehearse: true })
+    expect(reset.status).toBe('succeeded')
+    expect(await rows()).toEqual([])
+    await put('came-later.txt')
+    const { runId } = await ask('POST', '/v1/runs', {
+      operation: 'restore',
+      backupId: reset.backupId,
+      confirm: 'local',
+      exact: true,
+    })
+    const restored = await endOf(runId)
+    beforeTask = async () => {}
+    expect(restored.targets.files).toMatchObject({ state: 'restored', objects: 3 })
+    expect(await rows()).toHaveLength(21)
+    await run({ operation: 'verify', backupId: reset.backupId, rehearse: true })
+
+    expect(await ask('GET', '/')).toContain('<!doctype html>')
+    for (const path of ['/v1/session', '/v1/options', '/v1/runs', `/v1/runs/${runId}`, '/v1/openapi.json'])
+      await ask('GET', path)
+    expect((await ask('GET', '/v1/backups')).backups).toHaveLength(2)
+    await ask('GET', `/v1/backups/${reset.backupId}`)
+    const { url } = await ask('GET', `/v1/backups/${reset.backupId}/parts/manifest.json`)
+    expect(await (await fetch(url)).json()).toMatchObject({ backupId: reset.backupId })
+    await ask('PUT', `/v1/backups/${reset.backupId}/pin`, { pinned: true })
+    await ask('PUT', `/v1/backups/${reset.backupId}/pin`, { pinned: false })
+
+    await run({ operation: 'backup', rehearse: true })
+    const deletion = await ask('DELETE', `/v1/backups/${reset.backupId}`, { confirm: 'local' })
+    await endOf(deletion.runId)
+    const left = (await ask('GET', '/v1/backups')).backups as { backupId: string }[]
+    expect(left.map(({ backupId }) => backupId)).not.toContain(reset.backupId)
+  }, 90_000)
+
+  test('a cancelled run, and the event that its execution ended', async () => {
+    beforeTask = async (state) => {
+      if (state === 'Seal') await ask('POST', `/v1/runs/${runId}/cancel`)
+    }
+    const { runId } = await ask('POST', '/v1/runs', { operation: 'backup', rehearse: false }, 'once')
+    await expect(endOf(runId)).rejects.toThrow('Cancelled')
+    const event = {
+      'detail-type': 'Step Functions Execution Status Change',
+      detail: { executionArn: 'arn', name: runId, status: 'ABORTED' },
+    }
+    await deployed.invoke.ended?.(event, {} as never)
+    expect((await ask('GET', `/v1/runs/${runId}`)).status).toBe('cancelled')
+  }, 30_000)
+
+  test('used no permission that they do not have', () => {
+    expect(deployed.uses.filter(({ by }) => by === undefined)).toEqual([])
+    expect(new Set(deployed.uses.map(({ caller }) => caller))).toEqual(
+      new Set(functions.map(({ name }) => name)),
+    )
+  })
+
+  test('used every permission that they have, or there is a reason', () => {
+    const used = new Set(deployed.uses.map(({ by, action }) => JSON.stringify([by, action])))
+    const unused = functions.flatMap(({ name, role }) =>
+      role.statements
+        .filter(({ Effect }) => Effect === 'Allow')
+        .flatMap((statement) => [statement.Action].flat().map((action) => ({ statement, action })))
+        .filter(({ statement, action }) => !used.has(JSON.stringify([statement, action])))
+        .map(({ action }) => `${name} ${action}`),
+    )
+    const expected = unusedForAReason.flatMap(({ functions: of, actions }) =>
+      (of === 'all' ? functions.map(({ name }) => name) : of).flatMap((name) =>
+        actions.map((action) => `${name} ${action}`),
+      ),
+    )
+    expect([...new Set(unused)].sort()).toEqual(expected.sort())
+  })
+
+  test('log what the alarm for missing backups counts: runs that sealed one', () => {
+    const pattern: string = propertiesOf('SealedBackups').FilterPattern
+    expect(pattern).toBe('{ $.message = "run ended" && $.status = "succeeded*" && $.backupId = "*-*" }')
+    const counted = deployed
+      .logged()
+      .filter(
+        ({ message, status, backupId }) =>
+          message === 'run ended' && `${status}`.startsWith('succeeded') && `${backupId}`.includes('-'),
+      )
+    expect(counted.map(({ operation }) => operation)).toEqual(['reset', 'restore', 'backup'])
+  })
+})

@@ -1,0 +1,109 @@
+import { readFileSync } from 'node:fs'
+import { PutObjectCommand } from '@aws-sdk/client-s3'
+import { DescribeExecutionCommand, SFNClient, StartExecutionCommand } from '@aws-sdk/client-sfn'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { variables } from '../../lib/config.ts'
+import { errorKinds } from '../../lib/errors.ts'
+import { Request } from '../../lib/run/request.ts'
+import { type FreshStack, freshStack } from '../support/stack.ts'
+
+const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
+const document = read('docs/operations.md')
+
+describe('the runbook', () => {
+  const runbook = document.slice(document.indexOf('\n## Runbook'), document.indexOf('\n### Names that'))
+
+  test('has a section for every error of the service, and for no other', () => {
+    const ofHttp = [...read('lib/http/errors.ts').matchAll(/readonly name = '(\w+)'/g)].map(
+      ([, name]) => name,
+    )
+    const sections = [...runbook.matchAll(/^### (\w+)$/gm)].map(([, name]) => name)
+    expect(ofHttp.length).toBeGreaterThan(0)
+    expect(sections.sort()).toEqual([...new Set([...errorKinds.keys(), ...ofHttp])].sort())
+  })
+
+  test('says of each what happened, what is safe and what to do', () => {
+    for (const section of runbook.split('\n### ').slice(1))
+      expect(section).toMatch(/^\w+\n\n\S.+ \*\*Safe:\*\* \S.+ \*\*Do:\*\* \S.+\n*$/s)
+  })
+})
+
+test('the settings and parameters that the document names are those of serverless.yml', () => {
+  const deployment = read('serverless.yml')
+  const settings = [...document.matchAll(/^put ([a-z-]+)/gm)].map(([, name]) => name)
+  const needed = [...deployment.matchAll(/ssm:\$\{self:custom\.settings\}\/([a-z-]+)/g)].map(
+    ([, name]) => name,
+  )
+  expect(settings.sort()).toEqual(needed.sort())
+  const [, table = ''] = /\| parameter \|.*?\n((?:\|.*\n)+)/.exec(document) ?? []
+  const named = [...table.matchAll(/^\|([^|]*)\|/gm)].flatMap(([, cell = '']) => [
+    ...cell.matchAll(/`([\w-]+)`/g),
+  ])
+  for (const [, name] of named) expect(deployment, name).toMatch(new RegExp(`\\b${name}\\b`))
+  expect(named.length).toBeGreaterThan(20)
+  for (const [name] of document.matchAll(/\b[A-Z]+_[A-Z_]+\b/g))
+    expect(Object.keys(variables)).toContain(name)
+})
+
+describe('the requests to paste', () => {
+  const requests = [...document.matchAll(/```json\n(.*?)```/gs)].map(([, text = '']) => JSON.parse(text))
+  const pasted = '2026-11-22T19-05-33Z-3f9a2c'
+  let stack: FreshStack
+  let client: SFNClient
+
+  beforeAll(async () => {
+    process.env.LOG_LEVEL = 'SILENT'
+    stack = await freshStack({ environment: { PATH: process.env.PATH, ENVIRONMENT: 'staging' } })
+    const credentials = { accessKeyId: 'test', secretAccessKey: 'test' }
+    client = new SFNClient({
+      endpoint: stack.env.AWS_ENDPOINT_URL_SFN ?? '',
+      region: 'us-east-1',
+      credentials,
+    })
+    await stack.sql.query(`CREATE TABLE users (id int); INSERT INTO users VALUES (1), (2)`)
+    const Key = 'generated_stories/one.txt'
+    await stack.s3.send(new PutObjectCommand({ Bucket: stack.env.FILES_BUCKET, Key, Body: 'one' }))
+    await stack.redis.set('page:1', 'first')
+  })
+  afterAll(async () => {
+    client?.destroy()
+    await stack?.stop()
+  })
+
+  async function run(request: object) {
+    const start = { stateMachineArn: stack.env.STATE_MACHINE_ARN, input: JSON.stringify(request) }
+    const { executionArn } = await client.send(new StartExecutionCommand(start))
+    for (;;) {
+      const described = await client.send(new DescribeExecutionCommand({ executionArn }))
+      if (described.status !== 'RUNNING') return described
+      await new Promise((resolve) => setTimeout(resolve, 25))
+    }
+  }
+
+  test('all succeed, one after the other, and there is one for every operation', async () => {
+    expect(new Set(requests.map(({ operation }) => operation))).toEqual(
+      new Set(Request.options.map(({ shape }) => shape.operation.value)),
+    )
+    const backups: Record<string, string> = {}
+    for (const request of requests) {
+      // The backup that the document's reset took, and to be deleted the one before it.
+      const backupId = request.operation === 'delete' ? backups.backup : backups.reset
+      if (request.backupId !== undefined) expect(request.backupId).toBe(pasted)
+      const { status, error, cause, output } = await run(
+        request.backupId ? { ...request, backupId } : request,
+      )
+      expect(status, `${JSON.stringify(request)}: ${error}: ${cause}`).toBe('SUCCEEDED')
+      const outcome = JSON.parse(output ?? '{}')
+      if (outcome.backupId !== null) backups[request.operation] ??= outcome.backupId
+    }
+  }, 60_000)
+
+  test.each([{}, { operation: 'rest' }, { ...requests[2], startegy: 'full' }])(
+    'and %j fails in the first state with a right one',
+    async (request) => {
+      const { status, error, cause } = await run(request)
+      expect([status, error]).toEqual(['FAILED', 'InvalidRequest'])
+      expect(cause).toContain('A right request: {"operation":"reset"')
+    },
+  )
+})

@@ -1,0 +1,44 @@
+import { execFile } from 'node:child_process'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+
+const root = new URL('../../', import.meta.url).pathname
+const run = promisify(execFile)
+
+export type Resource = {
+  Type: string
+  Condition?: string
+  DependsOn?: string | string[]
+  // biome-ignore lint/suspicious/noExplicitAny: a test says what it expects of a resource
+  Properties: Record<string, any>
+}
+export type Template = {
+  Resources: Record<string, Resource>
+  Conditions: Record<string, unknown>
+  Outputs: Record<string, { Value: unknown }>
+}
+
+/** Where `npm run build` puts a function's bundle. */
+export const bundleOf = (name: string) => join(root, `dist/${name}/index.mjs`)
+
+/** Builds the bundles, and packages a stage as a deployment would, offline; gives the CloudFormation template. */
+export async function packageStage(
+  stage: string,
+  parameters: Record<string, string> = {},
+): Promise<Template> {
+  await run(process.execPath, [join(root, 'scripts/build.ts')])
+  const folder = await mkdtemp(join(tmpdir(), 'taskmaster-package-'))
+  try {
+    const given = Object.entries(parameters).map(([name, value]) => `--param=${name}=${value}`)
+    const serverless = join(root, 'node_modules/serverless/bin/serverless.js')
+    await run(process.execPath, [serverless, 'package', '--stage', stage, '--package', folder, ...given], {
+      cwd: root,
+      env: { PATH: process.env.PATH, HOME: folder, AWS_ACCESS_KEY_ID: 'none', AWS_SECRET_ACCESS_KEY: 'none' },
+    })
+    return JSON.parse(await readFile(join(folder, 'cloudformation-template-update-stack.json'), 'utf8'))
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
