@@ -65,7 +65,7 @@ async function* steadily(storage: Storage, index: Index): AsyncGenerator<CopiedF
       }
       return
     } catch (cause) {
-      if (!(cause instanceof BackupDamaged)) throw cause
+      if (!(cause instanceof BackupDamaged || cause instanceof StoreUnavailable)) throw cause
       if (left > 1) continue
       throw new StoreUnavailable(
         `s3://${storage.bucket}/${index.key} was read once, but not again: ${messageOf(cause)}. Start again`,

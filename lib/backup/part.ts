@@ -54,11 +54,13 @@ export async function* readPartChunks(
   const hash = createHash('sha256')
   const plain = createZstdDecompress({ chunkSize: 256 * 1024 })
   const body = await open(storage, key)
-  body.on('data', (chunk: Buffer) => hash.update(chunk))
+  let lost: Error | undefined
+  body.on('data', (chunk: Buffer) => hash.update(chunk)).on('error', (error: Error) => (lost = error))
   pipeline(body, plain).catch((error: Error) => plain.destroy(error))
   try {
     yield* plain as AsyncIterable<Buffer>
   } catch (cause) {
+    if (isConnectionLoss(lost)) throw storageError(storage, 'read', key, lost)
     throw new BackupDamaged(
       `s3://${storage.bucket}/${key} cannot be read: ${messageOf(cause)}. Use another backup`,
       { cause },
@@ -69,6 +71,11 @@ export async function* readPartChunks(
   throw new BackupDamaged(
     `s3://${storage.bucket}/${key} has the SHA-256 ${found}, but the manifest says ${sha256}. Use another backup`,
   )
+}
+
+/** Whether a body ended because the connection broke. The SDK reports a wrong checksum the same way: that is damage. */
+function isConnectionLoss(error: Error | undefined): error is Error {
+  return error !== undefined && !error.message.startsWith('Checksum mismatch')
 }
 
 /** The lines of a part, without their line ends; split at byte 0x0A only (U+2028 is no line end). */

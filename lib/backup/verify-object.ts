@@ -70,6 +70,7 @@ async function problemOf(
     return { key, problem: 'changed', detail }
   } catch (cause) {
     if (cause instanceof NotFound) return missing(key)
+    if (cause instanceof StoreUnavailable && left > 1) return problemOf(storage, { part, count }, left - 1)
     if (!(cause instanceof BackupDamaged)) throw cause
     const held = await digestOf(storage, key)
     const detail = `its bytes have the SHA-256 ${held.sha256}, the manifest says ${sha256}`

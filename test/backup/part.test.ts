@@ -10,7 +10,13 @@ import {
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { digestOf, readPartLines, writePart } from '../../lib/backup/part.ts'
 import type { Storage } from '../../lib/backup/storage.ts'
-import { NotFound, NotPermitted, ReadBackMismatch, StoreUnavailable } from '../../lib/errors.ts'
+import {
+  BackupDamaged,
+  NotFound,
+  NotPermitted,
+  ReadBackMismatch,
+  StoreUnavailable,
+} from '../../lib/errors.ts'
 import { startS3 } from '../../local/s3.ts'
 import { s3Error, startFront } from '../files/s3-front.ts'
 
@@ -110,6 +116,25 @@ describe('a part', () => {
       yield* cut()
     })
     expect(await linesOf(key(1))).toEqual(odd)
+  })
+})
+
+describe('a part that is read', () => {
+  it('is no damaged one when the connection breaks, so that reading it is tried again', async () => {
+    await writePart(storage, key, () => noise(1))
+    front.faults.push(async (request, forward) =>
+      request.method === 'GET' ? { ...(await forward()), cutAt: 300_000 } : undefined,
+    )
+    await expect(linesOf(key(1))).rejects.toThrow(StoreUnavailable)
+  })
+
+  it('is a damaged one when it ends too early', async () => {
+    await writePart(storage, key, () => noise(1))
+    front.faults.push(async (request, forward) => {
+      const answer = request.method === 'GET' ? await forward() : undefined
+      return answer && { ...answer, body: Buffer.from(answer.body).subarray(0, 300_000) }
+    })
+    await expect(linesOf(key(1))).rejects.toThrow(BackupDamaged)
   })
 })
 

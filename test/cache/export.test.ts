@@ -378,16 +378,16 @@ describe('the export of the cache', () => {
     expect(await stack.linesOf(first)).toEqual(await stack.linesOf(second))
   })
 
-  needsServer('100,000 keys (needs redis-server)', async () => {
-    for (let n = 0; n < 100_000; n += 10_000) {
+  needsServer('30,000 keys (needs redis-server)', async () => {
+    for (let n = 0; n < 30_000; n += 10_000) {
       await redis.mset(
         Array.from({ length: 10_000 }, (_, m) => [`${prefix}${n + m}`, `value ${n + m}`]).flat(),
       )
     }
     const result = await run(stack.direct)
-    expect(result.keys).toBe(100_000)
+    expect(result.keys).toBe(30_000)
     const lines = await stack.linesOf(result)
-    expect(new Set(lines.map(({ key }) => key)).size).toBe(100_000)
+    expect(new Set(lines.map(({ key }) => key)).size).toBe(30_000)
     for (const { key, value } of lines.slice(0, 1000))
       expect(value).toBe(`value ${bytesOf(key).toString().slice(prefix.length)}`)
   })

@@ -15,6 +15,8 @@ import { type FreshStack, freshStack } from '../support/stack.ts'
 
 export const script = (name: string) => fileURLToPath(new URL(`../../local/${name}.ts`, import.meta.url))
 
+const compiled = fileURLToPath(new URL('../../node_modules/.cache/compiled', import.meta.url))
+
 export type Ended = {
   code: number | null
   stdout: string
@@ -47,7 +49,8 @@ export function spawnScript(
 ): ChildProcess {
   const child = spawn(process.execPath, [script(name), ...args], {
     cwd,
-    env: { PATH: process.env.PATH, ...env },
+    // Compiled code is kept from one process to the next.
+    env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: compiled, ...env },
     stdio: 'pipe',
   })
   child.stdin.end(input ?? '')

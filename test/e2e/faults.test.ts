@@ -133,6 +133,11 @@ const states: Record<string, { failsBefore: string[]; failsAfter: string[] }> = 
   Finish: { failsBefore: ['wiped', 'wiped', 'wiped'], failsAfter: ['wiped', 'wiped', 'wiped'] },
 }
 
+/** A reset that comes by the state, and is rehearsed only where that is what fails. */
+function resetWith(state: string) {
+  return /^(Rehearse|Compare)/.test(state) ? fullReset : quickReset
+}
+
 describe('a failure', () => {
   test('is tried in every state that calls a function', () => {
     const text = readFileSync(new URL('../../state-machine.asl.json', import.meta.url), 'utf8')
@@ -152,7 +157,7 @@ describe('a failure', () => {
       const fault = (call: Call) => {
         if (call.state === state) throw errorNamed('Crashed', `injected before ${state}`)
       }
-      const ended = await withFaults({ before: fault }, () => reset.run(fullReset))
+      const ended = await withFaults({ before: fault }, () => reset.run(resetWith(state)))
       const is = await reset.fingerprint()
       if (state === 'Count') {
         expect(ended).toMatchObject({ status: 'FAILED', error: 'Crashed', cause: 'injected before Count' })
@@ -168,6 +173,7 @@ describe('a failure', () => {
         expect(Object.values(outcome.targets).map((target) => target.state)).toEqual(failsBefore)
         checkHonest(outcome, { was, is })
       }
+      if (!state.startsWith('Wipe')) return // that another run may begin is shown by the test that comes next
       const next = await reset.succeed(quickReset)
       expect(next.status).toBe('succeeded')
       expect(Object.values(next.targets).map((target) => target.state)).toEqual(['wiped', 'wiped', 'wiped'])
@@ -188,7 +194,7 @@ describe('a failure', () => {
       const fault = (call: Call) => {
         if (call.state === state) throw errorNamed('Crashed', `injected after ${state}`)
       }
-      const ended = await withFaults({ after: fault }, () => reset.run(fullReset))
+      const ended = await withFaults({ after: fault }, () => reset.run(resetWith(state)))
       const outcome = await failedOutcome(ended)
       expect(Object.values(outcome.targets).map((target) => target.state)).toEqual(failsAfter)
       checkHonest(outcome, { was, is: await reset.fingerprint() })

@@ -1,9 +1,10 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { s3Error } from '../files/s3-front.ts'
 import { useFronts } from './fronts.ts'
 import { filesPrefix, fullReset, quickReset, useResetStack, withVariables } from './reset-stack.ts'
 
 process.env.LOG_LEVEL = 'DEBUG'
+vi.resetModules() // the logger of the handlers reads its level when it is made
 let beforeTask: (state: string) => void | Promise<void> = () => {}
 const reset = useResetStack({ beforeTask: (state) => beforeTask(state) })
 const fronts = useFronts(reset)
@@ -25,6 +26,8 @@ beforeAll(() => {
 afterAll(() => {
   Object.assign(process.stdout, { write: write.stdout })
   Object.assign(process.stderr, { write: write.stderr })
+  process.env.LOG_LEVEL = 'SILENT'
+  vi.resetModules()
 })
 
 async function seed(): Promise<void> {

@@ -12,7 +12,13 @@ export type S3Request = {
   body: string
   raw: Buffer
 }
-export type S3Answer = { status: number; headers?: IncomingHttpHeaders; body: Buffer | string }
+/** With `cutAt` the connection breaks after so many bytes of the body. */
+export type S3Answer = {
+  status: number
+  headers?: IncomingHttpHeaders
+  body: Buffer | string
+  cutAt?: number
+}
 
 /** A fault: looks at a request, and may answer it, or change the answer, or do something else meanwhile. */
 export type Fault = (
@@ -65,7 +71,9 @@ export async function startFront(upstream: string) {
     delete headers['transfer-encoding']
     delete headers.connection
     if (request.method !== 'HEAD') headers['content-length'] = String(Buffer.byteLength(answer.body))
-    outgoing.writeHead(answer.status, headers).end(answer.body)
+    outgoing.writeHead(answer.status, headers)
+    if (answer.cutAt === undefined) return void outgoing.end(answer.body)
+    outgoing.write(Buffer.from(answer.body).subarray(0, answer.cutAt), () => incoming.socket.destroy())
   })
   front.url = `http://127.0.0.1:${await listen(server)}`
   return front

@@ -22,6 +22,9 @@ const restoring = (backupId: string | null, more = {}) => ({
   ...more,
 })
 const restore = (backupId: string | null, more = {}) => reset.succeed(restoring(backupId, more))
+/** Without a safety backup, for tests of something else. */
+const quickRestore = (backupId: string | null, more = {}) =>
+  restore(backupId, { safetyBackup: false, ...more })
 
 /** What an application that goes on working does to all three stores. */
 async function change(): Promise<void> {
@@ -51,7 +54,7 @@ describe('a restore', () => {
       files: { state: 'restored', objects: 6 },
       cache: { state: 'restored' },
     })
-    await restore(backupId)
+    await quickRestore(backupId)
     expect(await reset.fingerprint()).toEqual(before)
   })
 
@@ -63,7 +66,7 @@ describe('a restore', () => {
     const outcome = await restore(backupId, { exact: true })
     expect(await reset.fingerprint()).toEqual(before)
     expect(outcome.backupId).not.toBe(backupId)
-    await restore(outcome.backupId, { exact: true })
+    await quickRestore(outcome.backupId, { exact: true })
     expect(await reset.fingerprint()).toEqual(changed)
   })
 
@@ -72,13 +75,13 @@ describe('a restore', () => {
     await reset.put(`${filesPrefix}new.txt`, 'new')
     await reset.stack.redis.set('page:new', 'x')
     const before = await reset.fingerprint()
-    const outcome = await restore(backupId)
+    const outcome = await quickRestore(backupId)
     expect(outcome.status).toBe('succeeded_with_warnings')
     expect(outcome.warnings.map(({ code }) => code)).toEqual(
       expect.arrayContaining(['FilesNotInBackup', 'KeysNotInBackup']),
     )
     expect(await reset.fingerprint()).toEqual(before)
-    await restore(backupId, { exact: true })
+    await quickRestore(backupId, { exact: true })
     const after = await reset.fingerprint()
     expect(after.files).toHaveLength(before.files.length - 1)
     expect(after.cache).toHaveLength(before.cache.length - 1)
@@ -93,7 +96,7 @@ describe('a restore', () => {
     const { backupId } = await backup(strategy)
     await change()
     const changed = await reset.fingerprint()
-    const outcome = await restore(backupId, { exact: true })
+    const outcome = await quickRestore(backupId, { exact: true })
     expect(await reset.fingerprint()).toEqual({ ...changed, [target]: before[target] })
     const states = Object.entries(outcome.targets).filter(([, { state }]) => state !== 'untouched')
     expect(states.map(([name]) => name)).toEqual([target])
@@ -104,7 +107,7 @@ describe('a restore', () => {
     const { backupId } = await backup()
     await change()
     const changed = await reset.fingerprint()
-    await restore(backupId, { exact: true, targets: ['cache', 'database'] })
+    await quickRestore(backupId, { exact: true, targets: ['cache', 'database'] })
     expect(await reset.fingerprint()).toEqual({ ...before, files: changed.files })
     const files = await backup('files-only')
     const ended = await reset.run(restoring(files.backupId, { targets: ['files', 'cache'] }))
@@ -142,7 +145,7 @@ describe('a restore', () => {
     }
     const { backupId } = await reset.succeed(fullReset)
     expect(await reset.lateOf(backupId)).toBeDefined()
-    await restore(backupId)
+    await quickRestore(backupId)
     expect((await reset.fingerprint()).database).toEqual(wiped)
   })
 
@@ -185,7 +188,7 @@ describe('a restore', () => {
     )
     expect(logins.rows[0].rows).toBe(40)
     if (ended.status === 'SUCCEEDED') {
-      await restore(ended.output.backupId)
+      await quickRestore(ended.output.backupId)
       const safe = await reset.stack.sql.query(`SELECT what FROM events WHERE what LIKE 'writer %'`)
       const before = safe.rows.map(({ what }) => Number(what.slice(7))).sort((a, b) => a - b)
       expect(before.length).toBeGreaterThan(0)
@@ -248,7 +251,7 @@ describe('a restore is refused, with nothing touched,', () => {
     )
     await change()
     await refused(restoring(backupId), 'ForeignBackup', /"elsewhere".*"allowForeign": true/s)
-    await restore(backupId, { allowForeign: true, exact: true })
+    await quickRestore(backupId, { allowForeign: true, exact: true })
     expect(await reset.fingerprint()).toEqual(before)
   })
 
@@ -304,7 +307,7 @@ it('columns that came later and may be empty or have a default are allowed, and 
     `ALTER TABLE users ADD extra int NOT NULL DEFAULT 5; ALTER TABLE worlds ADD note text`,
   )
   await reset.stack.sql.query(`UPDATE users SET extra = 6`)
-  const outcome = await restore(backupId)
+  const outcome = await quickRestore(backupId)
   expect(outcome.warnings.find(({ code }) => code === 'NewColumns')?.message).toMatch(
     /public\.users\.extra, public\.worlds\.note/,
   )
