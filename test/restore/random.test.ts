@@ -120,7 +120,7 @@ function sqlOf(
   const relation = `app.${quoted(`${name.slice(0, 20)}${n}`)}`
   const definitions = columns.names.map((column, index) => `${quoted(column)} ${columns.types[index]}`)
   if (has('identity') && !isPartitioned)
-    definitions.push(`__id int GENERATED ALWAYS AS IDENTITY (START ${n} INCREMENT 3)`)
+    definitions.push(`__id int GENERATED ALWAYS AS IDENTITY (START ${n + 1} INCREMENT 3)`)
   if (has('serial')) definitions.push('__serial bigserial')
   if (has('dropped')) definitions.push('__gone int')
   definitions.push('__n int')

@@ -1,0 +1,88 @@
+import { useState } from 'preact/hooks'
+import type { BackupDetails } from '../../lib/http/backups.ts'
+import { ago, bytes, dateOf, listed } from '../numbers.ts'
+import { useLive } from '../page/live.ts'
+import { Failure, Loading, Notice } from '../page/notice.tsx'
+import { useSession } from '../page/session.ts'
+import { ActiveRun, useRuns } from '../runs/active-run.tsx'
+import { Actions } from './actions.tsx'
+import { Badges } from './badges.tsx'
+import { Parts } from './parts.tsx'
+import { proofOf } from './proof.ts'
+
+/** One backup: what it holds, how it is proved, and what can be done with it. */
+export function BackupView({ backupId }: { backupId: string }) {
+  const { api } = useSession()
+  const {
+    data: backup,
+    refused,
+    reload,
+  } = useLive(
+    backupId,
+    () => api.backup(backupId),
+    () => 30_000,
+  )
+  const { active } = useRuns()
+  const [error, setError] = useState<Error>()
+  if (!backup) {
+    return (
+      <>
+        <h1>Backup</h1>
+        {refused ? <Failure error={refused} /> : <Loading what="the backup" />}
+        <a href="#/backups">All backups</a>
+      </>
+    )
+  }
+  return (
+    <>
+      <div class="title">
+        <h1>
+          Backup of <time dateTime={backup.startedAt}>{dateOf(backup.startedAt)}</time>
+        </h1>
+        <p class="lead">
+          <Badges backup={backup} /> {listed(backup)}
+        </p>
+      </div>
+      {active && <ActiveRun run={active} />}
+      {refused && <Failure error={refused} />}
+      <Actions backup={backup} active={active} onChanged={reload} onError={setError} />
+      {error && <Failure error={error} />}
+      <Facts backup={backup} />
+      {backup.warnings.map(({ code, message }) => (
+        <Notice key={`${code} ${message}`} kind="attention">
+          <strong>{code}</strong> <p>{message}</p>
+        </Notice>
+      ))}
+      <Parts backup={backup} onError={setError} />
+    </>
+  )
+}
+
+function Facts({ backup }: { backup: BackupDetails }) {
+  const facts: [string, string][] = [
+    ['Age', ago(new Date(), backup.startedAt)],
+    ['Size', bytes(backup.bytes)],
+    ['Proof', proofOf(backup).text],
+    [
+      'Consistency',
+      backup.consistency === null
+        ? 'It holds no rows.'
+        : backup.consistency === 'snapshot'
+          ? 'All rows are of one moment.'
+          : 'All rows are of one moment, made so by exporting again what had changed.',
+    ],
+    ['Environment', backup.environment],
+    ['Strategy', backup.strategy],
+    ['Id', backup.backupId],
+  ]
+  return (
+    <dl class="facts panel">
+      {facts.map(([name, text]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>{text}</dd>
+        </div>
+      ))}
+    </dl>
+  )
+}

@@ -1,0 +1,15 @@
+import type { Backup } from '../../lib/http/backups.ts'
+import { proofOf } from './proof.ts'
+
+/** How far the backup is proved; and whether it is kept by hand. */
+export function Badges({ backup }: { backup: Backup }) {
+  const proof = proofOf(backup)
+  return (
+    <span class="badges">
+      <span class={`badge ${proof.level === 'rehearsed' ? 'good' : 'plain'}`} title={proof.text}>
+        {proof.label}
+      </span>
+      {backup.pinned && <span class="badge plain">Pinned</span>}
+    </span>
+  )
+}

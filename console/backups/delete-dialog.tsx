@@ -1,0 +1,26 @@
+import type { Backup } from '../../lib/http/backups.ts'
+import { dateOf } from '../numbers.ts'
+import { ConfirmDialog } from '../page/confirm-dialog.tsx'
+import { useSession } from '../page/session.ts'
+import { useStart } from '../page/start.ts'
+import { deleteConsequences } from './restoring.ts'
+
+export function DeleteDialog({ backup, onClose }: { backup: Backup; onClose: () => void }) {
+  const { environment } = useSession().session
+  const start = useStart()
+  return (
+    <ConfirmDialog
+      title={`Delete a backup of ${backup.environment}`}
+      action={`Delete the backup of ${dateOf(backup.startedAt)}`}
+      destructive
+      onConfirm={() => start({ operation: 'delete', backupId: backup.backupId, confirm: environment })}
+      onClose={onClose}
+    >
+      <ol class="consequences">
+        {deleteConsequences(backup).map((sentence) => (
+          <li key={sentence}>{sentence}</li>
+        ))}
+      </ol>
+    </ConfirmDialog>
+  )
+}

@@ -1,0 +1,77 @@
+import { useState } from 'preact/hooks'
+import type { BackupDetails } from '../../lib/http/backups.ts'
+import { bytes, counted, number } from '../numbers.ts'
+import { useSession } from '../page/session.ts'
+
+type Props = { backup: BackupDetails; onError: (error: Error | undefined) => void }
+const shownAtFirst = 50
+
+/** Every object of the backup, to be downloaded one by one. */
+export function Parts({ backup, onError }: Props) {
+  const { api, session } = useSession()
+  const [shown, setShown] = useState(shownAtFirst)
+  const mayDownload = session.scopes.includes('restore')
+
+  async function download(part: string): Promise<void> {
+    onError(undefined)
+    try {
+      const { url } = await api.part(backup.backupId, part)
+      window.open(url, '_blank', 'noopener')
+    } catch (thrown) {
+      if (!(thrown instanceof Error)) throw thrown
+      onError(thrown)
+    }
+  }
+
+  return (
+    <section aria-labelledby="parts">
+      <h2 id="parts">Parts</h2>
+      {!mayDownload && <p class="muted">To download parts, the token needs the scope "restore".</p>}
+      <div class="panel">
+        <table>
+          <caption class="unseen">Objects of the backup</caption>
+          <thead>
+            <tr>
+              <th scope="col">Part</th>
+              <th scope="col" class="number wide">
+                Rows
+              </th>
+              <th scope="col" class="number">
+                Size
+              </th>
+              <th scope="col">
+                <span class="unseen">Download</span>
+              </th>
+            </tr>
+          </thead>
+          <tbody>
+            {backup.parts.slice(0, shown).map(({ part, rows, bytes: size }) => (
+              <tr key={part}>
+                <th scope="row" class="address">
+                  {part}
+                </th>
+                <td class="number wide">{rows === null ? '' : number(rows)}</td>
+                <td class="number">{bytes(size)}</td>
+                <td class="number">
+                  <button
+                    type="button"
+                    class="quiet"
+                    disabled={!mayDownload}
+                    onClick={() => void download(part)}
+                  >
+                    Download<span class="unseen"> {part}</span>
+                  </button>
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+        {backup.parts.length > shown && (
+          <button type="button" class="quiet" onClick={() => setShown(shown + 500)}>
+            Show more of {counted(backup.parts.length, 'part')}
+          </button>
+        )}
+      </div>
+    </section>
+  )
+}

@@ -1,0 +1,18 @@
+import type { Backup } from '../../lib/http/backups.ts'
+import { dateOf } from '../numbers.ts'
+
+/** How far a backup was proved. Every sealed one was read back; a rehearsed one was also loaded. */
+export type Proof = { level: 'rehearsed' | 'read back'; label: string; text: string }
+
+export function proofOf({ rehearsedAt, rows }: Pick<Backup, 'rehearsedAt' | 'rows'>): Proof {
+  if (rehearsedAt !== null) {
+    return {
+      level: 'rehearsed',
+      label: 'Rehearsed',
+      text: `Loaded into a scratch schema on ${dateOf(rehearsedAt)}, and every row was found again. Every object was read back byte for byte.`,
+    }
+  }
+  const why =
+    rows === null ? 'It holds no rows that could be loaded.' : 'Its rows were not loaded for a test.'
+  return { level: 'read back', label: 'Read back', text: `Every object was read back byte for byte. ${why}` }
+}

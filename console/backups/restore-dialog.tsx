@@ -1,0 +1,95 @@
+import { useState } from 'preact/hooks'
+import type { Backup } from '../../lib/http/backups.ts'
+import type { Target } from '../../lib/run/strategy.ts'
+import { listed } from '../numbers.ts'
+import { contentsOf } from '../overview/contents.ts'
+import { ConfirmDialog } from '../page/confirm-dialog.tsx'
+import { useLive } from '../page/live.ts'
+import { useSession } from '../page/session.ts'
+import { useStart } from '../page/start.ts'
+import { targetNames } from '../runs/wording.ts'
+import { consequencesOf, heldBy, restoreLabel } from './restoring.ts'
+
+/** Puts a backup back, after a safety backup of what is there now. */
+export function RestoreDialog({ backup, onClose }: { backup: Backup; onClose: () => void }) {
+  const { api, session } = useSession()
+  const { environment } = session
+  const start = useStart()
+  const { data: options } = useLive('options to restore', api.options, () => 10_000)
+  const held = heldBy(backup)
+  const [chosen, setChosen] = useState(held)
+  const [exact, setExact] = useState(false)
+  const [allowForeign, setAllowForeign] = useState(false)
+  const isForeign = backup.environment !== environment
+  const present = options === undefined ? '' : listed(contentsOf(options), contentsOf(options).estimated)
+  const choose = (target: Target, wanted: boolean) =>
+    setChosen(held.filter((one) => (one === target ? wanted : chosen.includes(one))))
+
+  return (
+    <ConfirmDialog
+      title={`Restore into ${environment}`}
+      action={restoreLabel(backup, chosen)}
+      destructive
+      obstacle={obstacle()}
+      onConfirm={() =>
+        start({
+          operation: 'restore',
+          backupId: backup.backupId,
+          targets: chosen,
+          exact,
+          allowForeign,
+          confirm: environment,
+        })
+      }
+      onClose={onClose}
+    >
+      <fieldset>
+        <legend>Put back</legend>
+        {held.map((target) => (
+          <Choice
+            key={target}
+            label={targetNames[target]}
+            checked={chosen.includes(target)}
+            onChange={(wanted) => choose(target, wanted)}
+          />
+        ))}
+      </fieldset>
+      {(chosen.includes('files') || chosen.includes('cache')) && (
+        <Choice
+          label="Remove files and keys that are not in the backup"
+          checked={exact}
+          onChange={setExact}
+        />
+      )}
+      {isForeign && (
+        <Choice
+          label={`This is a backup of ${backup.environment}; put it into ${environment} all the same`}
+          checked={allowForeign}
+          onChange={setAllowForeign}
+        />
+      )}
+      <ol class="consequences">
+        {consequencesOf(backup, { environment, chosen, exact, present }).map((sentence) => (
+          <li key={sentence}>{sentence}</li>
+        ))}
+      </ol>
+    </ConfirmDialog>
+  )
+
+  function obstacle(): string | undefined {
+    if (chosen.length === 0) return 'Nothing is chosen to be put back.'
+    if (isForeign && !allowForeign) return `The backup is of ${backup.environment}, not of ${environment}.`
+    return undefined
+  }
+}
+
+type ChoiceProps = { label: string; checked: boolean; onChange: (checked: boolean) => void }
+
+function Choice({ label, checked, onChange }: ChoiceProps) {
+  return (
+    <label class="choice">
+      <input type="checkbox" checked={checked} onChange={(event) => onChange(event.currentTarget.checked)} />
+      {label}
+    </label>
+  )
+}

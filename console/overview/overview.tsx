@@ -1,0 +1,79 @@
+import { useEffect, useRef, useState } from 'preact/hooks'
+import type { Run } from '../../lib/http/run.ts'
+import type { Strategy } from '../../lib/run/strategy.ts'
+import { clock, listed } from '../numbers.ts'
+import { useLive } from '../page/live.ts'
+import { Failure, Loading, Notice } from '../page/notice.tsx'
+import { useSession } from '../page/session.ts'
+import { ActiveRun, useRuns } from '../runs/active-run.tsx'
+import { ClaimDialog } from './claim-dialog.tsx'
+import { contentsOf } from './contents.ts'
+import { Contents } from './contents.tsx'
+import { ResetDialog } from './reset-dialog.tsx'
+import { Strategies } from './strategies.tsx'
+
+/** What is there, and what can be done with it. */
+export function Overview() {
+  const { api, session } = useSession()
+  const { data: options, at, refused, reload } = useLive('options', api.options, () => null)
+  const { active } = useRuns()
+  useWhenItEnds(active, reload)
+  const [strategy, setStrategy] = useState<Strategy>()
+  const [isClaiming, setClaiming] = useState(false)
+
+  return (
+    <>
+      <div class="title">
+        <h1>{session.environment}</h1>
+        {options && (
+          <p class="lead">
+            {listed(contentsOf(options), contentsOf(options).estimated)}
+            <span class="muted"> · counted at {at && clock(at)} </span>
+            <button type="button" class="quiet" onClick={reload}>
+              Count again
+            </button>
+          </p>
+        )}
+      </div>
+      {active && <ActiveRun run={active} />}
+      {refused && <Failure error={refused} />}
+      {!options && !refused && <Loading what="the counts" />}
+      {options && (
+        <>
+          {options.protected && (
+            <Notice kind="protected">
+              <strong>{options.environment} is protected.</strong> Nothing is wiped or replaced here. Dry runs
+              and backups are possible.
+            </Notice>
+          )}
+          {!options.claimed && (
+            <Notice kind="attention">
+              <p>
+                <strong>{options.environment} is not claimed yet.</strong> Until its name is written into all
+                three stores, nothing can be wiped: so a wrong address cannot hit another environment.
+              </p>
+              {session.scopes.includes('reset') && (
+                <button type="button" onClick={() => setClaiming(true)}>
+                  Claim …
+                </button>
+              )}
+            </Notice>
+          )}
+          <Strategies options={options} active={active} onReset={setStrategy} />
+          <Contents options={options} />
+        </>
+      )}
+      {strategy && <ResetDialog strategy={strategy} onClose={() => setStrategy(undefined)} />}
+      {isClaiming && <ClaimDialog onClose={() => setClaiming(false)} />}
+    </>
+  )
+}
+
+/** A run that ends has changed the counts. */
+function useWhenItEnds(active: Run | undefined, act: () => void): void {
+  const before = useRef(active)
+  useEffect(() => {
+    if (before.current !== undefined && active === undefined) act()
+    before.current = active
+  }, [active, act])
+}

@@ -1,0 +1,64 @@
+import { useEffect, useMemo, useState } from 'preact/hooks'
+import type { Session } from '../../lib/http/session.ts'
+import { connect, Refused } from '../api.ts'
+import { Loading } from './notice.tsx'
+import { SignedInProvider } from './session.ts'
+import { Shell } from './shell.tsx'
+import { SignIn } from './sign-in.tsx'
+import { forgetToken, keepToken, keptToken } from './token.ts'
+
+/** The page: signing in, or everything else. */
+export function App() {
+  const [token, setToken] = useState(keptToken)
+  const [session, setSession] = useState<Session>()
+  const [reason, setReason] = useState<string>()
+  const [lostAt, setLostAt] = useState<Date>()
+
+  function leave(why?: string): void {
+    forgetToken()
+    setToken(null)
+    setSession(undefined)
+    setReason(why)
+    setLostAt(undefined)
+  }
+
+  const api = useMemo(
+    () =>
+      token === null
+        ? null
+        : connect(token, {
+            onUnauthorized: () =>
+              leave('The service does not know this token. It may be mistyped, or was taken back.'),
+            onReach: (reached) => setLostAt((before) => (reached ? undefined : (before ?? new Date()))),
+          }),
+    [token],
+  )
+
+  useEffect(() => {
+    if (api === null || token === null) return
+    api.session().then(
+      (found) => {
+        keepToken(token)
+        setReason(undefined)
+        setSession(found)
+      },
+      (error: Error) => {
+        if (error instanceof Refused && error.status === 401) return
+        // The token may be right: it is kept, and tried again when the page is loaded again.
+        setToken(null)
+        setReason(error.message)
+        setLostAt(undefined)
+      },
+    )
+  }, [api, token])
+
+  if (api !== null && session !== undefined) {
+    return (
+      <SignedInProvider value={{ api, session, signOut: leave }}>
+        <Shell lostAt={lostAt} />
+      </SignedInProvider>
+    )
+  }
+  if (token !== null && keptToken() === token) return <Loading what="the page" />
+  return <SignIn reason={reason} isBusy={token !== null} onToken={setToken} />
+}

@@ -1,0 +1,89 @@
+import { useState } from 'preact/hooks'
+import type { Run } from '../../lib/http/run.ts'
+import { dateOf, duration } from '../numbers.ts'
+import { Failure, Loading } from '../page/notice.tsx'
+import { useSession } from '../page/session.ts'
+import { runAddress } from '../route.ts'
+import { useRuns } from './active-run.tsx'
+import { Status } from './status.tsx'
+import { askedBy, titleOf } from './wording.ts'
+
+/** All runs, newest first, with who started them. */
+export function History() {
+  const { api } = useSession()
+  const { data, refused } = useRuns()
+  const [older, setOlder] = useState<{ runs: Run[]; next: string | null }>()
+  const [error, setError] = useState<Error>()
+  const runs = [...(data?.runs ?? []), ...(older?.runs ?? [])]
+  const shown = [...new Map(runs.map((run) => [run.runId, run])).values()]
+  const next = older ? older.next : data?.next
+
+  async function more(before: string): Promise<void> {
+    try {
+      const page = await api.runs(before)
+      setOlder({ runs: [...(older?.runs ?? []), ...page.runs], next: page.next })
+      setError(undefined)
+    } catch (thrown) {
+      if (!(thrown instanceof Error)) throw thrown
+      setError(thrown)
+    }
+  }
+
+  return (
+    <>
+      <h1>History</h1>
+      {refused && <Failure error={refused} />}
+      {!data && !refused && <Loading what="the runs" />}
+      {data && shown.length === 0 && <p class="empty">No run yet. The first one appears here.</p>}
+      {shown.length > 0 && <Runs runs={shown} />}
+      {error && <Failure error={error} />}
+      {next && (
+        <button type="button" onClick={() => void more(next)}>
+          Show older runs
+        </button>
+      )}
+    </>
+  )
+}
+
+function Runs({ runs }: { runs: Run[] }) {
+  return (
+    <div class="panel">
+      <table>
+        <caption class="unseen">Runs, the newest first</caption>
+        <thead>
+          <tr>
+            <th scope="col">Run</th>
+            <th scope="col">Result</th>
+            <th scope="col" class="wide">
+              Started by
+            </th>
+            <th scope="col" class="number wide">
+              Took
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {runs.map((run) => (
+            <tr key={run.runId}>
+              <th scope="row">
+                <a href={runAddress(run.runId)}>{titleOf(run)}</a>
+                <span class="sub">
+                  <time dateTime={run.startedAt}>{dateOf(run.startedAt)}</time>
+                  <span class="narrow"> · {askedBy(run.requestedBy)}</span>
+                </span>
+              </th>
+              <td>
+                <Status status={run.status} />
+              </td>
+              <td class="wide">{askedBy(run.requestedBy)}</td>
+              <td class="number wide">
+                {run.finishedAt ? duration(Date.parse(run.finishedAt) - Date.parse(run.startedAt)) : '–'}
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  )
+}

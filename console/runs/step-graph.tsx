@@ -1,0 +1,65 @@
+import { number } from '../numbers.ts'
+import type { Stage, Step, StepState } from './steps.ts'
+
+const words: Record<StepState, string> = {
+  waiting: 'not begun',
+  running: 'at work',
+  done: 'done',
+  stopped: 'stopped here',
+}
+
+/** The way of a run through the state machine: stages from left to right, on a phone from top to bottom. */
+export function StepGraph({ stages }: { stages: readonly Stage[] }) {
+  return (
+    <ol class="graph" aria-label="Steps of the run">
+      {stages.map((stage) => (
+        <li key={stage.name} class={`stage ${stateOf(stage)}${stage.destructive ? ' destructive' : ''}`}>
+          <h2>{stage.name}</h2>
+          {stage.together && stage.steps.length > 1 && <p class="muted">at the same time</p>}
+          <ol>
+            {stage.steps.map((step) => (
+              <StepLine key={step.name} step={step} />
+            ))}
+          </ol>
+        </li>
+      ))}
+    </ol>
+  )
+}
+
+function stateOf({ steps }: Stage): StepState {
+  const states = new Set(steps.map(({ state }) => state))
+  if (states.has('stopped')) return 'stopped'
+  if (states.has('running') || states.size > 1) return 'running'
+  return states.has('done') ? 'done' : 'waiting'
+}
+
+function StepLine({ step: { name, state, progress } }: { step: Step }) {
+  return (
+    <li class={`step ${state}`} aria-current={state === 'running' ? 'step' : undefined}>
+      <Mark state={state} />
+      <span class="name">
+        {name} <span class="unseen">({words[state]})</span>
+      </span>
+      {state === 'running' && progress && (
+        <>
+          <progress aria-label={name} value={progress.done} max={progress.total} />
+          <span class="muted tally">
+            {number(progress.done)} of {number(progress.total)}
+          </span>
+        </>
+      )}
+    </li>
+  )
+}
+
+function Mark({ state }: { state: StepState }) {
+  return (
+    <svg viewBox="0 0 16 16" aria-hidden="true">
+      <circle cx="8" cy="8" r="7" />
+      {state === 'done' && <path d="M4.6 8.3 7 10.7l4.4-5" />}
+      {state === 'stopped' && <path d="M5.5 5.5l5 5m0-5l-5 5" />}
+      {state === 'running' && <circle class="core" cx="8" cy="8" r="3" />}
+    </svg>
+  )
+}

@@ -1,0 +1,109 @@
+import { fileURLToPath } from 'node:url'
+import axe from 'axe-core'
+import type { Page } from 'playwright-core'
+import { describe, expect, it } from 'vitest'
+import { withVariables } from '../e2e/reset-stack.ts'
+import { chromiumPath, useConsole } from './console-stack.ts'
+
+const desk = { width: 1120, height: 760 }
+const phone = { width: 360, height: 740 }
+const images = fileURLToPath(new URL('../../docs/images/', import.meta.url))
+/** The dark scheme has the same elements in other colours. */
+const onlyColours: axe.RunOptions = { runOnly: ['color-contrast'] }
+const takesPictures = process.env.SCREENSHOTS === '1'
+
+describe.skipIf(chromiumPath === undefined)('how the page looks', () => {
+  const console = useConsole()
+
+  /**
+   * Looks at what is shown in both colour schemes and at a phone's width.
+   * @param picture name of the pictures for the README, taken when SCREENSHOTS=1
+   */
+  async function inspect(page: Page, what: string, picture?: string): Promise<void> {
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
+      const problems = await problemsFoundByAxe(page, colorScheme === 'light' ? {} : onlyColours)
+      expect(problems, `${what}, ${colorScheme}`).toEqual([])
+      if (takesPictures && picture !== undefined)
+        await page.screenshot({
+          path: `${images}${picture}-${colorScheme}.png`,
+          fullPage: (await page.getByRole('dialog').count()) === 0, // a dialog covers what can be seen
+        })
+    }
+    await page.setViewportSize(phone)
+    expect(await page.evaluate('document.documentElement.scrollWidth'), `${what}, phone`).toBe(phone.width)
+    await page.setViewportSize(desk)
+  }
+
+  it('has nothing that axe finds serious, in light and dark, and fits on a phone without scrolling sideways', async () => {
+    const page = await console.open({ viewport: desk })
+    await inspect(page, 'signing in')
+    await page.close()
+
+    await console.finish({ operation: 'backup', strategy: 'database-only', rehearse: false })
+    const admin = await console.signIn('admin', { viewport: desk })
+    await admin.getByRole('heading', { name: 'What is there' }).waitFor()
+    await inspect(admin, 'the overview', 'overview')
+
+    await admin.getByRole('button', { name: 'Reset … Everything' }).click()
+    await admin.getByRole('button', { name: /^Back up and wipe \d/ }).waitFor()
+    await inspect(admin, 'the dialog of a reset', 'reset')
+    await admin.getByLabel('Type local to confirm').fill('production')
+    await admin.keyboard.press('Enter')
+    await inspect(admin, 'a refused name')
+
+    const pause = console.hold('Copy files batch')
+    await admin.getByLabel('Type local to confirm').fill('local')
+    await admin.keyboard.press('Enter')
+    await admin.getByText('stage 2 of 5').waitFor()
+    await admin.getByRole('progressbar', { name: 'Export database' }).waitFor()
+    await inspect(admin, 'a run at work', 'running')
+    await admin.getByRole('link', { name: 'Overview' }).click()
+    await admin.getByText('Reset, full is running').waitFor()
+    await inspect(admin, 'the overview while another run is active')
+    await admin.goBack()
+    pause.release()
+    await admin.getByRole('heading', { name: 'Outcome' }).waitFor()
+    await inspect(admin, 'an outcome')
+
+    await admin.getByRole('link', { name: 'Backups' }).click()
+    await admin.getByRole('row').nth(2).waitFor()
+    await inspect(admin, 'the backups', 'backups')
+    await admin.getByRole('row').nth(2).getByRole('link').click()
+    await admin.getByRole('button', { name: 'Download manifest.json' }).waitFor()
+    await inspect(admin, 'a backup')
+    await admin.getByRole('button', { name: 'Restore …' }).click()
+    await inspect(admin, 'the dialog of a restore')
+    await admin.keyboard.press('Escape')
+
+    await admin.getByRole('link', { name: 'History' }).click()
+    await admin.getByRole('row').nth(2).waitFor()
+    await inspect(admin, 'the history')
+
+    await admin.context().setOffline(true)
+    await admin.getByText(/^Connection lost at/).waitFor()
+    await inspect(admin, 'a lost connection')
+  })
+
+  it('marks a protected environment, and offers no reset and no restore in it', () =>
+    withVariables({ PROTECTED: 'true' }, async () => {
+      const page = await console.signIn('admin', { viewport: desk })
+      await page.getByText('protected: nothing is wiped here').waitFor()
+      await page.getByRole('heading', { name: 'What is there' }).waitFor()
+      expect(await page.getByRole('button', { name: 'Reset … Everything' }).isDisabled()).toBe(true)
+      expect(await page.getByRole('button', { name: 'Dry run of Everything' }).isEnabled()).toBe(true)
+      await inspect(page, 'a protected environment')
+      await page.getByRole('link', { name: 'Backups' }).click()
+      await page.getByRole('row').last().getByRole('link').click()
+      expect(await page.getByRole('button', { name: 'Restore …' }).isDisabled()).toBe(true)
+    }))
+})
+
+/** The serious and critical findings, each with the elements it is about. */
+async function problemsFoundByAxe(page: Page, rules: axe.RunOptions): Promise<string[]> {
+  await page.evaluate(axe.source)
+  const { violations } = await page.evaluate<axe.AxeResults>(`axe.run(${JSON.stringify(rules)})`)
+  return violations
+    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+    .map(({ help, nodes }) => `${help}: ${nodes.map(({ html }) => html).join(' ')}`)
+}

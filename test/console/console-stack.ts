@@ -1,0 +1,148 @@
+import { createHash } from 'node:crypto'
+import { accessSync, constants } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { handle } from 'hono/aws-lambda'
+import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
+import { afterAll, afterEach, beforeAll, expect } from 'vitest'
+import { type HttpHandler, startHttpFront } from '../../local/http-front.ts'
+import { buildConsole } from '../../scripts/build-console.ts'
+import { useCliStack } from '../cli/cli-stack.ts'
+
+/** A system's Chromium, or what CHROMIUM_PATH names. */
+export const chromiumPath =
+  process.env.CHROMIUM_PATH || onPath(['chromium', 'chromium-browser', 'google-chrome'])
+if (chromiumPath === undefined) {
+  console.log(
+    'No Chromium is installed, so the web page is not tried in a browser. Install the package chromium, or name one in CHROMIUM_PATH.',
+  )
+}
+
+const scopesOf: Record<string, string[]> = {
+  admin: ['read', 'backup', 'reset', 'restore', 'delete'],
+  viewer: ['read'],
+}
+export const tokenOf = (name: string) => `token-of-${name}`
+
+/** A stack with a sample, the API before it, and the page as it is built, in a browser. */
+export function useConsole() {
+  process.env.API_TOKENS = JSON.stringify(
+    Object.entries(scopesOf).map(([name, scopes]) => ({
+      name,
+      sha256: createHash('sha256').update(tokenOf(name)).digest('hex'),
+      scopes,
+    })),
+  )
+  let held: { state: string; let: Promise<void> } | undefined
+  const cli = useCliStack({
+    beforeTask: async (state) => {
+      if (state === held?.state) await held.let
+    },
+  })
+  let browser: Browser
+  let front: Awaited<ReturnType<typeof startHttpFront>>
+  let folder: string
+  const faults: string[] = []
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'console-test-'))
+    await buildConsole(folder)
+    // Only now: what they import reads LOG_LEVEL, which the stack has set.
+    const [{ makeApp }, { currentClients }] = await Promise.all([
+      import('../../lib/http/app.ts'),
+      import('../../lib/task.ts'),
+    ])
+    const app = makeApp({ clients: currentClients, pageFolders: [pathToFileURL(`${folder}/`)] })
+    front = await startHttpFront(handle(app) as HttpHandler)
+    browser = await chromium.launch({ executablePath: chromiumPath ?? '' })
+  })
+  afterAll(async () => {
+    await browser?.close()
+    await front?.stop()
+    if (folder !== undefined) await rm(folder, { recursive: true })
+  })
+  afterEach(async () => {
+    for (const context of browser.contexts()) await context.close()
+    expect(faults.splice(0), 'what the browser complained about').toEqual([])
+  })
+
+  async function open(options: BrowserContextOptions = {}): Promise<Page> {
+    const context = await browser.newContext({ timezoneId: 'UTC', locale: 'en-GB', ...options })
+    context.setDefaultTimeout(20_000)
+    const page = await context.newPage()
+    page.on('pageerror', (error) => faults.push(error.message))
+    page.on('console', (message) => {
+      // An answer that refuses, and a lost connection, are told here too.
+      if (message.type() === 'error' && !message.text().startsWith('Failed to load resource')) {
+        faults.push(message.text())
+      }
+    })
+    await page.goto(front.url)
+    return page
+  }
+
+  async function signIn(name: string, options?: BrowserContextOptions): Promise<Page> {
+    const page = await open(options)
+    await page.getByLabel('Access token').fill(tokenOf(name))
+    await page.getByRole('button', { name: 'Sign in' }).click()
+    await page.getByRole('heading', { level: 1, name: 'local' }).waitFor()
+    return page
+  }
+
+  /** Holds the machine before a state, so that a run stays where a test wants to see it. */
+  function hold(state: string): { release: () => void } {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    held = { state, let: promise }
+    return { release: resolve }
+  }
+
+  /** Asks the API past the page, as somebody else would. */
+  // biome-ignore lint/suspicious/noExplicitAny: a test says what it expects of it
+  async function ask(method: string, path: string, body?: unknown): Promise<any> {
+    const answer = await fetch(`${front.url}/v1${path}`, {
+      method,
+      headers: { authorization: `Bearer ${tokenOf('admin')}`, 'content-type': 'application/json' },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    })
+    return answer.json()
+  }
+
+  /** Starts a run past the page and waits for its end. */
+  async function finish(request: object): Promise<void> {
+    const { address } = await ask('POST', '/runs', request)
+    for (;;) {
+      const { status } = await ask('GET', address.replace('/v1', ''))
+      if (status === 'succeeded') return
+      if (status !== 'starting' && status !== 'running') throw new Error(`${address} is ${status}`)
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+  }
+
+  return {
+    get stack() {
+      return cli.stack
+    },
+    count: cli.count,
+    open,
+    signIn,
+    hold,
+    ask,
+    finish,
+  }
+}
+
+function onPath(names: readonly string[]): string | undefined {
+  const folders = (process.env.PATH ?? '').split(delimiter)
+  return names.flatMap((name) => folders.map((folder) => join(folder, name))).find(isProgram)
+}
+
+function isProgram(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK)
+    return true
+  } catch {
+    return false // not there, or not ours to run
+  }
+}

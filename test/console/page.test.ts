@@ -1,0 +1,178 @@
+import { describe, expect, it } from 'vitest'
+import { totalOf } from '../../local/demo/counts.ts'
+import { chromiumPath, useConsole } from './console-stack.ts'
+
+describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
+  const console = useConsole()
+
+  it('opens with a token that is known, keeps it for the tab, and forgets it when one signs out', async () => {
+    const page = await console.signIn('admin')
+    await page.reload()
+    await page.getByRole('heading', { name: 'What is there' }).waitFor()
+    await expect(page.getByRole('row', { name: /users/ }).innerText()).resolves.toMatch(/User\s+20\b/)
+    const another = await page.context().newPage()
+    await another.goto(page.url())
+    await another.getByLabel('Access token').waitFor()
+    await page.getByRole('button', { name: 'Sign out' }).click()
+    await page.reload()
+    await page.getByLabel('Access token').waitFor()
+  })
+
+  it('says that a token is not known, and stays closed', async () => {
+    const page = await console.open()
+    await page.getByLabel('Access token').fill('mistyped')
+    await page.keyboard.press('Enter')
+    await expect(page.getByRole('alert').innerText()).resolves.toContain('does not know this token')
+    expect(await page.getByRole('navigation').count()).toBe(0)
+  })
+
+  it('offers a token that may only read nothing that changes anything, and says why', async () => {
+    const page = await console.signIn('viewer')
+    await page.getByText('it lacks the scope "reset"').waitFor()
+    for (const name of ['Reset … Everything', 'Dry run of Everything', 'Back up Everything'])
+      expect(await page.getByRole('button', { name }).isDisabled()).toBe(true)
+  })
+
+  it('shows in a dry run what a reset would do, and changes nothing', async () => {
+    const before = await console.count()
+    const page = await console.signIn('admin')
+    await page.getByRole('button', { name: 'Dry run of Everything' }).click()
+    await page.getByText('Counted and planned; nothing was written.').waitFor()
+    const rows = `Database ${totalOf(before.rows)} rows in 7 tables Backed up, then wiped`
+    await page.getByRole('row', { name: rows }).waitFor()
+    expect(await console.count()).toEqual(before)
+    expect(await console.ask('GET', '/backups')).toMatchObject({ backups: [] })
+  })
+
+  it('starts nothing when another name is typed, and gives the focus back when the dialog is closed', async () => {
+    const { runs } = await console.ask('GET', '/runs')
+    const page = await console.signIn('admin')
+    const opener = page.getByRole('button', { name: 'Reset … Everything' })
+    await opener.click()
+    const dialog = page.getByRole('dialog', { name: 'Reset local: everything' })
+    await dialog.getByText(/What stays|Nothing of these stores stays/).waitFor()
+    await page.keyboard.type('production')
+    await page.keyboard.press('Enter')
+    await expect(dialog.getByRole('alert').innerText()).resolves.toContain('"production" was typed')
+    expect((await console.ask('GET', '/runs')).runs).toHaveLength(runs.length)
+    await page.keyboard.press('Escape')
+    await dialog.waitFor({ state: 'detached' })
+    expect(await opener.evaluate((element) => element === element.ownerDocument.activeElement)).toBe(true)
+  })
+
+  it('resets with the name typed, shows how it goes, and puts everything back from the backup', async () => {
+    const before = await console.count()
+    const page = await console.signIn('admin')
+    await page.getByRole('button', { name: 'Reset … Everything' }).click()
+    const rows = totalOf(before.rows)
+    const { objects } = before.files
+    const label = `Back up and wipe ${rows} rows, ${objects} files, ${before.keys} keys`
+    await page.getByRole('button', { name: label }).waitFor()
+    const pause = console.hold('Copy files batch')
+    await page.keyboard.type('local')
+    await page.getByRole('button', { name: label }).click()
+    await page.getByText(/stage 2 of 5/).waitFor()
+    expect(await page.locator('[aria-current=step]').allInnerTexts()).toHaveLength(3)
+    pause.release()
+    await page.getByText(/^Succeeded after/).waitFor()
+    await page.getByText(`${rows} rows in 7 tables: wiped, and in the backup.`).waitFor()
+    const after = await console.count()
+    expect([totalOf(after.rows), after.files.objects, after.keys]).toEqual([0, 0, 0])
+
+    await page.getByRole('link', { name: /^\d{4}-/ }).click()
+    await page.getByRole('button', { name: 'Restore …' }).click()
+    const dialog = page.getByRole('dialog', { name: 'Restore into local' })
+    await dialog.getByLabel('Type local to confirm').fill('local')
+    const restore = `Back up, then put back ${rows} rows, ${objects} files, ${before.keys} keys`
+    await dialog.getByRole('button', { name: restore }).click()
+    await page.getByText(`${rows} rows in 7 tables: put back.`).waitFor()
+    expect(await console.count()).toEqual(before)
+
+    await page.getByRole('link', { name: 'History' }).click()
+    await page.getByRole('row', { name: /^Restore .* succeeded api:admin/ }).waitFor()
+    await page.getByRole('row', { name: /^Reset, full .* succeeded api:admin/ }).waitFor()
+  })
+
+  it('pins, verifies, downloads and deletes backups', async () => {
+    await console.finish({ operation: 'backup', strategy: 'cache-only' })
+    const page = await console.signIn('admin')
+    await page.getByRole('link', { name: 'Backups' }).click()
+    await page
+      .getByRole('row', { name: /30 keys/ })
+      .first()
+      .getByRole('link')
+      .click()
+    await page.getByRole('button', { name: 'Pin' }).waitFor()
+    const address = page.url()
+    await page.getByRole('button', { name: 'Pin' }).click()
+    await page.getByText('A pinned backup is never pruned or deleted.').waitFor()
+    expect(await page.getByRole('button', { name: 'Delete …' }).isDisabled()).toBe(true)
+    await page.getByRole('button', { name: 'Unpin' }).click()
+    const asked = page
+      .context()
+      .waitForEvent('request', (request) => request.url().includes('X-Amz-Signature'))
+    await page.getByRole('button', { name: 'Download manifest.json' }).click()
+    const manifest = await (await fetch((await asked).url())).json()
+    expect(manifest).toMatchObject({
+      version: 1,
+      backupId: decodeURIComponent(address.split('/').at(-1) ?? ''),
+    })
+    await page.getByRole('button', { name: 'Verify', exact: true }).click()
+    await page.getByText(/^Succeeded after/).waitFor()
+    await page.goto(address)
+    await page.getByRole('button', { name: 'Delete …' }).click()
+    await page.getByLabel('Type local to confirm').fill('local')
+    const button = page.getByRole('button', { name: /^Delete the backup of/ })
+    await button.click()
+    await expect(page.getByRole('alert').innerText()).resolves.toContain('the newest backup')
+    await console.finish({ operation: 'backup', strategy: 'cache-only' })
+    await button.click()
+    await page.getByText(/^Succeeded after/).waitFor()
+    await page.goto(address)
+    await expect(page.getByRole('alert').innerText()).resolves.toContain('There is no sealed backup')
+  })
+
+  it('shows the run that is active, lets nobody start another, and cancels it while that is possible', async () => {
+    const page = await console.signIn('admin')
+    await page.getByRole('button', { name: 'Reset … Cache only' }).click()
+    await page.getByRole('button', { name: /^Back up and wipe \d+ keys$/ }).waitFor()
+    const pause = console.hold('Export cache batch')
+    const { runId } = await console.ask('POST', '/runs', { operation: 'backup', strategy: 'full' })
+    await page.keyboard.type('local')
+    await page.keyboard.press('Enter')
+    const refusal = page.getByRole('dialog').getByRole('alert')
+    await expect(refusal.innerText()).resolves.toContain(runId)
+    await refusal.getByRole('link', { name: 'Watch the active run' }).click()
+    await page.getByRole('button', { name: 'Cancel this run' }).click()
+    await page.getByText(/^Cancelled after .*, before anything was changed\.$/).waitFor()
+    pause.release()
+  })
+
+  it('claims an environment whose stores carry no name yet, when the name is typed', async () => {
+    await console.stack.redis.del('taskmaster:environment')
+    const page = await console.signIn('admin')
+    await page.getByText('local is not claimed yet.').first().waitFor()
+    expect(await page.getByRole('button', { name: 'Reset … Everything' }).isDisabled()).toBe(true)
+    await page.getByRole('button', { name: 'Claim …' }).click()
+    await page.keyboard.type('local')
+    await page.keyboard.press('Enter')
+    await page.getByText(/^Succeeded after/).waitFor()
+    await page.getByRole('link', { name: 'Overview' }).click()
+    await page.getByRole('heading', { name: 'What is there' }).waitFor()
+    expect(await page.getByRole('button', { name: 'Reset … Everything' }).isEnabled()).toBe(true)
+  })
+
+  it('says that the connection is lost, keeps what it knew, and goes on by itself when it is back', async () => {
+    const page = await console.signIn('admin')
+    const pause = console.hold('Seal')
+    await page.getByRole('button', { name: 'Back up Cache only' }).click()
+    await page.getByText(/: stage 2 of 4/).waitFor()
+    await page.context().setOffline(true)
+    await page.getByText(/^Connection lost at/).waitFor()
+    expect(await page.getByText(/: stage 2 of 4/).count()).toBe(1)
+    pause.release()
+    await page.context().setOffline(false)
+    await page.getByText(/^Succeeded after/).waitFor()
+    expect(await page.getByText(/^Connection lost at/).count()).toBe(0)
+  })
+})

@@ -1,0 +1,102 @@
+import { describe, expect, it } from 'vitest'
+import { type Stage, stagesOf } from '../../console/runs/steps.ts'
+import type { Run } from '../../lib/http/run.ts'
+import { strategies, targets } from '../../lib/run/strategy.ts'
+import machine from '../../state-machine.asl.json' with { type: 'json' }
+
+type Drawn = Parameters<typeof stagesOf>[0]
+
+const counted = {
+  database: { rows: 9, tables: 2, batches: 1 },
+  files: { objects: 3, bytes: 30, batches: 1 },
+  cache: { keys: 4 },
+}
+const all = [...targets]
+const reset: Drawn = {
+  operation: 'reset',
+  strategy: 'full',
+  status: 'running',
+  phase: 'Count',
+  progress: {},
+  dryRun: false,
+  plan: { ...counted, wipes: all, backsUp: all, rehearse: true },
+}
+const restore: Drawn = { ...reset, operation: 'restore', strategy: null, plan: { ...reset.plan!, wipes: [] } }
+
+/** `done`, `running` … of each step, by its name. */
+function statesOf(stages: readonly Stage[]): Record<string, string> {
+  return Object.fromEntries(stages.flatMap(({ steps }) => steps.map(({ name, state }) => [name, state])))
+}
+const namesOf = (run: Drawn) => Object.keys(statesOf(stagesOf(run)))
+
+describe('the graph of a run', () => {
+  it('draws the states of the machine by their names, and leaves none out that does work', () => {
+    const working = Object.entries({ ...machine.States, ...branchesOf('Back up') })
+      .filter(([, { Type }]) => Type === 'Task' || Type === 'Map')
+      .map(([name]) => name)
+    const verify: Drawn = { ...reset, operation: 'verify', plan: { ...reset.plan!, backsUp: [], wipes: [] } }
+    const drawn = [reset, restore, verify, { ...verify, operation: 'delete' }].flatMap(namesOf)
+    // Repeats of Count and Finish, and what comes after the run has ended.
+    const aside = ['Count again', 'Finish failed', 'Prune']
+    expect(new Set([...drawn, ...aside])).toEqual(new Set(working))
+  })
+
+  it('has only the stores of the strategy, also before anything is planned', () => {
+    for (const strategy of strategies) {
+      const names = namesOf({ ...reset, strategy, plan: null })
+      for (const target of targets)
+        expect(names.includes(`Wipe ${target}`)).toBe(strategy === 'full' || strategy.startsWith(target))
+    }
+  })
+
+  it('says that a rehearsal is done only when one is planned', () => {
+    expect(namesOf(reset)).toContain('Rehearse')
+    expect(namesOf({ ...reset, plan: { ...reset.plan!, rehearse: false } })).not.toContain('Rehearse')
+  })
+
+  it('shows what is backed up at the same time as at work together, with how far each is', () => {
+    const progress = { 'Copy files': { done: 1, total: 3 } }
+    const stages = stagesOf({ ...reset, phase: 'Export cache', progress })
+    expect(statesOf(stages)).toMatchObject({
+      Count: 'done',
+      'Export database': 'running',
+      'Copy files': 'running',
+      'Export cache': 'running',
+      Seal: 'waiting',
+      'Wipe database': 'waiting',
+    })
+    expect(stages[1]?.steps.map((step) => step.progress)).toEqual([null, { done: 1, total: 3 }, null])
+  })
+
+  it('marks where a run that failed has stopped, and nothing after it as done', () => {
+    const stages = stagesOf({ ...reset, status: 'failed', phase: 'Wipe files' })
+    expect(statesOf(stages)).toMatchObject({
+      'Wipe database': 'done',
+      'Wipe files': 'stopped',
+      'Wipe cache': 'waiting',
+      Finish: 'waiting',
+    })
+  })
+
+  it.each<Run['status']>(['succeeded', 'succeeded_with_warnings'])(
+    'has every step done when it %s',
+    (status) => {
+      const states = Object.values(statesOf(stagesOf({ ...reset, status, phase: 'Wipe cache' })))
+      expect(new Set(states)).toEqual(new Set(['done']))
+    },
+  )
+
+  it('marks only what takes something away', () => {
+    const destructive = (run: Drawn) =>
+      stagesOf(run).flatMap(({ name, destructive }) => (destructive ? [name] : []))
+    expect(destructive(reset)).toEqual(['Wipe'])
+    expect(destructive(restore)).toEqual(['Restore'])
+    expect(destructive({ ...reset, operation: 'backup' })).toEqual([])
+    expect(destructive({ ...reset, dryRun: true })).toEqual([])
+  })
+})
+
+function branchesOf(state: 'Back up'): Record<string, { Type: string }> {
+  const branches: { States: Record<string, { Type: string }> }[] = machine.States[state].Branches
+  return Object.assign({}, ...branches.map(({ States }) => States))
+}
