@@ -6,6 +6,7 @@ export default defineConfig({
     globalSetup: ['test/support/postgres.ts'],
     // Processes, not threads: each test file's stack puts its addresses into process.env, until it stops.
     pool: 'forks',
+    execArgv: ['--import', new URL('local/quick-load.ts', import.meta.url).href],
     // Files that come after each other in a process share its modules: loading them costs a second and more each time.
     isolate: false,
     // A test waits for its stack half of the time.

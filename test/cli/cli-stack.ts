@@ -15,6 +15,7 @@ import { type FreshStack, freshStack } from '../support/stack.ts'
 
 export const script = (name: string) => fileURLToPath(new URL(`../../local/${name}.ts`, import.meta.url))
 
+const quickLoad = new URL('../../local/quick-load.ts', import.meta.url).href
 const compiled = fileURLToPath(new URL('../../node_modules/.cache/compiled', import.meta.url))
 
 export type Ended = {
@@ -47,7 +48,7 @@ export function spawnScript(
   args: string[],
   { env = {}, cwd = tmpdir(), input }: Partial<Spawned> = {},
 ): ChildProcess {
-  const child = spawn(process.execPath, [script(name), ...args], {
+  const child = spawn(process.execPath, ['--import', quickLoad, script(name), ...args], {
     cwd,
     // Compiled code is kept from one process to the next.
     env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: compiled, ...env },

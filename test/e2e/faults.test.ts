@@ -4,6 +4,7 @@ import { Outcome } from '../../lib/run/outcome.ts'
 import { loadFunctions } from '../../local/functions.ts'
 import type { Handler } from '../../local/machine/tasks.ts'
 import { errorElement, isBulkDelete, objectsIn, s3Error } from '../files/s3-front.ts'
+import { invocationsAtWork } from './at-work.ts'
 import { useFronts } from './fronts.ts'
 import {
   type Ended,
@@ -24,6 +25,7 @@ let after: (call: Call) => void | Promise<void> = () => {}
 let instead: ((call: Call, run: () => Promise<unknown>) => unknown) | undefined
 const invocations = new Map<string, number>()
 
+const atWork = invocationsAtWork()
 const reset = useResetStack({
   loadFunctions: async () => {
     const functions = Object.entries(await loadFunctions())
@@ -33,7 +35,7 @@ const reset = useResetStack({
 const fronts = useFronts(reset)
 
 function faulty(name: string, handler: Handler): Handler {
-  return async (event, context) => {
+  return atWork.watch(async (event, context) => {
     const state = stateOf(name, event as Record<string, unknown>)
     const call = { state, invocation: (invocations.get(state) ?? 0) + 1 }
     invocations.set(state, call.invocation)
@@ -42,7 +44,7 @@ function faulty(name: string, handler: Handler): Handler {
     const answer = instead === undefined ? await run() : await instead(call, run)
     await after(call)
     return answer
-  }
+  })
 }
 
 function stateOf(name: string, input: Record<string, unknown>): string {
@@ -72,6 +74,7 @@ async function withFaults<Result>(
     before = () => {}
     after = () => {}
     instead = undefined
+    await atWork.settled()
   }
 }
 

@@ -2,11 +2,13 @@ import { beforeAll, beforeEach, expect, it } from 'vitest'
 import { Outcome } from '../../lib/run/outcome.ts'
 import { loadFunctions } from '../../local/functions.ts'
 import type { Handler } from '../../local/machine/tasks.ts'
+import { invocationsAtWork } from '../e2e/at-work.ts'
 import { environment, filesPrefix, useResetStack } from '../e2e/reset-stack.ts'
 
 /** What happens to the n-th invocation of a run: told before and after it is done. */
 let fault: (when: 'before' | 'after', invocation: number, name: string) => void = () => {}
 let invocations = 0
+const atWork = invocationsAtWork()
 const reset = useResetStack({
   loadFunctions: async () => {
     const functions = Object.entries(await loadFunctions())
@@ -15,14 +17,14 @@ const reset = useResetStack({
 })
 
 function faulty(name: string, handler: Handler): Handler {
-  return async (event, context) => {
+  return atWork.watch(async (event, context) => {
     const isFinishing = name === 'finish' || name === 'prune'
     const invocation = isFinishing ? 0 : ++invocations
     fault('before', invocation, name)
     const answer = await handler(event, context)
     fault('after', invocation, name)
     return answer
-  }
+  })
 }
 
 type Print = Awaited<ReturnType<typeof reset.fingerprint>>
@@ -71,6 +73,7 @@ it.each(['before', 'after'] as const)(
           throw Object.assign(new Error('injected'), { name: 'Crashed' })
       }
       const ended = await reset.run(restoring())
+      await atWork.settled()
       const is = await reset.fingerprint()
       if (ended.status === 'SUCCEEDED') {
         expect(is).toEqual(before)
