@@ -2,9 +2,10 @@ import { Logger } from '@aws-lambda-powertools/logger'
 import type { z } from 'zod'
 import { type Clients, makeClients } from './clients.ts'
 import { environmentOf } from './config.ts'
-import { databaseError, sqlStateOf, withConnection } from './database/snapshot.ts'
+import { databaseError, sqlStateOf } from './database/snapshot.ts'
 import { InvalidRequest, messageOf } from './errors.ts'
 import { recordFailure, touchRun } from './run/ledger.ts'
+import { type LedgerLine, ledgerLine } from './run/ledger-line.ts'
 import { cut } from './run/outcome.ts'
 
 /** What Lambda tells a handler about the invocation, as far as we use it. */
@@ -56,43 +57,50 @@ export function task<Schema extends z.ZodType, Output>(
     const about = { phase, ...run, requestId: context.awsRequestId }
     const started = clients.now().getTime()
     logger.info('started', about)
+    const ledger = ledgerLine(clients)
     try {
       await step.guard?.(clients, input)
-      if (run !== null) await withConnection(clients, (connection) => touchRun(connection, { ...run, phase }))
-      const output = await verb(clients, input, reporter(clients, phase, run))
+      if (run !== null) await ledger.use((connection) => touchRun(connection, { ...run, phase }))
+      const output = await verb(clients, input, reporter(clients, ledger, { phase, run }))
       logger.info('done', { ...about, milliseconds: clients.now().getTime() - started })
       return output
     } catch (thrown) {
       const error = databaseError(thrown)
       withoutValues(error)
       logger.error('failed', { ...about, error: nameOf(error), reason: messageOf(error) })
-      if (run !== null) await noteFailure(clients, { ...run, phase }, error)
+      if (run !== null) await noteFailure(ledger, { ...run, phase }, error)
       shortenMessage(error)
       throw error
+    } finally {
+      await ledger.close()
     }
   }
 }
 
-function reporter(clients: Clients, phase: string, run: { runId: string; batch?: number } | null): Report {
-  let last = 0
+function reporter(
+  { now: clock }: Clients,
+  ledger: LedgerLine,
+  { phase, run }: { phase: string; run: { runId: string; batch?: number } | null },
+): Report {
+  let last = clock().getTime() // the step has just said that it began
   return async (done, total) => {
-    const now = clients.now().getTime()
+    const now = clock().getTime()
     if (run === null || (now - last < reportEveryMs && done !== total)) return
     last = now
     const progress = { [`${phase}/${run.batch ?? 0}`]: { done, total } }
-    await withConnection(clients, (connection) => touchRun(connection, { runId: run.runId, phase, progress }))
+    await ledger.use((connection) => touchRun(connection, { runId: run.runId, phase, progress }))
   }
 }
 
 async function noteFailure(
-  clients: Clients,
+  ledger: LedgerLine,
   step: { runId: string; phase: string; batch?: number },
   error: unknown,
 ): Promise<void> {
   const { runId, ...rest } = step
   const failure = { error: nameOf(error), message: messageOf(error), ...rest }
   try {
-    await withConnection(clients, (connection) => recordFailure(connection, runId, failure))
+    await ledger.use((connection) => recordFailure(connection, runId, failure))
   } catch (cause) {
     // The step's own error is the one to report; that it could not be noted as well is only logged.
     logger.warn('the failure could not be noted in the ledger', { runId, reason: messageOf(cause) })

@@ -20,7 +20,7 @@ export async function withConnection<Result>(
   clients: Pick<Clients, 'connect'>,
   use: (connection: Connection) => Promise<Result>,
 ): Promise<Result> {
-  const { connection, close } = await open(clients)
+  const { connection, close } = await openConnection(clients)
   try {
     return await use(connection)
   } finally {
@@ -31,7 +31,8 @@ export async function withConnection<Result>(
 /** Milliseconds. Ending takes a few; a connection that broke may take half a minute to say so, or never does. */
 const endPatience = 1_000
 
-async function open(clients: Pick<Clients, 'connect'>) {
+/** A connection, and how to end it: waiting for its end, but not for long. */
+export async function openConnection(clients: Pick<Clients, 'connect'>) {
   const connection = await clients.connect()
   const ended = new Promise<void>((resolve) => connection.once('end', resolve))
   async function close(): Promise<void> {
@@ -54,9 +55,9 @@ export async function withSnapshot<Result>(
   count: number,
   use: (connections: Connection[]) => Promise<Result>,
 ): Promise<Result> {
-  const opened: Awaited<ReturnType<typeof open>>[] = []
+  const opened: Awaited<ReturnType<typeof openConnection>>[] = []
   const connect = async () => {
-    opened.push(await open(clients))
+    opened.push(await openConnection(clients))
     return opened.at(-1)?.connection as Connection
   }
   try {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { loadFunctions } from '../../local/functions.ts'
 import { environment, quickReset, useResetStack } from './reset-stack.ts'
 
 let beforeTask: (state: string, input: Record<string, unknown>) => void | Promise<void> = () => {}
@@ -38,16 +39,32 @@ describe('two resets that are started at the same moment', () => {
   const pairs = 100
   test(`are one that runs and one that is refused with the first one's id, ${pairs} times`, async () => {
     await reset.seed({ users: 5, files: 2, keys: 2 })
+    const { count, finish } = await loadFunctions()
+    const context = { functionName: 'count', awsRequestId: 'pair', getRemainingTimeInMillis: () => 60_000 }
+    const request = { ...quickReset, strategy: 'cache-only' }
     for (let pair = 0; pair < pairs; pair++) {
-      // Few with a backup, few of all stores: what is tried here is the lock.
-      const request = {
-        operation: 'reset',
-        strategy: pair % 10 === 0 ? 'full' : 'cache-only',
-        confirm: environment,
-        backup: pair % 20 === 0,
-        rehearse: false,
-      }
+      // The state that takes the lock, twice at once and nothing between: the machine would only pull them apart.
       const names = [`pair-${pair}-a`, `pair-${pair}-b`]
+      const counted = await Promise.allSettled(
+        names.map(async (runId) =>
+          count?.({ request, runId, attempt: 0, startedAt: new Date().toISOString() }, context),
+        ),
+      )
+      const won = names.filter((_, index) => counted[index]?.status === 'fulfilled')
+      const refused = counted.find(({ status }) => status === 'rejected') as PromiseRejectedResult
+      expect(won, JSON.stringify(counted)).toHaveLength(1)
+      expect(refused.reason).toMatchObject({ name: 'RunActive', activeRunId: won[0] })
+      await finish?.({ runId: won[0] }, context)
+    }
+    expect(await pairsInLedger('pair-')).toEqual({ rows: pairs, succeeded: pairs })
+  }, 180_000)
+
+  const executions = 10
+  test(`are one execution that succeeds and one that fails so, ${executions} times`, async () => {
+    await reset.seed({ users: 5, files: 2, keys: 2 })
+    const request = { ...quickReset, strategy: 'cache-only' }
+    for (let pair = 0; pair < executions; pair++) {
+      const names = [`both-${pair}-a`, `both-${pair}-b`]
       let refused = 0
       const { promise: decided, resolve: decide } = Promise.withResolvers<void>()
       // The one that runs does not end before the other was refused, however slow that is.
@@ -67,12 +84,17 @@ describe('two resets that are started at the same moment', () => {
       )
       expect(await reset.row(lost[0]?.name ?? '')).toBeUndefined()
     }
+    expect(await pairsInLedger('both-')).toEqual({ rows: executions, succeeded: executions })
+  })
+
+  async function pairsInLedger(prefix: string): Promise<unknown> {
     const left = await reset.stack.admin.query(
       `SELECT count(*)::int AS rows, count(*) FILTER (WHERE status LIKE 'succeeded%')::int AS succeeded
-       FROM taskmaster_reset.runs WHERE run_id LIKE 'pair-%'`,
+       FROM taskmaster_reset.runs WHERE starts_with(run_id, $1)`,
+      [prefix],
     )
-    expect(left.rows[0]).toEqual({ rows: pairs, succeeded: pairs })
-  }, 180_000)
+    return left.rows[0]
+  }
 
   test('of different operations are one that runs, too', async () => {
     const hold = holdBefore('holder', 'Seal')
