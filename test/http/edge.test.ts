@@ -4,12 +4,14 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { makeApp } from '../../lib/http/app.ts'
+import { logger } from '../../lib/http/log.ts'
 import { useFronts } from '../e2e/fronts.ts'
 import { withVariables } from '../e2e/reset-stack.ts'
 import { tokenOf, useApi } from './api-stack.ts'
 
-process.env.LOG_LEVEL = 'INFO'
 const api = useApi()
+const level = logger.getLevelName()
+logger.setLogLevel('INFO')
 const fronts = useFronts(api.reset)
 
 let lines: string[] = []
@@ -18,6 +20,7 @@ for (const name of ['stdout', 'stderr'] as const)
   process[name].write = ((chunk: string) => lines.push(chunk) > 0) as typeof process.stdout.write
 beforeAll(() => api.reset.seed({ users: 20, files: 3, keys: 4 }))
 afterAll(() => {
+  logger.setLogLevel(level)
   Object.assign(process.stdout, { write: write.stdout })
   Object.assign(process.stderr, { write: write.stderr })
 })
