@@ -189,7 +189,11 @@ describe('a failure', () => {
     },
   )
 
-  test.each(Object.entries(states).filter(([state]) => state !== 'Finish'))(
+  // Before there is a backup, an answer that is lost leaves what a failure before the state leaves; one stands for them.
+  const telling = Object.entries(states).filter(
+    ([state, { failsAfter }]) => state !== 'Finish' && (failsAfter !== untouched || state === 'Compare'),
+  )
+  test.each(telling)(
     'after %s, its answer lost for good, ends the run with what is really there',
     async (state, { failsAfter }) => {
       await reset.seed()
