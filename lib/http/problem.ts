@@ -6,7 +6,7 @@ import { Forbidden, InvalidInput, Refused, UnsupportedMediaType } from './errors
 /** What every refusal and failure is answered with: RFC 9457, `application/problem+json`. */
 export const Problem = z
   .strictObject({
-    type: z.string().meta({ example: '/docs/errors#RunActive' }),
+    type: z.string().meta({ example: 'urn:taskmaster-reset:problem:RunActive' }),
     title: z.string().meta({ description: "The error's name, as in the ledger", example: 'RunActive' }),
     status: z.int().meta({ example: 409 }),
     detail: z.string().meta({ description: 'What failed, why, and what to do' }),
@@ -49,7 +49,7 @@ export function problemOf(
   const error = ourError(thrown)
   if (error === undefined) {
     return {
-      type: '/docs/errors#UnexpectedError',
+      type: 'urn:taskmaster-reset:problem:UnexpectedError',
       title: 'UnexpectedError',
       status: 500,
       detail: `The API failed in a way that nobody foresaw. Look for the request ${requestId} in its log, and whether a run was started (GET /v1/runs) before you try again`,
@@ -57,7 +57,7 @@ export function problemOf(
     }
   }
   return {
-    type: `/docs/errors#${error.name}`,
+    type: `urn:taskmaster-reset:problem:${error.name}`,
     title: error.name,
     status: statusOf(error),
     detail: error.message,
