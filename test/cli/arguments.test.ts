@@ -83,6 +83,8 @@ describe.concurrent('the command line', () => {
 
   test.each([
     ['reset', ['reset', 'full']],
+    ['restore', ['restore', '2026-11-22T03-00-00Z-3f9a']],
+    ['delete', ['delete', '2026-11-22T03-00-00Z-3f9a']],
     ['claim', ['claim']],
     ['reset by --request', ['reset', '--request', '{"operation":"reset","strategy":"full"}']],
   ])('without confirm on a pipe, %s is refused with 3', async (_says, args) => {
