@@ -200,6 +200,23 @@ describe('a restore', () => {
   })
 })
 
+it('a restore beside a session that keeps a table locked says who does, and changes nothing', async () => {
+  const { backupId } = await backup()
+  await change()
+  const before = await reset.fingerprint()
+  await reset.stack.sql.query(`SET application_name = 'long report'; BEGIN; LOCK TABLE worlds IN SHARE MODE`)
+  try {
+    const ended = await withVariables({ LOCK_TIMEOUT_MS: '100' }, () =>
+      reset.run(restoring(backupId, { safetyBackup: false })),
+    )
+    expect(ended.error).toBe('DatabaseBusy')
+    expect(ended.cause).toContain('long report')
+  } finally {
+    await reset.stack.sql.query('ROLLBACK; RESET application_name')
+  }
+  expect(await reset.fingerprint()).toEqual(before)
+})
+
 describe('a restore is refused, with nothing touched,', () => {
   async function refused(request: unknown, error: string | RegExp, cause: RegExp): Promise<void> {
     const [before, sealed] = [await reset.fingerprint(), await reset.sealed()]
