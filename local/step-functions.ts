@@ -12,6 +12,8 @@ export type StepFunctionsEndpoint = {
   taskPayloads(executionName: string): TaskPayload[]
   /** Every failed invocation, also those in the children of a Distributed Map, which no history shows. */
   taskFailures(executionName: string): TaskFailure[]
+  /** Resolves when an execution is no longer running, which its description then says. */
+  ended(executionName: string): Promise<void>
   /** Aborts what runs, and waits a moment for the functions that are at work. */
   stop(): Promise<void>
 }
@@ -59,6 +61,7 @@ export async function startStepFunctions(options: StepFunctionsOptions): Promise
     url: `http://${LOOPBACK}:${port}`,
     taskPayloads: (name) => [...named(executions, name).tasks.payloads.values()],
     taskFailures: (name) => named(executions, name).tasks.failures,
+    ended: async (name) => named(executions, name).done,
     stop,
   }
 }

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { DescribeExecutionCommandOutput } from '@aws-sdk/client-sfn'
 import { z } from 'zod'
-import { withConnection } from '../../lib/database/snapshot.ts'
 import { StoreUnavailable } from '../../lib/errors.ts'
 import { finish } from '../../lib/run/finish.ts'
 import { abandonedAfterMinutes, findRun, type Progress, type RunRow } from '../../lib/run/ledger.ts'
+import { type LedgerLine, ledgerLine } from '../../lib/run/ledger-line.ts'
 import { Outcome } from '../../lib/run/outcome.ts'
 import { MACHINE_ARN } from '../machine/arn.ts'
 import type { Connected } from './connect.ts'
@@ -14,6 +14,7 @@ import { describeExecution } from './start-run.ts'
 import { readSteps, type Step } from './steps.ts'
 
 type Tools = Pick<Connected, 'clients' | 'sfn' | 'machineArn'>
+type Line = Tools & { ledger: LedgerLine }
 
 export type Followed = {
   outcome: Outcome
@@ -38,6 +39,20 @@ export async function followRun(
   view: ProgressView,
   signal?: AbortSignal,
 ): Promise<Followed> {
+  const ledger = ledgerLine(tools.clients)
+  try {
+    return await follow({ ...tools, ledger }, runId, view, signal)
+  } finally {
+    await ledger.close()
+  }
+}
+
+async function follow(
+  tools: Line,
+  runId: string,
+  view: ProgressView,
+  signal: AbortSignal | undefined,
+): Promise<Followed> {
   const pause = tools.machineArn === MACHINE_ARN ? pauseMs.embedded : pauseMs.aws
   let now = await look(tools, runId, undefined)
   for (; isUnderWay(now); now = await look(tools, runId, now.row)) {
@@ -47,12 +62,12 @@ export async function followRun(
   view.show(now.steps)
   view.end()
   const repeats = firstRun(now.execution)
-  if (repeats !== undefined) return { ...(await followRun(tools, repeats, view, signal)), repeats }
+  if (repeats !== undefined) return { ...(await follow(tools, repeats, view, signal)), repeats }
   return { ...(await endOf(tools, runId, now)), repeats }
 }
 
 async function endOf(
-  tools: Tools,
+  tools: Line,
   runId: string,
   { execution, row, steps }: Look,
 ): Promise<Omit<Followed, 'repeats'>> {
@@ -67,7 +82,7 @@ async function endOf(
   return { outcome: outcomeOf(closed), row: closed }
 }
 
-async function look(tools: Tools, runId: string, before: RunRow | undefined): Promise<Look> {
+async function look(tools: Line, runId: string, before: RunRow | undefined): Promise<Look> {
   // The execution first: when it has ended, the row is complete.
   const execution = await describeExecution(tools, runId)
   const row = await readRow(tools, runId, before, execution !== undefined)
@@ -77,13 +92,13 @@ async function look(tools: Tools, runId: string, before: RunRow | undefined): Pr
 
 /** A database that cannot be asked for a moment does not end the wait, as long as there is an execution to wait for. */
 async function readRow(
-  { clients }: Tools,
+  { ledger }: Line,
   runId: string,
   before: RunRow | undefined,
   isPatient: boolean,
 ): Promise<RunRow | undefined> {
   try {
-    return await withConnection(clients, (connection) => findRun(connection, runId))
+    return await ledger.use((connection) => findRun(connection, runId))
   } catch (error) {
     if (isPatient && error instanceof StoreUnavailable) return before
     throw error
@@ -103,13 +118,13 @@ function firstRun(execution: DescribeExecutionCommandOutput | undefined): string
 
 /** An execution that was aborted or timed out cannot write its outcome itself. On AWS an event does it as well. */
 async function close(
-  { clients }: Tools,
+  { clients, ledger }: Line,
   row: RunRow,
   execution: DescribeExecutionCommandOutput,
 ): Promise<RunRow> {
   const error = { Error: execution.error ?? `Execution${execution.status}`, Cause: causeOf(execution) }
   await finish(clients, { runId: row.runId, error })
-  return (await withConnection(clients, (connection) => findRun(connection, row.runId))) ?? row
+  return (await ledger.use((connection) => findRun(connection, row.runId))) ?? row
 }
 
 function progressOf(row: RunRow | undefined): Progress {

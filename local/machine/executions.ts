@@ -84,6 +84,7 @@ function run(
   parsed: Json,
 ): Execution {
   const ended = new AbortController()
+  const { promise: done, resolve: tellEnd } = Promise.withResolvers<void>()
   const history = createHistory()
   const tasks = createTasks(settings)
   const arn = executionArn(name)
@@ -112,7 +113,7 @@ function run(
     startDate,
     history,
     tasks,
-    done: Promise.resolve(),
+    done,
     stop,
   }
 
@@ -121,13 +122,14 @@ function run(
     Object.assign(execution, { status, stopDate: new Date(), ...result })
     history.add(scope.previousEvent, EVENT_OF_END[status], result)
     ended.abort()
+    tellEnd()
   }
 
   function stop(error: string | undefined, cause: string | undefined): void {
     end('ABORTED', { ...(error === undefined ? {} : { error }), ...(cause === undefined ? {} : { cause }) })
   }
 
-  execution.done = runStates(definition, parsed, scope).then(
+  void runStates(definition, parsed, scope).then(
     (output) => end('SUCCEEDED', { output: asText(output) }),
     (error: Error) => {
       if (error.name === 'ExecutionTimeoutError') end('TIMED_OUT', { error: 'States.Timeout' })

@@ -19,9 +19,15 @@ export class OrderedBucket<T> extends Map<string, T> {
   }
 }
 
-/** By the bytes of UTF-8, which is neither a dictionary's order nor that of JavaScript's `<`. */
+/**
+ * By the bytes of UTF-8, which is not a dictionary's order, and that of JavaScript's `<` only where no character is
+ * written as two code units.
+ */
 function inOrder(keys: Iterable<string>): string[] {
-  return Array.from(keys, (key) => ({ key, bytes: Buffer.from(key) }))
+  const all = [...keys]
+  if (!all.some((key) => /[\ud800-\udfff]/.test(key))) return all.sort()
+  return all
+    .map((key) => ({ key, bytes: Buffer.from(key) }))
     .sort((a, b) => Buffer.compare(a.bytes, b.bytes))
     .map(({ key }) => key)
 }

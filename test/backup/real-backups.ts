@@ -28,14 +28,12 @@ export async function startBackups() {
         input: JSON.stringify(request),
       }),
     )
-    for (;;) {
-      const { status, output, error, cause } = await machine.send(
-        new DescribeExecutionCommand({ executionArn }),
-      )
-      if (status === 'SUCCEEDED') return Outcome.parse(JSON.parse(output ?? ''))
-      if (status !== 'RUNNING') throw new Error(`${status}: ${error}: ${cause}`)
-      await new Promise((resolve) => setTimeout(resolve, 10))
-    }
+    await stack.machine?.ended(executionArn?.split(':').at(-1) ?? '')
+    const { status, output, error, cause } = await machine.send(
+      new DescribeExecutionCommand({ executionArn }),
+    )
+    if (status !== 'SUCCEEDED') throw new Error(`${status}: ${error}: ${cause}`)
+    return Outcome.parse(JSON.parse(output ?? ''))
   }
 
   return {

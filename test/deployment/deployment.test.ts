@@ -224,12 +224,10 @@ describe('the built functions, with the variables and the permissions of the tem
   })
 
   async function end(executionArn: string | undefined) {
-    for (;;) {
-      const described = await client.send(new DescribeExecutionCommand({ executionArn }))
-      if (described.status === 'SUCCEEDED') return JSON.parse(described.output ?? '{}')
-      if (described.status !== 'RUNNING') throw new Error(`${described.error}: ${described.cause}`)
-      await new Promise((resolved) => setTimeout(resolved, 25))
-    }
+    await deployed.stack.machine?.ended(executionArn?.split(':').at(-1) ?? '')
+    const described = await client.send(new DescribeExecutionCommand({ executionArn }))
+    if (described.status !== 'SUCCEEDED') throw new Error(`${described.error}: ${described.cause}`)
+    return JSON.parse(described.output ?? '{}')
   }
   async function run(request: object) {
     const stateMachineArn = deployed.stack.env.STATE_MACHINE_ARN

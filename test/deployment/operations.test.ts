@@ -73,11 +73,8 @@ describe('the requests to paste', () => {
   async function run(request: object) {
     const start = { stateMachineArn: stack.env.STATE_MACHINE_ARN, input: JSON.stringify(request) }
     const { executionArn } = await client.send(new StartExecutionCommand(start))
-    for (;;) {
-      const described = await client.send(new DescribeExecutionCommand({ executionArn }))
-      if (described.status !== 'RUNNING') return described
-      await new Promise((resolve) => setTimeout(resolve, 25))
-    }
+    await stack.machine?.ended(executionArn?.split(':').at(-1) ?? '')
+    return client.send(new DescribeExecutionCommand({ executionArn }))
   }
 
   test('all succeed, one after the other, and there is one for every operation', async () => {

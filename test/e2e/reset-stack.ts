@@ -69,13 +69,10 @@ export function useResetStack(options: StackOptions = {}) {
   }
 
   async function end(executionArn: string): Promise<Ended> {
-    for (;;) {
-      const described = await client.send(new DescribeExecutionCommand({ executionArn }))
-      const { status = '', output, error, cause, name = '' } = described
-      if (status !== 'RUNNING')
-        return { name, status, output: output === undefined ? undefined : JSON.parse(output), error, cause }
-      await new Promise((resolve) => setTimeout(resolve, 25))
-    }
+    await machine.ended(executionArn.split(':').at(-1) ?? '')
+    const described = await client.send(new DescribeExecutionCommand({ executionArn }))
+    const { status = '', output, error, cause, name = '' } = described
+    return { name, status, output: output === undefined ? undefined : JSON.parse(output), error, cause }
   }
 
   const run = async (request: unknown, name?: string) => end(await start(request, name))

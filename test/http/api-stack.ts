@@ -79,11 +79,9 @@ export function useApi(options: StackOptions = {}) {
   }
 
   async function ended(runId: string) {
-    for (;;) {
-      const { body: run } = await ask('GET', `/v1/runs/${runId}`)
-      if (!['starting', 'running'].includes(run.status)) return run
-      await new Promise((resolve) => setTimeout(resolve, 25))
-    }
+    await reset.machine.ended(runId)
+    const { body: run } = await ask('GET', `/v1/runs/${runId}`)
+    return run
   }
 
   /** The ids of all executions that were ever started. */

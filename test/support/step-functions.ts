@@ -49,14 +49,10 @@ export async function testMachine(
   async function run(input: unknown = {}, name?: string) {
     const request = { stateMachineArn: MACHINE_ARN, input: JSON.stringify(input), name }
     const { executionArn } = await client.send(new StartExecutionCommand(request))
-    for (;;) {
-      const described = await client.send(new DescribeExecutionCommand({ executionArn }))
-      if (described.status !== 'RUNNING') {
-        const { output, name: given = '' } = described
-        return { ...described, name: given, result: output === undefined ? undefined : JSON.parse(output) }
-      }
-      await new Promise((resolve) => setTimeout(resolve, 2))
-    }
+    await endpoint.ended(executionArn?.split(':').at(-1) ?? '')
+    const described = await client.send(new DescribeExecutionCommand({ executionArn }))
+    const { output, name: given = '' } = described
+    return { ...described, name: given, result: output === undefined ? undefined : JSON.parse(output) }
   }
 
   async function stop(): Promise<void> {
