@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config'
+import { LongestFirst } from './test/support/longest-first.ts'
 
 const quiet = 'test/quiet/**/*.test.ts'
 
@@ -12,6 +13,7 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 120_000,
     // Many tests race real processes against each other; on a shared runner one may lose by bad luck, twice it does not.
+    sequence: { sequencer: LongestFirst },
     retry: process.env.CI ? 1 : 0,
     projects: [
       {

@@ -1,5 +1,3 @@
-import { enableCompileCache } from 'node:module'
-import { fileURLToPath } from 'node:url'
 import { messageOf } from '../lib/errors.ts'
 import type { Answer } from './cli/answer.ts'
 import { readArguments, WrongUsage } from './cli/arguments.ts'
@@ -9,9 +7,6 @@ import { helpOf } from './cli/help.ts'
 import { logToStderr } from './cli/logs.ts'
 import { requestOf } from './cli/request.ts'
 import { showToken } from './cli/token.ts'
-
-// Most of the time of a short command goes into loading; npm ci clears this away with the rest.
-enableCompileCache(fileURLToPath(new URL('../node_modules/.cache/compiled', import.meta.url)))
 
 const json = process.argv.includes('--json')
 

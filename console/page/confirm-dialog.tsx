@@ -1,5 +1,5 @@
 import type { ComponentChildren, TargetedSubmitEvent } from 'preact'
-import { useEffect, useId, useRef, useState } from 'preact/hooks'
+import { useId, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { Failure } from './notice.tsx'
 import { useSession } from './session.ts'
 
@@ -27,7 +27,8 @@ export function ConfirmDialog({ title, action, destructive, obstacle, children, 
   const [error, setError] = useState<Error>()
   const [isBusy, setBusy] = useState(false)
   const id = useId()
-  useEffect(() => dialog.current?.showModal(), [])
+  // Before it is painted: what is typed right away is meant for it.
+  useLayoutEffect(() => dialog.current?.showModal(), [])
 
   async function confirm(event: TargetedSubmitEvent<HTMLFormElement>): Promise<void> {
     event.preventDefault()

@@ -16,7 +16,6 @@ import { type FreshStack, freshStack } from '../support/stack.ts'
 export const script = (name: string) => fileURLToPath(new URL(`../../local/${name}.ts`, import.meta.url))
 
 const quickLoad = new URL('../../local/quick-load.ts', import.meta.url).href
-const compiled = fileURLToPath(new URL('../../node_modules/.cache/compiled', import.meta.url))
 
 export type Ended = {
   code: number | null
@@ -50,8 +49,7 @@ export function spawnScript(
 ): ChildProcess {
   const child = spawn(process.execPath, ['--import', quickLoad, script(name), ...args], {
     cwd,
-    // Compiled code is kept from one process to the next.
-    env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: compiled, ...env },
+    env: { PATH: process.env.PATH, ...env },
     stdio: 'pipe',
   })
   child.stdin.end(input ?? '')

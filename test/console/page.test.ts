@@ -154,6 +154,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     await page.getByText('local is not claimed yet.').first().waitFor()
     expect(await page.getByRole('button', { name: 'Reset … Everything' }).isDisabled()).toBe(true)
     await page.getByRole('button', { name: 'Claim …' }).click()
+    await page.getByRole('dialog').waitFor() // before, nothing takes what is typed
     await page.keyboard.type('local')
     await page.keyboard.press('Enter')
     await page.getByText(/^Succeeded after/).waitFor()

@@ -27,7 +27,13 @@ type Link = {
   /** Which row of `to` each row of `from` references; 0 is none. */
   refs: number[]
 }
-export type Graph = { nodes: Node[]; links: Link[]; sharedSequence: boolean; sealed: boolean }
+export type Graph = {
+  nodes: Node[]
+  links: Link[]
+  sharedSequence: boolean
+  /** Whether it is backed up before it is wiped, which takes as long as all the rest. */
+  sealed: boolean
+}
 
 /** Rows up to this id match the condition of a table that keeps some. */
 const keptIds = 2
@@ -56,7 +62,7 @@ export const graphs: fc.Arbitrary<Graph> = fc
     nodes: fc.array(node, { minLength: 1, maxLength: 7 }),
     links: fc.array(link, { maxLength: 9 }),
     sharedSequence: fc.boolean(),
-    sealed: fc.constantFrom(false, false, false, false, true),
+    sealed: fc.nat(11).map((drawn) => drawn === 0),
   })
   .map(({ nodes, links, ...rest }) => ({
     ...rest,

@@ -1,0 +1,25 @@
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
+
+/** What takes a worker longest on its own: begun last, it would be waited for while the other workers have nothing to do. */
+const longest = [
+  'database/preservation',
+  'restore/restore',
+  'e2e/faults',
+  'e2e/concurrency',
+  'console/page',
+  'restore/fidelity',
+  'restore/faults',
+  'restore/memory',
+  'e2e/payloads',
+  'database/memory',
+]
+
+export class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const place = ({ moduleId }: TestSpecification) => {
+      const at = longest.findIndex((name) => moduleId.endsWith(`/${name}.test.ts`))
+      return at < 0 ? longest.length : at
+    }
+    return (await super.sort(files)).toSorted((a, b) => place(a) - place(b))
+  }
+}
