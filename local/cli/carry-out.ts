@@ -34,13 +34,13 @@ export async function carryOut(
     process.stderr.write(showDelete(await readBackup({ s3: clients.s3, bucket }, prefix, request.backupId)))
   }
   const wanted = asks ? confirmed(given, await askForName(clients.config.ENVIRONMENT, request)) : given
-  const runId = await startRun(connected, wanted)
+  const runId = await startRun(connected.clients, wanted)
   process.stderr.write(`Run ${runId}\n`)
   const interruption = new AbortController()
   const forget = onInterruption(() => interruption.abort())
   try {
     const view = progressOn(process.stderr)
-    return answerOf(wanted, await followRun(connected, runId, view, interruption.signal))
+    return answerOf(wanted, await followRun(connected.clients, runId, view, interruption.signal))
   } catch (error) {
     if (interruption.signal.aborted) return await leaveRun(connected, runId)
     throw error

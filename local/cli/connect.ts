@@ -1,7 +1,5 @@
-import type { SFNClient } from '@aws-sdk/client-sfn'
 import { type Clients, makeClients } from '../../lib/clients.ts'
 import { InvalidConfiguration, messageOf, StoreUnavailable } from '../../lib/errors.ts'
-import { machineArnOf } from '../../lib/executions.ts'
 import type { Stack } from '../stack.ts'
 import { planStack, type StackPlan } from '../stack-plan.ts'
 import { claimEnvironment } from './claim-environment.ts'
@@ -9,8 +7,6 @@ import { adoptEnvironment, findRunningStack, namesOthers } from './running-stack
 
 export type Connected = {
   clients: Clients
-  sfn: SFNClient
-  machineArn: string
   /** The stack that ends with this process, when there is one: its executions end then too. */
   stack: Stack | undefined
   stop(): Promise<void>
@@ -65,13 +61,12 @@ async function openOwn(plan: StackPlan, note: (text: string) => void): Promise<C
 /** Clients for the environment as it is now. */
 export async function open(stack: Stack | undefined): Promise<Connected> {
   const clients = await makeClients()
-  const { sfn, config } = clients
   async function stop(): Promise<void> {
-    sfn.destroy()
+    clients.sfn.destroy()
     clients.s3.destroy()
     await stack?.stop()
   }
-  return { clients, sfn, machineArn: machineArnOf(config), stack, stop }
+  return { clients, stack, stop }
 }
 
 /** What of the stack is given. A mixture could show one database and reset another. @throws InvalidConfiguration */

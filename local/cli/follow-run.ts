@@ -1,20 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { DescribeExecutionCommandOutput } from '@aws-sdk/client-sfn'
 import { z } from 'zod'
+import type { Clients } from '../../lib/clients.ts'
 import { StoreUnavailable } from '../../lib/errors.ts'
+import { findExecution } from '../../lib/executions.ts'
 import { finish } from '../../lib/run/finish.ts'
 import { abandonedAfterMinutes, findRun, type Progress, type RunRow } from '../../lib/run/ledger.ts'
 import { type LedgerLine, ledgerLine } from '../../lib/run/ledger-line.ts'
 import { Outcome } from '../../lib/run/outcome.ts'
 import { MACHINE_ARN } from '../machine/arn.ts'
-import type { Connected } from './connect.ts'
 import { causeOf, outcomeOf, outcomeWithoutRow } from './outcome-of.ts'
 import type { ProgressView } from './progress.ts'
-import { describeExecution } from './start-run.ts'
 import { readSteps, type Step } from './steps.ts'
 
-type Tools = Pick<Connected, 'clients' | 'sfn' | 'machineArn'>
-type Line = Tools & { ledger: LedgerLine }
+type Tools = { clients: Clients; ledger: LedgerLine }
 
 export type Followed = {
   outcome: Outcome
@@ -34,26 +33,26 @@ const pauseMs = { embedded: 100, aws: 1000 }
  * @throws StoreUnavailable when neither can be asked
  */
 export async function followRun(
-  tools: Tools,
+  clients: Clients,
   runId: string,
   view: ProgressView,
   signal?: AbortSignal,
 ): Promise<Followed> {
-  const ledger = ledgerLine(tools.clients)
+  const ledger = ledgerLine(clients)
   try {
-    return await follow({ ...tools, ledger }, runId, view, signal)
+    return await follow({ clients, ledger }, runId, view, signal)
   } finally {
     await ledger.close()
   }
 }
 
 async function follow(
-  tools: Line,
+  tools: Tools,
   runId: string,
   view: ProgressView,
   signal: AbortSignal | undefined,
 ): Promise<Followed> {
-  const pause = tools.machineArn === MACHINE_ARN ? pauseMs.embedded : pauseMs.aws
+  const pause = tools.clients.config.STATE_MACHINE_ARN === MACHINE_ARN ? pauseMs.embedded : pauseMs.aws
   let now = await look(tools, runId, undefined)
   for (; isUnderWay(now); now = await look(tools, runId, now.row)) {
     view.show(now.steps)
@@ -67,7 +66,7 @@ async function follow(
 }
 
 async function endOf(
-  tools: Line,
+  tools: Tools,
   runId: string,
   { execution, row, steps }: Look,
 ): Promise<Omit<Followed, 'repeats'>> {
@@ -82,17 +81,17 @@ async function endOf(
   return { outcome: outcomeOf(closed), row: closed }
 }
 
-async function look(tools: Line, runId: string, before: RunRow | undefined): Promise<Look> {
+async function look(tools: Tools, runId: string, before: RunRow | undefined): Promise<Look> {
   // The execution first: when it has ended, the row is complete.
-  const execution = await describeExecution(tools, runId)
+  const execution = await findExecution(tools.clients, runId)
   const row = await readRow(tools, runId, before, execution !== undefined)
-  const steps = execution === undefined ? [] : await readSteps(tools, runId, progressOf(row))
+  const steps = execution === undefined ? [] : await readSteps(tools.clients, runId, progressOf(row))
   return { execution, row, steps }
 }
 
 /** A database that cannot be asked for a moment does not end the wait, as long as there is an execution to wait for. */
 async function readRow(
-  { ledger }: Line,
+  { ledger }: Tools,
   runId: string,
   before: RunRow | undefined,
   isPatient: boolean,
@@ -118,7 +117,7 @@ function firstRun(execution: DescribeExecutionCommandOutput | undefined): string
 
 /** An execution that was aborted or timed out cannot write its outcome itself. On AWS an event does it as well. */
 async function close(
-  { clients, ledger }: Line,
+  { clients, ledger }: Tools,
   row: RunRow,
   execution: DescribeExecutionCommandOutput,
 ): Promise<RunRow> {

@@ -1,7 +1,7 @@
 import { GetExecutionHistoryCommand, type HistoryEvent } from '@aws-sdk/client-sfn'
-import { executionArn, machineError } from '../../lib/executions.ts'
+import type { Clients } from '../../lib/clients.ts'
+import { executionArn, machineArnOf, machineError } from '../../lib/executions.ts'
 import type { Progress } from '../../lib/run/ledger.ts'
-import type { Connected } from './connect.ts'
 
 /** One state of the machine that does something, as far as it got. */
 export type Step = {
@@ -17,10 +17,11 @@ const failed = /(Failed|TimedOut|Aborted)$/
 
 /** The steps of an execution so far, from its history; how far the ones at work are, from the ledger. */
 export async function readSteps(
-  { sfn, machineArn }: Pick<Connected, 'sfn' | 'machineArn'>,
+  { sfn, config }: Pick<Clients, 'sfn' | 'config'>,
   name: string,
   progress: Progress,
 ): Promise<Step[]> {
+  const machineArn = machineArnOf(config)
   const events: HistoryEvent[] = []
   let token: string | undefined
   do {

@@ -13,8 +13,8 @@ beforeAll(async () => {
   const connected = await open(undefined)
   const sent = { operation: 'backup', strategy: 'cache-only' }
   for (let backup = 0; backup < 2; backup++) {
-    const runId = await startRun(connected, { sent, request: parseRequest(sent) })
-    const { outcome } = await followRun(connected, runId, { show() {}, end() {} })
+    const runId = await startRun(connected.clients, { sent, request: parseRequest(sent) })
+    const { outcome } = await followRun(connected.clients, runId, { show() {}, end() {} })
     backups.push(outcome.backupId ?? '')
   }
   await connected.stop()

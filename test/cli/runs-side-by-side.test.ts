@@ -3,7 +3,7 @@ import { text } from 'node:stream/consumers'
 import { StopExecutionCommand } from '@aws-sdk/client-sfn'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { StoreUnavailable } from '../../lib/errors.ts'
-import { executionArn } from '../../lib/executions.ts'
+import { executionArn, machineArnOf } from '../../lib/executions.ts'
 import { open } from '../../local/cli/connect.ts'
 import { useCliStack } from './cli-stack.ts'
 
@@ -70,11 +70,11 @@ test('a key that was used by another trigger leads to its run', async () => {
   const { followRun } = await import('../../local/cli/follow-run.ts')
   const { parseRequest } = await import('../../lib/run/request.ts')
   const sent = { operation: 'backup', strategy: 'cache-only' }
-  const runId = await startRun(connected, {
+  const runId = await startRun(connected.clients, {
     sent: { ...sent, idempotencyKey: 'shared' },
     request: parseRequest(sent),
   })
-  await followRun(connected, runId, { show() {}, end() {} })
+  await followRun(connected.clients, runId, { show() {}, end() {} })
   await connected.stop()
   const { code, json } = await cli.cli(['backup', 'cache-only', '--idempotency-key', 'shared', '--json'])
   expect(code).toBe(0)
@@ -103,8 +103,8 @@ test('a run that is aborted ends as failed, and the next one may begin', async (
   const { rows } = await cli.stack.sql.query(
     `SELECT run_id FROM taskmaster_reset.runs WHERE status = 'running'`,
   )
-  const arn = executionArn(connected.machineArn, rows[0].run_id)
-  await connected.sfn.send(
+  const arn = executionArn(machineArnOf(connected.clients.config), rows[0].run_id)
+  await connected.clients.sfn.send(
     new StopExecutionCommand({ executionArn: arn, error: 'Stopped', cause: 'by hand' }),
   )
   await connected.stop()
