@@ -1,38 +1,14 @@
-import { execFile } from 'node:child_process'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
-import { build } from 'esbuild'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 import { workKeys } from '../../lib/backup/layout.ts'
 import { getJson } from '../../lib/backup/storage.ts'
 import { DatabaseResult } from '../../lib/database/export.ts'
+import { useBundledChild } from '../support/bundled-child.ts'
 import { configured, planReset, useDatabase } from './database-stack.ts'
 
 const database = useDatabase()
 const limitMiB = 256
-let folder: string
+const exportIn = useBundledChild(new URL('./export-child.ts', import.meta.url))
 
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'taskmaster-memory-'))
-  // Bundled as for Lambda: without, Node's own compiler for TypeScript takes more memory than the export.
-  await build({
-    entryPoints: [fileURLToPath(new URL('./export-child.ts', import.meta.url))],
-    outfile: join(folder, 'export-child.mjs'),
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    mainFields: ['module', 'main'],
-    banner: {
-      js: "import{createRequire as createRequireOfBanner}from'node:module';const require=createRequireOfBanner(import.meta.url);",
-    },
-  })
-})
-afterAll(() => rm(folder, { recursive: true, force: true }))
-
-/** Exports in another process, as the storage of the stack keeps all objects in the memory of this one. */
 async function exportApart(fatRows: number, thinRows: number): Promise<{ peakMiB: number; seconds: number }> {
   await database.sql.query(`DROP SCHEMA IF EXISTS app CASCADE; CREATE SCHEMA app;
     CREATE TABLE app.fat (id int, text text); CREATE TABLE app.emoji (id int, text text); CREATE TABLE app.thin (id int, text text);
@@ -42,18 +18,12 @@ async function exportApart(fatRows: number, thinRows: number): Promise<{ peakMiB
     INSERT INTO app.thin SELECT g, md5(g::text) || md5((g + 1)::text) FROM generate_series(1, ${thinRows}) g`)
   const clients = configured(database.clients, { DATABASE_SCHEMAS: ['app'] })
   const plan = await planReset(clients)
-  const child = await promisify(execFile)(
-    process.execPath,
-    [join(folder, 'export-child.mjs'), plan.runId, '1'],
-    {
-      env: { ...process.env, DATABASE_SCHEMAS: 'app', LOG_LEVEL: 'SILENT' },
-    },
-  )
+  const measured = await exportIn([plan.runId, '1'], { DATABASE_SCHEMAS: 'app' })
   const { parts } = await getJson(database.storage, workKeys(plan).databaseResult(0), DatabaseResult)
   const rows = (name: string) =>
     parts.filter(({ table }) => table === name).reduce((sum, part) => sum + part.rows, 0)
   expect([rows('app.fat'), rows('app.emoji'), rows('app.thin')]).toEqual([fatRows, fatRows, thinRows])
-  return JSON.parse(child.stdout)
+  return measured
 }
 
 it('an export stays below 256 MiB, also with ten times the data, and with rows of 50 MB', {

@@ -1,34 +1,11 @@
-import { execFile } from 'node:child_process'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
-import { build } from 'esbuild'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 import { exportDatabase } from '../../lib/database/export.ts'
 import { compareExported } from '../../lib/database/rehearse.ts'
 import { noProgress, planReset, useDatabase } from '../database/database-stack.ts'
+import { useBundledChild } from '../support/bundled-child.ts'
 
 const database = useDatabase()
-let folder: string
-
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'taskmaster-memory-'))
-  // Bundled as for Lambda: without, Node's own compiler for TypeScript takes more memory than the load.
-  await build({
-    entryPoints: [fileURLToPath(new URL('./load-child.ts', import.meta.url))],
-    outfile: join(folder, 'load-child.mjs'),
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    mainFields: ['module', 'main'],
-    banner: {
-      js: "import{createRequire as createRequireOfBanner}from'node:module';const require=createRequireOfBanner(import.meta.url);",
-    },
-  })
-})
-afterAll(() => rm(folder, { recursive: true, force: true }))
+const load = useBundledChild(new URL('./load-child.ts', import.meta.url))
 
 it('a load stays below 256 MiB, with rows of 20 MB and with many small ones', {
   timeout: 240_000,
@@ -43,11 +20,8 @@ it('a load stays below 256 MiB, with rows of 20 MB and with many small ones', {
     { run: plan, backupId: backupId ?? '', batch: 0, schemas: ['public'] },
     noProgress,
   )
-  const child = await promisify(execFile)(process.execPath, [join(folder, 'load-child.mjs'), plan.runId], {
-    env: { ...process.env, LOG_LEVEL: 'SILENT' },
-  })
+  const { peakMiB } = await load([plan.runId])
   await compareExported(database.clients, plan)
-  const { peakMiB } = JSON.parse(child.stdout)
   console.log(`Peak memory of a load: ${peakMiB} MiB.`)
   expect(peakMiB).toBeLessThan(256)
 })
