@@ -10,6 +10,7 @@ import type { Config } from '../config.ts'
 import { readCatalog } from '../database/catalog.ts'
 import { countTables } from '../database/count.ts'
 import { checkKeptRows } from '../database/kept-rows.ts'
+import { warnOfLargeObjects } from '../database/large-objects.ts'
 import { checkSchema } from '../database/schema-differences.ts'
 import { batchesOf, shardsOf } from '../database/shards.ts'
 import { InvalidRequest, LimitExceeded } from '../errors.ts'
@@ -74,6 +75,7 @@ export async function makePlan(
     })
   if (clears.includes('database')) {
     plan.database = await planTables(clients, connection, plan, restored)
+    plan.warnings.push(...(await warnOfLargeObjects(connection)))
     plan.rehearse = plan.backupId !== null && isRehearsed(plan.database.bytes, request, config, plan.warnings)
   }
   if (clears.includes('files')) {

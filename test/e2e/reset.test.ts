@@ -356,6 +356,32 @@ describe('what does not wipe', () => {
     await checkObjects(outcome.backupId)
   })
 
+  test('large objects are in no backup and stay, as a warning says, for a reset and a restore as well', async () => {
+    await reset.seed({ users: 3, files: 0, keys: 0 })
+    const { sql } = reset.stack
+    const { oid } = (await sql.query(`SELECT lo_from_bytea(0, 'kept as it is') AS oid`)).rows[0]
+    const request = { strategy: 'database-only', confirm: environment }
+    const warned = {
+      status: 'succeeded_with_warnings',
+      warnings: [
+        {
+          code: 'LargeObjectsLeftOut',
+          message: expect.stringMatching(
+            /^The database has large objects \(1\): they are neither backed up nor wiped nor restored/,
+          ),
+        },
+      ],
+    }
+    const outcome = await reset.succeed({ ...quickReset, ...request })
+    expect(outcome).toMatchObject(warned)
+    const { backupId } = outcome
+    expect(await reset.succeed({ operation: 'restore', backupId, confirm: environment })).toMatchObject(
+      warned,
+    )
+    const held = await sql.query(`SELECT convert_from(lo_get($1), 'UTF8') AS text, lo_unlink($1)`, [oid])
+    expect(held.rows[0].text).toBe('kept as it is')
+  })
+
   test('a backup of one store says that the others are untouched', async () => {
     const outcome = await reset.succeed({ operation: 'backup', strategy: 'cache-only' })
     const { database, files, cache } = outcome.targets
