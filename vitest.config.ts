@@ -12,8 +12,8 @@ export default defineConfig({
     isolate: false,
     testTimeout: 60_000,
     hookTimeout: 120_000,
-    // Many tests race real processes against each other; on a shared runner one may lose by bad luck, twice it does not.
     sequence: { sequencer: LongestFirst },
+    // Many tests race real processes against each other; on a shared runner one may lose by bad luck, twice it does not.
     retry: process.env.CI ? 1 : 0,
     projects: [
       {

@@ -1,6 +1,7 @@
 import { GetObjectCommand, ListObjectsV2Command, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3'
-import { DescribeExecutionCommand, SFNClient, StartExecutionCommand } from '@aws-sdk/client-sfn'
+import { SFNClient, StartExecutionCommand } from '@aws-sdk/client-sfn'
 import { Outcome } from '../../lib/run/outcome.ts'
+import { endOfExecution } from '../support/end-of-execution.ts'
 import { type FreshStack, freshStack } from '../support/stack.ts'
 
 export const prefix = '.taskmaster/backups/'
@@ -28,10 +29,7 @@ export async function startBackups() {
         input: JSON.stringify(request),
       }),
     )
-    await stack.machine?.ended(executionArn?.split(':').at(-1) ?? '')
-    const { status, output, error, cause } = await machine.send(
-      new DescribeExecutionCommand({ executionArn }),
-    )
+    const { status, output, error, cause } = await endOfExecution(machine, stack.machine, executionArn)
     if (status !== 'SUCCEEDED') throw new Error(`${status}: ${error}: ${cause}`)
     return Outcome.parse(JSON.parse(output ?? ''))
   }

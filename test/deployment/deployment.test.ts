@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import { PutObjectCommand } from '@aws-sdk/client-s3'
-import { DescribeExecutionCommand, SFNClient, StartExecutionCommand } from '@aws-sdk/client-sfn'
+import { SFNClient, StartExecutionCommand } from '@aws-sdk/client-sfn'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { variables } from '../../lib/config.ts'
 import { parseRequest } from '../../lib/run/request.ts'
 import { type HttpHandler, startHttpFront } from '../../local/http-front.ts'
+import { endOfExecution } from '../support/end-of-execution.ts'
 import { type Deployed, functionsOf, startDeployed } from './deployed-stack.ts'
 import { allowing, type Call } from './iam.ts'
 import { bundleOf, packageStage, type Template } from './package.ts'
@@ -224,8 +225,7 @@ describe('the built functions, with the variables and the permissions of the tem
   })
 
   async function end(executionArn: string | undefined) {
-    await deployed.stack.machine?.ended(executionArn?.split(':').at(-1) ?? '')
-    const described = await client.send(new DescribeExecutionCommand({ executionArn }))
+    const described = await endOfExecution(client, deployed.stack.machine, executionArn)
     if (described.status !== 'SUCCEEDED') throw new Error(`${described.error}: ${described.cause}`)
     return JSON.parse(described.output ?? '{}')
   }

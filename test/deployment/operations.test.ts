@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { PutObjectCommand } from '@aws-sdk/client-s3'
-import { DescribeExecutionCommand, SFNClient, StartExecutionCommand } from '@aws-sdk/client-sfn'
+import { SFNClient, StartExecutionCommand } from '@aws-sdk/client-sfn'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { variables } from '../../lib/config.ts'
 import { errorKinds } from '../../lib/errors.ts'
 import { Request } from '../../lib/run/request.ts'
+import { endOfExecution } from '../support/end-of-execution.ts'
 import { type FreshStack, freshStack } from '../support/stack.ts'
 
 const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
@@ -73,8 +74,7 @@ describe('the requests to paste', () => {
   async function run(request: object) {
     const start = { stateMachineArn: stack.env.STATE_MACHINE_ARN, input: JSON.stringify(request) }
     const { executionArn } = await client.send(new StartExecutionCommand(start))
-    await stack.machine?.ended(executionArn?.split(':').at(-1) ?? '')
-    return client.send(new DescribeExecutionCommand({ executionArn }))
+    return endOfExecution(client, stack.machine, executionArn)
   }
 
   test('all succeed, one after the other, and there is one for every operation', async () => {

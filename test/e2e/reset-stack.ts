@@ -5,7 +5,7 @@ import {
   ListObjectsV2Command,
   PutObjectCommand,
 } from '@aws-sdk/client-s3'
-import { DescribeExecutionCommand, SFNClient, StartExecutionCommand } from '@aws-sdk/client-sfn'
+import { SFNClient, StartExecutionCommand } from '@aws-sdk/client-sfn'
 import pMap from 'p-map'
 import { afterAll, beforeAll } from 'vitest'
 import { lastAttempt } from '../../lib/backup/late.ts'
@@ -14,6 +14,7 @@ import { Late, Manifest } from '../../lib/backup/manifest.ts'
 import { Outcome } from '../../lib/run/outcome.ts'
 import type { StackOptions } from '../../local/stack.ts'
 import type { StepFunctionsEndpoint } from '../../local/step-functions.ts'
+import { endOfExecution } from '../support/end-of-execution.ts'
 import { type FreshStack, freshStack } from '../support/stack.ts'
 
 export const environment = 'local'
@@ -69,8 +70,7 @@ export function useResetStack(options: StackOptions = {}) {
   }
 
   async function end(executionArn: string): Promise<Ended> {
-    await machine.ended(executionArn.split(':').at(-1) ?? '')
-    const described = await client.send(new DescribeExecutionCommand({ executionArn }))
+    const described = await endOfExecution(client, machine, executionArn)
     const { status = '', output, error, cause, name = '' } = described
     return { name, status, output: output === undefined ? undefined : JSON.parse(output), error, cause }
   }

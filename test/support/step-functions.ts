@@ -1,9 +1,4 @@
-import {
-  DescribeExecutionCommand,
-  type DescribeExecutionOutput,
-  SFNClient,
-  StartExecutionCommand,
-} from '@aws-sdk/client-sfn'
+import { type DescribeExecutionOutput, SFNClient, StartExecutionCommand } from '@aws-sdk/client-sfn'
 import { MACHINE_ARN } from '../../local/machine/arn.ts'
 import type { Definition, State } from '../../local/machine/definition.ts'
 import {
@@ -11,6 +6,7 @@ import {
   type StepFunctionsOptions,
   startStepFunctions,
 } from '../../local/step-functions.ts'
+import { endOfExecution } from './end-of-execution.ts'
 
 export type TestMachine = {
   client: SFNClient
@@ -49,8 +45,7 @@ export async function testMachine(
   async function run(input: unknown = {}, name?: string) {
     const request = { stateMachineArn: MACHINE_ARN, input: JSON.stringify(input), name }
     const { executionArn } = await client.send(new StartExecutionCommand(request))
-    await endpoint.ended(executionArn?.split(':').at(-1) ?? '')
-    const described = await client.send(new DescribeExecutionCommand({ executionArn }))
+    const described = await endOfExecution(client, endpoint, executionArn)
     const { output, name: given = '' } = described
     return { ...described, name: given, result: output === undefined ? undefined : JSON.parse(output) }
   }
