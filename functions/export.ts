@@ -18,7 +18,7 @@ export const handler = task(
     const plan = await readPlan({ s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }, run)
     const backupId = sealedAs(plan)
     const schemas = clients.config.DATABASE_SCHEMAS
-    if (target === 'database') await exportDatabase(clients, { run, backupId, batch, schemas }, report)
+    if (target === 'database') await exportDatabase(clients, { plan, backupId, batch, schemas }, report)
     else await exportCache(clients, { run, backupId, expected: plan.cache?.keys ?? 0 }, report)
     return {}
   },

@@ -75,6 +75,8 @@ async function openConnection(config: Config): Promise<Connection> {
     application_name: 'taskmaster-reset',
     connectionTimeoutMillis: connectTimeoutMs,
   })
+  // The driver would collect what is written for a millisecond, which each of some hundred round trips would wait.
+  client.neonConfig.coalesceWrites = false
   const proxy = config.DATABASE_WEBSOCKET_PROXY
   if (proxy !== undefined) {
     client.neonConfig.wsProxy = () => `${proxy}/v1`

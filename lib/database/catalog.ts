@@ -64,15 +64,16 @@ export type ForeignKey = {
   onDelete: string
 }
 
-/** What the database holds, read live. Foreign keys and sequences are those of the whole database. */
-export type Catalog = {
+/** The tables of the managed schemas, read live. */
+export type Tables = {
   serverVersion: string
   tables: Table[]
-  /** Tables of the managed schemas that are not managed, with the reason. */
+  /** Those that are not managed, with the reason. */
   unmanaged: { name: string; reason: string }[]
-  foreignKeys: ForeignKey[]
-  sequences: Sequence[]
 }
+
+/** What the database holds, read live. Foreign keys and sequences are those of the whole database. */
+export type Catalog = Tables & { foreignKeys: ForeignKey[]; sequences: Sequence[] }
 
 /** Migration tools keep these; wiping them would make the application run its migrations again. */
 const bookkeeping = new Set([
@@ -147,28 +148,33 @@ WHERE k.contype = 'f' ORDER BY 2, 3, 1`
  * @throws InvalidConfiguration when one of them does not exist: its tables would be missing in every backup
  */
 export async function readCatalog(connection: Connection, schemas: readonly string[]): Promise<Catalog> {
-  await checkSchemas(connection, schemas)
+  const tables = await readTables(connection, schemas)
+  const foreignKeys = (await connection.query(foreignKeysQuery)).rows as ForeignKey[]
+  return { ...tables, foreignKeys, sequences: await readSequences(connection, schemas) }
+}
+
+/** The part of the catalog that says what the tables are. @throws InvalidConfiguration as readCatalog does */
+export async function readTables(connection: Connection, schemas: readonly string[]): Promise<Tables> {
+  const serverVersion = await checkSchemas(connection, schemas)
   const tables = (await connection.query(tablesQuery, [schemas])).rows
-  const foreignKeys = (await connection.query(foreignKeysQuery)).rows
-  const version = (await connection.query(`SELECT current_setting('server_version') AS version`)).rows
   return {
-    serverVersion: version[0]?.version,
+    serverVersion,
     tables: tables.filter((row) => reasonToLeave(row) === undefined).map(toTable),
     unmanaged: tables.flatMap((row) => {
       const reason = reasonToLeave(row)
       return reason === undefined ? [] : [{ name: row.name, reason }]
     }),
-    foreignKeys: foreignKeys as ForeignKey[],
-    sequences: await readSequences(connection, schemas),
   }
 }
 
-async function checkSchemas(connection: Connection, schemas: readonly string[]): Promise<void> {
-  const answer = await connection.query('SELECT nspname AS name FROM pg_namespace WHERE nspname = ANY($1)', [
-    schemas,
-  ])
+/** @returns the server's version, by the way */
+async function checkSchemas(connection: Connection, schemas: readonly string[]): Promise<string> {
+  const answer = await connection.query(
+    `SELECT nspname AS name, current_setting('server_version') AS version FROM pg_namespace WHERE nspname = ANY($1)`,
+    [schemas],
+  )
   const missing = schemas.filter((schema) => !answer.rows.some(({ name }) => name === schema))
-  if (missing.length === 0) return
+  if (missing.length === 0) return answer.rows[0]?.version
   throw new InvalidConfiguration(
     `DATABASE_SCHEMAS names ${missing.join(', ')}, which the database does not have. Correct it, for example public,story`,
   )

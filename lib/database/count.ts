@@ -1,4 +1,5 @@
 import type { Clients, Connection } from '../clients.ts'
+import type { Config } from '../config.ts'
 import { InvalidConfiguration, messageOf } from '../errors.ts'
 import { qualified } from './identifiers.ts'
 import { databaseError, sqlStateOf, withConnection } from './snapshot.ts'
@@ -15,14 +16,24 @@ const together = 50
  * @throws RowsHidden, NotPermitted, DatabaseBusy
  */
 export async function countTables(clients: Clients, tables: readonly Counted[]): Promise<Map<string, Count>> {
-  return withConnection(clients, async (connection) => {
-    await connection.query(`SET lock_timeout = ${clients.config.LOCK_TIMEOUT_MS}`)
-    await connection.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
-    return countOn(connection, tables)
-  })
+  return withConnection(clients, (connection) => countInSnapshot(connection, clients.config, tables))
 }
 
-/** As countTables, on a connection that is open, with the limits that it has. */
+/** The same on a connection that is open; an error leaves it in a transaction that failed. */
+export async function countInSnapshot(
+  connection: Connection,
+  { LOCK_TIMEOUT_MS }: Pick<Config, 'LOCK_TIMEOUT_MS'>,
+  tables: readonly Counted[],
+): Promise<Map<string, Count>> {
+  await connection.query(
+    `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`,
+  )
+  const counts = await countOn(connection, tables)
+  await connection.query('COMMIT')
+  return counts
+}
+
+/** The same in the transaction, and with the limits, that the connection has. */
 export async function countOn(
   connection: Connection,
   tables: readonly Counted[],

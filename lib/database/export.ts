@@ -4,11 +4,12 @@ import { BackedUpSequence, TablePart } from '../backup/manifest.ts'
 import { writePart } from '../backup/part.ts'
 import { getJson, putJson, type Storage } from '../backup/storage.ts'
 import type { Clients, Connection } from '../clients.ts'
-import { type RunRef, readPlan } from '../run/work.ts'
-import { readCatalog } from './catalog.ts'
+import type { Plan } from '../run/work.ts'
+import { readTables } from './catalog.ts'
 import { readShard, type Tally } from './chunks.ts'
+import { connectionsFor, shareOut } from './connections.ts'
 import { qualified } from './identifiers.ts'
-import { readPositions, sequencesOf } from './sequences.ts'
+import { readPositions, readSequences, sequencesOf } from './sequences.ts'
 import { Shard } from './shards.ts'
 import { withSnapshot } from './snapshot.ts'
 import { changesOf, refuseChanges } from './unchanged.ts'
@@ -24,10 +25,10 @@ export const DatabaseResult = z.strictObject({
   sequences: z.array(BackedUpSequence),
 })
 
-/** Connections that read one snapshot side by side; memory grows with each by about 30 MB. */
-const exportConnections = 3
+/** Connections that read one snapshot side by side, one for so many bytes; memory grows with each by about 30 MB. */
+const limits = { connections: 3, bytesEach: 16 * 2 ** 20 }
 
-type Export = { run: RunRef; backupId: string; batch: number; schemas: readonly string[] }
+type Export = { plan: Plan; backupId: string; batch: number; schemas: readonly string[] }
 
 /**
  * Exports one batch of the database into the backup; every part is read back before it counts.
@@ -35,52 +36,37 @@ type Export = { run: RunRef; backupId: string; batch: number; schemas: readonly 
  */
 export async function exportDatabase(
   clients: Clients,
-  { run, backupId, batch, schemas }: Export,
+  { plan, backupId, batch, schemas }: Export,
   progress: (done: number, total: number) => Promise<void>,
 ): Promise<void> {
   const storage = { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }
-  const { shards } = await getJson(storage, workKeys(run).databaseBatch(batch), DatabaseBatch)
+  const { shards } = await getJson(storage, workKeys(plan).databaseBatch(batch), DatabaseBatch)
   const tables = [...new Map(shards.map((shard) => [shard.name, shard])).values()]
   const keys = backupKeys(clients.config.BACKUP_PREFIX, backupId)
-  const count = Math.min(exportConnections, Math.max(1, shards.length))
-  const result = await withSnapshot(clients, tables, count, async (connections) => {
+  const result = await withSnapshot(clients, tables, connectionsFor(shards, limits), async (connections) => {
     const leader = connections[0] as Connection
     const snapshotAt = clients.now().toISOString()
-    const catalog = await readCatalog(leader, schemas)
-    const planned = (await readPlan(storage, run)).database?.tables.map(({ table }) => table) ?? []
+    const planned = (plan.database?.tables ?? []).map(({ table }) => table)
     refuseChanges(
       changesOf(
-        catalog,
+        await readTables(leader, schemas),
         planned.filter(({ name }) => tables.some((table) => table.name === name)),
       ),
     )
     const endPages = await readEndPages(leader, tables)
     const parts: z.output<typeof DatabaseResult>['parts'] = []
-    const waiting = shards.values()
-    let done = 0
-    let failed = false
-    const workers = connections.map(async (connection) => {
-      try {
-        for (const shard of waiting) {
-          if (failed) return
-          const endPage = shard.pages.to ?? endPages.get(shard.name) ?? 0
-          const part = await exportShard(storage, connection, shard, endPage, (copy) =>
-            keys.tablePart(shard.name, shard.shard, copy),
-          )
-          parts.push({ table: shard.name, ...part })
-          await progress(++done, shards.length)
-        }
-      } catch (error) {
-        failed = true
-        throw error
-      }
+    await shareOut(connections, shards, async (connection, shard) => {
+      const endPage = shard.pages.to ?? endPages.get(shard.name) ?? 0
+      const part = await exportShard(storage, connection, shard, endPage, (copy) =>
+        keys.tablePart(shard.name, shard.shard, copy),
+      )
+      parts.push({ table: shard.name, ...part })
+      await progress(parts.length, shards.length)
     })
-    await Promise.allSettled(workers) // else a part would go on being sent after this step has failed
-    await Promise.all(workers)
-    const sequences = await readPositions(leader, sequencesOf(catalog, planned))
+    const sequences = await readPositions(leader, sequencesOf(await readSequences(leader, schemas), planned))
     return { batch, snapshotAt, parts, sequences } satisfies z.input<typeof DatabaseResult>
   })
-  await putJson(storage, workKeys(run).databaseResult(batch), result)
+  await putJson(storage, workKeys(plan).databaseResult(batch), result)
 }
 
 /** Writes one shard as one part and reads it back. A shard without rows writes nothing. */

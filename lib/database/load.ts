@@ -6,12 +6,13 @@ import { readPartChunks } from '../backup/part.ts'
 import type { Storage } from '../backup/storage.ts'
 import type { Clients, Connection } from '../clients.ts'
 import { BackupDamaged, messageOf, SchemaChanged } from '../errors.ts'
+import { connectionsFor, shareOut } from './connections.ts'
 import { qualified, quote } from './identifiers.ts'
 import { ensureScratch, ownSearchPath, scratchSchemaOf, scratchTableOf } from './scratch.ts'
-import { sqlStateOf, withConnection } from './snapshot.ts'
+import { sqlStateOf, withConnections } from './snapshot.ts'
 
-/** Parts that are loaded side by side. */
-const loadConnections = 2
+/** Connections that load parts side by side, one for so many bytes as they lie in S3. */
+const limits = { connections: 2, bytesEach: 4 * 2 ** 20 }
 
 /** Bytes that one COPY sends before it waits: a WebSocket has no back-pressure, so this bounds what is under way. */
 const copyBytes = 4 * 2 ** 20
@@ -28,19 +29,17 @@ export async function loadParts(
 ): Promise<void> {
   const storage = { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }
   const tables = [...new Map(parts.map(({ table }) => [table.name, table])).values()]
-  await withConnection(clients, (connection) => ensureScratch(connection, { runId, tables }))
-  const waiting = parts.values()
-  let done = 0
-  await Promise.all(
-    Array.from({ length: Math.min(loadConnections, parts.length) }, () =>
-      withConnection(clients, async (connection) => {
-        for (const part of waiting) {
-          await loadPart(connection, storage, runId, part)
-          await progress(++done, parts.length)
-        }
-      }),
-    ),
-  )
+  const sizes = parts.map(({ part }) => part)
+  await withConnections(clients, connectionsFor(sizes, limits), async (connections) => {
+    await ensureScratch(connections[0] as Connection, { runId, tables })
+    for (const connection of connections)
+      await connection.query('CREATE TEMP TABLE lines (line text) ON COMMIT DELETE ROWS')
+    let done = 0
+    await shareOut(connections, parts, async (connection, part) => {
+      await loadPart(connection, storage, runId, part)
+      await progress(++done, parts.length)
+    })
+  })
 }
 
 async function loadPart(
@@ -58,7 +57,6 @@ async function loadPart(
     [key],
   )
   if (noted.rows.length > 0) {
-    await connection.query('CREATE TEMP TABLE lines (line text) ON COMMIT DROP')
     try {
       await copyLines(connection, readPartChunks(storage, key, sha256))
     } catch (cause) {
@@ -107,9 +105,7 @@ async function* paced(connection: Connection, pieces: Buffer[]): AsyncGenerator<
   ).connection
   for (let piece = pieces.shift(); piece !== undefined; piece = pieces.shift()) {
     yield piece
-    // The driver joins what is written before its next tick, copying all of it each time.
-    do await setTimeout(1)
-    while ((stream?.ws?.bufferedAmount ?? 0) > 2 ** 20)
+    while ((stream?.ws?.bufferedAmount ?? 0) > 2 ** 20) await setTimeout(1)
   }
 }
 

@@ -62,7 +62,7 @@ export async function proveBackup(
         maxBytes: clients.config.LATE_MAX_BYTES,
         keys: (table, shard, copy) => keys.latePart(table, shard, attempt, copy),
       }),
-      sequences: await readPositions(connection, sequencesOf(catalog, backedUp)),
+      sequences: await readPositions(connection, sequencesOf(catalog.sequences, backedUp)),
     }),
   )
   return { tables: mergeLate(tables, late), lateParts: late.flatMap(({ parts }) => parts).length }

@@ -1,7 +1,7 @@
 import { backupKeys } from '../backup/layout.ts'
 import type { BackedUpTable } from '../backup/manifest.ts'
 import type { Clients, Connection } from '../clients.ts'
-import { readCatalog } from './catalog.ts'
+import { readTables } from './catalog.ts'
 import { mergeLate, reconcile } from './reconcile.ts'
 import { withSnapshot } from './snapshot.ts'
 import { changesOf, refuseChanges } from './unchanged.ts'
@@ -19,7 +19,7 @@ export async function reconcileBatches(
   const { tablePart } = backupKeys(clients.config.BACKUP_PREFIX, backupId)
   const late = await withSnapshot(clients, tables, 1, async ([leader]) => {
     const connection = leader as Connection
-    refuseChanges(changesOf(await readCatalog(connection, clients.config.DATABASE_SCHEMAS), tables))
+    refuseChanges(changesOf(await readTables(connection, clients.config.DATABASE_SCHEMAS), tables))
     return reconcile(connection, {
       storage: { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET },
       tables,

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { BackedUpTable } from '../backup/manifest.ts'
 import type { Connection } from '../clients.ts'
-import { qualified, quote } from './identifiers.ts'
+import { literal, qualified, quote } from './identifiers.ts'
 import type { Rows } from './rows.ts'
 
 /** Where a run loads a backup to look at it: a schema of its own, dropped by the step that compared or restored. */
@@ -31,17 +31,19 @@ export async function ensureScratch(
   { runId, tables }: { runId: string; tables: readonly BackedUpTable[] },
 ): Promise<void> {
   const schema = quote(scratchSchemaOf(runId))
-  await connection.query('BEGIN')
-  // CREATE … IF NOT EXISTS alone fails when two sessions create the same at the same moment.
-  await connection.query('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [schema])
-  await connection.query(`CREATE SCHEMA IF NOT EXISTS ${schema}`)
-  await connection.query(`CREATE TABLE IF NOT EXISTS ${schema}.loaded (key text PRIMARY KEY)`)
-  const creations = tables.map(
-    (table) =>
-      `CREATE TABLE IF NOT EXISTS ${qualified(scratchTableOf(runId, table))} (LIKE ${qualified(table)} INCLUDING DEFAULTS INCLUDING GENERATED)`,
-  )
-  if (creations.length > 0) await connection.query(creations.join(';\n'))
-  await connection.query('COMMIT')
+  const statements = [
+    'BEGIN',
+    // CREATE … IF NOT EXISTS alone fails when two sessions create the same at the same moment.
+    `SELECT pg_advisory_xact_lock(hashtextextended(${literal(schema)}, 0))`,
+    `CREATE SCHEMA IF NOT EXISTS ${schema}`,
+    `CREATE TABLE IF NOT EXISTS ${schema}.loaded (key text PRIMARY KEY)`,
+    ...tables.map(
+      (table) =>
+        `CREATE TABLE IF NOT EXISTS ${qualified(scratchTableOf(runId, table))} (LIKE ${qualified(table)} INCLUDING DEFAULTS INCLUDING GENERATED)`,
+    ),
+    'COMMIT',
+  ]
+  await connection.query(statements.join(';\n'))
 }
 
 export async function dropScratch(connection: Connection, runId: string): Promise<void> {

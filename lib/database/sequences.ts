@@ -48,10 +48,7 @@ export async function readSequences(connection: Connection, schemas: readonly st
 }
 
 /** The sequences that a backup of `tables` holds: theirs, and those that no table uses. */
-export function sequencesOf(
-  { sequences }: { sequences: readonly Sequence[] },
-  tables: readonly { name: string }[],
-): Sequence[] {
+export function sequencesOf(sequences: readonly Sequence[], tables: readonly { name: string }[]): Sequence[] {
   const names = new Set(tables.map(({ name }) => name))
   return sequences.filter(({ usedBy }) => usedBy.length === 0 || usedBy.some((table) => names.has(table)))
 }

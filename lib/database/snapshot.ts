@@ -28,6 +28,23 @@ export async function withConnection<Result>(
   }
 }
 
+/** The same with `count` connections. */
+export async function withConnections<Result>(
+  clients: Pick<Clients, 'connect'>,
+  count: number,
+  use: (connections: Connection[]) => Promise<Result>,
+): Promise<Result> {
+  const tried = await Promise.allSettled(Array.from({ length: count }, () => openConnection(clients)))
+  const opened = tried.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
+  try {
+    for (const one of tried) if (one.status === 'rejected') throw one.reason
+    return await use(opened.map(({ connection }) => connection))
+  } finally {
+    // One that broke may fail to end; what broke it is thrown above.
+    await Promise.allSettled(opened.map(({ close }) => close()))
+  }
+}
+
 /** Milliseconds. Ending takes a few; a connection that broke may take half a minute to say so, or never does. */
 const endPatience = 1_000
 
@@ -44,6 +61,8 @@ export async function openConnection(clients: Pick<Clients, 'connect'>) {
   return { connection, close }
 }
 
+const begin = 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY'
+
 /**
  * Runs `use` with `count` connections that see the same snapshot of `tables`, all locked against TRUNCATE and ALTER,
  * which do not respect snapshots. The snapshot lives while the first connection's transaction is open.
@@ -55,32 +74,25 @@ export async function withSnapshot<Result>(
   count: number,
   use: (connections: Connection[]) => Promise<Result>,
 ): Promise<Result> {
-  const opened: Awaited<ReturnType<typeof openConnection>>[] = []
-  const connect = async () => {
-    opened.push(await openConnection(clients))
-    return opened.at(-1)?.connection as Connection
-  }
-  try {
-    const leader = await connect()
-    await leader.query(`SET lock_timeout = ${clients.config.LOCK_TIMEOUT_MS}`)
-    // The locks come before the first query: that is when a REPEATABLE READ transaction takes its snapshot.
-    await leader.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
-    await lockShared(leader, tables)
-    const exported = await leader.query('SELECT pg_export_snapshot() AS id')
-    for (let worker = 1; worker < count; worker++) {
-      const connection = await connect()
-      await connection.query(`SET lock_timeout = ${clients.config.LOCK_TIMEOUT_MS}`)
-      await connection.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
-      await connection.query(`SET TRANSACTION SNAPSHOT ${literal(exported.rows[0]?.id)}`)
-      await lockShared(connection, tables)
+  return withConnections(clients, count, async (connections) => {
+    try {
+      const [leader, ...others] = connections as [Connection, ...Connection[]]
+      await leader.query(`SET lock_timeout = ${clients.config.LOCK_TIMEOUT_MS}; ${begin}`)
+      // The locks come before the first query: that is when a REPEATABLE READ transaction takes its snapshot.
+      await lockShared(leader, tables)
+      if (others.length > 0) {
+        const exported = await leader.query('SELECT pg_export_snapshot() AS id')
+        const join = `${begin}; SET TRANSACTION SNAPSHOT ${literal(exported.rows[0]?.id)}`
+        for (const other of others) {
+          await other.query(`SET lock_timeout = ${clients.config.LOCK_TIMEOUT_MS}; ${join}`)
+          await lockShared(other, tables)
+        }
+      }
+      return await use(connections) // ending a connection ends its read-only transaction
+    } catch (error) {
+      throw databaseError(error)
     }
-    return await use(opened.map(({ connection }) => connection))
-  } catch (error) {
-    throw databaseError(error)
-  } finally {
-    // Ending a connection ends its read-only transaction. One that broke may fail to end; what broke it was thrown above.
-    await Promise.allSettled(opened.map(({ close }) => close()))
-  }
+  })
 }
 
 /** What Postgres reported, as one of our errors where we know what to do about it; else as it is. */

@@ -1,11 +1,11 @@
 import { isDeepStrictEqual } from 'node:util'
 import { BackupIsStale } from '../errors.ts'
-import type { Catalog, Table } from './catalog.ts'
+import type { Table, Tables } from './catalog.ts'
 
 type Known = Pick<Table, 'name' | 'oid' | 'columns'>
 
 /** What a migration did to `tables` since they were read: one sentence for each that is no longer the same. */
-export function changesOf({ tables: now }: Catalog, tables: readonly Known[]): string[] {
+export function changesOf({ tables: now }: Pick<Tables, 'tables'>, tables: readonly Known[]): string[] {
   const present = new Map(now.map((table) => [table.name, table]))
   return tables
     .filter(({ name, oid, columns }) => {

@@ -92,7 +92,7 @@ export function checkPermissions(plan: DatabasePlan, catalog: Catalog, wipes: bo
     )
   }
   const hidden = sequencesOf(
-    catalog,
+    catalog.sequences,
     plan.tables.map(({ table }) => table),
   ).filter(({ mayRead }) => !mayRead)
   if (hidden.length > 0) {

@@ -8,7 +8,7 @@ import { countCache } from '../cache/count.ts'
 import type { Clients, Connection } from '../clients.ts'
 import type { Config } from '../config.ts'
 import { readCatalog } from '../database/catalog.ts'
-import { countTables } from '../database/count.ts'
+import { countInSnapshot } from '../database/count.ts'
 import { checkKeptRows } from '../database/kept-rows.ts'
 import { warnOfLargeObjects } from '../database/large-objects.ts'
 import { checkSchema } from '../database/schema-differences.ts'
@@ -163,8 +163,9 @@ async function planTables(
       message: `Columns that came after the backup get their default in the restored rows: ${newColumns.join(', ')}`,
     })
   }
-  const counts = await countTables(
-    clients,
+  const counts = await countInSnapshot(
+    connection,
+    config,
     tables.map(({ table, keepRows }) => ({ ...table, keepRows })),
   )
   const shards = tables.filter(({ table }) => !table.partitioned).flatMap(({ table }) => shardsOf(table))

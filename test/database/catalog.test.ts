@@ -167,7 +167,7 @@ describe('foreign keys', () => {
 describe('sequences', () => {
   const positions = (own: Clients, tables: { name: string }[]) =>
     withConnection(own, async (connection) =>
-      readPositions(connection, sequencesOf(await catalogOf(own), tables)),
+      readPositions(connection, sequencesOf((await catalogOf(own)).sequences, tables)),
     )
 
   it('know which tables use them: by owning, by identity, and by a default', async () => {

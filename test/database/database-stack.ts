@@ -115,7 +115,7 @@ export async function backUp(
 ): Promise<Manifest> {
   for (let batch = 0; batch < (plan.database?.batches ?? 0); batch++) {
     const [schemas, backupId] = [clients.config.DATABASE_SCHEMAS, plan.backupId!]
-    await exportDatabase(clients, { run: plan, backupId, batch, schemas }, noProgress)
+    await exportDatabase(clients, { plan, backupId, batch, schemas }, noProgress)
     await meanwhile()
   }
   await seal(clients, plan, (tables, backupId) => reconcileBatches(clients, tables, backupId))

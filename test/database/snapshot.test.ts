@@ -50,7 +50,7 @@ beforeEach(async () => {
 
 function exportBatch(own: Clients, plan: Plan, progress: (done: number) => Promise<void> = noProgress) {
   const { DATABASE_SCHEMAS: schemas } = own.config
-  return exportDatabase(own, { run: plan, backupId: plan.backupId!, batch: 0, schemas }, progress)
+  return exportDatabase(own, { plan, backupId: plan.backupId!, batch: 0, schemas }, progress)
 }
 
 /** The lines of the parts that an export reported. */

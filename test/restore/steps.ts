@@ -20,7 +20,7 @@ export async function planRestore(clients: Clients, backupId: string | null): Pr
   const request = { operation: 'restore', backupId, confirm, rehearse: false }
   await countAll(clients, { request, startedAt: new Date().toISOString(), ...run })
   const plan = await readPlan({ s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }, run)
-  await exportDatabase(clients, { run, backupId: plan.backupId ?? '', batch: 0, schemas }, noProgress)
+  await exportDatabase(clients, { plan, backupId: plan.backupId ?? '', batch: 0, schemas }, noProgress)
   await seal(clients, plan, (tables, backupId) => reconcileBatches(clients, tables, backupId))
   return plan
 }

@@ -1,0 +1,44 @@
+import type { Connection } from '../clients.ts'
+
+/**
+ * How many connections share some work: opening one takes as long as reading some megabytes, or a few small tables, so
+ * small work gets one.
+ * @param pieces each with the bytes it has, as the limits count them
+ */
+export function connectionsFor(
+  pieces: readonly { bytes: number }[],
+  { connections, bytesEach }: { connections: number; bytesEach: number },
+): number {
+  const bytes = pieces.reduce((sum, piece) => sum + piece.bytes, 0)
+  const wanted = Math.ceil(bytes / bytesEach) + Math.floor(pieces.length / piecesEach)
+  return Math.max(1, Math.min(connections, pieces.length, wanted))
+}
+
+/** Each piece also costs a few requests, whatever its size. */
+const piecesEach = 8
+
+/**
+ * Works on the pieces side by side, in their order, each on one of the connections. After a failure no more are begun; it
+ * is thrown when those at work are done, else something would go on being written after the step has failed.
+ */
+export async function shareOut<Piece>(
+  connections: readonly Connection[],
+  pieces: readonly Piece[],
+  work: (connection: Connection, piece: Piece) => Promise<void>,
+): Promise<void> {
+  const waiting = pieces.values()
+  let failed = false
+  const workers = connections.map(async (connection) => {
+    try {
+      for (const piece of waiting) {
+        if (failed) return
+        await work(connection, piece)
+      }
+    } catch (error) {
+      failed = true
+      throw error
+    }
+  })
+  await Promise.allSettled(workers)
+  await Promise.all(workers)
+}
