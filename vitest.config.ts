@@ -7,7 +7,7 @@ export default defineConfig({
   test: {
     // Processes, not threads: each test file's stack puts its addresses into process.env, until it stops.
     pool: 'forks',
-    execArgv: ['--import', new URL('local/quick-load.ts', import.meta.url).href],
+    execArgv: ['--import', new URL('local/quick-load.mjs', import.meta.url).href],
     // Files that come after each other in a process share its modules: loading them costs a second and more each time.
     isolate: false,
     testTimeout: 60_000,

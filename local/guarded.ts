@@ -126,8 +126,9 @@ class ServiceFailed extends Error {
 
 function startGuardian(): ChildProcess {
   const script = fileURLToPath(new URL('./guardian.ts', import.meta.url))
+  const quickLoad = new URL('./quick-load.mjs', import.meta.url).href
   // In its own session and folder: it survives the end of a terminal and keeps no folder busy.
-  const guardian = spawn(process.execPath, [script], {
+  const guardian = spawn(process.execPath, ['--import', quickLoad, script], {
     cwd: tmpdir(),
     detached: true,
     stdio: ['pipe', 'ignore', 'ignore'],

@@ -11,7 +11,7 @@ import {
 } from '../errors.ts'
 import { readFilesMark } from '../files/mark.ts'
 import { readEnvironment } from './ledger.ts'
-import type { Request } from './request.ts'
+import { isDestructive, type Request } from './request.ts'
 import type { Target } from './strategy.ts'
 
 /**
@@ -30,12 +30,6 @@ export function checkConfirmation(request: Request, config: Config): void {
     )
   }
   if (wipes && config.PROTECTED) throw protectedError(config)
-}
-
-/** Whether the request takes away what is there: from a store, or a backup. */
-export function isDestructive(request: Request): boolean {
-  if (request.operation === 'delete') return true
-  return (request.operation === 'reset' || request.operation === 'restore') && !request.dryRun
 }
 
 /**

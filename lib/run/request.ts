@@ -79,6 +79,12 @@ export type Scoped = Extract<Request, { operation: 'backup' | 'reset' | 'restore
 /** A request that acts on one backup, and on no store. */
 export type OnBackup = Extract<Request, { operation: 'verify' | 'delete' }>
 
+/** Whether the request takes away what is there: from a store, or a backup. */
+export function isDestructive(request: Request): boolean {
+  if (request.operation === 'delete') return true
+  return (request.operation === 'reset' || request.operation === 'restore') && !request.dryRun
+}
+
 /** The largest request that is read, in bytes of JSON. */
 const requestMaxBytes = 64 * 1024
 

@@ -1,16 +1,15 @@
 import { createInterface } from 'node:readline/promises'
 import { ConfirmationMismatch } from '../../lib/errors.ts'
-import { isDestructive } from '../../lib/run/guard.ts'
-import type { Request } from '../../lib/run/request.ts'
+import { isDestructive, type Request } from '../../lib/run/request.ts'
 
 /** Whether the environment's name is still missing in the request. */
 export function needsName(request: Request): boolean {
   return request.confirm === undefined && (request.operation === 'claim' || isDestructive(request))
 }
 
-/** @throws ConfirmationMismatch when the name is missing and there is nobody to ask */
-export function assertSomebodyToAsk(request: Request): void {
-  if (!needsName(request) || (process.stdin.isTTY && process.stderr.isTTY)) return
+/** For where nobody can be asked. @throws ConfirmationMismatch when the environment's name is still missing */
+export function assertNamed(request: Request): void {
+  if (!needsName(request)) return
   throw new ConfirmationMismatch(
     `${request.operation} needs the environment's name, and there is no terminal to ask for it. Nothing was touched; say --confirm <name>`,
   )

@@ -2,7 +2,6 @@ import { type Clients, makeClients } from '../../lib/clients.ts'
 import { InvalidConfiguration, messageOf, StoreUnavailable } from '../../lib/errors.ts'
 import type { Stack } from '../stack.ts'
 import { planStack, type StackPlan } from '../stack-plan.ts'
-import { claimEnvironment } from './claim-environment.ts'
 import { adoptEnvironment, findRunningStack, namesOthers } from './running-stack.ts'
 
 export type Connected = {
@@ -48,6 +47,7 @@ async function openOwn(plan: StackPlan, note: (text: string) => void): Promise<C
         'No stack runs and no service is given: this is a stack of its own, with a sample, gone afterwards.',
       )
       const { fillSample } = await import('../sample.ts')
+      const { claimEnvironment } = await import('./claim-environment.ts')
       await fillSample(stack)
       await claimEnvironment(connected)
     }

@@ -4,7 +4,6 @@ import { z } from 'zod'
 import type { Clients } from '../../lib/clients.ts'
 import { StoreUnavailable } from '../../lib/errors.ts'
 import { findExecution } from '../../lib/executions.ts'
-import { finish } from '../../lib/run/finish.ts'
 import { abandonedAfterMinutes, findRun, type Progress, type RunRow } from '../../lib/run/ledger.ts'
 import { type LedgerLine, ledgerLine } from '../../lib/run/ledger-line.ts'
 import { Outcome } from '../../lib/run/outcome.ts'
@@ -122,6 +121,7 @@ async function close(
   execution: DescribeExecutionCommandOutput,
 ): Promise<RunRow> {
   const error = { Error: execution.error ?? `Execution${execution.status}`, Cause: causeOf(execution) }
+  const { finish } = await import('../../lib/run/finish.ts') // it brings along what all the steps are made of
   await finish(clients, { runId: row.runId, error })
   return (await ledger.use((connection) => findRun(connection, row.runId))) ?? row
 }

@@ -1,6 +1,5 @@
 import { withConnection } from '../../lib/database/snapshot.ts'
 import { stopExecution } from '../../lib/executions.ts'
-import { finish } from '../../lib/run/finish.ts'
 import { findRun } from '../../lib/run/ledger.ts'
 import type { Answer } from './answer.ts'
 import type { Connected } from './connect.ts'
@@ -17,6 +16,7 @@ export async function leaveRun({ clients, stack }: Connected, runId: string): Pr
   const error = { Error: 'Interrupted', Cause: 'The run was stopped by Ctrl-C' }
   await stopExecution(clients, runId, { error: error.Error, cause: error.Cause })
   await stack.machine.stop() // what a function at work still does must be done before it is written down
+  const { finish } = await import('../../lib/run/finish.ts')
   await finish(clients, { runId, error })
   const row = await withConnection(clients, (connection) => findRun(connection, runId))
   const message = `The run ${runId} was stopped before it began`

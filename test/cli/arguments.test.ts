@@ -1,10 +1,17 @@
 import { describe, expect, test, vi } from 'vitest'
-import { type Ended, runScript } from './cli-stack.ts'
+import { main } from '../../local/cli/main.ts'
+import { type Ended, runScript } from './run-script.ts'
 
 vi.setConfig({ testTimeout: 90_000 })
-const cli = (args: string[], input = ''): Promise<Ended> => runScript('cli', args, { input })
 
-describe.concurrent('the command line', () => {
+/** The command line without a process of its own, where nobody can be asked and nothing may be carried out. */
+async function cli(args: string[]): Promise<Ended> {
+  const perform = () => Promise.reject(new Error('This should have been refused'))
+  const ended = await main(args, { isTerminal: false, perform })
+  return { ...ended, json: args.includes('--json') ? JSON.parse(ended.stdout) : undefined }
+}
+
+describe('the command line', () => {
   test('--help names every command, every strategy and every exit code', async () => {
     const { code, stdout, stderr } = await cli(['--help'])
     expect(code).toBe(0)
@@ -87,14 +94,15 @@ describe.concurrent('the command line', () => {
     ['delete', ['delete', '2026-11-22T03-00-00Z-3f9a']],
     ['claim', ['claim']],
     ['reset by --request', ['reset', '--request', '{"operation":"reset","strategy":"full"}']],
-  ])('without confirm on a pipe, %s is refused with 3', async (_says, args) => {
+  ])('without confirm where nobody can be asked, %s is refused with 3', async (_says, args) => {
     const { code, stderr } = await cli(args)
     expect(code).toBe(3)
     expect(stderr).toMatch(/^ConfirmationMismatch: .*Nothing was touched; say --confirm <name>/)
+    expect(stderr).toContain(`${args[0]} needs the environment's name`)
   })
 })
 
-describe.concurrent('--request', () => {
+describe('--request', () => {
   test.each([
     ['text that is no JSON', '{strategy: full}', '--request is not JSON'],
     ['an empty object', '{}', 'operation: '],
@@ -110,14 +118,6 @@ describe.concurrent('--request', () => {
     expect(json.error.message).toContain(error)
   })
 
-  test('a huge request exits 2', async () => {
-    const tables = Array.from({ length: 900 }, (_, i) => `table_${i}_${'x'.repeat(100)}`)
-    const input = JSON.stringify({ operation: 'reset', strategy: 'full', preserve: { tables } })
-    const { code, stderr } = await cli(['reset', '--request', '-'], input)
-    expect(code).toBe(2)
-    expect(stderr).toMatch(/The request has \d+ bytes, more than the 65536/)
-  })
-
   test('together with other options it exits 2', async () => {
     const { code, stderr } = await cli(['backup', 'full', '--request', '{"operation":"backup"}'])
     expect(code).toBe(2)
@@ -125,20 +125,40 @@ describe.concurrent('--request', () => {
   })
 })
 
-test('services that are given only in part exit 2, before anything is started', async () => {
-  const env = {
-    DATABASE_URL: 'postgres://app:secret@127.0.0.1:1/app',
-    AWS_ENDPOINT_URL_S3: 'http://127.0.0.1:1',
-  }
-  const { code, stderr } = await runScript('cli', ['options'], { env })
-  expect(code).toBe(2)
-  expect(stderr).toContain('REDIS_URL')
-  expect(stderr).not.toContain('secret')
-})
+describe.concurrent('a process of its own', () => {
+  test.each([
+    [0, ['--help']],
+    [2, ['reset', 'everything', '--json']],
+    [3, ['reset', 'full']],
+  ])('ends with %i and writes the same after %j', async (code, args) => {
+    const ended = await runScript('cli', args)
+    expect(ended.code).toBe(code)
+    expect(ended).toEqual(await cli(args))
+  })
 
-test('the embedded S3 is refused together with a database that outlives it', async () => {
-  const env = { DATABASE_URL: 'postgres://app:secret@127.0.0.1:1/app' }
-  const { code, stderr } = await runScript('cli', ['reset', 'full', '--confirm', 'local'], { env })
-  expect(code).toBe(2)
-  expect(stderr).toContain('forgets it when it stops')
+  test('reads a request from stdin; a huge one exits 2', async () => {
+    const tables = Array.from({ length: 900 }, (_, i) => `table_${i}_${'x'.repeat(100)}`)
+    const input = JSON.stringify({ operation: 'reset', strategy: 'full', preserve: { tables } })
+    const { code, stderr } = await runScript('cli', ['reset', '--request', '-'], { input })
+    expect(code).toBe(2)
+    expect(stderr).toMatch(/The request has \d+ bytes, more than the 65536/)
+  })
+
+  test('services that are given only in part exit 2, before anything is started', async () => {
+    const env = {
+      DATABASE_URL: 'postgres://app:secret@127.0.0.1:1/app',
+      AWS_ENDPOINT_URL_S3: 'http://127.0.0.1:1',
+    }
+    const { code, stderr } = await runScript('cli', ['options'], { env })
+    expect(code).toBe(2)
+    expect(stderr).toContain('REDIS_URL')
+    expect(stderr).not.toContain('secret')
+  })
+
+  test('the embedded S3 is refused together with a database that outlives it', async () => {
+    const env = { DATABASE_URL: 'postgres://app:secret@127.0.0.1:1/app' }
+    const { code, stderr } = await runScript('cli', ['reset', 'full', '--confirm', 'local'], { env })
+    expect(code).toBe(2)
+    expect(stderr).toContain('forgets it when it stops')
+  })
 })

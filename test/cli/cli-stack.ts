@@ -1,60 +1,18 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { randomUUID } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { text } from 'node:stream/consumers'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, vi } from 'vitest'
+import { startExecution } from '../../lib/executions.ts'
+import type { Outcome } from '../../lib/run/outcome.ts'
 import { claimEnvironment } from '../../local/cli/claim-environment.ts'
 import { open } from '../../local/cli/connect.ts'
+import { followRun } from '../../local/cli/follow-run.ts'
 import { countStores } from '../../local/demo/counts.ts'
 import { fillSample } from '../../local/sample.ts'
 import type { StackOptions } from '../../local/stack.ts'
 import { type FreshStack, freshStack } from '../support/stack.ts'
-
-export const script = (name: string) => fileURLToPath(new URL(`../../local/${name}.ts`, import.meta.url))
-
-const quickLoad = new URL('../../local/quick-load.ts', import.meta.url).href
-
-export type Ended = {
-  code: number | null
-  stdout: string
-  stderr: string
-  // biome-ignore lint/suspicious/noExplicitAny: a test says what it expects of it
-  json: any
-}
-
-/** Runs a script of local/ as npm does, with no service but those of `env`; `json` is all of stdout, parsed. */
-export async function runScript(
-  name: string,
-  args: string[],
-  options: Partial<Spawned> = {},
-): Promise<Ended> {
-  const child = spawnScript(name, args, options)
-  const [stdout, stderr, [code]] = await Promise.all([
-    text(child.stdout as NodeJS.ReadableStream),
-    text(child.stderr as NodeJS.ReadableStream),
-    once(child, 'close'),
-  ])
-  return { code, stdout, stderr, json: args.includes('--json') ? JSON.parse(stdout) : undefined }
-}
-
-export type Spawned = { env: Record<string, string>; cwd: string; input: string }
-
-export function spawnScript(
-  name: string,
-  args: string[],
-  { env = {}, cwd = tmpdir(), input }: Partial<Spawned> = {},
-): ChildProcess {
-  const child = spawn(process.execPath, ['--import', quickLoad, script(name), ...args], {
-    cwd,
-    env: { PATH: process.env.PATH, ...env },
-    stdio: 'pipe',
-  })
-  child.stdin.end(input ?? '')
-  return child
-}
+import { runScript, type Spawned, spawnScript } from './run-script.ts'
 
 /** A stack with a small sample, claimed unless told otherwise, and the CLI against it. */
 export function useCliStack({ claimed = true, ...options }: StackOptions & { claimed?: boolean } = {}) {
@@ -83,11 +41,22 @@ export function useCliStack({ claimed = true, ...options }: StackOptions & { cla
     await connected.stop()
   }
 
+  /** Has a request carried out that another trigger than the CLI sends: to the state machine, under a name of its own. */
+  async function run(sent: Record<string, unknown>): Promise<Outcome> {
+    const { clients, stop } = await open(undefined)
+    const runId = randomUUID()
+    await startExecution(clients, runId, sent)
+    const { outcome } = await followRun(clients, runId, { show() {}, end() {} })
+    await stop()
+    return outcome
+  }
+
   return {
     get stack() {
       return stack
     },
     refill,
+    run,
     cli: (args: string[], spawned: Partial<Spawned> = {}) =>
       runScript('cli', args, {
         env: { ...stack.env, ...spawned.env },

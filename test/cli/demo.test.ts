@@ -2,7 +2,7 @@ import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { runScript } from './cli-stack.ts'
+import { runScript } from './run-script.ts'
 
 test('npm start resets a stack of its own in full, proves it, and leaves nothing behind', {
   timeout: 100_000,

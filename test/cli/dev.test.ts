@@ -6,7 +6,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { runScript, spawnScript } from './cli-stack.ts'
+import { runScript, spawnScript } from './run-script.ts'
 
 vi.setConfig({ testTimeout: 90_000, hookTimeout: 100_000 })
 let cwd: string

@@ -1,27 +1,17 @@
 import { beforeAll, expect, test } from 'vitest'
 import { Outcome } from '../../lib/run/outcome.ts'
-import { parseRequest } from '../../lib/run/request.ts'
-import { open } from '../../local/cli/connect.ts'
-import { followRun } from '../../local/cli/follow-run.ts'
-import { startRun } from '../../local/cli/start-run.ts'
 import { useCliStack } from './cli-stack.ts'
 
 const cli = useCliStack()
-const backups: string[] = []
+const backups: Outcome[] = []
 
 beforeAll(async () => {
-  const connected = await open(undefined)
   const sent = { operation: 'backup', strategy: 'cache-only' }
-  for (let backup = 0; backup < 2; backup++) {
-    const runId = await startRun(connected.clients, { sent, request: parseRequest(sent) })
-    const { outcome } = await followRun(connected.clients, runId, { show() {}, end() {} })
-    backups.push(outcome.backupId ?? '')
-  }
-  await connected.stop()
+  for (let backup = 0; backup < 2; backup++) backups.push(await cli.run(sent))
 })
 
 test('a backup is kept while it is pinned, and can be deleted when it is not the newest', async () => {
-  const [old = '', newest = ''] = backups
+  const [old = '', newest = ''] = backups.map(({ backupId }) => backupId ?? '')
   expect(await cli.cli(['pin', old, '--json'])).toMatchObject({
     code: 0,
     json: { backupId: old, pinned: true },
@@ -42,15 +32,8 @@ test('a backup is kept while it is pinned, and can be deleted when it is not the
   expect(again.stderr).toContain(`NotFound: There is no sealed backup ${old}`)
 })
 
-test('a backup is not deleted without the name of the environment', async () => {
-  const { code, stderr } = await cli.cli(['delete', backups[1] ?? ''])
-  expect(code).toBe(3)
-  expect(stderr).toContain("delete needs the environment's name")
-})
-
 test('a run that is over, or that nobody knows, cannot be cancelled', async () => {
-  const { json } = await cli.cli(['runs', '--json'])
-  const ended = await cli.cli(['cancel', json.runs[0].runId])
+  const ended = await cli.cli(['cancel', backups[0]?.runId ?? ''])
   expect(ended.code).toBe(3)
   expect(ended.stderr).toMatch(/^RunEnded: Run .* is over: it is succeeded/)
   expect((await cli.cli(['cancel', 'nobody'])).stderr).toMatch(/^NotFound: /)

@@ -1,11 +1,11 @@
 import { once } from 'node:events'
-import { text } from 'node:stream/consumers'
 import { StopExecutionCommand } from '@aws-sdk/client-sfn'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { StoreUnavailable } from '../../lib/errors.ts'
 import { executionArn, machineArnOf } from '../../lib/executions.ts'
 import { open } from '../../local/cli/connect.ts'
 import { useCliStack } from './cli-stack.ts'
+import { endOf } from './run-script.ts'
 
 type Gate = { state: string; reached: boolean; open: () => void; opened: Promise<void>; error?: Error }
 let gate: Gate | undefined
@@ -51,11 +51,14 @@ test('the same request with one idempotency key is one run, under way or over', 
   const args = ['backup', 'cache-only', '--idempotency-key', 'nightly: 1 #ä', '--json']
   const first = cli.cli(args)
   await reached()
-  const second = cli.cli(args)
-  setTimeout(open, 1_500)
-  const [one, two] = await Promise.all([first, second])
+  const second = cli.spawnCli(args)
+  const ended = endOf(second)
+  await once(second.stderr, 'data') // it says which run it follows
+  open()
+  const [one, two] = await Promise.all([first, ended])
   expect(one.code).toBe(0)
-  expect(two).toMatchObject({ code: 0, json: one.json })
+  expect(two.code).toBe(0)
+  expect(JSON.parse(two.stdout)).toEqual(one.json)
   const [three, other] = await Promise.all([
     cli.cli(args),
     cli.cli(['backup', 'files-only', '--idempotency-key', 'nightly: 1 #ä', '--json']),
@@ -65,17 +68,7 @@ test('the same request with one idempotency key is one run, under way or over', 
 })
 
 test('a key that was used by another trigger leads to its run', async () => {
-  const connected = await open(undefined)
-  const { startRun } = await import('../../local/cli/start-run.ts')
-  const { followRun } = await import('../../local/cli/follow-run.ts')
-  const { parseRequest } = await import('../../lib/run/request.ts')
-  const sent = { operation: 'backup', strategy: 'cache-only' }
-  const runId = await startRun(connected.clients, {
-    sent: { ...sent, idempotencyKey: 'shared' },
-    request: parseRequest(sent),
-  })
-  await followRun(connected.clients, runId, { show() {}, end() {} })
-  await connected.stop()
+  const { runId } = await cli.run({ operation: 'backup', strategy: 'cache-only', idempotencyKey: 'shared' })
   const { code, json } = await cli.cli(['backup', 'cache-only', '--idempotency-key', 'shared', '--json'])
   expect(code).toBe(0)
   expect(json.runId).toBe(runId)
@@ -113,19 +106,21 @@ test('a run that is aborted ends as failed, and the next one may begin', async (
   expect(json).toMatchObject({ status: 'failed', error: { name: 'Stopped', message: 'by hand' } })
   gate?.open()
   gate = undefined
-  expect(await cli.cli(['backup', 'cache-only'])).toMatchObject({ code: 0 })
+  expect(await cli.run({ operation: 'backup', strategy: 'cache-only' })).toMatchObject({
+    status: 'succeeded',
+  })
 })
 
 test('Ctrl-C leaves a run that goes on elsewhere, and says its id', async () => {
   const { open } = close('Seal')
   const child = cli.spawnCli(['backup', 'cache-only', '--json'])
-  const stdout = text(child.stdout as NodeJS.ReadableStream)
+  const ended = endOf(child)
   await reached()
   child.kill('SIGINT')
-  const [code] = await once(child, 'close')
+  const { code, stdout } = await ended
   open()
   expect(code).toBe(130)
-  const { message } = JSON.parse(await stdout).error
+  const { message } = JSON.parse(stdout).error
   const runId = /runs (\S+)$/.exec(message)?.[1] ?? ''
   await vi.waitFor(async () => {
     const { rows } = await cli.stack.sql.query('SELECT status FROM taskmaster_reset.runs WHERE run_id = $1', [

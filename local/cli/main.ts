@@ -1,0 +1,51 @@
+import { messageOf } from '../../lib/errors.ts'
+import type { Answer } from './answer.ts'
+import { readArguments, WrongUsage } from './arguments.ts'
+import { assertNamed } from './confirm.ts'
+import { type ExitCode, exitCodeOf } from './exit-code.ts'
+import { helpOf } from './help.ts'
+import type { perform } from './perform.ts'
+import { requestOf } from './request.ts'
+import { showToken } from './token.ts'
+
+/** What the process ends with, and what it is still to write. */
+export type Ended = { code: ExitCode; stdout: string; stderr: string }
+
+type Around = {
+  /** Whether a person sits there, who can be asked. */
+  isTerminal: boolean
+  /** Carries out what is neither wrong nor refused: that is decided before anything is started, or even loaded. */
+  perform: typeof perform
+}
+
+/** The whole command line, but for what a process has only once. */
+export async function main(argv: readonly string[], around: Around): Promise<Ended> {
+  const json = argv.includes('--json')
+  try {
+    const { document, text, code } = await answer(argv, around)
+    return { code, stdout: json ? pretty(document) : text, stderr: '' }
+  } catch (error) {
+    const name = error instanceof Error ? error.name : 'UnexpectedError'
+    const message = messageOf(error)
+    const help = error instanceof WrongUsage ? `\n${helpOf(error.command)}` : ''
+    const stdout = json ? pretty({ error: { name, message } }) : ''
+    return { code: exitCodeOf(name), stdout, stderr: `${name}: ${message}\n${help}` }
+  }
+}
+
+async function answer(argv: readonly string[], { isTerminal, perform }: Around): Promise<Answer> {
+  const args = readArguments(argv)
+  if (args === undefined || args.flags.help) {
+    const help = helpOf(args?.command)
+    return { document: { help }, text: help, code: 0 }
+  }
+  if (args.command === 'token') return showToken(args)
+  const isRun = ['backup', 'reset', 'restore', 'delete', 'claim'].includes(args.command)
+  const wanted = isRun ? await requestOf(args) : undefined
+  if (wanted !== undefined && !isTerminal) assertNamed(wanted.request)
+  return perform(args, wanted)
+}
+
+function pretty(document: unknown): string {
+  return `${JSON.stringify(document, null, 2)}\n`
+}
