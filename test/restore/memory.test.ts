@@ -18,7 +18,7 @@ it('a load stays below 256 MiB, with rows of 20 MB and with many small ones', {
   const { backupId } = plan
   await exportDatabase(
     database.clients,
-    { run: plan, backupId: backupId ?? '', batch: 0, schemas: ['public'] },
+    { plan, backupId: backupId ?? '', batch: 0, schemas: ['public'] },
     noProgress,
   )
   const { peakMiB } = await load([plan.runId])
