@@ -21,7 +21,7 @@ describe.skipIf(chromiumPath === undefined)('how the page looks', () => {
    */
   async function inspect(page: Page, what: string, picture?: string): Promise<void> {
     for (const colorScheme of ['light', 'dark'] as const) {
-      await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
+      await page.emulateMedia({ colorScheme })
       const problems = await problemsFoundByAxe(page, colorScheme === 'light' ? {} : onlyColours)
       expect(problems, `${what}, ${colorScheme}`).toEqual([])
       if (takesPictures && picture !== undefined)
@@ -102,7 +102,10 @@ describe.skipIf(chromiumPath === undefined)('how the page looks', () => {
 /** The serious and critical findings, each with the elements it is about. */
 async function problemsFoundByAxe(page: Page, rules: axe.RunOptions): Promise<string[]> {
   if (!(await page.evaluate('"axe" in window'))) await page.evaluate(axe.source)
-  const { violations } = await page.evaluate<axe.AxeResults>(`axe.run(${JSON.stringify(rules)})`)
+  const options: axe.RunOptions = { ...rules, resultTypes: ['violations'], selectors: false }
+  const violations = await page.evaluate<axe.Result[]>(
+    `axe.run(${JSON.stringify(options)}).then(({ violations }) => violations)`,
+  )
   return violations
     .filter(({ impact }) => impact === 'serious' || impact === 'critical')
     .map(({ help, nodes }) => `${help}: ${nodes.map(({ html }) => html).join(' ')}`)

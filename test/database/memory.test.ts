@@ -12,8 +12,9 @@ const exportIn = useBundledChild(new URL('./export-child.ts', import.meta.url))
 async function exportApart(fatRows: number, thinRows: number): Promise<{ peakMiB: number; seconds: number }> {
   await database.sql.query(`DROP SCHEMA IF EXISTS app CASCADE; CREATE SCHEMA app;
     CREATE TABLE app.fat (id int, text text); CREATE TABLE app.emoji (id int, text text); CREATE TABLE app.thin (id int, text text);
-    WITH random AS MATERIALIZED (SELECT string_agg(md5(i::text), '') AS text FROM generate_series(1, 1600000) i)
-      INSERT INTO app.fat SELECT g, text FROM generate_series(1, ${fatRows}) g, random;
+    ALTER TABLE app.fat ALTER text SET STORAGE EXTERNAL; ALTER TABLE app.emoji ALTER text SET STORAGE EXTERNAL;
+    WITH random AS MATERIALIZED (SELECT string_agg(md5(i::text), '') AS text FROM generate_series(1, 32768) i)
+      INSERT INTO app.fat SELECT g, repeat(text, 49) FROM generate_series(1, ${fatRows}) g, random;
     INSERT INTO app.emoji SELECT g, repeat(E'\\U0001F600\\n', 1024 * 1024) FROM generate_series(1, ${fatRows}) g;
     INSERT INTO app.thin SELECT g, md5(g::text) || md5((g + 1)::text) FROM generate_series(1, ${thinRows}) g`)
   const clients = configured(database.clients, { DATABASE_SCHEMAS: ['app'] })

@@ -37,7 +37,7 @@ export function startBundles(environments: Record<string, Record<string, string>
 }
 
 function startBundle(name: string, env: Record<string, string>, keep: (text: string) => void) {
-  const child: ChildProcess = fork(new URL('lambda.ts', import.meta.url), [bundleOf(name)], {
+  const child: ChildProcess = fork(new URL('lambda.mjs', import.meta.url), [bundleOf(name)], {
     env,
     execArgv: [],
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],

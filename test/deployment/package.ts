@@ -35,7 +35,15 @@ export async function packageStage(
     const serverless = join(root, 'node_modules/serverless/bin/serverless.js')
     await run(process.execPath, [serverless, 'package', '--stage', stage, '--package', folder, ...given], {
       cwd: root,
-      env: { PATH: process.env.PATH, HOME: folder, AWS_ACCESS_KEY_ID: 'none', AWS_SECRET_ACCESS_KEY: 'none' },
+      env: {
+        PATH: process.env.PATH,
+        HOME: folder,
+        AWS_ACCESS_KEY_ID: 'none',
+        AWS_SECRET_ACCESS_KEY: 'none',
+        // What it makes of its own code and of its schema for serverless.yml is the same each time. npm ci clears it away.
+        NODE_COMPILE_CACHE: join(root, 'node_modules/.cache/compiled'),
+        SLS_SCHEMA_CACHE_BASE_DIR: join(root, 'node_modules/.cache/serverless'),
+      },
     })
     return JSON.parse(await readFile(join(folder, 'cloudformation-template-update-stack.json'), 'utf8'))
   } finally {

@@ -1,12 +1,11 @@
 // Run by tests as a process of its own, in the place of Lambda's runtime: loads one bundle, and calls its handler with
-// each event that it is sent.
+// each event that it is sent. Plain JavaScript, as every function's process would load the compiler for TypeScript first.
 const { handler } = await import(process.argv[2] ?? '')
 
-process.on('message', async ({ id, event, context }: { id: number; event: unknown; context: object }) => {
+process.on('message', async ({ id, event, context }) => {
   try {
     process.send?.({ id, result: await handler(event, context) })
-  } catch (error) {
-    const { name, message } = error as Error
+  } catch ({ name, message }) {
     process.send?.({ id, error: { name, message } })
   }
 })
