@@ -10,6 +10,8 @@ export default defineConfig({
     execArgv: ['--import', new URL('local/quick-load.mjs', import.meta.url).href],
     // Files that come after each other in a process share its modules: loading them costs a second and more each time.
     isolate: false,
+    // The handlers' logger reads it when it is first loaded, by whichever file comes first in a process.
+    env: { LOG_LEVEL: 'SILENT' },
     testTimeout: 60_000,
     hookTimeout: 120_000,
     sequence: { sequencer: LongestFirst },

@@ -8,7 +8,6 @@ export const prefix = '.taskmaster/backups/'
 
 /** A stack whose runs go through the real state machine, with little data in all three stores. */
 export async function startBackups() {
-  process.env.LOG_LEVEL ??= 'SILENT'
   let beforeWipe = async () => {}
   const stack = await freshStack({
     beforeTask: async (state) => {

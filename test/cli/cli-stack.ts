@@ -16,7 +16,6 @@ import { runScript, type Spawned, spawnScript } from './run-script.ts'
 
 /** A stack with a small sample, claimed unless told otherwise, and the CLI against it. */
 export function useCliStack({ claimed = true, ...options }: StackOptions & { claimed?: boolean } = {}) {
-  process.env.LOG_LEVEL ??= 'SILENT'
   // Each run of the CLI is a process that loads all of it; beside other test files that takes its time.
   vi.setConfig({ testTimeout: 90_000 })
   let stack: FreshStack

@@ -7,6 +7,8 @@ import { pathToFileURL } from 'node:url'
 import { handle } from 'hono/aws-lambda'
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, expect } from 'vitest'
+import { makeApp } from '../../lib/http/app.ts'
+import { currentClients } from '../../lib/task.ts'
 import { type HttpHandler, startHttpFront } from '../../local/http-front.ts'
 import { buildConsole } from '../../scripts/build-console.ts'
 import { useCliStack } from '../cli/cli-stack.ts'
@@ -71,11 +73,6 @@ export function useConsole() {
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'console-test-'))
     await buildConsole(folder)
-    // Only now: what they import reads LOG_LEVEL, which the stack has set.
-    const [{ makeApp }, { currentClients }] = await Promise.all([
-      import('../../lib/http/app.ts'),
-      import('../../lib/task.ts'),
-    ])
     const app = makeApp({ clients: currentClients, pageFolders: [pathToFileURL(`${folder}/`)] })
     front = await startHttpFront(handle(app) as HttpHandler)
     browser = await chromium.launch({

@@ -53,7 +53,6 @@ describe('the requests to paste', () => {
   let client: SFNClient
 
   beforeAll(async () => {
-    process.env.LOG_LEVEL = 'SILENT'
     stack = await freshStack({ environment: { PATH: process.env.PATH, ENVIRONMENT: 'staging' } })
     const credentials = { accessKeyId: 'test', secretAccessKey: 'test' }
     client = new SFNClient({

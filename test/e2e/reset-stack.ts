@@ -37,7 +37,6 @@ export type Ended = {
 
 /** A stack for the tests of one file, with what looks at its stores past the product. */
 export function useResetStack(options: StackOptions = {}) {
-  process.env.LOG_LEVEL ??= 'SILENT'
   let stack: FreshStack
   let machine: StepFunctionsEndpoint
   let client: SFNClient

@@ -22,7 +22,6 @@ let stack: FreshStack
 let connection: Connection
 
 beforeAll(async () => {
-  process.env.LOG_LEVEL = 'SILENT'
   stack = await freshStack()
   connection = await (await makeClients()).connect()
 })

@@ -13,7 +13,6 @@ import { close, listen } from '../../local/loopback.ts'
 import { fillSample, type Sample } from '../../local/sample.ts'
 import { type FreshStack, freshStack } from '../support/stack.ts'
 
-process.env.LOG_LEVEL ??= 'SILENT'
 let stack: FreshStack
 let sample: Sample
 let clients: Clients
