@@ -3,6 +3,7 @@ import { BackupDamaged, BackupTooNew } from '../errors.ts'
 import { isBackupId, listFolders } from './folders.ts'
 import { isPinned } from './pin.ts'
 import { type Backup, findBackup } from './read.ts'
+import { newestFirst } from './retention.ts'
 import type { Storage } from './storage.ts'
 
 /** One sealed backup. A count is null when the backup's strategy left that store out. */
@@ -36,10 +37,10 @@ export type BackupList = {
  * @throws StoreUnavailable or NotPermitted when the listing or a manifest cannot be read
  */
 export async function listBackups(storage: Storage, prefix: string): Promise<BackupList> {
-  const ids = (await listFolders(storage, prefix)).filter(isBackupId).sort().reverse() // an id begins with its time
+  const ids = (await listFolders(storage, prefix)).filter(isBackupId).sort().reverse()
   const found = await pMap(ids, (backupId) => look(storage, prefix, backupId), { concurrency: 16 })
   return {
-    backups: found.filter((backup) => backup !== null && 'sealedAt' in backup),
+    backups: newestFirst(found.filter((backup) => backup !== null && 'sealedAt' in backup)),
     unreadable: found.filter((backup) => backup !== null && 'reason' in backup),
   }
 }

@@ -11,6 +11,8 @@ export type Candidate = {
   running: boolean
 }
 
+type Sealed = Pick<Candidate, 'backupId' | 'sealedAt'>
+
 /** How many to keep, each from the newest on. A limit that is missing, or is no positive integer, is not set. */
 export type Policy = {
   last?: number | undefined
@@ -119,9 +121,9 @@ class Periods {
   }
 }
 
-/** By the time itself: a name may sort in another way. What is no time comes first. */
-function newestFirst(backups: readonly Candidate[]): Candidate[] {
-  const order = (backup: Candidate) => {
+/** By the time itself: an id has only its run's second. What is no time comes first. */
+export function newestFirst<Backup extends Sealed>(backups: readonly Backup[]): Backup[] {
+  const order = (backup: Backup) => {
     const time = timeOf(backup)
     return Number.isNaN(time) ? Number.POSITIVE_INFINITY : time
   }
@@ -138,7 +140,7 @@ function isNotYet(backup: Candidate, now: Date): boolean {
 }
 
 /** NaN when it is no time. */
-function timeOf({ sealedAt }: Candidate): number {
+function timeOf({ sealedAt }: Sealed): number {
   return new Date(sealedAt).getTime()
 }
 

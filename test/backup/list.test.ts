@@ -135,6 +135,14 @@ describe('the list of backups', () => {
     })
   })
 
+  test('orders those whose runs began in the same second by when they were sealed', async () => {
+    const [early, late] = ['2026-11-22T19-05-33Z-ffffff', '2026-11-22T19-05-33Z-000000']
+    await put(`${early}/manifest.json`, manifest(early, { sealedAt: '2026-11-22T19:06:33.100Z' }))
+    await put(`${late}/manifest.json`, manifest(late, { sealedAt: '2026-11-22T19:06:33.200Z' }))
+    const { backups } = await listBackups(storage, 'prefix/')
+    expect(backups.map(({ backupId }) => backupId)).toEqual([late, early])
+  })
+
   test('counts the late attempts, and the rows that the last of them says', async () => {
     const part = { shard: 0, pages: { from: 0, to: null }, rows: 9, fingerprint: '6', bytes: 120, sha256 }
     const key = 'prefix/one/database/public.users/late-2/00000.jsonl.zst'
