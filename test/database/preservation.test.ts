@@ -111,4 +111,4 @@ it('whatever the foreign keys, triggers and keep lists: what is preserved stays 
   // Else the graphs would show little.
   expect(seen.wiped).toBeGreaterThan(15)
   expect(seen.refused).toBeGreaterThan(10)
-}, 120_000)
+}, 240_000)

@@ -173,4 +173,4 @@ it(`gives every row of random tables back, ${rounds} times`, async () => {
   await compareBackup(clients, plan)
   await restoreDatabase(clients, { plan, backup: await readBackupOf(clients, first) })
   expect(await dump(admin), `with the seed ${seed}`).toEqual(before)
-}, 120_000)
+}, 240_000)
