@@ -2,7 +2,7 @@ import type { Clients, Connection } from '../clients.ts'
 import type { Config } from '../config.ts'
 import { InvalidConfiguration, messageOf } from '../errors.ts'
 import { qualified } from './identifiers.ts'
-import { databaseError, sqlStateOf, withConnection } from './snapshot.ts'
+import { beginSnapshot, databaseError, sqlStateOf, withConnection } from './snapshot.ts'
 
 export type Counted = { name: string; schema: string; table: string; keepRows: string | null }
 export type Count = { rows: number; keptRows: number }
@@ -25,9 +25,7 @@ export async function countInSnapshot(
   { LOCK_TIMEOUT_MS }: Pick<Config, 'LOCK_TIMEOUT_MS'>,
   tables: readonly Counted[],
 ): Promise<Map<string, Count>> {
-  await connection.query(
-    `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`,
-  )
+  await connection.query(`${beginSnapshot}; SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`)
   const counts = await countOn(connection, tables)
   await connection.query('COMMIT')
   return counts

@@ -61,7 +61,8 @@ export async function openConnection(clients: Pick<Clients, 'connect'>) {
   return { connection, close }
 }
 
-const begin = 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY'
+/** Begins a transaction that reads, and that sees one moment: that of its first query. */
+export const beginSnapshot = 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY'
 
 /**
  * Runs `use` with `count` connections that see the same snapshot of `tables`, all locked against TRUNCATE and ALTER,
@@ -77,12 +78,12 @@ export async function withSnapshot<Result>(
   return withConnections(clients, count, async (connections) => {
     try {
       const [leader, ...others] = connections as [Connection, ...Connection[]]
-      await leader.query(`SET lock_timeout = ${clients.config.LOCK_TIMEOUT_MS}; ${begin}`)
+      await leader.query(`SET lock_timeout = ${clients.config.LOCK_TIMEOUT_MS}; ${beginSnapshot}`)
       // The locks come before the first query: that is when a REPEATABLE READ transaction takes its snapshot.
       await lockShared(leader, tables)
       if (others.length > 0) {
         const exported = await leader.query('SELECT pg_export_snapshot() AS id')
-        const join = `${begin}; SET TRANSACTION SNAPSHOT ${literal(exported.rows[0]?.id)}`
+        const join = `${beginSnapshot}; SET TRANSACTION SNAPSHOT ${literal(exported.rows[0]?.id)}`
         for (const other of others) {
           await other.query(`SET lock_timeout = ${clients.config.LOCK_TIMEOUT_MS}; ${join}`)
           await lockShared(other, tables)

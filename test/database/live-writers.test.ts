@@ -88,7 +88,7 @@ it('every committed row is in one of the backups as it was last, or still in its
   const plans: Plan[] = []
   const committed = await besideWriters(async () => {
     for (let round = 0; round < 3; round++) {
-      const plan = await planReset(clients, { pagesPerShard: 20 })
+      const plan = await planReset(clients, { pagesPerShard: 4 })
       await backUp(clients, plan)
       await wipeDatabase(clients, plan)
       plans.push(plan)

@@ -60,7 +60,7 @@ async function exported(plan: Plan): Promise<string[]> {
 }
 
 /** Sessions of the product that are still there. */
-async function sessionsLeft(): Promise<number> {
+async function openSessions(): Promise<number> {
   const answer = await database.admin.query(
     `SELECT FROM pg_stat_activity WHERE application_name = 'taskmaster-reset' AND datname = current_database()`,
   )
@@ -69,12 +69,13 @@ async function sessionsLeft(): Promise<number> {
 
 describe('an export', () => {
   it('holds the rows of one moment, whatever is written while several connections read them', async () => {
-    const plan = await planReset(clients, { pagesPerShard: 10 })
+    const plan = await planReset(clients, { pagesPerShard: 8 })
     const expected = await rowsAsLines(database.sql, 'app.people')
     const writer = await session(database, 'writer')
     let steps = 0
     await exportBatch(clients, plan, async (done) => {
       steps = done
+      if (done === 1) expect(await openSessions()).toBe(3)
       // Moves every row to another page, takes some away, adds others, and lets their old places be used again.
       if (done === 1) await writer.query(`UPDATE app.people SET name = name || '!'`)
       if (done === 2) await writer.query('DELETE FROM app.people WHERE id % 3 = 0')
@@ -96,13 +97,13 @@ describe('an export', () => {
       return Promise.all(connections.map(async (one) => (await one.query(count)).rows[0].rows))
     })
     expect(counts).toEqual([5000, 5000, 5000])
-    await expect.poll(sessionsLeft, { timeout: 10_000 }).toBe(0)
+    await expect.poll(openSessions, { timeout: 10_000 }).toBe(0)
   })
 
   it.each(['TRUNCATE app.people', 'ALTER TABLE app.people ADD COLUMN age int', 'DROP TABLE app.people'])(
     'lets %s wait until it is done',
     async (statement) => {
-      const plan = await planReset(clients, { pagesPerShard: 20 })
+      const plan = await planReset(clients, { pagesPerShard: 8 })
       const expected = await rowsAsLines(database.sql, 'app.people')
       const other = await session(database, 'migration')
       let ended = false
@@ -209,20 +210,20 @@ describe('an export that fails', () => {
     ['refuses a part', (): ReturnType<typeof s3Error> | 'drop' => s3Error(403, 'AccessDenied'), NotPermitted],
     ['breaks off', () => 'drop' as const, StoreUnavailable],
   ])('because S3 %s ends all its connections, and leaves no result', async (_, answer, error) => {
-    const plan = await planReset(clients, { pagesPerShard: 10 })
+    const plan = await planReset(clients, { pagesPerShard: 8 })
     let parts = 0
     front.faults.push((request) =>
       request.method === 'PUT' && request.key.includes('/database/') && ++parts > 4 ? answer() : undefined,
     )
     await expect(exportBatch(through, plan)).rejects.toThrow(error)
-    await expect.poll(sessionsLeft, { timeout: 10_000 }).toBe(0)
+    await expect.poll(openSessions, { timeout: 10_000 }).toBe(0)
     const keys = await keysBelow(clients, plan)
     expect(keys.length).toBeLessThan(10)
     await expect(exported(plan)).rejects.toThrow(/does not exist/)
   })
 
   it('because S3 holds something else than was sent says which part', async () => {
-    const plan = await planReset(clients, { pagesPerShard: 10 })
+    const plan = await planReset(clients, { pagesPerShard: 8 })
     front.faults.push(async (request, forward) => {
       if (request.method !== 'GET' || !request.key.endsWith('00003.jsonl.zst')) return undefined
       const answer = await forward()
@@ -235,7 +236,7 @@ describe('an export that fails', () => {
   })
 
   it('because a connection to the database breaks says so', async () => {
-    const plan = await planReset(clients, { pagesPerShard: 10 })
+    const plan = await planReset(clients, { pagesPerShard: 8 })
     const exporting = exportBatch(clients, plan, async (done) => {
       if (done !== 2) return
       await database.admin.query(
@@ -244,11 +245,11 @@ describe('an export that fails', () => {
       )
     })
     await expect(exporting).rejects.toThrow(StoreUnavailable)
-    await expect.poll(sessionsLeft, { timeout: 10_000 }).toBe(0)
+    await expect.poll(openSessions, { timeout: 10_000 }).toBe(0)
   })
 
   it('because its run was lost stops before its next part', async () => {
-    const plan = await planReset(clients, { pagesPerShard: 10 })
+    const plan = await planReset(clients, { pagesPerShard: 8 })
     const exporting = exportBatch(clients, plan, async () => {
       throw new Error('lost')
     })
