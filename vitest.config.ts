@@ -1,5 +1,6 @@
 import { defineConfig } from 'vitest/config'
 import { LongestFirst } from './test/support/longest-first.ts'
+import { isFull } from './test/support/trust.ts'
 
 const quiet = 'test/quiet/**/*.test.ts'
 
@@ -12,11 +13,11 @@ export default defineConfig({
     isolate: false,
     // The handlers' logger reads it when it is first loaded, by whichever file comes first in a process.
     env: { LOG_LEVEL: 'SILENT' },
-    testTimeout: 60_000,
+    testTimeout: isFull ? 20 * 60_000 : 60_000,
     hookTimeout: 120_000,
     sequence: { sequencer: LongestFirst },
     // Many tests race real processes against each other; on a shared runner one may lose by bad luck, twice it does not.
-    retry: process.env.CI ? 1 : 0,
+    retry: process.env.CI && !isFull ? 1 : 0,
     projects: [
       {
         extends: true,
@@ -26,7 +27,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'all',
-          include: ['test/**/*.test.ts'],
+          include: [isFull ? 'test/**/*.trust.test.ts' : 'test/**/*.test.ts'],
           exclude: [quiet],
           globalSetup: ['test/support/postgres.ts'],
           // A test waits for its stack half of the time.

@@ -4,7 +4,8 @@ import { type Clients, makeClients } from './clients.ts'
 import { environmentOf } from './config.ts'
 import { databaseError, sqlStateOf } from './database/snapshot.ts'
 import { InvalidRequest, messageOf } from './errors.ts'
-import { recordFailure, touchRun } from './run/ledger.ts'
+import type { Fence } from './ledger/fence.ts'
+import { checkRunning, recordFailure, touchRun } from './run/ledger.ts'
 import { type LedgerLine, ledgerLine } from './run/ledger-line.ts'
 import { cut } from './run/outcome.ts'
 
@@ -39,7 +40,7 @@ const messageMaxBytes = 4000
 export function task<Schema extends z.ZodType, Output>(
   schema: Schema,
   step: Step<z.output<Schema>>,
-  verb: (clients: Clients, input: z.output<Schema>, report: Report) => Promise<Output>,
+  verb: (clients: Clients, input: z.output<Schema>, report: Report, fence: Fence) => Promise<Output>,
 ): (event: unknown, context: LambdaContext) => Promise<Output> {
   return async (event, context) => {
     const parsed = schema.safeParse(event)
@@ -60,8 +61,10 @@ export function task<Schema extends z.ZodType, Output>(
     const ledger = ledgerLine(clients)
     try {
       await step.guard?.(clients, input)
-      if (run !== null) await ledger.use((connection) => touchRun(connection, { ...run, phase }))
-      const output = await verb(clients, input, reporter(clients, ledger, { phase, run }))
+      const number =
+        run === null ? null : await ledger.use((connection) => touchRun(connection, { ...run, phase }))
+      const fence = fenceOf(ledger, run?.runId ?? null, number)
+      const output = await verb(clients, input, reporter(clients, ledger, { phase, run }), fence)
       logger.info('done', { ...about, milliseconds: clients.now().getTime() - started })
       return output
     } catch (thrown) {
@@ -90,6 +93,17 @@ function reporter(
     const progress = { [`${phase}/${run.batch ?? 0}`]: { done, total } }
     await ledger.use((connection) => touchRun(connection, { runId: run.runId, phase, progress }))
   }
+}
+
+/** A step that opens or closes the run itself has none: it must not destroy anything. */
+function fenceOf(ledger: LedgerLine, runId: string | null, number: number | null): Fence {
+  if (runId === null || number === null) {
+    return {
+      number: 0,
+      check: () => Promise.reject(new Error('This step belongs to no run, so it may not destroy anything')),
+    }
+  }
+  return { number, check: () => ledger.use((connection) => checkRunning(connection, runId)) }
 }
 
 async function noteFailure(

@@ -122,12 +122,13 @@ export const changing = /^(Wipe|Restore|Delete)( |$)/
  * A sign of life: phase, heartbeat and progress. Once something is being changed, only such steps, and Count, which takes
  * a stale plan back, move the phase: a straggler of an earlier step must not make it look as if nothing had begun. A
  * failure that the same step noted before is forgotten: it is being repeated.
+ * @returns the run's fencing number
  * @throws RunLost when the row is no longer this run's
  */
 export async function touchRun(
   connection: Connection,
   run: { runId: string; phase: string; batch?: number; progress?: Progress },
-): Promise<void> {
+): Promise<number> {
   const step = sql`${JSON.stringify(stepOf(run))}::jsonb`
   const updated = await ledger(connection)
     .update(runs)
@@ -138,8 +139,18 @@ export async function touchRun(
       failure: sql`CASE WHEN ${runs.failure} @> ${step} THEN NULL ELSE ${runs.failure} END`,
     })
     .where(and(eq(runs.runId, run.runId), eq(runs.status, 'running')))
-    .returning({ runId: runs.runId })
-  if (updated.length === 0) throw lostRun(run.runId)
+    .returning({ fence: runs.fence })
+  if (updated[0] === undefined) throw lostRun(run.runId)
+  return updated[0].fence
+}
+
+/** Whether the run still holds the lock. @throws RunLost when the row is no longer this run's */
+export async function checkRunning(connection: Connection, runId: string): Promise<void> {
+  const [row] = await ledger(connection)
+    .select({ status: runs.status })
+    .from(runs)
+    .where(eq(runs.runId, runId))
+  if (row?.status !== 'running') throw lostRun(runId)
 }
 
 /**
