@@ -11,7 +11,7 @@ export const handler = task(
   CompareInput,
   { phase: ({ purpose }) => (purpose === 'rehearse' ? 'Compare' : 'Compare backup'), run: (input) => input },
   async (clients, { purpose, ...run }) => {
-    const storage = { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }
+    const storage = clients.backups
     if (purpose === 'rehearse') await compareExported(clients, await readPlan(storage, run))
     if (purpose === 'restore') await compareBackup(clients, await readPlan(storage, run))
     if (purpose === 'verify') await compareBackup(clients, await readBackupPlan(storage, run))

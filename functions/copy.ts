@@ -10,7 +10,7 @@ export const handler = task(
   CopyInput,
   { phase: () => 'Copy files', run: (input) => input },
   async (clients, { batch, ...run }, report) => {
-    const plan = await readPlan({ s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }, run)
+    const plan = await readPlan(clients.backups, run)
     await copyFiles(clients, { run, backupId: sealedAs(plan), batch, ...filesOf(plan) }, report)
     return {}
   },

@@ -15,7 +15,7 @@ export const handler = task(
   ExportInput,
   { phase: ({ target }) => `Export ${target}`, run: (input) => input },
   async (clients: Clients, { target, batch, ...run }, report: Report) => {
-    const plan = await readPlan({ s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }, run)
+    const plan = await readPlan(clients.backups, run)
     const backupId = sealedAs(plan)
     const schemas = clients.config.DATABASE_SCHEMAS
     if (target === 'database') await exportDatabase(clients, { plan, backupId, batch, schemas }, report)

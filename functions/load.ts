@@ -14,7 +14,7 @@ export const handler = task(
   LoadInput,
   { phase: ({ purpose }) => (purpose === 'rehearse' ? 'Rehearse' : 'Load backup'), run: (input) => input },
   async (clients, { purpose, batch, ...run }, report) => {
-    const storage = { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }
+    const storage = clients.backups
     if (purpose === 'rehearse')
       await loadExported(clients, { plan: await readPlan(storage, run), batch }, report)
     if (purpose === 'restore')

@@ -18,7 +18,7 @@ export const handler = task(
   },
   async (clients, { purpose, ...run }) => {
     if (purpose === 'delete') {
-      const plan = await readBackupPlan({ s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }, run)
+      const plan = await readBackupPlan(clients.backups, run)
       await deleteBackup(clients, plan)
       return {}
     }

@@ -22,7 +22,7 @@ export const handler = task(
     guard: (clients, { target }) => checkStoreMark(clients, target),
   },
   async (clients, { target, batch, ...run }, report) => {
-    const plan = await readPlan({ s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }, run)
+    const plan = await readPlan(clients.backups, run)
     const backup = await readRestored(clients, plan)
     const exact = plan.restore?.exact ?? false
     if (target === 'database') await restoreDatabase(clients, { plan, backup })

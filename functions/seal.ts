@@ -5,7 +5,7 @@ import { task } from '../lib/task.ts'
 
 /** State "Seal": proves that the backup is complete and writes its manifest. */
 export const handler = task(RunRef, { phase: () => 'Seal', run: (input) => input }, async (clients, run) => {
-  const plan = await readPlan({ s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }, run)
+  const plan = await readPlan(clients.backups, run)
   await seal(clients, plan, (tables, backupId) => reconcileBatches(clients, tables, backupId))
   return {}
 })

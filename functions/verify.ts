@@ -7,7 +7,7 @@ export const handler = task(
   RunRef,
   { phase: () => 'Verify', run: (input) => input },
   async (clients, run, report) => {
-    const plan = await readBackupPlan({ s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }, run)
+    const plan = await readBackupPlan(clients.backups, run)
     await verify(clients, plan, report)
     return {}
   },

@@ -19,7 +19,7 @@ export const handler = task(
     guard: (clients, { target }) => checkStoreMark(clients, target),
   },
   async (clients, { target, batch, ...run }, report) => {
-    const storage = { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }
+    const storage = clients.backups
     const plan = await readPlan(storage, run)
     const backup = plan.backupId !== null
     if (target === 'database') await wipeDatabase(clients, plan)

@@ -2,6 +2,7 @@ import { S3Client } from '@aws-sdk/client-s3'
 import { SFNClient } from '@aws-sdk/client-sfn'
 import { GetParameterCommand, SSMClient } from '@aws-sdk/client-ssm'
 import { Client } from '@neondatabase/serverless'
+import type { Storage } from './backup/storage.ts'
 import { BinaryRedis } from './cache/binary-redis.ts'
 import { type Config, readConfig } from './config.ts'
 import { messageOf, StoreUnavailable } from './errors.ts'
@@ -12,7 +13,10 @@ export type Connection = Client
 /** What a domain function is given to work with. */
 export type Clients = {
   config: Config
-  s3: S3Client
+  /** The bucket of the generated files, FILES_BUCKET. */
+  files: Storage
+  /** The bucket of the backups and of the runs' work, BACKUP_BUCKET. */
+  backups: Storage
   /** Every string in an answer is a Buffer: keys and values need not be UTF-8. */
   cache: BinaryRedis
   /** Of the Region of STATE_MACHINE_ARN; only for what starts or stops runs. */
@@ -25,18 +29,27 @@ export type Clients = {
 /** The clients for the environment this process runs in. No connection is opened. */
 export async function makeClients(): Promise<Clients> {
   const config = await readConfig(fetchParameter)
+  const s3 = new S3Client({
+    forcePathStyle: config.AWS_ENDPOINT_URL_S3 !== undefined,
+    maxAttempts: 5,
+    // The default of 50 sockets would cap the copies that are under way at once.
+    requestHandler: { httpAgent: { maxSockets: 128 }, httpsAgent: { maxSockets: 128 } },
+  })
   return {
     config,
-    s3: new S3Client({
-      forcePathStyle: config.AWS_ENDPOINT_URL_S3 !== undefined,
-      maxAttempts: 5,
-      // The default of 50 sockets would cap the copies that are under way at once.
-      requestHandler: { httpAgent: { maxSockets: 128 }, httpsAgent: { maxSockets: 128 } },
-    }),
+    ...bucketsOf(config, s3),
     cache: new BinaryRedis(config.UPSTASH_REDIS_REST_URL, config.UPSTASH_REDIS_REST_TOKEN),
     sfn: new SFNClient(regionOf(config.STATE_MACHINE_ARN)),
     connect: () => openConnection(config),
     now: () => new Date(),
+  }
+}
+
+/** The two buckets of a configuration, which one client reaches. */
+export function bucketsOf(config: Config, s3: S3Client): Pick<Clients, 'files' | 'backups'> {
+  return {
+    files: { s3, bucket: config.FILES_BUCKET },
+    backups: { s3, bucket: config.BACKUP_BUCKET },
   }
 }
 

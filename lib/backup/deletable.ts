@@ -18,8 +18,8 @@ export async function checkDeletable(
   connection: Connection,
   { backupId, runId = null }: { backupId: string; runId?: string | null },
 ): Promise<Backup> {
-  const { config, s3 } = clients
-  const backup = await readBackup({ s3, bucket: config.BACKUP_BUCKET }, config.BACKUP_PREFIX, backupId)
+  const { backups, config } = clients
+  const backup = await readBackup(backups, config.BACKUP_PREFIX, backupId)
   if (backup.environment !== config.ENVIRONMENT) {
     throw new ForeignBackup(
       `The backup ${backupId} is of the environment "${backup.environment}", and this is "${config.ENVIRONMENT}". Nothing was deleted; delete it there`,

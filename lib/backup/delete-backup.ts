@@ -15,8 +15,7 @@ import { tombstoneKey } from './tombstone.ts'
  * @throws BackupKept when it was pinned since, RunLost, DatabaseBusy; StoreUnavailable, NotPermitted naming an object
  */
 export async function deleteBackup(clients: Clients, { runId, backupId }: BackupPlan): Promise<void> {
-  const { config, s3 } = clients
-  const storage = { s3, bucket: config.BACKUP_BUCKET }
+  const { backups: storage, config } = clients
   const folder = { prefix: config.BACKUP_PREFIX, backupId }
   if (await isSealed(storage, folder.prefix, backupId)) {
     const reasons = [`run ${runId} was told to delete it`]

@@ -24,10 +24,9 @@ export type Look =
  * @throws StoreUnavailable, NotPermitted when a folder or a manifest cannot be read
  */
 export async function lookAtBackups(
-  { s3, config }: Pick<Clients, 's3' | 'config'>,
+  { backups: storage, config }: Pick<Clients, 'backups' | 'config'>,
   isNeeded: (backupId: string) => boolean,
 ): Promise<Look[]> {
-  const storage = { s3, bucket: config.BACKUP_BUCKET }
   const [prefix, environment] = [config.BACKUP_PREFIX, config.ENVIRONMENT]
   const folders = (await listFolders(storage, prefix)).filter(isBackupId)
   return pMap(folders, (backupId) => look(storage, { prefix, environment, isNeeded }, backupId), {

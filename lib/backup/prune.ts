@@ -36,8 +36,8 @@ export async function prune(
   clients: Clients,
   { dryRun = true, endOf = null }: { dryRun?: boolean; endOf?: string | null } = {},
 ): Promise<PruneResult> {
-  const { config, s3 } = clients
-  const [storage, prefix] = [{ s3, bucket: config.BACKUP_BUCKET }, config.BACKUP_PREFIX]
+  const { backups, config } = clients
+  const [storage, prefix] = [backups, config.BACKUP_PREFIX]
   const policy = {
     last: config.RETENTION_LAST,
     daily: config.RETENTION_DAILY,
@@ -75,7 +75,7 @@ async function carryOut(
   const { backupId, keep, reasons } = decision
   if (keep) return { ...decision, deleted: null }
   if (refused !== null) return kept(backupId, refused)
-  const storage = { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }
+  const storage = clients.backups
   const folder = { prefix: clients.config.BACKUP_PREFIX, backupId }
   if (dryRun) return { ...decision, deleted: await sizeOfFolder(storage, folder) }
   // The ledger was looked at a while ago; a run may have begun since that needs this very backup.

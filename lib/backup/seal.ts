@@ -26,7 +26,7 @@ export type ReconcileBatches = (tables: BackedUpTable[], backupId: string) => Pr
 export async function seal(clients: Clients, plan: Plan, reconcile: ReconcileBatches): Promise<void> {
   if (plan.backupId === null)
     throw new BackupIncomplete(`Run ${plan.runId} was told to take no backup, so there is none to seal`)
-  const storage = { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }
+  const storage = clients.backups
   const keys = backupKeys(clients.config.BACKUP_PREFIX, plan.backupId)
   if (await isSealed(storage, keys.manifest, plan)) return
   const readBackAt = clients.now().toISOString()

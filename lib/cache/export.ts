@@ -11,7 +11,7 @@ import { readLimits } from './read-value.ts'
 import { scanKeys } from './scan.ts'
 import { SeenKeys } from './seen-keys.ts'
 
-type Tools = Pick<Clients, 's3' | 'cache' | 'config'>
+type Tools = Pick<Clients, 'backups' | 'cache' | 'config'>
 type Run = { runId: string; attempt: number }
 
 const count = z.number().int().nonnegative()
@@ -40,12 +40,11 @@ export const exportLimits = { ...readLimits, pageKeys: 1_000, partBytes: 32 * 2 
  * @throws StoreUnavailable, NotPermitted, ReadBackMismatch
  */
 export async function exportCache(
-  { s3, cache, config }: Tools,
+  { backups: storage, cache, config }: Tools,
   { run, backupId, expected = 0 }: { run: Run; backupId: string; expected?: number },
   progress: (done: number, total: number) => Promise<void>,
   limits = exportLimits,
 ): Promise<CacheResult> {
-  const storage = { s3, bucket: config.BACKUP_BUCKET }
   const earlier = await findJson(storage, workKeys(run).cacheResult, CacheResult)
   if (earlier !== undefined) return earlier
 

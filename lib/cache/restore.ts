@@ -12,7 +12,7 @@ import { settleExtras } from './restore-extras.ts'
 import { writeKeys } from './restore-keys.ts'
 import { type Part, readLines } from './restore-lines.ts'
 
-type Tools = Pick<Clients, 's3' | 'cache' | 'config'>
+type Tools = Pick<Clients, 'backups' | 'cache' | 'config'>
 type Run = { runId: string; attempt: number }
 
 type CacheToRestore = {
@@ -71,12 +71,11 @@ export function cacheRestoredKey(run: Run): string {
  * @throws StoreUnavailable, NotPermitted
  */
 export async function restoreCache(
-  { s3, cache, config }: Tools,
+  { backups: storage, cache, config }: Tools,
   { run, parts, exact, prefix = config.CACHE_PREFIX }: CacheToRestore,
   progress: (done: number, total: number) => Promise<void>,
   limits = restoreLimits,
 ): Promise<CacheRestored> {
-  const storage = { s3, bucket: config.BACKUP_BUCKET }
   const earlier = await findJson(storage, cacheRestoredKey(run), CacheRestored)
   if (earlier !== undefined) return earlier
 

@@ -6,7 +6,7 @@ import type { Clients } from '../clients.ts'
 import { keyScope, preservedBy } from './keys.ts'
 import { countDoomed, wipeOnce } from './wipe-pass.ts'
 
-type Tools = Pick<Clients, 's3' | 'cache' | 'config'>
+type Tools = Pick<Clients, 'backups' | 'cache' | 'config'>
 type Run = { runId: string; attempt: number }
 
 const count = z.number().int().nonnegative()
@@ -30,7 +30,7 @@ export const wipeLimits = { pageKeys: 5_000, passes: 100, noteEvery: 20 }
  * @throws StoreUnavailable, NotPermitted. Keys that stay do not throw: see `left`
  */
 export async function wipeCache(
-  { s3, cache, config }: Tools,
+  { backups: storage, cache, config }: Tools,
   {
     run,
     preserve,
@@ -40,7 +40,6 @@ export async function wipeCache(
   progress: (done: number, total: number) => Promise<void>,
   limits = wipeLimits,
 ): Promise<CacheWiped> {
-  const storage = { s3, bucket: config.BACKUP_BUCKET }
   const earlier = await findJson(storage, workKeys(run).cacheWiped, CacheWiped)
   if (earlier?.left === 0) return earlier
 

@@ -39,7 +39,7 @@ export async function exportDatabase(
   { plan, backupId, batch, schemas }: Export,
   progress: (done: number, total: number) => Promise<void>,
 ): Promise<void> {
-  const storage = { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }
+  const storage = clients.backups
   const { shards } = await getJson(storage, workKeys(plan).databaseBatch(batch), DatabaseBatch)
   const tables = [...new Map(shards.map((shard) => [shard.name, shard])).values()]
   const keys = backupKeys(clients.config.BACKUP_PREFIX, backupId)

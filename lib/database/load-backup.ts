@@ -9,16 +9,16 @@ import { dropScratch, ensureScratch, scratchTableOf } from './scratch.ts'
 import { databaseError, withConnection } from './snapshot.ts'
 
 /** The backup that the run restores. @throws NotFound for a run that restores none */
-export async function readRestored({ s3, config }: Clients, plan: Plan): Promise<Backup> {
+export async function readRestored({ backups, config }: Clients, plan: Plan): Promise<Backup> {
   if (plan.restore === null) throw new NotFound(`Run ${plan.runId} restores no backup`)
-  return readBackup({ s3, bucket: config.BACKUP_BUCKET }, config.BACKUP_PREFIX, plan.restore.backupId)
+  return readBackup(backups, config.BACKUP_PREFIX, plan.restore.backupId)
 }
 
 /** The backup that the run loads: to restore it, or to rehearse it. @throws NotFound for a run that loads none */
 async function readLoaded(clients: Clients, plan: Plan | BackupPlan): Promise<Backup> {
   if ('restore' in plan) return readRestored(clients, plan)
-  const { s3, config } = clients
-  return readBackup({ s3, bucket: config.BACKUP_BUCKET }, config.BACKUP_PREFIX, plan.backupId)
+  const { backups, config } = clients
+  return readBackup(backups, config.BACKUP_PREFIX, plan.backupId)
 }
 
 /** Loads one batch of the backup's parts into the run's scratch schema. Repeating it doubles nothing. */
@@ -62,8 +62,8 @@ export async function rehearseBackup(
   { backupId, runId }: { backupId: string; runId: string },
   progress: (done: number, total: number) => Promise<void>,
 ): Promise<void> {
-  const { s3, config } = clients
-  const { database } = await readBackup({ s3, bucket: config.BACKUP_BUCKET }, config.BACKUP_PREFIX, backupId)
+  const { backups, config } = clients
+  const { database } = await readBackup(backups, config.BACKUP_PREFIX, backupId)
   const tables = database?.tables ?? []
   try {
     await loadParts(clients, { runId, parts: loadBatches(tables).flat() }, progress)

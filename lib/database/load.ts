@@ -27,7 +27,7 @@ export async function loadParts(
   { runId, parts }: { runId: string; parts: readonly LoadablePart[] },
   progress: (done: number, total: number) => Promise<void>,
 ): Promise<void> {
-  const storage = { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }
+  const storage = clients.backups
   const tables = [...new Map(parts.map(({ table }) => [table.name, table])).values()]
   const sizes = parts.map(({ part }) => part)
   await withConnections(clients, connectionsFor(sizes, limits), async (connections) => {

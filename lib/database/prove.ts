@@ -11,7 +11,7 @@ import { readPositions, sequencesOf } from './sequences.ts'
 
 /** The manifest of the backup that this very run sealed. @throws NotFound, BackupIncomplete */
 export async function readOwnManifest(clients: Clients, plan: Plan, backupId: string): Promise<Manifest> {
-  const storage = { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }
+  const storage = clients.backups
   const manifest = await getJson(
     storage,
     backupKeys(clients.config.BACKUP_PREFIX, backupId).manifest,
@@ -50,7 +50,7 @@ export async function proveBackup(
       `The backup ${manifest.backupId} does not hold ${missing.map(({ name }) => name).join(', ')}. Nothing was wiped; start a new run`,
     )
   }
-  const storage = { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }
+  const storage = clients.backups
   const keys = backupKeys(clients.config.BACKUP_PREFIX, manifest.backupId)
   const late = await writeLate(
     storage,

@@ -21,7 +21,7 @@ export async function reconcileBatches(
     const connection = leader as Connection
     refuseChanges(changesOf(await readTables(connection, clients.config.DATABASE_SCHEMAS), tables))
     return reconcile(connection, {
-      storage: { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET },
+      storage: clients.backups,
       tables,
       maxBytes: clients.config.LATE_MAX_BYTES,
       keys: tablePart,

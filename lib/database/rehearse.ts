@@ -17,7 +17,7 @@ export async function loadExported(
   { plan, batch }: { plan: Plan; batch: number },
   progress: (done: number, total: number) => Promise<void>,
 ): Promise<void> {
-  const storage = { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }
+  const storage = clients.backups
   if (await exists(storage, workKeys(plan).rehearsed)) return // compared and dropped already
   const { tables } = await readExported(storage, plan)
   const { parts } = await readExportedBatch(storage, plan, batch)
@@ -34,7 +34,7 @@ export async function loadExported(
  * @throws RehearsalFailed listing the tables
  */
 export async function compareExported(clients: Clients, plan: Plan): Promise<void> {
-  const storage = { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }
+  const storage = clients.backups
   const done = workKeys(plan).rehearsed
   const { runId } = plan
   await withConnection(clients, async (connection) => {

@@ -8,7 +8,7 @@ import { type CopyLimits, copyLimits, copyObject } from './copy-object.ts'
 import { listRange } from './listing.ts'
 import { type Batch, type CopiedFile, type Piece, rangeBelow, readPieces } from './pieces.ts'
 
-type Tools = Pick<Clients, 's3' | 'config'>
+type Tools = Pick<Clients, 'files' | 'backups' | 'config'>
 
 /**
  * `filesResult`: what one batch copied. `vanished`: objects that were listed and no longer existed. `changed`: objects
@@ -36,12 +36,11 @@ const tellEvery = 250
  * @throws BackupIncomplete, StoreUnavailable, NotPermitted as copyObject does
  */
 export async function copyFiles(
-  { s3, config }: Tools,
+  { files, backups: work, config }: Tools,
   { backupId, ...batch }: Batch & { backupId: string },
   progress: (done: number, total: number) => Promise<void>,
   limits: CopyLimits = copyLimits,
 ): Promise<CopyResult> {
-  const work = { s3, bucket: config.BACKUP_BUCKET }
   const { filesResult, filesCopied } = workKeys(batch.run)
   const earlier = await findJson(work, filesResult(batch.batch), CopyResult)
   if (earlier !== undefined) return earlier
@@ -54,9 +53,9 @@ export async function copyFiles(
     const outcomes = await pMap(
       piece.files,
       async (file) => {
-        const source = { ...file, bucket: config.FILES_BUCKET, key: `${config.FILES_PREFIX}${file.key}` }
+        const source = { ...file, bucket: files.bucket, key: `${config.FILES_PREFIX}${file.key}` }
         const target = { bucket: work.bucket, key: backupKeys(config.BACKUP_PREFIX, backupId).file(file.key) }
-        const copied = await copyObject(s3, { source, target }, limits)
+        const copied = await copyObject(work.s3, { source, target }, limits)
         if (++done % tellEvery === 0) await progress(done, total)
         if (copied === undefined) return undefined
         if (copied.etag !== file.etag) result.changed++
@@ -65,7 +64,7 @@ export async function copyFiles(
       { concurrency },
     )
     const copies = outcomes.filter((outcome) => outcome !== undefined)
-    await verifyCopies({ s3, config }, { backupId, piece, copies })
+    await verifyCopies({ backups: work, config }, { backupId, piece, copies })
     await putJsonLines(work, filesCopied(piece.list), copies)
     result.objects += copies.length
     result.bytes += copies.reduce((sum, { size }) => sum + size, 0)
@@ -78,10 +77,9 @@ export async function copyFiles(
 
 /** Compares the copies with a listing of where they are: one request per 1,000. */
 async function verifyCopies(
-  { s3, config }: Tools,
+  { backups: backup, config }: Pick<Tools, 'backups' | 'config'>,
   { backupId, piece, copies }: { backupId: string; piece: Piece; copies: readonly CopiedFile[] },
 ): Promise<void> {
-  const backup = { s3, bucket: config.BACKUP_BUCKET }
   const prefix = backupKeys(config.BACKUP_PREFIX, backupId).file('')
   const missing = new Map(copies.map((copy) => [`${prefix}${copy.key}`, copy]))
   for await (const page of listRange(backup, rangeBelow(prefix, piece.range))) {

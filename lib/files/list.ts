@@ -4,7 +4,7 @@ import type { Clients } from '../clients.ts'
 import { listRange } from './listing.ts'
 import type { ListedFile, Run } from './pieces.ts'
 
-type Tools = Pick<Clients, 's3' | 'config'>
+type Tools = Pick<Clients, 'files' | 'backups' | 'config'>
 
 /** Totals over the objects below FILES_PREFIX, in bytes, and over those of them that are preserved. */
 export type FileTotals = {
@@ -33,12 +33,10 @@ export const pieceLimits = {
  * @throws StoreUnavailable or NotPermitted when the listing fails at any page
  */
 export async function listFiles(
-  { s3, config }: Tools,
+  { files, backups: work, config }: Tools,
   { write, preserve }: { write?: Run; preserve: readonly string[] },
   limits = pieceLimits,
 ): Promise<FileListing> {
-  const files = { s3, bucket: config.FILES_BUCKET }
-  const work = { s3, bucket: config.BACKUP_BUCKET }
   const tally = tallyOf(preserve)
   let piece: ListedFile[] = []
   let pieceBytes = 0
@@ -71,7 +69,7 @@ export async function listFiles(
  * aborts, and says that it is not `complete`, for an answer in bounded time.
  */
 export async function countFiles(
-  { s3, config }: Tools,
+  { files, config }: Pick<Tools, 'files' | 'config'>,
   {
     preserve,
     limit = Number.POSITIVE_INFINITY,
@@ -80,7 +78,7 @@ export async function countFiles(
 ): Promise<FileTotals & { complete: boolean }> {
   const tally = tallyOf(preserve)
   let counted = 0
-  for await (const page of listRange({ s3, bucket: config.FILES_BUCKET }, { prefix: config.FILES_PREFIX })) {
+  for await (const page of listRange(files, { prefix: config.FILES_PREFIX })) {
     for (const { key, size } of page) {
       if (counted++ >= limit) return { ...tally.totals(), unmatched: [], complete: false }
       tally.add({ key: key.slice(config.FILES_PREFIX.length), size })

@@ -3,7 +3,7 @@ import { getJson, isPreconditionFailure, putJson } from '../backup/storage.ts'
 import type { Clients } from '../clients.ts'
 import { EnvironmentMismatch, messageOf, NotFound, ResetError } from '../errors.ts'
 
-type Tools = Pick<Clients, 's3' | 'config'>
+type Tools = Pick<Clients, 'files'>
 
 const key = '.taskmaster/environment.json'
 
@@ -13,8 +13,7 @@ const Mark = z.strictObject({ environment: z.string().min(1), claimedAt: z.iso.d
  * The environment's name that the files bucket carries, or undefined when `claim` was never run for it.
  * @throws EnvironmentMismatch when the object is there but is no mark
  */
-export async function readFilesMark({ s3, config }: Tools): Promise<string | undefined> {
-  const files = { s3, bucket: config.FILES_BUCKET }
+export async function readFilesMark({ files }: Tools): Promise<string | undefined> {
   try {
     return (await getJson(files, key, Mark)).environment
   } catch (error) {
@@ -32,25 +31,24 @@ export async function readFilesMark({ s3, config }: Tools): Promise<string | und
  * @throws EnvironmentMismatch when the bucket carries another environment's name
  */
 export async function writeFilesMark(
-  { s3, config }: Tools,
+  { files }: Tools,
   { environment, at }: { environment: string; at: string },
 ): Promise<void> {
   // Read first, because some S3-compatible servers ignore If-None-Match and would overwrite.
-  if (await carries({ s3, config }, environment)) return
-  const files = { s3, bucket: config.FILES_BUCKET }
+  if (await carries({ files }, environment)) return
   try {
     await putJson(files, key, { environment, claimedAt: at }, { once: true })
   } catch (error) {
     if (!isPreconditionFailure(error)) throw error
-    if (await carries({ s3, config }, environment)) return
+    if (await carries({ files }, environment)) return
     throw error // S3 asks to repeat the request (409), which the caller's retry does
   }
 }
 
-async function carries(tools: Tools, environment: string): Promise<boolean> {
-  const present = await readFilesMark(tools)
+async function carries({ files }: Tools, environment: string): Promise<boolean> {
+  const present = await readFilesMark({ files })
   if (present === undefined || present === environment) return present === environment
   throw new EnvironmentMismatch(
-    `The bucket ${tools.config.FILES_BUCKET} carries the mark of the environment "${present}", not "${environment}". Check FILES_BUCKET and ENVIRONMENT; if the bucket was really handed over, delete s3://${tools.config.FILES_BUCKET}/${key} and claim again`,
+    `The bucket ${files.bucket} carries the mark of the environment "${present}", not "${environment}". Check FILES_BUCKET and ENVIRONMENT; if the bucket was really handed over, delete s3://${files.bucket}/${key} and claim again`,
   )
 }

@@ -7,7 +7,7 @@ import { pieceLimits } from './list.ts'
 import { CopiedFile, type Run } from './pieces.ts'
 import { restoreListKey } from './restore-pieces.ts'
 
-type Tools = Pick<Clients, 's3' | 'config'>
+type Tools = Pick<Clients, 'backups'>
 type Index = { key: string; bytes: number; sha256: string }
 
 /**
@@ -28,11 +28,10 @@ export type RestoreListing = {
  * @throws BackupDamaged when the list is missing, is not what the manifest says, or is in no order
  */
 export async function listRestore(
-  { s3, config }: Tools,
+  { backups: storage }: Tools,
   { run, backupId, index }: { run: Run; backupId: string; index: Index | null },
   limits = pieceLimits,
 ): Promise<RestoreListing> {
-  const storage = { s3, bucket: config.BACKUP_BUCKET }
   let piece: CopiedFile[] = []
   let pieceBytes = 0
   let last: string | undefined

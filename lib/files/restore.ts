@@ -9,7 +9,7 @@ import { checkCopies, readRestorePieces } from './restore-pieces.ts'
 import { FilesRestored, filesRestoredKey, RestoreTally } from './restored.ts'
 import { safetyCopies } from './safety-copies.ts'
 
-type Tools = Pick<Clients, 's3' | 'config'>
+type Tools = Pick<Clients, 'files' | 'backups' | 'config'>
 
 type BatchToRestore = Batch & {
   backupId: string
@@ -35,13 +35,11 @@ const tellEvery = 250
  *   throw: see `changedMeanwhile` and `failures`
  */
 export async function restoreFiles(
-  { s3, config }: Tools,
+  { files, backups: backup, config }: Tools,
   { backupId, exact, safety, ...batch }: BatchToRestore,
   progress: (done: number, total: number) => Promise<void>,
   limits: CopyLimits = copyLimits,
 ): Promise<FilesRestored> {
-  const backup = { s3, bucket: config.BACKUP_BUCKET }
-  const files = { s3, bucket: config.FILES_BUCKET }
   const resultKey = filesRestoredKey(batch.run, batch.batch)
   const earlier = await findJson(backup, resultKey, FilesRestored)
   if (earlier?.failures === 0) return earlier

@@ -7,7 +7,7 @@ import { isPreserved } from './list.ts'
 import { type KeyRange, listRange } from './listing.ts'
 import { type Batch, CopiedFile, type Piece, rangeBelow, readPieces } from './pieces.ts'
 
-type Tools = Pick<Clients, 's3' | 'config'>
+type Tools = Pick<Clients, 'files' | 'backups' | 'config'>
 
 const count = z.number().int().nonnegative()
 
@@ -40,12 +40,10 @@ const failuresNamed = 20
  *   throw: see `failures`
  */
 export async function wipeFiles(
-  { s3, config }: Tools,
+  { files, backups: work, config }: Tools,
   { backup, preserve, ...batch }: Batch & { backup: boolean; preserve: readonly string[] },
   progress: (done: number, total: number) => Promise<void>,
 ): Promise<FilesWiped> {
-  const work = { s3, bucket: config.BACKUP_BUCKET }
-  const files = { s3, bucket: config.FILES_BUCKET }
   const key = workKeys(batch.run).filesWiped(batch.batch)
   const earlier = await findJson(work, key, FilesWiped)
   if (earlier?.failures === 0) return earlier

@@ -132,6 +132,6 @@ export const backups = new OpenAPIHono<Api>()
     return json({ backupId, pinned }, 200)
   })
 
-function placeOf({ s3, config }: Clients) {
-  return { storage: { s3, bucket: config.BACKUP_BUCKET }, prefix: config.BACKUP_PREFIX }
+function placeOf({ backups, config }: Clients) {
+  return { storage: backups, prefix: config.BACKUP_PREFIX }
 }

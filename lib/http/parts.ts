@@ -66,11 +66,10 @@ function dataParts({ database, files, cache }: Backup, root: string): BackupPart
  * @throws NotFound when the backup names no such object, even if there is one
  */
 export async function presignPart(
-  { s3, config, now }: Clients,
+  { backups: storage, config, now }: Clients,
   backupId: string,
   names: readonly string[],
 ): Promise<{ part: string; url: string; expiresAt: string }> {
-  const storage = { s3, bucket: config.BACKUP_BUCKET }
   const backup = await readBackup(storage, config.BACKUP_PREFIX, backupId)
   const { root } = backupKeys(config.BACKUP_PREFIX, backupId)
   const part = await findPart(storage, backup, config.BACKUP_PREFIX, names)
@@ -86,7 +85,7 @@ export async function presignPart(
     // As a download in every browser, whatever the object says it is.
     ResponseContentDisposition: `attachment; filename*=UTF-8''${encodeURIComponent(fileName)}`,
   })
-  const url = await getSignedUrl(s3, command, { expiresIn })
+  const url = await getSignedUrl(storage.s3, command, { expiresIn })
   return { part, url, expiresAt: new Date(now().getTime() + expiresIn * 1000).toISOString() }
 }
 

@@ -21,13 +21,13 @@ export async function checkStartable(clients: Clients, request: Request): Promis
 }
 
 async function checkGuards(clients: Clients, connection: Connection, request: Request): Promise<void> {
-  const { s3, config } = clients
+  const { backups, config } = clients
   switch (request.operation) {
     case 'claim':
       return // what it has to find is no mark, or ours; only the machine writes and so looks
     case 'verify':
       await checkMarks(clients, connection, { wipes: false, needsCache: false })
-      await readBackup({ s3, bucket: config.BACKUP_BUCKET }, config.BACKUP_PREFIX, request.backupId)
+      await readBackup(backups, config.BACKUP_PREFIX, request.backupId)
       return
     case 'delete':
       await checkMarks(clients, connection, { wipes: true, needsCache: false })

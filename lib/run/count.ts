@@ -167,14 +167,10 @@ function clearsOf(request: Scoped, restored: Backup | null): Target[] {
 
 /** @throws NotFound, BackupDamaged; ForeignBackup for one of another environment, unless that is what was said */
 async function readRestorable(
-  { s3, config }: Clients,
+  { backups, config }: Clients,
   request: Extract<Request, { operation: 'restore' }>,
 ): Promise<Backup> {
-  const backup = await readBackup(
-    { s3, bucket: config.BACKUP_BUCKET },
-    config.BACKUP_PREFIX,
-    request.backupId,
-  )
+  const backup = await readBackup(backups, config.BACKUP_PREFIX, request.backupId)
   if (backup.environment === config.ENVIRONMENT || request.allowForeign) return backup
   throw new ForeignBackup(
     `The backup ${backup.backupId} is of the environment "${backup.environment}", and this is "${config.ENVIRONMENT}". Nothing was touched; if that is what you want, say "allowForeign": true`,

@@ -158,7 +158,7 @@ async function findInS3(
   row: RunRow,
   summary: Summary | null,
 ): Promise<Pick<Found, 'manifest' | 'files' | 'cache' | 'restored' | 'subject'>> {
-  const storage = { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }
+  const storage = clients.backups
   const work = workKeys(row)
   const files: FilesWiped[] = []
   for (let batch = 0; batch < (summary?.files?.batches ?? 0); batch++) {

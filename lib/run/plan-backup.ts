@@ -28,13 +28,11 @@ export async function planOnBackup(
   connection: Connection,
   { run, request }: { run: RunRef; request: OnBackup },
 ): Promise<Planned> {
-  const { s3, config } = clients
-  const storage = { s3, bucket: config.BACKUP_BUCKET }
   const planned =
     request.operation === 'delete'
       ? await planDelete(clients, connection, { run, request })
       : await planVerify(clients, connection, { run, request })
-  await putJson(storage, workKeys(run).plan, planned.plan)
+  await putJson(clients.backups, workKeys(run).plan, planned.plan)
   return planned
 }
 
@@ -45,10 +43,10 @@ async function planDelete(
   connection: Connection,
   { run, request: { operation, backupId } }: Asked<'delete'>,
 ): Promise<Planned> {
-  const { s3, config } = clients
+  const { backups, config } = clients
   await checkDeletable(clients, connection, { backupId, runId: run.runId })
   const folder = { prefix: config.BACKUP_PREFIX, backupId }
-  const { objects, bytes } = await sizeOfFolder({ s3, bucket: config.BACKUP_BUCKET }, folder)
+  const { objects, bytes } = await sizeOfFolder(backups, folder)
   const plan = { ...run, operation, backupId, batches: 0 }
   return { plan, subject: { backupId, rehearse: false, objects, bytes }, warnings: [] }
 }
@@ -58,8 +56,8 @@ async function planVerify(
   connection: Connection,
   { run, request: { operation, backupId, rehearse } }: Asked<'verify'>,
 ): Promise<Planned> {
-  const { s3, config } = clients
-  const backup = await readBackup({ s3, bucket: config.BACKUP_BUCKET }, config.BACKUP_PREFIX, backupId)
+  const { backups, config } = clients
+  const backup = await readBackup(backups, config.BACKUP_PREFIX, backupId)
   const subject = { backupId, rehearse: rehearse && backup.database !== null, objects: 0, bytes: 0 }
   const plan = { ...run, operation, backupId, batches: 0 }
   if (!rehearse) return { plan, subject, warnings: [] }

@@ -40,7 +40,7 @@ export async function makePlan(
   { run, startedAt, request, clears, restored, warnings }: Asked,
 ): Promise<Plan> {
   const { config } = clients
-  const storage = { s3: clients.s3, bucket: config.BACKUP_BUCKET }
+  const storage = clients.backups
   const backupId = takesBackup(request) && !request.dryRun ? backupIdOf({ ...run, startedAt }) : null
   if (backupId !== null) {
     await checkWritable(storage, `${backupKeys(config.BACKUP_PREFIX, backupId).root}.probe-${randomUUID()}`)
@@ -148,7 +148,7 @@ async function planTables(
   plan: Plan,
   restored: Backup | null,
 ): Promise<NonNullable<Plan['database']>> {
-  const { config, s3 } = clients
+  const { backups, config } = clients
   const catalog = await readCatalog(connection, config.DATABASE_SCHEMAS)
   const chosen = restored?.database
     ? planSwap(catalog, plan.preserve, restored.database.tables)
@@ -172,7 +172,7 @@ async function planTables(
   const batches = batchesOf(shards, config.EXPORT_BATCH_BYTES)
   if (plan.backupId !== null) {
     for (const [batch, shards] of batches.entries()) {
-      await putJson({ s3, bucket: config.BACKUP_BUCKET }, workKeys(plan).databaseBatch(batch), {
+      await putJson(backups, workKeys(plan).databaseBatch(batch), {
         batch,
         shards,
       })

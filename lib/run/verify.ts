@@ -27,8 +27,7 @@ export async function verify(
   plan: BackupPlan,
   report: (done: number, total: number) => Promise<void>,
 ): Promise<void> {
-  const { s3, config, now } = clients
-  const storage = { s3, bucket: config.BACKUP_BUCKET }
+  const { backups: storage, config, now } = clients
   const found = await verifyBackup(storage, config.BACKUP_PREFIX, plan.backupId, report, now)
   const { objects, bytes } = found
   const verified: Verified = { objects, bytes, warnings: warningsOf(found) }

@@ -25,13 +25,12 @@ export async function carryOut(
     process.stderr.write(showReset(await getOptions(clients, request.preserve), request))
   }
   if (request.operation === 'restore' && (asks || !json)) {
-    const { BACKUP_BUCKET: bucket, BACKUP_PREFIX: prefix } = clients.config
-    const backup = await readBackup({ s3: clients.s3, bucket }, prefix, request.backupId)
+    const backup = await readBackup(clients.backups, clients.config.BACKUP_PREFIX, request.backupId)
     process.stderr.write(showRestore(await getOptions(clients), backup, request))
   }
   if (request.operation === 'delete' && (asks || !json)) {
-    const { BACKUP_BUCKET: bucket, BACKUP_PREFIX: prefix } = clients.config
-    process.stderr.write(showDelete(await readBackup({ s3: clients.s3, bucket }, prefix, request.backupId)))
+    const backup = await readBackup(clients.backups, clients.config.BACKUP_PREFIX, request.backupId)
+    process.stderr.write(showDelete(backup))
   }
   const wanted = asks ? confirmed(given, await askForName(clients.config.ENVIRONMENT, request)) : given
   const runId = await startRun(connected.clients, wanted)

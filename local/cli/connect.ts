@@ -63,7 +63,7 @@ export async function open(stack: Stack | undefined): Promise<Connected> {
   const clients = await makeClients()
   async function stop(): Promise<void> {
     clients.sfn.destroy()
-    clients.s3.destroy()
+    clients.backups.s3.destroy()
     await stack?.stop()
   }
   return { clients, stack, stop }

@@ -6,7 +6,7 @@ import { ageOf, bytes, counted, table } from './text.ts'
 /** Command "backups": the sealed backups. */
 export async function showBackups({ clients }: Connected): Promise<Answer> {
   const { BACKUP_BUCKET: bucket, BACKUP_PREFIX: prefix } = clients.config
-  const list = await listBackups({ s3: clients.s3, bucket }, prefix)
+  const list = await listBackups(clients.backups, prefix)
   const count = (value: number | null, one: string) => (value === null ? '' : counted(value, one))
   const rows = list.backups.map((backup) => [
     backup.backupId,

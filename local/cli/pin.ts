@@ -14,8 +14,7 @@ export async function setPin(
 ): Promise<Answer> {
   if (backupId === undefined)
     throw new WrongUsage(`${command} needs the id of a backup; "backups" lists them`, command)
-  const { BACKUP_BUCKET: bucket, BACKUP_PREFIX: prefix } = clients.config
-  await change[command]({ s3: clients.s3, bucket }, prefix, {
+  await change[command](clients.backups, clients.config.BACKUP_PREFIX, {
     backupId,
     by: requester(),
     at: clients.now(),

@@ -15,8 +15,7 @@ export async function verify(
 ): Promise<Answer> {
   if (backupId === undefined)
     throw new WrongUsage('verify needs the id of a backup; "backups" lists them', 'verify')
-  const { BACKUP_BUCKET: bucket, BACKUP_PREFIX: prefix } = clients.config
-  const found = await verifyBackup({ s3: clients.s3, bucket }, prefix, backupId, tell)
+  const found = await verifyBackup(clients.backups, clients.config.BACKUP_PREFIX, backupId, tell)
   const rehearsal = flags.rehearse && found.ok ? await rehearse() : null
   const ok = found.ok && rehearsal?.error == null
   const lines = [

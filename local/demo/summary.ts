@@ -9,12 +9,12 @@ import { type Counts, totalOf } from './counts.ts'
 
 /** What was counted, backed up and where, wiped and preserved; sizes are those stored in the backup. */
 export async function summarize(
-  { s3, config }: Clients,
+  { backups, config }: Clients,
   { outcome }: Followed,
   before: Counts,
 ): Promise<string> {
   const keys = backupKeys(config.BACKUP_PREFIX, outcome.backupId ?? '')
-  const manifest = await getJson({ s3, bucket: config.BACKUP_BUCKET }, keys.manifest, Manifest)
+  const manifest = await getJson(backups, keys.manifest, Manifest)
   const { database, files, cache } = outcome.targets
   const cacheBytes = (manifest.cache?.parts ?? []).reduce((sum, part) => sum + part.bytes, 0)
   return [

@@ -1,5 +1,6 @@
 import { PutObjectCommand, type S3Client } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, beforeEach } from 'vitest'
+import type { Storage } from '../../lib/backup/storage.ts'
 import type { Clients } from '../../lib/clients.ts'
 import type { Config } from '../../lib/config.ts'
 import { withConnection } from '../../lib/database/snapshot.ts'
@@ -32,7 +33,7 @@ export function usePrune() {
       loadFunctions: async () => ({}),
     })
     use.embedded = { ...(await currentClients()), now: () => now }
-    use.clients = { ...use.embedded, s3: memory.storage.s3 }
+    use.clients = { ...use.embedded, backups: { ...use.embedded.backups, s3: memory.storage.s3 } }
     await withConnection(use.clients, ensureLedger)
   })
   afterAll(() => use.stack?.stop())
@@ -55,7 +56,7 @@ export function usePrune() {
     }
     return {
       ...use.clients,
-      s3: { send } as unknown as S3Client,
+      backups: { ...use.clients.backups, s3: { send } as unknown as S3Client },
       config: { ...use.clients.config, ...config },
     }
   }
@@ -98,7 +99,7 @@ export function usePrune() {
   }
 
   /** Every object, as text that changes with it. */
-  async function objects(below = '', { s3 } = use.clients): Promise<string[]> {
+  async function objects(below = '', { s3 }: Pick<Storage, 's3'> = use.clients.backups): Promise<string[]> {
     const found: string[] = []
     for await (const page of listRange({ ...memory.storage, s3 }, { prefix: below }))
       for (const { key, size, etag } of page) found.push(`${key} ${size} ${etag}`)
@@ -132,7 +133,7 @@ export function usePrune() {
     },
     async copyToEmbedded(): Promise<void> {
       for (const [Key, Body] of memory.objects)
-        await use.embedded.s3.send(new PutObjectCommand({ Bucket: memory.storage.bucket, Key, Body }))
+        await use.embedded.backups.s3.send(new PutObjectCommand({ Bucket: memory.storage.bucket, Key, Body }))
     },
     json: (key: string) => JSON.parse(memory.objects.get(key)?.toString() ?? ''),
   }

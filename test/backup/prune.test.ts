@@ -107,7 +107,7 @@ describe('prune', () => {
     expect(await prune({ ...bucket.embedded, config })).toEqual(before)
     expect(await prune({ ...bucket.embedded, config }, carryOut)).toEqual(await pruneWith(two, carryOut))
     const keys = (lines: string[]) => lines.map((line) => line.split(' ')[0])
-    expect(keys(await bucket.objects('', bucket.embedded))).toEqual(keys(await bucket.objects()))
+    expect(keys(await bucket.objects('', bucket.embedded.backups))).toEqual(keys(await bucket.objects()))
   })
 
   test('without any retention keeps everything', async () => {
@@ -325,8 +325,7 @@ describe('pins', () => {
     const [newest] = bucket.sealed([1])
     const backup = { backupId: newest!, ...pin }
     const commands: string[] = []
-    const { s3 } = bucket.clientsWith({}, (command) => void commands.push(nameOf(command)))
-    const storage = { ...bucket.storage, s3 }
+    const { backups: storage } = bucket.clientsWith({}, (command) => void commands.push(nameOf(command)))
     for (let turn = 0; turn < 2; turn++) {
       await pinBackup(storage, prefix, backup)
       expect(await isPinned(storage, prefix, newest!)).toBe(true)

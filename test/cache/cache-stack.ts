@@ -4,6 +4,7 @@ import { backupKeys } from '../../lib/backup/layout.ts'
 import { readPartLines } from '../../lib/backup/part.ts'
 import { BinaryRedis } from '../../lib/cache/binary-redis.ts'
 import type { CacheResult } from '../../lib/cache/export.ts'
+import { bucketsOf } from '../../lib/clients.ts'
 import type { Config } from '../../lib/config.ts'
 import { guardProcesses } from '../../local/guarded.ts'
 import { startRedis } from '../../local/redis.ts'
@@ -37,7 +38,7 @@ export async function startCache() {
     BACKUP_BUCKET: 'backups',
     BACKUP_PREFIX: '.taskmaster/backups/',
   } as Config
-  const clients = { s3, cache: new BinaryRedis(front.url, rest.token), config }
+  const clients = { ...bucketsOf(config, s3), cache: new BinaryRedis(front.url, rest.token), config }
   let runs = 0
 
   afterAll(async () => {
@@ -54,7 +55,6 @@ export async function startCache() {
     front.seen = []
   })
 
-  const storage = { s3, bucket: 'backups' }
   return {
     mock: store.mock,
     clients,
@@ -63,7 +63,7 @@ export async function startCache() {
     redis,
     front,
     rest,
-    storage,
+    storage: clients.backups,
     /** A run that nobody had before, so that no result of another test is found. */
     nextRun: () => ({ runId: `run-${++runs}`, attempt: 1 }),
     withPrefix: (CACHE_PREFIX: string) => ({ ...clients, config: { ...config, CACHE_PREFIX } }),
@@ -71,7 +71,7 @@ export async function startCache() {
     async linesOf(result: CacheResult): Promise<Line[]> {
       const lines: Line[] = []
       for (const { key } of result.parts) {
-        for await (const line of readPartLines(storage, key)) lines.push(JSON.parse(line.toString()))
+        for await (const line of readPartLines(clients.backups, key)) lines.push(JSON.parse(line.toString()))
       }
       return lines
     },

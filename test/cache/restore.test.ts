@@ -426,11 +426,13 @@ describe('restoring the cache', () => {
 
   describe('a damaged backup changes nothing', () => {
     const read = async (key: string) => {
-      const answer = await stack.clients.s3.send(new GetObjectCommand({ Bucket: 'backups', Key: key }))
+      const answer = await stack.clients.backups.s3.send(
+        new GetObjectCommand({ Bucket: 'backups', Key: key }),
+      )
       return Buffer.from((await answer.Body?.transformToByteArray()) ?? [])
     }
     const put = (key: string, Body: Buffer) =>
-      stack.clients.s3.send(new PutObjectCommand({ Bucket: 'backups', Key: key, Body }))
+      stack.clients.backups.s3.send(new PutObjectCommand({ Bucket: 'backups', Key: key, Body }))
 
     async function expectRefused(parts: CacheResult['parts'], named: string): Promise<void> {
       front.seen = []
@@ -461,7 +463,7 @@ describe('restoring the cache', () => {
         await put(last.key, damage)
         await expectRefused(parts, last.key)
       }
-      await stack.clients.s3.send(new DeleteObjectCommand({ Bucket: 'backups', Key: last.key }))
+      await stack.clients.backups.s3.send(new DeleteObjectCommand({ Bucket: 'backups', Key: last.key }))
       await expectRefused(parts, last.key)
       await put(last.key, whole)
       expect(await restore({ parts }, { exact: true })).toMatchObject({ keys: 200, deleted: 1 })

@@ -33,7 +33,7 @@ export function useDatabase() {
       loadFunctions: async () => ({}),
     })
     const clients = await currentClients()
-    const storage = { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }
+    const storage = clients.backups
     await stack.sql.query(`SET lock_timeout = '20s'`)
     Object.assign(database, stack, { clients, storage })
     const request = { operation: 'claim', confirm: clients.config.ENVIRONMENT }
@@ -89,7 +89,7 @@ export async function planReset(clients: Clients, wanted: Wanted = {}): Promise<
     startedAt: new Date().toISOString(),
     ...run,
   })
-  const storage = { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }
+  const storage = clients.backups
   if (pagesPerShard !== undefined) {
     const key = workKeys(run).databaseBatch(0)
     const { batch, shards } = await getJson(storage, key, DatabaseBatch)
@@ -124,7 +124,7 @@ export async function backUp(
 
 /** A backup as a reader who knows only docs/formats.md finds it: manifest, and the late parts that replace some of its. */
 export async function readBackup(clients: Clients, backupId: string) {
-  const storage = { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }
+  const storage = clients.backups
   const keys = backupKeys(clients.config.BACKUP_PREFIX, backupId)
   const manifest = await getJson(storage, keys.manifest, Manifest)
   const attempt = await lastAttempt(storage, keys.root)
@@ -136,7 +136,7 @@ export async function readBackup(clients: Clients, backupId: string) {
 /** The lines of a table in a backup, sorted. */
 export async function linesOf(clients: Clients, table: BackedUpTable | undefined): Promise<string[]> {
   if (table === undefined) throw new Error('The backup does not hold the table.')
-  const storage = { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }
+  const storage = clients.backups
   const lines: string[] = []
   for (const { key } of table.parts) {
     if (key === null) continue
@@ -160,7 +160,7 @@ const pinned = `SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET IntervalSt
 
 /** Every key of a backup. */
 export async function keysBelow(clients: Clients, { backupId }: Plan): Promise<string[]> {
-  const storage = { s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }
+  const storage = clients.backups
   const keys: string[] = []
   for await (const { key } of listSizes(storage, [backupKeys(clients.config.BACKUP_PREFIX, backupId!).root]))
     keys.push(key)

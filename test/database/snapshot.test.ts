@@ -203,7 +203,7 @@ describe('an export that fails', () => {
       ...{ endpoint: front.url, region: 'us-east-1', forcePathStyle: true, maxAttempts: 1 },
       credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
     })
-    through = { ...clients, s3 }
+    through = { ...clients, backups: { ...clients.backups, s3 } }
   })
 
   it.each([

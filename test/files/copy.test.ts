@@ -20,7 +20,7 @@ async function list(preserve: string[] = []) {
 }
 
 const copied = async (list = 0) =>
-  await getJsonLines({ s3: stack.clients.s3, bucket: 'backups' }, workKeys(run).filesCopied(list), CopiedFile)
+  await getJsonLines(stack.clients.backups, workKeys(run).filesCopied(list), CopiedFile)
 
 const isCopy: (request: Parameters<Fault>[0]) => boolean = ({ headers }) =>
   headers['x-amz-copy-source'] !== undefined
@@ -51,7 +51,7 @@ describe('copying the files', () => {
     const result = await copyFiles(stack.clients, batch, noProgress)
     expect(result).toMatchObject({ objects: 2, changed: 1, bytes: 16 + `${prefix}b`.length })
     expect(await stack.get(copyOf('a'), 'backups')).toBe('newer and longer')
-    const head = await stack.clients.s3.send(new HeadObjectCommand({ Bucket: 'files', Key: `${prefix}a` }))
+    const head = await stack.s3.send(new HeadObjectCommand({ Bucket: 'files', Key: `${prefix}a` }))
     expect((await copied()).find(({ key }) => key === 'a')).toMatchObject({ size: 16, etag: head.ETag })
   })
 
@@ -160,9 +160,7 @@ describe('copying the files', () => {
     const big = Buffer.alloc(10.5 * 2 ** 20, 'taskmaster')
     const described = { ContentType: 'video/mp4', CacheControl: 'no-store', Metadata: { story: '42' } }
     const upload = (body: Buffer) =>
-      stack.clients.s3.send(
-        new PutObjectCommand({ Bucket: 'files', Key: `${prefix}big`, Body: body, ...described }),
-      )
+      stack.s3.send(new PutObjectCommand({ Bucket: 'files', Key: `${prefix}big`, Body: body, ...described }))
 
     test('is copied in parts, with its content type and metadata', async () => {
       await upload(big)
@@ -170,9 +168,7 @@ describe('copying the files', () => {
         objects: 1,
         bytes: big.length,
       })
-      const head = await stack.clients.s3.send(
-        new HeadObjectCommand({ Bucket: 'backups', Key: copyOf('big') }),
-      )
+      const head = await stack.s3.send(new HeadObjectCommand({ Bucket: 'backups', Key: copyOf('big') }))
       expect(head).toMatchObject({
         ...described,
         ContentLength: big.length,
@@ -258,9 +254,7 @@ describe('copying the files', () => {
     stack.front.seen = []
     expect(await copyFiles(stack.clients, batch, noProgress)).toEqual(result)
     expect(stack.front.seen).toHaveLength(1)
-    expect(
-      await getJson({ s3: stack.clients.s3, bucket: 'backups' }, workKeys(run).filesResult(1), CopyResult),
-    ).toEqual(result)
+    expect(await getJson(stack.clients.backups, workKeys(run).filesResult(1), CopyResult)).toEqual(result)
   })
 
   test('a batch that was cut off is copied as if it had begun now', async () => {

@@ -7,6 +7,7 @@ import {
 } from '@aws-sdk/client-s3'
 import pMap from 'p-map'
 import { afterAll, beforeAll, beforeEach } from 'vitest'
+import { bucketsOf, type Clients } from '../../lib/clients.ts'
 import type { Config } from '../../lib/config.ts'
 import { startS3 } from '../../local/s3.ts'
 import { startFront } from './s3-front.ts'
@@ -26,7 +27,8 @@ export const config = {
 export function useFiles() {
   let stop = async () => {}
   const files = {} as {
-    clients: { s3: S3Client; config: Config }
+    clients: Pick<Clients, 'files' | 'backups' | 'config'>
+    s3: S3Client
     front: Awaited<ReturnType<typeof startFront>>
   }
 
@@ -40,7 +42,8 @@ export function useFiles() {
       forcePathStyle: true,
       maxAttempts: 2,
     })
-    files.clients = { s3: client, config }
+    files.s3 = client
+    files.clients = { ...bucketsOf(config, client), config }
     stop = async () => {
       client.destroy()
       await files.front.stop()
@@ -58,13 +61,9 @@ export function useFiles() {
   async function empty() {
     for (const bucket of ['files', 'backups']) {
       const keys = await keysIn(bucket)
-      await pMap(
-        keys,
-        (key) => files.clients.s3.send(new DeleteObjectCommand({ Bucket: bucket, Key: key })),
-        {
-          concurrency: 20,
-        },
-      )
+      await pMap(keys, (key) => files.s3.send(new DeleteObjectCommand({ Bucket: bucket, Key: key })), {
+        concurrency: 20,
+      })
     }
   }
 
@@ -73,7 +72,7 @@ export function useFiles() {
     const keys: string[] = []
     let token: string | undefined
     do {
-      const page = await files.clients.s3.send(
+      const page = await files.s3.send(
         new ListObjectsV2Command({ Bucket: bucket, EncodingType: 'url', ContinuationToken: token }),
       )
       for (const { Key = '' } of page.Contents ?? [])
@@ -84,17 +83,20 @@ export function useFiles() {
   }
 
   async function put(key: string, body = key, bucket = 'files'): Promise<void> {
-    await files.clients.s3.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: body }))
+    await files.s3.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: body }))
   }
 
   async function get(key: string, bucket = 'files'): Promise<string> {
-    const answer = await files.clients.s3.send(new GetObjectCommand({ Bucket: bucket, Key: key }))
+    const answer = await files.s3.send(new GetObjectCommand({ Bucket: bucket, Key: key }))
     return (await answer.Body?.transformToString()) ?? ''
   }
 
   return {
     get clients() {
       return files.clients
+    },
+    get s3() {
+      return files.s3
     },
     get front() {
       return files.front

@@ -10,7 +10,7 @@ const run = { runId: 'run-1', attempt: 1 }
 const stack = useFiles()
 
 const listed = async (list: number) =>
-  await getJsonLines({ s3: stack.clients.s3, bucket: 'backups' }, workKeys(run).filesList(list), ListedFile)
+  await getJsonLines(stack.clients.backups, workKeys(run).filesList(list), ListedFile)
 
 describe('listing the files', () => {
   test('prefix foo/ never touches foo2/', async () => {
@@ -113,8 +113,8 @@ describe('listing the files', () => {
   })
 
   test('a directory bucket is refused, because it lists in no order', async () => {
-    const config = { ...stack.clients.config, FILES_BUCKET: 'files--use1-az4--x-s3' }
-    await expect(listFiles({ ...stack.clients, config }, { preserve: [] })).rejects.toMatchObject({
+    const files = { ...stack.clients.files, bucket: 'files--use1-az4--x-s3' }
+    await expect(listFiles({ ...stack.clients, files }, { preserve: [] })).rejects.toMatchObject({
       name: 'InvalidConfiguration',
     })
   })

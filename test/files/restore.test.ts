@@ -21,7 +21,7 @@ const stack = useFiles()
 const safetyId = '2026-11-23T00-00-00Z-5afe00'
 let runs = 0
 const nextRun = (): Run => ({ runId: `run-${++runs}`, attempt: 1 })
-const storage = () => ({ s3: stack.clients.s3, bucket: 'backups' })
+const storage = () => stack.clients.backups
 const copyOf = (key: string) => `.taskmaster/backups/${backupId}/files/${key}`
 const put = (key: string, body: string) => stack.put(`${prefix}${key}`, body)
 const remove = (key: string, bucket = 'files') =>
@@ -123,11 +123,11 @@ describe('restoring the files', () => {
   test('an object comes back with its content type and metadata', async () => {
     const described = { ContentType: 'video/mp4', CacheControl: 'no-store', Metadata: { story: '42' } }
     const target = { Bucket: 'files', Key: `${prefix}a` }
-    await stack.clients.s3.send(new PutObjectCommand({ ...target, Body: 'old', ...described }))
+    await stack.s3.send(new PutObjectCommand({ ...target, Body: 'old', ...described }))
     const index = await backUp()
     await put('a', 'new')
     expect(await restore(index)).toEqual({ ...none, objects: 1, bytes: 3 })
-    expect(await stack.clients.s3.send(new HeadObjectCommand(target))).toMatchObject(described)
+    expect(await stack.s3.send(new HeadObjectCommand(target))).toMatchObject(described)
   })
 
   test('objects that are as in the backup are not written', async () => {

@@ -19,7 +19,7 @@ export async function planRestore(clients: Clients, backupId: string | null): Pr
   const { ENVIRONMENT: confirm, DATABASE_SCHEMAS: schemas } = clients.config
   const request = { operation: 'restore', backupId, confirm, rehearse: false }
   await countAll(clients, { request, startedAt: new Date().toISOString(), ...run })
-  const plan = await readPlan({ s3: clients.s3, bucket: clients.config.BACKUP_BUCKET }, run)
+  const plan = await readPlan(clients.backups, run)
   await exportDatabase(clients, { plan, backupId: plan.backupId ?? '', batch: 0, schemas }, noProgress)
   await seal(clients, plan, (tables, backupId) => reconcileBatches(clients, tables, backupId))
   return plan
@@ -32,6 +32,6 @@ export async function load(clients: Clients, plan: Plan): Promise<void> {
   }
 }
 
-export function readBackupOf({ s3, config }: Clients, { backupId }: Plan): Promise<Backup> {
-  return readBackup({ s3, bucket: config.BACKUP_BUCKET }, config.BACKUP_PREFIX, backupId ?? '')
+export function readBackupOf({ backups, config }: Clients, { backupId }: Plan): Promise<Backup> {
+  return readBackup(backups, config.BACKUP_PREFIX, backupId ?? '')
 }
