@@ -31,7 +31,8 @@ export function* lateProblems(
   if (late.backupId !== backupId)
     yield `it belongs to ${late.backupId}, but lies in the folder of ${backupId}`
   if (late.attempt !== attempt) yield `it says it is attempt ${late.attempt}`
-  if (manifest.database === null) yield 'the manifest has no database whose parts it could replace'
+  if (manifest.database === null && late.tables.length + late.sequences.length > 0)
+    yield 'the manifest has no database whose parts it could replace'
   yield* twice('table', late.tables)
   yield* sequenceProblems(late.sequences)
   const keys = backupKeys(prefix, backupId)
@@ -48,8 +49,34 @@ export function* lateProblems(
       replaced.add(part.shard)
       if (original?.pages.from !== part.pages.from || original.pages.to !== part.pages.to)
         yield `its part ${part.shard} of ${name} has other pages than the manifest's`
-      yield* partProblems(name, part, keys.latePart(name, part.shard, attempt, 1))
+      yield* partProblems(name, part, keys.latePart(name, part.shard, writtenBy(part.key, attempt), 1))
     }
+  }
+  if (late.cache !== undefined) yield* lateCacheProblems(late.cache, manifest, { keys, attempt })
+}
+
+/** A late file repeats the parts of those before it, which lie where their own attempt put them. */
+function writtenBy(key: string | null, attempt: number): number {
+  const found = Number(/\/late-([1-9]\d*)\//.exec(key ?? '')?.[1] ?? attempt)
+  return Math.min(found, attempt)
+}
+
+function* lateCacheProblems(
+  { added, parts }: NonNullable<Late['cache']>,
+  { cache }: Manifest,
+  { keys, attempt }: { keys: Keys; attempt: number },
+): Generator<string> {
+  if (cache === null) yield 'the manifest has no cache whose keys it could replace'
+  yield* twice(
+    'cache part',
+    parts.map(({ key }) => ({ name: key })),
+  )
+  const held = sum(parts.map((part) => part.keys))
+  if (added > held) yield `${added} keys are said to be new, but its parts hold ${held}`
+  for (const { key } of parts) {
+    const number = Number(/\/(\d+)(\.\d+)?\.jsonl\.zst$/.exec(key)?.[1] ?? 0)
+    if (!isCopyOf(keys.lateCachePart(number, writtenBy(key, attempt), 1), key))
+      yield `a part of the cache cannot lie at ${key}`
   }
 }
 

@@ -32,8 +32,9 @@ function sectionGap({ root, manifest }: Keys, backup: Backup, key: string): Prob
  * backup alone the two cannot be told apart, and in the first case rows are missing.
  */
 function lateGap(keys: Keys, backup: Backup, key: string): Problem | null {
-  const found = /^database\/([^/]+)\/late-(\d+)\/(\d+)/.exec(key.slice(keys.root.length))
-  if (found === null) return null
+  const path = key.slice(keys.root.length)
+  const found = /^database\/([^/]+)\/late-(\d+)\/(\d+)/.exec(path)
+  if (found === null) return lateCacheGap(keys, backup, key)
   const [folder, attempt, shard] = [found[1], Number(found[2]), Number(found[3])]
   const late = backup.late ?? 0
   if (attempt < late) return null
@@ -47,14 +48,25 @@ function lateGap(keys: Keys, backup: Backup, key: string): Problem | null {
   return { key: keys.late(attempt), problem: attempt === late ? 'changed' : 'missing', detail }
 }
 
+/**
+ * As lateGap, for keys of the cache. Of an attempt that a late file counts for, what is not named was left by a try that was
+ * cut off before it wrote the file, and its keys were exported again.
+ */
+function lateCacheGap(keys: Keys, backup: Backup, key: string): Problem | null {
+  const attempt = Number(/^cache\/late-(\d+)\/\d+/.exec(key.slice(keys.root.length))?.[1] ?? 0)
+  if (attempt === 0 || attempt <= (backup.late ?? 0)) return null
+  const detail = `it does not name ${key}. Either it was lost, and values of keys with it, or the wipe of run ${backup.runId} that wrote the part ended before it wrote this file, and then it did not wipe those keys; the run's outcome says which`
+  return { key: keys.late(attempt), problem: 'missing', detail }
+}
+
 function whyExtra(keys: Keys, { late }: Backup, key: string): string {
   const path = key.slice(keys.root.length)
   if (key === tombstoneKey(keys))
     return 'a prune of this backup was begun and not finished; the next one decides'
   if (/^late-\d+\.json$/.test(path)) return `harmless: late-${late}.json counts in its place`
-  if (/^database\/[^/]+\/(late-\d+\/)?\d+(\.\d+)?\.jsonl\.zst$/.test(path))
+  if (/^(database\/[^/]+|cache)\/(late-\d+\/)?\d+(\.\d+)?\.jsonl\.zst$/.test(path))
     return 'harmless: a later part counts in its place, or a repeated step left it'
-  if (/^(cache\/\d+|files)(\.\d+)?\.jsonl\.zst$/.test(path)) return 'harmless: a repeated step left it'
+  if (/^files(\.\d+)?\.jsonl\.zst$/.test(path)) return 'harmless: a repeated step left it'
   if (path.startsWith('files/')) return 'harmless: a repeated step left it, or somebody put it there'
   return 'no step writes such an object: somebody put it there'
 }

@@ -4,7 +4,7 @@ import { listSizes } from './listing.ts'
 import type { Late } from './manifest.ts'
 import { putJson, type Storage } from './storage.ts'
 
-type Differences = Pick<Late, 'tables' | 'sequences'>
+type Differences = Pick<Late, 'tables' | 'sequences' | 'cache'>
 
 /**
  * Writes the next `late-<n>.json` of a backup, which lists all that differs from its manifest. Without differences it
@@ -18,7 +18,7 @@ export async function writeLate(
 ): Promise<Differences['tables']> {
   const attempt = 1 + (await lastAttempt(storage, backup.keys.root))
   const differences = await find(attempt)
-  if (attempt === 1 && differences.tables.length === 0) return []
+  if (attempt === 1 && differences.tables.length === 0 && differences.cache === undefined) return []
   const { backupId } = backup
   const late: Late = { version: 1, backupId, attempt, writtenAt: backup.now().toISOString(), ...differences }
   await putJson(storage, backup.keys.late(attempt), withDigest(late), { once: true })

@@ -31,6 +31,8 @@ export function backupKeys(prefix: string, backupId: string) {
     file: (path: string) => `${root}files/${path}`,
     filesIndex: `${root}files.jsonl.zst`,
     cachePart: (part: number, copy: number) => `${root}cache/${number(part)}${again(copy)}.jsonl.zst`,
+    lateCachePart: (part: number, attempt: number, copy: number) =>
+      `${root}cache/late-${attempt}/${number(part)}${again(copy)}.jsonl.zst`,
   }
 }
 

@@ -94,8 +94,8 @@ export const Manifest = z.strictObject({
 export type Manifest = z.output<typeof Manifest>
 
 /**
- * `late-<n>.json`: the parts that replace the manifest's, because rows had changed when the wipe took its lock. Each
- * lists all differences; the highest n counts.
+ * `late-<n>.json`: the parts that replace the manifest's, because rows had changed when the wipe took its lock, and parts
+ * with keys of the cache that had changed when they were to be wiped. Each lists all differences; the highest n counts.
  */
 export const Late = z.strictObject({
   version: z.literal(1),
@@ -104,6 +104,11 @@ export const Late = z.strictObject({
   writtenAt: time,
   tables: z.array(z.strictObject({ name: z.string(), parts: z.array(TablePart) })),
   sequences: z.array(BackedUpSequence),
+  /**
+   * Keys that changed or came since their export: parts that are read after the manifest's, so that the last line of a key
+   * counts. `added`: how many of the keys the manifest's parts do not hold.
+   */
+  cache: z.strictObject({ added: count, parts: z.array(CachePart) }).optional(),
   digest: sha256.optional(),
 })
 export type Late = z.output<typeof Late>

@@ -58,14 +58,25 @@ export async function readBackup(storage: Storage, prefix: string, backupId: str
 /** As readBackup, but null when there is no such sealed backup. */
 export async function findBackup(storage: Storage, prefix: string, backupId: string): Promise<Backup | null> {
   checkBackupId(backupId)
-  const keys = backupKeys(prefix, backupId)
   const manifest = await readManifest(storage, prefix, backupId)
   if (manifest === null) return null
+  const late = await findLate(storage, prefix, manifest)
+  return late === null ? { ...manifest, late: null } : merge(manifest, late)
+}
+
+/**
+ * What differs from a manifest by its highest `late-<n>.json`, for a step that writes the next one, which has to repeat
+ * it; null when there is none.
+ * @throws BackupDamaged, BackupTooNew
+ */
+export async function findLate(storage: Storage, prefix: string, manifest: Manifest): Promise<Late | null> {
+  const { backupId } = manifest
+  const keys = backupKeys(prefix, backupId)
   const attempt = await lastAttempt(storage, keys.root)
-  if (attempt === 0) return { ...manifest, late: null }
+  if (attempt === 0) return null
   const late = await readLate(storage, keys.late(attempt))
   refuse(storage, keys.late(attempt), lateProblems(late, manifest, { prefix, backupId, attempt }))
-  return merge(manifest, late)
+  return late
 }
 
 /** Whether the folder holds a manifest, which alone makes it a backup. */
@@ -133,16 +144,29 @@ function refuse(storage: Storage, key: string, problems: Iterable<string>): void
 }
 
 function merge(manifest: Manifest, late: Late): Backup {
-  if (manifest.database === null) return { ...manifest, late: late.attempt }
-  const tables = mergeLate(manifest.database.tables, late.tables)
-  const database = {
-    ...manifest.database,
+  return {
+    ...manifest,
+    database: manifest.database && mergeDatabase(manifest.database, late),
+    cache: manifest.cache && mergeCache(manifest.cache, late),
+    late: late.attempt,
+  }
+}
+
+function mergeDatabase(database: NonNullable<Manifest['database']>, late: Late): Manifest['database'] {
+  const tables = mergeLate(database.tables, late.tables)
+  return {
+    ...database,
     tables,
     rows: tables.reduce((sum, { rows }) => sum + rows, 0),
     bytes: tables.flatMap(({ parts }) => parts).reduce((sum, { bytes }) => sum + bytes, 0),
     sequences: late.sequences,
   }
-  return { ...manifest, database, late: late.attempt }
+}
+
+/** Late parts come last: of a key that is there twice, the later line counts. */
+function mergeCache(cache: NonNullable<Manifest['cache']>, late: Late): Manifest['cache'] {
+  if (late.cache === undefined) return cache
+  return { ...cache, keys: cache.keys + late.cache.added, parts: [...cache.parts, ...late.cache.parts] }
 }
 
 async function newestSealed(storage: Storage, prefix: string): Promise<string[]> {

@@ -81,6 +81,26 @@ describe('a backup', () => {
     expect((await read(sample)).database).toMatchObject({ rows: 9, sequences: [{ lastValue: '52' }] })
   })
 
+  test('with keys of the cache that came late has their parts after its own, and counts each key once', async () => {
+    const sample = sampleBackup()
+    const { key, ...line } = sample.put(sample.keys.lateCachePart(0, 1, 1), [{ key: 'k', type: 'string' }])
+    const late = { key, keys: 1, ...line }
+    sample.addLate(2, [], { cache: { added: 0, parts: [late] } })
+    const { cache } = await read(sample)
+    expect(cache).toEqual({ ...sample.manifest.cache, parts: [...sample.manifest.cache!.parts, late] })
+    sample.addLate(2, [], { cache: { added: 1, parts: [late] } })
+    expect((await read(sample)).cache!.keys).toBe(sample.manifest.cache!.keys + 1)
+  })
+
+  test('of the cache alone may have a late file', async () => {
+    const sample = sampleBackup()
+    const part = sample.put(sample.keys.lateCachePart(0, 1, 1), [{ key: 'new', type: 'string' }])
+    Object.assign(sample.manifest, { database: null, files: null })
+    sample.write()
+    sample.addLate(1, [], { sequences: [], cache: { added: 1, parts: [{ ...part, keys: 1 }] } })
+    expect(await read(sample)).toMatchObject({ database: null, late: 1, cache: { keys: 4 } })
+  })
+
   test('of files alone, or of nothing at all, is one too', async () => {
     const sample = sampleBackup({ tables: {}, files: {}, cacheLines: [] })
     expect(await read(sample)).toMatchObject({ files: { index: null }, cache: { parts: [] } })
@@ -314,8 +334,41 @@ describe('a late file', () => {
     ).toContain('the manifest has no database whose parts it could replace')
   })
 
-  test('names only parts that its own attempt wrote', async () => {
+  test('names only parts of the cache that it or one before it wrote, and no more new keys than they hold', async () => {
     const { keys } = sampleBackup()
+    const part = { keys: 1, bytes: 1, sha256: '0'.repeat(64) }
+    const first = keys.lateCachePart(0, 1, 1)
+    for (const key of [keys.cachePart(0, 1), keys.lateCachePart(0, 2, 1), `${first}/x`, 'secrets.txt']) {
+      expect(
+        await lateProblemOf((late) =>
+          Object.assign(late, { cache: { added: 0, parts: [{ ...part, key }] } }),
+        ),
+      ).toContain(`a part of the cache cannot lie at ${key}`)
+    }
+    const twice = [first, first].map((key) => ({ ...part, key }))
+    expect(
+      await lateProblemOf((late) => Object.assign(late, { cache: { added: 0, parts: twice } })),
+    ).toContain('is there twice')
+    const parts = [{ ...part, key: first }]
+    expect(await lateProblemOf((late) => Object.assign(late, { cache: { added: 2, parts } }))).toContain(
+      '2 keys are said to be new, but its parts hold 1',
+    )
+    expect(
+      await lateProblemOf((late, sample) => {
+        Object.assign(late, { cache: { added: 0, parts } })
+        sample.manifest.cache = null
+        sample.write()
+      }),
+    ).toContain('the manifest has no cache')
+  })
+
+  test('names only parts that its own attempt wrote, or one before it', async () => {
+    const { keys } = sampleBackup()
+    const sample = sampleBackup()
+    const late = sample.addLate(2, [['public.users', 0, 7]])
+    late.tables[0]!.parts[0]!.key = keys.latePart('public.users', 0, 1, 1)
+    sample.objects.set(keys.late(2), json(late))
+    expect((await read(sample)).late).toBe(2)
     for (const key of [keys.latePart('public.users', 0, 2, 1), keys.tablePart('public.users', 0, 1)]) {
       expect(await lateProblemOf((late) => Object.assign(late.tables[0]!.parts[0]!, { key }))).toContain(
         `part 0 of public.users cannot lie at ${key}`,

@@ -264,6 +264,7 @@ describe('what is extra', () => {
       for (const key of [
         keys.latePart('public.users', 0, 2, 2),
         keys.cachePart(0, 2),
+        keys.lateCachePart(0, 2, 1),
         keys.file('d'),
         `${keys.root}pinned.json`,
         `${keys.root}pruning.json`,
@@ -274,7 +275,8 @@ describe('what is extra', () => {
     })
     expect(found.ok).toBe(true)
     expect(found.extra).toEqual([
-      'extra cache/00000.2.jsonl.zst: harmless: a repeated step left it',
+      'extra cache/00000.2.jsonl.zst: harmless: a later part counts in its place, or a repeated step left it',
+      'extra cache/late-2/00000.jsonl.zst: harmless: a later part counts in its place, or a repeated step left it',
       'extra database/public.users/00000.jsonl.zst: harmless: a later part counts in its place, or a repeated step left it',
       'extra database/public.users/late-1/00000.jsonl.zst: harmless: a later part counts in its place, or a repeated step left it',
       'extra database/public.users/late-2/00000.2.jsonl.zst: harmless: a later part counts in its place, or a repeated step left it',
@@ -311,6 +313,14 @@ describe('what is extra', () => {
     expect(short.problems[0]).toContain(
       'changed late-1.json: it does not name database/public.worlds/late-1/00000',
     )
+  })
+
+  test('late keys that no late file names are a problem: their values may be missing', async () => {
+    const lost = await verified((sample) => {
+      sample.addLate(1, [])
+      sample.objects.set(sample.keys.lateCachePart(0, 2, 1), Buffer.from('x'))
+    })
+    expect(lost.problems[0]).toContain('missing late-2.json: it does not name cache/late-2/00000.jsonl.zst')
   })
 
   test('objects of a store that the manifest leaves out are a problem of the manifest', async () => {

@@ -144,6 +144,19 @@ describe('the roles refuse', () => {
     },
   )
 
+  test('to add late keys of the cache to all but those that wipe or replace them, and other parts to those', () => {
+    const context = writesOnce
+    const late = `${sealed}/cache/late-1/00000.jsonl.zst`
+    expect(who({ action: 's3:PutObject', resource: late, context }).sort()).toEqual([
+      'export',
+      'restore',
+      'wipe',
+    ])
+    expect(who({ action: 's3:PutObject', resource: `${sealed}/cache/00000.jsonl.zst`, context })).toEqual([
+      'export',
+    ])
+  })
+
   test('to change or delete files to all but those that copy them back or wipe them', () => {
     expect(who({ action: 's3:DeleteObject', resource: file }).sort()).toEqual(['restore', 'wipe'])
     expect(who({ action: 's3:PutObject', resource: file, context: writesOver })).toEqual(['restore'])
