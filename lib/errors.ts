@@ -99,6 +99,12 @@ export class StoreUnavailable extends ResetError {
   readonly kind = 'failure'
 }
 
+/** An S3 server listed a key twice, in no order or from elsewhere, or a listing never ends; the message names server and keys. */
+export class ListingUnreliable extends ResetError {
+  override readonly name = 'ListingUnreliable'
+  readonly kind = 'failure'
+}
+
 /** A step's result is missing or its totals do not agree; the backup is not sealed. */
 export class BackupIncomplete extends ResetError {
   override readonly name = 'BackupIncomplete'
@@ -197,6 +203,7 @@ const classes = [
   RowsHidden,
   RunLost,
   StoreUnavailable,
+  ListingUnreliable,
   BackupIncomplete,
   ReadBackMismatch,
   BackupDamaged,

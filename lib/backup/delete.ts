@@ -1,6 +1,6 @@
 import { StoreUnavailable } from '../errors.ts'
 import { deleteObjects } from '../files/delete-objects.ts'
-import { type ListedObject, listRange } from '../files/listing.ts'
+import { type ListedObject, listRange } from '../s3/list.ts'
 import { backupKeys } from './layout.ts'
 import { isPinned } from './pin.ts'
 import { isSealed } from './read.ts'

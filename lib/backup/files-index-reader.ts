@@ -1,6 +1,6 @@
 import { BackupDamaged, messageOf, StoreUnavailable } from '../errors.ts'
-import { compareKeys } from '../files/key-order.ts'
 import { CopiedFile } from '../files/pieces.ts'
+import { compareKeys } from '../s3/key-order.ts'
 import type { Manifest } from './manifest.ts'
 import { readPartLines } from './part.ts'
 import type { Storage } from './storage.ts'

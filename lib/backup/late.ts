@@ -1,6 +1,6 @@
+import { listSizes } from '../s3/list.ts'
 import { withDigest } from './digest.ts'
 import type { backupKeys } from './layout.ts'
-import { listSizes } from './listing.ts'
 import type { Late } from './manifest.ts'
 import { putJson, type Storage } from './storage.ts'
 

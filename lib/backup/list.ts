@@ -1,6 +1,7 @@
 import pMap from 'p-map'
 import { BackupDamaged, BackupTooNew } from '../errors.ts'
-import { isBackupId, listFolders } from './folders.ts'
+import { listFolders } from '../s3/list.ts'
+import { isBackupId } from './backup-id.ts'
 import { isPinned } from './pin.ts'
 import { type Backup, findBackup } from './read.ts'
 import { newestFirst } from './retention.ts'

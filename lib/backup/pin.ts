@@ -1,7 +1,7 @@
 import { GetObjectCommand } from '@aws-sdk/client-s3'
 import { BackupBeingPruned, NotFound } from '../errors.ts'
+import { checkBackupId } from './backup-id.ts'
 import { exists } from './exists.ts'
-import { checkBackupId } from './folders.ts'
 import { backupKeys } from './layout.ts'
 import { isSealed } from './read.ts'
 import { isMissing, putJson, type Storage, storageError } from './storage.ts'

@@ -1,6 +1,6 @@
 import { pMapIterable } from 'p-map'
-import { listRange } from '../files/listing.ts'
 import type { CopiedFile } from '../files/pieces.ts'
+import { listRange } from '../s3/list.ts'
 import { isOwnDocument, judgeUnnamed } from './extras.ts'
 import { checkIndex, seekCopies } from './files-index-reader.ts'
 import { type Extra, Findings, type Problem } from './findings.ts'

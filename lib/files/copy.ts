@@ -4,8 +4,8 @@ import { backupKeys, workKeys } from '../backup/layout.ts'
 import { findJson, putJson, putJsonLines } from '../backup/storage.ts'
 import type { Clients } from '../clients.ts'
 import { ReadBackMismatch } from '../errors.ts'
+import { listRange } from '../s3/list.ts'
 import { type CopyLimits, copyLimits, copyObject } from './copy-object.ts'
-import { listRange } from './listing.ts'
 import { type Batch, type CopiedFile, type Piece, rangeBelow, readPieces } from './pieces.ts'
 
 type Tools = Pick<Clients, 'files' | 'backups' | 'config'>

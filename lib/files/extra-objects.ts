@@ -1,6 +1,6 @@
 import type { Storage } from '../backup/storage.ts'
+import { type KeyRange, type ListedObject, listRange } from '../s3/list.ts'
 import { deleteObjects, type Version } from './delete-objects.ts'
-import { type KeyRange, type ListedObject, listRange } from './listing.ts'
 import type { RestoreTally } from './restored.ts'
 
 export type ExtraSelection = {

@@ -1,7 +1,7 @@
 import { workKeys } from '../backup/layout.ts'
 import { putJsonLines } from '../backup/storage.ts'
 import type { Clients } from '../clients.ts'
-import { listRange } from './listing.ts'
+import { listRange } from '../s3/list.ts'
 import type { ListedFile, Run } from './pieces.ts'
 
 type Tools = Pick<Clients, 'files' | 'backups' | 'config'>

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { workKeys } from '../backup/layout.ts'
 import { getJsonLines, type Storage } from '../backup/storage.ts'
-import type { KeyRange } from './listing.ts'
+import type { KeyRange } from '../s3/list.ts'
 
 /** One line of `filesList`: an object as the count listed it. `key` is relative to FILES_PREFIX, `size` in bytes. */
 export const ListedFile = z.strictObject({

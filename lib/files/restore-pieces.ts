@@ -1,7 +1,7 @@
 import { backupKeys, workKeys } from '../backup/layout.ts'
 import { getJsonLines, type Storage } from '../backup/storage.ts'
 import { BackupDamaged } from '../errors.ts'
-import { listRange } from './listing.ts'
+import { listRange } from '../s3/list.ts'
 import { type Batch, CopiedFile, type Piece, type Run, rangeBelow } from './pieces.ts'
 
 /** Where the `list`-th piece of a restored backup's list lies among the run's work, JSON Lines of CopiedFile. */

@@ -2,9 +2,9 @@ import { z } from 'zod'
 import { workKeys } from '../backup/layout.ts'
 import { findJson, getJsonLines, putJson, type Storage } from '../backup/storage.ts'
 import type { Clients } from '../clients.ts'
+import { type KeyRange, listRange } from '../s3/list.ts'
 import { deleteObjects, type Version } from './delete-objects.ts'
 import { isPreserved } from './list.ts'
-import { type KeyRange, listRange } from './listing.ts'
 import { type Batch, CopiedFile, type Piece, rangeBelow, readPieces } from './pieces.ts'
 
 type Tools = Pick<Clients, 'files' | 'backups' | 'config'>

@@ -1,12 +1,12 @@
 import { GetObjectCommand } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import { backupKeys } from '../backup/layout.ts'
-import { listSizes } from '../backup/listing.ts'
 import { readPartLines } from '../backup/part.ts'
 import { type Backup, readBackup } from '../backup/read.ts'
 import type { Storage } from '../backup/storage.ts'
 import type { Clients } from '../clients.ts'
 import { NotFound } from '../errors.ts'
+import { listSizes } from '../s3/list.ts'
 
 /** One object of a backup; `part` is its key below the backup's root. */
 export type BackupPart = {

@@ -43,8 +43,12 @@ export function listAsS3(store: Store, name: string, options: ListOptions = {}):
     const group = groupOf(key, prefix, delimiter)
     // The page before ended with this group: all of its keys were told by it.
     if (group !== undefined && (groups.has(group) || (after !== '' && after.startsWith(group)))) continue
-    if (objects.length + groups.size >= maxKeys)
-      return { objects, commonPrefixes: [...groups], isTruncated: true }
+    if (objects.length + groups.size >= maxKeys) {
+      // fauxqs goes on after the page's last object, also where groups come after it: those are left to the next page.
+      const last = objects.at(-1)?.key
+      const told = last === undefined ? [...groups] : [...groups].filter((group) => isBefore(group, last))
+      return { objects, commonPrefixes: told, isTruncated: true }
+    }
     if (group !== undefined) groups.add(group)
     else objects.push(bucket.get(key) as StoredObject)
   }
@@ -62,4 +66,8 @@ function groupOf(key: string, prefix: string, delimiter: string | undefined): st
   if (!delimiter) return undefined
   const end = key.indexOf(delimiter, prefix.length)
   return end < 0 ? undefined : key.slice(0, end + delimiter.length)
+}
+
+function isBefore(a: string, b: string): boolean {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b)) < 0
 }

@@ -14,7 +14,7 @@ import {
   S3ServiceException,
 } from '@aws-sdk/client-s3'
 import type { Storage } from '../../lib/backup/storage.ts'
-import { compareKeys } from '../../lib/files/key-order.ts'
+import { compareKeys } from '../../lib/s3/key-order.ts'
 import type { Objects } from './real-backups.ts'
 
 export const bucket = 'taskmaster-backups'

@@ -3,8 +3,9 @@ import { workKeys } from '../../lib/backup/layout.ts'
 import { getJsonLines } from '../../lib/backup/storage.ts'
 import { countFiles, listFiles, pieceLimits } from '../../lib/files/list.ts'
 import { ListedFile } from '../../lib/files/pieces.ts'
+import { listFolders, listRange, listSizes } from '../../lib/s3/list.ts'
 import { prefix, useFiles } from './files-stack.ts'
-import { s3Error, smallPages } from './s3-front.ts'
+import { type Fault, s3Error, smallPages } from './s3-front.ts'
 
 const run = { runId: 'run-1', attempt: 1 }
 const stack = useFiles()
@@ -91,6 +92,85 @@ describe('listing the files', () => {
     })
     expect(listing.preservedBytes).toBe(`${prefix}pinned/a`.length)
     expect(await listed(0)).toHaveLength(3)
+  })
+
+  describe('an S3 server whose listing cannot be relied on is an error that names it and the keys', () => {
+    const contents = (key: string) =>
+      `<Contents><Key>${key}</Key><Size>1</Size><ETag>"0cc175b9c0f1b6a831c399e269772661"</ETag><LastModified>2026-11-22T19:05:33.000Z</LastModified></Contents>`
+    /** The pages of a listing, each told to go on at the next; the last one ends it, or goes back to the token `loop`. */
+    const listing = (pages: string[], loop?: string): Fault => {
+      return ({ query }) => {
+        if (!query.has('list-type')) return undefined
+        const page = Number(query.get('continuation-token') ?? 0)
+        const next = page + 1 < pages.length ? String(page + 1) : loop
+        const more = next === undefined ? '' : `<NextContinuationToken>${next}</NextContinuationToken>`
+        const body = `<ListBucketResult><IsTruncated>${next !== undefined}</IsTruncated>${more}${pages[page]}</ListBucketResult>`
+        return { status: 200, headers: { 'content-type': 'application/xml' }, body }
+      }
+    }
+    const drain = async (listing: AsyncIterable<unknown>) => {
+      for await (const _ of listing);
+    }
+    const page = (...keys: string[]) => keys.map((key) => contents(`${prefix}${key}`)).join('')
+    const unreliable = (...said: string[]) => ({
+      name: 'ListingUnreliable',
+      message: expect.stringMatching(new RegExp(['127.0.0.1:\\d+', 's3://files/', ...said].join('.*'))),
+    })
+
+    for (const [what, pages, said] of [
+      ['twice on a page', [page('a', 'b', 'b', 'c')], ['generated_stories/b" twice']],
+      ['once more on the next page', [page('a', 'b'), page('b', 'c')], ['generated_stories/b" twice']],
+      ['as a dictionary orders them', [page('a', 'b', 'B')], ['generated_stories/B" after ".*/b"']],
+      ['as UTF-16 orders them', [page('\u{1f600}', '\uffff')], ['\uffff" after ".*\u{1f600}"']],
+      ['from another prefix', [contents('other/a')], ['"other/a", which is not below']],
+    ] as const) {
+      test(`a key that comes ${what}`, async () => {
+        stack.front.faults = [listing([...pages])]
+        const listed = listFiles(stack.clients, { write: run, preserve: [] })
+        await expect(listed).rejects.toMatchObject(unreliable(...said))
+        await expect(countFiles(stack.clients, { preserve: [] })).rejects.toMatchObject(unreliable(...said))
+      })
+    }
+
+    test('a key that comes again although the listing was to begin after it', async () => {
+      stack.front.faults = [listing([page('a', 'b')])]
+      const range = { prefix, after: `${prefix}a` }
+      await expect(drain(listRange(stack.clients.files, range))).rejects.toMatchObject(unreliable())
+    })
+
+    test('a page token that comes back, be it the first one: objects, sizes and folders', async () => {
+      const folders = ['a/', 'b/', 'c/'].map(
+        (name) => `<CommonPrefixes><Prefix>${name}</Prefix></CommonPrefixes>`,
+      )
+      for (const [pages, list] of [
+        [['', '', ''], () => listFiles(stack.clients, { preserve: [] })],
+        [['', '', ''], () => drain(listSizes(stack.clients.files, ['x/']))],
+        [folders, () => listFolders(stack.clients.files, '')],
+      ] as const) {
+        stack.front.faults = [listing([...pages], '1')]
+        stack.front.seen = []
+        await expect(list()).rejects.toMatchObject(unreliable('1'))
+        expect(stack.front.seen).toHaveLength(3)
+      }
+    })
+
+    test('pages without a key that never end', async () => {
+      let pages = 0
+      stack.front.faults = [
+        () => ({
+          status: 200,
+          body: `<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>${pages++}</NextContinuationToken></ListBucketResult>`,
+        }),
+      ]
+      await expect(listFiles(stack.clients, { preserve: [] })).rejects.toMatchObject(unreliable('never end'))
+      expect(pages).toBe(100)
+    })
+
+    test('folders twice', async () => {
+      const folder = '<CommonPrefixes><Prefix>a/</Prefix></CommonPrefixes>'
+      stack.front.faults = [listing([folder, folder])]
+      await expect(listFolders(stack.clients.files, '')).rejects.toMatchObject(unreliable('"a/" twice'))
+    })
   })
 
   test('counting writes nothing, and stops at its limit', async () => {

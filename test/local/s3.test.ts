@@ -97,6 +97,27 @@ test('a listing keeps to its prefix and folds what a delimiter ends', async () =
   expect(folded.CommonPrefixes?.map(({ Prefix }) => Prefix)).toEqual(['p/b/', 'p/c/'])
 })
 
+test('a folded listing of small pages tells every object and every folder once, in order', async () => {
+  const items = ['a', 'b/', 'c/', 'd/', 'e', 'f/']
+  for (const item of items) for (const name of ['1', '2']) await put(item.endsWith('/') ? item + name : item)
+  for (const MaxKeys of [1, 2, 3]) {
+    const told: string[] = []
+    let ContinuationToken: string | undefined
+    do {
+      const page = await s3.send(
+        new ListObjectsV2Command({ Bucket, Delimiter: '/', MaxKeys, ContinuationToken }),
+      )
+      const names = [
+        ...(page.Contents ?? []).map(({ Key }) => Key),
+        ...(page.CommonPrefixes ?? []).map(({ Prefix }) => Prefix),
+      ]
+      told.push(...names.map(String).sort())
+      ContinuationToken = page.NextContinuationToken
+    } while (ContinuationToken !== undefined)
+    expect(told).toEqual(items)
+  }
+})
+
 test('keys of any characters are listed, read and deleted by the names they have', async () => {
   const keys = ['a b', 'a+b', 'a%20b', 'ü/ß', 'q?x=1&y', '<&">', "it's", 'new\nline', '😀', '(1)*~!']
   for (const key of keys) await put(key)

@@ -1,0 +1,178 @@
+import {
+  type _Object,
+  ListObjectsV2Command,
+  type ListObjectsV2CommandInput,
+  type ListObjectsV2CommandOutput,
+} from '@aws-sdk/client-s3'
+import { type Storage, storageError } from '../backup/storage.ts'
+import { InvalidConfiguration, ListingUnreliable, StoreUnavailable } from '../errors.ts'
+import { compareKeys } from './key-order.ts'
+
+/** An object as a listing shows it: its full key, bytes, ETag with its quotes, and the ISO time of its last change. */
+export type ListedObject = { key: string; size: number; etag: string; modified: string }
+
+/** A stretch of a listing: the keys below `prefix` that come after `after` and not after `through`. */
+export type KeyRange = { prefix: string; after?: string | undefined; through?: string | undefined }
+
+/** Pages without a key, one after the other, after which a listing is taken for one that never ends. */
+const emptyPagesMax = 100
+
+/**
+ * The objects of a range in pages of at most 1,000, in S3's order (UTF-8 bytes). A folder's own object (zero bytes, key
+ * ending in "/") is an object like any other.
+ * @throws StoreUnavailable or NotPermitted when any page fails: an incomplete listing is never taken for a complete one
+ * @throws ListingUnreliable for a key that comes twice, in no order, or from elsewhere, and for a listing without an end
+ */
+export async function* listRange(storage: Storage, range: KeyRange): AsyncGenerator<ListedObject[]> {
+  refuseDirectoryBucket(storage.bucket)
+  const problemOf = orderOf(range)
+  for await (const page of pagesOf(storage, {
+    Prefix: range.prefix,
+    ...(range.after === undefined ? {} : { StartAfter: range.after }),
+  })) {
+    const objects = (page.Contents ?? []).map((object) => read(storage, object, isEncoded(page)))
+    for (const { key } of objects) {
+      const problem = problemOf(key)
+      if (problem !== undefined) throw await unreliable(storage, range.prefix, problem)
+    }
+    yield objects.filter(({ key }) => isWithin(key, range.through))
+    const last = objects.at(-1)
+    if (last !== undefined && !isWithin(last.key, range.through)) return
+  }
+}
+
+/** Keys and sizes in bytes of all objects below the prefixes. @throws as listRange does */
+export async function* listSizes(
+  storage: Storage,
+  prefixes: readonly string[],
+): AsyncGenerator<{ key: string; size: number }> {
+  for (const prefix of prefixes) for await (const page of listRange(storage, { prefix })) yield* page
+}
+
+/** The names of the folders right below `prefix`, which ends in "/". @throws as listRange does */
+export async function listFolders(storage: Storage, prefix: string): Promise<string[]> {
+  refuseDirectoryBucket(storage.bucket)
+  const problemOf = orderOf({ prefix })
+  const folders: string[] = []
+  for await (const page of pagesOf(storage, { Prefix: prefix, Delimiter: '/' })) {
+    for (const { Prefix } of page.CommonPrefixes ?? []) {
+      if (Prefix === undefined) continue
+      const folder = isEncoded(page) ? decodeKey(storage, Prefix) : Prefix
+      const problem = problemOf(folder)
+      if (problem !== undefined) throw await unreliable(storage, prefix, problem)
+      folders.push(folder.slice(prefix.length, -1))
+    }
+  }
+  return folders
+}
+
+/** The pages of a listing to its end. */
+async function* pagesOf(
+  storage: Storage,
+  parameters: Partial<ListObjectsV2CommandInput> & { Prefix: string },
+): AsyncGenerator<ListObjectsV2CommandOutput> {
+  const tokens = new Set<string>()
+  let emptyPages = 0
+  let token: string | undefined
+  for (;;) {
+    const page = await listPage(storage, { ...parameters, ContinuationToken: token })
+    yield page
+    if (!page.IsTruncated) return
+    token = page.NextContinuationToken
+    if (token === undefined) {
+      throw new StoreUnavailable(
+        `S3 said that the listing of s3://${storage.bucket}/${parameters.Prefix} goes on, but not where. Start again`,
+      )
+    }
+    emptyPages = page.Contents?.length || page.CommonPrefixes?.length ? 0 : emptyPages + 1
+    if (tokens.has(token) || emptyPages === emptyPagesMax) {
+      const problem = tokens.has(token)
+        ? `came back after ${tokens.size} pages to the token ${JSON.stringify(token.slice(0, 100))}`
+        : `gave ${emptyPagesMax} pages without a key, one after the other`
+      throw await unreliable(storage, parameters.Prefix, `${problem}, so it would never end`)
+    }
+    tokens.add(token)
+  }
+}
+
+async function listPage(
+  storage: Storage,
+  { ContinuationToken, ...parameters }: Partial<ListObjectsV2CommandInput> & { Prefix: string },
+): Promise<ListObjectsV2CommandOutput> {
+  const list = new ListObjectsV2Command({
+    Bucket: storage.bucket,
+    EncodingType: 'url', // control characters in a key would not survive the XML of the answer
+    ...parameters,
+    ...(ContinuationToken === undefined ? {} : { ContinuationToken }),
+  })
+  try {
+    return await storage.s3.send(list)
+  } catch (cause) {
+    throw storageError(storage, 'list', parameters.Prefix, cause)
+  }
+}
+
+/**
+ * Takes the keys of a listing one after the other, and gives what is wrong with one. Everything that reads a listing
+ * relies on their order: pieces are stretches of it, an index is laid beside it, and a key that comes twice would be
+ * backed up twice and believed once.
+ */
+function orderOf({ prefix, after }: KeyRange): (key: string) => string | undefined {
+  let last = after
+  return (key) => {
+    const before = last
+    last = key
+    if (!key.startsWith(prefix)) return `gave ${JSON.stringify(key)}, which is not below it`
+    if (before === undefined || compareKeys(before, key) < 0) return undefined
+    const problem = before === key ? 'twice' : `after ${JSON.stringify(before)}`
+    return `gave ${JSON.stringify(key)} ${problem}; keys must come once each, ordered by the bytes of their UTF-8`
+  }
+}
+
+async function unreliable(storage: Storage, prefix: string, problem: string): Promise<ListingUnreliable> {
+  const endpoint = await storage.s3.config.endpoint?.()
+  const port = endpoint?.port === undefined ? '' : `:${endpoint.port}`
+  const server = endpoint === undefined ? 'Amazon S3' : `The S3 server at ${endpoint.hostname}${port}`
+  return new ListingUnreliable(
+    `${server}, listing s3://${storage.bucket}/${prefix}, ${problem}. Nothing can be backed up, wiped or restored by such a listing. Correct or update the server, or use another one`,
+  )
+}
+
+function read(storage: Storage, object: _Object, encoded: boolean): ListedObject {
+  const { Key, Size, ETag, LastModified } = object
+  if (Key === undefined || Size === undefined || !ETag || LastModified === undefined) {
+    throw new StoreUnavailable(
+      `S3 listed an object of ${storage.bucket} without key, size, ETag or time: ${JSON.stringify(object)}. Without them it cannot be copied safely`,
+    )
+  }
+  const key = encoded ? decodeKey(storage, Key) : Key
+  return { key, size: Size, etag: ETag, modified: LastModified.toISOString() }
+}
+
+function isEncoded(page: ListObjectsV2CommandOutput): boolean {
+  return page.EncodingType === 'url'
+}
+
+/** S3 encodes the keys of a listing as forms are encoded: a space is "+". */
+function decodeKey(storage: Storage, key: string): string {
+  try {
+    return decodeURIComponent(key.replaceAll('+', '%20'))
+  } catch (cause) {
+    throw new StoreUnavailable(
+      `S3 listed a key of ${storage.bucket} that is not UTF-8: ${key}. Rename or remove the object`,
+      { cause },
+    )
+  }
+}
+
+function isWithin(key: string, through: string | undefined): boolean {
+  return through === undefined || compareKeys(key, through) <= 0
+}
+
+/** Directory buckets (S3 Express) list in no order and know no StartAfter: ranges of keys mean nothing there. */
+function refuseDirectoryBucket(bucket: string): void {
+  if (!bucket.endsWith('--x-s3')) return
+  throw new InvalidConfiguration(
+    `${bucket} is a directory bucket (S3 Express), which lists its objects in no order. Use a general purpose bucket`,
+  )
+}
