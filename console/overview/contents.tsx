@@ -29,7 +29,7 @@ export function Contents({ options }: { options: Options }) {
               share={filesShare}
               one="file"
               where={<span class="address">{`s3://${files.bucket}/${files.prefix}`}</span>}
-              size={bytes(files.bytes + files.preservedBytes)}
+              size={bytes(files.bytes)}
             />
           ) : (
             !files.available && <Down reason={files.reason} />

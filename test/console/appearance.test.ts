@@ -10,6 +10,8 @@ const phone = { width: 360, height: 740 }
 const images = fileURLToPath(new URL('../../docs/images/', import.meta.url))
 /** The dark scheme has the same elements in other colours. */
 const onlyColours: axe.RunOptions = { runOnly: ['color-contrast'] }
+/** --protected-solid in the light scheme. */
+const purple = 'rgb(100, 37, 196)'
 const takesPictures = process.env.SCREENSHOTS === '1'
 
 describe.skipIf(chromiumPath === undefined)('how the page looks', () => {
@@ -85,10 +87,21 @@ describe.skipIf(chromiumPath === undefined)('how the page looks', () => {
     await inspect(admin, 'a lost connection')
   })
 
-  it('marks a protected environment, and offers no reset and no restore in it', () =>
-    withVariables({ PROTECTED: 'true' }, async () => {
+  /** The colour that the header and the environment's name are marked with. */
+  async function marksOf(page: Page): Promise<unknown[]> {
+    return page.evaluate(`[getComputedStyle(document.querySelector('.top')).borderBlockStartColor,
+      getComputedStyle(document.querySelector('.mark')).backgroundColor]`)
+  }
+
+  it('marks a protected environment, and only that, and offers no reset and no restore in it', async () => {
+    const other = await console.signIn('admin', { viewport: desk })
+    await other.getByRole('heading', { name: 'What is there' }).waitFor()
+    expect(await other.getByText('protected').count()).toBe(0)
+    expect(await marksOf(other)).not.toContain(purple)
+    await withVariables({ PROTECTED: 'true' }, async () => {
       const page = await console.signIn('admin', { viewport: desk })
       await page.getByText('protected: nothing is wiped here').waitFor()
+      expect(await marksOf(page)).toEqual([purple, purple])
       await page.getByRole('heading', { name: 'What is there' }).waitFor()
       expect(await page.getByRole('button', { name: 'Reset … Everything' }).isDisabled()).toBe(true)
       expect(await page.getByRole('button', { name: 'Dry run of Everything' }).isEnabled()).toBe(true)
@@ -96,7 +109,8 @@ describe.skipIf(chromiumPath === undefined)('how the page looks', () => {
       await page.getByRole('link', { name: 'Backups' }).click()
       await page.getByRole('row').last().getByRole('link').click()
       expect(await page.getByRole('button', { name: 'Restore …' }).isDisabled()).toBe(true)
-    }))
+    })
+  })
 })
 
 /** The serious and critical findings, each with the elements it is about. */

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest'
+import { bytes } from '../../console/numbers.ts'
 import { totalOf } from '../../local/demo/counts.ts'
-import { chromiumPath, useConsole } from './console-stack.ts'
+import { withVariables } from '../e2e/reset-stack.ts'
+import { chromiumPath, tokenOf, useConsole } from './console-stack.ts'
 
 describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
   const console = useConsole()
@@ -33,6 +35,16 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
       expect(await page.getByRole('button', { name }).isDisabled()).toBe(true)
   })
 
+  it('shows the size of all files once, also of those that are preserved', async () => {
+    const { files } = await console.ask('GET', '/options')
+    await withVariables({ PRESERVE_FILES: 'session-' }, async () => {
+      const kept = (await console.ask('GET', '/options')).files
+      expect(kept).toMatchObject({ bytes: files.bytes, preservedBytes: files.bytes })
+      const page = await console.signIn('viewer')
+      await page.getByText(`${bytes(files.bytes)} · s3://`).waitFor()
+    })
+  })
+
   it('shows in a dry run what a reset would do, and changes nothing', async () => {
     const before = await console.count()
     const page = await console.signIn('admin')
@@ -51,9 +63,12 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     await opener.click()
     const dialog = page.getByRole('dialog', { name: 'Reset local: everything' })
     await dialog.getByText(/What stays|Nothing of these stores stays/).waitFor()
-    await page.keyboard.type('production')
-    await page.keyboard.press('Enter')
-    await expect(dialog.getByRole('alert').innerText()).resolves.toContain('"production" was typed')
+    // Neither another name, nor the beginning of it, nor another spelling, nor more than it.
+    for (const typed of ['production', 'loc', 'l', 'Local', 'LOCAL', 'locale', 'local local']) {
+      await dialog.getByLabel('Type local to confirm').fill(typed)
+      await page.keyboard.press('Enter')
+      await dialog.getByRole('alert').getByText(`"${typed}" was typed`).waitFor()
+    }
     expect((await console.ask('GET', '/runs')).runs).toHaveLength(runs.length)
     await page.keyboard.press('Escape')
     await dialog.waitFor({ state: 'detached' })
@@ -92,6 +107,63 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     await page.getByRole('row', { name: /^Restore .* succeeded api:admin/ }).waitFor()
     await page.getByRole('row', { name: /^Reset, full .* succeeded api:admin/ }).waitFor()
   })
+
+  it('resets what the card says and nothing else; a restore with nothing ticked leaves what came later', async () => {
+    const before = await console.count()
+    const page = await console.signIn('admin')
+    await page.getByRole('button', { name: 'Reset … Cache only' }).click()
+    const reset = page.getByRole('dialog', { name: 'Reset local: cache only' })
+    await reset.getByRole('button', { name: `Back up and wipe ${before.keys} keys` }).waitFor()
+    await reset.getByLabel('Type local to confirm').fill('local')
+    await page.keyboard.press('Enter')
+    await page.getByText(/^Succeeded after/).waitFor()
+    await page.getByRole('heading', { name: 'Reset, cache-only' }).waitFor()
+    expect(await console.count()).toEqual({ ...before, keys: 0 })
+
+    await console.stack.redis.set('taskmaster:came:later', 'stays')
+    await page.getByRole('link', { name: /^\d{4}-/ }).click()
+    await page.getByRole('button', { name: 'Restore …' }).click()
+    const restore = page.getByRole('dialog', { name: 'Restore into local' })
+    const extras = restore.getByLabel('Remove files and keys that are not in the backup')
+    expect(await extras.isChecked()).toBe(false)
+    await restore.getByLabel('Type local to confirm').fill('local')
+    await restore.getByRole('button', { name: `Back up, then put back ${before.keys} keys` }).click()
+    await page.getByText(`${before.keys} keys: put back.`).waitFor()
+    expect(await console.stack.redis.get('taskmaster:came:later')).toBe('stays')
+
+    await console.stack.redis.del('taskmaster:came:later')
+    expect(await console.count()).toEqual(before)
+  })
+
+  it('puts a backup of another environment back only after that was ticked', () =>
+    withVariables({ ENVIRONMENT: 'other' }, async () => {
+      const [{ backupId }] = (await console.ask('GET', '/backups')).backups
+      const page = await console.open()
+      await page.getByLabel('Access token').fill(tokenOf('admin'))
+      await page.getByRole('button', { name: 'Sign in' }).click()
+      await page.getByRole('heading', { level: 1, name: 'other' }).waitFor()
+      await page.goto(`${page.url().split('#')[0]}#/backups/${backupId}`)
+      await page.getByRole('button', { name: 'Restore …' }).click()
+      const dialog = page.getByRole('dialog', { name: 'Restore into other' })
+      const confirm = dialog.getByRole('button', { name: /^Back up, then put back/ })
+      await dialog.getByText('The backup is of local, not of other.').waitFor()
+      await dialog.getByLabel('Type other to confirm').fill('other')
+      expect(await confirm.isDisabled()).toBe(true)
+      await dialog.getByLabel('This is a backup of local; put it into other all the same').check()
+      const sent = page.waitForRequest((request) => request.method() === 'POST')
+      await confirm.click()
+      expect((await sent).postDataJSON()).toMatchObject({
+        operation: 'restore',
+        allowForeign: true,
+        exact: false,
+        confirm: 'other',
+      })
+      // The stores carry the name of the first one.
+      await dialog
+        .getByRole('alert')
+        .getByText(/belongs to the environment "local"/)
+        .waitFor()
+    }))
 
   it('pins, verifies, downloads and deletes backups', async () => {
     await console.finish({ operation: 'backup', strategy: 'cache-only' })

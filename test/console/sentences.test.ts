@@ -3,13 +3,15 @@ import { proofOf } from '../../console/backups/proof.ts'
 import { heldBy, restoreLabel, consequencesOf as restoring } from '../../console/backups/restoring.ts'
 import { ago, bytes, duration, listed } from '../../console/numbers.ts'
 import { consequencesOf, resetLabel, staysWith } from '../../console/overview/consequences.ts'
-import { contentsOf, wipedBy } from '../../console/overview/contents.ts'
+import { contentsOf, shareOfTable, wipedBy } from '../../console/overview/contents.ts'
 import { obstaclesTo } from '../../console/overview/obstacles.ts'
 import { backupAddress, routeOf, runAddress } from '../../console/route.ts'
-import { sentenceOf } from '../../console/runs/wording.ts'
+import { headlineOf, sentenceOf } from '../../console/runs/wording.ts'
 import type { Backup } from '../../lib/http/backups.ts'
 import type { Options } from '../../lib/http/options.ts'
-import type { Outcome } from '../../lib/run/outcome.ts'
+import type { Run } from '../../lib/http/run.ts'
+import { type Outcome, type TargetState, TargetState as TargetStates } from '../../lib/run/outcome.ts'
+import { type Target, targets } from '../../lib/run/strategy.ts'
 
 const table = { label: null, estimated: false, bytes: 8192, keptRows: 0, keepRows: null }
 const database = {
@@ -87,6 +89,14 @@ describe('what a reset says before it is confirmed', () => {
 
   it('does not count a store that is down as empty', () => {
     expect(wipedBy({ ...options, database: down }, 'full')).toMatchObject({ rows: null, files: 320 })
+  })
+
+  it('counts a table that no plan can be made for as staying', () => {
+    const unplanned = { ...table, name: 'public.worlds', rows: 7, action: null }
+    expect(shareOfTable(unplanned)).toEqual({ goes: 0, stays: 7, estimated: false })
+    const nothing = { ...options, database: { ...database, tables: [unplanned] } }
+    expect(wipedBy(nothing, 'database-only').rows).toBe(0)
+    expect(staysWith(nothing, 'database-only')).toContain('7 rows of public.worlds')
   })
 
   it('says what stays: other stores, kept tables, kept rows, preserved files', () => {
@@ -187,6 +197,53 @@ describe('what happened, in plain words', () => {
   it('claims nothing that is not known', () => {
     expect(sentenceOf(outcome('partly_wiped', 'b'), 'database')).toContain('not sure that it ended')
     expect(sentenceOf(outcome('partly_restored', 'b'), 'database')).toContain('not sure that it ended')
+  })
+})
+
+describe('how a run ended, in one sentence', () => {
+  const untouched = { state: 'untouched' as const }
+  const run: Run = {
+    ...{
+      runId: 'r',
+      operation: 'reset',
+      strategy: 'full',
+      status: 'failed',
+      phase: 'Wipe files',
+      attempt: 0,
+    },
+    ...{ requestedBy: null, dryRun: false, backupId: null, restoredBackupId: null, progress: {}, plan: null },
+    ...{ startedAt: backup.startedAt, heartbeatAt: backup.sealedAt, finishedAt: backup.sealedAt },
+    ...{ cancellable: false, outcome: null, error: null },
+  }
+  const ended = (targets: Partial<Record<Target, TargetState>>): Run => ({
+    ...run,
+    outcome: {
+      ...{ runId: 'r', operation: 'reset', strategy: 'full', status: 'failed', backupId: 'b' },
+      targets: {
+        database: { ...untouched, rows: 0, tables: {}, ...stateOf(targets.database) },
+        files: { ...untouched, objects: 0, bytes: 0, ...stateOf(targets.files) },
+        cache: { ...untouched, keys: 0, ...stateOf(targets.cache) },
+      },
+      ...{ backupPrefix: null, warnings: [], error: null },
+      ...{ startedAt: run.startedAt, finishedAt: backup.sealedAt },
+    },
+  })
+  const stateOf = (state: TargetState | undefined) => (state === undefined ? {} : { state })
+
+  it('says that nothing was changed only when nothing was', () => {
+    expect(headlineOf(ended({}), [])).toBe('Failed after 1 min 0 s. Nothing was wiped or replaced.')
+    expect(headlineOf(ended({ database: 'backed_up', files: 'backed_up' }), [])).toContain(
+      'Nothing was wiped',
+    )
+    const changed = TargetStates.options.filter((state) => !['untouched', 'backed_up'].includes(state))
+    expect(changed.length).toBeGreaterThan(3)
+    for (const state of changed) {
+      for (const target of targets) {
+        const headline = headlineOf(ended({ [target]: state }), [])
+        expect(headline, `${target} ${state}`).not.toContain('Nothing was')
+        expect(headline, `${target} ${state}`).toContain(target)
+      }
+    }
   })
 })
 
