@@ -15,6 +15,7 @@ export const handler = task(
   {
     phase: ({ purpose }) => (purpose === 'delete' ? 'Delete' : 'Prune'),
     run: (input) => (input.purpose === 'delete' ? input : null), // the run is over when its end prunes
+    endOf: (input) => (input.purpose === 'retention' ? input : null),
   },
   async (clients, { purpose, ...run }) => {
     if (purpose === 'delete') {

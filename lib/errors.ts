@@ -93,6 +93,12 @@ export class RunLost extends ResetError {
   readonly kind = 'failure'
 }
 
+/** An invocation stops by itself shortly before it is ended from outside; the step is repeated and goes on. */
+export class OutOfTime extends ResetError {
+  override readonly name = 'OutOfTime'
+  readonly kind = 'failure'
+}
+
 /** A store cannot be reached, or does not exist. */
 export class StoreUnavailable extends ResetError {
   override readonly name = 'StoreUnavailable'
@@ -202,6 +208,7 @@ const classes = [
   NotPermitted,
   RowsHidden,
   RunLost,
+  OutOfTime,
   StoreUnavailable,
   ListingUnreliable,
   BackupIncomplete,

@@ -1,16 +1,22 @@
+import { randomUUID } from 'node:crypto'
 import { Logger } from '@aws-lambda-powertools/logger'
 import type { z } from 'zod'
 import { type Clients, makeClients } from './clients.ts'
 import { environmentOf } from './config.ts'
 import { databaseError, sqlStateOf } from './database/snapshot.ts'
 import { InvalidRequest, messageOf } from './errors.ts'
-import type { Fence } from './ledger/fence.ts'
-import { checkRunning, recordFailure, touchRun } from './run/ledger.ts'
+import { type Fence, type Span, spanOf } from './ledger/fence.ts'
+import { forgetInvocation, registerAfterEnd, registerInvocation } from './ledger/invocations.ts'
+import { changing, checkRunning, lostRun, recordFailure, touchRun } from './run/ledger.ts'
 import { type LedgerLine, ledgerLine } from './run/ledger-line.ts'
 import { cut } from './run/outcome.ts'
 
 /** What Lambda tells a handler about the invocation, as far as we use it. */
-export type LambdaContext = { functionName: string; awsRequestId: string }
+export type LambdaContext = {
+  functionName: string
+  awsRequestId: string
+  getRemainingTimeInMillis: () => number
+}
 
 /** Tells the ledger how far a step is; writes at most every two seconds, and the last time always. */
 export type Report = (done: number, total: number) => Promise<void>
@@ -20,6 +26,8 @@ type Step<Input> = {
   phase: (input: Input) => string
   /** The run that the step belongs to; null for a step that opens or closes the run itself. */
   run: (input: Input) => { runId: string; batch?: number } | null
+  /** The run at whose end the step acts, for a step that changes something after its run is over. */
+  endOf?: (input: Input) => { runId: string } | null
   /** Checks that come before the ledger says that the step began: what they refuse was not touched. */
   guard?: (clients: Clients, input: Input) => Promise<void>
 }
@@ -59,11 +67,16 @@ export function task<Schema extends z.ZodType, Output>(
     const started = clients.now().getTime()
     logger.info('started', about)
     const ledger = ledgerLine(clients)
+    const span = spanOf(phase, () => context.getRemainingTimeInMillis())
+    const register = registerOf(ledger, { phase, requestId: context.awsRequestId, remaining: span.remaining })
     try {
       await step.guard?.(clients, input)
+      const after = step.endOf?.(input) ?? null
+      if (after !== null) await register.afterEnd(after.runId)
+      if (run !== null && changing.test(phase)) await register.begin(run.runId)
       const number =
         run === null ? null : await ledger.use((connection) => touchRun(connection, { ...run, phase }))
-      const fence = fenceOf(ledger, run?.runId ?? null, number)
+      const fence = fenceOf(ledger, span, run?.runId ?? null, number)
       const output = await verb(clients, input, reporter(clients, ledger, { phase, run }), fence)
       logger.info('done', { ...about, milliseconds: clients.now().getTime() - started })
       return output
@@ -75,8 +88,44 @@ export function task<Schema extends z.ZodType, Output>(
       shortenMessage(error)
       throw error
     } finally {
+      span.end()
+      await register.end()
       await ledger.close()
     }
+  }
+}
+
+/** The ledger's register of the invocations that may change a store: see closingUntil in run/ledger.ts. */
+function registerOf(
+  ledger: LedgerLine,
+  { phase, requestId, remaining }: { phase: string; requestId: string; remaining: number },
+) {
+  const id = randomUUID()
+  let isRegistered = false
+  const invocationOf = (runId: string) => ({ id, runId, requestId, step: phase, remaining })
+  return {
+    async begin(runId: string): Promise<void> {
+      isRegistered = true
+      const isActive = await ledger.use((connection) => registerInvocation(connection, invocationOf(runId)))
+      if (!isActive) throw lostRun(runId)
+    },
+    async afterEnd(runId: string): Promise<void> {
+      isRegistered = true
+      await ledger.use((connection) => registerAfterEnd(connection, invocationOf(runId)))
+    },
+    async end(): Promise<void> {
+      if (!isRegistered) return
+      try {
+        await ledger.use((connection) => forgetInvocation(connection, id))
+      } catch (cause) {
+        // What the step did counts; the next run has to wait for the deadline.
+        logger.warn('the end of the invocation could not be noted in the ledger', {
+          phase,
+          requestId,
+          reason: messageOf(cause),
+        })
+      }
+    },
   }
 }
 
@@ -95,15 +144,23 @@ function reporter(
   }
 }
 
-/** A step that opens or closes the run itself has none: it must not destroy anything. */
-function fenceOf(ledger: LedgerLine, runId: string | null, number: number | null): Fence {
+/** A step that opens or closes the run itself, or acts after its end, has no run that could hold the lock. */
+function fenceOf(ledger: LedgerLine, span: Span, runId: string | null, number: number | null): Fence {
+  const { signal } = span
   if (runId === null || number === null) {
-    return {
-      number: 0,
-      check: () => Promise.reject(new Error('This step belongs to no run, so it may not destroy anything')),
-    }
+    const check = () =>
+      Promise.reject(new Error('This step belongs to no run, so it may not destroy anything'))
+    return { number: 0, signal, check }
   }
-  return { number, check: () => ledger.use((connection) => checkRunning(connection, runId)) }
+  return {
+    number,
+    signal,
+    async check() {
+      span.check()
+      await ledger.use((connection) => checkRunning(connection, runId))
+      span.check() // the answer may have come late
+    },
+  }
 }
 
 async function noteFailure(

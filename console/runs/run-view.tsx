@@ -24,7 +24,7 @@ export function RunView({ runId }: { runId: string }) {
   } = useLive(
     runId,
     () => api.run(runId),
-    (run) => (isActive(run) ? 1000 : null),
+    (run) => (isActive(run) ? 1000 : run.closingUntil === null ? null : 5000),
   )
   const [isCancelling, setCancelling] = useState(false)
   const [error, setError] = useState<Error>()
@@ -95,6 +95,13 @@ export function RunView({ runId }: { runId: string }) {
         <Notice kind="attention">
           <strong>{run.error.name}</strong>
           <p>{run.error.message}</p>
+        </Notice>
+      )}
+      {run.closingUntil && (
+        <Notice kind="info">
+          A function of this run may be at work until{' '}
+          <time dateTime={run.closingUntil}>{dateOf(run.closingUntil)}</time>. The next run can begin when it
+          has ended.
         </Notice>
       )}
       {run.dryRun && run.plan && <Plan plan={run.plan} operation={run.operation} />}

@@ -1,10 +1,7 @@
-import { desc, isNotNull, sql } from 'drizzle-orm'
-import { drizzle } from 'drizzle-orm/neon-serverless'
 import type { Clients, Connection } from '../clients.ts'
 import { databaseError, withConnection } from '../database/snapshot.ts'
 import { checkMark } from '../run/guard.ts'
-import { type RunRow, readEnvironment } from '../run/ledger.ts'
-import { runs } from '../schema/ledger.ts'
+import { type RunRow, readEnvironment, selectRuns } from '../run/ledger.ts'
 import { backupIdOf } from './layout.ts'
 
 /** What the ledger says about pruning. `refused`: why nothing may be pruned now; null: something may. */
@@ -28,14 +25,11 @@ export async function readLedger(
 ): Promise<LedgerView> {
   const row = await readEnvironment(connection)
   checkMark('The database (taskmaster_reset.environment)', row?.name, config)
-  const db = drizzle({ client: connection })
-  const active = await db.select().from(runs).where(sql`${runs.status} = 'running'`)
-  const [latest] = await db
-    .select()
-    .from(runs)
-    .where(sql`${isNotNull(runs.finishedAt)} AND ${isTelling}`)
-    .orderBy(desc(runs.finishedAt))
-    .limit(1)
+  const active = await selectRuns(connection, `WHERE status = 'running'`)
+  const [latest] = await selectRuns(
+    connection,
+    `WHERE finished_at IS NOT NULL AND ${isTelling} ORDER BY finished_at DESC LIMIT 1`,
+  )
   const others = active.filter(({ runId }) => runId !== endOf)
   const isAtEnd = others.length < active.length
   return {
@@ -66,8 +60,8 @@ export async function whileLedgerStands<Result>(
   })
 }
 
-const isTelling = sql`(${runs.plan} ->> 'dryRun') IS DISTINCT FROM 'true' AND ${runs.operation} NOT IN ('claim', 'delete')
-  AND NOT (${runs.operation} = 'verify' AND ${runs.status} LIKE 'succeeded%')`
+const isTelling = `(plan ->> 'dryRun') IS DISTINCT FROM 'true' AND operation NOT IN ('claim', 'delete')
+  AND NOT (operation = 'verify' AND status LIKE 'succeeded%')`
 
 function whyWait({ runId, operation, plan }: RunRow): string | null {
   if (operation === 'restore') return `run ${runId} is restoring a backup. Nothing is pruned meanwhile`

@@ -54,6 +54,7 @@ function runOfExecution(runId: string, execution: Execution): Run {
     startedAt,
     heartbeatAt: finishedAt ?? startedAt,
     finishedAt,
+    closingUntil: null,
     progress: {},
     cancellable: false,
     plan: null,

@@ -36,6 +36,7 @@ export function runOfRow(row: RunRow): Run {
     startedAt: row.startedAt.toISOString(),
     heartbeatAt: row.heartbeatAt.toISOString(),
     finishedAt: row.finishedAt?.toISOString() ?? null,
+    closingUntil: row.closingUntil?.toISOString() ?? null,
     progress: sumByState(Progress.parse(row.progress)),
     cancellable: isCancellable(row),
     plan: plan && planOf(plan, row.operation),

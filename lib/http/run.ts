@@ -36,6 +36,10 @@ export const Run = z
     startedAt: time,
     heartbeatAt: time.meta({ description: 'Its last sign of life' }),
     finishedAt: time.nullable(),
+    closingUntil: time.nullable().meta({
+      description:
+        'It is over, but an invocation of it may be alive until then; the next run can begin when that has ended',
+    }),
     progress: Progress.meta({
       description: 'Rows, files or keys by state, over the batches that have begun',
     }),

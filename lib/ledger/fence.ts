@@ -1,3 +1,5 @@
+import { OutOfTime } from '../errors.ts'
+
 /**
  * What a step that destroys something asks before each request that does: whether its run still holds the lock. A function
  * that was frozen, or whose answer was lost, may wake up when its run is long over and another one has restored what it
@@ -6,6 +8,55 @@
 export type Fence = {
   /** A later run has a higher one: for a store that can compare, and refuse a straggler by itself. */
   number: number
-  /** @throws RunLost when the run was cancelled, finished or taken over */
+  /**
+   * Aborts when the invocation ends in any way, so that nothing of it goes on in the background, and when its deadline
+   * comes near: to be given to whatever takes one.
+   */
+  signal: AbortSignal
+  /**
+   * @throws RunLost when the run was cancelled, finished or taken over
+   * @throws OutOfTime when the invocation's deadline is near, or it has ended
+   */
   check(): Promise<void>
+}
+
+/** Milliseconds before the deadline, at most: what a request that is under way may take to end. */
+const reserveMs = 10_000
+
+/** The span in which an invocation may act. */
+export type Span = {
+  signal: AbortSignal
+  /** Milliseconds until the invocation is ended from outside. */
+  remaining: number
+  /** @throws OutOfTime */
+  check(): void
+  end(): void
+}
+
+/**
+ * @param remainingMs what Lambda's context says: asked anew at each check, since a frozen process hears of its timers only
+ *   when it wakes up
+ */
+export function spanOf(phase: string, remainingMs: () => number): Span {
+  const remaining = remainingMs()
+  const reserve = Math.min(reserveMs, remaining / 10)
+  const over = new AbortController()
+  const outOfTime = () =>
+    new OutOfTime(
+      `The step "${phase}" has used up the ${Math.round(remaining / 1000)} seconds of its invocation and stops, before it is ended from outside. It is repeated, and goes on where its results end`,
+    )
+  const timer = setTimeout(() => over.abort(outOfTime()), remaining - reserve)
+  timer.unref()
+  return {
+    signal: over.signal,
+    remaining,
+    check() {
+      if (remainingMs() <= reserve) over.abort(outOfTime())
+      over.signal.throwIfAborted()
+    },
+    end() {
+      clearTimeout(timer)
+      over.abort(new OutOfTime(`The invocation of the step "${phase}" has ended, so nothing of it goes on`))
+    },
+  }
 }

@@ -1,13 +1,17 @@
-import { and, desc, eq, not, sql } from 'drizzle-orm'
+import { and, eq, getTableColumns, getTableName, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/neon-serverless'
 import type { Connection } from '../clients.ts'
 import { EnvironmentUnclaimed, IdempotencyConflict, NotFound, RunActive, RunLost } from '../errors.ts'
-import { createLedger, environment, runs } from '../schema/ledger.ts'
+import { aliveUntil, forgetDeadInvocations } from '../ledger/invocations.ts'
+import { createLedger, environment, invocations, runs } from '../schema/ledger.ts'
 
 /** A run whose heartbeat is older than this is dead: the next one takes over. */
 export const abandonedAfterMinutes = 20
 
-export type RunRow = typeof runs.$inferSelect
+export type RunRow = typeof runs.$inferSelect & {
+  /** Of a run that is over: until when an invocation of it may be alive, and no other run begins; null: none is. */
+  closingUntil: Date | null
+}
 export type NewRun = Pick<
   RunRow,
   'runId' | 'operation' | 'strategy' | 'requestedBy' | 'idempotencyKey' | 'requestDigest'
@@ -18,9 +22,30 @@ export type Progress = Record<string, { done: number; total: number }>
 
 const ledger = (connection: Connection) => drizzle({ client: connection })
 
-/** Creates the ledger's schema and tables where they are missing. */
+/** Creates the ledger's schema and tables, or brings those of an earlier version up to date. */
 export async function ensureLedger(connection: Connection): Promise<void> {
-  await connection.query(createLedger)
+  if (await isCurrent(connection)) return
+  // Two that do it at once would trip over each other; and whoever uses the ledger does not wait long for a change of it.
+  await connection.query(
+    `SET LOCAL lock_timeout = '5s'; SELECT pg_advisory_xact_lock(${ledgerLock}); ${createLedger}`,
+  )
+}
+
+/** Any number that nobody else in the database uses for an advisory lock. */
+const ledgerLock = 7_231_984_652_001
+
+/** Whether nothing of the ledger is missing: a look, without the locks that changing a table takes. */
+async function isCurrent(connection: Connection): Promise<boolean> {
+  const wanted = [environment, runs, invocations].flatMap((table) =>
+    Object.values(getTableColumns(table)).map(({ name }) => `${getTableName(table)}.${name}`),
+  )
+  const found = await connection.query(
+    `SELECT count(*)::int AS columns FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
+     JOIN pg_namespace AS n ON n.oid = c.relnamespace
+     WHERE n.nspname = 'taskmaster_reset' AND NOT a.attisdropped AND c.relname || '.' || a.attname = ANY ($1)`,
+    [wanted],
+  )
+  return found.rows[0]?.columns === wanted.length
 }
 
 /** The environment's row, or undefined when the database was never claimed. */
@@ -48,26 +73,26 @@ export async function writeEnvironment(
 }
 
 /**
- * Takes the lock by inserting the run's row. Repeating it for the same run is harmless.
+ * Takes the lock by inserting the run's row. Repeating it for the same run is harmless. A ledger of an earlier version is
+ * brought up to date first.
  * @returns `opened`, or the first run that used the same idempotency key
- * @throws RunActive when another run holds the lock; one whose heartbeat stopped is marked `abandoned` first
+ * @throws RunActive when another run holds the lock, or is over and closing; one whose heartbeat stopped is marked
+ *   `abandoned` first
  * @throws IdempotencyConflict when the key was used for another request
  */
 export async function openRun(
   connection: Connection,
   run: NewRun,
 ): Promise<{ opened: true } | { repeats: RunRow }> {
-  const db = ledger(connection)
   const earlier = await repeatedBy(connection, run)
   if (earlier !== undefined) return { repeats: earlier }
-  await db
+  await bringUpToDate(connection, run)
+  await ledger(connection)
     .update(runs)
     .set({ status: 'abandoned', finishedAt: sql`now()` })
-    .where(and(eq(runs.status, 'running'), isAbandoned))
-  await db
-    .insert(runs)
-    .values({ ...run, status: 'running', phase: 'Count' })
-    .onConflictDoNothing()
+    .where(and(eq(runs.status, 'running'), sql.raw(isAbandoned)))
+  await forgetDeadInvocations(connection)
+  await insertRun(connection, run)
   const own = await findRun(connection, run.runId)
   if (own?.status === 'running') {
     // "Count again" comes after a step that may have taken long.
@@ -77,27 +102,69 @@ export async function openRun(
   if (own !== undefined) throw new RunLost(`Run ${run.runId} is ${own.status} already. Start a new run`)
   const first = await repeatedBy(connection, run) // it may have come in at the same moment
   if (first !== undefined) return { repeats: first }
-  const [active] = await db.select().from(runs).where(eq(runs.status, 'running'))
+  const [active] = await selectRuns(connection, `WHERE status = 'running'`)
   if (active !== undefined) throw activeError(active)
   return openRun(connection, run) // the run that was in the way ended in between
 }
 
-/** Whether a run could take the lock now; who wants to be sure takes it. @throws RunActive */
-export async function checkIdle(connection: Connection): Promise<void> {
-  if (!(await hasLedger(connection))) return
-  const [active] = await ledger(connection)
-    .select()
-    .from(runs)
-    .where(and(eq(runs.status, 'running'), not(isAbandoned)))
-  if (active !== undefined) throw activeError(active)
+/**
+ * Inserts the row unless another is in the way. Whether a run is closing is asked when the row is there: until then
+ * another run could begin and end, and leave an invocation that nobody would look for any more.
+ */
+async function insertRun(connection: Connection, run: NewRun): Promise<void> {
+  await connection.query('BEGIN')
+  try {
+    const inserted = await ledger(connection)
+      .insert(runs)
+      .values({ ...run, status: 'running', phase: 'Count' })
+      .onConflictDoNothing()
+      .returning({ runId: runs.runId })
+    const [closing] = inserted.length === 0 ? [] : await selectRuns(connection, isClosing)
+    if (closing !== undefined) throw closingError(closing)
+    await connection.query('COMMIT')
+  } catch (error) {
+    await connection.query('ROLLBACK').catch(() => {}) // a connection that broke has rolled back by itself
+    throw error
+  }
 }
 
-const isAbandoned = sql`heartbeat_at < now() - make_interval(mins => ${abandonedAfterMinutes})`
+/** A run at work would wait behind a change of its tables: only when none is. */
+async function bringUpToDate(connection: Connection, { runId }: NewRun): Promise<void> {
+  if (await isCurrent(connection)) return
+  const [active] = await selectRuns(
+    connection,
+    `WHERE status = 'running' AND run_id <> $1 AND NOT ${isAbandoned}`,
+    [runId],
+  )
+  if (active !== undefined) throw activeError(active)
+  await ensureLedger(connection)
+}
+
+/** Whether a run could take the lock now; who wants to be sure takes it. @throws RunActive */
+export async function checkIdle(connection: Connection): Promise<void> {
+  const has = await tablesOf(connection)
+  if (!has.runs) return
+  const [active] = await selectRuns(connection, `WHERE status = 'running' AND NOT ${isAbandoned}`)
+  if (active !== undefined) throw activeError(active)
+  const [closing] = has.invocations ? await selectRuns(connection, isClosing) : []
+  if (closing !== undefined) throw closingError(closing)
+}
+
+const isAbandoned = `heartbeat_at < now() - interval '${abandonedAfterMinutes} minutes'`
+
+const isClosing = `WHERE status <> 'running' AND ${aliveUntil} IS NOT NULL LIMIT 1`
 
 function activeError({ runId, operation, phase, startedAt }: RunRow): RunActive {
   return new RunActive(
     runId,
     `Run ${runId} (${operation}, in ${phase}) is active since ${startedAt.toISOString()}. Wait for it, or cancel it; a dead run is taken over ${abandonedAfterMinutes} minutes after its last sign of life`,
+  )
+}
+
+function closingError({ runId, operation, phase, closingUntil }: RunRow): RunActive {
+  return new RunActive(
+    runId,
+    `Run ${runId} (${operation}, last in ${phase}) has ended, but an invocation of it may be alive until ${closingUntil?.toISOString()} and could still change a store. The next run can begin then, or as soon as that invocation has ended`,
   )
 }
 
@@ -158,7 +225,7 @@ export async function checkRunning(connection: Connection, runId: string): Promi
  * @returns what an earlier, committed try of the wipe or the restore recorded, else null
  */
 export async function fenceRun(connection: Connection, runId: string): Promise<unknown> {
-  const [row] = await ledger(connection).select().from(runs).where(eq(runs.runId, runId)).for('update')
+  const row = await lockRun(connection, runId)
   if (row?.status !== 'running') throw lostRun(runId)
   return row.wiped ?? row.restored
 }
@@ -223,15 +290,40 @@ export async function recordCancelled(
 
 /** The run's row, locked until the transaction ends. */
 export async function lockRun(connection: Connection, runId: string): Promise<RunRow | undefined> {
-  if (!(await hasLedger(connection))) return undefined
-  const [row] = await ledger(connection).select().from(runs).where(eq(runs.runId, runId)).for('update')
+  const [row] = await selectRuns(connection, 'WHERE run_id = $1 FOR UPDATE OF r', [runId])
   return row
 }
 
 export async function findRun(connection: Connection, runId: string): Promise<RunRow | undefined> {
-  if (!(await hasLedger(connection))) return undefined
-  const [row] = await ledger(connection).select().from(runs).where(eq(runs.runId, runId))
+  const [row] = await selectRuns(connection, 'WHERE run_id = $1', [runId])
   return row
+}
+
+/**
+ * Reads rows of the ledger, also of one that an earlier version made, which lacks columns: those are null.
+ * @param rest the statement after its FROM, where the row is `r`
+ */
+export async function selectRuns(
+  connection: Connection,
+  rest: string,
+  values: readonly unknown[] = [],
+): Promise<RunRow[]> {
+  const has = await tablesOf(connection)
+  if (!has.runs) return []
+  const closing = has.invocations
+    ? `CASE WHEN status <> 'running' THEN ${aliveUntil} END`
+    : 'NULL::timestamptz'
+  const found = await connection.query(
+    `SELECT r.*, ${closing} AS closing_until FROM taskmaster_reset.runs AS r ${rest}`,
+    [...values],
+  )
+  return found.rows.map(rowOf)
+}
+
+function rowOf(told: Record<string, unknown>): RunRow {
+  const columns = Object.entries(getTableColumns(runs))
+  const row = Object.fromEntries(columns.map(([key, { name }]) => [key, told[name] ?? null])) as RunRow
+  return { ...row, fence: Number(row.fence), closingUntil: told.closing_until as Date | null }
 }
 
 /** @throws NotFound when there is no such run */
@@ -251,22 +343,18 @@ export async function listRuns(connection: Connection, limit: number, before?: s
   if (!(await hasLedger(connection))) {
     throw new EnvironmentUnclaimed('The database has no ledger yet: claim the environment first')
   }
-  const start = sql`(SELECT started_at, run_id FROM ${runs} WHERE run_id = ${before ?? null})`
-  return ledger(connection)
-    .select()
-    .from(runs)
-    .where(before === undefined ? undefined : sql`(${runs.startedAt}, ${runs.runId}) < ${start}`)
-    .orderBy(desc(runs.startedAt), desc(runs.runId))
-    .limit(limit)
+  const earlier = `WHERE (started_at, run_id) < (SELECT started_at, run_id FROM taskmaster_reset.runs WHERE run_id = $2)`
+  return selectRuns(
+    connection,
+    `${before === undefined ? '' : earlier} ORDER BY started_at DESC, run_id DESC LIMIT $1`,
+    before === undefined ? [limit] : [limit, before],
+  )
 }
 
 /** Another run that had the same idempotency key and said the same. */
 async function repeatedBy(connection: Connection, run: NewRun): Promise<RunRow | undefined> {
   if (run.idempotencyKey === null) return undefined
-  const [row] = await ledger(connection)
-    .select()
-    .from(runs)
-    .where(eq(runs.idempotencyKey, run.idempotencyKey))
+  const [row] = await selectRuns(connection, 'WHERE idempotency_key = $1', [run.idempotencyKey])
   if (row === undefined || row.runId === run.runId || row.requestDigest === run.requestDigest) {
     return row?.runId === run.runId ? undefined : row
   }
@@ -276,8 +364,15 @@ async function repeatedBy(connection: Connection, run: NewRun): Promise<RunRow |
 }
 
 async function hasLedger(connection: Connection): Promise<boolean> {
-  const answer = await connection.query(`SELECT to_regclass('taskmaster_reset.runs') IS NOT NULL AS present`)
-  return answer.rows[0]?.present === true
+  return (await tablesOf(connection)).runs
+}
+
+async function tablesOf(connection: Connection): Promise<{ runs: boolean; invocations: boolean }> {
+  const answer = await connection.query(
+    `SELECT to_regclass('taskmaster_reset.runs') IS NOT NULL AS runs,
+       to_regclass('taskmaster_reset.invocations') IS NOT NULL AS invocations`,
+  )
+  return { runs: answer.rows[0]?.runs === true, invocations: answer.rows[0]?.invocations === true }
 }
 
 export function lostRun(runId: string): RunLost {

@@ -18,7 +18,7 @@ export async function showRuns({ clients }: Connected, id: string | undefined): 
       row.runId,
       row.operation,
       row.strategy ?? '',
-      row.status,
+      row.closingUntil === null ? row.status : `${row.status}, closing`,
       row.backupId ?? '',
     ]),
     '',
@@ -30,7 +30,11 @@ export async function showRuns({ clients }: Connected, id: string | undefined): 
 function showRun(row: RunRow): Answer {
   if (row.status !== 'running') {
     const outcome = outcomeOf(row)
-    return { document: outcome, text: showOutcome(outcome), code: 0 }
+    const closing =
+      row.closingUntil === null
+        ? ''
+        : `It is closing: a function of it may be at work until ${row.closingUntil.toISOString()}; the next run can begin when that has ended.\n`
+    return { document: outcome, text: showOutcome(outcome) + closing, code: 0 }
   }
   const document = { ...summaryOf(row), progress: row.progress, heartbeatAt: row.heartbeatAt.toISOString() }
   const text = `Run ${row.runId} (${[row.operation, row.strategy].filter(Boolean).join(' ')}) is in "${row.phase}".\nStarted ${document.startedAt}, last sign of life ${document.heartbeatAt}.\n`
@@ -49,5 +53,6 @@ export function summaryOf(row: RunRow) {
     backupId: row.backupId,
     startedAt: row.startedAt.toISOString(),
     finishedAt: row.finishedAt?.toISOString() ?? null,
+    closingUntil: row.closingUntil?.toISOString() ?? null,
   }
 }

@@ -4,7 +4,8 @@ const { handler } = await import(process.argv[2] ?? '')
 
 process.on('message', async ({ id, event, context }) => {
   try {
-    process.send?.({ id, result: await handler(event, context) })
+    const getRemainingTimeInMillis = () => 60_000 // a function does not survive the way between two processes
+    process.send?.({ id, result: await handler(event, { ...context, getRemainingTimeInMillis }) })
   } catch ({ name, message }) {
     process.send?.({ id, error: { name, message } })
   }

@@ -148,7 +148,7 @@ export function useResetStack(options: StackOptions = {}) {
       `SELECT format('%I.%I', n.nspname, c.relname) AS name, c.relkind AS kind, c.oid
        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
        WHERE c.relkind IN ('r', 'S') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-         AND c.oid <> coalesce(to_regclass('taskmaster_reset.runs'), 0) ORDER BY 1`,
+         AND (n.nspname <> 'taskmaster_reset' OR c.relname = 'environment') ORDER BY 1`,
     )
     const print: Record<string, string> = {}
     for (const { name, kind, oid } of relations.rows) {

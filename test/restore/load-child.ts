@@ -4,6 +4,6 @@ import { handler } from '../../functions/load.ts'
 const runId = process.argv[2]
 await handler(
   { runId, attempt: 0, purpose: 'rehearse', batch: 0 },
-  { functionName: 'load', awsRequestId: '' },
+  { functionName: 'load', awsRequestId: '', getRemainingTimeInMillis: () => 900_000 },
 )
 console.log(JSON.stringify({ peakMiB: Math.round(process.resourceUsage().maxRSS / 1024) }))

@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { Connection } from '../../lib/clients.ts'
 import { makeClients } from '../../lib/clients.ts'
+import { forgetInvocation, registerAfterEnd, registerInvocation } from '../../lib/ledger/invocations.ts'
 import {
+  checkIdle,
   closeRun,
   ensureLedger,
   fenceRun,
@@ -146,6 +148,117 @@ describe('the lock', () => {
     for (const answer of answers)
       if (answer.status === 'rejected')
         expect(answer.reason).toMatchObject({ name: 'RunActive', activeRunId: opened[0] })
+  })
+})
+
+const invocation = (id: string, runId: string, seconds = 60) => ({
+  ...{ id, runId, requestId: `request of ${id}`, step: 'Wipe files', remaining: seconds * 1000 },
+})
+
+describe('a run that is over while an invocation of it may be alive', () => {
+  test.each(['failed', 'succeeded', 'cancelled'])(
+    'is closing when it has %s: no other begins until that has ended',
+    async (status) => {
+      await openRun(connection, newRun('one'))
+      expect(await registerInvocation(connection, invocation('a', 'one'))).toBe(true)
+      expect((await readRun(connection, 'one')).closingUntil).toBeNull()
+      await close('one', status)
+      const { closingUntil } = await readRun(connection, 'one')
+      expect(closingUntil?.getTime()).toBeGreaterThan(Date.now())
+      expect((await listRuns(connection, 1))[0]?.closingUntil).toEqual(closingUntil)
+      const refusal = { name: 'RunActive', activeRunId: 'one', message: expect.stringContaining('has ended') }
+      await expect(openRun(connection, newRun('two'))).rejects.toMatchObject(refusal)
+      await expect(checkIdle(connection)).rejects.toMatchObject(refusal)
+      expect(await findRun(connection, 'two')).toBeUndefined()
+      await forgetInvocation(connection, 'a')
+      await checkIdle(connection)
+      expect(await openRun(connection, newRun('two'))).toEqual({ opened: true })
+      expect((await readRun(connection, 'one')).closingUntil).toBeNull()
+    },
+  )
+
+  test('is closing until the deadline of one that was killed, which is then forgotten', async () => {
+    await openRun(connection, newRun('one'))
+    await registerInvocation(connection, invocation('killed', 'one', 0.3))
+    await close('one', 'failed')
+    await expect(openRun(connection, newRun('two'))).rejects.toMatchObject({ name: 'RunActive' })
+    await stack.sql.query('SELECT pg_sleep(0.4)')
+    expect(await openRun(connection, newRun('two'))).toEqual({ opened: true })
+    expect((await stack.sql.query('SELECT * FROM taskmaster_reset.invocations')).rows).toEqual([])
+  })
+
+  test('is closing also when it was dead and is taken over', async () => {
+    await openRun(connection, newRun('dead'))
+    await registerInvocation(connection, invocation('a', 'dead'))
+    await age('dead', 21)
+    await expect(openRun(connection, newRun('next'))).rejects.toMatchObject({ activeRunId: 'dead' })
+    expect((await readRun(connection, 'dead')).status).toBe('abandoned')
+    await forgetInvocation(connection, 'a')
+    expect(await openRun(connection, newRun('next'))).toEqual({ opened: true })
+  })
+
+  test('is closing also while its end prunes; what began meanwhile goes on', async () => {
+    await openRun(connection, newRun('one'))
+    await close('one')
+    await openRun(connection, newRun('two'))
+    await registerAfterEnd(connection, invocation('prunes', 'one'))
+    expect(await openRun(connection, newRun('two'))).toEqual({ opened: true })
+    await close('two')
+    await expect(openRun(connection, newRun('three'))).rejects.toMatchObject({ activeRunId: 'one' })
+  })
+
+  test('is not joined by another invocation: what begins after its end learns so, and acts not', async () => {
+    await openRun(connection, newRun('one'))
+    await close('one', 'failed')
+    expect(await registerInvocation(connection, invocation('late', 'one'))).toBe(false)
+    await checkIdle(connection)
+  })
+
+  test('is seen by whoever begins at that moment: an invocation that waits for the end of its run acts not', async () => {
+    await openRun(connection, newRun('one'))
+    await stack.sql.query('BEGIN')
+    await stack.sql.query(`UPDATE taskmaster_reset.runs SET status = 'failed' WHERE run_id = 'one'`)
+    const late = registerInvocation(connection, invocation('late', 'one'))
+    await stack.sql.query('COMMIT')
+    expect(await late).toBe(false)
+  })
+})
+
+describe('a ledger of an earlier version', () => {
+  const madeEarlier = async () => {
+    await openRun(connection, newRun('old'))
+    await close('old')
+    await stack.sql.query(
+      'DROP TABLE taskmaster_reset.invocations; ALTER TABLE taskmaster_reset.runs DROP fence',
+    )
+  }
+
+  test('is read as it is, and brought up to date by the next run, which keeps its rows', async () => {
+    await madeEarlier()
+    expect((await listRuns(connection, 5)).map(({ runId }) => runId)).toEqual(['old'])
+    expect(await findRun(connection, 'old')).toMatchObject({ status: 'succeeded', closingUntil: null })
+    await checkIdle(connection)
+    expect(await openRun(connection, newRun('new'))).toEqual({ opened: true })
+    expect(await registerInvocation(connection, invocation('a', 'new'))).toBe(true)
+    expect((await listRuns(connection, 5)).map(({ runId }) => runId)).toContain('old')
+  })
+
+  test('is left as it is while a run is active, which would have to wait for the change', async () => {
+    await openRun(connection, newRun('old'))
+    await stack.sql.query('DROP TABLE taskmaster_reset.invocations')
+    await expect(openRun(connection, newRun('new'))).rejects.toMatchObject({ activeRunId: 'old' })
+    await close('old')
+    expect(await openRun(connection, newRun('new'))).toEqual({ opened: true })
+  })
+
+  test('is brought up to date once by ten that begin at the same moment', async () => {
+    await madeEarlier()
+    const clients = await makeClients()
+    const connections = await Promise.all(Array.from({ length: 10 }, () => clients.connect()))
+    const answers = await Promise.allSettled(connections.map((own, i) => openRun(own, newRun(`run-${i}`))))
+    await Promise.all(connections.map((own) => own.end()))
+    const refused = answers.flatMap((answer) => (answer.status === 'rejected' ? [answer.reason.name] : []))
+    expect(refused).toEqual(Array.from({ length: 9 }, () => 'RunActive'))
   })
 })
 
