@@ -1,6 +1,7 @@
 import type { Connection } from '../clients.ts'
 import { literal } from './identifiers.ts'
-import { addFingerprints, linesOf, type PageRange, rowsOf } from './rows.ts'
+import { addFingerprints, linesOf, type PageRange, queryRows, rowsOf } from './rows.ts'
+import { ownSearchPath } from './search-path.ts'
 import type { Shard } from './shards.ts'
 
 /**
@@ -64,14 +65,15 @@ async function readChunk(
 ): Promise<Chunk> {
   const thin = `octet_length(line) <= ${fatLine}`
   const max = range.to - range.from === 1 ? Number.MAX_SAFE_INTEGER : chunkMax // a page cannot be halved
-  const answer = await connection.query(`
-    SELECT count(*)::int AS rows, coalesce(sum(hashtextextended(line, 0)), 0)::text AS fingerprint,
+  const text = `
+    SELECT count(*)::int AS rows, coalesce(sum(pg_catalog.hashtextextended(line, 0)), 0)::text AS fingerprint,
       coalesce(sum(octet_length(line)) FILTER (WHERE ${thin}), 0)::float8 AS bytes,
       CASE WHEN coalesce(sum(octet_length(line)) FILTER (WHERE ${thin}), 0) <= ${max}
         THEN coalesce(string_agg(line, E'\\n') FILTER (WHERE ${thin}) || E'\\n', '') END AS body,
       coalesce(json_agg(json_build_object('tid', tid, 'bytes', octet_length(line))) FILTER (WHERE NOT ${thin}), '[]') AS fat
-    FROM ${linesOf(rowsOf(shard, range satisfies PageRange))}`)
-  return { ...answer.rows[0], to: range.to }
+    FROM ${linesOf(rowsOf(shard, range satisfies PageRange))}`
+  const [chunk] = await queryRows(connection, [shard], text)
+  return { ...chunk, to: range.to }
 }
 
 /** Long lines: several at once while they fit a chunk; one that does not fit alone comes in slices through a cursor. */
@@ -99,11 +101,13 @@ async function* readFatLines(
 }
 
 async function readTogether(connection: Connection, shard: Shard, tids: readonly string[]): Promise<Buffer> {
-  const answer = await connection.query(
-    `SELECT string_agg(line, E'\\n') AS body FROM ${linesOf(rowsOf(shard, null, 'r.ctid = ANY($1::tid[])'))}`,
-    [tids],
+  const lines = linesOf(rowsOf(shard, null, `r.ctid = ANY(${literal(`{"${tids.join('","')}"}`)}::tid[])`))
+  const [together] = await queryRows(
+    connection,
+    [shard],
+    `SELECT string_agg(line, E'\\n') AS body FROM ${lines}`,
   )
-  return Buffer.from(`${answer.rows[0]?.body}\n`)
+  return Buffer.from(`${together?.body}\n`)
 }
 
 async function* readSliced(connection: Connection, shard: Shard, tid: string): AsyncGenerator<Buffer> {
@@ -119,6 +123,6 @@ async function* readSliced(connection: Connection, shard: Shard, tid: string): A
     if (answer.rows.length === 0) break
     yield Buffer.from(answer.rows[0].piece, 'base64')
   }
-  await connection.query('CLOSE fat')
+  await connection.query(`CLOSE fat; ${ownSearchPath}`)
   yield Buffer.from('\n')
 }

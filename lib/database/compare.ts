@@ -1,7 +1,7 @@
 import type { BackedUpTable } from '../backup/manifest.ts'
 import type { Connection } from '../clients.ts'
 import { RehearsalFailed } from '../errors.ts'
-import { fingerprintOf, type Rows, rowsOf } from './rows.ts'
+import { fingerprintOf, queryRows, type Rows, rowsOf } from './rows.ts'
 
 /** How many differences a message lists. */
 const listed = 20
@@ -17,8 +17,9 @@ export async function compareTables(
 ): Promise<void> {
   const differences: string[] = []
   for (const table of tables) {
-    const answer = await connection.query(fingerprintOf(rowsOf(copyOf(table))))
-    const { rows, fingerprint } = answer.rows[0]
+    const copy = copyOf(table)
+    const [found] = await queryRows(connection, [copy], fingerprintOf(rowsOf(copy)))
+    const { rows, fingerprint } = found
     if (Number(rows) !== table.rows)
       differences.push(`${table.name} has ${rows} rows instead of ${table.rows}`)
     else if (fingerprint !== table.fingerprint) {

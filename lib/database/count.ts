@@ -2,6 +2,7 @@ import type { Clients, Connection } from '../clients.ts'
 import type { Config } from '../config.ts'
 import { InvalidConfiguration, messageOf } from '../errors.ts'
 import { qualified } from './identifiers.ts'
+import { ownSearchPath } from './search-path.ts'
 import { beginSnapshot, databaseError, sqlStateOf, withConnection } from './snapshot.ts'
 
 export type Counted = { name: string; schema: string; table: string; keepRows: string | null }
@@ -25,7 +26,7 @@ export async function countInSnapshot(
   { LOCK_TIMEOUT_MS }: Pick<Config, 'LOCK_TIMEOUT_MS'>,
   tables: readonly Counted[],
 ): Promise<Map<string, Count>> {
-  await connection.query(`${beginSnapshot}; SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`)
+  await connection.query(`${beginSnapshot}; SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}; ${ownSearchPath}`)
   const counts = await countOn(connection, tables)
   await connection.query('COMMIT')
   return counts

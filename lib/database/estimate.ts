@@ -30,6 +30,7 @@ export async function estimateTables(
   const { small, large } = split(tables, limits.bytes)
   return withConnection(clients, async (connection) => {
     await setLimits(connection, limits)
+    await connection.query('SET search_path TO DEFAULT') // see search-path.ts; from here on only their tables are read
     const counted = await countInTime(connection, small)
     const left = counted === null ? tables : large
     const estimates = new Map<string, Estimate>()

@@ -9,6 +9,7 @@ import { readTables } from './catalog.ts'
 import { readShard, type Tally } from './chunks.ts'
 import { connectionsFor, shareOut } from './connections.ts'
 import { qualified } from './identifiers.ts'
+import { ownSearchPath, pinnedSearchPath } from './search-path.ts'
 import { readPositions, readSequences, sequencesOf } from './sequences.ts'
 import { Shard } from './shards.ts'
 import { withSnapshot } from './snapshot.ts'
@@ -55,6 +56,7 @@ export async function exportDatabase(
     )
     const endPages = await readEndPages(leader, tables)
     const parts: z.output<typeof DatabaseResult>['parts'] = []
+    for (const connection of connections) await connection.query(ownSearchPath)
     await shareOut(connections, shards, async (connection, shard) => {
       const endPage = shard.pages.to ?? endPages.get(shard.name) ?? 0
       const part = await exportShard(storage, connection, shard, endPage, (copy) =>
@@ -63,6 +65,7 @@ export async function exportDatabase(
       parts.push({ table: shard.name, ...part })
       await progress(parts.length, shards.length)
     })
+    await leader.query(pinnedSearchPath)
     const sequences = await readPositions(leader, sequencesOf(await readSequences(leader, schemas), planned))
     return { batch, snapshotAt, parts, sequences } satisfies z.input<typeof DatabaseResult>
   })

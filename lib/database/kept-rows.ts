@@ -3,7 +3,7 @@ import { PreservationConflict } from '../errors.ts'
 import type { TableAction } from '../run/plan.ts'
 import type { ForeignKey } from './catalog.ts'
 import { qualified, quote } from './identifiers.ts'
-import { fingerprintOf, rowsOf } from './rows.ts'
+import { fingerprintOf, queryRows, rowsOf } from './rows.ts'
 
 /**
  * Refuses when a row that is kept references one that goes: deleting that one would fail, or change the kept row (ON
@@ -43,8 +43,9 @@ export async function fingerprintKept(
   const kept: KeptRows[] = []
   for (const { table, keepRows } of tables) {
     if (keepRows === null) continue
-    const answer = await connection.query(fingerprintOf(rowsOf(table, null, matches('r', table, keepRows))))
-    kept.push({ name: table.name, ...answer.rows[0] })
+    const text = fingerprintOf(rowsOf(table, null, matches('r', table, keepRows)))
+    const [found] = await queryRows(connection, [table], text)
+    kept.push({ name: table.name, ...found })
   }
   return kept
 }

@@ -8,7 +8,8 @@ import type { Clients, Connection } from '../clients.ts'
 import { BackupDamaged, messageOf, SchemaChanged } from '../errors.ts'
 import { connectionsFor, shareOut } from './connections.ts'
 import { qualified, quote } from './identifiers.ts'
-import { ensureScratch, ownSearchPath, scratchSchemaOf, scratchTableOf } from './scratch.ts'
+import { ensureScratch, scratchSchemaOf, scratchTableOf } from './scratch.ts'
+import { ownSearchPath } from './search-path.ts'
 import { sqlStateOf, withConnections } from './snapshot.ts'
 
 /** Connections that load parts side by side, one for so many bytes as they lie in S3. */

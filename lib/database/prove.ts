@@ -7,6 +7,7 @@ import { BackupIncomplete } from '../errors.ts'
 import type { Plan } from '../run/work.ts'
 import type { Catalog, Table } from './catalog.ts'
 import { mergeLate, reconcile } from './reconcile.ts'
+import { underOwnSearchPath } from './search-path.ts'
 import { readPositions, sequencesOf } from './sequences.ts'
 
 /** The manifest of the backup that this very run sealed. @throws NotFound, BackupIncomplete */
@@ -56,12 +57,14 @@ export async function proveBackup(
     storage,
     { keys, backupId: manifest.backupId, now: clients.now },
     async (attempt) => ({
-      tables: await reconcile(connection, {
-        storage,
-        tables,
-        maxBytes: clients.config.LATE_MAX_BYTES,
-        keys: (table, shard, copy) => keys.latePart(table, shard, attempt, copy),
-      }),
+      tables: await underOwnSearchPath(connection, () =>
+        reconcile(connection, {
+          storage,
+          tables,
+          maxBytes: clients.config.LATE_MAX_BYTES,
+          keys: (table, shard, copy) => keys.latePart(table, shard, attempt, copy),
+        }),
+      ),
       sequences: await readPositions(connection, sequencesOf(catalog.sequences, backedUp)),
     }),
   )

@@ -3,6 +3,7 @@ import type { BackedUpTable } from '../backup/manifest.ts'
 import type { Clients, Connection } from '../clients.ts'
 import { readTables } from './catalog.ts'
 import { mergeLate, reconcile } from './reconcile.ts'
+import { ownSearchPath } from './search-path.ts'
 import { withSnapshot } from './snapshot.ts'
 import { changesOf, refuseChanges } from './unchanged.ts'
 
@@ -20,6 +21,7 @@ export async function reconcileBatches(
   const late = await withSnapshot(clients, tables, 1, async ([leader]) => {
     const connection = leader as Connection
     refuseChanges(changesOf(await readTables(connection, clients.config.DATABASE_SCHEMAS), tables))
+    await connection.query(ownSearchPath)
     return reconcile(connection, {
       storage: clients.backups,
       tables,

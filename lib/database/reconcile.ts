@@ -3,7 +3,7 @@ import type { Storage } from '../backup/storage.ts'
 import type { Connection } from '../clients.ts'
 import { BackupIsStale } from '../errors.ts'
 import { exportShard, readEndPages } from './export.ts'
-import { addFingerprints, fingerprintOf, rowsOf } from './rows.ts'
+import { addFingerprints, fingerprintOf, queryRows, rowsOf } from './rows.ts'
 import type { Shard } from './shards.ts'
 
 export type LateParts = { name: string; parts: TablePart[] }[]
@@ -86,10 +86,7 @@ async function findChanged(
     const selects = piece.map(
       (table, index) => `SELECT ${index} AS at, f.* FROM (${fingerprintOf(rowsOf(table))}) AS f`,
     )
-    const answer = await connection.query(
-      piece.length === 1 ? (selects[0] as string) : selects.join('\nUNION ALL '),
-    )
-    for (const row of answer.rows) {
+    for (const row of await queryRows(connection, piece, selects.join('\nUNION ALL '))) {
       const table = piece[row.at] as BackedUpTable
       if (Number(row.rows) !== table.rows || row.fingerprint !== table.fingerprint) changed.push(table)
     }
@@ -102,8 +99,8 @@ async function findChangedShards(connection: Connection, table: BackedUpTable): 
   const size = await connection.query('SELECT pg_table_size($1::oid)::float8 AS bytes', [table.oid])
   const shards: Shard[] = []
   for (const part of table.parts) {
-    const answer = await connection.query(fingerprintOf(rowsOf(table, part.pages)))
-    const { rows, fingerprint } = answer.rows[0]
+    const [found] = await queryRows(connection, [table], fingerprintOf(rowsOf(table, part.pages)))
+    const { rows, fingerprint } = found
     if (Number(rows) === part.rows && fingerprint === part.fingerprint) continue
     const { name, schema, columns } = table
     const bytes = Math.ceil(size.rows[0]?.bytes / table.parts.length)

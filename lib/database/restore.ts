@@ -12,7 +12,8 @@ import { qualified, quote } from './identifiers.ts'
 import { lockExclusively } from './locks.ts'
 import { proveBackup, readOwnManifest } from './prove.ts'
 import { checkSchema } from './schema-differences.ts'
-import { dropScratch, ownSearchPath, scratchTableOf } from './scratch.ts'
+import { dropScratch, scratchTableOf } from './scratch.ts'
+import { ownSearchPath, pinnedSearchPath, underOwnSearchPath } from './search-path.ts'
 import { restartSequences } from './sequences.ts'
 import { databaseError, sqlStateOf, withConnection } from './snapshot.ts'
 import { disableTriggers } from './triggers.ts'
@@ -92,7 +93,7 @@ async function swap(
           catalog,
         })
   await putBack(connection, plan.runId, database, tables)
-  await compareTables(connection, database.tables, (table) => table)
+  await underOwnSearchPath(connection, () => compareTables(connection, database.tables, (table) => table))
   await dropScratch(connection, plan.runId)
   const restored: DatabaseRestored = {
     rows: database.rows,
@@ -116,12 +117,12 @@ async function putBack(
     reached: [],
   })
   const addConstraints = await dropConstraints(connection, tables)
+  await connection.query(ownSearchPath)
   await connection.query('SET CONSTRAINTS ALL IMMEDIATE') // a deferred unique key would leave events that ALTER refuses
   if (tables.length > 0)
     await connection.query(`TRUNCATE ${tables.map((table) => `ONLY ${qualified(table)}`).join(', ')}`)
-  await connection.query(ownSearchPath)
   for (const table of database.tables) await insertFromScratch(connection, runId, table)
-  await connection.query('SET LOCAL search_path = pg_catalog') // rows' text depends on it, and is compared next
+  await connection.query(pinnedSearchPath) // under which the definitions were written
   for (const statement of [...addConstraints, ...enableTriggers]) await connection.query(statement)
   const sequences = database.sequences.map(({ schema, sequence }) => ({ schema, table: sequence }))
   await restartSequences(connection, sequences) // what setval does from here on is undone with the transaction

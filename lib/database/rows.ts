@@ -1,8 +1,15 @@
+import type { QueryResult } from '@neondatabase/serverless'
+import type { Connection } from '../clients.ts'
 import type { Column } from './catalog.ts'
 import { qualified, quote } from './identifiers.ts'
+import { ownSearchPath } from './search-path.ts'
 
 /** A table, or its copy elsewhere, with the columns whose values make a row's text. */
-export type Rows = { schema: string; table: string; columns: readonly Pick<Column, 'name' | 'asText'>[] }
+export type Rows = {
+  schema: string
+  table: string
+  columns: readonly Pick<Column, 'name' | 'type' | 'asText'>[]
+}
 
 /** A page range of one table: from page `from` (inclusive) to `to` (exclusive); null is open-ended. */
 export type PageRange = { from: number; to: number | null }
@@ -12,7 +19,7 @@ export type PageRange = { from: number; to: number | null }
  * so that a copy with other columns beside them gives the same text. JSON cannot tell jsonb 'null' from NULL, drops the
  * white space of `json`, and knows no lower bounds of arrays: such values go into it as text in Postgres' own notation.
  */
-const rowText = 'row_to_json(v.*)::text'
+const rowText = 'pg_catalog.row_to_json(v.*)::pg_catalog.text'
 
 /**
  * `FROM …` for the rows of a table, with `r` as the table and `v` as the values; ONLY, because each child table is a table
@@ -20,14 +27,39 @@ const rowText = 'row_to_json(v.*)::text'
  */
 export function rowsOf(rows: Rows, range?: PageRange | null, condition?: string): string {
   const values = rows.columns.map(
-    ({ name, asText }) => `r.${quote(name)}${asText ? `::text AS ${quote(name)}` : ''}`,
+    ({ name, asText }) => `r.${quote(name)}${asText ? `::pg_catalog.text AS ${quote(name)}` : ''}`,
   )
-  const conditions: string[] = []
+  // Known before the first row is read, so that no value is written under another path.
+  const conditions = dependsOnPath(rows)
+    ? ["(SELECT pg_catalog.set_config('search_path', 'pg_catalog', true)) IS NOT NULL"]
+    : []
   if (range && range.from > 0) conditions.push(`r.ctid >= '(${range.from},0)'::tid`)
   if (range && range.to !== null) conditions.push(`r.ctid < '(${range.to},0)'::tid`)
   if (condition !== undefined) conditions.push(condition)
   const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`
   return `FROM ONLY ${qualified(rows)} AS r CROSS JOIN LATERAL (SELECT ${values.join(', ')}) AS v${where}`
+}
+
+/**
+ * Whether the text of values depends on the search path: that of `regclass` and its like, which may also be inside a type
+ * of the application (only their names have a schema).
+ */
+function dependsOnPath({ columns }: Rows): boolean {
+  return columns.some(
+    ({ type, asText }) =>
+      /^reg(class|proc|procedure|oper|operator|type|config|dictionary|collation)\b/.test(type) ||
+      (asText && type.includes('.')),
+  )
+}
+
+/**
+ * Runs a query made of `rowsOf`, which is planned under the role's own search path, and if need be executed under the
+ * pinned one. To be called in a transaction that has the own search path.
+ */
+export async function queryRows(connection: Connection, tables: readonly Rows[], text: string) {
+  if (!tables.some(dependsOnPath)) return (await connection.query(text)).rows
+  const answers: unknown = await connection.query(`${text}; ${ownSearchPath}`)
+  return (answers as QueryResult[])[0]?.rows ?? []
 }
 
 /** A subquery with `tid` and `line` per row. OFFSET 0 keeps the planner from computing the text once per use. */
@@ -40,7 +72,7 @@ export function linesOf(from: string): string {
  * over page ranges. Without OFFSET 0, so that the server may use parallel workers.
  */
 export function fingerprintOf(from: string): string {
-  return `SELECT count(*)::text AS rows, coalesce(sum(hashtextextended(${rowText}, 0)), 0)::text AS fingerprint ${from}`
+  return `SELECT pg_catalog.count(*)::pg_catalog.text AS rows, coalesce(pg_catalog.sum(pg_catalog.hashtextextended(${rowText}, 0)), 0)::pg_catalog.text AS fingerprint ${from}`
 }
 
 /** Adds fingerprints, which are decimal integers that may exceed 64 bits. */

@@ -7,12 +7,6 @@ import type { Rows } from './rows.ts'
 /** Where a run loads a backup to look at it: a schema of its own, dropped by the step that compared or restored. */
 const prefix = 'taskmaster_scratch_'
 
-/**
- * While rows are inserted the role's own search path holds, until the transaction ends: the functions in checks,
- * generated columns and index expressions may call others without naming a schema, as they do when the application inserts.
- */
-export const ownSearchPath = 'SET LOCAL search_path TO DEFAULT'
-
 export function scratchSchemaOf(runId: string): string {
   return `${prefix}${createHash('sha256').update(runId).digest('hex').slice(0, 16)}`
 }

@@ -10,6 +10,7 @@ import { countLosses, empty } from './empty.ts'
 import { checkKeptRows } from './kept-rows.ts'
 import { lockExclusively } from './locks.ts'
 import { proveBackup, readOwnManifest } from './prove.ts'
+import { underOwnSearchPath } from './search-path.ts'
 import { databaseError, lockShared, withConnection } from './snapshot.ts'
 import { changesOf, refuseChanges } from './unchanged.ts'
 
@@ -56,13 +57,18 @@ async function wipeInTransaction(
   await checkEnvironmentRow(connection, clients.config)
   const catalog = await readCatalog(connection, clients.config.DATABASE_SCHEMAS)
   const { live, appeared } = planAgain(plan, catalog)
-  await checkKeptRows(connection, { tables: live.tables, keys: live.dependsOnRows })
+  await underOwnSearchPath(connection, () =>
+    checkKeptRows(connection, { tables: live.tables, keys: live.dependsOnRows }),
+  )
   const backedUp = live.tables.map(({ table }) => table)
   const going = live.tables.filter(({ action }) => action !== 'keep').map(({ table }) => table)
   const reconciled =
     manifest === null ? null : await proveBackup(clients, connection, { manifest, backedUp, going, catalog })
-  const wiped = await countLosses(connection, live, reconciled?.tables ?? [])
-  await empty(connection, live)
+  const wiped = await underOwnSearchPath(connection, async () => {
+    const losses = await countLosses(connection, live, reconciled?.tables ?? [])
+    await empty(connection, live)
+    return losses
+  })
   const result: DatabaseWiped = {
     rows: Object.values(wiped).reduce((sum, rows) => sum + rows, 0),
     tables: wiped,

@@ -12,6 +12,7 @@ import { countInSnapshot } from '../database/count.ts'
 import { checkKeptRows } from '../database/kept-rows.ts'
 import { warnOfLargeObjects } from '../database/large-objects.ts'
 import { checkSchema } from '../database/schema-differences.ts'
+import { underOwnSearchPath } from '../database/search-path.ts'
 import { batchesOf, shardsOf } from '../database/shards.ts'
 import { InvalidRequest, LimitExceeded } from '../errors.ts'
 import { listFiles } from '../files/list.ts'
@@ -155,7 +156,10 @@ async function planTables(
     : planDatabase(catalog, plan.preserve)
   checkPermissions(chosen, catalog, plan.operation !== 'backup')
   const { tables, unmanaged } = chosen
-  if (plan.operation === 'reset') await checkKeptRows(connection, { tables, keys: chosen.dependsOnRows })
+  if (plan.operation === 'reset')
+    await underOwnSearchPath(connection, () =>
+      checkKeptRows(connection, { tables, keys: chosen.dependsOnRows }),
+    )
   const newColumns = restored?.database ? checkSchema(restored.database, catalog) : []
   if (newColumns.length > 0) {
     plan.warnings.push({

@@ -10,8 +10,8 @@ const table = {
   schema: 'app',
   table: 't',
   columns: [
-    { name: 'id', asText: false },
-    { name: 'doc', asText: true },
+    { name: 'id', type: 'integer', asText: false },
+    { name: 'doc', type: 'jsonb', asText: true },
   ],
 }
 

@@ -5,7 +5,8 @@ import type pg from 'pg'
  * and the state of everything that a restore has to switch off or take away for a while.
  */
 export async function dump(admin: pg.Client): Promise<Record<string, unknown>> {
-  await admin.query(`SET TimeZone = 'UTC'; SET extra_float_digits = 3; SET search_path = pg_catalog`)
+  // Functions of indexes, into which the planner looks, may find others by it.
+  await admin.query(`SET TimeZone = 'UTC'; SET extra_float_digits = 3; SET search_path = pg_catalog, public`)
   const own = `n.nspname !~ '^(pg_|information_schema$|taskmaster_)'`
   const relations = await admin.query(
     `SELECT format('%I.%I', n.nspname, c.relname) AS name, c.relkind AS kind
@@ -24,6 +25,7 @@ export async function dump(admin: pg.Client): Promise<Record<string, unknown>> {
     const answer = await admin.query(`${selects.join(' UNION ALL ')} ORDER BY 1, 2`)
     for (const { name, line } of answer.rows) (found[name] as string[]).push(line)
   }
+  await admin.query('SET search_path = pg_catalog')
   found.constraints = await lines(
     admin,
     `SELECT concat_ws(' ', k.conrelid::regclass, CASE WHEN k.conparentid = 0 THEN k.conname END, pg_get_constraintdef(k.oid), k.convalidated,
