@@ -2,23 +2,32 @@ import { z } from 'zod'
 import { exportCache } from '../lib/cache/export.ts'
 import type { Clients } from '../lib/clients.ts'
 import { exportDatabase } from '../lib/database/export.ts'
+import { reconcileBatches } from '../lib/database/reconcile-batches.ts'
 import { RunRef, readPlan, sealedAs } from '../lib/run/work.ts'
 import { type Report, task } from '../lib/task.ts'
 
 const ExportInput = RunRef.extend({
   target: z.enum(['database', 'cache']),
-  batch: z.number().int().nonnegative(),
+  batch: z.number().int().nonnegative().default(0),
+  purpose: z.enum(['export', 'reconcile']).default('export'),
 })
 
-/** States "Export database" and "Export cache": write one batch of one store into the backup, and read it back. */
+/**
+ * States "Export database" and "Export cache": write one batch of one store into the backup, and read it back. State
+ * "Reconcile": makes the batches of the database one moment.
+ */
 export const handler = task(
   ExportInput,
-  { phase: ({ target }) => `Export ${target}`, run: (input) => input },
-  async (clients: Clients, { target, batch, ...run }, report: Report) => {
+  {
+    phase: ({ target, purpose }) => (purpose === 'reconcile' ? 'Reconcile' : `Export ${target}`),
+    run: (input) => input,
+  },
+  async (clients: Clients, { target, batch, purpose, ...run }, report: Report) => {
     const plan = await readPlan(clients.backups, run)
     const backupId = sealedAs(plan)
     const schemas = clients.config.DATABASE_SCHEMAS
-    if (target === 'database') await exportDatabase(clients, { plan, backupId, batch, schemas }, report)
+    if (purpose === 'reconcile') await reconcileBatches(clients, plan)
+    else if (target === 'database') await exportDatabase(clients, { plan, backupId, batch, schemas }, report)
     else await exportCache(clients, { run, backupId, expected: plan.cache?.keys ?? 0 }, report)
     return {}
   },

@@ -1,11 +1,10 @@
 import { seal } from '../lib/backup/seal.ts'
-import { reconcileBatches } from '../lib/database/reconcile-batches.ts'
 import { RunRef, readPlan } from '../lib/run/work.ts'
 import { task } from '../lib/task.ts'
 
 /** State "Seal": proves that the backup is complete and writes its manifest. */
 export const handler = task(RunRef, { phase: () => 'Seal', run: (input) => input }, async (clients, run) => {
   const plan = await readPlan(clients.backups, run)
-  await seal(clients, plan, (tables, backupId) => reconcileBatches(clients, tables, backupId))
+  await seal(clients, plan)
   return {}
 })

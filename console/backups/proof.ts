@@ -4,12 +4,19 @@ import { dateOf } from '../numbers.ts'
 /** How far a backup was proved. Every sealed one was read back; a rehearsed one was also loaded. */
 export type Proof = { level: 'rehearsed' | 'read back'; label: string; text: string }
 
-export function proofOf({ rehearsedAt, rows }: Pick<Backup, 'rehearsedAt' | 'rows'>): Proof {
+export function proofOf({
+  rehearsedAt,
+  rows,
+  lateAttempts,
+}: Pick<Backup, 'rehearsedAt' | 'rows' | 'lateAttempts'>): Proof {
   if (rehearsedAt !== null) {
+    // What is written under the wipe's locks is not loaded: the application waits for them.
+    const late =
+      lateAttempts === 0 ? '' : ' Rows that changed after that, until the wipe, were read back only.'
     return {
       level: 'rehearsed',
       label: 'Rehearsed',
-      text: `Loaded into a scratch schema on ${dateOf(rehearsedAt)}, and every row was found again. Every object was read back byte for byte.`,
+      text: `Loaded into a scratch schema on ${dateOf(rehearsedAt)}, and every row was found again.${late} Every object was read back byte for byte.`,
     }
   }
   const why =

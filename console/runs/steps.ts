@@ -13,7 +13,10 @@ export type Step = {
 export type Stage = { name: string; together: boolean; destructive: boolean; steps: Step[] }
 
 type Drawn = Pick<Run, 'operation' | 'strategy' | 'status' | 'phase' | 'progress' | 'dryRun'> & {
-  plan: (Omit<NonNullable<Run['plan']>, 'database' | 'files' | 'cache'> & Record<Target, unknown>) | null
+  plan:
+    | (Omit<NonNullable<Run['plan']>, Target> &
+        Record<'files' | 'cache', unknown> & { database: { batches: number } | null })
+    | null
 }
 type Outline = { name: string; together?: boolean; destructive?: boolean; steps: string[] }
 
@@ -79,11 +82,15 @@ function outlineOf({ operation, strategy, dryRun, plan }: Drawn): Outline[] {
   }
   if (operation === 'delete') return [count, { name: 'Remove', destructive: true, steps: ['Delete'] }, end]
   const isRehearsed = rehearse && backsUp.includes('database')
+  const isReconciled = (plan?.database?.batches ?? 0) > 1 && backsUp.includes('database')
   const backup: Outline[] = [
     { name: 'Back up', together: true, steps: backsUp.map((target) => backingUp[target]) },
     {
       name: 'Prove',
-      steps: backsUp.length === 0 ? [] : [...(isRehearsed ? ['Rehearse', 'Compare'] : []), 'Seal'],
+      steps:
+        backsUp.length === 0
+          ? []
+          : [...(isReconciled ? ['Reconcile'] : []), ...(isRehearsed ? ['Rehearse', 'Compare'] : []), 'Seal'],
     },
   ]
   if (operation === 'backup') return [count, ...backup, end]

@@ -1,10 +1,11 @@
 import { z } from 'zod'
 import { DatabaseResult } from '../database/export.ts'
+import { mergeLate } from '../database/reconcile.ts'
 import { addFingerprints } from '../database/rows.ts'
 import { BackupIncomplete, NotFound } from '../errors.ts'
 import type { Plan } from '../run/work.ts'
 import { workKeys } from './layout.ts'
-import type { BackedUpSequence, BackedUpTable } from './manifest.ts'
+import { type BackedUpSequence, type BackedUpTable, Late } from './manifest.ts'
 import { getJson, type Storage } from './storage.ts'
 
 /** Fewer of anything may really have been deleted between the count and the export. */
@@ -13,14 +14,33 @@ export const manyRows = 100
 /** What Compare leaves when the exported parts were loaded and found identical. */
 export const Rehearsed = z.strictObject({ rehearsedAt: z.iso.datetime() })
 
+/** What Reconcile leaves: the parts that replace some of the batches', and the sequences as they stood after the snapshot. */
+export const Reconciled = Late.pick({ tables: true, sequences: true })
+
+type Exported = { tables: BackedUpTable[]; sequences: z.output<typeof BackedUpSequence>[] }
+
+/**
+ * The tables as they are rehearsed and sealed, all of one moment: what the run's batches exported, with what Reconcile
+ * exported again.
+ * @throws BackupIncomplete naming what is missing or does not agree
+ */
+export async function readExported(storage: Storage, plan: Plan): Promise<Exported> {
+  const exported = await readBatches(storage, plan)
+  if ((plan.database?.batches ?? 0) < 2) return exported
+  const { tables, sequences } = await resultOf(
+    storage,
+    workKeys(plan).reconciled,
+    Reconciled,
+    'the comparison of the batches with one snapshot',
+  )
+  return { tables: mergeLate(exported.tables, tables), sequences }
+}
+
 /**
  * The tables as the run's batches exported them, in the order of the plan; every shard must be there once.
  * @throws BackupIncomplete naming what is missing or does not agree
  */
-export async function readExported(
-  storage: Storage,
-  plan: Plan,
-): Promise<{ tables: BackedUpTable[]; sequences: z.output<typeof BackedUpSequence>[] }> {
+export async function readBatches(storage: Storage, plan: Plan): Promise<Exported> {
   const results: z.output<typeof DatabaseResult>[] = []
   for (let batch = 0; batch < (plan.database?.batches ?? 0); batch++) {
     results.push(await readExportedBatch(storage, plan, batch))

@@ -46,6 +46,8 @@ export function workKeys(run: { runId: string; attempt: number }) {
     /** The `list`-th piece of the listing of the files, JSON Lines. */
     filesList: (list: number) => `${root}files/${number(list)}.jsonl`,
     databaseResult: (batch: number) => `${root}results/database-${number(batch)}.json`,
+    /** The parts that replace some of the batches', and the sequences, of one common snapshot. */
+    reconciled: `${root}results/reconciled.json`,
     rehearsed: `${root}results/rehearsed.json`,
     filesResult: (batch: number) => `${root}results/files-${number(batch)}.json`,
     /** What was copied of one piece of the listing, JSON Lines. */

@@ -56,7 +56,7 @@ export const Manifest = z.strictObject({
   sealedAt: time,
   /** When every object had been read back and found as it was sent. */
   readBackAt: time,
-  /** When the parts had been loaded into a scratch schema and found identical; null: never. */
+  /** When the parts of this manifest had been loaded into a scratch schema and found identical; null: never. Late parts are read back only. */
   rehearsedAt: time.nullable(),
   database: z
     .strictObject({

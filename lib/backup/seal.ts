@@ -9,28 +9,22 @@ import { withDigest } from './digest.ts'
 import { manyRows, readExported, readRehearsed, resultOf } from './exported.ts'
 import { writeFilesIndex } from './files-index.ts'
 import { backupKeys, workKeys } from './layout.ts'
-import { type BackedUpTable, Manifest } from './manifest.ts'
+import { Manifest } from './manifest.ts'
 import { getJson, isPreconditionFailure, putJson, type Storage } from './storage.ts'
-
-/**
- * Reconciles a backup whose batches saw different snapshots; given by the caller, so that this file knows no store.
- * @returns the tables as they are with what changed exported again
- */
-export type ReconcileBatches = (tables: BackedUpTable[], backupId: string) => Promise<BackedUpTable[]>
 
 /**
  * Writes the manifest, which makes the parts a backup, after checking that every planned batch has its result, that
  * totals agree, and that every object is there with its size. A repeat finds the manifest and leaves it.
  * @throws BackupIncomplete naming what is missing or does not agree
  */
-export async function seal(clients: Clients, plan: Plan, reconcile: ReconcileBatches): Promise<void> {
+export async function seal(clients: Clients, plan: Plan): Promise<void> {
   if (plan.backupId === null)
     throw new BackupIncomplete(`Run ${plan.runId} was told to take no backup, so there is none to seal`)
   const storage = clients.backups
   const keys = backupKeys(clients.config.BACKUP_PREFIX, plan.backupId)
   if (await isSealed(storage, keys.manifest, plan)) return
   const readBackAt = clients.now().toISOString()
-  const database = await sealDatabase(storage, plan, reconcile)
+  const database = await sealDatabase(storage, plan)
   const files = await sealFiles(clients, storage, plan, plan.backupId)
   const cache = await sealCache(clients, storage, plan)
   const manifest: Manifest = {
@@ -77,22 +71,16 @@ async function isSealed(storage: Storage, key: string, plan: Plan): Promise<bool
   }
 }
 
-async function sealDatabase(
-  storage: Storage,
-  plan: Plan,
-  reconcile: ReconcileBatches,
-): Promise<Manifest['database']> {
+async function sealDatabase(storage: Storage, plan: Plan): Promise<Manifest['database']> {
   if (plan.database === null) return null
-  const exported = await readExported(storage, plan)
-  const several = plan.database.batches > 1
-  const tables = several ? await reconcile(exported.tables, plan.backupId as string) : exported.tables
+  const { tables, sequences } = await readExported(storage, plan)
   return {
     serverVersion: plan.database.serverVersion,
-    consistency: several ? 'reconciled' : 'snapshot',
+    consistency: plan.database.batches > 1 ? 'reconciled' : 'snapshot',
     rows: tables.reduce((sum, table) => sum + table.rows, 0),
     bytes: tables.flatMap(({ parts }) => parts).reduce((sum, part) => sum + part.bytes, 0),
     tables,
-    sequences: exported.sequences,
+    sequences,
   }
 }
 

@@ -22,6 +22,19 @@ export async function putJson(
   await putText(storage, key, `${JSON.stringify(value)}\n`, 'application/json', options)
 }
 
+/**
+ * Writes a step's result as JSON, unless an earlier try left one: what later steps have read stays what it was, also when
+ * an invocation that was given up comes to its end late.
+ */
+export async function putFirst(storage: Storage, key: string, value: unknown): Promise<void> {
+  try {
+    await putJson(storage, key, value, { once: true })
+  } catch (error) {
+    if (!isPreconditionFailure(error)) throw error
+    await getText(storage, key) // a refusal may also mean that another write failed: then there is none
+  }
+}
+
 /** Writes one JSON document per line. */
 export async function putJsonLines(storage: Storage, key: string, values: readonly unknown[]): Promise<void> {
   const text = values.map((value) => `${JSON.stringify(value)}\n`).join('')

@@ -1,8 +1,9 @@
 import { z } from 'zod'
+import { exists } from '../backup/exists.ts'
 import { backupKeys, workKeys } from '../backup/layout.ts'
 import { BackedUpSequence, TablePart } from '../backup/manifest.ts'
 import { writePart } from '../backup/part.ts'
-import { getJson, putJson, type Storage } from '../backup/storage.ts'
+import { getJson, putFirst, type Storage } from '../backup/storage.ts'
 import type { Clients, Connection } from '../clients.ts'
 import type { Plan } from '../run/work.ts'
 import { readTables } from './catalog.ts'
@@ -41,6 +42,7 @@ export async function exportDatabase(
   progress: (done: number, total: number) => Promise<void>,
 ): Promise<void> {
   const storage = clients.backups
+  if (await exists(storage, workKeys(plan).databaseResult(batch))) return // by a try whose answer was lost
   const { shards } = await getJson(storage, workKeys(plan).databaseBatch(batch), DatabaseBatch)
   const tables = [...new Map(shards.map((shard) => [shard.name, shard])).values()]
   const keys = backupKeys(clients.config.BACKUP_PREFIX, backupId)
@@ -69,7 +71,7 @@ export async function exportDatabase(
     const sequences = await readPositions(leader, sequencesOf(await readSequences(leader, schemas), planned))
     return { batch, snapshotAt, parts, sequences } satisfies z.input<typeof DatabaseResult>
   })
-  await putJson(storage, workKeys(plan).databaseResult(batch), result)
+  await putFirst(storage, workKeys(plan).databaseResult(batch), result)
 }
 
 /** Writes one shard as one part and reads it back. A shard without rows writes nothing. */

@@ -1,33 +1,46 @@
-import { backupKeys } from '../backup/layout.ts'
-import type { BackedUpTable } from '../backup/manifest.ts'
+import type { z } from 'zod'
+import { exists } from '../backup/exists.ts'
+import { type Reconciled, readBatches } from '../backup/exported.ts'
+import { backupKeys, workKeys } from '../backup/layout.ts'
+import { putFirst } from '../backup/storage.ts'
 import type { Clients, Connection } from '../clients.ts'
+import { type Plan, sealedAs } from '../run/work.ts'
 import { readTables } from './catalog.ts'
-import { mergeLate, reconcile } from './reconcile.ts'
+import { reconcile } from './reconcile.ts'
 import { ownSearchPath } from './search-path.ts'
+import { readPositions, readSequences, sequencesOf } from './sequences.ts'
 import { withSnapshot } from './snapshot.ts'
 import { changesOf, refuseChanges } from './unchanged.ts'
 
 /**
  * Makes a backup of several batches, each with a snapshot of its own, one point in time: what differs from one common
- * snapshot is exported again, beside the parts it replaces.
+ * snapshot is exported again, beside the parts it replaces, and the sequences are those of that moment. It comes before the
+ * rehearsal, which would else load rows of several moments, and prove parts that are not the ones that are sealed.
  * @throws BackupIsStale when that is more than LATE_MAX_BYTES, or a table is no longer the one that was counted
  */
-export async function reconcileBatches(
-  clients: Clients,
-  tables: BackedUpTable[],
-  backupId: string,
-): Promise<BackedUpTable[]> {
-  const { tablePart } = backupKeys(clients.config.BACKUP_PREFIX, backupId)
-  const late = await withSnapshot(clients, tables, 1, async ([leader]) => {
+export async function reconcileBatches(clients: Clients, plan: Plan): Promise<void> {
+  const { backups: storage, config } = clients
+  const done = workKeys(plan).reconciled
+  if (await exists(storage, done)) return // by a try whose answer was lost
+  const { tables } = await readBatches(storage, plan)
+  const { tablePart } = backupKeys(config.BACKUP_PREFIX, sealedAs(plan))
+  const planned = (plan.database?.tables ?? []).map(({ table }) => table)
+  const result = await withSnapshot(clients, tables, 1, async ([leader]) => {
     const connection = leader as Connection
-    refuseChanges(changesOf(await readTables(connection, clients.config.DATABASE_SCHEMAS), tables))
+    refuseChanges(changesOf(await readTables(connection, config.DATABASE_SCHEMAS), tables))
+    const sequences = sequencesOf(await readSequences(connection, config.DATABASE_SCHEMAS), planned)
     await connection.query(ownSearchPath)
-    return reconcile(connection, {
-      storage: clients.backups,
+    const late = await reconcile(connection, {
+      storage,
       tables,
-      maxBytes: clients.config.LATE_MAX_BYTES,
+      maxBytes: config.LATE_MAX_BYTES,
       keys: tablePart,
     })
+    return {
+      tables: late,
+      // Read last, for they are outside transactions: none may stand before a row of the snapshot.
+      sequences: await readPositions(connection, sequences),
+    } satisfies z.input<typeof Reconciled>
   })
-  return mergeLate(tables, late)
+  await putFirst(storage, done, result)
 }

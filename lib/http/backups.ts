@@ -16,16 +16,18 @@ const backup = {
   strategy: z.string(),
   startedAt: z.iso.datetime(),
   sealedAt: z.iso.datetime(),
-  rehearsedAt: z.iso
-    .datetime()
-    .nullable()
-    .meta({ description: 'When it was loaded and compared; null: never' }),
+  rehearsedAt: z.iso.datetime().nullable().meta({
+    description:
+      'When it was loaded and compared; null: never. Rows that changed after that were read back only, see `lateAttempts`',
+  }),
   rows: count.nullable().meta({ description: 'null: its strategy left the database out' }),
   files: count.nullable(),
   keys: count.nullable(),
   bytes: count.meta({ description: 'As stored: database and cache compressed' }),
   consistency: z.enum(['snapshot', 'reconciled']).nullable(),
-  lateAttempts: count,
+  lateAttempts: count.meta({
+    description: 'Above 0: rows changed between the backup and the wipe, and were added to it',
+  }),
   pinned: z.boolean(),
 }
 export const Backup = z.strictObject(backup).openapi('Backup')

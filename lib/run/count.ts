@@ -40,6 +40,8 @@ export type Counted =
       attempt: number
       operation: Exclude<Request['operation'], 'claim'>
       rehearse: boolean
+      /** The database is exported in several batches, of which each sees a moment of its own. */
+      reconcile: boolean
       /** A retention is configured: old backups are pruned when the run has succeeded. */
       prunes: boolean
       clears: Record<Target, boolean>
@@ -76,6 +78,7 @@ export async function countAll(clients: Clients, input: z.output<typeof CountInp
       attempt,
       operation: plan.operation,
       rehearse: plan.rehearse,
+      reconcile: (plan.database?.batches ?? 0) > 1,
       prunes: hasRetention(clients.config),
       clears: {
         database: plan.clears.includes('database'),
@@ -131,6 +134,7 @@ async function countOnBackup(
     next: operation,
     operation,
     rehearse: subject.rehearse,
+    reconcile: false,
     prunes: false,
     clears: { database: false, files: false, cache: false },
     batches: { database: [], files: [], cache: [], load: listOf(plan.batches), restoreFiles: [] },

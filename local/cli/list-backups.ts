@@ -1,7 +1,12 @@
-import { listBackups } from '../../lib/backup/list.ts'
+import { listBackups, type SealedBackup } from '../../lib/backup/list.ts'
 import type { Answer } from './answer.ts'
 import type { Connected } from './connect.ts'
 import { ageOf, bytes, counted, table } from './text.ts'
+
+function proofOf({ rehearsedAt, lateAttempts }: SealedBackup): string {
+  if (rehearsedAt === null) return 'sealed, read back'
+  return `rehearsed ${rehearsedAt}${lateAttempts > 0 ? ', later rows read back' : ''}`
+}
 
 /** Command "backups": the sealed backups. */
 export async function showBackups({ clients }: Connected): Promise<Answer> {
@@ -17,7 +22,7 @@ export async function showBackups({ clients }: Connected): Promise<Answer> {
     count(backup.keys, 'key'),
     bytes(backup.bytes),
     ageOf(clients.now(), backup.sealedAt),
-    backup.rehearsedAt === null ? 'sealed, read back' : `rehearsed ${backup.rehearsedAt}`,
+    proofOf(backup),
     backup.pinned ? 'pinned' : '',
   ])
   const broken = list.unreadable

@@ -164,6 +164,12 @@ describe('what a restore says before it is confirmed', () => {
 
   it('tells a backup that was loaded from one that was only read back', () => {
     expect(proofOf({ ...backup, rehearsedAt: backup.sealedAt }).label).toBe('Rehearsed')
+    const text = (lateAttempts: number) =>
+      proofOf({ ...backup, rehearsedAt: backup.sealedAt, lateAttempts }).text
+    expect([text(0), text(1)]).toEqual([
+      expect.not.stringContaining('read back only'),
+      expect.stringContaining('Rows that changed after that, until the wipe, were read back only'),
+    ])
     expect(proofOf(backup)).toMatchObject({ label: 'Read back', text: expect.stringContaining('not loaded') })
   })
 })

@@ -35,10 +35,16 @@ describe('the graph of a run', () => {
       .filter(([, { Type }]) => Type === 'Task' || Type === 'Map')
       .map(([name]) => name)
     const verify: Drawn = { ...reset, operation: 'verify', plan: { ...reset.plan!, backsUp: [], wipes: [] } }
-    const drawn = [reset, restore, verify, { ...verify, operation: 'delete' }].flatMap(namesOf)
+    const database = { rows: 9, tables: 2, batches: 2 }
+    const large: Drawn = { ...reset, plan: { ...reset.plan!, database } }
+    const drawn = [large, restore, verify, { ...verify, operation: 'delete' }].flatMap(namesOf)
     // Repeats of Count and Finish, and what comes after the run has ended.
     const aside = ['Count again', 'Finish failed', 'Prune']
     expect(new Set([...drawn, ...aside])).toEqual(new Set(working))
+  })
+
+  it('says that several batches are made one moment only when there are several', () => {
+    expect(namesOf(reset)).not.toContain('Reconcile')
   })
 
   it('has only the stores of the strategy, also before anything is planned', () => {

@@ -107,7 +107,7 @@ function cut(shard: Shard, pages: number): Shard[] {
   })
 }
 
-/** The states "Export database" and "Seal"; `meanwhile` is what happens after each batch. */
+/** The states "Export database", "Reconcile" and "Seal"; `meanwhile` is what happens after each batch. */
 export async function backUp(
   clients: Clients,
   plan: Plan,
@@ -118,7 +118,8 @@ export async function backUp(
     await exportDatabase(clients, { plan, backupId, batch, schemas }, noProgress)
     await meanwhile()
   }
-  await seal(clients, plan, (tables, backupId) => reconcileBatches(clients, tables, backupId))
+  if ((plan.database?.batches ?? 0) > 1) await reconcileBatches(clients, plan)
+  await seal(clients, plan)
   return (await readBackup(clients, plan.backupId!)).manifest
 }
 

@@ -1,9 +1,20 @@
 import { createHash } from 'node:crypto'
 import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
+import { workKeys } from '../../lib/backup/layout.ts'
 import type { BackedUpTable } from '../../lib/backup/manifest.ts'
+import { getJson } from '../../lib/backup/storage.ts'
 import type { Clients } from '../../lib/clients.ts'
-import { backUp, configured, linesOf, planReset, rowsAsLines, useDatabase } from './database-stack.ts'
+import { DatabaseResult, exportDatabase } from '../../lib/database/export.ts'
+import {
+  backUp,
+  configured,
+  linesOf,
+  noProgress,
+  planReset,
+  rowsAsLines,
+  useDatabase,
+} from './database-stack.ts'
 import { typesSql, valuesByType } from './every-type.ts'
 
 const database = useDatabase()
@@ -214,5 +225,35 @@ describe('values', () => {
       }),
       { numRuns: 8 },
     )
+  })
+})
+
+describe('an export that is repeated', () => {
+  it('leaves the parts that later steps have read, also when it saw other rows', async () => {
+    const { sql, storage } = database
+    const plan = await planReset(clients)
+    const { database: sealed } = await backUp(clients, plan)
+    const again = { plan, backupId: plan.backupId!, batch: 0, schemas: clients.config.DATABASE_SCHEMAS }
+    const result = () => getJson(storage, workKeys(plan).databaseResult(0), DatabaseResult)
+    const before = await result()
+    await sql.query('INSERT INTO app."table" VALUES (3)')
+    await exportDatabase(clients, again, noProgress)
+    expect(await result()).toEqual(before)
+    expect(sealed?.tables.find(({ name }) => name === 'app.table')?.rows).toBe(1)
+  })
+
+  it('does so when both are at work, and the first one ends last', async () => {
+    const { sql, storage } = database
+    const plan = await planReset(clients)
+    const again = { plan, backupId: plan.backupId!, batch: 0, schemas: clients.config.DATABASE_SCHEMAS }
+    let first: unknown
+    await exportDatabase(clients, again, async (done, total) => {
+      if (done < total) return
+      await exportDatabase(clients, again, noProgress)
+      first = await getJson(storage, workKeys(plan).databaseResult(0), DatabaseResult)
+      await sql.query('DELETE FROM app."table" WHERE id = 3')
+    })
+    expect(first).toBeDefined()
+    expect(await getJson(storage, workKeys(plan).databaseResult(0), DatabaseResult)).toEqual(first)
   })
 })

@@ -75,6 +75,7 @@ const counted: Counted = {
   attempt: 0,
   operation: 'reset',
   rehearse: true,
+  reconcile: true,
   prunes: false,
   clears: { database: true, files: true, cache: true },
   batches: { database: [0], files: [0], cache: [0], load: [0], restoreFiles: [0] },
@@ -92,7 +93,8 @@ function isIn(value: unknown, path: string): boolean {
 
 describe('the state machine', () => {
   test('every path from "Back up" to a wipe passes "Seal"', () => {
-    const wiping = paths('Back up').filter((path) => path.some(isWipe))
+    // Count again makes a new plan, and "What next?" begins anew with it.
+    const wiping = paths('Back up').filter((path) => path.some(isWipe) && !path.includes('Count again'))
     expect(wiping.length).toBeGreaterThan(0)
     for (const path of wiping) {
       const seal = path.indexOf('Seal')
@@ -126,12 +128,20 @@ describe('the state machine', () => {
   })
 
   test('a rehearsal, when it is wanted, comes before the seal that tells of it', () => {
-    expect(stateOf('Back up').Next).toBe('Rehearse?')
     expect(stateOf('Rehearse?')).toMatchObject({
       Choices: [{ Variable: '$.rehearse', BooleanEquals: true, Next: 'Rehearse' }],
       Default: 'Seal',
     })
     expect([stateOf('Rehearse').Next, stateOf('Compare').Next]).toEqual(['Compare', 'Seal'])
+  })
+
+  test('the batches are made one moment before any is rehearsed', () => {
+    expect(stateOf('Back up').Next).toBe('Reconcile?')
+    expect(stateOf('Reconcile?')).toMatchObject({
+      Choices: [{ Variable: '$.reconcile', BooleanEquals: true, Next: 'Reconcile' }],
+      Default: 'Rehearse?',
+    })
+    expect(stateOf('Reconcile').Next).toBe('Rehearse?')
   })
 
   test('no wipe is passed but by a Choice that asks whether its target is cleared, or a Map without items', () => {
@@ -328,7 +338,7 @@ describe('the state machine', () => {
   })
 
   test('a stale backup leads back to Count at most twice', () => {
-    for (const name of ['Seal', 'Wipe database', 'Restore database']) {
+    for (const name of ['Reconcile', 'Seal', 'Wipe database', 'Restore database']) {
       expect(stateOf(name).Catch?.[0], name).toEqual({
         ErrorEquals: ['BackupIsStale'],
         ResultPath: '$.stale',
@@ -391,6 +401,7 @@ describe('the state machine', () => {
       Rehearse: ['batch', 'purpose'],
       'Load backup': ['batch', 'purpose'],
       'Export database': ['batch', 'target'],
+      Reconcile: ['purpose', 'target'],
       'Export cache': ['batch', 'target'],
       'Wipe files': ['batch', 'target'],
       'Restore files': ['batch', 'target'],

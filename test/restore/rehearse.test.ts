@@ -150,6 +150,39 @@ describe('a rehearsal', () => {
   })
 })
 
+describe('a backup of several batches, with writers between them', () => {
+  it('has rows and sequences of one moment, and every part that is sealed was loaded and compared', async () => {
+    const { sql, admin } = reset.stack
+    let loaded: string[] = []
+    let wrote = false
+    beforeTask = async (state) => {
+      if (['Reconcile', 'Seal'].includes(state) && !wrote) {
+        wrote = true
+        await sql.query(`INSERT INTO users (name) SELECT 'later' FROM generate_series(1, 9);
+          INSERT INTO tickets (title) VALUES ('later'); DELETE FROM stories`)
+      }
+      if (state !== 'Compare') return
+      const [{ name }] = (
+        await admin.query(
+          `SELECT nspname AS name FROM pg_namespace WHERE nspname LIKE 'taskmaster\\_scratch%'`,
+        )
+      ).rows
+      loaded = (await admin.query(`SELECT key FROM ${name}.loaded`)).rows.map(({ key }) => key)
+    }
+    const { backupId } = await withVariables({ EXPORT_BATCH_BYTES: '20000' }, () =>
+      reset.succeed({ ...backingUp, rehearse: true }),
+    )
+    const { database, rehearsedAt } = await reset.manifestOf(backupId)
+    expect([wrote, database?.consistency, rehearsedAt === null]).toEqual([true, 'reconciled', false])
+    const sealed = (database?.tables ?? []).flatMap(({ parts }) => parts.flatMap(({ key }) => key ?? []))
+    expect(loaded).toEqual(expect.arrayContaining(sealed))
+    const before = await reset.fingerprint()
+    await reset.succeed({ operation: 'restore', backupId, confirm: environment, rehearse: false })
+    expect((await reset.fingerprint()).database).toEqual(before.database)
+    await sql.query(`INSERT INTO users (name) VALUES ('next'); INSERT INTO tickets (title) VALUES ('next')`)
+  })
+})
+
 describe('a part that was damaged after its backup was sealed', () => {
   it('makes the restore fail before a live table is touched, and the error names it', async () => {
     const { backupId } = await reset.succeed(fullReset)

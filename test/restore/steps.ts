@@ -21,7 +21,8 @@ export async function planRestore(clients: Clients, backupId: string | null): Pr
   await countAll(clients, { request, startedAt: new Date().toISOString(), ...run })
   const plan = await readPlan(clients.backups, run)
   await exportDatabase(clients, { plan, backupId: plan.backupId ?? '', batch: 0, schemas }, noProgress)
-  await seal(clients, plan, (tables, backupId) => reconcileBatches(clients, tables, backupId))
+  if ((plan.database?.batches ?? 0) > 1) await reconcileBatches(clients, plan)
+  await seal(clients, plan)
   return plan
 }
 
