@@ -4,13 +4,13 @@ import { PutObjectCommand } from '@aws-sdk/client-s3'
 import { SFNClient, StartExecutionCommand } from '@aws-sdk/client-sfn'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { variables } from '../../lib/config.ts'
-import { parseRequest } from '../../lib/run/request.ts'
+import { isDestructive, parseRequest } from '../../lib/run/request.ts'
 import { type HttpHandler, startHttpFront } from '../../local/http-front.ts'
 import { endOfExecution } from '../support/end-of-execution.ts'
 import { type Deployed, functionsOf, startDeployed } from './deployed-stack.ts'
 import { allowing, type Call } from './iam.ts'
 import { bundleOf, packageStage, type Template } from './package.ts'
-import { resolve } from './resolve.ts'
+import { isMade, resolve } from './resolve.ts'
 import { unusedForAReason } from './unused.ts'
 
 const definition = readFileSync(new URL('../../state-machine.asl.json', import.meta.url), 'utf8')
@@ -18,13 +18,17 @@ const files = 'taskmaster-local-files-000000000000-us-east-1'
 const backups = 'taskmaster-local-backups-000000000000-us-east-1'
 
 let template: Template
+/** Another stage, with the schedule on. */
+let prod: Template
 let functions: Deployed[]
-// biome-ignore lint/suspicious/noExplicitAny: a test says what it expects of it
-const propertiesOf = (id: string) => resolve(template, template.Resources[id]?.Properties) as any
+const propertiesOf = (id: string, of = template) =>
+  // biome-ignore lint/suspicious/noExplicitAny: a test says what it expects of it
+  resolve(of, of.Resources[id]?.Properties) as any
 const idOf = (name: string) => name.replace(/^./, (letter) => letter.toUpperCase())
 
 beforeAll(async () => {
-  template = await packageStage('local')
+  template = await packageStage('local') // one after the other: each works in the same folder at first
+  prod = await packageStage('prod', { 'schedule-state': 'ENABLED' })
   functions = functionsOf(template)
 })
 
@@ -89,6 +93,30 @@ describe('the template', () => {
     })
   })
 
+  test('has in the stage prod a schedule that takes a backup, because a protected environment refuses a reset', () => {
+    const { State, Target } = propertiesOf('Schedule', prod)
+    const request = parseRequest(JSON.parse(Target.Input))
+    expect(State).toBe('ENABLED')
+    expect(request).toMatchObject({ operation: 'backup', strategy: 'full', confirm: 'prod' })
+    expect(isDestructive(request)).toBe(false)
+    const { ENVIRONMENT, PROTECTED } = propertiesOf('CountLambdaFunction', prod).Environment.Variables
+    expect([ENVIRONMENT, PROTECTED]).toEqual(['prod', '']) // not set: by the name's beginning
+  })
+
+  test('has nothing of one stage in another: names, buckets and secrets are its own', () => {
+    const named = (of: Template, stage: string) =>
+      new Set(
+        JSON.stringify(of).match(new RegExp(`(taskmaster(-reset)?|/taskmaster-reset)[-/]${stage}\\b`, 'g')),
+      )
+    expect(named(template, 'local').size).toBeGreaterThan(2)
+    expect([...named(template, 'prod'), ...named(prod, 'local')]).toEqual([])
+    for (const [stage, of] of Object.entries({ local: template, prod })) {
+      const { Variables } = propertiesOf('ApiLambdaFunction', of).Environment
+      for (const name of ['DATABASE_URL', 'UPSTASH_REDIS_REST_URL', 'UPSTASH_REDIS_REST_TOKEN', 'API_TOKENS'])
+        expect(Variables[name], name).toMatch(new RegExp(`^ssm:/taskmaster-reset/${stage}/`))
+    }
+  })
+
   test('has buckets that are versioned, encrypted by KMS, private and kept when the stack goes', () => {
     for (const id of ['FilesBucket', 'BackupBucket']) {
       expect(propertiesOf(id).VersioningConfiguration.Status).toBe('Enabled')
@@ -105,6 +133,111 @@ describe('the template', () => {
     expect(Resource).toEqual([`arn:aws:s3:::${backups}`, `arn:aws:s3:::${backups}/*`])
   })
 })
+
+describe('what watches over the runs', () => {
+  const alarms = (of: Template) =>
+    Object.entries(of.Resources).filter(
+      ([id, { Type }]) => Type === 'AWS::CloudWatch::Alarm' && isMade(of, id),
+    )
+
+  test('tells one topic, at once and by one period, of what is above nothing', () => {
+    expect(alarms(prod).map(([id]) => id)).toEqual(['RunFailedAlarm', 'NoBackupAlarm', 'NotDeliveredAlarm'])
+    for (const [id] of alarms(prod)) {
+      const { AlarmActions, ActionsEnabled, DatapointsToAlarm } = propertiesOf(id, prod)
+      expect([AlarmActions, ActionsEnabled, DatapointsToAlarm], id).toEqual([
+        ['AWS::SNS::Topic:Alarms'],
+        undefined,
+        undefined,
+      ])
+    }
+    for (const id of ['RunFailedAlarm', 'NotDeliveredAlarm'])
+      expect(propertiesOf(id), id).toMatchObject({
+        ComparisonOperator: 'GreaterThanThreshold',
+        Threshold: 0,
+        EvaluationPeriods: 1,
+        TreatMissingData: 'notBreaching',
+      })
+  })
+
+  test('counts one run that failed, and one that timed out, each when there is none of the other', () => {
+    const { Metrics } = propertiesOf('RunFailedAlarm')
+    // A metric without data is no zero: without FILL the sum of one number and nothing is nothing.
+    expect(Metrics[0]).toEqual({ Id: 'ended', Expression: 'FILL(failed, 0) + FILL(timedOut, 0)' })
+    expect(Metrics.slice(1)).toMatchObject([
+      {
+        Id: 'failed',
+        ReturnData: false,
+        MetricStat: { Stat: 'Sum', Metric: { MetricName: 'ExecutionsFailed' } },
+      },
+      {
+        Id: 'timedOut',
+        ReturnData: false,
+        MetricStat: { Stat: 'Sum', Metric: { MetricName: 'ExecutionsTimedOut' } },
+      },
+    ])
+  })
+
+  test('takes no sign of a backup for no backup, while the schedule is on', () => {
+    expect(propertiesOf('NoBackupAlarm', prod)).toMatchObject({
+      ...{ ComparisonOperator: 'LessThanThreshold', Threshold: 1, Statistic: 'Sum' },
+      ...{ TreatMissingData: 'breaching', Period: 3600, EvaluationPeriods: 26 },
+    })
+    expect(isMade(template, 'NoBackupAlarm')).toBe(false)
+  })
+
+  test('calls "ended" when an execution of the machine failed, timed out or was aborted, and only then', () => {
+    const rules = Object.entries(template.Resources).filter(([, { Type }]) => Type === 'AWS::Events::Rule')
+    expect(rules).toHaveLength(1)
+    const { EventPattern, State, Targets } = propertiesOf(rules[0]?.[0] ?? '')
+    const { FunctionName } = propertiesOf('EndedLambdaFunction')
+    expect([State, Targets[0].Arn]).toEqual([
+      'ENABLED',
+      `arn:aws:lambda:us-east-1:000000000000:function:${FunctionName}`,
+    ])
+    const arn = 'arn:aws:states:us-east-1:000000000000:stateMachine:taskmaster-reset-local'
+    const event = (status: string, stateMachineArn = arn) => ({
+      source: 'aws.states',
+      'detail-type': 'Step Functions Execution Status Change',
+      detail: { status, stateMachineArn, name: 'run', executionArn: 'arn' },
+    })
+    const statuses = ['RUNNING', 'SUCCEEDED', 'FAILED', 'TIMED_OUT', 'ABORTED', 'PENDING_REDRIVE']
+    expect(statuses.filter((status) => matchesPattern(EventPattern, event(status)))).toEqual([
+      'FAILED',
+      'TIMED_OUT',
+      'ABORTED',
+    ])
+    // The batches of a Map are executions too: of a machine that is named after the Map.
+    expect(matchesPattern(EventPattern, event('FAILED', `${arn}/CopyFiles`))).toBe(false)
+  })
+
+  test('keeps every log for a time, and no request or row in the log of the machine', () => {
+    for (const of of [template, prod]) {
+      const logs = Object.entries(of.Resources).filter(([, { Type }]) => Type === 'AWS::Logs::LogGroup')
+      expect(logs.map(([id]) => id)).toContain('StateMachineLogs')
+      for (const [id] of logs) {
+        expect(propertiesOf(id, of).RetentionInDays, id).toBeGreaterThan(0)
+        expect(propertiesOf(id, of).RetentionInDays, id).toBeLessThanOrEqual(365)
+      }
+      const { IncludeExecutionData, Level, Destinations } = propertiesOf(
+        'StateMachine',
+        of,
+      ).LoggingConfiguration
+      expect([IncludeExecutionData, Level]).toEqual([false, 'ALL'])
+      expect(Destinations).toEqual([
+        { CloudWatchLogsLogGroup: { LogGroupArn: 'AWS::Logs::LogGroup:StateMachineLogs' } },
+      ])
+    }
+  })
+})
+
+/** As EventBridge does it for a pattern of plain values: every field that is named has one of the values. */
+function matchesPattern(pattern: Record<string, unknown>, event: Record<string, unknown>): boolean {
+  return Object.entries(pattern).every(([key, wanted]) =>
+    Array.isArray(wanted)
+      ? wanted.includes(event[key])
+      : matchesPattern(wanted as Record<string, unknown>, event[key] as Record<string, unknown>),
+  )
+}
 
 describe('the roles refuse', () => {
   const sealed = `arn:aws:s3:::${backups}/.taskmaster/backups/2026-11-22T19-05-33Z-3f9a2c`

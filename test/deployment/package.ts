@@ -23,12 +23,16 @@ export type Template = {
 /** Where `npm run build` puts a function's bundle. */
 export const bundleOf = (name: string) => join(root, `dist/${name}/index.mjs`)
 
+/** Every stage has the same bundles. */
+let built: Promise<unknown> | undefined
+
 /** Builds the bundles, and packages a stage as a deployment would, offline; gives the CloudFormation template. */
 export async function packageStage(
   stage: string,
   parameters: Record<string, string> = {},
 ): Promise<Template> {
-  await run(process.execPath, [join(root, 'scripts/build.ts')])
+  built ??= run(process.execPath, [join(root, 'scripts/build.ts')])
+  await built
   const folder = await mkdtemp(join(tmpdir(), 'taskmaster-package-'))
   try {
     const given = Object.entries(parameters).map(([name, value]) => `--param=${name}=${value}`)

@@ -1,0 +1,187 @@
+import { PutObjectCommand } from '@aws-sdk/client-s3'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { handler } from '../../functions/seal.ts'
+import { backupIdOf, backupKeys, workKeys } from '../../lib/backup/layout.ts'
+import { useFronts } from '../e2e/fronts.ts'
+import { backupBucket, useResetStack, withVariables } from '../e2e/reset-stack.ts'
+
+const backup = { operation: 'backup', rehearse: true } as const
+
+/** The first run that comes to Seal waits there, so that Seal can be tried on what its steps left. */
+const atSeal = Promise.withResolvers<{ runId: string; attempt: number }>()
+const release = Promise.withResolvers<void>()
+let beforeSeal = async (_run: { runId: string; attempt: number }): Promise<void> => {}
+const reset = useResetStack({
+  beforeTask: async (state, input) => {
+    if (state !== 'Seal') return
+    const { runId, attempt } = input as { runId: string; attempt: number }
+    atSeal.resolve({ runId, attempt })
+    await release.promise
+    await beforeSeal({ runId, attempt })
+  },
+})
+const fronts = useFronts(reset)
+
+let execution: string
+let run: { runId: string; attempt: number }
+let keys: ReturnType<typeof backupKeys>
+let work: ReturnType<typeof workKeys>
+
+beforeAll(async () => {
+  await reset.seed({ users: 120, files: 12, keys: 100 })
+  execution = await reset.start(backup)
+  run = await atSeal.promise
+  keys = await keysOf(run)
+  work = workKeys(run)
+})
+afterAll(() => release.resolve())
+
+async function keysOf(ref: typeof run) {
+  const startedAt = (await reset.row(ref.runId)).started_at
+  return backupKeys('.taskmaster/backups/', backupIdOf({ ...ref, startedAt }))
+}
+
+const seal = (ref: typeof run) => handler(ref, {} as never)
+
+/** Seal must refuse what `fault` made of the object, and leave nothing that could be taken for a backup. */
+async function refused(key: string, fault: (before: Buffer) => Buffer | string | null): Promise<string> {
+  const before = await reset.bytesOf(key)
+  const after = fault(before)
+  if (after === null) await reset.remove(backupBucket, [key])
+  else await reset.put(key, after.toString(), backupBucket)
+  try {
+    return await refusal()
+  } finally {
+    await reset.stack.s3.send(new PutObjectCommand({ Bucket: backupBucket, Key: key, Body: before }))
+  }
+}
+
+async function refusal(): Promise<string> {
+  const error = await seal(run).then(
+    () => undefined,
+    (thrown: Error) => thrown,
+  )
+  const sealed = await reset.sealed()
+  await reset.remove(backupBucket, [keys.manifest]) // else all that comes after would fail too
+  expect(sealed).toEqual([])
+  expect(error?.name).toBe('BackupIncomplete')
+  expect(error?.message).toContain('Nothing was wiped; ')
+  return error?.message ?? ''
+}
+
+/** A step's result as if the step had left it so. */
+// biome-ignore lint/suspicious/noExplicitAny: a result of any step
+function edited(change: (result: any) => void): (before: Buffer) => string {
+  return (before) => {
+    const result = JSON.parse(before.toString())
+    change(result)
+    return JSON.stringify(result)
+  }
+}
+
+describe('Seal writes no manifest, and says what is wrong,', () => {
+  test.each([
+    ['a part of a table', () => keys.tablePart('public.users', 0, 1)],
+    ['a part of the cache', () => keys.cachePart(0, 1)],
+  ])('when %s is not there, or has another size than was written', async (_what, key) => {
+    const wanted = `1 objects of the backup are missing or have another size, for example s3://${backupBucket}/${key()} (`
+    expect(await refused(key(), () => null)).toContain(wanted)
+    expect(await refused(key(), (bytes) => bytes.subarray(1))).toContain(wanted)
+    expect(await refused(key(), (bytes) => `${bytes} `)).toContain(wanted)
+  })
+
+  test("when the files' index, which it has just written itself, is gone when it looks", () =>
+    withVariables(fronts.variables, async () => {
+      fronts.s3.faults.push(async ({ method, query, bucket }) => {
+        const isListed = method === 'GET' && bucket === backupBucket && query.has('list-type')
+        const there = isListed ? await reset.objects(backupBucket, `${keys.root}files.`) : []
+        await reset.remove(
+          backupBucket,
+          there.map(({ key }) => key),
+        )
+        return undefined
+      })
+      expect(await refusal()).toContain('/files.')
+    }))
+
+  test('when fewer files were copied than were listed, or more had vanished', async () => {
+    const fewer = edited((result) => result.objects--)
+    expect(await refused(work.filesResult(0), fewer)).toContain(
+      '12 files were listed, but 11 were copied and 0 had vanished',
+    )
+    const more = edited((result) => result.vanished++)
+    expect(await refused(work.filesResult(0), more)).toContain(
+      '12 files were listed, but 12 were copied and 1 had vanished',
+    )
+  })
+
+  test('when the lists of copies name fewer files than were copied', async () => {
+    const shorter = (bytes: Buffer) => bytes.subarray(bytes.indexOf('\n') + 1)
+    expect(await refused(work.filesCopied(0), shorter)).toContain(
+      '12 files were copied, but 11 are in the lists of copies',
+    )
+  })
+
+  test.each([
+    ['batch 0 of the database', () => work.databaseResult(0)],
+    ['batch 0 of the files', () => work.filesResult(0)],
+    ['the cache', () => work.cacheResult],
+    ['the rehearsal', () => work.rehearsed],
+  ])('when there is no result of %s', async (what, key) => {
+    expect(await refused(key(), () => null)).toContain(`There is no result of ${what}`)
+  })
+
+  type Result = { parts: { table: string; pages: { from: number; to: number | null } }[] }
+  const partOf = ({ parts }: Result) => parts.find(({ table }) => table === 'public.users')
+  test.each<[string, string, (result: Result) => void]>([
+    [
+      'is missing',
+      'end at page 0',
+      (result) => result.parts.splice(result.parts.indexOf(partOf(result) as never), 1),
+    ],
+    ['is there twice', 'Part 1 of', (result) => result.parts.push(partOf(result) as never)],
+    [
+      'ends before the table does',
+      'end at page 1',
+      (result) => Object.assign(partOf(result)?.pages ?? {}, { to: 1 }),
+    ],
+    [
+      'begins after its first page',
+      'Part 0 of',
+      (result) => Object.assign(partOf(result)?.pages ?? {}, { from: 1 }),
+    ],
+    [
+      'is empty although many rows were counted',
+      '120 rows were counted in',
+      (result) =>
+        Object.assign(partOf(result) ?? {}, { rows: 0, fingerprint: '0', key: null, bytes: 0, sha256: null }),
+    ],
+  ])('when the only part of a table %s', async (_what, message, change) => {
+    const cause = await refused(work.databaseResult(0), edited(change))
+    expect(cause).toContain('public.users')
+    expect(cause).toContain(message)
+  })
+
+  test('when many keys were counted and none was exported', async () => {
+    const none = edited((result) => Object.assign(result, { keys: 0, parts: [] }))
+    expect(await refused(work.cacheResult, none)).toContain('cache keys were counted, but none were exported')
+  })
+})
+
+describe('Seal, repeated,', () => {
+  test('leaves the manifest that it wrote when its answer was lost', async () => {
+    await seal(run)
+    const written = await reset.bytesOf(keys.manifest)
+    release.resolve()
+    expect(await reset.end(execution)).toMatchObject({ status: 'SUCCEEDED' })
+    expect((await reset.bytesOf(keys.manifest)).equals(written)).toBe(true)
+  })
+
+  test('does not take the manifest of another run for its own', async () => {
+    const other = await reset.bytesOf(keys.manifest)
+    beforeSeal = async (ref) => reset.put((await keysOf(ref)).manifest, other.toString(), backupBucket)
+    const ended = await reset.run({ ...backup, rehearse: false })
+    expect(ended).toMatchObject({ status: 'FAILED', error: 'BackupIncomplete' })
+    expect(ended.cause).toContain(`was written by another run, ${run.runId}`)
+  })
+})
