@@ -1,10 +1,8 @@
-import { Logger } from '@aws-lambda-powertools/logger'
 import { dropScratch } from '../lib/database/scratch.ts'
 import { withConnection } from '../lib/database/snapshot.ts'
+import { logger } from '../lib/log.ts'
 import { FinishInput, finish } from '../lib/run/finish.ts'
 import { task } from '../lib/task.ts'
-
-const logger = new Logger({ serviceName: 'taskmaster-reset' })
 
 /** States "Finish" and "Finish failed": write the honest outcome into the ledger and end the run. */
 export const handler = task(

@@ -1,3 +1,5 @@
+import { messageOfPostgres } from './postgres/message.ts'
+
 /**
  * Who has to act on an error: `request` (correct what was sent or configured), `guard` (a rule refused it, nothing
  * was touched), `busy` (another run is active), `failure` (a store or a check failed). The CLI's exit code follows it.
@@ -236,10 +238,17 @@ export const errorKinds: ReadonlyMap<string, ErrorKind> = new Map<string, ErrorK
   ['RunActive', 'busy'],
 ])
 
-/** `error`'s message when it is an Error, else its text: for wrapping what a library threw. */
+/**
+ * `error`'s message when it is an Error, else its text: for wrapping what a library threw. Of what Postgres reported only
+ * what holds no values of rows: see postgres/message.ts.
+ */
 export function messageOf(error: unknown): string {
-  const fields: { message?: unknown; error?: unknown } =
+  const fields: { message?: unknown; error?: unknown; cause?: unknown } =
     typeof error === 'object' && error !== null ? error : {}
+  const ofPostgres = messageOfPostgres(error)
+  if (ofPostgres !== undefined) return ofPostgres
+  // drizzle's own message holds the statement and its values.
+  if ('query' in fields && 'params' in fields && fields.cause !== undefined) return messageOf(fields.cause)
   if (typeof fields.message === 'string' && fields.message !== '') return fields.message
   // What a WebSocket gives that cannot be opened is an ErrorEvent without a message.
   return fields.error === undefined

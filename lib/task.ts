@@ -1,12 +1,14 @@
 import { randomUUID } from 'node:crypto'
-import { Logger } from '@aws-lambda-powertools/logger'
 import type { z } from 'zod'
 import { type Clients, makeClients } from './clients.ts'
 import { environmentOf } from './config.ts'
-import { databaseError, sqlStateOf } from './database/snapshot.ts'
+import { databaseError } from './database/snapshot.ts'
 import { InvalidRequest, messageOf } from './errors.ts'
 import { type Fence, type Span, spanOf } from './ledger/fence.ts'
 import { forgetInvocation, registerAfterEnd, registerInvocation } from './ledger/invocations.ts'
+import { storable } from './ledger/storable.ts'
+import { logger } from './log.ts'
+import { messageOfPostgres } from './postgres/message.ts'
 import { changing, checkRunning, lostRun, recordFailure, touchRun } from './run/ledger.ts'
 import { type LedgerLine, ledgerLine } from './run/ledger-line.ts'
 import { cut } from './run/outcome.ts'
@@ -32,7 +34,6 @@ type Step<Input> = {
   guard?: (clients: Clients, input: Input) => Promise<void>
 }
 
-const logger = new Logger({ serviceName: 'taskmaster-reset' })
 const reportEveryMs = 2000
 
 /**
@@ -82,7 +83,7 @@ export function task<Schema extends z.ZodType, Output>(
       return output
     } catch (thrown) {
       const error = databaseError(thrown)
-      withoutValues(error)
+      makePresentable(error)
       logger.error('failed', { ...about, error: nameOf(error), reason: messageOf(error) })
       if (run !== null) await noteFailure(ledger, { ...run, phase }, error)
       shortenMessage(error)
@@ -179,20 +180,16 @@ async function noteFailure(
 }
 
 /**
- * pg calls each of its errors "error", and repeats the value in one about data (class 22), also where it is the cause of
- * one of ours: rows stay out of logs.
+ * What leaves the function of an error: pg calls each of its errors "error" and may repeat values of rows in them, and a
+ * name from a store may hold what JSON columns refuse.
  */
-export function withoutValues(error: unknown): void {
+export function makePresentable(error: unknown): void {
   if (!(error instanceof Error)) return
-  const reason = sqlStateOf(error.cause) === undefined ? error : (error.cause as Error)
-  const state = sqlStateOf(reason)
-  if (state === undefined) return
-  if (error.name === 'error') error.name = 'DatabaseError'
-  if (state.startsWith('22')) {
-    const safe = reason.message.replace(/".*"/s, '"…"')
-    error.message = error.message.replaceAll(reason.message, () => safe)
-  }
-  error.stack = `${error.name}: ${error.message}`
+  if (messageOfPostgres(error) !== undefined) error.name = 'DatabaseError'
+  const message = storable(messageOf(error))
+  if (message === error.message && error.name !== 'DatabaseError') return
+  error.message = message
+  error.stack = `${error.name}: ${message}`
 }
 
 function shortenMessage(error: unknown): void {

@@ -3,9 +3,9 @@ import type { MiddlewareHandler } from 'hono'
 import type { Clients } from '../clients.ts'
 import type { Scope, Token } from '../config.ts'
 import { InvalidConfiguration } from '../errors.ts'
+import { logger } from '../log.ts'
 import type { Request } from '../run/request.ts'
 import { Forbidden, Unauthorized } from './errors.ts'
-import { logger } from './log.ts'
 import type { Api } from './route.ts'
 
 /** Who asks: what the configuration says of the token. The token itself is kept nowhere. */

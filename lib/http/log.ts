@@ -1,12 +1,11 @@
-import { Logger } from '@aws-lambda-powertools/logger'
 import type { Context, ErrorHandler, MiddlewareHandler } from 'hono'
 import { databaseError } from '../database/snapshot.ts'
 import { messageOf } from '../errors.ts'
-import { withoutValues } from '../task.ts'
+import { storable } from '../ledger/storable.ts'
+import { logger } from '../log.ts'
+import { makePresentable } from '../task.ts'
 import { problemOf } from './problem.ts'
 import type { Api } from './route.ts'
-
-export const logger = new Logger({ serviceName: 'taskmaster-reset' })
 
 /**
  * One line per request: who asked for what, and what came of it; so also who downloaded which part. Neither query nor
@@ -30,14 +29,14 @@ export const logRequest: MiddlewareHandler<Api> = async (context, next) => {
 /** Answers with a problem document; what nobody foresaw is logged, because the caller is not told. */
 export const answerError: ErrorHandler<Api> = (thrown, context) => {
   const error = databaseError(thrown)
-  withoutValues(error)
+  makePresentable(error)
   const requestId = requestIdOf(context)
   const problem = problemOf(error, { instance: context.req.path, requestId })
   if (problem.status >= 500) {
     const name = error instanceof Error ? error.name : 'UnexpectedError'
     logger.error('failed', { path: context.req.path, error: name, reason: messageOf(error), requestId })
   }
-  return new Response(JSON.stringify(problem), {
+  return new Response(JSON.stringify(storable(problem)), {
     status: problem.status,
     headers: {
       'content-type': 'application/problem+json',

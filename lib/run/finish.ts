@@ -8,6 +8,7 @@ import { withConnection } from '../database/snapshot.ts'
 import { DatabaseWiped } from '../database/wipe.ts'
 import { messageOf, NotFound, ResetError } from '../errors.ts'
 import { FilesWiped } from '../files/wipe.ts'
+import { storable } from '../ledger/storable.ts'
 import { closeRun, lockRun, lostRun, type RunRow } from './ledger.ts'
 import { cut, Outcome, shortened, type TargetState } from './outcome.ts'
 import {
@@ -80,7 +81,7 @@ export async function finish(
       if (error === null) throw lostRun(input.runId)
       return failureOf(error)
     }
-    const outcome = describe(clients, await find(clients, row, error !== null), error)
+    const outcome = storable(describe(clients, await find(clients, row, error !== null), error))
     await closeRun(connection, {
       runId: row.runId,
       status: outcome.status,

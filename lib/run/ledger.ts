@@ -3,6 +3,7 @@ import { drizzle } from 'drizzle-orm/neon-serverless'
 import type { Connection } from '../clients.ts'
 import { EnvironmentUnclaimed, IdempotencyConflict, NotFound, RunActive, RunLost } from '../errors.ts'
 import { aliveUntil, forgetDeadInvocations } from '../ledger/invocations.ts'
+import { storable } from '../ledger/storable.ts'
 import { createLedger, environment, invocations, runs } from '../schema/ledger.ts'
 
 /** A run whose heartbeat is older than this is dead: the next one takes over. */
@@ -82,8 +83,9 @@ export async function writeEnvironment(
  */
 export async function openRun(
   connection: Connection,
-  run: NewRun,
+  wanted: NewRun,
 ): Promise<{ opened: true } | { repeats: RunRow }> {
+  const run = storable(wanted)
   const earlier = await repeatedBy(connection, run)
   if (earlier !== undefined) return { repeats: earlier }
   await bringUpToDate(connection, run)
@@ -104,7 +106,7 @@ export async function openRun(
   if (first !== undefined) return { repeats: first }
   const [active] = await selectRuns(connection, `WHERE status = 'running'`)
   if (active !== undefined) throw activeError(active)
-  return openRun(connection, run) // the run that was in the way ended in between
+  return openRun(connection, wanted) // the run that was in the way ended in between
 }
 
 /**
@@ -176,7 +178,7 @@ export async function recordPlan(
   const { runId, ...set } = run
   const updated = await ledger(connection)
     .update(runs)
-    .set({ ...set, progress: {}, heartbeatAt: sql`now()` })
+    .set({ ...storable(set), progress: {}, heartbeatAt: sql`now()` })
     .where(and(eq(runs.runId, runId), eq(runs.status, 'running')))
     .returning({ runId: runs.runId })
   if (updated.length === 0) throw lostRun(runId)
@@ -232,7 +234,10 @@ export async function fenceRun(connection: Connection, runId: string): Promise<u
 
 /** Records the database's wipe; to be called in the transaction that wipes. */
 export async function recordWiped(connection: Connection, runId: string, wiped: unknown): Promise<void> {
-  await ledger(connection).update(runs).set({ wiped, heartbeatAt: sql`now()` }).where(eq(runs.runId, runId))
+  await ledger(connection)
+    .update(runs)
+    .set({ wiped: storable(wiped), heartbeatAt: sql`now()` })
+    .where(eq(runs.runId, runId))
 }
 
 /** Records the database's restore; to be called in the transaction that restores. */
@@ -243,7 +248,7 @@ export async function recordRestored(
 ): Promise<void> {
   await ledger(connection)
     .update(runs)
-    .set({ restored, heartbeatAt: sql`now()` })
+    .set({ restored: storable(restored), heartbeatAt: sql`now()` })
     .where(eq(runs.runId, runId))
 }
 
@@ -255,7 +260,7 @@ export async function recordFailure(
 ): Promise<void> {
   await ledger(connection)
     .update(runs)
-    .set({ failure: { error, message, ...stepOf(step) } })
+    .set({ failure: storable({ error, message, ...stepOf(step) }) })
     .where(and(eq(runs.runId, runId), eq(runs.status, 'running')))
 }
 
@@ -272,7 +277,7 @@ export async function closeRun(
   const { runId, ...set } = run
   await ledger(connection)
     .update(runs)
-    .set(set)
+    .set(storable(set))
     .where(and(eq(runs.runId, runId), eq(runs.status, 'running')))
 }
 
@@ -284,7 +289,7 @@ export async function recordCancelled(
   const { runId, ...set } = run
   await ledger(connection)
     .update(runs)
-    .set({ ...set, status: 'cancelled' })
+    .set({ ...storable(set), status: 'cancelled' })
     .where(and(eq(runs.runId, runId), eq(runs.status, 'running')))
 }
 

@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import { InvalidRequest } from '../errors.ts'
+import { isStorable } from '../ledger/storable.ts'
 import { strategies, targets } from './strategy.ts'
 
-const text = z.string().min(1).max(256)
-const names = z.array(z.string().min(1).max(1024)).max(1000).default([])
+const isText = { error: 'holds a NUL character, or half of a surrogate pair, which no name can hold' }
+const text = z.string().min(1).max(256).refine(isStorable, isText)
+const names = z.array(z.string().min(1).max(1024).refine(isStorable, isText)).max(1000).default([])
 
 const common = {
   /** The environment's name, said again by the caller. */

@@ -1,5 +1,6 @@
 import { readBackup } from '../../lib/backup/read.ts'
 import { getOptions } from '../../lib/run/options.ts'
+import { visible } from '../../lib/visible.ts'
 import type { Answer } from './answer.ts'
 import { askForName, needsName } from './confirm.ts'
 import type { Connected } from './connect.ts'
@@ -22,15 +23,15 @@ export async function carryOut(
   const { request } = given
   const asks = needsName(request)
   if (request.operation === 'reset' && (asks || !json)) {
-    process.stderr.write(showReset(await getOptions(clients, request.preserve), request))
+    tell(showReset(await getOptions(clients, request.preserve), request))
   }
   if (request.operation === 'restore' && (asks || !json)) {
     const backup = await readBackup(clients.backups, clients.config.BACKUP_PREFIX, request.backupId)
-    process.stderr.write(showRestore(await getOptions(clients), backup, request))
+    tell(showRestore(await getOptions(clients), backup, request))
   }
   if (request.operation === 'delete' && (asks || !json)) {
     const backup = await readBackup(clients.backups, clients.config.BACKUP_PREFIX, request.backupId)
-    process.stderr.write(showDelete(backup))
+    tell(showDelete(backup))
   }
   const wanted = asks ? confirmed(given, await askForName(clients.config.ENVIRONMENT, request)) : given
   const runId = await startRun(connected.clients, wanted)
@@ -46,6 +47,10 @@ export async function carryOut(
   } finally {
     forget()
   }
+}
+
+function tell(text: string): void {
+  process.stderr.write(visible(text))
 }
 
 function answerOf({ request }: Wanted, { outcome, row, repeats }: Followed): Answer {

@@ -1,4 +1,5 @@
 import { messageOf } from '../../lib/errors.ts'
+import { visible, visibleName } from '../../lib/visible.ts'
 import type { Answer } from './answer.ts'
 import { readArguments, WrongUsage } from './arguments.ts'
 import { assertNamed } from './confirm.ts'
@@ -23,13 +24,13 @@ export async function main(argv: readonly string[], around: Around): Promise<End
   const json = argv.includes('--json')
   try {
     const { document, text, code } = await answer(argv, around)
-    return { code, stdout: json ? pretty(document) : text, stderr: '' }
+    return { code, stdout: visible(json ? pretty(document) : text), stderr: '' }
   } catch (error) {
     const name = error instanceof Error ? error.name : 'UnexpectedError'
     const message = messageOf(error)
     const help = error instanceof WrongUsage ? `\n${helpOf(error.command)}` : ''
-    const stdout = json ? pretty({ error: { name, message } }) : ''
-    return { code: exitCodeOf(name), stdout, stderr: `${name}: ${message}\n${help}` }
+    const stdout = json ? visible(pretty({ error: { name, message } })) : ''
+    return { code: exitCodeOf(name), stdout, stderr: `${name}: ${visibleName(message)}\n${help}` }
   }
 }
 

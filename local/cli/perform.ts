@@ -1,3 +1,4 @@
+import { visibleName } from '../../lib/visible.ts'
 import type { Answer } from './answer.ts'
 import type { Arguments } from './arguments.ts'
 import { type Connected, connect } from './connect.ts'
@@ -5,7 +6,7 @@ import type { Wanted } from './request.ts'
 
 /** Connects to the services and carries the command out there. Each command loads only what it needs itself. */
 export async function perform(args: Arguments, wanted: Wanted | undefined): Promise<Answer> {
-  const connected = await connect((note) => process.stderr.write(`${note}\n`))
+  const connected = await connect((note) => process.stderr.write(`${visibleName(note)}\n`))
   try {
     if (wanted === undefined) return await ask(connected, args)
     const { carryOut } = await import('./carry-out.ts')

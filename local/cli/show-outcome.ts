@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { Outcome } from '../../lib/run/outcome.ts'
+import { visibleName } from '../../lib/visible.ts'
 import { bytes, counted, seconds, table } from './text.ts'
 
 /** The end of a run in a few lines. */
@@ -10,7 +11,7 @@ export function showOutcome(outcome: Outcome, repeats?: string): string {
   return [
     repeats === undefined ? '' : 'The same request was sent before; this is its run.\n',
     `Run ${outcome.runId} (${[outcome.operation, outcome.strategy].filter(Boolean).join(' ')}) ${words[outcome.status]} after ${took}.\n`,
-    outcome.error === null ? '' : `\n${outcome.error.name}: ${outcome.error.message}\n`,
+    outcome.error === null ? '' : `\n${outcome.error.name}: ${visibleName(outcome.error.message)}\n`,
     outcome.subject === undefined ? '' : showSubject(outcome.subject),
     ['claim', 'verify', 'delete'].includes(outcome.operation)
       ? ''
@@ -20,7 +21,7 @@ export function showOutcome(outcome: Outcome, repeats?: string): string {
           ['cache', cache.state, counted(cache.keys, 'key')],
         ])}`,
     outcome.backupPrefix === null ? '' : `\nBackup: ${outcome.backupPrefix}\n`,
-    outcome.warnings.map(({ code, message }) => `\nWarning ${code}: ${message}\n`).join(''),
+    outcome.warnings.map(({ code, message }) => `\nWarning ${code}: ${visibleName(message)}\n`).join(''),
   ].join('')
 }
 

@@ -1,3 +1,5 @@
+import { visibleName } from '../../lib/visible.ts'
+
 /** Numbers and tables as people read them on a terminal. */
 
 /** `1,234,567`. Intl would do it too, but takes 25 ms at its first use, in every process that says a number. */
@@ -34,7 +36,8 @@ export function ageOf(now: Date, since: string): string {
 }
 
 /** Lines of columns; a column whose cells are all numbers is aligned to the right. */
-export function table(rows: readonly (readonly string[])[], indent = '  '): string {
+export function table(told: readonly (readonly string[])[], indent = '  '): string {
+  const rows = told.map((row) => row.map(visibleName))
   const columns = Math.max(0, ...rows.map((row) => row.length))
   const widths: number[] = []
   const isNumeric: boolean[] = []

@@ -56,3 +56,19 @@ describe('a database that is down', () => {
     })
   })
 })
+
+test('a name that holds what a terminal would obey is shown with escapes in its place', async () => {
+  await cli.stack.sql.query(
+    `CREATE TABLE "red \u001b[31m \u202e back" (id int); CREATE TABLE "two\nlines" (id int)`,
+  )
+  const plain = await cli.cli(['options'])
+  const json = await cli.cli(['options', '--json'])
+  for (const { stdout } of [plain, json]) {
+    expect(stdout).toContain('red \\u001b[31m \\u202e back')
+    expect(stdout).not.toContain('\u001b')
+    expect(stdout).not.toContain('\u202e')
+  }
+  expect(plain.stdout).toContain('two\\u000alines')
+  const names = json.json.database.tables.map(({ name }: { name: string }) => name)
+  expect(names.join()).toContain('red \u001b[31m \u202e back') // as JSON it is the same name
+})

@@ -58,6 +58,18 @@ describe('a request that is wrong is refused before any store is asked', () => {
     ['null', null, 'InvalidRequest', wrong('expected object, received null')],
     ['an array', [fullReset], 'InvalidRequest', wrong('expected object, received array')],
     ['a text', 'reset', 'InvalidRequest', wrong('expected object, received string')],
+    [
+      'a table whose name holds a NUL',
+      { operation: 'backup', dryRun: true, preserve: { tables: ['a\0b'] } },
+      'InvalidRequest',
+      wrong('preserve.tables.0: holds a NUL character'),
+    ],
+    [
+      'half of a character',
+      { ...fullReset, requestedBy: 'somebody 😀'.slice(0, -1) },
+      'InvalidRequest',
+      wrong('requestedBy: holds a NUL character, or half'),
+    ],
     ['a number', 7, 'InvalidRequest', wrong('expected object, received number')],
     ['an unknown operation', { operation: 'destroy' }, 'InvalidRequest', wrong('operation: ')],
     ['an unknown key', { ...fullReset, bakcup: false }, 'InvalidRequest', wrong('"bakcup"')],
@@ -548,4 +560,19 @@ describe('a store', () => {
     expect(ended.error).toBe('StoreUnavailable')
     expect(ended.cause).toMatch(/^S3 failed to list s3:\/\/taskmaster-files\/generated_stories\//)
   })
+})
+
+test('a run whose warnings name a key with NUL, and one that is cut within a character, ends all the same', async () => {
+  for (const key of ['a\0b', `${'x'.repeat(199)}😀`]) {
+    await reset.stack.redis.xgroup('CREATE', key, 'readers', '$', 'MKSTREAM')
+    await reset.stack.redis.xadd(key, '*', 'a', '1')
+  }
+  const { status, warnings } = await reset.succeed(
+    { operation: 'backup', strategy: 'cache-only' },
+    'odd-keys',
+  )
+  expect(status).toBe('succeeded_with_warnings')
+  expect(warnings.find(({ message }) => message.includes('a\\u0000b'))).toBeDefined()
+  expect((await reset.row('odd-keys')).outcome.warnings).toEqual(warnings)
+  expect(JSON.stringify(warnings)).not.toMatch(/\\ud83d/)
 })

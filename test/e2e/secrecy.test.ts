@@ -169,3 +169,89 @@ describe('a log', () => {
     await reset.succeed(quickReset)
   }, 60_000)
 })
+
+describe('what code of the application raises', () => {
+  /** As it was backed up nothing is raised; then the function is replaced, and names rows in all that it can say. */
+  const raised = [
+    `RAISE EXCEPTION 'not so: %', value USING DETAIL = value, HINT = value`,
+    `RAISE EXCEPTION USING MESSAGE = value, ERRCODE = '22000', COLUMN = value, TABLE = value`,
+    `RAISE EXCEPTION USING MESSAGE = value, ERRCODE = '23514', CONSTRAINT = value, SCHEMA = value, DATATYPE = value`,
+    `RAISE EXCEPTION USING MESSAGE = value, ERRCODE = '55P03'`,
+    `ASSERT false, value`,
+    `EXECUTE format('SELECT %I', value)`,
+    `EXECUTE format('SELECT %L::int', value)`,
+  ]
+  const kinds = {
+    check: 'ALTER TABLE users ADD CONSTRAINT look CHECK (looked_at(name) = 1)',
+    domain: `CREATE DOMAIN looked AS text CHECK (looked_at(VALUE) = 1); ALTER TABLE users ALTER name TYPE looked`,
+    'index function': 'CREATE INDEX ON users (looked_at(name))',
+    'generated column': 'ALTER TABLE users ADD seen int GENERATED ALWAYS AS (looked_at(name)) STORED',
+    trigger: `CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS
+        $$BEGIN PERFORM looked_at(coalesce(NEW.name, OLD.name)); RETURN NEW; END$$;
+      CREATE TRIGGER look BEFORE INSERT OR UPDATE OR DELETE ON users FOR EACH ROW EXECUTE FUNCTION look();
+      ALTER TABLE users ENABLE ALWAYS TRIGGER look`,
+  }
+  const looking = (statement: string) => `CREATE OR REPLACE FUNCTION looked_at(value text) RETURNS int
+    IMMUTABLE LANGUAGE plpgsql AS $$BEGIN ${statement}; RETURN 1; END$$`
+
+  test.each(Object.entries(kinds))(
+    'in a %s is told neither by log, ledger nor answer; its class and name are',
+    async (kind, construct) => {
+      for (const [at, statement] of raised.entries()) {
+        if (at % Object.keys(kinds).length !== 0 && kind !== 'domain') continue // each kind once, one kind with all
+        await seed()
+        await reset.stack.sql.query(
+          `DROP FUNCTION IF EXISTS looked_at CASCADE; ${looking('NULL')}; ${construct}`,
+        )
+        const { backupId } = await reset.succeed({ operation: 'backup', strategy: 'database-only' })
+        await reset.stack.sql.query(looking(statement))
+        const request = {
+          operation: 'restore',
+          backupId,
+          confirm: 'local',
+          safetyBackup: false,
+          rehearse: false,
+        }
+        await logOf(async () => {
+          const ended = await reset.run(request)
+          for (const secret of secrets()) expect(JSON.stringify(ended)).not.toContain(secret)
+          if (kind !== 'domain') return
+          expect(ended.status, statement).toBe('FAILED')
+          expect(ended.cause).toMatch(/SQLSTATE [0-9A-Z]{5}, from within code of the application \(function/)
+          expect(ended.cause).toContain('looked_at')
+        })
+        expect(lines).toContain('"message":"started"')
+        await checkNothingTold()
+      }
+    },
+    60_000,
+  )
+
+  test('in a condition of PRESERVE_ROWS is not told either', async () => {
+    await seed()
+    await reset.stack.sql.query(looking(raised[0] ?? ''))
+    await logOf(async () => {
+      const variables = { PRESERVE_ROWS: '{"users":"looked_at(name) = 1"}' }
+      const ended = await withVariables(variables, () => reset.run(quickReset))
+      expect(ended.status).toBe('FAILED')
+      expect(ended.cause).toContain('SQLSTATE P0001')
+    })
+    await checkNothingTold()
+  })
+})
+
+describe('a name that holds what a terminal or a viewer of logs would obey', () => {
+  test('is logged with escapes in its place', async () => {
+    await seed()
+    const obeyed = ['\u001b', '\u202e', '\u0085']
+    await logOf(async () => {
+      const ended = await reset.run({
+        ...quickReset,
+        preserve: { tables: [`no ${obeyed.join('[2J')} table`] },
+      })
+      expect(ended.error).toBe('InvalidRequest')
+    })
+    expect(lines).toContain('\\u202e')
+    for (const character of obeyed) expect(lines).not.toContain(character)
+  })
+})

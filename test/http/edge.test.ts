@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { makeApp } from '../../lib/http/app.ts'
-import { logger } from '../../lib/http/log.ts'
+import { logger } from '../../lib/log.ts'
 import { useFronts } from '../e2e/fronts.ts'
 import { withVariables } from '../e2e/reset-stack.ts'
 import { tokenOf, useApi } from './api-stack.ts'
@@ -37,6 +37,17 @@ describe('a body', () => {
     expect([most.status, most.body.title]).toEqual([400, 'InvalidRequest']) // read, and wrong
     expect([more.status, more.body.title]).toEqual([413, 'BodyTooLarge'])
   })
+
+  test.each(['a\\u0000b', '\\ud83d'])(
+    'with the name %s, which no store can hold, is refused',
+    async (name) => {
+      const { status, body } = await api.ask('POST', '/v1/runs', {
+        body: `{"operation":"backup","preserve":{"tables":["${name}"]}}`,
+      })
+      expect([status, body.title]).toEqual([400, 'InvalidRequest'])
+      expect(body.detail).toContain('preserve.tables.0: holds a NUL character')
+    },
+  )
 
   test('counts in bytes, also when the gateway hands it over as base64', async () => {
     const body = JSON.stringify({ operation: 'backup', confirm: 'ü'.repeat(33 * 1024) })

@@ -1,7 +1,9 @@
+import fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { Connection } from '../../lib/clients.ts'
 import { makeClients } from '../../lib/clients.ts'
 import { forgetInvocation, registerAfterEnd, registerInvocation } from '../../lib/ledger/invocations.ts'
+import { storable } from '../../lib/ledger/storable.ts'
 import {
   checkIdle,
   closeRun,
@@ -15,6 +17,8 @@ import {
   readRun,
   recordFailure,
   recordPlan,
+  recordRestored,
+  recordWiped,
   touchRun,
   writeEnvironment,
 } from '../../lib/run/ledger.ts'
@@ -292,6 +296,32 @@ describe('a failure', () => {
     }
     await touchRun(connection, { runId: 'one', phase: 'Copy files', batch: 3 })
     expect((await readRun(connection, 'one')).failure).toBeNull()
+  })
+})
+
+describe('a text that JSON columns refuse', () => {
+  const [half, nul] = ['😀'.slice(0, 1), 'a\0b']
+  const odd = { [nul]: `${half}${nul}`, list: [{ half: '😀'.slice(1) }], kept: '😀 \\u0000' }
+  const told = { 'a\\u0000b': '\ufffda\\u0000b', list: [{ half: '\ufffd' }], kept: '😀 \\u0000' }
+
+  test('is told in one that they take, whatever part of a run holds it', async () => {
+    await openRun(connection, newRun('one', { requestedBy: nul, idempotencyKey: `${nul}${half}` }))
+    await recordPlan(connection, { runId: 'one', attempt: 0, backupId: null, plan: odd })
+    await recordFailure(connection, 'one', { error: 'E', message: nul, phase: 'Seal' })
+    await recordWiped(connection, 'one', odd)
+    await recordRestored(connection, 'one', odd)
+    await close('one', 'failed', odd)
+    const row = await readRun(connection, 'one')
+    expect(row).toMatchObject({ requestedBy: 'a\\u0000b', failure: { message: 'a\\u0000b' } })
+    for (const part of [row.plan, row.wiped, row.restored, row.outcome]) expect(part).toEqual(told)
+  })
+
+  test('is any text at all: whatever the ledger is given, it can hold', async () => {
+    const texts = fc.array(fc.string({ unit: 'binary' }).map((text) => text + half + nul))
+    const samples = fc.sample(fc.dictionary(fc.string({ unit: 'binary' }), texts), 200)
+    await openRun(connection, newRun('one'))
+    await close('one', 'failed', { samples })
+    expect((await readRun(connection, 'one')).outcome).toEqual(storable({ samples }))
   })
 })
 

@@ -1,0 +1,23 @@
+/**
+ * Control, escape and format characters, which a terminal or a viewer of logs would obey instead of showing: among them
+ * those that turn the direction of text. Line ends and tabs are not names' own, and stay.
+ */
+const invisible =
+  /(?![\n\t])[\p{Cc}\p{Cs}\u00ad\u061c\u115f\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/gu
+
+/**
+ * The text with each such character as its escape (`\u202e`), which in JSON means the same character: to be called at the
+ * edge, where a text is written for people.
+ */
+export function visible(text: string): string {
+  return text.replace(invisible, escapeOf)
+}
+
+/** The same for one name among others in a line: a line end of its own would begin another line. */
+export function visibleName(text: string): string {
+  return visible(text).replace(/[\n\t]/g, escapeOf)
+}
+
+function escapeOf(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
+}
