@@ -9,9 +9,9 @@ const CopyInput = RunRef.extend({ batch: z.number().int().nonnegative() })
 export const handler = task(
   CopyInput,
   { phase: () => 'Copy files', run: (input) => input },
-  async (clients, { batch, ...run }, report) => {
+  async (clients, { batch, ...run }, report, fence) => {
     const plan = await readPlan(clients.backups, run)
-    await copyFiles(clients, { run, backupId: sealedAs(plan), batch, ...filesOf(plan) }, report)
+    await copyFiles(clients, { run, backupId: sealedAs(plan), batch, ...filesOf(plan) }, report, fence)
     return {}
   },
 )

@@ -21,7 +21,7 @@ export const handler = task(
     run: (input) => input,
     guard: (clients, { target }) => checkStoreMark(clients, target),
   },
-  async (clients, { target, batch, ...run }, report) => {
+  async (clients, { target, batch, ...run }, report, fence) => {
     const plan = await readPlan(clients.backups, run)
     const backup = await readRestored(clients, plan)
     const exact = plan.restore?.exact ?? false
@@ -29,7 +29,8 @@ export const handler = task(
     if (target === 'files') {
       const { backupId } = backup
       const safety = plan.backupId !== null
-      await restoreFiles(clients, { run, backupId, batch, exact, safety, ...restoredFilesOf(plan) }, report)
+      const asked = { run, backupId, batch, exact, safety, ...restoredFilesOf(plan) }
+      await restoreFiles(clients, asked, report, fence)
     }
     if (target === 'cache' && backup.cache !== null) {
       const { parts, prefix } = backup.cache

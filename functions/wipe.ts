@@ -18,7 +18,7 @@ export const handler = task(
     run: (input) => input,
     guard: (clients, { target }) => checkStoreMark(clients, target),
   },
-  async (clients, { target, batch, ...run }, report) => {
+  async (clients, { target, batch, ...run }, report, fence) => {
     const storage = clients.backups
     const plan = await readPlan(storage, run)
     const backup = plan.backupId !== null
@@ -28,6 +28,7 @@ export const handler = task(
         clients,
         { run, backup, batch, preserve: plan.preserve.files, ...filesOf(plan) },
         report,
+        fence,
       )
     }
     if (target === 'cache') {

@@ -82,7 +82,7 @@ async function deletePage(
   objects: readonly ListedObject[],
   deleted: Deleted,
 ): Promise<void> {
-  const refused = await deleteObjects(storage, objects)
+  const refused = await deleteObjects(storage, objects, null)
   for (const object of objects) {
     const code = refused.get(object.key)
     if (code === undefined) add(deleted, object)

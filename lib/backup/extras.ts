@@ -67,6 +67,6 @@ function whyExtra(keys: Keys, { late }: Backup, key: string): string {
   if (/^(database\/[^/]+|cache)\/(late-\d+\/)?\d+(\.\d+)?\.jsonl\.zst$/.test(path))
     return 'harmless: a later part counts in its place, or a repeated step left it'
   if (/^files(\.\d+)?\.jsonl\.zst$/.test(path)) return 'harmless: a repeated step left it'
-  if (path.startsWith('files/')) return 'harmless: a repeated step left it, or somebody put it there'
+  if (/^files(\.\d)?\//.test(path)) return 'harmless: a repeated step left it, or somebody put it there'
   return 'no step writes such an object: somebody put it there'
 }

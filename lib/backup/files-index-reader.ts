@@ -12,28 +12,36 @@ type Index = NonNullable<Files['index']>
 /**
  * Reads the files' index to its end: it is the object that the manifest names, and its lines are the manifest's count and
  * bytes, in S3's order, in which they can be laid beside a listing. While it is damaged it says nothing about the copies.
+ * `copies`: under which names they lie, see backupKeys().file; nearly always only the first.
  */
-export async function checkIndex(storage: Storage, files: Files, index: Index): Promise<Checked> {
+export async function checkIndex(
+  storage: Storage,
+  files: Files,
+  index: Index,
+): Promise<Checked & { copies: ReadonlySet<number> }> {
+  const copies = new Set([1])
   const part = { ...index, holds: { what: 'files', count: files.objects } as const }
   const checked = await checkPart(storage, part, async () => {
     let [objects, bytes] = [0, 0]
-    for await (const { size } of copiesOf(storage, index)) {
+    for await (const { size, copy = 1 } of copiesOf(storage, index)) {
+      copies.add(copy)
       objects++
       bytes += size
     }
     if (objects !== files.objects || bytes === files.bytes) return objects
     throw new BackupDamaged(`the files it names have ${bytes} bytes, the manifest says ${files.bytes}`)
   })
-  if (checked.problem === null) return checked
+  if (checked.problem === null) return { ...checked, copies }
   const detail = `${checked.problem.detail}; so the copies of files could not be checked`
-  return { ...checked, problem: { ...checked.problem, detail } }
+  return { ...checked, problem: { ...checked.problem, detail }, copies }
 }
 
 /**
- * Goes through a sound index in step with a listing. Each call goes on to `path` (null: to the end), tells `onPassed` the
- * paths that come before it, and gives the line of `path` itself, if there is one.
+ * Goes through the lines of a sound index that tell of copies under the `copy`-th name in step with a listing of those.
+ * Each call goes on to `path` (null: to the end), tells `onPassed` the paths that come before it, and gives the line of
+ * `path` itself, if there is one.
  */
-export function seekCopies(storage: Storage, index: Index) {
+export function seekCopies(storage: Storage, index: Index, copy: number) {
   const copies = steadily(storage, index)
   let pending: IteratorResult<CopiedFile, undefined> | undefined
   return async (path: string | null, onPassed: (path: string) => void): Promise<CopiedFile | undefined> => {
@@ -41,6 +49,10 @@ export function seekCopies(storage: Storage, index: Index) {
       pending ??= await copies.next()
       if (pending.done) return undefined
       const file = pending.value
+      if ((file.copy ?? 1) !== copy) {
+        pending = undefined
+        continue
+      }
       if (path !== null && compareKeys(path, file.key) < 0) return undefined
       pending = undefined
       if (file.key === path) return file

@@ -1,24 +1,32 @@
-import { CopiedFile } from '../files/pieces.ts'
-import type { Plan } from '../run/work.ts'
+import { BackupIncomplete } from '../errors.ts'
+import { CopiedFile, type Run } from '../files/pieces.ts'
+import { compareKeys } from '../s3/key-order.ts'
 import { workKeys } from './layout.ts'
 import { type Written, writePart } from './part.ts'
 import { getJsonLines, type Storage } from './storage.ts'
 
 /**
  * Writes the backup's list of files, one JSON line per object as it was copied, from the lists of the copying steps.
- * @returns where it lies (null without objects) and how many objects it names
+ * @returns where it lies (null without objects), how many objects it names, and their bytes
+ * @throws BackupIncomplete for a key that comes twice or out of order: no reader could lay it beside a listing
  */
 export async function writeFilesIndex(
   storage: Storage,
-  plan: Plan,
+  { run, lists }: { run: Run; lists: number },
   key: string,
-): Promise<{ index: Written | null; objects: number }> {
-  const keys = workKeys(plan)
-  let objects = 0
+): Promise<{ index: Written | null; objects: number; bytes: number }> {
+  const keys = workKeys(run)
+  let [objects, bytes] = [0, 0]
   async function* lines(): AsyncGenerator<Buffer> {
-    objects = 0
-    for (let list = 0; list < (plan.files?.lists ?? 0); list++) {
+    let before: string | undefined
+    ;[objects, bytes] = [0, 0]
+    for (let list = 0; list < lists; list++) {
       const copied = await getJsonLines(storage, keys.filesCopied(list), CopiedFile)
+      for (const file of copied) {
+        refuseDisorder(before, file.key)
+        before = file.key
+        bytes += file.size
+      }
       objects += copied.length
       if (copied.length > 0) yield Buffer.from(copied.map((file) => `${JSON.stringify(file)}\n`).join(''))
     }
@@ -28,5 +36,12 @@ export async function writeFilesIndex(
     (copy) => (copy === 1 ? key : key.replace('.jsonl', `.${copy}.jsonl`)),
     lines,
   )
-  return { index, objects }
+  return { index, objects, bytes }
+}
+
+function refuseDisorder(before: string | undefined, key: string): void {
+  if (before === undefined || compareKeys(before, key) < 0) return
+  throw new BackupIncomplete(
+    `The lists of copies name ${JSON.stringify(key)} ${before === key ? 'twice' : `after ${JSON.stringify(before)}`}, so the backup's files could not be restored. Nothing was wiped; start again`,
+  )
 }

@@ -27,8 +27,8 @@ export function backupKeys(prefix: string, backupId: string) {
       `${root}database/${encodeTable(table)}/${number(shard)}${again(copy)}.jsonl.zst`,
     latePart: (table: string, shard: number, attempt: number, copy: number) =>
       `${root}database/${encodeTable(table)}/late-${attempt}/${number(shard)}${again(copy)}.jsonl.zst`,
-    /** `path` is the object's key below FILES_PREFIX. */
-    file: (path: string) => `${root}files/${path}`,
+    /** `path` is the object's key below FILES_PREFIX; `copy` as for tablePart. Without a path: the folder of such copies. */
+    file: (path: string, copy = 1) => `${root}files${again(copy)}/${path}`,
     filesIndex: `${root}files.jsonl.zst`,
     cachePart: (part: number, copy: number) => `${root}cache/${number(part)}${again(copy)}.jsonl.zst`,
     lateCachePart: (part: number, attempt: number, copy: number) =>

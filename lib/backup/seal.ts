@@ -1,13 +1,12 @@
 import { CacheResult } from '../cache/export.ts'
 import type { Clients } from '../clients.ts'
 import { BackupIncomplete, NotFound } from '../errors.ts'
-import { CopyResult } from '../files/copy.ts'
+import { sealFiles } from '../files/seal.ts'
 import type { Plan } from '../run/work.ts'
 import { listSizes } from '../s3/list.ts'
 import { toolVersion } from '../version.ts'
 import { withDigest } from './digest.ts'
 import { manyRows, readExported, readRehearsed, resultOf } from './exported.ts'
-import { writeFilesIndex } from './files-index.ts'
 import { backupKeys, workKeys } from './layout.ts'
 import { Manifest } from './manifest.ts'
 import { getJson, isPreconditionFailure, putJson, type Storage } from './storage.ts'
@@ -25,7 +24,8 @@ export async function seal(clients: Clients, plan: Plan): Promise<void> {
   if (await isSealed(storage, keys.manifest, plan)) return
   const readBackAt = clients.now().toISOString()
   const database = await sealDatabase(storage, plan)
-  const files = await sealFiles(clients, storage, plan, plan.backupId)
+  const files =
+    plan.files && (await sealFiles(clients, { run: plan, backupId: plan.backupId, listing: plan.files }))
   const cache = await sealCache(clients, storage, plan)
   const manifest: Manifest = {
     version: 1,
@@ -81,61 +81,6 @@ async function sealDatabase(storage: Storage, plan: Plan): Promise<Manifest['dat
     bytes: tables.flatMap(({ parts }) => parts).reduce((sum, part) => sum + part.bytes, 0),
     tables,
     sequences,
-  }
-}
-
-async function sealFiles(
-  clients: Clients,
-  storage: Storage,
-  plan: Plan,
-  backupId: string,
-): Promise<{ manifest: NonNullable<Manifest['files']>; warnings: Manifest['warnings'] } | null> {
-  if (plan.files === null) return null
-  const total = { objects: 0, bytes: 0, vanished: 0, changed: 0 }
-  for (let batch = 0; batch < plan.files.batches; batch++) {
-    const result = await resultOf(
-      storage,
-      workKeys(plan).filesResult(batch),
-      CopyResult,
-      `batch ${batch} of the files`,
-    )
-    total.objects += result.objects
-    total.bytes += result.bytes
-    total.vanished += result.vanished
-    total.changed += result.changed
-  }
-  if (total.objects + total.vanished !== plan.files.objects) {
-    throw new BackupIncomplete(
-      `${plan.files.objects} files were listed, but ${total.objects} were copied and ${total.vanished} had vanished. Nothing was wiped; start again`,
-    )
-  }
-  const { index, objects } = await writeFilesIndex(
-    storage,
-    plan,
-    backupKeys(clients.config.BACKUP_PREFIX, backupId).filesIndex,
-  )
-  if (objects !== total.objects) {
-    throw new BackupIncomplete(
-      `${total.objects} files were copied, but ${objects} are in the lists of copies. Nothing was wiped; start again`,
-    )
-  }
-  const warnings: Manifest['warnings'] = []
-  if (total.vanished > 0) {
-    warnings.push({
-      code: 'FilesVanished',
-      message: `${total.vanished} files were deleted by somebody else while they were backed up`,
-    })
-  }
-  if (total.changed > 0) {
-    warnings.push({
-      code: 'FilesChanged',
-      message: `${total.changed} files changed while they were backed up; their newer version is in the backup`,
-    })
-  }
-  const { objects: copied, bytes, vanished } = total
-  return {
-    manifest: { prefix: clients.config.FILES_PREFIX, objects: copied, bytes, vanished, index },
-    warnings,
   }
 }
 

@@ -12,12 +12,15 @@ import { messageOf, NotFound, NotPermitted, StoreUnavailable } from '../errors.t
 /** A bucket and the client to reach it. */
 export type Storage = { s3: S3Client; bucket: string }
 
-/** Writes `value` as JSON. With `once` it is refused when the key exists (`If-None-Match: *`). */
+/** How something is written: `signal` ends the request, `once` has it refused when the key exists (`If-None-Match: *`). */
+export type WriteOptions = { once?: boolean; signal?: AbortSignal }
+
+/** Writes `value` as JSON. */
 export async function putJson(
   storage: Storage,
   key: string,
   value: unknown,
-  options?: { once?: boolean },
+  options?: WriteOptions,
 ): Promise<void> {
   await putText(storage, key, `${JSON.stringify(value)}\n`, 'application/json', options)
 }
@@ -36,9 +39,14 @@ export async function putFirst(storage: Storage, key: string, value: unknown): P
 }
 
 /** Writes one JSON document per line. */
-export async function putJsonLines(storage: Storage, key: string, values: readonly unknown[]): Promise<void> {
+export async function putJsonLines(
+  storage: Storage,
+  key: string,
+  values: readonly unknown[],
+  options?: WriteOptions,
+): Promise<void> {
   const text = values.map((value) => `${JSON.stringify(value)}\n`).join('')
-  await putText(storage, key, text, 'application/jsonl')
+  await putText(storage, key, text, 'application/jsonl', options)
 }
 
 /** Reads and parses a JSON object. @throws NotFound when the key does not exist */
@@ -130,7 +138,7 @@ async function putText(
   key: string,
   text: string,
   contentType: string,
-  options?: { once?: boolean },
+  options?: WriteOptions,
 ): Promise<void> {
   const condition = options?.once ? { IfNoneMatch: '*' } : {}
   const put = new PutObjectCommand({
@@ -141,8 +149,9 @@ async function putText(
     ...condition,
   })
   try {
-    await storage.s3.send(put)
+    await storage.s3.send(put, options?.signal && { abortSignal: options.signal })
   } catch (cause) {
+    options?.signal?.throwIfAborted() // then S3 is not the reason
     if (options?.once && isPreconditionFailure(cause)) throw cause // the caller knows what a taken key means
     throw storageError(storage, 'write', key, cause)
   }

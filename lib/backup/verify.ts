@@ -67,7 +67,8 @@ export async function verifyBackup(
     }
     const index = files?.index ? await checkIndex(storage, files, files.index) : null
     if (index !== null) await tally(index)
-    const source = { backup, keys: backupKeys(prefix, backupId), hasSoundIndex: !index?.problem }
+    const copies = index?.problem ? null : (index?.copies ?? new Set<number>())
+    const source = { backup, keys: backupKeys(prefix, backupId), copies }
     const jobs = jobsOf(storage, source, findings)
     for await (const checked of pMapIterable(jobs, (job) => check(storage, job), { concurrency }))
       await tally(checked)
@@ -90,17 +91,20 @@ async function readOrNote(
 
 /**
  * Lays the listing of the backup's folder beside what should be in it: gives what is to be read, and notes what is
- * missing or not named. Without a sound index, nothing can be said about the copies of files.
+ * missing or not named. `copies`: under which names copies lie; null: without a sound index nothing can be said about them.
  */
 async function* jobsOf(
   storage: Storage,
-  { backup, keys, hasSoundIndex }: { backup: Backup; keys: Keys; hasSoundIndex: boolean },
+  { backup, keys, copies }: { backup: Backup; keys: Keys; copies: ReadonlySet<number> | null },
   findings: Findings,
 ): AsyncGenerator<Job> {
   const waiting = new Map(partsOf(backup).map((part) => [part.key, part]))
   const index = backup.files?.index ?? null
-  const seekCopy = index !== null && hasSoundIndex ? seekCopies(storage, index) : null
-  const noteMissing = (path: string) => findings.add(missing(keys.file(path)))
+  const folders = [...(copies ?? [])].map((copy) => ({
+    root: keys.file('', copy),
+    seek: index && seekCopies(storage, index, copy),
+    noteMissing: (path: string) => findings.add(missing(keys.file(path, copy))),
+  }))
 
   for await (const page of listRange(storage, { prefix: keys.root })) {
     for (const { key, size } of page) {
@@ -111,19 +115,23 @@ async function* jobsOf(
         continue
       }
       if (key === index?.key) {
-        const problem = hasSoundIndex ? sizeProblem(key, size, index.bytes) : null
+        const problem = copies !== null ? sizeProblem(key, size, index.bytes) : null
         if (problem !== null) findings.add(problem)
         continue
       }
-      const isCopy = key.startsWith(keys.file(''))
-      if (isCopy && !hasSoundIndex) continue
-      const file = isCopy ? await seekCopy?.(key.slice(keys.file('').length), noteMissing) : undefined
+      if (copies === null && isCopy(keys, key)) continue
+      const folder = folders.find(({ root }) => key.startsWith(root))
+      const file = await folder?.seek?.(key.slice(folder.root.length), folder.noteMissing)
       if (file !== undefined) yield { file, key, size }
       else if (!isOwnDocument(keys, backup, key)) findings.add(judgeUnnamed(keys, backup, key))
     }
   }
   for (const key of waiting.keys()) findings.add(missing(key))
-  await seekCopy?.(null, noteMissing)
+  for (const { seek, noteMissing } of folders) await seek?.(null, noteMissing)
+}
+
+function isCopy({ root }: Keys, key: string): boolean {
+  return /^files(\.\d)?\//.test(key.slice(root.length))
 }
 
 async function check(storage: Storage, job: Job): Promise<Checked> {

@@ -9,8 +9,10 @@ import {
   type Tag,
   UploadPartCopyCommand,
 } from '@aws-sdk/client-s3'
-import pMap from 'p-map'
+import { atOnce } from '../s3/at-once.ts'
 import { type CopyLimits, copySource, requireEtag, type Source, type Target } from './copy-object.ts'
+
+type Condition = { IfMatch?: string; IfNoneMatch?: string }
 
 /** Parts of one object that are copied at the same time: so many that a terabyte fits into an invocation's 15 minutes. */
 const concurrency = 32
@@ -18,35 +20,46 @@ const concurrency = 32
 /**
  * Copies one version of a large object range by range, and gives the copy's ETag. What CopyObject would take along
  * (content type, metadata, tags) is stated again, because a multipart upload begins without.
- * @throws the S3 error of the first part that fails; 412 when the object changed meanwhile. The upload is then aborted.
+ * @param condition is of the target, and looked at when the upload is completed: only that makes an object
+ * @throws the S3 error of the first part that fails; 412 when the object changed meanwhile, or the condition does not hold.
+ *   The upload is then aborted.
  */
 export async function copyInParts(
   s3: S3Client,
-  { source, target }: { source: Source; target: Target },
-  limits: CopyLimits,
+  { source, target, condition }: { source: Source; target: Target; condition: Condition },
+  { limits, signal }: { limits: CopyLimits; signal: AbortSignal },
 ): Promise<string> {
-  const upload = { Bucket: target.bucket, Key: target.key, UploadId: await begin(s3, source, target) }
+  const upload = {
+    Bucket: target.bucket,
+    Key: target.key,
+    UploadId: await begin(s3, { source, target }, signal),
+  }
   const partBytes = Math.max(limits.part, Math.ceil(source.size / limits.parts))
-  const starts = Array.from({ length: Math.ceil(source.size / partBytes) }, (_, part) => part * partBytes)
+  const numbers = Array.from({ length: Math.ceil(source.size / partBytes) }, (_, part) => part + 1)
   try {
-    const parts = await pMap(
-      starts,
-      async (start, index) => {
+    const parts = await atOnce(
+      numbers,
+      async (PartNumber, abortSignal) => {
+        const start = (PartNumber - 1) * partBytes
         const end = Math.min(start + partBytes, source.size) - 1
         const part = new UploadPartCopyCommand({
           ...upload,
-          PartNumber: index + 1,
+          PartNumber,
           CopySource: copySource(source),
           CopySourceIfMatch: source.etag,
           CopySourceRange: `bytes=${start}-${end}`,
         })
-        const answer = await s3.send(part)
-        return { PartNumber: index + 1, ETag: requireEtag(answer.CopyPartResult?.ETag, source) }
+        const answer = await s3.send(part, { abortSignal })
+        return { PartNumber, ETag: requireEtag(answer.CopyPartResult?.ETag, source) }
       },
-      { concurrency },
+      { concurrency, signal },
     )
-    const complete = new CompleteMultipartUploadCommand({ ...upload, MultipartUpload: { Parts: parts } })
-    return requireEtag((await s3.send(complete)).ETag, source)
+    const complete = new CompleteMultipartUploadCommand({
+      ...upload,
+      ...condition,
+      MultipartUpload: { Parts: parts },
+    })
+    return requireEtag((await s3.send(complete, { abortSignal: signal })).ETag, source)
   } catch (cause) {
     // Parts without an object cost storage until a lifecycle rule finds them. The cause is what counts, not this.
     await s3.send(new AbortMultipartUploadCommand(upload)).catch(() => {})
@@ -54,7 +67,11 @@ export async function copyInParts(
   }
 }
 
-async function begin(s3: S3Client, source: Source, target: Target): Promise<string> {
+async function begin(
+  s3: S3Client,
+  { source, target }: { source: Source; target: Target },
+  abortSignal: AbortSignal,
+): Promise<string> {
   const version = { Bucket: source.bucket, Key: source.key }
   const head = await s3.send(new HeadObjectCommand({ ...version, IfMatch: source.etag }))
   const tags = head.TagCount ? (await s3.send(new GetObjectTaggingCommand(version))).TagSet : undefined
@@ -64,7 +81,7 @@ async function begin(s3: S3Client, source: Source, target: Target): Promise<stri
     ...described(head),
     ...(tags?.length ? { Tagging: taggingOf(tags) } : {}),
   })
-  const { UploadId } = await s3.send(create)
+  const { UploadId } = await s3.send(create, { abortSignal })
   if (UploadId === undefined) throw new Error('S3 began a multipart upload without naming it')
   return UploadId
 }

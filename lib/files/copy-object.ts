@@ -1,53 +1,100 @@
-import { CopyObjectCommand, HeadObjectCommand, type S3Client, S3ServiceException } from '@aws-sdk/client-s3'
-import { isMissing, isPreconditionFailure, storageError } from '../backup/storage.ts'
+import { CopyObjectCommand, type S3Client, S3ServiceException } from '@aws-sdk/client-s3'
+import { isPreconditionFailure, storageError } from '../backup/storage.ts'
 import { BackupIncomplete, ResetError, StoreUnavailable } from '../errors.ts'
 import { copyInParts } from './copy-in-parts.ts'
+import { etagOfEqual, lookAt } from './same-content.ts'
 
 /** One object to copy inside S3: its version is the one whose ETag is given. `size` in bytes. */
 export type Source = { bucket: string; key: string; size: number; etag: string }
 export type Target = { bucket: string; key: string }
 
-/** What was copied: size and ETag of the source's version, and the ETag that S3 gave the copy. */
-export type Copied = { size: number; etag: string; copyEtag: string }
+/** What a copy may be made over: nothing that is there (null), or this version. */
+export type Expected = { etag: string | null }
+
+/** What was copied: size and ETag of the source's version, the ETag that S3 gave the copy, and under which name it lies. */
+export type Copied = { size: number; etag: string; copyEtag: string; copy?: number }
 
 /** In bytes. S3 copies at most 5 GiB at once; larger objects go in parts of 5 MiB to 5 GiB, at most 10,000 of them. */
 export const copyLimits = { single: 5 * 2 ** 30, part: 512 * 2 ** 20, parts: 10_000, tries: 5 }
 export type CopyLimits = typeof copyLimits
+
+export type ToCopy = {
+  source: Source
+  /** The bucket, and the key for copy 1, 2, …: a name that is taken by something else is left alone. */
+  bucket: string
+  keyOf: (copy: number) => string
+  /** Whether something lies under the first name already, from a try before. */
+  isTaken: boolean
+  /** Asked before another version than the listed one is copied. @throws when it may not be */
+  mayFollow: () => Promise<void>
+}
 
 /** S3's limit for a key, in bytes of UTF-8. */
 const keyMaxBytes = 1024
 
 /**
  * Copies one object on the server side, in the version that was listed, or, when it changed since, in the version it
- * has now. Gives undefined when it no longer exists. Repeating it overwrites the copy.
+ * has now. Gives undefined when it no longer exists. Nothing is ever overwritten: a copy that is there, from a try before,
+ * is taken when it holds the version, and else the next name is.
  * @throws BackupIncomplete when it changes faster than it can be copied, or its copy's key would be too long
  * @throws StoreUnavailable or NotPermitted when S3 refuses
  */
 export async function copyObject(
   s3: S3Client,
-  { source, target }: { source: Source; target: Target },
-  limits: CopyLimits,
+  { source, bucket, keyOf, isTaken, mayFollow }: ToCopy,
+  { limits, signal }: { limits: CopyLimits; signal: AbortSignal },
 ): Promise<Copied | undefined> {
-  if (Buffer.byteLength(target.key) > keyMaxBytes) {
-    throw new BackupIncomplete(
-      `The key of ${source.key} is so long that its copy's key in the backup, ${Buffer.byteLength(target.key)} bytes, would exceed S3's limit of ${keyMaxBytes}. Give the object a shorter key, or shorten BACKUP_PREFIX`,
-    )
-  }
   let version: Source | undefined = source
+  let copy = 1
+  let taken = isTaken
   for (let attempt = 1; attempt <= limits.tries; attempt++) {
-    if (version === undefined) return undefined
+    if (taken) {
+      const copyEtag = await etagOfEqual(s3, version, { bucket, key: keyOf(copy) })
+      if (copyEtag !== undefined) return copied(version, copyEtag, copy)
+      copy++
+    }
+    const target = { bucket, key: keyOf(copy) }
+    refuseLongKey(source, target.key)
     try {
-      const copyEtag = await copyVersion(s3, { source: version, target }, limits)
-      return { size: version.size, etag: version.etag, copyEtag }
+      const data = { source: version, target, expected: { etag: null } }
+      return copied(version, await copyVersion(s3, data, { limits, signal }), copy)
     } catch (cause) {
       if (isGone(cause)) return undefined
-      if (!isPreconditionFailure(cause)) throw copyError(s3, source, cause)
+      if (!isPreconditionFailure(cause) && !isUploadOver(cause)) throw copyError(s3, source, cause)
     }
+    // Either end may be the reason, and S3 does not say which: an own try whose answer was lost, or a newer version.
+    taken = (await lookAt(s3, target)) !== undefined
+    if (taken) continue
     version = await currentVersion(s3, source)
+    if (version === undefined) return undefined
+    if (version.etag !== source.etag) await mayFollow()
   }
   throw new BackupIncomplete(
     `s3://${source.bucket}/${source.key} changed ${limits.tries} times while it was copied. Nothing was wiped; pause what writes it and start again`,
   )
+}
+
+/**
+ * One request, or the parts and what completes them, for one version. Gives the ETag of what was made.
+ * @throws the S3 error; 412 when the source is another version or the target is not what was expected
+ */
+export async function copyVersion(
+  s3: S3Client,
+  { source, target, expected }: { source: Source; target: Target; expected: Expected },
+  { limits, signal }: { limits: CopyLimits; signal: AbortSignal },
+): Promise<string> {
+  if (source.size > limits.single) {
+    return await copyInParts(s3, { source, target, condition: conditionOf(expected) }, { limits, signal })
+  }
+  const copy = new CopyObjectCommand({
+    Bucket: target.bucket,
+    Key: target.key,
+    CopySource: copySource(source),
+    CopySourceIfMatch: source.etag,
+    ...conditionOf(expected),
+  })
+  const answer = await s3.send(copy, { abortSignal: signal })
+  return requireEtag(answer.CopyObjectResult?.ETag, source)
 }
 
 /** The value of a CopySource header: encoded by the caller, because the SDK sends it as it is. */
@@ -63,35 +110,37 @@ export function requireEtag(etag: string | undefined, { bucket, key }: Source): 
   )
 }
 
-async function copyVersion(
-  s3: S3Client,
-  { source, target }: { source: Source; target: Target },
-  limits: CopyLimits,
-): Promise<string> {
-  if (source.size > limits.single) return await copyInParts(s3, { source, target }, limits)
-  const copy = new CopyObjectCommand({
-    Bucket: target.bucket,
-    Key: target.key,
-    CopySource: copySource(source),
-    CopySourceIfMatch: source.etag,
-  })
-  const answer = await s3.send(copy)
-  return requireEtag(answer.CopyObjectResult?.ETag, source)
+function copied({ size, etag }: Source, copyEtag: string, copy: number): Copied {
+  return { size, etag, copyEtag, ...(copy === 1 ? {} : { copy }) }
+}
+
+function conditionOf({ etag }: Expected): { IfMatch?: string; IfNoneMatch?: string } {
+  return etag === null ? { IfNoneMatch: '*' } : { IfMatch: etag }
+}
+
+function refuseLongKey(source: Source, key: string): void {
+  const bytes = Buffer.byteLength(key)
+  if (bytes <= keyMaxBytes) return
+  throw new BackupIncomplete(
+    `The key of ${source.key} is so long that its copy's key in the backup, ${bytes} bytes, would exceed S3's limit of ${keyMaxBytes}. Give the object a shorter key, or shorten BACKUP_PREFIX`,
+  )
 }
 
 async function currentVersion(s3: S3Client, source: Source): Promise<Source | undefined> {
-  try {
-    const head = await s3.send(new HeadObjectCommand({ Bucket: source.bucket, Key: source.key }))
-    return { ...source, size: head.ContentLength ?? source.size, etag: requireEtag(head.ETag, source) }
-  } catch (cause) {
-    if (isMissing(cause)) return undefined
-    throw copyError(s3, source, cause)
-  }
+  const found = await lookAt(s3, source)
+  return (
+    found && { ...source, size: found.ContentLength ?? source.size, etag: requireEtag(found.ETag, source) }
+  )
 }
 
 /** Only the object: a bucket or an upload that is gone is a 404 too, and no reason to leave the object out. */
 function isGone(error: unknown): boolean {
   return error instanceof S3ServiceException && error.name === 'NoSuchKey'
+}
+
+/** What S3 says when an upload was completed, and its answer was lost. */
+function isUploadOver(error: unknown): boolean {
+  return error instanceof S3ServiceException && error.name === 'NoSuchUpload'
 }
 
 function copyError(s3: S3Client, source: Source, cause: unknown): Error {

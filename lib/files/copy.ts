@@ -1,12 +1,16 @@
-import pMap from 'p-map'
 import { z } from 'zod'
 import { backupKeys, workKeys } from '../backup/layout.ts'
+import { findJsonLines, writeOnce } from '../backup/once.ts'
 import { findJson, putJson, putJsonLines } from '../backup/storage.ts'
 import type { Clients } from '../clients.ts'
 import { ReadBackMismatch } from '../errors.ts'
+import type { Fence } from '../ledger/fence.ts'
+import { sharedCheck } from '../ledger/shared-check.ts'
+import { atOnce } from '../s3/at-once.ts'
 import { listRange } from '../s3/list.ts'
+import { compareCopies } from './compare-copies.ts'
 import { type CopyLimits, copyLimits, copyObject } from './copy-object.ts'
-import { type Batch, type CopiedFile, type Piece, rangeBelow, readPieces } from './pieces.ts'
+import { type Batch, CopiedFile, type Piece, rangeBelow, readPieces } from './pieces.ts'
 
 type Tools = Pick<Clients, 'files' | 'backups' | 'config'>
 
@@ -29,18 +33,21 @@ const tellEvery = 250
 
 /**
  * Copies the objects of one batch into the backup, on S3's side, preserved ones too, and checks the copies against a
- * listing. Writes `filesCopied` for each piece and `filesResult` for the batch. Repeating it gives what the first time
- * gave: a batch with a result is not copied again.
+ * listing. Writes `filesCopied` for each piece and `filesResult` for the batch, each once: of two invocations that do so,
+ * the second takes what the first wrote. Copies are written once too, so a repeat, and an invocation that wakes up late,
+ * change nothing that was copied: see copyObject.
  * @param progress is told the objects done and those of the pieces begun so far
  * @throws ReadBackMismatch when a copy is missing or is not what S3 said it had copied
- * @throws BackupIncomplete, StoreUnavailable, NotPermitted as copyObject does
+ * @throws BackupIncomplete, StoreUnavailable, NotPermitted as copyObject does; RunLost, OutOfTime as the fence does
  */
 export async function copyFiles(
-  { files, backups: work, config }: Tools,
+  tools: Tools,
   { backupId, ...batch }: Batch & { backupId: string },
   progress: (done: number, total: number) => Promise<void>,
+  fence: Fence,
   limits: CopyLimits = copyLimits,
 ): Promise<CopyResult> {
+  const { backups: work } = tools
   const { filesResult, filesCopied } = workKeys(batch.run)
   const earlier = await findJson(work, filesResult(batch.batch), CopyResult)
   if (earlier !== undefined) return earlier
@@ -50,53 +57,109 @@ export async function copyFiles(
   let total = 0
   for await (const piece of readPieces(work, batch)) {
     total += piece.files.length
-    const outcomes = await pMap(
-      piece.files,
-      async (file) => {
-        const source = { ...file, bucket: files.bucket, key: `${config.FILES_PREFIX}${file.key}` }
-        const target = { bucket: work.bucket, key: backupKeys(config.BACKUP_PREFIX, backupId).file(file.key) }
-        const copied = await copyObject(work.s3, { source, target }, limits)
-        if (++done % tellEvery === 0) await progress(done, total)
-        if (copied === undefined) return undefined
-        if (copied.etag !== file.etag) result.changed++
-        return { key: file.key, ...copied }
-      },
-      { concurrency },
-    )
-    const copies = outcomes.filter((outcome) => outcome !== undefined)
-    await verifyCopies({ backups: work, config }, { backupId, piece, copies })
-    await putJsonLines(work, filesCopied(piece.list), copies)
-    result.objects += copies.length
-    result.bytes += copies.reduce((sum, { size }) => sum + size, 0)
-    result.vanished += outcomes.length - copies.length
+    const onCopied = async () => {
+      if (++done % tellEvery === 0) await progress(done, total)
+    }
+    const recorded = filesCopied(piece.list)
+    const copies =
+      (await findJsonLines(work, recorded, CopiedFile)) ??
+      (await copyPiece(tools, { backupId, piece, recorded }, { onCopied, fence, limits }))
+    addCopies(result, piece, copies)
+    done = total
     await progress(done, total)
   }
-  await putJson(work, filesResult(batch.batch), result)
-  return result
+  return await writeOnce(
+    result,
+    (options) => putJson(work, filesResult(batch.batch), result, { ...options, signal: fence.signal }),
+    () => findJson(work, filesResult(batch.batch), CopyResult),
+  )
 }
 
-/** Compares the copies with a listing of where they are: one request per 1,000. */
-async function verifyCopies(
-  { backups: backup, config }: Pick<Tools, 'backups' | 'config'>,
-  { backupId, piece, copies }: { backupId: string; piece: Piece; copies: readonly CopiedFile[] },
-): Promise<void> {
-  const prefix = backupKeys(config.BACKUP_PREFIX, backupId).file('')
-  const missing = new Map(copies.map((copy) => [`${prefix}${copy.key}`, copy]))
-  for await (const page of listRange(backup, rangeBelow(prefix, piece.range))) {
-    for (const { key, size, etag } of page) {
-      const copy = missing.get(key)
-      if (copy === undefined) continue
-      if (copy.size !== size || copy.copyEtag !== etag) {
-        throw new ReadBackMismatch(
-          `s3://${backup.bucket}/${key} has ${size} bytes and ETag ${etag}, but ${copy.size} bytes with ETag ${copy.copyEtag} were copied. Nothing was wiped; start again`,
+type Options = { onCopied: () => Promise<void>; fence: Fence; limits: CopyLimits }
+
+/** Gives the copies as they are recorded, be it by another invocation that was faster. */
+async function copyPiece(
+  { files, backups: work, config }: Tools,
+  { backupId, piece, recorded }: { backupId: string; piece: Piece; recorded: string },
+  { onCopied, fence, limits }: Options,
+): Promise<CopiedFile[]> {
+  const keys = backupKeys(config.BACKUP_PREFIX, backupId)
+  const check = sharedCheck(fence)
+  const taken = await keysIn(work, rangeBelow(keys.file(''), piece.range))
+  const findRecorded = () => findJsonLines(work, recorded, CopiedFile)
+  try {
+    const outcomes = await atOnce(
+      piece.files,
+      async ({ key, size, etag }, signal) => {
+        await check()
+        const copied = await copyObject(
+          work.s3,
+          {
+            source: { bucket: files.bucket, key: `${config.FILES_PREFIX}${key}`, size, etag },
+            bucket: work.bucket,
+            keyOf: (copy) => keys.file(key, copy),
+            isTaken: taken.has(keys.file(key)),
+            mayFollow: async () => {
+              if ((await findRecorded()) !== undefined) throw new Recorded()
+            },
+          },
+          { limits, signal },
         )
-      }
-      missing.delete(key)
-    }
+        await onCopied()
+        return copied && { key, ...copied }
+      },
+      { concurrency, signal: fence.signal },
+    )
+    const copies = outcomes.filter((outcome) => outcome !== undefined)
+    await verifyCopies(work, { keys, range: piece.range, copies })
+    await fence.check()
+    return await writeOnce(
+      copies,
+      (options) => putJsonLines(work, recorded, copies, { ...options, signal: fence.signal }),
+      findRecorded,
+    )
+  } catch (cause) {
+    const first = cause instanceof Recorded ? await findRecorded() : undefined
+    if (first === undefined) throw cause
+    return first
   }
-  const [first] = missing.keys()
-  if (first === undefined) return
+}
+
+/** Another invocation has copied the piece: from then on its files may be wiped, or replaced, and no version is followed. */
+class Recorded extends Error {}
+
+function addCopies(result: CopyResult, { files }: Piece, copies: readonly CopiedFile[]): void {
+  const listed = new Map(files.map(({ key, etag }) => [key, etag]))
+  for (const { key, size, etag } of copies) {
+    result.objects++
+    result.bytes += size
+    if (etag !== listed.get(key)) result.changed++
+  }
+  result.vanished += files.length - copies.length
+}
+
+async function keysIn(
+  backup: Clients['backups'],
+  range: Parameters<typeof listRange>[1],
+): Promise<Set<string>> {
+  const keys = new Set<string>()
+  for await (const page of listRange(backup, range)) for (const { key } of page) keys.add(key)
+  return keys
+}
+
+async function verifyCopies(
+  backup: Clients['backups'],
+  asked: Parameters<typeof compareCopies>[1],
+): Promise<void> {
+  const difference = await compareCopies(backup, asked)
+  if (difference === undefined) return
+  if (difference.is === 'other') {
+    const { file, found } = difference
+    throw new ReadBackMismatch(
+      `s3://${backup.bucket}/${found.key} has ${found.size} bytes and ETag ${found.etag}, but ${file.size} bytes with ETag ${file.copyEtag} were copied. Nothing was wiped; start again`,
+    )
+  }
   throw new ReadBackMismatch(
-    `${missing.size} of ${copies.length} copies are not in the backup although S3 said they were made, for example s3://${backup.bucket}/${first}. Nothing was wiped; start again`,
+    `${difference.count} of ${asked.copies.length} copies are not in the backup although S3 said they were made, for example s3://${backup.bucket}/${difference.first}. Nothing was wiped; start again`,
   )
 }

@@ -1,7 +1,9 @@
 import { setTimeout } from 'node:timers/promises'
 import { DeleteObjectCommand, DeleteObjectsCommand, S3ServiceException } from '@aws-sdk/client-s3'
-import pMap from 'p-map'
 import { type Storage, storageError } from '../backup/storage.ts'
+import type { Fence } from '../ledger/fence.ts'
+import { sharedCheck } from '../ledger/shared-check.ts'
+import { atOnce } from '../s3/at-once.ts'
 
 /** A version of an object: it is deleted only while it has this ETag. */
 export type Version = { key: string; etag: string }
@@ -24,40 +26,69 @@ const waits = [200, 500, 1_000, 2_000]
 /**
  * Deletes versions of objects, and gives the error code of each key that S3 refused; a key that does not exist is
  * none. An answer of 200 says nothing by itself: each key's error stands inside.
- * @throws StoreUnavailable or NotPermitted when a whole request fails
+ * @param fence is asked before each request; null: for what belongs to no store any more, a backup that was retired
+ * @throws StoreUnavailable or NotPermitted when a whole request fails; RunLost, OutOfTime as the fence does
  */
 export async function deleteObjects(
   storage: Storage,
   versions: readonly Version[],
+  fence: Fence | null,
 ): Promise<Map<string, string>> {
+  const signal = fence?.signal ?? new AbortController().signal
+  const check = fence === null ? async () => {} : sharedCheck(fence)
   const refused = new Map<string, string>()
   let pending = versions
   for (const wait of [0, ...waits]) {
-    await setTimeout(wait)
+    await setTimeout(wait, undefined, { signal })
     for (const { key } of pending) refused.delete(key)
-    for (const [key, code] of await deleteOnce(storage, pending)) refused.set(key, code)
+    for (const [key, code] of await deleteOnce(storage, pending, { check, signal })) refused.set(key, code)
     pending = pending.filter(({ key }) => transient.has(refused.get(key) ?? ''))
     if (pending.length === 0) break
   }
   return refused
 }
 
-async function deleteOnce(storage: Storage, versions: readonly Version[]): Promise<Map<string, string>> {
+type Asked = { check: Fence['check']; signal: AbortSignal }
+
+async function deleteOnce(
+  storage: Storage,
+  versions: readonly Version[],
+  { check, signal }: Asked,
+): Promise<Map<string, string>> {
   const nameable = versions.filter(({ key }) => isXmlText(key))
   const others = versions.filter(({ key }) => !isXmlText(key))
   const chunks = Array.from({ length: Math.ceil(nameable.length / keysPerRequest) }, (_, chunk) =>
     nameable.slice(chunk * keysPerRequest, (chunk + 1) * keysPerRequest),
   )
-  const refused = await pMap(chunks, (chunk) => deleteTogether(storage, chunk), { concurrency: requests })
-  const alone = await pMap(others, (version) => deleteAlone(storage, version), { concurrency: singles })
+  const refused = await atOnce(
+    chunks,
+    async (chunk, abortSignal) => {
+      await check()
+      return deleteTogether(storage, chunk, abortSignal)
+    },
+    { concurrency: requests, signal },
+  )
+  const alone = await atOnce(
+    others,
+    async (version, abortSignal) => {
+      await check()
+      return deleteAlone(storage, version, abortSignal)
+    },
+    { concurrency: singles, signal },
+  )
   return new Map([...refused.flat(), ...alone.flat()])
 }
 
-async function deleteTogether(storage: Storage, versions: readonly Version[]): Promise<[string, string][]> {
+async function deleteTogether(
+  storage: Storage,
+  versions: readonly Version[],
+  abortSignal: AbortSignal,
+): Promise<[string, string][]> {
   const Objects = versions.map(({ key, etag }) => ({ Key: key, ETag: etag }))
   try {
     const answer = await storage.s3.send(
       new DeleteObjectsCommand({ Bucket: storage.bucket, Delete: { Objects, Quiet: true } }),
+      { abortSignal },
     )
     return (answer.Errors ?? []).map(({ Key = '', Code = 'Unknown' }) => [Key, Code])
   } catch (cause) {
@@ -65,9 +96,14 @@ async function deleteTogether(storage: Storage, versions: readonly Version[]): P
   }
 }
 
-async function deleteAlone(storage: Storage, { key, etag }: Version): Promise<[string, string][]> {
+async function deleteAlone(
+  storage: Storage,
+  { key, etag }: Version,
+  abortSignal: AbortSignal,
+): Promise<[string, string][]> {
   try {
-    await storage.s3.send(new DeleteObjectCommand({ Bucket: storage.bucket, Key: key, IfMatch: etag }))
+    const request = new DeleteObjectCommand({ Bucket: storage.bucket, Key: key, IfMatch: etag })
+    await storage.s3.send(request, { abortSignal })
     return []
   } catch (cause) {
     const isOfThisKey = cause instanceof S3ServiceException && cause.name !== 'NoSuchBucket'

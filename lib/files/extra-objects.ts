@@ -1,4 +1,5 @@
 import type { Storage } from '../backup/storage.ts'
+import type { Fence } from '../ledger/fence.ts'
 import { type KeyRange, type ListedObject, listRange } from '../s3/list.ts'
 import { deleteObjects, type Version } from './delete-objects.ts'
 import type { RestoreTally } from './restored.ts'
@@ -13,12 +14,12 @@ export type ExtraSelection = {
 /**
  * Deletes the extra objects of a range that may go, each in the version that was listed, and tallies all of them. What is
  * gone is read from a listing made afterwards, not from S3's answers. Memory: a page of 1,000 objects.
- * @throws StoreUnavailable or NotPermitted when a whole request fails
+ * @throws StoreUnavailable or NotPermitted when a whole request fails; RunLost, OutOfTime as the fence does
  */
 export async function deleteExtras(
   files: Storage,
   { range, isExtra, mayGo }: ExtraSelection,
-  tally: RestoreTally,
+  { tally, fence }: { tally: RestoreTally; fence: Fence },
 ): Promise<void> {
   let after = range.after
   for await (const page of listRange(files, range)) {
@@ -31,7 +32,7 @@ export async function deleteExtras(
     tally.result.extra += extras.length - doomed.length
     const through = page.at(-1)?.key
     if (doomed.length > 0)
-      await deleteVersions(files, { prefix: range.prefix, after, through }, doomed, tally)
+      await deleteVersions(files, { prefix: range.prefix, after, through }, doomed, { tally, fence })
     after = through ?? after
   }
 }
@@ -40,9 +41,9 @@ async function deleteVersions(
   files: Storage,
   stretch: KeyRange,
   versions: readonly Version[],
-  tally: RestoreTally,
+  { tally, fence }: { tally: RestoreTally; fence: Fence },
 ): Promise<void> {
-  const refused = await deleteObjects(files, versions)
+  const refused = await deleteObjects(files, versions, fence)
   const doomed = new Set(versions.map(({ key }) => key))
   const present = new Map<string, string>()
   for await (const page of listRange(files, stretch)) {

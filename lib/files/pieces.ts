@@ -14,13 +14,15 @@ export type ListedFile = z.output<typeof ListedFile>
 
 /**
  * One line of `filesCopied`: an object as it was copied. `etag` is the source's, `copyEtag` the copy's: the two differ
- * when either was written in parts or is encrypted with KMS.
+ * when either was written in parts or is encrypted with KMS. `copy` from 2 on: a first try had left something else under
+ * the first name, so this copy lies in `files.<copy>/`.
  */
 export const CopiedFile = z.strictObject({
   key: z.string(),
   size: z.number().int().nonnegative(),
   etag: z.string().min(1),
   copyEtag: z.string().min(1),
+  copy: z.number().int().min(2).max(9).optional(),
 })
 export type CopiedFile = z.output<typeof CopiedFile>
 

@@ -1,11 +1,14 @@
-import pMap from 'p-map'
 import type { Storage } from '../backup/storage.ts'
+import type { Fence } from '../ledger/fence.ts'
+import { sharedCheck } from '../ledger/shared-check.ts'
+import { atOnce } from '../s3/at-once.ts'
 import { type KeyRange, type ListedObject, listRange } from '../s3/list.ts'
 import type { CopyLimits } from './copy-object.ts'
 import type { Version } from './delete-objects.ts'
 import type { CopiedFile } from './pieces.ts'
-import { haveSameContent, restoreObject } from './restore-object.ts'
+import { restoreObject } from './restore-object.ts'
 import type { RestoreTally } from './restored.ts'
+import { haveSameContent, lookAt } from './same-content.ts'
 
 /** An object of the backup, where its copy and its target are, and what is at the target now. */
 type Restoring = { file: CopiedFile; copy: string; target: string; live: ListedObject | undefined }
@@ -14,40 +17,40 @@ export type PieceToRestore = {
   range: KeyRange
   /** By the target's full key. */
   files: ReadonlyMap<string, CopiedFile>
-  copyOf: (path: string) => string
+  copyOf: (file: CopiedFile) => string
   isExtra: (key: string) => boolean
   /** Asked in the order of the keys. Null: whatever is there may be overwritten. */
   mayOverwrite: ((version: Version) => Promise<boolean>) | null
 }
 
-type Options = { tally: RestoreTally; limits: CopyLimits; onCopied: () => Promise<void> }
+type Options = { tally: RestoreTally; fence: Fence; limits: CopyLimits; onCopied: () => Promise<void> }
 
 /** Objects copied at the same time. */
 const concurrency = 64
 
 /**
  * Puts the objects of one piece back, and tallies what became of each. Gives how many objects lie in its range that the
- * backup does not hold. What was written is read from a listing made afterwards.
- * @throws as restoreObject does
+ * backup does not hold. What was written is read from a listing made afterwards. Each copy is made over what was listed,
+ * and over nothing else.
+ * @throws as restoreObject and the fence do
  */
 export async function restorePiece(
   { files, backup }: { files: Storage; backup: Storage },
   piece: PieceToRestore,
-  { tally, limits, onCopied }: Options,
+  { tally, fence, limits, onCopied }: Options,
 ): Promise<number> {
+  const mayOverwriteAll = piece.mayOverwrite === null
   const before = await survey(files, piece)
   const { toCopy, doubtful } = await decide(piece, before.present, tally)
-  const answers = await pMap(
+  const check = sharedCheck(fence)
+  const answers = await atOnce(
     toCopy,
-    async ({ file, copy, target, live }) => {
-      const source = { bucket: backup.bucket, key: copy, size: file.size, etag: file.copyEtag }
-      const expected = piece.mayOverwrite === null ? undefined : { etag: live?.etag ?? null }
-      const data = { source, target: { bucket: files.bucket, key: target }, expected }
-      const etag = await restoreObject(files.s3, data, limits)
+    async (restoring, signal) => {
+      const etag = await putBack({ files, backup }, { restoring, mayOverwriteAll }, { check, limits, signal })
       await onCopied()
       return etag
     },
-    { concurrency },
+    { concurrency, signal: fence.signal },
   )
 
   const after = toCopy.length === 0 ? before : await survey(files, piece)
@@ -62,8 +65,26 @@ export async function restorePiece(
       tally.restored(file) // its own answer was lost
     else doubtful.push({ ...restoring, live: now })
   }
-  await settle({ files, backup }, doubtful, tally)
+  await settle({ files, backup }, doubtful, { tally, signal: fence.signal })
   return after.extra
+}
+
+/** Gives the ETag of what was made, or 'changed'. What may be overwritten anyway is tried again over what is there now. */
+async function putBack(
+  { files, backup }: { files: Storage; backup: Storage },
+  { restoring, mayOverwriteAll }: { restoring: Restoring; mayOverwriteAll: boolean },
+  { check, limits, signal }: { check: Fence['check']; limits: CopyLimits; signal: AbortSignal },
+): Promise<string | 'changed'> {
+  const { file, copy } = restoring
+  const source = { bucket: backup.bucket, key: copy, size: file.size, etag: file.copyEtag }
+  const target = { bucket: files.bucket, key: restoring.target }
+  let expected = { etag: restoring.live?.etag ?? null }
+  for (let left = mayOverwriteAll ? limits.tries : 1; ; left--) {
+    await check()
+    const answer = await restoreObject(files.s3, { source, target, expected }, { limits, signal })
+    if (answer !== 'changed' || left === 1) return answer
+    expected = { etag: (await lookAt(files.s3, target))?.ETag ?? null }
+  }
 }
 
 /** What has to be copied, and what may not be overwritten because it would be lost. */
@@ -76,7 +97,7 @@ async function decide(
   const doubtful: Restoring[] = []
   for (const [target, file] of files) {
     const live = present.get(target)
-    const restoring = { file, copy: copyOf(file.key), target, live }
+    const restoring = { file, copy: copyOf(file), target, live }
     if (isAsBackedUp(live, file)) tally.result.unchanged++
     else if (live === undefined || mayOverwrite === null || (await mayOverwrite(live))) toCopy.push(restoring)
     else doubtful.push(restoring)
@@ -88,9 +109,9 @@ async function decide(
 async function settle(
   { files, backup }: { files: Storage; backup: Storage },
   doubtful: readonly Restoring[],
-  tally: RestoreTally,
+  { tally, signal }: { tally: RestoreTally; signal: AbortSignal },
 ): Promise<void> {
-  const same = await pMap(
+  const same = await atOnce(
     doubtful,
     async ({ file, copy, target, live }) =>
       live?.size === file.size &&
@@ -99,7 +120,7 @@ async function settle(
         { bucket: backup.bucket, key: copy },
         { bucket: files.bucket, key: target },
       )),
-    { concurrency },
+    { concurrency, signal },
   )
   for (const [index, { target }] of doubtful.entries()) {
     if (same[index]) tally.result.unchanged++

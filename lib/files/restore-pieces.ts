@@ -1,8 +1,8 @@
 import { backupKeys, workKeys } from '../backup/layout.ts'
 import { getJsonLines, type Storage } from '../backup/storage.ts'
 import { BackupDamaged } from '../errors.ts'
-import { listRange } from '../s3/list.ts'
-import { type Batch, CopiedFile, type Piece, type Run, rangeBelow } from './pieces.ts'
+import { compareCopies } from './compare-copies.ts'
+import { type Batch, CopiedFile, type Piece, type Run } from './pieces.ts'
 
 /** Where the `list`-th piece of a restored backup's list lies among the run's work, JSON Lines of CopiedFile. */
 export function restoreListKey(run: Run, list: number): string {
@@ -42,23 +42,16 @@ export async function checkCopies(
   backup: Storage,
   { prefix, backupId, piece }: { prefix: string; backupId: string; piece: RestorePiece },
 ): Promise<void> {
-  const root = backupKeys(prefix, backupId).file('')
-  const expected = new Map(piece.files.map((file) => [`${root}${file.key}`, file]))
-  for await (const page of listRange(backup, rangeBelow(root, piece.range))) {
-    for (const { key, size, etag } of page) {
-      const file = expected.get(key)
-      if (file === undefined) continue
-      if (file.size !== size || file.copyEtag !== etag) {
-        throw new BackupDamaged(
-          `s3://${backup.bucket}/${key} has ${size} bytes and ETag ${etag}, but the backup was made with ${file.size} bytes and ETag ${file.copyEtag}. Bring back that version of the object, or use another backup`,
-        )
-      }
-      expected.delete(key)
-    }
+  const keys = backupKeys(prefix, backupId)
+  const difference = await compareCopies(backup, { keys, range: piece.range, copies: piece.files })
+  if (difference === undefined) return
+  if (difference.is === 'other') {
+    const { file, found } = difference
+    throw new BackupDamaged(
+      `s3://${backup.bucket}/${found.key} has ${found.size} bytes and ETag ${found.etag}, but the backup was made with ${file.size} bytes and ETag ${file.copyEtag}. Bring back that version of the object, or use another backup`,
+    )
   }
-  const [missing] = expected.keys()
-  if (missing === undefined) return
   throw new BackupDamaged(
-    `${expected.size} of ${piece.files.length} copies are missing, for example s3://${backup.bucket}/${missing}. Bring them back from the bucket's versions, or use another backup`,
+    `${difference.count} of ${piece.files.length} copies are missing, for example s3://${backup.bucket}/${difference.first}. Bring them back from the bucket's versions, or use another backup`,
   )
 }

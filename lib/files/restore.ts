@@ -1,6 +1,7 @@
 import { backupKeys } from '../backup/layout.ts'
 import { findJson, putJson } from '../backup/storage.ts'
 import type { Clients } from '../clients.ts'
+import type { Fence } from '../ledger/fence.ts'
 import { type CopyLimits, copyLimits } from './copy-object.ts'
 import { deleteExtras } from './extra-objects.ts'
 import { type Batch, rangeBelow } from './pieces.ts'
@@ -38,6 +39,7 @@ export async function restoreFiles(
   { files, backups: backup, config }: Tools,
   { backupId, exact, safety, ...batch }: BatchToRestore,
   progress: (done: number, total: number) => Promise<void>,
+  fence: Fence,
   limits: CopyLimits = copyLimits,
 ): Promise<FilesRestored> {
   const resultKey = filesRestoredKey(batch.run, batch.batch)
@@ -51,6 +53,7 @@ export async function restoreFiles(
   }
 
   const prefix = config.FILES_PREFIX
+  const keys = backupKeys(config.BACKUP_PREFIX, backupId)
   // Two, because each is asked in the order of the keys and remembers its place.
   const ofOverwritten = safetyCopies(backup, { run: batch.run, prefix })
   const ofDeleted = safetyCopies(backup, { run: batch.run, prefix })
@@ -67,12 +70,13 @@ export async function restoreFiles(
       {
         range,
         files: wanted,
-        copyOf: backupKeys(config.BACKUP_PREFIX, backupId).file,
+        copyOf: ({ key, copy }) => keys.file(key, copy),
         isExtra,
         mayOverwrite: safety ? ofOverwritten : null,
       },
       {
         tally,
+        fence,
         limits,
         onCopied: async () => {
           if (++copied % tellEvery === 0) await progress(done + copied, total)
@@ -81,11 +85,12 @@ export async function restoreFiles(
     )
     if (exact && extra > 0) {
       const mayGo = safety ? ofDeleted : async () => true
-      await deleteExtras(files, { range, isExtra, mayGo }, tally)
+      await deleteExtras(files, { range, isExtra, mayGo }, { tally, fence })
     } else tally.result.extra += extra
     done += listed.length
     await progress(done, total)
   }
-  await putJson(backup, resultKey, tally.result)
+  await fence.check()
+  await putJson(backup, resultKey, tally.result, { signal: fence.signal })
   return tally.result
 }

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { workKeys } from '../backup/layout.ts'
 import { findJson, getJsonLines, putJson, type Storage } from '../backup/storage.ts'
 import type { Clients } from '../clients.ts'
+import type { Fence } from '../ledger/fence.ts'
 import { type KeyRange, listRange } from '../s3/list.ts'
 import { deleteObjects, type Version } from './delete-objects.ts'
 import { isPreserved } from './list.ts'
@@ -43,6 +44,7 @@ export async function wipeFiles(
   { files, backups: work, config }: Tools,
   { backup, preserve, ...batch }: Batch & { backup: boolean; preserve: readonly string[] },
   progress: (done: number, total: number) => Promise<void>,
+  fence: Fence,
 ): Promise<FilesWiped> {
   const key = workKeys(batch.run).filesWiped(batch.batch)
   const earlier = await findJson(work, key, FilesWiped)
@@ -64,11 +66,12 @@ export async function wipeFiles(
     const covered = await coveredBy(work, { run: batch.run, piece, backup })
     const known = covered.map((file) => ({ ...file, key: `${config.FILES_PREFIX}${file.key}` }))
     const range = rangeBelow(config.FILES_PREFIX, piece.range)
-    await wipePiece(files, { range, known, stays }, result)
+    await wipePiece(files, { range, known, stays }, { result, fence })
     done += known.length
     await progress(done, done)
   }
-  await putJson(work, key, result)
+  await fence.check()
+  await putJson(work, key, result, { signal: fence.signal })
   return result
 }
 
@@ -83,13 +86,13 @@ async function coveredBy(
 async function wipePiece(
   files: Storage,
   piece: { range: KeyRange; known: readonly (Version & { size: number })[]; stays: (key: string) => boolean },
-  result: FilesWiped,
+  { result, fence }: { result: FilesWiped; fence: Fence },
 ): Promise<void> {
   const wanted = piece.known.filter(({ key }) => !piece.stays(key))
   // Not every S3-compatible server looks at the ETag of a deletion, so we look first; on S3 the deletion itself does.
   const before = await presentIn(files, piece)
   const unchanged = wanted.filter(({ key, etag }) => before.etags.get(key) === etag)
-  const refused = await deleteObjects(files, unchanged)
+  const refused = await deleteObjects(files, unchanged, fence)
   const after = unchanged.length === 0 ? before : await presentIn(files, piece)
   for (const { key, size, etag } of wanted) {
     const present = after.etags.get(key)

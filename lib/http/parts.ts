@@ -98,18 +98,21 @@ async function findPart(
   const parts = await partsOf(storage, prefix, backup)
   for (const name of names) {
     if (parts.some(({ part }) => part === name)) return name
-    if (name.startsWith('files/') && (await isInIndex(storage, backup, name.slice('files/'.length))))
-      return name
+    if (!name.startsWith('files/')) continue
+    const copy = await findInIndex(storage, backup, name.slice('files/'.length))
+    if (copy !== undefined) return copy === 1 ? name : name.replace('files/', `files.${copy}/`)
   }
   return undefined
 }
 
-/** An index may name a million files, so its lines are only searched for the path, and only the one found is parsed. */
-async function isInIndex(storage: Storage, { files }: Backup, path: string): Promise<boolean> {
-  if (!files?.index) return false
+/** An index may name a million files, so its lines are only searched for the path, and only what holds it is parsed. Gives which copy counts. */
+async function findInIndex(storage: Storage, { files }: Backup, path: string): Promise<number | undefined> {
+  if (!files?.index) return undefined
   const written = JSON.stringify(path)
   for await (const line of readPartLines(storage, files.index.key, files.index.sha256)) {
-    if (line.includes(written) && JSON.parse(line.toString()).key === path) return true
+    if (!line.includes(written)) continue
+    const file: { key: string; copy?: number } = JSON.parse(line.toString())
+    if (file.key === path) return file.copy ?? 1
   }
-  return false
+  return undefined
 }

@@ -41,7 +41,8 @@ async function keysOf(ref: typeof run) {
   return backupKeys('.taskmaster/backups/', backupIdOf({ ...ref, startedAt }))
 }
 
-const seal = (ref: typeof run) => handler(ref, {} as never)
+const seal = (ref: typeof run) =>
+  handler(ref, { functionName: 'seal', awsRequestId: '', getRemainingTimeInMillis: () => 60_000 })
 
 /** Seal must refuse what `fault` made of the object, and leave nothing that could be taken for a backup. */
 async function refused(key: string, fault: (before: Buffer) => Buffer | string | null): Promise<string> {
@@ -117,9 +118,33 @@ describe('Seal writes no manifest, and says what is wrong,', () => {
 
   test('when the lists of copies name fewer files than were copied', async () => {
     const shorter = (bytes: Buffer) => bytes.subarray(bytes.indexOf('\n') + 1)
-    expect(await refused(work.filesCopied(0), shorter)).toContain(
-      '12 files were copied, but 11 are in the lists of copies',
+    expect(await refused(work.filesCopied(0), shorter)).toMatch(
+      /12 files of \d+ bytes were copied, but 11 of \d+ bytes are in the lists of copies/,
     )
+  })
+
+  test('when the lists of copies name other bytes than were copied, a file twice, or files out of order', async () => {
+    const lines = (change: (lines: string[]) => string[]) => (bytes: Buffer) =>
+      `${change(bytes.toString().trimEnd().split('\n')).join('\n')}\n`
+    const smaller = lines(([first = '', ...rest]) => [first.replace(/"size":\d+/, '"size":1'), ...rest])
+    expect(await refused(work.filesCopied(0), smaller)).toMatch(
+      /12 files of \d+ bytes were copied, but 12 of/,
+    )
+    const twice = lines(([first = '', , ...rest]) => [first, first, ...rest])
+    expect(await refused(work.filesCopied(0), twice)).toContain('" twice, so the')
+    const outOfOrder = lines(([first = '', second = '', ...rest]) => [second, first, ...rest])
+    expect(await refused(work.filesCopied(0), outOfOrder)).toMatch(/name ".*" after ".*", so the/)
+  })
+
+  test('when the copy of a file is not there, or is not the one that was made', async () => {
+    const [file] = await reset.objects(backupBucket, keys.file(''))
+    const copy = file?.key ?? ''
+    expect(await refused(copy, () => null)).toContain(
+      `1 copies of files are missing, for example s3://${backupBucket}/${copy}`,
+    )
+    const other = `s3://${backupBucket}/${copy} has`
+    expect(await refused(copy, (bytes) => bytes.subarray(1))).toContain(other)
+    expect(await refused(copy, (bytes) => bytes.toString().replace('O', 'o'))).toContain(other)
   })
 
   test.each([

@@ -156,6 +156,30 @@ describe('files', () => {
     ...{ key, size: content.length, etag: md5(content), copyEtag },
   })
 
+  test('that lie under a second name are read there; what lies under the first is of no matter', async () => {
+    const sample = sampleBackup({ files: { 'a.txt': 'one', 'b/c.txt': 'two', 'd.txt': 'three' } })
+    const { objects, keys } = sample
+    const lines = Object.entries({ 'a.txt': 'one', 'b/c.txt': 'two', 'd.txt': 'three' }).map(
+      ([key, text]) => {
+        const etag = `"${createHash('md5').update(text).digest('hex')}"`
+        return { key, size: text.length, etag, copyEtag: etag, ...(key === 'd.txt' ? {} : { copy: 2 }) }
+      },
+    )
+    rewriteIndex(sample, lines)
+    for (const path of ['a.txt', 'b/c.txt']) {
+      objects.set(keys.file(path, 2), objects.get(keys.file(path))!)
+      objects.set(keys.file(path), Buffer.from('of a first try'))
+    }
+    const found = await verified(() => {}, sample)
+    expect(found).toMatchObject({ ok: true, problems: [], found: { problems: 0, extra: 2 } })
+    objects.set(keys.file('a.txt', 2), Buffer.from('onE'))
+    objects.delete(keys.file('b/c.txt', 2))
+    expect((await verified(() => {}, sample)).problems).toEqual([
+      expect.stringMatching(/^changed files.2\/a.txt: /),
+      expect.stringMatching(/^missing files.2\/b\/c.txt: /),
+    ])
+  })
+
   test('are laid beside the listing over its pages, in the order of S3', async () => {
     const names = Array.from(
       { length: 2_300 },

@@ -1,14 +1,16 @@
+import { setTimeout } from 'node:timers/promises'
 import { HeadObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
-import { describe, expect, test } from 'vitest'
-import { workKeys } from '../../lib/backup/layout.ts'
+import { describe, expect, test, vi } from 'vitest'
+import { backupKeys, workKeys } from '../../lib/backup/layout.ts'
 import { getJson, getJsonLines } from '../../lib/backup/storage.ts'
+import { OutOfTime, RunLost } from '../../lib/errors.ts'
 import { CopyResult, copyFiles } from '../../lib/files/copy.ts'
-import { copyLimits } from '../../lib/files/copy-object.ts'
+import { copyLimits, copyObject } from '../../lib/files/copy-object.ts'
 import { listFiles, pieceLimits } from '../../lib/files/list.ts'
 import { CopiedFile } from '../../lib/files/pieces.ts'
-import { backupId, noProgress, prefix, useFiles } from './files-stack.ts'
+import { backupId, fence, noProgress, prefix, useFiles } from './files-stack.ts'
 import { oddKeys } from './odd-keys.ts'
-import { type Fault, s3Error } from './s3-front.ts'
+import { type Fault, holding, type S3Request, s3Error } from './s3-front.ts'
 
 const run = { runId: 'run-1', attempt: 1 }
 const stack = useFiles()
@@ -22,6 +24,15 @@ async function list(preserve: string[] = []) {
 const copied = async (list = 0) =>
   await getJsonLines(stack.clients.backups, workKeys(run).filesCopied(list), CopiedFile)
 
+const keys = backupKeys('.taskmaster/backups/', backupId)
+const remove = (key: string) => fetch(`${stack.front.url}/backups/${key}`, { method: 'DELETE' })
+
+/** Every copy and what it holds. */
+async function everyBackup() {
+  const all = (await stack.keysIn('backups')).filter((key) => key.startsWith(keys.root))
+  return Promise.all(all.map(async (key) => [key, await stack.get(key, 'backups')]))
+}
+
 const isCopy: (request: Parameters<Fault>[0]) => boolean = ({ headers }) =>
   headers['x-amz-copy-source'] !== undefined
 
@@ -30,7 +41,7 @@ describe('copying the files', () => {
     const keys = ['', ...oddKeys]
     await stack.putMany(keys.map((key) => `${prefix}${key}`))
     await stack.put('generated_stories2/not ours')
-    const result = await copyFiles(stack.clients, await list(), noProgress)
+    const result = await copyFiles(stack.clients, await list(), noProgress, fence)
     expect(result).toMatchObject({ batch: 0, objects: keys.length, vanished: 0, changed: 0 })
     expect(await stack.copies()).toEqual([...(await stack.files())])
     expect([...(await stack.copies())].sort()).toEqual([...keys].sort())
@@ -40,7 +51,7 @@ describe('copying the files', () => {
 
   test('preserved objects are backed up like any other', async () => {
     await stack.putMany([`${prefix}pinned/a`, `${prefix}b`])
-    await copyFiles(stack.clients, await list(['pinned/']), noProgress)
+    await copyFiles(stack.clients, await list(['pinned/']), noProgress, fence)
     expect(await stack.copies()).toEqual(['b', 'pinned/a'])
   })
 
@@ -48,7 +59,7 @@ describe('copying the files', () => {
     await stack.putMany([`${prefix}a`, `${prefix}b`])
     const batch = await list()
     await stack.put(`${prefix}a`, 'newer and longer')
-    const result = await copyFiles(stack.clients, batch, noProgress)
+    const result = await copyFiles(stack.clients, batch, noProgress, fence)
     expect(result).toMatchObject({ objects: 2, changed: 1, bytes: 16 + `${prefix}b`.length })
     expect(await stack.get(copyOf('a'), 'backups')).toBe('newer and longer')
     const head = await stack.s3.send(new HeadObjectCommand({ Bucket: 'files', Key: `${prefix}a` }))
@@ -65,7 +76,7 @@ describe('copying the files', () => {
         return undefined
       },
     ]
-    await expect(copyFiles(stack.clients, batch, noProgress)).rejects.toMatchObject({
+    await expect(copyFiles(stack.clients, batch, noProgress, fence)).rejects.toMatchObject({
       name: 'BackupIncomplete',
       message: expect.stringContaining('changed 5 times'),
     })
@@ -80,7 +91,10 @@ describe('copying the files', () => {
     stack.front.faults = [
       ({ method, key }) => (method === 'HEAD' && key.endsWith('b') ? s3Error(404, 'NotFound') : undefined),
     ]
-    expect(await copyFiles(stack.clients, batch, noProgress)).toMatchObject({ objects: 1, vanished: 2 })
+    expect(await copyFiles(stack.clients, batch, noProgress, fence)).toMatchObject({
+      objects: 1,
+      vanished: 2,
+    })
     expect((await copied()).map(({ key }) => key)).toEqual(['c'])
   })
 
@@ -90,7 +104,7 @@ describe('copying the files', () => {
     stack.front.faults = [
       (request) => (isCopy(request) ? { ...s3Error(500, 'InternalError'), status: 200 } : undefined),
     ]
-    await expect(copyFiles(stack.clients, batch, noProgress)).rejects.toMatchObject({
+    await expect(copyFiles(stack.clients, batch, noProgress, fence)).rejects.toMatchObject({
       name: 'StoreUnavailable',
       message: expect.stringContaining('s3://files/generated_stories/a'),
     })
@@ -102,7 +116,7 @@ describe('copying the files', () => {
     const batch = await list()
     const body = '<CopyObjectResult><ETag></ETag></CopyObjectResult>'
     stack.front.faults = [(request) => (isCopy(request) ? { status: 200, body } : undefined)]
-    await expect(copyFiles(stack.clients, batch, noProgress)).rejects.toMatchObject({
+    await expect(copyFiles(stack.clients, batch, noProgress, fence)).rejects.toMatchObject({
       name: 'BackupIncomplete',
     })
   })
@@ -114,7 +128,7 @@ describe('copying the files', () => {
     stack.front.faults = [
       (request) => (isCopy(request) && request.key.endsWith('a') ? { status: 200, body } : undefined),
     ]
-    await expect(copyFiles(stack.clients, batch, noProgress)).rejects.toMatchObject({
+    await expect(copyFiles(stack.clients, batch, noProgress, fence)).rejects.toMatchObject({
       name: 'ReadBackMismatch',
       message: expect.stringContaining(copyOf('a')),
     })
@@ -131,7 +145,7 @@ describe('copying the files', () => {
         return answer
       },
     ]
-    await expect(copyFiles(stack.clients, batch, noProgress)).rejects.toMatchObject({
+    await expect(copyFiles(stack.clients, batch, noProgress, fence)).rejects.toMatchObject({
       name: 'ReadBackMismatch',
     })
   })
@@ -149,7 +163,7 @@ describe('copying the files', () => {
         return { ...answer, body: encrypt(answer.body.toString()) }
       },
     ]
-    expect(await copyFiles(stack.clients, batch, noProgress)).toMatchObject({ objects: 1 })
+    expect(await copyFiles(stack.clients, batch, noProgress, fence)).toMatchObject({ objects: 1 })
     const [line] = await copied()
     expect(line?.copyEtag).toBe(`"${'f'.repeat(32)}"`)
     expect(line?.etag).not.toBe(line?.copyEtag)
@@ -164,7 +178,7 @@ describe('copying the files', () => {
 
     test('is copied in parts, with its content type and metadata', async () => {
       await upload(big)
-      expect(await copyFiles(stack.clients, await list(), noProgress, limits)).toMatchObject({
+      expect(await copyFiles(stack.clients, await list(), noProgress, fence, limits)).toMatchObject({
         objects: 1,
         bytes: big.length,
       })
@@ -192,7 +206,7 @@ describe('copying the files', () => {
           return undefined
         },
       ]
-      expect(await copyFiles(stack.clients, batch, noProgress, limits)).toMatchObject({
+      expect(await copyFiles(stack.clients, batch, noProgress, fence, limits)).toMatchObject({
         objects: 1,
         changed: 1,
       })
@@ -205,7 +219,7 @@ describe('copying the files', () => {
 
   test('a key whose copy would be longer than S3 allows is an error that says so', async () => {
     await stack.put(`${prefix}${'k'.repeat(1000)}`)
-    await expect(copyFiles(stack.clients, await list(), noProgress)).rejects.toMatchObject({
+    await expect(copyFiles(stack.clients, await list(), noProgress, fence)).rejects.toMatchObject({
       name: 'BackupIncomplete',
       message: expect.stringContaining('1024'),
     })
@@ -215,7 +229,7 @@ describe('copying the files', () => {
     await stack.put(`${prefix}a`)
     const batch = await list()
     stack.front.faults = [(request) => (isCopy(request) ? s3Error(403, 'InvalidObjectState') : undefined)]
-    await expect(copyFiles(stack.clients, batch, noProgress)).rejects.toThrow(/archived/)
+    await expect(copyFiles(stack.clients, batch, noProgress, fence)).rejects.toThrow(/archived/)
   })
 
   test('a lost answer is asked for again', async () => {
@@ -229,7 +243,7 @@ describe('copying the files', () => {
         return 'drop'
       },
     ]
-    expect(await copyFiles(stack.clients, batch, noProgress)).toMatchObject({ objects: 1 })
+    expect(await copyFiles(stack.clients, batch, noProgress, fence)).toMatchObject({ objects: 1 })
     expect(lost).toBe(2)
   })
 
@@ -243,30 +257,232 @@ describe('copying the files', () => {
     )
     const told: number[][] = []
     const batch = { run, backupId, batch: 1, listsPerBatch: 2, lists }
-    const result = await copyFiles(stack.clients, batch, async (...numbers) => void told.push(numbers))
+    const result = await copyFiles(stack.clients, batch, async (...numbers) => void told.push(numbers), fence)
     expect(await stack.copies()).toEqual(['4', '5', '6', '7'])
     expect(told).toEqual([
       [2, 2],
       [4, 4],
     ])
-    await copyFiles(stack.clients, { ...batch, batch: 2 }, noProgress)
+    await copyFiles(stack.clients, { ...batch, batch: 2 }, noProgress, fence)
     expect(await stack.copies()).toEqual(['4', '5', '6', '7', '8', '9'])
     stack.front.seen = []
-    expect(await copyFiles(stack.clients, batch, noProgress)).toEqual(result)
+    expect(await copyFiles(stack.clients, batch, noProgress, fence)).toEqual(result)
     expect(stack.front.seen).toHaveLength(1)
     expect(await getJson(stack.clients.backups, workKeys(run).filesResult(1), CopyResult)).toEqual(result)
   })
 
-  test('a batch that was cut off is copied as if it had begun now', async () => {
+  test('a batch that was cut off goes on with the copies that it had made, each in the version that was listed', async () => {
     await stack.putMany([`${prefix}a`, `${prefix}b`])
     const batch = await list()
-    stack.front.faults = [({ key }) => (key === workKeys(run).filesCopied(0) ? 'drop' : undefined)]
-    await expect(copyFiles(stack.clients, batch, noProgress)).rejects.toMatchObject({
+    stack.front.faults = [
+      ({ method, key }) => (method === 'PUT' && key === workKeys(run).filesCopied(0) ? 'drop' : undefined),
+    ]
+    await expect(copyFiles(stack.clients, batch, noProgress, fence)).rejects.toMatchObject({
       name: 'StoreUnavailable',
     })
     stack.front.faults = []
     await stack.put(`${prefix}a`, 'changed between the two')
-    expect(await copyFiles(stack.clients, batch, noProgress)).toMatchObject({ objects: 2, changed: 1 })
-    expect(await stack.get(copyOf('a'), 'backups')).toBe('changed between the two')
+    stack.front.seen = []
+    expect(await copyFiles(stack.clients, batch, noProgress, fence)).toMatchObject({ objects: 2, changed: 0 })
+    expect(await stack.get(copyOf('a'), 'backups')).toBe(`${prefix}a`)
+    expect(stack.front.seen.filter((line) => line.includes('CopyObject'))).toEqual([])
+  })
+
+  describe('copies are written once', () => {
+    const inParts = { ...copyLimits, single: 5 * 2 ** 20, part: 5 * 2 ** 20 }
+    /** The requests that make a copy: those of the parts make none. */
+    const makesCopy = ({ method, query, headers, key }: S3Request) =>
+      key.startsWith(`${keys.root}files`) &&
+      (method === 'PUT'
+        ? headers['x-amz-copy-source'] !== undefined && !query.has('partNumber')
+        : method === 'POST' && query.has('uploadId'))
+
+    for (const [how, limits, bytes] of [
+      ['at once', copyLimits, 10],
+      ['in parts', inParts, 5 * 2 ** 20 + 1],
+    ] as const) {
+      const body = 'x'.repeat(bytes)
+      test(`${how}: each request that makes one says that nothing may be there`, async () => {
+        for (const key of ['a', 'b']) await stack.put(`${prefix}${key}`, body)
+        const batch = await list()
+        const conditions: unknown[] = []
+        stack.front.faults = [
+          (request) => {
+            if (makesCopy(request)) conditions.push(request.headers['if-none-match'])
+            return undefined
+          },
+        ]
+        await copyFiles(stack.clients, batch, noProgress, fence, limits)
+        expect(conditions).toEqual(['*', '*'])
+      })
+
+      for (const then of ['a restore put another version back', 'the application wrote on'])
+        test(`${how}: an invocation that wakes up after its repeat was done, and ${then}, changes nothing`, async () => {
+          for (const key of ['a', 'b']) await stack.put(`${prefix}${key}`, body)
+          const batch = await list()
+          const held = holding((request) => makesCopy(request) && request.key.endsWith('a'))
+          stack.front.faults = [held.fault]
+          const straggler = copyFiles(stack.clients, batch, noProgress, fence, limits)
+          await held.arrived
+          const result = await copyFiles(stack.clients, batch, noProgress, fence, limits)
+          const [copies, before] = [await copied(), await everyBackup()]
+          await stack.put(`${prefix}a`, then)
+          held.release()
+          expect(await straggler).toEqual(result)
+          expect(await copied()).toEqual(copies)
+          expect(await everyBackup()).toEqual(before)
+          expect(await stack.get(copyOf('a'), 'backups')).toBe(body)
+        })
+
+      test(`${how}: a copy that was made, and its answer lost, is taken`, async () => {
+        for (const key of ['a', 'b']) await stack.put(`${prefix}${key}`, body)
+        const batch = await list()
+        let lost = 0
+        stack.front.faults = [
+          async (request, forward) => {
+            if (!makesCopy(request) || lost++ > 0) return undefined
+            await forward()
+            return 'drop'
+          },
+        ]
+        expect(await copyFiles(stack.clients, batch, noProgress, fence, limits)).toMatchObject({ objects: 2 })
+        expect(await stack.copies()).toEqual(['a', 'b'])
+      })
+    }
+
+    test('an object under the name of a copy that is another one is left, and the copy gets the next name', async () => {
+      await stack.putMany([`${prefix}a`, `${prefix}b`])
+      const batch = await list()
+      await stack.put(copyOf('a'), 'somebody else', 'backups')
+      expect(await copyFiles(stack.clients, batch, noProgress, fence)).toMatchObject({
+        objects: 2,
+        changed: 0,
+      })
+      expect(await stack.get(copyOf('a'), 'backups')).toBe('somebody else')
+      expect(await stack.get(keys.file('a', 2), 'backups')).toBe(`${prefix}a`)
+      expect((await copied()).map(({ key, copy }) => [key, copy])).toEqual([
+        ['a', 2],
+        ['b', undefined],
+      ])
+    })
+
+    test('of an object whose ETag tells nothing (KMS, parts), a first copy is taken by its checksum', async () => {
+      await stack.put(`${prefix}a`)
+      const batch = await list()
+      await copyFiles(stack.clients, batch, noProgress, fence)
+      await remove(workKeys(run).filesResult(0))
+      await remove(workKeys(run).filesCopied(0))
+      const other = (text: unknown) => `${text}`.replaceAll(/[0-9a-f]{32}/g, 'f'.repeat(32))
+      stack.front.faults = [
+        async (request, forward) => {
+          if (request.bucket !== 'backups') return undefined
+          const answer = await forward()
+          const { etag, ...headers } = answer.headers ?? {}
+          if (request.query.has('list-type')) return { ...answer, body: other(answer.body) }
+          return { ...answer, headers: { ...headers, ...(etag === undefined ? {} : { etag: other(etag) }) } }
+        },
+      ]
+      expect(await copyFiles(stack.clients, batch, noProgress, fence)).toMatchObject({ objects: 1 })
+      expect(await copied()).toEqual([expect.not.objectContaining({ copy: 2 })])
+    })
+
+    test('no newer version is followed once the piece has been recorded', async () => {
+      await stack.putMany([`${prefix}a`, `${prefix}b`])
+      const batch = await list()
+      const held = holding((request) => makesCopy(request) && request.key.endsWith('a'))
+      stack.front.faults = [held.fault]
+      const straggler = copyFiles(stack.clients, batch, noProgress, fence)
+      await held.arrived
+      // As if the file had vanished for the repeat, so that no copy of it stands in the way.
+      stack.front.faults = [
+        (request) => (isCopy(request) && request.key.endsWith('a') ? s3Error(404, 'NoSuchKey') : undefined),
+      ]
+      const result = await copyFiles(stack.clients, batch, noProgress, fence)
+      expect(result).toMatchObject({ objects: 1, vanished: 1 })
+      stack.front.faults = []
+      await stack.put(`${prefix}a`, 'restored')
+      held.release()
+      expect(await straggler).toEqual(result)
+      expect(await stack.copies()).toEqual(['b'])
+    })
+  })
+
+  test('nothing goes on in the background when a copy fails: what is under way is ended and waited for', async () => {
+    await stack.putMany(Array.from({ length: 20 }, (_, n) => `${prefix}${n}`))
+    const batch = await list()
+    const gone: boolean[] = []
+    stack.front.faults = [
+      async (request) => {
+        if (!isCopy(request)) return undefined
+        if (request.key.endsWith('/0')) return s3Error(403, 'AccessDenied')
+        while (!request.isGone()) await setTimeout(5)
+        gone.push(true)
+        return 'drop'
+      },
+    ]
+    const copies = () => stack.front.seen.filter((line) => line.includes('CopyObject')).length
+    await expect(copyFiles(stack.clients, batch, noProgress, fence)).rejects.toMatchObject({
+      name: 'NotPermitted',
+    })
+    const sent = copies()
+    await vi.waitFor(() => expect(gone).toHaveLength(sent - 1))
+    expect(copies()).toBe(sent)
+  })
+
+  test('a run that is lost copies no further, and an invocation whose time is over ends what it was about', async () => {
+    await stack.putMany(Array.from({ length: 3 }, (_, n) => `${prefix}${n}`))
+    const batch = await list()
+    const lost = { ...fence, check: async () => Promise.reject(new RunLost('it is over')) }
+    await expect(copyFiles(stack.clients, batch, noProgress, lost)).rejects.toMatchObject({ name: 'RunLost' })
+    expect(stack.front.seen.some((line) => line.includes('CopyObject'))).toBe(false)
+
+    const invocation = new AbortController()
+    const held = holding(isCopy)
+    stack.front.faults = [held.fault]
+    const copying = copyFiles(stack.clients, batch, noProgress, { ...fence, signal: invocation.signal })
+    const request = await held.arrived
+    invocation.abort(new OutOfTime('it is over'))
+    await expect(copying).rejects.toMatchObject({ name: 'OutOfTime' })
+    await vi.waitFor(() => expect(request.isGone()).toBe(true))
+    held.release()
+  })
+
+  test('with the limits of S3 an object of 5 GiB is copied at once, and one byte more in parts', async () => {
+    const requests: string[] = []
+    stack.front.faults = [
+      ({ method, query, headers, bucket }) => {
+        if (bucket === 'files') return { status: 200, headers: { etag: '"1"' }, body: '' }
+        const part = query.get('partNumber')
+        requests.push(
+          part === null
+            ? `${method} ${[...query.keys()].sort()}`
+            : `part ${part} ${headers['x-amz-copy-source-range']}`,
+        )
+        if (part !== null) return { status: 200, body: '<CopyPartResult><ETag>"p"</ETag></CopyPartResult>' }
+        if (query.has('uploads')) return { status: 200, body: '<R><UploadId>u</UploadId></R>' }
+        const result = query.has('uploadId') ? 'CompleteMultipartUploadResult' : 'CopyObjectResult'
+        return { status: 200, body: `<${result}><ETag>"2"</ETag></${result}>` }
+      },
+    ]
+    const copyOfSize = async (size: number) => {
+      requests.length = 0
+      await copyObject(
+        stack.clients.backups.s3,
+        {
+          source: { bucket: 'files', key: `${prefix}a`, size, etag: '"1"' },
+          bucket: 'backups',
+          keyOf: (copy) => keys.file('a', copy),
+          isTaken: false,
+          mayFollow: async () => {},
+        },
+        { limits: copyLimits, signal: fence.signal },
+      )
+      return [...requests]
+    }
+    const limit = 5 * 2 ** 30
+    expect(await copyOfSize(limit)).toEqual(['PUT x-id'])
+    const parts = await copyOfSize(limit + 1)
+    expect(parts).toHaveLength(1 + 11 + 1)
+    expect(parts).toContain(`part 11 bytes=${limit}-${limit}`)
   })
 })

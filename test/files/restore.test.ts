@@ -12,8 +12,7 @@ import type { Run } from '../../lib/files/pieces.ts'
 import { restoreFiles } from '../../lib/files/restore.ts'
 import { listRestore } from '../../lib/files/restore-list.ts'
 import { FilesRestored, filesRestoredKey } from '../../lib/files/restored.ts'
-import type { Plan } from '../../lib/run/work.ts'
-import { backupId, noProgress, prefix, useFiles } from './files-stack.ts'
+import { backupId, fence, noProgress, prefix, useFiles } from './files-stack.ts'
 import { oddKeys } from './odd-keys.ts'
 import { errorElement, type Fault, isBulkDelete, type S3Request, s3Error, smallPages } from './s3-front.ts'
 
@@ -31,9 +30,9 @@ const remove = (key: string, bucket = 'files') =>
 async function backUp(id = backupId, run = nextRun(), limits = pieceLimits): Promise<Written | null> {
   const listing = await listFiles(stack.clients, { write: run, preserve: [] }, limits)
   for (let batch = 0; batch < listing.batches; batch++)
-    await copyFiles(stack.clients, { run, backupId: id, batch, ...listing }, noProgress)
+    await copyFiles(stack.clients, { run, backupId: id, batch, ...listing }, noProgress, fence)
   const key = backupKeys('.taskmaster/backups/', id).filesIndex
-  return (await writeFilesIndex(storage(), { ...run, files: listing } as unknown as Plan, key)).index
+  return (await writeFilesIndex(storage(), { run, lists: listing.lists }, key)).index
 }
 
 type Options = {
@@ -61,7 +60,7 @@ async function carryOut(
 ): Promise<FilesRestored> {
   const results: FilesRestored[] = []
   for (let batch = 0; batch < prepared.batches; batch++)
-    results.push(await restoreFiles(stack.clients, { ...prepared, batch, exact }, noProgress, copy))
+    results.push(await restoreFiles(stack.clients, { ...prepared, batch, exact }, noProgress, fence, copy))
   const sum = (
     name: 'objects' | 'bytes' | 'unchanged' | 'extra' | 'deleted' | 'changedMeanwhile' | 'failures',
   ) => results.reduce((total, result) => total + result[name], 0)
@@ -128,6 +127,21 @@ describe('restoring the files', () => {
     await put('a', 'new')
     expect(await restore(index)).toEqual({ ...none, objects: 1, bytes: 3 })
     expect(await stack.s3.send(new HeadObjectCommand(target))).toMatchObject(described)
+  })
+
+  test('a copy that lies under a second name, because a first try had left another one, is put back', async () => {
+    await stack.putMany([`${prefix}a`, `${prefix}b`])
+    await stack.put(copyOf('a'), 'of a first try', 'backups')
+    const index = await backUp()
+    await put('a', 'changed')
+    expect(await restore(index)).toMatchObject({ objects: 1, unchanged: 1 })
+    expect(await contents()).toEqual({ a: `${prefix}a`, b: `${prefix}b` })
+    await put('a', 'changed')
+    await remove(copyOf('a').replace('/files/', '/files.2/'), 'backups')
+    await expect(restore(index)).rejects.toMatchObject({
+      name: 'BackupDamaged',
+      message: expect.stringContaining('files.2/a'),
+    })
   })
 
   test('objects that are as in the backup are not written', async () => {
@@ -308,7 +322,7 @@ describe('restoring the files', () => {
       const data = { run: nextRun(), backupId, index: null }
       const listing = await listRestore(clients, data)
       const batch = { ...data, ...listing, batch: 0, exact: true, safety: false }
-      expect(await restoreFiles(clients, batch, noProgress)).toEqual(none)
+      expect(await restoreFiles(clients, batch, noProgress, fence)).toEqual(none)
       expect(await stack.keysIn('files')).toHaveLength(2)
     })
   })
@@ -661,7 +675,7 @@ describe('restoring the files', () => {
     const prepared = await prepare(index, { limits: { ...pieceLimits, objects: 2, batches: 1 } })
     const told: number[][] = []
     const data = { ...prepared, batch: 0, exact: false }
-    await restoreFiles(stack.clients, data, async (...numbers) => void told.push(numbers))
+    await restoreFiles(stack.clients, data, async (...numbers) => void told.push(numbers), fence)
     expect(told).toEqual([
       [2, 5],
       [4, 5],

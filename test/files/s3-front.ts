@@ -11,6 +11,8 @@ export type S3Request = {
   headers: IncomingHttpHeaders
   body: string
   raw: Buffer
+  /** Whether its client has closed the connection. */
+  isGone: () => boolean
 }
 /** With `cutAt` the connection breaks after so many bytes of the body. */
 export type S3Answer = {
@@ -58,6 +60,7 @@ export async function startFront(upstream: string) {
       headers: incoming.headers,
       body: raw.toString('utf8'),
       raw,
+      isGone: () => incoming.socket.destroyed,
     }
     front.seen.push(`${request.method} ${request.key}?${query}`)
     let answer: S3Answer | 'drop' | undefined
@@ -91,6 +94,24 @@ export async function startFront(upstream: string) {
       : request.raw
     return await forward(upstream, { ...request, headers, raw })
   }
+}
+
+/**
+ * Holds the first request that matches, as a network may, until it is let go; then it is passed on. `arrived` resolves when
+ * it is there. One whose client has gone meanwhile is not passed on: nobody sends it any more.
+ */
+export function holding(matches: (request: S3Request) => boolean) {
+  const arrived = Promise.withResolvers<S3Request>()
+  const released = Promise.withResolvers<void>()
+  let isHeld = false
+  const fault: Fault = async (request) => {
+    if (isHeld || !matches(request)) return undefined
+    isHeld = true
+    arrived.resolve(request)
+    await released.promise
+    return request.isGone() ? 'drop' : undefined
+  }
+  return { fault, arrived: arrived.promise, release: () => released.resolve() }
 }
 
 /** Listings in pages of `keys`, so that a test of paging needs no thousands of objects. */

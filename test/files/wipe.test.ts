@@ -3,7 +3,7 @@ import { workKeys } from '../../lib/backup/layout.ts'
 import { copyFiles } from '../../lib/files/copy.ts'
 import { listFiles, pieceLimits } from '../../lib/files/list.ts'
 import { wipeFiles } from '../../lib/files/wipe.ts'
-import { backupId, noProgress, prefix, useFiles } from './files-stack.ts'
+import { backupId, fence, noProgress, prefix, useFiles } from './files-stack.ts'
 import { oddKeys } from './odd-keys.ts'
 import { errorElement, type Fault, isBulkDelete, objectsIn, s3Error, smallPages } from './s3-front.ts'
 
@@ -14,7 +14,7 @@ const stack = useFiles()
 async function backUp({ backup = true, preserve = [] as string[] } = {}) {
   const { lists } = await listFiles(stack.clients, { write: run, preserve })
   const batch = { run, batch: 0, listsPerBatch: 1, lists }
-  if (backup) await copyFiles(stack.clients, { ...batch, backupId }, noProgress)
+  if (backup) await copyFiles(stack.clients, { ...batch, backupId }, noProgress, fence)
   stack.front.seen = []
   return { ...batch, backup, preserve }
 }
@@ -32,7 +32,7 @@ describe('wiping the files', () => {
       '.taskmaster/environment.json',
     ]
     await stack.putMany([...others, `${prefix}a`, `${prefix}b/c`])
-    const result = await wipeFiles(stack.clients, await backUp(), noProgress)
+    const result = await wipeFiles(stack.clients, await backUp(), noProgress, fence)
     expect(result).toEqual({ ...none, objects: 2, bytes: `${prefix}a${prefix}b/c`.length })
     expect(await stack.keysIn('files')).toEqual([...others].sort())
   })
@@ -40,21 +40,21 @@ describe('wiping the files', () => {
   test('folder markers and odd keys (unicode, spaces, +, %, &, newline, //, control characters) go like any other', async () => {
     const keys = ['', ...oddKeys]
     await stack.putMany(keys.map((key) => `${prefix}${key}`))
-    const result = await wipeFiles(stack.clients, await backUp(), noProgress)
+    const result = await wipeFiles(stack.clients, await backUp(), noProgress, fence)
     expect(result).toMatchObject({ objects: keys.length, failures: 0 })
     expect(await stack.keysIn('files')).toEqual([])
   })
 
   test('keys that XML cannot hold are deleted one by one', async () => {
     await stack.putMany([`${prefix}control\u0001`, `${prefix}new\nline`, `${prefix}plain`])
-    await wipeFiles(stack.clients, await backUp(), noProgress)
+    await wipeFiles(stack.clients, await backUp(), noProgress, fence)
     expect(stack.front.seen.filter((line) => line.startsWith('DELETE'))).toHaveLength(2)
     expect(await stack.files()).toEqual([])
   })
 
   test('preserved prefixes stay, and only those', async () => {
     await stack.putMany(['pinned/a', 'pinned/b/c', 'pinned2/d', 'e'].map((key) => `${prefix}${key}`))
-    const result = await wipeFiles(stack.clients, await backUp({ preserve: ['pinned/'] }), noProgress)
+    const result = await wipeFiles(stack.clients, await backUp({ preserve: ['pinned/'] }), noProgress, fence)
     expect(result).toMatchObject({ objects: 2, appeared: 0 })
     expect(await stack.files()).toEqual(['pinned/a', 'pinned/b/c'])
     expect(await stack.copies()).toHaveLength(4)
@@ -68,7 +68,7 @@ describe('wiping the files', () => {
       const batch = await backUp()
       await stack.put(`${prefix}a`, 'newer')
       await stack.put(`${prefix}control\u0001`, 'newer')
-      expect(await wipeFiles(stack.clients, batch, noProgress)).toMatchObject({
+      expect(await wipeFiles(stack.clients, batch, noProgress, fence)).toMatchObject({
         objects: 1,
         changed: 2,
         failures: 0,
@@ -88,7 +88,7 @@ describe('wiping the files', () => {
         return undefined
       },
     ]
-    expect(await wipeFiles(stack.clients, batch, noProgress)).toMatchObject({
+    expect(await wipeFiles(stack.clients, batch, noProgress, fence)).toMatchObject({
       objects: 1,
       changed: 2,
       failures: 0,
@@ -100,7 +100,10 @@ describe('wiping the files', () => {
     await stack.putMany([`${prefix}b`, `${prefix}d`])
     const batch = await backUp()
     await stack.putMany(['a', 'c', 'e'].map((key) => `${prefix}${key}`))
-    expect(await wipeFiles(stack.clients, batch, noProgress)).toMatchObject({ objects: 2, appeared: 3 })
+    expect(await wipeFiles(stack.clients, batch, noProgress, fence)).toMatchObject({
+      objects: 2,
+      appeared: 3,
+    })
     expect(await stack.files()).toEqual(['a', 'c', 'e'])
   })
 
@@ -109,9 +112,9 @@ describe('wiping the files', () => {
     const { lists } = await listFiles(stack.clients, { write: run, preserve: [] })
     const batch = { run, batch: 0, listsPerBatch: 1, lists }
     await remove(`${prefix}a`)
-    await copyFiles(stack.clients, { ...batch, backupId }, noProgress)
+    await copyFiles(stack.clients, { ...batch, backupId }, noProgress, fence)
     await stack.put(`${prefix}a`)
-    const result = await wipeFiles(stack.clients, { ...batch, backup: true, preserve: [] }, noProgress)
+    const result = await wipeFiles(stack.clients, { ...batch, backup: true, preserve: [] }, noProgress, fence)
     expect(result).toMatchObject({ objects: 1, appeared: 1 })
     expect(await stack.files()).toEqual(['a'])
   })
@@ -120,7 +123,7 @@ describe('wiping the files', () => {
     await stack.putMany([`${prefix}a`, `${prefix}b`])
     const batch = await backUp({ backup: false })
     await stack.put(`${prefix}b`, 'newer')
-    expect(await wipeFiles(stack.clients, batch, noProgress)).toMatchObject({ objects: 1, changed: 1 })
+    expect(await wipeFiles(stack.clients, batch, noProgress, fence)).toMatchObject({ objects: 1, changed: 1 })
     expect(await stack.files()).toEqual(['b'])
   })
 
@@ -134,13 +137,16 @@ describe('wiping the files', () => {
         return { status: 200, body: `<DeleteResult>${errors.join('')}</DeleteResult>` }
       },
     ]
-    const result = await wipeFiles(stack.clients, batch, noProgress)
+    const result = await wipeFiles(stack.clients, batch, noProgress, fence)
     expect(result).toMatchObject({ objects: 0, failures: 30 })
     expect(result.failed).toHaveLength(20)
     expect(result.failed[0]).toEqual({ key: `${prefix}0`, code: 'AccessDenied' })
 
     stack.front.faults = []
-    expect(await wipeFiles(stack.clients, batch, noProgress)).toMatchObject({ objects: 30, failures: 0 })
+    expect(await wipeFiles(stack.clients, batch, noProgress, fence)).toMatchObject({
+      objects: 30,
+      failures: 0,
+    })
   })
 
   test('an object that S3 says it deleted but still lists is a failure', async () => {
@@ -150,7 +156,7 @@ describe('wiping the files', () => {
       (request) =>
         isBulkDelete(request) ? { status: 200, body: '<DeleteResult></DeleteResult>' } : undefined,
     ]
-    expect(await wipeFiles(stack.clients, batch, noProgress)).toMatchObject({
+    expect(await wipeFiles(stack.clients, batch, noProgress, fence)).toMatchObject({
       objects: 0,
       failures: 2,
       failed: [{ key: `${prefix}a`, code: 'NotDeleted' }, { code: 'NotDeleted' }],
@@ -178,7 +184,10 @@ describe('wiping the files', () => {
         }
       },
     ]
-    expect(await wipeFiles(stack.clients, batch, noProgress)).toMatchObject({ objects: 3, failures: 0 })
+    expect(await wipeFiles(stack.clients, batch, noProgress, fence)).toMatchObject({
+      objects: 3,
+      failures: 0,
+    })
     expect(asked).toEqual([['a', 'b', 'c'], ['a'], ['a']])
   })
 
@@ -186,7 +195,9 @@ describe('wiping the files', () => {
     await stack.put(`${prefix}a`)
     const batch = await backUp()
     stack.front.faults = [(request) => (isBulkDelete(request) ? s3Error(403, 'AccessDenied') : undefined)]
-    await expect(wipeFiles(stack.clients, batch, noProgress)).rejects.toMatchObject({ name: 'NotPermitted' })
+    await expect(wipeFiles(stack.clients, batch, noProgress, fence)).rejects.toMatchObject({
+      name: 'NotPermitted',
+    })
     expect(await stack.files()).toEqual(['a'])
   })
 
@@ -194,7 +205,7 @@ describe('wiping the files', () => {
     await stack.put(`${prefix}a`)
     const batch = await backUp()
     stack.front.faults = [({ query }) => (query.has('list-type') ? s3Error(503, 'SlowDown') : undefined)]
-    await expect(wipeFiles(stack.clients, batch, noProgress)).rejects.toMatchObject({
+    await expect(wipeFiles(stack.clients, batch, noProgress, fence)).rejects.toMatchObject({
       name: 'StoreUnavailable',
     })
     expect(stack.front.seen.some((line) => line.startsWith('POST') || line.startsWith('DELETE'))).toBe(false)
@@ -208,16 +219,16 @@ describe('wiping the files', () => {
     stack.front.faults = [
       ({ method, key }) => (method === 'PUT' && key === workKeys(run).filesWiped(0) ? 'drop' : undefined),
     ]
-    await expect(wipeFiles(stack.clients, batch, noProgress)).rejects.toMatchObject({
+    await expect(wipeFiles(stack.clients, batch, noProgress, fence)).rejects.toMatchObject({
       name: 'StoreUnavailable',
     })
     expect(await stack.files()).toEqual(['b', 'bb'])
 
     stack.front.faults = []
     const expected = { ...none, objects: 3, bytes: 3 * `${prefix}a`.length, changed: 1, appeared: 1 }
-    expect(await wipeFiles(stack.clients, batch, noProgress)).toEqual(expected)
+    expect(await wipeFiles(stack.clients, batch, noProgress, fence)).toEqual(expected)
     await remove(`${prefix}b`)
-    expect(await wipeFiles(stack.clients, batch, noProgress)).toEqual(expected)
+    expect(await wipeFiles(stack.clients, batch, noProgress, fence)).toEqual(expected)
   })
 
   test('a lost answer of DeleteObjects itself changes nothing', async () => {
@@ -231,7 +242,10 @@ describe('wiping the files', () => {
         return 'drop'
       },
     ]
-    expect(await wipeFiles(stack.clients, batch, noProgress)).toMatchObject({ objects: 2, failures: 0 })
+    expect(await wipeFiles(stack.clients, batch, noProgress, fence)).toMatchObject({
+      objects: 2,
+      failures: 0,
+    })
   })
 
   test('each batch deletes and reports its own stretch of keys, and together they cover everything', async () => {
@@ -246,9 +260,9 @@ describe('wiping the files', () => {
     expect({ lists, batches }).toEqual({ lists: 3, batches: 2 })
     await stack.putMany(['A', 'Bz', 'b'].map((key) => `${prefix}${key}`))
     const data = { run, listsPerBatch: 2, lists, backup: false, preserve: [] }
-    const second = await wipeFiles(stack.clients, { ...data, batch: 1 }, noProgress)
+    const second = await wipeFiles(stack.clients, { ...data, batch: 1 }, noProgress, fence)
     expect(second).toMatchObject({ objects: 5, appeared: 1 })
-    const first = await wipeFiles(stack.clients, { ...data, batch: 0 }, noProgress)
+    const first = await wipeFiles(stack.clients, { ...data, batch: 0 }, noProgress, fence)
     expect(first).toMatchObject({ objects: 120, appeared: 2 })
     expect(await stack.files()).toEqual(['A', 'Bz', 'b'])
   })

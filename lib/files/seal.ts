@@ -1,0 +1,102 @@
+import pMap from 'p-map'
+import { resultOf } from '../backup/exported.ts'
+import { writeFilesIndex } from '../backup/files-index.ts'
+import { backupKeys, workKeys } from '../backup/layout.ts'
+import type { Manifest, Warning } from '../backup/manifest.ts'
+import { getJsonLines } from '../backup/storage.ts'
+import type { Clients } from '../clients.ts'
+import { BackupIncomplete } from '../errors.ts'
+import { compareCopies } from './compare-copies.ts'
+import { CopyResult } from './copy.ts'
+import { CopiedFile, type Run, readPieces } from './pieces.ts'
+
+type Tools = Pick<Clients, 'backups' | 'config'>
+
+/** What the plan says of the listing: how many objects, and how they were cut. */
+type Listing = { objects: number; lists: number; listsPerBatch: number; batches: number }
+
+/** Batches whose copies are listed at the same time. */
+const concurrency = 8
+
+/**
+ * The files' section of the manifest: the list of files is written, and every copy that it names lies in the backup, with
+ * its size and ETag, by a listing that the copying steps had no part in.
+ * @throws BackupIncomplete when a batch left no result, fewer were copied than listed, or a copy is missing or another one
+ */
+export async function sealFiles(
+  { backups, config }: Tools,
+  { run, backupId, listing }: { run: Run; backupId: string; listing: Listing },
+): Promise<{ manifest: NonNullable<Manifest['files']>; warnings: Warning[] }> {
+  const keys = backupKeys(config.BACKUP_PREFIX, backupId)
+  const total = await sumOf(backups, run, listing)
+  if (total.objects + total.vanished !== listing.objects) {
+    throw new BackupIncomplete(
+      `${listing.objects} files were listed, but ${total.objects} were copied and ${total.vanished} had vanished. Nothing was wiped; start again`,
+    )
+  }
+  const { index, ...named } = await writeFilesIndex(backups, { run, lists: listing.lists }, keys.filesIndex)
+  if (named.objects !== total.objects || named.bytes !== total.bytes) {
+    throw new BackupIncomplete(
+      `${total.objects} files of ${total.bytes} bytes were copied, but ${named.objects} of ${named.bytes} bytes are in the lists of copies. Nothing was wiped; start again`,
+    )
+  }
+  const batches = Array.from({ length: listing.batches }, (_, batch) => ({ run, batch, ...listing }))
+  await pMap(
+    batches,
+    async (batch) => {
+      for await (const { list, range } of readPieces(backups, batch)) {
+        const copies = await getJsonLines(backups, workKeys(run).filesCopied(list), CopiedFile)
+        const difference = await compareCopies(backups, { keys, range, copies })
+        if (difference !== undefined) throw incomplete(backups.bucket, difference)
+      }
+    },
+    { concurrency },
+  )
+  const { objects, bytes, vanished } = total
+  return {
+    manifest: { prefix: config.FILES_PREFIX, objects, bytes, vanished, index },
+    warnings: warningsOf(total),
+  }
+}
+
+async function sumOf(backups: Clients['backups'], run: Run, { batches }: Listing) {
+  const total = { objects: 0, bytes: 0, vanished: 0, changed: 0 }
+  for (let batch = 0; batch < batches; batch++) {
+    const key = workKeys(run).filesResult(batch)
+    const result = await resultOf(backups, key, CopyResult, `batch ${batch} of the files`)
+    total.objects += result.objects
+    total.bytes += result.bytes
+    total.vanished += result.vanished
+    total.changed += result.changed
+  }
+  return total
+}
+
+function incomplete(bucket: string, difference: NonNullable<Awaited<ReturnType<typeof compareCopies>>>) {
+  if (difference.is === 'missing') {
+    return new BackupIncomplete(
+      `${difference.count} copies of files are missing, for example s3://${bucket}/${difference.first}. Nothing was wiped; start again`,
+    )
+  }
+  const { file, found } = difference
+  return new BackupIncomplete(
+    `s3://${bucket}/${found.key} has ${found.size} bytes and ETag ${found.etag}, but ${file.size} bytes with ETag ${file.copyEtag} were copied. Nothing was wiped; find out who writes there, and start again`,
+  )
+}
+
+function warningsOf({ vanished, changed }: { vanished: number; changed: number }): Warning[] {
+  const warnings: Warning[] = []
+  if (vanished > 0) {
+    warnings.push({
+      code: 'FilesVanished',
+      message: `${vanished} files were deleted by somebody else while they were backed up`,
+    })
+  }
+  if (changed > 0) {
+    warnings.push({
+      code: 'FilesChanged',
+      message: `${changed} files changed while they were backed up; their newer version is in the backup`,
+    })
+  }
+  return warnings
+}
