@@ -19,6 +19,7 @@ export const handler = task(
   {
     phase: ({ target }) => `Restore ${target}`,
     run: (input) => input,
+    waits: ({ target }) => target === 'database',
     guard: (clients, { target }) => checkStoreMark(clients, target),
   },
   async (clients, { target, batch, ...run }, report, fence) => {

@@ -16,6 +16,7 @@ export const handler = task(
   {
     phase: ({ target }) => `Wipe ${target}`,
     run: (input) => input,
+    waits: ({ target }) => target === 'database',
     guard: (clients, { target }) => checkStoreMark(clients, target),
   },
   async (clients, { target, batch, ...run }, report, fence) => {

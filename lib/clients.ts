@@ -29,20 +29,39 @@ export type Clients = {
 /** The clients for the environment this process runs in. No connection is opened. */
 export async function makeClients(): Promise<Clients> {
   const config = await readConfig(fetchParameter)
-  const s3 = new S3Client({
-    forcePathStyle: config.AWS_ENDPOINT_URL_S3 !== undefined,
-    maxAttempts: 5,
-    // The default of 50 sockets would cap the copies that are under way at once.
-    requestHandler: { httpAgent: { maxSockets: 128 }, httpsAgent: { maxSockets: 128 } },
-  })
   return {
     config,
-    ...bucketsOf(config, s3),
+    ...bucketsOf(config, makeS3(config)),
     cache: new BinaryRedis(config.UPSTASH_REDIS_REST_URL, config.UPSTASH_REDIS_REST_TOKEN),
     sfn: new SFNClient(regionOf(config.STATE_MACHINE_ARN)),
     connect: () => openConnection(config),
     now: () => new Date(),
   }
+}
+
+/**
+ * Milliseconds that S3 may say nothing: longer than it takes to copy an object of 5 GiB within it, the longest that one
+ * request does. Without a limit an answer that never comes would be waited for as long as the function lives.
+ */
+const s3SilenceMs = 120_000
+
+/** The client for both buckets. */
+export function makeS3(config: Pick<Config, 'AWS_ENDPOINT_URL_S3'>, silenceMs = s3SilenceMs): S3Client {
+  const endpoint = config.AWS_ENDPOINT_URL_S3
+  return new S3Client({
+    ...(endpoint === undefined ? {} : { endpoint, forcePathStyle: true }),
+    maxAttempts: 5,
+    requestHandler: {
+      // The default of 50 sockets would cap the copies that are under way at once.
+      httpAgent: { maxSockets: 128 },
+      httpsAgent: { maxSockets: 128 },
+      connectionTimeout: 10_000,
+      // The first is for the head of an answer, the second also for a body that stops in the middle.
+      requestTimeout: silenceMs,
+      throwOnRequestTimeout: true,
+      socketTimeout: silenceMs,
+    },
+  })
 }
 
 /** The two buckets of a configuration, which one client reaches. */
@@ -65,17 +84,42 @@ function regionOf(arn: string | undefined): { region?: string } {
 const sessionSettings = {
   row_security: 'off', // a role that does not see every row gets an error, not a short backup
   search_path: 'pg_catalog',
+  standard_conforming_strings: 'on',
+  quote_all_identifiers: 'off', // types are compared as they are written
   TimeZone: 'UTC',
   DateStyle: 'ISO, YMD',
   IntervalStyle: 'postgres',
   extra_float_digits: '1',
   bytea_output: 'hex',
   lc_monetary: 'C',
+  array_nulls: 'on',
+  xmloption: 'content',
   client_min_messages: 'warning',
   statement_timeout: '0',
   lock_timeout: '0',
   idle_in_transaction_session_timeout: '0', // Neon's default ends a long export after 5 minutes
+  default_transaction_read_only: 'off',
+  default_transaction_isolation: 'read committed', // where another one is meant, BEGIN says so
+  default_transaction_deferrable: 'off',
   jit: 'off', // compiling costs more than it saves on the many short statements of an export
+}
+
+/** The same for settings that only some servers have: those of version 14, 17 and later, on systems that support it. */
+const newerSettings = {
+  idle_session_timeout: '0',
+  transaction_timeout: '0',
+  // The server would finish a long statement, locks held, for a process that was killed. Only Linux tells that for sure.
+  client_connection_check_interval: '10s',
+}
+
+/** One text, so that it costs one round trip. A role or a database may set each of these otherwise. */
+function settingsText(): string {
+  const known = Object.entries(sessionSettings).map(([name, value]) => `SET ${name} = '${value}'`)
+  const newer = Object.entries(newerSettings).map(
+    ([name, value]) =>
+      `SELECT set_config(name, '${value}', false) FROM pg_settings WHERE name = '${name}'${name === 'client_connection_check_interval' ? ` AND version() ~ 'linux'` : ''}`,
+  )
+  return [...known, ...newer].join('; ')
 }
 
 /** Neon wakes a suspended database within seconds; a server that says nothing for so long is not there. */
@@ -103,8 +147,7 @@ async function openConnection(config: Config): Promise<Connection> {
   try {
     await client.connect()
     isOpen = true
-    const settings = Object.entries(sessionSettings).map(([name, value]) => `SET ${name} = '${value}'`)
-    await client.query(settings.join('; '))
+    await client.query(settingsText())
     return client
   } catch (cause) {
     // Of one that never opened, end() never returns, and may throw where nobody catches it.

@@ -192,9 +192,14 @@ export const variables = {
     example: '1073741824',
   },
   LOCK_TIMEOUT_MS: {
-    schema: positive.prefault('15000'),
-    is: 'how long the wipe waits for its locks before it gives way, in milliseconds',
-    example: '15000',
+    schema: positive.prefault('30000'),
+    is: 'how long a step tries to get its locks before it gives way, in milliseconds',
+    example: '30000',
+  },
+  LOCK_BUDGET_MS: {
+    schema: positive.prefault('600000'),
+    is: 'how long a wipe or a restore may keep its tables locked before it gives way, in milliseconds',
+    example: '600000',
   },
   MAX_ROWS: { schema: limit, is: 'a reset that would wipe more rows is refused', example: '5000000' },
   MAX_OBJECTS: { schema: limit, is: 'a reset that would wipe more files is refused', example: '100000' },

@@ -30,6 +30,8 @@ type Step<Input> = {
   run: (input: Input) => { runId: string; batch?: number } | null
   /** The run at whose end the step acts, for a step that changes something after its run is over. */
   endOf?: (input: Input) => { runId: string } | null
+  /** Whether the step begins by waiting: until it says that it has what it waits for, it changes nothing. */
+  waits?: (input: Input) => boolean
   /** Checks that come before the ledger says that the step began: what they refuse was not touched. */
   guard?: (clients: Clients, input: Input) => Promise<void>
 }
@@ -76,7 +78,11 @@ export function task<Schema extends z.ZodType, Output>(
       if (after !== null) await register.afterEnd(after.runId)
       if (run !== null && changing.test(phase)) await register.begin(run.runId)
       const number =
-        run === null ? null : await ledger.use((connection) => touchRun(connection, { ...run, phase }))
+        run === null
+          ? null
+          : await ledger.use((connection) =>
+              touchRun(connection, { ...run, phase, waits: step.waits?.(input) ?? false }),
+            )
       const fence = fenceOf(ledger, span, run?.runId ?? null, number)
       const output = await verb(clients, input, reporter(clients, ledger, { phase, run }), fence)
       logger.info('done', { ...about, milliseconds: clients.now().getTime() - started })

@@ -18,6 +18,7 @@ const SETTINGS = {
   listen_addresses: LOOPBACK,
   unix_socket_directories: '',
   max_connections: 200,
+  max_prepared_transactions: 4,
   fsync: 'off',
   synchronous_commit: 'off',
   full_page_writes: 'off',

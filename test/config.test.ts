@@ -141,7 +141,8 @@ describe('a variable that is', () => {
       BACKUP_PREFIX: '.taskmaster/backups/',
       EXPORT_BATCH_BYTES: 8_589_934_592,
       LATE_MAX_BYTES: 268_435_456,
-      LOCK_TIMEOUT_MS: 15_000,
+      LOCK_TIMEOUT_MS: 30_000,
+      LOCK_BUDGET_MS: 600_000,
       LOG_LEVEL: 'INFO',
     })
     expect(defaults.MAX_ROWS).toBeUndefined()

@@ -42,7 +42,7 @@ export function isActive({ status }: Pick<Run, 'status'>): boolean {
 export function headlineOf(run: Run, stages: readonly Stage[]): string {
   const { status, startedAt, finishedAt, outcome } = run
   if (status === 'starting') return 'The run is starting.'
-  if (status === 'running') return runningSentence(stages)
+  if (status === 'running') return `${runningSentence(stages)}${waitingSentence(run)}`
   const took = finishedAt === null ? '' : ` after ${duration(Date.parse(finishedAt) - Date.parse(startedAt))}`
   if (status === 'cancelled') return `Cancelled${took}, before anything was changed.`
   if (status === 'abandoned') {
@@ -59,6 +59,11 @@ function runningSentence(stages: readonly Stage[]): string {
   if (running.length === 0) return 'Running.'
   const names = new Intl.ListFormat('en').format(running.map(({ name }) => name))
   return `${names}: stage ${stage + 1} of ${stages.length}.`
+}
+
+/** While a step waits, nothing is changed; who is in the way is what a person has to know. */
+function waitingSentence({ waiting }: Run): string {
+  return waiting === null ? '' : ` It is ${waiting}. Nothing is changed until it has them.`
 }
 
 function damageOf({ targets }: Outcome): string {

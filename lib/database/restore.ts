@@ -9,7 +9,7 @@ import { readCatalog, type Table } from './catalog.ts'
 import { compareTables } from './compare.ts'
 import { dropConstraints } from './foreign-keys.ts'
 import { qualified, quote } from './identifiers.ts'
-import { lockExclusively } from './locks.ts'
+import { whileLocked } from './locked-transaction.ts'
 import { proveBackup, readOwnManifest } from './prove.ts'
 import { checkSchema } from './schema-differences.ts'
 import { dropScratch, scratchTableOf } from './scratch.ts'
@@ -40,9 +40,15 @@ export async function restoreDatabase(
   const safety = plan.backupId === null ? null : await readOwnManifest(clients, plan, plan.backupId)
   return withConnection(clients, async (connection) => {
     try {
+      await connection.query(`SET lock_timeout = ${clients.config.LOCK_TIMEOUT_MS}`)
+      // Before any lock: a run that is lost, or has restored already, must not hold up the application.
       const earlier = await fenceRun(connection, plan.runId)
       if (earlier !== null) return DatabaseRestored.parse(earlier)
-      return await swap(clients, connection, { plan, backup, safety })
+      const exclusive = plan.database?.tables.map(({ table }) => table) ?? []
+      const locks = { exclusive, shared: [] }
+      return await whileLocked(clients, connection, { runId: plan.runId, locks }, (locked) =>
+        swap(clients, locked, { plan, backup, safety }),
+      )
     } catch (cause) {
       const error = refusal(databaseError(cause))
       // The next attempt rehearses its own safety backup first, in the same schema.
@@ -73,10 +79,7 @@ async function swap(
 ): Promise<DatabaseRestored> {
   const { database } = backup
   if (database === null) return { rows: 0, tables: {}, lateParts: 0, newColumns: [] }
-  // Its snapshot is taken after the locks, so that what the safety backup is compared with can no longer change.
-  await connection.query('BEGIN ISOLATION LEVEL REPEATABLE READ')
   const planned = plan.database?.tables.map(({ table }) => table) ?? []
-  await lockExclusively(clients, connection, planned)
   const recorded = await fenceRun(connection, plan.runId)
   if (recorded !== null) return DatabaseRestored.parse(recorded)
   await checkEnvironmentRow(connection, clients.config)

@@ -11,7 +11,8 @@ import {
   RowsHidden,
   StoreUnavailable,
 } from '../errors.ts'
-import { literal, qualified } from './identifiers.ts'
+import { literal } from './identifiers.ts'
+import { isRefusedLock, lockTables, lockText } from './locks.ts'
 
 type Relation = { schema: string; table: string }
 
@@ -77,23 +78,62 @@ export async function withSnapshot<Result>(
 ): Promise<Result> {
   return withConnections(clients, count, async (connections) => {
     try {
-      const [leader, ...others] = connections as [Connection, ...Connection[]]
-      await leader.query(`SET lock_timeout = ${clients.config.LOCK_TIMEOUT_MS}; ${beginSnapshot}`)
-      // The locks come before the first query: that is when a REPEATABLE READ transaction takes its snapshot.
-      await lockShared(leader, tables)
-      if (others.length > 0) {
-        const exported = await leader.query('SELECT pg_export_snapshot() AS id')
-        const join = `${beginSnapshot}; SET TRANSACTION SNAPSHOT ${literal(exported.rows[0]?.id)}`
-        for (const other of others) {
-          await other.query(`SET lock_timeout = ${clients.config.LOCK_TIMEOUT_MS}; ${join}`)
-          await lockShared(other, tables)
-        }
-      }
+      await shareSnapshot(clients, connections as [Connection, ...Connection[]], tables)
       return await use(connections) // ending a connection ends its read-only transaction
     } catch (error) {
       throw databaseError(error)
     }
   })
+}
+
+/** Milliseconds that the other connections wait for a lock that the first one holds already. */
+const joinWaitMs = 500
+
+/**
+ * A migration that asks for an exclusive lock after the first connection has its own waits for that one, and the other
+ * connections would wait behind the migration. So all let go then, and begin again when it had its turn.
+ */
+async function shareSnapshot(
+  clients: Clients,
+  connections: readonly [Connection, ...Connection[]],
+  tables: readonly Relation[],
+): Promise<void> {
+  const { LOCK_TIMEOUT_MS } = clients.config
+  const until = performance.now() + LOCK_TIMEOUT_MS
+  for (;;) {
+    try {
+      return await joinSnapshot(clients, connections, tables)
+    } catch (error) {
+      if (!isRefusedLock(error) || performance.now() >= until) throw error
+      await Promise.all(connections.map((one) => one.query('ROLLBACK')))
+      await setTimeout(joinWaitMs)
+    }
+  }
+}
+
+async function joinSnapshot(
+  clients: Clients,
+  [leader, ...others]: readonly [Connection, ...Connection[]],
+  tables: readonly Relation[],
+): Promise<void> {
+  const { LOCK_TIMEOUT_MS } = clients.config
+  const locks = { exclusive: [], shared: tables }
+  // The locks come before the first query: that is when a REPEATABLE READ transaction takes its snapshot.
+  await leader.query(`SET lock_timeout = ${LOCK_TIMEOUT_MS}; ${beginSnapshot}`)
+  await lockTables(clients, leader, locks, {
+    ask: (question) => withConnection(clients, question),
+    say: async () => {}, // an export can be cancelled at any time, and changes nothing
+  })
+  if (others.length === 0) return
+  const exported = await leader.query('SELECT pg_export_snapshot() AS id')
+  const join = `${beginSnapshot}; SET TRANSACTION SNAPSHOT ${literal(exported.rows[0]?.id)}`
+  for (const other of others) {
+    const wait = Math.min(joinWaitMs, LOCK_TIMEOUT_MS)
+    await other.query(
+      `${join}; SET LOCAL lock_timeout = ${wait}; ${lockText(tables.map((table) => ({ ...table, exclusive: false })))}`,
+    )
+    await other.query(`SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`)
+  }
 }
 
 /** What Postgres reported, as one of our errors where we know what to do about it; else as it is. */
@@ -155,12 +195,6 @@ function isDisconnect(state: string | undefined, message: string): boolean {
 
 /** The five-character SQLSTATE of a Postgres error. */
 export function sqlStateOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
-}
-
-/** Locks tables against TRUNCATE, ALTER and DROP until the transaction ends; readers and writers pass. */
-export async function lockShared(connection: Connection, tables: readonly Relation[]): Promise<void> {
-  if (tables.length === 0) return
-  const names = tables.map((table) => `ONLY ${qualified(table)}`)
-  await connection.query(`LOCK TABLE ${names.join(', ')} IN ACCESS SHARE MODE`)
+  const cause = error instanceof DrizzleQueryError ? error.cause : error
+  return cause instanceof Error && 'code' in cause && typeof cause.code === 'string' ? cause.code : undefined
 }

@@ -8,10 +8,10 @@ import type { Plan } from '../run/work.ts'
 import { type Catalog, readCatalog, type Table } from './catalog.ts'
 import { countLosses, empty } from './empty.ts'
 import { checkKeptRows } from './kept-rows.ts'
-import { lockExclusively } from './locks.ts'
+import { whileLocked } from './locked-transaction.ts'
 import { proveBackup, readOwnManifest } from './prove.ts'
 import { underOwnSearchPath } from './search-path.ts'
-import { databaseError, lockShared, withConnection } from './snapshot.ts'
+import { databaseError, withConnection } from './snapshot.ts'
 import { changesOf, refuseChanges } from './unchanged.ts'
 
 /** Rows that the wipe removed, per table and in all; parts of the backup it wrote anew; tables that came later and stay. */
@@ -36,22 +36,21 @@ export async function wipeDatabase(clients: Clients, plan: Plan): Promise<Databa
       // Before any lock: a run that is lost, or has wiped already, must not hold up the application.
       const earlier = await fenceRun(connection, plan.runId)
       if (earlier !== null) return DatabaseWiped.parse(earlier)
-      return await wipeInTransaction(clients, connection, { plan, manifest })
+      const locks = { exclusive: tablesOf(plan, 'going'), shared: tablesOf(plan, 'staying') }
+      return await whileLocked(clients, connection, { runId: plan.runId, locks }, (locked) =>
+        wipeUnderLocks(clients, locked, { plan, manifest }),
+      )
     } catch (error) {
       throw databaseError(error)
     }
   })
 }
 
-async function wipeInTransaction(
+async function wipeUnderLocks(
   clients: Clients,
   connection: Connection,
   { plan, manifest }: { plan: Plan; manifest: Manifest | null },
 ): Promise<DatabaseWiped> {
-  // Its snapshot is taken after the locks, so that all comparisons see one state, which can no longer change.
-  await connection.query('BEGIN ISOLATION LEVEL REPEATABLE READ')
-  await lockExclusively(clients, connection, tablesOf(plan, 'going'))
-  await lockShared(connection, tablesOf(plan, 'staying'))
   const recorded = await fenceRun(connection, plan.runId)
   if (recorded !== null) return DatabaseWiped.parse(recorded) // by a try whose answer was lost, while we waited
   await checkEnvironmentRow(connection, clients.config)

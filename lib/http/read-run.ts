@@ -56,6 +56,7 @@ function runOfExecution(runId: string, execution: Execution): Run {
     finishedAt,
     closingUntil: null,
     progress: {},
+    waiting: null,
     cancellable: false,
     plan: null,
     outcome: null,

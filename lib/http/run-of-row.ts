@@ -1,6 +1,5 @@
 import { z } from 'zod'
-import { isCancellable } from '../run/cancel.ts'
-import type { RunRow } from '../run/ledger.ts'
+import { isCancellable, type RunRow } from '../run/ledger.ts'
 import { Outcome } from '../run/outcome.ts'
 import { count, Progress, Run, Target } from './run.ts'
 
@@ -38,6 +37,7 @@ export function runOfRow(row: RunRow): Run {
     finishedAt: row.finishedAt?.toISOString() ?? null,
     closingUntil: row.closingUntil?.toISOString() ?? null,
     progress: sumByState(Progress.parse(row.progress)),
+    waiting: row.status === 'running' ? row.waiting : null,
     cancellable: isCancellable(row),
     plan: plan && planOf(plan, row.operation),
     outcome,

@@ -43,6 +43,11 @@ export const Run = z
     progress: Progress.meta({
       description: 'Rows, files or keys by state, over the batches that have begun',
     }),
+    waiting: z.string().nullable().meta({
+      description: 'What its step waits for before it changes anything, and who is in the way',
+      example:
+        'waiting for locks, try 3 of 15, held by process 4711 (user app, application "notebook", idle in transaction, in a transaction since 2026-11-22T18:40:00.000Z) holds stories',
+    }),
     cancellable: z.boolean().meta({ description: 'It is under way, and nothing is wiped or restored yet' }),
     plan: z
       .strictObject({

@@ -2,7 +2,10 @@ import type { Clients } from '../clients.ts'
 import { databaseError, withConnection } from '../database/snapshot.ts'
 import { messageOf, NotFound, RunEnded, StoreUnavailable, TooLateToCancel } from '../errors.ts'
 import { stopExecution } from '../executions.ts'
-import { changing, findRun, lockRun, type RunRow, readRun, recordCancelled } from './ledger.ts'
+import { findRun, isCancellable, lockRun, type RunRow, readRun, recordCancelled } from './ledger.ts'
+
+/** Milliseconds. Who asks over HTTP gets an answer within half a minute, or none. */
+const answerWithinMs = 10_000
 
 /**
  * Calls a run off. Under the lock of its row, so that either a wipe has begun and it is too late, or none will: each step
@@ -20,7 +23,7 @@ export async function cancelRun(
   const cancelled = await withConnection(clients, async (connection) => {
     // A wipe holds the row for as long as it takes: what can be told without waiting for it is told.
     refuse(runId, await findRun(connection, runId))
-    await connection.query(`SET lock_timeout = ${clients.config.LOCK_TIMEOUT_MS}`)
+    await connection.query(`SET lock_timeout = ${Math.min(clients.config.LOCK_TIMEOUT_MS, answerWithinMs)}`)
     await connection.query('BEGIN')
     const row = await lockRun(connection, runId).catch((error: unknown) => {
       throw databaseError(error)
@@ -44,12 +47,6 @@ export async function cancelRun(
     )
   }
   return cancelled
-}
-
-/** Whether a run is under way and has changed nothing yet. A claim is one step, which is over when the row is there. */
-export function isCancellable({ status, operation, phase, wiped, restored }: RunRow): boolean {
-  const hasBegun = changing.test(phase) || wiped !== null || restored !== null
-  return status === 'running' && operation !== 'claim' && !hasBegun
 }
 
 function refuse(runId: string, row: RunRow | undefined): asserts row is RunRow {

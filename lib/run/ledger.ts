@@ -156,10 +156,15 @@ const isAbandoned = `heartbeat_at < now() - interval '${abandonedAfterMinutes} m
 
 const isClosing = `WHERE status <> 'running' AND ${aliveUntil} IS NOT NULL LIMIT 1`
 
-function activeError({ runId, operation, phase, startedAt }: RunRow): RunActive {
+function activeError(run: RunRow): RunActive {
+  const { runId, operation, phase, startedAt, waiting } = run
+  const where = waiting === null ? phase : `${phase}: ${waiting}`
+  const wayOut = isCancellable(run)
+    ? 'Wait for it, or cancel it'
+    : 'Wait for it: it cannot be cancelled any more'
   return new RunActive(
     runId,
-    `Run ${runId} (${operation}, in ${phase}) is active since ${startedAt.toISOString()}. Wait for it, or cancel it; a dead run is taken over ${abandonedAfterMinutes} minutes after its last sign of life`,
+    `Run ${runId} (${operation}, in ${where}) is active since ${startedAt.toISOString()}. ${wayOut}; a dead run is taken over ${abandonedAfterMinutes} minutes after its last sign of life`,
   )
 }
 
@@ -168,6 +173,24 @@ function closingError({ runId, operation, phase, closingUntil }: RunRow): RunAct
     runId,
     `Run ${runId} (${operation}, last in ${phase}) has ended, but an invocation of it may be alive until ${closingUntil?.toISOString()} and could still change a store. The next run can begin then, or as soon as that invocation has ended`,
   )
+}
+
+/**
+ * Whether the run has changed something, or may be about to: it cannot be left as if it had never begun. A step that
+ * changes may still be waiting for its locks.
+ */
+function hasBegunToChange({
+  phase,
+  waiting,
+  wiped,
+  restored,
+}: Pick<RunRow, 'phase' | 'waiting' | 'wiped' | 'restored'>): boolean {
+  return (changing.test(phase) && waiting === null) || wiped !== null || restored !== null
+}
+
+/** Whether a run is under way and has changed nothing yet. A claim is one step, which is over when the row is there. */
+export function isCancellable(run: RunRow): boolean {
+  return run.status === 'running' && run.operation !== 'claim' && !hasBegunToChange(run)
 }
 
 /** Keeps what Count decided. */
@@ -191,18 +214,21 @@ export const changing = /^(Wipe|Restore|Delete)( |$)/
  * A sign of life: phase, heartbeat and progress. Once something is being changed, only such steps, and Count, which takes
  * a stale plan back, move the phase: a straggler of an earlier step must not make it look as if nothing had begun. A
  * failure that the same step noted before is forgotten: it is being repeated.
+ * @param run `waits`: the step begins by waiting, and changes nothing until it says so
  * @returns the run's fencing number
  * @throws RunLost when the row is no longer this run's
  */
 export async function touchRun(
   connection: Connection,
-  run: { runId: string; phase: string; batch?: number; progress?: Progress },
+  run: { runId: string; phase: string; batch?: number; progress?: Progress; waits?: boolean },
 ): Promise<number> {
   const step = sql`${JSON.stringify(stepOf(run))}::jsonb`
+  const stays = sql`(${runs.phase} ~ ${changing.source} AND ${run.phase !== 'Count' && !changing.test(run.phase)})`
   const updated = await ledger(connection)
     .update(runs)
     .set({
-      phase: sql`CASE WHEN ${runs.phase} ~ ${changing.source} AND ${run.phase !== 'Count' && !changing.test(run.phase)} THEN ${runs.phase} ELSE ${run.phase} END`,
+      phase: sql`CASE WHEN ${stays} THEN ${runs.phase} ELSE ${run.phase} END`,
+      waiting: sql`CASE WHEN ${stays} THEN ${runs.waiting} WHEN ${run.waits ?? false} THEN 'waiting for locks' WHEN ${runs.phase} = ${run.phase} THEN ${runs.waiting} END`,
       heartbeatAt: sql`now()`,
       progress: sql`${runs.progress} || ${JSON.stringify(run.progress ?? {})}::jsonb`,
       failure: sql`CASE WHEN ${runs.failure} @> ${step} THEN NULL ELSE ${runs.failure} END`,
@@ -211,6 +237,25 @@ export async function touchRun(
     .returning({ fence: runs.fence })
   if (updated[0] === undefined) throw lostRun(run.runId)
   return updated[0].fence
+}
+
+/** Says what the run's step waits for before it changes anything. @throws RunLost when the row is no longer this run's */
+export async function noteWaiting(connection: Connection, runId: string, waiting: string): Promise<void> {
+  await setWaiting(connection, runId, waiting)
+}
+
+/** Says that the step begins to change: from here on the run cannot be cancelled. @throws RunLost as noteWaiting does */
+export async function noteGranted(connection: Connection, runId: string): Promise<void> {
+  await setWaiting(connection, runId, null)
+}
+
+async function setWaiting(connection: Connection, runId: string, waiting: string | null): Promise<void> {
+  const updated = await ledger(connection)
+    .update(runs)
+    .set({ waiting, heartbeatAt: sql`now()` })
+    .where(and(eq(runs.runId, runId), eq(runs.status, 'running')))
+    .returning({ runId: runs.runId })
+  if (updated.length === 0) throw lostRun(runId)
 }
 
 /** Whether the run still holds the lock. @throws RunLost when the row is no longer this run's */

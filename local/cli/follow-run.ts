@@ -4,7 +4,7 @@ import { z } from 'zod'
 import type { Clients } from '../../lib/clients.ts'
 import { StoreUnavailable } from '../../lib/errors.ts'
 import { findExecution } from '../../lib/executions.ts'
-import { abandonedAfterMinutes, findRun, type Progress, type RunRow } from '../../lib/run/ledger.ts'
+import { abandonedAfterMinutes, findRun, type RunRow } from '../../lib/run/ledger.ts'
 import { type LedgerLine, ledgerLine } from '../../lib/run/ledger-line.ts'
 import { Outcome } from '../../lib/run/outcome.ts'
 import { MACHINE_ARN } from '../machine/arn.ts'
@@ -84,7 +84,7 @@ async function look(tools: Tools, runId: string, before: RunRow | undefined): Pr
   // The execution first: when it has ended, the row is complete.
   const execution = await findExecution(tools.clients, runId)
   const row = await readRow(tools, runId, before, execution !== undefined)
-  const steps = execution === undefined ? [] : await readSteps(tools.clients, runId, progressOf(row))
+  const steps = execution === undefined ? [] : await readSteps(tools.clients, runId, row)
   return { execution, row, steps }
 }
 
@@ -124,8 +124,4 @@ async function close(
   const { finish } = await import('../../lib/run/finish.ts') // it brings along what all the steps are made of
   await finish(clients, { runId: row.runId, error })
   return (await ledger.use((connection) => findRun(connection, row.runId))) ?? row
-}
-
-function progressOf(row: RunRow | undefined): Progress {
-  return (row?.progress ?? {}) as Progress
 }

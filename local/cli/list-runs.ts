@@ -36,8 +36,13 @@ function showRun(row: RunRow): Answer {
         : `It is closing: a function of it may be at work until ${row.closingUntil.toISOString()}; the next run can begin when that has ended.\n`
     return { document: outcome, text: showOutcome(outcome) + closing, code: 0 }
   }
-  const document = { ...summaryOf(row), progress: row.progress, heartbeatAt: row.heartbeatAt.toISOString() }
-  const text = `Run ${row.runId} (${[row.operation, row.strategy].filter(Boolean).join(' ')}) is in "${row.phase}".\nStarted ${document.startedAt}, last sign of life ${document.heartbeatAt}.\n`
+  const document = {
+    ...summaryOf(row),
+    progress: row.progress,
+    waiting: row.waiting,
+    heartbeatAt: row.heartbeatAt.toISOString(),
+  }
+  const text = `Run ${row.runId} (${[row.operation, row.strategy].filter(Boolean).join(' ')}) is in "${row.phase}"${row.waiting === null ? '' : `, ${row.waiting}`}.\nStarted ${document.startedAt}, last sign of life ${document.heartbeatAt}.\n`
   return { document, text, code: 0 }
 }
 

@@ -13,7 +13,9 @@ export function outcomeOf(row: RunRow): Outcome {
     runId: row.runId,
     operation: row.operation,
     strategy: row.strategy,
-    wipeBegan: (target) => row.phase === `Wipe ${target}` || (target === 'database' && row.wiped !== null),
+    wipeBegan: (target) =>
+      (row.phase === `Wipe ${target}` && row.waiting === null) ||
+      (target === 'database' && row.wiped !== null),
     error: cancelledBy(row) ?? {
       name: 'RunLost',
       message: `Run ${row.runId} is ${row.status} in ${row.phase} and gave its last sign of life at ${row.heartbeatAt.toISOString()}. How far it got is not known; look at the counts (options) and the backups`,

@@ -18,9 +18,16 @@ export function progressOn(stream: NodeJS.WriteStream): ProgressView {
 
 function lines(stream: NodeJS.WritableStream): ProgressView {
   const told = new Set<number>()
+  let lastWait = ''
   return {
     show(steps) {
       for (const [at, step] of steps.entries()) {
+        // Once for those who are in the way: each try would be a line.
+        const wait = step.endedAt === undefined ? (step.waiting ?? '').replace(/try \d+ of \d+, /, '') : ''
+        if (wait !== '' && wait !== lastWait) {
+          lastWait = wait
+          stream.write(`${marks.running} ${step.name.padEnd(18)}${wait}\n`)
+        }
         if (step.endedAt === undefined || told.has(at)) continue
         told.add(at)
         stream.write(`${marks[step.state]} ${step.name.padEnd(18)}${duration(step)}\n`)
@@ -51,7 +58,8 @@ function line(step: Step): string {
   const fraction = step.state === 'done' ? 1 : (step.fraction ?? 0)
   const filled = Math.round(fraction * barWidth)
   const bar = '█'.repeat(filled) + '░'.repeat(barWidth - filled)
-  return `${marks[step.state]} ${step.name.padEnd(18)}${bar}  ${duration(step)}`
+  const waiting = step.endedAt === undefined && step.waiting !== undefined ? `  ${step.waiting}` : ''
+  return `${marks[step.state]} ${step.name.padEnd(18)}${bar}  ${duration(step)}${waiting}`
 }
 
 function duration({ startedAt, endedAt }: Step): string {

@@ -1,7 +1,7 @@
 import { GetExecutionHistoryCommand, type HistoryEvent } from '@aws-sdk/client-sfn'
 import type { Clients } from '../../lib/clients.ts'
 import { executionArn, machineArnOf, machineError } from '../../lib/executions.ts'
-import type { Progress } from '../../lib/run/ledger.ts'
+import type { Progress, RunRow } from '../../lib/run/ledger.ts'
 
 /** One state of the machine that does something, as far as it got. */
 export type Step = {
@@ -9,6 +9,8 @@ export type Step = {
   state: 'running' | 'done' | 'failed'
   startedAt: Date
   endedAt: Date | undefined
+  /** What it waits for before it changes anything, as the ledger says. */
+  waiting: string | undefined
   /** From 0 to 1; undefined when the step does not tell. */
   fraction: number | undefined
 }
@@ -19,7 +21,7 @@ const failed = /(Failed|TimedOut|Aborted)$/
 export async function readSteps(
   { sfn, config }: Pick<Clients, 'sfn' | 'config'>,
   name: string,
-  progress: Progress,
+  row: Pick<RunRow, 'phase' | 'progress' | 'waiting'> | undefined,
 ): Promise<Step[]> {
   const machineArn = machineArnOf(config)
   const events: HistoryEvent[] = []
@@ -37,7 +39,10 @@ export async function readSteps(
     events.push(...(answer.events ?? []))
     token = answer.nextToken
   } while (token !== undefined)
-  return stepsOf(events, progress)
+  const steps = stepsOf(events, (row?.progress ?? {}) as Progress)
+  const waiting = steps.findLast(({ name, state }) => state === 'running' && name === row?.phase)
+  if (waiting !== undefined) waiting.waiting = row?.waiting ?? undefined
+  return steps
 }
 
 export function stepsOf(events: readonly HistoryEvent[], progress: Progress): Step[] {
@@ -53,6 +58,7 @@ export function stepsOf(events: readonly HistoryEvent[], progress: Progress): St
         state: 'running',
         startedAt: timestamp,
         endedAt: undefined,
+        waiting: undefined,
         fraction: undefined,
       })
     }

@@ -2,6 +2,7 @@ import { SFNClient, StopExecutionCommand } from '@aws-sdk/client-sfn'
 import { beforeAll, describe, expect, test, vi } from 'vitest'
 import { makeClients } from '../../lib/clients.ts'
 import { NotFound, RunEnded, StoreUnavailable, TooLateToCancel } from '../../lib/errors.ts'
+import { runOfRow } from '../../lib/http/run-of-row.ts'
 import { cancelRun } from '../../lib/run/cancel.ts'
 import { Outcome } from '../../lib/run/outcome.ts'
 import { loadFunctions } from '../../local/functions.ts'
@@ -157,29 +158,55 @@ describe('a run that is cancelled', () => {
   })
 })
 
-describe('cancelling is refused', () => {
-  test('during the wipe, which ends as if nobody had asked', async () => {
+describe('a run that waits for its locks', () => {
+  test('says who is in the way, and can be cancelled until it has them', async () => {
+    const was = await waitingAt('waiting', async () => {
+      const row = await reset.row('waiting')
+      expect(runOfRow(row)).toMatchObject({ phase: 'Wipe database', cancellable: true })
+      expect(row.waiting).toMatch(/try \d+ of \d+, held by process \d+ .* holds users$/)
+      const open = { operation: 'backup', strategy: 'cache-only' }
+      const second = await reset.run(open)
+      expect(second).toMatchObject({ status: 'FAILED', error: 'RunActive' })
+      expect(second.cause).toMatch(/in Wipe database: waiting for locks, .*\. Wait for it, or cancel it;/)
+      await cancel('waiting')
+    })
+    expect(await hold?.work).toBe('RunLost')
+    expect(await reset.row('waiting')).toMatchObject({ status: 'cancelled', phase: 'Wipe database' })
+    expect(await reset.fingerprint()).toEqual(was)
+  })
+
+  test('is too late to cancel once it has wiped', async () => {
+    await waitingAt('granted', async () => {})
+    expect(await hold?.work).toBe('done')
+    const row = await reset.row('granted')
+    expect(row.outcome.targets.database.state).toBe('wiped')
+    await expect(cancel('granted')).rejects.toThrow(RunEnded)
+  })
+
+  /** A reset that waits in its wipe's transaction for a session that reads, which ends when `use` did. */
+  async function waitingAt(runId: string, use: () => Promise<void>) {
     await reset.seed({ users: 5, files: 3, keys: 3 })
+    const was = await reset.fingerprint()
     const { admin } = reset.stack
-    const runId = 'wiping'
     hold = new Hold((name, input) => name === 'wipe' && input.target === 'database')
     const execution = await reset.start(quickReset, runId)
     await hold.reached
-    // The wipe waits for this lock, inside its transaction.
     await admin.query('BEGIN; LOCK TABLE public.users IN ACCESS SHARE MODE')
     hold.release()
-    const isWaiting = `SELECT count(*)::int AS waiting FROM pg_locks WHERE NOT granted AND relation = 'public.users'::regclass`
-    await vi.waitFor(async () => expect((await admin.query(isWaiting)).rows[0].waiting).toBe(1), {
-      timeout: 5000,
-    })
-    await expect(cancel(runId)).rejects.toThrow(TooLateToCancel)
-    await expect(cancel(runId)).rejects.toThrow(/is in the step "Wipe database"/)
-    await admin.query('COMMIT')
-    expect((await reset.end(execution)).status).toBe('SUCCEEDED')
-    expect((await reset.row(runId)).outcome.targets.database.state).toBe('wiped')
-    await expect(cancel(runId)).rejects.toThrow(RunEnded)
-  })
+    try {
+      await vi.waitFor(async () => expect((await reset.row(runId)).waiting).toMatch(/held by/), {
+        timeout: 5000,
+      })
+      await use()
+    } finally {
+      await admin.query('COMMIT')
+    }
+    await reset.end(execution)
+    return was
+  }
+})
 
+describe('cancelling is refused', () => {
   test('after a wipe, also when a straggler of an earlier step gives a sign of life', async () => {
     await reset.seed({ users: 5, files: 3, keys: 3 })
     hold = new Hold((name) => name === 'finish')

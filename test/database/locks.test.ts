@@ -1,0 +1,379 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import type pg from 'pg'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { bucketsOf, type Clients, makeS3 } from '../../lib/clients.ts'
+import { restoreDatabase } from '../../lib/database/restore.ts'
+import { withSnapshot } from '../../lib/database/snapshot.ts'
+import { wipeDatabase } from '../../lib/database/wipe.ts'
+import { DatabaseBusy, TooLateToCancel } from '../../lib/errors.ts'
+import { cancelRun } from '../../lib/run/cancel.ts'
+import type { Plan } from '../../lib/run/work.ts'
+import { startFront } from '../files/s3-front.ts'
+import { load, planRestore, readBackupOf } from '../restore/steps.ts'
+import {
+  backUp,
+  configured,
+  linesOf,
+  planReset,
+  readBackup,
+  session,
+  useDatabase,
+  waiting,
+} from './database-stack.ts'
+
+const database = useDatabase()
+let clients: Clients
+let front: Awaited<ReturnType<typeof startFront>>
+
+beforeAll(async () => {
+  front = await startFront(database.env.AWS_ENDPOINT_URL_S3 ?? '')
+})
+afterAll(() => front?.stop())
+
+beforeEach(async () => {
+  front.faults = []
+  clients = configured(database.clients, { DATABASE_SCHEMAS: ['app'], LOCK_TIMEOUT_MS: 20_000 })
+  await database.sql.query(`DROP SCHEMA IF EXISTS app CASCADE; CREATE SCHEMA app;
+    CREATE TABLE app.people (id int PRIMARY KEY, name text);
+    INSERT INTO app.people SELECT g, 'person ' || g FROM generate_series(1, 50) g;
+    CREATE TABLE app.zoo (id int PRIMARY KEY); INSERT INTO app.zoo VALUES (1)`)
+})
+
+/** How a promise ended: what it gave, or the error's name. */
+const endOf = (promise: Promise<unknown>) =>
+  promise.then(
+    () => 'done',
+    (error: Error) => error.name,
+  )
+
+const people = async () =>
+  (await database.sql.query('SELECT count(*)::int AS rows FROM app.people')).rows[0].rows
+
+// biome-ignore lint/suspicious/noExplicitAny: a row of the ledger
+async function rowOf({ runId }: Plan): Promise<any> {
+  const found = await database.sql.query('SELECT * FROM taskmaster_reset.runs WHERE run_id = $1', [runId])
+  return found.rows[0]
+}
+
+/** As a step of the machine begins. */
+const enter = ({ runId }: Plan, phase: string) =>
+  database.sql.query('UPDATE taskmaster_reset.runs SET phase = $2, waiting = $3 WHERE run_id = $1', [
+    runId,
+    phase,
+    'waiting for locks',
+  ])
+
+async function aBackup(): Promise<Plan> {
+  const plan = await planReset(clients)
+  await backUp(clients, plan)
+  return plan
+}
+
+/** A restore that is ready to swap the rows; its backup holds fifty people, the table holds one more by now. */
+async function aRestore(): Promise<{ plan: Plan; swap: (own?: Clients) => Promise<unknown> }> {
+  const backedUp = await aBackup()
+  await database.sql.query(`INSERT INTO app.people VALUES (51, 'since')`)
+  const plan = await planRestore(clients, backedUp.backupId)
+  await load(clients, plan)
+  const backup = await readBackupOf(clients, backedUp)
+  return { plan, swap: (own = clients) => restoreDatabase(own, { plan, backup }) }
+}
+
+/** Each as the step that asks for the locks, with the phase in which it does. */
+const steps = [
+  [
+    'wipe',
+    'Wipe database',
+    0,
+    async () => {
+      const plan = await aBackup()
+      return { plan, act: (own = clients) => wipeDatabase(own, plan) as Promise<unknown> }
+    },
+  ],
+  [
+    'restore',
+    'Restore database',
+    50,
+    async () => {
+      const { plan, swap } = await aRestore()
+      return { plan, act: swap }
+    },
+  ],
+] as const
+
+describe.each(steps)('a %s that waits for its locks', (_, phase, rowsAfter, prepare) => {
+  it('says so in the ledger, with who is in the way, until it has them', async () => {
+    const { plan, act } = await prepare()
+    const idle = await session(database, 'forgotten notebook')
+    await idle.query('BEGIN; SELECT FROM app.people LIMIT 1')
+    const acting = act()
+    await expect
+      .poll(async () => (await rowOf(plan)).waiting, { timeout: 10_000 })
+      .toMatch(
+        /^waiting for locks, try [2-9] of \d+, held by process \d+ \(.*"forgotten notebook".* holds people$/,
+      )
+    await idle.query('COMMIT')
+    await acting
+    expect((await rowOf(plan)).waiting).toBeNull()
+    expect(await people()).toBe(rowsAfter)
+  })
+
+  it('can be cancelled, and then changes nothing: RunLost', async () => {
+    const { plan, act } = await prepare()
+    await enter(plan, phase)
+    const before = await people()
+    const idle = await session(database, 'holder')
+    await idle.query('BEGIN; LOCK TABLE app.people IN ROW EXCLUSIVE MODE')
+    const acting = endOf(act())
+    await expect.poll(() => waiting(database), { timeout: 10_000 }).toBe(1)
+    const { status, failure } = await cancelled(plan)
+    expect([status, failure.message]).toEqual([
+      'cancelled',
+      expect.stringContaining(`in the step "${phase}"`),
+    ])
+    await idle.query('COMMIT')
+    expect(await acting).toBe('RunLost')
+    expect(await people()).toBe(before)
+  })
+
+  it('has what was committed meanwhile in its backup', async () => {
+    const { plan, act } = await prepare()
+    const writer = await session(database, 'writer')
+    await writer.query(`BEGIN; INSERT INTO app.people VALUES (99, 'at the last moment')`)
+    const acting = act()
+    await expect.poll(() => waiting(database), { timeout: 10_000 }).toBe(1)
+    await writer.query('COMMIT')
+    await acting
+    const { tables } = await readBackup(clients, plan.backupId!)
+    const lines = await linesOf(
+      clients,
+      tables.find(({ name }) => name === 'app.people'),
+    )
+    expect(lines.filter((line) => line.includes('at the last moment'))).toHaveLength(1)
+    expect(await people()).toBe(rowsAfter)
+  })
+
+  it('lets a session that holds one table and needs another finish first: neither is aborted', async () => {
+    const { act } = await prepare()
+    const other = await session(database, 'writer')
+    await other.query('BEGIN; LOCK TABLE app.zoo')
+    const acting = endOf(act())
+    await expect.poll(() => waiting(database), { timeout: 10_000 }).toBe(1)
+    await other.query(`INSERT INTO app.people VALUES (77, 'x')`)
+    await other.query('COMMIT')
+    expect(await acting).toBe('done')
+  })
+
+  it('does not wait for ever for the ledger either', async () => {
+    const { plan, act } = await prepare()
+    const before = await people()
+    const other = await session(database, 'holder')
+    await other.query(`BEGIN; SELECT FROM taskmaster_reset.runs WHERE run_id = '${plan.runId}' FOR UPDATE`)
+    expect(await endOf(act(configured(clients, { LOCK_TIMEOUT_MS: 250 })))).toBe('DatabaseBusy')
+    await other.query('ROLLBACK')
+    expect(await people()).toBe(before)
+  })
+
+  it('acts once when it is started twice at the same moment', async () => {
+    const { act } = await prepare()
+    const [one, other] = await Promise.all([act(), act()])
+    expect(one).toEqual(other)
+    expect(await people()).toBe(rowsAfter)
+  })
+
+  it('names a prepared transaction that holds a lock, in time', async () => {
+    const { plan, act } = await prepare()
+    const before = await people()
+    const gid = `job ${plan.runId}`
+    await database.sql.query(`BEGIN; INSERT INTO app.people VALUES (88, 'x'); PREPARE TRANSACTION '${gid}'`)
+    try {
+      const started = performance.now()
+      const error = await act(configured(clients, { LOCK_TIMEOUT_MS: 600 })).catch((reason: Error) => reason)
+      expect(performance.now() - started).toBeLessThan(3000)
+      expect(error).toBeInstanceOf(DatabaseBusy)
+      expect((error as Error).message).toContain(`the prepared transaction '${gid}'`)
+      expect((error as Error).message).toContain('holds people')
+    } finally {
+      await database.sql.query(`ROLLBACK PREPARED '${gid}'`)
+    }
+    expect(await people()).toBe(before)
+  })
+})
+
+/** The clients of the stack start executions that nobody runs: cancelling finds none to stop. */
+async function cancelled(plan: Plan) {
+  const ended = await cancelRun(clients, { runId: plan.runId, by: 'a test' }).catch((error: Error) => error)
+  if (ended instanceof Error && ended.name !== 'StoreUnavailable') throw ended
+  return rowOf(plan)
+}
+
+describe('a wipe that has its locks', () => {
+  /** Holds the part that a wipe writes under its locks, as an S3 does that says nothing; released at the end of the test. */
+  async function withSilentS3(
+    use: (held: Promise<void>, release: () => void) => Promise<void>,
+  ): Promise<void> {
+    const reached = Promise.withResolvers<void>()
+    const released = Promise.withResolvers<void>()
+    front.faults.push(async ({ method, key }) => {
+      if (method !== 'PUT' || !key.includes('/late-')) return undefined
+      reached.resolve()
+      await released.promise
+      return undefined
+    })
+    try {
+      await use(reached.promise, released.resolve)
+    } finally {
+      released.resolve()
+    }
+  }
+
+  const through = (budget: number, silenceMs: number) => {
+    const own = configured(clients, { AWS_ENDPOINT_URL_S3: front.url, LOCK_BUDGET_MS: budget })
+    const s3 = makeS3(own.config, silenceMs)
+    return { ...own, ...bucketsOf(own.config, s3) }
+  }
+
+  /** Milliseconds until a writer of the application gets through. */
+  async function stallOf(writer: pg.Client): Promise<number> {
+    const started = performance.now()
+    await writer.query(`INSERT INTO app.people VALUES (1000, 'waited')`)
+    return performance.now() - started
+  }
+
+  it('gives them back when S3 says nothing for as long as the budget is, and says so', async () => {
+    const plan = await aBackup()
+    await database.sql.query(`UPDATE app.people SET name = 'late' WHERE id = 1`)
+    const writer = await session(database, 'writer')
+    await withSilentS3(async (held) => {
+      const wiping = wipeDatabase(through(1000, 400), plan).catch((error: Error) => error)
+      await held
+      expect(await stallOf(writer)).toBeLessThan(3000)
+      const error = await wiping
+      expect(error).toBeInstanceOf(DatabaseBusy)
+      expect((error as Error).message).toMatch(/were locked for \d+ ms, and LOCK_BUDGET_MS=1000 /)
+    })
+    expect(await people()).toBe(51)
+    expect((await readBackup(clients, plan.backupId!)).attempt).toBe(0)
+  })
+
+  it.each(['SIGSTOP', 'SIGKILL'] as const)(
+    'lets the application go on when its process gets %s, and the next one wipes',
+    { timeout: 60_000 },
+    async (signal) => {
+      const plan = await aBackup()
+      await database.sql.query(`UPDATE app.people SET name = 'late' WHERE id = 1`)
+      const writer = await session(database, 'writer')
+      await withSilentS3(async (held) => {
+        const child: ChildProcess = spawn(
+          process.execPath,
+          [fileURLToPath(new URL('./wipe-child.ts', import.meta.url)), plan.runId],
+          {
+            env: {
+              ...process.env,
+              ...{ DATABASE_SCHEMAS: 'app', LOCK_BUDGET_MS: '1000', LOG_LEVEL: 'SILENT' },
+              AWS_ENDPOINT_URL_S3: front.url,
+            },
+            stdio: 'ignore',
+          },
+        )
+        const gone = once(child, 'exit')
+        try {
+          await held
+          child.kill(signal)
+          expect(await stallOf(writer)).toBeLessThan(3000)
+        } finally {
+          child.kill('SIGKILL')
+          await gone
+        }
+      })
+      expect(await people()).toBe(51)
+      front.faults = []
+      await wipeDatabase(clients, plan)
+      expect(await people()).toBe(0)
+    },
+  )
+
+  it('ends a statement that takes longer than the budget: DatabaseBusy with the figures', async () => {
+    const plan = await aBackup()
+    // Postgres calls the function for each row that is kept.
+    await database.sql.query(`CREATE FUNCTION app.slow(int) RETURNS boolean LANGUAGE plpgsql AS
+      $$ BEGIN PERFORM pg_sleep(0.2); RETURN false; END $$`)
+    const slow = { ...plan, preserve: { ...plan.preserve, rows: { people: 'app.slow(id)' } } }
+    const error = await wipeDatabase(configured(clients, { LOCK_BUDGET_MS: 500 }), slow).catch(
+      (e: Error) => e,
+    )
+    expect(error).toBeInstanceOf(DatabaseBusy)
+    expect((error as Error).message).toMatch(/were locked for \d+ ms, and LOCK_BUDGET_MS=500 /)
+    expect(await people()).toBe(50)
+  })
+
+  it('cannot be cancelled any more', async () => {
+    const plan = await aBackup()
+    await enter(plan, 'Wipe database')
+    await database.sql.query(`UPDATE app.people SET name = 'late' WHERE id = 1`)
+    await withSilentS3(async (held, release) => {
+      const wiping = endOf(wipeDatabase(through(60_000, 30_000), plan))
+      await held
+      const cancelling = cancelRun(clients, { runId: plan.runId, by: 'a test' })
+      await expect(cancelling).rejects.toThrow(TooLateToCancel)
+      await expect(cancelling).rejects.toThrow(/is in the step "Wipe database"/)
+      release()
+      expect(await wiping).toBe('done')
+      expect(await people()).toBe(0)
+    })
+  })
+})
+
+describe('an export of several connections', () => {
+  it('lets a migration pass that asks for its lock after the first connection has its own', async () => {
+    // The second connection comes late: it is the network that is slow.
+    let connections = 0
+    let migrating: Promise<unknown> = Promise.resolve()
+    const migration = await session(database, 'migration')
+    const connect = async () => {
+      const isSecond = connections++ === 1
+      const connection = await database.clients.connect()
+      if (!isSecond) return connection
+      const query = connection.query.bind(connection)
+      let isFirst = true
+      return Object.create(connection, {
+        query: {
+          value: async (...statement: Parameters<typeof query>) => {
+            if (isFirst) {
+              isFirst = false
+              migrating = migration.query('ALTER TABLE app.people ADD COLUMN age int')
+              await expect
+                .poll(async () => {
+                  const found = await database.admin.query(
+                    `SELECT FROM pg_locks WHERE relation = 'app.people'::regclass AND NOT granted`,
+                  )
+                  return found.rowCount
+                })
+                .toBe(1)
+            }
+            return query(...statement)
+          },
+        },
+      })
+    }
+    const started = performance.now()
+    await withSnapshot({ ...clients, connect }, [{ schema: 'app', table: 'people' }], 2, async (both) => {
+      await migrating
+      for (const one of both) await one.query('SELECT age FROM app.people LIMIT 1')
+    })
+    expect(performance.now() - started).toBeLessThan(10_000)
+  })
+
+  it('ends in DatabaseBusy in time when that migration does not end', async () => {
+    const migration = await session(database, 'migration')
+    await migration.query('BEGIN; ALTER TABLE app.people ADD COLUMN age int')
+    const started = performance.now()
+    const own = configured(clients, { LOCK_TIMEOUT_MS: 500 })
+    await expect(withSnapshot(own, [{ schema: 'app', table: 'people' }], 2, async () => {})).rejects.toThrow(
+      /held by process \d+ \(.*"migration".* holds people/,
+    )
+    expect(performance.now() - started).toBeLessThan(5000)
+  })
+})
