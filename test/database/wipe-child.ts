@@ -2,4 +2,7 @@
 import { handler } from '../../functions/wipe.ts'
 
 const runId = process.argv[2]
-await handler({ runId, attempt: 0, target: 'database' }, { functionName: 'wipe', awsRequestId: '' })
+await handler(
+  { runId, attempt: 0, target: 'database' },
+  { functionName: 'wipe', awsRequestId: '', getRemainingTimeInMillis: () => 60_000 },
+)

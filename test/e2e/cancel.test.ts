@@ -1,9 +1,11 @@
 import { SFNClient, StopExecutionCommand } from '@aws-sdk/client-sfn'
 import { beforeAll, describe, expect, test, vi } from 'vitest'
 import { makeClients } from '../../lib/clients.ts'
+import { withConnection } from '../../lib/database/snapshot.ts'
 import { NotFound, RunEnded, StoreUnavailable, TooLateToCancel } from '../../lib/errors.ts'
 import { runOfRow } from '../../lib/http/run-of-row.ts'
 import { cancelRun } from '../../lib/run/cancel.ts'
+import { readRun } from '../../lib/run/ledger.ts'
 import { Outcome } from '../../lib/run/outcome.ts'
 import { loadFunctions } from '../../local/functions.ts'
 import type { Handler } from '../../local/machine/tasks.ts'
@@ -161,8 +163,8 @@ describe('a run that is cancelled', () => {
 describe('a run that waits for its locks', () => {
   test('says who is in the way, and can be cancelled until it has them', async () => {
     const was = await waitingAt('waiting', async () => {
-      const row = await reset.row('waiting')
-      expect(runOfRow(row)).toMatchObject({ phase: 'Wipe database', cancellable: true })
+      const row = await withConnection(await makeClients(), (connection) => readRun(connection, 'waiting'))
+      expect(runOfRow(row)).toMatchObject({ phase: 'Wipe database', cancellable: true, waiting: row.waiting })
       expect(row.waiting).toMatch(/try \d+ of \d+, held by process \d+ .* holds users$/)
       const open = { operation: 'backup', strategy: 'cache-only' }
       const second = await reset.run(open)
