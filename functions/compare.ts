@@ -10,11 +10,13 @@ const CompareInput = RunRef.extend({ purpose: z.enum(['rehearse', 'restore', 've
 export const handler = task(
   CompareInput,
   { phase: ({ purpose }) => (purpose === 'rehearse' ? 'Compare' : 'Compare backup'), run: (input) => input },
-  async (clients, { purpose, ...run }) => {
+  async (clients, { purpose, ...run }, _report, fence) => {
     const storage = clients.backups
-    if (purpose === 'rehearse') await compareExported(clients, await readPlan(storage, run))
-    if (purpose === 'restore') await compareBackup(clients, await readPlan(storage, run))
-    if (purpose === 'verify') await compareBackup(clients, await readBackupPlan(storage, run))
+    if (purpose === 'rehearse')
+      await compareExported(clients, await readPlan(storage, run, await fence.noted()))
+    if (purpose === 'restore') await compareBackup(clients, await readPlan(storage, run, await fence.noted()))
+    if (purpose === 'verify')
+      await compareBackup(clients, await readBackupPlan(storage, run, await fence.noted()))
     return {}
   },
 )

@@ -10,7 +10,7 @@ export const handler = task(
   CopyInput,
   { phase: () => 'Copy files', run: (input) => input },
   async (clients, { batch, ...run }, report, fence) => {
-    const plan = await readPlan(clients.backups, run)
+    const plan = await readPlan(clients.backups, run, await fence.noted())
     await copyFiles(clients, { run, backupId: sealedAs(plan), batch, ...filesOf(plan) }, report, fence)
     return {}
   },

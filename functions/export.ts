@@ -3,6 +3,7 @@ import { exportCache } from '../lib/cache/export.ts'
 import type { Clients } from '../lib/clients.ts'
 import { exportDatabase } from '../lib/database/export.ts'
 import { reconcileBatches } from '../lib/database/reconcile-batches.ts'
+import type { Fence } from '../lib/ledger/fence.ts'
 import { RunRef, readPlan, sealedAs } from '../lib/run/work.ts'
 import { type Report, task } from '../lib/task.ts'
 
@@ -22,8 +23,8 @@ export const handler = task(
     phase: ({ target, purpose }) => (purpose === 'reconcile' ? 'Reconcile' : `Export ${target}`),
     run: (input) => input,
   },
-  async (clients: Clients, { target, batch, purpose, ...run }, report: Report) => {
-    const plan = await readPlan(clients.backups, run)
+  async (clients: Clients, { target, batch, purpose, ...run }, report: Report, fence: Fence) => {
+    const plan = await readPlan(clients.backups, run, await fence.noted())
     const backupId = sealedAs(plan)
     const schemas = clients.config.DATABASE_SCHEMAS
     if (purpose === 'reconcile') await reconcileBatches(clients, plan)

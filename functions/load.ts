@@ -13,14 +13,18 @@ const LoadInput = RunRef.extend({
 export const handler = task(
   LoadInput,
   { phase: ({ purpose }) => (purpose === 'rehearse' ? 'Rehearse' : 'Load backup'), run: (input) => input },
-  async (clients, { purpose, batch, ...run }, report) => {
+  async (clients, { purpose, batch, ...run }, report, fence) => {
     const storage = clients.backups
     if (purpose === 'rehearse')
-      await loadExported(clients, { plan: await readPlan(storage, run), batch }, report)
+      await loadExported(clients, { plan: await readPlan(storage, run, await fence.noted()), batch }, report)
     if (purpose === 'restore')
-      await loadBackup(clients, { plan: await readPlan(storage, run), batch }, report)
+      await loadBackup(clients, { plan: await readPlan(storage, run, await fence.noted()), batch }, report)
     if (purpose === 'verify')
-      await loadBackup(clients, { plan: await readBackupPlan(storage, run), batch }, report)
+      await loadBackup(
+        clients,
+        { plan: await readBackupPlan(storage, run, await fence.noted()), batch },
+        report,
+      )
     return {}
   },
 )

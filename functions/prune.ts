@@ -17,9 +17,9 @@ export const handler = task(
     run: (input) => (input.purpose === 'delete' ? input : null), // the run is over when its end prunes
     endOf: (input) => (input.purpose === 'retention' ? input : null),
   },
-  async (clients, { purpose, ...run }) => {
+  async (clients, { purpose, ...run }, _report, fence) => {
     if (purpose === 'delete') {
-      const plan = await readBackupPlan(clients.backups, run)
+      const plan = await readBackupPlan(clients.backups, run, await fence.noted())
       await deleteBackup(clients, plan)
       return {}
     }

@@ -23,7 +23,7 @@ export const handler = task(
     guard: (clients, { target }) => checkStoreMark(clients, target),
   },
   async (clients, { target, batch, ...run }, report, fence) => {
-    const plan = await readPlan(clients.backups, run)
+    const plan = await readPlan(clients.backups, run, await fence.noted())
     const backup = await readRestored(clients, plan)
     const exact = plan.restore?.exact ?? false
     if (target === 'database') await restoreDatabase(clients, { plan, backup })

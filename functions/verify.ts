@@ -6,8 +6,8 @@ import { task } from '../lib/task.ts'
 export const handler = task(
   RunRef,
   { phase: () => 'Verify', run: (input) => input },
-  async (clients, run, report) => {
-    const plan = await readBackupPlan(clients.backups, run)
+  async (clients, run, report, fence) => {
+    const plan = await readBackupPlan(clients.backups, run, await fence.noted())
     await verify(clients, plan, report)
     return {}
   },

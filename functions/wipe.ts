@@ -21,7 +21,7 @@ export const handler = task(
   },
   async (clients, { target, batch, ...run }, report, fence) => {
     const storage = clients.backups
-    const plan = await readPlan(storage, run)
+    const plan = await readPlan(storage, run, await fence.noted())
     const backup = plan.backupId !== null
     if (target === 'database') await wipeDatabase(clients, plan)
     if (target === 'files') {

@@ -2,6 +2,7 @@ import { S3Client } from '@aws-sdk/client-s3'
 import { SFNClient } from '@aws-sdk/client-sfn'
 import { GetParameterCommand, SSMClient } from '@aws-sdk/client-ssm'
 import { Client } from '@neondatabase/serverless'
+import type { SigningKey } from './backup/signature.ts'
 import type { Storage } from './backup/storage.ts'
 import { BinaryRedis } from './cache/binary-redis.ts'
 import { type Config, readConfig } from './config.ts'
@@ -15,8 +16,8 @@ export type Clients = {
   config: Config
   /** The bucket of the generated files, FILES_BUCKET. */
   files: Storage
-  /** The bucket of the backups and of the runs' work, BACKUP_BUCKET. */
-  backups: Storage
+  /** The bucket of the backups and of the runs' work, BACKUP_BUCKET, with the keys that sign them. */
+  backups: Storage & { signing: readonly SigningKey[] }
   /** Every string in an answer is a Buffer: keys and values need not be UTF-8. */
   cache: BinaryRedis
   /** Of the Region of STATE_MACHINE_ARN; only for what starts or stops runs. */
@@ -68,7 +69,7 @@ export function makeS3(config: Pick<Config, 'AWS_ENDPOINT_URL_S3'>, silenceMs = 
 export function bucketsOf(config: Config, s3: S3Client): Pick<Clients, 'files' | 'backups'> {
   return {
     files: { s3, bucket: config.FILES_BUCKET },
-    backups: { s3, bucket: config.BACKUP_BUCKET },
+    backups: { s3, bucket: config.BACKUP_BUCKET, signing: config.SIGNING_KEYS },
   }
 }
 

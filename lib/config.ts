@@ -84,6 +84,30 @@ const tokens = z.string().transform((text, context) => {
   return z.NEVER
 })
 
+const SigningKey = z.strictObject({
+  id: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'may hold only A-Z, a-z, 0-9, ".", "_" and "-"'),
+  secret: z.base64().transform((text) => Buffer.from(text, 'base64')),
+})
+
+/** Shorter ones could be guessed from what they signed. */
+const signingKeyBytes = 32
+
+const signingKeys = z.string().transform((text, context) => {
+  const parsed = z.array(SigningKey).safeParse(parseJson(text))
+  const problem = !parsed.success
+    ? `is not a JSON array of {"id", "secret"} (${parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'all of it'}: ${message}`).join('; ')})`
+    : parsed.data.length === 0
+      ? 'holds no key'
+      : new Set(parsed.data.map(({ id }) => id)).size < parsed.data.length
+        ? 'gives two keys the same id'
+        : parsed.data.some(({ secret }) => secret.length < signingKeyBytes)
+          ? `holds a secret of fewer than ${signingKeyBytes} bytes`
+          : null
+  if (parsed.success && problem === null) return parsed.data
+  context.addIssue({ code: 'custom', message: problem ?? '' })
+  return z.NEVER
+})
+
 const machineArn = z
   .string()
   .regex(
@@ -155,6 +179,11 @@ export const variables = {
     schema: folder.prefault('.taskmaster/backups/'),
     is: 'the folder of the backups; ends in "/"',
     example: '.taskmaster/backups/',
+  },
+  SIGNING_KEYS: {
+    schema: signingKeys,
+    is: 'the keys that sign backups and the work of runs, the first signs and all verify: [{"id":"2026-11","secret":"…"}], where `openssl rand -base64 32` makes a secret',
+    example: 'ssm:/taskmaster/signing-keys',
   },
   UPSTASH_REDIS_REST_URL: {
     schema: webAddress,

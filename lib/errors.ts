@@ -131,6 +131,24 @@ export class BackupDamaged extends ResetError {
   readonly kind = 'failure'
 }
 
+/** The plan, a work list or a result of a run is not what a step of this environment wrote: edited, swapped or put there. */
+export class WorkDamaged extends ResetError {
+  override readonly name = 'WorkDamaged'
+  readonly kind = 'failure'
+}
+
+/** A document would become larger than what reads it takes, so it was not written. */
+export class TooLargeToRead extends ResetError {
+  override readonly name = 'TooLargeToRead'
+  readonly kind = 'failure'
+}
+
+/** Nobody known here signed the backup, and the request did not say that it may be believed. */
+export class BackupUnsigned extends ResetError {
+  override readonly name = 'BackupUnsigned'
+  readonly kind = 'guard'
+}
+
 /** The backup was made by a newer version of this tool, which writes another format. */
 export class BackupTooNew extends ResetError {
   override readonly name = 'BackupTooNew'
@@ -216,6 +234,9 @@ const classes = [
   BackupIncomplete,
   ReadBackMismatch,
   BackupDamaged,
+  WorkDamaged,
+  TooLargeToRead,
+  BackupUnsigned,
   BackupTooNew,
   BackupBeingPruned,
   BackupKept,

@@ -6,6 +6,7 @@ import { databaseError } from './database/snapshot.ts'
 import { InvalidRequest, messageOf } from './errors.ts'
 import { type Fence, type Span, spanOf } from './ledger/fence.ts'
 import { forgetInvocation, registerAfterEnd, registerInvocation } from './ledger/invocations.ts'
+import { readNoted } from './ledger/noted.ts'
 import { storable } from './ledger/storable.ts'
 import { logger } from './log.ts'
 import { messageOfPostgres } from './postgres/message.ts'
@@ -157,7 +158,7 @@ function fenceOf(ledger: LedgerLine, span: Span, runId: string | null, number: n
   if (runId === null || number === null) {
     const check = () =>
       Promise.reject(new Error('This step belongs to no run, so it may not destroy anything'))
-    return { number: 0, signal, check }
+    return { number: 0, signal, check, noted: check }
   }
   return {
     number,
@@ -167,6 +168,7 @@ function fenceOf(ledger: LedgerLine, span: Span, runId: string | null, number: n
       await ledger.use((connection) => checkRunning(connection, runId))
       span.check() // the answer may have come late
     },
+    noted: () => ledger.use((connection) => readNoted(connection, runId)),
   }
 }
 

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { REGION } from './machine/arn.ts'
 import type { StackPlan } from './stack-plan.ts'
 
@@ -16,6 +17,17 @@ export function filesEnvironment(plan: StackPlan['files'], given: NodeJS.Process
     ...(plan.embedded && given.AWS_PROFILE ? { AWS_PROFILE: '' } : {}),
     ...(plan.embedded && !own ? { AWS_ACCESS_KEY_ID: 'embedded', AWS_SECRET_ACCESS_KEY: 'embedded' } : {}),
   }
+}
+
+/** Backups in an embedded bucket go with it, and so may the key that signs them; for a bucket that stays, it is given. */
+export function signingEnvironment(
+  plan: StackPlan['files'],
+  given: NodeJS.ProcessEnv,
+): Record<string, string> {
+  if (given.SIGNING_KEYS) return { SIGNING_KEYS: given.SIGNING_KEYS }
+  if (!plan.embedded) return {}
+  const secret = randomBytes(32).toString('base64')
+  return { SIGNING_KEYS: JSON.stringify([{ id: 'embedded', secret }]) }
 }
 
 /** Puts the values into process.env, where the handlers look, and returns what puts back the ones that were there. */

@@ -5,7 +5,7 @@ import { type Guarded, guardProcesses } from './guarded.ts'
 import { MACHINE_ARN } from './machine/arn.ts'
 import { assertRunsHere, type Definition, readDefinition } from './machine/definition.ts'
 import type { Handler } from './machine/tasks.ts'
-import { borrowEnvironment, filesEnvironment } from './stack-environment.ts'
+import { borrowEnvironment, filesEnvironment, signingEnvironment } from './stack-environment.ts'
 import { planStack } from './stack-plan.ts'
 import { type Service, startCache, startDatabase, startFiles } from './stack-services.ts'
 import {
@@ -69,6 +69,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     const env: Record<string, string> = {
       ENVIRONMENT: environment.ENVIRONMENT || 'local',
       ...filesEnvironment(plan.files, environment),
+      ...signingEnvironment(plan.files, environment),
       ...database.env,
       ...cache.env,
       ...files.env,

@@ -9,6 +9,7 @@ const complete: Partial<Record<Name, string>> = {
   DATABASE_URL: 'postgresql://app:hunter2@ep-cool-1.eu-central-1.aws.neon.tech/taskmaster?sslmode=require',
   FILES_BUCKET: 'files',
   BACKUP_BUCKET: 'backups',
+  SIGNING_KEYS: '[{"id":"2026-11","secret":"aHVudGVyMmh1bnRlcjJodW50ZXIyaHVudGVyMmh1bnQ="}]',
   UPSTASH_REDIS_REST_URL: 'https://eu1-cool-1.upstash.io',
   UPSTASH_REDIS_REST_TOKEN: 'token-of-the-cache',
   CACHE_PREFIX: 'taskmaster:',
@@ -43,6 +44,7 @@ describe('a variable that is', () => {
     'DATABASE_URL',
     'FILES_BUCKET',
     'BACKUP_BUCKET',
+    'SIGNING_KEYS',
     'UPSTASH_REDIS_REST_URL',
     'UPSTASH_REDIS_REST_TOKEN',
     'CACHE_PREFIX',
@@ -80,6 +82,15 @@ describe('a variable that is', () => {
     ['FILES_PREFIX', '/'],
     ['BACKUP_PREFIX', 'backups'],
     ['BACKUP_PREFIX', '.taskmaster/runs/'],
+    ['SIGNING_KEYS', 'hunter2'],
+    ['SIGNING_KEYS', '[]'],
+    ['SIGNING_KEYS', '[{"id":"a","secret":"hunter2!"}]'],
+    ['SIGNING_KEYS', '[{"id":"a b","secret":"aHVudGVyMmh1bnRlcjJodW50ZXIyaHVudGVyMmh1bnQ="}]'],
+    ['SIGNING_KEYS', '[{"id":"a","secret":"aHVudGVyMmh1bnRlcjJodW50ZXIyaHVudGVyMmh1"}]'],
+    [
+      'SIGNING_KEYS',
+      `[${Array(2).fill('{"id":"a","secret":"aHVudGVyMmh1bnRlcjJodW50ZXIyaHVudGVyMmh1bnQ="}')}]`,
+    ],
     ['UPSTASH_REDIS_REST_URL', 'redis://default:hunter2@eu1-cool-1.upstash.io:6379'],
     ['UPSTASH_REDIS_REST_TOKEN', '   '],
     ['EXPORT_BATCH_BYTES', '0'],
@@ -289,7 +300,9 @@ describe('.env.example', () => {
 
   test('is a configuration that is accepted', async () => {
     const values = Object.fromEntries(lines.map(([, , name, value]) => [name, value]))
-    const config = await read(values, async () => 'fetched')
+    const config = await read(values, async (path) =>
+      path.endsWith('signing-keys') ? (complete.SIGNING_KEYS ?? '') : 'fetched',
+    )
     expect(config.UPSTASH_REDIS_REST_TOKEN).toBe('fetched')
   })
 })

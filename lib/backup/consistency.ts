@@ -30,6 +30,10 @@ export function* lateProblems(
 ): Generator<string> {
   if (late.backupId !== backupId)
     yield `it belongs to ${late.backupId}, but lies in the folder of ${backupId}`
+  if ((late.environment ?? manifest.environment) !== manifest.environment)
+    yield `it belongs to the environment ${late.environment}, the manifest to ${manifest.environment}`
+  if (late.signature !== undefined && late.environment === undefined)
+    yield 'it is signed, but for no environment'
   if (late.attempt !== attempt) yield `it says it is attempt ${late.attempt}`
   if (manifest.database === null && late.tables.length + late.sequences.length > 0)
     yield 'the manifest has no database whose parts it could replace'

@@ -1,15 +1,45 @@
 import { createHash } from 'node:crypto'
+import { type Authenticity, checkSignature, Signature, type SigningKey, sign } from './signature.ts'
+
+/** A document of a backup as it is written: with its own digest and, where there are keys, a signature. */
+export type Sealed<Document> = Document & { digest: string; signature?: Signature }
 
 /**
- * A document with the SHA-256 of its own JSON, so that a flipped bit or a careless edit anywhere in it is noticed. It is
- * no signature: who may write to the bucket can make it anew.
+ * A document with the SHA-256 of its own JSON, so that a flipped bit anywhere in it is noticed, and the signature of the
+ * same JSON, so that an edit is: who may write to the bucket can make the digest anew, but not the signature.
  */
+export function sealed<Document extends object>(
+  keys: readonly SigningKey[],
+  document: Document,
+): Sealed<Document> {
+  const text = textOf(document)
+  return { ...document, digest: sha256(text), signature: sign(keys, 'document', text) }
+}
+
+/** A document with its digest only, as they were written before there were signatures. */
 export function withDigest<Document extends object>(document: Document): Document & { digest: string } {
   return { ...document, digest: digestOf(document) }
 }
 
-/** The digest of a document as it was parsed, without the one that it carries; the order of its fields counts. */
+/** The digest of a document as it was parsed, without digest and signature; the order of its fields counts. */
 export function digestOf(document: object): string {
-  const { digest: _, ...rest } = document as { digest?: unknown }
-  return createHash('sha256').update(JSON.stringify(rest)).digest('hex')
+  return sha256(textOf(document))
+}
+
+/** Whose a document is; `forged`: its signature is of a known key, but not of this document. */
+export function authenticityOf(keys: readonly SigningKey[], document: object): Authenticity | 'forged' {
+  if (!('signature' in document)) return 'unsigned'
+  const parsed = Signature.safeParse(document.signature)
+  if (!parsed.success) return 'forged'
+  const checked = checkSignature(keys, 'document', textOf(document), parsed.data)
+  return checked === 'right' ? 'signed' : checked === 'wrong' ? 'forged' : 'unknown key'
+}
+
+function textOf(document: object): string {
+  const { digest: _, signature: __, ...rest } = document as { digest?: unknown; signature?: unknown }
+  return JSON.stringify(rest)
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
 }

@@ -1,35 +1,63 @@
+import { createHash } from 'node:crypto'
+import { BackupIncomplete } from '../errors.ts'
 import { listSizes } from '../s3/list.ts'
-import { withDigest } from './digest.ts'
+import { sealed } from './digest.ts'
 import type { backupKeys } from './layout.ts'
-import type { Late } from './manifest.ts'
-import { putJson, type Storage } from './storage.ts'
+import type { Late, Seen } from './manifest.ts'
+import type { SigningKey } from './signature.ts'
+import { jsonOf, putJson, type Storage } from './storage.ts'
 
 type Differences = Pick<Late, 'tables' | 'sequences' | 'cache'>
 
+/** More digits than this in a name make no late file: a run tries its wipe a few times. */
+const maxAttempt = 99_999
+
 /**
  * Writes the next `late-<n>.json` of a backup, which lists all that differs from its manifest. Without differences it
- * writes none, unless an earlier attempt left one, which would otherwise still count.
+ * writes none, unless there is one already, which would otherwise still count.
+ * @param backup its `note` tells the ledger which n counts from here on, with the SHA-256 of the file; null: none does. A
+ *   file that somebody adds later, or that a straggler writes, is then not believed
  * @param find makes the differences for the attempt's number
  */
 export async function writeLate(
-  storage: Storage,
-  backup: { keys: ReturnType<typeof backupKeys>; backupId: string; now: () => Date },
+  storage: Storage & { signing: readonly SigningKey[] },
+  backup: {
+    keys: ReturnType<typeof backupKeys>
+    backupId: string
+    environment: string
+    now: () => Date
+    note: (late: Seen['late']) => Promise<void>
+  },
   find: (attempt: number) => Promise<Differences>,
 ): Promise<Differences['tables']> {
   const attempt = 1 + (await lastAttempt(storage, backup.keys.root))
+  const key = backup.keys.late(attempt)
+  if (attempt > maxAttempt) {
+    throw new BackupIncomplete(
+      `s3://${storage.bucket}/${key} would be one late file too many: somebody put others there. Nothing was wiped; start a new run`,
+    )
+  }
   const differences = await find(attempt)
-  if (attempt === 1 && differences.tables.length === 0 && differences.cache === undefined) return []
-  const { backupId } = backup
-  const late: Late = { version: 1, backupId, attempt, writtenAt: backup.now().toISOString(), ...differences }
-  await putJson(storage, backup.keys.late(attempt), withDigest(late), { once: true })
+  const isNeeded = attempt > 1 || differences.tables.length > 0 || differences.cache !== undefined
+  const counts = isNeeded ? await write(attempt, differences) : null
+  await backup.note(counts)
   return differences.tables
+
+  async function write(attempt: number, differences: Differences): Promise<Seen['late']> {
+    const { backupId, environment } = backup
+    const writtenAt = backup.now().toISOString()
+    const late: Late = { version: 1, backupId, environment, attempt, writtenAt, ...differences }
+    const document = sealed(storage.signing, late)
+    await putJson(storage, key, document, { once: true })
+    return { attempt, sha256: createHash('sha256').update(jsonOf(document)).digest('hex') }
+  }
 }
 
 /** The highest n of the backup's `late-<n>.json`, 0 when there is none. */
 export async function lastAttempt(storage: Storage, root: string): Promise<number> {
   let last = 0
   for await (const { key } of listSizes(storage, [`${root}late-`])) {
-    const found = /^late-(\d+)\.json$/.exec(key.slice(root.length))
+    const found = /^late-([1-9]\d{0,4})\.json$/.exec(key.slice(root.length))
     if (found !== null) last = Math.max(last, Number(found[1]))
   }
   return last

@@ -36,9 +36,12 @@ export function backupKeys(prefix: string, backupId: string) {
   }
 }
 
+/** Below it lies the work of all runs, which expires. */
+export const workRoot = '.taskmaster/runs/'
+
 /** Keys of a run's work lists and step results, which are of use only while it runs. */
 export function workKeys(run: { runId: string; attempt: number }) {
-  const root = `.taskmaster/runs/${run.runId}/${run.attempt}/`
+  const root = `${workRoot}${run.runId}/${run.attempt}/`
   return {
     root,
     plan: `${root}plan.json`,

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { Column } from '../database/catalog.ts'
+import { Signature } from './signature.ts'
 
 /** Manifest version 1, documented in docs/formats.md. Readers refuse a version they do not know. */
 
@@ -88,8 +89,10 @@ export const Manifest = z.strictObject({
     keys: z.array(z.string()),
   }),
   warnings: z.array(Warning),
-  /** SHA-256 of the JSON without this field, see digest.ts. */
+  /** SHA-256 of the JSON without this field and the signature, see digest.ts. */
   digest: sha256.optional(),
+  /** HMAC of the same JSON; backups of before there were keys have none. */
+  signature: Signature.optional(),
 })
 export type Manifest = z.output<typeof Manifest>
 
@@ -100,6 +103,8 @@ export type Manifest = z.output<typeof Manifest>
 export const Late = z.strictObject({
   version: z.literal(1),
   backupId: z.string(),
+  /** Of the manifest; without it only in late files that are not signed. */
+  environment: z.string().optional(),
   attempt: count.positive(),
   writtenAt: time,
   tables: z.array(z.strictObject({ name: z.string(), parts: z.array(TablePart) })),
@@ -110,5 +115,13 @@ export const Late = z.strictObject({
    */
   cache: z.strictObject({ added: count, parts: z.array(CachePart) }).optional(),
   digest: sha256.optional(),
+  signature: Signature.optional(),
 })
 export type Late = z.output<typeof Late>
+
+/** Which objects made up a backup when it was read: SHA-256 of their bytes. `late` null: no late file counted. */
+export const Seen = z.strictObject({
+  manifest: sha256,
+  late: z.strictObject({ attempt: count.positive(), sha256 }).nullable(),
+})
+export type Seen = z.output<typeof Seen>

@@ -5,18 +5,24 @@ import { BackupDamaged, BackupTooNew, messageOf, NotFound } from '../errors.ts'
 import { listFolders } from '../s3/list.ts'
 import { checkBackupId, isBackupId } from './backup-id.ts'
 import { lateProblems, manifestProblems } from './consistency.ts'
-import { digestOf } from './digest.ts'
+import { authenticityOf, digestOf } from './digest.ts'
 import { exists } from './exists.ts'
+import { documentBounds, parseJson, TooMuch } from './json.ts'
 import { lastAttempt } from './late.ts'
 import { backupKeys } from './layout.ts'
-import { Late, Manifest } from './manifest.ts'
-import { getJson, type Storage } from './storage.ts'
+import { Late, Manifest, type Seen } from './manifest.ts'
+import type { Authenticity } from './signature.ts'
+import { readText, type Storage } from './storage.ts'
 
 /**
- * A backup as it is restored: its manifest with the parts, sequences and totals of the highest `late-<n>.json` in place.
- * `late` is that n; null: rows did not change between the backup and the wipe, or nothing was wiped.
+ * A backup as it is restored: its manifest with the parts, sequences and totals of the late file that counts in place.
+ * `late` is that file's n; null: rows did not change between the backup and the wipe, or nothing was wiped. `authentic` is
+ * the worse of the two documents.
  */
-export type Backup = Manifest & { late: number | null }
+export type Backup = Manifest & { late: number | null; authentic: Authenticity; seen: Seen }
+
+/** What is known about a backup's documents from elsewhere; what is not known is looked for in its folder. */
+export type Known = { manifest?: string | undefined; late?: Seen['late'] | undefined }
 
 /** A manifest or a late file is not what was written; `key` is the object's. */
 export class DocumentDamaged extends BackupDamaged {
@@ -41,13 +47,20 @@ const [lookedAt, named] = [20, 5]
  * both are checked here: by themselves, against each other, and against the folder they lie in. What is not checked here
  * is what lies in the parts: that is done as they are loaded, or by verifyBackup.
  *
- * Sums and digests, also one of each document, make random damage and careless edits visible. Who may write to the bucket and edits consistently
- * (a part, its digest, every sum) is not noticed: that takes the bucket's own means, versions and a lock.
+ * Sums and digests make damage visible, signatures make edits visible: who may write to the bucket can edit consistently
+ * (a part, its digest, every sum), but cannot sign. So a signed backup is what was written; of one that is not signed,
+ * or with a key that is unknown here, nobody knows, and `authentic` says so.
+ * @param known documents that were other ones when the ledger noted them are refused; of late files the noted one counts
  * @throws NotFound when there is no such sealed backup, InvalidRequest when the id cannot be one
  * @throws BackupDamaged naming the document and what is wrong with it, BackupTooNew
  */
-export async function readBackup(storage: Storage, prefix: string, backupId: string): Promise<Backup> {
-  const backup = await findBackup(storage, prefix, backupId)
+export async function readBackup(
+  storage: Storage,
+  prefix: string,
+  backupId: string,
+  known: Known = {},
+): Promise<Backup> {
+  const backup = await findBackup(storage, prefix, backupId, known)
   if (backup !== null) return backup
   const sealed = await newestSealed(storage, prefix)
   const others = sealed.length === 0 ? 'There is none at all' : `There are ${sealed.join(', ')}`
@@ -57,27 +70,79 @@ export async function readBackup(storage: Storage, prefix: string, backupId: str
 }
 
 /** As readBackup, but null when there is no such sealed backup. */
-export async function findBackup(storage: Storage, prefix: string, backupId: string): Promise<Backup | null> {
+export async function findBackup(
+  storage: Storage,
+  prefix: string,
+  backupId: string,
+  known: Known = {},
+): Promise<Backup | null> {
   checkBackupId(backupId)
-  const manifest = await readManifest(storage, prefix, backupId)
-  if (manifest === null) return null
-  const late = await findLate(storage, prefix, manifest)
-  return late === null ? { ...manifest, late: null } : merge(manifest, late)
+  const read = await readManifest(storage, prefix, backupId)
+  if (read === null) return null
+  const { document: manifest, sha256, authentic } = read
+  if (known.manifest !== undefined && known.manifest !== sha256) {
+    const key = backupKeys(prefix, backupId).manifest
+    refuse(storage, key, ['it is not the one that was there when the run was planned'])
+  }
+  const found = await findLateOf(storage, prefix, read, known.late)
+  if (found === null) return { ...manifest, late: null, authentic, seen: { manifest: sha256, late: null } }
+  const { attempt } = found.document
+  const seen = { manifest: sha256, late: { attempt, sha256: found.sha256 } }
+  return { ...merge(manifest, found.document), authentic, seen }
 }
 
 /**
- * What differs from a manifest by its highest `late-<n>.json`, for a step that writes the next one, which has to repeat
- * it; null when there is none.
+ * What differs from a signed manifest by the late file that counts, for a step that writes the next one, which has to
+ * repeat it; null when there is none.
+ * @param known of late files, what the ledger noted: see readBackup
  * @throws BackupDamaged, BackupTooNew
  */
-export async function findLate(storage: Storage, prefix: string, manifest: Manifest): Promise<Late | null> {
+export async function findLate(
+  storage: Storage,
+  prefix: string,
+  manifest: Manifest,
+  known?: Known['late'],
+): Promise<Late | null> {
+  const found = await findLateOf(storage, prefix, { document: manifest, authentic: 'signed' }, known)
+  return found?.document ?? null
+}
+
+async function findLateOf(
+  storage: Storage,
+  prefix: string,
+  { document: manifest, authentic }: Pick<Read<Manifest>, 'document' | 'authentic'>,
+  known: Known['late'],
+): Promise<Read<Late> | null> {
   const { backupId } = manifest
   const keys = backupKeys(prefix, backupId)
-  const attempt = await lastAttempt(storage, keys.root)
+  const attempt = known === undefined ? await lastAttempt(storage, keys.root) : (known?.attempt ?? 0)
   if (attempt === 0) return null
-  const late = await readLate(storage, keys.late(attempt))
-  refuse(storage, keys.late(attempt), lateProblems(late, manifest, { prefix, backupId, attempt }))
+  const key = keys.late(attempt)
+  const late = await readLate(storage, key)
+  if (known && known.sha256 !== late.sha256)
+    refuse(storage, key, ['it is not the one that the ledger noted when it was written'])
+  if (authentic === 'signed' && late.authentic !== 'signed')
+    refuse(storage, key, [`it is not signed (${late.authentic}), but the manifest is: somebody put it there`])
+  refuse(storage, key, lateProblems(late.document, manifest, { prefix, backupId, attempt }))
   return late
+}
+
+/**
+ * The manifest that a run itself sealed, as it was before any late file; null: the run has not sealed it yet.
+ * @throws BackupDamaged when it is not signed, or not of this run
+ */
+export async function findOwnManifest(
+  storage: Storage,
+  prefix: string,
+  { backupId, runId }: { backupId: string; runId: string },
+): Promise<Manifest | null> {
+  const read = await readManifest(storage, prefix, backupId)
+  if (read === null) return null
+  const { document: manifest, authentic } = read
+  const key = backupKeys(prefix, backupId).manifest
+  if (manifest.runId !== runId) refuse(storage, key, [`it was written by another run, ${manifest.runId}`])
+  if (authentic !== 'signed') refuse(storage, key, [`the run ${runId} did not sign it (${authentic})`])
+  return manifest
 }
 
 /** Whether the folder holds a manifest, which alone makes it a backup. */
@@ -85,12 +150,18 @@ export async function isSealed(storage: Storage, prefix: string, backupId: strin
   return exists(storage, backupKeys(prefix, backupId).manifest)
 }
 
-async function readManifest(storage: Storage, prefix: string, backupId: string): Promise<Manifest | null> {
+type Read<Document> = { document: Document; sha256: string; authentic: Authenticity }
+
+async function readManifest(
+  storage: Storage,
+  prefix: string,
+  backupId: string,
+): Promise<Read<Manifest> | null> {
   const key = backupKeys(prefix, backupId).manifest
   try {
-    const manifest = await readDocument(storage, key, Manifest)
-    refuse(storage, key, manifestProblems(manifest, { prefix, backupId }))
-    return manifest
+    const read = await readDocument(storage, key, Manifest)
+    refuse(storage, key, manifestProblems(read.document, { prefix, backupId }))
+    return read
   } catch (error) {
     if (error instanceof NotFound) return null
     throw error
@@ -98,12 +169,12 @@ async function readManifest(storage: Storage, prefix: string, backupId: string):
 }
 
 /** A listed late file that cannot be read must not look like a backup that is not there. */
-async function readLate(storage: Storage, key: string): Promise<Late> {
+async function readLate(storage: Storage, key: string): Promise<Read<Late>> {
   try {
     return await readDocument(storage, key, Late)
   } catch (cause) {
     if (!(cause instanceof NotFound)) throw cause
-    throw new DocumentDamaged(storage, key, 'it is listed, but not there', { cause })
+    throw new DocumentDamaged(storage, key, 'it should be there, but is not', { cause })
   }
 }
 
@@ -111,30 +182,41 @@ async function readDocument<Schema extends z.ZodType>(
   storage: Storage,
   key: string,
   schema: Schema,
-): Promise<z.output<Schema>> {
-  const document = await getJson(storage, key, z.unknown()).catch((cause: unknown) => {
-    if (!(cause instanceof SyntaxError)) throw cause
-    throw new DocumentDamaged(storage, key, `it is not JSON (${messageOf(cause)})`, { cause })
-  })
+): Promise<Read<z.output<Schema>>> {
+  const { json, sha256 } = await readUnknown(storage, key)
   // Before the schema, which would only say that it knows no such fields.
-  const { data: newer } = z.object({ version: z.number().gt(currentVersion) }).safeParse(document)
+  const { data: newer } = z.object({ version: z.number().gt(currentVersion) }).safeParse(json)
   if (newer !== undefined) {
     throw new BackupTooNew(
       `s3://${storage.bucket}/${key} has the version ${newer.version}, but this tool reads ${currentVersion}: it was made by a newer version. Update the tool`,
     )
   }
-  const { data: digested } = z.looseObject({ digest: z.string() }).safeParse(document)
-  if (digested !== undefined && digestOf(document as object) !== digested.digest) {
+  const { data: digested } = z.looseObject({ digest: z.string() }).safeParse(json)
+  if (digested !== undefined && digestOf(json as object) !== digested.digest) {
     refuse(storage, key, ['it is not what its own digest was made of'])
   }
-  const parsed = schema.safeParse(document)
-  if (parsed.success) return parsed.data
-  refuse(
-    storage,
-    key,
-    parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'document'}: ${message}`),
-  )
-  throw parsed.error // a failed parse has at least one issue
+  const parsed = schema.safeParse(json)
+  if (!parsed.success) {
+    const problems = parsed.error.issues.map(
+      ({ path, message }) => `${path.join('.') || 'document'}: ${message}`,
+    )
+    refuse(storage, key, problems)
+    throw parsed.error // a failed parse has at least one issue
+  }
+  const authentic = authenticityOf(storage.signing ?? [], json as object)
+  if (authentic !== 'forged') return { document: parsed.data, sha256, authentic }
+  throw new DocumentDamaged(storage, key, 'its signature is not that of what it says: somebody edited it')
+}
+
+async function readUnknown(storage: Storage, key: string): Promise<{ json: unknown; sha256: string }> {
+  try {
+    const { text, sha256 } = await readText(storage, key, documentBounds)
+    return { json: parseJson(text, documentBounds), sha256 }
+  } catch (cause) {
+    if (cause instanceof TooMuch) throw new DocumentDamaged(storage, key, cause.message, { cause })
+    if (!(cause instanceof SyntaxError)) throw cause
+    throw new DocumentDamaged(storage, key, `it is not JSON (${messageOf(cause)})`, { cause })
+  }
 }
 
 /** Three problems say enough; a table that is missing makes hundreds. */
@@ -144,7 +226,7 @@ function refuse(storage: Storage, key: string, problems: Iterable<string>): void
   if (first.length > 0) throw new DocumentDamaged(storage, key, first.join('; '))
 }
 
-function merge(manifest: Manifest, late: Late): Backup {
+function merge(manifest: Manifest, late: Late): Manifest & { late: number } {
   return {
     ...manifest,
     database: manifest.database && mergeDatabase(manifest.database, late),

@@ -1,15 +1,16 @@
 import { CacheResult } from '../cache/export.ts'
 import type { Clients } from '../clients.ts'
-import { BackupIncomplete, NotFound } from '../errors.ts'
+import { BackupIncomplete } from '../errors.ts'
 import { sealFiles } from '../files/seal.ts'
 import type { Plan } from '../run/work.ts'
 import { listSizes } from '../s3/list.ts'
 import { toolVersion } from '../version.ts'
-import { withDigest } from './digest.ts'
+import { sealed } from './digest.ts'
 import { manyRows, readExported, readRehearsed, resultOf } from './exported.ts'
 import { backupKeys, workKeys } from './layout.ts'
 import { Manifest } from './manifest.ts'
-import { getJson, isPreconditionFailure, putJson, type Storage } from './storage.ts'
+import { findOwnManifest } from './read.ts'
+import { isPreconditionFailure, putJson, type Storage } from './storage.ts'
 
 /**
  * Writes the manifest, which makes the parts a backup, after checking that every planned batch has its result, that
@@ -21,7 +22,9 @@ export async function seal(clients: Clients, plan: Plan): Promise<void> {
     throw new BackupIncomplete(`Run ${plan.runId} was told to take no backup, so there is none to seal`)
   const storage = clients.backups
   const keys = backupKeys(clients.config.BACKUP_PREFIX, plan.backupId)
-  if (await isSealed(storage, keys.manifest, plan)) return
+  const own = { backupId: plan.backupId, runId: plan.runId }
+  const isSealed = async () => (await findOwnManifest(storage, clients.config.BACKUP_PREFIX, own)) !== null
+  if (await isSealed()) return
   const readBackAt = clients.now().toISOString()
   const database = await sealDatabase(storage, plan)
   const files =
@@ -51,23 +54,10 @@ export async function seal(clients: Clients, plan: Plan): Promise<void> {
   }
   await checkObjects(storage, keys.root, manifest)
   try {
-    await putJson(storage, keys.manifest, withDigest(Manifest.parse(manifest)), { once: true })
+    await putJson(storage, keys.manifest, sealed(storage.signing, Manifest.parse(manifest)), { once: true })
   } catch (error) {
     // Another try of this step was faster; both saw the same results.
-    if (!isPreconditionFailure(error) || !(await isSealed(storage, keys.manifest, plan))) throw error
-  }
-}
-
-async function isSealed(storage: Storage, key: string, plan: Plan): Promise<boolean> {
-  try {
-    const manifest = await getJson(storage, key, Manifest)
-    if (manifest.runId === plan.runId) return true
-    throw new BackupIncomplete(
-      `s3://${storage.bucket}/${key} was written by another run, ${manifest.runId}. Start a new run`,
-    )
-  } catch (error) {
-    if (error instanceof NotFound) return false
-    throw error
+    if (!isPreconditionFailure(error) || !(await isSealed())) throw error
   }
 }
 

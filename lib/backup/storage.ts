@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import {
   AbortMultipartUploadCommand,
   CreateMultipartUploadCommand,
@@ -7,55 +8,81 @@ import {
   S3ServiceException,
 } from '@aws-sdk/client-s3'
 import type { z } from 'zod'
-import { messageOf, NotFound, NotPermitted, StoreUnavailable } from '../errors.ts'
+import { messageOf, NotFound, NotPermitted, StoreUnavailable, TooLargeToRead } from '../errors.ts'
+import { checkShape, type DocumentBounds, documentBounds, parseJson, TooMuch } from './json.ts'
+import type { SigningKey } from './signature.ts'
+import { checkWork, isWork, parseWork, signWork, workDamaged } from './signed-work.ts'
 
-/** A bucket and the client to reach it. */
-export type Storage = { s3: S3Client; bucket: string }
+/** A bucket and the client to reach it; of the backup bucket also the keys that sign what is written there. */
+export type Storage = { s3: S3Client; bucket: string; signing?: readonly SigningKey[] }
 
-/** How something is written: `signal` ends the request, `once` has it refused when the key exists (`If-None-Match: *`). */
-export type WriteOptions = { once?: boolean; signal?: AbortSignal }
+/**
+ * How something is written: `signal` ends the request, `once` has it refused when the key exists (`If-None-Match: *`);
+ * `bounds` are its readers'.
+ */
+export type WriteOptions = { once?: boolean; signal?: AbortSignal; bounds?: DocumentBounds }
 
-/** Writes `value` as JSON. */
+/**
+ * Writes `value` as JSON. What belongs to a run's work is signed, see signed-work.ts.
+ * @throws TooLargeToRead when a reader would refuse it: then nothing is written, and nobody relies on it
+ */
 export async function putJson(
   storage: Storage,
   key: string,
   value: unknown,
-  options?: WriteOptions,
+  options: WriteOptions = {},
 ): Promise<void> {
-  await putText(storage, key, `${JSON.stringify(value)}\n`, 'application/json', options)
+  const text = jsonOf(value)
+  refuseUnreadable(storage, key, text, options.bounds ?? documentBounds)
+  await putText(storage, key, text, 'application/json', options)
 }
 
 /**
  * Writes a step's result as JSON, unless an earlier try left one: what later steps have read stays what it was, also when
  * an invocation that was given up comes to its end late.
+ * @throws WorkDamaged when what is there was not left by a step of ours
  */
 export async function putFirst(storage: Storage, key: string, value: unknown): Promise<void> {
   try {
     await putJson(storage, key, value, { once: true })
   } catch (error) {
     if (!isPreconditionFailure(error)) throw error
-    await getText(storage, key) // a refusal may also mean that another write failed: then there is none
+    await readText(storage, key, documentBounds) // a refusal may also mean that another write failed: then there is none
   }
 }
 
-/** Writes one JSON document per line. */
+/** The text of a document as putJson writes it. */
+export function jsonOf(value: unknown): string {
+  return `${JSON.stringify(value)}\n`
+}
+
+/** Writes one JSON document per line. @throws TooLargeToRead as putJson does */
 export async function putJsonLines(
   storage: Storage,
   key: string,
   values: readonly unknown[],
-  options?: WriteOptions,
+  options: WriteOptions = {},
 ): Promise<void> {
-  const text = values.map((value) => `${JSON.stringify(value)}\n`).join('')
+  const text = values.map(jsonOf).join('')
+  if (Buffer.byteLength(text) > documentBounds.bytes) refuseUnreadable(storage, key, text, documentBounds)
   await putText(storage, key, text, 'application/jsonl', options)
 }
 
-/** Reads and parses a JSON object. @throws NotFound when the key does not exist */
+/**
+ * Reads and parses a JSON object.
+ * @throws NotFound when the key does not exist
+ * @throws WorkDamaged when it belongs to a run's work and is not what a step of ours wrote
+ * @throws TooMuch, SyntaxError, an error of the schema, when it is anything else: the caller says what that means
+ */
 export async function getJson<Schema extends z.ZodType>(
   storage: Storage,
   key: string,
   schema: Schema,
+  bounds: DocumentBounds = documentBounds,
 ): Promise<z.output<Schema>> {
-  return schema.parse(JSON.parse(await getText(storage, key)))
+  const { text } = await readText(storage, key, bounds)
+  if (isWork(key)) return parseWork(storage, key, () => schema.parse(parseJson(text, bounds)))
+  return schema.parse(parseJson(text, bounds))
 }
 
 /** Reads and parses a JSON object, or gives undefined when the key does not exist. */
@@ -63,26 +90,48 @@ export async function findJson<Schema extends z.ZodType>(
   storage: Storage,
   key: string,
   schema: Schema,
+  bounds: DocumentBounds = documentBounds,
 ): Promise<z.output<Schema> | undefined> {
   try {
-    return await getJson(storage, key, schema)
+    return await getJson(storage, key, schema, bounds)
   } catch (error) {
     if (error instanceof NotFound) return undefined
     throw error
   }
 }
 
-/** Reads what putJsonLines wrote. @throws NotFound when the key does not exist */
+/** Reads what putJsonLines wrote: a run's work list. @throws NotFound when the key does not exist; WorkDamaged */
 export async function getJsonLines<Schema extends z.ZodType>(
   storage: Storage,
   key: string,
   schema: Schema,
 ): Promise<z.output<Schema>[]> {
-  const text = await getText(storage, key)
-  return text
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => schema.parse(JSON.parse(line)))
+  const { text } = await readText(storage, key, documentBounds)
+  return parseWork(storage, key, () =>
+    text
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => schema.parse(parseJson(line, documentBounds))),
+  )
+}
+
+/**
+ * The whole text of an object, and the SHA-256 of its bytes. Reading stops at the bound, whatever S3 says about the size.
+ * @throws NotFound, NotPermitted, StoreUnavailable
+ * @throws TooMuch when it is larger; WorkDamaged in its place, and when the signature is not ours, for a run's work
+ */
+export async function readText(
+  storage: Storage,
+  key: string,
+  { bytes }: DocumentBounds,
+): Promise<{ text: string; sha256: string }> {
+  const { body, metadata } = await readBody(storage, key, bytes)
+  if (body === null) {
+    const reason = `it has more than the ${bytes} bytes that are read of such an object`
+    throw isWork(key) ? workDamaged(storage, key, reason) : new TooMuch(reason)
+  }
+  if (isWork(key)) checkWork(storage, key, { body, metadata })
+  return { text: body.toString('utf8'), sha256: createHash('sha256').update(body).digest('hex') }
 }
 
 /**
@@ -138,31 +187,57 @@ async function putText(
   key: string,
   text: string,
   contentType: string,
-  options?: WriteOptions,
+  { once = false, signal }: WriteOptions,
 ): Promise<void> {
-  const condition = options?.once ? { IfNoneMatch: '*' } : {}
   const put = new PutObjectCommand({
     Bucket: storage.bucket,
     Key: key,
     Body: text,
     ContentType: contentType,
-    ...condition,
+    ...(isWork(key) ? { Metadata: signWork(storage, key, text) } : {}),
+    ...(once ? { IfNoneMatch: '*' } : {}),
   })
   try {
-    await storage.s3.send(put, options?.signal && { abortSignal: options.signal })
+    await storage.s3.send(put, signal && { abortSignal: signal })
   } catch (cause) {
-    options?.signal?.throwIfAborted() // then S3 is not the reason
-    if (options?.once && isPreconditionFailure(cause)) throw cause // the caller knows what a taken key means
+    signal?.throwIfAborted() // then S3 is not the reason
+    if (once && isPreconditionFailure(cause)) throw cause // the caller knows what a taken key means
     throw storageError(storage, 'write', key, cause)
   }
 }
 
-async function getText(storage: Storage, key: string): Promise<string> {
+/** @returns null for the body of an object that is larger: what came of it is dropped, and the connection with it */
+async function readBody(
+  storage: Storage,
+  key: string,
+  maxBytes: number,
+): Promise<{ body: Buffer | null; metadata: Record<string, string> }> {
   try {
     const answer = await storage.s3.send(new GetObjectCommand({ Bucket: storage.bucket, Key: key }))
-    return (await answer.Body?.transformToString('utf8')) ?? ''
+    const metadata = answer.Metadata ?? {}
+    const chunks: Buffer[] = []
+    let bytes = 0
+    for await (const chunk of (answer.Body ?? []) as AsyncIterable<Buffer>) {
+      bytes += chunk.length
+      if (bytes > maxBytes) return { body: null, metadata }
+      chunks.push(chunk)
+    }
+    return { body: Buffer.concat(chunks), metadata }
   } catch (cause) {
     throw storageError(storage, 'read', key, cause)
+  }
+}
+
+function refuseUnreadable(storage: Storage, key: string, text: string, bounds: DocumentBounds): void {
+  const bytes = Buffer.byteLength(text)
+  try {
+    if (bytes > bounds.bytes) throw new TooMuch(`it has ${bytes} bytes, and ${bounds.bytes} are read`)
+    checkShape(text, bounds)
+  } catch (cause) {
+    throw new TooLargeToRead(
+      `s3://${storage.bucket}/${key} was not written, because no step could read it: ${messageOf(cause)}. Manage fewer tables in one environment, or raise the bounds in lib/backup/json.ts`,
+      { cause },
+    )
   }
 }
 

@@ -5,7 +5,8 @@ import { isOwnDocument, judgeUnnamed } from './extras.ts'
 import { checkIndex, seekCopies } from './files-index-reader.ts'
 import { type Extra, Findings, type Problem } from './findings.ts'
 import { backupKeys } from './layout.ts'
-import { type Backup, DocumentDamaged, readBackup } from './read.ts'
+import { type Backup, DocumentDamaged, type Known, readBackup } from './read.ts'
+import type { Authenticity } from './signature.ts'
 import type { Storage } from './storage.ts'
 import { type Checked, checkFile, checkPart, missing, type NamedPart, sizeProblem } from './verify-object.ts'
 
@@ -17,6 +18,8 @@ import { type Checked, checkFile, checkPart, missing, type NamedPart, sizeProble
 export type Verification = {
   backupId: string
   ok: boolean
+  /** Who made it, as far as its signature says; null: its documents could not be read. */
+  authentic: Authenticity | null
   objects: number
   bytes: number
   problems: Problem[]
@@ -36,6 +39,7 @@ type Job = { part: NamedPart; size: number } | { file: CopiedFile; key: string; 
  * Reads every object of a backup to its end and compares it with what the manifest, the late file and the files' index
  * say; see readBackup for what cannot be noticed. Nothing is written. Memory does not grow with the data: one listing and
  * the files' index run side by side, and a few objects are read at a time.
+ * @param known what Count saw of the backup, see readBackup
  * @param report is told the objects done and those there should be
  * @throws NotFound, InvalidRequest, BackupTooNew as readBackup does; a damaged manifest is a finding
  * @throws StoreUnavailable, NotPermitted when an object cannot be read, which says nothing about it
@@ -46,14 +50,16 @@ export async function verifyBackup(
   backupId: string,
   report: (done: number, total: number) => Promise<void>,
   now: () => Date = () => new Date(),
+  known: Known = {},
 ): Promise<Verification> {
   const findings = new Findings()
   const sums = { objects: 0, bytes: 0, byEtagOnly: 0 }
-  const backup = await readOrNote(storage, { prefix, backupId }, findings)
+  const backup = await readOrNote(storage, { prefix, backupId, known }, findings)
   if (backup !== null) await verifyObjects(backup)
   const { problems, extra, found } = findings
   const verifiedAt = now().toISOString()
-  return { backupId, ok: found.problems === 0, ...sums, problems, extra, found, verifiedAt }
+  const authentic = backup?.authentic ?? null
+  return { backupId, ok: found.problems === 0, authentic, ...sums, problems, extra, found, verifiedAt }
 
   async function verifyObjects(backup: Backup): Promise<void> {
     const { files } = backup
@@ -77,11 +83,11 @@ export async function verifyBackup(
 
 async function readOrNote(
   storage: Storage,
-  { prefix, backupId }: { prefix: string; backupId: string },
+  { prefix, backupId, known }: { prefix: string; backupId: string; known: Known },
   findings: Findings,
 ): Promise<Backup | null> {
   try {
-    return await readBackup(storage, prefix, backupId)
+    return await readBackup(storage, prefix, backupId, known)
   } catch (error) {
     if (!(error instanceof DocumentDamaged)) throw error
     findings.add({ key: error.key, problem: 'changed', detail: error.message })

@@ -11,14 +11,14 @@ import { databaseError, withConnection } from './snapshot.ts'
 /** The backup that the run restores. @throws NotFound for a run that restores none */
 export async function readRestored({ backups, config }: Clients, plan: Plan): Promise<Backup> {
   if (plan.restore === null) throw new NotFound(`Run ${plan.runId} restores no backup`)
-  return readBackup(backups, config.BACKUP_PREFIX, plan.restore.backupId)
+  return readBackup(backups, config.BACKUP_PREFIX, plan.restore.backupId, plan.restore.seen)
 }
 
 /** The backup that the run loads: to restore it, or to rehearse it. @throws NotFound for a run that loads none */
 async function readLoaded(clients: Clients, plan: Plan | BackupPlan): Promise<Backup> {
   if ('restore' in plan) return readRestored(clients, plan)
   const { backups, config } = clients
-  return readBackup(backups, config.BACKUP_PREFIX, plan.backupId)
+  return readBackup(backups, config.BACKUP_PREFIX, plan.backupId, plan.seen)
 }
 
 /** Loads one batch of the backup's parts into the run's scratch schema. Repeating it doubles nothing. */

@@ -1,24 +1,23 @@
 import { writeLate } from '../backup/late.ts'
 import { backupKeys } from '../backup/layout.ts'
-import { type BackedUpTable, Manifest } from '../backup/manifest.ts'
-import { getJson } from '../backup/storage.ts'
+import type { BackedUpTable, Manifest, Seen } from '../backup/manifest.ts'
+import { findOwnManifest } from '../backup/read.ts'
 import type { Clients, Connection } from '../clients.ts'
-import { BackupIncomplete } from '../errors.ts'
+import { BackupIncomplete, NotFound } from '../errors.ts'
+import { noteLate } from '../ledger/noted.ts'
 import type { Plan } from '../run/work.ts'
 import type { Catalog, Table } from './catalog.ts'
 import { mergeLate, reconcile } from './reconcile.ts'
 import { underOwnSearchPath } from './search-path.ts'
 import { readPositions, sequencesOf } from './sequences.ts'
 
-/** The manifest of the backup that this very run sealed. @throws NotFound, BackupIncomplete */
+/** The manifest of the backup that this very run sealed. @throws NotFound, BackupDamaged, BackupIncomplete */
 export async function readOwnManifest(clients: Clients, plan: Plan, backupId: string): Promise<Manifest> {
-  const storage = clients.backups
-  const manifest = await getJson(
-    storage,
-    backupKeys(clients.config.BACKUP_PREFIX, backupId).manifest,
-    Manifest,
-  )
-  if (manifest.runId === plan.runId && manifest.environment === clients.config.ENVIRONMENT) return manifest
+  const { backups, config } = clients
+  const manifest = await findOwnManifest(backups, config.BACKUP_PREFIX, { backupId, runId: plan.runId })
+  if (manifest === null)
+    throw new NotFound(`There is no sealed backup ${backupId}. Nothing was wiped; start again`)
+  if (manifest.environment === config.ENVIRONMENT) return manifest
   throw new BackupIncomplete(
     `The backup ${backupId} was made by run ${manifest.runId} in ${manifest.environment}, not by this one. Nothing was wiped; start a new run`,
   )
@@ -28,6 +27,8 @@ type Proof = {
   manifest: Manifest
   /** Tables that lose their rows; each must be in the backup. */
   going: readonly Table[]
+  /** Whose backup it is, and who is about to remove the rows. */
+  runId: string
   /** All tables that the backup holds. */
   backedUp: readonly Table[]
   catalog: Catalog
@@ -41,7 +42,7 @@ type Proof = {
 export async function proveBackup(
   clients: Clients,
   connection: Connection,
-  { manifest, going, backedUp, catalog }: Proof,
+  { runId, manifest, going, backedUp, catalog }: Proof,
 ): Promise<{ tables: BackedUpTable[]; lateParts: number }> {
   const tables = manifest.database?.tables ?? []
   const held = new Set(tables.map(({ name }) => name))
@@ -53,9 +54,12 @@ export async function proveBackup(
   }
   const storage = clients.backups
   const keys = backupKeys(clients.config.BACKUP_PREFIX, manifest.backupId)
+  const { backupId, environment } = manifest
+  // In the same transaction: the ledger knows of the late file exactly when the rows are gone.
+  const note = (late: Seen['late']) => noteLate(connection, runId, late)
   const late = await writeLate(
     storage,
-    { keys, backupId: manifest.backupId, now: clients.now },
+    { keys, backupId, environment, now: clients.now, note },
     async (attempt) => ({
       tables: await underOwnSearchPath(connection, () =>
         reconcile(connection, {

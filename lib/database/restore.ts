@@ -90,6 +90,7 @@ async function swap(
     safety === null
       ? null
       : await proveBackup(clients, connection, {
+          runId: plan.runId,
           manifest: safety,
           going: tables,
           backedUp: planned,

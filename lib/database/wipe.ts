@@ -62,7 +62,9 @@ async function wipeUnderLocks(
   const backedUp = live.tables.map(({ table }) => table)
   const going = live.tables.filter(({ action }) => action !== 'keep').map(({ table }) => table)
   const reconciled =
-    manifest === null ? null : await proveBackup(clients, connection, { manifest, backedUp, going, catalog })
+    manifest === null
+      ? null
+      : await proveBackup(clients, connection, { runId: plan.runId, manifest, backedUp, going, catalog })
   const wiped = await underOwnSearchPath(connection, async () => {
     const losses = await countLosses(connection, live, reconciled?.tables ?? [])
     await empty(connection, live)

@@ -1,4 +1,5 @@
 import { OutOfTime } from '../errors.ts'
+import type { Noted } from './noted.ts'
 
 /**
  * What a step that destroys something asks before each request that does: whether its run still holds the lock. A function
@@ -18,6 +19,8 @@ export type Fence = {
    * @throws OutOfTime when the invocation's deadline is near, or it has ended
    */
   check(): Promise<void>
+  /** What the ledger holds of the run's plan. */
+  noted(): Promise<Noted>
 }
 
 /** Milliseconds before the deadline, at most: what a request that is under way may take to end. */

@@ -1,11 +1,13 @@
 import { z } from 'zod'
 import type { Warning } from '../backup/manifest.ts'
 import { type Backup, readBackup } from '../backup/read.ts'
+import { checkOwn, checkSigned } from '../backup/trust.ts'
 import type { Clients, Connection } from '../clients.ts'
 import type { Config } from '../config.ts'
 import { dropLeftovers } from '../database/scratch.ts'
 import { withConnection } from '../database/snapshot.ts'
-import { ForeignBackup, InvalidRequest } from '../errors.ts'
+import { InvalidRequest } from '../errors.ts'
+import { readLateNoted } from '../ledger/noted.ts'
 import { claim } from './claim.ts'
 import { checkConfirmation, checkMarks } from './guard.ts'
 import { openRun, type RunRow, recordPlan } from './ledger.ts'
@@ -20,7 +22,7 @@ import {
   type Scoped,
 } from './request.ts'
 import { scopeOf, type Target, targets } from './strategy.ts'
-import type { Plan } from './work.ts'
+import { digestOfPlan, type Plan } from './work.ts'
 
 export const CountInput = z.strictObject({
   /** As the caller sent it; checked here. */
@@ -70,7 +72,8 @@ export async function countAll(clients: Clients, input: z.output<typeof CountInp
     const asked = { run: { runId, attempt }, startedAt: input.startedAt, request, clears, restored, warnings }
     const plan = await makePlan(clients, connection, asked)
     const summary = summaryOf(plan, request.dryRun)
-    await recordPlan(connection, { runId, attempt, backupId: plan.backupId, plan: summary })
+    const planDigest = request.dryRun ? null : digestOfPlan(plan)
+    await recordPlan(connection, { runId, attempt, backupId: plan.backupId, plan: summary, planDigest })
     if (request.dryRun) return { next: 'finish', runId, attempt, prunes: false }
     return {
       next: plan.backupId !== null ? 'backup' : plan.restore === null ? 'wipe' : 'restore',
@@ -105,7 +108,7 @@ export async function checkScoped(
   connection: Connection,
   request: Scoped,
 ): Promise<{ restored: Backup | null; clears: Target[]; warnings: Warning[] }> {
-  const restored = request.operation === 'restore' ? await readRestorable(clients, request) : null
+  const restored = request.operation === 'restore' ? await readRestorable(clients, connection, request) : null
   const clears = clearsOf(request, restored)
   const warnings = await checkMarks(clients, connection, {
     wipes: request.operation !== 'backup' && !request.dryRun,
@@ -128,7 +131,7 @@ async function countOnBackup(
   const { plan, subject, warnings } = await planOnBackup(clients, connection, { run, request })
   const nothing = { clears: [], dryRun: false, database: null, files: null, cache: null, restore: null }
   const summary = { ...nothing, subject, warnings: [...found, ...warnings] }
-  await recordPlan(connection, { ...run, backupId: null, plan: summary })
+  await recordPlan(connection, { ...run, backupId: null, plan: summary, planDigest: digestOfPlan(plan) })
   return {
     ...run,
     next: operation,
@@ -169,16 +172,17 @@ function clearsOf(request: Scoped, restored: Backup | null): Target[] {
   )
 }
 
-/** @throws NotFound, BackupDamaged; ForeignBackup for one of another environment, unless that is what was said */
+/** @throws NotFound, BackupDamaged; ForeignBackup, BackupUnsigned unless that is what was said */
 async function readRestorable(
   { backups, config }: Clients,
+  connection: Connection,
   request: Extract<Request, { operation: 'restore' }>,
 ): Promise<Backup> {
-  const backup = await readBackup(backups, config.BACKUP_PREFIX, request.backupId)
-  if (backup.environment === config.ENVIRONMENT || request.allowForeign) return backup
-  throw new ForeignBackup(
-    `The backup ${backup.backupId} is of the environment "${backup.environment}", and this is "${config.ENVIRONMENT}". Nothing was touched; if that is what you want, say "allowForeign": true`,
-  )
+  const late = await readLateNoted(connection, request.backupId)
+  const backup = await readBackup(backups, config.BACKUP_PREFIX, request.backupId, { late })
+  checkOwn(backup, config, request)
+  checkSigned(backup, request)
+  return backup
 }
 
 /** What the ledger keeps of a plan: what a person asks about later, without columns and work lists. */

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { backupKeys, workKeys } from '../backup/layout.ts'
-import { Manifest, type Warning } from '../backup/manifest.ts'
+import type { Manifest, Warning } from '../backup/manifest.ts'
+import { findOwnManifest } from '../backup/read.ts'
 import { findJson } from '../backup/storage.ts'
 import { CacheWiped } from '../cache/wipe.ts'
 import type { Clients } from '../clients.ts'
@@ -166,8 +167,11 @@ async function findInS3(
     const wiped = await findJson(storage, work.filesWiped(batch), FilesWiped)
     if (wiped !== undefined) files.push(wiped)
   }
-  const { manifest: manifestKey } = backupKeys(clients.config.BACKUP_PREFIX, row.backupId ?? '')
-  const manifest = row.backupId === null ? undefined : await findJson(storage, manifestKey, Manifest)
+  const { backupId: own, runId } = row
+  const manifest =
+    own === null
+      ? null
+      : await findOwnManifest(storage, clients.config.BACKUP_PREFIX, { backupId: own, runId })
   const cache = summary?.clears.includes('cache')
     ? await findJson(storage, work.cacheWiped, CacheWiped)
     : undefined
@@ -177,7 +181,7 @@ async function findInS3(
     backupId === undefined
       ? null
       : await findSubject(storage, clients.config.BACKUP_PREFIX, { row, backupId })
-  return { manifest: manifest ?? null, files, cache: cache ?? null, restored, subject }
+  return { manifest, files, cache: cache ?? null, restored, subject }
 }
 
 function describe(clients: Clients, found: Found, error: Outcome['error']): Outcome {

@@ -193,10 +193,10 @@ export function isCancellable(run: RunRow): boolean {
   return run.status === 'running' && run.operation !== 'claim' && !hasBegunToChange(run)
 }
 
-/** Keeps what Count decided. */
+/** Keeps what Count decided, and the digest of the plan as it lies in S3; null: a dry run, which leaves none there. */
 export async function recordPlan(
   connection: Connection,
-  run: { runId: string; attempt: number; backupId: string | null; plan: unknown },
+  run: { runId: string; attempt: number; backupId: string | null; plan: unknown; planDigest: string | null },
 ): Promise<void> {
   const { runId, ...set } = run
   const updated = await ledger(connection)

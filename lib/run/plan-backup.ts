@@ -5,11 +5,13 @@ import { loadBatches } from '../backup/load-batches.ts'
 import type { Warning } from '../backup/manifest.ts'
 import { readBackup } from '../backup/read.ts'
 import { putJson } from '../backup/storage.ts'
+import { checkOwn, checkSigned } from '../backup/trust.ts'
 import type { Clients, Connection } from '../clients.ts'
 import { readCatalog } from '../database/catalog.ts'
 import { checkSchema } from '../database/schema-differences.ts'
 import { dropLeftovers } from '../database/scratch.ts'
 import { ForeignBackup } from '../errors.ts'
+import { readLateNoted } from '../ledger/noted.ts'
 import type { OnBackup } from './request.ts'
 import type { BackupPlan, RunRef } from './work.ts'
 
@@ -44,22 +46,25 @@ async function planDelete(
   { run, request: { operation, backupId } }: Asked<'delete'>,
 ): Promise<Planned> {
   const { backups, config } = clients
-  await checkDeletable(clients, connection, { backupId, runId: run.runId })
+  const { seen } = await checkDeletable(clients, connection, { backupId, runId: run.runId })
   const folder = { prefix: config.BACKUP_PREFIX, backupId }
   const { objects, bytes } = await sizeOfFolder(backups, folder)
-  const plan = { ...run, operation, backupId, batches: 0 }
+  const plan = { ...run, operation, backupId, seen, batches: 0 }
   return { plan, subject: { backupId, rehearse: false, objects, bytes }, warnings: [] }
 }
 
 async function planVerify(
   clients: Clients,
   connection: Connection,
-  { run, request: { operation, backupId, rehearse } }: Asked<'verify'>,
+  { run, request }: Asked<'verify'>,
 ): Promise<Planned> {
+  const { operation, backupId, rehearse } = request
   const { backups, config } = clients
-  const backup = await readBackup(backups, config.BACKUP_PREFIX, backupId)
+  const late = await readLateNoted(connection, backupId)
+  const backup = await readBackup(backups, config.BACKUP_PREFIX, backupId, { late })
+  checkOwn(backup, config, request)
   const subject = { backupId, rehearse: rehearse && backup.database !== null, objects: 0, bytes: 0 }
-  const plan = { ...run, operation, backupId, batches: 0 }
+  const plan = { ...run, operation, backupId, seen: backup.seen, batches: 0 }
   if (!rehearse) return { plan, subject, warnings: [] }
   if (backup.database === null) {
     const message = `The backup ${backupId} (${backup.strategy}) holds no database, so there is nothing to rehearse`
@@ -70,6 +75,7 @@ async function planVerify(
       `The backup ${backupId} is of the environment "${backup.environment}": its rows are not loaded into the database of "${config.ENVIRONMENT}". Rehearse it there, or verify it without "rehearse"`,
     )
   }
+  checkSigned(backup, request)
   checkSchema(backup.database, await readCatalog(connection, config.DATABASE_SCHEMAS))
   await dropLeftovers(connection, run.runId)
   return {

@@ -96,6 +96,7 @@ export async function makePlan(
   if (request.operation === 'restore' && restored !== null) {
     plan.restore = {
       backupId: restored.backupId,
+      seen: restored.seen,
       exact: request.exact,
       batches: clears.includes('database') ? loadBatches(restored.database?.tables ?? []).length : 0,
       files:

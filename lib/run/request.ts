@@ -23,6 +23,11 @@ const rehearsal = {
   dryRun: z.boolean().default(false),
 }
 
+const believed = {
+  /** A backup that nobody known here signed: whoever can write to the bucket may have made it. */
+  allowUnsigned: z.boolean().optional(),
+}
+
 const scope = {
   ...rehearsal,
   preserve: z.strictObject({ tables: names, files: names, keys: names }).prefault({}),
@@ -53,6 +58,7 @@ const Restore = z.strictObject({
   safetyBackup: z.boolean().default(true),
   /** A backup of another environment. */
   allowForeign: z.boolean().default(false),
+  ...believed,
   /** Files and cache keys that are not in the backup are removed. */
   exact: z.boolean().default(false),
   ...rehearsal,
@@ -65,6 +71,9 @@ const Verify = z.strictObject({
   backupId: text,
   /** Load it into a scratch schema as well, and compare every row. */
   rehearse: z.boolean().default(false),
+  /** A backup of another environment. */
+  allowForeign: z.boolean().optional(),
+  ...believed,
   ...common,
 })
 

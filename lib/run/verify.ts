@@ -28,7 +28,7 @@ export async function verify(
   report: (done: number, total: number) => Promise<void>,
 ): Promise<void> {
   const { backups: storage, config, now } = clients
-  const found = await verifyBackup(storage, config.BACKUP_PREFIX, plan.backupId, report, now)
+  const found = await verifyBackup(storage, config.BACKUP_PREFIX, plan.backupId, report, now, plan.seen)
   const { objects, bytes } = found
   const verified: Verified = { objects, bytes, warnings: warningsOf(found) }
   await putJson(storage, workKeys(plan).verified, verified)
@@ -39,10 +39,17 @@ export async function verify(
   )
 }
 
-function warningsOf({ extra, found }: Verification): Warning[] {
-  if (found.extra === 0) return []
-  const list = listOf(extra.map(({ key, detail }) => `${key}: ${detail}`))
-  return [{ code: 'ExtraObjects', message: `${found.extra} objects belong to no backup: ${list}` }]
+function warningsOf({ authentic, extra, found }: Verification): Warning[] {
+  const warnings: Warning[] = []
+  if (authentic === 'unsigned' || authentic === 'unknown key') {
+    const message = `Nobody known here signed the backup (${authentic}): its objects fit together, but whoever can write to the bucket may have made them so`
+    warnings.push({ code: 'BackupUnsigned', message })
+  }
+  if (found.extra > 0) {
+    const list = listOf(extra.map(({ key, detail }) => `${key}: ${detail}`))
+    warnings.push({ code: 'ExtraObjects', message: `${found.extra} objects belong to no backup: ${list}` })
+  }
+  return warnings
 }
 
 function listOf(findings: readonly string[]): string {

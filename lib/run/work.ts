@@ -1,9 +1,13 @@
+import { createHash } from 'node:crypto'
 import { z } from 'zod'
+import { documentBounds, parseJson } from '../backup/json.ts'
 import { workKeys } from '../backup/layout.ts'
-import { Warning } from '../backup/manifest.ts'
-import { getJson, type Storage } from '../backup/storage.ts'
+import { Seen, Warning } from '../backup/manifest.ts'
+import { parseWork, workDamaged } from '../backup/signed-work.ts'
+import { jsonOf, readText, type Storage } from '../backup/storage.ts'
 import { Table } from '../database/catalog.ts'
-import { NotFound } from '../errors.ts'
+import { NotFound, RunLost } from '../errors.ts'
+import type { Noted } from '../ledger/noted.ts'
 import { strategies, targets } from './strategy.ts'
 
 /** Which attempt of which run a step belongs to; every step's input holds it. */
@@ -63,6 +67,8 @@ export const Plan = z.strictObject({
   restore: z
     .strictObject({
       backupId: z.string(),
+      /** As Count read it: the steps refuse any other. */
+      seen: Seen,
       exact: z.boolean(),
       batches: z.number(),
       files: z
@@ -87,18 +93,47 @@ export const BackupPlan = z.strictObject({
   operation: z.enum(['verify', 'delete']),
   /** The backup that is read or deleted. */
   backupId: z.string(),
+  /** As Count read it: the steps refuse any other. */
+  seen: Seen,
   /** In so many batches it is loaded; 0 when it is not rehearsed. */
   batches: z.number(),
 })
 export type BackupPlan = z.output<typeof BackupPlan>
 
-export function readPlan(storage: Storage, run: RunRef): Promise<Plan> {
-  return getJson(storage, workKeys(run).plan, Plan)
+/** The digest by which the ledger knows a plan again. */
+export function digestOfPlan(plan: Plan | BackupPlan): string {
+  return createHash('sha256').update(jsonOf(plan)).digest('hex')
 }
 
-/** @throws NotFound; an error of the schema when the run is another operation's */
-export function readBackupPlan(storage: Storage, run: RunRef): Promise<BackupPlan> {
-  return getJson(storage, workKeys(run).plan, BackupPlan)
+/**
+ * The plan of a run that acts on the stores.
+ * @throws WorkDamaged when what lies in S3 is not the plan that Count noted in the ledger, RunLost when Count has planned
+ *   again since
+ */
+export function readPlan(storage: Storage, run: RunRef, noted: Noted): Promise<Plan> {
+  return readNotedPlan(storage, run, noted, Plan)
+}
+
+/** The plan of a run on one backup. @throws as readPlan */
+export function readBackupPlan(storage: Storage, run: RunRef, noted: Noted): Promise<BackupPlan> {
+  return readNotedPlan(storage, run, noted, BackupPlan)
+}
+
+async function readNotedPlan<Schema extends z.ZodType>(
+  storage: Storage,
+  run: RunRef,
+  { attempt, planDigest }: Noted,
+  schema: Schema,
+): Promise<z.output<Schema>> {
+  if (attempt !== run.attempt) {
+    throw new RunLost(
+      `Run ${run.runId} is in its attempt ${attempt} by now, not in ${run.attempt}. This step stops without acting`,
+    )
+  }
+  const key = workKeys(run).plan
+  const { text, sha256 } = await readText(storage, key, documentBounds)
+  if (sha256 !== planDigest) throw workDamaged(storage, key, 'the ledger has the digest of another plan')
+  return parseWork(storage, key, () => schema.parse(parseJson(text, documentBounds)))
 }
 
 /** The id of the backup that the plan writes. @throws NotFound for a run that takes none */

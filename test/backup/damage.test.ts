@@ -4,9 +4,11 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { backupKeys } from '../../lib/backup/layout.ts'
 import type { Late, Manifest } from '../../lib/backup/manifest.ts'
 import { readBackup } from '../../lib/backup/read.ts'
+import type { SigningKey } from '../../lib/backup/signature.ts'
 import type { Storage } from '../../lib/backup/storage.ts'
 import { verifyBackup } from '../../lib/backup/verify.ts'
 import { BackupTooNew, NotFound } from '../../lib/errors.ts'
+import { currentClients } from '../../lib/task.ts'
 import {
   changed,
   type Damage,
@@ -26,11 +28,10 @@ import { type Backups, type Objects, prefix, startBackups } from './real-backups
  * One real backup, with a late file, and another one of the same tables; damaged in thousands of ways in memory.
  *
  * The claim: a damaged, missing, swapped or foreign object is found and named, and so is every edit of a document, by its
- * own digest; `unguarded` lists what is not. But who may write to the bucket can edit an object together with every
- * digest and sum that speaks of it: without a signature nothing in the backup tells such a forgery from the truth.
+ * own digest and its signature; `unguarded` lists what is not.
  */
 const unguarded: Record<'manifest' | 'late', string[]> = {
-  // A document without its digest is what the sums alone make of it.
+  // A document without its digest is still what its signature says.
   manifest: ['digest'],
   late: ['digest'],
 }
@@ -41,12 +42,14 @@ let other: typeof main
 /** What a restore of `main` reads, beside the two documents. */
 let named: string[]
 const memory = memoryS3()
+let signing: readonly SigningKey[]
 const random = randomFrom(20_261_122)
 const noReport = async () => {}
 let cases = 0
 
 beforeAll(async () => {
   backups = await startBackups()
+  signing = (await currentClients()).config.SIGNING_KEYS
   await backups.fill('other')
   other = await take({ operation: 'backup' })
   await backups.fill('main')
@@ -72,7 +75,9 @@ type Verdict = { ok: boolean; extra: string[]; problems: string[]; text: string 
 
 async function verdictOn(storage: Storage): Promise<Verdict> {
   try {
-    const { ok, problems, extra } = await verifyBackup(storage, prefix, main.backupId, noReport)
+    const { ok, authentic, problems, extra } = await verifyBackup(storage, prefix, main.backupId, noReport)
+    if (ok && authentic !== 'signed')
+      return { ok: false, extra: [], problems: [main.keys.manifest], text: `it is ${authentic}` }
     const text = problems.map(({ key, problem, detail }) => `${problem} ${key}: ${detail}`).join('\n')
     return { ok, extra: extra.map(({ key }) => key), problems: problems.map(({ key }) => key), text }
   } catch (error) {
@@ -85,7 +90,7 @@ async function verdictOn(storage: Storage): Promise<Verdict> {
 async function verdictOf({ objects, etags = new Map() }: Damage): Promise<Verdict> {
   cases++
   Object.assign(memory, { objects, etags })
-  return verdictOn(memory.storage)
+  return verdictOn({ ...memory.storage, signing })
 }
 
 /** What is wrong with the verdict on a damage that must be found; null: nothing. */
@@ -339,7 +344,7 @@ describe('of a real backup', () => {
   })
 
   test('a sample of the damages gives the same on an S3 that is asked over HTTP', async () => {
-    const real = { s3: backups.s3, bucket: backups.bucket }
+    const real = { s3: backups.s3, bucket: backups.bucket, signing }
     const sample: Damage[] = []
     for (let index = 0; index < 20; index++) {
       const key = some(named.filter((one) => bytesOf(one).length > 0))

@@ -23,6 +23,9 @@ const root = (backupId: string) => `${prefix}${backupId}/`
 const writes = ['PutObjectCommand', 'DeleteObjectCommand', 'DeleteObjectsCommand']
 const isWrite = (command: Command) => writes.includes(command.constructor.name)
 
+/** A delete asks the backup itself again. */
+const seen = { manifest: '0'.repeat(64), late: null }
+
 const check = (backupId: string, runId: string | null = null) =>
   withConnection(bucket.clients, (connection) =>
     checkDeletable(bucket.clients, connection, { backupId, runId }),
@@ -33,7 +36,7 @@ async function remove(backupId: string, hook?: Hook): Promise<void> {
   const { sql } = bucket.stack
   await sql.query(`UPDATE taskmaster_reset.runs SET status = 'failed' WHERE status = 'running'`)
   const runId = await bucket.run({ status: 'running', operation: 'delete', plan: { subject: { backupId } } })
-  const plan = { runId, attempt: 0, operation: 'delete', backupId, batches: 0 } as const
+  const plan = { runId, attempt: 0, operation: 'delete', backupId, seen, batches: 0 } as const
   await deleteBackup(bucket.clientsWith({}, hook), plan)
 }
 
@@ -127,7 +130,7 @@ describe('deleting a backup', () => {
   test('is the run of the ledger, or does nothing', async () => {
     const [, old] = bucket.sealed([1, 2])
     const before = await bucket.objects()
-    const plan = { runId: 'lost', attempt: 0, operation: 'delete', backupId: old!, batches: 0 } as const
+    const plan = { runId: 'lost', attempt: 0, operation: 'delete', backupId: old!, seen, batches: 0 } as const
     await expect(deleteBackup(bucket.clients, plan)).rejects.toThrow(RunLost)
     expect(await bucket.objects()).toEqual(before)
   })

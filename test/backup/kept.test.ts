@@ -70,7 +70,10 @@ describe('a kept backup', () => {
     expect(before.users).toHaveLength(120)
     await backups.sql.query('TRUNCATE users, worlds')
     await backups.redis.del('list', 'set', 'page:1')
-    const { status } = await backups.run({ operation: 'restore', backupId, confirm: 'local' })
+    const restore = { operation: 'restore', backupId, confirm: 'local' }
+    await expect(backups.run(restore)).rejects.toThrow('BackupUnsigned: ')
+    expect(await look()).not.toEqual(before) // nothing was touched
+    const { status } = await backups.run({ ...restore, allowUnsigned: true })
     expect(status).toMatch(/^succeeded/)
     expect(await look()).toEqual(before)
     // The late file: one row came and another one went before the wipe.

@@ -7,12 +7,14 @@ import { getJson, isPreconditionFailure, type Storage } from '../../lib/backup/s
 import { StoreUnavailable } from '../../lib/errors.ts'
 import { startS3 } from '../../local/s3.ts'
 import { s3Error, smallPages, startFront } from '../files/s3-front.ts'
+import { signing } from '../support/signing.ts'
 
 let front: Awaited<ReturnType<typeof startFront>>
-let storage: Storage
+let storage: Storage & { signing: typeof signing }
 let stop: () => Promise<void>
 let number = 0
-let backup: { keys: ReturnType<typeof backupKeys>; backupId: string; now: () => Date }
+let backup: Parameters<typeof writeLate>[1]
+let noted: unknown[] = []
 
 beforeAll(async () => {
   const s3 = await startS3(['backups'])
@@ -24,7 +26,7 @@ beforeAll(async () => {
     forcePathStyle: true,
     maxAttempts: 1,
   })
-  storage = { s3: client, bucket: 'backups' }
+  storage = { s3: client, bucket: 'backups', signing }
   stop = async () => {
     client.destroy()
     await front.stop()
@@ -35,7 +37,14 @@ afterAll(() => stop())
 beforeEach(() => {
   front.faults = []
   const backupId = `2026-11-22T19-05-33Z-${String(++number).padStart(6, '0')}`
-  backup = { keys: backupKeys('backups/', backupId), backupId, now: () => new Date('2026-11-22T20:00:00Z') }
+  noted = []
+  backup = {
+    keys: backupKeys('backups/', backupId),
+    backupId,
+    environment: 'local',
+    now: () => new Date('2026-11-22T20:00:00Z'),
+    note: async (late) => void noted.push(late),
+  }
 })
 
 const part = {

@@ -15,6 +15,7 @@ import {
 } from '@aws-sdk/client-s3'
 import type { Storage } from '../../lib/backup/storage.ts'
 import { compareKeys } from '../../lib/s3/key-order.ts'
+import { signing } from '../support/signing.ts'
 import type { Objects } from './real-backups.ts'
 
 export const bucket = 'taskmaster-backups'
@@ -34,7 +35,7 @@ export function memoryS3(objects: Objects = new Map()) {
     /** ETags that are not the MD5 of the bytes. */
     etags: new Map<string, string>(),
     seen: [] as string[],
-    storage: { bucket, s3: { send } as unknown as S3Client } satisfies Storage,
+    storage: { bucket, signing, s3: { send } as unknown as S3Client } satisfies Storage,
   }
   return memory
 

@@ -10,6 +10,7 @@ import { guardProcesses } from '../../local/guarded.ts'
 import { startRedis } from '../../local/redis.ts'
 import { startS3 } from '../../local/s3.ts'
 import { startUpstashRest } from '../../local/upstash-rest.ts'
+import { signing } from '../support/signing.ts'
 import { startRestFront } from './rest-front.ts'
 
 export const backupId = '2026-11-22T19-05-33Z-3f9a2c'
@@ -37,6 +38,7 @@ export async function startCache() {
     CACHE_PREFIX: prefix,
     BACKUP_BUCKET: 'backups',
     BACKUP_PREFIX: '.taskmaster/backups/',
+    SIGNING_KEYS: [...signing],
   } as Config
   const clients = { ...bucketsOf(config, s3), cache: new BinaryRedis(front.url, rest.token), config }
   let runs = 0

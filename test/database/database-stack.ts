@@ -15,6 +15,7 @@ import { mergeLate } from '../../lib/database/reconcile.ts'
 import { reconcileBatches } from '../../lib/database/reconcile-batches.ts'
 import type { Shard } from '../../lib/database/shards.ts'
 import { withConnection } from '../../lib/database/snapshot.ts'
+import { readNoted } from '../../lib/ledger/noted.ts'
 import { countAll } from '../../lib/run/count.ts'
 import type { Preservation } from '../../lib/run/plan.ts'
 import { type Plan, readPlan } from '../../lib/run/work.ts'
@@ -95,7 +96,8 @@ export async function planReset(clients: Clients, wanted: Wanted = {}): Promise<
     const { batch, shards } = await getJson(storage, key, DatabaseBatch)
     await putJson(storage, key, { batch, shards: shards.flatMap((shard) => cut(shard, pagesPerShard)) })
   }
-  return readPlan(storage, run)
+  const noted = await withConnection(clients, (connection) => readNoted(connection, run.runId))
+  return readPlan(storage, run, noted)
 }
 
 /** In place of the one shard that is a small table: shards of a few pages, and one that is open-ended. */

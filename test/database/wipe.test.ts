@@ -3,7 +3,7 @@ import type { Clients } from '../../lib/clients.ts'
 import { withConnection } from '../../lib/database/snapshot.ts'
 import { wipeDatabase } from '../../lib/database/wipe.ts'
 import {
-  BackupIncomplete,
+  BackupDamaged,
   BackupIsStale,
   DatabaseBusy,
   EnvironmentMismatch,
@@ -192,7 +192,7 @@ describe('a wipe covered by its backup', () => {
     const first = await planReset(clients)
     await backUp(clients, first)
     const plan = { ...(await planReset(clients)), backupId: first.backupId }
-    await expectNothingWiped(wipeDatabase(clients, plan), BackupIncomplete)
+    await expectNothingWiped(wipeDatabase(clients, plan), BackupDamaged)
   })
 
   it('is refused when a row would go that a partition of a table that is not managed references', async () => {

@@ -75,7 +75,7 @@ describe('the template', () => {
     const unknown = [...new Set(set)].filter((name) => !(name in variables))
     expect(unknown).toEqual(['NODE_OPTIONS'])
     for (const { environment } of functions) {
-      for (const secret of ['DATABASE_URL', 'UPSTASH_REDIS_REST_TOKEN'])
+      for (const secret of ['DATABASE_URL', 'UPSTASH_REDIS_REST_TOKEN', 'SIGNING_KEYS'])
         expect(environment[secret]).toMatch(/^ssm:\//)
     }
   })
@@ -355,6 +355,7 @@ describe('the built functions, with the variables and the permissions of the tem
         '/taskmaster-reset/local/database-url': env.DATABASE_URL ?? '',
         '/taskmaster-reset/local/cache-url': env.UPSTASH_REDIS_REST_URL ?? '',
         '/taskmaster-reset/local/cache-token': env.UPSTASH_REDIS_REST_TOKEN ?? '',
+        '/taskmaster-reset/local/signing-keys': env.SIGNING_KEYS ?? '',
         '/taskmaster-reset/local/api-tokens': JSON.stringify(tokens),
       }),
       beforeTask: (state) => beforeTask(state),

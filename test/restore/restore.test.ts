@@ -1,6 +1,7 @@
 import { DeleteObjectCommand, GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { beforeEach, describe, expect, it } from 'vitest'
-import { withDigest } from '../../lib/backup/digest.ts'
+import { sealed } from '../../lib/backup/digest.ts'
+import { currentClients } from '../../lib/task.ts'
 import { environment, filesPrefix, fullReset, useResetStack, withVariables } from '../e2e/reset-stack.ts'
 
 /** Looked at before each state's function. */
@@ -260,10 +261,11 @@ describe('a restore is refused, with nothing touched,', () => {
     const place = { Bucket: 'taskmaster-backups', Key: `.taskmaster/backups/${backupId}/manifest.json` }
     const answer = await reset.stack.s3.send(new GetObjectCommand(place))
     const manifest = JSON.parse((await answer.Body?.transformToString()) ?? '')
+    const { SIGNING_KEYS } = (await currentClients()).config
     await reset.stack.s3.send(
       new PutObjectCommand({
         ...place,
-        Body: JSON.stringify(withDigest({ ...manifest, environment: 'elsewhere' })),
+        Body: JSON.stringify(sealed(SIGNING_KEYS, { ...manifest, environment: 'elsewhere' })),
       }),
     )
     await change()

@@ -6,6 +6,7 @@ import { exportDatabase } from '../../lib/database/export.ts'
 import { loadBackup } from '../../lib/database/load-backup.ts'
 import { reconcileBatches } from '../../lib/database/reconcile-batches.ts'
 import { withConnection } from '../../lib/database/snapshot.ts'
+import { readNoted } from '../../lib/ledger/noted.ts'
 import { countAll } from '../../lib/run/count.ts'
 import { type Plan, readPlan } from '../../lib/run/work.ts'
 import { noProgress } from '../database/database-stack.ts'
@@ -19,7 +20,8 @@ export async function planRestore(clients: Clients, backupId: string | null): Pr
   const { ENVIRONMENT: confirm, DATABASE_SCHEMAS: schemas } = clients.config
   const request = { operation: 'restore', backupId, confirm, rehearse: false }
   await countAll(clients, { request, startedAt: new Date().toISOString(), ...run })
-  const plan = await readPlan(clients.backups, run)
+  const noted = await withConnection(clients, (connection) => readNoted(connection, run.runId))
+  const plan = await readPlan(clients.backups, run, noted)
   await exportDatabase(clients, { plan, backupId: plan.backupId ?? '', batch: 0, schemas }, noProgress)
   if ((plan.database?.batches ?? 0) > 1) await reconcileBatches(clients, plan)
   await seal(clients, plan)

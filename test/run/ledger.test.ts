@@ -120,7 +120,7 @@ describe('the lock', () => {
     await expect(openRun(connection, newRun('dead'))).rejects.toMatchObject({ name: 'RunLost' })
     for (const late of [
       touchRun(connection, { runId: 'dead', phase: 'Seal' }),
-      recordPlan(connection, { runId: 'dead', attempt: 1, backupId: null, plan: {} }),
+      recordPlan(connection, { runId: 'dead', attempt: 1, backupId: null, plan: {}, planDigest: null }),
       fenceRun(connection, 'dead'),
     ]) {
       await expect(late).rejects.toMatchObject({ name: 'RunLost' })
@@ -306,7 +306,7 @@ describe('a text that JSON columns refuse', () => {
 
   test('is told in one that they take, whatever part of a run holds it', async () => {
     await openRun(connection, newRun('one', { requestedBy: nul, idempotencyKey: `${nul}${half}` }))
-    await recordPlan(connection, { runId: 'one', attempt: 0, backupId: null, plan: odd })
+    await recordPlan(connection, { runId: 'one', attempt: 0, backupId: null, plan: odd, planDigest: null })
     await recordFailure(connection, 'one', { error: 'E', message: nul, phase: 'Seal' })
     await recordWiped(connection, 'one', odd)
     await recordRestored(connection, 'one', odd)
@@ -336,7 +336,10 @@ describe('progress', () => {
       'A/0': { done: 2, total: 2 },
       'A/1': { done: 5, total: 5 },
     })
-    await recordPlan(connection, { runId: 'one', attempt: 1, backupId: 'b', plan: { strategy: 'full' } })
+    await recordPlan(connection, {
+      ...{ runId: 'one', attempt: 1, backupId: 'b', plan: { strategy: 'full' } },
+      planDigest: 'c'.repeat(64),
+    })
     expect(await readRun(connection, 'one')).toMatchObject({ progress: {}, attempt: 1, backupId: 'b' })
   })
 })

@@ -1,0 +1,53 @@
+/** Text from a bucket is more than its reader takes. The message says by how much; the caller names the object. */
+export class TooMuch extends Error {
+  override readonly name = 'TooMuch'
+}
+
+/** What a document may hold: bytes, values (of any kind, at any depth), and levels of arrays and objects. */
+export type DocumentBounds = { bytes: number; values: number; depth: number }
+
+/**
+ * Of manifests, late files, plans and results. 16 MiB of manifest are 50,000 parts, which are 3 TB of tables; a million
+ * values take some 60 MiB once they are parsed; the deepest document of ours has eight levels.
+ */
+export const documentBounds: DocumentBounds = { bytes: 16 * 2 ** 20, values: 1_000_000, depth: 32 }
+
+/** Of marks and pins, which are one line. */
+export const noteBounds: DocumentBounds = { bytes: 64 * 2 ** 10, values: 1_000, depth: 32 }
+
+/**
+ * Parses JSON that somebody else may have written. Depth and values are counted before anything is made of the text:
+ * what is nested 5,000 deep would end the stack of whoever walks it, and `[[],[],…]` takes twenty times its bytes.
+ * @throws TooMuch, SyntaxError
+ */
+export function parseJson(text: string, { values, depth }: DocumentBounds): unknown {
+  checkShape(text, { values, depth })
+  return JSON.parse(text)
+}
+
+/** @throws TooMuch */
+export function checkShape(text: string, { values, depth }: Omit<DocumentBounds, 'bytes'>): void {
+  let [level, deepest, count, inString] = [0, 0, 1, false]
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (inString) {
+      if (code === backslash) at++
+      else if (code === quotationMark) inString = false
+    } else if (code === quotationMark) inString = true
+    else if (code === openBracket || code === openBrace) {
+      level++
+      count++
+      if (level > deepest) deepest = level
+      if (deepest > depth) throw new TooMuch(`it is nested more than ${depth} levels deep`)
+    } else if (code === closeBracket || code === closeBrace) level--
+    else if (code === comma && ++count > values) throw new TooMuch(`it holds more than ${values} values`)
+  }
+}
+
+const quotationMark = 0x22
+const comma = 0x2c
+const openBracket = 0x5b
+const backslash = 0x5c
+const closeBracket = 0x5d
+const openBrace = 0x7b
+const closeBrace = 0x7d

@@ -1,0 +1,57 @@
+import { z } from 'zod'
+import { Seen } from '../backup/manifest.ts'
+import type { Connection } from '../clients.ts'
+import { RunLost } from '../errors.ts'
+
+/**
+ * What the ledger holds of documents that lie in the bucket. Their signatures say that a step of ours wrote them; only
+ * this says which of those counts: not the plan of a Count that was repeated, nor the late file of a wipe that was.
+ */
+export type Noted = {
+  /** The attempt that was planned last. */
+  attempt: number
+  /** SHA-256 of the bytes of its plan; null: it was planned by a version that noted none. */
+  planDigest: string | null
+}
+
+const Row = z.object({ attempt: z.number(), planDigest: z.string().nullable() })
+const Late = z.object({ counts: Seen.shape.late })
+
+/** @throws RunLost when there is no such run */
+export async function readNoted(connection: Connection, runId: string): Promise<Noted> {
+  const answer = await connection.query(
+    `SELECT attempt, plan_digest AS "planDigest" FROM taskmaster_reset.runs WHERE run_id = $1`,
+    [runId],
+  )
+  if (answer.rows[0] === undefined) throw new RunLost(`Run ${runId} is not in the ledger. Start a new run`)
+  return Row.parse(answer.rows[0])
+}
+
+/**
+ * Notes which late file of its backup counts from here on, for whoever reads the backup by this ledger; null: none does.
+ * @throws RunLost when the row is no longer this run's
+ */
+export async function noteLate(connection: Connection, runId: string, late: Seen['late']): Promise<void> {
+  const noted: z.input<typeof Late> = { counts: late }
+  const answer = await connection.query(
+    `UPDATE taskmaster_reset.runs SET late = $2 WHERE run_id = $1 AND status = 'running'`,
+    [runId, JSON.stringify(noted)],
+  )
+  if (answer.rowCount === 1) return
+  throw new RunLost(`Run ${runId} is no longer the active run, so what it added to its backup does not count`)
+}
+
+/** Which late file of a backup counts; undefined: this ledger does not know, so the highest in the folder does. */
+export async function readLateNoted(
+  connection: Connection,
+  backupId: string,
+): Promise<Seen['late'] | undefined> {
+  // As a document, because a ledger that was not brought up to date yet has no such column.
+  const answer = await connection.query(
+    `SELECT to_jsonb(r) -> 'late' AS late FROM taskmaster_reset.runs AS r
+     WHERE backup_id = $1 ORDER BY started_at DESC`,
+    [backupId],
+  )
+  const noted = answer.rows.map(({ late }) => late).find((late) => late !== null && late !== undefined)
+  return noted === undefined ? undefined : Late.parse(noted).counts
+}
