@@ -5,14 +5,17 @@ import { addFingerprints } from '../database/rows.ts'
 import { BackupIncomplete, NotFound } from '../errors.ts'
 import type { Plan } from '../run/work.ts'
 import { workKeys } from './layout.ts'
-import { type BackedUpSequence, type BackedUpTable, Late } from './manifest.ts'
+import { type BackedUpSequence, type BackedUpTable, Late, Warning } from './manifest.ts'
 import { getJson, type Storage } from './storage.ts'
 
 /** Fewer of anything may really have been deleted between the count and the export. */
 export const manyRows = 100
 
-/** What Compare leaves when the exported parts were loaded and found identical. */
-export const Rehearsed = z.strictObject({ rehearsedAt: z.iso.datetime() })
+/** What Compare leaves when the exported parts were loaded and found identical, and what a restore will not bring back exactly. */
+export const Rehearsed = z.strictObject({
+  rehearsedAt: z.iso.datetime(),
+  warnings: z.array(Warning).default([]),
+})
 
 /** What Reconcile leaves: the parts that replace some of the batches', and the sequences as they stood after the snapshot. */
 export const Reconciled = Late.pick({ tables: true, sequences: true })
@@ -85,10 +88,9 @@ export function readExportedBatch(
   )
 }
 
-/** When the parts were rehearsed. @throws BackupIncomplete when they were not */
-export async function readRehearsed(storage: Storage, plan: Plan): Promise<string> {
-  const { rehearsedAt } = await resultOf(storage, workKeys(plan).rehearsed, Rehearsed, 'the rehearsal')
-  return rehearsedAt
+/** When the parts were rehearsed, and what that found. @throws BackupIncomplete when they were not */
+export async function readRehearsed(storage: Storage, plan: Plan): Promise<z.output<typeof Rehearsed>> {
+  return resultOf(storage, workKeys(plan).rehearsed, Rehearsed, 'the rehearsal')
 }
 
 /** A step's result. @throws BackupIncomplete when the step left none */

@@ -30,6 +30,7 @@ export async function seal(clients: Clients, plan: Plan): Promise<void> {
   const files =
     plan.files && (await sealFiles(clients, { run: plan, backupId: plan.backupId, listing: plan.files }))
   const cache = await sealCache(clients, storage, plan)
+  const rehearsed = plan.rehearse ? await readRehearsed(storage, plan) : null
   const manifest: Manifest = {
     version: 1,
     backupId: plan.backupId,
@@ -40,7 +41,7 @@ export async function seal(clients: Clients, plan: Plan): Promise<void> {
     startedAt: new Date(plan.startedAt).toISOString(),
     sealedAt: clients.now().toISOString(),
     readBackAt,
-    rehearsedAt: plan.rehearse ? await readRehearsed(storage, plan) : null,
+    rehearsedAt: rehearsed?.rehearsedAt ?? null,
     database,
     files: files?.manifest ?? null,
     cache: cache?.manifest ?? null,
@@ -50,7 +51,12 @@ export async function seal(clients: Clients, plan: Plan): Promise<void> {
       files: plan.preserve.files,
       keys: plan.preserve.keys,
     },
-    warnings: [...plan.warnings, ...(files?.warnings ?? []), ...(cache?.warnings ?? [])],
+    warnings: [
+      ...plan.warnings,
+      ...(rehearsed?.warnings ?? []),
+      ...(files?.warnings ?? []),
+      ...(cache?.warnings ?? []),
+    ],
   }
   await checkObjects(storage, keys.root, manifest)
   try {

@@ -6,29 +6,41 @@ import { fingerprintOf, queryRows, type Rows, rowsOf } from './rows.ts'
 /** How many differences a message lists. */
 const listed = 20
 
-/**
- * Compares count and fingerprint of every table, as `copyOf` gives it, with the backup's.
- * @throws RehearsalFailed listing what differs
- */
-export async function compareTables(
+export type Difference = {
+  table: BackedUpTable
+  /** For people. */
+  what: string
+  /** The rows are as many as they should be. */
+  sameCount: boolean
+}
+
+/** The tables of which count or fingerprint, as `copyOf` gives them, are not those of the backup. */
+export async function differencesOf(
   connection: Connection,
   tables: readonly BackedUpTable[],
   copyOf: (table: BackedUpTable) => Rows,
-): Promise<void> {
-  const differences: string[] = []
+): Promise<Difference[]> {
+  const differences: Difference[] = []
   for (const table of tables) {
     const copy = copyOf(table)
     const [found] = await queryRows(connection, [copy], fingerprintOf(rowsOf(copy)))
     const { rows, fingerprint } = found
-    if (Number(rows) !== table.rows)
-      differences.push(`${table.name} has ${rows} rows instead of ${table.rows}`)
-    else if (fingerprint !== table.fingerprint) {
-      differences.push(`${table.name} has its ${rows} rows, but at least one is not what was backed up`)
+    if (Number(rows) !== table.rows) {
+      const what = `${table.name} has ${rows} rows instead of ${table.rows}`
+      differences.push({ table, what, sameCount: false })
+    } else if (fingerprint !== table.fingerprint) {
+      const what = `${table.name} has its ${rows} rows, but at least one is not what was backed up`
+      differences.push({ table, what, sameCount: true })
     }
   }
+  return differences
+}
+
+/** @throws RehearsalFailed listing what differs */
+export function refuseDifferences(differences: readonly Pick<Difference, 'what'>[]): void {
   if (differences.length === 0) return
   const more = differences.length > listed ? [`and ${differences.length - listed} more`] : []
   throw new RehearsalFailed(
-    `The backup was loaded, and what came out is not what went in: ${[...differences.slice(0, listed), ...more].join('; ')}. The live tables were not touched; make a new backup, and report it if it happens again`,
+    `The backup was loaded, and what came out is not what went in: ${[...differences.slice(0, listed).map(({ what }) => what), ...more].join('; ')}. The live tables were not touched; make a new backup, and report it if it happens again`,
   )
 }

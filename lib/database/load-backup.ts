@@ -1,11 +1,14 @@
 import { loadBatches } from '../backup/load-batches.ts'
+import type { BackedUpTable } from '../backup/manifest.ts'
 import { type Backup, readBackup } from '../backup/read.ts'
-import type { Clients } from '../clients.ts'
+import type { Clients, Connection } from '../clients.ts'
 import { NotFound, RehearsalFailed } from '../errors.ts'
 import type { BackupPlan, Plan } from '../run/work.ts'
-import { compareTables } from './compare.ts'
+import { readTables } from './catalog.ts'
+import { compareLoaded } from './compare-loaded.ts'
 import { loadParts } from './load.ts'
-import { dropScratch, ensureScratch, scratchTableOf } from './scratch.ts'
+import { checkTables } from './schema-differences.ts'
+import { dropScratch, ensureScratch } from './scratch.ts'
 import { databaseError, withConnection } from './snapshot.ts'
 
 /** The backup that the run restores. @throws NotFound for a run that restores none */
@@ -30,7 +33,7 @@ export async function loadBackup(
   const { database } = await readLoaded(clients, plan)
   const parts = loadBatches(database?.tables ?? [])[batch]
   if (parts === undefined) throw new NotFound(`The backup has no batch ${batch} to load`)
-  await loadParts(clients, { runId: plan.runId, parts }, progress)
+  await loadParts(clients, { runId: plan.runId, parts, check: checkTables }, progress)
 }
 
 /**
@@ -44,8 +47,7 @@ export async function compareBackup(clients: Clients, plan: Plan | BackupPlan): 
   const tables = database?.tables ?? []
   await withConnection(clients, async (connection) => {
     try {
-      await ensureScratch(connection, { runId, tables })
-      await compareTables(connection, tables, (table) => scratchTableOf(runId, table))
+      await compareHere(clients, connection, { runId, tables })
     } catch (error) {
       if (error instanceof RehearsalFailed) await dropScratch(connection, runId)
       throw databaseError(error)
@@ -66,14 +68,24 @@ export async function rehearseBackup(
   const { database } = await readBackup(backups, config.BACKUP_PREFIX, backupId)
   const tables = database?.tables ?? []
   try {
-    await loadParts(clients, { runId, parts: loadBatches(tables).flat() }, progress)
+    await loadParts(clients, { runId, parts: loadBatches(tables).flat(), check: checkTables }, progress)
     await withConnection(clients, async (connection) => {
-      await ensureScratch(connection, { runId, tables })
-      await compareTables(connection, tables, (table) => scratchTableOf(runId, table))
+      await compareHere(clients, connection, { runId, tables })
     })
   } catch (error) {
     throw databaseError(error)
   } finally {
     await withConnection(clients, (connection) => dropScratch(connection, runId))
   }
+}
+
+async function compareHere(
+  clients: Clients,
+  connection: Connection,
+  { runId, tables }: { runId: string; tables: readonly BackedUpTable[] },
+): Promise<void> {
+  const live = await readTables(connection, clients.config.DATABASE_SCHEMAS)
+  checkTables(tables, live)
+  await ensureScratch(connection, { runId, tables })
+  await compareLoaded(connection, { runId, tables, live, isCurrent: false })
 }

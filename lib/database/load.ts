@@ -2,13 +2,15 @@ import { pipeline } from 'node:stream/promises'
 import { setTimeout } from 'node:timers/promises'
 import { from as copyFrom } from 'pg-copy-streams'
 import type { LoadablePart } from '../backup/load-batches.ts'
+import type { BackedUpTable } from '../backup/manifest.ts'
 import { readPartChunks } from '../backup/part.ts'
 import type { Storage } from '../backup/storage.ts'
 import type { Clients, Connection } from '../clients.ts'
 import { BackupDamaged, messageOf, SchemaChanged } from '../errors.ts'
+import { readTables, type Table, type Tables } from './catalog.ts'
 import { connectionsFor, shareOut } from './connections.ts'
 import { qualified, quote } from './identifiers.ts'
-import { ensureScratch, scratchSchemaOf, scratchTableOf } from './scratch.ts'
+import { ensureScratch, isHeldAsText, scratchSchemaOf, scratchTableOf } from './scratch.ts'
 import { ownSearchPath } from './search-path.ts'
 import { sqlStateOf, withConnections } from './snapshot.ts'
 
@@ -18,26 +20,38 @@ const limits = { connections: 2, bytesEach: 4 * 2 ** 20 }
 /** Bytes that one COPY sends before it waits: a WebSocket has no back-pressure, so this bounds what is under way. */
 const copyBytes = 4 * 2 ** 20
 
+type Load = {
+  runId: string
+  parts: readonly LoadablePart[]
+  /** Throws when the live tables are not those of the parts. */
+  check: (tables: readonly BackedUpTable[], live: Tables) => void
+}
+
 /**
  * Loads parts of a backup into the run's scratch schema, each in a transaction that also notes it, so that a repeat does
  * not double rows. The bytes are checked against the manifest's SHA-256 while they stream.
- * @throws BackupDamaged naming the object
+ * @throws BackupDamaged naming the object, and what `check` throws
  */
 export async function loadParts(
   clients: Clients,
-  { runId, parts }: { runId: string; parts: readonly LoadablePart[] },
+  { runId, parts, check }: Load,
   progress: (done: number, total: number) => Promise<void>,
 ): Promise<void> {
   const storage = clients.backups
   const tables = [...new Map(parts.map(({ table }) => [table.name, table])).values()]
   const sizes = parts.map(({ part }) => part)
   await withConnections(clients, connectionsFor(sizes, limits), async (connections) => {
-    await ensureScratch(connections[0] as Connection, { runId, tables })
+    const leader = connections[0] as Connection
+    // Read here and not by Count alone: another could have put another manifest in the place of the one that Count read.
+    const catalog = await readTables(leader, clients.config.DATABASE_SCHEMAS)
+    check(tables, catalog)
+    const live = new Map(catalog.tables.map((table) => [table.name, table]))
+    await ensureScratch(leader, { runId, tables })
     for (const connection of connections)
       await connection.query('CREATE TEMP TABLE lines (line text) ON COMMIT DELETE ROWS')
     let done = 0
     await shareOut(connections, parts, async (connection, part) => {
-      await loadPart(connection, storage, runId, part)
+      await loadPart(connection, storage, { runId, loadable: part, live: live.get(part.table.name) as Table })
       await progress(++done, parts.length)
     })
   })
@@ -46,8 +60,7 @@ export async function loadParts(
 async function loadPart(
   connection: Connection,
   storage: Storage,
-  runId: string,
-  loadable: LoadablePart,
+  { runId, loadable, live }: { runId: string; loadable: LoadablePart; live: Table },
 ): Promise<void> {
   const { part } = loadable
   if (part.key === null || part.sha256 === null) return
@@ -64,7 +77,7 @@ async function loadPart(
       throw damage(storage, key, cause)
     }
     try {
-      await insertRows(connection, runId, loadable)
+      await insertRows(connection, { runId, loadable, live })
     } catch (cause) {
       throw misfit(storage, key, loadable, cause)
     }
@@ -112,16 +125,23 @@ async function* paced(connection: Connection, pieces: Buffer[]): AsyncGenerator<
 
 async function insertRows(
   connection: Connection,
-  runId: string,
-  { table, part }: LoadablePart,
+  { runId, loadable, live }: { runId: string; loadable: LoadablePart; live: Table },
 ): Promise<void> {
+  const { table, part } = loadable
   const scratch = scratchTableOf(runId, table)
-  const columns = table.columns.filter(({ generated }) => generated === '')
+  const { columns } = table
+  // From the live catalog: what a manifest says of types is only compared, never put into SQL.
+  const typeOf = new Map(live.columns.map(({ name, type }) => [name, type]))
   const names = columns.map(({ name }) => quote(name)).join(', ')
   const values = columns
-    .map(({ name, asText, type }) => `v.${quote(name)}${asText ? `::${type}` : ''}`)
+    .map((column) => {
+      const isCast = column.asText && !isHeldAsText(column)
+      return `v.${quote(column.name)}${isCast ? `::${typeOf.get(column.name)}` : ''}`
+    })
     .join(', ')
-  const shape = columns.map(({ name, asText, type }) => `${quote(name)} ${asText ? 'text' : type}`).join(', ')
+  const shape = columns
+    .map(({ name, asText }) => `${quote(name)} ${asText ? 'text' : typeOf.get(name)}`)
+    .join(', ')
   const inserted =
     columns.length === 0
       ? await connection.query(`INSERT INTO ${qualified(scratch)} SELECT FROM pg_temp.lines`)

@@ -2,14 +2,17 @@ import type { z } from 'zod'
 import { exists } from '../backup/exists.ts'
 import { type Rehearsed, readExported, readExportedBatch } from '../backup/exported.ts'
 import { workKeys } from '../backup/layout.ts'
+import type { BackedUpTable, Warning } from '../backup/manifest.ts'
 import { putJson } from '../backup/storage.ts'
 import type { Clients } from '../clients.ts'
 import { RehearsalFailed } from '../errors.ts'
 import type { Plan } from '../run/work.ts'
-import { compareTables } from './compare.ts'
+import { readTables, type Tables } from './catalog.ts'
+import { compareLoaded } from './compare-loaded.ts'
 import { loadParts } from './load.ts'
-import { dropScratch, ensureScratch, scratchTableOf } from './scratch.ts'
+import { dropScratch, ensureScratch } from './scratch.ts'
 import { databaseError, withConnection } from './snapshot.ts'
+import { changesOf, refuseChanges } from './unchanged.ts'
 
 /** Loads what one batch of the run exported into its scratch schema. Repeating it doubles nothing. */
 export async function loadExported(
@@ -25,13 +28,13 @@ export async function loadExported(
   const loadable = tables.flatMap((table) =>
     table.parts.filter(({ shard }) => keys.has(`${table.name} ${shard}`)).map((part) => ({ table, part })),
   )
-  await loadParts(clients, { runId: plan.runId, parts: loadable }, progress)
+  await loadParts(clients, { runId: plan.runId, parts: loadable, check: refuseOthers }, progress)
 }
 
 /**
  * Compares the scratch schema with what was exported, and notes when. Then the schema is dropped, also when they differ; any
  * other error leaves it for the repeat, or for Finish.
- * @throws RehearsalFailed listing the tables
+ * @throws RehearsalFailed listing the tables, BackupIsStale when they were altered since
  */
 export async function compareExported(clients: Clients, plan: Plan): Promise<void> {
   const storage = clients.backups
@@ -40,15 +43,22 @@ export async function compareExported(clients: Clients, plan: Plan): Promise<voi
   await withConnection(clients, async (connection) => {
     if (await exists(storage, done)) return await dropScratch(connection, runId)
     const { tables } = await readExported(storage, plan)
+    const warnings: Warning[] = []
     try {
+      const live = await readTables(connection, clients.config.DATABASE_SCHEMAS)
+      refuseOthers(tables, live)
       await ensureScratch(connection, { runId, tables })
-      await compareTables(connection, tables, (table) => scratchTableOf(runId, table))
+      warnings.push(...(await compareLoaded(connection, { runId, tables, live, isCurrent: true })))
     } catch (error) {
       if (error instanceof RehearsalFailed) await dropScratch(connection, runId)
       throw databaseError(error)
     }
-    const noted: z.input<typeof Rehearsed> = { rehearsedAt: clients.now().toISOString() }
+    const noted: z.input<typeof Rehearsed> = { rehearsedAt: clients.now().toISOString(), warnings }
     await putJson(storage, done, noted)
     await dropScratch(connection, runId)
   })
+}
+
+function refuseOthers(tables: readonly BackedUpTable[], live: Tables): void {
+  refuseChanges(changesOf(live, tables))
 }

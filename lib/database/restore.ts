@@ -1,19 +1,22 @@
 import { z } from 'zod'
-import type { BackedUpTable, Manifest } from '../backup/manifest.ts'
+import { type BackedUpTable, type Manifest, Warning } from '../backup/manifest.ts'
 import type { Clients, Connection } from '../clients.ts'
 import { BackupIsStale, messageOf, SchemaChanged } from '../errors.ts'
 import { checkEnvironmentRow } from '../run/guard.ts'
 import { fenceRun, recordRestored } from '../run/ledger.ts'
 import type { Plan } from '../run/work.ts'
 import { readCatalog, type Table } from './catalog.ts'
-import { compareTables } from './compare.ts'
-import { dropConstraints } from './foreign-keys.ts'
-import { qualified, quote } from './identifiers.ts'
+import { differencesOf, refuseDifferences } from './compare.ts'
+import { putConstraintsAside, putConstraintsBack } from './constraints.ts'
+import { fillTables } from './fill.ts'
+import { differentlyGenerated, type Pair } from './generated.ts'
+import { qualified } from './identifiers.ts'
 import { whileLocked } from './locked-transaction.ts'
 import { proveBackup, readOwnManifest } from './prove.ts'
+import { fingerprintOf, queryRows, type Rows, rowsOf } from './rows.ts'
 import { checkSchema } from './schema-differences.ts'
 import { dropScratch, scratchTableOf } from './scratch.ts'
-import { ownSearchPath, pinnedSearchPath, underOwnSearchPath } from './search-path.ts'
+import { underOwnSearchPath } from './search-path.ts'
 import { restartSequences } from './sequences.ts'
 import { databaseError, sqlStateOf, withConnection } from './snapshot.ts'
 import { disableTriggers } from './triggers.ts'
@@ -24,6 +27,8 @@ export const DatabaseRestored = z.strictObject({
   tables: z.record(z.string(), z.number()),
   lateParts: z.number(),
   newColumns: z.array(z.string()),
+  /** What did not come back exactly as it was. */
+  warnings: z.array(Warning).default([]),
 })
 export type DatabaseRestored = z.output<typeof DatabaseRestored>
 
@@ -78,7 +83,7 @@ async function swap(
   { plan, backup, safety }: { plan: Plan; backup: Manifest; safety: Manifest | null },
 ): Promise<DatabaseRestored> {
   const { database } = backup
-  if (database === null) return { rows: 0, tables: {}, lateParts: 0, newColumns: [] }
+  if (database === null) return { rows: 0, tables: {}, lateParts: 0, newColumns: [], warnings: [] }
   const planned = plan.database?.tables.map(({ table }) => table) ?? []
   const recorded = await fenceRun(connection, plan.runId)
   if (recorded !== null) return DatabaseRestored.parse(recorded)
@@ -96,14 +101,19 @@ async function swap(
           backedUp: planned,
           catalog,
         })
-  await putBack(connection, plan.runId, database, tables)
-  await underOwnSearchPath(connection, () => compareTables(connection, database.tables, (table) => table))
+  const pairs = database.tables.map((table) => ({
+    table,
+    live: tables.find(({ name }) => name === table.name) as Table,
+  }))
+  const warnings = await putBack(connection, { runId: plan.runId, database, pairs })
+  warnings.push(...(await compareLive(connection, plan.runId, pairs)))
   await dropScratch(connection, plan.runId)
   const restored: DatabaseRestored = {
     rows: database.rows,
     tables: Object.fromEntries(database.tables.map(({ name, rows }) => [name, rows])),
     lateParts: proven?.lateParts ?? 0,
     newColumns,
+    warnings,
   }
   await recordRestored(connection, plan.runId, restored)
   await connection.query('COMMIT')
@@ -112,35 +122,69 @@ async function swap(
 
 async function putBack(
   connection: Connection,
-  runId: string,
-  database: NonNullable<Manifest['database']>,
-  tables: readonly Table[],
-): Promise<void> {
+  {
+    runId,
+    database,
+    pairs,
+  }: { runId: string; database: NonNullable<Manifest['database']>; pairs: readonly Pair[] },
+): Promise<Warning[]> {
+  const tables = pairs.map(({ live }) => live)
   const enableTriggers = await disableTriggers(connection, {
     going: tables.map((table) => ({ oid: table.oid, sql: qualified(table) })),
     reached: [],
   })
-  const addConstraints = await dropConstraints(connection, tables)
-  await connection.query(ownSearchPath)
-  await connection.query('SET CONSTRAINTS ALL IMMEDIATE') // a deferred unique key would leave events that ALTER refuses
-  if (tables.length > 0)
-    await connection.query(`TRUNCATE ${tables.map((table) => `ONLY ${qualified(table)}`).join(', ')}`)
-  for (const table of database.tables) await insertFromScratch(connection, runId, table)
-  await connection.query(pinnedSearchPath) // under which the definitions were written
-  for (const statement of [...addConstraints, ...enableTriggers]) await connection.query(statement)
+  const aside = await putConstraintsAside(connection, tables)
+  await underOwnSearchPath(connection, async () => {
+    await connection.query('SET CONSTRAINTS ALL IMMEDIATE') // a deferred unique key would leave events that ALTER refuses
+    if (tables.length > 0)
+      await connection.query(`TRUNCATE ${tables.map((table) => `ONLY ${qualified(table)}`).join(', ')}`)
+    await fillTables(connection, { runId, pairs })
+  })
+  const warnings = await putConstraintsBack(connection, aside)
+  if (enableTriggers.length > 0) await connection.query(enableTriggers.join(';\n'))
   const sequences = database.sequences.map(({ schema, sequence }) => ({ schema, table: sequence }))
   await restartSequences(connection, sequences) // what setval does from here on is undone with the transaction
   for (const { schema, sequence, lastValue, isCalled } of database.sequences) {
     const relation = qualified({ schema, table: sequence })
     await connection.query('SELECT setval($1::regclass, $2::bigint, $3)', [relation, lastValue, isCalled])
   }
+  return warnings
 }
 
-async function insertFromScratch(connection: Connection, runId: string, table: BackedUpTable): Promise<void> {
-  const columns = table.columns.filter(({ generated }) => generated === '').map(({ name }) => quote(name))
-  const scratch = qualified(scratchTableOf(runId, table))
-  const names = columns.length === 0 ? '' : ` (${columns.join(', ')}) OVERRIDING SYSTEM VALUE`
-  await connection.query(
-    `INSERT INTO ${qualified(table)}${names} SELECT ${columns.join(', ')} FROM ${scratch}`,
-  )
+/**
+ * Compares what the live tables hold now with the backup. Generated columns are made anew by today's functions: where only
+ * they differ, it is said.
+ * @throws RehearsalFailed listing the tables
+ */
+async function compareLive(
+  connection: Connection,
+  runId: string,
+  pairs: readonly Pair[],
+): Promise<Warning[]> {
+  const find = (tables: readonly BackedUpTable[], copyOf: (table: BackedUpTable) => Rows) =>
+    underOwnSearchPath(connection, () => differencesOf(connection, tables, copyOf))
+  const tables = pairs.map(({ table }) => table)
+  const found = await find(tables, (table) => table)
+  const generated = found.filter(({ sameCount, table }) => sameCount && isPartlyGenerated(table))
+  refuseDifferences(found.filter((one) => !generated.includes(one)))
+  const names = new Set(generated.map(({ table }) => table.name))
+  const others: BackedUpTable[] = []
+  for (const table of tables.filter(({ name }) => names.has(name))) {
+    const given = { ...table, columns: table.columns.filter((column) => column.generated === '') }
+    const [held] = await queryRows(
+      connection,
+      [scratchTableOf(runId, given)],
+      fingerprintOf(rowsOf(scratchTableOf(runId, given))),
+    )
+    others.push({ ...given, fingerprint: held.fingerprint })
+  }
+  refuseDifferences(await find(others, (table) => table))
+  return differentlyGenerated(connection, {
+    runId,
+    pairs: pairs.filter(({ table }) => names.has(table.name)),
+  })
+}
+
+function isPartlyGenerated({ columns }: BackedUpTable): boolean {
+  return columns.some(({ generated }) => generated !== '')
 }

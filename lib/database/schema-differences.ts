@@ -1,6 +1,6 @@
 import type { BackedUpTable, Manifest } from '../backup/manifest.ts'
 import { SchemaChanged } from '../errors.ts'
-import type { Catalog, Table } from './catalog.ts'
+import type { Catalog, Table, Tables } from './catalog.ts'
 
 export type SchemaDifferences = {
   /** Why the backup cannot be put into the live tables, readable, one per table or column. */
@@ -9,22 +9,28 @@ export type SchemaDifferences = {
   tolerated: string[]
 }
 
+/** Of a backup's database, what has to fit. */
+type Held = Pick<NonNullable<Manifest['database']>, 'tables' | 'sequences'>
+
 /** What differs between the tables of a backup and the live ones: a pure function. */
 export function schemaDifferences(
-  database: NonNullable<Manifest['database']>,
-  catalog: Catalog,
+  database: Held,
+  catalog: Pick<Catalog, 'tables' | 'sequences'>,
 ): SchemaDifferences {
   const blocking: string[] = []
   const tolerated: string[] = []
   const live = new Map(catalog.tables.map((table) => [table.name, table]))
   for (const table of database.tables) {
     const now = live.get(table.name)
-    if (now === undefined) blocking.push(`the table ${table.name} does not exist any more, or is not managed`)
+    if (now === undefined || now.schema !== table.schema || now.table !== table.table)
+      blocking.push(`the table ${table.name} does not exist any more, or is not managed`)
     else compareColumns(table, now, { blocking, tolerated })
   }
-  const sequences = new Set(catalog.sequences.map(({ name }) => name))
-  for (const { name } of database.sequences) {
-    if (!sequences.has(name)) blocking.push(`the sequence ${name} does not exist any more`)
+  const sequences = new Map(catalog.sequences.map((sequence) => [sequence.name, sequence]))
+  for (const { name, schema, sequence } of database.sequences) {
+    const now = sequences.get(name)
+    if (now?.schema !== schema || now.table !== sequence)
+      blocking.push(`the sequence ${name} does not exist any more`)
   }
   return { blocking, tolerated }
 }
@@ -34,7 +40,7 @@ export function schemaDifferences(
  * @returns the columns that came later and keep their default
  * @throws SchemaChanged listing what differs
  */
-export function checkSchema(database: NonNullable<Manifest['database']>, catalog: Catalog): string[] {
+export function checkSchema(database: Held, catalog: Pick<Catalog, 'tables' | 'sequences'>): string[] {
   const { blocking, tolerated } = schemaDifferences(database, catalog)
   if (blocking.length === 0) return tolerated
   throw new SchemaChanged(
@@ -64,4 +70,9 @@ function compareColumns(table: BackedUpTable, now: Table, { blocking, tolerated 
       blocking.push(`the column ${where} came later, may not be null and has no default`)
     } else tolerated.push(where)
   }
+}
+
+/** The same for tables alone. @throws SchemaChanged listing what differs */
+export function checkTables(tables: readonly BackedUpTable[], live: Tables): void {
+  checkSchema({ tables: [...tables], sequences: [] }, { ...live, sequences: [] })
 }

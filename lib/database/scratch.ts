@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { BackedUpTable } from '../backup/manifest.ts'
 import type { Connection } from '../clients.ts'
+import type { Column, Table } from './catalog.ts'
 import { literal, qualified, quote } from './identifiers.ts'
 import type { Rows } from './rows.ts'
 
@@ -17,8 +18,41 @@ export function scratchTableOf(runId: string, table: BackedUpTable): Rows {
 }
 
 /**
- * Creates what is missing of the run's scratch schema, with the live tables as the pattern, without keys. Several
- * functions may do it at once; a repeat changes nothing.
+ * Values of the application's own types (domains, composite types, arrays of them) are kept there as the text that was
+ * backed up: a domain may refuse what its rows have held for long, when its constraint is NOT VALID or asks a function.
+ */
+export function isHeldAsText({ type, asText }: Pick<Column, 'type' | 'asText'>): boolean {
+  return asText && type.includes('.')
+}
+
+function heldColumns({ columns }: BackedUpTable): string {
+  return columns
+    .map((column) =>
+      isHeldAsText(column)
+        ? `${quote(column.name)}::pg_catalog.text AS ${quote(column.name)}`
+        : quote(column.name),
+    )
+    .join(', ')
+}
+
+/**
+ * For FROM: the rows of a table there, with the types that the live table has. Under the live table's name its own
+ * expressions (checks, generated columns) can be asked of them.
+ */
+export function typedRows(runId: string, table: BackedUpTable, live: Table, alias = table.table): string {
+  const typeOf = new Map(live.columns.map(({ name, type }) => [name, type]))
+  const values = table.columns.map((column) =>
+    isHeldAsText(column)
+      ? `r.${quote(column.name)}::${typeOf.get(column.name)} AS ${quote(column.name)}`
+      : `r.${quote(column.name)}`,
+  )
+  return `(SELECT ${values.join(', ')} FROM ${qualified(scratchTableOf(runId, table))} AS r) AS ${quote(alias)}`
+}
+
+/**
+ * Creates what is missing of the run's scratch schema: the columns that were backed up, with the live types and nothing
+ * that could refuse a row; generated columns are plain ones, which hold what was backed up. Several functions may do it at
+ * once; a repeat changes nothing.
  */
 export async function ensureScratch(
   connection: Connection,
@@ -33,7 +67,7 @@ export async function ensureScratch(
     `CREATE TABLE IF NOT EXISTS ${schema}.loaded (key text PRIMARY KEY)`,
     ...tables.map(
       (table) =>
-        `CREATE TABLE IF NOT EXISTS ${qualified(scratchTableOf(runId, table))} (LIKE ${qualified(table)} INCLUDING DEFAULTS INCLUDING GENERATED)`,
+        `CREATE TABLE IF NOT EXISTS ${qualified(scratchTableOf(runId, table))} AS SELECT ${heldColumns(table)} FROM ONLY ${qualified(table)} WITH NO DATA`,
     ),
     'COMMIT',
   ]

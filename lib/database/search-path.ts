@@ -1,3 +1,4 @@
+import type { QueryResult } from '@neondatabase/serverless'
 import type { Connection } from '../clients.ts'
 
 /**
@@ -18,4 +19,12 @@ export async function underOwnSearchPath<Result>(
   const result = await use()
   await connection.query('SET search_path TO pg_catalog')
   return result
+}
+
+/** The rows of one query under the role's own search path, in one round trip. */
+export async function queryUnderOwnPath(connection: Connection, text: string): Promise<QueryResult['rows']> {
+  const answers: unknown = await connection.query(
+    `SET search_path TO DEFAULT; ${text}; SET search_path TO pg_catalog`,
+  )
+  return (answers as QueryResult[])[1]?.rows ?? []
 }

@@ -74,7 +74,7 @@ export function describeRestored(
   }
 }
 
-export function warningsOfRestored({ files, cache }: Restored): Warning[] {
+export function warningsOfRestored({ database, files, cache }: Restored): Warning[] {
   const sum = (pick: (result: FilesRestored) => number) =>
     files.reduce((total, result) => total + pick(result), 0)
   const counts: [string, number, string][] = [
@@ -97,6 +97,7 @@ export function warningsOfRestored({ files, cache }: Restored): Warning[] {
     ['KeysExpired', cache?.expired ?? 0, 'cache keys had outlived their time and were left out'],
   ]
   return [
+    ...(database?.warnings ?? []),
     ...counts
       .filter(([, count]) => count > 0)
       .map(([code, count, text]) => ({ code, message: `${count} ${text}` })),

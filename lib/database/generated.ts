@@ -1,0 +1,74 @@
+import type { BackedUpTable, Warning } from '../backup/manifest.ts'
+import type { Connection } from '../clients.ts'
+import { RehearsalFailed } from '../errors.ts'
+import type { Table } from './catalog.ts'
+import { quote } from './identifiers.ts'
+import { typedRows } from './scratch.ts'
+import { queryUnderOwnPath } from './search-path.ts'
+import { sqlStateOf } from './snapshot.ts'
+
+/** A table of a backup, and the live one. */
+export type Pair = { table: BackedUpTable; live: Table }
+
+/**
+ * Generated columns whose loaded values are not what their expression makes today, as when a function was replaced after
+ * the rows were written. A restore can only make them anew.
+ * @throws RehearsalFailed when an expression refuses rows: they could not be put back
+ */
+export async function differentlyGenerated(
+  connection: Connection,
+  { runId, pairs }: { runId: string; pairs: readonly Pair[] },
+): Promise<Warning[]> {
+  const warnings: Warning[] = []
+  const made = pairs.filter(({ table }) => table.columns.some(({ generated }) => generated !== ''))
+  const expressions = await readExpressions(connection, made)
+  for (const pair of made) {
+    const held = new Set(pair.table.columns.map(({ name }) => name))
+    for (const { column, expression } of expressions.get(pair.live.oid) ?? []) {
+      if (!held.has(column)) continue // it came later
+      const rows = await countDifferent(connection, runId, pair, { column, expression })
+      if (rows === 0) continue
+      warnings.push({
+        code: 'GeneratedDiffers',
+        message: `${rows} rows of ${pair.table.name} have a value in the generated column ${column} that its expression does not make any more: a function it calls was replaced. A restore makes these values anew, and brings back all other columns as they are`,
+      })
+    }
+  }
+  return warnings
+}
+
+async function countDifferent(
+  connection: Connection,
+  runId: string,
+  { table, live }: Pair,
+  { column, expression }: { column: string; expression: string },
+): Promise<number> {
+  const held = `${quote(table.table)}.${quote(column)}::pg_catalog.text`
+  try {
+    const [counted] = await queryUnderOwnPath(
+      connection,
+      `SELECT pg_catalog.count(*)::float8 AS rows FROM ${typedRows(runId, table, live)}
+       WHERE (${expression})::pg_catalog.text IS DISTINCT FROM ${held}`,
+    )
+    return counted?.rows
+  } catch (cause) {
+    throw new RehearsalFailed(
+      `The generated column ${column} of ${table.name} cannot be made for its backed-up rows (SQLSTATE ${sqlStateOf(cause)}), so they could not be put back. Nothing was touched; look at the functions that it calls`,
+      { cause },
+    )
+  }
+}
+
+async function readExpressions(
+  connection: Connection,
+  pairs: readonly Pair[],
+): Promise<Map<number, { column: string; expression: string }[]>> {
+  if (pairs.length === 0) return new Map()
+  const answer = await connection.query(
+    `SELECT d.adrelid::bigint::float8 AS oid, a.attname AS column, pg_get_expr(d.adbin, d.adrelid) AS expression
+     FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+     WHERE a.attgenerated <> '' AND d.adrelid = ANY($1::oid[]) ORDER BY d.adrelid, a.attnum`,
+    [pairs.map(({ live }) => live.oid)],
+  )
+  return Map.groupBy(answer.rows, ({ oid }) => oid)
+}
