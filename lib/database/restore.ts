@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { type BackedUpTable, type Manifest, Warning } from '../backup/manifest.ts'
 import type { Clients, Connection } from '../clients.ts'
-import { BackupIsStale, messageOf, SchemaChanged } from '../errors.ts'
+import { BackupIsStale, messageOf, ResetError, SchemaChanged } from '../errors.ts'
 import { checkEnvironmentRow } from '../run/guard.ts'
 import { fenceRun, recordRestored } from '../run/ledger.ts'
 import type { Plan } from '../run/work.ts'
@@ -14,11 +14,12 @@ import { qualified } from './identifiers.ts'
 import { whileLocked } from './locked-transaction.ts'
 import { proveBackup, readOwnManifest } from './prove.ts'
 import { fingerprintOf, queryRows, type Rows, rowsOf } from './rows.ts'
+import { isOfTheRows } from './savepoint.ts'
 import { checkSchema } from './schema-differences.ts'
 import { dropScratch, scratchTableOf } from './scratch.ts'
 import { underOwnSearchPath } from './search-path.ts'
 import { restartSequences } from './sequences.ts'
-import { databaseError, sqlStateOf, withConnection } from './snapshot.ts'
+import { databaseError, withConnection } from './snapshot.ts'
 import { disableTriggers } from './triggers.ts'
 
 /** Rows that were put back, per table and in all; parts that the safety backup got anew; columns that kept their default. */
@@ -68,11 +69,11 @@ async function startOver(connection: Connection, runId: string): Promise<void> {
   await dropScratch(connection, runId)
 }
 
-/** Rows that a live constraint refuses were fine when they were backed up: the constraint came later. */
+/** Rows that the live tables refuse were fine when they were backed up: an index, a type or a function is another one now. */
 function refusal(error: unknown): unknown {
-  if (!/^(22|23)/.test(sqlStateOf(error) ?? '')) return error
+  if (error instanceof ResetError || !isOfTheRows(error)) return error
   return new SchemaChanged(
-    `The live tables do not take the backup's rows: ${messageOf(error)}. Nothing was changed; bring the constraint back to what it was, then restore`,
+    `The live tables do not take the backup's rows: ${messageOf(error)}. Nothing was changed; bring the index, the type or the function that refuses them back to what it was, then restore`,
     { cause: error },
   )
 }

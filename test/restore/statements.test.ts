@@ -48,9 +48,11 @@ function failing(at: number, when: 'before' | 'after', broken: { statement?: str
     const query = connection.query.bind(connection) as (...given: unknown[]) => Promise<unknown>
     Object.assign(connection, {
       query: async (...given: unknown[]) => {
-        if (++count !== at) return query(...given)
         const [first] = given as [string | { text?: string }]
-        broken.statement = typeof first === 'string' ? first : (first.text ?? '')
+        const statement = typeof first === 'string' ? first : (first.text ?? '')
+        // What is waited for is said on a line of its own, which opens another when it breaks.
+        if (statement.includes('"waiting"') || ++count !== at) return query(...given)
+        broken.statement = statement
         if (when === 'after') await query(...given)
         throw new Error(`injected at statement ${at}`)
       },
