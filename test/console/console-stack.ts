@@ -59,10 +59,12 @@ export function useConsole() {
       scopes,
     })),
   )
-  let held: { state: string; let: Promise<void> } | undefined
+  let held: { state: string; reach: () => void; let: Promise<void> } | undefined
   const cli = useCliStack({
     beforeTask: async (state) => {
-      if (state === held?.state) await held.let
+      if (state !== held?.state) return
+      held.reach()
+      await held.let
     },
   })
   let browser: Browser
@@ -119,10 +121,11 @@ export function useConsole() {
   }
 
   /** Holds the machine before a state, so that a run stays where a test wants to see it. */
-  function hold(state: string): { release: () => void } {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    held = { state, let: promise }
-    return { release: resolve }
+  function hold(state: string): { reached: Promise<void>; release: () => void } {
+    const arrival = Promise.withResolvers<void>()
+    const departure = Promise.withResolvers<void>()
+    held = { state, reach: arrival.resolve, let: departure.promise }
+    return { reached: arrival.promise, release: departure.resolve }
   }
 
   /** Asks the API past the page, as somebody else would. */

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { bytes } from '../../console/numbers.ts'
+import type { Backup } from '../../lib/http/backups.ts'
 import { totalOf } from '../../local/demo/counts.ts'
 import { withVariables } from '../e2e/reset-stack.ts'
 import { chromiumPath, tokenOf, useConsole } from './console-stack.ts'
@@ -88,7 +89,13 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     await page.getByRole('button', { name: label }).click()
     await page.getByText(/stage 2 of 5/).waitFor()
     expect(await page.locator('[aria-current=step]').allInnerTexts()).toHaveLength(3)
+    const cancel = page.getByRole('button', { name: 'Cancel this run' })
+    expect(await cancel.isEnabled()).toBe(true)
+    const end = console.hold('Wipe cache')
     pause.release()
+    await page.getByText('Too late to cancel: the stores are being changed.').waitFor()
+    expect(await cancel.isDisabled()).toBe(true)
+    end.release()
     await page.getByText(/^Succeeded after/).waitFor()
     await page.getByText(`${rows} rows in 7 tables: wiped, and in the backup.`).waitFor()
     const after = await console.count()
@@ -135,9 +142,10 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     expect(await console.count()).toEqual(before)
   })
 
-  it('puts a backup of another environment back only after that was ticked', () =>
+  it('puts back what is ticked, and a backup of another environment only after that was ticked, too', () =>
     withVariables({ ENVIRONMENT: 'other' }, async () => {
-      const [{ backupId }] = (await console.ask('GET', '/backups')).backups
+      const { backups } = await console.ask('GET', '/backups')
+      const { backupId } = backups.find((one: Backup) => one.rows !== null && one.files !== null)
       const page = await console.open()
       await page.getByLabel('Access token').fill(tokenOf('admin'))
       await page.getByRole('button', { name: 'Sign in' }).click()
@@ -150,10 +158,12 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
       await dialog.getByLabel('Type other to confirm').fill('other')
       expect(await confirm.isDisabled()).toBe(true)
       await dialog.getByLabel('This is a backup of local; put it into other all the same').check()
+      await dialog.getByLabel('Files', { exact: true }).uncheck()
       const sent = page.waitForRequest((request) => request.method() === 'POST')
       await confirm.click()
       expect((await sent).postDataJSON()).toMatchObject({
         operation: 'restore',
+        targets: ['database', 'cache'],
         allowForeign: true,
         exact: false,
         confirm: 'other',
@@ -204,12 +214,32 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     await expect(page.getByRole('alert').innerText()).resolves.toContain('There is no sealed backup')
   })
 
+  it('shows older runs below the newer ones, page after page, each once', async () => {
+    await console.stack.admin.query(
+      `INSERT INTO taskmaster_reset.runs (run_id, operation, request_digest, status, phase, started_at, finished_at)
+       SELECT 'older-' || i, 'claim', '', 'succeeded', 'Finish', now() - make_interval(days => i), now() - make_interval(days => i)
+       FROM generate_series(1, 60) i`,
+    )
+    const page = await console.signIn('viewer')
+    await page.getByRole('link', { name: 'History' }).click()
+    const more = page.getByRole('button', { name: 'Show older runs' })
+    const { runs } = await console.ask('GET', '/runs?limit=200')
+    for (let shown = 50; shown < runs.length + 25; shown += 25) {
+      await more.click()
+      await page.getByRole('row').nth(Math.min(shown, runs.length)).waitFor() // one is the heading
+      expect(await page.getByRole('row').count()).toBe(1 + Math.min(shown, runs.length))
+    }
+    expect(await more.count()).toBe(0)
+    await console.stack.admin.query(`DELETE FROM taskmaster_reset.runs WHERE starts_with(run_id, 'older-')`)
+  })
+
   it('shows the run that is active, lets nobody start another, and cancels it while that is possible', async () => {
     const page = await console.signIn('admin')
     await page.getByRole('button', { name: 'Reset … Cache only' }).click()
     await page.getByRole('button', { name: /^Back up and wipe \d+ keys$/ }).waitFor()
     const pause = console.hold('Export cache batch')
     const { runId } = await console.ask('POST', '/runs', { operation: 'backup', strategy: 'full' })
+    await pause.reached // before, it may not be in the ledger yet
     await page.keyboard.type('local')
     await page.keyboard.press('Enter')
     const refusal = page.getByRole('dialog').getByRole('alert')
@@ -218,6 +248,24 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     await page.getByRole('button', { name: 'Cancel this run' }).click()
     await page.getByText(/^Cancelled after .*, before anything was changed\.$/).waitFor()
     pause.release()
+  })
+
+  it('starts one run, and finds it, when it is asked again because the answer was lost', async () => {
+    const { runs } = await console.ask('GET', '/runs')
+    const page = await console.signIn('admin')
+    let lost = 0
+    await page.route('**/v1/runs', async (route) => {
+      if (route.request().method() !== 'POST' || lost++ > 0) return route.continue()
+      await route.fetch()
+      await route.abort('connectionreset')
+    })
+    await page.getByRole('button', { name: 'Back up Cache only' }).click()
+    await page.getByRole('alert').getByText('The service cannot be reached').waitFor()
+    await page.getByRole('button', { name: 'Back up Cache only' }).click()
+    await page.getByRole('heading', { name: 'Backup, cache-only' }).waitFor()
+    await page.getByText(/^Succeeded after/).waitFor()
+    expect(lost).toBe(2)
+    expect((await console.ask('GET', '/runs')).runs).toHaveLength(runs.length + 1)
   })
 
   it('claims an environment whose stores carry no name yet, when the name is typed', async () => {

@@ -19,6 +19,7 @@ type State = {
   ItemProcessor?: Machine & { ProcessorConfig: { Mode: string } }
   ItemSelector?: Record<string, unknown>
   ItemsPath?: string
+  MaxConcurrency?: number
   Resource?: string
   TimeoutSeconds?: number
   ResultPath?: string | null
@@ -433,6 +434,30 @@ describe('the state machine', () => {
     for (const { name, state } of maps) {
       expect(state.ItemProcessor?.ProcessorConfig.Mode, name).toBe('DISTRIBUTED')
       expect(Object.keys(state).filter((key) => key.startsWith('Tolerated'))).toEqual([])
+    }
+  })
+
+  test('no Map starts more at once than the stores can bear: 0, or nothing said, would be thousands', () => {
+    for (const { name, state } of states) {
+      if (state.Type !== 'Map') continue
+      expect(state.MaxConcurrency, name).toBeGreaterThanOrEqual(1)
+      expect(state.MaxConcurrency, name).toBeLessThanOrEqual(/database|Rehearse|Load/.test(name) ? 8 : 16)
+    }
+  })
+
+  test('a step is told its own target and purpose: what is loaded for a restore is kept for it, else dropped', () => {
+    for (const { name, state } of states) {
+      const given = { ...state.Parameters, ...state.ItemSelector }
+      const target = targets.find((one) => name.endsWith(` ${one}`) && !/^(Copy|Load|Compare)/.test(name))
+      expect(given.target, name).toBe(state.Type === 'Choice' ? undefined : target)
+    }
+    for (const name of ['Load backup', 'Compare backup']) {
+      const { Parameters, ItemSelector } = stateOf(name)
+      expect({ ...Parameters, ...ItemSelector }['purpose.$'], name).toBe('$.operation')
+    }
+    for (const name of ['Rehearse', 'Compare']) {
+      const { Parameters, ItemSelector } = stateOf(name)
+      expect({ ...Parameters, ...ItemSelector }.purpose, name).toBe('rehearse')
     }
   })
 
