@@ -101,6 +101,18 @@ export class OutOfTime extends ResetError {
   readonly kind = 'failure'
 }
 
+/** A reset has ended, but the store refused to let go of some of what was to be wiped; the message says how much. */
+export class WipeIncomplete extends ResetError {
+  override readonly name = 'WipeIncomplete'
+  readonly kind = 'failure'
+}
+
+/** A restore has ended, but the store refused some of what was to be put back; the message says how much. */
+export class RestoreIncomplete extends ResetError {
+  override readonly name = 'RestoreIncomplete'
+  readonly kind = 'failure'
+}
+
 /** A store cannot be reached, or does not exist. */
 export class StoreUnavailable extends ResetError {
   override readonly name = 'StoreUnavailable'
@@ -229,6 +241,8 @@ const classes = [
   RowsHidden,
   RunLost,
   OutOfTime,
+  WipeIncomplete,
+  RestoreIncomplete,
   StoreUnavailable,
   ListingUnreliable,
   BackupIncomplete,

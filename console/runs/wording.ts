@@ -94,6 +94,7 @@ export const stateWords: Record<TargetState, string> = {
   partly_wiped: 'Partly wiped',
   restored: 'Restored',
   partly_restored: 'Partly restored',
+  unknown: 'Not known',
 }
 
 /** What happened to one target, for somebody who does not know the words of this tool. */
@@ -108,6 +109,7 @@ export function sentenceOf(outcome: Outcome, target: Target): string {
     partly_wiped: `The wipe began and it is not sure that it ended. Known to be gone: ${what}. ${isCovered ? 'All of it is in the backup: restore it, or run the reset again.' : 'There is no backup. Run the reset again.'}`,
     restored: `${what}: put back.`,
     partly_restored: `Putting back began and it is not sure that it ended. Known to be back: ${what}. Run the restore again; twice is the same as once.`,
+    unknown: `Its turn had come, and how far that got could not be read. ${isCovered ? 'What it held is in the backup. ' : ''}Look at the counts before you decide.`,
   }
   return sentences[state]
 }

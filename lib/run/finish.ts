@@ -1,26 +1,30 @@
+import { DrizzleQueryError } from 'drizzle-orm'
 import { z } from 'zod'
 import { backupKeys, workKeys } from '../backup/layout.ts'
 import type { Manifest, Warning } from '../backup/manifest.ts'
 import { findOwnManifest } from '../backup/read.ts'
 import { findJson } from '../backup/storage.ts'
 import { CacheWiped } from '../cache/wipe.ts'
-import type { Clients } from '../clients.ts'
-import { withConnection } from '../database/snapshot.ts'
+import type { Clients, Connection } from '../clients.ts'
+import { sqlStateOf, withConnection } from '../database/snapshot.ts'
 import { DatabaseWiped } from '../database/wipe.ts'
-import { messageOf, NotFound, ResetError } from '../errors.ts'
+import { messageOf, NotFound, ResetError, RestoreIncomplete, WipeIncomplete } from '../errors.ts'
 import { FilesWiped } from '../files/wipe.ts'
 import { storable } from '../ledger/storable.ts'
 import { closeRun, lockRun, lostRun, type RunRow } from './ledger.ts'
-import { cut, Outcome, shortened, type TargetState } from './outcome.ts'
+import { cut, Outcome, reduced, shortened } from './outcome.ts'
 import {
   describeRestored,
   findRestored,
   type Restored,
   RestoreSummary,
+  restoredInLedger,
+  shortfallOfRestore,
   warningsOfRestored,
 } from './restored.ts'
-import { targets } from './strategy.ts'
+import { type Target, targets } from './strategy.ts'
 import { describeSubject, type FoundSubject, findSubject, SubjectSummary } from './subject.ts'
+import { sealedBackupOf, statesOf, toldOf } from './target-states.ts'
 
 export const FinishInput = z.object({
   runId: z.string().min(1),
@@ -64,6 +68,7 @@ const causeMaxBytes = 8000
  * A run that never got its row (refused by a guard) only passes its error on. Repeating it keeps the first end, so
  * "Finish failed" gives a success when only the answer of "Finish" was lost.
  * @throws RunLost when a run that was taken over or cancelled would be told that it succeeded
+ * @throws WipeIncomplete, RestoreIncomplete when a run without an error left something undone; "Finish failed" then ends it
  */
 export async function finish(
   clients: Clients,
@@ -82,16 +87,59 @@ export async function finish(
       if (error === null) throw lostRun(input.runId)
       return failureOf(error)
     }
-    const outcome = storable(describe(clients, await find(clients, row, error !== null), error))
-    await closeRun(connection, {
-      runId: row.runId,
-      status: outcome.status,
-      outcome,
-      finishedAt: new Date(outcome.finishedAt),
-    })
+    const found = await find(clients, row, error !== null)
+    if (error === null) refuseShortfall(found)
+    const outcome = storable(describe(clients, found, error))
+    await closeWith(connection, outcome)
     await connection.query('COMMIT')
     return answer(outcome)
   })
+}
+
+/** Whatever an outcome holds, a run must end, or it would hold the lock: then with what is short and certain of it. */
+async function closeWith(connection: Connection, outcome: Outcome): Promise<void> {
+  const close = (written: Outcome) =>
+    closeRun(connection, {
+      runId: outcome.runId,
+      status: written.status,
+      outcome: written,
+      finishedAt: new Date(written.finishedAt),
+    })
+  await connection.query('SAVEPOINT before_outcome')
+  try {
+    await close(outcome)
+  } catch (refused) {
+    // Classes 22, 23 and 54: the ledger can be written, but not with this.
+    if (!/^(22|23|54)/.test(sqlStateOf(refused instanceof DrizzleQueryError ? refused.cause : refused) ?? ''))
+      throw refused
+    await connection.query('ROLLBACK TO before_outcome')
+    await close(reduced(outcome, messageOf(refused)))
+  }
+}
+
+/** @throws WipeIncomplete, RestoreIncomplete: what was not done is a failure, whatever each step made of it */
+function refuseShortfall({ row, files, cache, restored }: Found): void {
+  const failures = files.reduce((sum, wiped) => sum + wiped.failures, 0)
+  const left = [
+    ...(failures > 0 ? [`${failures} files could not be deleted${exampleOf(files)}`] : []),
+    ...(cache !== null && cache.left > 0 ? [`${cache.left} cache keys are still there`] : []),
+  ]
+  if (left.length > 0) {
+    throw new WipeIncomplete(
+      `The reset ${row.runId} did not do all of its work: ${left.join('; ')}. What went is in its backup, if it took one; remove the cause, and reset again`,
+    )
+  }
+  const shortfall = restored === null ? null : shortfallOfRestore(restored)
+  if (shortfall !== null) {
+    throw new RestoreIncomplete(
+      `The restore ${row.runId} did not do all of its work: ${shortfall}. Remove the cause, and restore again: twice is the same as once`,
+    )
+  }
+}
+
+function exampleOf(files: readonly FilesWiped[]): string {
+  const [first] = files.flatMap((wiped) => wiped.failed)
+  return first === undefined ? '' : ` (for example ${first.key}: ${first.code})`
 }
 
 function answer(outcome: Outcome): Outcome | Failure {
@@ -136,22 +184,18 @@ function errorOfBatch(row: RunRow, { name, cause }: { name: string; cause: strin
 /** @param partly a run that failed is closed even when S3 cannot be read: else it would hold the lock until it is dead */
 async function find(clients: Clients, row: RunRow, partly: boolean): Promise<Found> {
   const summary = row.plan === null ? null : Summary.parse(row.plan)
-  const database = row.wiped === null ? null : DatabaseWiped.parse(row.wiped)
+  const inLedger = {
+    row,
+    summary,
+    database: row.wiped === null ? null : DatabaseWiped.parse(row.wiped),
+  }
   try {
-    return { row, summary, database, unread: null, ...(await findInS3(clients, row, summary)) }
+    return { ...inLedger, unread: null, ...(await findInS3(clients, row, summary)) }
   } catch (error) {
     if (!partly || !(error instanceof ResetError)) throw error
-    return {
-      row,
-      summary,
-      database,
-      unread: messageOf(error),
-      manifest: null,
-      files: [],
-      cache: null,
-      restored: null,
-      subject: null,
-    }
+    const restored = summary?.restore ? restoredInLedger(row, summary.restore) : null
+    const nothing = { manifest: null, files: [], cache: null, subject: null }
+    return { ...inLedger, unread: messageOf(error), ...nothing, restored }
   }
 }
 
@@ -185,43 +229,48 @@ async function findInS3(
 }
 
 function describe(clients: Clients, found: Found, error: Outcome['error']): Outcome {
-  const { row, summary, manifest, database, files, cache, restored } = found
-  const kept: TargetState = manifest === null ? 'untouched' : 'backed_up'
-  const states = {
-    database: database !== null ? 'wiped' : manifest?.database ? kept : 'untouched',
-    files: stateOfFiles(found, {
-      succeeded: error === null,
-      otherwise: manifest?.files ? kept : 'untouched',
-    }),
-    cache: stateOfCache(found, manifest?.cache ? kept : 'untouched'),
-  } satisfies Record<string, TargetState>
+  const { row, summary, manifest, database, files, cache, restored, unread } = found
+  const states = statesOf({
+    ...{ row, manifest, files, cache, unread, succeeded: error === null },
+    clears: summary?.clears ?? [],
+    dryRun: summary?.dryRun ?? false,
+    batches: summary?.files?.batches ?? 0,
+  })
   const warnings = collectWarnings(found)
   const sum = (pick: (wiped: FilesWiped) => number) => files.reduce((total, wiped) => total + pick(wiped), 0)
-  const isWiped = (state: TargetState) => state === 'wiped' || state === 'partly_wiped'
+  const held = <Held>(target: Target, of: (manifest: Manifest) => Held): Held | undefined =>
+    states[target] === 'backed_up' && manifest !== null ? of(manifest) : undefined
   const before: Outcome['targets'] = {
     database: {
       state: states.database,
-      rows: database?.rows ?? manifest?.database?.rows ?? 0,
+      rows: database?.rows ?? held('database', ({ database }) => database?.rows) ?? 0,
       tables:
         database?.tables ??
-        Object.fromEntries((manifest?.database?.tables ?? []).map(({ name, rows }) => [name, rows])),
+        Object.fromEntries(
+          (held('database', ({ database }) => database?.tables) ?? []).map(({ name, rows }) => [name, rows]),
+        ),
     },
     files: {
       state: states.files,
-      objects: isWiped(states.files) ? sum(({ objects }) => objects) : (manifest?.files?.objects ?? 0),
-      bytes: isWiped(states.files) ? sum(({ bytes }) => bytes) : (manifest?.files?.bytes ?? 0),
+      objects: held('files', ({ files }) => files?.objects) ?? sum(({ objects }) => objects),
+      bytes: held('files', ({ files }) => files?.bytes) ?? sum(({ bytes }) => bytes),
     },
-    cache: { state: states.cache, keys: cache?.keys ?? manifest?.cache?.keys ?? 0 },
+    cache: {
+      state: states.cache,
+      // Of a wipe that broke off: what it told, never what the backup holds.
+      keys: cache?.keys ?? held('cache', ({ cache }) => cache?.keys) ?? toldOf(row, 'Wipe cache'),
+    },
   }
+  const backupId = sealedBackupOf(row, manifest)
   return {
     runId: row.runId,
     operation: row.operation,
     strategy: row.strategy,
     status: error !== null ? 'failed' : warnings.length > 0 ? 'succeeded_with_warnings' : 'succeeded',
-    backupId: manifest?.backupId ?? null,
+    backupId,
     backupPrefix:
-      manifest &&
-      `s3://${clients.config.BACKUP_BUCKET}/${backupKeys(clients.config.BACKUP_PREFIX, manifest.backupId).root}`,
+      backupId &&
+      `s3://${clients.config.BACKUP_BUCKET}/${backupKeys(clients.config.BACKUP_PREFIX, backupId).root}`,
     targets: restored === null ? before : describeRestored(restored, row, before),
     ...(summary?.restore ? { restoredBackupId: summary.restore.backupId } : {}),
     ...(summary?.subject
@@ -232,26 +281,6 @@ function describe(clients: Clients, found: Found, error: Outcome['error']): Outc
     startedAt: row.startedAt.toISOString(),
     finishedAt: clients.now().toISOString(),
   }
-}
-
-function stateOfFiles(
-  { row, summary, files }: Found,
-  { succeeded, otherwise }: { succeeded: boolean; otherwise: TargetState },
-): TargetState {
-  if (row.operation !== 'reset' || summary?.dryRun || !summary?.clears.includes('files')) return otherwise
-  const batches = summary.files?.batches ?? 0
-  const hasBegun = files.length > 0 || row.phase === 'Wipe cache' || row.phase === 'Wipe files'
-  if (batches > 0) {
-    const isDone = files.length === batches && files.every(({ failures }) => failures === 0)
-    return isDone ? 'wiped' : hasBegun ? 'partly_wiped' : otherwise
-  }
-  // Without files there is no batch to leave a result; the folder is empty all the same once its turn has come.
-  return succeeded || row.wiped !== null || hasBegun ? 'wiped' : otherwise
-}
-
-function stateOfCache({ row, cache }: Found, otherwise: TargetState): TargetState {
-  if (cache !== null) return cache.left === 0 ? 'wiped' : 'partly_wiped'
-  return row.phase === 'Wipe cache' ? 'partly_wiped' : otherwise
 }
 
 function collectWarnings({
@@ -286,9 +315,7 @@ function collectWarnings({
   const came = files.reduce((sum, wiped) => sum + wiped.appeared, 0)
   add('FilesAppeared', came, `${came} files came after the backup, so they were not deleted`)
   const failures = files.reduce((sum, wiped) => sum + wiped.failures, 0)
-  const [first] = files.flatMap((wiped) => wiped.failed)
-  const example = first === undefined ? '' : ` (for example ${first.key}: ${first.code})`
-  add('FilesNotDeleted', failures, `${failures} files could not be deleted${example}`)
+  add('FilesNotDeleted', failures, `${failures} files could not be deleted${exampleOf(files)}`)
   const expected = (manifest?.cache?.keys ?? 0) - (summary?.cache?.preservedKeys ?? 0)
   const more = cache !== null && manifest?.cache ? cache.keys - expected : 0
   add('KeysAppeared', more, `${more} more cache keys were wiped than are in the backup: the cache was in use`)

@@ -5,7 +5,8 @@ const count = z.number().int().nonnegative()
 
 /**
  * What happened to a target: `untouched`; `backed_up` and otherwise untouched; `wiped`; `partly_wiped`, when the wipe
- * began and it is not known that it ended; `restored`, `partly_restored` likewise.
+ * began and it is not known that it ended; `restored`, `partly_restored` likewise; `unknown`, when its turn had come and
+ * what became of it could not be read.
  */
 export const TargetState = z.enum([
   'untouched',
@@ -14,6 +15,7 @@ export const TargetState = z.enum([
   'partly_wiped',
   'restored',
   'partly_restored',
+  'unknown',
 ])
 export type TargetState = z.output<typeof TargetState>
 
@@ -81,6 +83,27 @@ export function shortened(outcome: Outcome): Outcome {
     message: cut(outcome.error.message, 8000, 'the ledger has all of it'),
   }
   return { ...short, warnings, error }
+}
+
+/**
+ * What is short and certain of an outcome that the ledger does not take: states and sums, without table names, and with
+ * the reason.
+ */
+export function reduced(outcome: Outcome, reason: string): Outcome {
+  const { error, warnings, targets } = outcome
+  const beginning = (text: string) => cut(text, 1000, 'the ledger did not take all of it')
+  return {
+    ...outcome,
+    status: outcome.status === 'failed' ? 'failed' : 'succeeded_with_warnings',
+    targets: { ...targets, database: { ...targets.database, tables: {} } },
+    warnings: [
+      {
+        code: 'OutcomeReduced',
+        message: `The ledger did not take the whole outcome (${beginning(reason)}): tables by name and ${warnings.length} warnings are left out. The backup's manifest and the log of the function finish have them`,
+      },
+    ],
+    error: error && { name: beginning(error.name), message: beginning(error.message) },
+  }
 }
 
 /** The beginning of `text` that has at most `maxBytes` as JSON, which may need six for one, and where the rest is. */

@@ -6,6 +6,7 @@ import { DatabaseRestored } from '../database/restore.ts'
 import { FilesRestored, filesRestoredKey } from '../files/restored.ts'
 import type { RunRow } from './ledger.ts'
 import type { Outcome, TargetState } from './outcome.ts'
+import { toldOf } from './target-states.ts'
 
 /** What the steps of a restore left behind. */
 export type Restored = {
@@ -22,6 +23,12 @@ export const RestoreSummary = z.object({
   files: z.object({ batches: z.number() }).nullable(),
 })
 
+/** What the ledger alone says of a restore, when the rest cannot be read. */
+export function restoredInLedger(row: RunRow, { files }: z.output<typeof RestoreSummary>): Restored {
+  const database = row.restored === null ? null : DatabaseRestored.parse(row.restored)
+  return { database, files: [], batches: files?.batches ?? 0, cache: null }
+}
+
 /** Reads the results of a restore's steps. */
 export async function findRestored(
   storage: Storage,
@@ -35,14 +42,16 @@ export async function findRestored(
     if (result !== undefined) files.push(result)
   }
   return {
-    database: row.restored === null ? null : DatabaseRestored.parse(row.restored),
+    ...restoredInLedger(row, summary),
     files,
-    batches,
     cache: (await findJson(storage, cacheRestoredKey(row), CacheRestored)) ?? null,
   }
 }
 
-/** What a restore did to each target; `before` is how the steps before it left them. */
+/**
+ * What a restore did to each target; `before` is how the steps before it left them. Of files and cache only what was read
+ * is known: see statesOf.
+ */
 export function describeRestored(
   { database, files, batches, cache }: Restored,
   row: RunRow,
@@ -52,26 +61,38 @@ export function describeRestored(
     files.reduce((total, result) => total + pick(result), 0)
   const allThere =
     files.length === batches && sum(({ failures, changedMeanwhile }) => failures + changedMeanwhile) === 0
-  const hasBegun = files.length > 0 || row.phase === 'Restore files'
+  const begun = files.length > 0 || row.phase === 'Restore files'
   const stateOfFiles: TargetState | null =
-    batches > 0 && allThere ? 'restored' : hasBegun ? 'partly_restored' : null
+    batches > 0 && allThere ? 'restored' : begun ? 'partly_restored' : null
   const stateOfCache: TargetState | null =
     cache !== null ? 'restored' : row.phase === 'Restore cache' ? 'partly_restored' : null
+  const isUnknown = ({ state }: { state: TargetState }) => state === 'unknown'
   return {
     database:
       database === null
         ? before.database
         : { state: 'restored', rows: database.rows, tables: database.tables },
     files:
-      stateOfFiles === null
+      stateOfFiles === null || isUnknown(before.files)
         ? before.files
         : {
             state: stateOfFiles,
             objects: sum(({ objects, unchanged }) => objects + unchanged),
             bytes: sum(({ bytes }) => bytes),
           },
-    cache: stateOfCache === null ? before.cache : { state: stateOfCache, keys: cache?.keys ?? 0 },
+    cache:
+      stateOfCache === null || isUnknown(before.cache)
+        ? before.cache
+        : { state: stateOfCache, keys: cache?.keys ?? toldOf(row, 'Restore cache') },
   }
+}
+
+/** What a restore left undone, in the words of an error; null: nothing. What others changed meanwhile is not its failure. */
+export function shortfallOfRestore({ files }: Restored): string | null {
+  const failures = files.reduce((sum, result) => sum + result.failures, 0)
+  if (failures === 0) return null
+  const [first] = files.flatMap(({ failed }) => failed)
+  return `${failures} files could not be put back or removed${first === undefined ? '' : ` (for example ${first.key}: ${first.code})`}`
 }
 
 export function warningsOfRestored({ database, files, cache }: Restored): Warning[] {

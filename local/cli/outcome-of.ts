@@ -4,6 +4,7 @@ import { messageOf } from '../../lib/errors.ts'
 import type { RunRow } from '../../lib/run/ledger.ts'
 import { Outcome, type TargetState } from '../../lib/run/outcome.ts'
 import { type Target, targets } from '../../lib/run/strategy.ts'
+import { sealedBackupOf, statesInLedger } from '../../lib/run/target-states.ts'
 import type { Step } from './steps.ts'
 
 /** The outcome that a run's row holds; of a run that died, what its row still tells. */
@@ -13,9 +14,8 @@ export function outcomeOf(row: RunRow): Outcome {
     runId: row.runId,
     operation: row.operation,
     strategy: row.strategy,
-    wipeBegan: (target) =>
-      (row.phase === `Wipe ${target}` && row.waiting === null) ||
-      (target === 'database' && row.wiped !== null),
+    states: statesInLedger(row),
+    backupId: sealedBackupOf(row, null),
     error: cancelledBy(row) ?? {
       name: 'RunLost',
       message: `Run ${row.runId} is ${row.status} in ${row.phase} and gave its last sign of life at ${row.heartbeatAt.toISOString()}. How far it got is not known; look at the counts (options) and the backups`,
@@ -42,11 +42,16 @@ export function outcomeWithoutRow(
   steps: readonly Step[],
 ): Outcome {
   const asked = askedFor(execution?.input)
+  const began = (target: Target) =>
+    steps.some(({ name }) => /^(Wipe|Restore) /.test(name) && name.endsWith(target))
   return unfinished({
     runId,
     operation: asked.operation,
     strategy: asked.strategy,
-    wipeBegan: (target) => steps.some(({ name }) => name === `Wipe ${target}`),
+    states: Object.fromEntries(
+      targets.map((target) => [target, began(target) ? 'unknown' : 'untouched']),
+    ) as Record<Target, TargetState>,
+    backupId: null,
     error: {
       name: execution?.error ?? 'NotFound',
       message: execution === undefined ? `There is no run ${runId}` : causeOf(execution),
@@ -65,21 +70,19 @@ export function causeOf({ cause, status }: DescribeExecutionCommandOutput): stri
   }
 }
 
-type Unfinished = Pick<Outcome, 'runId' | 'operation' | 'strategy' | 'error' | 'startedAt' | 'finishedAt'> & {
-  wipeBegan: (target: Target) => boolean
-}
+type Unfinished = Pick<
+  Outcome,
+  'runId' | 'operation' | 'strategy' | 'backupId' | 'error' | 'startedAt' | 'finishedAt'
+> & { states: Record<Target, TargetState> }
 
-/** Nothing is known to be done; where a wipe began it is not known that it ended. */
-function unfinished({ wipeBegan, ...known }: Unfinished): Outcome {
-  const states = Object.fromEntries(
-    targets.map((target) => [target, wipeBegan(target) ? 'partly_wiped' : 'untouched']),
-  ) as Record<Target, TargetState>
+/** Where a wipe or a restore began it is not known how far it got. */
+function unfinished({ states, ...known }: Unfinished): Outcome {
   return {
     runId: known.runId,
     operation: known.operation,
     strategy: known.strategy,
     status: 'failed',
-    backupId: null,
+    backupId: known.backupId,
     backupPrefix: null,
     targets: {
       database: { state: states.database, rows: 0, tables: {} },

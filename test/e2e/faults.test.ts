@@ -449,7 +449,7 @@ describe('a wipe', () => {
     checkHonest(outcome, { was, is: await reset.fingerprint() })
   })
 
-  test('of files that S3 refuses to delete is partly done, and says which', async () => {
+  test('of files that S3 refuses to delete is a failed run, which says how many and which', async () => {
     await reset.seed()
     fronts.s3.faults = [
       async (request, forward) => {
@@ -465,16 +465,97 @@ describe('a wipe', () => {
         }
       },
     ]
-    const outcome = await withVariables(fronts.variables, () => reset.succeed(quickReset))
-    expect(outcome.status).toBe('succeeded_with_warnings')
+    const ended = await withVariables(fronts.variables, () => reset.run(quickReset))
+    const outcome = await failedOutcome(ended)
+    expect(ended.error).toBe('WipeIncomplete')
+    expect(ended.cause).toContain(
+      `1 files could not be deleted (for example ${filesPrefix}story 5.txt: AccessDenied)`,
+    )
     expect(outcome.targets.files).toMatchObject({ state: 'partly_wiped', objects: 11 })
-    expect(outcome.warnings).toEqual([
-      {
-        code: 'FilesNotDeleted',
-        message: `1 files could not be deleted (for example ${filesPrefix}story 5.txt: AccessDenied)`,
-      },
-    ])
+    expect(outcome.backupId).not.toBeNull()
   })
+
+  test('of a cache that keeps its keys is a failed run, and no key is said to be gone', async () => {
+    await reset.seed({ users: 3, files: 0, keys: 20 })
+    fronts.cache.faults = [
+      (commands) =>
+        /UNLINK/i.test(JSON.stringify(commands))
+          ? { status: 401, body: '{"error":"NOPERM injected"}' }
+          : undefined,
+    ]
+    const ended = await withVariables(fronts.variables, () =>
+      reset.run({ ...quickReset, strategy: 'cache-only' }),
+    )
+    fronts.cache.faults = []
+    const outcome = await failedOutcome(ended)
+    expect(outcome.targets.cache).toEqual({ state: 'partly_wiped', keys: 0 })
+    expect(await reset.stack.redis.dbsize()).toBe(22)
+  })
+})
+
+describe('an outcome whose results cannot be read', () => {
+  /** S3 refuses whoever reads the run's results, from the given state on. */
+  const hideResults = (from: string) => ({
+    before: ({ state }: Call) => {
+      if (state !== from) return
+      fronts.s3.faults = [
+        ({ method, path }) =>
+          method === 'GET' && /results|manifest/.test(path) ? s3Error(403, 'AccessDenied') : undefined,
+      ]
+    },
+  })
+
+  test('of a reset has the facts of the ledger: rows wiped, the backup that holds them, the rest unknown', async () => {
+    await reset.seed()
+    const ended = await withFaults(hideResults('Finish'), () =>
+      withVariables(fronts.variables, () => reset.run(quickReset)),
+    )
+    fronts.s3.faults = []
+    const outcome = await failedOutcome(ended)
+    const { backup_id } = await reset.row(ended.name)
+    expect(outcome).toMatchObject({
+      backupId: backup_id,
+      backupPrefix: expect.stringContaining(backup_id),
+      warnings: expect.arrayContaining([expect.objectContaining({ code: 'BackupUnread' })]),
+      targets: {
+        database: { state: 'wiped', rows: 607 },
+        files: { state: 'unknown', objects: 0 },
+        cache: { state: 'unknown' },
+      },
+    })
+    expect(await reset.sealed()).toContain(backup_id)
+  })
+
+  test('of a reset of files alone is unknown only where their turn had come', async () => {
+    await reset.seed()
+    const ended = await withFaults(hideResults('Wipe files batch'), () =>
+      withVariables(fronts.variables, () => reset.run({ ...quickReset, strategy: 'files-only' })),
+    )
+    fronts.s3.faults = []
+    const states = Object.values((await failedOutcome(ended)).targets).map(({ state }) => state)
+    expect(states).toEqual(['untouched', 'unknown', 'untouched'])
+  })
+})
+
+test('a run whose outcome the ledger does not take ends all the same, with what is certain of it', async () => {
+  await reset.seed({ users: 3, files: 0, keys: 0 })
+  const { admin } = reset.stack
+  await admin.query(
+    `ALTER TABLE taskmaster_reset.runs ADD CONSTRAINT small CHECK (NOT outcome::text LIKE '%public.users%') NOT VALID`,
+  )
+  try {
+    const outcome = await reset.succeed({ ...quickReset, strategy: 'database-only' }, 'refused-outcome')
+    expect(outcome.targets.database.state).toBe('wiped')
+    const row = await reset.row('refused-outcome')
+    expect(row.status).toBe('succeeded_with_warnings')
+    expect(Outcome.parse(row.outcome)).toMatchObject({
+      targets: { database: { state: 'wiped', tables: {} } },
+      warnings: [{ code: 'OutcomeReduced' }],
+      backupId: outcome.backupId,
+    })
+  } finally {
+    await admin.query('ALTER TABLE taskmaster_reset.runs DROP CONSTRAINT small')
+  }
 })
 
 describe('a store that breaks off', () => {
