@@ -39,6 +39,8 @@ export async function startFront(upstream: string) {
     conditions: true,
     /** Each request that arrived, as "METHOD key?query". */
     seen: [] as string[],
+    /** Requests that have arrived and are not answered yet. */
+    atWork: 0,
     stop: async () => {
       const closed = close(server)
       server.closeAllConnections()
@@ -46,6 +48,8 @@ export async function startFront(upstream: string) {
     },
   }
   const server = createServer(async (incoming, outgoing) => {
+    front.atWork++
+    outgoing.on('close', () => front.atWork--)
     const chunks: Buffer[] = []
     for await (const chunk of incoming) chunks.push(chunk)
     const raw = Buffer.concat(chunks)
