@@ -2,7 +2,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 /** What takes a worker longest on its own: begun last, it would be waited for while the other workers have nothing to do. */
 const longest = [
-  'database/preservation',
+  'database/preservation.trust',
   'restore/restore',
   'e2e/faults',
   'e2e/concurrency',

@@ -4,10 +4,11 @@ import { compareBackup } from '../../lib/database/load-backup.ts'
 import { restoreDatabase } from '../../lib/database/restore.ts'
 import { backUp, configured, planReset, useDatabase } from '../database/database-stack.ts'
 import { typesSql, valuesByType } from '../database/every-type.ts'
+import { rounds, tried } from '../support/trust.ts'
 import { dump } from './dump.ts'
 import { load, planRestore, readBackupOf } from './steps.ts'
 
-const rounds = 200
+const tables = rounds({ short: 50, full: 200 })
 const database = useDatabase()
 
 beforeAll(async () => {
@@ -151,11 +152,11 @@ function sqlOf(
     .join(';\n')
 }
 
-it(`gives every row of random tables back, ${rounds} times`, async () => {
+it(`gives every row of ${tables} random tables back`, async () => {
   const { sql, admin } = database
   const clients = configured(database.clients, { DATABASE_SCHEMAS: ['app'] })
   const seed = Date.now() % 2 ** 31
-  const drawn = fc.sample(table, { numRuns: rounds, seed })
+  const drawn = fc.sample(table, { numRuns: tables, seed })
   for (const [n, one] of drawn.entries()) await sql.query(sqlOf(one, n))
   const before = await dump(admin)
   const first = await planReset(clients)
@@ -172,5 +173,6 @@ it(`gives every row of random tables back, ${rounds} times`, async () => {
   await load(clients, plan)
   await compareBackup(clients, plan)
   await restoreDatabase(clients, { plan, backup: await readBackupOf(clients, first) })
+  tried('random tables', { restored: tables })
   expect(await dump(admin), `with the seed ${seed}`).toEqual(before)
 }, 240_000)
