@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { deleteBackup } from '../lib/backup/delete-backup.ts'
 import { prune } from '../lib/backup/prune.ts'
+import { databaseClock } from '../lib/ledger/clock.ts'
 import { RunRef, readBackupPlan } from '../lib/run/work.ts'
 import { task } from '../lib/task.ts'
 
@@ -23,7 +24,10 @@ export const handler = task(
       await deleteBackup(clients, plan)
       return {}
     }
-    const { backups, refused } = await prune(clients, { dryRun: false, endOf: run.runId })
+    const { backups, refused } = await prune(
+      { ...clients, now: await databaseClock(clients) },
+      { dryRun: false, endOf: run.runId, signal: fence.signal },
+    )
     return { deleted: backups.filter(({ keep }) => !keep).length, refused }
   },
 )

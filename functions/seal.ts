@@ -1,4 +1,5 @@
 import { seal } from '../lib/backup/seal.ts'
+import { databaseClock } from '../lib/ledger/clock.ts'
 import { RunRef, readPlan } from '../lib/run/work.ts'
 import { task } from '../lib/task.ts'
 
@@ -8,7 +9,7 @@ export const handler = task(
   { phase: () => 'Seal', run: (input) => input },
   async (clients, run, _report, fence) => {
     const plan = await readPlan(clients.backups, run, await fence.noted())
-    await seal(clients, plan)
+    await seal({ ...clients, now: await databaseClock(clients) }, plan)
     return {}
   },
 )

@@ -19,9 +19,9 @@ export async function deleteBackup(clients: Clients, { runId, backupId }: Backup
   const folder = { prefix: config.BACKUP_PREFIX, backupId }
   if (await isSealed(storage, folder.prefix, backupId)) {
     const reasons = [`run ${runId} was told to delete it`]
-    const retired = await whileLedgerStands(clients, async (connection) => {
+    const retired = await whileLedgerStands(clients, async (connection, held) => {
       await fenceRun(connection, runId)
-      return retireBackup(storage, folder, { reasons, at: clients.now() })
+      return retireBackup(storage, folder, { reasons, at: clients.now(), held })
     })
     if (retired === 'pinned') {
       throw new BackupKept(

@@ -21,12 +21,13 @@ type Folder = { prefix: string; backupId: string }
 
 /**
  * Makes a backup none, which is the first half of deleting it: tombstone, then a last look for a pin, then the manifest.
+ * @param about `held`: asked right before the manifest goes; what it throws leaves the backup as it was, but for the tombstone
  * @returns `pinned` when it was pinned in the meantime; then it is what it was
  */
 export async function retireBackup(
   storage: Storage,
   { prefix, backupId }: Folder,
-  { reasons, at }: { reasons: readonly string[]; at: Date },
+  { reasons, at, held }: { reasons: readonly string[]; at: Date; held: () => Promise<unknown> },
 ): Promise<Deleted | 'pinned'> {
   const keys = backupKeys(prefix, backupId)
   await putTombstone(storage, keys, { backupId, reasons, at })
@@ -37,6 +38,7 @@ export async function retireBackup(
   const deleted = nothing()
   for await (const page of listRange(storage, { prefix: keys.manifest })) {
     const manifest = page.filter(({ key }) => key === keys.manifest)
+    await held()
     await deletePage(storage, manifest, deleted)
   }
   return deleted
@@ -45,11 +47,12 @@ export async function retireBackup(
 /**
  * Deletes what is left of a retired backup, late files first and the tombstone last, and only when all the rest is gone:
  * repeating it goes on where it ended. Adds to `deleted`.
+ * @throws what `signal` was aborted with, before the next request
  */
 export async function clearRetired(
   storage: Storage,
   { prefix, backupId }: Folder,
-  deleted: Deleted = nothing(),
+  { deleted = nothing(), signal }: { deleted?: Deleted; signal?: AbortSignal | undefined } = {},
 ): Promise<Deleted> {
   const keys = backupKeys(prefix, backupId)
   if (await isSealed(storage, prefix, backupId)) {
@@ -59,6 +62,7 @@ export async function clearRetired(
   }
   for (const part of [`${keys.root}late-`, keys.root]) {
     for await (const page of listRange(storage, { prefix: part })) {
+      signal?.throwIfAborted()
       const objects = page.filter(({ key }) => key !== tombstoneKey(keys))
       await deletePage(storage, objects, deleted)
     }

@@ -7,7 +7,7 @@ import { backupIdOf } from './layout.ts'
 /** What the ledger says about pruning. `refused`: why nothing may be pruned now; null: something may. */
 export type LedgerView = {
   refused: string | null
-  /** The active runs that need the backup. */
+  /** The active runs that need the backup, and the one at whose end the prune takes place. */
   neededBy: (backupId: string) => string[]
 }
 
@@ -30,28 +30,34 @@ export async function readLedger(
     connection,
     `WHERE finished_at IS NOT NULL AND ${isTelling} ORDER BY finished_at DESC LIMIT 1`,
   )
+  // What the run has just made stays, however old a clock that was wrong may have made it.
+  const own = endOf === null ? [] : await selectRuns(connection, 'WHERE run_id = $1', [endOf])
   const others = active.filter(({ runId }) => runId !== endOf)
   const isAtEnd = others.length < active.length
   return {
     refused: others.map(whyWait).find((reason) => reason !== null) ?? (isAtEnd ? null : whyNot(latest)),
-    neededBy: (backupId) => active.filter((run) => isNeeded(backupId, run)).map(({ runId }) => runId),
+    neededBy: (backupId) =>
+      [...active, ...own].filter((run) => isNeeded(backupId, run)).map(({ runId }) => runId),
   }
 }
 
 /**
- * Keeps every run from beginning, moving on and ending while `use` looks and acts, which must take moments only.
+ * Keeps every run from beginning, moving on and ending while `use` looks and acts, which must take moments only. `held`
+ * asks whether it still does: to be called right before what cannot be undone, for the lock goes with its connection, and
+ * nobody says so.
  * @throws DatabaseBusy when the ledger is not to be had within LOCK_TIMEOUT_MS
+ * @throws StoreUnavailable when the connection broke
  */
 export async function whileLedgerStands<Result>(
   clients: Clients,
-  use: (connection: Connection) => Promise<Result>,
+  use: (connection: Connection, held: () => Promise<unknown>) => Promise<Result>,
 ): Promise<Result> {
   return withConnection(clients, async (connection) => {
     try {
       await connection.query(`SET lock_timeout = ${clients.config.LOCK_TIMEOUT_MS}`)
       await connection.query('BEGIN')
       await connection.query('LOCK TABLE taskmaster_reset.runs IN SHARE ROW EXCLUSIVE MODE')
-      const result = await use(connection)
+      const result = await use(connection, () => connection.query('SELECT 1'))
       await connection.query('COMMIT')
       return result
     } catch (error) {

@@ -23,18 +23,21 @@ export type PruneResult = {
   leftovers: { backupId: string; deleted: Deleted }[]
 }
 
+type Options = { dryRun?: boolean; endOf?: string | null; signal?: AbortSignal | undefined }
+
 /**
  * Deletes the sealed backups that RETENTION_LAST, _DAILY and _WEEKLY keep no longer, and finishes what an earlier prune
  * left half deleted. A dry run, which is the default, only says what would go and why. Of each backup the manifest goes
  * first, so that a prune that dies half-way leaves no damaged backup, but none. A folder without manifest and tombstone
  * is never touched: it may be a backup that is being written.
- * @param endOf the run at whose successful end this is called, if there is one
+ * @param endOf the run at whose successful end this is called, if there is one; what it made itself stays
+ * @param signal ends the prune before the next deletion
  * @throws StoreUnavailable, NotPermitted, DatabaseBusy, EnvironmentUnclaimed, EnvironmentMismatch: before anything is
  *   deleted, or between two backups. A single object that cannot be deleted does not throw: see `failures`
  */
 export async function prune(
   clients: Clients,
-  { dryRun = true, endOf = null }: { dryRun?: boolean; endOf?: string | null } = {},
+  { dryRun = true, endOf = null, signal }: Options = {},
 ): Promise<PruneResult> {
   const { backups, config } = clients
   const [storage, prefix] = [backups, config.BACKUP_PREFIX]
@@ -53,7 +56,7 @@ export async function prune(
   const byId = new Map(sealed.map((one) => [one.backupId, one]))
   for (const decision of decideRetention(sealed, policy, clients.now())) {
     const { strategy = '', sealedAt = '', hasTombstone = false } = byId.get(decision.backupId) ?? {}
-    const carriedOut = await carryOut(clients, decision, { dryRun, endOf, refused: ledger.refused })
+    const carriedOut = await carryOut(clients, decision, { dryRun, endOf, signal, refused: ledger.refused })
     if (carriedOut.keep && hasTombstone && !dryRun && ledger.refused === null)
       await whileLedgerStands(clients, () => removeTombstone(storage, backupKeys(prefix, decision.backupId)))
     result.backups.push({ ...carriedOut, strategy, sealedAt })
@@ -61,7 +64,7 @@ export async function prune(
   for (const { backupId } of looks.filter((one) => one.is === 'leftover')) {
     const folder = { prefix, backupId }
     const isDry = dryRun || ledger.refused !== null
-    const deleted = await (isDry ? sizeOfFolder(storage, folder) : clearRetired(storage, folder))
+    const deleted = await (isDry ? sizeOfFolder(storage, folder) : clearRetired(storage, folder, { signal }))
     result.leftovers.push({ backupId, deleted })
   }
   return result
@@ -70,7 +73,7 @@ export async function prune(
 async function carryOut(
   clients: Clients,
   decision: Decision,
-  { dryRun, endOf, refused }: { dryRun: boolean; endOf: string | null; refused: string | null },
+  { dryRun, endOf, signal, refused }: Required<Options> & { refused: string | null },
 ): Promise<Decision & { deleted: Deleted | null }> {
   const { backupId, keep, reasons } = decision
   if (keep) return { ...decision, deleted: null }
@@ -79,15 +82,16 @@ async function carryOut(
   const folder = { prefix: clients.config.BACKUP_PREFIX, backupId }
   if (dryRun) return { ...decision, deleted: await sizeOfFolder(storage, folder) }
   // The ledger was looked at a while ago; a run may have begun since that needs this very backup.
-  const retired = await whileLedgerStands(clients, async (connection) => {
+  const retired = await whileLedgerStands(clients, async (connection, held) => {
+    signal?.throwIfAborted()
     const ledger = await readLedger(connection, clients, endOf)
     if (ledger.refused !== null) return ledger.refused
     if (ledger.neededBy(backupId).length > 0) return 'an active run needs it'
-    return retireBackup(storage, folder, { reasons, at: clients.now() })
+    return retireBackup(storage, folder, { reasons, at: clients.now(), held })
   })
   if (typeof retired === 'string') return kept(backupId, retired)
   if (retired.failures > 0) return { ...kept(backupId, 'its manifest cannot be deleted'), deleted: retired }
-  return { ...decision, deleted: await clearRetired(storage, folder, retired) }
+  return { ...decision, deleted: await clearRetired(storage, folder, { deleted: retired, signal }) }
 }
 
 function kept(backupId: string, reason: string): Decision & { deleted: null } {

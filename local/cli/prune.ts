@@ -1,4 +1,5 @@
 import { prune } from '../../lib/backup/prune.ts'
+import { databaseClock } from '../../lib/ledger/clock.ts'
 import type { Answer } from './answer.ts'
 import type { Arguments } from './arguments.ts'
 import type { Connected } from './connect.ts'
@@ -6,7 +7,7 @@ import { bytes, counted, table } from './text.ts'
 
 /** Command "prune": says which backups stay and which go, and why; deletes only with --delete. */
 export async function showPrune({ clients }: Connected, flags: Arguments['flags']): Promise<Answer> {
-  const result = await prune(clients, { dryRun: !flags.delete })
+  const result = await prune({ ...clients, now: await databaseClock(clients) }, { dryRun: !flags.delete })
   const rows = result.backups.map(({ backupId, keep, reasons, deleted }) => [
     backupId,
     keep ? 'stays' : result.dryRun ? 'would go' : 'gone',

@@ -259,6 +259,69 @@ describe('runs', () => {
     expect(await bucket.folders()).toHaveLength(3)
   })
 
+  test.each([
+    ['fails', { status: 'failed' }, 'ended as failed'],
+    ['begins to restore', { status: 'running', operation: 'restore', plan: {} }, 'is restoring a backup'],
+    ['begins, and needs it is not known what', { status: 'running', plan: null }, 'has only begun'],
+  ])('a run that %s between the decision and the deletion stops it', async (_, about, reason) => {
+    const [, , old] = bucket.sealed([1, 2, 3])
+    let begun = false
+    const result = await pruneWith(two, carryOut, async (command, when) => {
+      if (begun || when === 'after' || command.input.Key !== `${root(old!)}pinned.json`) return
+      begun = true
+      await bucket.run(about)
+    })
+    expect(begun).toBe(true)
+    expect(result.backups.at(-1)).toMatchObject({ keep: true, deleted: null })
+    expect(result.backups.at(-1)?.reasons.join()).toContain(reason)
+    expect(await bucket.folders()).toHaveLength(3)
+    expect(await bucket.objects(`${root(old!)}manifest.json`)).toHaveLength(1)
+  })
+
+  test('the backup of the run at whose end it takes place stays, whatever clock it was sealed by', async () => {
+    const [, , own] = bucket.sealed([1, 2, 30])
+    const endOf = await bucket.run({ status: 'succeeded', backup_id: own })
+    const result = await pruneWith({ RETENTION_LAST: 1 }, { ...carryOut, endOf })
+    expect(split(result).kept).toContain(own)
+    expect(split(result).gone).toHaveLength(1)
+  })
+
+  test('a lock whose connection broke holds nobody off any more, so no manifest goes', async () => {
+    const [, , old] = bucket.sealed([1, 2, 3])
+    let broken = false
+    const pruning = pruneWith(two, carryOut, async (command, when) => {
+      if (broken || when === 'after' || command.input.Key !== `${root(old!)}pruning.json`) return
+      if (nameOf(command) !== 'PutObjectCommand') return
+      broken = true
+      await bucket.stack.admin.query(
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE application_name = 'taskmaster-reset' AND datname = current_database()`,
+      )
+    })
+    await expect(pruning).rejects.toMatchObject({ name: 'StoreUnavailable' })
+    expect(broken).toBe(true)
+    expect(await bucket.objects(`${root(old!)}manifest.json`)).toHaveLength(1)
+    expect(split(await pruneWith(two, carryOut)).gone).toEqual([old])
+  })
+
+  test('one that is over time ends before the next deletion, and the next one goes on', async () => {
+    const ids = bucket.sealed([1, 2, 3, 4])
+    const over = new AbortController()
+    const pruning = pruneWith(
+      { RETENTION_LAST: 1 },
+      { ...carryOut, signal: over.signal },
+      async (command, when) => {
+        if (when === 'before' || command.input.Delete?.Objects?.[0]?.Key !== `${root(ids[1]!)}manifest.json`)
+          return
+        over.abort(new Error('out of time'))
+      },
+    )
+    await expect(pruning).rejects.toThrow('out of time')
+    for (const id of ids.slice(2)) expect(await bucket.objects(`${root(id)}manifest.json`)).toHaveLength(1)
+    await pruneWith({ RETENTION_LAST: 1 }, carryOut)
+    expect(await bucket.folders()).toEqual([ids[0]])
+  })
+
   test('no run begins while a manifest is being deleted', async () => {
     const [, , old] = bucket.sealed([1, 2, 3])
     const order: string[] = []

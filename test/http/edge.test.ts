@@ -264,3 +264,16 @@ test('the log has a line per request with who asked, and neither a token nor a p
   expect(signature).toHaveLength(64)
   for (const secret of ['token-of-', signature, 'X-Amz-']) expect(log).not.toContain(secret)
 })
+
+test('an error that is none of ours is answered 500 without its message, which stays in the log', async () => {
+  lines = []
+  const app = makeApp({
+    clients: () => Promise.reject(new TypeError('what-nobody-foresaw')),
+    pageFolders: [],
+  })
+  const answer = await app.request('/v1/runs', { headers: { authorization: 'Bearer x' } })
+  const text = await answer.text()
+  expect([answer.status, JSON.parse(text).title]).toEqual([500, 'UnexpectedError'])
+  expect(text).not.toContain('what-nobody-foresaw')
+  expect(lines.join()).toContain('what-nobody-foresaw')
+})

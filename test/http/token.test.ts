@@ -36,3 +36,13 @@ test.each([
 ])('%j makes none, and says why', (args, reason) => {
   expect(() => tokenOf(...args)).toThrow(reason)
 })
+
+test("a digest that is equal in one half is nobody's", () => {
+  const { token, entry } = tokenOf('ci', '--scopes', 'read')
+  const { sha256 } = entry as unknown as { sha256: string }
+  const other = '0'.repeat(32)
+  for (const half of [sha256.slice(0, 32) + other, other + sha256.slice(32)]) {
+    const tokens = variables.API_TOKENS.schema.parse(JSON.stringify([{ ...entry, sha256: half }]))
+    expect(() => findCaller(tokens, `Bearer ${token}`)).toThrow('not one of API_TOKENS')
+  }
+})
