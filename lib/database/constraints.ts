@@ -8,7 +8,7 @@ import { inSavepoint } from './savepoint.ts'
 import { queryUnderOwnPath } from './search-path.ts'
 import { sqlStateOf } from './snapshot.ts'
 
-type Relation = { schema: string; table: string; oid: number }
+export type AlteredTable = { schema: string; table: string; oid: number }
 
 /** A constraint that was put aside: how it comes back, and how it becomes valid again. */
 export type SetAside = {
@@ -25,6 +25,7 @@ export type SetAside = {
 }
 
 type Found = {
+  oid: number
   kind: 'c' | 'f' | 'n'
   schema: string
   table: string
@@ -34,6 +35,8 @@ type Found = {
   comment: string | null
   validated: boolean
   enforced: boolean
+  /** Declared by the table, and inherited as well: it goes after its parent's. */
+  merged: boolean
   /** Only inherited: it goes and comes with its parent's. */
   inherited: boolean
   parentValidated: boolean
@@ -50,7 +53,7 @@ type Found = {
  */
 export async function putConstraintsAside(
   connection: Connection,
-  tables: readonly Relation[],
+  tables: readonly AlteredTable[],
 ): Promise<SetAside[]> {
   const found = await readConstraints(connection, tables)
   const drops = found
@@ -59,6 +62,31 @@ export async function putConstraintsAside(
   if (drops.length > 0) await connection.query(drops.join(';\n'))
   const domains = await putDomainsAside(connection, tables)
   return [...domains, ...found.map(toSetAside)]
+}
+
+/**
+ * What a restore does to constraints, as statements per table that try the right to do it: each is dropped and added
+ * again, without looking at a row.
+ */
+export async function constraintChanges(
+  connection: Connection,
+  tables: readonly AlteredTable[],
+): Promise<Map<number, string[]>> {
+  const found = (await readConstraints(connection, tables)).filter(
+    ({ merged, inherited }) => !merged && !inherited,
+  )
+  const changes = found.map((one) => ({
+    oid: one.oid,
+    statements: [`ALTER TABLE ${one.sql} DROP CONSTRAINT ${quote(one.name)}`, ...toSetAside(one).add],
+  }))
+  const known = new Set(tables.map(({ oid }) => oid))
+  const byTable = new Map<number, string[]>()
+  for (const { oid, statements } of changes) {
+    // A key of a table that is not swapped is tried with the first that is.
+    const table = known.has(oid) ? oid : (tables[0]?.oid ?? oid)
+    byTable.set(table, [...(byTable.get(table) ?? []), ...statements])
+  }
+  return byTable
 }
 
 function toSetAside(found: Found): SetAside {
@@ -135,7 +163,7 @@ async function explain(connection: Connection, one: SetAside, error: unknown): P
 }
 
 /** In the order in which they can be dropped: what a child table declares itself goes after what it inherits. */
-async function readConstraints(connection: Connection, tables: readonly Relation[]): Promise<Found[]> {
+async function readConstraints(connection: Connection, tables: readonly AlteredTable[]): Promise<Found[]> {
   const answer = await connection.query(
     `WITH RECURSIVE swapped AS (SELECT oid FROM unnest($1::oid[]) AS t(oid)),
      up AS (
@@ -148,7 +176,7 @@ async function readConstraints(connection: Connection, tables: readonly Relation
        SELECT oid, oid AS above FROM down
        UNION SELECT l.oid, i.inhparent FROM lineage l JOIN pg_inherits i ON i.inhrelid = l.above
      )
-     SELECT k.contype AS kind, n.nspname AS schema, c.relname AS "table", k.conrelid::regclass::text AS sql, k.conname AS name,
+     SELECT k.conrelid::bigint::float8 AS oid, k.contype AS kind, k.coninhcount > 0 AS merged, n.nspname AS schema, c.relname AS "table", k.conrelid::regclass::text AS sql, k.conname AS name,
        pg_get_constraintdef(k.oid) AS definition, obj_description(k.oid, 'pg_constraint') AS comment,
        k.convalidated AS validated, coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true) AS enforced,
        NOT k.conislocal AS inherited, NOT EXISTS (

@@ -13,7 +13,9 @@ import { checkKeptRows } from '../database/kept-rows.ts'
 import { warnOfLargeObjects } from '../database/large-objects.ts'
 import { checkSchema } from '../database/schema-differences.ts'
 import { underOwnSearchPath } from '../database/search-path.ts'
+import { sequencesOf } from '../database/sequences.ts'
 import { batchesOf, shardsOf } from '../database/shards.ts'
+import { tryRestore, warnOfUnproved } from '../database/trial-restore.ts'
 import { InvalidRequest, LimitExceeded } from '../errors.ts'
 import { listFiles } from '../files/list.ts'
 import { listRestore } from '../files/restore-list.ts'
@@ -77,7 +79,14 @@ export async function makePlan(
   if (clears.includes('database')) {
     plan.database = await planTables(clients, connection, plan, restored)
     plan.warnings.push(...(await warnOfLargeObjects(connection)))
-    plan.rehearse = plan.backupId !== null && isRehearsed(plan.database.bytes, request, config, plan.warnings)
+    const isDry = plan.backupId === null
+    const rehearses =
+      takesBackup(request) && isRehearsed(plan.database.bytes, request, config, isDry ? [] : plan.warnings)
+    plan.rehearse = rehearses && !isDry
+    if (plan.operation === 'reset' && takesBackup(request) && !rehearses) {
+      const wiped = plan.database.tables.filter(({ action }) => action !== 'keep').map(({ table }) => table)
+      plan.warnings.push(...(await warnOfUnproved(connection, wiped)))
+    }
   }
   if (clears.includes('files')) {
     const { unmatched, ...files } = await listFiles(clients, {
@@ -161,6 +170,11 @@ async function planTables(
     await underOwnSearchPath(connection, () =>
       checkKeptRows(connection, { tables, keys: chosen.dependsOnRows }),
     )
+  const swapped = tables.filter(({ action }) => action !== 'keep').map(({ table }) => table)
+  if (plan.operation !== 'backup') {
+    const sequences = sequencesOf(catalog.sequences, swapped)
+    await tryRestore(connection, { tables: swapped, sequences })
+  }
   const newColumns = restored?.database ? checkSchema(restored.database, catalog) : []
   if (newColumns.length > 0) {
     plan.warnings.push({

@@ -122,3 +122,61 @@ describe('a restore takes what was there', () => {
     ).toEqual([{ convalidated: false }])
   })
 })
+
+describe('nothing is wiped that could not be put back, and the refusal says why,', () => {
+  it('when the role may no longer refer to the table of another role', async () => {
+    const made = await strange.database('CREATE SCHEMA auth', {
+      admin: (role) => `CREATE ROLE "${role}_auth"; ALTER SCHEMA auth OWNER TO "${role}_auth";
+        CREATE TABLE auth.users (id int PRIMARY KEY); ALTER TABLE auth.users OWNER TO "${role}_auth"; INSERT INTO auth.users VALUES (1), (2);
+        GRANT USAGE ON SCHEMA auth TO "${role}"; GRANT REFERENCES, SELECT ON auth.users TO "${role}"; SET ROLE "${role}";
+        CREATE TABLE public.profiles (id int PRIMARY KEY REFERENCES auth.users ON DELETE CASCADE); INSERT INTO profiles VALUES (1), (2);
+        RESET ROLE; REVOKE REFERENCES ON auth.users FROM "${role}"`,
+    })
+    const ended = await strange.refused(made, { rehearse: false })
+    expect(ended.error).toBe('NotPermitted')
+    expect(ended.cause).toContain(`GRANT REFERENCES ON auth.users TO ${made.role}`)
+    await made.admin.query(`GRANT REFERENCES ON auth.users TO "${made.role}"`)
+    const { restore } = await strange.roundTrip(made)
+    expect(restore.status).toBe('succeeded')
+    await made.admin.query(`DROP SCHEMA auth CASCADE; DROP ROLE "${made.role}_auth"`)
+  })
+
+  it('when rows are not unique any more by an index, and names it', async () => {
+    const made = await strange.database(
+      `CREATE FUNCTION slug(t text) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT t $$;
+       CREATE TABLE page (title text); CREATE UNIQUE INDEX page_slug ON page (public.slug(title)); INSERT INTO page VALUES ('A'), ('a');
+       CREATE OR REPLACE FUNCTION slug(t text) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT pg_catalog.lower(t) $$`,
+    )
+    const ended = await strange.refused(made)
+    expect(ended.error).toBe('RehearsalFailed')
+    expect(ended.cause).toMatch(/index page_slug of public\.page would not take/)
+    const { output } = await strange.reset.run(strange.wipe({ rehearse: false, dryRun: true }))
+    expect(warned(output, 'NotProved')).toContain('page_slug')
+  })
+
+  it('when ranges overlap by an exclusion constraint now, and names it', async () => {
+    const made = await strange.database(
+      `CREATE FUNCTION wide(r int4range) RETURNS int4range LANGUAGE sql IMMUTABLE AS $$ SELECT r $$;
+       CREATE TABLE booked (r int4range, CONSTRAINT alone EXCLUDE USING gist (public.wide(r) WITH &&)); INSERT INTO booked VALUES ('[1,2)'), ('[3,4)');
+       CREATE OR REPLACE FUNCTION wide(r int4range) RETURNS int4range LANGUAGE sql IMMUTABLE AS $$ SELECT int4range(lower(r), upper(r) + 5) $$`,
+    )
+    expect((await strange.refused(made)).cause).toMatch(/index alone of public\.booked would not take/)
+  })
+
+  it('when an event trigger is against what a restore does to tables', async () => {
+    const made = await strange.database('CREATE TABLE t (i int CHECK (i > 0)); INSERT INTO t VALUES (1)')
+    await made.admin.query(`CREATE FUNCTION keep() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not here: %', tg_tag; END $$;
+      CREATE EVENT TRIGGER keep_tables ON ddl_command_end WHEN TAG IN ('ALTER TABLE') EXECUTE FUNCTION keep()`)
+    const ended = await strange.refused(made, { rehearse: false })
+    expect(ended.error).toBe('NotPermitted')
+    expect(ended.cause).toMatch(/keep_tables/)
+  })
+
+  it('when a sequence belongs to another role', async () => {
+    const made = await strange.database('CREATE TABLE t (i int); INSERT INTO t VALUES (1)', {
+      admin: (role) =>
+        `CREATE SEQUENCE public.foreign_numbers; GRANT SELECT, UPDATE, USAGE ON public.foreign_numbers TO "${role}"`,
+    })
+    expect((await strange.refused(made)).cause).toMatch(/sequences public\.foreign_numbers/)
+  })
+})
