@@ -29,7 +29,7 @@ export const handler = task(
     const schemas = clients.config.DATABASE_SCHEMAS
     if (purpose === 'reconcile') await reconcileBatches(clients, plan)
     else if (target === 'database') await exportDatabase(clients, { plan, backupId, batch, schemas }, report)
-    else await exportCache(clients, { run, backupId, expected: plan.cache?.keys ?? 0 }, report)
+    else await exportCache(clients, { run, fence, backupId, expected: plan.cache?.keys ?? 0 }, report)
     return {}
   },
 )

@@ -35,7 +35,8 @@ export const handler = task(
     }
     if (target === 'cache' && backup.cache !== null) {
       const { parts, prefix } = backup.cache
-      await restoreCache(clients, { run, parts, prefix, exact }, report)
+      const safetyBackupId = plan.backupId
+      await restoreCache(clients, { run, fence, safetyBackupId, parts, prefix, exact }, report)
     }
     return {}
   },

@@ -37,7 +37,14 @@ export const handler = task(
       const expected = plan.cache === null ? 0 : plan.cache.keys - plan.cache.preservedKeys
       await wipeCache(
         clients,
-        { run, preserve: plan.preserve.keys, unsupportedTypes: kept, expected },
+        {
+          run,
+          fence,
+          backupId: plan.backupId,
+          preserve: plan.preserve.keys,
+          unsupportedTypes: kept,
+          expected,
+        },
         report,
       )
     }

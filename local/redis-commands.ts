@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis'
+import { mockSha1 } from './mock-sha1.ts'
 import type { RedisStore } from './redis.ts'
 
 export type Reply = Buffer | string | number | null | Reply[]
@@ -41,7 +42,7 @@ function mockCommands(redis: Redis): RedisCommands {
     const method = methods[`${name.toLowerCase()}Buffer`]
     if (!method || name.toLowerCase() === 'call') throw unknownCommand(name)
     try {
-      return flat(await method.apply(redis, args))
+      return flat(await method.apply(redis, name.toUpperCase() === 'EVAL' ? withSha1(args) : args))
     } catch (error) {
       if (String(error).includes('Unsupported command')) throw unknownCommand(name)
       throw error
@@ -57,6 +58,10 @@ function mockCommands(redis: Redis): RedisCommands {
     },
     end: () => redis.disconnect(),
   }
+}
+
+function withSha1([script = '', ...rest]: (string | Buffer)[]): (string | Buffer)[] {
+  return [`${mockSha1}${script}`, ...rest]
 }
 
 /** The mock gives the fields of a hash as an object, with values as Buffers; Redis sends one flat list. */

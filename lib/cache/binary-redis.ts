@@ -32,12 +32,17 @@ export class BinaryRedis extends Redis {
   /**
    * Runs commands in order, not atomically, in one `/pipeline` request, and gives each one's answer or error.
    * @param maxBytes the largest answer, in bytes of its JSON, that is taken into memory
+   * @param signal ends waiting for the answer, with its reason
    * @throws AnswerTooLarge when the answer is larger
    * @throws StoreUnavailable or NotPermitted when the request fails as a whole
    */
-  async send(commands: readonly Command[], maxBytes?: number): Promise<Answer[]> {
+  async send(
+    commands: readonly Command[],
+    { maxBytes, signal }: { maxBytes?: number | undefined; signal?: AbortSignal } = {},
+  ): Promise<Answer[]> {
     const answers: Answer[] = []
-    for (const body of requestsOf(commands)) answers.push(...(await this.#rest.pipeline(body, maxBytes)))
+    for (const body of requestsOf(commands))
+      answers.push(...(await this.#rest.pipeline(body, { maxBytes, signal })))
     return answers
   }
 
@@ -45,8 +50,8 @@ export class BinaryRedis extends Redis {
    * As `send`, where every command has to succeed.
    * @throws StoreUnavailable naming the first command that failed and Redis' reason
    */
-  async ask(commands: readonly Command[]): Promise<Reply[]> {
-    const answers = await this.send(commands)
+  async ask(commands: readonly Command[], waiting: { signal?: AbortSignal } = {}): Promise<Reply[]> {
+    const answers = await this.send(commands, waiting)
     return answers.map((answer, index) => {
       if (answer.error === undefined) return answer.result
       throw refusal(this.host, commands[index], answer.error)

@@ -1,5 +1,5 @@
 import type { Clients } from '../clients.ts'
-import { environmentKey, keyScope, preservedBy } from './keys.ts'
+import { keyScope, ownKeys, preservedBy } from './keys.ts'
 import { asNumber } from './reply.ts'
 import { scanKeys } from './scan.ts'
 import { SeenKeys } from './seen-keys.ts'
@@ -32,7 +32,7 @@ export async function countCache(
 ): Promise<KeyCount> {
   const scope = keyScope(config.CACHE_PREFIX)
   if (scope.match === undefined && preserve.length === 0) {
-    const [size, own] = await cache.ask([['DBSIZE'], ['EXISTS', environmentKey]])
+    const [size, own] = await cache.ask([['DBSIZE'], ['EXISTS', ...ownKeys]])
     return { keys: asNumber(size) - asNumber(own), preservedKeys: 0, unmatched: [], complete: true }
   }
   const patternsOf = preservedBy(preserve)

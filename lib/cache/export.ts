@@ -3,6 +3,10 @@ import { backupKeys, workKeys } from '../backup/layout.ts'
 import { CachePart, Warning } from '../backup/manifest.ts'
 import { findJson, getJson, putJson, type Storage } from '../backup/storage.ts'
 import type { Clients } from '../clients.ts'
+import type { Fence } from '../ledger/fence.ts'
+import { asideBelow, putBack } from './aside.ts'
+import { knowsExpiryTime } from './expiry.ts'
+import { adoptFence } from './fenced.ts'
 import { Findings } from './findings.ts'
 import { keyScope } from './keys.ts'
 import { PartWriter } from './part-writer.ts'
@@ -41,13 +45,17 @@ export const exportLimits = { ...readLimits, pageKeys: 1_000, partBytes: 32 * 2 
  */
 export async function exportCache(
   { backups: storage, cache, config }: Tools,
-  { run, backupId, expected = 0 }: { run: Run; backupId: string; expected?: number },
+  { run, backupId, fence, expected = 0 }: { run: Run; backupId: string; fence: Fence; expected?: number },
   progress: (done: number, total: number) => Promise<void>,
   limits = exportLimits,
 ): Promise<CacheResult> {
   const earlier = await findJson(storage, workKeys(run).cacheResult, CacheResult)
   if (earlier !== undefined) return earlier
 
+  // From here on no request of an earlier run is obeyed; what one left set aside gets its name back.
+  await adoptFence(cache, fence)
+  const aside = asideBelow(config.CACHE_PREFIX)
+  const exactExpiry = await knowsExpiryTime(cache)
   const scope = keyScope(config.CACHE_PREFIX)
   const seen = new SeenKeys()
   const findings = new Findings()
@@ -55,8 +63,9 @@ export async function exportCache(
   const writer = new PartWriter(storage, { keyOf, partBytes: limits.partBytes })
   let exported = 0
   for await (const page of scanKeys(cache, { match: scope.match, count: limits.pageKeys })) {
-    const keys = page.filter((key) => scope.includes(key) && seen.add(key))
-    for await (const keyLine of readKeys(cache, { keys, findings, limits })) {
+    const back = await putBack(cache, fence, { aside, keys: page.filter(aside.holds) })
+    const keys = [...page, ...back].filter((key) => scope.includes(key) && seen.add(key))
+    for await (const keyLine of readKeys(cache, { keys, findings, limits, exactExpiry })) {
       await writer.add(keyLine)
       if (keyLine.begins) exported++
     }

@@ -3,7 +3,18 @@ import { escapeGlob, globMatcher } from './glob.ts'
 /** Holds the environment's name. It is never exported, counted or wiped. */
 export const environmentKey = 'taskmaster:environment'
 
-const environmentBytes = Buffer.from(environmentKey)
+/** Holds the fencing number of the run that may change keys, see fenced.ts. It is never exported, counted or wiped either. */
+export const fenceKey = 'taskmaster:environment:fence'
+
+/** The keys of our own that lie outside what a run acts on. */
+export const ownKeys = [environmentKey, fenceKey]
+
+const ownBytes = ownKeys.map((key) => Buffer.from(key))
+
+/** Whether a key is one of `ownKeys`. */
+export function isOwn(key: Buffer): boolean {
+  return ownBytes.some((own) => own.equals(key))
+}
 
 export type KeyScope = {
   /** The MATCH of a SCAN; undefined: the whole database. */
@@ -14,10 +25,10 @@ export type KeyScope = {
 
 /** The keys that begin with CACHE_PREFIX, taken literally; `*` alone is every key of the database. */
 export function keyScope(prefix: string): KeyScope {
-  const start = Buffer.from(prefix === '*' ? '' : prefix)
+  const start = Buffer.from(literal(prefix))
   return {
     match: prefix === '*' ? undefined : `${escapeGlob(prefix)}*`,
-    includes: (key) => key.subarray(0, start.length).equals(start) && !key.equals(environmentBytes),
+    includes: (key) => key.subarray(0, start.length).equals(start) && !isOwn(key),
   }
 }
 
@@ -25,4 +36,16 @@ export function keyScope(prefix: string): KeyScope {
 export function preservedBy(patterns: readonly string[]): (key: Buffer) => number[] {
   const matchers = patterns.map(globMatcher)
   return (key) => matchers.flatMap((matches, index) => (matches(key) ? [index] : []))
+}
+
+/**
+ * What the names of keys begin with that a step makes for a while: below CACHE_PREFIX, where the token may write, and with
+ * 128 random bits that no application's key has.
+ */
+export function reservedPrefix(prefix: string, purpose: 'restoring' | 'aside' | 'probe'): string {
+  return `${literal(prefix)}taskmaster:${purpose}:8d1f6c0b47e94a2f9b35d07ac61e82f4:`
+}
+
+function literal(prefix: string): string {
+  return prefix === '*' ? '' : prefix
 }

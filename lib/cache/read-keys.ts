@@ -21,7 +21,21 @@ const tries = 5
  */
 export async function* readKeys(
   cache: BinaryRedis,
-  { keys, findings, limits }: { keys: readonly Buffer[]; findings: Findings; limits: ReadLimits },
+  {
+    keys,
+    findings,
+    limits,
+    exactExpiry,
+    nameOf = (key) => key,
+  }: {
+    keys: readonly Buffer[]
+    findings: Findings
+    limits: ReadLimits
+    /** Whether the server knows PEXPIRETIME, see knowsExpiryTime. */
+    exactExpiry: boolean
+    /** The name under which a key stands in its lines. */
+    nameOf?: (key: Buffer) => Buffer
+  },
 ): AsyncGenerator<KeyLine> {
   let wanted = keys
   for (let attempt = 1; wanted.length > 0; attempt++) {
@@ -31,9 +45,9 @@ export async function* readKeys(
       )
     }
     const replaced: Buffer[] = []
-    const heads = await readHeads(cache, wanted, findings)
+    const heads = await readHeads(cache, { keys: wanted, findings, exactExpiry })
     for await (const { head, reply } of firstPages(cache, { heads, replaced, limits })) {
-      yield* readValue(cache, { head, reply, findings, limits })
+      yield* readValue(cache, { head, reply, findings, limits, nameOf })
     }
     wanted = replaced
   }
@@ -42,13 +56,13 @@ export async function* readKeys(
 /** Type and expiry, by the server's clock. A key that expired or was deleted since the scan is counted and left out. */
 async function readHeads(
   cache: BinaryRedis,
-  keys: readonly Buffer[],
-  findings: Findings,
+  { keys, findings, exactExpiry }: { keys: readonly Buffer[]; findings: Findings; exactExpiry: boolean },
 ): Promise<KeyHead[]> {
-  const questions = keys.flatMap((key) => [command('TYPE', key), command('PTTL', key)])
+  const expiry = exactExpiry ? 'PEXPIRETIME' : 'PTTL'
+  const questions = keys.flatMap((key) => [command('TYPE', key), command(expiry, key)])
   const [time, ...replies] = await cache.ask([['TIME'], ...questions])
   const [seconds, microseconds] = asList(time)
-  const now = asNumber(seconds) * 1000 + Math.floor(asNumber(microseconds) / 1000)
+  const now = exactExpiry ? 0 : asNumber(seconds) * 1000 + Math.floor(asNumber(microseconds) / 1000)
   return keys.flatMap((key, index): KeyHead[] => {
     const name = asText(replies[2 * index])
     const timeToLive = asNumber(replies[2 * index + 1])
@@ -94,7 +108,7 @@ async function firstAnswers(
     return pages.command(key, pages.first, type === 'string' ? limits.pieceBytes : limits.pageItems)
   })
   try {
-    return await cache.send(questions, limits.answerBytes)
+    return await cache.send(questions, { maxBytes: limits.answerBytes })
   } catch (error) {
     if (error instanceof AnswerTooLarge) return undefined
     throw error

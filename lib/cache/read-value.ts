@@ -22,7 +22,13 @@ export type ReadLimits = typeof readLimits
 /** A line of a part, and whether a key begins with it. */
 export type KeyLine = { line: Buffer; begins: boolean }
 
-type Reading = { head: KeyHead; findings: Findings; limits: ReadLimits }
+type Reading = {
+  head: KeyHead
+  findings: Findings
+  limits: ReadLimits
+  /** The name under which the key stands in its lines. */
+  nameOf: (key: Buffer) => Buffer
+}
 
 /**
  * The lines of one key. A value of several answers is read while it may change: an element that is there all the time
@@ -34,6 +40,7 @@ export async function* readValue(
   { reply, ...reading }: Reading & { reply: Reply },
 ): AsyncGenerator<KeyLine> {
   const { head, findings, limits } = reading
+  const named = { ...head, key: reading.nameOf(head.key) }
   const { first, read } = pagesOf[head.type]
   const count = head.type === 'string' ? limits.pieceBytes : limits.pageItems
   let page: Page | 'gone' = reply === null ? { items: [], next: first } : read(reply, first, count)
@@ -45,7 +52,7 @@ export async function* readValue(
     for (const item of page.items) {
       const size = sizeOf(item)
       if (items.length > 0 && bytes + size > limits.lineBytes) {
-        yield { line: keyLine(head, items, ++part), begins: part === 1 }
+        yield { line: keyLine(named, items, ++part), begins: part === 1 }
         items = []
         bytes = 0
       }
@@ -63,8 +70,8 @@ export async function* readValue(
     return
   }
   if (head.type === 'stream') await lookForGroups(cache, reading)
-  if (part === 0) yield { line: keyLine(head, items), begins: true }
-  else if (items.length > 0) yield { line: keyLine(head, items, ++part), begins: false }
+  if (part === 0) yield { line: keyLine(named, items), begins: true }
+  else if (items.length > 0) yield { line: keyLine(named, items, ++part), begins: false }
 }
 
 /** The page from a cursor on, in as small an answer as it takes. 'gone': the key now has another type. */
@@ -78,10 +85,9 @@ async function nextPage(
   for (let count = most; count > 0; count = count === 1 ? 0 : Math.ceil(count / 8)) {
     try {
       // A single element has to be taken as it is, however large.
-      const [answer] = await cache.send(
-        [ask(head.key, cursor, count)],
-        count > 1 ? limits.answerBytes : undefined,
-      )
+      const [answer] = await cache.send([ask(head.key, cursor, count)], {
+        maxBytes: count > 1 ? limits.answerBytes : undefined,
+      })
       if (answer?.error === undefined) return read(answer?.result ?? null, cursor, count)
       if (isWrongType(answer.error)) return 'gone'
       if (!isTooLarge(answer.error)) throw refusal(cache.host, ask(head.key, cursor, count), answer.error)

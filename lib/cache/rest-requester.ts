@@ -37,12 +37,18 @@ export class RestRequester {
     body?: unknown
   }): Promise<{ result?: Result; error?: string }> {
     const url = [this.#url, ...(request.path ?? [])].join('/')
-    return (await this.#ask(url, request.body, largestAnswer)) as { result?: Result }
+    return (await this.#ask(url, request.body, { maxBytes: largestAnswer })) as { result?: Result }
   }
 
-  /** One `/pipeline` request. @throws AnswerTooLarge when its answer has more than `maxBytes` */
-  async pipeline(commands: readonly Command[], maxBytes = largestAnswer): Promise<Answer[]> {
-    const answers = [await this.#ask(`${this.#url}/pipeline`, commands, maxBytes)].flat()
+  /** One `/pipeline` request. @throws AnswerTooLarge when its answer has more than `maxBytes`; the reason of `signal` */
+  async pipeline(
+    commands: readonly Command[],
+    {
+      maxBytes = largestAnswer,
+      signal,
+    }: { maxBytes?: number | undefined; signal?: AbortSignal | undefined } = {},
+  ): Promise<Answer[]> {
+    const answers = [await this.#ask(`${this.#url}/pipeline`, commands, { maxBytes, ended: signal })].flat()
     const refused = answers.length === 1 && commands.length > 1 ? answers[0]?.error : undefined
     if (answers.length === commands.length) return answers
     throw new StoreUnavailable(
@@ -50,18 +56,25 @@ export class RestRequester {
     )
   }
 
-  async #ask(url: string, body: unknown, maxBytes: number): Promise<Answer | Answer[]> {
-    const signal = AbortSignal.timeout(timeLimit)
+  async #ask(
+    url: string,
+    body: unknown,
+    { maxBytes, ended }: { maxBytes: number; ended?: AbortSignal | undefined },
+  ): Promise<Answer | Answer[]> {
+    const timeout = AbortSignal.timeout(timeLimit)
+    const signal = ended === undefined ? timeout : AbortSignal.any([timeout, ended])
     const text = JSON.stringify(body)
     let reason = `no answer within ${timeLimit / 1000} s`
     for (let attempt = 0; !signal.aborted; attempt++) {
       const outcome = await this.#attempt(url, text, { signal, maxBytes })
       if ('answer' in outcome) return outcome.answer
+      ended?.throwIfAborted()
       if (!signal.aborted) reason = outcome.reason
       const wait = waits[attempt] ?? (outcome.busy ? busyWait : undefined)
       if (wait === undefined) break
       await setTimeout(wait, undefined, { signal }).catch(() => {}) // the time is up, which the loop finds out
     }
+    ended?.throwIfAborted()
     throw new StoreUnavailable(
       `The cache at ${this.#host} cannot be reached: ${reason}. Check UPSTASH_REDIS_REST_URL and that it runs, then start again`,
     )

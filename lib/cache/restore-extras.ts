@@ -1,24 +1,32 @@
+import type { Fence } from '../ledger/fence.ts'
 import type { BinaryRedis } from './binary-redis.ts'
-import { command, unlink } from './command.ts'
+import { command } from './command.ts'
 import type { Found } from './findings.ts'
-import { asNumber, asText, type Reply } from './reply.ts'
+import { type ReplacedKeys, replaceTries } from './replaced-keys.ts'
+import { asNumber, asText } from './reply.ts'
+import { unfinishedMs } from './restore-script.ts'
 import { scanKeys } from './scan.ts'
 import type { SeenKeys } from './seen-keys.ts'
+import { type Fate, unlinkUnchanged } from './unlink-unchanged.ts'
 
 export type ExtraKeys = {
   match: string | undefined
   /** Whether a key is ours to deal with. */
   includes: (key: Buffer) => boolean
-  /** Whether a key was left over by a restore that did not end: it goes in any case. */
-  isLeftover: (key: Buffer) => boolean
+  /** What the names of temporary keys begin with. Those that a restore left which did not end go in any case. */
+  temporary: Buffer
   /** The keys of the backup. Those that are found beside them are added. */
   known: SeenKeys
   exact: boolean
   /** Types of keys that stay, and are added to `spared`: nothing holds them but the cache itself. */
   keptTypes: readonly string[]
   spared: Found
+  /** What looks after the values that are deleted; null: they need not be in a backup. */
+  replaced: ReplacedKeys | null
   pageKeys: number
 }
+
+type Tools = { cache: BinaryRedis; fence: Fence }
 
 /** Passes over the whole database; an application that writes new keys all the time would keep it busy for ever. */
 const passes = 20
@@ -27,24 +35,23 @@ const passes = 20
  * Counts the keys that the backup does not hold, and deletes them if the restore is to be exact. Passes are repeated until
  * one finds nothing new, because a scan need not show keys that come during it.
  * @returns `extra`: those that stay; `deleted`: those that are gone
- * @throws StoreUnavailable, NotPermitted
+ * @throws RunLost, StoreUnavailable, NotPermitted
  */
 export async function settleExtras(
-  cache: BinaryRedis,
-  { match, includes, isLeftover, known, exact, keptTypes, spared, pageKeys }: ExtraKeys,
+  tools: Tools,
+  asked: ExtraKeys,
 ): Promise<{ extra: number; deleted: number }> {
+  const { match, includes, known, exact, spared, pageKeys } = asked
   let [extra, deleted] = [0, 0]
   for (let pass = 1; pass <= passes; pass++) {
     let found = 0
-    for await (const page of scanKeys(cache, { match, count: pageKeys })) {
-      const leftovers = page.filter(isLeftover)
-      const extras = page.filter((key) => includes(key) && !isLeftover(key) && known.add(key))
+    for await (const page of scanKeys(tools.cache, { match, count: pageKeys })) {
+      const leftovers = await clearLeftovers(tools, { page, temporary: asked.temporary })
+      const extras = page.filter((key) => includes(key) && !leftovers.includes(key) && known.add(key))
       found += extras.length
-      const kept = exact ? await keysOfTypes(cache, extras, keptTypes) : []
-      for (const key of kept) spared.add(key)
-      const doomed = exact ? extras.filter((key) => !kept.includes(key)) : []
-      await cache.ask(unlink(leftovers))
-      const gone = await deleteKeys(cache, doomed)
+      const fates = exact ? await deleteKeys(tools, extras, asked) : new Map<Buffer, Fate>()
+      for (const [key, fate] of fates) if (fate === 'kept') spared.add(key)
+      const gone = [...fates.values()].filter((fate) => fate === 'deleted' || fate === 'absent').length
       deleted += gone
       extra += extras.length - gone
     }
@@ -53,15 +60,42 @@ export async function settleExtras(
   return { extra, deleted }
 }
 
-/** How many of the keys are gone. Where Redis deleted fewer than it was asked to, it is asked what is there. */
-async function deleteKeys(cache: BinaryRedis, keys: readonly Buffer[]): Promise<number> {
-  const deleted = sumOf(await cache.ask(unlink(keys)))
-  if (deleted === keys.length) return deleted
-  return keys.length - sumOf(await cache.ask(keys.map((key) => command('EXISTS', key))))
+/** Deletes what is in the safety backup, to which it adds first what changed since. */
+async function deleteKeys(
+  { cache, fence }: Tools,
+  keys: readonly Buffer[],
+  { keptTypes, replaced }: ExtraKeys,
+): Promise<Map<Buffer, Fate>> {
+  const expected = (key: Buffer) => (replaced === null ? '*' : (replaced.digestOf(key) ?? ''))
+  const settled = new Map<Buffer, Fate>()
+  let wanted = keys
+  for (let attempt = 1; wanted.length > 0; attempt++) {
+    const { fates } = await unlinkUnchanged(cache, fence, { keys: wanted, expected, aside: null, keptTypes })
+    for (const [key, fate] of fates) settled.set(key, fate)
+    wanted = wanted.filter((key) => fates.get(key) === 'changed')
+    if (wanted.length === 0 || replaced === null) break
+    const left = wanted.filter((key) => attempt > replaceTries || !replaced.mayBackUp(key))
+    for (const key of left) replaced.left.add(key)
+    wanted = wanted.filter((key) => !left.includes(key))
+    await replaced.backUp(wanted)
+  }
+  return settled
 }
 
-function sumOf(replies: readonly Reply[]): number {
-  return replies.reduce<number>((sum, reply) => sum + asNumber(reply), 0)
+/** Unfinished values of a restore that did not end. They have little time to live; a key that has more is somebody else's. */
+async function clearLeftovers(
+  { cache, fence }: Tools,
+  { page, temporary }: { page: readonly Buffer[]; temporary: Buffer },
+): Promise<Buffer[]> {
+  const named = page.filter((key) => key.subarray(0, temporary.length).equals(temporary))
+  if (named.length === 0) return []
+  const times = await cache.ask(named.map((key) => command('PTTL', key)))
+  const leftovers = named.filter((_, index) => {
+    const time = asNumber(times[index])
+    return time === -2 || (time >= 0 && time <= unfinishedMs)
+  })
+  await unlinkUnchanged(cache, fence, { keys: leftovers, expected: () => '*', aside: null, keptTypes: [] })
+  return leftovers
 }
 
 /** Which of the keys have one of the types. */

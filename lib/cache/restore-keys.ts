@@ -1,6 +1,9 @@
 import type { Storage } from '../backup/storage.ts'
+import type { Fence } from '../ledger/fence.ts'
 import type { BinaryRedis } from './binary-redis.ts'
 import type { Found } from './findings.ts'
+import type { Repetitions } from './repetitions.ts'
+import type { ReplacedKeys } from './replaced-keys.ts'
 import { asList, asNumber } from './reply.ts'
 import { keysOfTypes } from './restore-extras.ts'
 import { type DecodedLine, type Part, readLines } from './restore-lines.ts'
@@ -11,10 +14,16 @@ type PageLimits = { lines: number; linesBytes: number }
 
 export type KeysToWrite = {
   parts: readonly Part[]
+  /** Of the keys of the parts. */
+  repetitions: Repetitions
   /** Whether a key is ours to deal with. */
-  includes: (key: Buffer) => boolean
+  includes: (key: Buffer, expiresAt: number | null) => boolean
   /** What the names of temporary keys begin with. */
   temporary: string
+  fence: Fence
+  exactExpiry: boolean
+  /** What looks after the values that are replaced; null: they need not be in a backup. */
+  replaced: ReplacedKeys | null
   /** Types of live keys that are not replaced, and are added to `spared`. */
   keptTypes: readonly string[]
   spared: Found
@@ -23,32 +32,32 @@ export type KeysToWrite = {
 /**
  * Writes every key of the parts whose time is not up.
  * @returns `known`: the keys of the backup that exist now, `keys` of which were written
- * @throws BackupDamaged, StoreUnavailable, NotPermitted
+ * @throws BackupDamaged, RunLost, StoreUnavailable, NotPermitted
  */
 export async function writeKeys(
   { storage, cache }: { storage: Storage; cache: BinaryRedis },
-  { parts, includes, temporary, keptTypes, spared }: KeysToWrite,
+  { parts, includes, repetitions, keptTypes, spared, ...to }: KeysToWrite,
   progress: (done: number) => Promise<void>,
   limits: WriteLimits & PageLimits,
 ): Promise<{ known: SeenKeys; keys: number; expired: number }> {
-  const writer = new CacheWriter(cache, { temporary, limits })
+  const writer = new CacheWriter(cache, { ...to, limits })
   const known = new SeenKeys()
   const now = await serverTime(cache)
   let [keys, expired, done] = [0, 0, 0]
 
   function isWanted({ key, type, items, expiresAt }: DecodedLine, kept: readonly Buffer[]): boolean {
-    if (!includes(key)) return false
+    if (repetitions.comesAgain(key) || !includes(key, expiresAt)) return false
     if (items.length === 0 && type !== 'stream') return false // it was emptied while it was read
     if (expiresAt !== null && expiresAt <= now) {
       expired++
       return false
     }
-    const isNew = known.add(key)
+    known.add(key)
     if (kept.includes(key)) {
       spared.add(key)
       return false
     }
-    if (isNew) keys++
+    keys++
     return true
   }
 

@@ -1,5 +1,9 @@
 import { isUtf8 } from 'node:buffer'
-import type { Command } from './reply.ts'
+import type { Fence } from '../ledger/fence.ts'
+import { checkFence } from './fenced.ts'
+import { fenceKey } from './keys.ts'
+import type { Command, Reply } from './reply.ts'
+import { comparedItems, digestScript } from './value-digest.ts'
 
 /** An argument as the script reads it, and the bytes it takes in the JSON of a request. */
 export type Argument = { text: string; bytes: number }
@@ -18,7 +22,12 @@ export type Step = {
   commands: readonly ScriptCommand[]
   /** Keys that are there already; declared, so that a server that keeps them on disk loads them before it begins. */
   targets: readonly Buffer[]
+  /** Nothing is done unless each of these keys, if it is there, has one of the digests. */
+  checks: readonly Check[]
 }
+
+/** A key that is replaced, and the digests of the values of which nothing is lost thereby. */
+export type Check = { key: Buffer; digests: readonly string[] }
 
 /** How long what is unfinished stays, in milliseconds: longer than an invocation may last. */
 export const unfinishedMs = 3_600_000
@@ -27,7 +36,8 @@ export const unfinishedMs = 3_600_000
  * Runs the commands of a step in one piece: nobody sees them half-done. The first that fails ends it, and takes the
  * temporary key with it. Arguments say by their first character what they are: `=` text, `#` hex, `@` the name of a key.
  */
-const script = `local bytes = {}
+const script = `${checkFence}${digestScript}
+local bytes = {}
 for byte = 0, 255 do bytes[string.format('%02x', byte)] = string.char(byte) end
 local function value(argument)
   local kind, rest = argument:sub(1, 1), argument:sub(2)
@@ -35,7 +45,7 @@ local function value(argument)
   if kind == '=' then return rest end
   return (rest:gsub('..', bytes))
 end
-local temporary, number, needs = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local temporary, number, needs = ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local counter = temporary .. ':step'
 if number > 0 then
   local done = tonumber(redis.call('GET', counter) or '0')
@@ -43,7 +53,19 @@ if number > 0 then
   if done < number - 1 then return { err = 'ERR an earlier step is lost' } end
 end
 if needs ~= '' and redis.call('EXISTS', needs) == 0 then return { err = 'ERR the unfinished value is lost' } end
-local at = 4
+local function isLost(key, digests)
+  local type = redis.call('TYPE', key)
+  if type ~= nil and type.ok then type = type.ok end
+  if type == 'none' then return false end
+  if type ~= 'string' and not sizes[type] or sizeOf(key, type) > ${comparedItems} then return true end
+  return not digests:find(digestOf(key, type), 1, true)
+end
+local at, changed = 6, {}
+for i = 1, tonumber(ARGV[5]) do
+  if isLost(value(ARGV[at]), ARGV[at + 1]) then changed[#changed + 1] = string.format('%d', i - 1) end
+  at = at + 2
+end
+if #changed > 0 then return 'CHANGED ' .. table.concat(changed, ' ') end
 while at <= #ARGV do
   local command = {}
   for i = 1, tonumber(ARGV[at]) do command[i] = value(ARGV[at + i]) end
@@ -58,10 +80,26 @@ if number > 0 then redis.call('SET', counter, number, 'PX', ${unfinishedMs}) end
 return 1`
 
 /** The step as one command, which is atomic. */
-export function stepCommand({ temporary, number, needs, commands, targets }: Step): Command {
-  const keys = targets.filter((key) => isUtf8(key)).map((key) => key.toString())
+export function stepCommand(
+  fence: Fence,
+  { temporary, number, needs, commands, targets, checks }: Step,
+): Command {
+  const keys = [fenceKey, ...targets.filter((key) => isUtf8(key)).map((key) => key.toString())]
+  const compared = checks.flatMap(({ key, digests }) => [argumentOf(key).text, digests.join(' ')])
   const args = commands.flatMap(({ parts }) => [String(parts.length), ...parts.map(({ text }) => text)])
-  return ['EVAL', script, String(keys.length), ...keys, temporary, String(number), needs ?? '', ...args]
+  return [
+    ...(['EVAL', script, String(keys.length)] as const),
+    ...keys,
+    ...[String(fence.number), temporary, String(number), needs ?? '', String(checks.length)],
+    ...compared,
+    ...args,
+  ]
+}
+
+/** Which of the step's checks failed, by their positions; none: the step was done. */
+export function failedChecks(reply: Reply | undefined): number[] {
+  const text = Buffer.isBuffer(reply) ? reply.toString() : ''
+  return text.startsWith('CHANGED ') ? text.split(' ').slice(1).map(Number) : []
 }
 
 export function scriptCommand(...args: readonly (string | Buffer | Argument)[]): ScriptCommand {

@@ -1,57 +1,82 @@
+import type { Fence } from '../ledger/fence.ts'
 import type { BinaryRedis } from './binary-redis.ts'
-import { command } from './command.ts'
+import { askFenced } from './fenced.ts'
 import type { KeyHead } from './lines.ts'
-import type { Command } from './reply.ts'
+import { type ReplacedKeys, replaceTries } from './replaced-keys.ts'
 import { type CommandLimits, commandsOf, piecesOf } from './restore-commands.ts'
 import type { DecodedLine } from './restore-lines.ts'
 import {
   argumentOf,
   bytesOf,
+  type Check,
+  failedChecks,
   type ScriptCommand,
+  type Step,
   scriptCommand,
   stagedIn,
   stepCommand,
   unfinishedMs,
 } from './restore-script.ts'
+import { ValueDigest } from './value-digest.ts'
 import type { Item } from './value-pages.ts'
 
 export type WriteLimits = CommandLimits & { pageKeys: number }
 
 /** A value that is being put together under a temporary key. */
-type Unfinished = { head: KeyHead; temporary: string; steps: number; exists: boolean; staged: number }
+type Unfinished = {
+  head: KeyHead
+  temporary: string
+  steps: number
+  exists: boolean
+  staged: number
+  digest: ValueDigest
+}
+
+/** The commands that write one key, and the digest of what they write. */
+type Entry = { key: Buffer; commands: ScriptCommand[]; bytes: number; digest: string }
+
+export type WriteTo = {
+  fence: Fence
+  /** What the names of temporary keys begin with, and no other key's. */
+  temporary: string
+  /** Whether the server tells expiry times exactly, see knowsExpiryTime. */
+  exactExpiry: boolean
+  /** What looks after the values that are replaced; null: they need not be in a backup. */
+  replaced: ReplacedKeys | null
+  limits: WriteLimits
+}
 
 /**
  * Puts keys into the cache, each in one piece: a live key of the same name is there with its old value until it is there
- * with the new one. Strings are one SET. Other values are put together under a temporary key and renamed: small ones many
- * to a script, large ones in steps. Any request may be sent twice. Memory: about two requests.
+ * with the new one. Small ones go many to a script, large ones are put together under a temporary key in steps and
+ * renamed. Every script checks the fence first, and that the values it replaces are in the safety backup. Any request may be
+ * sent twice. Memory: about two requests.
  */
 export class CacheWriter {
   readonly #cache: BinaryRedis
-  readonly #temporary: string
-  readonly #limits: WriteLimits
-  #page: { sets: Command[]; commands: ScriptCommand[]; targets: Buffer[]; keys: number; bytes: number }
+  readonly #to: WriteTo
+  #page: Entry[] = []
+  #pageBytes = 0
   #unfinished: Unfinished | undefined
   #built = 0
 
-  /** @param temporary is what the names of temporary keys begin with, and no other key's */
-  constructor(cache: BinaryRedis, { temporary, limits }: { temporary: string; limits: WriteLimits }) {
+  constructor(cache: BinaryRedis, to: WriteTo) {
     this.#cache = cache
-    this.#temporary = temporary
-    this.#limits = limits
-    this.#page = emptyPage()
+    this.#to = to
   }
 
-  /** @throws StoreUnavailable when the cache refuses a command, NotPermitted */
+  /** @throws RunLost; StoreUnavailable when the cache refuses a command, NotPermitted */
   async write(line: DecodedLine): Promise<void> {
     if (line.part > 1) return await this.#build(line.items)
     await this.#finish()
     if (line.whole && (await this.#addToPage(line))) return
     this.#unfinished = {
       head: line,
-      temporary: `${this.#temporary}:${this.#built++}`,
+      temporary: `${this.#to.temporary}:${this.#built++}`,
       steps: 0,
       exists: false,
       staged: 0,
+      digest: new ValueDigest(line.type),
     }
     await this.#build(line.items)
   }
@@ -64,50 +89,87 @@ export class CacheWriter {
 
   /** False when the key is too large for a page. */
   async #addToPage(line: DecodedLine): Promise<boolean> {
-    const { key, expiresAt, items } = line
-    const temporary = `${this.#temporary}:page`
-    const commands = [...commandsOf(line, { key: temporary, items }, this.#limits)]
-    if (line.type !== 'string') {
-      commands.push(scriptCommand('RENAME', temporary, key))
-      if (expiresAt !== null) commands.push(scriptCommand('PEXPIREAT', key, String(expiresAt)))
-    }
+    const { limits } = this.#to
+    const { key } = line
+    const commands = this.#commandsOf(line)
     const bytes = commands.reduce((sum, command) => sum + command.bytes, argumentOf(key).bytes)
-    if (bytes > this.#limits.requestBytes) return false
-    if (this.#page.keys >= this.#limits.pageKeys || this.#page.bytes + bytes > this.#limits.requestBytes) {
+    if (bytes > limits.requestBytes) return false
+    if (this.#page.length >= limits.pageKeys || this.#pageBytes + bytes > limits.requestBytes) {
       await this.#flush()
     }
-    this.#page.keys++
-    this.#page.bytes += bytes
-    if (line.type === 'string') {
-      const expiry = expiresAt === null ? [] : ['PXAT', String(expiresAt)]
-      this.#page.sets.push(command('SET', key, items[0] as Buffer, ...expiry))
-    } else {
-      this.#page.commands.push(...commands)
-      this.#page.targets.push(key)
-    }
+    const digest = new ValueDigest(line.type)
+    digest.add(line.items)
+    this.#page.push({ key, commands, bytes, digest: this.#endOf(digest, line) })
+    this.#pageBytes += bytes
     return true
   }
 
+  #commandsOf(line: DecodedLine): ScriptCommand[] {
+    const { key, expiresAt, items } = line
+    if (line.type === 'string') {
+      const expiry = expiresAt === null ? [] : ['PXAT', String(expiresAt)]
+      return [scriptCommand('SET', key, items[0] as Buffer, ...expiry)]
+    }
+    const temporary = `${this.#to.temporary}:page`
+    return [
+      ...commandsOf(line, { key: temporary, items }, this.#to.limits),
+      scriptCommand('RENAME', temporary, key),
+      ...(expiresAt === null ? [] : [scriptCommand('PEXPIREAT', key, String(expiresAt))]),
+    ]
+  }
+
   async #flush(): Promise<void> {
-    const { sets, commands, targets } = this.#page
-    this.#page = emptyPage()
-    const temporary = `${this.#temporary}:page`
-    const step = { temporary, number: 0, needs: null, commands, targets }
-    await this.#cache.ask([...sets, ...(commands.length === 0 ? [] : [stepCommand(step)])])
+    let entries = this.#page
+    this.#page = []
+    this.#pageBytes = 0
+    const temporary = `${this.#to.temporary}:page`
+    for (let attempt = 1; entries.length > 0; attempt++) {
+      const left = await this.#replace(entries, attempt, {
+        temporary,
+        number: 0,
+        needs: null,
+        commands: entries.flatMap(({ commands }) => commands),
+      })
+      if (left === 'done') return
+      entries = entries.filter((entry) => !left.includes(entry.key))
+    }
+  }
+
+  /** Runs a step that puts values in the place of others. Gives the keys that are to be left out, if it was not done. */
+  async #replace(
+    entries: readonly { key: Buffer; digest: string }[],
+    attempt: number,
+    step: Omit<Step, 'checks' | 'targets'>,
+  ): Promise<'done' | Buffer[]> {
+    const { replaced } = this.#to
+    const checks = replaced === null ? [] : entries.map(({ key, digest }) => checkOf(replaced, key, digest))
+    const targets = entries.map(({ key }) => key)
+    const reply = await this.#ask({ ...step, checks, targets })
+    const changed = failedChecks(reply).flatMap((position) => checks[position]?.key ?? [])
+    if (changed.length === 0 || replaced === null) {
+      for (const key of targets) replaced?.dealtWith(key)
+      return 'done'
+    }
+    const left = changed.filter((key) => attempt > replaceTries || !replaced.mayBackUp(key))
+    for (const key of left) replaced.left.add(key)
+    await replaced.backUp(changed.filter((key) => !left.includes(key)))
+    return left
   }
 
   async #build(items: readonly Item[]): Promise<void> {
     const unfinished = this.#unfinished
     if (unfinished === undefined) return
+    const { limits } = this.#to
+    unfinished.digest.add(items)
     let step: ScriptCommand[] = []
     let bytes = 0
-    for (const command of commandsOf(unfinished.head, { key: unfinished.temporary, items }, this.#limits)) {
-      if (step.length > 0 && bytes + command.bytes > this.#limits.requestBytes) {
+    for (const command of commandsOf(unfinished.head, { key: unfinished.temporary, items }, limits)) {
+      if (step.length > 0 && bytes + command.bytes > limits.requestBytes) {
         await this.#step(unfinished, step)
         step = []
         bytes = 0
       }
-      if (command.bytes > this.#limits.requestBytes) await this.#stage(unfinished, command)
+      if (command.bytes > limits.requestBytes) await this.#stage(unfinished, command)
       else {
         step.push(command)
         bytes += command.bytes
@@ -125,18 +187,19 @@ export class CacheWriter {
 
   /** A command that is larger than a request: the arguments that do not fit go ahead, piece by piece, as keys. */
   async #stage(unfinished: Unfinished, { parts }: ScriptCommand): Promise<void> {
+    const { limits } = this.#to
     const names: string[] = []
     const arranged = []
     let bytes = 0
     for (const part of parts) {
-      if (bytes + part.bytes <= this.#limits.requestBytes / 2) {
+      if (bytes + part.bytes <= limits.requestBytes / 2) {
         arranged.push(part)
         bytes += part.bytes
         continue
       }
       const name = `${unfinished.temporary}:${unfinished.staged++}`
       let needs: string | null = null
-      for (const piece of piecesOf(bytesOf(part), this.#limits)) {
+      for (const piece of piecesOf(bytesOf(part), limits)) {
         const written = scriptCommand(needs === null ? 'SET' : 'APPEND', name, piece)
         await this.#send(unfinished, [written, scriptCommand('PEXPIRE', name, String(unfinishedMs))], needs)
         needs = name
@@ -152,27 +215,47 @@ export class CacheWriter {
     const unfinished = this.#unfinished
     this.#unfinished = undefined
     if (unfinished === undefined) return
-    const { key, expiresAt } = unfinished.head
-    const { temporary } = unfinished
+    const { head, temporary } = unfinished
+    const { key, expiresAt } = head
     const renamed = scriptCommand('RENAME', temporary, key)
     const expiry =
       expiresAt === null ? scriptCommand('PERSIST', key) : scriptCommand('PEXPIREAT', key, String(expiresAt))
-    await this.#send(unfinished, [renamed, expiry], temporary, [key])
+    const entry = { key, digest: this.#endOf(unfinished.digest, head) }
+    const step = { temporary, number: ++unfinished.steps, needs: temporary, commands: [renamed, expiry] }
+    for (let attempt = 1; ; attempt++) {
+      const left = await this.#replace([entry], attempt, step)
+      if (left === 'done') return
+      if (left.length > 0) return void (await this.#ask(discarding(temporary)))
+    }
   }
 
   async #send(
     unfinished: Unfinished,
     commands: readonly ScriptCommand[],
     needs: string | null,
-    targets: readonly Buffer[] = [],
   ): Promise<void> {
     const number = ++unfinished.steps
-    await this.#cache.ask([
-      stepCommand({ temporary: unfinished.temporary, number, needs, commands, targets }),
-    ])
+    await this.#ask({ temporary: unfinished.temporary, number, needs, commands, targets: [], checks: [] })
+  }
+
+  async #ask(step: Step) {
+    const [reply] = await askFenced(this.#cache, this.#to.fence, [stepCommand(this.#to.fence, step)])
+    return reply
+  }
+
+  #endOf(digest: ValueDigest, { expiresAt }: KeyHead): string {
+    return digest.end(this.#to.exactExpiry ? expiresAt : null)
   }
 }
 
-function emptyPage() {
-  return { sets: [], commands: [], targets: [], keys: 0, bytes: 0 }
+/** What may be replaced by a value: what the safety backup holds, and that value itself, which an earlier try has written. */
+function checkOf(replaced: ReplacedKeys, key: Buffer, digest: string): Check {
+  const held = replaced.digestOf(key)
+  return { key, digests: held === undefined ? [digest] : [held, digest] }
+}
+
+/** Deletes an unfinished value that is not going to take its place. */
+function discarding(temporary: string): Step {
+  const commands = [scriptCommand('UNLINK', temporary)]
+  return { temporary, number: 0, needs: null, commands, targets: [], checks: [] }
 }

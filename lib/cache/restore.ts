@@ -5,18 +5,26 @@ import { Warning } from '../backup/manifest.ts'
 import { findJson, putJson, type Storage } from '../backup/storage.ts'
 import type { Clients } from '../clients.ts'
 import { InvalidConfiguration } from '../errors.ts'
+import type { Fence } from '../ledger/fence.ts'
+import { knowsExpiryTime } from './expiry.ts'
 import { CacheResult } from './export.ts'
 import { Found } from './findings.ts'
-import { environmentKey, keyScope } from './keys.ts'
+import { readHeld } from './held-keys.ts'
+import { isOwn, keyScope, reservedPrefix } from './keys.ts'
+import { Repetitions } from './repetitions.ts'
+import { ReplacedKeys } from './replaced-keys.ts'
 import { settleExtras } from './restore-extras.ts'
 import { writeKeys } from './restore-keys.ts'
 import { type Part, readLines } from './restore-lines.ts'
 
-type Tools = Pick<Clients, 'backups' | 'cache' | 'config'>
+type Tools = Pick<Clients, 'backups' | 'cache' | 'config' | 'now'>
 type Run = { runId: string; attempt: number }
 
 type CacheToRestore = {
   run: Run
+  fence: Fence
+  /** The backup that this run made of what is there; null: it was told to take none. */
+  safetyBackupId: string | null
   /** The manifest's `cache.parts`. */
   parts: readonly Part[]
   /** Keys that are not in the backup are deleted. */
@@ -30,12 +38,14 @@ const count = z.number().int().nonnegative()
 /**
  * `restored-cache`: `keys` that are as in the backup. `expired`: their time was up, so they were left out. `extra`: not in
  * the backup (or expired there), and still there; `deleted`: not in the backup, and deleted by this try of the step.
+ * `changedMeanwhile`: keys that were left as they are, because they changed again and again after the safety backup.
  */
 export const CacheRestored = z.strictObject({
   keys: count,
   expired: count,
   extra: count,
   deleted: count,
+  changedMeanwhile: count.default(0),
   warnings: z.array(Warning),
 })
 export type CacheRestored = z.output<typeof CacheRestored>
@@ -71,55 +81,89 @@ export function cacheRestoredKey(run: Run): string {
  * @throws StoreUnavailable, NotPermitted
  */
 export async function restoreCache(
-  { backups: storage, cache, config }: Tools,
-  { run, parts, exact, prefix = config.CACHE_PREFIX }: CacheToRestore,
+  tools: Tools,
+  { run, fence, safetyBackupId, parts, exact, prefix = tools.config.CACHE_PREFIX }: CacheToRestore,
   progress: (done: number, total: number) => Promise<void>,
   limits = restoreLimits,
 ): Promise<CacheRestored> {
+  const { backups: storage, cache, config } = tools
   const earlier = await findJson(storage, cacheRestoredKey(run), CacheRestored)
   if (earlier !== undefined) return earlier
 
   const scope = keyScope(config.CACHE_PREFIX)
-  await checkParts(storage, parts, config.CACHE_PREFIX)
+  const repetitions = await checkParts(storage, parts, config.CACHE_PREFIX)
   const keptTypes = (await findJson(storage, workKeys(run).cacheResult, CacheResult))?.unsupported ?? []
+  const held =
+    safetyBackupId === null ? null : await readHeld(tools, { run, fence, backupId: safetyBackupId })
+  const begunKey = `${workKeys(run).root}results/restoring-cache.json`
+  const isRepeat = (await findJson(storage, begunKey, z.unknown())) !== undefined
+  const replaced = held === null ? null : new ReplacedKeys(held, isRepeat)
+  await putJson(storage, begunKey, {})
 
-  const temporary = `${config.CACHE_PREFIX === '*' ? '' : config.CACHE_PREFIX}taskmaster:restoring:`
-  const isLeftover = (key: Buffer) => key.indexOf(temporary) === 0
-  const includes = (key: Buffer) => scope.includes(key) && !isLeftover(key)
+  const temporary = reservedPrefix(config.CACHE_PREFIX, 'restoring')
   const total = parts.reduce((sum, { keys }) => sum + keys, 0)
   const spared = new Found()
   const { known, keys, expired } = await writeKeys(
     { storage, cache },
-    { parts, includes, temporary: `${temporary}${randomUUID()}`, keptTypes, spared },
+    {
+      parts,
+      // A value that a restore left unfinished may have been backed up: it has its time to live, and is nobody's.
+      includes: (key, expiresAt) =>
+        scope.includes(key) && (expiresAt === null || key.indexOf(temporary) !== 0),
+      repetitions,
+      fence,
+      temporary: `${temporary}${randomUUID()}`,
+      exactExpiry: await knowsExpiryTime(cache),
+      replaced,
+      keptTypes,
+      spared,
+    },
     (done) => progress(done, total),
     limits,
   )
+  const notReplaced = replaced?.left.count ?? 0
   const backedUp = keyScope(prefix)
-  const { extra, deleted } = await settleExtras(cache, {
-    match: scope.match,
-    includes: (key) => includes(key) && backedUp.includes(key),
-    isLeftover,
-    known,
-    exact,
-    keptTypes,
-    spared,
-    pageKeys: limits.scanKeys,
-  })
-  const warnings = spared.count === 0 ? [] : [sparedWarning(spared, keptTypes)]
-  const result: CacheRestored = { keys, expired, extra, deleted, warnings }
+  const { extra, deleted } = await settleExtras(
+    { cache, fence },
+    {
+      match: scope.match,
+      includes: (key) => scope.includes(key) && backedUp.includes(key),
+      temporary: Buffer.from(temporary),
+      known,
+      exact,
+      keptTypes,
+      spared,
+      replaced,
+      pageKeys: limits.scanKeys,
+    },
+  )
+  const left = replaced?.left ?? new Found()
+  const result: CacheRestored = {
+    keys: keys - notReplaced,
+    expired,
+    extra,
+    deleted,
+    changedMeanwhile: left.count,
+    warnings: [
+      ...(spared.count === 0 ? [] : [sparedWarning(spared, keptTypes)]),
+      ...(left.count === 0 ? [] : [leftWarning(left)]),
+    ],
+  }
   await putJson(storage, cacheRestoredKey(run), result)
   await progress(total, total)
   return result
 }
 
-/** Reads all parts to their ends before anything is made of them. */
-async function checkParts(storage: Storage, parts: readonly Part[], prefix: string): Promise<void> {
+/** Reads all parts to their ends before anything is made of them. @returns the keys that they hold more than once */
+async function checkParts(storage: Storage, parts: readonly Part[], prefix: string): Promise<Repetitions> {
   const scope = keyScope(prefix)
+  const repetitions = new Repetitions()
   const outside = new Found()
   for await (const { key, part } of readLines(storage, parts)) {
-    if (part === 1 && !scope.includes(key) && key.toString() !== environmentKey) outside.add(key)
+    if (part === 1) repetitions.note(key)
+    if (part === 1 && !scope.includes(key) && !isOwn(key)) outside.add(key)
   }
-  if (outside.count === 0) return
+  if (outside.count === 0) return repetitions
   throw new InvalidConfiguration(
     `The backup holds ${outside.count} cache keys that do not begin with CACHE_PREFIX, "${prefix}": ${outside.names()}. Nothing was restored. Set CACHE_PREFIX to what it was when the backup was made`,
   )
@@ -129,5 +173,12 @@ function sparedWarning(spared: Found, types: readonly string[]): Warning {
   return {
     code: 'KeysNotReplaced',
     message: `${spared.count} cache keys stay as they are, because they are of a type (${types.join(', ')}) that no backup holds: ${spared.names()}. Delete them and restore again to have them replaced`,
+  }
+}
+
+function leftWarning(left: Found): Warning {
+  return {
+    code: 'KeysChangedMeanwhile',
+    message: `${left.count} cache keys changed again and again after the safety backup, so they were left as they are: ${left.names()}. Pause what writes them and restore again`,
   }
 }

@@ -1,3 +1,4 @@
+import type { Seen } from '../backup/manifest.ts'
 import { OutOfTime } from '../errors.ts'
 import type { Noted } from './noted.ts'
 
@@ -21,6 +22,10 @@ export type Fence = {
   check(): Promise<void>
   /** What the ledger holds of the run's plan. */
   noted(): Promise<Noted>
+  /** Which late file of the run's backup counts; undefined: the ledger holds nothing of it. */
+  lateOf(backupId: string): Promise<Seen['late'] | undefined>
+  /** Notes which one counts from here on. @throws RunLost when the run does not hold the lock any more */
+  noteLate(late: Seen['late']): Promise<void>
 }
 
 /** Milliseconds before the deadline, at most: what a request that is under way may take to end. */

@@ -40,7 +40,6 @@ const Summary = z.object({
   clears: z.array(z.enum(targets)),
   dryRun: z.boolean(),
   files: z.object({ batches: z.number() }).nullable(),
-  cache: z.object({ preservedKeys: z.number() }).nullable(),
   restore: RestoreSummary.nullable(),
   subject: SubjectSummary.optional(),
   warnings: z.array(z.object({ code: z.string(), message: z.string() })),
@@ -316,9 +315,6 @@ function collectWarnings({
   add('FilesAppeared', came, `${came} files came after the backup, so they were not deleted`)
   const failures = files.reduce((sum, wiped) => sum + wiped.failures, 0)
   add('FilesNotDeleted', failures, `${failures} files could not be deleted${exampleOf(files)}`)
-  const expected = (manifest?.cache?.keys ?? 0) - (summary?.cache?.preservedKeys ?? 0)
-  const more = cache !== null && manifest?.cache ? cache.keys - expected : 0
-  add('KeysAppeared', more, `${more} more cache keys were wiped than are in the backup: the cache was in use`)
   if (unread !== null) {
     warnings.push({
       code: 'BackupUnread',

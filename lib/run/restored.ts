@@ -64,8 +64,13 @@ export function describeRestored(
   const begun = files.length > 0 || row.phase === 'Restore files'
   const stateOfFiles: TargetState | null =
     batches > 0 && allThere ? 'restored' : begun ? 'partly_restored' : null
-  const stateOfCache: TargetState | null =
-    cache !== null ? 'restored' : row.phase === 'Restore cache' ? 'partly_restored' : null
+  const isCacheThere = cache !== null && cache.changedMeanwhile === 0
+  const hasCacheBegun = cache !== null || row.phase === 'Restore cache'
+  const stateOfCache: TargetState | null = isCacheThere
+    ? 'restored'
+    : hasCacheBegun
+      ? 'partly_restored'
+      : null
   const isUnknown = ({ state }: { state: TargetState }) => state === 'unknown'
   return {
     database:

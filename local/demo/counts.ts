@@ -6,7 +6,7 @@ import type { Stack } from '../stack.ts'
 export type Counts = {
   rows: Record<string, number>
   files: Objects
-  /** Without the key that carries the environment's name. */
+  /** Without the keys that carry the environment's name and the fencing number. */
   keys: number
 }
 export type Objects = { objects: number; bytes: number }
@@ -93,7 +93,9 @@ async function countKeys(connect: Stack['connectRedis']): Promise<number> {
   const redis = connect?.()
   if (redis === undefined) throw new Error('The cache of the demo cannot be reached past its REST front')
   try {
-    return (await redis.dbsize()) - (await redis.exists('taskmaster:environment'))
+    return (
+      (await redis.dbsize()) - (await redis.exists('taskmaster:environment', 'taskmaster:environment:fence'))
+    )
   } finally {
     redis.disconnect()
   }

@@ -154,8 +154,8 @@ describe('the client of the cache', () => {
 
   test('an answer larger than is taken into memory is given up', async () => {
     await stack.redis.set('large', Buffer.alloc(100_000, 'x'))
-    await expect(cache.send([['GET', 'large']], 50_000)).rejects.toBeInstanceOf(AnswerTooLarge)
-    const [answer] = await cache.send([['GET', 'large']], 200_000)
+    await expect(cache.send([['GET', 'large']], { maxBytes: 50_000 })).rejects.toBeInstanceOf(AnswerTooLarge)
+    const [answer] = await cache.send([['GET', 'large']], { maxBytes: 200_000 })
     expect(answer?.result).toHaveLength(100_000)
   })
 

@@ -4,18 +4,23 @@ import { backupKeys } from '../../lib/backup/layout.ts'
 import { readPartLines } from '../../lib/backup/part.ts'
 import { BinaryRedis } from '../../lib/cache/binary-redis.ts'
 import type { CacheResult } from '../../lib/cache/export.ts'
+import { fenceKey } from '../../lib/cache/keys.ts'
 import { bucketsOf } from '../../lib/clients.ts'
 import type { Config } from '../../lib/config.ts'
 import { guardProcesses } from '../../local/guarded.ts'
 import { startRedis } from '../../local/redis.ts'
 import { startS3 } from '../../local/s3.ts'
 import { startUpstashRest } from '../../local/upstash-rest.ts'
+import { startFront } from '../files/s3-front.ts'
+import { fenceOf } from '../support/fences.ts'
 import { signing } from '../support/signing.ts'
 import { startRestFront } from './rest-front.ts'
 
 export const backupId = '2026-11-22T19-05-33Z-3f9a2c'
 export const noProgress = async () => {}
 export const prefix = 'taskmaster:'
+/** Of a run that holds the lock. */
+export const fence = fenceOf(1)
 
 /**
  * The cache as the product reaches it (REST, with a front that can put in faults), and `redis`, which reaches the same
@@ -27,9 +32,10 @@ export async function startCache() {
   const rest = await startUpstashRest(store)
   const front = await startRestFront(rest.url)
   const embedded = await startS3(['backups'])
+  const s3Front = await startFront(embedded.url)
   const redis = store.connect()
   const s3 = new S3Client({
-    endpoint: embedded.url,
+    endpoint: s3Front.url,
     region: 'eu-central-1',
     credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
     forcePathStyle: true,
@@ -40,7 +46,12 @@ export async function startCache() {
     BACKUP_PREFIX: '.taskmaster/backups/',
     SIGNING_KEYS: [...signing],
   } as Config
-  const clients = { ...bucketsOf(config, s3), cache: new BinaryRedis(front.url, rest.token), config }
+  const clients = {
+    ...bucketsOf(config, s3),
+    cache: new BinaryRedis(front.url, rest.token),
+    config,
+    now: () => new Date(),
+  }
   let runs = 0
 
   afterAll(async () => {
@@ -48,11 +59,13 @@ export async function startCache() {
     s3.destroy()
     await front.stop()
     await rest.stop()
+    await s3Front.stop()
     await embedded.stop()
     await guarded.stop()
   })
   beforeEach(async () => {
     front.faults = []
+    s3Front.faults = []
     await redis.flushall()
     front.seen = []
   })
@@ -64,6 +77,7 @@ export async function startCache() {
     direct: { ...clients, cache: new BinaryRedis(rest.url, rest.token) },
     redis,
     front,
+    s3Front,
     rest,
     storage: clients.backups,
     /** A run that nobody had before, so that no result of another test is found. */
@@ -78,8 +92,12 @@ export async function startCache() {
       return lines
     },
     partRoot: `${backupKeys(config.BACKUP_PREFIX, backupId).root}cache/`,
-    /** Every key that is there, sorted. */
-    keys: async () => (await redis.keysBuffer('*')).map((key) => key.toString()).sort(),
+    /** Every key that is there but the fence, sorted. */
+    keys: async () =>
+      (await redis.keysBuffer('*'))
+        .map((key) => key.toString())
+        .filter((key) => key !== fenceKey)
+        .sort(),
   }
 }
 

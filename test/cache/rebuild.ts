@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis'
+import { fenceKey } from '../../lib/cache/keys.ts'
 import { bytesOf, type JsonBytes, type Line } from './cache-stack.ts'
 
 /** Writes exported lines into a Redis, as the format says they are to be read. */
@@ -35,6 +36,7 @@ export async function snapshot(
 ): Promise<Record<string, { type: string; value: unknown; expiresAt: number }>> {
   const all: Record<string, { type: string; value: unknown; expiresAt: number }> = {}
   for (const key of await redis.keysBuffer('*')) {
+    if (key.toString() === fenceKey) continue
     const type = await redis.type(key)
     const expiresAt = Number(await redis.call('PEXPIRETIME', key))
     all[key.toString('hex')] = { type, value: await readValue(redis, type, key), expiresAt }

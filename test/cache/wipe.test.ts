@@ -1,26 +1,41 @@
 import { describe, expect, test } from 'vitest'
-import { environmentKey } from '../../lib/cache/keys.ts'
+import { readBackup } from '../../lib/backup/read.ts'
+import { exportCache } from '../../lib/cache/export.ts'
+import { environmentKey, fenceKey, reservedPrefix } from '../../lib/cache/keys.ts'
+import { restoreCache } from '../../lib/cache/restore.ts'
 import { wipeCache, wipeLimits } from '../../lib/cache/wipe.ts'
-import { noProgress, prefix, startCache } from './cache-stack.ts'
+import { RunLost } from '../../lib/errors.ts'
+import type { Fence } from '../../lib/ledger/fence.ts'
+import { s3Error } from '../files/s3-front.ts'
+import { fenceOf } from '../support/fences.ts'
+import { fence, noProgress, prefix, startCache } from './cache-stack.ts'
 import { oddScan } from './odd-scan.ts'
+import type { RestFault } from './rest-front.ts'
+import { sealBackup } from './sealed.ts'
 
 const stack = await startCache()
 const { redis, front } = stack
 const needsServer = test.skipIf(stack.mock)
 
 const set = (...keys: string[]) => redis.mset(...keys.flatMap((key) => [key, 'x']))
+const isWipe = (commands: string[][]) => commands.some(([name]) => name === 'EVAL')
 const many = (count: number) => set(...Array.from({ length: count }, (_, n) => `${prefix}${n}`))
 const wipe = (
-  { preserve = [] as string[], unsupportedTypes = [] as string[], run = stack.nextRun() } = {},
+  {
+    preserve = [] as string[],
+    unsupportedTypes = [] as string[],
+    run = stack.nextRun(),
+    backupId = null as string | null,
+  } = {},
   clients = stack.clients,
   limits = wipeLimits,
-) => wipeCache(clients, { run, preserve, unsupportedTypes }, noProgress, limits)
+) => wipeCache(clients, { run, fence, backupId, preserve, unsupportedTypes }, noProgress, limits)
 
 describe('wiping the cache', () => {
   test("deletes the keys of the prefix, and nobody else's", async () => {
     const others = ['taskmaster', 'taskmaster2:a', 'Taskmaster:a', 'other']
     await set(`${prefix}a`, `${prefix}b`, prefix, ...others)
-    expect(await wipe()).toEqual({ keys: 3, left: 0, warnings: [] })
+    expect(await wipe()).toEqual({ keys: 3, late: 0, left: 0, warnings: [] })
     expect(await stack.keys()).toEqual([...others].sort())
   })
 
@@ -70,6 +85,7 @@ describe('wiping the cache', () => {
     await redis.rpush(`${prefix}list`, 'x')
     expect(await wipe({ unsupportedTypes: ['list', 'ReJSON-RL'] })).toEqual({
       keys: 1,
+      late: 0,
       left: 0,
       warnings: [],
     })
@@ -111,14 +127,14 @@ describe('wiping the cache', () => {
     for (const key of binary) redis.set(key, 'x')
     await redis.set(other, 'x')
     await set(`${prefix}text`)
-    expect(await wipe()).toEqual({ keys: 2_501, left: 0, warnings: [] })
+    expect(await wipe()).toEqual({ keys: 2_501, late: 0, left: 0, warnings: [] })
     expect(await stack.keys()).toEqual(['\ufffd\ufffd'])
   })
 
   test("SCAN's empty pages, duplicates and cursors of 64 bits leave no key behind", async () => {
     await many(300)
     front.faults = [oddScan()]
-    expect(await wipe()).toEqual({ keys: 300, left: 0, warnings: [] })
+    expect(await wipe()).toEqual({ keys: 300, late: 0, left: 0, warnings: [] })
     expect(await stack.keys()).toEqual([])
   })
 
@@ -135,7 +151,7 @@ describe('wiping the cache', () => {
         return { ...answer, body: JSON.stringify(body) }
       },
     ]
-    expect(await wipe()).toEqual({ keys: 100, left: 0, warnings: [] })
+    expect(await wipe()).toEqual({ keys: 100, late: 0, left: 0, warnings: [] })
     expect(await stack.keys()).toEqual([])
   })
 
@@ -144,11 +160,11 @@ describe('wiping the cache', () => {
     let late = 0
     front.faults = [
       async (commands) => {
-        if (commands.some(([name]) => name === 'UNLINK') && late < 3) await set(`${prefix}late${late++}`)
+        if (isWipe(commands) && late < 3) await set(`${prefix}late${late++}`)
         return undefined
       },
     ]
-    expect(await wipe()).toEqual({ keys: 13, left: 0, warnings: [] })
+    expect(await wipe()).toEqual({ keys: 13, late: 0, left: 0, warnings: [] })
   })
 
   test('an application that writes faster than it deletes is a warning with the number of keys left, not an endless loop', async () => {
@@ -174,7 +190,7 @@ describe('wiping the cache', () => {
     front.faults = [
       async (commands, forward) => {
         for (const command of commands)
-          if (command[0] === 'UNLINK') command.splice(0, command.length, 'EXISTS', 'absent')
+          if (command[0] === 'EVAL') command[1] = command[1]!.replace("redis.call('UNLINK', key)", '0')
         return await forward()
       },
     ]
@@ -185,7 +201,7 @@ describe('wiping the cache', () => {
     await many(5)
     front.faults = [
       (commands) =>
-        commands.some(([name]) => name === 'UNLINK')
+        isWipe(commands)
           ? { status: 200, body: JSON.stringify(commands.map(() => ({ error: 'NOPERM no' }))) }
           : undefined,
     ]
@@ -214,12 +230,17 @@ describe('wiping the cache', () => {
       if (done > 100) throw new Error('cut off')
     }
     await expect(
-      wipeCache(stack.clients, { run, preserve: [], unsupportedTypes: [] }, cutOff, limits),
+      wipeCache(
+        stack.clients,
+        { run, fence, backupId: null, preserve: [], unsupportedTypes: [] },
+        cutOff,
+        limits,
+      ),
     ).rejects.toThrow('cut off')
     const left = (await stack.keys()).length
     expect(left).toBeGreaterThan(0)
     expect(left).toBeLessThan(200)
-    expect(await wipe({ run }, stack.clients, limits)).toEqual({ keys: 300, left: 0, warnings: [] })
+    expect(await wipe({ run }, stack.clients, limits)).toEqual({ keys: 300, late: 0, left: 0, warnings: [] })
   })
 
   test('a lost answer deletes nothing twice and leaves nothing', async () => {
@@ -227,7 +248,7 @@ describe('wiping the cache', () => {
     let lost = 0
     front.faults = [
       async (commands, forward) => {
-        if (!commands.some(([name]) => name === 'UNLINK') || lost++ > 0) return undefined
+        if (!isWipe(commands) || lost++ > 0) return undefined
         await forward()
         return 'drop'
       },
@@ -242,13 +263,286 @@ describe('wiping the cache', () => {
     await many(1_000)
     await wipe({}, stack.clients, { ...wipeLimits, pageKeys: 100 })
     expect(front.seen.length).toBeLessThan(20)
-    expect(front.seen[1]?.map(([name]) => name)).toEqual(['UNLINK', 'SCAN'])
+    expect(front.seen.some((commands) => commands.map(([name]) => name).join() === 'EVAL,SCAN')).toBe(true)
   })
 
   needsServer('100,000 keys (needs redis-server)', async () => {
     for (let n = 0; n < 10; n++) await set(...Array.from({ length: 10_000 }, (_, m) => `${prefix}${n}:${m}`))
     await set('other')
-    expect(await wipe({}, stack.direct)).toEqual({ keys: 100_000, left: 0, warnings: [] })
+    expect(await wipe({}, stack.direct)).toEqual({ keys: 100_000, late: 0, left: 0, warnings: [] })
     expect(await stack.keys()).toEqual(['other'])
   })
 })
+
+describe('a wipe that is covered by a backup', () => {
+  /** Seals a backup, lets something happen, wipes, and gives the result with what the backup restores to. */
+  async function wipeAfter(
+    change: () => Promise<unknown>,
+    {
+      run = stack.nextRun(),
+      limits = wipeLimits,
+      preserve = [] as string[],
+      onWipe = (): RestFault[] => [],
+      clients = stack.clients,
+    } = {},
+  ) {
+    const backupId = await sealBackup(clients, { run, fence })
+    await change()
+    front.faults = onWipe()
+    const wiped = await wipe({ run, backupId, preserve }, clients, limits)
+    front.faults = []
+    const left = await stack.keys()
+    return { wiped, left, backupId, restored: await restored(backupId, clients) }
+  }
+
+  /** What the backup restores to, in an empty cache. */
+  async function restored(backupId: string, clients = stack.clients): Promise<Record<string, unknown>> {
+    const { cache } = await readBackup(stack.storage, clients.config.BACKUP_PREFIX, backupId)
+    await redis.flushall()
+    const data = { run: stack.nextRun(), fence, safetyBackupId: null, parts: cache!.parts, exact: false }
+    const { keys } = await restoreCache(clients, data, noProgress)
+    expect(keys).toBe(cache!.keys)
+    const values: Record<string, unknown> = {}
+    for (const key of await stack.keys()) {
+      const type = await redis.type(key)
+      values[key] = type === 'string' ? await redis.get(key) : await redis.smembers(key)
+    }
+    return values
+  }
+
+  test('deletes what the backup holds, as the backup holds it', async () => {
+    await set(`${prefix}a`, `${prefix}b`)
+    const { wiped, left, backupId } = await wipeAfter(async () => {})
+    expect(wiped).toEqual({ keys: 2, late: 0, left: 0, warnings: [] })
+    expect(left).toEqual([])
+    expect(await findLateOf(backupId)).toBe(null)
+  })
+
+  test('adds what changed since its export, and what came, before it deletes it', async () => {
+    await set(`${prefix}a`, `${prefix}b`, `${prefix}expires`)
+    await redis.sadd(`${prefix}set`, 'one')
+    const { wiped, left, restored } = await wipeAfter(async () => {
+      await redis.set(`${prefix}a`, 'later')
+      await redis.sadd(`${prefix}set`, 'two')
+      await redis.set(`${prefix}new`, 'came')
+      await redis.del(`${prefix}b`)
+      await redis.set(`${prefix}b`, 'x') // the same again
+    })
+    expect(wiped).toEqual({ keys: 5, late: 3, left: 0, warnings: [] })
+    expect(left).toEqual([])
+    expect(restored).toEqual({
+      [`${prefix}a`]: 'later',
+      [`${prefix}b`]: 'x',
+      [`${prefix}expires`]: 'x',
+      [`${prefix}new`]: 'came',
+      [`${prefix}set`]: expect.arrayContaining(['one', 'two']),
+    })
+  })
+
+  needsServer(
+    'adds a key of which only the expiry changed, and restores it exactly (needs redis-server)',
+    async () => {
+      const later = Date.now() + 500_000
+      await redis.set(`${prefix}a`, 'x', 'PX', 100_000)
+      const { wiped } = await wipeAfter(() => redis.pexpireat(`${prefix}a`, later))
+      expect(wiped).toMatchObject({ keys: 1, late: 1 })
+      expect(Number(await redis.call('PEXPIRETIME', `${prefix}a`))).toBe(later)
+    },
+  )
+
+  test('a key that changes all the time is set aside, added, and deleted', async () => {
+    await redis.set(`${prefix}counter`, '1000')
+    let rounds = 0
+    const { wiped, left, restored } = await wipeAfter(async () => {}, {
+      onWipe: () => [
+        async (commands) => {
+          if (isWipe(commands) && (await redis.exists(`${prefix}counter`)) && ++rounds < 50)
+            await redis.incr(`${prefix}counter`)
+          return undefined
+        },
+      ],
+    })
+    expect(wiped).toMatchObject({ keys: 1, left: 0, warnings: [] })
+    expect(left).toEqual([])
+    expect(restored).toEqual({ [`${prefix}counter`]: String(1000 + rounds) })
+    expect(rounds).toBeLessThan(10)
+  })
+
+  test('a key that is written again after it was deleted stays, and the backup keeps what it was before', async () => {
+    await redis.set(`${prefix}counter`, '1000')
+    const { wiped, left, restored } = await wipeAfter(async () => {}, {
+      onWipe: () => [
+        async (commands, forward) => {
+          const answer = await forward()
+          if (isWipe(commands)) await redis.incr(`${prefix}counter`)
+          return answer
+        },
+      ],
+    })
+    expect(wiped).toMatchObject({ keys: 1, late: 0, left: 0 })
+    expect(wiped.warnings).toMatchObject([
+      { code: 'KeysCameBack', message: expect.stringContaining(`${prefix}counter`) },
+    ])
+    expect(left).toEqual([`${prefix}counter`])
+    expect(restored).toEqual({ [`${prefix}counter`]: '1000' })
+  })
+
+  test('preserved keys stay, also when they changed', async () => {
+    await set(`${prefix}a`, `${prefix}session:1`)
+    const { wiped, left } = await wipeAfter(() => redis.set(`${prefix}session:1`, 'later'), {
+      preserve: [`${prefix}session:*`],
+    })
+    expect(wiped).toEqual({ keys: 1, late: 0, left: 0, warnings: [] })
+    expect(left).toEqual([`${prefix}session:1`])
+  })
+
+  test('without room for the late part nothing that changed is deleted, and a repeat leaves what is unclear', async () => {
+    await set(`${prefix}a`, `${prefix}b`)
+    const run = stack.nextRun()
+    const backupId = await sealBackup(stack.clients, { run, fence })
+    await redis.set(`${prefix}a`, 'later')
+    stack.s3Front.faults = [
+      ({ method, key }) =>
+        method !== 'GET' && key.includes('/late-') ? s3Error(403, 'AccessDenied') : undefined,
+    ]
+    await expect(wipe({ run, backupId })).rejects.toMatchObject({ name: 'NotPermitted' })
+    expect(await redis.get(`${prefix}a`)).toBe('later')
+    stack.s3Front.faults = []
+    const repeated = await wipe({ run, backupId })
+    expect(repeated).toMatchObject({ keys: 1, left: 0, warnings: [{ code: 'KeysCameBack' }] })
+    expect(await redis.get(`${prefix}a`)).toBe('later')
+  })
+
+  needsServer(
+    'a wipe that dies while keys are aside loses none: the next backup finds them under their names (needs redis-server)',
+    async () => {
+      await redis.set(`${prefix}counter`, '7')
+      const run = stack.nextRun()
+      const backupId = await sealBackup(stack.clients, { run, fence })
+      front.faults = [
+        async (commands) => {
+          if (isWipe(commands)) await redis.incr(`${prefix}counter`)
+          return undefined
+        },
+      ]
+      let dead = false
+      const dying: Fence = {
+        ...fenceOf(1),
+        check: async () => {
+          if (dead || (await redis.exists(`${prefix}counter`)) === 0) {
+            dead = true
+            throw new RunLost('the run is over')
+          }
+        },
+      }
+      const data = { run, fence: dying, backupId, preserve: [], unsupportedTypes: [] }
+      await expect(wipeCache(stack.clients, data, noProgress)).rejects.toMatchObject({ name: 'RunLost' })
+      front.faults = []
+      expect(await stack.keys()).toEqual([`${reservedPrefix(prefix, 'aside')}${prefix}counter`])
+      const value = await redis.get(`${reservedPrefix(prefix, 'aside')}${prefix}counter`)
+      const next = await sealBackup(stack.clients, { run: stack.nextRun(), fence: fenceOf(2) })
+      expect(await stack.keys()).toEqual([`${prefix}counter`])
+      expect(await restored(next)).toEqual({ [`${prefix}counter`]: value })
+    },
+  )
+
+  test('a backup of another run does not cover it', async () => {
+    await set(`${prefix}a`)
+    const backupId = await sealBackup(stack.clients, { run: stack.nextRun(), fence })
+    await expect(wipe({ backupId })).rejects.toMatchObject({ name: 'BackupDamaged' })
+    expect(await stack.keys()).toEqual([`${prefix}a`])
+  })
+
+  needsServer(
+    'while 200 keys are written all the time, no acknowledged write is lost (needs redis-server)',
+    async () => {
+      const keys = Array.from({ length: 200 }, (_, n) => `${prefix}busy:${n}`)
+      for (const key of keys) await redis.sadd(key, `${key} at first`)
+      const acknowledged: string[] = keys.map((key) => `${key} at first`)
+      let writing = true
+      const writers = [1, 2, 3].map(async (writer) => {
+        for (let n = 0; writing; n++) {
+          const key = keys[(n * 7 + writer) % keys.length]!
+          const token = `${key} by ${writer}, ${n}`
+          await redis.sadd(key, token)
+          acknowledged.push(token)
+        }
+      })
+      const run = stack.nextRun()
+      const backupId = await sealBackup(stack.direct, { run, fence })
+      const wiped = await wipe({ run, backupId }, stack.direct)
+      writing = false
+      await Promise.all(writers)
+      const held = new Set<string>()
+      for (const key of await stack.keys()) for (const token of await redis.smembers(key)) held.add(token)
+      for (const tokens of Object.values(await restored(backupId)))
+        for (const token of tokens as string[]) held.add(token)
+      expect(acknowledged.filter((token) => !held.has(token))).toEqual([])
+      expect(wiped).toMatchObject({ keys: 200, left: 0 })
+      expect(wiped.late).toBeGreaterThan(0)
+    },
+    30_000,
+  )
+})
+
+describe('a run that is over deletes nothing', () => {
+  test('a request of it that was on its way when a later run began is refused by the server', async () => {
+    await many(10)
+    const [first, second] = [fenceOf(1), fenceOf(2)]
+    const run = stack.nextRun()
+    const backupId = await sealBackup(stack.clients, { run, fence: first })
+    const data = { run, fence: first, backupId, preserve: [], unsupportedTypes: [] }
+    let held = false
+    front.faults = [
+      async (commands) => {
+        if (held || !commands.some((command) => command.some((part) => part.includes('UNLINK'))))
+          return undefined
+        held = true
+        first.lost = new RunLost('the run is over')
+        await exportCache(
+          stack.direct,
+          { run: stack.nextRun(), backupId: laterId, fence: second },
+          noProgress,
+        )
+        return undefined
+      },
+    ]
+    await expect(wipeCache(stack.clients, data, noProgress)).rejects.toMatchObject({ name: 'RunLost' })
+    expect(held).toBe(true)
+    expect(await stack.keys()).toHaveLength(10)
+  })
+
+  test('a fence that was evicted is written again by the run that holds the lock', async () => {
+    await many(10)
+    let evictions = 0
+    front.faults = [
+      async () => {
+        if (evictions++ < 3) await redis.del(fenceKey)
+        return undefined
+      },
+    ]
+    expect(await wipe()).toMatchObject({ keys: 10, left: 0 })
+    expect(await redis.get(fenceKey)).toBe('1')
+  })
+
+  test('one whose number is taken by another environment all the time is told why', async () => {
+    await many(2)
+    front.faults = [
+      async () => {
+        await redis.set(fenceKey, '77')
+        return undefined
+      },
+    ]
+    await expect(wipe()).rejects.toMatchObject({
+      name: 'RunLost',
+      message: expect.stringContaining(fenceKey),
+    })
+    expect(await stack.keys()).toHaveLength(2)
+  })
+})
+
+const laterId = '2026-11-23T00-00-00Z-000000'
+
+async function findLateOf(backupId: string): Promise<number | null> {
+  return (await readBackup(stack.storage, stack.clients.config.BACKUP_PREFIX, backupId)).late
+}

@@ -11,6 +11,7 @@ import { afterAll, beforeAll } from 'vitest'
 import { lastAttempt } from '../../lib/backup/late.ts'
 import { backupKeys } from '../../lib/backup/layout.ts'
 import { Late, Manifest } from '../../lib/backup/manifest.ts'
+import { fenceKey } from '../../lib/cache/keys.ts'
 import { Outcome } from '../../lib/run/outcome.ts'
 import type { StackOptions } from '../../local/stack.ts'
 import type { StepFunctionsEndpoint } from '../../local/step-functions.ts'
@@ -166,7 +167,8 @@ export function useResetStack(options: StackOptions = {}) {
   }
 
   async function cachePrint(): Promise<string[]> {
-    const keys = (await stack.redis.keysBuffer('*')).sort(Buffer.compare)
+    const all = await stack.redis.keysBuffer('*')
+    const keys = all.filter((key) => key.toString() !== fenceKey).sort(Buffer.compare)
     return Promise.all(
       keys.map(async (key) => {
         const [value, expiry] = [await stack.redis.dumpBuffer(key), await stack.redis.pexpiretime(key)]

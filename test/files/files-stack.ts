@@ -11,6 +11,7 @@ import { bucketsOf, type Clients } from '../../lib/clients.ts'
 import type { Config } from '../../lib/config.ts'
 import type { Fence } from '../../lib/ledger/fence.ts'
 import { startS3 } from '../../local/s3.ts'
+import { fenceOf } from '../support/fences.ts'
 import { signing } from '../support/signing.ts'
 import { startFront } from './s3-front.ts'
 
@@ -18,10 +19,7 @@ export const prefix = 'generated_stories/'
 export const backupId = '2026-11-22T19-05-33Z-3f9a2c'
 export const noProgress = async () => {}
 /** Of a run that holds its lock. */
-export const fence: Fence = {
-  ...{ number: 1, check: async () => {}, signal: new AbortController().signal },
-  noted: async () => ({ attempt: 1, planDigest: null }),
-}
+export const fence: Fence = fenceOf(1)
 
 export const config = {
   FILES_BUCKET: 'files',

@@ -1,0 +1,69 @@
+import type { Fence } from '../ledger/fence.ts'
+import type { BinaryRedis } from './binary-redis.ts'
+import { textOrHex } from './command.ts'
+import { askFenced, checkFence } from './fenced.ts'
+import { escapeGlob } from './glob.ts'
+import { fenceKey, reservedPrefix } from './keys.ts'
+import { asNumber, type Command } from './reply.ts'
+import { scanKeys } from './scan.ts'
+
+/**
+ * Keys that are being wiped although they change all the time: renamed, so that nobody writes to them any more, until
+ * their value is in the backup. The name says what they were called.
+ */
+export type Aside = {
+  /** What their names begin with. */
+  prefix: string
+  holds(key: Buffer): boolean
+  /** A key under its own name, whether or not it was set aside. */
+  nameOf(key: Buffer): Buffer
+  /** The name under which a key is set aside. */
+  keyOf(name: Buffer): Buffer
+}
+
+export function asideBelow(cachePrefix: string): Aside {
+  const prefix = reservedPrefix(cachePrefix, 'aside')
+  const start = Buffer.from(prefix)
+  const holds = (key: Buffer) => key.subarray(0, start.length).equals(start)
+  return {
+    prefix,
+    holds,
+    nameOf: (key) => (holds(key) ? key.subarray(start.length) : key),
+    keyOf: (name) => Buffer.concat([start, name]),
+  }
+}
+
+/** Gives a key its name back, unless there is one of that name again. */
+const giveBack = `${checkFence}local aside, name = ARGV[2], ARGV[3]
+if ARGV[4] == 'hex' then
+  local function bytes(hex) return (hex:gsub('..', function(byte) return string.char(tonumber(byte, 16)) end)) end
+  aside, name = bytes(aside), bytes(name)
+end
+if redis.call('EXISTS', aside) == 0 then return 0 end
+return redis.call('RENAMENX', aside, name)`
+
+/**
+ * Puts keys that a wipe set aside, and did not come to delete, back under their names. One whose name was taken meanwhile
+ * stays where it is, and is a key like any other.
+ * @returns the names that are there again
+ * @throws RunLost, StoreUnavailable, NotPermitted
+ */
+export async function putBack(
+  cache: BinaryRedis,
+  fence: Fence,
+  { aside, keys }: { aside: Aside; keys: readonly Buffer[] },
+): Promise<Buffer[]> {
+  const commands = keys.map((key): Command => {
+    const { encoding, texts } = textOrHex([key, aside.nameOf(key)])
+    return ['EVAL', giveBack, '1', fenceKey, String(fence.number), ...texts, encoding]
+  })
+  const replies = commands.length === 0 ? [] : await askFenced(cache, fence, commands)
+  return keys.filter((_, index) => asNumber(replies[index]) === 1).map((key) => aside.nameOf(key))
+}
+
+/** As putBack, for all keys that are aside. */
+export async function putAllBack(cache: BinaryRedis, fence: Fence, aside: Aside): Promise<void> {
+  for await (const page of scanKeys(cache, { match: `${escapeGlob(aside.prefix)}*`, count: 5_000 })) {
+    await putBack(cache, fence, { aside, keys: page.filter(aside.holds) })
+  }
+}

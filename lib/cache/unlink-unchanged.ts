@@ -1,0 +1,146 @@
+import { isUtf8 } from 'node:buffer'
+import type { Fence } from '../ledger/fence.ts'
+import type { BinaryRedis } from './binary-redis.ts'
+import { askFenced, checkFence } from './fenced.ts'
+import { fenceKey } from './keys.ts'
+import { asText, type Command, type Reply } from './reply.ts'
+import { comparedItems, digestScript } from './value-digest.ts'
+
+/** Of one script: keys, bytes of their names, and elements that it compares before it leaves the rest to the next. */
+const scriptLimits = { keys: 1_000, bytes: 2 ** 20, items: 50_000 }
+
+/**
+ * What a key must be to be deleted: 16 digits, its value as ValueDigest has it; `'*'`: whatever it is; `''`: no backup holds
+ * it, so it stays. A `!` before it: it is not set aside either.
+ */
+export type Expected = string
+
+/**
+ * What became of a key: deleted; not there; not deleted because its value is another one, which with `aside` means that it
+ * was renamed; of a type that is kept; or of more elements than are compared.
+ */
+export type Fate = 'deleted' | 'absent' | 'changed' | 'aside' | 'kept' | 'large'
+
+const fates: Record<string, Fate> = {
+  d: 'deleted',
+  n: 'absent',
+  c: 'changed',
+  a: 'aside',
+  k: 'kept',
+  l: 'large',
+}
+
+/**
+ * ARGV: fencing number, prefix of keys that are set aside ('' to set none aside), kept types between commas, items; then
+ * what is expected of each key in KEYS, and pairs of a key in hex and what is expected of it. Answers with a letter for
+ * each key, and stops early, after at least one, when it has compared many elements: nobody else is served meanwhile.
+ */
+const script = `${checkFence}${digestScript}
+local aside, kept, left = ARGV[2], ARGV[3], tonumber(ARGV[4])
+local fates = {}
+local function fateOf(key, expected)
+  local type = redis.call('TYPE', key)
+  if type ~= nil and type.ok then type = type.ok end
+  if type == 'none' then return 'n' end
+  if kept:find(',' .. type .. ',', 1, true) then return 'k' end
+  left = left - 1
+  if expected ~= '*' then
+    local aside, digest = aside, ''
+    if expected:sub(1, 1) == '!' then aside, expected = '', expected:sub(2) end
+    if expected ~= '' then
+      local size = sizeOf(key, type)
+      if size > ${comparedItems} then return 'l' end
+      left = left - size
+      digest = digestOf(key, type)
+    end
+    if digest ~= expected or expected == '' then
+      if aside == '' or key:sub(1, #aside) == aside or redis.call('EXISTS', aside .. key) == 1 then return 'c' end
+      redis.call('RENAME', key, aside .. key)
+      return 'a'
+    end
+  end
+  return redis.call('UNLINK', key) == 1 and 'd' or 'n'
+end
+local at = 5
+for i = 2, #KEYS do
+  if left <= 0 then return table.concat(fates) end
+  fates[#fates + 1] = fateOf(KEYS[i], ARGV[at])
+  at = at + 1
+end
+while at < #ARGV do
+  if left <= 0 then return table.concat(fates) end
+  local key = ARGV[at]:gsub('..', function(byte) return string.char(tonumber(byte, 16)) end)
+  fates[#fates + 1] = fateOf(key, ARGV[at + 1])
+  at = at + 2
+end
+return table.concat(fates)`
+
+export type Unlinking = {
+  keys: readonly Buffer[]
+  expected: (key: Buffer) => Expected
+  /** What keys that changed are renamed to begin with; null: they stay as they are. */
+  aside: string | null
+  keptTypes: readonly string[]
+}
+
+/**
+ * Deletes keys that are what they are expected to be, compared and deleted in one piece by the server, and runs one more
+ * command in the same request.
+ * @returns each key's fate, and the answer to the other command
+ * @throws RunLost when another run acts on the cache; StoreUnavailable, NotPermitted
+ */
+export async function unlinkUnchanged(
+  cache: BinaryRedis,
+  fence: Fence,
+  { keys, expected, aside, keptTypes }: Unlinking,
+  besides?: Command,
+): Promise<{ fates: Map<Buffer, Fate>; besides: Reply | undefined }> {
+  const result = new Map<Buffer, Fate>()
+  let reply: Reply | undefined
+  let wanted = [...keys.filter((key) => isUtf8(key)), ...keys.filter((key) => !isUtf8(key))]
+  for (let first = true; wanted.length > 0 || (first && besides !== undefined); first = false) {
+    const chunks = chunksOf(wanted)
+    const commands = chunks.map((chunk) => commandOf(fence, { keys: chunk, expected, aside, keptTypes }))
+    const extra = first && besides !== undefined ? [besides] : []
+    const replies = await askFenced(cache, fence, [...commands, ...extra])
+    if (first && besides !== undefined) reply = replies.at(-1)
+    const rest: Buffer[] = []
+    for (const [index, chunk] of chunks.entries()) {
+      const letters = asText(replies[index])
+      for (const [position, key] of chunk.entries()) {
+        const fate = fates[letters[position] ?? '']
+        if (fate === undefined) rest.push(key)
+        else result.set(key, fate)
+      }
+    }
+    wanted = rest
+  }
+  return { fates: result, besides: reply }
+}
+
+function commandOf(fence: Fence, { keys, expected, aside, keptTypes }: Unlinking): Command {
+  const text = keys.filter((key) => isUtf8(key))
+  const binary = keys.filter((key) => !isUtf8(key))
+  return [
+    ...(['EVAL', script, String(1 + text.length), fenceKey] as const),
+    ...text.map((key) => key.toString()),
+    ...[String(fence.number), aside ?? '', `,${keptTypes.join(',')},`, String(scriptLimits.items)],
+    ...text.map(expected),
+    ...binary.flatMap((key) => [key.toString('hex'), expected(key)]),
+  ]
+}
+
+function chunksOf(keys: readonly Buffer[]): Buffer[][] {
+  const chunks: Buffer[][] = []
+  let bytes = 0
+  for (const key of keys) {
+    const last = chunks.at(-1)
+    bytes += key.length
+    if (last !== undefined && last.length < scriptLimits.keys && bytes <= scriptLimits.bytes) last.push(key)
+    else {
+      chunks.push([key])
+      bytes = key.length
+    }
+  }
+  return chunks
+}

@@ -1,0 +1,144 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { digestsOf } from '../../lib/cache/backup-digests.ts'
+import { exportCache, exportLimits } from '../../lib/cache/export.ts'
+import { unlinkUnchanged } from '../../lib/cache/unlink-unchanged.ts'
+import { backupId, fence, noProgress, prefix, startCache } from './cache-stack.ts'
+
+const stack = await startCache()
+const { redis } = stack
+const needsServer = test.skipIf(stack.mock)
+
+const small = { ...exportLimits, pageKeys: 50, pageItems: 40, lineBytes: 6_000, pieceBytes: 1_000 }
+
+/** Exports everything, and says of each key whether the server finds it unchanged. Nothing is left. */
+async function fatesOf(change = async () => {}, limits = exportLimits): Promise<Record<string, string>> {
+  const clients = stack.withPrefix('*')
+  const { parts } = await exportCache(clients, { run: stack.nextRun(), backupId, fence }, noProgress, limits)
+  const digests = await digestsOf(stack.direct, parts)
+  await change()
+  const keys = (await redis.keysBuffer('*')).filter(
+    (key) => !key.toString().startsWith('taskmaster:environment'),
+  )
+  const expected = (key: Buffer) => digests.get(key) ?? ''
+  const { fates } = await unlinkUnchanged(clients.cache, fence, {
+    keys,
+    expected,
+    aside: null,
+    keptTypes: [],
+  })
+  return Object.fromEntries([...fates].map(([key, fate]) => [key.toString('latin1'), fate]))
+}
+
+async function writeAll(): Promise<void> {
+  await redis.set(`${prefix}string`, 'é😀')
+  await redis.rpush(`${prefix}list`, 'b', 'a', 'a')
+  await redis.sadd(`${prefix}set`, 'a', 'b')
+  await redis.hset(`${prefix}hash`, 'a', '1', 'b', '2')
+  await redis.zadd(`${prefix}zset`, '0.1', 'a', '2', 'b')
+}
+
+describe('the digest of a value', () => {
+  test('is the same from the export and from the server, for every type', async () => {
+    await writeAll()
+    expect(Object.values(await fatesOf())).toEqual(Array(5).fill('deleted'))
+  })
+
+  test('differs when anything of the value does', async () => {
+    const changes = [
+      () => redis.append(`${prefix}string`, ' '),
+      () => redis.set(`${prefix}string`, ''),
+      () => redis.lset(`${prefix}list`, 0, 'c'),
+      () => redis.rpush(`${prefix}list`, 'b'),
+      () => redis.srem(`${prefix}set`, 'a'),
+      () => redis.sadd(`${prefix}set`, 'ab'),
+      () => redis.hset(`${prefix}hash`, 'a', '2'),
+      () => redis.hset(`${prefix}hash`, 'a', '', '1', ''),
+      () => redis.zadd(`${prefix}zset`, '0.2', 'a'),
+      () => redis.del(`${prefix}list`).then(() => redis.sadd(`${prefix}list`, 'a', 'b')),
+    ]
+    for (const [index, change] of changes.entries()) {
+      await redis.flushall()
+      await writeAll()
+      const fates = await fatesOf(async () => void (await change()))
+      expect(
+        Object.values(fates).filter((fate) => fate === 'changed'),
+        `change ${index}`,
+      ).toHaveLength(1)
+    }
+  })
+
+  needsServer('differs when only the expiry does (needs redis-server)', async () => {
+    await redis.set(`${prefix}a`, 'x', 'PX', 100_000)
+    await redis.set(`${prefix}b`, 'x', 'PX', 100_000)
+    await redis.set(`${prefix}c`, 'x')
+    const fates = await fatesOf(async () => {
+      await redis.pexpire(`${prefix}b`, 200_000)
+      await redis.pexpire(`${prefix}c`, 200_000)
+    })
+    expect(fates).toEqual({ [`${prefix}a`]: 'deleted', [`${prefix}b`]: 'changed', [`${prefix}c`]: 'changed' })
+  })
+
+  needsServer(
+    'does not depend on how the server holds a value (needs redis-server)',
+    async () => {
+      const text = 'compressible '.repeat(100)
+      await redis.set(`${prefix}string`, text)
+      for (let n = 0; n < 700; n++) await redis.hset(`${prefix}hash`, `${n}`, text)
+      for (let n = 0; n < 700; n++) await redis.zadd(`${prefix}zset`, n / 7, `${n}`)
+      const fates = await fatesOf(async () => {
+        await redis.hset(`${prefix}hash`, 'more', 'x')
+        for (let n = 0; n < 3_000; n++) redis.hset(`${prefix}hash`, `more ${n}`, 'x')
+        await redis.hdel(`${prefix}hash`, 'more', ...Array.from({ length: 3_000 }, (_, n) => `more ${n}`))
+        await redis.append(`${prefix}string`, 'x')
+        await redis.setrange(`${prefix}string`, 0, text)
+        await redis.set(`${prefix}string`, text)
+      })
+      expect(new Set(Object.values(fates))).toEqual(new Set(['deleted']))
+    },
+    20_000,
+  )
+
+  needsServer(
+    'agrees for any values, whole or in pages (needs redis-server)',
+    async () => {
+      const bytes = fc
+        .oneof(fc.uint8Array({ maxLength: 40 }), fc.string({ unit: 'binary' }))
+        .map((value) => Buffer.from(value as string))
+      const some = fc.array(bytes, { minLength: 1, maxLength: 120 })
+      const score = fc
+        .double({ noNaN: true })
+        .map((value) => (Math.abs(value) === Infinity ? (value > 0 ? 'inf' : '-inf') : String(value)))
+      const written = fc.oneof(
+        bytes.map((value): [string, ...Buffer[]] => ['SET', value]),
+        some.map((values): [string, ...Buffer[]] => ['RPUSH', ...values]),
+        some.map((values): [string, ...Buffer[]] => ['SADD', ...values]),
+        some.map((fields): [string, ...Buffer[]] => ['HSET', ...fields.flatMap((field) => [field, field])]),
+        fc
+          .array(fc.tuple(score, bytes), { minLength: 1, maxLength: 80 })
+          .map((pairs): [string, ...Buffer[]] => [
+            'ZADD',
+            ...pairs.flatMap(([at, member]) => [Buffer.from(at), member]),
+          ]),
+        bytes.map((value): [string, ...Buffer[]] => ['XADD', Buffer.from('*'), value, value]),
+      )
+      const keys = fc.array(fc.tuple(bytes, written, fc.boolean()), { maxLength: 12 })
+      await fc.assert(
+        fc.asyncProperty(keys, fc.boolean(), async (entries, paged) => {
+          await redis.flushall()
+          for (const [key, [name, ...args], expires] of entries) {
+            await redis.callBuffer('DEL', key)
+            await redis.callBuffer(name, key, ...args)
+            if (expires) await redis.pexpire(key, 100_000)
+          }
+          const fates = await fatesOf(undefined, paged ? small : exportLimits)
+          expect(new Set(Object.values(fates))).toEqual(
+            new Set(Object.keys(fates).length === 0 ? [] : ['deleted']),
+          )
+        }),
+        { numRuns: 10 },
+      )
+    },
+    60_000,
+  )
+})
