@@ -79,7 +79,7 @@ async function* readIndex(storage: Storage, index: Index): AsyncGenerator<Copied
 
 function damaged(storage: Storage, index: Index | null, problem: string, cause?: Error): BackupDamaged {
   return new BackupDamaged(
-    `The list of files s3://${storage.bucket}/${index?.key} is damaged: ${problem}. Use another backup`,
+    `The list of files s3://${storage.bucket}/${index?.key} is damaged: ${problem}. Use another backup, or restore the other stores alone: "targets": ["database", "cache"]`,
     cause && { cause },
   )
 }

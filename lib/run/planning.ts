@@ -18,6 +18,7 @@ import { batchesOf, shardsOf } from '../database/shards.ts'
 import { tryRestore, warnOfUnproved } from '../database/trial-restore.ts'
 import { InvalidRequest, LimitExceeded } from '../errors.ts'
 import { listFiles } from '../files/list.ts'
+import { probeConditions } from '../files/probe.ts'
 import { listRestore } from '../files/restore-list.ts'
 import { checkPermissions, planDatabase } from './plan.ts'
 import { planSwap } from './plan-swap.ts'
@@ -96,6 +97,8 @@ export async function makePlan(
     plan.files = files
     refuseWholeKeys(unmatched, config.FILES_PREFIX)
     for (const prefix of unmatched) warnUnmatched('file lies below', prefix)
+    const changesFiles = request.operation !== 'backup'
+    if (!request.dryRun) plan.warnings.push(...(await probeConditions(clients, { run, changesFiles })))
   }
   if (clears.includes('cache')) {
     const { keys, preservedKeys, unmatched } = await countCache(clients, { preserve: preserve.keys })

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { CreateBucketCommand } from '@aws-sdk/client-s3'
 import { describe, expect, test } from 'vitest'
+import { backupKeys } from '../../lib/backup/layout.ts'
 import { readPartLines } from '../../lib/backup/part.ts'
 import { fenceKey } from '../../lib/cache/keys.ts'
 import {
@@ -427,6 +428,21 @@ describe('the backups', () => {
       filesBucket,
       kept.map(({ key }) => key),
     )
+  })
+
+  test('whose list of files is gone put back rows and keys, when those are asked for', async () => {
+    await reset.seed()
+    const { backupId } = await reset.succeed({ ...fullReset, rehearse: false })
+    const index = backupKeys('.taskmaster/backups/', backupId ?? '').filesIndex
+    const restore = { operation: 'restore', backupId, confirm: environment, rehearse: false } as const
+    const before = await reset.fingerprint()
+    await reset.remove(backupBucket, [index])
+    const refused = await reset.run(restore)
+    expect(refused).toMatchObject({ status: 'FAILED', error: 'BackupDamaged' })
+    expect(refused.cause).toContain('"targets": ["database", "cache"]')
+    expect(await reset.fingerprint()).toEqual(before)
+    const { targets } = await reset.succeed({ ...restore, targets: ['database', 'cache'] })
+    expect(targets).toMatchObject({ database: { state: 'restored' }, cache: { state: 'restored' } })
   })
 
   test('may lie below another prefix, and the cache below one of its own', async () => {

@@ -5,6 +5,7 @@ import { writeFilesIndex } from '../../lib/backup/files-index.ts'
 import { backupKeys } from '../../lib/backup/layout.ts'
 import { type Written, writePart } from '../../lib/backup/part.ts'
 import { getJson } from '../../lib/backup/storage.ts'
+import { RunLost } from '../../lib/errors.ts'
 import { copyFiles } from '../../lib/files/copy.ts'
 import { copyLimits } from '../../lib/files/copy-object.ts'
 import { listFiles, pieceLimits } from '../../lib/files/list.ts'
@@ -556,6 +557,27 @@ describe('restoring the files', () => {
       expect(await stack.get(`${prefix}big`)).toBe(big)
     })
 
+    for (const [what, live] of [
+      ['changes', 'changed'],
+      ['comes', undefined],
+    ] as const) {
+      test(`is not written over one that ${what} while its parts are copied`, async () => {
+        await put('big', big)
+        const index = await backUp()
+        if (live === undefined) await remove(`${prefix}big`)
+        else await put('big', live)
+        const prepared = await prepare(index)
+        stack.front.faults = [
+          async ({ method, query }) => {
+            if (method === 'POST' && query.has('uploadId')) await put('big', 'written meanwhile')
+            return undefined
+          },
+        ]
+        expect(await carryOut(prepared, { copy })).toMatchObject({ objects: 0, changedMeanwhile: 1 })
+        expect(await contents()).toEqual({ big: 'written meanwhile' })
+      })
+    }
+
     test('is not copied back when the backup holds another one', async () => {
       await put('big', big)
       const index = await backUp()
@@ -667,6 +689,38 @@ describe('restoring the files', () => {
       listsPerBatch: 1,
       batches: 1,
     })
+  })
+
+  test('without a safety backup an object that changes at the last moment is overwritten all the same', async () => {
+    await stack.putMany([`${prefix}a`, `${prefix}b`])
+    const index = await backUp()
+    await put('a', 'changed')
+    const prepared = await prepare(index, { safety: false })
+    let changes = 0
+    stack.front.faults = [
+      async (request) => {
+        if (isCopy(request) && changes++ < 2) await put('a', `changed once more, ${changes}`)
+        return undefined
+      },
+    ]
+    expect(await carryOut(prepared)).toMatchObject({ objects: 1, unchanged: 1, changedMeanwhile: 0 })
+    expect(await contents()).toEqual({ a: `${prefix}a`, b: `${prefix}b` })
+  })
+
+  test('a run that is lost writes and deletes nothing more, and leaves no result', async () => {
+    await stack.putMany([`${prefix}a`, `${prefix}b`])
+    const index = await backUp()
+    await put('a', 'changed')
+    await put('extra', 'x')
+    const prepared = await prepare(index)
+    const before = await contents()
+    const lost = { ...fence, check: async () => Promise.reject(new RunLost('it is over')) }
+    const batch = { ...prepared, batch: 0, exact: true }
+    await expect(restoreFiles(stack.clients, batch, noProgress, lost)).rejects.toMatchObject({
+      name: 'RunLost',
+    })
+    expect(await contents()).toEqual(before)
+    expect(stack.front.seen.filter((line) => /^(PUT|POST|DELETE)/.test(line))).toEqual([])
   })
 
   test('tells how far it is', async () => {

@@ -1,11 +1,21 @@
-import { describe, expect, test } from 'vitest'
+import { setTimeout } from 'node:timers/promises'
+import { describe, expect, test, vi } from 'vitest'
 import { workKeys } from '../../lib/backup/layout.ts'
+import { OutOfTime, RunLost } from '../../lib/errors.ts'
 import { copyFiles } from '../../lib/files/copy.ts'
 import { listFiles, pieceLimits } from '../../lib/files/list.ts'
 import { wipeFiles } from '../../lib/files/wipe.ts'
 import { backupId, fence, noProgress, prefix, useFiles } from './files-stack.ts'
 import { oddKeys } from './odd-keys.ts'
-import { errorElement, type Fault, isBulkDelete, objectsIn, s3Error, smallPages } from './s3-front.ts'
+import {
+  errorElement,
+  type Fault,
+  holding,
+  isBulkDelete,
+  objectsIn,
+  s3Error,
+  smallPages,
+} from './s3-front.ts'
 
 const run = { runId: 'run-1', attempt: 1 }
 const stack = useFiles()
@@ -189,6 +199,51 @@ describe('wiping the files', () => {
       failures: 0,
     })
     expect(asked).toEqual([['a', 'b', 'c'], ['a'], ['a']])
+  })
+
+  test('the run is asked for its lock before each request that deletes, and one that is lost deletes no more', async () => {
+    const keys = ['a', 'b', 'c']
+    await stack.putMany([...keys, 'control\u0001'].map((key) => `${prefix}${key}`))
+    const batch = await backUp({ backup: false })
+    const deletes = () => stack.front.seen.filter((line) => /^(POST|DELETE)/.test(line)).length
+    let asked = 0
+    const lost = {
+      ...fence,
+      check: async () => {
+        if (asked++ > 0) throw new RunLost('it is over')
+      },
+    }
+    // The questions are further apart than an answer is believed.
+    stack.front.faults = [
+      async (request) => {
+        if (isBulkDelete(request)) await setTimeout(150)
+        return undefined
+      },
+    ]
+    await expect(wipeFiles(stack.clients, batch, noProgress, lost)).rejects.toMatchObject({ name: 'RunLost' })
+    expect(asked).toBe(2)
+    expect(deletes()).toBe(1)
+    expect(await stack.files()).toEqual(['control\u0001'])
+    expect(await stack.keysIn('backups')).not.toContain(workKeys(run).filesWiped(0))
+
+    await expect(wipeFiles(stack.clients, batch, noProgress, lost)).rejects.toMatchObject({ name: 'RunLost' })
+    expect(deletes()).toBe(1)
+  })
+
+  test('a deletion that is under way when the invocation ends is not sent again', async () => {
+    await stack.put(`${prefix}a`)
+    const batch = await backUp()
+    const invocation = new AbortController()
+    const held = holding(isBulkDelete)
+    stack.front.faults = [held.fault]
+    const wiping = wipeFiles(stack.clients, batch, noProgress, { ...fence, signal: invocation.signal })
+    const request = await held.arrived
+    invocation.abort(new OutOfTime('it is over'))
+    await expect(wiping).rejects.toMatchObject({ name: 'OutOfTime' })
+    await vi.waitFor(() => expect(request.isGone()).toBe(true))
+    held.release()
+    await vi.waitFor(() => expect(stack.front.atWork).toBe(0))
+    expect(await stack.files()).toEqual(['a'])
   })
 
   test('a request that fails as a whole is an error', async () => {

@@ -1,0 +1,127 @@
+import {
+  CopyObjectCommand,
+  DeleteObjectCommand,
+  DeleteObjectsCommand,
+  PutObjectCommand,
+  S3ServiceException,
+} from '@aws-sdk/client-s3'
+import { exists } from '../backup/exists.ts'
+import { workKeys } from '../backup/layout.ts'
+import type { Warning } from '../backup/manifest.ts'
+import { isPreconditionFailure, type Storage, storageError } from '../backup/storage.ts'
+import type { Clients } from '../clients.ts'
+import { StoreUnavailable } from '../errors.ts'
+import { copySource } from './copy-object.ts'
+import type { Run } from './pieces.ts'
+
+/** An ETag that no object of these probes has. */
+const otherEtag = `"${'0'.repeat(32)}"`
+
+/**
+ * Tries on objects of its own whether the S3 server heeds the conditions that keep what changed at the last moment: of
+ * deletions and copies into the files, and of copies into the backup. Amazon S3 does; some S3-compatible servers do as if
+ * there were none. The object in the files bucket lies below `.taskmaster/` and is deleted again.
+ * @param changesFiles whether the run is to delete or write files; else nothing is written into their bucket
+ * @returns a warning that names what is not heeded
+ * @throws StoreUnavailable, NotPermitted when a probe cannot be made, or the server knows no conditions of copies
+ */
+export async function probeConditions(
+  { files, backups }: Pick<Clients, 'files' | 'backups'>,
+  { run, changesFiles }: { run: Run; changesFiles: boolean },
+): Promise<Warning[]> {
+  const source = { storage: backups, key: `${workKeys(run).root}probe-1` }
+  const target = { storage: backups, key: `${workKeys(run).root}probe-2` }
+  await put(source)
+  await put(target)
+  const copies = [
+    await isCopied(source, target, { IfNoneMatch: '*' }),
+    await isCopied(source, target, { CopySourceIfMatch: otherEtag }),
+  ]
+  const deletions: boolean[] = []
+  if (changesFiles) {
+    const probe = { storage: files, key: `.taskmaster/probe-${run.runId}-${run.attempt}` }
+    await put(probe)
+    copies.push(await isCopied(source, probe, { IfNoneMatch: '*' }))
+    copies.push(await isCopied(source, probe, { IfMatch: otherEtag }))
+    deletions.push(await isDeletedTogether(probe), await isDeletedAlone(probe))
+    await deleteProbe(probe)
+  }
+  const ignored = [
+    ...(copies.some(Boolean) ? ['copies'] : []),
+    ...(deletions.some(Boolean) ? ['deletions'] : []),
+  ]
+  if (ignored.length === 0) return []
+  return [
+    {
+      code: 'ConditionsIgnored',
+      message: `The S3 server does not heed the conditions of ${ignored.join(' and ')}: a file that is written in the moment between a listing and its deletion or restore can be lost, and a step that is repeated can write over its first copy. Pause what writes files during a run, or use a server that knows If-Match and If-None-Match`,
+    },
+  ]
+}
+
+type Probe = { storage: Storage; key: string }
+
+async function put({ storage, key }: Probe): Promise<void> {
+  try {
+    await storage.s3.send(new PutObjectCommand({ Bucket: storage.bucket, Key: key, Body: 'probe' }))
+  } catch (cause) {
+    throw storageError(storage, 'write', key, cause)
+  }
+}
+
+/** Whether a copy was made although its condition does not hold. */
+async function isCopied(
+  source: Probe,
+  { storage, key }: Probe,
+  condition: { IfNoneMatch: string } | { IfMatch: string } | { CopySourceIfMatch: string },
+): Promise<boolean> {
+  const from = copySource({ bucket: source.storage.bucket, key: source.key })
+  try {
+    await storage.s3.send(
+      new CopyObjectCommand({ Bucket: storage.bucket, Key: key, CopySource: from, ...condition }),
+    )
+    return true
+  } catch (cause) {
+    if (isPreconditionFailure(cause)) return false
+    if (cause instanceof S3ServiceException && cause.$metadata.httpStatusCode === 501) {
+      throw new StoreUnavailable(
+        `The S3 server of ${storage.bucket} knows no copies with ${Object.keys(condition)[0]} (501), so no backup of files could be kept from being overwritten. Nothing was touched; update the server, or use another one`,
+        { cause },
+      )
+    }
+    throw storageError(storage, 'copy', key, cause)
+  }
+}
+
+async function isDeletedTogether(probe: Probe): Promise<boolean> {
+  const { storage, key } = probe
+  const Objects = [{ Key: key, ETag: otherEtag }]
+  try {
+    await storage.s3.send(
+      new DeleteObjectsCommand({ Bucket: storage.bucket, Delete: { Objects, Quiet: true } }),
+    )
+  } catch (cause) {
+    throw storageError(storage, 'delete', key, cause)
+  }
+  return !(await exists(storage, key)) // S3's answer says nothing
+}
+
+async function isDeletedAlone(probe: Probe): Promise<boolean> {
+  const { storage, key } = probe
+  if (!(await exists(storage, key))) return true
+  try {
+    await storage.s3.send(new DeleteObjectCommand({ Bucket: storage.bucket, Key: key, IfMatch: otherEtag }))
+  } catch (cause) {
+    if (isPreconditionFailure(cause)) return false
+    throw storageError(storage, 'delete', key, cause)
+  }
+  return !(await exists(storage, key))
+}
+
+async function deleteProbe({ storage, key }: Probe): Promise<void> {
+  try {
+    await storage.s3.send(new DeleteObjectCommand({ Bucket: storage.bucket, Key: key }))
+  } catch (cause) {
+    throw storageError(storage, 'delete', key, cause)
+  }
+}
