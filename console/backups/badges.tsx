@@ -1,5 +1,5 @@
 import type { Backup } from '../../lib/http/backups.ts'
-import { proofOf } from './proof.ts'
+import { originOf, proofOf } from './proof.ts'
 
 /** How far the backup is proved; and whether it is kept by hand. */
 export function Badges({ backup }: { backup: Backup }) {
@@ -9,6 +9,11 @@ export function Badges({ backup }: { backup: Backup }) {
       <span class={`badge ${proof.level === 'rehearsed' ? 'good' : 'plain'}`} title={proof.text}>
         {proof.label}
       </span>
+      {backup.authentic !== 'signed' && (
+        <span class="badge attention" title={originOf(backup.authentic)}>
+          {backup.authentic === 'unsigned' ? 'Unsigned' : 'Unknown key'}
+        </span>
+      )}
       {backup.pinned && <span class="badge plain">Pinned</span>}
     </span>
   )

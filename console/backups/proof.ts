@@ -23,3 +23,11 @@ export function proofOf({
     rows === null ? 'It holds no rows that could be loaded.' : 'Its rows were not loaded for a test.'
   return { level: 'read back', label: 'Read back', text: `Every object was read back byte for byte. ${why}` }
 }
+
+/** Who made a backup, as far as its signature says. */
+export function originOf(authentic: Backup['authentic']): string {
+  if (authentic === 'signed') return 'Signed by this environment, so it is what was backed up.'
+  const why =
+    authentic === 'unsigned' ? 'It carries no signature.' : 'It is signed with a key that is not known here.'
+  return `${why} Whoever can write to the bucket may have made or changed it.`
+}

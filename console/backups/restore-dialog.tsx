@@ -8,6 +8,7 @@ import { useLive } from '../page/live.ts'
 import { useSession } from '../page/session.ts'
 import { useStart } from '../page/start.ts'
 import { targetNames } from '../runs/wording.ts'
+import { originOf } from './proof.ts'
 import { consequencesOf, heldBy, restoreLabel } from './restoring.ts'
 
 /** Puts a backup back, after a safety backup of what is there now. */
@@ -20,6 +21,8 @@ export function RestoreDialog({ backup, onClose }: { backup: Backup; onClose: ()
   const [chosen, setChosen] = useState(held)
   const [exact, setExact] = useState(false)
   const [allowForeign, setAllowForeign] = useState(false)
+  const [allowUnsigned, setAllowUnsigned] = useState(false)
+  const isSigned = backup.authentic === 'signed'
   const isForeign = backup.environment !== environment
   const present = options === undefined ? '' : listed(contentsOf(options), contentsOf(options).estimated)
   const choose = (target: Target, wanted: boolean) =>
@@ -38,6 +41,7 @@ export function RestoreDialog({ backup, onClose }: { backup: Backup; onClose: ()
           targets: chosen,
           exact,
           allowForeign,
+          ...(allowUnsigned ? { allowUnsigned } : {}),
           confirm: environment,
         })
       }
@@ -68,6 +72,13 @@ export function RestoreDialog({ backup, onClose }: { backup: Backup; onClose: ()
           onChange={setAllowForeign}
         />
       )}
+      {!isSigned && (
+        <Choice
+          label={`${originOf(backup.authentic)} I know where it comes from`}
+          checked={allowUnsigned}
+          onChange={setAllowUnsigned}
+        />
+      )}
       <ol class="consequences">
         {consequencesOf(backup, { environment, chosen, exact, present }).map((sentence) => (
           <li key={sentence}>{sentence}</li>
@@ -79,6 +90,7 @@ export function RestoreDialog({ backup, onClose }: { backup: Backup; onClose: ()
   function obstacle(): string | undefined {
     if (chosen.length === 0) return 'Nothing is chosen to be put back.'
     if (isForeign && !allowForeign) return `The backup is of ${backup.environment}, not of ${environment}.`
+    if (!isSigned && !allowUnsigned) return 'Nobody known here signed the backup.'
     return undefined
   }
 }

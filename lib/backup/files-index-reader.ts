@@ -1,6 +1,7 @@
 import { BackupDamaged, messageOf, StoreUnavailable } from '../errors.ts'
 import { CopiedFile } from '../files/pieces.ts'
 import { compareKeys } from '../s3/key-order.ts'
+import { noteBounds, parseJson } from './json.ts'
 import type { Manifest } from './manifest.ts'
 import { readPartLines } from './part.ts'
 import type { Storage } from './storage.ts'
@@ -90,7 +91,10 @@ async function* steadily(storage: Storage, index: Index): AsyncGenerator<CopiedF
 /** @throws BackupDamaged at a line that is none, or out of order */
 async function* copiesOf(storage: Storage, index: Index): AsyncGenerator<CopiedFile, undefined> {
   let before: string | undefined
-  for await (const line of readPartLines(storage, index.key, index.sha256)) {
+  for await (const line of readPartLines(storage, index.key, {
+    ...index,
+    longest: index.longest ?? noteBounds.bytes,
+  })) {
     const file = parse(index.key, line)
     if (before !== undefined && compareKeys(before, file.key) >= 0)
       throw new BackupDamaged(`${index.key} names ${file.key} out of order, or twice`)
@@ -101,7 +105,7 @@ async function* copiesOf(storage: Storage, index: Index): AsyncGenerator<CopiedF
 
 function parse(key: string, line: Buffer): CopiedFile {
   try {
-    return CopiedFile.parse(JSON.parse(line.toString()))
+    return CopiedFile.parse(parseJson(line.toString(), noteBounds))
   } catch (cause) {
     throw new BackupDamaged(`${key} holds a line that names no file: ${line.toString().slice(0, 200)}`, {
       cause,

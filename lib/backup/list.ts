@@ -1,10 +1,10 @@
 import pMap from 'p-map'
-import { BackupDamaged, BackupTooNew } from '../errors.ts'
 import { listFolders } from '../s3/list.ts'
 import { isBackupId } from './backup-id.ts'
 import { isPinned } from './pin.ts'
-import { type Backup, findBackup } from './read.ts'
+import { type Backup, findBackup, isAboutOne } from './read.ts'
 import { newestFirst } from './retention.ts'
+import type { Authenticity } from './signature.ts'
 import type { Storage } from './storage.ts'
 
 /** One sealed backup. A count is null when the backup's strategy left that store out. */
@@ -23,19 +23,21 @@ export type SealedBackup = {
   consistency: 'snapshot' | 'reconciled' | null
   /** How often parts were added because rows changed before the wipe took its lock. */
   lateAttempts: number
+  /** Whether a key of SIGNING_KEYS signed it: any other may have been made by whoever can write to the bucket. */
+  authentic: Authenticity
   /** It is not deleted until it is unpinned. */
   pinned: boolean
 }
 
 export type BackupList = {
   backups: SealedBackup[]
-  /** Sealed, but the manifest cannot be understood. */
+  /** Sealed, but the manifest cannot be understood, or S3 refuses to give it. */
   unreadable: { backupId: string; reason: string }[]
 }
 
 /**
  * The sealed backups below `prefix`, the newest first. What has no manifest is no backup (G4), so it is not listed.
- * @throws StoreUnavailable or NotPermitted when the listing or a manifest cannot be read
+ * @throws StoreUnavailable when S3 does not answer, NotPermitted when it refuses the listing
  */
 export async function listBackups(storage: Storage, prefix: string): Promise<BackupList> {
   const ids = (await listFolders(storage, prefix)).filter(isBackupId).sort().reverse()
@@ -55,14 +57,13 @@ async function look(
     const backup = await findBackup(storage, prefix, backupId)
     return backup && { ...summaryOf(backup), pinned: await isPinned(storage, prefix, backupId) }
   } catch (error) {
-    if (error instanceof BackupDamaged || error instanceof BackupTooNew)
-      return { backupId, reason: error.message }
-    throw error
+    if (!isAboutOne(error)) throw error
+    return { backupId, reason: error.message }
   }
 }
 
 /** What a backup holds, in a few numbers. */
-export function summaryOf({ late, ...manifest }: Backup): Omit<SealedBackup, 'pinned'> {
+export function summaryOf({ late, authentic, ...manifest }: Backup): Omit<SealedBackup, 'pinned'> {
   const { backupId, environment, strategy, startedAt, sealedAt, rehearsedAt, database, files, cache } =
     manifest
   const cacheBytes = (cache?.parts ?? []).reduce((sum, part) => sum + part.bytes, 0)
@@ -79,5 +80,6 @@ export function summaryOf({ late, ...manifest }: Backup): Omit<SealedBackup, 'pi
     bytes: (database?.bytes ?? 0) + (files?.bytes ?? 0) + cacheBytes,
     consistency: database?.consistency ?? null,
     lateAttempts: late ?? 0,
+    authentic,
   }
 }

@@ -1,12 +1,11 @@
 import pMap from 'p-map'
 import type { Clients } from '../clients.ts'
-import { BackupDamaged, BackupTooNew } from '../errors.ts'
 import { listFolders } from '../s3/list.ts'
 import { isBackupId } from './backup-id.ts'
 import { exists } from './exists.ts'
 import { backupKeys } from './layout.ts'
 import { isPinned } from './pin.ts'
-import { findBackup } from './read.ts'
+import { findBackup, isAboutOne } from './read.ts'
 import type { Candidate } from './retention.ts'
 import type { Storage } from './storage.ts'
 import { tombstoneKey } from './tombstone.ts'
@@ -19,10 +18,10 @@ export type Look =
   | { is: 'no backup' }
 
 /**
- * Looks at every folder below BACKUP_PREFIX. `left`: a backup whose manifest cannot be understood, or of another
- * environment: nothing decides about it.
+ * Looks at every folder below BACKUP_PREFIX. `left`: a backup whose manifest cannot be understood or read, or
+ * of another environment: nothing decides about it.
  * @param isNeeded whether an active run needs a backup
- * @throws StoreUnavailable, NotPermitted when a folder or a manifest cannot be read
+ * @throws StoreUnavailable when S3 does not answer, NotPermitted when it refuses the listing
  */
 export async function lookAtBackups(
   { backups: storage, config }: Pick<Clients, 'backups' | 'config'>,
@@ -41,8 +40,8 @@ async function look(
   backupId: string,
 ): Promise<Look> {
   const { prefix, isNeeded } = about
-  const hasTombstone = await exists(storage, tombstoneKey(backupKeys(prefix, backupId)))
   try {
+    const hasTombstone = await exists(storage, tombstoneKey(backupKeys(prefix, backupId)))
     const backup = await findBackup(storage, prefix, backupId)
     if (backup === null) return hasTombstone ? { is: 'leftover', backupId } : { is: 'no backup' }
     const { environment, strategy, sealedAt, rehearsedAt } = backup
@@ -52,7 +51,7 @@ async function look(
     const running = isNeeded(backupId)
     return { is: 'sealed', backupId, strategy, sealedAt, rehearsedAt, pinned, running, hasTombstone }
   } catch (error) {
-    if (!(error instanceof BackupDamaged || error instanceof BackupTooNew)) throw error
+    if (!isAboutOne(error)) throw error
     return { is: 'left', backupId, reason: error.message }
   }
 }

@@ -9,6 +9,9 @@ const time = z.iso.datetime()
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/)
 const fingerprint = z.string().regex(/^-?\d+$/)
 
+/** What a part holds once it is decompressed, in bytes, and its longest line: no reader takes more. */
+const plain = { plain: count.optional(), longest: count.optional() }
+
 /** One page range of a table. A range without rows has no object: its key and digest are null. */
 export const TablePart = z.strictObject({
   shard: count,
@@ -18,6 +21,7 @@ export const TablePart = z.strictObject({
   key: z.string().nullable(),
   bytes: count,
   sha256: sha256.nullable(),
+  ...plain,
 })
 export type TablePart = z.output<typeof TablePart>
 
@@ -44,7 +48,7 @@ export const BackedUpSequence = z.strictObject({
 export const Warning = z.strictObject({ code: z.string(), message: z.string() })
 export type Warning = z.output<typeof Warning>
 
-export const CachePart = z.strictObject({ key: z.string(), keys: count, bytes: count, sha256 })
+export const CachePart = z.strictObject({ key: z.string(), keys: count, bytes: count, sha256, ...plain })
 
 export const Manifest = z.strictObject({
   version: z.literal(1),
@@ -77,7 +81,7 @@ export const Manifest = z.strictObject({
       bytes: count,
       vanished: count,
       /** One JSON line per object; null when there is none. */
-      index: z.strictObject({ key: z.string(), bytes: count, sha256 }).nullable(),
+      index: z.strictObject({ key: z.string(), bytes: count, sha256, ...plain }).nullable(),
     })
     .nullable(),
   cache: z.strictObject({ prefix: z.string(), keys: count, parts: z.array(CachePart) }).nullable(),

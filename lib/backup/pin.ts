@@ -1,10 +1,10 @@
-import { GetObjectCommand } from '@aws-sdk/client-s3'
 import { BackupBeingPruned, NotFound } from '../errors.ts'
 import { checkBackupId } from './backup-id.ts'
 import { exists } from './exists.ts'
+import { noteBounds, parseJson, TooMuch } from './json.ts'
 import { backupKeys } from './layout.ts'
 import { isSealed } from './read.ts'
-import { isMissing, putJson, type Storage, storageError } from './storage.ts'
+import { putJson, readText, type Storage } from './storage.ts'
 import { tombstoneKey } from './tombstone.ts'
 
 type Keys = ReturnType<typeof backupKeys>
@@ -56,17 +56,18 @@ export async function unpinBackup(
 export async function isPinned(storage: Storage, prefix: string, backupId: string): Promise<boolean> {
   const key = pinKey(backupKeys(prefix, backupId))
   try {
-    const answer = await storage.s3.send(new GetObjectCommand({ Bucket: storage.bucket, Key: key }))
-    return !saysUnpinned((await answer.Body?.transformToString('utf8')) ?? '')
+    const { text } = await readText(storage, key, noteBounds)
+    return !saysUnpinned(text)
   } catch (cause) {
-    if (isMissing(cause)) return false
-    throw storageError(storage, 'read', key, cause)
+    if (cause instanceof NotFound) return false
+    if (cause instanceof TooMuch) return true
+    throw cause
   }
 }
 
 function saysUnpinned(text: string): boolean {
   try {
-    const said: unknown = JSON.parse(text)
+    const said = parseJson(text, noteBounds)
     return typeof said === 'object' && said !== null && 'pinned' in said && said.pinned === false
   } catch {
     return false // not JSON: somebody wanted something with it, and keeping the backup is what can be undone

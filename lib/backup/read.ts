@@ -1,7 +1,7 @@
 import pMap from 'p-map'
 import { z } from 'zod'
 import { mergeLate } from '../database/reconcile.ts'
-import { BackupDamaged, BackupTooNew, messageOf, NotFound } from '../errors.ts'
+import { BackupDamaged, BackupTooNew, messageOf, NotFound, NotPermitted } from '../errors.ts'
 import { listFolders } from '../s3/list.ts'
 import { checkBackupId, isBackupId } from './backup-id.ts'
 import { lateProblems, manifestProblems } from './consistency.ts'
@@ -34,6 +34,14 @@ export class DocumentDamaged extends BackupDamaged {
     )
     this.key = key
   }
+}
+
+/**
+ * Whether an error is about this one backup, so that it must not hide the others: it is damaged, of a newer version, or S3
+ * refuses one of its objects (encrypted with a key of somebody else, or archived).
+ */
+export function isAboutOne(error: unknown): error is BackupDamaged | BackupTooNew | NotPermitted {
+  return error instanceof BackupDamaged || error instanceof BackupTooNew || error instanceof NotPermitted
 }
 
 /** The current format of manifests and late files; documents say theirs in `version`. */

@@ -164,6 +164,12 @@ export function storageError(storage: Storage, action: string, key: string, caus
       { cause },
     )
   }
+  if (statusOf(cause) === 400 && action === 'read') {
+    return new NotPermitted(
+      `S3 does not give ${object} as it is asked for: ${messageOf(cause)}. Look at how the object is encrypted: with a key of the customer (SSE-C) it is none of ours`,
+      { cause },
+    )
+  }
   return new StoreUnavailable(
     `S3 failed to ${action} ${object}: ${messageOf(cause)}. Start again when it is back`,
     { cause },

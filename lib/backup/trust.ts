@@ -1,6 +1,7 @@
+import type { Clients } from '../clients.ts'
 import type { Config } from '../config.ts'
 import { BackupUnsigned, ForeignBackup } from '../errors.ts'
-import type { Backup } from './read.ts'
+import { type Backup, findBackup, isAboutOne } from './read.ts'
 
 /** What a request says that it means, though it looks like a mistake. */
 export type Allowed = { allowForeign?: boolean | undefined; allowUnsigned?: boolean | undefined }
@@ -36,4 +37,30 @@ export function checkSigned(
   throw new BackupUnsigned(
     `The backup ${backupId} ${reason}. Whoever can write to the bucket may have made or changed it. Nothing was touched; if you know where it comes from, say "allowUnsigned": true`,
   )
+}
+
+/** What is refused before a backup is verified; its rows meet the database only in a rehearsal. */
+export function checkVerifiable(
+  backup: Backup,
+  config: Pick<Config, 'ENVIRONMENT'>,
+  { rehearse, ...allowed }: Allowed & { rehearse: boolean },
+): void {
+  checkOwn(backup, config, allowed)
+  if (rehearse && backup.database !== null) checkSigned(backup, allowed)
+}
+
+/**
+ * As checkOwn, for what acts on a backup without reading it. One whose manifest cannot be understood is nobody's.
+ * @throws ForeignBackup, StoreUnavailable
+ */
+export async function refuseForeign(
+  { backups, config }: Pick<Clients, 'backups' | 'config'>,
+  backupId: string,
+  allowed: Allowed,
+): Promise<void> {
+  const backup = await findBackup(backups, config.BACKUP_PREFIX, backupId).catch((error: unknown) => {
+    if (isAboutOne(error)) return null
+    throw error
+  })
+  if (backup !== null) checkOwn(backup, config, allowed)
 }

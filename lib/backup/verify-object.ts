@@ -4,6 +4,7 @@ import { GetObjectCommand, type GetObjectCommandOutput } from '@aws-sdk/client-s
 import { BackupDamaged, messageOf, NotFound, StoreUnavailable } from '../errors.ts'
 import type { CopiedFile } from '../files/pieces.ts'
 import type { Problem } from './findings.ts'
+import { documentBounds, parseJson } from './json.ts'
 import { digestOf, readPartChunks, readPartLines } from './part.ts'
 import { type Storage, storageError } from './storage.ts'
 
@@ -12,6 +13,8 @@ export type NamedPart = {
   key: string
   bytes: number
   sha256: string
+  plain?: number | undefined
+  longest?: number | undefined
   holds: { what: 'rows' | 'keys' | 'files'; count: number }
 }
 
@@ -115,13 +118,14 @@ function bare(etag: string | undefined): string {
   return (etag ?? '').replaceAll('"', '')
 }
 
-async function countHeld(storage: Storage, { key, sha256, holds }: NamedPart): Promise<number> {
+async function countHeld(storage: Storage, part: NamedPart): Promise<number> {
+  const { key, holds } = part
   let count = 0
   if (holds.what === 'keys') {
-    for await (const line of readPartLines(storage, key, sha256)) if (beginsKey(key, line)) count++
+    for await (const line of readPartLines(storage, key, part)) if (beginsKey(key, line)) count++
     return count
   }
-  for await (const chunk of readPartChunks(storage, key, sha256)) {
+  for await (const chunk of readPartChunks(storage, key, part)) {
     for (let end = chunk.indexOf(0x0a); end !== -1; end = chunk.indexOf(0x0a, end + 1)) count++
   }
   return count
@@ -130,7 +134,7 @@ async function countHeld(storage: Storage, { key, sha256, holds }: NamedPart): P
 /** A large value continues on lines of its own, which are of the same key. */
 function beginsKey(key: string, line: Buffer): boolean {
   try {
-    const { part = 1 } = JSON.parse(line.toString()) as { part?: number }
+    const { part = 1 } = parseJson(line.toString(), documentBounds) as { part?: number }
     return part === 1
   } catch (cause) {
     throw new BackupDamaged(`${key} holds a line that is not JSON (${messageOf(cause)})`, { cause })

@@ -150,9 +150,9 @@ async function check(storage: Storage, job: Job): Promise<Checked> {
 /** The parts of tables and of the cache. */
 function partsOf({ database, cache }: Backup): NamedPart[] {
   const parts: NamedPart[] = []
-  for (const { key, bytes, sha256, rows } of (database?.tables ?? []).flatMap((table) => table.parts)) {
+  for (const { key, sha256, rows, ...part } of (database?.tables ?? []).flatMap((table) => table.parts)) {
     if (key !== null && sha256 !== null)
-      parts.push({ key, bytes, sha256, holds: { what: 'rows', count: rows } })
+      parts.push({ ...part, key, sha256, holds: { what: 'rows', count: rows } })
   }
   for (const { keys, ...part } of cache?.parts ?? [])
     parts.push({ ...part, holds: { what: 'keys', count: keys } })

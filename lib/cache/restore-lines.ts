@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { parseJson as boundedJson, documentBounds } from '../backup/json.ts'
 import type { CachePart } from '../backup/manifest.ts'
 import { readPartLines } from '../backup/part.ts'
 import type { Storage } from '../backup/storage.ts'
@@ -63,7 +64,7 @@ export async function* readLines(storage: Storage, parts: readonly Part[]): Asyn
 
 async function* linesOf(storage: Storage, part: Part): AsyncGenerator<Buffer> {
   try {
-    yield* readPartLines(storage, part.key, part.sha256)
+    yield* readPartLines(storage, part.key, part)
   } catch (cause) {
     if (cause instanceof NotFound) throw damaged(storage, part, 'it does not exist', cause)
     throw cause
@@ -111,7 +112,7 @@ function damaged(storage: Storage, part: Part, problem: string, cause?: Error): 
 /** Without the parser's error, which would quote what was parsed. */
 function parseJson(text: Buffer): unknown {
   try {
-    return JSON.parse(text.toString())
+    return boundedJson(text.toString(), documentBounds)
   } catch {
     return undefined // no schema accepts it
   }

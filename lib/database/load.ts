@@ -64,7 +64,7 @@ async function loadPart(
 ): Promise<void> {
   const { part } = loadable
   if (part.key === null || part.sha256 === null) return
-  const { key, sha256 } = part
+  const { key } = part
   await connection.query(`BEGIN; ${ownSearchPath}`)
   const noted = await connection.query(
     `INSERT INTO ${quote(scratchSchemaOf(runId))}.loaded VALUES ($1) ON CONFLICT DO NOTHING RETURNING key`,
@@ -72,7 +72,7 @@ async function loadPart(
   )
   if (noted.rows.length > 0) {
     try {
-      await copyLines(connection, readPartChunks(storage, key, sha256))
+      await copyLines(connection, readPartChunks(storage, key, part))
     } catch (cause) {
       throw damage(storage, key, cause)
     }

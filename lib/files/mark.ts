@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { noteBounds } from '../backup/json.ts'
 import { getJson, isPreconditionFailure, putJson } from '../backup/storage.ts'
 import type { Clients } from '../clients.ts'
 import { EnvironmentMismatch, messageOf, NotFound, ResetError } from '../errors.ts'
@@ -15,7 +16,7 @@ const Mark = z.strictObject({ environment: z.string().min(1), claimedAt: z.iso.d
  */
 export async function readFilesMark({ files }: Tools): Promise<string | undefined> {
   try {
-    return (await getJson(files, key, Mark)).environment
+    return (await getJson(files, key, Mark, noteBounds)).environment
   } catch (error) {
     if (error instanceof NotFound) return undefined
     if (error instanceof ResetError) throw error

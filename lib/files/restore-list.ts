@@ -1,3 +1,5 @@
+import { parseJson as boundedJson, noteBounds } from '../backup/json.ts'
+import type { Manifest } from '../backup/manifest.ts'
 import { readPartLines } from '../backup/part.ts'
 import { putJsonLines, type Storage } from '../backup/storage.ts'
 import type { Clients } from '../clients.ts'
@@ -8,7 +10,7 @@ import { CopiedFile, type Run } from './pieces.ts'
 import { restoreListKey } from './restore-pieces.ts'
 
 type Tools = Pick<Clients, 'backups'>
-type Index = { key: string; bytes: number; sha256: string }
+type Index = NonNullable<NonNullable<Manifest['files']>['index']>
 
 /**
  * How many objects, of how many bytes, a backup puts back, and how they are cut into pieces and batches. There is a batch
@@ -65,7 +67,10 @@ export async function listRestore(
 async function* readIndex(storage: Storage, index: Index): AsyncGenerator<CopiedFile> {
   let line = 0
   try {
-    for await (const text of readPartLines(storage, index.key, index.sha256)) {
+    for await (const text of readPartLines(storage, index.key, {
+      ...index,
+      longest: index.longest ?? noteBounds.bytes,
+    })) {
       line++
       const file = CopiedFile.safeParse(parseJson(text))
       if (!file.success) throw damaged(storage, index, `its line ${line} describes no file`)
@@ -86,7 +91,7 @@ function damaged(storage: Storage, index: Index | null, problem: string, cause?:
 
 function parseJson(text: Buffer): unknown {
   try {
-    return JSON.parse(text.toString())
+    return boundedJson(text.toString(), noteBounds)
   } catch {
     return undefined // no schema accepts it
   }

@@ -3,6 +3,7 @@ import { listBackups, summaryOf } from '../backup/list.ts'
 import { Warning } from '../backup/manifest.ts'
 import { isPinned, pinBackup, unpinBackup } from '../backup/pin.ts'
 import { readBackup } from '../backup/read.ts'
+import { refuseForeign } from '../backup/trust.ts'
 import type { Clients } from '../clients.ts'
 import { requireScope, scoped } from './auth.ts'
 import { partsOf } from './parts.ts'
@@ -27,6 +28,10 @@ const backup = {
   consistency: z.enum(['snapshot', 'reconciled']).nullable(),
   lateAttempts: count.meta({
     description: 'Above 0: rows changed between the backup and the wipe, and were added to it',
+  }),
+  authentic: z.enum(['signed', 'unsigned', 'unknown key']).meta({
+    description:
+      'Whether a key of this environment signed it; what is not signed, anybody with the bucket may have made',
   }),
   pinned: z.boolean(),
 }
@@ -56,7 +61,8 @@ export const BackupDetails = z
   .openapi('BackupDetails')
 export type BackupDetails = z.output<typeof BackupDetails>
 
-const Pin = z.strictObject({ pinned: z.boolean() })
+const allowForeign = { description: 'For a backup of another environment, which is refused otherwise' }
+const Pin = z.strictObject({ pinned: z.boolean(), allowForeign: z.boolean().optional().meta(allowForeign) })
 
 export const backupParams = z.object({ backupId: z.string().min(1).max(100) })
 
@@ -125,10 +131,11 @@ export const backups = new OpenAPIHono<Api>()
     return json({ ...summaryOf(found), pinned, tables, parts, preserved, warnings }, 200)
   })
   .openapi(pin, async ({ var: { clients, caller }, req, json }) => {
-    const { pinned } = req.valid('json')
+    const { pinned, allowForeign } = req.valid('json')
     requireScope(caller, pinned ? 'backup' : 'delete')
     const { storage, prefix } = placeOf(clients)
     const { backupId } = req.valid('param')
+    await refuseForeign(clients, backupId, { allowForeign })
     const change = pinned ? pinBackup : unpinBackup
     await change(storage, prefix, { backupId, by: `api:${caller.name}`, at: clients.now() })
     return json({ backupId, pinned }, 200)

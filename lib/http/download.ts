@@ -17,6 +17,12 @@ const route = createRoute({
         example: 'manifest.json',
       }),
     }),
+    query: z.object({
+      allowForeign: z.stringbool().optional().meta({
+        type: 'boolean',
+        description: 'For a backup of another environment, which is refused otherwise',
+      }),
+    }),
   },
   responses: {
     200: answer(
@@ -34,7 +40,11 @@ export const download = new OpenAPIHono<Api>().openapi(routed, async ({ var: { c
   const { backupId, part } = req.valid('param')
   const { pathname } = new URL(req.url) // req.path is decoded in part
   const asSent = pathname.slice(pathname.indexOf('/parts/') + '/parts/'.length)
-  const { url, expiresAt } = await presignPart(clients, backupId, [part, asSent])
+  const { url, expiresAt } = await presignPart(clients, {
+    backupId,
+    names: [part, asSent],
+    ...req.valid('query'),
+  })
   return json({ url, expiresAt }, 200)
 })
 download.openAPIRegistry.registerPath(route)

@@ -4,6 +4,7 @@ import { backupKeys } from '../backup/layout.ts'
 import { readPartLines } from '../backup/part.ts'
 import { type Backup, readBackup } from '../backup/read.ts'
 import type { Storage } from '../backup/storage.ts'
+import { type Allowed, checkOwn } from '../backup/trust.ts'
 import type { Clients } from '../clients.ts'
 import { NotFound } from '../errors.ts'
 import { listSizes } from '../s3/list.ts'
@@ -63,14 +64,15 @@ function dataParts({ database, files, cache }: Backup, root: string): BackupPart
 /**
  * An address from which one object can be downloaded without a token.
  * @param names ways in which the object may have been named; the first that the backup names counts
+ * @throws ForeignBackup for a backup of another environment, unless it is allowed
  * @throws NotFound when the backup names no such object, even if there is one
  */
 export async function presignPart(
   { backups: storage, config, now }: Clients,
-  backupId: string,
-  names: readonly string[],
+  { backupId, names, ...allowed }: { backupId: string; names: readonly string[] } & Allowed,
 ): Promise<{ part: string; url: string; expiresAt: string }> {
   const backup = await readBackup(storage, config.BACKUP_PREFIX, backupId)
+  checkOwn(backup, config, allowed)
   const { root } = backupKeys(config.BACKUP_PREFIX, backupId)
   const part = await findPart(storage, backup, config.BACKUP_PREFIX, names)
   if (part === undefined) {
@@ -109,7 +111,7 @@ async function findPart(
 async function findInIndex(storage: Storage, { files }: Backup, path: string): Promise<number | undefined> {
   if (!files?.index) return undefined
   const written = JSON.stringify(path)
-  for await (const line of readPartLines(storage, files.index.key, files.index.sha256)) {
+  for await (const line of readPartLines(storage, files.index.key, files.index)) {
     if (!line.includes(written)) continue
     const file: { key: string; copy?: number } = JSON.parse(line.toString())
     if (file.key === path) return file.copy ?? 1

@@ -1,5 +1,6 @@
 import { checkDeletable } from '../backup/deletable.ts'
 import { readBackup } from '../backup/read.ts'
+import { checkVerifiable } from '../backup/trust.ts'
 import type { Clients, Connection } from '../clients.ts'
 import { withConnection } from '../database/snapshot.ts'
 import { checkScoped } from '../run/count.ts'
@@ -27,7 +28,7 @@ async function checkGuards(clients: Clients, connection: Connection, request: Re
       return // what it has to find is no mark, or ours; only the machine writes and so looks
     case 'verify':
       await checkMarks(clients, connection, { wipes: false, needsCache: false })
-      await readBackup(backups, config.BACKUP_PREFIX, request.backupId)
+      checkVerifiable(await readBackup(backups, config.BACKUP_PREFIX, request.backupId), config, request)
       return
     case 'delete':
       await checkMarks(clients, connection, { wipes: true, needsCache: false })

@@ -5,7 +5,7 @@ import { loadBatches } from '../backup/load-batches.ts'
 import type { Warning } from '../backup/manifest.ts'
 import { readBackup } from '../backup/read.ts'
 import { putJson } from '../backup/storage.ts'
-import { checkOwn, checkSigned } from '../backup/trust.ts'
+import { checkVerifiable } from '../backup/trust.ts'
 import type { Clients, Connection } from '../clients.ts'
 import { readCatalog } from '../database/catalog.ts'
 import { checkSchema } from '../database/schema-differences.ts'
@@ -62,7 +62,7 @@ async function planVerify(
   const { backups, config } = clients
   const late = await readLateNoted(connection, backupId)
   const backup = await readBackup(backups, config.BACKUP_PREFIX, backupId, { late })
-  checkOwn(backup, config, request)
+  checkVerifiable(backup, config, request)
   const subject = { backupId, rehearse: rehearse && backup.database !== null, objects: 0, bytes: 0 }
   const plan = { ...run, operation, backupId, seen: backup.seen, batches: 0 }
   if (!rehearse) return { plan, subject, warnings: [] }
@@ -75,7 +75,6 @@ async function planVerify(
       `The backup ${backupId} is of the environment "${backup.environment}": its rows are not loaded into the database of "${config.ENVIRONMENT}". Rehearse it there, or verify it without "rehearse"`,
     )
   }
-  checkSigned(backup, request)
   checkSchema(backup.database, await readCatalog(connection, config.DATABASE_SCHEMAS))
   await dropLeftovers(connection, run.runId)
   return {

@@ -18,6 +18,7 @@ export type Arguments = {
     target?: string[]
     exact?: boolean
     'allow-foreign'?: boolean
+    'allow-unsigned'?: boolean
     'no-safety-backup'?: boolean
     rehearse?: boolean
     'no-rehearse'?: boolean

@@ -30,7 +30,11 @@ export const optionTexts = {
     says: 'database, files or cache, if not all that the backup holds; repeatable',
   },
   exact: { type: 'boolean', says: 'remove files and cache keys that are not in the backup' },
-  'allow-foreign': { type: 'boolean', says: 'restore a backup of another environment' },
+  'allow-foreign': { type: 'boolean', says: 'although the backup is of another environment' },
+  'allow-unsigned': {
+    type: 'boolean',
+    says: 'although no key of SIGNING_KEYS signed the backup: you know where it comes from',
+  },
   'no-safety-backup': {
     type: 'boolean',
     says: 'do not back up first what is replaced: it cannot come back',
@@ -86,13 +90,13 @@ export const commands = {
   restore: {
     says: 'put a backup back; what is there now is backed up first',
     argument: '<backupId>',
-    options: ['confirm', 'target', 'exact', 'allow-foreign', 'no-safety-backup', ...any],
+    options: ['confirm', 'target', 'exact', 'allow-foreign', 'allow-unsigned', 'no-safety-backup', ...any],
   },
   backups: { says: 'the sealed backups, newest first, and how they were proved', options: common },
   verify: {
     says: 'read every object of a backup and compare; with --rehearse load it and compare every row',
     argument: '<backupId>',
-    options: ['rehearse', ...common],
+    options: ['rehearse', 'allow-foreign', 'allow-unsigned', ...common],
   },
   delete: {
     says: 'delete one backup; not the newest, the newest rehearsed, or a pinned one',
@@ -102,9 +106,13 @@ export const commands = {
   pin: {
     says: 'keep a backup from being deleted, by prune or by hand',
     argument: '<backupId>',
-    options: common,
+    options: ['allow-foreign', ...common],
   },
-  unpin: { says: 'let a backup be deleted again', argument: '<backupId>', options: common },
+  unpin: {
+    says: 'let a backup be deleted again',
+    argument: '<backupId>',
+    options: ['allow-foreign', ...common],
+  },
   prune: {
     says: 'which backups the retention keeps, and why; deletes the others when told to',
     options: ['delete', ...common],

@@ -23,6 +23,7 @@ export async function showBackups({ clients }: Connected): Promise<Answer> {
     bytes(backup.bytes),
     ageOf(clients.now(), backup.sealedAt),
     proofOf(backup),
+    backup.authentic === 'signed' ? '' : backup.authentic.toUpperCase(),
     backup.pinned ? 'pinned' : '',
   ])
   const broken = list.unreadable

@@ -22,7 +22,7 @@ async function ask(connected: Connected, { command, argument, flags }: Arguments
   if (command === 'verify') return (await import('./verify.ts')).verify(connected, argument, flags)
   if (command === 'prune') return (await import('./prune.ts')).showPrune(connected, flags)
   if (command === 'pin' || command === 'unpin')
-    return (await import('./pin.ts')).setPin(connected, command, argument)
+    return (await import('./pin.ts')).setPin(connected, command, argument, flags)
   if (command === 'cancel') return (await import('./cancel.ts')).cancel(connected, argument)
   const { getOptions } = await import('../../lib/run/options.ts')
   const { showOptions } = await import('./show-options.ts')

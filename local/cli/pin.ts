@@ -1,6 +1,7 @@
 import { pinBackup, unpinBackup } from '../../lib/backup/pin.ts'
+import { refuseForeign } from '../../lib/backup/trust.ts'
 import type { Answer } from './answer.ts'
-import { WrongUsage } from './arguments.ts'
+import { type Arguments, WrongUsage } from './arguments.ts'
 import type { Connected } from './connect.ts'
 import { requester } from './request.ts'
 
@@ -11,9 +12,11 @@ export async function setPin(
   { clients }: Connected,
   command: 'pin' | 'unpin',
   backupId: string | undefined,
+  flags: Arguments['flags'],
 ): Promise<Answer> {
   if (backupId === undefined)
     throw new WrongUsage(`${command} needs the id of a backup; "backups" lists them`, command)
+  await refuseForeign(clients, backupId, { allowForeign: flags['allow-foreign'] })
   await change[command](clients.backups, clients.config.BACKUP_PREFIX, {
     backupId,
     by: requester(),

@@ -49,6 +49,7 @@ function fromFlags({ command, argument, flags }: Arguments): Record<string, unkn
     ...(flags.target && { targets: flags.target }),
     ...(flags.exact && { exact: true }),
     ...(flags['allow-foreign'] && { allowForeign: true }),
+    ...(flags['allow-unsigned'] && { allowUnsigned: true }),
     ...(flags.rehearse && { rehearse: true }),
     ...(flags['no-rehearse'] && { rehearse: false }),
     ...(Object.keys(preserve).length > 0 && { preserve }),

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { refuseForeign } from '../../lib/backup/trust.ts'
 import { verifyBackup } from '../../lib/backup/verify.ts'
 import { rehearseBackup } from '../../lib/database/load-backup.ts'
 import { ResetError } from '../../lib/errors.ts'
@@ -15,11 +16,16 @@ export async function verify(
 ): Promise<Answer> {
   if (backupId === undefined)
     throw new WrongUsage('verify needs the id of a backup; "backups" lists them', 'verify')
+  const allowed = { allowForeign: flags['allow-foreign'], allowUnsigned: flags['allow-unsigned'] }
+  await refuseForeign(clients, backupId, allowed)
   const found = await verifyBackup(clients.backups, clients.config.BACKUP_PREFIX, backupId, tell)
   const rehearsal = flags.rehearse && found.ok ? await rehearse() : null
   const ok = found.ok && rehearsal?.error == null
   const lines = [
     `${backupId}: ${counted(found.objects, 'object')}, ${bytes(found.bytes)} read. ${ok ? 'All as it was written.' : 'DAMAGED.'}\n`,
+    ...(found.authentic === 'signed' || found.authentic === null
+      ? []
+      : [`  ${found.authentic}: whoever can write to the bucket may have made or changed it\n`]),
     ...found.problems.map(({ key, problem, detail }) => `  ${problem}: ${key}: ${detail}\n`),
     ...found.extra.map(({ key, detail }) => `  extra: ${key}: ${detail}\n`),
     rehearsal === null
@@ -30,7 +36,11 @@ export async function verify(
 
   async function rehearse() {
     try {
-      await rehearseBackup(clients, { backupId: backupId ?? '', runId: `verify-${randomUUID()}` }, tell)
+      await rehearseBackup(
+        clients,
+        { backupId: backupId ?? '', runId: `verify-${randomUUID()}`, ...allowed },
+        tell,
+      )
       return { error: null }
     } catch (error) {
       if (!(error instanceof ResetError)) throw error

@@ -120,6 +120,7 @@ describe('the list of backups', () => {
           bytes: 20,
           consistency: null,
           lateAttempts: 0,
+          authentic: 'unsigned',
           pinned: false,
         },
         expect.objectContaining({

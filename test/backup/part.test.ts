@@ -89,7 +89,10 @@ describe('a part', () => {
     const written = await writePart(storage, key, () => lines('{"a":1}\n', '{"a":2}\n'))
     const stored = await storage.s3.send(new GetObjectCommand({ Bucket: 'backups', Key: key(1) }))
     const bytes = (await stored.Body?.transformToByteArray())?.length
-    expect(written).toEqual({ key: key(1), bytes, sha256: expect.stringMatching(/^[0-9a-f]{64}$/) })
+    expect(written).toEqual({
+      ...{ key: key(1), bytes, sha256: expect.stringMatching(/^[0-9a-f]{64}$/) },
+      ...{ plain: 16, longest: 8 },
+    })
     expect(await digestOf(storage, key(1))).toEqual({ bytes, sha256: written?.sha256 })
     expect(await linesOf(key(1))).toEqual(['{"a":1}', '{"a":2}'])
   })

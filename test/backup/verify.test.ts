@@ -74,6 +74,7 @@ describe('verify', () => {
     expect(result).toEqual({
       backupId: sample.backupId,
       ok: true,
+      authentic: 'unsigned',
       objects: 7,
       bytes: read.reduce((sum, key) => sum + sample.objects.get(key)!.length, 0),
       problems: [],

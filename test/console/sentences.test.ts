@@ -71,6 +71,7 @@ const backup: Backup = {
   bytes: 5000,
   consistency: 'snapshot',
   lateAttempts: 0,
+  authentic: 'signed',
   pinned: false,
 }
 
