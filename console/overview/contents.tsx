@@ -58,7 +58,7 @@ export function Contents({ options }: { options: Options }) {
   )
 }
 
-function Tables({ tables, unmanaged, problem }: Extract<Options['database'], { available: true }>) {
+function Tables({ tables, unmanaged, warnings, problem }: Extract<Options['database'], { available: true }>) {
   const most = Math.max(1, ...tables.map(({ rows }) => rows ?? 0))
   return (
     <>
@@ -67,6 +67,11 @@ function Tables({ tables, unmanaged, problem }: Extract<Options['database'], { a
           <strong>{problem.name}</strong> <p>{problem.message}</p>
         </Notice>
       )}
+      {warnings.map(({ code, message }) => (
+        <Notice key={code} kind="attention">
+          <p>{message}</p>
+        </Notice>
+      ))}
       {tables.length === 0 && <p class="muted">There is no table yet.</p>}
       {tables.length > 0 && (
         <table>

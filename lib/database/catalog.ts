@@ -3,6 +3,7 @@ import type { Connection } from '../clients.ts'
 import { InvalidConfiguration } from '../errors.ts'
 import { ledgerSchema } from '../schema/ledger.ts'
 import { plainName } from './identifiers.ts'
+import { type Outside, readOutside } from './outside.ts'
 import { readSequences, type Sequence } from './sequences.ts'
 
 export const Column = z.strictObject({
@@ -70,6 +71,8 @@ export type Tables = {
   tables: Table[]
   /** Those that are not managed, with the reason. */
   unmanaged: { name: string; reason: string }[]
+  /** Those below a managed one, in any schema, that are not managed. */
+  outside: Outside[]
 }
 
 /** What the database holds, read live. Foreign keys and sequences are those of the whole database. */
@@ -98,6 +101,9 @@ const bookkeeping = new Set([
   'kysely_migration',
   'kysely_migration_lock',
 ])
+
+/** Why a table is not managed that the script of an extension made. */
+export const ofExtension = 'belongs to an extension'
 
 const tablesQuery = `
 SELECT ${plainName('n.nspname', 'c.relname')} AS name, n.nspname AS schema, c.relname AS "table", c.oid::bigint AS oid, c.relkind AS kind,
@@ -156,14 +162,16 @@ export async function readCatalog(connection: Connection, schemas: readonly stri
 /** The part of the catalog that says what the tables are. @throws InvalidConfiguration as readCatalog does */
 export async function readTables(connection: Connection, schemas: readonly string[]): Promise<Tables> {
   const serverVersion = await checkSchemas(connection, schemas)
-  const tables = (await connection.query(tablesQuery, [schemas])).rows
+  const found = (await connection.query(tablesQuery, [schemas])).rows
+  const tables = found.filter((row) => reasonToLeave(row) === undefined).map(toTable)
   return {
     serverVersion,
-    tables: tables.filter((row) => reasonToLeave(row) === undefined).map(toTable),
-    unmanaged: tables.flatMap((row) => {
+    tables,
+    unmanaged: found.flatMap((row) => {
       const reason = reasonToLeave(row)
       return reason === undefined ? [] : [{ name: row.name, reason }]
     }),
+    outside: await readOutside(connection, tables),
   }
 }
 
@@ -183,7 +191,7 @@ async function checkSchemas(connection: Connection, schemas: readonly string[]):
 function reasonToLeave(row: Row): string | undefined {
   if (row.schema === ledgerSchema.schemaName) return 'the ledger of the resets'
   if (row.kind === 'f') return 'a foreign table'
-  if (row.of_extension) return 'belongs to an extension'
+  if (row.of_extension) return ofExtension
   if (bookkeeping.has(row.table.toLowerCase())) return 'keeps the migrations'
   return undefined
 }

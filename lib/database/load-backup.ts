@@ -7,15 +7,17 @@ import { NotFound, RehearsalFailed } from '../errors.ts'
 import type { BackupPlan, Plan } from '../run/work.ts'
 import { readTables } from './catalog.ts'
 import { compareLoaded } from './compare-loaded.ts'
+import { leaveOut } from './left-out.ts'
 import { loadParts } from './load.ts'
 import { checkTables } from './schema-differences.ts'
 import { dropScratch, ensureScratch } from './scratch.ts'
 import { databaseError, withConnection } from './snapshot.ts'
 
-/** The backup that the run restores. @throws NotFound for a run that restores none */
+/** The backup that the run restores, without what the request leaves out. @throws NotFound for a run that restores none */
 export async function readRestored({ backups, config }: Clients, plan: Plan): Promise<Backup> {
   if (plan.restore === null) throw new NotFound(`Run ${plan.runId} restores no backup`)
-  return readBackup(backups, config.BACKUP_PREFIX, plan.restore.backupId, plan.restore.seen)
+  const { backupId, seen, without } = plan.restore
+  return leaveOut(await readBackup(backups, config.BACKUP_PREFIX, backupId, seen), without)
 }
 
 /** The backup that the run loads: to restore it, or to rehearse it. @throws NotFound for a run that loads none */

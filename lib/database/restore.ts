@@ -21,6 +21,7 @@ import { underOwnSearchPath } from './search-path.ts'
 import { restartSequences } from './sequences.ts'
 import { databaseError, withConnection } from './snapshot.ts'
 import { disableTriggers } from './triggers.ts'
+import { Refreshed, refreshViews } from './views.ts'
 
 /** Rows that were put back, per table and in all; parts that the safety backup got anew; columns that kept their default. */
 export const DatabaseRestored = z.strictObject({
@@ -30,6 +31,8 @@ export const DatabaseRestored = z.strictObject({
   newColumns: z.array(z.string()),
   /** What did not come back exactly as it was. */
   warnings: z.array(Warning).default([]),
+  /** null: not tried yet. */
+  views: Refreshed.nullable().default(null),
 })
 export type DatabaseRestored = z.output<typeof DatabaseRestored>
 
@@ -44,24 +47,29 @@ export async function restoreDatabase(
   { plan, backup }: { plan: Plan; backup: Manifest },
 ): Promise<DatabaseRestored> {
   const safety = plan.backupId === null ? null : await readOwnManifest(clients, plan, plan.backupId)
-  return withConnection(clients, async (connection) => {
+  const { runId } = plan
+  const planned = plan.database?.tables ?? []
+  const restored = await withConnection(clients, async (connection) => {
     try {
       await connection.query(`SET lock_timeout = ${clients.config.LOCK_TIMEOUT_MS}`)
       // Before any lock: a run that is lost, or has restored already, must not hold up the application.
-      const earlier = await fenceRun(connection, plan.runId)
+      const earlier = await fenceRun(connection, runId)
       if (earlier !== null) return DatabaseRestored.parse(earlier)
-      const exclusive = plan.database?.tables.map(({ table }) => table) ?? []
-      const locks = { exclusive, shared: [] }
-      return await whileLocked(clients, connection, { runId: plan.runId, locks }, (locked) =>
+      const locks = { exclusive: planned.map(({ table }) => table), shared: [] }
+      return await whileLocked(clients, connection, { runId, locks }, (locked) =>
         swap(clients, locked, { plan, backup, safety }),
       )
     } catch (cause) {
       const error = refusal(databaseError(cause))
       // The next attempt rehearses its own safety backup first, in the same schema.
-      if (error instanceof BackupIsStale) await startOver(connection, plan.runId)
+      if (error instanceof BackupIsStale) await startOver(connection, runId)
       throw error
     }
   })
+  if (restored.views !== null || backup.database === null) return restored
+  const tables = planned.filter(({ action }) => action !== 'keep').map(({ table }) => table)
+  const views = await refreshViews(clients, { runId, tables, planned: plan.database?.views ?? [] })
+  return { ...restored, views }
 }
 
 async function startOver(connection: Connection, runId: string): Promise<void> {
@@ -84,7 +92,8 @@ async function swap(
   { plan, backup, safety }: { plan: Plan; backup: Manifest; safety: Manifest | null },
 ): Promise<DatabaseRestored> {
   const { database } = backup
-  if (database === null) return { rows: 0, tables: {}, lateParts: 0, newColumns: [], warnings: [] }
+  if (database === null)
+    return { rows: 0, tables: {}, lateParts: 0, newColumns: [], warnings: [], views: null }
   const planned = plan.database?.tables.map(({ table }) => table) ?? []
   const recorded = await fenceRun(connection, plan.runId)
   if (recorded !== null) return DatabaseRestored.parse(recorded)
@@ -115,6 +124,7 @@ async function swap(
     lateParts: proven?.lateParts ?? 0,
     newColumns,
     warnings,
+    views: null,
   }
   await recordRestored(connection, plan.runId, restored)
   await connection.query('COMMIT')

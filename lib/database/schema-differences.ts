@@ -7,6 +7,8 @@ export type SchemaDifferences = {
   blocking: string[]
   /** Columns that came later and that the backup's rows can do without: nullable, or with a default. */
   tolerated: string[]
+  /** Tables and sequences that are no longer there, which `without` may leave out. */
+  missing: string[]
 }
 
 /** Of a backup's database, what has to fit. */
@@ -19,20 +21,23 @@ export function schemaDifferences(
 ): SchemaDifferences {
   const blocking: string[] = []
   const tolerated: string[] = []
+  const missing: string[] = []
   const live = new Map(catalog.tables.map((table) => [table.name, table]))
   for (const table of database.tables) {
     const now = live.get(table.name)
-    if (now === undefined || now.schema !== table.schema || now.table !== table.table)
+    if (now === undefined || now.schema !== table.schema || now.table !== table.table) {
       blocking.push(`the table ${table.name} does not exist any more, or is not managed`)
-    else compareColumns(table, now, { blocking, tolerated })
+      missing.push(table.name)
+    } else compareColumns(table, now, { blocking, tolerated })
   }
   const sequences = new Map(catalog.sequences.map((sequence) => [sequence.name, sequence]))
   for (const { name, schema, sequence } of database.sequences) {
     const now = sequences.get(name)
-    if (now?.schema !== schema || now.table !== sequence)
-      blocking.push(`the sequence ${name} does not exist any more`)
+    if (now?.schema === schema && now.table === sequence) continue
+    blocking.push(`the sequence ${name} does not exist any more`)
+    missing.push(name)
   }
-  return { blocking, tolerated }
+  return { blocking, tolerated, missing }
 }
 
 /**
@@ -41,14 +46,22 @@ export function schemaDifferences(
  * @throws SchemaChanged listing what differs
  */
 export function checkSchema(database: Held, catalog: Pick<Catalog, 'tables' | 'sequences'>): string[] {
-  const { blocking, tolerated } = schemaDifferences(database, catalog)
+  const { blocking, tolerated, missing } = schemaDifferences(database, catalog)
   if (blocking.length === 0) return tolerated
   throw new SchemaChanged(
-    `The live tables are no longer those of the backup: ${blocking.join('; ')}. Nothing was touched; bring the schema back to what it was (run the migrations of that time), then restore`,
+    `The live tables are no longer those of the backup: ${blocking.join('; ')}. Nothing was touched; bring the schema back to what it was (run the migrations of that time), then restore${
+      missing.length === 0
+        ? ''
+        : `; what was dropped for good a restore can leave out: "without": ${JSON.stringify(missing)}`
+    }`,
   )
 }
 
-function compareColumns(table: BackedUpTable, now: Table, { blocking, tolerated }: SchemaDifferences): void {
+function compareColumns(
+  table: BackedUpTable,
+  now: Table,
+  { blocking, tolerated }: Pick<SchemaDifferences, 'blocking' | 'tolerated'>,
+): void {
   const columns = new Map(now.columns.map((column) => [column.name, column]))
   for (const { name, type, generated, asText } of table.columns) {
     const column = columns.get(name)

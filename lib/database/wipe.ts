@@ -13,6 +13,7 @@ import { proveBackup, readOwnManifest } from './prove.ts'
 import { underOwnSearchPath } from './search-path.ts'
 import { databaseError, withConnection } from './snapshot.ts'
 import { changesOf, refuseChanges } from './unchanged.ts'
+import { Refreshed, refreshViews } from './views.ts'
 
 /** Rows that the wipe removed, per table and in all; parts of the backup it wrote anew; tables that came later and stay. */
 export const DatabaseWiped = z.strictObject({
@@ -20,6 +21,8 @@ export const DatabaseWiped = z.strictObject({
   tables: z.record(z.string(), z.number()),
   lateParts: z.number(),
   appeared: z.array(z.string()),
+  /** null: not tried yet. */
+  views: Refreshed.nullable().default(null),
 })
 export type DatabaseWiped = z.output<typeof DatabaseWiped>
 
@@ -30,20 +33,24 @@ export type DatabaseWiped = z.output<typeof DatabaseWiped>
  */
 export async function wipeDatabase(clients: Clients, plan: Plan): Promise<DatabaseWiped> {
   const manifest = plan.backupId === null ? null : await readOwnManifest(clients, plan, plan.backupId)
-  return withConnection(clients, async (connection) => {
+  const { runId } = plan
+  const locks = { exclusive: tablesOf(plan, 'going'), shared: tablesOf(plan, 'staying') }
+  const wiped = await withConnection(clients, async (connection) => {
     try {
       await connection.query(`SET lock_timeout = ${clients.config.LOCK_TIMEOUT_MS}`)
       // Before any lock: a run that is lost, or has wiped already, must not hold up the application.
-      const earlier = await fenceRun(connection, plan.runId)
+      const earlier = await fenceRun(connection, runId)
       if (earlier !== null) return DatabaseWiped.parse(earlier)
-      const locks = { exclusive: tablesOf(plan, 'going'), shared: tablesOf(plan, 'staying') }
-      return await whileLocked(clients, connection, { runId: plan.runId, locks }, (locked) =>
+      return await whileLocked(clients, connection, { runId, locks }, (locked) =>
         wipeUnderLocks(clients, locked, { plan, manifest }),
       )
     } catch (error) {
       throw databaseError(error)
     }
   })
+  if (wiped.views !== null) return wiped
+  const planned = plan.database?.views ?? []
+  return { ...wiped, views: await refreshViews(clients, { runId, tables: locks.exclusive, planned }) }
 }
 
 async function wipeUnderLocks(
@@ -75,6 +82,7 @@ async function wipeUnderLocks(
     tables: wiped,
     lateParts: reconciled?.lateParts ?? 0,
     appeared,
+    views: null,
   }
   await recordWiped(connection, plan.runId, result)
   await connection.query('COMMIT')

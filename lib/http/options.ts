@@ -1,4 +1,5 @@
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi'
+import { Warning } from '../backup/manifest.ts'
 import { getOptions, quickly } from '../run/options.ts'
 import { strategies, targets } from '../run/strategy.ts'
 import { scoped } from './auth.ts'
@@ -49,6 +50,9 @@ export const Options = z
       estimated: z.boolean().meta({ description: 'Some rows are estimates, so that this answers in time' }),
       tables: z.array(Table),
       unmanaged: z.array(z.strictObject({ name: z.string(), reason: z.string() })),
+      warnings: z
+        .array(Warning)
+        .meta({ description: 'What a reset would not reach although one may expect it to, by name' }),
       problem: Reason.nullable().meta({ description: 'Why a reset of the database would be refused' }),
     }),
     files: asked({

@@ -198,6 +198,7 @@ function summaryOf(plan: Plan, dryRun: boolean): unknown {
       bytes: plan.database.bytes,
       batches: plan.database.batches,
       unmanaged: plan.database.unmanaged,
+      views: plan.database.views,
       tables: plan.database.tables.map(({ table, ...entry }) => ({ name: table.name, ...entry })),
     },
     files: plan.files,

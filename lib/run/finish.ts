@@ -22,6 +22,7 @@ import {
   shortfallOfRestore,
   warningsOfRestored,
 } from './restored.ts'
+import { staleViews, warnOfStaleViews } from './stale-views.ts'
 import { type Target, targets } from './strategy.ts'
 import { describeSubject, type FoundSubject, findSubject, SubjectSummary } from './subject.ts'
 import { sealedBackupOf, statesOf, toldOf } from './target-states.ts'
@@ -40,6 +41,10 @@ const Summary = z.object({
   clears: z.array(z.enum(targets)),
   dryRun: z.boolean(),
   files: z.object({ batches: z.number() }).nullable(),
+  database: z
+    .object({ views: z.array(z.string()).default([]) })
+    .nullable()
+    .default(null),
   restore: RestoreSummary.nullable(),
   subject: SubjectSummary.optional(),
   warnings: z.array(z.object({ code: z.string(), message: z.string() })),
@@ -293,9 +298,11 @@ function collectWarnings({
   subject,
   unread,
 }: Found): Warning[] {
+  const changed = database ?? restored?.database ?? null
+  const isKnown = ({ code }: Warning) => code === staleViews && changed !== null
   const warnings: Warning[] = [
-    ...(summary?.warnings ?? []),
-    ...(manifest?.warnings ?? []),
+    ...[...(summary?.warnings ?? []), ...(manifest?.warnings ?? [])].filter((one) => !isKnown(one)),
+    ...warnOfStaleViews(summary?.database?.views ?? [], changed),
     ...(cache?.warnings ?? []),
     ...(restored === null ? [] : warningsOfRestored(restored)),
     ...(subject?.verified?.warnings ?? []),
@@ -305,11 +312,11 @@ function collectWarnings({
   }
   const appeared = database?.appeared ?? []
   add('TablesAppeared', appeared.length, `Created since the backup, so not wiped: ${appeared.join(', ')}`)
-  const changed = files.reduce((sum, wiped) => sum + wiped.changed, 0)
+  const changedLater = files.reduce((sum, wiped) => sum + wiped.changed, 0)
   add(
     'FilesChangedLater',
-    changed,
-    `${changed} files changed after they were backed up, so they were not deleted`,
+    changedLater,
+    `${changedLater} files changed after they were backed up, so they were not deleted`,
   )
   const came = files.reduce((sum, wiped) => sum + wiped.appeared, 0)
   add('FilesAppeared', came, `${came} files came after the backup, so they were not deleted`)

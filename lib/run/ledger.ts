@@ -297,6 +297,15 @@ export async function recordRestored(
     .where(eq(runs.runId, runId))
 }
 
+/** Adds to the record of the wipe or the restore what became of the materialized views after its transaction. */
+export async function recordViews(connection: Connection, runId: string, views: unknown): Promise<void> {
+  const more = sql`${JSON.stringify(storable({ views }))}::jsonb`
+  await ledger(connection)
+    .update(runs)
+    .set({ wiped: sql`${runs.wiped} || ${more}`, restored: sql`${runs.restored} || ${more}` })
+    .where(and(eq(runs.runId, runId), eq(runs.status, 'running')))
+}
+
 /** Keeps a run's latest error: a Distributed Map reports only that some child failed, not why. */
 export async function recordFailure(
   connection: Connection,

@@ -1,7 +1,9 @@
+import type { Warning } from '../backup/manifest.ts'
 import type { Clients } from '../clients.ts'
 import { type Catalog, readCatalog } from '../database/catalog.ts'
 import { type Count, countTables } from '../database/count.ts'
 import { type Estimate, estimateTables, isTooSlow, type Limits, setLimits } from '../database/estimate.ts'
+import { warnOfLeftBehind } from '../database/left-behind.ts'
 import { databaseError, withConnection } from '../database/snapshot.ts'
 import { DatabaseBusy, InvalidConfiguration, messageOf, ResetError } from '../errors.ts'
 import { models } from '../schema/taskmaster.ts'
@@ -35,6 +37,8 @@ export type DatabaseOption = {
   estimated: boolean
   tables: TableOption[]
   unmanaged: { name: string; reason: string }[]
+  /** What a reset would not reach although a person would expect it to, by name. */
+  warnings: Warning[]
   /** Why a reset of the database would be refused. */
   problem: Reason | null
 }
@@ -49,11 +53,16 @@ export async function askDatabase(
   limits: Limits | null,
 ): Promise<{ mark: string | undefined } & DatabaseOption> {
   const { config } = clients
-  const { row, catalog } = await withConnection(clients, async (connection) => {
+  const { row, catalog, plan } = await withConnection(clients, async (connection) => {
     if (limits !== null) await setLimits(connection, limits)
+    const row = await readEnvironment(connection)
+    const catalog = await readCatalog(connection, config.DATABASE_SCHEMAS)
+    const { whole, ...plan } = planWipe(catalog, clients, preserve)
+    const asked = whole && { catalog, plan: whole, operation: 'reset' as const }
     return {
-      row: await readEnvironment(connection),
-      catalog: await readCatalog(connection, config.DATABASE_SCHEMAS),
+      row,
+      catalog,
+      plan: { ...plan, warnings: asked ? await warnOfLeftBehind(connection, asked) : [] },
     }
   }).catch((error: unknown) => {
     if (!isTooSlow(error)) throw databaseError(error)
@@ -61,7 +70,6 @@ export async function askDatabase(
       cause: error,
     })
   })
-  const plan = planWipe(catalog, clients, preserve)
   const { counts, problem } = await count(clients, plan, limits)
   return {
     mark: row?.name,
@@ -74,6 +82,7 @@ export async function askDatabase(
       return { name, label: models[table] ?? null, rows, estimated, bytes, action, keptRows: kept, keepRows }
     }),
     unmanaged: plan.unmanaged,
+    warnings: plan.warnings,
     problem,
   }
 }
@@ -93,20 +102,21 @@ function planWipe(catalog: Catalog, { config }: Clients, preserve: readonly stri
     }))
     return {
       tables,
+      whole: plan,
       unmanaged: plan.unmanaged,
       problem: reasonOfThrown(() => checkPermissions(plan, catalog, true)),
     }
   } catch (error) {
     if (!(error instanceof ResetError)) throw error
     const tables = catalog.tables.map((table) => ({ ...table, action: null, keepRows: null }))
-    return { tables, unmanaged: catalog.unmanaged, problem: reasonOf(error) }
+    return { tables, whole: null, unmanaged: catalog.unmanaged, problem: reasonOf(error) }
   }
 }
 
 /** A condition of PRESERVE_ROWS that Postgres refuses is a problem of the plan; the tables can still be counted. */
 async function count(
   clients: Clients,
-  { tables, problem }: ReturnType<typeof planWipe>,
+  { tables, problem }: Pick<ReturnType<typeof planWipe>, 'tables' | 'problem'>,
   limits: Limits | null,
 ): Promise<{ counts: Map<string, Estimate>; problem: Reason | null }> {
   const readable = tables.filter(({ mayRead }) => mayRead)

@@ -1,4 +1,5 @@
 import type { Catalog, ForeignKey, Table } from '../database/catalog.ts'
+import type { Outside } from '../database/outside.ts'
 import { sequencesOf } from '../database/sequences.ts'
 import { InvalidRequest, NotPermitted, PreservationConflict } from '../errors.ts'
 
@@ -18,6 +19,8 @@ export type DatabasePlan = {
   tables: TableAction[]
   /** Managed by schema, but left out of backup and wipe, with the reason. */
   unmanaged: { name: string; reason: string }[]
+  /** Of the tables below managed ones that are not managed: those that EXCLUDE_TABLES does not name. */
+  outside: Outside[]
   /** Sequences that start again, as `schema.sequence`. */
   restart: { name: string; schema: string; table: string }[]
   /** Foreign keys for which it depends on the rows whether what is kept needs what goes; see kept-rows.ts. */
@@ -40,6 +43,7 @@ export function planDatabase(catalog: Catalog, keep: Preservation): DatabasePlan
   const managed = catalog.tables.filter((table) => !excluded.includes(table))
   const actions = chooseActions(managed, catalog.foreignKeys, keep, familyOf)
   const actionOf = new Map(actions.map(({ table, action }) => [table.name, action]))
+  const isExcluded = (table: { name: string }) => keep.excluded.some((name) => isCalled(table, name))
   const conflicts = catalog.foreignKeys.filter(
     (key) => (actionOf.get(key.from) ?? 'keep') === 'keep' && isEmptied(actionOf.get(key.to)),
   )
@@ -53,9 +57,10 @@ export function planDatabase(catalog: Catalog, keep: Preservation): DatabasePlan
   return {
     tables: actions,
     unmanaged: [
-      ...catalog.unmanaged,
-      ...excluded.map(({ name }) => ({ name, reason: 'excluded by EXCLUDE_TABLES' })),
+      ...leftAlone(catalog).map((one) => (isExcluded(one) ? { ...one, reason: byExclusion } : one)),
+      ...excluded.map(({ name }) => ({ name, reason: byExclusion })),
     ],
+    outside: catalog.outside.filter((table) => !isExcluded(table)),
     restart: catalog.sequences
       .filter(
         (sequence) =>
@@ -77,6 +82,22 @@ export function planDatabase(catalog: Catalog, keep: Preservation): DatabasePlan
       )
       .map(({ fromOid, fromSql }) => ({ oid: fromOid, sql: fromSql })),
   }
+}
+
+const byExclusion = 'excluded by EXCLUDE_TABLES'
+
+/** The tables of the managed schemas, or below tables of theirs, that are not managed. */
+function leftAlone({ unmanaged, outside }: Catalog): { name: string; reason: string }[] {
+  const known = new Set(unmanaged.map(({ name }) => name))
+  return [
+    ...unmanaged,
+    ...outside
+      .filter(({ name }) => !known.has(name))
+      .map(({ name, of, partition }) => ({
+        name,
+        reason: `${partition ? 'a partition' : 'an heir'} of ${of} in a schema that is not managed`,
+      })),
+  ]
 }
 
 /**
@@ -178,7 +199,7 @@ function isEmptied(action: Action | undefined): action is 'truncate' | 'delete' 
 function checkNames(catalog: Catalog, names: readonly string[]): void {
   for (const name of names) {
     if (catalog.tables.some((table) => isNamed(table, name))) continue
-    if (catalog.unmanaged.some((table) => table.name === name || table.name.endsWith(`.${name}`))) continue
+    if (leftAlone(catalog).some((table) => isCalled(table, name))) continue
     const there = [...catalog.tables, ...catalog.unmanaged].map((table) => table.name)
     throw new InvalidRequest(
       `The table ${name} is to be kept, but does not exist in the managed schemas. Tables there: ${shortList(there)}. Correct the name in the request, or in PRESERVE_TABLES, PRESERVE_ROWS or EXCLUDE_TABLES`,
@@ -188,6 +209,11 @@ function checkNames(catalog: Catalog, names: readonly string[]): void {
 
 function isNamed(table: { name: string; table: string }, name: string): boolean {
   return table.name === name || table.table === name
+}
+
+/** The same for a table that is not managed. */
+function isCalled(table: { name: string }, name: string): boolean {
+  return table.name === name || table.name.endsWith(`.${name}`)
 }
 
 function explain(key: ForeignKey, managed: readonly Table[]): string {

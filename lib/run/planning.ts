@@ -11,11 +11,14 @@ import { readCatalog } from '../database/catalog.ts'
 import { countInSnapshot } from '../database/count.ts'
 import { checkKeptRows } from '../database/kept-rows.ts'
 import { warnOfLargeObjects } from '../database/large-objects.ts'
+import { warnOfLeftBehind } from '../database/left-behind.ts'
+import { leaveOut, warnOfLaterTables, warnOfLeftOut } from '../database/left-out.ts'
 import { checkSchema } from '../database/schema-differences.ts'
 import { underOwnSearchPath } from '../database/search-path.ts'
 import { sequencesOf } from '../database/sequences.ts'
 import { batchesOf, shardsOf } from '../database/shards.ts'
 import { tryRestore, warnOfUnproved } from '../database/trial-restore.ts'
+import { viewsOver } from '../database/views.ts'
 import { InvalidRequest, LimitExceeded } from '../errors.ts'
 import { listFiles } from '../files/list.ts'
 import { probeConditions } from '../files/probe.ts'
@@ -50,6 +53,8 @@ export async function makePlan(
     await checkWritable(storage, `${backupKeys(config.BACKUP_PREFIX, backupId).root}.probe-${randomUUID()}`)
   }
   const preserve = preservationOf(request, config)
+  const without = request.operation === 'restore' ? (request.without ?? []) : []
+  const putBack = restored && leaveOut(restored, without)
   const plan: Plan = {
     ...run,
     startedAt,
@@ -78,7 +83,7 @@ export async function makePlan(
       message: `No ${what} ${pattern}, which was to be preserved`,
     })
   if (clears.includes('database')) {
-    plan.database = await planTables(clients, connection, plan, restored)
+    plan.database = await planTables(clients, connection, plan, { restored, putBack, without })
     plan.warnings.push(...(await warnOfLargeObjects(connection)))
     const isDry = plan.backupId === null
     const rehearses =
@@ -110,7 +115,8 @@ export async function makePlan(
       backupId: restored.backupId,
       seen: restored.seen,
       exact: request.exact,
-      batches: clears.includes('database') ? loadBatches(restored.database?.tables ?? []).length : 0,
+      without,
+      batches: clears.includes('database') ? loadBatches(putBack?.database?.tables ?? []).length : 0,
       files:
         clears.includes('files') && !request.dryRun
           ? await listRestore(clients, {
@@ -160,12 +166,13 @@ async function planTables(
   clients: Clients,
   connection: Connection,
   plan: Plan,
-  restored: Backup | null,
+  /** The backup that is restored, whole, and without what the request leaves out. */
+  { restored, putBack, without }: { restored: Backup | null; putBack: Backup | null; without: string[] },
 ): Promise<NonNullable<Plan['database']>> {
   const { backups, config } = clients
   const catalog = await readCatalog(connection, config.DATABASE_SCHEMAS)
-  const chosen = restored?.database
-    ? planSwap(catalog, plan.preserve, restored.database.tables)
+  const chosen = putBack?.database
+    ? planSwap(catalog, plan.preserve, putBack.database.tables)
     : planDatabase(catalog, plan.preserve)
   checkPermissions(chosen, catalog, plan.operation !== 'backup')
   const { tables, unmanaged } = chosen
@@ -178,7 +185,8 @@ async function planTables(
     const sequences = sequencesOf(catalog.sequences, swapped)
     await tryRestore(connection, { tables: swapped, sequences })
   }
-  const newColumns = restored?.database ? checkSchema(restored.database, catalog) : []
+  if (restored !== null) plan.warnings.push(...warnOfLeftOut(restored, without, catalog))
+  const newColumns = putBack?.database ? checkSchema(putBack.database, catalog) : []
   if (newColumns.length > 0) {
     plan.warnings.push({
       code: 'NewColumns',
@@ -190,6 +198,16 @@ async function planTables(
     config,
     tables.map(({ table, keepRows }) => ({ ...table, keepRows })),
   )
+  const counted = tables.map((entry) => ({
+    ...entry,
+    ...(counts.get(entry.table.name) ?? { rows: 0, keptRows: 0 }),
+  }))
+  const { operation } = plan
+  plan.warnings.push(
+    ...(await warnOfLeftBehind(connection, { catalog, plan: chosen, operation })),
+    ...(restored === null ? [] : warnOfLaterTables(restored, counted)),
+  )
+  const views = operation === 'backup' ? [] : await viewsOver(connection, swapped)
   const shards = tables.filter(({ table }) => !table.partitioned).flatMap(({ table }) => shardsOf(table))
   const batches = batchesOf(shards, config.EXPORT_BATCH_BYTES)
   if (plan.backupId !== null) {
@@ -204,11 +222,9 @@ async function planTables(
     serverVersion: catalog.serverVersion,
     bytes: tables.reduce((sum, { table }) => sum + table.bytes, 0),
     batches: batches.length,
-    tables: tables.map((entry) => ({
-      ...entry,
-      ...(counts.get(entry.table.name) ?? { rows: 0, keptRows: 0 }),
-    })),
+    tables: counted,
     unmanaged,
+    views: views.map(({ name }) => name),
   }
 }
 

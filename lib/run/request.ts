@@ -61,6 +61,8 @@ const Restore = z.strictObject({
   ...believed,
   /** Files and cache keys that are not in the backup are removed. */
   exact: z.boolean().default(false),
+  /** Tables and sequences of the backup that were dropped since, as `schema.table`: the others are put back without them. */
+  without: z.array(z.string().min(1).max(1024)).max(1000).optional(),
   ...rehearsal,
   ...common,
 })

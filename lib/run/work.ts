@@ -49,6 +49,8 @@ export const Plan = z.strictObject({
         }),
       ),
       unmanaged: z.array(z.strictObject({ name: z.string(), reason: z.string() })),
+      /** The materialized views over what changes, which are to be refreshed. */
+      views: z.array(z.string()),
     })
     .nullable(),
   files: z
@@ -70,6 +72,8 @@ export const Plan = z.strictObject({
       /** As Count read it: the steps refuse any other. */
       seen: Seen,
       exact: z.boolean(),
+      /** What of the backup is left out, because it was dropped since. */
+      without: z.array(z.string()),
       batches: z.number(),
       files: z
         .strictObject({

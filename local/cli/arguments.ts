@@ -17,6 +17,7 @@ export type Arguments = {
     'preserve-key'?: string[]
     target?: string[]
     exact?: boolean
+    without?: string[]
     'allow-foreign'?: boolean
     'allow-unsigned'?: boolean
     'no-safety-backup'?: boolean

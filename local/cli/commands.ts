@@ -30,6 +30,12 @@ export const optionTexts = {
     says: 'database, files or cache, if not all that the backup holds; repeatable',
   },
   exact: { type: 'boolean', says: 'remove files and cache keys that are not in the backup' },
+  without: {
+    type: 'string',
+    multiple: true,
+    value: 'name',
+    says: 'put the others back without this table or sequence, which was dropped since; repeatable',
+  },
   'allow-foreign': { type: 'boolean', says: 'although the backup is of another environment' },
   'allow-unsigned': {
     type: 'boolean',
@@ -90,7 +96,16 @@ export const commands = {
   restore: {
     says: 'put a backup back; what is there now is backed up first',
     argument: '<backupId>',
-    options: ['confirm', 'target', 'exact', 'allow-foreign', 'allow-unsigned', 'no-safety-backup', ...any],
+    options: [
+      'confirm',
+      'target',
+      'exact',
+      'without',
+      'allow-foreign',
+      'allow-unsigned',
+      'no-safety-backup',
+      ...any,
+    ],
   },
   backups: { says: 'the sealed backups, newest first, and how they were proved', options: common },
   verify: {

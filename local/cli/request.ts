@@ -47,6 +47,7 @@ function fromFlags({ command, argument, flags }: Arguments): Record<string, unkn
     ...(flags['no-backup'] && { backup: false }),
     ...(flags['no-safety-backup'] && { safetyBackup: false }),
     ...(flags.target && { targets: flags.target }),
+    ...(flags.without && { without: flags.without }),
     ...(flags.exact && { exact: true }),
     ...(flags['allow-foreign'] && { allowForeign: true }),
     ...(flags['allow-unsigned'] && { allowUnsigned: true }),

@@ -83,6 +83,7 @@ function databaseOf({ database }: ResetOptions): string {
   return [
     rows.length === 0 ? '  no tables\n' : table(rows),
     table(unmanaged),
+    ...database.warnings.map(({ code, message }) => `  Warning ${code}: ${message}\n`),
     problem === null
       ? ''
       : `  A reset of the database would be refused. ${problem.name}: ${problem.message}\n`,

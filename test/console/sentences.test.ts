@@ -26,6 +26,7 @@ const database = {
     { ...table, name: 'public.plans', rows: 3, action: 'kept' as const, keptRows: 3 },
   ],
   unmanaged: [],
+  warnings: [],
   problem: null,
 }
 const files = {

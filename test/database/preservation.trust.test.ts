@@ -63,7 +63,7 @@ async function planByHand(connection: Connection, template: Plan, preserve: Pres
   return {
     ...template,
     preserve: { ...template.preserve, ...preserve },
-    database: { serverVersion: '', bytes: 0, batches: 0, tables, unmanaged: planned.unmanaged },
+    database: { serverVersion: '', bytes: 0, batches: 0, tables, unmanaged: planned.unmanaged, views: [] },
   }
 }
 

@@ -82,7 +82,8 @@ describe('a wipe covered by its backup', () => {
     const plan = await planReset(clients)
     await backUp(clients, plan)
     const wiped = await wipeDatabase(clients, plan)
-    expect(wiped).toEqual({ rows: 200, tables: { 'app.people': 200 }, lateParts: 0, appeared: [] })
+    const views = { refreshed: [], stale: [] }
+    expect(wiped).toEqual({ rows: 200, tables: { 'app.people': 200 }, lateParts: 0, appeared: [], views })
     expect(await count('app.people')).toBe(0)
     const next = await database.sql.query(`INSERT INTO app.people (name) VALUES ('first') RETURNING id`)
     expect(next.rows[0].id).toBe(1)
@@ -397,6 +398,19 @@ describe('the run that wipes', () => {
     await other.query('DROP TABLE app.people; COMMIT')
     await other.end()
     expect(await wipeDatabase(clients, plan)).toEqual(first)
+  })
+
+  it('refreshes materialized views that a first try, or a version before, did not come to', async () => {
+    await database.sql.query(
+      `${people} CREATE MATERIALIZED VIEW app.mv AS SELECT count(*)::int AS n FROM app.people`,
+    )
+    const plan = await planReset(clients, { backup: false })
+    const first = await wipeDatabase(clients, plan)
+    expect(first.views).toEqual({ refreshed: ['app.mv'], stale: [] })
+    await database.sql.query(`UPDATE taskmaster_reset.runs SET wiped = wiped - 'views' WHERE run_id = '${plan.runId}';
+      INSERT INTO app.people (name) VALUES ('after')`)
+    expect(await wipeDatabase(clients, plan)).toEqual(first)
+    expect((await database.sql.query('SELECT n FROM app.mv')).rows).toEqual([{ n: 1 }])
   })
 
   it('wipes once when it is started twice at the same time', async () => {

@@ -15,6 +15,8 @@ export type StrangeDatabase = {
 }
 
 export type RoundTrip = {
+  /** What the database held at first. */
+  before: Record<string, unknown>
   reset: Outcome
   /** What the database held after the reset. */
   emptied: Record<string, unknown>
@@ -81,7 +83,7 @@ export function useStrangeDatabases() {
     const emptied = await dump(admin)
     const restore = await reset.succeed(putBack(reset_.backupId))
     expect(await dump(admin)).toEqual(changed(before))
-    return { reset: reset_, emptied, restore }
+    return { before, reset: reset_, emptied, restore }
   }
 
   /** A reset that has to be refused, and to leave everything as it was. */

@@ -10,7 +10,7 @@ export async function dump(admin: pg.Client): Promise<Record<string, unknown>> {
   const own = `n.nspname !~ '^(pg_|information_schema$|taskmaster_)'`
   const relations = await admin.query(
     `SELECT format('%I.%I', n.nspname, c.relname) AS name, c.relkind AS kind
-     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'S') AND ${own} ORDER BY 1`,
+     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE (c.relkind IN ('r', 'S') OR (c.relkind = 'm' AND c.relispopulated)) AND ${own} ORDER BY 1`,
   )
   const found: Record<string, unknown> = {}
   for (const { name } of relations.rows) found[name] = []
@@ -59,9 +59,9 @@ export async function dump(admin: pg.Client): Promise<Record<string, unknown>> {
   )
   found.tables = await lines(
     admin,
-    `SELECT concat_ws(' ', c.oid, c.oid::regclass, c.relowner::regrole, c.relrowsecurity, c.relforcerowsecurity, c.relacl, c.relpersistence,
+    `SELECT concat_ws(' ', c.oid, c.oid::regclass, c.relowner::regrole, c.relrowsecurity, c.relforcerowsecurity, c.relacl, c.relpersistence, c.relispopulated,
        obj_description(c.oid, 'pg_class')) AS line
-     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'S', 'i', 'I') AND ${own}`,
+     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'S', 'i', 'I', 'm') AND ${own}`,
   )
   found.scratch = await lines(
     admin,

@@ -69,7 +69,8 @@ it('a failure at any statement of the restore leaves every row, sequence, constr
     const answer = await restoreDatabase(failing(at, 'before', broken), { plan, backup }).catch(
       (error) => error,
     )
-    if (broken.statement === undefined) {
+    if (broken.statement === undefined || seen.at(-1) === 'COMMIT') {
+      // What comes after it cannot undo it, nor make the step fail.
       expect(answer).toMatchObject({ tables: { 'public.a': 20, 'public.b': 20, 'public.low': 5 } })
       break
     }

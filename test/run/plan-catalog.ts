@@ -53,5 +53,13 @@ export function family(parent: string, leaves: string[]): Table[] {
 }
 
 export function catalogWith(parts: Partial<Catalog>): Catalog {
-  return { serverVersion: '18.4', tables: [], unmanaged: [], foreignKeys: [], sequences: [], ...parts }
+  return {
+    serverVersion: '18.4',
+    tables: [],
+    unmanaged: [],
+    outside: [],
+    foreignKeys: [],
+    sequences: [],
+    ...parts,
+  }
 }
