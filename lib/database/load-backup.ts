@@ -10,7 +10,7 @@ import { compareLoaded } from './compare-loaded.ts'
 import { leaveOut } from './left-out.ts'
 import { loadParts } from './load.ts'
 import { checkTables } from './schema-differences.ts'
-import { dropScratch, ensureScratch } from './scratch.ts'
+import { checkLoaded, dropScratch, ensureScratch } from './scratch.ts'
 import { databaseError, withConnection } from './snapshot.ts'
 
 /** The backup that the run restores, without what the request leaves out. @throws NotFound for a run that restores none */
@@ -92,5 +92,6 @@ async function compareHere(
   const live = await readTables(connection, clients.config.DATABASE_SCHEMAS)
   checkTables(tables, live)
   await ensureScratch(connection, { runId, tables })
+  await checkLoaded(connection, { runId, tables })
   await compareLoaded(connection, { runId, tables, live, isCurrent: false })
 }

@@ -18,6 +18,9 @@ const shortest = { first: 100, each: 50, others: 400, pause: 50 }
  */
 const longest = 1500
 
+/** Less than a session that waits for one of them waits before it looks for deadlocks. */
+const othersLongest = 900
+
 /**
  * The tries that there is time for. Each waits and pauses longer than the one before: a transaction that takes long is
  * waited for in few long waits, and short ones give way between.
@@ -30,7 +33,7 @@ export function triesWithin(milliseconds: number): Try[] {
     const next = {
       first: most(shortest.first * factor),
       each: most(shortest.each),
-      others: most(shortest.others),
+      others: Math.min(most(shortest.others * factor), othersLongest),
       pause: most(shortest.pause * factor),
     }
     tries.push(next)

@@ -10,7 +10,7 @@ import type { Plan } from '../run/work.ts'
 import { readTables, type Tables } from './catalog.ts'
 import { compareLoaded } from './compare-loaded.ts'
 import { loadParts } from './load.ts'
-import { dropScratch, ensureScratch } from './scratch.ts'
+import { checkLoaded, dropScratch, ensureScratch } from './scratch.ts'
 import { databaseError, withConnection } from './snapshot.ts'
 import { changesOf, refuseChanges } from './unchanged.ts'
 
@@ -48,6 +48,7 @@ export async function compareExported(clients: Clients, plan: Plan): Promise<voi
       const live = await readTables(connection, clients.config.DATABASE_SCHEMAS)
       refuseOthers(tables, live)
       await ensureScratch(connection, { runId, tables })
+      await checkLoaded(connection, { runId, tables })
       warnings.push(...(await compareLoaded(connection, { runId, tables, live, isCurrent: true })))
     } catch (error) {
       if (error instanceof RehearsalFailed) await dropScratch(connection, runId)

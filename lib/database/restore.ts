@@ -16,7 +16,7 @@ import { proveBackup, readOwnManifest } from './prove.ts'
 import { fingerprintOf, queryRows, type Rows, rowsOf } from './rows.ts'
 import { isOfTheRows } from './savepoint.ts'
 import { checkSchema } from './schema-differences.ts'
-import { dropScratch, scratchTableOf } from './scratch.ts'
+import { checkLoaded, dropScratch, scratchTableOf } from './scratch.ts'
 import { underOwnSearchPath } from './search-path.ts'
 import { restartSequences } from './sequences.ts'
 import { databaseError, withConnection } from './snapshot.ts'
@@ -39,7 +39,8 @@ export type DatabaseRestored = z.output<typeof DatabaseRestored>
 /**
  * Swaps the rows of all tables of `backup` for those that were loaded into the scratch schema, in one transaction, in
  * which it first proves that the safety backup holds exactly what it is about to remove. A repeat after a lost answer
- * returns what the first try recorded.
+ * returns what the first try recorded. The scratch schema is left to Finish: dropping it would need as many locks again in
+ * the same transaction, and after it a failure would be told of a restore that is done.
  * @throws SchemaChanged, BackupIsStale, DatabaseBusy, RunLost, RehearsalFailed: in each case the live tables are as before
  */
 export async function restoreDatabase(
@@ -111,13 +112,13 @@ async function swap(
           backedUp: planned,
           catalog,
         })
+  await checkLoaded(connection, { runId: plan.runId, tables: database.tables })
   const pairs = database.tables.map((table) => ({
     table,
     live: tables.find(({ name }) => name === table.name) as Table,
   }))
   const warnings = await putBack(connection, { runId: plan.runId, database, pairs })
   warnings.push(...(await compareLive(connection, plan.runId, pairs)))
-  await dropScratch(connection, plan.runId)
   const restored: DatabaseRestored = {
     rows: database.rows,
     tables: Object.fromEntries(database.tables.map(({ name, rows }) => [name, rows])),

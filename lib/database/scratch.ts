@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto'
 import type { BackedUpTable } from '../backup/manifest.ts'
 import type { Connection } from '../clients.ts'
+import { messageOf, NotPermitted, StoreUnavailable } from '../errors.ts'
 import type { Column, Table } from './catalog.ts'
 import { literal, qualified, quote } from './identifiers.ts'
 import type { Rows } from './rows.ts'
+import { databaseError, sqlStateOf } from './snapshot.ts'
 
 /** Where a run loads a backup to look at it: a schema of its own, dropped by the step that compared or restored. */
 const prefix = 'taskmaster_scratch_'
@@ -16,6 +18,15 @@ export function scratchSchemaOf(runId: string): string {
 export function scratchTableOf(runId: string, table: BackedUpTable): Rows {
   return { schema: scratchSchemaOf(runId), table: `t${table.oid}`, columns: table.columns }
 }
+
+/** Tables that are made or dropped in one transaction: each holds a few of the server's locks until its end. */
+const together = 200
+
+/**
+ * Milliseconds that a step waits for a lock on a scratch table, which only an invocation of a dead run can hold, or on the
+ * live table that one is made after.
+ */
+const lockWaitMs = 15_000
 
 /**
  * Values of the application's own types (domains, composite types, arrays of them) are kept there as the text that was
@@ -53,36 +64,134 @@ export function typedRows(runId: string, table: BackedUpTable, live: Table, alia
  * Creates what is missing of the run's scratch schema: the columns that were backed up, with the live types and nothing
  * that could refuse a row; generated columns are plain ones, which hold what was backed up. Several functions may do it at
  * once; a repeat changes nothing.
+ * The tables are UNLOGGED: no publication sends them to a subscriber, and they cost no write-ahead log. A server that
+ * crashed has emptied all of them, `loaded` as well.
+ * @throws DatabaseBusy
  */
 export async function ensureScratch(
   connection: Connection,
   { runId, tables }: { runId: string; tables: readonly BackedUpTable[] },
 ): Promise<void> {
-  const schema = quote(scratchSchemaOf(runId))
-  const statements = [
-    'BEGIN',
+  const name = scratchSchemaOf(runId)
+  const schema = quote(name)
+  await inOneTransaction(connection, [
     // CREATE … IF NOT EXISTS alone fails when two sessions create the same at the same moment.
     `SELECT pg_advisory_xact_lock(hashtextextended(${literal(schema)}, 0))`,
     `CREATE SCHEMA IF NOT EXISTS ${schema}`,
-    `CREATE TABLE IF NOT EXISTS ${schema}.loaded (key text PRIMARY KEY)`,
-    ...tables.map(
-      (table) =>
-        `CREATE TABLE IF NOT EXISTS ${qualified(scratchTableOf(runId, table))} AS SELECT ${heldColumns(table)} FROM ONLY ${qualified(table)} WITH NO DATA`,
-    ),
-    'COMMIT',
-  ]
-  await connection.query(statements.join(';\n'))
+    `CREATE UNLOGGED TABLE IF NOT EXISTS ${schema}.loaded (key text PRIMARY KEY)`,
+  ])
+  const there = new Set(await relationsIn(connection, name))
+  const missing = tables.filter((table) => !there.has(scratchTableOf(runId, table).table))
+  for (let start = 0; start < missing.length; start += together) {
+    const creates = missing
+      .slice(start, start + together)
+      .map(
+        (table) =>
+          `CREATE UNLOGGED TABLE IF NOT EXISTS ${qualified(scratchTableOf(runId, table))} AS SELECT ${heldColumns(table)} FROM ONLY ${qualified(table)} WITH NO DATA`,
+      )
+    const alone = `SELECT pg_advisory_xact_lock(hashtextextended(${literal(schema)}, 0))`
+    await inOneTransaction(connection, [alone, ...creates])
+  }
 }
 
+/**
+ * Whether every part that has rows was loaded and is still there. A server that crashed, or was promoted, has emptied its
+ * unlogged tables: what is missing then is not the backup's fault.
+ * @throws StoreUnavailable
+ */
+export async function checkLoaded(
+  connection: Connection,
+  { runId, tables }: { runId: string; tables: readonly BackedUpTable[] },
+): Promise<void> {
+  const keys = tables.flatMap(({ parts }) => parts.flatMap(({ key }) => key ?? []))
+  const found = await connection.query(
+    `SELECT count(*)::int AS missing FROM unnest($1::text[]) AS part(key)
+     WHERE NOT EXISTS (SELECT FROM ${quote(scratchSchemaOf(runId))}.loaded AS l WHERE l.key = part.key)`,
+    [keys],
+  )
+  const missing = found.rows[0]?.missing
+  if (missing === 0) return
+  throw new StoreUnavailable(
+    `${missing} of ${keys.length} parts that were loaded into the scratch schema are no longer there: the database was restarted in between, which empties it. The live tables were not touched; start again`,
+  )
+}
+
+/** Drops the run's scratch schema, some tables at a time. Repeating it changes nothing. @throws DatabaseBusy */
 export async function dropScratch(connection: Connection, runId: string): Promise<void> {
-  await connection.query(`DROP SCHEMA IF EXISTS ${quote(scratchSchemaOf(runId))} CASCADE`)
+  await dropInPieces(connection, scratchSchemaOf(runId))
 }
 
-/** Drops what dead runs left: every scratch schema but the given run's. To be called by the run that holds the lock. */
-export async function dropLeftovers(connection: Connection, runId: string): Promise<void> {
+/**
+ * Drops what dead runs left: every scratch schema but the given run's. To be called by the run that holds the lock.
+ * @throws DatabaseBusy when an invocation of a dead run still holds one of the tables
+ */
+export async function dropLeftovers(
+  connection: Connection,
+  runId: string,
+  waitMs = lockWaitMs,
+): Promise<void> {
   const found = await connection.query(
     `SELECT nspname AS name FROM pg_namespace WHERE starts_with(nspname, $1) AND nspname <> $2`,
     [prefix, scratchSchemaOf(runId)],
   )
-  for (const { name } of found.rows) await connection.query(`DROP SCHEMA IF EXISTS ${quote(name)} CASCADE`)
+  for (const { name } of found.rows) await dropInPieces(connection, name, waitMs)
+}
+
+/**
+ * Looks whether an event trigger forbids what a scratch schema needs, before a run relies on it. What is tried is undone.
+ * @throws NotPermitted naming the event triggers
+ */
+export async function checkScratchAllowed(connection: Connection, runId: string): Promise<void> {
+  const found = await connection.query(
+    `SELECT string_agg(evtname, ', ' ORDER BY evtname) AS names FROM pg_event_trigger
+     WHERE evtenabled <> 'D' AND evtevent IN ('ddl_command_start', 'ddl_command_end', 'sql_drop')`,
+  )
+  const names: string | null = found.rows[0]?.names
+  if (names === null) return
+  const schema = quote(`${scratchSchemaOf(runId)}_try`)
+  await connection.query('BEGIN')
+  try {
+    await connection.query(`CREATE SCHEMA ${schema}; CREATE UNLOGGED TABLE ${schema}.t (i int);
+      DROP TABLE ${schema}.t CASCADE; DROP SCHEMA ${schema} CASCADE`)
+  } catch (cause) {
+    if (sqlStateOf(cause) === undefined) throw cause
+    throw new NotPermitted(
+      `A schema ${prefix}… in which the backup is loaded cannot be made and dropped again; the database has the event triggers ${names} (${messageOf(cause)}). Nothing was touched; let them pass for schemas of that name, or for this role`,
+      { cause },
+    )
+  } finally {
+    await connection.query('ROLLBACK')
+  }
+}
+
+async function dropInPieces(connection: Connection, schema: string, waitMs = lockWaitMs): Promise<void> {
+  const tables = await relationsIn(connection, schema)
+  for (let start = 0; start < tables.length; start += together) {
+    const names = tables.slice(start, start + together).map((table) => qualified({ schema, table }))
+    await inOneTransaction(connection, [`DROP TABLE IF EXISTS ${names.join(', ')} CASCADE`], waitMs)
+  }
+  await inOneTransaction(connection, [`DROP SCHEMA IF EXISTS ${quote(schema)} CASCADE`], waitMs)
+}
+
+/** `loaded` comes first: a schema that is half dropped must not say that its parts are there. */
+async function relationsIn(connection: Connection, schema: string): Promise<string[]> {
+  const found = await connection.query(
+    `SELECT c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE n.nspname = $1 AND c.relkind = 'r' ORDER BY c.relname <> 'loaded', c.relname`,
+    [schema],
+  )
+  return found.rows.map(({ name }) => name)
+}
+
+/** Statements that are sent as one text are carried out as one transaction. */
+async function inOneTransaction(
+  connection: Connection,
+  statements: readonly string[],
+  waitMs = lockWaitMs,
+): Promise<void> {
+  try {
+    await connection.query([`SET LOCAL lock_timeout = ${waitMs}`, ...statements].join('; '))
+  } catch (error) {
+    throw databaseError(error)
+  }
 }

@@ -68,7 +68,7 @@ export async function countAll(clients: Clients, input: z.output<typeof CountInp
     const { restored, clears, warnings } = await checkScoped(clients, connection, request)
     const repeats = await open(connection, input, request)
     if (repeats !== undefined) return repeated(repeats)
-    if (!request.dryRun) await dropLeftovers(connection, runId)
+    if (!request.dryRun) await dropLeftovers(connection, runId, clients.config.LOCK_TIMEOUT_MS)
     const asked = { run: { runId, attempt }, startedAt: input.startedAt, request, clears, restored, warnings }
     const plan = await makePlan(clients, connection, asked)
     const summary = summaryOf(plan, request.dryRun)

@@ -252,7 +252,7 @@ export async function noteGranted(connection: Connection, runId: string): Promis
 async function setWaiting(connection: Connection, runId: string, waiting: string | null): Promise<void> {
   const updated = await ledger(connection)
     .update(runs)
-    .set({ waiting, heartbeatAt: sql`now()` })
+    .set({ waiting: storable(waiting), heartbeatAt: sql`now()` })
     .where(and(eq(runs.runId, runId), eq(runs.status, 'running')))
     .returning({ runId: runs.runId })
   if (updated.length === 0) throw lostRun(runId)

@@ -9,7 +9,7 @@ import { checkVerifiable } from '../backup/trust.ts'
 import type { Clients, Connection } from '../clients.ts'
 import { readCatalog } from '../database/catalog.ts'
 import { checkSchema } from '../database/schema-differences.ts'
-import { dropLeftovers } from '../database/scratch.ts'
+import { checkScratchAllowed, dropLeftovers } from '../database/scratch.ts'
 import { ForeignBackup } from '../errors.ts'
 import { readLateNoted } from '../ledger/noted.ts'
 import type { OnBackup } from './request.ts'
@@ -76,7 +76,8 @@ async function planVerify(
     )
   }
   checkSchema(backup.database, await readCatalog(connection, config.DATABASE_SCHEMAS))
-  await dropLeftovers(connection, run.runId)
+  await checkScratchAllowed(connection, run.runId)
+  await dropLeftovers(connection, run.runId, config.LOCK_TIMEOUT_MS)
   return {
     plan: { ...plan, batches: loadBatches(backup.database.tables).length },
     subject,

@@ -13,7 +13,9 @@ import { checkKeptRows } from '../database/kept-rows.ts'
 import { warnOfLargeObjects } from '../database/large-objects.ts'
 import { warnOfLeftBehind } from '../database/left-behind.ts'
 import { leaveOut, warnOfLaterTables, warnOfLeftOut } from '../database/left-out.ts'
+import { checkLockNeed, readLockNeed } from '../database/lock-need.ts'
 import { checkSchema } from '../database/schema-differences.ts'
+import { checkScratchAllowed } from '../database/scratch.ts'
 import { underOwnSearchPath } from '../database/search-path.ts'
 import { sequencesOf } from '../database/sequences.ts'
 import { batchesOf, shardsOf } from '../database/shards.ts'
@@ -23,7 +25,7 @@ import { InvalidRequest, LimitExceeded } from '../errors.ts'
 import { listFiles } from '../files/list.ts'
 import { probeConditions } from '../files/probe.ts'
 import { listRestore } from '../files/restore-list.ts'
-import { checkPermissions, planDatabase } from './plan.ts'
+import { checkPermissions, type DatabasePlan, planDatabase } from './plan.ts'
 import { planSwap } from './plan-swap.ts'
 import type { Scoped } from './request.ts'
 import type { Target } from './strategy.ts'
@@ -93,6 +95,7 @@ export async function makePlan(
       const wiped = plan.database.tables.filter(({ action }) => action !== 'keep').map(({ table }) => table)
       plan.warnings.push(...(await warnOfUnproved(connection, wiped)))
     }
+    if (rehearses && plan.operation === 'backup') await checkScratchAllowed(connection, plan.runId)
   }
   if (clears.includes('files')) {
     const { unmatched, ...files } = await listFiles(clients, {
@@ -180,6 +183,7 @@ async function planTables(
     await underOwnSearchPath(connection, () =>
       checkKeptRows(connection, { tables, keys: chosen.dependsOnRows }),
     )
+  if (plan.operation !== 'backup') await checkLocks(connection, plan, chosen, restored)
   const swapped = tables.filter(({ action }) => action !== 'keep').map(({ table }) => table)
   if (plan.operation !== 'backup') {
     const sequences = sequencesOf(catalog.sequences, swapped)
@@ -226,6 +230,30 @@ async function planTables(
     unmanaged,
     views: views.map(({ name }) => name),
   }
+}
+
+/**
+ * A wipe that is covered by a backup needs what its restore needs: else the backup could not come back. @throws LimitExceeded
+ */
+async function checkLocks(
+  connection: Connection,
+  plan: Plan,
+  chosen: DatabasePlan,
+  restored: Backup | null,
+): Promise<void> {
+  const going = chosen.tables.filter(({ action }) => action !== 'keep')
+  const isRestorable = plan.operation === 'restore' || plan.backupId !== null
+  const tables = isRestorable ? chosen.tables : going
+  const oids = tables.map(({ table }) => table.oid)
+  const asked = {
+    oids,
+    sequences: restored?.database?.sequences.length ?? chosen.restart.length,
+    reads: isRestorable,
+  }
+  const { need, settings } = await readLockNeed(connection, asked)
+  const does =
+    plan.operation === 'restore' ? 'The restore' : isRestorable ? "The backup's restore" : 'The wipe'
+  checkLockNeed(does, need, settings)
 }
 
 /** @throws InvalidRequest for a prefix that was meant from the bucket's root: it would keep nothing */

@@ -4,10 +4,19 @@ import { fileURLToPath } from 'node:url'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { bucketsOf, type Clients, makeS3 } from '../../lib/clients.ts'
+import { compareBackup } from '../../lib/database/load-backup.ts'
+import { checkLockNeed, readLockNeed } from '../../lib/database/lock-need.ts'
 import { restoreDatabase } from '../../lib/database/restore.ts'
-import { withSnapshot } from '../../lib/database/snapshot.ts'
+import { scratchSchemaOf } from '../../lib/database/scratch.ts'
+import { withConnection, withSnapshot } from '../../lib/database/snapshot.ts'
 import { wipeDatabase } from '../../lib/database/wipe.ts'
-import { DatabaseBusy, TooLateToCancel } from '../../lib/errors.ts'
+import {
+  DatabaseBusy,
+  LimitExceeded,
+  NotPermitted,
+  StoreUnavailable,
+  TooLateToCancel,
+} from '../../lib/errors.ts'
 import { cancelRun } from '../../lib/run/cancel.ts'
 import type { Plan } from '../../lib/run/work.ts'
 import { startFront } from '../files/s3-front.ts'
@@ -377,5 +386,122 @@ describe('an export of several connections', () => {
       /held by process \d+ \(.*"migration".* holds people/,
     )
     expect(performance.now() - started).toBeLessThan(5000)
+  })
+})
+
+describe('the scratch schema', () => {
+  const tablesOf = async (schema: string) =>
+    (
+      await database.admin.query(
+        `SELECT format('%I.%I', n.nspname, c.relname) AS name, c.relpersistence AS persistence
+         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind = 'r'`,
+        [schema],
+      )
+    ).rows
+
+  it('is UNLOGGED, so that no publication sends it to a subscriber', async () => {
+    await database.admin.query('CREATE PUBLICATION everything FOR ALL TABLES')
+    try {
+      const { plan } = await aRestore()
+      const tables = await tablesOf(scratchSchemaOf(plan.runId))
+      expect(tables.map(({ persistence }) => persistence)).toEqual(['u', 'u', 'u'])
+      const published = await database.admin.query(
+        `SELECT DISTINCT schemaname FROM pg_publication_tables WHERE pubname = 'everything' ORDER BY 1`,
+      )
+      expect(published.rows.map(({ schemaname }) => schemaname)).toEqual(['app', 'taskmaster_reset'])
+    } finally {
+      await database.admin.query('DROP PUBLICATION everything')
+    }
+  })
+
+  it('that a restart of the server has emptied ends the restore by that name, and a repeat loads it again', async () => {
+    const { plan, swap } = await aRestore()
+    const names = (await tablesOf(scratchSchemaOf(plan.runId))).map(({ name }) => name)
+    await database.sql.query(`TRUNCATE ${names.join(', ')}`) // as recovery does with all unlogged tables
+    await expect(compareBackup(clients, plan)).rejects.toThrow(StoreUnavailable)
+    await expect(swap()).rejects.toThrow(/database was restarted in between/)
+    expect(await people()).toBe(51)
+    await load(clients, plan)
+    await compareBackup(clients, plan)
+    await swap()
+    expect(await people()).toBe(50)
+  })
+
+  it('of a dead run that still holds its tables makes Count give way in time', async () => {
+    const { plan } = await aRestore()
+    const dead = await session(database, 'dead load')
+    await dead.query(`BEGIN; LOCK TABLE ${scratchSchemaOf(plan.runId)}.loaded IN ROW EXCLUSIVE MODE`)
+    const started = performance.now()
+    await expect(planReset(configured(clients, { LOCK_TIMEOUT_MS: 200 }))).rejects.toThrow(DatabaseBusy)
+    expect(performance.now() - started).toBeLessThan(5000)
+    await dead.query('ROLLBACK')
+    await planReset(clients)
+    expect(await tablesOf(scratchSchemaOf(plan.runId))).toEqual([])
+  })
+
+  it('that an event trigger would not let go is refused beforehand, by the name of the trigger', async () => {
+    const backedUp = await aBackup()
+    const scratch = `SELECT nspname FROM pg_namespace WHERE nspname LIKE 'taskmaster_scratch_%'`
+    const before = (await database.admin.query(scratch)).rows
+    await database.admin.query(`CREATE FUNCTION public.no_drop() RETURNS event_trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'dropping is forbidden here'; END $$;
+      CREATE EVENT TRIGGER no_drop ON sql_drop EXECUTE FUNCTION public.no_drop()`)
+    try {
+      const planning = planRestore(clients, backedUp.backupId)
+      await expect(planning).rejects.toThrow(NotPermitted)
+      await expect(planning).rejects.toThrow(/event triggers no_drop/)
+      expect((await database.admin.query(scratch)).rows).toEqual(before)
+    } finally {
+      await database.admin.query('DROP EVENT TRIGGER no_drop; DROP FUNCTION public.no_drop()')
+    }
+  })
+})
+
+describe('the locks that one transaction needs', () => {
+  const server = { perTransaction: 64, connections: 100, prepared: 0 }
+  const need = { tables: 1000, belongings: 3000, sequences: 400, scratch: 2000 }
+
+  it.each([
+    ['fits exactly', need, server],
+    [
+      'fits because prepared transactions are counted',
+      { ...need, scratch: 2064 },
+      { ...server, prepared: 1 },
+    ],
+    ['is a wipe', { ...need, scratch: 0 }, server],
+  ])('what %s is allowed', (_, wanted, settings) => {
+    expect(() => checkLockNeed('The restore', wanted, settings)).not.toThrow()
+  })
+
+  it('one more is refused with the figures, and with the setting that would do', () => {
+    const one = () => checkLockNeed('The restore', { ...need, scratch: 2001 }, server)
+    expect(one).toThrow(LimitExceeded)
+    expect(one).toThrow(
+      'The restore needs 6401 locks in one transaction (1000 tables, 3000 of their indexes and TOAST tables, 400 sequences, 2001 for the copies that are loaded), and the server has room for 6400: max_locks_per_transaction (64) × (max_connections (100) + max_prepared_transactions (0))',
+    )
+    expect(one).toThrow('at least 65 ')
+  })
+
+  it('are at least those that the transaction of a wipe holds in the end', async () => {
+    await database.sql.query(`CREATE TABLE app.notes (id serial PRIMARY KEY, tag text UNIQUE, body text);
+      CREATE INDEX ON app.notes (body); INSERT INTO app.notes (body) VALUES ('x')`)
+    const plan = await planReset(clients, { backup: false })
+    const tables = plan.database?.tables.map(({ table }) => table) ?? []
+    const { need: counted } = await withConnection(clients, (connection) =>
+      readLockNeed(connection, { oids: tables.map(({ oid }) => oid), sequences: 1, reads: false }),
+    )
+    const held = await withConnection(clients, async (connection) => {
+      await connection.query(
+        `BEGIN; TRUNCATE app.notes, app.people, app.zoo; ALTER SEQUENCE app.notes_id_seq RESTART`,
+      )
+      const found = await connection.query(
+        `SELECT count(DISTINCT relation)::int AS locks FROM pg_locks WHERE pid = pg_backend_pid()
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+         AND relation >= 16384 AND mode <> 'AccessShareLock'`,
+      )
+      return found.rows[0].locks
+    })
+    expect(counted).toMatchObject({ tables: 3, sequences: 1, scratch: 0 })
+    expect(counted.tables + counted.belongings + counted.sequences).toBeGreaterThanOrEqual(held)
   })
 })

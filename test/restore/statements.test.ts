@@ -3,6 +3,8 @@ import type { Backup } from '../../lib/backup/read.ts'
 import type { Clients } from '../../lib/clients.ts'
 import { compareBackup } from '../../lib/database/load-backup.ts'
 import { restoreDatabase } from '../../lib/database/restore.ts'
+import { dropScratch } from '../../lib/database/scratch.ts'
+import { withConnection } from '../../lib/database/snapshot.ts'
 import type { Plan } from '../../lib/run/work.ts'
 import { backUp, planReset, useDatabase } from '../database/database-stack.ts'
 import { dump } from './dump.ts'
@@ -62,6 +64,10 @@ function failing(at: number, when: 'before' | 'after', broken: { statement?: str
   return { ...database.clients, connect }
 }
 
+/** What the state "Finish" does in the database. */
+const finish = (runId: string) =>
+  withConnection(database.clients, (connection) => dropScratch(connection, runId))
+
 it('a failure at any statement of the restore leaves every row, sequence, constraint and trigger as it was', async () => {
   const seen: string[] = []
   for (let at = 1; ; at++) {
@@ -91,6 +97,7 @@ it('a failure at any statement of the restore leaves every row, sequence, constr
       seen.some((statement) => statement.includes(part)),
       part,
     ).toBe(true)
+  await finish(plan.runId)
   expect(await dump(database.admin)).toEqual(before)
 }, 60_000)
 
@@ -110,6 +117,7 @@ it('a repeat after the answer was lost gives the same answer, and changes nothin
   await database.sql.query(`INSERT INTO log VALUES ('since')`)
   const answer = await restoreDatabase(database.clients, { plan: again, backup })
   expect(answer.rows).toBe(46)
+  await finish(again.runId)
   const log = ['(since)', ...(before['public.log'] as string[])].sort()
   expect(await dump(database.admin)).toEqual({ ...before, 'public.log': log })
 }, 60_000)
