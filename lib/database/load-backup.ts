@@ -1,7 +1,6 @@
 import { loadBatches } from '../backup/load-batches.ts'
 import type { BackedUpTable } from '../backup/manifest.ts'
 import { type Backup, readBackup } from '../backup/read.ts'
-import { type Allowed, checkVerifiable } from '../backup/trust.ts'
 import type { Clients, Connection } from '../clients.ts'
 import { NotFound, RehearsalFailed } from '../errors.ts'
 import type { BackupPlan, Plan } from '../run/work.ts'
@@ -56,32 +55,6 @@ export async function compareBackup(clients: Clients, plan: Plan | BackupPlan): 
       throw databaseError(error)
     }
   })
-}
-
-/**
- * Loads a whole backup into a scratch schema of its own, compares, and drops it: a rehearsal at any time.
- * @throws RehearsalFailed, BackupDamaged; ForeignBackup, BackupUnsigned unless that is allowed
- */
-export async function rehearseBackup(
-  clients: Clients,
-  { backupId, runId, ...allowed }: { backupId: string; runId: string } & Allowed,
-  progress: (done: number, total: number) => Promise<void>,
-): Promise<void> {
-  const { backups, config } = clients
-  const backup = await readBackup(backups, config.BACKUP_PREFIX, backupId)
-  checkVerifiable(backup, config, { ...allowed, rehearse: true })
-  const { database } = backup
-  const tables = database?.tables ?? []
-  try {
-    await loadParts(clients, { runId, parts: loadBatches(tables).flat(), check: checkTables }, progress)
-    await withConnection(clients, async (connection) => {
-      await compareHere(clients, connection, { runId, tables })
-    })
-  } catch (error) {
-    throw databaseError(error)
-  } finally {
-    await withConnection(clients, (connection) => dropScratch(connection, runId))
-  }
 }
 
 async function compareHere(

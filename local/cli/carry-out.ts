@@ -13,7 +13,7 @@ import { showDelete, showReset, showRestore } from './show-options.ts'
 import { showOutcome, showPlan } from './show-outcome.ts'
 import { startRun } from './start-run.ts'
 
-/** Commands "backup", "reset", "restore", "delete" and "claim": starts the run and waits for its end. */
+/** Commands "backup", "reset", "restore", "verify", "delete" and "claim": starts the run and waits for its end. */
 export async function carryOut(
   connected: Connected,
   given: Wanted,

@@ -111,7 +111,7 @@ export const commands = {
   verify: {
     says: 'read every object of a backup and compare; with --rehearse load it and compare every row',
     argument: '<backupId>',
-    options: ['rehearse', 'allow-foreign', 'allow-unsigned', ...common],
+    options: ['rehearse', 'allow-foreign', 'allow-unsigned', 'idempotency-key', 'request', ...common],
   },
   delete: {
     says: 'delete one backup; not the newest, the newest rehearsed, or a pinned one',

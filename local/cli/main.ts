@@ -41,7 +41,7 @@ async function answer(argv: readonly string[], { isTerminal, perform }: Around):
     return { document: { help }, text: help, code: 0 }
   }
   if (args.command === 'token') return showToken(args)
-  const isRun = ['backup', 'reset', 'restore', 'delete', 'claim'].includes(args.command)
+  const isRun = ['backup', 'reset', 'restore', 'verify', 'delete', 'claim'].includes(args.command)
   const wanted = isRun ? await requestOf(args) : undefined
   if (wanted !== undefined && !isTerminal) assertNamed(wanted.request)
   return perform(args, wanted)

@@ -19,7 +19,6 @@ export async function perform(args: Arguments, wanted: Wanted | undefined): Prom
 async function ask(connected: Connected, { command, argument, flags }: Arguments): Promise<Answer> {
   if (command === 'runs') return (await import('./list-runs.ts')).showRuns(connected, argument)
   if (command === 'backups') return (await import('./list-backups.ts')).showBackups(connected)
-  if (command === 'verify') return (await import('./verify.ts')).verify(connected, argument, flags)
   if (command === 'prune') return (await import('./prune.ts')).showPrune(connected, flags)
   if (command === 'pin' || command === 'unpin')
     return (await import('./pin.ts')).setPin(connected, command, argument, flags)

@@ -25,11 +25,14 @@ export function confirmed({ sent, request }: Wanted, confirm: string): Wanted {
   return { sent: { ...sent, confirm }, request: { ...request, confirm } }
 }
 
+/** The commands that are about a backup, by its id. */
+const onBackup: ReadonlySet<string> = new Set(['restore', 'verify', 'delete'])
+
 function fromFlags({ command, argument, flags }: Arguments): Record<string, unknown> {
   if (command === 'reset' && argument === undefined) {
     throw new WrongUsage('reset needs a strategy: what is to be wiped', command)
   }
-  const isOnBackup = command === 'restore' || command === 'delete'
+  const isOnBackup = onBackup.has(command)
   if (isOnBackup && argument === undefined) {
     throw new WrongUsage(`${command} needs the id of a backup; "backups" lists them`, command)
   }
@@ -79,7 +82,7 @@ async function fromText({ command, argument, flags }: Arguments, given: string):
 }
 
 function exampleOf(command: string): string {
-  return command === 'restore' || command === 'delete'
+  return onBackup.has(command)
     ? `{"operation":"${command}","backupId":"2026-11-22T19-05-33Z-3f9a2c"}`
     : `{"operation":"${command}","strategy":"full"}`
 }

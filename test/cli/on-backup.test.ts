@@ -1,3 +1,4 @@
+import { DeleteObjectCommand } from '@aws-sdk/client-s3'
 import { beforeAll, expect, test } from 'vitest'
 import { Outcome } from '../../lib/run/outcome.ts'
 import { useCliStack } from './cli-stack.ts'
@@ -30,6 +31,36 @@ test('a backup is kept while it is pinned, and can be deleted when it is not the
   const again = await cli.cli(['delete', old, '--confirm', 'local'])
   expect(again.code).toBe(1)
   expect(again.stderr).toContain(`NotFound: There is no sealed backup ${old}`)
+})
+
+test('verify is a run like any other: it has its row and its outcome, and is refused while another is active', async () => {
+  const { backupId } = await cli.run({ operation: 'backup', strategy: 'full', rehearse: false })
+  const read = await cli.cli(['verify', backupId ?? '', '--json'])
+  expect(read).toMatchObject({ code: 0, json: { operation: 'verify', status: 'succeeded' } })
+  expect(Outcome.parse(read.json).subject).toMatchObject({ backupId, state: 'verified' })
+  const loaded = await cli.cli(['verify', backupId ?? '', '--rehearse'])
+  expect(loaded.code).toBe(0)
+  expect(loaded.stdout).toContain(`${backupId}  rehearsed`)
+  const runs = await cli.cli(['runs', '--json'])
+  expect(runs.json.runs.slice(0, 2)).toMatchObject([{ operation: 'verify' }, { operation: 'verify' }])
+
+  const { admin } = cli.stack
+  await admin.query(
+    `INSERT INTO taskmaster_reset.runs (run_id, operation, request_digest, status, phase) VALUES ('other', 'reset', '', 'running', 'Wipe files')`,
+  )
+  const refused = await cli.cli(['verify', backupId ?? '', '--rehearse', '--json'])
+  await admin.query(`DELETE FROM taskmaster_reset.runs WHERE run_id = 'other'`)
+  expect(refused).toMatchObject({ code: 4, json: { error: { name: 'RunActive' } } })
+})
+
+test('verify of a damaged backup ends with 1, and names the object', async () => {
+  const { backupId, backupPrefix } = await cli.run({ operation: 'backup', strategy: 'cache-only' })
+  const [, Bucket = '', root = ''] = /^s3:\/\/([^/]+)\/(.*)$/.exec(backupPrefix ?? '') ?? []
+  await cli.stack.s3.send(new DeleteObjectCommand({ Bucket, Key: `${root}cache/00000.jsonl.zst` }))
+  const { code, json } = await cli.cli(['verify', backupId ?? '', '--json'])
+  expect([code, json.subject.state]).toEqual([1, 'damaged'])
+  expect(json.error).toMatchObject({ name: 'BackupDamaged' })
+  expect(json.error.message).toContain('cache/00000.jsonl.zst')
 })
 
 test('a run that is over, or that nobody knows, cannot be cancelled', async () => {
