@@ -1,0 +1,152 @@
+import { describe, expect, test } from 'vitest'
+import { exportCache } from '../../lib/cache/export.ts'
+import { fenceKey } from '../../lib/cache/keys.ts'
+import { restoreCache, restoreLimits } from '../../lib/cache/restore.ts'
+import { wipeCache, wipeLimits } from '../../lib/cache/wipe.ts'
+import type { Clients } from '../../lib/clients.ts'
+import { RunLost } from '../../lib/errors.ts'
+import { fenceOf } from '../support/fences.ts'
+import { isFull, tried } from '../support/trust.ts'
+import { noProgress, prefix, startCache } from './cache-stack.ts'
+import { snapshot } from './rebuild.ts'
+import { sealBackup } from './sealed.ts'
+
+const stack = await startCache()
+const { redis, front, direct } = stack
+const needsServer = describe.skipIf(stack.mock)
+
+const limits = {
+  ...restoreLimits,
+  requestBytes: 4_000,
+  pageKeys: 5,
+  commandItems: 20,
+  scanKeys: 20,
+  lines: 8,
+}
+
+/** Values of which some need several requests, and some change between the backup and the step. */
+async function write(): Promise<void> {
+  await redis.flushall()
+  await redis.mset(...Array.from({ length: 40 }, (_, n) => [`${prefix}${n}`, `value ${n}`]).flat())
+  await redis.rpush(`${prefix}list`, ...Array.from({ length: 200 }, (_, n) => `element ${n}`))
+  await redis.set(`${prefix}expires`, 'x', 'PX', 1_000_000)
+}
+
+async function change(): Promise<void> {
+  await redis.set(`${prefix}1`, 'changed')
+  await redis.set(`${prefix}new`, 'came')
+}
+
+type Step = (tools: Clients, fence: ReturnType<typeof fenceOf>) => Promise<unknown>
+
+/**
+ * Holds the step's first invocation at its n-th request, repeats the step, ends the run, lets a later run back up and
+ * restore, and lets the first go. Gives false when there is no n-th request.
+ */
+async function straggle(step: Step, stop: number, original: string): Promise<boolean> {
+  const fence = fenceOf(1)
+  let release = () => {}
+  let arrive = () => {}
+  const arrived = new Promise<void>((resolve) => {
+    arrive = resolve
+  })
+  const released = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  let seen = 0
+  front.faults = [
+    async () => {
+      if (seen++ !== stop) return undefined
+      arrive()
+      await released
+      return undefined
+    },
+  ]
+  const straggler = step(stack.clients as Clients, fence).then(
+    () => 'ended',
+    (error: Error) => error.name,
+  )
+  const first = await Promise.race([arrived.then(() => 'held'), straggler])
+  if (first !== 'held') {
+    release()
+    return false
+  }
+  await step(direct as Clients, fence) // the repeat, past the front
+  fence.lost = new RunLost('the run is over')
+  const later = fenceOf(2)
+  const run = stack.nextRun()
+  const safetyBackupId = await sealBackup(direct, { run, fence: later })
+  const parts = partsOf.get(original) ?? []
+  await restoreCache(direct, { run, fence: later, safetyBackupId, parts, exact: true }, noProgress)
+  const before = await snapshot(redis)
+  release()
+  expect(['RunLost', 'ended']).toContain(await straggler) // one that only had to read may come to its end
+  expect(await snapshot(redis)).toEqual(before)
+  expect(await redis.get(fenceKey)).toBe('2')
+  return true
+}
+
+const partsOf = new Map<string, Awaited<ReturnType<typeof exportCache>>['parts']>()
+
+/** The cache as it is set out, and a backup of it. */
+async function setOut(): Promise<string> {
+  await write()
+  const run = stack.nextRun()
+  const backupId = `2026-11-22T19-05-33Z-${String(partsOf.size).padStart(6, '0')}`
+  const { parts } = await exportCache(direct, { run, backupId, fence: fenceOf(1) }, noProgress)
+  partsOf.set(backupId, parts)
+  return backupId
+}
+
+async function everyStop(name: string, stepOf: (original: string) => Promise<Step>): Promise<void> {
+  let stops = 0
+  // In its short form every third request, which meets requests of each kind.
+  for (let stop = 0; ; stop += isFull ? 1 : 3) {
+    const original = await setOut()
+    const step = await stepOf(original)
+    await change()
+    if (!(await straggle(step, stop, original))) break
+    stops++
+  }
+  expect(stops).toBeGreaterThan(isFull ? 6 : 2)
+  tried(`stragglers, ${name}`, { stops })
+}
+
+needsServer(
+  'an invocation that wakes up after its step was repeated, its run ended and a restore was made (needs redis-server)',
+  () => {
+    test('changes nothing: Wipe cache', { timeout: 120_000 }, async () => {
+      await everyStop('Wipe cache', async () => {
+        const run = stack.nextRun()
+        const backupId = await sealBackup(direct, { run, fence: fenceOf(1) })
+        return (tools, fence) =>
+          wipeCache(tools, { run, fence, backupId, preserve: [], unsupportedTypes: [] }, noProgress, {
+            ...wipeLimits,
+            pageKeys: 10,
+          })
+      })
+    })
+
+    test('changes nothing: Wipe cache without a backup', { timeout: 120_000 }, async () => {
+      await everyStop('Wipe cache without a backup', async () => {
+        const run = stack.nextRun()
+        return (tools, fence) =>
+          wipeCache(tools, { run, fence, backupId: null, preserve: [], unsupportedTypes: [] }, noProgress, {
+            ...wipeLimits,
+            pageKeys: 10,
+          })
+      })
+    })
+
+    test('changes nothing: Restore cache', { timeout: 120_000 }, async () => {
+      await everyStop('Restore cache', async (original) => {
+        const run = stack.nextRun()
+        await redis.set(`${prefix}extra`, 'x')
+        const safetyBackupId = await sealBackup(direct, { run, fence: fenceOf(1) })
+        const parts = partsOf.get(original) ?? []
+        return (tools, fence) =>
+          restoreCache(tools, { run, fence, safetyBackupId, parts, exact: true }, noProgress, limits)
+      })
+    })
+  },
+)
