@@ -1,0 +1,79 @@
+import { beforeAll, describe, expect, it } from 'vitest'
+import { loadBatches } from '../../lib/backup/load-batches.ts'
+import type { BackedUpTable } from '../../lib/backup/manifest.ts'
+import type { Backup } from '../../lib/backup/read.ts'
+import { loadParts } from '../../lib/database/load.ts'
+import { restoreDatabase } from '../../lib/database/restore.ts'
+import { checkTables } from '../../lib/database/schema-differences.ts'
+import type { Plan } from '../../lib/run/work.ts'
+import { backUp, noProgress, planReset, useDatabase } from '../database/database-stack.ts'
+import { dump } from './dump.ts'
+import { load, planRestore, readBackupOf } from './steps.ts'
+
+const database = useDatabase()
+let plan: Plan
+let backup: Backup
+
+beforeAll(async () => {
+  await database.sql.query(`CREATE TABLE precious (id int); INSERT INTO precious VALUES (1);
+    CREATE TABLE t (id serial PRIMARY KEY, j jsonb, n int); INSERT INTO t (j, n) VALUES ('{}', 1)`)
+  const first = await planReset(database.clients)
+  await backUp(database.clients, first)
+  backup = await readBackupOf(database.clients, first)
+  plan = await planRestore(database.clients, first.backupId)
+  await load(database.clients, plan)
+}, 60_000)
+
+const injected = 'text); DROP TABLE public.precious; --'
+type Column = BackedUpTable['columns'][number]
+const column = (name: string, change: Partial<Column>) => (table: BackedUpTable) => ({
+  ...table,
+  columns: table.columns.map((one) => (one.name === name ? { ...one, ...change } : one)),
+})
+
+/** As whoever may write to the bucket could change what a manifest says of a table. */
+const forged: [what: string, change: (table: BackedUpTable) => BackedUpTable][] = [
+  ['the type of a column', column('n', { type: injected })],
+  ['the type of one that is held as text', column('j', { type: injected })],
+  ['a cast that calls a function', column('j', { type: 'text::regclass' })],
+  ['how a column is held', column('n', { asText: true })],
+  ['that a column is generated', column('n', { generated: 's' })],
+  ['the name of a column', column('n', { name: 'n int); DROP TABLE public.precious; --' })],
+  ['the table behind a name', (table) => ({ ...table, table: 'precious' })],
+  ['the schema behind a name', (table) => ({ ...table, schema: 'pg_catalog' })],
+  ['the name of a table', (table) => ({ ...table, name: 'public.t"; DROP TABLE public.precious; --' })],
+]
+
+describe('nothing of a manifest is put into SQL, and the table is named, when somebody changed', () => {
+  it.each(forged)('%s', async (_, change) => {
+    const { clients, admin } = database
+    const whole = backup.database!
+    const tables = whole.tables.map((table) => (table.name === 'public.t' ? change(table) : table))
+    const parts = loadBatches(tables).flat()
+    const before = await dump(admin)
+    const named = expect.objectContaining({
+      name: 'SchemaChanged',
+      message: expect.stringMatching(/public\.t/),
+    })
+    await expect(
+      loadParts(clients, { runId: plan.runId, parts, check: checkTables }, noProgress),
+    ).rejects.toEqual(named)
+    const replaced = { ...backup, database: { ...whole, tables } }
+    await expect(restoreDatabase(clients, { plan, backup: replaced })).rejects.toEqual(named)
+    expect(await dump(admin)).toEqual(before)
+  })
+
+  it('the sequence behind a name', async () => {
+    const { clients, admin } = database
+    const whole = backup.database!
+    const before = await dump(admin)
+    for (const change of [{ sequence: 'other' }, { schema: 'taskmaster_reset' }]) {
+      const sequences = whole.sequences.map((one) => ({ ...one, ...change }))
+      const replaced = { ...backup, database: { ...whole, sequences } }
+      await expect(restoreDatabase(clients, { plan, backup: replaced })).rejects.toMatchObject({
+        name: 'SchemaChanged',
+      })
+    }
+    expect(await dump(admin)).toEqual(before)
+  })
+})
