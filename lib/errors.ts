@@ -60,7 +60,7 @@ export class PreservationConflict extends ResetError {
   readonly kind = 'guard'
 }
 
-/** The plan would wipe more than `MAX_ROWS`, `MAX_OBJECTS` or `MAX_KEYS` allow. */
+/** The plan would wipe more than `MAX_ROWS`, `MAX_OBJECTS` or `MAX_KEYS` allow, or more than one transaction can lock or do in time. */
 export class LimitExceeded extends ResetError {
   override readonly name = 'LimitExceeded'
   readonly kind = 'guard'
@@ -215,7 +215,7 @@ export class BackupIsStale extends ResetError {
   readonly kind = 'failure'
 }
 
-/** A lock on a table was not granted in time; the message says who holds it. */
+/** A lock on a table was not granted in time, or held for as long as may be; the message says who holds it, or for how long. */
 export class DatabaseBusy extends ResetError {
   override readonly name = 'DatabaseBusy'
   readonly kind = 'failure'

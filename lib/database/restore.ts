@@ -11,6 +11,7 @@ import { putConstraintsAside, putConstraintsBack } from './constraints.ts'
 import { fillTables } from './fill.ts'
 import { differentlyGenerated, type Pair } from './generated.ts'
 import { qualified } from './identifiers.ts'
+import { bytesHeld } from './locked-time.ts'
 import { whileLocked } from './locked-transaction.ts'
 import { proveBackup, readOwnManifest } from './prove.ts'
 import { fingerprintOf, queryRows, type Rows, rowsOf } from './rows.ts'
@@ -95,6 +96,7 @@ async function swap(
   const { database } = backup
   if (database === null)
     return { rows: 0, tables: {}, lateParts: 0, newColumns: [], warnings: [], views: null }
+  const began = performance.now()
   const planned = plan.database?.tables.map(({ table }) => table) ?? []
   const recorded = await fenceRun(connection, plan.runId)
   if (recorded !== null) return DatabaseRestored.parse(recorded)
@@ -127,7 +129,9 @@ async function swap(
     warnings,
     views: null,
   }
-  await recordRestored(connection, plan.runId, restored)
+  const bytes = Math.max(plan.database?.bytes ?? 0, bytesHeld(database.tables))
+  const locked = { bytes, milliseconds: Math.round(performance.now() - began) }
+  await recordRestored(connection, plan.runId, restored, locked)
   await connection.query('COMMIT')
   return restored
 }

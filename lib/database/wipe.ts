@@ -58,6 +58,7 @@ async function wipeUnderLocks(
   connection: Connection,
   { plan, manifest }: { plan: Plan; manifest: Manifest | null },
 ): Promise<DatabaseWiped> {
+  const began = performance.now()
   const recorded = await fenceRun(connection, plan.runId)
   if (recorded !== null) return DatabaseWiped.parse(recorded) // by a try whose answer was lost, while we waited
   await checkEnvironmentRow(connection, clients.config)
@@ -84,7 +85,8 @@ async function wipeUnderLocks(
     appeared,
     views: null,
   }
-  await recordWiped(connection, plan.runId, result)
+  const locked = { bytes: plan.database?.bytes ?? 0, milliseconds: Math.round(performance.now() - began) }
+  await recordWiped(connection, plan.runId, result, locked)
   await connection.query('COMMIT')
   return result
 }

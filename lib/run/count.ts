@@ -4,6 +4,7 @@ import { type Backup, readBackup } from '../backup/read.ts'
 import { checkOwn, checkSigned } from '../backup/trust.ts'
 import type { Clients, Connection } from '../clients.ts'
 import type { Config } from '../config.ts'
+import { warnOfPublications } from '../database/publications.ts'
 import { dropLeftovers } from '../database/scratch.ts'
 import { withConnection } from '../database/snapshot.ts'
 import { InvalidRequest } from '../errors.ts'
@@ -22,7 +23,7 @@ import {
   type Scoped,
 } from './request.ts'
 import { scopeOf, type Target, targets } from './strategy.ts'
-import { digestOfPlan, type Plan } from './work.ts'
+import { digestOfPlan, type Plan, type RunRef } from './work.ts'
 
 export const CountInput = z.strictObject({
   /** As the caller sent it; checked here. */
@@ -60,6 +61,7 @@ export async function countAll(clients: Clients, input: z.output<typeof CountInp
     if (request.operation === 'claim') {
       await claim(clients, connection)
       const repeats = await open(connection, input, request)
+      if (repeats === undefined) await recordClaim(connection, { runId, attempt })
       return repeats === undefined ? { next: 'finish', runId, attempt, prunes: false } : repeated(repeats)
     }
     if (request.operation === 'verify' || request.operation === 'delete') {
@@ -115,6 +117,14 @@ export async function checkScoped(
     needsCache: clears.includes('cache'),
   })
   return { restored, clears, warnings }
+}
+
+/** A claim has no plan; only what has to be said of it is kept. */
+async function recordClaim(connection: Connection, run: RunRef): Promise<void> {
+  const warnings = await warnOfPublications(connection)
+  if (warnings.length === 0) return
+  const nothing = { clears: [], dryRun: false, database: null, files: null, cache: null, restore: null }
+  await recordPlan(connection, { ...run, backupId: null, plan: { ...nothing, warnings }, planDigest: null })
 }
 
 /** A run on one backup wipes no store: only what a rehearsal loads comes in batches. */

@@ -329,5 +329,5 @@ function collectWarnings({
     })
   }
   const byText = new Map(warnings.map((warning) => [`${warning.code} ${warning.message}`, warning]))
-  return row.operation === 'claim' ? [] : [...byText.values()]
+  return row.operation === 'claim' ? (summary?.warnings ?? []) : [...byText.values()]
 }

@@ -277,11 +277,19 @@ export async function fenceRun(connection: Connection, runId: string): Promise<u
   return row.wiped ?? row.restored
 }
 
+/** What a wipe or a restore did under its locks, and for how long they were held: the next run is estimated by it. */
+export type Locked = { bytes: number; milliseconds: number }
+
 /** Records the database's wipe; to be called in the transaction that wipes. */
-export async function recordWiped(connection: Connection, runId: string, wiped: unknown): Promise<void> {
+export async function recordWiped(
+  connection: Connection,
+  runId: string,
+  wiped: unknown,
+  locked: Locked,
+): Promise<void> {
   await ledger(connection)
     .update(runs)
-    .set({ wiped: storable(wiped), heartbeatAt: sql`now()` })
+    .set({ wiped: storable(wiped), locked, heartbeatAt: sql`now()` })
     .where(eq(runs.runId, runId))
 }
 
@@ -290,10 +298,11 @@ export async function recordRestored(
   connection: Connection,
   runId: string,
   restored: unknown,
+  locked: Locked,
 ): Promise<void> {
   await ledger(connection)
     .update(runs)
-    .set({ restored: storable(restored), heartbeatAt: sql`now()` })
+    .set({ restored: storable(restored), locked, heartbeatAt: sql`now()` })
     .where(eq(runs.runId, runId))
 }
 

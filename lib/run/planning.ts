@@ -14,6 +14,7 @@ import { warnOfLargeObjects } from '../database/large-objects.ts'
 import { warnOfLeftBehind } from '../database/left-behind.ts'
 import { leaveOut, warnOfLaterTables, warnOfLeftOut } from '../database/left-out.ts'
 import { checkLockNeed, readLockNeed } from '../database/lock-need.ts'
+import { bytesHeld, checkLockedTime } from '../database/locked-time.ts'
 import { checkSchema } from '../database/schema-differences.ts'
 import { checkScratchAllowed } from '../database/scratch.ts'
 import { underOwnSearchPath } from '../database/search-path.ts'
@@ -87,6 +88,8 @@ export async function makePlan(
   if (clears.includes('database')) {
     plan.database = await planTables(clients, connection, plan, { restored, putBack, without })
     plan.warnings.push(...(await warnOfLargeObjects(connection)))
+    const works = lockedWorks(request, plan.database.bytes, putBack)
+    plan.warnings.push(...(await checkLockedTime(connection, config, works)))
     const isDry = plan.backupId === null
     const rehearses =
       takesBackup(request) && isRehearsed(plan.database.bytes, request, config, isDry ? [] : plan.warnings)
@@ -230,6 +233,21 @@ async function planTables(
     unmanaged,
     views: views.map(({ name }) => name),
   }
+}
+
+/** What is done under locks, now or when the backup is restored. */
+function lockedWorks(
+  request: Scoped,
+  bytes: number,
+  putBack: Backup | null,
+): Parameters<typeof checkLockedTime>[2] {
+  if (request.operation === 'backup') return []
+  if (request.operation === 'restore') {
+    const held = bytesHeld(putBack?.database?.tables ?? [])
+    return [{ work: 'restore', bytes: Math.max(bytes, held), later: false }]
+  }
+  const wipe = { work: 'wipe', bytes, later: false } as const
+  return takesBackup(request) ? [wipe, { work: 'restore', bytes, later: true }] : [wipe]
 }
 
 /**

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { bucketsOf, type Clients, makeS3 } from '../../lib/clients.ts'
 import { compareBackup } from '../../lib/database/load-backup.ts'
 import { checkLockNeed, readLockNeed } from '../../lib/database/lock-need.ts'
+import { estimateLocked } from '../../lib/database/locked-time.ts'
 import { restoreDatabase } from '../../lib/database/restore.ts'
 import { scratchSchemaOf } from '../../lib/database/scratch.ts'
 import { withConnection, withSnapshot } from '../../lib/database/snapshot.ts'
@@ -503,5 +504,56 @@ describe('the locks that one transaction needs', () => {
     })
     expect(counted).toMatchObject({ tables: 3, sequences: 1, scratch: 0 })
     expect(counted.tables + counted.belongings + counted.sequences).toBeGreaterThanOrEqual(held)
+  })
+})
+
+describe('the time that tables would be locked', () => {
+  const gib = 2 ** 30
+  const config = { LOCK_BUDGET_MS: 600_000 }
+
+  it.each([
+    ['wipe', 20, null, 'fits'],
+    ['wipe', 40, null, 'may not fit'],
+    ['wipe', 60, null, 'does not fit'],
+    ['restore', 9, null, 'fits'],
+    ['restore', 15, null, 'may not fit'],
+    ['restore', 25, null, 'does not fit'],
+    // The last run here was faster, or slower, than what was measured elsewhere.
+    ['restore', 25, gib / 10, 'fits'],
+    ['wipe', 20, gib / 40, 'does not fit'],
+  ] as const)('of a %s of %d GiB at a last speed of %s: it %s', (work, size, bytesPerSecond, verdict) => {
+    expect(estimateLocked({ work, bytes: size * gib, bytesPerSecond }, config).verdict).toBe(verdict)
+  })
+
+  it('is what one invocation has at most, however long the budget', () => {
+    const asked = { work: 'wipe', bytes: 100, bytesPerSecond: 100 / 850 } as const
+    expect(estimateLocked(asked, { LOCK_BUDGET_MS: 3_600_000 })).toMatchObject({
+      limit: 840_000,
+      verdict: 'does not fit',
+    })
+  })
+
+  it('is learned from the last run, and refused before anything is locked or written', async () => {
+    const plan = await aBackup()
+    await wipeDatabase(clients, plan)
+    expect((await rowOf(plan)).locked).toMatchObject({
+      bytes: expect.any(Number),
+      milliseconds: expect.any(Number),
+    })
+    await database.sql.query(
+      `INSERT INTO app.people SELECT g, repeat('x', 500) FROM generate_series(1, 500) g`,
+    )
+    // As if it had been much, and slow: ten seconds for each byte.
+    await database.sql.query(
+      `UPDATE taskmaster_reset.runs SET locked = '{"bytes": 67108864, "milliseconds": 671088640000}' WHERE run_id = $1`,
+      [plan.runId],
+    )
+    const planning = planReset(clients)
+    await expect(planning).rejects.toThrow(LimitExceeded)
+    await expect(planning).rejects.toThrow(
+      /wipe would keep the tables locked for about \d+ s .*LOCK_BUDGET_MS/,
+    )
+    await database.sql.query('UPDATE taskmaster_reset.runs SET locked = NULL')
+    expect((await planReset(clients)).warnings).toEqual([])
   })
 })

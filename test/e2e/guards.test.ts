@@ -209,6 +209,23 @@ describe('an environment', () => {
     await reset.succeed({ ...fullReset, dryRun: true })
   })
 
+  test('whose publication takes all tables is told at the claim what the ledger needs of a subscriber', async () => {
+    await reset.stack.admin.query('CREATE PUBLICATION everything FOR ALL TABLES')
+    try {
+      const { status, warnings } = await reset.succeed({ operation: 'claim', confirm: environment })
+      expect(status).toBe('succeeded_with_warnings')
+      expect(warnings).toEqual([
+        {
+          code: 'LedgerPublished',
+          message: expect.stringMatching(/^Of everything, .* schema taskmaster_reset/),
+        },
+      ])
+    } finally {
+      await reset.stack.admin.query('DROP PUBLICATION everything')
+    }
+    expect((await reset.succeed({ operation: 'claim', confirm: environment })).warnings).toEqual([])
+  })
+
   test('that has no ledger at all is refused', async () => {
     await reset.stack.sql.query('DROP SCHEMA taskmaster_reset CASCADE')
     expect(await refuse(fullReset)).toMatchObject({ error: 'EnvironmentUnclaimed' })
