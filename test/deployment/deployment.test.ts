@@ -132,6 +132,26 @@ describe('the template', () => {
     const [{ Resource }] = propertiesOf('BackupBucketPolicy').PolicyDocument.Statement
     expect(Resource).toEqual([`arn:aws:s3:::${backups}`, `arn:aws:s3:::${backups}/*`])
   })
+
+  test('expires the work of runs and nothing else: no rule reaches an object below the prefix of the backups', () => {
+    type Rule = { Id: string; Status: string; Prefix?: string; Filter?: unknown; Transitions?: unknown }
+    for (const of of [template, prod]) {
+      for (const id of ['FilesBucket', 'BackupBucket']) {
+        const rules: Rule[] = propertiesOf(id, of).LifecycleConfiguration.Rules
+        const expiring = rules.filter((rule) =>
+          Object.keys(rule).some((key) => /^(Expiration|Transition)/.test(key)),
+        )
+        for (const { Id, Prefix, Filter } of expiring)
+          expect([id, Id, Prefix, Filter]).toEqual([
+            'BackupBucket',
+            'RunsExpire',
+            '.taskmaster/runs/',
+            undefined,
+          ])
+        expect(expiring).toHaveLength(id === 'BackupBucket' ? 1 : 0)
+      }
+    }
+  })
 })
 
 describe('what watches over the runs', () => {
@@ -288,6 +308,51 @@ describe('the roles refuse', () => {
     expect(who({ action: 's3:PutObject', resource: `${sealed}/cache/00000.jsonl.zst`, context })).toEqual([
       'export',
     ])
+  })
+
+  test('to plan, to leave results, to seal and to add late files to all but the step whose work it is', () => {
+    const run = `arn:aws:s3:::${backups}/.taskmaster/runs/one/0`
+    const writing = (path: string) => who({ action: 's3:PutObject', resource: path, context: writesOnce })
+    for (const planned of [
+      'plan.json',
+      'database/00000.json',
+      'files/00000.jsonl',
+      'restore-files/00000.jsonl',
+    ])
+      expect(writing(`${run}/${planned}`), planned).toEqual(['count'])
+    const steps = ['compare', 'copy', 'export', 'restore', 'verify', 'wipe']
+    expect(writing(`${run}/results/files-00000.json`).sort()).toEqual(steps)
+    expect(writing(`${sealed}/manifest.json`)).toEqual(['seal'])
+    expect(writing(`${sealed}/late-1.json`).sort()).toEqual(['restore', 'wipe'])
+  })
+
+  test('everything of a backup and of the work of runs to a principal of the account that is none of theirs', () => {
+    const anybody = { Effect: 'Allow' as const, Action: 's3:*', Resource: '*' }
+    const administrator = {
+      ...(functions[0] as Deployed).role,
+      ...{ arn: 'arn:aws:iam::000000000000:role/Administrator', statements: [anybody] },
+    }
+    const mayThey = (action: string, resource: string, context: Record<string, string> = writesOnce) =>
+      allowing(administrator, { caller: 'administrator', action, resource, context }) !== undefined
+    for (const part of parts) {
+      expect(mayThey('s3:DeleteObject', `${sealed}/${part}`), part).toBe(false)
+      expect(mayThey('s3:DeleteObjectVersion', `${sealed}/${part}`), part).toBe(false)
+      expect(mayThey('s3:GetObject', `${sealed}/${part}`), part).toBe(true)
+    }
+    const run = `arn:aws:s3:::${backups}/.taskmaster/runs/one/0`
+    for (const written of [
+      ...[`${sealed}/manifest.json`, `${sealed}/late-1.json`],
+      ...[`${run}/plan.json`, `${run}/files/00000.jsonl`, `${run}/results/cache.json`],
+    ])
+      expect(mayThey('s3:PutObject', written), written).toBe(false)
+    // Without TLS nobody reaches either bucket, nor anything in them.
+    for (const bucket of [files, backups]) {
+      for (const resource of [`arn:aws:s3:::${bucket}`, `arn:aws:s3:::${bucket}/some/object`]) {
+        const action = resource.endsWith('object') ? 's3:GetObject' : 's3:ListBucket'
+        expect(mayThey(action, resource, { 'aws:SecureTransport': 'false' }), resource).toBe(false)
+        expect(mayThey(action, resource, {}), resource).toBe(true)
+      }
+    }
   })
 
   test('to change or delete files to all but those that copy them back or wipe them', () => {

@@ -4,7 +4,7 @@ import { isMade, resolve } from './resolve.ts'
 /** One use of a permission. `context`: condition keys of the request that have a value. */
 export type Call = { caller: string; action: string; resource: string; context?: Record<string, string> }
 
-type Condition = Record<string, Record<string, string>>
+type Condition = Record<string, Record<string, string | string[]>>
 export type Statement = {
   Sid?: string
   Effect: 'Allow' | 'Deny'
@@ -60,13 +60,14 @@ function applies(statement: Statement, call: Required<Call>): boolean {
     [statement.Action].flat().some((pattern) => matches(pattern.toLowerCase(), call.action.toLowerCase())) &&
     [statement.Resource].flat().some((pattern) => matches(pattern, call.resource)) &&
     Object.entries(statement.Condition ?? {}).every(([operator, wanted]) =>
-      Object.entries(wanted).every(([key, value]) => test(operator, value, call.context[key])),
+      Object.entries(wanted).every(([key, value]) => test(operator, [value].flat(), call.context[key])),
     )
   )
 }
 
 /** A key without a value fulfils only the operators that ask for that. */
-function test(operator: string, wanted: string, given: string | undefined): boolean {
+function test(operator: string, all: string[], given: string | undefined): boolean {
+  const [wanted = ''] = all
   switch (operator) {
     case 'Null':
       return (given === undefined) === (wanted === 'true')
@@ -74,7 +75,7 @@ function test(operator: string, wanted: string, given: string | undefined): bool
     case 'StringEquals':
       return given === wanted
     case 'ArnNotEquals':
-      return given === undefined || !matches(wanted, given)
+      return given === undefined || !all.some((one) => matches(one, given))
     default:
       throw new Error(`A policy uses ${operator}, which is not known here.`)
   }
