@@ -157,6 +157,68 @@ describe('a wipe covered by its backup', () => {
     expect(late?.sequences).toMatchObject([{ name: 'app.people_id_seq', lastValue: '201', isCalled: true }])
   })
 
+  it('holds in its late document where the sequences of kept tables stand, too', async () => {
+    await database.sql.query(
+      `${people} CREATE TABLE app.kept (id serial PRIMARY KEY); INSERT INTO app.kept DEFAULT VALUES`,
+    )
+    const plan = await planReset(clients, { tables: ['kept'] })
+    await backUp(clients, plan)
+    await database.sql.query(
+      `INSERT INTO app.people (name) VALUES ('late'); SELECT nextval('app.kept_id_seq')`,
+    )
+    await wipeDatabase(clients, plan)
+    const { late } = await readBackup(clients, plan.backupId!)
+    expect(late?.sequences).toMatchObject([
+      { name: 'app.kept_id_seq', lastValue: '2' },
+      { name: 'app.people_id_seq', lastValue: '201' },
+    ])
+  })
+
+  it('holds kept tables as they were at one moment: no child that was written meanwhile without its parent', async () => {
+    await database.sql.query(`CREATE TABLE app.a_parent (id int PRIMARY KEY); CREATE TABLE app.going (id int);
+      CREATE TABLE app.z_child (id int REFERENCES app.a_parent); INSERT INTO app.going VALUES (1)`)
+    const plan = await planReset(clients, { tables: ['a_parent', 'z_child'] })
+    await backUp(clients, plan)
+    await database.sql.query('INSERT INTO app.a_parent VALUES (1); INSERT INTO app.z_child VALUES (1)')
+    const { s3 } = clients.backups
+    let puts = 0
+    const name = 'writes between two late parts'
+    s3.middlewareStack.add(
+      (next, context) => async (args) => {
+        if (context.commandName === 'PutObjectCommand' && ++puts === 1)
+          await database.sql.query('INSERT INTO app.a_parent VALUES (2); INSERT INTO app.z_child VALUES (2)')
+        return next(args)
+      },
+      { step: 'initialize', name },
+    )
+    try {
+      await wipeDatabase(clients, plan)
+    } finally {
+      s3.middlewareStack.remove(name)
+    }
+    const { tables } = await readBackup(clients, plan.backupId!)
+    const held = async (name: string) =>
+      linesOf(
+        clients,
+        tables.find((table) => table.name === name),
+      )
+    expect(puts).toBeGreaterThan(1)
+    expect([await held('app.a_parent'), await held('app.z_child')]).toEqual([['{"id":1}'], ['{"id":1}']])
+    expect([await count('app.going'), await count('app.z_child')]).toEqual([0, 2])
+  })
+
+  it('gives way with BackupIsStale when a table was replaced by one that looks the same and holds the same', async () => {
+    await database.sql.query(
+      'CREATE TABLE app.people (id int PRIMARY KEY, name text); INSERT INTO app.people VALUES (1)',
+    )
+    const plan = await planReset(clients)
+    await backUp(clients, plan)
+    await database.sql.query(`CREATE TABLE app.twin (LIKE app.people INCLUDING ALL); INSERT INTO app.twin TABLE app.people;
+      DROP TABLE app.people; ALTER TABLE app.twin RENAME TO people`)
+    const message = await expectNothingWiped(wipeDatabase(clients, plan), BackupIsStale)
+    expect(message).toContain('app.people was dropped, replaced or altered')
+  })
+
   it('gives way with BackupIsStale when more changed than may be exported again under the lock', async () => {
     await database.sql.query(people)
     const plan = await planReset(clients)
@@ -569,6 +631,19 @@ describe('what the database does of its own accord', () => {
     expect(await text('app.badges')).toBe(kept)
   })
 
+  it.each(['CASCADE', 'SET NULL', 'SET DEFAULT'])(
+    'does not happen on a kept table: with ON DELETE %s its triggers for statements stay silent, whatever they are for',
+    async (action) => {
+      await database.sql.query(`${people} CREATE TABLE other.log (what text);
+        CREATE FUNCTION other.log() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO other.log VALUES (TG_OP); RETURN NULL; END $$;
+        CREATE TABLE app.badges (person int DEFAULT 1 REFERENCES app.people ON DELETE ${action}); INSERT INTO app.badges VALUES (1);
+        CREATE TRIGGER before_all BEFORE UPDATE OR DELETE ON app.badges EXECUTE FUNCTION other.log();
+        CREATE TRIGGER after_all AFTER UPDATE OR DELETE ON app.badges EXECUTE FUNCTION other.log()`)
+      await wipeNow({ rows: { people: 'id = 1' }, tables: ['badges'] })
+      expect([await count('app.people'), await count('other.log')]).toEqual([1, 0])
+    },
+  )
+
   it.each(['CASCADE', 'SET NULL', 'SET DEFAULT', 'RESTRICT', 'NO ACTION DEFERRABLE INITIALLY DEFERRED'])(
     'does not happen to kept rows: when ON DELETE %s would reach one, the wipe is refused',
     async (action) => {
@@ -614,6 +689,17 @@ describe('what the database does of its own accord', () => {
   it('counts NULL as not kept', async () => {
     await database.sql.query(`${people} UPDATE app.people SET name = NULL WHERE id = 5`)
     expect(await wipeNow({ rows: { people: `name <> 'x'` } })).toMatchObject({ rows: 1 })
+  })
+})
+
+describe('MAX_ROWS', () => {
+  it('counts what would be wiped, not what PRESERVE_ROWS and PRESERVE_TABLES keep', async () => {
+    await database.sql.query(`${people} CREATE TABLE app.kept AS SELECT g FROM generate_series(1, 50) g`)
+    const most = (MAX_ROWS: number) => configured(clients, { MAX_ROWS })
+    const keeping = { rows: { people: 'id > 150' }, tables: ['kept'], backup: false }
+    await expect(planReset(most(149), keeping)).rejects.toThrow(/150 rows, more than MAX_ROWS=149/)
+    await planReset(most(150), keeping)
+    await expect(planReset(most(249), { backup: false })).rejects.toThrow(/250 rows/)
   })
 })
 

@@ -45,6 +45,20 @@ async function change(): Promise<void> {
 }
 
 describe('a restore', () => {
+  it('says partly_restored of the files when one changed after the safety backup, and so was left', async () => {
+    const { backupId } = await backup('files-only')
+    await reset.put(`${filesPrefix}story 1.txt`, 'another end')
+    beforeTask = async (state) => {
+      if (state.startsWith('Restore files')) await reset.put(`${filesPrefix}story 1.txt`, 'one more end')
+    }
+    const ended = await reset.run(restoring(backupId))
+    const { outcome } = await reset.row(ended.name)
+    expect(outcome.targets.files.state).toBe('partly_restored')
+    expect((await reset.bytesOf(`${filesPrefix}story 1.txt`, 'taskmaster-files')).toString()).toBe(
+      'one more end',
+    )
+  })
+
   it('puts all three stores back exactly as they were, and twice is the same as once', async () => {
     const before = await reset.fingerprint()
     const { backupId } = await reset.succeed(fullReset)
