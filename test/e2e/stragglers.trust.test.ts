@@ -162,7 +162,7 @@ const steps: [string, Step, (request: S3Request) => boolean][] = [
 
 describe('an invocation that wakes up after its step was repeated, its run ended and a restore was made', () => {
   for (const [name, step, atItsWork] of steps) {
-    test(`changes nothing: ${name}`, { timeout: 240_000 }, async () => {
+    test(`changes nothing: ${name}`, { timeout: 600_000 }, async () => {
       await withVariables(fronts.variables, async () => {
         const stops: string[] = []
         refused = 0
