@@ -227,7 +227,28 @@ export class NotFound extends ResetError {
   readonly kind = 'failure'
 }
 
+/** The cache's plan allows no more requests, or its memory holds no more data. */
+export class CacheQuotaExceeded extends ResetError {
+  override readonly name = 'CacheQuotaExceeded'
+  readonly kind = 'failure'
+}
+
+/** A key or value is larger than the cache's plan takes in one request or record. */
+export class CacheValueTooLarge extends ResetError {
+  override readonly name = 'CacheValueTooLarge'
+  readonly kind = 'failure'
+}
+
+/** Keys of the application have names that are reserved for those that a run makes for a while. */
+export class KeysReserved extends ResetError {
+  override readonly name = 'KeysReserved'
+  readonly kind = 'guard'
+}
+
 const classes = [
+  CacheQuotaExceeded,
+  CacheValueTooLarge,
+  KeysReserved,
   InvalidRequest,
   InvalidConfiguration,
   IdempotencyConflict,

@@ -1,5 +1,6 @@
 import { Redis } from '@upstash/redis'
-import { StoreUnavailable } from '../errors.ts'
+import type { ResetError } from '../errors.ts'
+import { refusalOf } from './refusal.ts'
 import type { Answer, Command, Reply } from './reply.ts'
 import { RestRequester } from './rest-requester.ts'
 
@@ -48,7 +49,7 @@ export class BinaryRedis extends Redis {
 
   /**
    * As `send`, where every command has to succeed.
-   * @throws StoreUnavailable naming the first command that failed and Redis' reason
+   * @throws the error of refusalOf, naming the first command that failed and Redis' reason
    */
   async ask(commands: readonly Command[], waiting: { signal?: AbortSignal } = {}): Promise<Reply[]> {
     const answers = await this.send(commands, waiting)
@@ -60,10 +61,8 @@ export class BinaryRedis extends Redis {
 }
 
 /** The error of a command that Redis refused. Never with its arguments, which may be keys and values. */
-export function refusal(host: string, command: Command | undefined, reason: string): StoreUnavailable {
-  return new StoreUnavailable(
-    `The cache at ${host} refused ${command?.[0]}: ${reason}. Check that it is Redis 6 or later, and what the token may do`,
-  )
+export function refusal(host: string, command: Command | undefined, reason: string): ResetError {
+  return refusalOf(host, command?.[0] ?? 'a command', reason)
 }
 
 function* requestsOf(commands: readonly Command[]): Generator<Command[]> {

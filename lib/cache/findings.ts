@@ -3,6 +3,9 @@ import type { Warning } from '../backup/manifest.ts'
 
 const examplesKept = 5
 
+/** Characters of a key's name that a message holds. */
+const nameLength = 200
+
 /** How many keys something was found of, and the first few of them. */
 export class Found {
   count = 0
@@ -13,13 +16,18 @@ export class Found {
     if (this.examples.length < examplesKept) this.examples.push(key)
   }
 
-  /** The examples as text; a key that is no UTF-8 in base64. */
+  /** The examples as text, see nameOfKey. */
   names(): string {
-    const names = this.examples.map((key) =>
-      isUtf8(key) ? key.toString() : `base64:${key.toString('base64')}`,
-    )
-    return `${names.map((name) => name.slice(0, 200)).join(', ')}${this.count > names.length ? ', …' : ''}`
+    return `${this.examples.map(nameOfKey).join(', ')}${this.count > this.examples.length ? ', …' : ''}`
   }
+}
+
+/** A key as it is named in messages: one that is no UTF-8 in base64, a long one cut, but not inside a character. */
+export function nameOfKey(key: Buffer): string {
+  const name = isUtf8(key) ? key.toString() : `base64:${key.toString('base64')}`
+  return name.length <= nameLength
+    ? name
+    : `${[...name.slice(0, 2 * nameLength)].slice(0, nameLength).join('')}…`
 }
 
 /** What an export came across, over all its pages. */

@@ -1,7 +1,7 @@
 import { StoreUnavailable } from '../errors.ts'
 import { type BinaryRedis, refusal } from './binary-redis.ts'
 import { command } from './command.ts'
-import type { Findings } from './findings.ts'
+import { type Findings, nameOfKey } from './findings.ts'
 import { type KeyHead, keyLine, sizeOf } from './lines.ts'
 import { asList, asText, type Reply } from './reply.ts'
 import { AnswerTooLarge, isTooLarge } from './rest-answer.ts'
@@ -96,7 +96,7 @@ async function nextPage(
     }
   }
   throw new StoreUnavailable(
-    `A ${head.type} in the cache at ${cache.host} holds an element that is too large to be read. Shorten or delete it, and start again. Its key begins with ${JSON.stringify(head.key.toString('latin1').slice(0, 100))}`,
+    `A ${head.type} in the cache at ${cache.host} holds an element that is too large to be read. Shorten or delete it, and start again. Its key is ${nameOfKey(head.key)}`,
   )
 }
 

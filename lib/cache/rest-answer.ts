@@ -36,7 +36,7 @@ export function reasonIn(text: string): string {
 
 /** Whether Redis' reason is that the request or its answer is over Upstash's limit. */
 export function isTooLarge(reason: string): boolean {
-  return /max (request|response|record) size exceeded/i.test(reason)
+  return /max (request|response|record|single record) size exceeded/i.test(reason)
 }
 
 function decode({ result, error }: z.output<typeof Item>): Answer {

@@ -1,5 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
 import { messageOf, NotPermitted, ResetError, StoreUnavailable } from '../errors.ts'
+import { refusalOf } from './refusal.ts'
 import type { Answer, Command } from './reply.ts'
 import { AnswerTooLarge, isTooLarge, parseAnswer, readText, reasonIn } from './rest-answer.ts'
 
@@ -51,8 +52,9 @@ export class RestRequester {
     const answers = [await this.#ask(`${this.#url}/pipeline`, commands, { maxBytes, ended: signal })].flat()
     const refused = answers.length === 1 && commands.length > 1 ? answers[0]?.error : undefined
     if (answers.length === commands.length) return answers
+    if (refused !== undefined) throw refusalOf(this.#host, 'a request', refused)
     throw new StoreUnavailable(
-      `The cache at ${this.#host} gave ${answers.length} answers to ${commands.length} commands${refused === undefined ? '' : `: ${refused}`}. Start again`,
+      `The cache at ${this.#host} gave ${answers.length} answers to ${commands.length} commands. Start again`,
     )
   }
 

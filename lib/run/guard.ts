@@ -48,7 +48,10 @@ export async function checkMarks(
   const object = `The files (s3://${clients.config.FILES_BUCKET}/.taskmaster/environment.json)`
   checkMark(object, await readFilesMark(clients), clients.config)
   try {
-    checkMark('The cache (key taskmaster:environment)', await readCacheMark(clients), clients.config)
+    checkMark('The cache (key taskmaster:environment)', await readCacheMark(clients), clients.config, [
+      'database',
+      'files',
+    ])
     return []
   } catch (error) {
     if (needsCache || !(error instanceof StoreUnavailable)) throw error
@@ -75,11 +78,20 @@ export async function checkEnvironmentRow(connection: Connection, config: Config
 }
 
 /** @throws EnvironmentUnclaimed when a store carries no name, EnvironmentMismatch when it carries another one */
-export function checkMark(where: string, name: string | undefined, config: Config): void {
+export function checkMark(
+  where: string,
+  name: string | undefined,
+  config: Config,
+  others: readonly string[] = [],
+): void {
   if (name === config.ENVIRONMENT) return
   if (name === undefined) {
+    const evicted =
+      others.length === 0
+        ? ''
+        : ` The ${others.join(' and the ')} carry it, so it was probably evicted, flushed or restored away.`
     throw new EnvironmentUnclaimed(
-      `${where} carries no environment's name. Nothing was touched; if it really belongs to "${config.ENVIRONMENT}", claim it: {"operation":"claim","confirm":"${config.ENVIRONMENT}"}`,
+      `${where} carries no environment's name.${evicted} Nothing was touched; if it really belongs to "${config.ENVIRONMENT}", claim it: {"operation":"claim","confirm":"${config.ENVIRONMENT}"}`,
     )
   }
   throw new EnvironmentMismatch(

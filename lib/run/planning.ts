@@ -5,6 +5,7 @@ import type { Warning } from '../backup/manifest.ts'
 import type { Backup } from '../backup/read.ts'
 import { checkWritable, putJson } from '../backup/storage.ts'
 import { countCache } from '../cache/count.ts'
+import { probeCache } from '../cache/probe.ts'
 import type { Clients, Connection } from '../clients.ts'
 import type { Config } from '../config.ts'
 import { readCatalog } from '../database/catalog.ts'
@@ -112,6 +113,7 @@ export async function makePlan(
     if (!request.dryRun) plan.warnings.push(...(await probeConditions(clients, { run, changesFiles })))
   }
   if (clears.includes('cache')) {
+    if (!request.dryRun) plan.warnings.push(...(await probeCache(clients)))
     const { keys, preservedKeys, unmatched } = await countCache(clients, { preserve: preserve.keys })
     plan.cache = { keys, preservedKeys }
     for (const pattern of unmatched) warnUnmatched('cache key matches', pattern)

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { workKeys } from '../../lib/backup/layout.ts'
 import { getJson } from '../../lib/backup/storage.ts'
 import { CacheResult, exportCache, exportLimits, unsupportedTypes } from '../../lib/cache/export.ts'
+import { Found } from '../../lib/cache/findings.ts'
 import { environmentKey } from '../../lib/cache/keys.ts'
 import { backupId, bytesOf, fence, noProgress, prefix, startCache } from './cache-stack.ts'
 import { oddScan } from './odd-scan.ts'
@@ -308,6 +309,26 @@ describe('the export of the cache', () => {
       })
     },
   )
+
+  needsServer(
+    'entries of a stream whose sequences no double can hold come once each, over several pages (needs redis-server)',
+    async () => {
+      const first = 2n ** 53n - 20n
+      const ids = Array.from({ length: 120 }, (_, n) => `7-${first + BigInt(n)}`)
+      ids.push('7-18446744073709551615', '8-0', '18446744073709551615-18446744073709551614')
+      for (const id of ids) await redis.call('XADD', `${prefix}stream`, id, 'a', 'b')
+      const lines = await stack.linesOf(await run(stack.clients, small))
+      expect(lines.flatMap(({ value }) => value.map(([id]: [string]) => id))).toEqual(ids)
+    },
+  )
+
+  test('a long name is cut between characters, and one that is no text is told in base64', () => {
+    const found = new Found()
+    found.add(Buffer.from('😀'.repeat(300)))
+    found.add(Buffer.from([0xff, 0xfe]))
+    expect(found.names()).toBe(`${'😀'.repeat(200)}…, base64://4=`)
+    expect(found.names().isWellFormed()).toBe(true)
+  })
 
   test('keys of a type that cannot be backed up are named, and left out', async () => {
     await redis.mset(`${prefix}json`, '1', `${prefix}plain`, '2')
