@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import { mockSha1 } from './mock-sha1.ts'
+import { mockPrelude } from './mock-prelude.ts'
 import type { RedisStore } from './redis.ts'
 
 export type Reply = Buffer | string | number | null | Reply[]
@@ -42,7 +42,7 @@ function mockCommands(redis: Redis): RedisCommands {
     const method = methods[`${name.toLowerCase()}Buffer`]
     if (!method || name.toLowerCase() === 'call') throw unknownCommand(name)
     try {
-      return flat(await method.apply(redis, name.toUpperCase() === 'EVAL' ? withSha1(args) : args))
+      return flat(await method.apply(redis, name.toUpperCase() === 'EVAL' ? withPrelude(args) : args))
     } catch (error) {
       if (String(error).includes('Unsupported command')) throw unknownCommand(name)
       throw error
@@ -60,8 +60,8 @@ function mockCommands(redis: Redis): RedisCommands {
   }
 }
 
-function withSha1([script = '', ...rest]: (string | Buffer)[]): (string | Buffer)[] {
-  return [`${mockSha1}${script}`, ...rest]
+function withPrelude([script = '', ...rest]: (string | Buffer)[]): (string | Buffer)[] {
+  return [`${mockPrelude}${script}`, ...rest]
 }
 
 /** The mock gives the fields of a hash as an object, with values as Buffers; Redis sends one flat list. */

@@ -1,8 +1,24 @@
 /**
- * SHA-1 in Lua 5.3, put in front of scripts: ioredis-mock's interpreter (fengari, whose integers have 32 bits) knows no
- * `redis.sha1hex`, which every Redis has.
+ * Put in front of scripts for ioredis-mock, whose interpreter (fengari: Lua 5.3, integers of 32 bits) has no
+ * `redis.sha1hex`, as every Redis has, and gives lists inside of replies as objects of JavaScript, which count from 0.
  */
-export const mockSha1 = `if not redis.sha1hex then
+export const mockPrelude = `if not redis.sha1hex then
+  local function plain(value)
+    if type(value) ~= 'userdata' then return value end
+    local list = {}
+    for i = 0, #value - 1 do list[i + 1] = plain(value[i]) end
+    return list
+  end
+  for _, name in ipairs({ 'call', 'pcall' }) do
+    local ask = redis[name]
+    redis[name] = function(...)
+      local reply = ask(...)
+      if type(reply) ~= 'userdata' then return reply end
+      local list = {}
+      for i = 1, #reply do list[i] = plain(reply[i]) end
+      return list
+    end
+  end
   redis.sha1hex = function(text)
     local function turn(n, by) return (n << by) | (n >> (32 - by)) end
     local h = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0}
