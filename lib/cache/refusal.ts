@@ -28,7 +28,8 @@ export function refusalOf(host: string, what: string, reason: string): ResetErro
       `${said}. A key or value is larger than the plan takes: upgrade the plan, or leave it out of the prefix, then start again`,
     )
   }
-  if (/\b(NOPERM|READONLY|NOAUTH|WRONGPASS)\b/.test(reason)) {
+  // Inside a script Redis has other words for NOPERM.
+  if (/\b(NOPERM|READONLY|NOAUTH|WRONGPASS)\b|executing the script can't/.test(reason)) {
     return new NotPermitted(
       `${said}. Give UPSTASH_REDIS_REST_TOKEN a token that may read, write, UNLINK and EVAL below CACHE_PREFIX and taskmaster:environment*, on a primary; a read-only one does not do`,
     )

@@ -46,14 +46,19 @@ describe('what is tried before anything is wiped', () => {
     ).rejects.toMatchObject({ name: 'CacheQuotaExceeded' })
   })
 
-  needsServer('a read-only user of a real server is found out (needs redis-server)', async () => {
-    await redis.call('ACL', 'SETUSER', 'default', '-eval')
-    try {
-      await expect(probeCache(stack.clients)).rejects.toMatchObject({ name: 'NotPermitted' })
-    } finally {
-      await redis.call('ACL', 'SETUSER', 'default', '+eval')
-    }
-  })
+  needsServer(
+    'a user of a real server who may not EVAL, SET or UNLINK is found out (needs redis-server)',
+    async () => {
+      for (const command of ['eval', 'set', 'unlink']) {
+        await redis.call('ACL', 'SETUSER', 'default', `-${command}`)
+        try {
+          await expect(probeCache(stack.clients), command).rejects.toMatchObject({ name: 'NotPermitted' })
+        } finally {
+          await redis.call('ACL', 'SETUSER', 'default', `+${command}`)
+        }
+      }
+    },
+  )
 
   needsServer(
     'a cache that evicts any key is a warning that says what then helps (needs redis-server)',
