@@ -125,6 +125,12 @@ export class ListingUnreliable extends ResetError {
   readonly kind = 'failure'
 }
 
+/** The folder of the backup that a run is to write is not empty: another run that began in the same second has its id. */
+export class BackupIdTaken extends ResetError {
+  override readonly name = 'BackupIdTaken'
+  readonly kind = 'failure'
+}
+
 /** A step's result is missing or its totals do not agree; the backup is not sealed. */
 export class BackupIncomplete extends ResetError {
   override readonly name = 'BackupIncomplete'
@@ -266,6 +272,7 @@ const classes = [
   RestoreIncomplete,
   StoreUnavailable,
   ListingUnreliable,
+  BackupIdTaken,
   BackupIncomplete,
   ReadBackMismatch,
   BackupDamaged,

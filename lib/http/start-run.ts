@@ -3,7 +3,7 @@ import type { Clients } from '../clients.ts'
 import { withConnection } from '../database/snapshot.ts'
 import { IdempotencyConflict, RunActive } from '../errors.ts'
 import { findExecution, startExecution } from '../executions.ts'
-import { findRun } from '../run/ledger.ts'
+import { abandonDeadRun, findRun } from '../run/ledger.ts'
 import { digestOfRequest, parseRequest, type Request } from '../run/request.ts'
 import type { Caller } from './auth.ts'
 import { checkStartable } from './startable.ts'
@@ -66,7 +66,10 @@ async function lookUp(clients: Clients, runId: string): Promise<{ digest: string
   if (execution?.status === 'RUNNING') {
     return { digest: digestOfRequest(parseRequest(JSON.parse(execution.input ?? ''))) }
   }
-  const row = await withConnection(clients, (connection) => findRun(connection, runId))
+  const row = await withConnection(clients, async (connection) => {
+    await abandonDeadRun(connection)
+    return findRun(connection, runId)
+  })
   if (row !== undefined) return { digest: row.requestDigest }
   return execution === undefined ? 'free' : 'spent'
 }

@@ -76,7 +76,7 @@ export async function writeEnvironment(
 /**
  * Takes the lock by inserting the run's row. Repeating it for the same run is harmless. A ledger of an earlier version is
  * brought up to date first.
- * @returns `opened`, or the first run that used the same idempotency key
+ * @returns `opened`, or the first run that used the same idempotency key; one that is dead is `abandoned` by then
  * @throws RunActive when another run holds the lock, or is over and closing; one whose heartbeat stopped is marked
  *   `abandoned` first
  * @throws IdempotencyConflict when the key was used for another request
@@ -86,13 +86,10 @@ export async function openRun(
   wanted: NewRun,
 ): Promise<{ opened: true } | { repeats: RunRow }> {
   const run = storable(wanted)
+  await abandonDeadRun(connection)
   const earlier = await repeatedBy(connection, run)
   if (earlier !== undefined) return { repeats: earlier }
   await bringUpToDate(connection, run)
-  await ledger(connection)
-    .update(runs)
-    .set({ status: 'abandoned', finishedAt: sql`now()` })
-    .where(and(eq(runs.status, 'running'), sql.raw(isAbandoned)))
   await forgetDeadInvocations(connection)
   await insertRun(connection, run)
   const own = await findRun(connection, run.runId)
@@ -107,6 +104,18 @@ export async function openRun(
   const [active] = await selectRuns(connection, `WHERE status = 'running'`)
   if (active !== undefined) throw activeError(active)
   return openRun(connection, wanted) // the run that was in the way ended in between
+}
+
+/**
+ * Marks the run that holds the lock `abandoned` when its heartbeat has stopped, also for whoever repeats the request that
+ * began it: a dead run must not be answered as one that is under way.
+ */
+export async function abandonDeadRun(connection: Connection): Promise<void> {
+  if (!(await hasLedger(connection))) return
+  await ledger(connection)
+    .update(runs)
+    .set({ status: 'abandoned', finishedAt: sql`now()` })
+    .where(and(eq(runs.status, 'running'), sql.raw(isAbandoned)))
 }
 
 /**

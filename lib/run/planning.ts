@@ -3,7 +3,7 @@ import { backupIdOf, backupKeys, workKeys } from '../backup/layout.ts'
 import { loadBatches } from '../backup/load-batches.ts'
 import type { Warning } from '../backup/manifest.ts'
 import type { Backup } from '../backup/read.ts'
-import { checkWritable, putJson } from '../backup/storage.ts'
+import { checkWritable, putJson, type Storage } from '../backup/storage.ts'
 import { countCache } from '../cache/count.ts'
 import { probeCache } from '../cache/probe.ts'
 import type { Clients, Connection } from '../clients.ts'
@@ -23,10 +23,11 @@ import { sequencesOf } from '../database/sequences.ts'
 import { batchesOf, shardsOf } from '../database/shards.ts'
 import { tryRestore, warnOfUnproved } from '../database/trial-restore.ts'
 import { viewsOver } from '../database/views.ts'
-import { InvalidRequest, LimitExceeded } from '../errors.ts'
+import { BackupIdTaken, InvalidRequest, LimitExceeded } from '../errors.ts'
 import { listFiles } from '../files/list.ts'
 import { probeConditions } from '../files/probe.ts'
 import { listRestore } from '../files/restore-list.ts'
+import { listRange } from '../s3/list.ts'
 import { checkPermissions, type DatabasePlan, planDatabase } from './plan.ts'
 import { planSwap } from './plan-swap.ts'
 import type { Scoped } from './request.ts'
@@ -54,7 +55,9 @@ export async function makePlan(
   const storage = clients.backups
   const backupId = takesBackup(request) && !request.dryRun ? backupIdOf({ ...run, startedAt }) : null
   if (backupId !== null) {
-    await checkWritable(storage, `${backupKeys(config.BACKUP_PREFIX, backupId).root}.probe-${randomUUID()}`)
+    const { root } = backupKeys(config.BACKUP_PREFIX, backupId)
+    await checkUnused(storage, root)
+    await checkWritable(storage, `${root}${probe}${randomUUID()}`)
   }
   const preserve = preservationOf(request, config)
   const without = request.operation === 'restore' ? (request.without ?? []) : []
@@ -138,6 +141,23 @@ export async function makePlan(
   checkLimits(plan, clients)
   if (!request.dryRun) await putJson(storage, workKeys(run).plan, plan)
   return plan
+}
+
+/** An object that Count begins and gives up, to learn whether it may write. */
+const probe = '.probe-'
+
+/**
+ * An id is a second and six hexadecimal digits: what lies there is another run's, since this one has not begun to write.
+ * @throws BackupIdTaken
+ */
+async function checkUnused(storage: Storage, root: string): Promise<void> {
+  for await (const page of listRange(storage, { prefix: root })) {
+    const foreign = page.find(({ key }) => !key.startsWith(`${root}${probe}`))
+    if (foreign === undefined) continue
+    throw new BackupIdTaken(
+      `The run's backup would be written below s3://${storage.bucket}/${root}, but something lies there already, for example ${foreign.key}: another run has the same id. Nothing was touched; start again`,
+    )
+  }
 }
 
 /** Whether the run backs up what it is going to remove or replace. */

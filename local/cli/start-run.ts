@@ -3,7 +3,7 @@ import type { Clients } from '../../lib/clients.ts'
 import { withConnection } from '../../lib/database/snapshot.ts'
 import { IdempotencyConflict } from '../../lib/errors.ts'
 import { findExecution, startExecution } from '../../lib/executions.ts'
-import { findRun } from '../../lib/run/ledger.ts'
+import { abandonDeadRun, findRun } from '../../lib/run/ledger.ts'
 import { digestOfRequest, idempotencyKeyOf, parseRequest, type Request } from '../../lib/run/request.ts'
 import type { Wanted } from './request.ts'
 
@@ -30,7 +30,10 @@ export async function startRun(clients: Clients, { sent, request }: Wanted): Pro
 
 /** Whether the execution of that name carries out this very request: it is under way, or got its row in the ledger. */
 async function isRunOf(clients: Clients, name: string, request: Request): Promise<boolean> {
-  const row = await withConnection(clients, (connection) => findRun(connection, name))
+  const row = await withConnection(clients, async (connection) => {
+    await abandonDeadRun(connection)
+    return findRun(connection, name)
+  })
   const execution = row === undefined ? await findExecution(clients, name) : undefined
   if (row === undefined && execution?.status !== 'RUNNING') return false
   const digest = row?.requestDigest ?? digestOfRequest(parseRequest(JSON.parse(execution?.input ?? '{}')))

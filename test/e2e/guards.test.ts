@@ -1,8 +1,11 @@
 import { DeleteObjectCommand } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { backupIdOf } from '../../lib/backup/layout.ts'
+import { loadFunctions } from '../../local/functions.ts'
 import { s3Error } from '../files/s3-front.ts'
 import { useFronts } from './fronts.ts'
 import {
+  backupBucket,
   type Ended,
   environment,
   filesBucket,
@@ -592,4 +595,17 @@ test('a run whose warnings name a key with NUL, and one that is cut within a cha
   expect(warnings.find(({ message }) => message.includes('a\\u0000b'))).toBeDefined()
   expect((await reset.row('odd-keys')).outcome.warnings).toEqual(warnings)
   expect(JSON.stringify(warnings)).not.toMatch(/\\ud83d/)
+})
+
+test('a backup is not written into a folder that holds anything: an id has only its second and six digits', async () => {
+  const { count } = await loadFunctions()
+  const about = { runId: 'second-of-that-id', attempt: 0, startedAt: '2026-11-22T19:05:33Z' }
+  const root = `.taskmaster/backups/${backupIdOf(about)}/`
+  await reset.put(`${root}database/public.users/00000.jsonl.zst`, 'of another run', backupBucket)
+  const context = { functionName: 'count', awsRequestId: '', getRemainingTimeInMillis: () => 60_000 }
+  const request = { operation: 'backup', strategy: 'full' }
+  await expect(count?.({ request, ...about }, context)).rejects.toMatchObject({ name: 'BackupIdTaken' })
+  const { finish } = await loadFunctions()
+  await finish?.({ runId: about.runId, error: { Error: 'BackupIdTaken', Cause: '' } }, context)
+  expect((await reset.objects(backupBucket, root)).map(({ key }) => key)).toHaveLength(1)
 })

@@ -131,6 +131,21 @@ test('runs are listed newest first, in pages that join without a gap', async () 
 })
 
 describe('an Idempotency-Key', () => {
+  test('whose run is dead is answered with that run, which is told as abandoned and holds the lock no more', async () => {
+    const first = await start(backup, keyed('dead'))
+    await api.ended(first.body.runId)
+    await api.reset.stack.admin.query(
+      `UPDATE taskmaster_reset.runs SET status = 'running', outcome = NULL, finished_at = NULL,
+         heartbeat_at = now() - interval '21 minutes' WHERE run_id = $1`,
+      [first.body.runId],
+    )
+    const again = await start(backup, keyed('dead'))
+    expect([again.status, again.body.runId]).toEqual([202, first.body.runId])
+    const { body } = await api.ask('GET', `/v1/runs/${first.body.runId}`)
+    expect(body).toMatchObject({ status: 'abandoned', error: { name: 'RunLost' } })
+    expect((await api.follow(backup)).status).toBe('succeeded')
+  })
+
   test('that comes in several times at once starts one run, and gives it again when it is over', async () => {
     const before = await api.executions()
     const answers = await Promise.all(Array.from({ length: 5 }, () => start(backup, keyed('at-once'))))

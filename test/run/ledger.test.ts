@@ -280,6 +280,15 @@ describe('an idempotency key', () => {
   })
 })
 
+test('a dead run is answered to whoever repeats its request as what it is, and holds up nobody', async () => {
+  await openRun(connection, newRun('first', { idempotencyKey: 'key' }))
+  await age('first', 21)
+  const again = newRun('again', { idempotencyKey: 'key' })
+  expect(await openRun(connection, again)).toMatchObject({ repeats: { runId: 'first', status: 'abandoned' } })
+  expect((await readRun(connection, 'first')).finishedAt).not.toBeNull()
+  expect(await openRun(connection, newRun('other'))).toEqual({ opened: true })
+})
+
 describe('a failure', () => {
   const failure = { error: 'StoreUnavailable', message: 'gone', phase: 'Copy files', batch: 3 }
 
