@@ -2,14 +2,17 @@ import { DeleteObjectCommand, GetObjectCommand, PutObjectCommand } from '@aws-sd
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { writePart } from '../../lib/backup/part.ts'
+import { readBackup } from '../../lib/backup/read.ts'
 import { getJson } from '../../lib/backup/storage.ts'
 import { type CacheResult, exportCache, exportLimits } from '../../lib/cache/export.ts'
+import { adoptFence } from '../../lib/cache/fenced.ts'
 import { environmentKey, reservedPrefix } from '../../lib/cache/keys.ts'
 import { CacheRestored, cacheRestoredKey, restoreCache, restoreLimits } from '../../lib/cache/restore.ts'
 import { backupId, fence, noProgress, prefix, startCache } from './cache-stack.ts'
 import { oddScan } from './odd-scan.ts'
 import { snapshot } from './rebuild.ts'
 import type { RestFault } from './rest-front.ts'
+import { sealBackup } from './sealed.ts'
 
 const stack = await startCache()
 const { redis, front } = stack
@@ -656,4 +659,130 @@ describe('restoring the cache', () => {
     expect(await redis.hgetall(`${prefix}9996`)).toEqual({ field: '9996' })
     expect(await redis.pttl(`${prefix}9998`)).toBeGreaterThan(500_000)
   })
+})
+
+describe('what a restore replaces is in its safety backup', () => {
+  /** Seals a safety backup, lets something happen, restores, and gives what both left. */
+  async function restoreAfter(
+    backup: Pick<CacheResult, 'parts'>,
+    change: () => Promise<unknown>,
+    { onRestore = [] as RestFault[], run = stack.nextRun(), exact = true } = {},
+  ) {
+    const safetyBackupId = await sealBackup(stack.clients, { run, fence })
+    await change()
+    front.faults = onRestore
+    const data = { run, fence, safetyBackupId, parts: backup.parts, exact }
+    const result = await restoreCache(stack.clients, data, noProgress)
+    front.faults = []
+    const live = Object.fromEntries(
+      await Promise.all((await stack.keys()).map(async (key) => [key, await redis.get(key)] as const)),
+    )
+    const { cache } = await readBackup(stack.storage, stack.clients.config.BACKUP_PREFIX, safetyBackupId)
+    return { result, live, safe: await contentOf(cache?.parts ?? []) }
+  }
+
+  /** Keys and values of a backup of strings: of a key that is there twice, the later one counts. */
+  async function contentOf(parts: CacheResult['parts']): Promise<Record<string, string>> {
+    const lines = await stack.linesOf({ parts } as CacheResult)
+    return Object.fromEntries(lines.map(({ key, value }) => [key, value]))
+  }
+
+  const isWriting = (commands: string[][]) =>
+    commands.some((command) => command.some((part) => part.startsWith('=SET')))
+
+  test('also a value that changed after it, one that came after it, and one that an exact restore deletes', async () => {
+    await redis.mset(`${prefix}a`, 'first', `${prefix}b`, 'first')
+    const backup = await backUp()
+    await redis.mset(`${prefix}a`, 'second', `${prefix}extra`, 'second')
+    await redis.del(`${prefix}b`)
+    const { result, live, safe } = await restoreAfter(backup, () =>
+      redis.mset(
+        `${prefix}a`,
+        'third',
+        `${prefix}b`,
+        'third',
+        `${prefix}extra`,
+        'third',
+        `${prefix}new`,
+        'third',
+      ),
+    )
+    expect(result).toMatchObject({ keys: 2, extra: 0, deleted: 2, changedMeanwhile: 0, warnings: [] })
+    expect(live).toEqual({ [`${prefix}a`]: 'first', [`${prefix}b`]: 'first' })
+    expect(safe).toEqual({
+      [`${prefix}a`]: 'third',
+      [`${prefix}b`]: 'third',
+      [`${prefix}extra`]: 'third',
+      [`${prefix}new`]: 'third',
+    })
+  })
+
+  test('or it is left, when it changes again and again', async () => {
+    await redis.mset(`${prefix}a`, 'first', `${prefix}b`, 'first')
+    const backup = await backUp()
+    await redis.set(`${prefix}b`, 'second')
+    let writes = 0
+    const { result, live, safe } = await restoreAfter(backup, async () => {}, {
+      onRestore: [
+        async (commands) => {
+          if (isWriting(commands)) await redis.set(`${prefix}a`, `busy ${++writes}`)
+          return undefined
+        },
+      ],
+    })
+    expect(result).toMatchObject({
+      keys: 1,
+      changedMeanwhile: 1,
+      warnings: [{ code: 'KeysChangedMeanwhile', message: expect.stringContaining(`${prefix}a`) }],
+    })
+    expect(live[`${prefix}a`]).toMatch(/^busy/)
+    expect(live[`${prefix}b`]).toBe('first')
+    expect(safe[`${prefix}b`]).toBe('second')
+  })
+
+  test('and a repeat takes nothing for it that came after the key was replaced', async () => {
+    await redis.set(`${prefix}a`, 'first')
+    const backup = await backUp()
+    await redis.set(`${prefix}a`, 'second')
+    const run = stack.nextRun()
+    const safetyBackupId = await sealBackup(stack.clients, { run, fence })
+    const data = { run, fence, safetyBackupId, parts: backup.parts, exact: false }
+    front.faults = [
+      async (commands, forward) => {
+        if (!isWriting(commands)) return undefined
+        await forward()
+        return { status: 200, body: JSON.stringify(commands.map(() => ({ error: 'ERR broken' }))) }
+      },
+    ]
+    // Until the fence is ours, nothing is written.
+    await adoptFence(stack.direct.cache, fence)
+    await expect(restoreCache(stack.clients, data, noProgress)).rejects.toThrow('broken')
+    front.faults = []
+    expect(await redis.get(`${prefix}a`)).toBe('first')
+    await redis.set(`${prefix}a`, 'written since')
+    expect(await restoreCache(stack.clients, data, noProgress)).toMatchObject({ changedMeanwhile: 1 })
+    expect(await redis.get(`${prefix}a`)).toBe('written since')
+    const { cache } = await readBackup(stack.storage, stack.clients.config.BACKUP_PREFIX, safetyBackupId)
+    expect(await contentOf(cache?.parts ?? [])).toEqual({ [`${prefix}a`]: 'second' })
+  })
+
+  needsServer(
+    'also a large value, which takes the place of another in one piece (needs redis-server)',
+    async () => {
+      await redis.rpush(`${prefix}list`, ...Array.from({ length: 300 }, (_, n) => `element ${n}`))
+      const backup = await backUp(stack.clients, smallExport)
+      await redis.del(`${prefix}list`)
+      const run = stack.nextRun()
+      const safetyBackupId = await sealBackup(stack.clients, { run, fence })
+      await redis.set(`${prefix}list`, 'came after it')
+      const data = { run, fence, safetyBackupId, parts: backup.parts, exact: false }
+      expect(await restoreCache(stack.clients, data, noProgress, small)).toMatchObject({
+        keys: 1,
+        changedMeanwhile: 0,
+      })
+      expect(await redis.llen(`${prefix}list`)).toBe(300)
+      const { cache } = await readBackup(stack.storage, stack.clients.config.BACKUP_PREFIX, safetyBackupId)
+      expect(await contentOf(cache?.parts ?? [])).toEqual({ [`${prefix}list`]: 'came after it' })
+    },
+  )
 })
