@@ -6,12 +6,15 @@ import {
   HeadObjectCommand,
   type HeadObjectCommandOutput,
   type S3Client,
+  type StorageClass,
   type Tag,
   UploadPartCopyCommand,
 } from '@aws-sdk/client-s3'
 import { atOnce } from '../s3/at-once.ts'
 import { type CopyLimits, copySource, requireEtag, type Source, type Target } from './copy-object.ts'
 
+/** What the object gets beside what its source has. */
+type Made = { StorageClass?: StorageClass }
 type Condition = { IfMatch?: string; IfNoneMatch?: string }
 
 /** Parts of one object that are copied at the same time: so many that a terabyte fits into an invocation's 15 minutes. */
@@ -26,13 +29,13 @@ const concurrency = 32
  */
 export async function copyInParts(
   s3: S3Client,
-  { source, target, condition }: { source: Source; target: Target; condition: Condition },
+  { source, target, condition, made }: { source: Source; target: Target; condition: Condition; made: Made },
   { limits, signal }: { limits: CopyLimits; signal: AbortSignal },
 ): Promise<string> {
   const upload = {
     Bucket: target.bucket,
     Key: target.key,
-    UploadId: await begin(s3, { source, target }, signal),
+    UploadId: await begin(s3, { source, target, made }, signal),
   }
   const partBytes = Math.max(limits.part, Math.ceil(source.size / limits.parts))
   const numbers = Array.from({ length: Math.ceil(source.size / partBytes) }, (_, part) => part + 1)
@@ -69,7 +72,7 @@ export async function copyInParts(
 
 async function begin(
   s3: S3Client,
-  { source, target }: { source: Source; target: Target },
+  { source, target, made }: { source: Source; target: Target; made: Made },
   abortSignal: AbortSignal,
 ): Promise<string> {
   const version = { Bucket: source.bucket, Key: source.key }
@@ -79,8 +82,10 @@ async function begin(
     Bucket: target.bucket,
     Key: target.key,
     ...described(head),
+    ...made,
     ...(tags?.length ? { Tagging: taggingOf(tags) } : {}),
   })
+  keepExpires(create, head.ExpiresString)
   const { UploadId } = await s3.send(create, { abortSignal })
   if (UploadId === undefined) throw new Error('S3 began a multipart upload without naming it')
   return UploadId
@@ -94,10 +99,23 @@ function taggingOf(tags: readonly Tag[]): string {
 
 function described(head: HeadObjectCommandOutput) {
   const { Metadata, ContentType, CacheControl, ContentDisposition, ContentEncoding, ContentLanguage } = head
-  const expires = new Date(head.ExpiresString ?? '')
-  const given = { Metadata, ContentType, CacheControl, ContentDisposition, ContentEncoding, ContentLanguage }
-  return {
-    ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
-    ...(Number.isNaN(expires.getTime()) ? {} : { Expires: expires }),
+  const { WebsiteRedirectLocation } = head
+  const given = {
+    ...{ Metadata, ContentType, CacheControl, ContentDisposition, ContentEncoding, ContentLanguage },
+    WebsiteRedirectLocation,
   }
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
+}
+
+/** As the header it was: the SDK takes a date, and S3 keeps any text. */
+function keepExpires(create: CreateMultipartUploadCommand, expires: string | undefined): void {
+  if (expires === undefined) return
+  create.middlewareStack.add(
+    (next) => (call) => {
+      const { headers } = call.request as { headers: Record<string, string> }
+      headers.expires = expires
+      return next(call)
+    },
+    { step: 'build', name: 'keepExpires' },
+  )
 }

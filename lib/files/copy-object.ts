@@ -1,18 +1,24 @@
-import { CopyObjectCommand, type S3Client, S3ServiceException } from '@aws-sdk/client-s3'
+import { CopyObjectCommand, type S3Client, S3ServiceException, type StorageClass } from '@aws-sdk/client-s3'
 import { isPreconditionFailure, storageError } from '../backup/storage.ts'
 import { BackupIncomplete, ResetError, StoreUnavailable } from '../errors.ts'
 import { copyInParts } from './copy-in-parts.ts'
 import { etagOfEqual, lookAt } from './same-content.ts'
 
 /** One object to copy inside S3: its version is the one whose ETag is given. `size` in bytes. */
-export type Source = { bucket: string; key: string; size: number; etag: string }
+export type Source = {
+  bucket: string
+  key: string
+  size: number
+  etag: string
+  storageClass?: string | undefined
+}
 export type Target = { bucket: string; key: string }
 
 /** What a copy may be made over: nothing that is there (null), or this version. */
 export type Expected = { etag: string | null }
 
 /** What was copied: size and ETag of the source's version, the ETag that S3 gave the copy, and under which name it lies. */
-export type Copied = { size: number; etag: string; copyEtag: string; copy?: number }
+export type Copied = { size: number; etag: string; copyEtag: string; copy?: number; storageClass?: string }
 
 /** In bytes. S3 copies at most 5 GiB at once; larger objects go in parts of 5 MiB to 5 GiB, at most 10,000 of them. */
 export const copyLimits = { single: 5 * 2 ** 30, part: 512 * 2 ** 20, parts: 10_000, tries: 5 }
@@ -74,24 +80,35 @@ export async function copyObject(
   )
 }
 
+/** `storageClass`: what the copy gets; without one STANDARD. */
+export type Copying = {
+  source: Source
+  target: Target
+  expected: Expected
+  storageClass?: string | undefined
+}
+
 /**
  * One request, or the parts and what completes them, for one version. Gives the ETag of what was made.
  * @throws the S3 error; 412 when the source is another version or the target is not what was expected
  */
 export async function copyVersion(
   s3: S3Client,
-  { source, target, expected }: { source: Source; target: Target; expected: Expected },
+  { source, target, expected, storageClass }: Copying,
   { limits, signal }: { limits: CopyLimits; signal: AbortSignal },
 ): Promise<string> {
+  const condition = conditionOf(expected)
+  const made = storageClass === undefined ? {} : { StorageClass: storageClass as StorageClass }
   if (source.size > limits.single) {
-    return await copyInParts(s3, { source, target, condition: conditionOf(expected) }, { limits, signal })
+    return await copyInParts(s3, { source, target, condition, made }, { limits, signal })
   }
   const copy = new CopyObjectCommand({
     Bucket: target.bucket,
     Key: target.key,
     CopySource: copySource(source),
     CopySourceIfMatch: source.etag,
-    ...conditionOf(expected),
+    ...condition,
+    ...made,
   })
   const answer = await s3.send(copy, { abortSignal: signal })
   return requireEtag(answer.CopyObjectResult?.ETag, source)
@@ -110,8 +127,14 @@ export function requireEtag(etag: string | undefined, { bucket, key }: Source): 
   )
 }
 
-function copied({ size, etag }: Source, copyEtag: string, copy: number): Copied {
-  return { size, etag, copyEtag, ...(copy === 1 ? {} : { copy }) }
+function copied({ size, etag, storageClass }: Source, copyEtag: string, copy: number): Copied {
+  return {
+    size,
+    etag,
+    copyEtag,
+    ...(copy === 1 ? {} : { copy }),
+    ...(storageClass === undefined ? {} : { storageClass }),
+  }
 }
 
 function conditionOf({ etag }: Expected): { IfMatch?: string; IfNoneMatch?: string } {
@@ -128,9 +151,9 @@ function refuseLongKey(source: Source, key: string): void {
 
 async function currentVersion(s3: S3Client, source: Source): Promise<Source | undefined> {
   const found = await lookAt(s3, source)
-  return (
-    found && { ...source, size: found.ContentLength ?? source.size, etag: requireEtag(found.ETag, source) }
-  )
+  if (found === undefined) return undefined
+  const { ContentLength: size = source.size, StorageClass: storageClass } = found
+  return { ...source, size, etag: requireEtag(found.ETag, source), storageClass }
 }
 
 /** Only the object: a bucket or an upload that is gone is a 404 too, and no reason to leave the object out. */

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { backupKeys, workKeys } from '../backup/layout.ts'
+import { Warning } from '../backup/manifest.ts'
 import { findJsonLines, writeOnce } from '../backup/once.ts'
 import { findJson, putJson, putJsonLines } from '../backup/storage.ts'
 import type { Clients } from '../clients.ts'
@@ -10,13 +11,15 @@ import { atOnce } from '../s3/at-once.ts'
 import { listRange } from '../s3/list.ts'
 import { compareCopies } from './compare-copies.ts'
 import { type CopyLimits, copyLimits, copyObject } from './copy-object.ts'
+import { warnOfNotCarried } from './not-carried.ts'
 import { type Batch, CopiedFile, type Piece, rangeBelow, readPieces } from './pieces.ts'
 
 type Tools = Pick<Clients, 'files' | 'backups' | 'config'>
 
 /**
  * `filesResult`: what one batch copied. `vanished`: objects that were listed and no longer existed. `changed`: objects
- * that had changed since, and were copied in their newer version. `bytes` of the objects copied.
+ * that had changed since, and were copied in their newer version. `bytes` of the objects copied. `warnings`: of the first
+ * batch alone, what copies leave behind.
  */
 export const CopyResult = z.strictObject({
   batch: z.number().int().nonnegative(),
@@ -24,6 +27,7 @@ export const CopyResult = z.strictObject({
   bytes: z.number().int().nonnegative(),
   vanished: z.number().int().nonnegative(),
   changed: z.number().int().nonnegative(),
+  warnings: z.array(Warning).default([]),
 })
 export type CopyResult = z.output<typeof CopyResult>
 
@@ -52,11 +56,19 @@ export async function copyFiles(
   const earlier = await findJson(work, filesResult(batch.batch), CopyResult)
   if (earlier !== undefined) return earlier
 
-  const result: CopyResult = { batch: batch.batch, objects: 0, bytes: 0, vanished: 0, changed: 0 }
+  const result: CopyResult = {
+    batch: batch.batch,
+    objects: 0,
+    bytes: 0,
+    vanished: 0,
+    changed: 0,
+    warnings: [],
+  }
   let done = 0
   let total = 0
   for await (const piece of readPieces(work, batch)) {
     total += piece.files.length
+    if (piece.list === 0) result.warnings = await warnOfNotCarried(tools, piece.files)
     const onCopied = async () => {
       if (++done % tellEvery === 0) await progress(done, total)
     }
@@ -90,12 +102,12 @@ async function copyPiece(
   try {
     const outcomes = await atOnce(
       piece.files,
-      async ({ key, size, etag }, signal) => {
+      async ({ key, size, etag, storageClass }, signal) => {
         await check()
         const copied = await copyObject(
           work.s3,
           {
-            source: { bucket: files.bucket, key: `${config.FILES_PREFIX}${key}`, size, etag },
+            source: { bucket: files.bucket, key: `${config.FILES_PREFIX}${key}`, size, etag, storageClass },
             bucket: work.bucket,
             keyOf: (copy) => keys.file(key, copy),
             isTaken: taken.has(keys.file(key)),

@@ -9,13 +9,15 @@ export const ListedFile = z.strictObject({
   size: z.number().int().nonnegative(),
   etag: z.string().min(1),
   modified: z.iso.datetime(),
+  storageClass: z.string().min(1).optional(),
 })
 export type ListedFile = z.output<typeof ListedFile>
 
 /**
  * One line of `filesCopied`: an object as it was copied. `etag` is the source's, `copyEtag` the copy's: the two differ
  * when either was written in parts or is encrypted with KMS. `copy` from 2 on: a first try had left something else under
- * the first name, so this copy lies in `files.<copy>/`.
+ * the first name, so this copy lies in `files.<copy>/`. `storageClass` is the source's, unless it is STANDARD: the copy has
+ * none, and the restored object gets it.
  */
 export const CopiedFile = z.strictObject({
   key: z.string(),
@@ -23,6 +25,7 @@ export const CopiedFile = z.strictObject({
   etag: z.string().min(1),
   copyEtag: z.string().min(1),
   copy: z.number().int().min(2).max(9).optional(),
+  storageClass: z.string().min(1).optional(),
 })
 export type CopiedFile = z.output<typeof CopiedFile>
 

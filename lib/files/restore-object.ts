@@ -1,7 +1,7 @@
 import { type S3Client, S3ServiceException } from '@aws-sdk/client-s3'
 import { isPreconditionFailure, storageError } from '../backup/storage.ts'
 import { BackupDamaged, ResetError, StoreUnavailable } from '../errors.ts'
-import { type CopyLimits, copyVersion, type Expected, type Source, type Target } from './copy-object.ts'
+import { type Copying, type CopyLimits, copyVersion, type Source, type Target } from './copy-object.ts'
 import { lookAt } from './same-content.ts'
 
 /**
@@ -12,11 +12,12 @@ import { lookAt } from './same-content.ts'
  */
 export async function restoreObject(
   s3: S3Client,
-  { source, target, expected }: { source: Source; target: Target; expected: Expected },
+  copying: Copying,
   options: { limits: CopyLimits; signal: AbortSignal },
 ): Promise<string | 'changed'> {
+  const { source, target } = copying
   try {
-    return await copyVersion(s3, { source, target, expected }, options)
+    return await copyVersion(s3, copying, options)
   } catch (cause) {
     if (cause instanceof ResetError) throw cause
     if (!(isPreconditionFailure(cause) || isGone(cause))) throw refusal(s3, { source, target }, cause)

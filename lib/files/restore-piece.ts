@@ -78,10 +78,15 @@ async function putBack(
   const { file, copy } = restoring
   const source = { bucket: backup.bucket, key: copy, size: file.size, etag: file.copyEtag }
   const target = { bucket: files.bucket, key: restoring.target }
+  const { storageClass } = file
   let expected = { etag: restoring.live?.etag ?? null }
   for (let left = mayOverwriteAll ? limits.tries : 1; ; left--) {
     await check()
-    const answer = await restoreObject(files.s3, { source, target, expected }, { limits, signal })
+    const answer = await restoreObject(
+      files.s3,
+      { source, target, expected, storageClass },
+      { limits, signal },
+    )
     if (answer !== 'changed' || left === 1) return answer
     expected = { etag: (await lookAt(files.s3, target))?.ETag ?? null }
   }

@@ -55,12 +55,12 @@ export async function sealFiles(
   const { objects, bytes, vanished } = total
   return {
     manifest: { prefix: config.FILES_PREFIX, objects, bytes, vanished, index },
-    warnings: warningsOf(total),
+    warnings: [...warningsOf(total), ...total.warnings],
   }
 }
 
 async function sumOf(backups: Clients['backups'], run: Run, { batches }: Listing) {
-  const total = { objects: 0, bytes: 0, vanished: 0, changed: 0 }
+  const total = { objects: 0, bytes: 0, vanished: 0, changed: 0, warnings: [] as Warning[] }
   for (let batch = 0; batch < batches; batch++) {
     const key = workKeys(run).filesResult(batch)
     const result = await resultOf(backups, key, CopyResult, `batch ${batch} of the files`)
@@ -68,6 +68,7 @@ async function sumOf(backups: Clients['backups'], run: Run, { batches }: Listing
     total.bytes += result.bytes
     total.vanished += result.vanished
     total.changed += result.changed
+    total.warnings.push(...result.warnings)
   }
   return total
 }

@@ -8,8 +8,17 @@ import { type Storage, storageError } from '../backup/storage.ts'
 import { InvalidConfiguration, ListingUnreliable, StoreUnavailable } from '../errors.ts'
 import { compareKeys } from './key-order.ts'
 
-/** An object as a listing shows it: its full key, bytes, ETag with its quotes, and the ISO time of its last change. */
-export type ListedObject = { key: string; size: number; etag: string; modified: string }
+/**
+ * An object as a listing shows it: its full key, bytes, ETag with its quotes, the ISO time of its last change, and its
+ * storage class unless that is STANDARD.
+ */
+export type ListedObject = {
+  key: string
+  size: number
+  etag: string
+  modified: string
+  storageClass?: string
+}
 
 /** A stretch of a listing: the keys below `prefix` that come after `after` and not after `through`. */
 export type KeyRange = { prefix: string; after?: string | undefined; through?: string | undefined }
@@ -139,14 +148,16 @@ async function unreliable(storage: Storage, prefix: string, problem: string): Pr
 }
 
 function read(storage: Storage, object: _Object, encoded: boolean): ListedObject {
-  const { Key, Size, ETag, LastModified } = object
+  const { Key, Size, ETag, LastModified, StorageClass } = object
   if (Key === undefined || Size === undefined || !ETag || LastModified === undefined) {
     throw new StoreUnavailable(
       `S3 listed an object of ${storage.bucket} without key, size, ETag or time: ${JSON.stringify(object)}. Without them it cannot be copied safely`,
     )
   }
   const key = encoded ? decodeKey(storage, Key) : Key
-  return { key, size: Size, etag: ETag, modified: LastModified.toISOString() }
+  const storageClass =
+    StorageClass === undefined || StorageClass === 'STANDARD' ? {} : { storageClass: StorageClass }
+  return { key, size: Size, etag: ETag, modified: LastModified.toISOString(), ...storageClass }
 }
 
 function isEncoded(page: ListObjectsV2CommandOutput): boolean {

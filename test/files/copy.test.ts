@@ -288,6 +288,20 @@ describe('copying the files', () => {
     expect(stack.front.seen.filter((line) => line.includes('CopyObject'))).toEqual([])
   })
 
+  test('what copies leave behind is told by the first batch', async () => {
+    await stack.putMany([`${prefix}a`, `${prefix}b`])
+    const batch = await list()
+    stack.front.faults = [
+      async ({ method, bucket }, forward) => {
+        if (method !== 'HEAD' || bucket !== 'files') return undefined
+        const answer = await forward()
+        return { ...answer, headers: { ...answer.headers, 'x-amz-object-lock-mode': 'GOVERNANCE' } }
+      },
+    ]
+    const { warnings } = await copyFiles(stack.clients, batch, noProgress, fence)
+    expect(warnings).toEqual([{ code: 'LocksNotKept', message: expect.stringMatching(/^2 of the 2 files/) }])
+  })
+
   describe('copies are written once', () => {
     const inParts = { ...copyLimits, single: 5 * 2 ** 20, part: 5 * 2 ** 20 }
     /** The requests that make a copy: those of the parts make none. */

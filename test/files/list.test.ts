@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { workKeys } from '../../lib/backup/layout.ts'
 import { getJsonLines } from '../../lib/backup/storage.ts'
 import { countFiles, listFiles, pieceLimits } from '../../lib/files/list.ts'
+import { warnOfNotCarried } from '../../lib/files/not-carried.ts'
 import { ListedFile } from '../../lib/files/pieces.ts'
 import { listFolders, listRange, listSizes } from '../../lib/s3/list.ts'
 import { prefix, useFiles } from './files-stack.ts'
@@ -171,6 +172,33 @@ describe('listing the files', () => {
       stack.front.faults = [listing([folder, folder])]
       await expect(listFolders(stack.clients.files, '')).rejects.toMatchObject(unreliable('"a/" twice'))
     })
+  })
+
+  test('what a copy leaves behind is a warning with its numbers: redirects, locks and keys of their own', async () => {
+    await stack.putMany(['a', 'b', 'c', 'd', 'e'].map((key) => `${prefix}${key}`))
+    await listFiles(stack.clients, { write: run, preserve: [] })
+    const files = await listed(0)
+    expect(await warnOfNotCarried(stack.clients, files)).toEqual([])
+    const more: Record<string, Record<string, string>> = {
+      a: { 'x-amz-website-redirect-location': '/elsewhere' },
+      b: { 'x-amz-object-lock-mode': 'GOVERNANCE' },
+      c: { 'x-amz-object-lock-legal-hold': 'ON', 'x-amz-website-redirect-location': '/elsewhere' },
+      d: { 'x-amz-server-side-encryption': 'aws:kms', 'x-amz-server-side-encryption-aws-kms-key-id': 'k' },
+    }
+    stack.front.faults = [
+      async ({ method, key }, forward) => {
+        if (method !== 'HEAD') return undefined
+        const answer = await forward()
+        return { ...answer, headers: { ...answer.headers, ...more[key.slice(prefix.length)] } }
+      },
+    ]
+    expect(await warnOfNotCarried(stack.clients, files)).toEqual([
+      { code: 'RedirectsNotKept', message: expect.stringMatching(/^2 of the 5 files/) },
+      { code: 'LocksNotKept', message: expect.stringMatching(/^2 of the 5 files/) },
+      { code: 'KeysNotKept', message: expect.stringMatching(/^1 of the 5 files/) },
+    ])
+    stack.front.faults = [({ method }) => (method === 'HEAD' ? s3Error(404, 'NotFound') : undefined)]
+    expect(await warnOfNotCarried(stack.clients, files)).toEqual([])
   })
 
   test('counting writes nothing, and stops at its limit', async () => {

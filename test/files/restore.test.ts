@@ -130,6 +130,74 @@ describe('restoring the files', () => {
     expect(await stack.s3.send(new HeadObjectCommand(target))).toMatchObject(described)
   })
 
+  describe('an object comes back', () => {
+    /** The files' listing and HEAD say what an S3 with more features than the embedded one says of "a". */
+    const more =
+      (storageClass: string, head: Record<string, string>): Fault =>
+      async (request, forward) => {
+        const isOfA = request.method === 'HEAD' && request.key.endsWith('/a')
+        if (!isOfA && !(request.bucket === 'files' && request.query.has('list-type'))) return undefined
+        const answer = await forward()
+        if (isOfA) return { ...answer, headers: { ...answer.headers, ...head } }
+        const body = `${answer.body}`.replace(
+          /(<Key>[^<]*\/a<\/Key>.*?<StorageClass>)STANDARD/s,
+          `$1${storageClass}`,
+        )
+        return { ...answer, body }
+      }
+    const makesObject = ({ method, query, headers }: S3Request) =>
+      (method === 'PUT' && headers['x-amz-copy-source'] !== undefined && !query.has('partNumber')) ||
+      query.has('uploads')
+
+    for (const [how, copy] of [
+      ['at once', copyLimits],
+      ['in parts', { ...copyLimits, single: 5 * 2 ** 20, part: 5 * 2 ** 20 }],
+    ] as const)
+      test(`in its storage class, ${how}; the copy in the backup has none`, async () => {
+        const classes: string[] = []
+        stack.front.faults = [
+          more('STANDARD_IA', {}),
+          (request) => {
+            if (makesObject(request))
+              classes.push(`${request.bucket} ${request.headers['x-amz-storage-class'] ?? 'as usual'}`)
+            return undefined
+          },
+        ]
+        await put('a', 'a'.repeat(5 * 2 ** 20 + 1))
+        await put('b', 'b')
+        const run = nextRun()
+        const listing = await listFiles(stack.clients, { write: run, preserve: [] })
+        await copyFiles(stack.clients, { run, backupId, batch: 0, ...listing }, noProgress, fence, copy)
+        const key = backupKeys('.taskmaster/backups/', backupId).filesIndex
+        const { index } = await writeFilesIndex(stack.clients.backups, { run, lists: listing.lists }, key)
+        for (const name of ['a', 'b']) await put(name, 'changed')
+        await restore(index, { copy, safety: false })
+        expect(classes.sort()).toEqual([
+          'backups as usual',
+          'backups as usual',
+          'files STANDARD_IA',
+          'files as usual',
+        ])
+      })
+
+    test('in parts, with an expiry that is no date and the redirect of a website', async () => {
+      const seen: unknown[] = []
+      stack.front.faults = [
+        more('STANDARD', { expires: 'when I say so', 'x-amz-website-redirect-location': '/elsewhere' }),
+        ({ query, headers }) => {
+          if (query.has('uploads')) seen.push([headers.expires, headers['x-amz-website-redirect-location']])
+          return undefined
+        },
+      ]
+      await put('a', 'a'.repeat(5 * 2 ** 20 + 1))
+      const copy = { ...copyLimits, single: 5 * 2 ** 20, part: 5 * 2 ** 20 }
+      const index = await backUp()
+      await put('a', 'changed')
+      await restore(index, { copy, safety: false })
+      expect(seen).toEqual([['when I say so', '/elsewhere']])
+    })
+  })
+
   test('a copy that lies under a second name, because a first try had left another one, is put back', async () => {
     await stack.putMany([`${prefix}a`, `${prefix}b`])
     await stack.put(copyOf('a'), 'of a first try', 'backups')
