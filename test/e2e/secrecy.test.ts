@@ -198,7 +198,7 @@ describe('what code of the application raises', () => {
     'in a %s is told neither by log, ledger nor answer; its class and name are',
     async (kind, construct) => {
       for (const [at, statement] of raised.entries()) {
-        if (at % Object.keys(kinds).length !== 0 && kind !== 'domain') continue // each kind once, one kind with all
+        if (at % Object.keys(kinds).length !== 0 && kind !== 'index function') continue // each kind once, one kind with all
         await seed()
         await reset.stack.sql.query(
           `DROP FUNCTION IF EXISTS looked_at CASCADE; ${looking('NULL')}; ${construct}`,
@@ -215,7 +215,7 @@ describe('what code of the application raises', () => {
         await logOf(async () => {
           const ended = await reset.run(request)
           for (const secret of secrets()) expect(JSON.stringify(ended)).not.toContain(secret)
-          if (kind !== 'domain') return
+          if (kind !== 'index function') return
           expect(ended.status, statement).toBe('FAILED')
           expect(ended.cause).toMatch(/SQLSTATE [0-9A-Z]{5}, from within code of the application \(function/)
           expect(ended.cause).toContain('looked_at')
