@@ -283,11 +283,19 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     expect(await page.getByRole('button', { name: 'Reset … Everything' }).isEnabled()).toBe(true)
   })
 
-  it('says that the connection is lost, keeps what it knew, and goes on by itself when it is back', async () => {
+  it('says that the service refuses or cannot be reached, keeps what it knew, and goes on by itself when it is back', async () => {
     const page = await console.signIn('admin')
     const pause = console.hold('Seal')
     await page.getByRole('button', { name: 'Back up Cache only' }).click()
     await page.getByText(/: stage 2 of 4/).waitFor()
+    let failures = 0
+    await page.route(/\/v1\/runs\/[^/?]+$/, (route) =>
+      failures++ < 2 ? route.fulfill({ status: 503, body: '' }) : route.continue(),
+    )
+    const refusal = page.getByText('The service answered 503 without a reason.')
+    await refusal.waitFor()
+    expect(await page.getByText(/: stage 2 of 4/).count()).toBe(1)
+    await refusal.waitFor({ state: 'detached' })
     await page.context().setOffline(true)
     await page.getByText(/^Connection lost at/).waitFor()
     expect(await page.getByText(/: stage 2 of 4/).count()).toBe(1)

@@ -8,7 +8,7 @@ import { isDestructive, parseRequest } from '../../lib/run/request.ts'
 import { type HttpHandler, startHttpFront } from '../../local/http-front.ts'
 import { endOfExecution } from '../support/end-of-execution.ts'
 import { type Deployed, functionsOf, startDeployed } from './deployed-stack.ts'
-import { allowing, type Call } from './iam.ts'
+import { allowing, type Call, roleOf } from './iam.ts'
 import { bundleOf, packageStage, type Template } from './package.ts'
 import { isMade, resolve } from './resolve.ts'
 import { unusedForAReason } from './unused.ts'
@@ -115,6 +115,35 @@ describe('the template', () => {
       for (const name of ['DATABASE_URL', 'UPSTASH_REDIS_REST_URL', 'UPSTASH_REDIS_REST_TOKEN', 'API_TOKENS'])
         expect(Variables[name], name).toMatch(new RegExp(`^ssm:/taskmaster-reset/${stage}/`))
     }
+  })
+
+  test('begins a run of the schedule within the hour or not at all, and tells whom it could not reach', () => {
+    const { RetryPolicy, DeadLetterConfig } = propertiesOf('Schedule').Target
+    expect(RetryPolicy.MaximumEventAgeInSeconds).toBeLessThanOrEqual(3600) // later, it would meet the day
+    expect(RetryPolicy.MaximumRetryAttempts).toBeGreaterThan(0)
+    expect(DeadLetterConfig.Arn).toBe('AWS::SQS::Queue:DeadLetters')
+  })
+
+  test('gives the API less time than the gateway before it, which answers nothing but "timed out" after 30 s', () => {
+    expect(propertiesOf('ApiLambdaFunction').Timeout).toBeLessThan(30)
+  })
+
+  test('lets the machine start its own batches, look at them, and redrive those that failed', () => {
+    const role = roleOf(template, 'StateMachineRole')
+    const arn = (kind: string, name: string) => `arn:aws:states:us-east-1:000000000000:${kind}:${name}`
+    const machine = 'taskmaster-reset-local'
+    const may = (action: string, resource: string) =>
+      allowing(role, { caller: 'machine', action: `states:${action}`, resource }) !== undefined
+    expect(may('StartExecution', arn('stateMachine', machine))).toBe(true)
+    expect(may('DescribeExecution', arn('execution', `${machine}:a-batch`))).toBe(true)
+    // A batch of a Map is an execution below the machine's name and the Map's.
+    expect(may('RedriveExecution', arn('execution', `${machine}/CopyFiles:a-batch`))).toBe(true)
+    expect(may('RedriveExecution', arn('execution', `${machine}:a-run`))).toBe(false)
+    for (const [action, kind] of [
+      ['StartExecution', 'stateMachine'],
+      ['RedriveExecution', 'execution'],
+    ] as const)
+      expect(may(action, arn(kind, 'another/CopyFiles:a-batch')), action).toBe(false)
   })
 
   test('has buckets that are versioned, encrypted by KMS, private and kept when the stack goes', () => {
