@@ -204,15 +204,15 @@ describe('runs', () => {
 
   test('the backups of an active run stay: those of all its attempts, and those it names', async () => {
     const runId = 'active'
-    const attempts = [0, 1].map((attempt) => backupIdOf({ runId, attempt, startedAt: now.toISOString() }))
+    const attempts = [0, 1, 2].map((attempt) => backupIdOf({ runId, attempt, startedAt: now.toISOString() }))
     for (const backupId of attempts)
       bucket.put(sampleBackup({ backupId, sealedAt: '2026-01-01T00:00:00.000Z' }).objects)
     const ids = bucket.sealed([1, 2, 3, 4])
-    const row = { run_id: runId, attempt: 1, backup_id: attempts[1], plan: { restore: { backupId: ids[3] } } }
+    const row = { run_id: runId, attempt: 2, backup_id: attempts[2], plan: { restore: { backupId: ids[3] } } }
     await bucket.run({ status: 'running', ...row })
     const result = await pruneWith({ RETENTION_LAST: 1 }, carryOut)
     expect(split(result).gone).toEqual([ids[1], ids[2]])
-    expect(result.backups.filter(({ reasons }) => reasons.includes('an active run needs it'))).toHaveLength(3)
+    expect(result.backups.filter(({ reasons }) => reasons.includes('an active run needs it'))).toHaveLength(4)
   })
 
   test('nothing is pruned while a run restores, or has only begun', async () => {

@@ -2,6 +2,8 @@ import { PutObjectCommand } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { handler } from '../../functions/seal.ts'
 import { backupIdOf, backupKeys, workKeys } from '../../lib/backup/layout.ts'
+import { isWork, signWork } from '../../lib/backup/signed-work.ts'
+import { makeClients } from '../../lib/clients.ts'
 import { useFronts } from '../e2e/fronts.ts'
 import { backupBucket, useResetStack, withVariables } from '../e2e/reset-stack.ts'
 
@@ -49,12 +51,19 @@ async function refused(key: string, fault: (before: Buffer) => Buffer | string |
   const before = await reset.bytesOf(key)
   const after = fault(before)
   if (after === null) await reset.remove(backupBucket, [key])
-  else await reset.put(key, after.toString(), backupBucket)
+  else await write(key, after)
   try {
     return await refusal()
   } finally {
-    await reset.stack.s3.send(new PutObjectCommand({ Bucket: backupBucket, Key: key, Body: before }))
+    await write(key, before)
   }
+}
+
+/** As a step of ours writes it: the work of a run is signed. */
+async function write(key: string, body: Buffer | string): Promise<void> {
+  const { backups } = await makeClients()
+  const Metadata = isWork(key) ? signWork(backups, key, body.toString()) : {}
+  await backups.s3.send(new PutObjectCommand({ Bucket: backupBucket, Key: key, Body: body, Metadata }))
 }
 
 async function refusal(): Promise<string> {

@@ -257,3 +257,24 @@ describe('an export that is repeated', () => {
     expect(await getJson(storage, workKeys(plan).databaseResult(0), DatabaseResult)).toEqual(first)
   })
 })
+
+describe('an export of a table that is no longer the one that was counted', () => {
+  it.each([
+    ['another column', 'ALTER TABLE app."table" ADD extra int', 'ALTER TABLE app."table" DROP extra'],
+    [
+      'another type',
+      'ALTER TABLE app."table" ALTER id TYPE bigint',
+      'ALTER TABLE app."table" ALTER id TYPE int',
+    ],
+  ])('is refused when it has %s, and leaves no result', async (_what, change, back) => {
+    const { sql, storage } = database
+    const plan = await planReset(clients)
+    await sql.query(change)
+    await expect(backUp(clients, plan)).rejects.toMatchObject({
+      name: 'BackupIsStale',
+      message: expect.stringContaining('app.table'),
+    })
+    await expect(getJson(storage, workKeys(plan).databaseResult(0), DatabaseResult)).rejects.toThrow()
+    await sql.query(back)
+  })
+})

@@ -98,6 +98,16 @@ describe('copying the files', () => {
     expect((await copied()).map(({ key }) => key)).toEqual(['c'])
   })
 
+  test('a bucket that is not there is an error, and no reason to leave its objects out', async () => {
+    await stack.put(`${prefix}a`)
+    const batch = await list()
+    stack.front.faults = [(request) => (isCopy(request) ? s3Error(404, 'NoSuchBucket') : undefined)]
+    await expect(copyFiles(stack.clients, batch, noProgress, fence)).rejects.toMatchObject({
+      message: expect.stringContaining('s3://files/generated_stories/a'),
+    })
+    expect(await stack.keysIn('backups')).not.toContain(workKeys(run).filesResult(0))
+  })
+
   test('a 200 with an error inside is an error', async () => {
     await stack.put(`${prefix}a`)
     const batch = await list()
