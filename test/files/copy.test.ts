@@ -103,7 +103,8 @@ describe('copying the files', () => {
     const batch = await list()
     stack.front.faults = [(request) => (isCopy(request) ? s3Error(404, 'NoSuchBucket') : undefined)]
     await expect(copyFiles(stack.clients, batch, noProgress, fence)).rejects.toMatchObject({
-      message: expect.stringContaining('s3://files/generated_stories/a'),
+      name: 'StoreUnavailable',
+      message: expect.stringContaining('The bucket files does not exist'),
     })
     expect(await stack.keysIn('backups')).not.toContain(workKeys(run).filesResult(0))
   })
