@@ -48,7 +48,7 @@ export async function addDigests(
       head = line
       digest = new ValueDigest(line.type)
     }
-    digest?.add(line.items)
+    digest?.add(line.items, line.stream)
   }
   end()
   return added

@@ -36,8 +36,11 @@ export class Findings {
   vanished = 0
   /** Keys of types that a backup cannot hold, by type. */
   readonly unsupported = new Map<string, Found>()
-  /** Streams with consumer groups, which are not carried. */
+  /** Streams of which the server does not tell what they hold besides their entries. */
   readonly grouped = new Found()
+  /** Streams with entries that consumers had taken and not acknowledged, and how many. */
+  readonly pending = new Found()
+  pendingEntries = 0
   /** Keys that were replaced or deleted while they were read in several answers. */
   readonly torn = new Found()
 
@@ -45,6 +48,11 @@ export class Findings {
     const found = this.unsupported.get(type) ?? new Found()
     found.add(key)
     this.unsupported.set(type, found)
+  }
+
+  addPending(key: Buffer, entries: number): void {
+    this.pending.add(key)
+    this.pendingEntries += entries
   }
 
   warnings(): Warning[] {
@@ -55,7 +63,13 @@ export class Findings {
     if (this.grouped.count > 0) {
       warnings.push({
         code: 'ConsumerGroupsLeftOut',
-        message: `The consumer groups of ${this.grouped.count} streams are not in the backup, only their entries: ${this.grouped.names()}`,
+        message: `The server does not tell the last id and the consumer groups of ${this.grouped.count} streams, so only their entries are in the backup: ${this.grouped.names()}`,
+      })
+    }
+    if (this.pending.count > 0) {
+      warnings.push({
+        code: 'PendingEntriesLeftOut',
+        message: `${this.pendingEntries} entries of ${this.pending.count} streams were taken by consumers and not acknowledged. The backup holds the entries and how far each group has read, but not that these are pending: ${this.pending.names()}`,
       })
     }
     if (this.torn.count > 0) {

@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer'
+import type { StreamState } from './stream-state.ts'
 import type { Item, KeyType } from './value-pages.ts'
 
 /** Bytes in JSON: a string when they are UTF-8, and otherwise `{"base64": "…"}`. */
@@ -21,14 +22,23 @@ export type KeyHead = {
  * - zset: `[[member, score], …]`, a score being the text that Redis gives, such as `"0.1"` or `"-inf"`
  * - stream: `[[id, [field, value, field, value, …]], …]`, oldest first
  *
+ * The last line of a stream has `stream` as well, see StreamState.
+ *
  * A value larger than some MB is several lines, one after the other, with `"part": 1`, `2`, …: a line without `part`,
  * or with part 1, stands for the whole key and replaces what an earlier line said of it; any other continues the line
  * before it (APPEND, RPUSH, SADD, HSET, ZADD, XADD). In parts, an element of a set, hash or zset may come twice.
  */
-export function keyLine({ key, type, expiresAt }: KeyHead, items: readonly Item[], part?: number): Buffer {
+export function keyLine(
+  { key, type, expiresAt }: KeyHead,
+  items: readonly Item[],
+  { part, stream }: { part?: number | undefined; stream?: StreamState | undefined } = {},
+): Buffer {
   const value = type === 'string' ? toJson(Buffer.concat(items as Buffer[])) : items.map(toJson)
   const numbered = part === undefined ? {} : { part }
-  return Buffer.from(`${JSON.stringify({ key: toJson(key), type, ...numbered, value, expiresAt })}\n`)
+  const stated = stream === undefined ? {} : { stream }
+  return Buffer.from(
+    `${JSON.stringify({ key: toJson(key), type, ...numbered, value, expiresAt, ...stated })}\n`,
+  )
 }
 
 /** Bytes that an item holds. */
@@ -36,7 +46,11 @@ export function sizeOf(item: Item): number {
   return Buffer.isBuffer(item) ? item.length : item.reduce((sum, part) => sum + sizeOf(part), 0)
 }
 
+/** Bytes as JSON holds them. */
+export function toJsonBytes(bytes: Buffer): JsonBytes {
+  return isUtf8(bytes) ? bytes.toString('utf8') : { base64: bytes.toString('base64') }
+}
+
 function toJson(item: Item): JsonItem {
-  if (!Buffer.isBuffer(item)) return item.map(toJson)
-  return isUtf8(item) ? item.toString('utf8') : { base64: item.toString('base64') }
+  return Buffer.isBuffer(item) ? toJsonBytes(item) : item.map(toJson)
 }

@@ -3,8 +3,9 @@ import { type BinaryRedis, refusal } from './binary-redis.ts'
 import { command } from './command.ts'
 import { type Findings, nameOfKey } from './findings.ts'
 import { type KeyHead, keyLine, sizeOf } from './lines.ts'
-import { asList, asText, type Reply } from './reply.ts'
+import { asText, type Reply } from './reply.ts'
 import { AnswerTooLarge, isTooLarge } from './rest-answer.ts'
+import { readStreamState, type StreamState } from './stream-state.ts'
 import { type Item, type Page, pagesOf } from './value-pages.ts'
 
 /** What bounds memory, in bytes of one answer's JSON and of one line, and what is asked for of a value at once. */
@@ -52,7 +53,7 @@ export async function* readValue(
     for (const item of page.items) {
       const size = sizeOf(item)
       if (items.length > 0 && bytes + size > limits.lineBytes) {
-        yield { line: keyLine(named, items, ++part), begins: part === 1 }
+        yield { line: keyLine(named, items, { part: ++part }), begins: part === 1 }
         items = []
         bytes = 0
       }
@@ -69,9 +70,9 @@ export async function* readValue(
     findings.vanished++
     return
   }
-  if (head.type === 'stream') await lookForGroups(cache, reading)
-  if (part === 0) yield { line: keyLine(named, items), begins: true }
-  else if (items.length > 0) yield { line: keyLine(named, items, ++part), begins: false }
+  const stream = head.type === 'stream' ? await readState(cache, reading) : undefined
+  if (part === 0) yield { line: keyLine(named, items, { stream }), begins: true }
+  else if (items.length > 0) yield { line: keyLine(named, items, { part: ++part, stream }), begins: false }
 }
 
 /** The page from a cursor on, in as small an answer as it takes. 'gone': the key now has another type. */
@@ -110,7 +111,9 @@ async function isStill(cache: BinaryRedis, { key, type }: KeyHead): Promise<bool
   return asText(now) === type
 }
 
-async function lookForGroups(cache: BinaryRedis, { head, findings }: Reading): Promise<void> {
-  const [groups] = await cache.send([command('XINFO', 'GROUPS', head.key)])
-  if (groups?.error !== undefined || asList(groups?.result).length > 0) findings.grouped.add(head.key)
+async function readState(cache: BinaryRedis, { head, findings }: Reading): Promise<StreamState | undefined> {
+  const found = await readStreamState(cache, head.key)
+  if (found === null) findings.grouped.add(head.key)
+  else if (found.pending > 0) findings.addPending(head.key, found.pending)
+  return found?.state
 }

@@ -1,5 +1,6 @@
 import type { KeyHead } from './lines.ts'
 import { type ScriptCommand, scriptCommand } from './restore-script.ts'
+import { bytesOfName, type StreamState } from './stream-state.ts'
 import type { Item } from './value-pages.ts'
 
 /** Elements of one command (a script can pass on about 8,000 arguments), and bytes of one request's JSON. */
@@ -8,7 +9,7 @@ export type CommandLimits = { commandItems: number; requestBytes: number }
 /** The commands that add items to a value of a type; only a single element may make one larger than a request. */
 export function* commandsOf(
   { type }: Pick<KeyHead, 'type'>,
-  { key, items }: { key: string; items: readonly Item[] },
+  { key, items, stream }: { key: string; items: readonly Item[]; stream?: StreamState | undefined },
   limits: CommandLimits,
 ): Generator<ScriptCommand> {
   if (type === 'string') {
@@ -22,13 +23,52 @@ export function* commandsOf(
     }
     // The only way to have a stream without entries.
     if (items.length === 0) {
-      yield scriptCommand('XADD', key, '0-1', 'a', 'b')
-      yield scriptCommand('XDEL', key, '0-1')
+      yield scriptCommand('XGROUP', 'CREATE', key, 'none', '0', 'MKSTREAM')
+      yield scriptCommand('XGROUP', 'DESTROY', key, 'none')
     }
+    if (stream !== undefined) yield* stateCommands(key, items, stream)
   } else {
     const { name, argumentsOf } = adding[type]
     yield* inGroups(items, limits, (group) => scriptCommand(name, key, ...group.flatMap(argumentsOf)))
   }
+}
+
+/**
+ * Brings a stream to the last id that it had given, and its groups to where they were. Numbers that only Redis 7 keeps are
+ * set where they can be.
+ */
+function* stateCommands(
+  key: string,
+  items: readonly Item[],
+  { lastId, entriesAdded, maxDeletedId, groups }: StreamState,
+): Generator<ScriptCommand> {
+  if (entriesAdded !== null && maxDeletedId !== null) {
+    const numbers = ['ENTRIESADDED', String(entriesAdded), 'MAXDELETEDID', maxDeletedId]
+    yield optional('XSETID', key, lastId, ...numbers)
+  }
+  // For a server that knows no such numbers; after the command above, or when it is the last entry's, the id is refused.
+  if (lastId !== lastOf(items)) {
+    yield optional('XADD', key, lastId, 'a', 'b')
+    yield optional('XDEL', key, lastId)
+  }
+  for (const { name, lastDeliveredId, entriesRead } of groups) {
+    yield scriptCommand('XGROUP', 'CREATE', key, bytesOfName(name), lastDeliveredId)
+    if (entriesRead === null) continue
+    const read = ['ENTRIESREAD', String(entriesRead)]
+    yield {
+      ...scriptCommand('XGROUP', 'SETID', key, bytesOfName(name), lastDeliveredId, ...read),
+      optional: true,
+    }
+  }
+}
+
+function lastOf(items: readonly Item[]): string | undefined {
+  const last = items.at(-1) as [Buffer, Buffer[]] | undefined
+  return last?.[0].toString()
+}
+
+function optional(...args: (string | Buffer)[]): ScriptCommand {
+  return { ...scriptCommand(...args), optional: true }
 }
 
 /** Pieces that fit into a request, be it as hex. */

@@ -5,12 +5,19 @@ import { readPartLines } from '../backup/part.ts'
 import type { Storage } from '../backup/storage.ts'
 import { BackupDamaged, NotFound } from '../errors.ts'
 import type { KeyHead } from './lines.ts'
+import { StreamState } from './stream-state.ts'
 import type { Item } from './value-pages.ts'
 
 export type Part = z.output<typeof CachePart>
 
 /** A line of a cache part, decoded, and its bytes. A key begins with `part` 1; unless it is `whole`, 2, 3, … continue it. */
-export type DecodedLine = KeyHead & { part: number; whole: boolean; items: Item[]; bytes: number }
+export type DecodedLine = KeyHead & {
+  part: number
+  whole: boolean
+  items: Item[]
+  bytes: number
+  stream?: StreamState | undefined
+}
 
 const JsonBytes = z.union([z.string(), z.strictObject({ base64: z.base64() })])
 const Pair = z.tuple([JsonBytes, JsonBytes])
@@ -32,6 +39,7 @@ const Line = z.discriminatedUnion('type', [
     ...head,
     type: z.literal('stream'),
     value: z.array(z.tuple([z.string().regex(/^\d+-\d+$/), z.array(JsonBytes).min(2)])),
+    stream: StreamState.optional(),
   }),
 ])
 
@@ -84,6 +92,7 @@ function decode(text: Buffer): DecodedLine | undefined {
     items,
     expiresAt,
     bytes: text.length,
+    ...(parsed.data.type === 'stream' ? { stream: parsed.data.stream } : {}),
   }
 }
 

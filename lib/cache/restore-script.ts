@@ -9,7 +9,12 @@ import { comparedItems, digestScript } from './value-digest.ts'
 export type Argument = { text: string; bytes: number }
 
 /** A command inside a script: its name and arguments, and the bytes of all of them. */
-export type ScriptCommand = { parts: readonly Argument[]; bytes: number }
+export type ScriptCommand = {
+  parts: readonly Argument[]
+  bytes: number
+  /** The step goes on when the server refuses it: an older one does not know all arguments. */
+  optional?: true
+}
 
 /**
  * One step of building a value under a temporary key. Steps of one key count from 1, and each runs once, however often
@@ -68,9 +73,10 @@ end
 if #changed > 0 then return 'CHANGED ' .. table.concat(changed, ' ') end
 while at <= #ARGV do
   local command = {}
-  for i = 1, tonumber(ARGV[at]) do command[i] = value(ARGV[at + i]) end
+  local optional = ARGV[at]:sub(1, 1) == '?'
+  for i = 1, tonumber(optional and ARGV[at]:sub(2) or ARGV[at]) do command[i] = value(ARGV[at + i]) end
   local reply = redis.pcall(unpack(command))
-  if type(reply) == 'table' and reply.err then
+  if type(reply) == 'table' and reply.err and not optional then
     redis.call('UNLINK', temporary, counter)
     return reply
   end
@@ -86,7 +92,10 @@ export function stepCommand(
 ): Command {
   const keys = [fenceKey, ...targets.filter((key) => isUtf8(key)).map((key) => key.toString())]
   const compared = checks.flatMap(({ key, digests }) => [argumentOf(key).text, digests.join(' ')])
-  const args = commands.flatMap(({ parts }) => [String(parts.length), ...parts.map(({ text }) => text)])
+  const args = commands.flatMap(({ parts, optional }) => [
+    `${optional ? '?' : ''}${parts.length}`,
+    ...parts.map(({ text }) => text),
+  ])
   return [
     ...(['EVAL', script, String(keys.length)] as const),
     ...keys,

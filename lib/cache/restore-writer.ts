@@ -18,7 +18,6 @@ import {
   unfinishedMs,
 } from './restore-script.ts'
 import { ValueDigest } from './value-digest.ts'
-import type { Item } from './value-pages.ts'
 
 export type WriteLimits = CommandLimits & { pageKeys: number }
 
@@ -67,7 +66,7 @@ export class CacheWriter {
 
   /** @throws RunLost; StoreUnavailable when the cache refuses a command, NotPermitted */
   async write(line: DecodedLine): Promise<void> {
-    if (line.part > 1) return await this.#build(line.items)
+    if (line.part > 1) return await this.#build(line)
     await this.#finish()
     if (line.whole && (await this.#addToPage(line))) return
     this.#unfinished = {
@@ -78,7 +77,7 @@ export class CacheWriter {
       staged: 0,
       digest: new ValueDigest(line.type),
     }
-    await this.#build(line.items)
+    await this.#build(line)
   }
 
   /** Writes what is left. */
@@ -98,21 +97,21 @@ export class CacheWriter {
       await this.#flush()
     }
     const digest = new ValueDigest(line.type)
-    digest.add(line.items)
+    digest.add(line.items, line.stream)
     this.#page.push({ key, commands, bytes, digest: this.#endOf(digest, line) })
     this.#pageBytes += bytes
     return true
   }
 
   #commandsOf(line: DecodedLine): ScriptCommand[] {
-    const { key, expiresAt, items } = line
+    const { key, expiresAt, items, stream } = line
     if (line.type === 'string') {
       const expiry = expiresAt === null ? [] : ['PXAT', String(expiresAt)]
       return [scriptCommand('SET', key, items[0] as Buffer, ...expiry)]
     }
     const temporary = `${this.#to.temporary}:page`
     return [
-      ...commandsOf(line, { key: temporary, items }, this.#to.limits),
+      ...commandsOf(line, { key: temporary, items, stream }, this.#to.limits),
       scriptCommand('RENAME', temporary, key),
       ...(expiresAt === null ? [] : [scriptCommand('PEXPIREAT', key, String(expiresAt))]),
     ]
@@ -156,14 +155,14 @@ export class CacheWriter {
     return left
   }
 
-  async #build(items: readonly Item[]): Promise<void> {
+  async #build({ items, stream }: Pick<DecodedLine, 'items' | 'stream'>): Promise<void> {
     const unfinished = this.#unfinished
     if (unfinished === undefined) return
     const { limits } = this.#to
-    unfinished.digest.add(items)
+    unfinished.digest.add(items, stream)
     let step: ScriptCommand[] = []
     let bytes = 0
-    for (const command of commandsOf(unfinished.head, { key: unfinished.temporary, items }, limits)) {
+    for (const command of commandsOf(unfinished.head, { key: unfinished.temporary, items, stream }, limits)) {
       if (step.length > 0 && bytes + command.bytes > limits.requestBytes) {
         await this.#step(unfinished, step)
         step = []

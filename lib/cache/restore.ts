@@ -74,8 +74,8 @@ export function cacheRestoredKey(run: Run): string {
  * stay and are counted; with `exact` they are deleted. The environment's key is never touched, nor keys of types that the
  * run's own backup could not hold. Repeating it gives the same keys; a repeat that finds the result writes nothing.
  *
- * Not restored, because a backup does not hold them: consumer groups, the last id of a stream whose newest entries were
- * deleted, and expiry times of single hash fields. Memory: about 20 bytes per key, a part's line, and some MB.
+ * Not restored, because a backup does not hold them: which entries of streams are pending, and expiry times of single hash
+ * fields. Memory: about 20 bytes per key, a part's line, and some MB.
  * @param progress is told the keys that were dealt with and those of the backup
  * @throws BackupDamaged naming the part, InvalidConfiguration when the backup holds keys outside CACHE_PREFIX
  * @throws StoreUnavailable, NotPermitted

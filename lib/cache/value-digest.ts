@@ -1,5 +1,6 @@
 import { createHash, hash } from 'node:crypto'
 import { SeenKeys } from './seen-keys.ts'
+import { bytesOfName, type StreamState } from './stream-state.ts'
 import type { Item, KeyType } from './value-pages.ts'
 
 /** Each of four sums is modulo this: every interpreter of Lua adds them exactly, also one whose integers have 32 bits. */
@@ -19,6 +20,7 @@ export class ValueDigest {
   readonly #whole = createHash('sha1')
   readonly #sums = [0, 0, 0, 0]
   #chain = ''
+  #state = ''
   #size = 0
   #seen: SeenKeys | undefined
 
@@ -26,7 +28,9 @@ export class ValueDigest {
     this.#type = type
   }
 
-  add(items: readonly Item[]): void {
+  /** @param stream of a stream's last line: where it stands counts as well */
+  add(items: readonly Item[], stream?: StreamState): void {
+    if (stream !== undefined) this.#state = stateText(stream)
     for (const item of items) {
       if (this.#type === 'string') {
         this.#whole.update(item as Buffer)
@@ -45,9 +49,13 @@ export class ValueDigest {
       this.#type === 'string'
         ? this.#whole.digest('hex')
         : this.#type === 'list' || this.#type === 'stream'
-          ? this.#chain
+          ? this.#chain + this.#state
           : unordered
-    return hash('sha1', `${this.#type}:${this.#size}:${state}:${expiresAt ?? ''}`, 'hex').slice(0, 16)
+    return hash(
+      'sha1',
+      Buffer.from(`${this.#type}:${this.#size}:${state}:${expiresAt ?? ''}`, 'latin1'),
+      'hex',
+    ).slice(0, 16)
   }
 
   #addUnordered(bytes: Buffer): void {
@@ -60,6 +68,16 @@ export class ValueDigest {
     }
     this.#size++
   }
+}
+
+/** The last id of a stream and how far each of its groups has read, in the server's order, which is that of their names. */
+function stateText({ lastId, groups }: StreamState): string {
+  return [
+    lastId,
+    ...groups.map(
+      ({ name, lastDeliveredId }) => encoded(bytesOfName(name)).toString('latin1') + lastDeliveredId,
+    ),
+  ].join(';')
 }
 
 /** The parts of an element, each behind its length. */
@@ -104,6 +122,17 @@ local function digestOf(key, type)
         from = '(' .. entry[1]
       end
     until #page < 1000
+    local function field(list, name)
+      for i = 1, #list, 2 do if list[i] == name then return list[i + 1] end end
+      return ''
+    end
+    local told, groups = redis.pcall('XINFO', 'STREAM', key), redis.pcall('XINFO', 'GROUPS', key)
+    if not told.err and not groups.err then
+      state = state .. field(told, 'last-generated-id')
+      for _, group in ipairs(groups) do
+        state = state .. ';' .. encoded(field(group, 'name')) .. field(group, 'last-delivered-id')
+      end
+    end
   else
     local a, b, c, d = 0, 0, 0, 0
     local cursor = '0'

@@ -109,6 +109,8 @@ export type Line = {
   // biome-ignore lint/suspicious/noExplicitAny: what a value is depends on the type
   value: any
   expiresAt: number | null
+  // biome-ignore lint/suspicious/noExplicitAny: as the format says
+  stream?: any
 }
 
 export function bytesOf(json: JsonBytes): Buffer {

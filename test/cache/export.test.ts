@@ -354,11 +354,22 @@ describe('the export of the cache', () => {
     expect(await unsupportedTypes(stack.storage, ref)).toEqual(['ReJSON-RL'])
   })
 
-  needsServer('consumer groups of a stream are a warning (needs redis-server)', async () => {
-    await redis.call('XADD', `${prefix}s`, '*', 'a', 'b')
-    await redis.call('XGROUP', 'CREATE', `${prefix}s`, 'workers', '0')
-    expect(await run()).toMatchObject({ keys: 1, warnings: [{ code: 'ConsumerGroupsLeftOut' }] })
-  })
+  needsServer(
+    'entries that consumers took and did not acknowledge are a warning with their number, groups are not (needs redis-server)',
+    async () => {
+      await redis.call('XADD', `${prefix}s`, '*', 'a', 'b')
+      await redis.call('XGROUP', 'CREATE', `${prefix}s`, 'workers', '0')
+      expect(await run()).toMatchObject({ keys: 1, warnings: [] })
+      await redis.call('XADD', `${prefix}s`, '*', 'a', 'b')
+      await redis.call('XREADGROUP', 'GROUP', 'workers', 'me', 'STREAMS', `${prefix}s`, '>')
+      expect(await run()).toMatchObject({
+        keys: 1,
+        warnings: [
+          { code: 'PendingEntriesLeftOut', message: expect.stringMatching(/^2 entries of 1 streams/) },
+        ],
+      })
+    },
+  )
 
   test('an empty cache is an empty result, without parts', async () => {
     expect(await run()).toEqual({ keys: 0, parts: [], vanished: 0, warnings: [], unsupported: [] })

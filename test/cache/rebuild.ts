@@ -4,7 +4,7 @@ import { bytesOf, type JsonBytes, type Line } from './cache-stack.ts'
 
 /** Writes exported lines into a Redis, as the format says they are to be read. */
 export async function rebuild(redis: Redis, lines: readonly Line[]): Promise<void> {
-  for (const { key: json, type, part = 1, value, expiresAt } of lines) {
+  for (const { key: json, type, part = 1, value, expiresAt, stream } of lines) {
     const key = bytesOf(json)
     if (part === 1) await redis.del(key)
     const flat = (pairs: [JsonBytes, JsonBytes][]) => pairs.flatMap((pair) => pair.map(bytesOf))
@@ -22,6 +22,14 @@ export async function rebuild(redis: Redis, lines: readonly Line[]): Promise<voi
     }
     if (type === 'stream') {
       for (const [id, fields] of value) await redis.call('XADD', key, id, ...fields.map(bytesOf))
+    }
+    if (stream) {
+      const { lastId, entriesAdded, maxDeletedId } = stream
+      await redis.call('XSETID', key, lastId, 'ENTRIESADDED', entriesAdded, 'MAXDELETEDID', maxDeletedId)
+      for (const { name, lastDeliveredId, entriesRead } of stream.groups) {
+        const read = entriesRead === null ? [] : ['ENTRIESREAD', String(entriesRead)]
+        await redis.call('XGROUP', 'CREATE', key, bytesOf(name), lastDeliveredId, ...read)
+      }
     }
     if (expiresAt !== null) await redis.pexpireat(key, expiresAt)
   }
@@ -52,7 +60,29 @@ async function readValue(redis: Redis, type: string, key: Buffer): Promise<unkno
   if (type === 'set') return ((await read('SMEMBERS')) as string[]).sort()
   if (type === 'hash') return pairs((await read('HGETALL')) as string[]).sort()
   if (type === 'zset') return pairs((await read('ZRANGE', '0', '-1', 'WITHSCORES')) as string[])
-  return await read('XRANGE', '-', '+')
+  const stands = async (about: string) => {
+    const reply = (await redis.callBuffer('XINFO', about, key)) as unknown[]
+    return about === 'GROUPS' ? reply.map((group) => chosen(group as unknown[])) : chosen(reply)
+  }
+  return [await read('XRANGE', '-', '+'), await stands('STREAM'), await stands('GROUPS')]
+}
+
+/** Of what XINFO tells: not how the server holds it, nor what consumers have taken. */
+function chosen(reply: readonly unknown[]): Record<string, string> {
+  const names = [
+    'last-generated-id',
+    'entries-added',
+    'max-deleted-entry-id',
+    'name',
+    'last-delivered-id',
+    'entries-read',
+  ]
+  const told: Record<string, string> = {}
+  for (let at = 0; at < reply.length; at += 2) {
+    const name = String(reply[at])
+    if (names.includes(name)) told[name] = Buffer.from(String(reply[at + 1])).toString('latin1')
+  }
+  return told
 }
 
 function hex(reply: unknown): unknown {

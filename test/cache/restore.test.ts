@@ -70,6 +70,25 @@ async function writeEveryType(): Promise<void> {
   await redis.call('XADD', 'stream', '5-0', 'a', 'b')
   await redis.call('XADD', 'empty stream', '7-7', 'a', 'b')
   await redis.call('XDEL', 'empty stream', '7-7')
+  await redis.call('XADD', 'read stream', '1-1', 'a', 'b')
+  await redis.call('XADD', 'read stream', '2-1', 'a', 'b')
+  await redis.call('XADD', 'read stream', '9-9', 'a', 'b')
+  await redis.call('XDEL', 'read stream', '9-9')
+  await redis.call('XGROUP', 'CREATE', 'read stream', 'workers', '0')
+  await redis.call('XGROUP', 'CREATE', 'read stream', binary, '$')
+  await redis.call(
+    'XREADGROUP',
+    'GROUP',
+    'workers',
+    'me',
+    'COUNT',
+    '1',
+    'NOACK',
+    'STREAMS',
+    'read stream',
+    '>',
+  )
+  await redis.call('XGROUP', 'CREATE', 'never written', 'workers', '$', 'MKSTREAM')
   for (const key of ['list', 'set', 'hash', 'zset', 'stream', 'empty stream'])
     await redis.pexpire(key, 50_000)
 }
@@ -262,12 +281,12 @@ describe('restoring the cache', () => {
   })
 
   test('keys whose time is up are left out and counted', async () => {
-    await redis.set(`${prefix}gone`, 'x', 'PX', 300)
+    await redis.set(`${prefix}gone`, 'x', 'PX', 900)
     await redis.set(`${prefix}stays`, 'x', 'PX', 600_000)
     await redis.rpush(`${prefix}list`, 'x')
-    await redis.pexpire(`${prefix}list`, 300)
+    await redis.pexpire(`${prefix}list`, 900)
     const backup = await backUp()
-    await new Promise((resolve) => setTimeout(resolve, 350))
+    await new Promise((resolve) => setTimeout(resolve, 950))
     await redis.set(`${prefix}gone`, 'written since')
     expect(await restore(backup)).toMatchObject({ keys: 1, expired: 2, extra: 1 })
     expect(await redis.get(`${prefix}gone`)).toBe('written since')

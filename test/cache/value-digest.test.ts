@@ -68,6 +68,27 @@ describe('the digest of a value', () => {
     }
   })
 
+  needsServer(
+    'of a stream differs when its last id or what a group has read does (needs redis-server)',
+    async () => {
+      for (const [index, change] of [
+        async () => {},
+        () => redis.call('XREADGROUP', 'GROUP', 'workers', 'me', 'NOACK', 'STREAMS', `${prefix}stream`, '>'),
+        () => redis.call('XGROUP', 'CREATE', `${prefix}stream`, 'more', '0'),
+        () =>
+          redis
+            .call('XDEL', `${prefix}stream`, String(9))
+            .then(() => redis.call('XSETID', `${prefix}stream`, '9-9')),
+      ].entries()) {
+        await redis.flushall()
+        await redis.call('XADD', `${prefix}stream`, '1-1', 'a', 'b')
+        await redis.call('XGROUP', 'CREATE', `${prefix}stream`, 'workers', '0')
+        const fates = await fatesOf(async () => void (await change()))
+        expect(fates, `change ${index}`).toEqual({ [`${prefix}stream`]: index === 0 ? 'deleted' : 'changed' })
+      }
+    },
+  )
+
   needsServer('differs when only the expiry does (needs redis-server)', async () => {
     await redis.set(`${prefix}a`, 'x', 'PX', 100_000)
     await redis.set(`${prefix}b`, 'x', 'PX', 100_000)

@@ -206,7 +206,7 @@ describe('wiping the cache', () => {
           : undefined,
     ]
     await expect(wipe()).rejects.toMatchObject({
-      name: 'StoreUnavailable',
+      name: 'NotPermitted',
       message: expect.stringContaining('NOPERM'),
     })
   })
