@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { globSync, readFileSync } from 'node:fs'
 import { PutObjectCommand } from '@aws-sdk/client-s3'
 import { SFNClient, StartExecutionCommand } from '@aws-sdk/client-sfn'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -27,6 +27,19 @@ describe('the runbook', () => {
     for (const section of runbook.split('\n### ').slice(1))
       expect(section).toMatch(/^\w+\n\n\S.+ \*\*Safe:\*\* \S.+ \*\*Do:\*\* \S.+\n*$/s)
   })
+})
+
+test('every warning of a plan or an outcome stands in the document', () => {
+  const root = new URL('../../', import.meta.url).pathname
+  const codes = globSync('lib/**/*.ts', { cwd: root }).flatMap((path) =>
+    [
+      ...read(path).matchAll(
+        /(?:code: |add\(\s*|warning\(\s*|staleViews = |\[\s*(?='(?:Files|Keys|\w+NotKept)))'([A-Z][a-z]+[A-Z]\w+)'/g,
+      ),
+    ].map(([, code = '']) => code),
+  )
+  expect(codes.length).toBeGreaterThan(30)
+  expect([...new Set(codes)].filter((code) => !document.includes(`\`${code}\``))).toEqual([])
 })
 
 test('the settings and parameters that the document names are those of serverless.yml', () => {
