@@ -39,6 +39,13 @@ const leaveOut: Plugin = {
       contents: `export { default as en } from './en.js'`,
       resolveDir: join(root, 'node_modules/zod/v4/locales'),
     }))
+    // Every error of Systems Manager is registered, 45 KiB; these are those of GetParameter. Of others the base class comes.
+    onLoad({ filter: /client-ssm[\\/]dist-es[\\/]schemas[\\/]schemas_0\.js$/ }, async ({ path }) => ({
+      contents: (await readFile(path, 'utf8')).replaceAll(
+        /^\w+\.registerError\((?!SSMServiceException|InternalServerError|InvalidKeyId|Parameter(Version)?NotFound).*\n/gm,
+        '',
+      ),
+    }))
     // `z` as zod exports it holds all of zod; of `* as z` only what is used stays. 90 KiB.
     onLoad({ filter: /[\\/](functions|lib|zod-openapi[\\/]dist)[\\/][^.]*\.m?[jt]s$/ }, async ({ path }) => {
       if (path.includes('node_modules') && !path.includes('zod-openapi')) return undefined
