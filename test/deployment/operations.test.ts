@@ -73,7 +73,9 @@ describe('the requests to paste', () => {
       region: 'us-east-1',
       credentials,
     })
-    await stack.sql.query(`CREATE TABLE users (id int); INSERT INTO users VALUES (1), (2)`)
+    await stack.sql.query(`
+      CREATE TABLE users (id int); INSERT INTO users VALUES (1), (2);
+      CREATE TABLE events_2024 (id int); INSERT INTO events_2024 VALUES (1)`)
     const Key = 'generated_stories/one.txt'
     await stack.s3.send(new PutObjectCommand({ Bucket: stack.env.FILES_BUCKET, Key, Body: 'one' }))
     await stack.redis.set('page:1', 'first')
@@ -98,12 +100,15 @@ describe('the requests to paste', () => {
       // The backup that the document's reset took, and to be deleted the one before it.
       const backupId = request.operation === 'delete' ? backups.backup : backups.reset
       if (request.backupId !== undefined) expect(request.backupId).toBe(pasted)
+      const isDropped = request.without !== undefined
+      if (isDropped) await stack.sql.query('ALTER TABLE events_2024 RENAME TO dropped')
       const { status, error, cause, output } = await run(
         request.backupId ? { ...request, backupId } : request,
       )
       expect(status, `${JSON.stringify(request)}: ${error}: ${cause}`).toBe('SUCCEEDED')
       const outcome = JSON.parse(output ?? '{}')
       if (outcome.backupId !== null) backups[request.operation] ??= outcome.backupId
+      if (isDropped) await stack.sql.query('ALTER TABLE dropped RENAME TO events_2024')
     }
   }, 60_000)
 

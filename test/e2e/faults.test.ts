@@ -345,7 +345,8 @@ describe('a step', () => {
           if (state === 'Wipe files batch') throw errorNamed('Crashed')
           if (state !== 'Copy files batch' || invocation > 1) return run()
           fronts.s3.faults = [
-            ({ key }) => (key.includes('/results/') ? s3Error(400, 'BadDigest') : undefined),
+            ({ key, method }) =>
+              method === 'PUT' && key.includes('/results/') ? s3Error(400, 'BadDigest') : undefined,
           ]
           try {
             return await run()

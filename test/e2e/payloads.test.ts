@@ -174,7 +174,7 @@ describe(`with ${tables} tables`, () => {
 
 describe('whatever there is', () => {
   test('an error of any length, in any script, stays below 32 KiB all the way', async () => {
-    const texts = ['x', '"', '\\', '\n', '\u0001', '語', '😀'].map((text) => text.repeat(200_000))
+    const texts = ['x', '"', '\\', '\n', '\u0001', '語', '😀'].map((text) => text.repeat(10_000))
     for (const [index, text] of texts.entries()) {
       // Names in the database are at most 63 bytes; what an object holds may be anything.
       const body = JSON.stringify({ environment: text, claimedAt: '2026-11-22T00:00:00Z' })
