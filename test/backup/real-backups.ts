@@ -9,9 +9,11 @@ export const prefix = '.taskmaster/backups/'
 /** A stack whose runs go through the real state machine, with little data in all three stores. */
 export async function startBackups() {
   let beforeWipe = async () => {}
+  let beforeState: (state: string) => Promise<void> = async () => {}
   const stack = await freshStack({
     beforeTask: async (state) => {
       if (state === 'Wipe database') await beforeWipe()
+      await beforeState(state)
     },
   })
   const bucket = stack.env.BACKUP_BUCKET ?? ''
@@ -47,6 +49,10 @@ export async function startBackups() {
     /** Does something between the seal and the wipe of every run. */
     onBeforeWipe: (act: () => Promise<void>) => {
       beforeWipe = act
+    },
+    /** Does something before each state of every run. */
+    onState: (act: (state: string) => Promise<void>) => {
+      beforeState = act
     },
     async stop() {
       machine.destroy()
