@@ -6,7 +6,7 @@ import { databaseError } from './database/snapshot.ts'
 import { InvalidRequest, messageOf } from './errors.ts'
 import { type Fence, type Span, spanOf } from './ledger/fence.ts'
 import { forgetInvocation, registerAfterEnd, registerInvocation } from './ledger/invocations.ts'
-import { noteLate, readLateNoted, readNoted } from './ledger/noted.ts'
+import { readLateNoted, readNoted, replaceLate } from './ledger/noted.ts'
 import { storable } from './ledger/storable.ts'
 import { logger } from './log.ts'
 import { messageOfPostgres } from './postgres/message.ts'
@@ -158,7 +158,7 @@ function fenceOf(ledger: LedgerLine, span: Span, runId: string | null, number: n
   if (runId === null || number === null) {
     const check = () =>
       Promise.reject(new Error('This step belongs to no run, so it may not destroy anything'))
-    return { number: 0, signal, check, noted: check, lateOf: check, noteLate: check }
+    return { number: 0, signal, check, noted: check, lateOf: check, replaceLate: check }
   }
   return {
     number,
@@ -170,7 +170,8 @@ function fenceOf(ledger: LedgerLine, span: Span, runId: string | null, number: n
     },
     noted: () => ledger.use((connection) => readNoted(connection, runId)),
     lateOf: (backupId) => ledger.use((connection) => readLateNoted(connection, backupId)),
-    noteLate: (late) => ledger.use((connection) => noteLate(connection, runId, late)),
+    replaceLate: (late, before) =>
+      ledger.use((connection) => replaceLate(connection, runId, { late, before })),
   }
 }
 

@@ -1,6 +1,6 @@
 import { lastAttempt, writeLate } from '../backup/late.ts'
 import { backupKeys } from '../backup/layout.ts'
-import type { Late, Manifest } from '../backup/manifest.ts'
+import type { Late, Manifest, Seen } from '../backup/manifest.ts'
 import { findLate } from '../backup/read.ts'
 import type { Clients } from '../clients.ts'
 import type { Fence } from '../ledger/fence.ts'
@@ -84,12 +84,8 @@ export class LateKeys {
     const { backups, config, now } = this.#tools
     const { backupId, environment } = this.#manifest
     // What the late files before this one say is repeated: only the last one counts.
-    const before = await findLate(
-      backups,
-      config.BACKUP_PREFIX,
-      this.#manifest,
-      await this.#fence.lateOf(backupId),
-    )
+    const known = await this.#fence.lateOf(backupId)
+    const before = await findLate(backups, config.BACKUP_PREFIX, this.#manifest, known)
     const { parts } = writer
     const aside = this.#aside
     this.#aside = new Map()
@@ -107,7 +103,7 @@ export class LateKeys {
       parts: [...(before?.cache?.parts ?? []), ...parts],
     }
     const keys = backupKeys(config.BACKUP_PREFIX, backupId)
-    const note: Fence['noteLate'] = (late) => this.#fence.noteLate(late)
+    const note = (late: Seen['late']) => this.#fence.replaceLate(late, known)
     await writeLate(backups, { keys, backupId, environment, now, note }, async () => ({
       tables: before?.tables ?? [],
       sequences: before?.sequences ?? this.#manifest.database?.sequences ?? [],

@@ -24,8 +24,13 @@ export type Fence = {
   noted(): Promise<Noted>
   /** Which late file of the run's backup counts; undefined: the ledger holds nothing of it. */
   lateOf(backupId: string): Promise<Seen['late'] | undefined>
-  /** Notes which one counts from here on. @throws RunLost when the run does not hold the lock any more */
-  noteLate(late: Seen['late']): Promise<void>
+  /**
+   * Notes which one counts from here on.
+   * @param before what lateOf gave when it was made
+   * @throws RunLost when the run does not hold the lock any more
+   * @throws StoreUnavailable when another invocation of the step noted one since
+   */
+  replaceLate(late: Seen['late'], before: Seen['late'] | undefined): Promise<void>
 }
 
 /** Milliseconds before the deadline, at most: what a request that is under way may take to end. */

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { Seen } from '../backup/manifest.ts'
 import type { Connection } from '../clients.ts'
-import { RunLost } from '../errors.ts'
+import { RunLost, StoreUnavailable } from '../errors.ts'
 
 /**
  * What the ledger holds of documents that lie in the bucket. Their signatures say that a step of ours wrote them; only
@@ -38,7 +38,33 @@ export async function noteLate(connection: Connection, runId: string, late: Seen
     [runId, JSON.stringify(noted)],
   )
   if (answer.rowCount === 1) return
-  throw new RunLost(`Run ${runId} is no longer the active run, so what it added to its backup does not count`)
+  throw lostAddition(runId)
+}
+
+/**
+ * The same for a step of which two invocations may be at work: what one of them added counts only while the late file that
+ * its own repeats is still the one that counts. Else one would take away what the other relied on when it deleted.
+ * @param before what readLateNoted gave when the late file was made
+ * @throws StoreUnavailable when another invocation noted one since; RunLost
+ */
+export async function replaceLate(
+  connection: Connection,
+  runId: string,
+  { late, before }: { late: Seen['late']; before: Seen['late'] | undefined },
+): Promise<void> {
+  const noted = (counts: Seen['late']) => JSON.stringify({ counts } satisfies z.input<typeof Late>)
+  const answer = await connection.query(
+    `UPDATE taskmaster_reset.runs
+     SET late = CASE WHEN late IS NOT DISTINCT FROM $3::jsonb THEN $2::jsonb ELSE late END
+     WHERE run_id = $1 AND status = 'running' RETURNING late = $2::jsonb AS counts`,
+    [runId, noted(late), before === undefined ? null : noted(before)],
+  )
+  const [row] = answer.rows as { counts: boolean }[]
+  if (row === undefined) throw lostAddition(runId)
+  if (row.counts) return // also when it did before, and only the answer was lost
+  throw new StoreUnavailable(
+    `Another invocation of this step of run ${runId} added to the backup at the same time, so what this one added does not count, and it deletes nothing more. The step is repeated; if it ends with this error, start again`,
+  )
 }
 
 /** Which late file of a backup counts; undefined: this ledger does not know, so the highest in the folder does. */
@@ -54,4 +80,10 @@ export async function readLateNoted(
   )
   const noted = answer.rows.map(({ late }) => late).find((late) => late !== null && late !== undefined)
   return noted === undefined ? undefined : Late.parse(noted).counts
+}
+
+function lostAddition(runId: string): RunLost {
+  return new RunLost(
+    `Run ${runId} is no longer the active run, so what it added to its backup does not count`,
+  )
 }

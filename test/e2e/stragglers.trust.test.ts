@@ -181,3 +181,57 @@ describe('an invocation that wakes up after its step was repeated, its run ended
     })
   }
 })
+
+describe('two invocations of "Wipe cache" that add to the backup at the same time', () => {
+  test('lose no key: what one of them added and deleted stays in the late file that counts', async () => {
+    const { redis } = reset.stack
+    await redis.mset('page:1', 'as exported', 'page:2', 'as exported')
+    let straggler: Promise<string> = Promise.resolve('never begun')
+    let isHeld = false
+    beforeStep = {
+      state: 'Wipe cache',
+      act: async (input) => {
+        await redis.set('page:1', 'changed')
+        let listings = Number.NEGATIVE_INFINITY
+        const held = holding(({ method, key, query }) => {
+          if (method === 'PUT' && /\/late-1\/\d+\.jsonl\.zst$/.test(key)) listings = 0
+          // The first is of what counts so far, the second of the number that the next late file gets.
+          return query.get('prefix')?.endsWith('/late-') === true && ++listings === 2
+        })
+        fronts.s3.faults = [held.fault]
+        const context = {
+          functionName: 'Wipe cache',
+          awsRequestId: 'straggler',
+          getRemainingTimeInMillis: () => 60_000,
+        }
+        straggler = Promise.resolve(wipe(input, context)).then(
+          () => 'ended',
+          (error: Error) => error.name,
+        )
+        isHeld = (await Promise.race([held.arrived, straggler])) !== 'ended'
+        await redis.set('page:3', 'came after the straggler had looked')
+        beforeStep = {
+          state: 'Finish',
+          act: async () => {
+            held.release()
+            await straggler
+          },
+        }
+      },
+    }
+    const outcome = await withVariables(fronts.variables, () =>
+      reset.succeed({ operation: 'reset', strategy: 'cache-only', confirm: environment }),
+    )
+    expect(isHeld).toBe(true)
+    expect(await redis.exists('page:2', 'page:3')).toBe(0)
+    // Of this one the repeat cannot tell whether it changed before the first key went or after.
+    expect(await redis.get('page:1')).toBe('changed')
+    expect(outcome.status).toBe('succeeded_with_warnings')
+    await reset.succeed({ ...restoreOf(outcome.backupId), targets: ['cache'] })
+    expect(await redis.mget('page:2', 'page:3')).toEqual([
+      'as exported',
+      'came after the straggler had looked',
+    ])
+    expect(await straggler).toBe('StoreUnavailable')
+  })
+})

@@ -12,7 +12,7 @@ export function fenceOf(number: number): Fence & { lost: Error | null } {
     noted: async () => ({ attempt: 0, planDigest: null }),
     // A ledger that notes nothing: of late files the highest counts.
     lateOf: async () => undefined,
-    noteLate: () => fence.check(),
+    replaceLate: () => fence.check(),
   }
   return fence
 }
