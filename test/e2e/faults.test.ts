@@ -478,16 +478,26 @@ describe('a wipe', () => {
 
   test('of a cache that keeps its keys is a failed run, and no key is said to be gone', async () => {
     await reset.seed({ users: 3, files: 0, keys: 20 })
-    fronts.cache.faults = [
-      (commands) =>
-        /UNLINK/i.test(JSON.stringify(commands))
-          ? { status: 401, body: '{"error":"NOPERM injected"}' }
-          : undefined,
-    ]
-    const ended = await withVariables(fronts.variables, () =>
-      reset.run({ ...quickReset, strategy: 'cache-only' }),
+    const ended = await withFaults(
+      {
+        instead: async ({ state }, run) => {
+          if (state !== 'Wipe cache') return run()
+          // Count tries the same on a key of its own: the right is lost after that.
+          fronts.cache.faults = [
+            (commands) =>
+              /UNLINK/i.test(JSON.stringify(commands))
+                ? { status: 401, body: '{"error":"NOPERM injected"}' }
+                : undefined,
+          ]
+          try {
+            return await run()
+          } finally {
+            fronts.cache.faults = []
+          }
+        },
+      },
+      () => withVariables(fronts.variables, () => reset.run({ ...quickReset, strategy: 'cache-only' })),
     )
-    fronts.cache.faults = []
     const outcome = await failedOutcome(ended)
     expect(outcome.targets.cache).toEqual({ state: 'partly_wiped', keys: 0 })
     expect(await reset.stack.redis.dbsize()).toBe(23) // with the fencing number
