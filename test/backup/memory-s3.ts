@@ -35,6 +35,7 @@ export function memoryS3(objects: Objects = new Map()) {
     /** ETags that are not the MD5 of the bytes. */
     etags: new Map<string, string>(),
     seen: [] as string[],
+    metadata: new Map<string, Record<string, string> | undefined>(),
     storage: { bucket, signing, s3: { send } as unknown as S3Client } satisfies Storage,
   }
   return memory
@@ -52,9 +53,10 @@ export function memoryS3(objects: Objects = new Map()) {
     throw new Error(`The S3 in memory does not know ${(command as object).constructor.name}.`)
   }
 
-  function put({ Key = '', Body, IfNoneMatch }: PutObjectCommand['input']) {
+  function put({ Key = '', Body, IfNoneMatch, Metadata }: PutObjectCommand['input']) {
     if (IfNoneMatch === '*' && memory.objects.has(Key)) throw refusal('PreconditionFailed')
     memory.objects.set(Key, Buffer.from(Body as string))
+    memory.metadata.set(Key, Metadata)
     return {}
   }
 
@@ -90,6 +92,7 @@ export function memoryS3(objects: Objects = new Map()) {
     const answer = {
       Body: stream,
       ETag: etagOf(key, body),
+      Metadata: memory.metadata.get(key),
       $metadata: {},
     } as unknown as GetObjectCommandOutput
     return memory.answers.get(key)?.(answer) ?? answer

@@ -1,0 +1,206 @@
+import { createHash } from 'node:crypto'
+import { constants, zstdCompressSync } from 'node:zlib'
+import { describe, expect, test } from 'vitest'
+import { sealed, withDigest } from '../../lib/backup/digest.ts'
+import { documentBounds, noteBounds, parseJson } from '../../lib/backup/json.ts'
+import { backupKeys, workKeys } from '../../lib/backup/layout.ts'
+import { listBackups } from '../../lib/backup/list.ts'
+import { lookAtBackups } from '../../lib/backup/look.ts'
+import type { Late, Seen } from '../../lib/backup/manifest.ts'
+import { type Expected, readPartLines } from '../../lib/backup/part.ts'
+import { isPinned, pinKey } from '../../lib/backup/pin.ts'
+import { findLate, readBackup } from '../../lib/backup/read.ts'
+import { getJson, getJsonLines, putFirst, putJson, putJsonLines } from '../../lib/backup/storage.ts'
+import type { Config } from '../../lib/config.ts'
+import { BackupDamaged, RunLost, WorkDamaged } from '../../lib/errors.ts'
+import { ListedFile } from '../../lib/files/pieces.ts'
+import { type BackupPlan, digestOfPlan, readBackupPlan } from '../../lib/run/work.ts'
+import { signing, strange } from '../support/signing.ts'
+import { memoryS3 } from './memory-s3.ts'
+import { prefix } from './real-backups.ts'
+import { json, sampleBackup, sampleId } from './sample-backup.ts'
+
+const sha256 = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex')
+const deep = '['.repeat(5_000) + ']'.repeat(5_000)
+
+describe('a late file that somebody adds to a signed backup', () => {
+  const sample = sampleBackup()
+  const { objects, keys, manifest, backupId } = sample
+  objects.set(keys.manifest, json(sealed(signing, manifest)))
+  const memory = memoryS3(objects)
+  const written = sample.addLate(1, [['public.users', 0, 7]])
+  const late = (edit: Partial<Late> = {}): Late => ({ ...written, environment: 'local', ...edit })
+  const add = (attempt: number, document: object) => {
+    for (const other of [1, 2, 3]) objects.delete(keys.late(other))
+    objects.set(keys.late(attempt), json(document))
+  }
+  const read = (known: Seen['late'] | undefined = undefined) =>
+    readBackup(memory.storage, prefix, backupId, { late: known })
+
+  test('is refused when nobody signed it, or a key that is not known, or when it was edited', async () => {
+    add(1, withDigest(late()))
+    await expect(read()).rejects.toThrow(/late-1\.json is damaged: it is not signed \(unsigned\)/)
+    await expect(findLate(memory.storage, prefix, manifest)).rejects.toThrow('is not signed')
+    add(1, sealed(strange, late()))
+    await expect(read()).rejects.toThrow(/it is not signed \(unknown key\)/)
+    const { signature } = sealed(signing, late())
+    add(1, { ...withDigest(late({ sequences: [] })), signature })
+    await expect(read()).rejects.toThrow('its signature is not that of what it says')
+  })
+
+  test('is refused when it was signed for another backup, another environment or another attempt', async () => {
+    add(1, sealed(signing, late({ backupId: '2026-11-22T19-05-33Z-aaaaaa' })))
+    await expect(read()).rejects.toThrow('it belongs to 2026-11-22T19-05-33Z-aaaaaa')
+    add(1, sealed(signing, late({ environment: 'elsewhere' })))
+    await expect(read()).rejects.toThrow(/late-1\.json is damaged: .*elsewhere/)
+    add(3, sealed(signing, late()))
+    await expect(read()).rejects.toThrow('it says it is attempt 1')
+  })
+
+  test('counts only when it is the one that the ledger noted, whoever signed it', async () => {
+    const earlier = json(sealed(signing, late({ sequences: [] })))
+    add(1, sealed(signing, late()))
+    const noted = { attempt: 1, sha256: sha256(objects.get(keys.late(1)) as Buffer) }
+    expect((await read(noted)).late).toBe(1)
+    objects.set(keys.late(2), json(sealed(signing, late({ attempt: 2 }))))
+    expect((await read(noted)).late).toBe(1)
+    expect((await readBackup(memory.storage, prefix, backupId, { late: null })).late).toBeNull()
+    objects.set(keys.late(1), earlier)
+    await expect(read(noted)).rejects.toThrow('it is not the one that the ledger noted')
+    objects.delete(keys.late(1))
+    await expect(read(noted)).rejects.toThrow('it should be there, but is not')
+  })
+})
+
+describe('the work of a run', () => {
+  const memory = memoryS3()
+  const { storage, objects, metadata } = memory
+  const run = { runId: 'run-1', attempt: 0 }
+  const keys = workKeys(run)
+  const plan: BackupPlan = {
+    ...{ ...run, operation: 'verify', backupId: sampleId, batches: 0 },
+    seen: { manifest: 'a'.repeat(64), late: null },
+  }
+  const move = (from: string, to: string) => {
+    objects.set(to, objects.get(from) as Buffer)
+    metadata.set(to, metadata.get(from))
+  }
+
+  test('is planned by the plan that the ledger has the digest of; another one is refused, though it is signed', async () => {
+    const noted = { attempt: 0, planDigest: digestOfPlan(plan) }
+    await putJson(storage, keys.plan, plan)
+    expect(await readBackupPlan(storage, run, noted)).toEqual(plan)
+    await putJson(storage, keys.plan, { ...plan, operation: 'delete' })
+    await expect(readBackupPlan(storage, run, noted)).rejects.toThrow('the digest of another plan')
+    await expect(readBackupPlan(storage, run, { ...noted, attempt: 1 })).rejects.toThrow(RunLost)
+  })
+
+  test('is refused when it is not signed, edited, signed by another key, or moved from another list or run', async () => {
+    const file = { key: 'a.txt', size: 1, etag: '"a"', modified: '2026-11-22T19:00:00.000Z' }
+    const list = keys.filesList(0)
+    await putJsonLines(storage, list, [file])
+    const read = () => getJsonLines(storage, list, ListedFile)
+    expect(await read()).toEqual([file])
+    const refused = async (reason: string) => {
+      const error = await read().catch((cause: unknown) => cause)
+      expect(error).toBeInstanceOf(WorkDamaged)
+      expect((error as Error).message).toContain(reason)
+      await expect(putFirst(storage, list, {})).rejects.toThrow(WorkDamaged)
+    }
+    objects.set(list, json({ ...file, key: 'b.txt' }))
+    await refused('its signature is not that of its bytes and its key')
+    metadata.delete(list)
+    await refused('it is not signed')
+    await putJsonLines({ ...storage, signing: strange }, list, [file])
+    await refused('the key "strange", which SIGNING_KEYS does not hold')
+    await putJsonLines(storage, keys.filesList(1), [file])
+    move(keys.filesList(1), list)
+    await refused('its signature is not that of its bytes and its key')
+    const other = workKeys({ ...run, attempt: 1 }).filesList(0)
+    await putJsonLines(storage, other, [file])
+    move(other, list)
+    await refused('its signature is not that of its bytes and its key')
+  })
+
+  test('is refused when it is signed but of another shape, or larger than what is read', async () => {
+    await putJson(storage, keys.cacheResult, { keys: 'many' })
+    await expect(getJson(storage, keys.cacheResult, ListedFile)).rejects.toThrow(/cannot be understood/)
+    objects.set(keys.cacheResult, Buffer.alloc(documentBounds.bytes + 1, ' '))
+    await expect(getJson(storage, keys.cacheResult, ListedFile)).rejects.toThrow(WorkDamaged)
+  })
+})
+
+describe('what is read of a bucket', () => {
+  const nested = (levels: number) => '['.repeat(levels) + ']'.repeat(levels)
+  const values = (count: number) => `[${Array.from({ length: count - 1 }, () => 1).join()}]`
+
+  test('is nested as deep, and holds as many values, as its reader allows, and no more', () => {
+    const bounds = { bytes: 1_000, values: 10, depth: 3 }
+    expect(parseJson(nested(3), bounds)).toEqual([[[]]])
+    expect(() => parseJson(nested(4), bounds)).toThrow('nested more than 3 levels')
+    expect(parseJson('"[[[[[[{,,,,,,,,,,,\\"[[["', bounds)).toBe('[[[[[[{,,,,,,,,,,,"[[[')
+    expect(parseJson(values(9), bounds)).toHaveLength(8)
+    expect(() => parseJson(values(12), bounds)).toThrow('more than 10 values')
+  })
+
+  test.each([
+    ['is nested 5,000 deep', () => deep],
+    ['holds too many values', () => `[${'[],'.repeat(documentBounds.values)}[]]`],
+    ['is larger than any', () => ' '.repeat(documentBounds.bytes + 1)],
+    ['is cut', () => '{"version": 1, "backupId"'],
+    ['is another type', () => '"text"'],
+    ['has a signature of another type', () => '{"version": 1, "signature": {"keyId": 7}}'],
+  ])('hides no other backup when a manifest %s', async (_, text) => {
+    const [good, bad] = [sampleBackup(), '2026-11-22T19-05-34Z-aaaaaa']
+    const memory = memoryS3(good.objects)
+    memory.objects.set(backupKeys(prefix, bad).manifest, Buffer.from(text()))
+    const { backups, unreadable } = await listBackups(memory.storage, prefix)
+    expect(backups.map(({ backupId }) => backupId)).toEqual([good.backupId])
+    expect(unreadable).toEqual([{ backupId: bad, reason: expect.stringContaining('is damaged') }])
+    const config = { BACKUP_PREFIX: prefix, ENVIRONMENT: 'local' } as Config
+    const looks = await lookAtBackups({ backups: memory.storage, config }, () => false)
+    expect(looks).toMatchObject([
+      { is: 'sealed', backupId: good.backupId },
+      { is: 'left', backupId: bad, reason: expect.stringContaining('is damaged') },
+    ])
+  })
+
+  test('is a pin when it lies there and cannot be understood', async () => {
+    for (const text of ['', deep, ' '.repeat(noteBounds.bytes + 1), '{"pinned": "false"}', '[false]']) {
+      const sample = sampleBackup()
+      sample.objects.set(pinKey(sample.keys), Buffer.from(text))
+      expect(await isPinned(memoryS3(sample.objects).storage, prefix, sample.backupId)).toBe(true)
+    }
+  })
+})
+
+describe('a part', () => {
+  const memory = memoryS3()
+  async function read(bytes: Buffer, expected: Partial<Expected>): Promise<number> {
+    memory.objects.set('part', bytes)
+    let lines = 0
+    const whole = { bytes: bytes.length, sha256: sha256(bytes), ...expected }
+    for await (const line of readPartLines(memory.storage, 'part', whole)) if (line.length > 0) lines++
+    return lines
+  }
+  const plain = Buffer.from('{"id":1}\n{"id":22}\n')
+  const compressed = zstdCompressSync(plain)
+
+  test('is read as far as its manifest says, and no byte and no line longer', async () => {
+    expect(await read(compressed, { plain: 19, longest: 10 })).toBe(2)
+    await expect(read(compressed, { plain: 18, longest: 10 })).rejects.toThrow(BackupDamaged)
+    await expect(read(compressed, { plain: 19, longest: 9 })).rejects.toThrow(
+      'a line is longer than the 9 bytes',
+    )
+    await expect(read(compressed, { bytes: compressed.length - 1 })).rejects.toThrow(BackupDamaged)
+  })
+
+  test('that decompresses to far more than it is, or needs a wide window, ends early, also when nothing says its size', async () => {
+    const line = Buffer.alloc(70 * 2 ** 20, 'x')
+    const before = process.memoryUsage().arrayBuffers
+    await expect(read(zstdCompressSync(line), {})).rejects.toThrow('a line is longer than')
+    const params = { [constants.ZSTD_c_windowLog]: 27, [constants.ZSTD_c_contentSizeFlag]: 0 }
+    await expect(read(zstdCompressSync(line, { params }), {})).rejects.toThrow(BackupDamaged)
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(256 * 2 ** 20)
+  })
+})
