@@ -504,6 +504,25 @@ describe('a wipe', () => {
   })
 })
 
+test('a cache of which keys are left after the last pass is partly wiped, and the run has failed', async () => {
+  await reset.seed({ users: 3, files: 0, keys: 20 })
+  fronts.cache.faults = [
+    async (commands, forward) => {
+      for (const command of commands)
+        if (command[0] === 'EVAL') command[1] = command[1]!.replace("redis.call('UNLINK', key) == 1 and 'd' or 'n'", "'l'")
+      return await forward()
+    },
+  ]
+  const ended = await withVariables(fronts.variables, () =>
+    reset.run({ ...quickReset, strategy: 'cache-only' }),
+  )
+  fronts.cache.faults = []
+  const outcome = await failedOutcome(ended)
+  expect(ended.error).toBe('WipeIncomplete')
+  expect(outcome.targets.cache.state).toBe('partly_wiped')
+  expect(outcome.warnings).toContainEqual(expect.objectContaining({ code: 'KeysLeft' }))
+})
+
 describe('an outcome whose results cannot be read', () => {
   /** S3 refuses whoever reads the run's results, from the given state on. */
   const hideResults = (from: string) => ({
