@@ -5,6 +5,7 @@ import { messageOf, NotPermitted, StoreUnavailable } from '../errors.ts'
 import type { Column, Table } from './catalog.ts'
 import { literal, qualified, quote } from './identifiers.ts'
 import type { Rows } from './rows.ts'
+import { isOfTheRows } from './savepoint.ts'
 import { databaseError, sqlStateOf } from './snapshot.ts'
 
 /** Where a run loads a backup to look at it: a schema of its own, dropped by the step that compared or restored. */
@@ -142,12 +143,7 @@ export async function dropLeftovers(
  * @throws NotPermitted naming the event triggers
  */
 export async function checkScratchAllowed(connection: Connection, runId: string): Promise<void> {
-  const found = await connection.query(
-    `SELECT string_agg(evtname, ', ' ORDER BY evtname) AS names FROM pg_event_trigger
-     WHERE evtenabled <> 'D' AND evtevent IN ('ddl_command_start', 'ddl_command_end', 'sql_drop')`,
-  )
-  const names: string | null = found.rows[0]?.names
-  if (names === null) return
+  if ((await eventTriggers(connection)) === null) return
   const schema = quote(`${scratchSchemaOf(runId)}_try`)
   await connection.query('BEGIN')
   try {
@@ -155,13 +151,28 @@ export async function checkScratchAllowed(connection: Connection, runId: string)
       DROP TABLE ${schema}.t CASCADE; DROP SCHEMA ${schema} CASCADE`)
   } catch (cause) {
     if (sqlStateOf(cause) === undefined) throw cause
-    throw new NotPermitted(
-      `A schema ${prefix}… in which the backup is loaded cannot be made and dropped again; the database has the event triggers ${names} (${messageOf(cause)}). Nothing was touched; let them pass for schemas of that name, or for this role`,
-      { cause },
-    )
+    await connection.query('ROLLBACK')
+    throw await forbidden(connection, cause)
   } finally {
     await connection.query('ROLLBACK')
   }
+}
+
+/** The names of those that could forbid it, for people; null: there are none. */
+async function eventTriggers(connection: Connection): Promise<string | null> {
+  const found = await connection.query(
+    `SELECT string_agg(evtname, ', ' ORDER BY evtname) AS names FROM pg_event_trigger
+     WHERE evtenabled <> 'D' AND evtevent IN ('ddl_command_start', 'ddl_command_end', 'sql_drop')`,
+  )
+  return found.rows[0]?.names
+}
+
+async function forbidden(connection: Connection, cause: unknown): Promise<NotPermitted> {
+  const names = (await eventTriggers(connection)) ?? 'none any more'
+  return new NotPermitted(
+    `A schema ${prefix}… in which a backup is loaded cannot be made and dropped again; the database has the event triggers ${names} (${messageOf(cause)}). The live tables were not touched; let them pass for schemas of that name, or for this role`,
+    { cause },
+  )
 }
 
 async function dropInPieces(connection: Connection, schema: string, waitMs = lockWaitMs): Promise<void> {
@@ -191,7 +202,9 @@ async function inOneTransaction(
 ): Promise<void> {
   try {
     await connection.query([`SET LOCAL lock_timeout = ${waitMs}`, ...statements].join('; '))
-  } catch (error) {
-    throw databaseError(error)
+  } catch (cause) {
+    const error = databaseError(cause)
+    // What an event trigger raises; no other code of the application is asked here.
+    throw error === cause && isOfTheRows(cause) ? await forbidden(connection, cause) : error
   }
 }

@@ -8,7 +8,7 @@ import { countCache } from '../cache/count.ts'
 import { probeCache } from '../cache/probe.ts'
 import type { Clients, Connection } from '../clients.ts'
 import type { Config } from '../config.ts'
-import { readCatalog } from '../database/catalog.ts'
+import { type Catalog, readCatalog } from '../database/catalog.ts'
 import { countInSnapshot } from '../database/count.ts'
 import { checkKeptRows } from '../database/kept-rows.ts'
 import { warnOfLargeObjects } from '../database/large-objects.ts'
@@ -16,6 +16,7 @@ import { warnOfLeftBehind } from '../database/left-behind.ts'
 import { leaveOut, warnOfLaterTables, warnOfLeftOut } from '../database/left-out.ts'
 import { checkLockNeed, readLockNeed } from '../database/lock-need.ts'
 import { bytesHeld, checkLockedTime } from '../database/locked-time.ts'
+import { warnOfKept } from '../database/restore-rights.ts'
 import { checkSchema } from '../database/schema-differences.ts'
 import { checkScratchAllowed } from '../database/scratch.ts'
 import { underOwnSearchPath } from '../database/search-path.ts'
@@ -28,7 +29,7 @@ import { listFiles } from '../files/list.ts'
 import { probeConditions } from '../files/probe.ts'
 import { listRestore } from '../files/restore-list.ts'
 import { listRange } from '../s3/list.ts'
-import { checkPermissions, type DatabasePlan, planDatabase } from './plan.ts'
+import { checkPermissions, type DatabasePlan, planDatabase, type TableAction } from './plan.ts'
 import { planSwap } from './plan-swap.ts'
 import type { Scoped } from './request.ts'
 import type { Target } from './strategy.ts'
@@ -90,7 +91,12 @@ export async function makePlan(
       message: `No ${what} ${pattern}, which was to be preserved`,
     })
   if (clears.includes('database')) {
-    plan.database = await planTables(clients, connection, plan, { restored, putBack, without })
+    plan.database = await planTables(clients, connection, plan, {
+      restored,
+      putBack,
+      without,
+      takesBackup: takesBackup(request),
+    })
     plan.warnings.push(...(await warnOfLargeObjects(connection)))
     const works = lockedWorks(request, plan.database.bytes, putBack)
     plan.warnings.push(...(await checkLockedTime(connection, config, works)))
@@ -195,7 +201,12 @@ async function planTables(
   connection: Connection,
   plan: Plan,
   /** The backup that is restored, whole, and without what the request leaves out. */
-  { restored, putBack, without }: { restored: Backup | null; putBack: Backup | null; without: string[] },
+  {
+    restored,
+    putBack,
+    without,
+    takesBackup,
+  }: { restored: Backup | null; putBack: Backup | null; without: string[]; takesBackup: boolean },
 ): Promise<NonNullable<Plan['database']>> {
   const { backups, config } = clients
   const catalog = await readCatalog(connection, config.DATABASE_SCHEMAS)
@@ -212,7 +223,9 @@ async function planTables(
   const swapped = tables.filter(({ action }) => action !== 'keep').map(({ table }) => table)
   if (plan.operation !== 'backup') {
     const sequences = sequencesOf(catalog.sequences, swapped)
-    await tryRestore(connection, { tables: swapped, sequences })
+    const untried = await tryRestore(connection, { tables: swapped, sequences })
+    if (plan.operation === 'reset' && takesBackup)
+      plan.warnings.push(...untried, ...(await warnOfKeptTables(connection, catalog, tables)))
   }
   if (restored !== null) plan.warnings.push(...warnOfLeftOut(restored, without, catalog))
   const newColumns = putBack?.database ? checkSchema(putBack.database, catalog) : []
@@ -255,6 +268,20 @@ async function planTables(
     unmanaged,
     views: views.map(({ name }) => name),
   }
+}
+
+async function warnOfKeptTables(
+  connection: Connection,
+  { sequences }: Catalog,
+  tables: readonly TableAction[],
+): Promise<Warning[]> {
+  const swapped = tables.filter(({ action }) => action !== 'keep').map(({ table }) => table)
+  const kept = tables.filter(({ action }) => action === 'keep').map(({ table }) => table)
+  const tried = new Set(sequencesOf(sequences, swapped))
+  return warnOfKept(connection, {
+    tables: kept,
+    sequences: sequencesOf(sequences, kept).filter((sequence) => !tried.has(sequence)),
+  })
 }
 
 /** What is done under locks, now or when the backup is restored. */

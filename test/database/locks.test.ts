@@ -452,6 +452,11 @@ describe('the scratch schema', () => {
       await expect(planning).rejects.toThrow(NotPermitted)
       await expect(planning).rejects.toThrow(/event triggers no_drop/)
       expect((await database.admin.query(scratch)).rows).toEqual(before)
+      // What a dead run left cannot be dropped, either.
+      await database.sql.query('CREATE SCHEMA taskmaster_scratch_dead')
+      const again = planReset(clients)
+      await expect(again).rejects.toThrow(NotPermitted)
+      await expect(again).rejects.toThrow(/event triggers no_drop/)
     } finally {
       await database.admin.query('DROP EVENT TRIGGER no_drop; DROP FUNCTION public.no_drop()')
     }

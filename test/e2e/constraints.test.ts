@@ -180,3 +180,46 @@ describe('nothing is wiped that could not be put back, and the refusal says why,
     expect((await strange.refused(made)).cause).toMatch(/sequences public\.foreign_numbers/)
   })
 })
+
+describe('what a restore needs and has not been proved is a warning', () => {
+  it('when tables that are kept, or their sequences and keys, are not for the role to replace, with what to grant', async () => {
+    const made = await strange.database(
+      `CREATE TABLE going (i int); INSERT INTO going VALUES (1); CREATE SCHEMA other`,
+      {
+        admin: (
+          role,
+        ) => `CREATE TABLE public.theirs (id serial PRIMARY KEY); INSERT INTO theirs DEFAULT VALUES;
+          GRANT SELECT ON public.theirs, public.theirs_id_seq TO "${role}"; CREATE TABLE other.users (id int PRIMARY KEY); INSERT INTO other.users VALUES (1);
+          GRANT REFERENCES ON other.users TO "${role}"; SET ROLE "${role}";
+          CREATE TABLE public.profiles (id int CONSTRAINT of_user REFERENCES other.users); INSERT INTO public.profiles VALUES (1);
+          RESET ROLE; REVOKE REFERENCES ON other.users FROM "${role}"`,
+      },
+    )
+    const preserve = { tables: ['public.theirs', 'public.profiles'] }
+    const reset = await strange.reset.succeed(strange.wipe({ preserve }))
+    const named = warned(reset, 'NotRestorable')
+    expect(named).toMatch(/does not own public\.theirs .*the sequence public\.theirs_id_seq/)
+    expect(named).toContain(`GRANT REFERENCES ON other.users TO ${made.role}`)
+    const whole = strange.putBack(reset.backupId)
+    expect(await strange.reset.run(whole)).toMatchObject({ status: 'FAILED', error: 'NotPermitted' })
+    await made.admin.query(
+      `ALTER TABLE public.theirs OWNER TO "${made.role}"; GRANT REFERENCES ON other.users TO "${made.role}"`,
+    )
+    const again = await strange.reset.succeed(strange.wipe({ preserve }))
+    expect(warned(again, 'NotRestorable')).toBe('')
+    await strange.reset.succeed(whole)
+    expect((await made.sql.query('SELECT i FROM going')).rows).toEqual([{ i: 1 }])
+  })
+
+  it('when a table was in use while it would have been tried, with its name', async () => {
+    const made = await strange.database(
+      'CREATE TABLE t (i int CHECK (i > 0)); CREATE TABLE idle (i int); INSERT INTO t VALUES (1)',
+    )
+    const request = strange.wipe({ dryRun: true })
+    await made.admin.query('BEGIN; SELECT FROM t')
+    const busy = await strange.reset.succeed(request)
+    await made.admin.query('ROLLBACK')
+    expect(warned(busy, 'NotProved')).toMatch(/needs of public\.t was not tried/)
+    expect(warned(await strange.reset.succeed(request), 'NotProved')).toBe('')
+  })
+})

@@ -509,7 +509,8 @@ test('a cache of which keys are left after the last pass is partly wiped, and th
   fronts.cache.faults = [
     async (commands, forward) => {
       for (const command of commands)
-        if (command[0] === 'EVAL') command[1] = command[1]!.replace("redis.call('UNLINK', key) == 1 and 'd' or 'n'", "'l'")
+        if (command[0] === 'EVAL')
+          command[1] = command[1]!.replace("redis.call('UNLINK', key) == 1 and 'd' or 'n'", "'l'")
       return await forward()
     },
   ]
