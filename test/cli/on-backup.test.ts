@@ -1,5 +1,6 @@
-import { DeleteObjectCommand } from '@aws-sdk/client-s3'
+import { DeleteObjectCommand, GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { beforeAll, expect, test } from 'vitest'
+import { withDigest } from '../../lib/backup/digest.ts'
 import { Outcome } from '../../lib/run/outcome.ts'
 import { useCliStack } from './cli-stack.ts'
 
@@ -61,6 +62,32 @@ test('verify of a damaged backup ends with 1, and names the object', async () =>
   expect([code, json.subject.state]).toEqual([1, 'damaged'])
   expect(json.error).toMatchObject({ name: 'BackupDamaged' })
   expect(json.error.message).toContain('cache/00000.jsonl.zst')
+})
+
+test('a backup of another environment that nobody signed is shown so, and needs a word to be pinned and to be loaded', async () => {
+  const { backupId: id, backupPrefix } = await cli.run({
+    operation: 'backup',
+    strategy: 'full',
+    rehearse: false,
+  })
+  const backupId = id ?? ''
+  const [, Bucket = '', root = ''] = /^s3:\/\/([^/]+)\/(.*)$/.exec(backupPrefix ?? '') ?? []
+  const place = { Bucket, Key: `${root}manifest.json` }
+  const { Body } = await cli.stack.s3.send(new GetObjectCommand(place))
+  const { digest: _, signature: __, ...manifest } = JSON.parse((await Body?.transformToString()) ?? '')
+  const put = (edited: object) =>
+    cli.stack.s3.send(new PutObjectCommand({ ...place, Body: JSON.stringify(withDigest(edited)) }))
+
+  await put({ ...manifest, environment: 'elsewhere' })
+  expect(await cli.cli(['pin', backupId, '--json'])).toMatchObject({
+    ...{ code: 3, json: { error: { name: 'ForeignBackup' } } },
+  })
+  expect(await cli.cli(['pin', backupId, '--allow-foreign'])).toMatchObject({ code: 0 })
+  await put(manifest)
+  expect((await cli.cli(['backups'])).stdout).toMatch(new RegExp(`${backupId} .* UNSIGNED`))
+  const verify = ['verify', backupId, '--rehearse', '--json']
+  expect(await cli.cli(verify)).toMatchObject({ json: { error: { name: 'BackupUnsigned' } } })
+  expect(await cli.cli([...verify, '--allow-unsigned'])).toMatchObject({ code: 0 })
 })
 
 test('a run that is over, or that nobody knows, cannot be cancelled', async () => {

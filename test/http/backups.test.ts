@@ -1,7 +1,11 @@
 import { createHash } from 'node:crypto'
 import { zstdDecompressSync } from 'node:zlib'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { sealed, withDigest } from '../../lib/backup/digest.ts'
+import type { Manifest } from '../../lib/backup/manifest.ts'
+import { currentClients } from '../../lib/task.ts'
 import { backupBucket, filesPrefix, quickReset } from '../e2e/reset-stack.ts'
+import { strange } from '../support/signing.ts'
 import { useApi } from './api-stack.ts'
 
 let beforeTask: (state: string) => Promise<void> = async () => {}
@@ -199,5 +203,71 @@ test('a backup is verified by a run that only reading needs', async () => {
     status: 'succeeded',
     backupId: second,
     plan: { wipes: [], backsUp: [], rehearse: true },
+  })
+})
+
+describe('a manifest', () => {
+  /** Does something while the newest backup's manifest is another one. */
+  async function whileItIs(edit: (manifest: Manifest) => object, act: () => Promise<void>): Promise<void> {
+    const key = `${root(second)}manifest.json`
+    const real = (await api.reset.bytesOf(key)).toString()
+    const { digest: _, signature: __, ...manifest } = JSON.parse(real) as Manifest
+    await api.reset.put(key, JSON.stringify(edit(manifest)), backupBucket)
+    await act().finally(() => api.reset.put(key, real, backupBucket))
+  }
+  const authentic = async () => {
+    const { body: one } = await api.ask('GET', `/v1/backups/${second}`)
+    const { body } = await api.ask('GET', '/v1/backups')
+    const listed = body.backups.find(({ backupId }: { backupId: string }) => backupId === second)
+    expect(listed.authentic).toBe(one.authentic)
+    return one.authentic
+  }
+  const verify = async (more: object) => {
+    const request = { operation: 'verify', backupId: second, ...more }
+    const started = await api.ask('POST', '/v1/runs', { as: 'read', body: request })
+    if (started.status !== 202) return started.body.title
+    const { status, error } = await api.ended(started.body.runId)
+    return error?.name ?? status
+  }
+
+  test('of another environment is neither pinned nor downloaded nor verified, and never loaded, unless that is said', async () => {
+    const { SIGNING_KEYS } = (await currentClients()).config
+    await whileItIs(
+      (manifest) => sealed(SIGNING_KEYS, { ...manifest, environment: 'elsewhere' }),
+      async () => {
+        expect(await authentic()).toBe('signed')
+        const pin = (body: object) => api.ask('PUT', `/v1/backups/${second}/pin`, { body })
+        const part = (query = '') => api.ask('GET', `${partOf(second, 'manifest.json')}${query}`)
+        for (const pinned of [true, false]) {
+          const refused = await pin({ pinned })
+          expect([refused.status, refused.body.title]).toEqual([422, 'ForeignBackup'])
+        }
+        expect((await pin({ pinned: true, allowForeign: true })).body.pinned).toBe(true)
+        expect((await pin({ pinned: false, allowForeign: true })).body.pinned).toBe(false)
+        expect((await part()).body.title).toBe('ForeignBackup')
+        expect((await part('?allowForeign=false')).body.title).toBe('ForeignBackup')
+        expect((await part('?allowForeign=true')).status).toBe(200)
+        expect(await verify({ rehearse: false })).toBe('ForeignBackup')
+        expect(await verify({ rehearse: false, allowForeign: true })).toBe('succeeded')
+        expect(await verify({ rehearse: true, allowForeign: true })).toBe('ForeignBackup')
+      },
+    )
+  })
+
+  test('that nobody known here signed is told as such, and loaded into no database unless that is said', async () => {
+    for (const [edit, what] of [
+      [withDigest, 'unsigned'],
+      [(manifest: Manifest) => sealed(strange, manifest), 'unknown key'],
+    ] as const) {
+      await whileItIs(edit, async () => {
+        expect(await authentic()).toBe(what)
+        expect(await verify({ rehearse: true })).toBe('BackupUnsigned')
+        expect(await verify({ rehearse: true, allowUnsigned: true })).toBe('succeeded_with_warnings')
+      })
+    }
+    await whileItIs(withDigest, async () =>
+      expect(await verify({ rehearse: false })).toBe('succeeded_with_warnings'),
+    )
+    expect(await authentic()).toBe('signed')
   })
 })
