@@ -20,6 +20,7 @@ export const handler = task(
     phase: ({ target }) => `Restore ${target}`,
     run: (input) => input,
     waits: ({ target }) => target === 'database',
+    latestOnly: ({ target }) => target === 'cache', // it adds to the backup what changed, and replaces what was there
     guard: (clients, { target }) => checkStoreMark(clients, target),
   },
   async (clients, { target, batch, ...run }, report, fence) => {

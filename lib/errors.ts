@@ -89,7 +89,10 @@ export class RunActive extends ResetError {
   }
 }
 
-/** The ledger's row is no longer this run's: it was taken over, cancelled or finished. The step stops without acting. */
+/**
+ * The ledger's row is no longer this run's: it was taken over, cancelled or finished; or a later invocation of the same step
+ * has begun. The step stops without acting.
+ */
 export class RunLost extends ResetError {
   override readonly name = 'RunLost'
   readonly kind = 'failure'

@@ -33,6 +33,8 @@ type Step<Input> = {
   endOf?: (input: Input) => { runId: string } | null
   /** Whether the step begins by waiting: until it says that it has what it waits for, it changes nothing. */
   waits?: (input: Input) => boolean
+  /** Whether of several invocations of the step only the latest may act: an earlier one, given up, may be alive. */
+  latestOnly?: (input: Input) => boolean
   /** Checks that come before the ledger says that the step began: what they refuse was not touched. */
   guard?: (clients: Clients, input: Input) => Promise<void>
 }
@@ -72,6 +74,7 @@ export function task<Schema extends z.ZodType, Output>(
     logger.info('started', about)
     const ledger = ledgerLine(clients)
     const span = spanOf(phase, () => context.getRemainingTimeInMillis())
+    const invocation = step.latestOnly?.(input) ? randomUUID() : null
     const register = registerOf(ledger, { phase, requestId: context.awsRequestId, remaining: span.remaining })
     try {
       await step.guard?.(clients, input)
@@ -82,9 +85,14 @@ export function task<Schema extends z.ZodType, Output>(
         run === null
           ? null
           : await ledger.use((connection) =>
-              touchRun(connection, { ...run, phase, waits: step.waits?.(input) ?? false }),
+              touchRun(connection, {
+                ...run,
+                phase,
+                waits: step.waits?.(input) ?? false,
+                ...(invocation === null ? {} : { latestInvocation: invocation }),
+              }),
             )
-      const fence = fenceOf(ledger, span, run?.runId ?? null, number)
+      const fence = fenceOf(ledger, span, { runId: run?.runId ?? null, number, invocation })
       const output = await verb(clients, input, reporter(clients, ledger, { phase, run }), fence)
       logger.info('done', { ...about, milliseconds: clients.now().getTime() - started })
       return output
@@ -153,7 +161,11 @@ function reporter(
 }
 
 /** A step that opens or closes the run itself, or acts after its end, has no run that could hold the lock. */
-function fenceOf(ledger: LedgerLine, span: Span, runId: string | null, number: number | null): Fence {
+function fenceOf(
+  ledger: LedgerLine,
+  span: Span,
+  { runId, number, invocation }: { runId: string | null; number: number | null; invocation: string | null },
+): Fence {
   const { signal } = span
   if (runId === null || number === null) {
     const check = () =>
@@ -165,13 +177,13 @@ function fenceOf(ledger: LedgerLine, span: Span, runId: string | null, number: n
     signal,
     async check() {
       span.check()
-      await ledger.use((connection) => checkRunning(connection, runId))
+      await ledger.use((connection) => checkRunning(connection, runId, invocation))
       span.check() // the answer may have come late
     },
     noted: () => ledger.use((connection) => readNoted(connection, runId)),
     lateOf: (backupId) => ledger.use((connection) => readLateNoted(connection, backupId)),
     replaceLate: (late, before) =>
-      ledger.use((connection) => replaceLate(connection, runId, { late, before })),
+      ledger.use((connection) => replaceLate(connection, runId, { late, before, invocation })),
   }
 }
 

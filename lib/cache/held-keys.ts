@@ -27,7 +27,10 @@ export async function readHeld(
       `The backup ${backupId} ${manifest === null ? 'is not sealed' : 'was made without the cache'}, so it does not cover what this step removes. No key was changed; start a new run`,
     )
   }
-  const late = await findLate(backups, config.BACKUP_PREFIX, manifest, await fence.lateOf(backupId))
+  const known = await fence.lateOf(backupId)
+  const late = await findLate(backups, config.BACKUP_PREFIX, manifest, known)
+  // From here on the ledger knows, and a late file that an invocation before this one writes does not count.
+  if (known === undefined && late === null) await fence.replaceLate(null, known)
   const digests = await digestsOf(tools, [...manifest.cache.parts, ...(late?.cache?.parts ?? [])])
   return { digests, late: await LateKeys.of(tools, { manifest, fence, digests, nameOf }) }
 }

@@ -81,6 +81,7 @@ export class LateKeys {
     this.#seen = new SeenKeys()
     if (writer === undefined) return 0
     await writer.end()
+    await this.#fence.check() // of an invocation that was repeated nothing is to be in the backup
     const { backups, config, now } = this.#tools
     const { backupId, environment } = this.#manifest
     // What the late files before this one say is repeated: only the last one counts.

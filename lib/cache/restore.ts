@@ -149,6 +149,7 @@ export async function restoreCache(
       ...(left.count === 0 ? [] : [leftWarning(left)]),
     ],
   }
+  await fence.check() // the result is that of the latest invocation
   await putJson(storage, cacheRestoredKey(run), result)
   await progress(total, total)
   return result

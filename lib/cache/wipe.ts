@@ -143,6 +143,7 @@ export async function wipeCache(
       ...cameBack.warnings(),
     ],
   }
+  await fence.check() // the result is that of the latest invocation
   await putJson(storage, workKeys(run).cacheWiped, result)
   await progress(tally.keys, tally.keys)
   return result

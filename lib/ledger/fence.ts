@@ -16,7 +16,8 @@ export type Fence = {
    */
   signal: AbortSignal
   /**
-   * @throws RunLost when the run was cancelled, finished or taken over
+   * @throws RunLost when the run was cancelled, finished or taken over, or when only the latest invocation of the step may
+   *   act, and a later one has begun
    * @throws OutOfTime when the invocation's deadline is near, or it has ended
    */
   check(): Promise<void>
@@ -27,8 +28,8 @@ export type Fence = {
   /**
    * Notes which one counts from here on.
    * @param before what lateOf gave when it was made
-   * @throws RunLost when the run does not hold the lock any more
-   * @throws StoreUnavailable when another invocation of the step noted one since
+   * @throws RunLost as check does
+   * @throws StoreUnavailable when another one was noted since
    */
   replaceLate(late: Seen['late'], before: Seen['late'] | undefined): Promise<void>
 }

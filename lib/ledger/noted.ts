@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { Seen } from '../backup/manifest.ts'
 import type { Connection } from '../clients.ts'
 import { RunLost, StoreUnavailable } from '../errors.ts'
+import { repeatedStep } from '../run/ledger.ts'
 
 /**
  * What the ledger holds of documents that lie in the bucket. Their signatures say that a step of ours wrote them; only
@@ -42,28 +43,33 @@ export async function noteLate(connection: Connection, runId: string, late: Seen
 }
 
 /**
- * The same for a step of which two invocations may be at work: what one of them added counts only while the late file that
- * its own repeats is still the one that counts. Else one would take away what the other relied on when it deleted.
- * @param before what readLateNoted gave when the late file was made
- * @throws StoreUnavailable when another invocation noted one since; RunLost
+ * The same for a step of which an earlier invocation may be alive: only the latest one's files count. Else a straggler
+ * would take away what the other relied on when it deleted, or put what came later in the place of what was deleted.
+ * @param about `before`: what readLateNoted gave when the late file was made
+ * @throws RunLost when the row is no longer this run's, or a later invocation has begun
+ * @throws StoreUnavailable when another late file was noted since
  */
 export async function replaceLate(
   connection: Connection,
   runId: string,
-  { late, before }: { late: Seen['late']; before: Seen['late'] | undefined },
+  about: { late: Seen['late']; before: Seen['late'] | undefined; invocation: string | null },
 ): Promise<void> {
   const noted = (counts: Seen['late']) => JSON.stringify({ counts } satisfies z.input<typeof Late>)
+  const { late, before, invocation } = about
   const answer = await connection.query(
     `UPDATE taskmaster_reset.runs
-     SET late = CASE WHEN late IS NOT DISTINCT FROM $3::jsonb THEN $2::jsonb ELSE late END
-     WHERE run_id = $1 AND status = 'running' RETURNING late = $2::jsonb AS counts`,
-    [runId, noted(late), before === undefined ? null : noted(before)],
+     SET late = CASE WHEN late IS NOT DISTINCT FROM $3::jsonb AND latest_invocation IS NOT DISTINCT FROM $4
+       THEN $2::jsonb ELSE late END
+     WHERE run_id = $1 AND status = 'running'
+     RETURNING late = $2::jsonb AS counts, latest_invocation IS NOT DISTINCT FROM $4 AS "isLatest"`,
+    [runId, noted(late), before === undefined ? null : noted(before), invocation],
   )
-  const [row] = answer.rows as { counts: boolean }[]
+  const [row] = answer.rows as { counts: boolean; isLatest: boolean }[]
   if (row === undefined) throw lostAddition(runId)
+  if (!row.isLatest) throw repeatedStep(runId)
   if (row.counts) return // also when it did before, and only the answer was lost
   throw new StoreUnavailable(
-    `Another invocation of this step of run ${runId} added to the backup at the same time, so what this one added does not count, and it deletes nothing more. The step is repeated; if it ends with this error, start again`,
+    `The ledger has another late file of run ${runId} than the one that this step went on from, so what it added does not count, and nothing more is deleted. The step is repeated; if it ends with this error, start again`,
   )
 }
 

@@ -223,13 +223,21 @@ export const changing = /^(Wipe|Restore|Delete)( |$)/
  * A sign of life: phase, heartbeat and progress. Once something is being changed, only such steps, and Count, which takes
  * a stale plan back, move the phase: a straggler of an earlier step must not make it look as if nothing had begun. A
  * failure that the same step noted before is forgotten: it is being repeated.
- * @param run `waits`: the step begins by waiting, and changes nothing until it says so
+ * @param run `waits`: the step begins by waiting, and changes nothing until it says so; `latestInvocation`: from here on no
+ *   earlier one of the step may act
  * @returns the run's fencing number
  * @throws RunLost when the row is no longer this run's
  */
 export async function touchRun(
   connection: Connection,
-  run: { runId: string; phase: string; batch?: number; progress?: Progress; waits?: boolean },
+  run: {
+    runId: string
+    phase: string
+    batch?: number
+    progress?: Progress
+    waits?: boolean
+    latestInvocation?: string
+  },
 ): Promise<number> {
   const step = sql`${JSON.stringify(stepOf(run))}::jsonb`
   const stays = sql`(${runs.phase} ~ ${changing.source} AND ${run.phase !== 'Count' && !changing.test(run.phase)})`
@@ -240,6 +248,7 @@ export async function touchRun(
       waiting: sql`CASE WHEN ${stays} THEN ${runs.waiting} WHEN ${run.waits ?? false} THEN 'waiting for locks' WHEN ${runs.phase} = ${run.phase} THEN ${runs.waiting} END`,
       heartbeatAt: sql`now()`,
       progress: sql`${runs.progress} || ${JSON.stringify(run.progress ?? {})}::jsonb`,
+      ...(run.latestInvocation === undefined ? {} : { latestInvocation: run.latestInvocation }),
       failure: sql`CASE WHEN ${runs.failure} @> ${step} THEN NULL ELSE ${runs.failure} END`,
     })
     .where(and(eq(runs.runId, run.runId), eq(runs.status, 'running')))
@@ -267,13 +276,22 @@ async function setWaiting(connection: Connection, runId: string, waiting: string
   if (updated.length === 0) throw lostRun(runId)
 }
 
-/** Whether the run still holds the lock. @throws RunLost when the row is no longer this run's */
-export async function checkRunning(connection: Connection, runId: string): Promise<void> {
+/**
+ * Whether the run still holds the lock.
+ * @param invocation of a step of which only the latest one may act
+ * @throws RunLost when the row is no longer this run's, or a later invocation of the step has begun
+ */
+export async function checkRunning(
+  connection: Connection,
+  runId: string,
+  invocation: string | null = null,
+): Promise<void> {
   const [row] = await ledger(connection)
-    .select({ status: runs.status })
+    .select({ status: runs.status, latest: invocation === null ? sql<null>`NULL` : runs.latestInvocation })
     .from(runs)
     .where(eq(runs.runId, runId))
   if (row?.status !== 'running') throw lostRun(runId)
+  if (row.latest !== invocation) throw repeatedStep(runId)
 }
 
 /**
@@ -455,5 +473,12 @@ async function tablesOf(connection: Connection): Promise<{ runs: boolean; invoca
 export function lostRun(runId: string): RunLost {
   return new RunLost(
     `Run ${runId} is no longer the active run: it was cancelled, finished or taken over. This step stops without acting`,
+  )
+}
+
+/** Of a step that was repeated while its first invocation is alive. */
+export function repeatedStep(runId: string): RunLost {
+  return new RunLost(
+    `A later invocation of this step of run ${runId} has begun, so this one stops without acting. What counts is what the later one does`,
   )
 }

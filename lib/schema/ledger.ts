@@ -61,6 +61,8 @@ export const runs = ledgerSchema.table(
     planDigest: text('plan_digest'),
     /** Which late file of the run's backup counts. */
     late: jsonb('late'),
+    /** The latest invocation of a step that adds to the sealed backup as it goes: an earlier one stops. */
+    latestInvocation: text('latest_invocation'),
   },
   (table) => [
     uniqueIndex('runs_idempotency_key').on(table.idempotencyKey),
@@ -123,6 +125,7 @@ ALTER TABLE taskmaster_reset.runs ADD COLUMN IF NOT EXISTS waiting text;
 ALTER TABLE taskmaster_reset.runs ADD COLUMN IF NOT EXISTS locked jsonb;
 ALTER TABLE taskmaster_reset.runs ADD COLUMN IF NOT EXISTS plan_digest text;
 ALTER TABLE taskmaster_reset.runs ADD COLUMN IF NOT EXISTS late jsonb;
+ALTER TABLE taskmaster_reset.runs ADD COLUMN IF NOT EXISTS latest_invocation text;
 CREATE UNIQUE INDEX IF NOT EXISTS runs_idempotency_key ON taskmaster_reset.runs (idempotency_key);
 CREATE UNIQUE INDEX IF NOT EXISTS runs_one_running ON taskmaster_reset.runs (status) WHERE status = 'running';
 CREATE TABLE IF NOT EXISTS taskmaster_reset.invocations (
