@@ -376,3 +376,13 @@ describe('a late file', () => {
     }
   })
 })
+
+test('another manifest than the one that was noted when the run was planned is refused', async () => {
+  const { objects, backupId } = sampleBackup()
+  const { storage } = memoryS3(objects)
+  const { seen } = await readBackup(storage, prefix, backupId)
+  await expect(readBackup(storage, prefix, backupId, seen)).resolves.toMatchObject({ backupId })
+  await expect(readBackup(storage, prefix, backupId, { ...seen, manifest: '0'.repeat(64) })).rejects.toThrow(
+    'manifest.json is damaged: it is not the one that was there when the run was planned',
+  )
+})

@@ -5,6 +5,7 @@ import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { bucketsOf, type Clients, makeS3 } from '../../lib/clients.ts'
 import { compareBackup } from '../../lib/database/load-backup.ts'
+import { budgetSettings, overspending, withinBudget } from '../../lib/database/lock-budget.ts'
 import { checkLockNeed, readLockNeed } from '../../lib/database/lock-need.ts'
 import { estimateLocked } from '../../lib/database/locked-time.ts'
 import { restoreDatabase } from '../../lib/database/restore.ts'
@@ -319,6 +320,21 @@ describe('a wipe that has its locks', () => {
     expect(error).toBeInstanceOf(DatabaseBusy)
     expect((error as Error).message).toMatch(/were locked for \d+ ms, and LOCK_BUDGET_MS=500 /)
     expect(await people()).toBe(50)
+  })
+
+  it('is the budget of all statements together, of which each is short', async () => {
+    const budget = { LOCK_BUDGET_MS: 300 }
+    await withConnection(clients, async (connection) => {
+      await connection.query(`BEGIN; ${budgetSettings(budget)}`)
+      const within = withinBudget(connection, budget)
+      const work = (async () => {
+        for (let statement = 0; statement < 20; statement++) await within.query('SELECT pg_sleep(0.1)')
+      })()
+      const error = overspending(await work.catch((reason: unknown) => reason), budget, 300)
+      expect(error).toBeInstanceOf(DatabaseBusy)
+      expect((error as Error).message).toMatch(/were locked for \d+ ms, and LOCK_BUDGET_MS=300 /)
+      await connection.query('ROLLBACK')
+    })
   })
 
   it('cannot be cancelled any more', async () => {

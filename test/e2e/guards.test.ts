@@ -1,6 +1,7 @@
 import { DeleteObjectCommand } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { backupIdOf } from '../../lib/backup/layout.ts'
+import { reservedPrefix } from '../../lib/cache/keys.ts'
 import { loadFunctions } from '../../local/functions.ts'
 import { s3Error } from '../files/s3-front.ts'
 import { useFronts } from './fronts.ts'
@@ -495,6 +496,12 @@ describe('a store', () => {
     expect(ended.cause).not.toContain('wrong-token')
   })
 
+  test('the cache, when a key of the application has a name that is reserved for ours, is a refusal', async () => {
+    await reset.stack.redis.set(`${reservedPrefix(process.env.CACHE_PREFIX ?? '', 'restoring')}mine`, 'mine')
+    const ended = await refuse(fullReset)
+    expect(ended.error).toBe('KeysReserved')
+  })
+
   test('the cache, when it is gone, is a warning when it is not needed', async () => {
     fronts.cache.faults = [() => ({ status: 404, body: 'no such database' })]
     const outcome = await withVariables(fronts.variables, () =>
@@ -565,6 +572,18 @@ describe('a store', () => {
     const ended = await refuse(fullReset)
     expect(ended.error).toBe('NotPermitted')
     expect(ended.cause).toMatch(cause)
+  })
+
+  test('S3, when it heeds no conditions of copies, is a warning', async () => {
+    fronts.s3.faults = [
+      (request) => {
+        if (request.key.startsWith('.taskmaster/runs/')) delete request.headers['x-amz-copy-source-if-match']
+        return undefined
+      },
+    ]
+    const request = { operation: 'backup', strategy: 'files-only' } as const
+    const { warnings } = await withVariables(fronts.variables, () => reset.succeed(request))
+    expect(warnings.map(({ code }) => code)).toEqual(['ConditionsIgnored'])
   })
 
   test('S3, when a listing breaks off half-way, is a failure and not the end of the list', async () => {
