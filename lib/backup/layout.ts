@@ -59,6 +59,8 @@ export function workKeys(run: { runId: string; attempt: number }) {
     filesWiped: (batch: number) => `${root}results/wiped-files-${number(batch)}.json`,
     cacheWiped: `${root}results/wiped-cache.json`,
     verified: `${root}results/verified.json`,
+    /** What the rehearsal of a verify found. */
+    compared: `${root}results/compared.json`,
   }
 }
 

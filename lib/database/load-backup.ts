@@ -1,6 +1,9 @@
+import { z } from 'zod'
+import { workKeys } from '../backup/layout.ts'
 import { loadBatches } from '../backup/load-batches.ts'
-import type { BackedUpTable } from '../backup/manifest.ts'
+import { type BackedUpTable, Warning } from '../backup/manifest.ts'
 import { type Backup, readBackup } from '../backup/read.ts'
+import { putJson } from '../backup/storage.ts'
 import type { Clients, Connection } from '../clients.ts'
 import { NotFound, RehearsalFailed } from '../errors.ts'
 import type { BackupPlan, Plan } from '../run/work.ts'
@@ -11,6 +14,10 @@ import { loadParts } from './load.ts'
 import { checkTables } from './schema-differences.ts'
 import { checkLoaded, dropScratch, ensureScratch } from './scratch.ts'
 import { databaseError, withConnection } from './snapshot.ts'
+
+/** What "Compare backup" of a verify found, for its outcome. A restore says itself what came back otherwise. */
+export const Compared = z.strictObject({ warnings: z.array(Warning) })
+export type Compared = z.output<typeof Compared>
 
 /** The backup that the run restores, without what the request leaves out. @throws NotFound for a run that restores none */
 export async function readRestored({ backups, config }: Clients, plan: Plan): Promise<Backup> {
@@ -39,7 +46,7 @@ export async function loadBackup(
 }
 
 /**
- * Compares what was loaded with the backup, before a live table is touched.
+ * Compares what was loaded with the backup, before a live table is touched; a verify leaves what it found in S3.
  * @throws RehearsalFailed listing the tables
  */
 export async function compareBackup(clients: Clients, plan: Plan | BackupPlan): Promise<void> {
@@ -49,7 +56,9 @@ export async function compareBackup(clients: Clients, plan: Plan | BackupPlan): 
   const tables = database?.tables ?? []
   await withConnection(clients, async (connection) => {
     try {
-      await compareHere(clients, connection, { runId, tables })
+      const warnings = await compareHere(clients, connection, { runId, tables })
+      const compared: Compared = { warnings }
+      if (!('clears' in plan)) await putJson(clients.backups, workKeys(plan).compared, compared)
     } catch (error) {
       if (error instanceof RehearsalFailed) await dropScratch(connection, runId)
       throw databaseError(error)
@@ -61,10 +70,10 @@ async function compareHere(
   clients: Clients,
   connection: Connection,
   { runId, tables }: { runId: string; tables: readonly BackedUpTable[] },
-): Promise<void> {
+): Promise<Warning[]> {
   const live = await readTables(connection, clients.config.DATABASE_SCHEMAS)
   checkTables(tables, live)
   await ensureScratch(connection, { runId, tables })
   await checkLoaded(connection, { runId, tables })
-  await compareLoaded(connection, { runId, tables, live, isCurrent: false })
+  return await compareLoaded(connection, { runId, tables, live, isCurrent: false })
 }

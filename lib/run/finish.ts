@@ -306,6 +306,7 @@ function collectWarnings({
     ...(cache?.warnings ?? []),
     ...(restored === null ? [] : warningsOfRestored(restored)),
     ...(subject?.verified?.warnings ?? []),
+    ...(subject?.compared?.warnings ?? []),
   ]
   const add = (code: string, count: number, message: string) => {
     if (count > 0) warnings.push({ code, message })

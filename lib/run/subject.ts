@@ -4,6 +4,7 @@ import { backupKeys, workKeys } from '../backup/layout.ts'
 import { isSealed } from '../backup/read.ts'
 import { findJson, type Storage } from '../backup/storage.ts'
 import { tombstoneKey } from '../backup/tombstone.ts'
+import { Compared } from '../database/load-backup.ts'
 import type { RunRow } from './ledger.ts'
 import type { Outcome, SubjectState } from './outcome.ts'
 import { Verified } from './verify.ts'
@@ -18,7 +19,13 @@ export const SubjectSummary = z.object({
 export type SubjectSummary = z.output<typeof SubjectSummary>
 
 /** What is there of it now. */
-export type FoundSubject = { verified: Verified | null; isSealed: boolean; hasTombstone: boolean }
+export type FoundSubject = {
+  verified: Verified | null
+  /** null: it was not rehearsed, or not to the end. */
+  compared: Compared | null
+  isSealed: boolean
+  hasTombstone: boolean
+}
 
 export async function findSubject(
   storage: Storage,
@@ -27,6 +34,7 @@ export async function findSubject(
 ): Promise<FoundSubject> {
   return {
     verified: (await findJson(storage, workKeys(row).verified, Verified)) ?? null,
+    compared: (await findJson(storage, workKeys(row).compared, Compared)) ?? null,
     isSealed: await isSealed(storage, prefix, backupId),
     hasTombstone: await exists(storage, tombstoneKey(backupKeys(prefix, backupId))),
   }

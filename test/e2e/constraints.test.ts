@@ -94,6 +94,10 @@ describe('a restore takes what was there', () => {
     expect((await made.sql.query(domains)).rows).toEqual(before)
     expect(warned(reset, 'ConstraintBroken')).toMatch(/public\.d\.i/)
     expect(restore.status).toBe('succeeded')
+    const { backupId } = reset
+    const verified = await strange.reset.succeed({ operation: 'verify', backupId, rehearse: true })
+    expect(verified.subject?.state).toBe('rehearsed')
+    expect(warned(verified, 'ConstraintBroken')).toMatch(/public\.d\.i/)
   })
 
   it('when the function of a check, of a domain or of a generated column was replaced after the rows, and says so before', async () => {
