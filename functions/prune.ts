@@ -21,7 +21,7 @@ export const handler = task(
   async (clients, { purpose, ...run }, _report, fence) => {
     if (purpose === 'delete') {
       const plan = await readBackupPlan(clients.backups, run, await fence.noted())
-      await deleteBackup(clients, plan)
+      await deleteBackup(clients, plan, fence)
       return {}
     }
     const { backups, refused } = await prune(

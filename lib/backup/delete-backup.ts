@@ -12,14 +12,20 @@ import { tombstoneKey } from './tombstone.ts'
 /**
  * State "Delete": deletes the backup that Count found to be deletable, in the order of a prune, so that what dies half-way
  * leaves no damaged backup, but none. Repeating it goes on where it ended; one that is gone is what was wanted.
+ * @param about `signal` ends it before the next deletion
  * @throws BackupKept when it was pinned since, RunLost, DatabaseBusy; StoreUnavailable, NotPermitted naming an object
  */
-export async function deleteBackup(clients: Clients, { runId, backupId }: BackupPlan): Promise<void> {
+export async function deleteBackup(
+  clients: Clients,
+  { runId, backupId }: BackupPlan,
+  { signal }: { signal?: AbortSignal } = {},
+): Promise<void> {
   const { backups: storage, config } = clients
   const folder = { prefix: config.BACKUP_PREFIX, backupId }
   if (await isSealed(storage, folder.prefix, backupId)) {
     const reasons = [`run ${runId} was told to delete it`]
     const retired = await whileLedgerStands(clients, async (connection, held) => {
+      signal?.throwIfAborted() // the lock may have come late
       await fenceRun(connection, runId)
       return retireBackup(storage, folder, { reasons, at: clients.now(), held })
     })
@@ -32,7 +38,7 @@ export async function deleteBackup(clients: Clients, { runId, backupId }: Backup
   }
   // Without its mark the folder is gone, or not ours to clear: see tombstone.ts.
   if (!(await exists(storage, tombstoneKey(backupKeys(folder.prefix, backupId))))) return
-  refuseFailures(storage.bucket, await clearRetired(storage, folder))
+  refuseFailures(storage.bucket, await clearRetired(storage, folder, { signal }))
 }
 
 function refuseFailures(bucket: string, { failures, failed }: Deleted): void {

@@ -32,12 +32,12 @@ const check = (backupId: string, runId: string | null = null) =>
   )
 
 /** What a run of the operation "delete" does in the state "Delete". */
-async function remove(backupId: string, hook?: Hook): Promise<void> {
+async function remove(backupId: string, hook?: Hook, signal?: AbortSignal): Promise<void> {
   const { sql } = bucket.stack
   await sql.query(`UPDATE taskmaster_reset.runs SET status = 'failed' WHERE status = 'running'`)
   const runId = await bucket.run({ status: 'running', operation: 'delete', plan: { subject: { backupId } } })
   const plan = { runId, attempt: 0, operation: 'delete', backupId, seen, batches: 0 } as const
-  await deleteBackup(bucket.clientsWith({}, hook), plan)
+  await deleteBackup(bucket.clientsWith({}, hook), plan, signal && { signal })
 }
 
 function put(sample: ReturnType<typeof sampleBackup>): string {
@@ -116,6 +116,19 @@ describe('deleting a backup', () => {
         await remove(old!)
       }
     }
+  })
+
+  test('that is over time ends before the next deletion, and a repeat goes on', async () => {
+    const [newest, old] = bucket.sealed([1, 2])
+    const over = new AbortController()
+    const hook: Hook = (command, when) => {
+      const key = command.input.Delete?.Objects?.[0]?.Key
+      if (when === 'after' && key === `${root(old!)}manifest.json`) over.abort(new Error('out of time'))
+    }
+    await expect(remove(old!, hook, over.signal)).rejects.toThrow('out of time')
+    expect((await bucket.objects(root(old!))).length).toBeGreaterThan(1)
+    await remove(old!)
+    expect(await bucket.folders()).toEqual([newest])
   })
 
   test('never touches a folder that was not retired: it may be a backup that is being written', async () => {

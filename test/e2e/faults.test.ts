@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { Outcome } from '../../lib/run/outcome.ts'
 import { loadFunctions } from '../../local/functions.ts'
 import type { Handler } from '../../local/machine/tasks.ts'
-import { errorElement, isBulkDelete, objectsIn, s3Error } from '../files/s3-front.ts'
+import { errorElement, holding, isBulkDelete, objectsIn, s3Error } from '../files/s3-front.ts'
 import { invocationsAtWork } from './at-work.ts'
 import { useFronts } from './fronts.ts'
 import {
@@ -448,6 +448,36 @@ describe('a wipe', () => {
     const outcome = await failedOutcome(ended)
     expect(outcome.targets.database).toMatchObject({ state: 'wiped', rows: 607 })
     checkHonest(outcome, { was, is: await reset.fingerprint() })
+  })
+
+  test('of which a batch goes on after its Map has failed keeps the next run out until that batch has ended', async () => {
+    await reset.seed()
+    const held = holding(isBulkDelete)
+    let sibling: Promise<unknown> = Promise.resolve()
+    const ended = await withFaults(
+      {
+        instead: async ({ state }, run) => {
+          if (state !== 'Wipe files batch') return run()
+          fronts.s3.faults = [held.fault] // not before: Count tries deletions on objects of its own
+          sibling = run().catch((error: Error) => error)
+          await held.arrived
+          throw errorNamed('Crashed')
+        },
+      },
+      () => withVariables(fronts.variables, () => reset.run(quickReset)),
+    )
+    expect((await failedOutcome(ended)).targets.files).toMatchObject({ state: 'partly_wiped', objects: 0 })
+    const next = await reset.run(quickReset)
+    expect(next).toMatchObject({ status: 'FAILED', error: 'RunActive' })
+    expect(next.cause).toContain(`Run ${ended.name} (reset, last in Wipe files) has ended, but an invocation`)
+    held.release()
+    await sibling
+    const { backup_id } = await reset.row(ended.name)
+    const back = { operation: 'restore', backupId: backup_id, confirm: environment, rehearse: false }
+    expect(await reset.succeed(back)).toMatchObject({
+      targets: { files: { state: 'restored', objects: 12 } },
+    })
+    expect((await reset.fingerprint()).files.filter((line) => line.startsWith(filesPrefix))).toHaveLength(12)
   })
 
   test('of files that S3 refuses to delete is a failed run, which says how many and which', async () => {
