@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { loadBatches } from '../../lib/backup/load-batches.ts'
 import type { BackedUpTable } from '../../lib/backup/manifest.ts'
@@ -5,6 +6,8 @@ import type { Backup } from '../../lib/backup/read.ts'
 import { loadParts } from '../../lib/database/load.ts'
 import { restoreDatabase } from '../../lib/database/restore.ts'
 import { checkTables } from '../../lib/database/schema-differences.ts'
+import { dropScratch } from '../../lib/database/scratch.ts'
+import { withConnection } from '../../lib/database/snapshot.ts'
 import type { Plan } from '../../lib/run/work.ts'
 import { backUp, noProgress, planReset, useDatabase } from '../database/database-stack.ts'
 import { dump } from './dump.ts'
@@ -76,4 +79,23 @@ describe('nothing of a manifest is put into SQL, and the table is named, when so
     }
     expect(await dump(admin)).toEqual(before)
   })
+})
+
+it('a part that gives another number of rows than is said of it is damaged, and named', async () => {
+  const { clients } = database
+  const parts = loadBatches(backup.database!.tables).flat()
+  const runId = randomUUID()
+  for (const difference of [1, -1]) {
+    const lying = parts.map(({ table, part }) => ({
+      table,
+      part: table.name === 'public.t' ? { ...part, rows: part.rows + difference } : part,
+    }))
+    await expect(
+      loadParts(clients, { runId, parts: lying, check: checkTables }, noProgress),
+    ).rejects.toMatchObject({
+      name: 'BackupDamaged',
+      message: expect.stringMatching(/1 rows were loaded .*public\.t\/00000\.jsonl\.zst/),
+    })
+  }
+  await withConnection(clients, (connection) => dropScratch(connection, runId))
 })

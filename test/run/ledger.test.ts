@@ -10,9 +10,11 @@ import {
   ensureLedger,
   fenceRun,
   findRun,
+  isCancellable,
   listRuns,
   type NewRun,
   openRun,
+  type RunRow,
   readEnvironment,
   readRun,
   recordFailure,
@@ -360,4 +362,18 @@ describe('the end of a run', () => {
     await close('one', 'succeeded', { second: true })
     expect(await readRun(connection, 'one')).toMatchObject({ status: 'failed', outcome: { first: true } })
   })
+})
+
+test('what is committed cannot be called off, also while its step, repeated, waits for locks again', () => {
+  const waits = {
+    status: 'running',
+    operation: 'reset',
+    phase: 'Wipe database',
+    waiting: 'waiting for locks',
+  }
+  const row = { ...waits, wiped: null, restored: null } as unknown as RunRow
+  expect(isCancellable(row)).toBe(true)
+  expect(isCancellable({ ...row, wiped: { rows: 1 } })).toBe(false)
+  expect(isCancellable({ ...row, restored: { rows: 1 } })).toBe(false)
+  expect(isCancellable({ ...row, waiting: null })).toBe(false)
 })
