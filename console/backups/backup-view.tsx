@@ -8,7 +8,7 @@ import { ActiveRun, useRuns } from '../runs/active-run.tsx'
 import { Actions } from './actions.tsx'
 import { Badges } from './badges.tsx'
 import { Parts } from './parts.tsx'
-import { proofOf } from './proof.ts'
+import { originOf, proofOf } from './proof.ts'
 
 /** One backup: what it holds, how it is proved, and what can be done with it. */
 export function BackupView({ backupId }: { backupId: string }) {
@@ -71,6 +71,7 @@ function Facts({ backup }: { backup: BackupDetails }) {
           ? 'All rows are of one moment.'
           : 'All rows are of one moment, made so by exporting again what had changed.',
     ],
+    ['Origin', originOf(backup.authentic)],
     ['Environment', backup.environment],
     ['Strategy', backup.strategy],
     ['Id', backup.backupId],

@@ -99,9 +99,11 @@ export function RunView({ runId }: { runId: string }) {
       )}
       {run.closingUntil && (
         <Notice kind="info">
-          A function of this run may be at work until{' '}
-          <time dateTime={run.closingUntil}>{dateOf(run.closingUntil)}</time>. The next run can begin when it
-          has ended.
+          <p>
+            A function of this run may be at work until{' '}
+            <time dateTime={run.closingUntil}>{dateOf(run.closingUntil)}</time>. The next run can begin when
+            it has ended.
+          </p>
         </Notice>
       )}
       {run.dryRun && run.plan && <Plan plan={run.plan} operation={run.operation} />}

@@ -1,7 +1,7 @@
 import type { Run } from '../../lib/http/run.ts'
 import type { Outcome, TargetState } from '../../lib/run/outcome.ts'
 import type { Target } from '../../lib/run/strategy.ts'
-import { bytes, clock, counted, duration } from '../numbers.ts'
+import { bytes, counted, duration } from '../numbers.ts'
 import type { Stage } from './steps.ts'
 
 const operations: Record<string, string> = {
@@ -40,14 +40,9 @@ export function isActive({ status }: Pick<Run, 'status'>): boolean {
 
 /** How the run stands or ended, in one sentence. */
 export function headlineOf(run: Run, stages: readonly Stage[]): string {
-  const { status } = run
+  const { status, startedAt, finishedAt, outcome } = run
   if (status === 'starting') return 'The run is starting.'
   if (status === 'running') return `${runningSentence(stages)}${waitingSentence(run)}`
-  return `${endOf(run)}${closingSentence(run)}`
-}
-
-function endOf(run: Run): string {
-  const { status, startedAt, finishedAt, outcome } = run
   const took = finishedAt === null ? '' : ` after ${duration(Date.parse(finishedAt) - Date.parse(startedAt))}`
   if (status === 'cancelled') return `Cancelled${took}, before anything was changed.`
   if (status === 'abandoned') {
@@ -56,12 +51,6 @@ function endOf(run: Run): string {
   if (status === 'failed') return `Failed${took}. ${outcome === null ? '' : damageOf(outcome)}`.trim()
   if (run.dryRun) return 'Counted and planned; nothing was written.'
   return status === 'succeeded' ? `Succeeded${took}.` : `Succeeded${took}, with warnings that need a look.`
-}
-
-/** What still belongs to a run that is over, and keeps others from beginning. */
-function closingSentence({ closingUntil }: Run): string {
-  if (closingUntil === null) return ''
-  return ` It is closing: something of it may still be at work until ${clock(new Date(closingUntil))}, and no other run begins before that has ended.`
 }
 
 function runningSentence(stages: readonly Stage[]): string {

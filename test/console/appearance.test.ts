@@ -1,7 +1,9 @@
 import { fileURLToPath } from 'node:url'
+import { GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import axe from 'axe-core'
 import type { Page } from 'playwright-core'
 import { describe, expect, it } from 'vitest'
+import { backupKeys } from '../../lib/backup/layout.ts'
 import { withVariables } from '../e2e/reset-stack.ts'
 import { chromiumPath, useConsole } from './console-stack.ts'
 
@@ -67,6 +69,12 @@ describe.skipIf(chromiumPath === undefined)('how the page looks', () => {
     pause.release()
     await admin.getByRole('heading', { name: 'Outcome' }).waitFor()
     await inspect(admin, 'an outcome')
+    await leaveAtWork(admin.url().split('/').at(-1) ?? '')
+    await admin.reload()
+    await admin.getByText('A function of this run may be at work until').waitFor()
+    await admin.getByText('Its turn had come, and how far that got could not be read.').waitFor()
+    await inspect(admin, 'a run that is closing, with an outcome that is not known')
+    await console.stack.admin.query('DELETE FROM taskmaster_reset.invocations')
 
     await admin.getByRole('link', { name: 'Backups' }).click()
     await admin.getByRole('row').nth(2).waitFor()
@@ -77,6 +85,18 @@ describe.skipIf(chromiumPath === undefined)('how the page looks', () => {
     await admin.getByRole('button', { name: 'Restore …' }).click()
     await inspect(admin, 'the dialog of a restore')
     await admin.keyboard.press('Escape')
+    await takeSignature(admin.url().split('/').at(-1) ?? '')
+    await admin.reload()
+    await admin.getByText('Unsigned', { exact: true }).waitFor()
+    await inspect(admin, 'a backup that nobody signed')
+    await admin.getByRole('button', { name: 'Restore …' }).click()
+    const restore = admin.getByRole('button', { name: /^Back up, then put back/ })
+    await admin.getByText('Nobody known here signed the backup.').waitFor()
+    expect(await restore.isDisabled()).toBe(true)
+    await inspect(admin, 'the dialog of its restore')
+    await admin.getByLabel(/^It carries no signature\..* I know where it comes from$/).check()
+    expect(await restore.isEnabled()).toBe(true)
+    await admin.keyboard.press('Escape')
 
     await admin.getByRole('link', { name: 'History' }).click()
     await admin.getByRole('row').nth(2).waitFor()
@@ -86,6 +106,30 @@ describe.skipIf(chromiumPath === undefined)('how the page looks', () => {
     await admin.getByText(/^Connection lost at/).waitFor()
     await inspect(admin, 'a lost connection')
   })
+
+  /** As if a function of the run were still at work, and nobody could say what became of the cache. */
+  async function leaveAtWork(runId: string): Promise<void> {
+    await console.stack.admin.query(
+      `INSERT INTO taskmaster_reset.invocations (id, run_id, request_id, step, deadline)
+       VALUES ('of a test', $1, 'of a test', 'Wipe cache', now() + interval '10 minutes')`,
+      [runId],
+    )
+    await console.stack.admin.query(
+      `UPDATE taskmaster_reset.runs SET outcome = jsonb_set(outcome, '{targets,cache,state}', '"unknown"') WHERE run_id = $1`,
+      [runId],
+    )
+  }
+
+  /** As a backup from before there were signatures. */
+  async function takeSignature(backupId: string): Promise<void> {
+    const object = {
+      Bucket: 'taskmaster-backups',
+      Key: backupKeys('.taskmaster/backups/', backupId).manifest,
+    }
+    const answer = await console.stack.s3.send(new GetObjectCommand(object))
+    const { signature: _, ...manifest } = JSON.parse((await answer.Body?.transformToString()) ?? '')
+    await console.stack.s3.send(new PutObjectCommand({ ...object, Body: JSON.stringify(manifest) }))
+  }
 
   /** The colour that the header and the environment's name are marked with. */
   async function marksOf(page: Page): Promise<unknown[]> {

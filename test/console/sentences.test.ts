@@ -253,16 +253,6 @@ describe('how a run ended, in one sentence', () => {
       }
     }
   })
-
-  it('says of a run that is over whether it still keeps others from beginning', () => {
-    const headline = (closingUntil: string | null) => headlineOf({ ...ended({}), closingUntil }, [])
-    expect(headline(null)).not.toContain('closing')
-    expect(headline('2026-11-22T19:20:05.000Z')).toMatch(
-      /wiped or replaced\. It is closing: .* until \d\d:\d\d:05, and no other run begins before/,
-    )
-    const running: Run = { ...run, status: 'running', closingUntil: '2026-11-22T19:20:05.000Z' }
-    expect(headlineOf(running, [])).toBe('Running.')
-  })
 })
 
 describe('numbers and addresses', () => {
