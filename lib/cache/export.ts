@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { backupKeys, workKeys } from '../backup/layout.ts'
 import { CachePart, Warning } from '../backup/manifest.ts'
+import { writeOnce } from '../backup/once.ts'
 import { findJson, getJson, putJson, type Storage } from '../backup/storage.ts'
 import type { Clients } from '../clients.ts'
 import type { Fence } from '../ledger/fence.ts'
@@ -79,9 +80,13 @@ export async function exportCache(
     warnings: findings.warnings(),
     unsupported: [...findings.unsupported.keys()],
   }
-  await putJson(storage, workKeys(run).cacheResult, result)
+  const first = await writeOnce(
+    result,
+    (options) => putJson(storage, workKeys(run).cacheResult, result, options),
+    () => findJson(storage, workKeys(run).cacheResult, CacheResult),
+  )
   await progress(exported, exported)
-  return result
+  return first
 }
 
 /** The types whose keys the run's export could not write. @throws NotFound when there was no export */

@@ -3,7 +3,7 @@ import { exists } from '../backup/exists.ts'
 import { type Rehearsed, readExported, readExportedBatch } from '../backup/exported.ts'
 import { workKeys } from '../backup/layout.ts'
 import type { BackedUpTable, Warning } from '../backup/manifest.ts'
-import { putJson } from '../backup/storage.ts'
+import { putFirst } from '../backup/storage.ts'
 import type { Clients } from '../clients.ts'
 import { RehearsalFailed } from '../errors.ts'
 import type { Plan } from '../run/work.ts'
@@ -55,7 +55,7 @@ export async function compareExported(clients: Clients, plan: Plan): Promise<voi
       throw databaseError(error)
     }
     const noted: z.input<typeof Rehearsed> = { rehearsedAt: clients.now().toISOString(), warnings }
-    await putJson(storage, done, noted)
+    await putFirst(storage, done, noted)
     await dropScratch(connection, runId)
   })
 }

@@ -217,7 +217,7 @@ describe('a forged object', () => {
         if (!isDeepStrictEqual(after, before)) await backups.fill('live')
       }
     },
-    isFull ? 240_000 : 60_000,
+    isFull ? 480_000 : 60_000,
   )
 
   async function isReplaced(key: string): Promise<boolean> {
@@ -301,7 +301,7 @@ describe('a forged object', () => {
         if (found.wasBefore) expect(after, `${kind} at ${key}`).toEqual(before)
       }
     },
-    isFull ? 240_000 : 60_000,
+    isFull ? 480_000 : 60_000,
   )
 
   async function workKeysNow(): Promise<string[]> {

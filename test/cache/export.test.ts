@@ -409,6 +409,20 @@ describe('the export of the cache', () => {
     expect(await getJson(stack.storage, workKeys(ref).cacheResult, CacheResult)).toEqual(first)
   })
 
+  test('an invocation that is overtaken by its repeat leaves what that has written, and gives it', async () => {
+    await redis.set(`${prefix}a`, 'x')
+    const data = { run: stack.nextRun(), fence, backupId }
+    let repeated: CacheResult | undefined
+    const overtaken = await exportCache(stack.clients, data, async () => {
+      if (repeated !== undefined) return
+      await redis.set(`${prefix}b`, 'later')
+      repeated = await exportCache(stack.clients, data, noProgress)
+    })
+    expect(repeated?.keys).toBe(2)
+    expect(overtaken).toEqual(repeated)
+    expect(await getJson(stack.storage, workKeys(data.run).cacheResult, CacheResult)).toEqual(repeated)
+  })
+
   test('parts are written beside those of an earlier try, never over them', async () => {
     await redis.set(`${prefix}a`, 'x')
     const [first, second] = [await run(), await run()]

@@ -355,6 +355,18 @@ describe('the roles refuse', () => {
     expect(writing(`${sealed}/late-1.json`).sort()).toEqual(['restore', 'wipe'])
   })
 
+  test('to write over a result that a backup is made of to all, whoever of them may leave one', () => {
+    const run = `arn:aws:s3:::${backups}/.taskmaster/runs/one/0`
+    for (const result of [
+      ...['database-00000.json', 'files-00000.json', 'copied-00000.jsonl'],
+      ...['cache.json', 'reconciled.json', 'rehearsed.json'],
+    ]) {
+      const writing = { action: 's3:PutObject', resource: `${run}/results/${result}` }
+      expect(who({ ...writing, context: writesOver }), result).toEqual([])
+      expect(who({ ...writing, context: writesOnce }), result).not.toEqual([])
+    }
+  })
+
   test('everything of a backup and of the work of runs to a principal of the account that is none of theirs', () => {
     const anybody = { Effect: 'Allow' as const, Action: 's3:*', Resource: '*' }
     const administrator = {
