@@ -54,6 +54,7 @@ function stateOf(name: string, input: Record<string, unknown>): string {
   if (name === 'export') return `Export ${targets[String(input.target)]}`
   if (name === 'copy') return 'Copy files batch'
   if (name === 'wipe') return `Wipe ${input.target === 'files' ? 'files batch' : input.target}`
+  if (name === 'restore') return `Restore ${input.target === 'files' ? 'files batch' : input.target}`
   if (name === 'load') return 'Rehearse batch'
   if (name === 'compare') return 'Compare'
   if (name === 'finish') return input.error === undefined ? 'Finish' : 'Finish failed'
@@ -554,6 +555,43 @@ test('a cache of which keys are left after the last pass is partly wiped, and th
   expect(outcome.warnings).toContainEqual(expect.objectContaining({ code: 'KeysLeft' }))
 })
 
+test('a restore of which S3 refuses a part is a failed run, which says how many and which', async () => {
+  await reset.seed()
+  const { backupId } = await reset.succeed({ operation: 'backup', strategy: 'files-only', rehearse: false })
+  await reset.put(`${filesPrefix}story 5.txt`, 'changed')
+  await reset.put(`${filesPrefix}extra.txt`, 'not in the backup')
+  const restore = { operation: 'restore', backupId, targets: ['files'], exact: true, confirm: environment }
+  const ended = await withFaults(
+    {
+      before: ({ state }) => {
+        if (state !== 'Restore files batch') return
+        fronts.s3.faults = [
+          async (request, forward) => {
+            if (!isBulkDelete(request)) return undefined
+            for (const [element] of objectsIn(request.body))
+              request.raw = Buffer.from(request.raw.toString().replace(element, ''))
+            const errors = objectsIn(request.body).map(([, key]) => errorElement(key, 'AccessDenied'))
+            const answer = await forward()
+            const body = answer.body
+              .toString()
+              .replace('</DeleteResult>', `${errors.join('')}</DeleteResult>`)
+            return { ...answer, body }
+          },
+        ]
+      },
+    },
+    () => withVariables(fronts.variables, () => reset.run({ ...restore, rehearse: false })),
+  )
+  fronts.s3.faults = []
+  const outcome = await failedOutcome(ended)
+  expect(ended.error).toBe('RestoreIncomplete')
+  expect(ended.cause).toContain(
+    `1 files could not be put back or removed (for example ${filesPrefix}extra.txt: AccessDenied)`,
+  )
+  expect(outcome.targets.files).toMatchObject({ state: 'partly_restored', objects: 12 })
+  expect(await reset.sealed()).toContain(outcome.backupId)
+})
+
 describe('an outcome whose results cannot be read', () => {
   /** S3 refuses whoever reads the run's results, from the given state on. */
   const hideResults = (from: string) => ({
@@ -582,6 +620,28 @@ describe('an outcome whose results cannot be read', () => {
         database: { state: 'wiped', rows: 607 },
         files: { state: 'unknown', objects: 0 },
         cache: { state: 'unknown' },
+      },
+    })
+    expect(await reset.sealed()).toContain(backup_id)
+  })
+
+  test('of a restore has the facts of the ledger: rows restored, the safety backup, the rest unknown', async () => {
+    await reset.seed()
+    const { backupId } = await reset.succeed({ operation: 'backup', strategy: 'full', rehearse: false })
+    const restore = { operation: 'restore', backupId, confirm: environment, rehearse: false }
+    const ended = await withFaults(hideResults('Finish'), () =>
+      withVariables(fronts.variables, () => reset.run(restore)),
+    )
+    fronts.s3.faults = []
+    const outcome = await failedOutcome(ended)
+    const { backup_id } = await reset.row(ended.name)
+    expect(outcome).toMatchObject({
+      ...{ backupId: backup_id, restoredBackupId: backupId },
+      warnings: expect.arrayContaining([expect.objectContaining({ code: 'BackupUnread' })]),
+      targets: {
+        database: { state: 'restored', rows: 607 },
+        files: { state: 'unknown', objects: 0 },
+        cache: { state: 'unknown', keys: 0 },
       },
     })
     expect(await reset.sealed()).toContain(backup_id)
