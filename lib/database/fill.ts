@@ -1,22 +1,30 @@
 import type { BackedUpTable } from '../backup/manifest.ts'
 import type { Connection } from '../clients.ts'
+import { messageOf, SchemaChanged } from '../errors.ts'
 import type { Pair } from './generated.ts'
 import { qualified, quote } from './identifiers.ts'
-import { inSavepoint } from './savepoint.ts'
+import { inSavepoint, isOfTheRows } from './savepoint.ts'
 import { scratchTableOf, typedRows } from './scratch.ts'
 
 /**
  * Fills the empty live tables from the scratch schema, in a transaction and under the role's own search path. Functions of
  * the application that look at a row while it is put in (generated columns, indexes, domains) may read other tables, so
  * these tables come last, and one that refuses its rows is tried again when others have theirs.
- * @throws what Postgres says of the first table that takes its rows in no order
+ * @throws SchemaChanged naming the first table that takes its rows in no order
  */
 export async function fillTables(
   connection: Connection,
   { runId, pairs }: { runId: string; pairs: readonly Pair[] },
 ): Promise<void> {
   const asking = await readAsking(connection, pairs)
-  for (const pair of pairs) if (!asking.has(pair.live.oid)) await connection.query(insertOf(runId, pair))
+  const fill = async (pair: Pair) => {
+    try {
+      await connection.query(insertOf(runId, pair))
+    } catch (error) {
+      throw isOfTheRows(error) ? refusedBy(pair, error) : error
+    }
+  }
+  for (const pair of pairs) if (!asking.has(pair.live.oid)) await fill(pair)
   let left = pairs.filter(({ live }) => asking.has(live.oid))
   while (left.length > 0) {
     const refused: { pair: Pair; error: unknown }[] = []
@@ -24,9 +32,18 @@ export async function fillTables(
       const error = await inSavepoint(connection, () => connection.query(insertOf(runId, pair)))
       if (error !== undefined) refused.push({ pair, error })
     }
-    if (refused.length === left.length) throw refused[0]?.error
+    const [first] = refused
+    if (first !== undefined && refused.length === left.length) throw refusedBy(first.pair, first.error)
     left = refused.map(({ pair }) => pair)
   }
+}
+
+/** Rows that a table refuses were fine when they were backed up: an index, a type or a function is another one now. */
+function refusedBy({ table }: Pair, error: unknown): SchemaChanged {
+  return new SchemaChanged(
+    `The live table ${table.name} does not take its rows of the backup: ${messageOf(error)}. Nothing was changed; bring the index, the type, the generated column or the function that refuses them back to what it was, then restore`,
+    { cause: error },
+  )
 }
 
 function insertOf(runId: string, { table, live }: Pair): string {

@@ -227,3 +227,22 @@ describe('what a restore needs and has not been proved is a warning', () => {
     expect(warned(await strange.reset.succeed(request), 'NotProved')).toBe('')
   })
 })
+
+it('a table that does not take its rows any more, because of what came after the backup, is named by the restore', async () => {
+  const made = await strange.database(
+    'CREATE TABLE fine (i int); CREATE TABLE made (a int); INSERT INTO fine VALUES (1); INSERT INTO made VALUES (0)',
+  )
+  const { backupId } = await strange.reset.succeed(strange.wipe())
+  for (const [later, back] of [
+    ['ALTER TABLE made ADD g int GENERATED ALWAYS AS (10 / a) STORED', 'ALTER TABLE made DROP COLUMN g'],
+    ['CREATE INDEX later ON made ((10 / a))', 'DROP INDEX later'],
+  ]) {
+    await made.sql.query(later!)
+    const ended = await strange.reset.run(strange.putBack(backupId))
+    expect(ended).toMatchObject({ status: 'FAILED', error: 'SchemaChanged' })
+    expect(ended.cause).toMatch(/live table public\.made does not take its rows of the backup: \S/)
+    await made.sql.query(back!)
+  }
+  await strange.reset.succeed(strange.putBack(backupId))
+  expect((await made.sql.query('SELECT a FROM made')).rows).toEqual([{ a: 0 }])
+})
