@@ -9,6 +9,7 @@ import { useFronts } from './fronts.ts'
 import {
   type Ended,
   environment,
+  filesBucket,
   filesPrefix,
   fullReset,
   quickReset,
@@ -505,6 +506,29 @@ describe('a wipe', () => {
     )
     expect(outcome.targets.files).toMatchObject({ state: 'partly_wiped', objects: 11 })
     expect(outcome.backupId).not.toBeNull()
+  })
+
+  test('of a restore whose file S3 says it copied but does not hold is a failed run, which says how many and which', async () => {
+    await reset.seed()
+    const { backupId } = await reset.succeed({ ...quickReset, strategy: 'files-only' })
+    const restore = { operation: 'restore', backupId, confirm: environment } as const
+    const story = `${filesPrefix}story 5.txt`
+    const body = `<CopyObjectResult><ETag>"${'0'.repeat(32)}"</ETag></CopyObjectResult>`
+    fronts.s3.faults = [
+      ({ bucket, key, headers }) =>
+        bucket === filesBucket && key === story && headers['x-amz-copy-source']
+          ? { status: 200, body }
+          : undefined,
+    ]
+    const ended = await withVariables(fronts.variables, () => reset.run(restore))
+    const outcome = await failedOutcome(ended)
+    expect(ended.error).toBe('RestoreIncomplete')
+    expect(ended.cause).toContain(
+      `1 files could not be put back or removed (for example ${story}: NotCopied)`,
+    )
+    expect(outcome.targets.files).toMatchObject({ state: 'partly_restored', objects: 11 })
+    fronts.s3.faults = []
+    expect((await reset.succeed(restore)).targets.files.state).toBe('restored')
   })
 
   test('of a cache that keeps its keys is a failed run, and no key is said to be gone', async () => {

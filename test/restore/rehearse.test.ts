@@ -176,6 +176,10 @@ describe('a backup of several batches, with writers between them', () => {
     expect([wrote, database?.consistency, rehearsedAt === null]).toEqual([true, 'reconciled', false])
     const sealed = (database?.tables ?? []).flatMap(({ parts }) => parts.flatMap(({ key }) => key ?? []))
     expect(loaded).toEqual(expect.arrayContaining(sealed))
+    const [{ last }] = (await sql.query('SELECT last_value::text AS last FROM users_id_seq')).rows
+    expect(database?.sequences).toContainEqual(
+      expect.objectContaining({ name: 'public.users_id_seq', lastValue: last }),
+    )
     const before = await reset.fingerprint()
     await reset.succeed({ operation: 'restore', backupId, confirm: environment, rehearse: false })
     expect((await reset.fingerprint()).database).toEqual(before.database)
