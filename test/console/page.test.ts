@@ -1,5 +1,7 @@
+import { GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { describe, expect, it } from 'vitest'
 import { bytes } from '../../console/numbers.ts'
+import { withDigest } from '../../lib/backup/digest.ts'
 import type { Backup } from '../../lib/http/backups.ts'
 import { totalOf } from '../../local/demo/counts.ts'
 import { withVariables } from '../e2e/reset-stack.ts'
@@ -174,6 +176,50 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
         .getByText(/belongs to the environment "local"/)
         .waitFor()
     }))
+
+  it('marks a backup that nobody signed, and one of another environment; puts it back only after both were ticked, and pins and downloads it not at all', async () => {
+    await console.finish({ operation: 'backup', strategy: 'full', rehearse: false })
+    await withVariables({ ENVIRONMENT: 'other' }, async () => {
+      const { backups } = await console.ask('GET', '/backups')
+      const { backupId } = backups.find((one: Backup) => one.rows !== null && one.files !== null)
+      const { s3, env } = console.stack
+      const place = {
+        Bucket: env.BACKUP_BUCKET ?? '',
+        Key: `${env.BACKUP_PREFIX ?? '.taskmaster/backups/'}${backupId}/manifest.json`,
+      }
+      const { Body } = await s3.send(new GetObjectCommand(place))
+      const real = (await Body?.transformToString()) ?? ''
+      const { digest: _, signature: __, ...manifest } = JSON.parse(real)
+      await s3.send(new PutObjectCommand({ ...place, Body: JSON.stringify(withDigest(manifest)) }))
+
+      const page = await console.open()
+      await page.getByLabel('Access token').fill(tokenOf('admin'))
+      await page.getByRole('button', { name: 'Sign in' }).click()
+      await page.getByRole('heading', { level: 1, name: 'other' }).waitFor()
+      await page.goto(`${page.url().split('#')[0]}#/backups/${backupId}`)
+      await page.getByText('Unsigned', { exact: true }).waitFor()
+      for (const name of ['Pin', 'Download manifest.json']) {
+        await page.getByRole('button', { name }).click()
+        await page
+          .getByRole('alert')
+          .getByText(/is of the environment "local", and this is "other"/)
+          .waitFor()
+        await page.reload()
+      }
+      await page.getByRole('button', { name: 'Restore …' }).click()
+      const dialog = page.getByRole('dialog', { name: 'Restore into other' })
+      const confirm = dialog.getByRole('button', { name: /^Back up, then put back/ })
+      await dialog.getByLabel('Type other to confirm').fill('other')
+      await dialog.getByLabel('This is a backup of local; put it into other all the same').check()
+      await dialog.getByText('Nobody known here signed the backup.').waitFor()
+      expect(await confirm.isDisabled()).toBe(true)
+      await dialog.getByLabel(/It carries no signature\..* I know where it comes from/).check()
+      const sent = page.waitForRequest((request) => request.method() === 'POST')
+      await confirm.click()
+      expect((await sent).postDataJSON()).toMatchObject({ allowForeign: true, allowUnsigned: true })
+      await s3.send(new PutObjectCommand({ ...place, Body: real }))
+    })
+  })
 
   it('pins, verifies, downloads and deletes backups', async () => {
     await console.finish({ operation: 'backup', strategy: 'cache-only' })

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { proofOf } from '../../console/backups/proof.ts'
+import { originOf, proofOf } from '../../console/backups/proof.ts'
 import { heldBy, restoreLabel, consequencesOf as restoring } from '../../console/backups/restoring.ts'
 import { ago, bytes, duration, listed } from '../../console/numbers.ts'
 import { consequencesOf, resetLabel, staysWith } from '../../console/overview/consequences.ts'
@@ -173,6 +173,12 @@ describe('what a restore says before it is confirmed', () => {
       expect.stringContaining('Rows that changed after that, until the wipe, were read back only'),
     ])
     expect(proofOf(backup)).toMatchObject({ label: 'Read back', text: expect.stringContaining('not loaded') })
+  })
+
+  it('says of a backup that nobody known signed why, and what that may mean', () => {
+    expect(originOf('signed')).toContain('it is what was backed up')
+    expect(originOf('unsigned')).toMatch(/no signature\. Whoever can write .* may have made or changed it/)
+    expect(originOf('unknown key')).toMatch(/key that is not known here\. Whoever can write .* changed it/)
   })
 })
 
