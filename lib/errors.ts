@@ -134,7 +134,7 @@ export class BackupIdTaken extends ResetError {
   readonly kind = 'failure'
 }
 
-/** A step's result is missing or its totals do not agree; the backup is not sealed. */
+/** A row cannot be read, a step's result is missing, or its totals do not agree; the backup is not sealed. */
 export class BackupIncomplete extends ResetError {
   override readonly name = 'BackupIncomplete'
   readonly kind = 'failure'

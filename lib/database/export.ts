@@ -5,15 +5,17 @@ import { BackedUpSequence, TablePart } from '../backup/manifest.ts'
 import { writePart } from '../backup/part.ts'
 import { getJson, putFirst, type Storage } from '../backup/storage.ts'
 import type { Clients, Connection } from '../clients.ts'
+import { BackupIncomplete, messageOf } from '../errors.ts'
 import type { Plan } from '../run/work.ts'
 import { readTables } from './catalog.ts'
 import { readShard, type Tally } from './chunks.ts'
 import { connectionsFor, shareOut } from './connections.ts'
 import { qualified } from './identifiers.ts'
+import { isOfTheRows } from './savepoint.ts'
 import { ownSearchPath, pinnedSearchPath } from './search-path.ts'
 import { readPositions, readSequences, sequencesOf } from './sequences.ts'
 import { Shard } from './shards.ts'
-import { withSnapshot } from './snapshot.ts'
+import { databaseError, withSnapshot } from './snapshot.ts'
 import { changesOf, refuseChanges } from './unchanged.ts'
 
 /** One batch of shards as Count wrote it. */
@@ -63,7 +65,9 @@ export async function exportDatabase(
       const endPage = shard.pages.to ?? endPages.get(shard.name) ?? 0
       const part = await exportShard(storage, connection, shard, endPage, (copy) =>
         keys.tablePart(shard.name, shard.shard, copy),
-      )
+      ).catch((cause: unknown) => {
+        throw isOfTheRows(cause) && databaseError(cause) === cause ? unreadable(shard, cause) : cause
+      })
       parts.push({ table: shard.name, ...part })
       await progress(parts.length, shards.length)
     })
@@ -72,6 +76,14 @@ export async function exportDatabase(
     return { batch, snapshotAt, parts, sequences } satisfies z.input<typeof DatabaseResult>
   })
   await putFirst(storage, workKeys(plan).databaseResult(batch), result)
+}
+
+/** A row that cannot be made text, as when a virtual generated column divides by zero. */
+function unreadable({ name }: Shard, cause: unknown): BackupIncomplete {
+  return new BackupIncomplete(
+    `The rows of ${name} cannot be read: ${messageOf(cause)}. Nothing was wiped; look at its virtual generated columns and at the types of its columns, correct these rows, or name the table in EXCLUDE_TABLES`,
+    { cause },
+  )
 }
 
 /** Writes one shard as one part and reads it back. A shard without rows writes nothing. */

@@ -176,6 +176,16 @@ describe('nothing is wiped that could not be put back, and the refusal says why,
     expect(ended.cause).toMatch(/keep_tables/)
   })
 
+  it('when a row cannot be read, because a virtual column raises for it, and names the table', async () => {
+    const made = await strange.database(
+      'CREATE TABLE v (a int, d int GENERATED ALWAYS AS (10 / a) VIRTUAL); INSERT INTO v VALUES (0), (2)',
+    )
+    const ended = await strange.reset.run(strange.wipe())
+    expect(ended).toMatchObject({ status: 'FAILED', error: 'BackupIncomplete' })
+    expect(ended.cause).toMatch(/rows of public\.v cannot be read: \S/)
+    expect((await made.sql.query('SELECT a FROM v ORDER BY 1')).rows).toEqual([{ a: 0 }, { a: 2 }])
+  })
+
   it('when a sequence belongs to another role', async () => {
     const made = await strange.database('CREATE TABLE t (i int); INSERT INTO t VALUES (1)', {
       admin: (role) =>
