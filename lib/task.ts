@@ -104,8 +104,10 @@ export function task<Schema extends z.ZodType, Output>(
       shortenMessage(error)
       throw error
     } finally {
+      // Out of time, requests were aborted that a store may still carry out: the next run waits for the deadline.
+      const isOutOfTime = span.signal.aborted
       span.end()
-      await register.end()
+      if (!isOutOfTime) await register.end()
       await ledger.close()
     }
   }
