@@ -126,7 +126,9 @@ describe('the work of a run', () => {
     await putJson(storage, keys.cacheResult, { keys: 'many' })
     await expect(getJson(storage, keys.cacheResult, ListedFile)).rejects.toThrow(/cannot be understood/)
     objects.set(keys.cacheResult, Buffer.alloc(documentBounds.bytes + 1, ' '))
-    await expect(getJson(storage, keys.cacheResult, ListedFile)).rejects.toThrow(WorkDamaged)
+    const error = await getJson(storage, keys.cacheResult, ListedFile).catch((cause: unknown) => cause)
+    expect(error).toBeInstanceOf(WorkDamaged)
+    expect((error as Error).message).toContain(`more than the ${documentBounds.bytes} bytes`)
   })
 })
 
@@ -138,7 +140,7 @@ describe('what is read of a bucket', () => {
     const bounds = { bytes: 1_000, values: 10, depth: 3 }
     expect(parseJson(nested(3), bounds)).toEqual([[[]]])
     expect(() => parseJson(nested(4), bounds)).toThrow('nested more than 3 levels')
-    expect(parseJson('"[[[[[[{,,,,,,,,,,,\\"[[["', bounds)).toBe('[[[[[[{,,,,,,,,,,,"[[[')
+    expect(parseJson('"[[[[[[{,,,,,,,,,,,\\"[[[["', bounds)).toBe('[[[[[[{,,,,,,,,,,,"[[[[')
     expect(parseJson(values(9), bounds)).toHaveLength(8)
     expect(() => parseJson(values(12), bounds)).toThrow('more than 10 values')
   })
