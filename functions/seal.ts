@@ -9,7 +9,7 @@ export const handler = task(
   { phase: () => 'Seal', run: (input) => input },
   async (clients, run, _report, fence) => {
     const plan = await readPlan(clients.backups, run, await fence.noted())
-    await seal({ ...clients, now: await databaseClock(clients) }, plan)
+    await seal({ ...clients, now: await databaseClock(clients) }, plan, fence.check)
     return {}
   },
 )

@@ -2,6 +2,7 @@ import { CacheResult } from '../cache/export.ts'
 import type { Clients } from '../clients.ts'
 import { BackupIncomplete } from '../errors.ts'
 import { sealFiles } from '../files/seal.ts'
+import type { Fence } from '../ledger/fence.ts'
 import type { Plan } from '../run/work.ts'
 import { listSizes } from '../s3/list.ts'
 import { toolVersion } from '../version.ts'
@@ -15,9 +16,11 @@ import { isPreconditionFailure, putJson, type Storage } from './storage.ts'
 /**
  * Writes the manifest, which makes the parts a backup, after checking that every planned batch has its result, that
  * totals agree, and that every object is there with its size. A repeat finds the manifest and leaves it.
- * @throws BackupIncomplete naming what is missing or does not agree
+ * @param check asks for the run's lock, right before the manifest is written: a straggler must not seal a folder that was
+ *   cleared since, nor a run that was called off have a backup that its outcome does not name
+ * @throws BackupIncomplete naming what is missing or does not agree; RunLost
  */
-export async function seal(clients: Clients, plan: Plan): Promise<void> {
+export async function seal(clients: Clients, plan: Plan, check: Fence['check']): Promise<void> {
   if (plan.backupId === null)
     throw new BackupIncomplete(`Run ${plan.runId} was told to take no backup, so there is none to seal`)
   const storage = clients.backups
@@ -59,6 +62,7 @@ export async function seal(clients: Clients, plan: Plan): Promise<void> {
     ],
   }
   await checkObjects(storage, keys.root, manifest)
+  await check()
   try {
     await putJson(storage, keys.manifest, sealed(storage.signing, Manifest.parse(manifest)), { once: true })
   } catch (error) {

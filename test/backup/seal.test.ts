@@ -114,6 +114,27 @@ describe('Seal writes no manifest, and says what is wrong,', () => {
       expect(await refusal()).toContain('/files.')
     }))
 
+  test('when its run was called off while it looked at the last object', () =>
+    withVariables(fronts.variables, async () => {
+      const say = (status: string) =>
+        reset.stack.admin.query('UPDATE taskmaster_reset.runs SET status = $1 WHERE run_id = $2', [
+          status,
+          run.runId,
+        ])
+      fronts.s3.faults.push(async ({ query, bucket }) => {
+        const isLast = bucket === backupBucket && query.get('prefix') === `${keys.root}files.`
+        if (isLast) await say('cancelled')
+        return undefined
+      })
+      try {
+        await expect(seal(run)).rejects.toMatchObject({ name: 'RunLost' })
+        expect(await reset.sealed()).toEqual([])
+      } finally {
+        fronts.s3.faults = []
+        await say('running')
+      }
+    }))
+
   test('when fewer files were copied than were listed, or more had vanished', async () => {
     const fewer = edited((result) => result.objects--)
     expect(await refused(work.filesResult(0), fewer)).toContain(

@@ -121,7 +121,7 @@ export async function backUp(
     await meanwhile()
   }
   if ((plan.database?.batches ?? 0) > 1) await reconcileBatches(clients, plan)
-  await seal(clients, plan)
+  await seal(clients, plan, async () => {})
   return (await readBackup(clients, plan.backupId!)).manifest
 }
 

@@ -24,7 +24,7 @@ export async function planRestore(clients: Clients, backupId: string | null): Pr
   const plan = await readPlan(clients.backups, run, noted)
   await exportDatabase(clients, { plan, backupId: plan.backupId ?? '', batch: 0, schemas }, noProgress)
   if ((plan.database?.batches ?? 0) > 1) await reconcileBatches(clients, plan)
-  await seal(clients, plan)
+  await seal(clients, plan, async () => {})
   return plan
 }
 
