@@ -497,9 +497,11 @@ describe('a store', () => {
   })
 
   test('the cache, when a key of the application has a name that is reserved for ours, is a refusal', async () => {
-    await reset.stack.redis.set(`${reservedPrefix(process.env.CACHE_PREFIX ?? '', 'restoring')}mine`, 'mine')
+    const key = `${reservedPrefix(process.env.CACHE_PREFIX ?? '', 'restoring')}mine`
+    await reset.stack.redis.set(key, 'mine')
     const ended = await refuse(fullReset)
     expect(ended.error).toBe('KeysReserved')
+    await reset.stack.redis.unlink(key)
   })
 
   test('the cache, when it is gone, is a warning when it is not needed', async () => {

@@ -2,6 +2,8 @@ import fc from 'fast-check'
 import { beforeAll, expect, it } from 'vitest'
 import { compareBackup } from '../../lib/database/load-backup.ts'
 import { restoreDatabase } from '../../lib/database/restore.ts'
+import { dropScratch } from '../../lib/database/scratch.ts'
+import { withConnection } from '../../lib/database/snapshot.ts'
 import { backUp, configured, planReset, useDatabase } from '../database/database-stack.ts'
 import { typesSql, valuesByType } from '../database/every-type.ts'
 import { rounds, tried } from '../support/trust.ts'
@@ -173,6 +175,7 @@ it(`gives every row of ${tables} random tables back`, async () => {
   await load(clients, plan)
   await compareBackup(clients, plan)
   await restoreDatabase(clients, { plan, backup: await readBackupOf(clients, first) })
+  await withConnection(clients, (connection) => dropScratch(connection, plan.runId)) // as Finish does
   tried('random tables', { restored: tables })
   expect(await dump(admin), `with the seed ${seed}`).toEqual(before)
 }, 240_000)
