@@ -5,9 +5,9 @@ import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { bucketsOf, type Clients, makeS3 } from '../../lib/clients.ts'
 import { compareBackup } from '../../lib/database/load-backup.ts'
-import { budgetSettings, overspending, withinBudget } from '../../lib/database/lock-budget.ts'
 import { checkLockNeed, readLockNeed } from '../../lib/database/lock-need.ts'
 import { estimateLocked } from '../../lib/database/locked-time.ts'
+import { whileLocked } from '../../lib/database/locked-transaction.ts'
 import { restoreDatabase } from '../../lib/database/restore.ts'
 import { scratchSchemaOf } from '../../lib/database/scratch.ts'
 import { withConnection, withSnapshot } from '../../lib/database/snapshot.ts'
@@ -323,16 +323,18 @@ describe('a wipe that has its locks', () => {
   })
 
   it('is the budget of all statements together, of which each is short', async () => {
-    const budget = { LOCK_BUDGET_MS: 300 }
-    await withConnection(clients, async (connection) => {
-      await connection.query(`BEGIN; ${budgetSettings(budget)}`)
-      const within = withinBudget(connection, budget)
-      const work = (async () => {
-        for (let statement = 0; statement < 20; statement++) await within.query('SELECT pg_sleep(0.1)')
-      })()
-      const error = overspending(await work.catch((reason: unknown) => reason), budget, 300)
-      expect(error).toBeInstanceOf(DatabaseBusy)
-      expect((error as Error).message).toMatch(/were locked for \d+ ms, and LOCK_BUDGET_MS=300 /)
+    const { runId } = await aBackup()
+    const own = configured(clients, { LOCK_BUDGET_MS: 300 })
+    await withConnection(own, async (connection) => {
+      const work = whileLocked(
+        own,
+        connection,
+        { runId, locks: { exclusive: [], shared: [] } },
+        async (within) => {
+          for (let statement = 0; statement < 20; statement++) await within.query('SELECT pg_sleep(0.1)')
+        },
+      )
+      await expect(work).rejects.toThrow(/were locked for \d+ ms, and LOCK_BUDGET_MS=300 /)
       await connection.query('ROLLBACK')
     })
   })
