@@ -37,13 +37,19 @@ const SETTINGS = {
 
 const START_ATTEMPTS = 3
 
-/** Starts a new, empty PostgreSQL on loopback. It ends, and its data goes, with `guarded`. */
-export async function startPostgres(guarded: Guarded): Promise<Postgres> {
+/**
+ * Starts a new, empty PostgreSQL on loopback. It ends, and its data goes, with `guarded`.
+ * @param settings in place of ours, by their names in postgresql.conf
+ */
+export async function startPostgres(
+  guarded: Guarded,
+  settings: Record<string, string | number> = {},
+): Promise<Postgres> {
   const programs = await findPostgres(guarded)
   const password = randomBytes(24).toString('hex')
   const data = join(guarded.folder, 'postgres-data')
   await initialise(guarded, programs, data, password)
-  const port = await startServer(guarded, programs, data)
+  const port = await startServer(guarded, programs, { data, settings: { ...SETTINGS, ...settings } })
   const adminUrl = `postgres://postgres:${password}@${LOOPBACK}:${port}/postgres`
   const version = await query(adminUrl, 'SHOW server_version')
   return {
@@ -110,12 +116,16 @@ async function initialise(
   })
 }
 
-async function startServer(guarded: Guarded, programs: PostgresPrograms, data: string): Promise<number> {
-  const settings = Object.entries(SETTINGS).flatMap(([name, value]) => ['-c', `${name}=${value}`])
+async function startServer(
+  guarded: Guarded,
+  programs: PostgresPrograms,
+  { data, settings }: { data: string; settings: Record<string, string | number> },
+): Promise<number> {
+  const given = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
   for (let attempt = 1; ; attempt++) {
     const port = await freePort()
     try {
-      const args = ['-D', data, '-p', String(port), ...settings]
+      const args = ['-D', data, '-p', String(port), ...given]
       const command = { service: 'PostgreSQL', file: programs.postgres, args, user: programs.user }
       await guarded.start(command, /database system is ready to accept connections/)
       return port

@@ -1,0 +1,56 @@
+import { randomUUID } from 'node:crypto'
+import pg from 'pg'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { countAll } from '../../lib/run/count.ts'
+import { currentClients } from '../../lib/task.ts'
+import { type Guarded, guardProcesses } from '../../local/guarded.ts'
+import { startPostgres } from '../../local/postgres.ts'
+import { type Stack, startStack } from '../../local/stack.ts'
+
+const tables = 80
+
+let guarded: Guarded
+let stack: Stack
+let sql: pg.Client
+
+beforeAll(async () => {
+  guarded = await guardProcesses()
+  // Room for 10 × (20 + 0) locks: the least that Postgres lets one set.
+  const settings = { max_connections: 20, max_locks_per_transaction: 10, max_prepared_transactions: 0 }
+  const { adminUrl } = await startPostgres(guarded, settings)
+  stack = await startStack({
+    environment: { PATH: process.env.PATH },
+    postgresAdminUrl: adminUrl,
+    definition: { StartAt: 'Done', States: { Done: { Type: 'Succeed' } } },
+    loadFunctions: async () => ({}),
+  })
+  sql = new pg.Client({ connectionString: stack.env.DATABASE_URL ?? '' })
+  await sql.connect()
+  for (let table = 1; table <= tables; table++)
+    await sql.query(`CREATE TABLE t${table} (id int PRIMARY KEY); INSERT INTO t${table} VALUES (1)`)
+})
+afterAll(async () => {
+  await sql?.end()
+  await stack?.stop()
+  await guarded?.stop()
+})
+
+const count = async (request: object) =>
+  countAll(await currentClients(), {
+    request: { confirm: 'local', ...request },
+    runId: randomUUID(),
+    attempt: 0,
+    startedAt: new Date().toISOString(),
+  })
+
+it('a reset whose locks the server has no room for is refused by Count, with the figures and the setting', async () => {
+  await count({ operation: 'claim' })
+  await sql.query(`UPDATE taskmaster_reset.runs SET status = 'succeeded', finished_at = now()`) // as Finish does
+  const refused = count({ operation: 'reset', strategy: 'database-only' })
+  await expect(refused).rejects.toMatchObject({
+    name: 'LimitExceeded',
+    message: expect.stringMatching(/ \d+ locks.* 200.*max_locks_per_transaction/s),
+  })
+  const { rows } = await sql.query('SELECT count(*)::int AS rows FROM t1')
+  expect(rows[0].rows).toBe(1)
+})
