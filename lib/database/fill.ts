@@ -3,13 +3,16 @@ import type { Connection } from '../clients.ts'
 import { messageOf, SchemaChanged } from '../errors.ts'
 import type { Pair } from './generated.ts'
 import { qualified, quote } from './identifiers.ts'
+import { putIndexesAside, type SetAsideIndex } from './indexes-aside.ts'
 import { inSavepoint, isOfTheRows } from './savepoint.ts'
 import { scratchTableOf, typedRows } from './scratch.ts'
+import { sqlStateOf } from './snapshot.ts'
 
 /**
  * Fills the empty live tables from the scratch schema, in a transaction and under the role's own search path. Functions of
  * the application that look at a row while it is put in (generated columns, indexes, domains) may read other tables, so
- * these tables come last, and one that refuses its rows is tried again when others have theirs.
+ * these tables come last, and one that refuses its rows is tried again when others have theirs. When none takes its rows,
+ * because their indexes ask each other's tables, these indexes are put aside until all rows are in.
  * @throws SchemaChanged naming the first table that takes its rows in no order
  */
 export async function fillTables(
@@ -26,6 +29,7 @@ export async function fillTables(
   }
   for (const pair of pairs) if (!asking.has(pair.live.oid)) await fill(pair)
   let left = pairs.filter(({ live }) => asking.has(live.oid))
+  let aside: SetAsideIndex[] | undefined
   while (left.length > 0) {
     const refused: { pair: Pair; error: unknown }[] = []
     for (const pair of left) {
@@ -33,8 +37,21 @@ export async function fillTables(
       if (error !== undefined) refused.push({ pair, error })
     }
     const [first] = refused
-    if (first !== undefined && refused.length === left.length) throw refusedBy(first.pair, first.error)
+    if (first !== undefined && refused.length === left.length) {
+      if (aside !== undefined) throw refusedBy(first.pair, first.error)
+      aside = await putIndexesAside(
+        connection,
+        left.map(({ live }) => live),
+      )
+    }
     left = refused.map(({ pair }) => pair)
+  }
+  for (const { table, make } of aside ?? []) {
+    const pair = pairs.find(({ live }) => live.oid === table) as Pair
+    // Of an expression that reads the very table, Postgres cannot make an index at all, and calls that damage.
+    const isExpected = (error: unknown) => isOfTheRows(error) || sqlStateOf(error) === 'XX001'
+    const error = await inSavepoint(connection, () => connection.query(make), isExpected)
+    if (error !== undefined) throw refusedBy(pair, error)
   }
 }
 

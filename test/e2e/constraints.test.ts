@@ -100,6 +100,32 @@ describe('a restore takes what was there', () => {
     expect(warned(verified, 'ConstraintBroken')).toMatch(/public\.d\.i/)
   })
 
+  it("when indexes ask the rows of each other's tables, so that no order fills them", async () => {
+    const made = await strange.database(
+      `CREATE TABLE a (i int PRIMARY KEY); CREATE TABLE b (i int PRIMARY KEY);
+       ${['a', 'b'].map((table) => `CREATE FUNCTION asks_${table}(i int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT i'`).join('; ')};
+       CREATE INDEX one ON a (public.asks_b(i)); CREATE INDEX "two ""of them" ON b (public.asks_a(i)) WHERE i > 0;
+       CREATE UNIQUE INDEX three ON b (public.asks_a(i)); COMMENT ON INDEX three IS 'it''s asked';
+       INSERT INTO a VALUES (1); INSERT INTO b VALUES (2);
+       ${['a', 'b']
+         .map(
+           (
+             table,
+           ) => `CREATE OR REPLACE FUNCTION asks_${table}(i int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN
+         IF NOT EXISTS (SELECT FROM public.${table}) THEN RAISE 'nothing there'; END IF; RETURN i; END $$`,
+         )
+         .join('; ')}`,
+    )
+    const indexes = `SELECT indexdef, obj_description(format('%I', indexname)::regclass, 'pg_class') AS comment FROM pg_indexes WHERE schemaname = 'public' ORDER BY indexname`
+    const all = async () =>
+      Promise.all([indexes, 'TABLE a', 'TABLE b'].map(async (query) => (await made.sql.query(query)).rows))
+    const before = await all()
+    const { status, backupId } = await strange.reset.succeed(strange.wipe())
+    const restore = await strange.reset.succeed(strange.putBack(backupId))
+    expect([status, restore.status]).toEqual(['succeeded', 'succeeded'])
+    expect(await all()).toEqual(before) // but for the oids of the indexes
+  })
+
   it('when the function of a check, of a domain or of a generated column was replaced after the rows, and says so before', async () => {
     const made = await strange.database(
       `CREATE FUNCTION fine(i int) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true';
