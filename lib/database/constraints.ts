@@ -192,6 +192,10 @@ async function readConstraints(connection: Connection, tables: readonly AlteredT
          AND k.conrelid IN (SELECT oid FROM affected)
          AND NOT (k.connoinherit AND k.conrelid NOT IN (SELECT oid FROM swapped)))
        OR (k.contype = 'c' AND k.convalidated AND NOT k.conislocal AND k.conrelid IN (SELECT oid FROM down))
+       -- NOT NULL comes back to a child as its parent has it, also where the child's own was valid
+       OR (k.contype = 'n' AND k.convalidated AND NOT k.conislocal AND k.conrelid IN (SELECT oid FROM down) AND EXISTS (
+         SELECT FROM pg_inherits i JOIN pg_constraint p ON p.conrelid = i.inhparent AND p.conname = k.conname AND p.contype = 'n'
+         WHERE i.inhrelid = k.conrelid AND NOT p.convalidated))
      ORDER BY (SELECT count(*) FROM lineage l WHERE l.oid = k.conrelid), k.oid`,
     [tables.map(({ oid }) => oid)],
   )
