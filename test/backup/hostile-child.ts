@@ -4,6 +4,7 @@ import { readPartLines } from '../../lib/backup/part.ts'
 import { readBackup } from '../../lib/backup/read.ts'
 import { verifyBackup } from '../../lib/backup/verify.ts'
 import { makeClients } from '../../lib/clients.ts'
+import { peakMiB } from '../support/peak-memory.ts'
 
 /** Reads a backup in every way there is, and tells what was said and how much memory that took, in MiB. */
 const [backupId = ''] = process.argv.slice(2)
@@ -33,6 +34,4 @@ const { backups } = await listBackups(clients.backups, prefix)
 await lookAtBackups(clients, () => false)
 clients.backups.s3.destroy()
 const listed = backups.map((backup) => backup.backupId)
-process.stdout.write(
-  JSON.stringify({ said, listed, megabytes: Math.round(process.resourceUsage().maxRSS / 1024) }),
-)
+process.stdout.write(JSON.stringify({ said, listed, megabytes: peakMiB() }))

@@ -1,5 +1,6 @@
 // Run by memory.test.ts as a process of its own, like a Lambda: exports the batches of a planned run, and tells its peak.
 import { handler } from '../../functions/export.ts'
+import { peakMiB } from '../support/peak-memory.ts'
 
 const [runId, batches] = process.argv.slice(2)
 const started = performance.now()
@@ -9,5 +10,4 @@ for (let batch = 0; batch < Number(batches); batch++) {
     { functionName: 'export', awsRequestId: '', getRemainingTimeInMillis: () => 900_000 },
   )
 }
-const peakMiB = Math.round(process.resourceUsage().maxRSS / 1024)
-console.log(JSON.stringify({ peakMiB, seconds: (performance.now() - started) / 1000 }))
+console.log(JSON.stringify({ peakMiB: peakMiB(), seconds: (performance.now() - started) / 1000 }))
