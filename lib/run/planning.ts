@@ -219,7 +219,7 @@ async function planTables(
     await underOwnSearchPath(connection, () =>
       checkKeptRows(connection, { tables, keys: chosen.dependsOnRows }),
     )
-  if (plan.operation !== 'backup') await checkLocks(connection, plan, chosen, restored)
+  if (plan.operation !== 'backup') await checkLocks(connection, { plan, chosen, restored, takesBackup })
   const swapped = tables.filter(({ action }) => action !== 'keep').map(({ table }) => table)
   if (plan.operation !== 'backup') {
     const sequences = sequencesOf(catalog.sequences, swapped)
@@ -304,12 +304,15 @@ function lockedWorks(
  */
 async function checkLocks(
   connection: Connection,
-  plan: Plan,
-  chosen: DatabasePlan,
-  restored: Backup | null,
+  {
+    plan,
+    chosen,
+    restored,
+    takesBackup,
+  }: { plan: Plan; chosen: DatabasePlan; restored: Backup | null; takesBackup: boolean },
 ): Promise<void> {
   const going = chosen.tables.filter(({ action }) => action !== 'keep')
-  const isRestorable = plan.operation === 'restore' || plan.backupId !== null
+  const isRestorable = plan.operation === 'restore' || takesBackup
   const tables = isRestorable ? chosen.tables : going
   const oids = tables.map(({ table }) => table.oid)
   const asked = {
