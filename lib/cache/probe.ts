@@ -34,13 +34,18 @@ return found`
 export async function probeCache({ cache, config }: Tools): Promise<Warning[]> {
   const key = `${reservedPrefix(config.CACHE_PREFIX, 'probe')}${randomUUID()}`
   await cache.ask([['EVAL', tryEverything, '2', key, fenceKey, String(probeMs)]])
-  for (const purpose of ['restoring', 'probe'] as const) {
-    await refuseReserved({ cache, config }, reservedPrefix(config.CACHE_PREFIX, purpose))
-  }
+  await refuseReservedKeys({ cache, config })
   const policy = await evictionPolicy({ cache })
   if (policy === null || !policy.startsWith('allkeys-')) return []
   const message = `The cache evicts keys when it is full (maxmemory-policy ${policy}), also the one that carries the environment's name. If that happens, a run ends in EnvironmentUnclaimed, and "claim" writes it again`
   return [{ code: 'CacheEvicts', message }]
+}
+
+/** The part of it that only reads. @throws KeysReserved */
+export async function refuseReservedKeys({ cache, config }: Tools): Promise<void> {
+  for (const purpose of ['restoring', 'probe'] as const) {
+    await refuseReserved({ cache, config }, reservedPrefix(config.CACHE_PREFIX, purpose))
+  }
 }
 
 /** Ours have little time to live; a key that has more, or none, is the application's. */

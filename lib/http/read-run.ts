@@ -59,6 +59,7 @@ function runOfExecution(runId: string, execution: Execution): Run {
     waiting: null,
     cancellable: false,
     plan: null,
+    wouldDo: null,
     outcome: null,
     error: execution.status === 'RUNNING' ? null : errorOf(execution),
   }

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { isCancellable, type RunRow } from '../run/ledger.ts'
 import { Outcome } from '../run/outcome.ts'
+import { wouldDoOf } from '../run/would-do.ts'
 import { count, Progress, Run, Target } from './run.ts'
 
 /** The parts of the ledger's `plan` that are told; see summaryOf in lib/run/count.ts. */
@@ -21,6 +22,7 @@ const StoredPlan = z.object({
 export function runOfRow(row: RunRow): Run {
   const plan = row.plan === null ? null : StoredPlan.parse(row.plan)
   const outcome = row.outcome === null ? null : Outcome.parse(row.outcome)
+  const error = outcome === null ? errorOf(row) : outcome.error
   return {
     runId: row.runId,
     operation: row.operation,
@@ -40,8 +42,9 @@ export function runOfRow(row: RunRow): Run {
     waiting: row.status === 'running' ? row.waiting : null,
     cancellable: isCancellable(row),
     plan: plan && planOf(plan, row.operation),
+    wouldDo: wouldDoOf(row.plan, row.operation, error),
     outcome,
-    error: outcome === null ? errorOf(row) : outcome.error,
+    error,
   }
 }
 

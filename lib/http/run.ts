@@ -1,6 +1,7 @@
 import { z } from '@hono/zod-openapi'
 import { Outcome } from '../run/outcome.ts'
 import { targets } from '../run/strategy.ts'
+import { WouldDo } from '../run/would-do.ts'
 
 export const count = z.int().nonnegative()
 export const Target = z.enum(targets)
@@ -60,6 +61,10 @@ export const Run = z
       })
       .nullable()
       .meta({ description: 'What it acts on, as it was counted; null until then' }),
+    wouldDo: WouldDo.nullable().meta({
+      description:
+        'Of a dry run: why the run that it stands for would be refused, and what it would do to each table and store; null for others',
+    }),
     outcome: Outcome.nullable(),
     error: z.strictObject({ name: z.string(), message: z.string() }).nullable(),
   })

@@ -10,10 +10,10 @@ import { withConnection } from '../database/snapshot.ts'
 import { InvalidRequest } from '../errors.ts'
 import { readLateNoted } from '../ledger/noted.ts'
 import { claim } from './claim.ts'
-import { checkConfirmation, checkMarks } from './guard.ts'
+import { checkConfirmation, checkMarks, refusalOfReal } from './guard.ts'
 import { openRun, type RunRow, recordPlan } from './ledger.ts'
 import { planOnBackup } from './plan-backup.ts'
-import { makePlan } from './planning.ts'
+import { checkLimits, makePlan } from './planning.ts'
 import {
   digestOfRequest,
   idempotencyKeyOf,
@@ -24,6 +24,7 @@ import {
 } from './request.ts'
 import { scopeOf, type Target, targets } from './strategy.ts'
 import { digestOfPlan, type Plan, type RunRef } from './work.ts'
+import type { Refusal } from './would-do.ts'
 
 export const CountInput = z.strictObject({
   /** As the caller sent it; checked here. */
@@ -70,13 +71,16 @@ export async function countAll(clients: Clients, input: z.output<typeof CountInp
     const { restored, clears, warnings } = await checkScoped(clients, connection, request)
     const repeats = await open(connection, input, request)
     if (repeats !== undefined) return repeated(repeats)
-    if (!request.dryRun) await dropLeftovers(connection, runId, clients.config.LOCK_TIMEOUT_MS)
     const asked = { run: { runId, attempt }, startedAt: input.startedAt, request, clears, restored, warnings }
+    if (request.dryRun) {
+      await planDry(clients, connection, asked)
+      return { next: 'finish', runId, attempt, prunes: false }
+    }
+    await dropLeftovers(connection, runId, clients.config.LOCK_TIMEOUT_MS)
     const plan = await makePlan(clients, connection, asked)
-    const summary = summaryOf(plan, request.dryRun)
-    const planDigest = request.dryRun ? null : digestOfPlan(plan)
-    await recordPlan(connection, { runId, attempt, backupId: plan.backupId, plan: summary, planDigest })
-    if (request.dryRun) return { next: 'finish', runId, attempt, prunes: false }
+    const { backupId } = plan
+    const summary = summaryOf(plan, { restored, dryRun: false, refusal: null })
+    await recordPlan(connection, { runId, attempt, backupId, plan: summary, planDigest: digestOfPlan(plan) })
     return {
       next: plan.backupId !== null ? 'backup' : plan.restore === null ? 'wipe' : 'restore',
       runId,
@@ -99,6 +103,27 @@ export async function countAll(clients: Clients, input: z.output<typeof CountInp
       },
     }
   })
+}
+
+/**
+ * What a dry run leaves in the ledger: first that it is one, so that it is told as such whatever it is refused for; then the
+ * plan, also when limits refuse it.
+ * @throws what the real run would be refused with, but for the protection, which is kept beside the plan
+ */
+async function planDry(
+  clients: Clients,
+  connection: Connection,
+  asked: Parameters<typeof makePlan>[2],
+): Promise<void> {
+  const { run, request, restored, clears, warnings } = asked
+  const refusal = await refusalOfReal(clients, connection, request)
+  const told = { dryRun: true, refusal: refusal && { name: refusal.name, message: refusal.message } }
+  const nothing = { clears, warnings, database: null, files: null, cache: null, restore: null }
+  const record = (plan: unknown) => recordPlan(connection, { ...run, backupId: null, plan, planDigest: null })
+  await record({ ...nothing, ...told })
+  const plan = await makePlan(clients, connection, asked)
+  await record(summaryOf(plan, { restored, ...told }))
+  checkLimits(plan, clients)
 }
 
 /**
@@ -195,12 +220,16 @@ async function readRestorable(
   return backup
 }
 
-/** What the ledger keeps of a plan: what a person asks about later, without columns and work lists. */
-function summaryOf(plan: Plan, dryRun: boolean): unknown {
+/** What the ledger keeps of a plan: what a person asks about later, without columns and work lists. See plan-summary.ts. */
+function summaryOf(
+  plan: Plan,
+  { restored, ...told }: { restored: Backup | null; dryRun: boolean; refusal: Refusal | null },
+): unknown {
+  const after = new Map(restored?.database?.tables.map(({ name, rows }) => [name, rows]))
   return {
     strategy: plan.strategy,
     clears: plan.clears,
-    dryRun,
+    ...told,
     rehearse: plan.rehearse,
     preserve: plan.preserve,
     warnings: plan.warnings,
@@ -209,11 +238,19 @@ function summaryOf(plan: Plan, dryRun: boolean): unknown {
       batches: plan.database.batches,
       unmanaged: plan.database.unmanaged,
       views: plan.database.views,
-      tables: plan.database.tables.map(({ table, ...entry }) => ({ name: table.name, ...entry })),
+      tables: plan.database.tables.map(({ table, ...entry }) => ({
+        name: table.name,
+        ...entry,
+        ...(restored && entry.action !== 'keep' ? { backedUpRows: after.get(table.name) ?? 0 } : {}),
+      })),
     },
     files: plan.files,
     cache: plan.cache,
-    restore: plan.restore,
+    restore: plan.restore && {
+      ...plan.restore,
+      objects: restored?.files?.objects ?? 0,
+      keys: restored?.cache?.keys ?? 0,
+    },
   }
 }
 

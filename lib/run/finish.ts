@@ -26,6 +26,7 @@ import { staleViews, warnOfStaleViews } from './stale-views.ts'
 import { type Target, targets } from './strategy.ts'
 import { describeSubject, type FoundSubject, findSubject, SubjectSummary } from './subject.ts'
 import { sealedBackupOf, statesOf, toldOf } from './target-states.ts'
+import { Refusal, refusalOf } from './would-do.ts'
 
 export const FinishInput = z.object({
   runId: z.string().min(1),
@@ -40,6 +41,7 @@ export type Failure = { Error: string; Cause: string }
 const Summary = z.object({
   clears: z.array(z.enum(targets)),
   dryRun: z.boolean(),
+  refusal: Refusal.nullish(),
   files: z.object({ batches: z.number() }).nullable(),
   database: z
     .object({ views: z.array(z.string()).default([]) })
@@ -270,6 +272,7 @@ function describe(clients: Clients, found: Found, error: Outcome['error']): Outc
     runId: row.runId,
     operation: row.operation,
     strategy: row.strategy,
+    ...(summary?.dryRun ? { dryRun: true, refusal: refusalOf(summary.refusal, error) } : {}),
     status: error !== null ? 'failed' : warnings.length > 0 ? 'succeeded_with_warnings' : 'succeeded',
     backupId,
     backupPrefix:

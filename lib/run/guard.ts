@@ -64,6 +64,20 @@ export async function checkMarks(
   }
 }
 
+/**
+ * Why the real run would be refused that a dry one stands for, where the dry one itself is not: it wipes nothing, and so may
+ * look at a protected environment.
+ */
+export async function refusalOfReal(
+  { config }: Pick<Clients, 'config'>,
+  connection: Connection,
+  { operation }: Request,
+): Promise<EnvironmentProtected | null> {
+  if (operation === 'backup') return null
+  const row = await readEnvironment(connection)
+  return config.PROTECTED || row?.protected ? protectedError(config) : null
+}
+
 /** The mark of one store, looked at once more right before it is wiped; the database's in its own transaction. */
 export async function checkStoreMark(clients: Clients, target: Target): Promise<void> {
   if (target === 'files') checkMark('The files bucket', await readFilesMark(clients), clients.config)

@@ -39,6 +39,10 @@ export const Outcome = z.strictObject({
   runId: z.string(),
   operation: z.string(),
   strategy: z.string().nullable(),
+  /** Of a dry run: nothing was written, whatever the rest says. */
+  dryRun: z.literal(true).optional(),
+  /** Of a dry run: why the run that it stands for would be refused; null: it would not be. */
+  refusal: z.strictObject({ name: z.string(), message: z.string() }).nullable().optional(),
   status: z.enum(['succeeded', 'succeeded_with_warnings', 'failed']),
   backupId: z.string().nullable(),
   /** Of a restore: the backup that was put back; `backupId` is then the safety backup. */

@@ -5,7 +5,7 @@ import type { Warning } from '../backup/manifest.ts'
 import type { Backup } from '../backup/read.ts'
 import { checkWritable, putJson, type Storage } from '../backup/storage.ts'
 import { countCache } from '../cache/count.ts'
-import { probeCache } from '../cache/probe.ts'
+import { probeCache, refuseReservedKeys } from '../cache/probe.ts'
 import type { Clients, Connection } from '../clients.ts'
 import type { Config } from '../config.ts'
 import { type Catalog, readCatalog } from '../database/catalog.ts'
@@ -46,7 +46,10 @@ type Asked = {
   warnings: Warning[]
 }
 
-/** Counts what is there, decides what happens to it, and writes the work lists (a dry run writes none). */
+/**
+ * Counts what is there, decides what happens to it, and writes the work lists. A dry run writes none, and its limits are
+ * checked by who asked for it, who wants the plan as well.
+ */
 export async function makePlan(
   clients: Clients,
   connection: Connection,
@@ -55,8 +58,8 @@ export async function makePlan(
   const { config } = clients
   const storage = clients.backups
   const backupId = takesBackup(request) && !request.dryRun ? backupIdOf({ ...run, startedAt }) : null
-  if (backupId !== null) {
-    const { root } = backupKeys(config.BACKUP_PREFIX, backupId)
+  if (takesBackup(request)) {
+    const { root } = backupKeys(config.BACKUP_PREFIX, backupIdOf({ ...run, startedAt }))
     await checkUnused(storage, root)
     await checkWritable(storage, `${root}${probe}${randomUUID()}`)
   }
@@ -100,15 +103,12 @@ export async function makePlan(
     plan.warnings.push(...(await warnOfLargeObjects(connection)))
     const works = lockedWorks(request, plan.database.bytes, putBack)
     plan.warnings.push(...(await checkLockedTime(connection, config, works)))
-    const isDry = plan.backupId === null
-    const rehearses =
-      takesBackup(request) && isRehearsed(plan.database.bytes, request, config, isDry ? [] : plan.warnings)
-    plan.rehearse = rehearses && !isDry
-    if (plan.operation === 'reset' && takesBackup(request) && !rehearses) {
+    plan.rehearse = takesBackup(request) && isRehearsed(plan.database.bytes, request, config, plan.warnings)
+    if (plan.operation === 'reset' && takesBackup(request) && !plan.rehearse) {
       const wiped = plan.database.tables.filter(({ action }) => action !== 'keep').map(({ table }) => table)
       plan.warnings.push(...(await warnOfUnproved(connection, wiped)))
     }
-    if (rehearses && plan.operation === 'backup') await checkScratchAllowed(connection, plan.runId)
+    if (plan.rehearse && plan.operation === 'backup') await checkScratchAllowed(connection, plan.runId)
   }
   if (clears.includes('files')) {
     const { unmatched, ...files } = await listFiles(clients, {
@@ -122,7 +122,8 @@ export async function makePlan(
     if (!request.dryRun) plan.warnings.push(...(await probeConditions(clients, { run, changesFiles })))
   }
   if (clears.includes('cache')) {
-    if (!request.dryRun) plan.warnings.push(...(await probeCache(clients)))
+    if (request.dryRun) await refuseReservedKeys(clients)
+    else plan.warnings.push(...(await probeCache(clients)))
     const { keys, preservedKeys, unmatched } = await countCache(clients, { preserve: preserve.keys })
     plan.cache = { keys, preservedKeys }
     for (const pattern of unmatched) warnUnmatched('cache key matches', pattern)
@@ -144,8 +145,9 @@ export async function makePlan(
           : null,
     }
   }
+  if (request.dryRun) return plan
   checkLimits(plan, clients)
-  if (!request.dryRun) await putJson(storage, workKeys(run).plan, plan)
+  await putJson(storage, workKeys(run).plan, plan)
   return plan
 }
 
@@ -335,8 +337,8 @@ function refuseWholeKeys(unmatched: readonly string[], filesPrefix: string): voi
   )
 }
 
-/** @throws LimitExceeded */
-function checkLimits(plan: Plan, { config }: Clients): void {
+/** @throws LimitExceeded when the plan would wipe more than MAX_ROWS, MAX_OBJECTS or MAX_KEYS */
+export function checkLimits(plan: Plan, { config }: Pick<Clients, 'config'>): void {
   if (plan.operation !== 'reset') return
   const rows = (plan.database?.tables ?? [])
     .filter(({ action }) => action !== 'keep')

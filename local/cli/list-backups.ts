@@ -1,7 +1,8 @@
+import { bytes, counted } from '../../lib/amounts.ts'
 import { listBackups, type SealedBackup } from '../../lib/backup/list.ts'
 import type { Answer } from './answer.ts'
 import type { Connected } from './connect.ts'
-import { ageOf, bytes, counted, table } from './text.ts'
+import { ageOf, table } from './text.ts'
 
 function proofOf({ rehearsedAt, lateAttempts }: SealedBackup): string {
   if (rehearsedAt === null) return 'sealed, read back'

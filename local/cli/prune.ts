@@ -1,9 +1,10 @@
+import { bytes, counted } from '../../lib/amounts.ts'
 import { prune } from '../../lib/backup/prune.ts'
 import { databaseClock } from '../../lib/ledger/clock.ts'
 import type { Answer } from './answer.ts'
 import type { Arguments } from './arguments.ts'
 import type { Connected } from './connect.ts'
-import { bytes, counted, table } from './text.ts'
+import { table } from './text.ts'
 
 /** Command "prune": says which backups stay and which go, and why; deletes only with --delete. */
 export async function showPrune({ clients }: Connected, flags: Arguments['flags']): Promise<Answer> {

@@ -1,9 +1,10 @@
+import { bytes, counted } from '../../lib/amounts.ts'
 import type { Backup } from '../../lib/backup/read.ts'
 import type { ResetOptions } from '../../lib/run/options.ts'
 import type { TableOption } from '../../lib/run/options-tables.ts'
 import type { Request } from '../../lib/run/request.ts'
 import { scopeOf, targets } from '../../lib/run/strategy.ts'
-import { bytes, counted, table } from './text.ts'
+import { table } from './text.ts'
 
 /** Everything that can be reset, and what it holds now. */
 export function showOptions(options: ResetOptions): string {

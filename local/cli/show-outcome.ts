@@ -1,7 +1,8 @@
 import { z } from 'zod'
+import { bytes, counted } from '../../lib/amounts.ts'
 import type { Outcome } from '../../lib/run/outcome.ts'
 import { visibleName } from '../../lib/visible.ts'
-import { bytes, counted, seconds, table } from './text.ts'
+import { seconds, table } from './text.ts'
 
 /** The end of a run in a few lines. */
 export function showOutcome(outcome: Outcome, repeats?: string): string {

@@ -1,23 +1,7 @@
+import { counted } from '../../lib/amounts.ts'
 import { visibleName } from '../../lib/visible.ts'
 
-/** Numbers and tables as people read them on a terminal. */
-
-/** `1,234,567`. Intl would do it too, but takes 25 ms at its first use, in every process that says a number. */
-function number(value: number): string {
-  return String(value).replace(/\B(?=(\d{3})+$)/g, ',')
-}
-
-/** `1 row`, `2 rows`. */
-export function counted(value: number, one: string): string {
-  return `${number(value)} ${one}${value === 1 ? '' : 's'}`
-}
-
-export function bytes(value: number): string {
-  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
-  const power = value < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(value) / 10))
-  const scaled = value / 1024 ** power
-  return `${power === 0 ? scaled : scaled.toFixed(1)} ${units[power]}`
-}
+/** Durations and tables as people read them on a terminal. */
 
 export function seconds(milliseconds: number): string {
   return `${(milliseconds / 1000).toFixed(2)} s`

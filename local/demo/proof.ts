@@ -1,7 +1,7 @@
 import { deepStrictEqual } from 'node:assert'
 import type { S3Client } from '@aws-sdk/client-s3'
+import { bytes, counted } from '../../lib/amounts.ts'
 import type { Outcome } from '../../lib/run/outcome.ts'
-import { bytes, counted } from '../cli/text.ts'
 import type { Stack } from '../stack.ts'
 import { type Counts, countObjects, countStores, digestTables, rowsInManifest, totalOf } from './counts.ts'
 

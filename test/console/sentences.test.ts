@@ -227,7 +227,7 @@ describe('how a run ended, in one sentence', () => {
     },
     ...{ requestedBy: null, dryRun: false, backupId: null, restoredBackupId: null, progress: {}, plan: null },
     ...{ startedAt: backup.startedAt, heartbeatAt: backup.sealedAt, finishedAt: backup.sealedAt },
-    ...{ closingUntil: null, waiting: null, cancellable: false, outcome: null, error: null },
+    ...{ closingUntil: null, waiting: null, cancellable: false, wouldDo: null, outcome: null, error: null },
   }
   const ended = (targets: Partial<Record<Target, TargetState>>): Run => ({
     ...run,

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest'
-import { filesPrefix, quickReset } from '../e2e/reset-stack.ts'
+import { filesPrefix, quickReset, withVariables } from '../e2e/reset-stack.ts'
 import { useApi } from './api-stack.ts'
 
 let beforeTask: (state: string) => void | Promise<void> = () => {}
@@ -69,6 +69,62 @@ describe('a run', () => {
     expect(run).toMatchObject({ status: 'succeeded', dryRun: true, backupId: null })
     expect(run.plan).toMatchObject({ database: null, files: { objects: 3 }, wipes: ['files'] })
     expect(await api.reset.fingerprint()).toEqual(before)
+  })
+
+  test('that is dry says of each table, of the files and of the cache what would go and what would stay', async () => {
+    const request = { ...quickReset, dryRun: true, rehearse: 'auto' }
+    const preserve = { tables: ['tickets'], files: ['pinned/'], keys: ['session:*'] }
+    const run = await api.follow({ ...request, preserve })
+    expect(run.outcome).toMatchObject({ dryRun: true, refusal: null })
+    const { tables } = run.wouldDo.database
+    expect(run.wouldDo).toMatchObject({ refusal: null, backsUp: true, rehearses: true, restores: null })
+    const rows = await api.reset.rows()
+    for (const { name, would, rows: counted, keptRows, rowsAfter } of tables) {
+      const stays = name === 'public.tickets' ? rows[name] : 0
+      const wanted = { would: name === 'public.tickets' ? 'kept' : 'wiped', counted: rows[name] }
+      expect({ name, would, counted, keptRows, rowsAfter }).toEqual({
+        ...{ name, ...wanted, keptRows: stays, rowsAfter: stays },
+      })
+    }
+    expect(tables.length).toBe(run.plan.database.tables)
+    expect(run.wouldDo.files).toMatchObject({ objects: 3, preservedObjects: 1 })
+    expect(run.wouldDo.cache.keys).toBe(run.plan.cache.keys)
+  })
+
+  test('that is dry says of a restore how many rows each table has now, and how many it would have', async () => {
+    const { backupId } = await api.follow({ ...backup, strategy: 'full', rehearse: false })
+    await api.reset.stack.sql.query('DELETE FROM events')
+    const run = await api.follow({ operation: 'restore', backupId, dryRun: true, exact: true })
+    const before = (await api.ask('GET', `/v1/backups/${backupId}`)).body.tables
+    const named = ({ name }: { name: string }) => name === 'public.events'
+    const { rows } = before.find(named)
+    expect(rows).toBeGreaterThan(0)
+    expect(run.wouldDo.database.tables.find(named)).toEqual({
+      ...{ name: 'public.events', would: 'replaced', rows: 0, keptRows: 0, rowsAfter: rows },
+    })
+    expect(run.wouldDo.restores).toEqual({ backupId, objects: 3, keys: run.plan.cache.keys, exact: true })
+    await api.reset.seed({ users: 20, files: 3, keys: 4 })
+  })
+
+  test('that is dry says why the real one would be refused, and what it would have done', async () => {
+    const refused = async (variables: Record<string, string>, request: object = {}) =>
+      withVariables(variables, () =>
+        api.follow({ ...quickReset, confirm: undefined, dryRun: true, ...request }),
+      )
+    const isProtected = await refused({ PROTECTED: 'true' })
+    expect(isProtected).toMatchObject({ status: 'succeeded', dryRun: true, error: null })
+    expect(isProtected.wouldDo.refusal).toMatchObject({ name: 'EnvironmentProtected' })
+    expect(isProtected.outcome.refusal).toEqual(isProtected.wouldDo.refusal)
+
+    const tooMany = await refused({ MAX_OBJECTS: '2' })
+    expect(tooMany).toMatchObject({ status: 'failed', dryRun: true, error: { name: 'LimitExceeded' } })
+    expect(tooMany.wouldDo.refusal).toEqual(tooMany.error)
+    expect(tooMany.wouldDo.files).toMatchObject({ objects: 3 })
+
+    // Refused before anything is counted, it is a dry run all the same.
+    const unknown = await refused({}, { preserve: { tables: ['no_such_table'] } })
+    expect(unknown).toMatchObject({ status: 'failed', dryRun: true })
+    expect(unknown.wouldDo.refusal).toMatchObject({ name: 'InvalidRequest' })
   })
 
   test('puts a backup back, and names it', async () => {
