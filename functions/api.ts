@@ -1,9 +1,9 @@
-import { handle } from 'hono/aws-lambda'
 import { makeApp } from '../lib/http/app.ts'
+import { behindGateway } from '../lib/http/gateway.ts'
 import { currentClients } from '../lib/task.ts'
 
 /** Every route of the HTTP API, and the web page: events of payload format 2.0. */
-export const handler = handle(
+export const handler = behindGateway(
   makeApp({
     clients: currentClients,
     // Beside the bundle; for the sources, where `npm run build` writes it.

@@ -78,14 +78,16 @@ export class RowsHidden extends ResetError {
   readonly kind = 'guard'
 }
 
-/** Another run holds the ledger's lock; `activeRunId` is its id. */
+/** Another run holds the ledger's lock; `activeRunId` is its id, `until` when one that is closing is over at the latest. */
 export class RunActive extends ResetError {
   override readonly name = 'RunActive'
   readonly kind = 'busy'
   readonly activeRunId: string
-  constructor(activeRunId: string, message: string) {
+  readonly until: Date | null
+  constructor(activeRunId: string, message: string, until: Date | null = null) {
     super(message)
     this.activeRunId = activeRunId
+    this.until = until
   }
 }
 

@@ -5,9 +5,10 @@ import { backups } from './backups.ts'
 import { limitBody } from './body.ts'
 import { deleteBackup } from './delete-backup.ts'
 import { download } from './download.ts'
-import { InvalidInput, NoSuchRoute } from './errors.ts'
+import { beginning, InvalidInput, NoSuchRoute } from './errors.ts'
 import { securityHeaders } from './headers.ts'
-import { answerError, logRequest } from './log.ts'
+import { answerError, identify, logRequest, refuseUnreadable } from './log.ts'
+import { knownMethods } from './methods.ts'
 import { openApiDocument } from './openapi.ts'
 import { options } from './options.ts'
 import { page } from './page.ts'
@@ -31,11 +32,11 @@ export function makeApp({ clients, pageFolders }: Tools): OpenAPIHono<Api> {
   })
   app.onError(answerError)
   app.notFound((context) => {
-    const { method, path } = context.req
-    const error = new NoSuchRoute(`There is no ${method} ${path}. /v1/openapi.json lists what there is`)
+    const { path } = context.req
+    const error = new NoSuchRoute(`There is no ${beginning(path)}. /v1/openapi.json lists what there is`)
     return answerError(error, context) // thrown here, it would come without the security headers
   })
-  app.use(logRequest, securityHeaders)
+  app.use(identify, logRequest, securityHeaders, refuseUnreadable, knownMethods(app))
   app.route('/', page(pageFolders))
   app.get('/v1/openapi.json', ({ json }) => json(document))
   app.use('/v1/*', authenticated(clients), limitBody)

@@ -42,12 +42,18 @@ export function findCaller(tokens: readonly Token[], authorization: string | und
       : 'The token is not one of API_TOKENS'
   throw new Unauthorized(
     `${what}. Nothing was touched; npm run cli -- token <name> --scopes read makes a token`,
+    { hadToken: token !== undefined },
   )
 }
 
 /** @throws Forbidden */
 export function requireScope(caller: Caller, scope: Scope): void {
   if (!caller.scopes.includes(scope)) throw new Forbidden(caller.name, scope)
+}
+
+/** What one token at least may do, before anything is read that would say which it is. @throws Forbidden */
+export function requireOneOf(caller: Caller, scopes: readonly [Scope, ...Scope[]]): void {
+  if (!scopes.some((scope) => caller.scopes.includes(scope))) throw new Forbidden(caller.name, ...scopes)
 }
 
 /** For a route that always needs the same scope: refused before anything is read. */

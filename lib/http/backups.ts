@@ -7,7 +7,7 @@ import { refuseForeign } from '../backup/trust.ts'
 import type { Clients } from '../clients.ts'
 import { requireScope, scoped } from './auth.ts'
 import { partsOf } from './parts.ts'
-import { type Api, answer, refusals } from './route.ts'
+import { type Api, answer, noQuery, refusals } from './route.ts'
 
 const count = z.int().nonnegative()
 
@@ -72,6 +72,7 @@ const list = createRoute({
   path: '/v1/backups',
   summary: 'The sealed backups, newest first',
   middleware: scoped('read'),
+  request: { query: noQuery },
   responses: {
     200: answer(
       'The backups, and those whose manifest cannot be understood',
@@ -80,7 +81,7 @@ const list = createRoute({
         unreadable: z.array(z.strictObject({ backupId: z.string(), reason: z.string() })),
       }),
     ),
-    ...refusals(),
+    ...refusals(400),
   },
 })
 
@@ -90,7 +91,7 @@ const get = createRoute({
   path: '/v1/backups/{backupId}',
   summary: 'What a backup holds, and the objects that can be downloaded',
   middleware: scoped('read'),
-  request: { params: backupParams },
+  request: { params: backupParams, query: noQuery },
   responses: { 200: answer('The backup', BackupDetails), ...refusals(400, 404, 422) },
 })
 
@@ -101,6 +102,7 @@ const pin = createRoute({
   summary: 'Keeps a backup from being deleted (scope backup), or no longer (scope delete)',
   request: {
     params: backupParams,
+    query: noQuery,
     body: { required: true, content: { 'application/json': { schema: Pin } } },
   },
   responses: {

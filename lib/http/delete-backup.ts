@@ -2,7 +2,7 @@ import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi'
 import { scoped } from './auth.ts'
 import { backupParams } from './backups.ts'
 import { type Api, answer, refusals } from './route.ts'
-import { idempotencyHeaders, Started } from './runs.ts'
+import { accepted, idempotencyHeaders, Started } from './runs.ts'
 import { startRun } from './start-run.ts'
 
 const Confirm = z.strictObject({
@@ -36,8 +36,6 @@ export const deleteBackup = new OpenAPIHono<Api>().openapi(
       confirm: req.valid('query').confirm ?? req.valid('json').confirm,
     }
     const key = req.valid('header')['idempotency-key']
-    const runId = await startRun(clients, { wanted, caller, key })
-    const address = `/v1/runs/${runId}`
-    return json({ runId, address }, 202, { location: address })
+    return json(...accepted(await startRun(clients, { wanted, caller, key })))
   },
 )

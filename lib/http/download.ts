@@ -17,7 +17,7 @@ const route = createRoute({
         example: 'manifest.json',
       }),
     }),
-    query: z.object({
+    query: z.strictObject({
       allowForeign: z.stringbool().optional().meta({
         type: 'boolean',
         description: 'For a backup of another environment, which is refused otherwise',

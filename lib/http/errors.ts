@@ -1,6 +1,6 @@
 import type { z } from '@hono/zod-openapi'
 import type { Scope } from '../config.ts'
-import { BackupDamaged, InvalidRequest, NotFound, ResetError } from '../errors.ts'
+import { InvalidRequest, NotFound, ResetError } from '../errors.ts'
 
 // Errors that only the HTTP API has: they come before a run, so the state machine never sees them.
 
@@ -8,18 +8,25 @@ import { BackupDamaged, InvalidRequest, NotFound, ResetError } from '../errors.t
 export class Unauthorized extends ResetError {
   override readonly name = 'Unauthorized'
   readonly kind = 'guard'
+  readonly hadToken: boolean
+  constructor(message: string, { hadToken }: { hadToken: boolean }) {
+    super(message)
+    this.hadToken = hadToken
+  }
 }
 
 /** The token is known, but lacks the scope of what it asks for. */
 export class Forbidden extends ResetError {
   override readonly name = 'Forbidden'
   readonly kind = 'guard'
-  readonly requiredScope: Scope
-  constructor(token: string, requiredScope: Scope) {
+  /** undefined: which of several it needs is only known to who has one of them. */
+  readonly requiredScope: Scope | undefined
+  constructor(token: string, ...scopes: readonly [Scope, ...Scope[]]) {
+    const needed = scopes.length > 1 ? `each of the scopes ${scopes.join(', ')}` : `the scope "${scopes[0]}"`
     super(
-      `The token "${token}" lacks the scope "${requiredScope}", which this needs. Nothing was touched; use a token that has it, or make one: npm run cli -- token <name> --scopes ${requiredScope}`,
+      `The token "${token}" lacks ${needed}, which this needs. Nothing was touched; use a token that has it, or make one: npm run cli -- token <name> --scopes ${scopes[0]}`,
     )
-    this.requiredScope = requiredScope
+    this.requiredScope = scopes.length > 1 ? undefined : scopes[0]
   }
 }
 
@@ -27,6 +34,19 @@ export class Forbidden extends ResetError {
 export class NoSuchRoute extends ResetError {
   override readonly name = 'NoSuchRoute'
   readonly kind = 'request'
+}
+
+/** The address takes other methods; `allowed` lists them, as the header Allow does. */
+export class MethodNotAllowed extends ResetError {
+  override readonly name = 'MethodNotAllowed'
+  readonly kind = 'request'
+  readonly allowed: string
+  constructor(method: string, path: string, allowed: string) {
+    super(
+      `${beginning(path)} cannot be asked with ${method}. Nothing was touched; it takes ${allowed}, and /v1/openapi.json says for what`,
+    )
+    this.allowed = allowed
+  }
 }
 
 /** The body has more bytes than are read. */
@@ -41,18 +61,34 @@ export class UnsupportedMediaType extends ResetError {
   readonly kind = 'request'
 }
 
-/** The body or a parameter does not fit the route's schema; `issues` has one entry for each thing that is wrong. */
+/** How many things that are wrong are told, of which each may repeat what was sent. */
+const issuesTold = 20
+
+/** The beginning of what a caller sent, for a message: the answer must not be larger than the question. */
+export function beginning(text: string, length = 200): string {
+  return text.length <= length ? text : `${text.slice(0, length).toWellFormed()}…`
+}
+
+/** The body or a parameter does not fit the route's schema; `issues` says what is wrong, `moreIssues` how many it leaves out. */
 export class InvalidInput extends InvalidRequest {
   readonly issues: { path: string; message: string }[]
+  readonly moreIssues: number
   constructor(error: Pick<z.ZodError, 'issues'>) {
-    const issues = error.issues.map(({ path, message }) => ({ path: path.join('.') || 'request', message }))
-    const problems = issues.map(({ path, message }) => `${path}: ${message}`).join('; ')
-    super(`The request is wrong: ${problems}. Nothing was touched; /v1/openapi.json describes a right one`)
+    const issues = error.issues.slice(0, issuesTold).map(({ path, message }) => ({
+      path: beginning(path.join('.')) || 'request',
+      message: beginning(message),
+    }))
+    const problems = issues.slice(0, 5).map(({ path, message }) => `${path}: ${message}`)
+    const more = error.issues.length - problems.length
+    super(
+      `The request is wrong: ${problems.join('; ')}${more > 0 ? `; and ${more} more` : ''}. Nothing was touched; /v1/openapi.json describes a right one`,
+    )
     this.issues = issues
+    this.moreIssues = error.issues.length - issues.length
   }
 }
 
-/** What the body names was refused for a reason that elsewhere is a 404 or a 500: the request cannot be carried out. */
+/** What the body names was refused for a reason that elsewhere is a 404: the request cannot be carried out. */
 export class Refused extends ResetError {
   override readonly name: string
   readonly kind = 'guard'
@@ -63,14 +99,14 @@ export class Refused extends ResetError {
 }
 
 /**
- * Passes on what a start refuses; a backup that the body names and that cannot be used is then a 422 as well.
+ * Passes on what a start refuses; a backup that the body names and that is not there is then a 422 as well.
  * @throws Refused
  */
 export async function refusing<Result>(start: Promise<Result>): Promise<Result> {
   try {
     return await start
   } catch (error) {
-    if (error instanceof NotFound || error instanceof BackupDamaged) throw new Refused(error)
+    if (error instanceof NotFound) throw new Refused(error)
     throw error
   }
 }

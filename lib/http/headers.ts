@@ -23,7 +23,11 @@ const headers = {
 /** On every answer, whatever it is. There is no CORS header: other sites' pages have nothing to ask here. */
 export const securityHeaders: MiddlewareHandler = async (context, next) => {
   await next()
-  for (const [name, value] of Object.entries(headers)) context.res.headers.set(name, value)
+  withSecurityHeaders(context.res)
+}
+
+export function withSecurityHeaders({ headers: answered }: Response): void {
+  for (const [name, value] of Object.entries(headers)) answered.set(name, value)
   // What the API answers is true for a moment, and some of it is secret; the page is asked for again each time.
-  if (!context.res.headers.has('cache-control')) context.res.headers.set('cache-control', 'no-store')
+  if (!answered.has('cache-control')) answered.set('cache-control', 'no-store')
 }

@@ -3,7 +3,7 @@ import { Warning } from '../backup/manifest.ts'
 import { getOptions, quickly } from '../run/options.ts'
 import { strategies, targets } from '../run/strategy.ts'
 import { scoped } from './auth.ts'
-import { type Api, answer, refusals } from './route.ts'
+import { type Api, answer, noQuery, refusals } from './route.ts'
 
 const count = z.int().nonnegative()
 const Reason = z.strictObject({ name: z.string(), message: z.string() })
@@ -82,7 +82,8 @@ const route = createRoute({
   path: '/v1/options',
   summary: 'What can be reset, what each strategy clears and preserves, and live counts',
   middleware: scoped('read'),
-  responses: { 200: answer('Also when a store is down, which is told as such', Options), ...refusals() },
+  request: { query: noQuery },
+  responses: { 200: answer('Also when a store is down, which is told as such', Options), ...refusals(400) },
 })
 
 export const options = new OpenAPIHono<Api>().openapi(route, async ({ var: { clients }, json }) =>

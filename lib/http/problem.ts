@@ -1,7 +1,17 @@
 import { z } from '@hono/zod-openapi'
 import { HTTPException } from 'hono/http-exception'
 import { type ErrorKind, InvalidRequest, messageOf, ResetError, RunActive } from '../errors.ts'
-import { Forbidden, InvalidInput, Refused, UnsupportedMediaType } from './errors.ts'
+import { storable } from '../ledger/storable.ts'
+import { challengeOf } from './challenge.ts'
+import {
+  beginning,
+  Forbidden,
+  InvalidInput,
+  MethodNotAllowed,
+  Refused,
+  UnsupportedMediaType,
+} from './errors.ts'
+import { retryAfter } from './retry-after.ts'
 
 /** What every refusal and failure is answered with: RFC 9457, `application/problem+json`. */
 export const Problem = z
@@ -11,12 +21,16 @@ export const Problem = z
     status: z.int().meta({ example: 409 }),
     detail: z.string().meta({ description: 'What failed, why, and what to do' }),
     instance: z.string().meta({ description: 'The path that was asked', example: '/v1/runs' }),
+    requestId: z
+      .string()
+      .meta({ description: 'As in the header X-Request-Id and in the log', example: 'Nf3xJh2PliAEJwg=' }),
     activeRunId: z.string().optional().meta({ description: 'Of RunActive: the run in the way' }),
     requiredScope: z.string().optional().meta({ description: 'Of Forbidden: the scope the token lacks' }),
     issues: z
       .array(z.strictObject({ path: z.string(), message: z.string() }))
       .optional()
-      .meta({ description: 'Of InvalidRequest: what is wrong with each key' }),
+      .meta({ description: 'Of InvalidRequest: what is wrong, at most 20 things' }),
+    moreIssues: z.int().optional().meta({ description: 'Of InvalidRequest: how many more there are' }),
   })
   .openapi('Problem')
 export type Problem = z.output<typeof Problem>
@@ -29,11 +43,13 @@ const statusOfName: Record<string, number> = {
   Forbidden: 403,
   NoSuchRoute: 404,
   NotFound: 404,
+  MethodNotAllowed: 405,
   TooLateToCancel: 409,
   RunEnded: 409,
   BodyTooLarge: 413,
   UnsupportedMediaType: 415,
   IdempotencyConflict: 422,
+  BackupDamaged: 422,
   BackupTooNew: 422,
   InvalidConfiguration: 500,
   NotPermitted: 500,
@@ -41,30 +57,50 @@ const statusOfName: Record<string, number> = {
   StoreUnavailable: 503,
 }
 
+type Asked = { instance: string; requestId: string }
+
+/** The answer to a request that was refused or failed. */
+export function problemResponse(thrown: unknown, asked: Asked): Response {
+  const problem = problemOf(thrown, asked)
+  const seconds = retryAfter(thrown, problem.status)
+  return new Response(JSON.stringify(storable(problem)), {
+    status: problem.status,
+    headers: {
+      'content-type': 'application/problem+json',
+      'x-request-id': asked.requestId,
+      ...challengeOf(thrown),
+      ...(thrown instanceof MethodNotAllowed && { allow: thrown.allowed }),
+      ...(seconds !== null && { 'retry-after': String(seconds) }),
+    },
+  })
+}
+
+/** Characters of a message that are told; the log has all of it. */
+const detailMax = 8000
+
 /** The problem that an error is told as. The message of one that is not ours stays in the log: it may hold anything. */
-export function problemOf(
-  thrown: unknown,
-  { instance, requestId }: { instance: string; requestId: string },
-): Problem {
+function problemOf(thrown: unknown, { instance, requestId }: Asked): Problem {
   const error = ourError(thrown)
+  const about = { instance: beginning(instance, 1000), requestId }
   if (error === undefined) {
     return {
       type: 'urn:taskmaster-reset:problem:UnexpectedError',
       title: 'UnexpectedError',
       status: 500,
       detail: `The API failed in a way that nobody foresaw. Look for the request ${requestId} in its log, and whether a run was started (GET /v1/runs) before you try again`,
-      instance,
+      ...about,
     }
   }
   return {
     type: `urn:taskmaster-reset:problem:${error.name}`,
     title: error.name,
     status: statusOf(error),
-    detail: error.message,
-    instance,
+    detail: beginning(error.message, detailMax),
+    ...about,
     ...(error instanceof RunActive && { activeRunId: error.activeRunId }),
-    ...(error instanceof Forbidden && { requiredScope: error.requiredScope }),
+    ...(error instanceof Forbidden && error.requiredScope && { requiredScope: error.requiredScope }),
     ...(error instanceof InvalidInput && { issues: error.issues }),
+    ...(error instanceof InvalidInput && error.moreIssues > 0 && { moreIssues: error.moreIssues }),
   }
 }
 

@@ -1,15 +1,17 @@
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi'
+import type { Scope } from '../config.ts'
 import { withConnection } from '../database/snapshot.ts'
+import { InvalidRequest } from '../errors.ts'
 import { cancelRun } from '../run/cancel.ts'
-import { listRuns, readRun as readRow } from '../run/ledger.ts'
+import { findRun, listRuns, readRun as readRow } from '../run/ledger.ts'
 import { Request } from '../run/request.ts'
-import { requireScope, scoped, scopeOfOperation } from './auth.ts'
+import { requireOneOf, requireScope, scoped, scopeOfOperation } from './auth.ts'
 import { refusing } from './errors.ts'
 import { readRun } from './read-run.ts'
-import { type Api, answer, refusals } from './route.ts'
+import { type Api, answer, limitUpTo, noQuery, refusals } from './route.ts'
 import { Run } from './run.ts'
 import { runOfRow } from './run-of-row.ts'
-import { startRun } from './start-run.ts'
+import { type StartedRun, startRun } from './start-run.ts'
 
 const own = { idempotencyKey: true, requestedBy: true, scheduledTime: true } as const
 const [backup, reset, restore, verify, remove, claim] = Request.options
@@ -30,6 +32,13 @@ export const Started = z
   .strictObject({ runId: z.string(), address: z.string().meta({ example: '/v1/runs/7f9c…' }) })
   .openapi('Started')
 
+/** What a start is answered with. */
+export function accepted({ runId, replayed }: StartedRun) {
+  const address = `/v1/runs/${runId}`
+  const headers = { location: address, ...(replayed && { 'idempotency-replayed': 'true' }) }
+  return [{ runId, address }, 202, headers] as const
+}
+
 /** Also names that a person gave to an execution in the AWS console. */
 const RunId = z.string().regex(/^[A-Za-z0-9._+!@()='-]{1,80}$/, 'is not the id of a run')
 const params = z.object({ runId: RunId })
@@ -49,6 +58,7 @@ const post = createRoute({
   summary: 'Starts a run. The scope it needs is that of its operation; claim needs reset, verify needs read',
   request: {
     headers: idempotencyHeaders,
+    query: noQuery,
     body: { required: true, content: { 'application/json': { schema: RunRequest } } },
   },
   responses: {
@@ -67,8 +77,8 @@ const list = createRoute({
   summary: 'The runs, newest first',
   middleware: scoped('read'),
   request: {
-    query: z.object({
-      limit: z.coerce.number().int().min(1).max(200).default(50),
+    query: z.strictObject({
+      limit: limitUpTo(200, 50),
       before: RunId.optional().meta({ description: '`next` of the page before' }),
     }),
   },
@@ -84,16 +94,19 @@ const get = createRoute({
   path: '/v1/runs/{runId}',
   summary: 'One run, as far as it is',
   middleware: scoped('read'),
-  request: { params },
+  request: { params, query: noQuery },
   responses: { 200: answer('The run', Run), ...refusals(400, 404) },
 })
+
+/** Which of these it takes stands in the ledger, which who has none of them does not get to ask. */
+const cancelScopes = [...new Set(Object.values(scopeOfOperation))] as [Scope, ...Scope[]]
 
 const cancel = createRoute({
   operationId: 'cancelRun',
   method: 'post',
   path: '/v1/runs/{runId}/cancel',
   summary: 'Calls a run off, until it wipes or restores. Needs the scope that starting it needs',
-  request: { params },
+  request: { params, query: noQuery },
   responses: { 200: answer('The run, cancelled', Run), ...refusals(400, 404, 409, 413) },
 })
 
@@ -103,15 +116,19 @@ export const runs = new OpenAPIHono<Api>()
     const wanted = context.req.valid('json')
     requireScope(caller, scopeOfOperation[wanted.operation])
     const key = context.req.valid('header')['idempotency-key']
-    const runId = await refusing(startRun(clients, { wanted, caller, key }))
-    const address = `/v1/runs/${runId}`
-    return context.json({ runId, address }, 202, { location: address })
+    const started = await refusing(startRun(clients, { wanted, caller, key }))
+    return context.json(...accepted(started))
   })
   .openapi(list, async (context) => {
     const { limit, before } = context.req.valid('query')
-    const rows = await withConnection(context.var.clients, (connection) =>
-      listRuns(connection, limit + 1, before),
-    )
+    const rows = await withConnection(context.var.clients, async (connection) => {
+      if (before !== undefined && (await findRun(connection, before)) === undefined) {
+        throw new InvalidRequest(
+          `before: there is no run ${before}. Take it from \`next\` of the page before, or leave it out to begin with the newest`,
+        )
+      }
+      return listRuns(connection, limit + 1, before)
+    })
     const page = rows.slice(0, limit)
     const next = rows.length > limit ? (page.at(-1)?.runId ?? null) : null
     return context.json({ runs: page.map(runOfRow), next }, 200)
@@ -122,6 +139,7 @@ export const runs = new OpenAPIHono<Api>()
   .openapi(cancel, async (context) => {
     const { clients, caller } = context.var
     const { runId } = context.req.valid('param')
+    requireOneOf(caller, cancelScopes)
     const row = await withConnection(clients, (connection) => readRow(connection, runId))
     requireScope(caller, scopeOfOperation[row.operation as Request['operation']])
     return context.json(runOfRow(await cancelRun(clients, { runId, by: `api:${caller.name}` })), 200)

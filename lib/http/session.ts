@@ -1,6 +1,6 @@
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi'
 import { toolVersion } from '../version.ts'
-import { type Api, answer, refusals } from './route.ts'
+import { type Api, answer, noQuery, refusals } from './route.ts'
 
 export const Session = z
   .strictObject({
@@ -18,7 +18,8 @@ const getSession = createRoute({
   method: 'get',
   path: '/v1/session',
   summary: 'What the token may do, and where',
-  responses: { 200: answer('The token and its environment', Session), ...refusals() },
+  request: { query: noQuery },
+  responses: { 200: answer('The token and its environment', Session), ...refusals(400) },
 })
 
 /** Asks no store, so that signing in works when all are down. */

@@ -8,37 +8,40 @@ import { digestOfRequest, parseRequest, type Request } from '../run/request.ts'
 import type { Caller } from './auth.ts'
 import { checkStartable } from './startable.ts'
 
+/** `replayed`: an earlier request with the same key had started it. */
+export type StartedRun = { runId: string; replayed: boolean }
+
 /**
  * Starts the execution that carries the request out; with a key that this caller used before, finds the first one.
  * @param wanted a request without what the API says itself: who asks, and by which key
- * @returns the execution's name, which is the run's id
+ * @returns the execution's name, which is the run's id, and whether an earlier request had started it
  * @throws IdempotencyConflict when the key was used for another request
  * @throws the errors of the guards, which the machine asks again: nothing is started then
  */
 export async function startRun(
   clients: Clients,
   { wanted, caller, key }: { wanted: object; caller: Caller; key: string | undefined },
-): Promise<string> {
+): Promise<StartedRun> {
   const by = `api:${caller.name}`
   if (key === undefined) {
     const request = parseRequest({ ...wanted, requestedBy: by })
     await checkStartable(clients, request)
     const runId = randomUUID()
     await startExecution(clients, runId, request) // taken already means: by this very call, whose answer was lost
-    return runId
+    return { runId, replayed: false }
   }
   const request = parseRequest({ ...wanted, requestedBy: by, idempotencyKey: `${by}:${key}` })
   return startOnce(clients, request, `api-${digest(`${caller.name}\n${key}`)}`)
 }
 
 /** A name that a guard of the machine refused, so that it never became a run, is spent; the key is not. */
-async function startOnce(clients: Clients, request: Request, name: string): Promise<string> {
+async function startOnce(clients: Clients, request: Request, name: string): Promise<StartedRun> {
   let runId = name
   for (let time = 2; ; ) {
     const known = await lookUp(clients, runId)
     if (known === 'spent') runId = `${name}-${time++}`
     else if (known !== 'free') return repeated(runId, known.digest, request)
-    else if (await tryToStart(clients, request, runId)) return runId
+    else if (await tryToStart(clients, request, runId)) return { runId, replayed: false }
   }
 }
 
@@ -53,8 +56,8 @@ async function tryToStart(clients: Clients, request: Request, runId: string): Pr
   return startExecution(clients, runId, request)
 }
 
-function repeated(runId: string, digest: string, request: Request): string {
-  if (digest === digestOfRequest(request)) return runId
+function repeated(runId: string, digest: string, request: Request): StartedRun {
+  if (digest === digestOfRequest(request)) return { runId, replayed: true }
   throw new IdempotencyConflict(
     `This Idempotency-Key was used by run ${runId} for another request. Use a new key, or send that request unchanged`,
   )

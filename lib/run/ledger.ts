@@ -181,6 +181,7 @@ function closingError({ runId, operation, phase, closingUntil }: RunRow): RunAct
   return new RunActive(
     runId,
     `Run ${runId} (${operation}, last in ${phase}) has ended, but an invocation of it may be alive until ${closingUntil?.toISOString()} and could still change a store. The next run can begin then, or as soon as that invocation has ended`,
+    closingUntil,
   )
 }
 

@@ -4,10 +4,10 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { handle } from 'hono/aws-lambda'
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, expect } from 'vitest'
 import { makeApp } from '../../lib/http/app.ts'
+import { behindGateway } from '../../lib/http/gateway.ts'
 import { currentClients } from '../../lib/task.ts'
 import { type HttpHandler, startHttpFront } from '../../local/http-front.ts'
 import { buildConsole } from '../../scripts/build-console.ts'
@@ -76,7 +76,7 @@ export function useConsole() {
     folder = await mkdtemp(join(tmpdir(), 'console-test-'))
     await buildConsole(folder)
     const app = makeApp({ clients: currentClients, pageFolders: [pathToFileURL(`${folder}/`)] })
-    front = await startHttpFront(handle(app) as HttpHandler)
+    front = await startHttpFront(behindGateway(app) as HttpHandler)
     browser = await chromium.launch({
       executablePath: chromiumPath ?? '',
       args: [`--disable-features=${leftOut.join(',')}`],

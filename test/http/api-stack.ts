@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { ListExecutionsCommand, SFNClient } from '@aws-sdk/client-sfn'
+import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda'
 import { afterAll, beforeAll } from 'vitest'
 import { type Scope, scopes } from '../../lib/config.ts'
 import { type HttpHandler, startHttpFront } from '../../local/http-front.ts'
@@ -34,10 +35,12 @@ export function useApi(options: StackOptions = {}) {
   const reset = useResetStack(options)
   let front: Awaited<ReturnType<typeof startHttpFront>>
   let document: Document
+  let invoke: (event: unknown) => Promise<APIGatewayProxyStructuredResultV2>
 
   beforeAll(async () => {
     const { handler } = await import('../../functions/api.ts')
     front = await startHttpFront(handler as HttpHandler)
+    invoke = handler as typeof invoke
     document = (await (await fetch(`${front.url}/v1/openapi.json`)).json()) as Document
   })
   afterAll(() => front?.stop())
@@ -65,7 +68,7 @@ export function useApi(options: StackOptions = {}) {
       path: path.replace(/\?.*/, ''),
       status: answer.status,
       contentType,
-      body: contentType.endsWith('json') ? JSON.parse(text) : text,
+      body: contentType.endsWith('json') && text !== '' ? JSON.parse(text) : text,
     }
     if (operationOf(document, method, told.path) !== undefined) expectDocumented(document, told)
     return { ...told, headers: answer.headers }
@@ -101,6 +104,8 @@ export function useApi(options: StackOptions = {}) {
     executions,
     follow,
     ended,
+    /** Hands the function an event of any shape, past the front. */
+    invoke: (event: unknown) => invoke(event),
     get document() {
       return document
     },

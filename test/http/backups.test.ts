@@ -45,7 +45,7 @@ test('one that cannot be understood is listed with the reason, and is no 404', a
   const one = await api.ask('GET', `/v1/backups/${backupId}`)
   await api.reset.remove(backupBucket, [`${root(backupId)}manifest.json`])
   expect(body.unreadable).toEqual([{ backupId, reason: expect.stringContaining('is damaged') }])
-  expect([one.status, one.body.title]).toEqual([500, 'BackupDamaged'])
+  expect([one.status, one.body.title]).toEqual([422, 'BackupDamaged'])
 })
 
 describe('a backup', () => {

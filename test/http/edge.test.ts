@@ -203,7 +203,164 @@ test('every answer carries the security headers, and none is kept by a cache', a
     expect(headers.get('content-security-policy')).toMatch(/^default-src 'none'; .*frame-ancestors 'none'$/)
     expect(headers.get('access-control-allow-origin')).toBeNull()
   }
-  expect(answers.map(({ status }) => status)).toEqual([200, 401, 200, 404, 404])
+  expect(answers.map(({ status }) => status)).toEqual([200, 401, 200, 404, 204])
+})
+
+describe('every answer', () => {
+  const event = (change: object = {}, http: object = {}) => ({
+    version: '2.0',
+    rawPath: '/v1/session',
+    rawQueryString: '',
+    headers: { authorization: `Bearer ${tokenOf('all')}` },
+    isBase64Encoded: false,
+    requestContext: { requestId: 'of-the-gateway', http: { method: 'GET', sourceIp: '127.0.0.1', ...http } },
+    ...change,
+  })
+
+  test.each([
+    ['a body on GET', event({ body: '{}' }), 400, 'InvalidRequest'],
+    ['a body on HEAD', event({ body: 'e30=', isBase64Encoded: true }, { method: 'HEAD' }), 400, undefined],
+    ['a method that no request can have', event({}, { method: 'TRACE' }), 405, 'MethodNotAllowed'],
+    ['CONNECT', event({ rawPath: '/v1/runs' }, { method: 'CONNECT' }), 405, 'MethodNotAllowed'],
+    ['TRACE of nothing', event({ rawPath: '/nowhere' }, { method: 'TRACE' }), 404, 'NoSuchRoute'],
+    ['a method with a space in it', event({}, { method: 'G ET' }), 400, 'InvalidRequest'],
+    ['a method that is none', event({}, { method: '' }), 400, 'InvalidRequest'],
+    ['a header that is none', event({ headers: { 'a b': 'x' } }), 400, 'InvalidRequest'],
+    ['no headers', event({ headers: undefined }), 401, 'Unauthorized'],
+    ['no path', event({ rawPath: undefined }), 400, 'InvalidRequest'],
+    ['a path that is none', event({ rawPath: 'v1/session' }), 400, 'InvalidRequest'],
+    ['bad percent-encoding', event({ rawPath: '/v1/runs/%E0%A4%A' }), 400, 'InvalidRequest'],
+    [
+      'a path that looks like a host',
+      event({ rawPath: '//elsewhere.example/v1/session' }),
+      404,
+      'NoSuchRoute',
+    ],
+    ['no request context', event({ requestContext: undefined }), 400, 'InvalidRequest'],
+    ['nothing at all', {}, 400, 'InvalidRequest'],
+    ['no event', null, 400, 'InvalidRequest'],
+    [
+      'a body that is no base64',
+      event(
+        { rawPath: '/v1/runs', body: '***', isBase64Encoded: true, headers: event().headers },
+        { method: 'POST' },
+      ),
+      400,
+      'InvalidRequest',
+    ],
+  ])(
+    'to %s is a problem document with the security headers and a request id',
+    async (_, sent, status, title) => {
+      const answer = await api.invoke(sent)
+      const headers = new Headers(answer.headers as Record<string, string>)
+      expect(answer.statusCode).toBe(status)
+      expect(headers.get('content-type')).toBe('application/problem+json')
+      expect(headers.get('x-content-type-options')).toBe('nosniff')
+      expect(headers.get('x-request-id')).toMatch(/./)
+      if (title === undefined) return // HEAD has no body
+      const problem = JSON.parse(answer.body ?? '')
+      expect(problem).toMatchObject({ title, status, requestId: headers.get('x-request-id') })
+    },
+  )
+
+  test("carries the gateway's request id, which the log has too, and which nobody else can give", async () => {
+    lines = []
+    const answer = await api.invoke(event({ headers: { 'x-request-id': 'forged' } }))
+    expect(answer.headers?.['x-request-id']).toBe('of-the-gateway')
+    expect(JSON.parse(answer.body ?? '').requestId).toBe('of-the-gateway')
+    expect(lines.join('')).toContain('"requestId":"of-the-gateway"')
+    expect(lines.join('')).not.toContain('forged')
+  })
+
+  test('to cookies, to a base64 body and to a query is the one to a plain request', async () => {
+    const one = await api.invoke(event({ cookies: ['a=1', 'b=2'] }))
+    expect([one.statusCode, JSON.parse(one.body ?? '').name]).toEqual([200, 'all'])
+    const body = Buffer.from('{"operation":"rest"}').toString('base64')
+    const headers = { ...event().headers, 'content-type': 'application/json' }
+    const two = await api.invoke(
+      event({ rawPath: '/v1/runs', body, isBase64Encoded: true, headers }, { method: 'POST' }),
+    )
+    expect([two.statusCode, two.body]).toEqual([400, expect.stringContaining('operation')])
+    const three = await api.invoke(event({ rawPath: '/v1/runs', rawQueryString: 'limit=1' }))
+    expect(three.statusCode).toBe(200)
+  })
+
+  test.each([
+    ['/v1/runs', 'GET, HEAD, POST, OPTIONS', ['PUT', 'DELETE', 'PATCH']],
+    ['/v1/runs/some-run', 'GET, HEAD, OPTIONS', ['POST', 'DELETE']],
+    ['/v1/runs/some-run/cancel', 'POST, OPTIONS', ['GET', 'HEAD', 'PUT']],
+    ['/v1/backups/some-backup', 'GET, HEAD, DELETE, OPTIONS', ['POST', 'PATCH']],
+    ['/v1/backups/some-backup/pin', 'PUT, OPTIONS', ['GET', 'POST']],
+    ['/v1/backups/some-backup/parts/database%2Fa/b', 'GET, HEAD, OPTIONS', ['PUT']],
+    ['/v1/openapi.json', 'GET, HEAD, OPTIONS', ['POST']],
+    ['/', 'GET, HEAD, OPTIONS', ['POST']],
+  ])(
+    'at %s to another method is a 405 with what is allowed, %s, without a token too',
+    async (path, allow, others) => {
+      for (const method of others) {
+        const { status, headers, body } = await api.ask(method, path, { as: null })
+        expect([method, status, headers.get('allow')]).toEqual([method, 405, allow])
+        if (method !== 'HEAD') expect(body.title).toBe('MethodNotAllowed')
+      }
+      const options = await api.ask('OPTIONS', path, { as: null })
+      expect([options.status, options.headers.get('allow'), options.body]).toEqual([204, allow, ''])
+    },
+  )
+
+  test('to HEAD is that to GET without the body', async () => {
+    for (const path of ['/v1/session', '/v1/runs', '/v1/openapi.json', '/v1/runs/nobody', '/nowhere']) {
+      const get = await api.ask('GET', path)
+      const head = await api.ask('HEAD', path)
+      expect([head.status, head.body]).toEqual([get.status, ''])
+      for (const name of ['content-type', 'cache-control', 'etag', 'x-content-type-options'])
+        expect(head.headers.get(name), name).toBe(get.headers.get(name))
+    }
+  })
+
+  test('that refuses a token says how to get in, as RFC 6750 has it', async () => {
+    const asked = async (as: string | null, path = '/v1/runs') =>
+      (await api.ask('GET', path, { as })).headers.get('www-authenticate')
+    expect(await asked(null)).toBe('Bearer realm="taskmaster-reset"')
+    expect(await asked('stranger')).toBe('Bearer realm="taskmaster-reset", error="invalid_token"')
+    expect(await asked('reset')).toBe(
+      'Bearer realm="taskmaster-reset", error="insufficient_scope", scope="read"',
+    )
+    expect(await asked('all')).toBeNull()
+  })
+
+  test('to a request with many errors is short, and says how many are left out', async () => {
+    const names = Array.from({ length: 900 }, () => '')
+    const many = await api.ask('POST', '/v1/runs', {
+      body: { operation: 'backup', preserve: { tables: names, files: names, keys: names } },
+    })
+    expect([many.status, many.body.issues.length, many.body.moreIssues > 1000]).toEqual([400, 20, true])
+    const keys = Object.fromEntries(Array.from({ length: 3000 }, (_, i) => [`no-such-key-${i}`, 1]))
+    const unknown = await api.ask('POST', '/v1/runs', { body: { operation: 'backup', ...keys } })
+    const long = await api.ask('GET', `/v1/${'x'.repeat(7000)}`)
+    for (const { body } of [many, unknown, long]) expect(JSON.stringify(body).length).toBeLessThan(8000)
+  })
+
+  test('refuses a query that the route does not know, also where it knows none', async () => {
+    const paths = [
+      '/v1/session',
+      '/v1/options',
+      '/v1/runs',
+      '/v1/runs/nobody',
+      '/v1/backups',
+      '/v1/backups/nothing',
+      '/v1/backups/nothing/parts/manifest.json',
+    ]
+    for (const path of paths) {
+      const { status, body } = await api.ask('GET', `${path}?limt=5`)
+      expect([path, status, body.title]).toEqual([path, 400, 'InvalidRequest'])
+      expect(body.detail).toContain('limt')
+    }
+    const cancel = await api.ask('POST', '/v1/runs/nobody/cancel?force=true')
+    const start = await api.ask('POST', '/v1/runs?dryRun=true', { body: { operation: 'backup' } })
+    expect([cancel.status, start.status]).toEqual([400, 400])
+    for (const query of ['limit=1e1', 'limit=0x10', 'limit=', 'limit=1&limit=2', 'limit=201'])
+      expect((await api.ask('GET', `/v1/runs?${query}`)).status, query).toBe(400)
+  })
 })
 
 describe('the page', () => {

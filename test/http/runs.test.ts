@@ -184,6 +184,9 @@ test('runs are listed newest first, in pages that join without a gap', async () 
   expect([...first.runs, ...rest.runs]).toEqual(all.runs)
   const wrong = await api.ask('GET', '/v1/runs?limit=0')
   expect([wrong.status, wrong.body.issues[0].path]).toEqual([400, 'limit'])
+  const unknown = await api.ask('GET', '/v1/runs?before=nobody')
+  expect([unknown.status, unknown.body.title]).toEqual([400, 'InvalidRequest'])
+  expect(unknown.body.detail).toContain('nobody')
 })
 
 describe('an Idempotency-Key', () => {
@@ -215,6 +218,7 @@ describe('an Idempotency-Key', () => {
       keyed('at-once'),
     )
     expect(again.body).toEqual(answers[0]?.body)
+    expect(again.headers.get('idempotency-replayed')).toBe('true')
     expect(await api.executions()).toHaveLength(before.length + 1)
   })
 
@@ -264,8 +268,9 @@ describe('while a run is active', () => {
     await seal.reached
     const before = await api.executions()
     for (const wanted of [backup, quickReset, { operation: 'claim', confirm: 'local' }]) {
-      const { status, body } = await start(wanted)
+      const { status, headers, body } = await start(wanted)
       expect({ status, ...body }).toMatchObject({ status: 409, title: 'RunActive', activeRunId: active })
+      expect(Number(headers.get('retry-after'))).toBeGreaterThan(0)
     }
     expect(await api.executions()).toEqual(before)
     seal.release()
@@ -278,7 +283,9 @@ describe('while a run is active', () => {
     const { runId, address } = (await start(quickReset)).body
     await seal.reached
     expect((await api.ask('GET', address)).body.cancellable).toBe(true)
-    for (const as of ['none', 'read', 'backup', 'restore', 'delete']) {
+    const none = await api.ask('POST', `${address}/cancel`, { as: 'none' })
+    expect([none.status, none.body.title]).toEqual([403, 'Forbidden'])
+    for (const as of ['read', 'backup', 'restore', 'delete']) {
       const { status, body } = await api.ask('POST', `${address}/cancel`, { as })
       expect([status, body.requiredScope]).toEqual([403, 'reset'])
     }
@@ -307,6 +314,9 @@ describe('while a run is active', () => {
   test('one that there is none of cannot be cancelled', async () => {
     const { status, body } = await api.ask('POST', '/v1/runs/nobody/cancel')
     expect([status, body.title]).toEqual([404, 'NotFound'])
+    // A token that can cancel nothing does not learn what there is.
+    const none = await api.ask('POST', '/v1/runs/nobody/cancel', { as: 'none' })
+    expect([none.status, none.body.title]).toEqual([403, 'Forbidden'])
   })
 })
 
