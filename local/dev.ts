@@ -12,8 +12,12 @@ import { newToken } from './cli/token.ts'
 import { type HttpHandler, startHttpFront } from './http-front.ts'
 import { fillSample, type Sample } from './sample.ts'
 import { type Stack, startStack } from './stack.ts'
+import { planStack } from './stack-plan.ts'
 
-/** `npm run dev`: keeps the stack running, with the HTTP API and the page, until Ctrl-C. `PORT` is the page's, if set. */
+/**
+ * `npm run dev`: keeps the stack running, with the HTTP API and the page, until Ctrl-C. `PORT` is the page's, if set, and
+ * `DEV_TOKEN` a token with every scope, which is made otherwise.
+ */
 
 const place = takePlace()
 if ('taken' in place) {
@@ -30,6 +34,7 @@ let stopping: Promise<void> | undefined
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void end(0))
 
 try {
+  const given = givenToken()
   stack = await startStack({
     onCrash: (error) => {
       process.stderr.write(`${error.message}\n`)
@@ -37,7 +42,7 @@ try {
     },
   })
   const sample = await prepare(stack)
-  const token = process.env.API_TOKENS ? undefined : grantAll()
+  const token = process.env.API_TOKENS ? undefined : grantAll(given)
   front = await serve()
   place.publish(stack.env)
   process.stdout.write(`${describe(stack, sample, { url: front.url, token })}\n`)
@@ -56,9 +61,20 @@ async function prepare(stack: Stack): Promise<Sample | undefined> {
   return sample
 }
 
+/** A token that somebody thought of, or that stands in a document, opens stores that are made now, and no others. */
+function givenToken(): string | undefined {
+  const token = process.env.DEV_TOKEN
+  if (!token) return undefined
+  const { database, cache, files } = planStack(process.env)
+  if (database.embedded && cache.embedded && files.embedded) return token
+  throw new Error(
+    'DEV_TOKEN opens a stack of its own only, and services are given. Leave it out, or make a token with "npm run cli -- token" and put its entry into API_TOKENS',
+  )
+}
+
 /** A token with every scope, for this process only: tokens that are given are used instead. */
-function grantAll(): string {
-  const { token, entry } = newToken('dev', scopes)
+function grantAll(given: string | undefined): string {
+  const { token, entry } = newToken('dev', scopes, given)
   process.env.API_TOKENS = JSON.stringify([entry])
   return token
 }

@@ -4,8 +4,11 @@ import type { Answer } from './answer.ts'
 import { type Arguments, WrongUsage } from './arguments.ts'
 
 /** A new token, and what the configuration keeps of it. The beginning lets secret scanners find one that leaked. */
-export function newToken(name: string, granted: readonly Scope[]): { token: string; entry: Token } {
-  const token = `tmr_${randomBytes(32).toString('base64url')}`
+export function newToken(
+  name: string,
+  granted: readonly Scope[],
+  token = `tmr_${randomBytes(32).toString('base64url')}`,
+): { token: string; entry: Token } {
   const sha256 = createHash('sha256').update(token).digest('hex')
   return { token, entry: { name, sha256, scopes: [...granted] } }
 }

@@ -2,11 +2,30 @@ import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { runScript } from './run-script.ts'
+import { commandsOf, printedBelow } from '../documents/blocks.ts'
+import { makeCheckout, paste } from '../support/checkout.ts'
+import { endOf } from './run-script.ts'
 
-test('npm start resets a stack of its own in full, proves it, and leaves nothing behind', {
+/** Lines without what is different each time: times, ports, ids, sizes of what was compressed, and which Redis it is. */
+function linesOf(text: string): string[] {
+  return text
+    .replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}/g, '<run>')
+    .replaceAll(/\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ-[0-9a-f]{6}/g, '<backup>')
+    .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, '<time>')
+    .replaceAll(/\b\d+\.\d\d s\b/g, '<seconds>')
+    .replaceAll(/\b[\d.]+ KiB/g, '<size>')
+    .replaceAll(/PostgreSQL [\d.]+/g, 'PostgreSQL')
+    .replaceAll(/127\.0\.0\.1:\d+/g, '<address>')
+    .replaceAll(/\b(redis-server|valkey-server|ioredis-mock.*?)(?= on <address>)/g, 'Redis')
+    .split('\n')
+    .map((line) => line.trim().replaceAll(/\s+/g, ' '))
+    .filter((line) => line !== '')
+}
+
+test('npm start resets a stack of its own in full, proves it, and leaves nothing behind; README shows what it prints', {
   timeout: 100_000,
 }, async () => {
+  const { folder, remove } = await makeCheckout()
   const TMPDIR = await mkdtemp(join(tmpdir(), 'demo-test-'))
   await chmod(TMPDIR, 0o711) // PostgreSQL runs as another user when we are root
   try {
@@ -17,7 +36,10 @@ test('npm start resets a stack of its own in full, proves it, and leaves nothing
       MAX_ROWS: '1',
       STATE_MACHINE_ARN: 'arn:x',
     }
-    const { code, stdout, stderr } = await runScript('demo', [], { env: { TMPDIR, ...given } })
+    const [start] = commandsOf('README.md')
+    if (start === undefined) throw new Error('README.md has no command to begin with')
+    expect(start.text).toBe('npm start\n')
+    const { code, stdout, stderr } = await endOf(paste(start.text, folder, { TMPDIR, ...given }))
     expect(stderr).toBe('')
     expect(code).toBe(0)
     for (const state of [
@@ -37,8 +59,12 @@ test('npm start resets a stack of its own in full, proves it, and leaves nothing
     expect(stdout).toMatch(/cache +300 keys +300 keys, [\d.]+ KiB zstd +300 keys/)
     expect(stdout).toContain('✓ SELECT count(*) of 7 tables: 5,390 rows before, 0 after')
     expect(stdout).toContain('Backup: s3://taskmaster-backups/.taskmaster/backups/')
+    const shown = linesOf(printedBelow('README.md', start)).filter((line) => line !== '…')
+    expect(linesOf(stdout)).toEqual(expect.arrayContaining(shown))
+    expect(shown.length).toBeGreaterThan(40)
     expect(await readdir(TMPDIR)).toEqual([])
   } finally {
     await rm(TMPDIR, { recursive: true, force: true })
+    await remove()
   }
 })

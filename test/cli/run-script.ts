@@ -1,6 +1,7 @@
-import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
+import { type ChildProcessByStdio, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { tmpdir } from 'node:os'
+import type { Readable, Writable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 
@@ -42,7 +43,9 @@ export function spawnScript(
 }
 
 /** What a script writes until its end. */
-export async function endOf(child: ChildProcessWithoutNullStreams): Promise<Omit<Ended, 'json'>> {
+export async function endOf(
+  child: ChildProcessByStdio<Writable | null, Readable, Readable>,
+): Promise<Omit<Ended, 'json'>> {
   const [stdout, stderr, [code]] = await Promise.all([
     text(child.stdout),
     text(child.stderr),
