@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config'
+import { LeftOut } from './test/support/left-out.ts'
 import { LongestFirst } from './test/support/longest-first.ts'
 import { isFull } from './test/support/trust.ts'
 
@@ -16,6 +17,7 @@ export default defineConfig({
     testTimeout: isFull ? 20 * 60_000 : 60_000,
     hookTimeout: 120_000,
     sequence: { sequencer: LongestFirst },
+    reporters: ['default', ...(process.env.GITHUB_ACTIONS ? ['github-actions'] : []), new LeftOut()],
     // Many tests race real processes against each other; on a shared runner one may lose by bad luck, twice it does not.
     retry: process.env.CI && !isFull ? 1 : 0,
     projects: [

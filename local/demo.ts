@@ -2,6 +2,8 @@ import { variables } from '../lib/config.ts'
 import { messageOf } from '../lib/errors.ts'
 import { logToStderr } from './cli/logs.ts'
 import { seconds, table } from './cli/text.ts'
+import { describeParts } from './demo/parts.ts'
+import { provideRedis } from './provide-redis.ts'
 import { type Stack, startStack } from './stack.ts'
 
 /** `npm start`: a full reset with backup on a stack of its own, from nothing to the proof. It touches no given service. */
@@ -13,6 +15,7 @@ forgetGivenServices()
 logToStderr('SILENT')
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void end(130))
 try {
+  await provideRedis({ fetch: true, note: (text) => process.stderr.write(`${text}\n`) })
   const starting = startStack({
     environment: { PATH: process.env.PATH },
     onCrash: (error) => void fail(error),
@@ -24,6 +27,7 @@ try {
   say(table(stack.services.map(({ name, description }) => [name, description])))
   const { demonstrate } = await loading
   await demonstrate(stack, say)
+  say(`\n${describeParts(stack.services)}`)
   await end(0)
 } catch (error) {
   await fail(error)

@@ -10,6 +10,7 @@ import { takePlace } from './cli/running-stack.ts'
 import { table } from './cli/text.ts'
 import { newToken } from './cli/token.ts'
 import { type HttpHandler, startHttpFront } from './http-front.ts'
+import { provideRedis } from './provide-redis.ts'
 import { fillSample, type Sample } from './sample.ts'
 import { type Stack, startStack } from './stack.ts'
 import { planStack } from './stack-plan.ts'
@@ -35,6 +36,9 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal
 
 try {
   const given = givenToken()
+  if (planStack(process.env).cache.embedded) {
+    await provideRedis({ fetch: true, note: (text) => process.stderr.write(`${text}\n`) })
+  }
   stack = await startStack({
     onCrash: (error) => {
       process.stderr.write(`${error.message}\n`)

@@ -9,6 +9,7 @@ import { findPostgres, type PostgresPrograms } from './postgres-programs.ts'
 export type Postgres = {
   /** For the superuser: holds the password, so it goes into no message. */
   adminUrl: string
+  version: string
   description: string
 }
 
@@ -51,11 +52,9 @@ export async function startPostgres(
   await initialise(guarded, programs, data, password)
   const port = await startServer(guarded, programs, { data, settings: { ...SETTINGS, ...settings } })
   const adminUrl = `postgres://postgres:${password}@${LOOPBACK}:${port}/postgres`
-  const version = await query(adminUrl, 'SHOW server_version')
-  return {
-    adminUrl,
-    description: `PostgreSQL ${String(version.rows[0]?.server_version)} on ${LOOPBACK}:${port}`,
-  }
+  const { rows } = await query(adminUrl, 'SHOW server_version')
+  const version = String(rows[0]?.server_version)
+  return { adminUrl, version, description: `PostgreSQL ${version} on ${LOOPBACK}:${port}` }
 }
 
 /**

@@ -1,13 +1,15 @@
 import { randomBytes } from 'node:crypto'
-import { accessSync, constants } from 'node:fs'
-import { delimiter, join } from 'node:path'
+import { basename } from 'node:path'
 import { Redis } from 'ioredis'
 import RedisMock from 'ioredis-mock'
 import type { Guarded } from './guarded.ts'
 import { freePort, LOOPBACK } from './loopback.ts'
+import { findProgram } from './programs.ts'
 
 export type RedisStore = {
   description: string
+  /** The program and its version. */
+  version: string
   /** True for ioredis-mock, which lives in this process and knows fewer commands. */
   mock: boolean
   /** A client of its own, to be ended by who asked for it. */
@@ -16,9 +18,23 @@ export type RedisStore = {
 
 const START_ATTEMPTS = 3
 
-/** Starts redis-server when it is installed, and falls back to ioredis-mock. It ends with `guarded`. */
+/** What a person can do to have a real server. */
+export function howToInstall(platform: NodeJS.Platform = process.platform): string {
+  const how = {
+    darwin: 'Install one with: brew install redis',
+    linux: 'Install redis or valkey with the package manager, for example: sudo apt-get install redis-server',
+  }
+  return (
+    how[platform as keyof typeof how] ?? 'Install redis-server or valkey-server so that it is on the PATH.'
+  )
+}
+
+/** The servers that will do, best known first. Both speak the same protocol. */
+export const servers = ['redis-server', 'valkey-server'] as const
+
+/** Starts the first server on the path, and falls back to ioredis-mock. It ends with `guarded`. */
 export async function startRedis(guarded: Guarded, path = process.env.PATH ?? ''): Promise<RedisStore> {
-  const program = findProgram('redis-server', path)
+  const program = findProgram(servers, path)
   return program ? await startServer(guarded, program) : startMock()
 }
 
@@ -39,26 +55,44 @@ export async function givenRedis(url: string): Promise<RedisStore> {
   } finally {
     probe.disconnect()
   }
-  return { description: `Redis at ${host} (REDIS_URL)`, mock: false, connect }
+  return { description: `Redis at ${host} (REDIS_URL)`, version: 'Redis', mock: false, connect }
 }
 
-async function startServer(guarded: Guarded, program: string): Promise<RedisStore> {
+/** @throws Error when the program is none that answers */
+export async function startServer(guarded: Guarded, program: string): Promise<RedisStore> {
   const password = randomBytes(24).toString('hex')
   for (let attempt = 1; ; attempt++) {
     const port = await freePort()
     try {
       const input = configuration(port, guarded.folder, password)
-      const command = { service: 'redis-server', file: program, args: ['-'], input }
+      const command = { service: basename(program), file: program, args: ['-'], input }
       await guarded.start(command, /Ready to accept connections/)
       const options = { host: LOOPBACK, port, password, maxRetriesPerRequest: 1 }
+      const connect = () => quiet(new Redis(options))
       return {
-        description: `redis-server on ${LOOPBACK}:${port}`,
+        version: `${basename(program)} ${await versionOf(connect)}`,
+        description: `${basename(program)} on ${LOOPBACK}:${port}`,
         mock: false,
-        connect: () => quiet(new Redis(options)),
+        connect,
       }
     } catch (error) {
       if (attempt === START_ATTEMPTS || !String(error).includes('in use')) throw error
     }
+  }
+}
+
+/** As the server says it; of a valkey-server its own, not that of the Redis it is compatible with. */
+async function versionOf(connect: () => Redis): Promise<string> {
+  const redis = connect()
+  try {
+    const info = await redis.info('server')
+    return (
+      /^(?:valkey_version|server_version):(\S+)/m.exec(info)?.[1] ??
+      /^redis_version:(\S+)/m.exec(info)?.[1] ??
+      ''
+    )
+  } finally {
+    redis.disconnect()
   }
 }
 
@@ -79,7 +113,9 @@ function startMock(): RedisStore {
   // Mocks of one host and port share their data; a name nobody else has keeps two stacks in one process apart.
   const host = `mock-${randomBytes(8).toString('hex')}`
   return {
-    description: 'ioredis-mock (redis-server is not installed: no DUMP or RESTORE, keys are text only)',
+    description:
+      'ioredis-mock (an imitation, as there is no redis-server: no DUMP or RESTORE, keys are text only)',
+    version: 'ioredis-mock',
     mock: true,
     connect: () => new RedisMock({ host, port: 6379 }),
   }
@@ -88,21 +124,4 @@ function startMock(): RedisStore {
 /** Without a listener a lost connection would end the process; each command that fails on it says so itself. */
 function quiet(redis: Redis): Redis {
   return redis.on('error', () => {})
-}
-
-function findProgram(name: string, path: string): string | undefined {
-  return path
-    .split(delimiter)
-    .filter((folder) => folder !== '')
-    .map((folder) => join(folder, name))
-    .find(isExecutable)
-}
-
-function isExecutable(file: string): boolean {
-  try {
-    accessSync(file, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
 }

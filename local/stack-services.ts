@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis'
 import type { Guarded } from './guarded.ts'
 import { createDatabase, dropDatabase, startPostgres } from './postgres.ts'
 import { postgresTarget } from './postgres-socket.ts'
-import { givenRedis, startRedis } from './redis.ts'
+import { givenRedis, howToInstall, startRedis } from './redis.ts'
 import { startS3 } from './s3.ts'
 import { filesEnvironment } from './stack-environment.ts'
 import type { StackPlan } from './stack-plan.ts'
@@ -13,6 +13,10 @@ export type Service = {
   name: 'database' | 'cache' | 'files' | 'state machine'
   embedded: boolean
   description: string
+  /** What of it is the real thing, with its version. */
+  real: string[]
+  /** What of it is an imitation, and by what. */
+  imitated: string[]
 }
 
 type Started = { service: Service; env: Record<string, string> }
@@ -24,7 +28,7 @@ export async function startDatabase(
   postgresAdminUrl: string | undefined,
   onEnd: AddEnding,
 ): Promise<Started> {
-  const { url, description } = await database()
+  const { url, description, real } = await database()
   const proxied = plan.embedded || plan.proxy
   const env: Record<string, string> = { DATABASE_URL: url }
   if (proxied) {
@@ -32,17 +36,19 @@ export async function startDatabase(
     onEnd(proxy.stop)
     env.DATABASE_WEBSOCKET_PROXY = proxy.address
   }
-  return { service: { name: 'database', embedded: plan.embedded, description }, env }
+  const imitated = proxied ? ["Neon's WebSocket front"] : []
+  return { service: { name: 'database', embedded: plan.embedded, description, real, imitated }, env }
 
-  async function database(): Promise<{ url: string; description: string }> {
-    if (!plan.embedded) return { url: plan.url, description: describeDatabase(plan.url) }
+  async function database(): Promise<{ url: string; description: string; real: string[] }> {
+    if (!plan.embedded)
+      return { url: plan.url, description: describeDatabase(plan.url), real: ['PostgreSQL'] }
     if (postgresAdminUrl) {
       const fresh = await createDatabase(postgresAdminUrl)
       onEnd(() => dropDatabase(postgresAdminUrl, fresh))
-      return { url: fresh, description: describeDatabase(fresh) }
+      return { url: fresh, description: describeDatabase(fresh), real: ['PostgreSQL'] }
     }
-    const { adminUrl, description } = await startPostgres(needed(guarded))
-    return { url: await createDatabase(adminUrl, 'taskmaster'), description }
+    const { adminUrl, description, version } = await startPostgres(needed(guarded))
+    return { url: await createDatabase(adminUrl, 'taskmaster'), description, real: [`PostgreSQL ${version}`] }
   }
 }
 
@@ -58,6 +64,8 @@ export async function startCache(
       name: 'cache',
       embedded: false,
       description: `Upstash at ${hostOf(plan.restUrl)}`,
+      real: ['Upstash Redis'],
+      imitated: [],
     }
     const env = { CACHE_PREFIX, UPSTASH_REDIS_REST_URL: plan.restUrl, UPSTASH_REDIS_REST_TOKEN: plan.token }
     return { service, env, connectRedis: undefined }
@@ -72,6 +80,11 @@ export async function startCache(
       name: 'cache',
       embedded: plan.embedded,
       description: `${store.description}, REST on ${hostOf(rest.url)}`,
+      real: store.mock ? [] : [store.version],
+      imitated: [
+        ...(store.mock ? [`Redis (ioredis-mock. ${howToInstall()})`] : []),
+        "Upstash's REST interface",
+      ],
     },
     env: { CACHE_PREFIX, UPSTASH_REDIS_REST_URL: rest.url, UPSTASH_REDIS_REST_TOKEN: rest.token },
     connectRedis: store.connect,
@@ -88,13 +101,18 @@ export async function startFiles(
       ? `S3 at ${hostOf(plan.endpoint)}`
       : `Amazon S3, bucket ${environment.FILES_BUCKET}`
     const env: Record<string, string> = plan.endpoint ? { AWS_ENDPOINT_URL_S3: plan.endpoint } : {}
-    return { service: { name: 'files', embedded: false, description }, env }
+    return {
+      service: { name: 'files', embedded: false, description, real: [description], imitated: [] },
+      env,
+    }
   }
   const { FILES_BUCKET = '', BACKUP_BUCKET = '' } = filesEnvironment(plan, environment)
   const s3 = await startS3([FILES_BUCKET, BACKUP_BUCKET])
   onEnd(s3.stop)
   const description = `fauxqs (S3, in memory only) on ${hostOf(s3.url)}`
-  return { service: { name: 'files', embedded: true, description }, env: { AWS_ENDPOINT_URL_S3: s3.url } }
+  const imitated = ['Amazon S3 (fauxqs, in memory)']
+  const service: Service = { name: 'files', embedded: true, description, real: [], imitated }
+  return { service, env: { AWS_ENDPOINT_URL_S3: s3.url } }
 }
 
 function describeDatabase(url: string): string {

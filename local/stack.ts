@@ -139,5 +139,7 @@ function machineService(machine: StepFunctionsEndpoint | undefined, environment:
     description: machine
       ? `Step Functions endpoint on ${new URL(machine.url).host}`
       : `${environment.STATE_MACHINE_ARN}`,
+    real: machine ? [] : ['Step Functions'],
+    imitated: machine ? ['Step Functions and Lambda'] : [],
   }
 }

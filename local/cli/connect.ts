@@ -39,6 +39,10 @@ function isComplete({ database, cache, machine }: StackPlan): boolean {
 
 async function openOwn(plan: StackPlan, note: (text: string) => void): Promise<Connected> {
   const { startStack } = await import('../stack.ts')
+  if (plan.cache.embedded) {
+    const { provideRedis } = await import('../provide-redis.ts')
+    await provideRedis({ fetch: false, note })
+  }
   const stack = await startStack()
   try {
     const connected = await open(stack)

@@ -44,7 +44,8 @@ describe('the digest of a value', () => {
     expect(Object.values(await fatesOf())).toEqual(Array(5).fill('deleted'))
   })
 
-  test('differs when anything of the value does', async () => {
+  // ioredis-mock gives scripts an empty value as if the key were not there.
+  needsServer('differs when anything of the value does', async () => {
     const changes = [
       () => redis.append(`${prefix}string`, ' '),
       () => redis.set(`${prefix}string`, ''),

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import type { Readable, Writable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
+import { machine } from '../support/needs.ts'
 
 const quickLoad = new URL('../../local/quick-load.mjs', import.meta.url).href
 
@@ -35,7 +36,7 @@ export function spawnScript(
   const script = fileURLToPath(new URL(`../../local/${name}.ts`, import.meta.url))
   const child = spawn(process.execPath, ['--import', quickLoad, script, ...args], {
     cwd,
-    env: { PATH: process.env.PATH, ...env },
+    env: { ...machine, ...env },
     stdio: 'pipe',
   })
   child.stdin.end(input ?? '')

@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto'
-import { accessSync, constants } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, expect } from 'vitest'
@@ -12,15 +11,9 @@ import { currentClients } from '../../lib/task.ts'
 import { type HttpHandler, startHttpFront } from '../../local/http-front.ts'
 import { buildConsole } from '../../scripts/build-console.ts'
 import { useCliStack } from '../cli/cli-stack.ts'
+import { chromiumOf } from '../support/chromium.ts'
 
-/** A system's Chromium, or what CHROMIUM_PATH names. */
-export const chromiumPath =
-  process.env.CHROMIUM_PATH || onPath(['chromium', 'chromium-browser', 'google-chrome'])
-if (chromiumPath === undefined) {
-  console.log(
-    'No Chromium is installed, so the web page is not tried in a browser. Install the package chromium, or name one in CHROMIUM_PATH.',
-  )
-}
+export const chromiumPath = chromiumOf(process.env)
 
 /** What the browser would only spend time on. It heeds the last list alone, so Playwright's own are in it too. */
 const leftOut = [
@@ -160,19 +153,5 @@ export function useConsole() {
     hold,
     ask,
     finish,
-  }
-}
-
-function onPath(names: readonly string[]): string | undefined {
-  const folders = (process.env.PATH ?? '').split(delimiter)
-  return names.flatMap((name) => folders.map((folder) => join(folder, name))).find(isProgram)
-}
-
-function isProgram(file: string): boolean {
-  try {
-    accessSync(file, constants.X_OK)
-    return true
-  } catch {
-    return false // not there, or not ours to run
   }
 }

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
+import { machine } from './needs.ts'
 
 /**
  * A folder that is the project to whoever works in it, so that what a document has one type can be typed as it stands, and
@@ -13,7 +14,7 @@ export async function makeCheckout(): Promise<{ folder: string; remove: () => Pr
   const project = fileURLToPath(new URL('../../', import.meta.url))
   const folder = await mkdtemp(join(tmpdir(), 'checkout-'))
   for (const name of await readdir(project)) {
-    if (name !== '.git' && name !== '.taskmaster-dev.json')
+    if (!['.git', '.env', '.taskmaster-dev.json'].includes(name))
       await symlink(join(project, name), join(folder, name))
   }
   return { folder, remove: () => rm(folder, { recursive: true, force: true }) }
@@ -28,7 +29,7 @@ export function paste(
   return spawn('bash', ['-e', '-o', 'pipefail', '-c', commands], {
     cwd: folder,
     // What npm does before a script is to install; here that is done.
-    env: { PATH: process.env.PATH, HOME: process.env.HOME, npm_config_ignore_scripts: 'true', ...env },
+    env: { ...machine, HOME: process.env.HOME, npm_config_ignore_scripts: 'true', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
 }

@@ -2,6 +2,7 @@ import { readFile, statfs } from 'node:fs/promises'
 import type { TestProject } from 'vitest/node'
 import { guardProcesses } from '../../local/guarded.ts'
 import { startPostgres } from '../../local/postgres.ts'
+import { provideRedis } from '../../local/provide-redis.ts'
 import { startRedis } from '../../local/redis.ts'
 
 declare module 'vitest' {
@@ -13,6 +14,9 @@ declare module 'vitest' {
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   if (await isRoomy(memory)) process.env.TMPDIR = memory
+  // The workers that come after it find the server on the PATH that they inherit, and none of them tries again.
+  if (!(await provideRedis({ fetch: true, note: (text) => console.error(text) })))
+    process.env.REDIS_SERVER = 'none'
   const guarded = await guardProcesses((error) => console.error(error.message))
   try {
     const [postgres, redis] = await Promise.all([startPostgres(guarded), startRedis(guarded)])

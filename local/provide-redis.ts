@@ -1,0 +1,140 @@
+import { execFile } from 'node:child_process'
+import { mkdir, readFile, rename, rm, unlink, writeFile } from 'node:fs/promises'
+import { delimiter, dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { messageOf } from '../lib/errors.ts'
+import { fetchDebianPackages } from './debian-packages.ts'
+import { guardProcesses } from './guarded.ts'
+import { findProgram } from './programs.ts'
+import { howToInstall, servers, startServer } from './redis.ts'
+import { isRunning } from './sweep.ts'
+
+export type Providing = {
+  /** Where to look; its PATH is added to when a server is found elsewhere. */
+  environment?: NodeJS.ProcessEnv
+  /** Where a fetched server is kept. npm ci clears it away. */
+  cache?: string
+  /** Whether one may be fetched, when there is none. */
+  fetch: boolean
+  /** Told in a sentence what is done that takes a while, and why there is no server. */
+  note: (text: string) => void
+  limitMs?: number
+}
+
+const ownCache = fileURLToPath(new URL('../node_modules/.cache/redis', import.meta.url))
+const packagesOf = {
+  'redis-server': ['redis-server', 'redis-tools'],
+  'valkey-server': ['valkey-server', 'valkey-tools'],
+}
+const downloadLimitMs = 90_000
+
+/**
+ * Sees to it that a real Redis is on the PATH of this process and of those it starts: one that is installed, else the one
+ * that was fetched before, else one out of Debian's packages. `REDIS_SERVER=none` asks for the imitation.
+ * To be called before anything is started; without it, startRedis takes what is on the PATH.
+ * @returns whether there is one
+ */
+export async function provideRedis(providing: Providing): Promise<boolean> {
+  const { environment = process.env, cache = ownCache, fetch, note, limitMs = downloadLimitMs } = providing
+  if (environment.REDIS_SERVER === 'none') return false
+  const path = environment.PATH ?? ''
+  if (findProgram(servers, path) !== undefined) return true
+  const kept = join(cache, 'bin')
+  if (!(await holdsServer(cache))) {
+    if (!fetch) return false
+    try {
+      await fetchOnce(cache, { path, deadline: Date.now() + limitMs }, note)
+    } catch (error) {
+      note(`No Redis server could be fetched (${messageOf(error)}). ${howToInstall()}`)
+      return false
+    }
+  }
+  environment.PATH = [path, kept].filter((part) => part !== '').join(delimiter)
+  return true
+}
+
+/** One process fetches, others that start meanwhile wait for it. What it leaves is whole, or not there. */
+async function fetchOnce(
+  cache: string,
+  fetching: { path: string; deadline: number },
+  note: Providing['note'],
+): Promise<void> {
+  if (process.platform !== 'linux') throw new Error('there are packages to fetch one from only on Linux')
+  if (findProgram(['apt-get'], fetching.path) === undefined) throw new Error('this machine has no apt-get')
+  await mkdir(dirname(cache), { recursive: true })
+  const unlock = await lock(`${cache}.lock`, fetching.deadline)
+  try {
+    if (await holdsServer(cache)) return
+    note('There is no redis-server or valkey-server on the PATH; fetching one, once, from Debian packages …')
+    const draft = `${cache}.draft`
+    await rm(draft, { recursive: true, force: true })
+    await rm(cache, { recursive: true, force: true })
+    try {
+      await fetchFirst(draft, fetching)
+      await rename(draft, cache)
+    } finally {
+      await rm(draft, { recursive: true, force: true })
+    }
+  } finally {
+    await unlock()
+  }
+}
+
+/** Asked each time: a machine whose libraries have changed since may not run it any more. */
+async function holdsServer(cache: string): Promise<boolean> {
+  const program = findProgram(servers, join(cache, 'bin'))
+  if (program === undefined) return false
+  return promisify(execFile)(program, ['--version']).then(
+    () => true,
+    () => false,
+  )
+}
+
+/** The first server that this machine's packages have and that answers. */
+async function fetchFirst(draft: string, fetching: { path: string; deadline: number }): Promise<void> {
+  let first: unknown
+  for (const name of servers) {
+    try {
+      const wanted = { packages: packagesOf[name], program: `usr/bin/${name}` }
+      const program = await fetchDebianPackages(wanted, draft, fetching)
+      await assertAnswers(program)
+      return
+    } catch (error) {
+      first ??= error
+      await rm(join(draft, 'bin'), { recursive: true, force: true })
+      if (Date.now() >= fetching.deadline) break
+    }
+  }
+  throw first
+}
+
+async function assertAnswers(program: string): Promise<void> {
+  const guarded = await guardProcesses()
+  try {
+    await startServer(guarded, program) // it is asked for its version there
+  } catch (cause) {
+    throw new Error(`the server that was fetched does not run: ${messageOf(cause).split('\n')[0]}`, { cause })
+  } finally {
+    await guarded.stop()
+  }
+}
+
+/** Waits until nobody alive holds the lock. @returns what gives it back */
+async function lock(file: string, deadline: number): Promise<() => Promise<void>> {
+  for (;;) {
+    try {
+      await writeFile(file, String(process.pid), { flag: 'wx' })
+      return () => unlink(file)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    }
+    const holder = Number(await readFile(file, 'utf8').catch(() => ''))
+    // Empty for the moment between its making and its writing.
+    if (holder > 0 && !isRunning(holder)) await rm(file, { force: true })
+    else if (Date.now() >= deadline)
+      throw new Error(`another process (${holder}) has been fetching one for too long`)
+    else await sleep(100)
+  }
+}

@@ -1,0 +1,34 @@
+import type { Reporter, TestCase, TestModule } from 'vitest/node'
+import { howToInstall } from '../../local/redis.ts'
+import { chromiumOf } from './chromium.ts'
+
+/** After a run, names every test that was skipped, and says why. */
+export class LeftOut implements Reporter {
+  onTestRunEnd(modules: readonly TestModule[]): void {
+    const left = new Map<string, TestCase[]>()
+    for (const module of modules) {
+      for (const test of module.children.allTests('skipped')) {
+        const reason = reasonOf(test)
+        left.set(reason, [...(left.get(reason) ?? []), test])
+      }
+    }
+    for (const [reason, tests] of left) {
+      console.log(`Left out (${tests.length}): ${reason}`)
+      for (const { module, fullName } of tests) console.log(`  ${module.relativeModuleId}: ${fullName}`)
+    }
+  }
+}
+
+/** What a test gave as its reason when it skipped itself, else what its file needs. */
+function reasonOf(test: TestCase): string {
+  const result = test.result()
+  if (result.state === 'skipped' && result.note) return result.note
+  if (test.module.relativeModuleId.startsWith('test/console/') && chromiumOf(process.env) === undefined)
+    return `There is no Chromium to try the page in. ${chromiumAdvice}`
+  return `There is no Redis server, and ioredis-mock cannot do what these need. ${howToInstall()}`
+}
+
+const chromiumAdvice =
+  process.platform === 'linux'
+    ? 'Install it with the package manager, for example: sudo apt-get install chromium; or name one in CHROMIUM_PATH'
+    : 'Install Chrome or Chromium and name its program in CHROMIUM_PATH'

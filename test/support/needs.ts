@@ -1,0 +1,12 @@
+import { test } from 'vitest'
+import { findProgram } from '../../local/programs.ts'
+import { servers } from '../../local/redis.ts'
+
+/** Whether stacks get a real Redis, and not ioredis-mock. */
+export const hasRedis = findProgram(servers, process.env.PATH ?? '') !== undefined
+
+/** For rules that cannot be tried on ioredis-mock. What is skipped is listed by test/support/left-out.ts. */
+export const needsRedis = test.skipIf(!hasRedis)
+
+/** What a process that tests start has to know of this machine. */
+export const machine = { PATH: process.env.PATH, REDIS_SERVER: process.env.REDIS_SERVER }
