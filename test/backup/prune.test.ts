@@ -195,6 +195,24 @@ describe('runs', () => {
     expect(split(await pruneWith(two, carryOut)).gone).toEqual([ids[2]])
   })
 
+  test('what acts on a single backup lets none go after one that failed; a verify that failed stops the pruning', async () => {
+    const ids = bucket.sealed([1, 2, 3])
+    await bucket.run({ status: 'failed', operation: 'backup' })
+    for (const [operation, status] of [
+      ['verify', 'succeeded'],
+      ['verify', 'succeeded_with_warnings'],
+      ['delete', 'succeeded'],
+    ] as const) {
+      await bucket.run({ status, operation })
+      expect((await pruneWith(two, carryOut)).refused, operation).toContain('(backup), ended as failed')
+    }
+    await bucket.run({ status: 'succeeded', operation: 'backup' })
+    await bucket.run({ status: 'failed', operation: 'verify' })
+    expect((await pruneWith(two, carryOut)).refused).toContain('(verify), ended as failed')
+    await bucket.run({ status: 'succeeded', operation: 'backup' })
+    expect(split(await pruneWith(two, carryOut)).gone).toEqual([ids[2]])
+  })
+
   test('nothing is pruned before a run has succeeded', async () => {
     await bucket.stack.sql.query('DELETE FROM taskmaster_reset.runs')
     bucket.sealed([1, 2, 3])

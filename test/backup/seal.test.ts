@@ -223,6 +223,21 @@ describe('Seal writes no manifest, and says what is wrong,', () => {
   })
 })
 
+test('Seal says in the manifest what each step warned of, for whoever restores it one day', async () => {
+  const warned = [work.rehearsed, work.filesResult(0), work.cacheResult].map((key, index) => ({
+    key,
+    warning: { code: 'Warned', message: `of what step ${index} leaves out` },
+  }))
+  const before = await Promise.all(warned.map(({ key }) => reset.bytesOf(key)))
+  for (const [index, { key, warning }] of warned.entries())
+    await write(key, edited((result) => result.warnings.push(warning))(before[index]!))
+  await seal(run)
+  const { warnings } = JSON.parse((await reset.bytesOf(keys.manifest)).toString())
+  await reset.remove(backupBucket, [keys.manifest])
+  for (const [index, { key }] of warned.entries()) await write(key, before[index]!)
+  expect(warnings).toEqual(expect.arrayContaining(warned.map(({ warning }) => warning)))
+})
+
 describe('Seal, repeated,', () => {
   test('leaves the manifest that it wrote when its answer was lost', async () => {
     await seal(run)

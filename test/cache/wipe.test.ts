@@ -446,6 +446,34 @@ describe('a wipe that is covered by a backup', () => {
     },
   )
 
+  needsServer(
+    'a wipe that fails while keys are aside gives them their names back before it ends (needs redis-server)',
+    async () => {
+      const counter = `${prefix}counter`
+      await redis.set(counter, '7')
+      const run = stack.nextRun()
+      const backupId = await sealBackup(stack.clients, { run, fence })
+      const isThere = async () => (await redis.exists(counter)) === 1
+      front.faults = [
+        async (commands) => {
+          if (isWipe(commands) && (await isThere())) await redis.incr(counter)
+          return undefined
+        },
+      ]
+      let refusals = 0
+      stack.s3Front.faults = [
+        async ({ method, key }) => {
+          if (method === 'GET' || !key.includes('/late-') || (await isThere())) return undefined
+          refusals++
+          return s3Error(403, 'AccessDenied')
+        },
+      ]
+      await expect(wipe({ run, backupId })).rejects.toMatchObject({ name: 'NotPermitted' })
+      expect(refusals).toBeGreaterThan(0)
+      expect(await stack.keys()).toEqual([counter])
+    },
+  )
+
   test('a backup of another run does not cover it', async () => {
     await set(`${prefix}a`)
     const backupId = await sealBackup(stack.clients, { run: stack.nextRun(), fence })

@@ -219,6 +219,17 @@ describe('a wipe covered by its backup', () => {
     expect(message).toContain('app.people was dropped, replaced or altered')
   })
 
+  it('gives way with BackupIsStale when a table that was to go became a partition of one that stays', async () => {
+    await database.sql.query(`${people} CREATE TABLE app.kept (id int) PARTITION BY LIST (id);
+      CREATE TABLE app.loose (id int); INSERT INTO app.loose VALUES (1)`)
+    const plan = await planReset(clients, { tables: ['kept'] })
+    await backUp(clients, plan)
+    await database.sql.query('ALTER TABLE app.kept ATTACH PARTITION app.loose FOR VALUES IN (1)')
+    const message = await expectNothingWiped(wipeDatabase(clients, plan), BackupIsStale)
+    expect(message).toContain('app.loose got another parent')
+    expect(await count('app.loose')).toBe(1)
+  })
+
   it('gives way with BackupIsStale when more changed than may be exported again under the lock', async () => {
     await database.sql.query(people)
     const plan = await planReset(clients)
@@ -676,6 +687,16 @@ describe('what the database does of its own accord', () => {
     await expectNothingWiped(wipeNow({ rows }), PreservationConflict)
     await wipeNow({ rows, tables: ['admins'] })
     expect(await count('app.people')).toBe(1)
+  })
+
+  it('is refused when something fills a table again while it is wiped', async () => {
+    await database.sql.query(`${people} CREATE TABLE app.looks (id int);
+      CREATE FUNCTION app.is_kept(id int) RETURNS boolean LANGUAGE sql AS 'SELECT id = 1'`)
+    const plan = await planReset(clients, { backup: false, rows: { people: 'app.is_kept(id)' } })
+    await database.sql.query(`CREATE OR REPLACE FUNCTION app.is_kept(id int) RETURNS boolean LANGUAGE plpgsql AS
+      $$ BEGIN INSERT INTO app.looks VALUES (id); RETURN id = 1; END $$`)
+    const message = await expectNothingWiped(wipeDatabase(clients, plan), PreservationConflict)
+    expect(message).toContain('Rows of app.looks are still there after they were wiped')
   })
 
   it('may be named by the condition: the table by its name, and columns called like our aliases', async () => {

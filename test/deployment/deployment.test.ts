@@ -8,7 +8,7 @@ import { isDestructive, parseRequest } from '../../lib/run/request.ts'
 import { type HttpHandler, startHttpFront } from '../../local/http-front.ts'
 import { endOfExecution } from '../support/end-of-execution.ts'
 import { type Deployed, functionsOf, startDeployed } from './deployed-stack.ts'
-import { allowing, type Call, roleOf } from './iam.ts'
+import { allowing, type Call, type Role, roleOf } from './iam.ts'
 import { bundleOf, packageStage, type Template } from './package.ts'
 import { isMade, resolve } from './resolve.ts'
 import { unusedForAReason } from './unused.ts'
@@ -122,6 +122,20 @@ describe('the template', () => {
     expect(RetryPolicy.MaximumEventAgeInSeconds).toBeLessThanOrEqual(3600) // later, it would meet the day
     expect(RetryPolicy.MaximumRetryAttempts).toBeGreaterThan(0)
     expect(DeadLetterConfig.Arn).toBe('AWS::SQS::Queue:DeadLetters')
+  })
+
+  test('lets a service take a role only for this account: it acts for all accounts, and each may name the role', () => {
+    const takers = Object.entries(template.Resources)
+      .filter(([, { Type }]) => Type === 'AWS::IAM::Role')
+      .flatMap(([id]) =>
+        (propertiesOf(id).AssumeRolePolicyDocument.Statement as object[]).map((statement) => [id, statement]),
+      )
+      .filter(([, statement]) => !JSON.stringify(statement).includes('"lambda.amazonaws.com"'))
+    expect(takers.map(([id]) => id)).toEqual(expect.arrayContaining(['StateMachineRole', 'ScheduleRole']))
+    for (const [id, statement] of takers)
+      expect(statement, `${id}`).toMatchObject({
+        Condition: { StringEquals: { 'aws:SourceAccount': '000000000000' } },
+      })
   })
 
   test('gives the API less time than the gateway before it, which answers nothing but "timed out" after 30 s', () => {
@@ -315,6 +329,24 @@ describe('the roles refuse', () => {
   test.each(parts)('to delete %s of a backup to all but prune, and its versions to all', (part) => {
     expect(who({ action: 's3:DeleteObject', resource: `${sealed}/${part}` })).toEqual(['prune'])
     expect(who({ action: 's3:DeleteObjectVersion', resource: `${sealed}/${part}` })).toEqual([])
+  })
+
+  test('to delete anything of a backup, in any version, whatever else is granted to a function, but to prune', () => {
+    // In a bucket that was there before, which has a policy of its own.
+    const granted = (role: Role): Role => ({
+      ...role,
+      ...{
+        statements: [...role.statements, { Effect: 'Allow', Action: 's3:*', Resource: '*' }],
+        ofBuckets: [],
+      },
+    })
+    for (const { name, role } of functions) {
+      for (const action of ['s3:DeleteObject', 's3:DeleteObjectVersion']) {
+        const calls = parts.map((part) => ({ caller: name, action, resource: `${sealed}/${part}` }))
+        const allowed = calls.filter((call) => allowing(granted(role), call) !== undefined)
+        expect(allowed, `${name} ${action}`).toHaveLength(name === 'prune' ? parts.length : 0)
+      }
+    }
   })
 
   test.each(parts.filter((part) => /^(manifest|late|database|cache|files\.)/.test(part)))(

@@ -326,6 +326,18 @@ describe('the state machine', () => {
     }
   })
 
+  test('a step is repeated when a store does not answer, or a table is locked, for a moment, where that is safe', () => {
+    // Count refuses while stores are down, and a person starts again; the wipe and the restore of the database: see below.
+    const others = ['Count', 'Count again', 'Wipe database', 'Restore database']
+    const withoutTables = /^(Copy files|Export cache|(Wipe|Restore) (files|cache)|Finish)/
+    for (const { name, state } of tasks) {
+      const retried = (state.Retry ?? []).flatMap(({ ErrorEquals }) => ErrorEquals)
+      expect(retried.includes('StoreUnavailable'), name).toBe(!others.includes(name))
+      const locks = !withoutTables.test(name) && !/^(Wipe|Restore) database$/.test(name)
+      expect(retried.includes('DatabaseBusy'), name).toBe(locks)
+    }
+  })
+
   test('the database is not wiped or restored again after the connection broke: only its ledger knows whether it was', () => {
     for (const name of ['Wipe database', 'Restore database']) {
       const retried = (stateOf(name).Retry ?? []).flatMap(({ ErrorEquals }) => ErrorEquals)
