@@ -26,9 +26,19 @@ const propertiesOf = (id: string, of = template) =>
   resolve(of, of.Resources[id]?.Properties) as any
 const idOf = (name: string) => name.replace(/^./, (letter) => letter.toUpperCase())
 
+/** Parameters of the stage prod that are variables of the same name, each with a value that no other has. */
+const given = Object.fromEntries(
+  [
+    ...['max-rows', 'max-objects', 'max-keys', 'export-batch-bytes', 'late-max-bytes', 'rehearse-max-bytes'],
+    ...['lock-timeout-ms', 'lock-budget-ms', 'retention-last', 'retention-daily', 'retention-weekly'],
+    ...['database-schemas', 'exclude-tables', 'preserve-tables', 'preserve-files', 'preserve-keys'],
+    ...['cache-prefix'],
+  ].map((name, index) => [name, `${1001 + index}`]),
+)
+
 beforeAll(async () => {
   template = await packageStage('local') // one after the other: each works in the same folder at first
-  prod = await packageStage('prod', { 'schedule-state': 'ENABLED' })
+  prod = await packageStage('prod', { 'schedule-state': 'ENABLED', ...given })
   functions = functionsOf(template)
 })
 
@@ -77,6 +87,21 @@ describe('the template', () => {
     for (const { environment } of functions) {
       for (const secret of ['DATABASE_URL', 'UPSTASH_REDIS_REST_TOKEN', 'SIGNING_KEYS'])
         expect(environment[secret]).toMatch(/^ssm:\//)
+    }
+  })
+
+  test('gives each variable the parameter that is called like it, in every function, and each secret its own', () => {
+    for (const [id, { Type }] of Object.entries(prod.Resources)) {
+      if (Type !== 'AWS::Lambda::Function') continue
+      const { Variables } = propertiesOf(id, prod).Environment
+      for (const [name, value] of Object.entries(given))
+        expect(Variables[name.toUpperCase().replaceAll('-', '_')], `${id} ${name}`).toBe(value)
+      expect(Variables).toMatchObject({
+        DATABASE_URL: expect.stringMatching(/\/database-url$/),
+        UPSTASH_REDIS_REST_URL: expect.stringMatching(/\/cache-url$/),
+        UPSTASH_REDIS_REST_TOKEN: expect.stringMatching(/\/cache-token$/),
+        SIGNING_KEYS: expect.stringMatching(/\/signing-keys$/),
+      })
     }
   })
 
