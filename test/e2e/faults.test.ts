@@ -579,6 +579,29 @@ test('a cache of which keys are left after the last pass is partly wiped, and th
   expect(outcome.warnings).toContainEqual(expect.objectContaining({ code: 'KeysLeft' }))
 })
 
+test('a cache of which a restore leaves a key, because it changed again and again, is partly restored', async () => {
+  await reset.seed({ users: 3, files: 0, keys: 20 })
+  const { backupId } = await reset.succeed({ operation: 'backup', strategy: 'cache-only', rehearse: false })
+  let writes = 0
+  fronts.cache.faults = [
+    async (commands) => {
+      const isRestoring = commands.some((command) => command.some((part) => part.startsWith('=SET')))
+      if (isRestoring) await reset.stack.redis.set('page:1', `busy ${++writes}`)
+      return undefined
+    },
+  ]
+  const { name } = await withVariables(fronts.variables, () =>
+    reset.run({ operation: 'restore', backupId, confirm: environment }),
+  )
+  fronts.cache.faults = []
+  const { outcome } = await reset.row(name)
+  expect(outcome.targets.cache.state).toBe('partly_restored')
+  expect(outcome.warnings).toContainEqual(
+    expect.objectContaining({ code: 'KeysChangedMeanwhile', message: expect.stringContaining('page:1') }),
+  )
+  expect(await reset.stack.redis.get('page:1')).toBe(`busy ${writes}`)
+})
+
 test('a restore of which S3 refuses a part is a failed run, which says how many and which', async () => {
   await reset.seed()
   const { backupId } = await reset.succeed({ operation: 'backup', strategy: 'files-only', rehearse: false })
