@@ -75,5 +75,6 @@ async function compareHere(
   checkTables(tables, live)
   await ensureScratch(connection, { runId, tables })
   await checkLoaded(connection, { runId, tables })
-  return await compareLoaded(connection, { runId, tables, live, isCurrent: false })
+  const { warnings } = await compareLoaded(connection, { runId, tables, live, isCurrent: false })
+  return warnings
 }

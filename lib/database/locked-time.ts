@@ -41,6 +41,15 @@ export function estimateLocked(
   return { milliseconds: at(slow), verdict, limit }
 }
 
+/** The same, by the speed of the last run of this database that tells. */
+export async function estimateHere(
+  connection: Connection,
+  config: { LOCK_BUDGET_MS: number },
+  asked: { work: LockedWork; bytes: number },
+): Promise<Estimate> {
+  return estimateLocked({ ...asked, bytesPerSecond: await lastSpeed(connection, asked.work) }, config)
+}
+
 /** Bytes of rows that a restore puts back. A backup of the first version tells them only compressed. */
 export function bytesHeld(tables: readonly BackedUpTable[]): number {
   return tables.flatMap(({ parts }) => parts).reduce((sum, { bytes, plain }) => sum + (plain ?? bytes), 0)

@@ -12,6 +12,7 @@ import { compareLoaded } from './compare-loaded.ts'
 import { loadParts } from './load.ts'
 import { checkLoaded, dropScratch, ensureScratch } from './scratch.ts'
 import { databaseError, withConnection } from './snapshot.ts'
+import { trySwap } from './trial-swap.ts'
 import { changesOf, refuseChanges } from './unchanged.ts'
 
 /** Loads what one batch of the run exported into its scratch schema. Repeating it doubles nothing. */
@@ -49,7 +50,11 @@ export async function compareExported(clients: Clients, plan: Plan): Promise<voi
       refuseOthers(tables, live)
       await ensureScratch(connection, { runId, tables })
       await checkLoaded(connection, { runId, tables })
-      warnings.push(...(await compareLoaded(connection, { runId, tables, live, isCurrent: true })))
+      const compared = await compareLoaded(connection, { runId, tables, live, isCurrent: true })
+      warnings.push(...compared.warnings)
+      // A restore fills tables that are empty, and a run that takes nothing away needs none.
+      if (compared.reading.length > 0 && plan.clears.includes('database'))
+        warnings.push(...(await trySwap(clients, connection, { plan, tables, reading: compared.reading })))
     } catch (error) {
       if (error instanceof RehearsalFailed) await dropScratch(connection, runId)
       throw databaseError(error)

@@ -1,27 +1,19 @@
 import { z } from 'zod'
-import { type BackedUpTable, type Manifest, Warning } from '../backup/manifest.ts'
+import { type Manifest, Warning } from '../backup/manifest.ts'
 import type { Clients, Connection } from '../clients.ts'
 import { BackupIsStale, messageOf, ResetError, SchemaChanged } from '../errors.ts'
 import { checkEnvironmentRow } from '../run/guard.ts'
 import { fenceRun, recordRestored } from '../run/ledger.ts'
 import type { Plan } from '../run/work.ts'
 import { readCatalog, type Table } from './catalog.ts'
-import { differencesOf, refuseDifferences } from './compare.ts'
-import { putConstraintsAside, putConstraintsBack } from './constraints.ts'
-import { fillTables } from './fill.ts'
-import { differentlyGenerated, type Pair } from './generated.ts'
-import { qualified } from './identifiers.ts'
 import { bytesHeld } from './locked-time.ts'
 import { whileLocked } from './locked-transaction.ts'
 import { proveBackup, readOwnManifest } from './prove.ts'
-import { fingerprintOf, queryRows, type Rows, rowsOf } from './rows.ts'
+import { compareLive, putBack } from './put-back.ts'
 import { isOfTheRows } from './savepoint.ts'
 import { checkSchema } from './schema-differences.ts'
-import { checkLoaded, dropScratch, scratchTableOf } from './scratch.ts'
-import { underOwnSearchPath } from './search-path.ts'
-import { restartSequences } from './sequences.ts'
+import { checkLoaded, dropScratch } from './scratch.ts'
 import { databaseError, withConnection } from './snapshot.ts'
-import { disableTriggers } from './triggers.ts'
 import { Refreshed, refreshViews } from './views.ts'
 
 /** Rows that were put back, per table and in all; parts that the safety backup got anew; columns that kept their default. */
@@ -119,7 +111,7 @@ async function swap(
     table,
     live: tables.find(({ name }) => name === table.name) as Table,
   }))
-  const warnings = await putBack(connection, { runId: plan.runId, database, pairs })
+  const warnings = await putBack(connection, { runId: plan.runId, sequences: database.sequences, pairs })
   warnings.push(...(await compareLive(connection, plan.runId, pairs)))
   const restored: DatabaseRestored = {
     rows: database.rows,
@@ -134,73 +126,4 @@ async function swap(
   await recordRestored(connection, plan.runId, restored, locked)
   await connection.query('COMMIT')
   return restored
-}
-
-async function putBack(
-  connection: Connection,
-  {
-    runId,
-    database,
-    pairs,
-  }: { runId: string; database: NonNullable<Manifest['database']>; pairs: readonly Pair[] },
-): Promise<Warning[]> {
-  const tables = pairs.map(({ live }) => live)
-  const enableTriggers = await disableTriggers(connection, {
-    going: tables.map((table) => ({ oid: table.oid, sql: qualified(table) })),
-    reached: [],
-  })
-  const aside = await putConstraintsAside(connection, tables)
-  await underOwnSearchPath(connection, async () => {
-    await connection.query('SET CONSTRAINTS ALL IMMEDIATE') // a deferred unique key would leave events that ALTER refuses
-    if (tables.length > 0)
-      await connection.query(`TRUNCATE ${tables.map((table) => `ONLY ${qualified(table)}`).join(', ')}`)
-    await fillTables(connection, { runId, pairs })
-  })
-  const warnings = await putConstraintsBack(connection, aside)
-  if (enableTriggers.length > 0) await connection.query(enableTriggers.join(';\n'))
-  const sequences = database.sequences.map(({ schema, sequence }) => ({ schema, table: sequence }))
-  await restartSequences(connection, sequences) // what setval does from here on is undone with the transaction
-  for (const { schema, sequence, lastValue, isCalled } of database.sequences) {
-    const relation = qualified({ schema, table: sequence })
-    await connection.query('SELECT setval($1::regclass, $2::bigint, $3)', [relation, lastValue, isCalled])
-  }
-  return warnings
-}
-
-/**
- * Compares what the live tables hold now with the backup. Generated columns are made anew by today's functions: where only
- * they differ, it is said.
- * @throws RehearsalFailed listing the tables
- */
-async function compareLive(
-  connection: Connection,
-  runId: string,
-  pairs: readonly Pair[],
-): Promise<Warning[]> {
-  const find = (tables: readonly BackedUpTable[], copyOf: (table: BackedUpTable) => Rows) =>
-    underOwnSearchPath(connection, () => differencesOf(connection, tables, copyOf))
-  const tables = pairs.map(({ table }) => table)
-  const found = await find(tables, (table) => table)
-  const generated = found.filter(({ sameCount, table }) => sameCount && isPartlyGenerated(table))
-  refuseDifferences(found.filter((one) => !generated.includes(one)))
-  const names = new Set(generated.map(({ table }) => table.name))
-  const others: BackedUpTable[] = []
-  for (const table of tables.filter(({ name }) => names.has(name))) {
-    const given = { ...table, columns: table.columns.filter((column) => column.generated === '') }
-    const [held] = await queryRows(
-      connection,
-      [scratchTableOf(runId, given)],
-      fingerprintOf(rowsOf(scratchTableOf(runId, given))),
-    )
-    others.push({ ...given, fingerprint: held.fingerprint })
-  }
-  refuseDifferences(await find(others, (table) => table))
-  return differentlyGenerated(connection, {
-    runId,
-    pairs: pairs.filter(({ table }) => names.has(table.name)),
-  })
-}
-
-function isPartlyGenerated({ columns }: BackedUpTable): boolean {
-  return columns.some(({ generated }) => generated !== '')
 }

@@ -3,6 +3,7 @@ import type { Connection } from '../clients.ts'
 import { RehearsalFailed } from '../errors.ts'
 import type { Pair } from './generated.ts'
 import { qualified, quote } from './identifiers.ts'
+import { indexBody } from './index-body.ts'
 import { inSavepoint, isOfTheRows } from './savepoint.ts'
 import { isHeldAsText, scratchSchemaOf, scratchTableOf, typedRows } from './scratch.ts'
 import { ownSearchPath } from './search-path.ts'
@@ -104,8 +105,7 @@ function isDuplicate(error: unknown): boolean {
 async function readIndexes(connection: Connection, pairs: readonly Pair[]): Promise<Map<number, Index[]>> {
   const answer = await connection.query(
     `SELECT i.indrelid::bigint::float8 AS oid, c.relname AS name, i.indisvalid AS valid, i.indisunique AS unique,
-       substr(pg_get_indexdef(c.oid), length(format('CREATE %sINDEX %I ON %s%s',
-         CASE WHEN i.indisunique THEN 'UNIQUE ' END, c.relname, CASE WHEN c.relkind = 'I' THEN 'ONLY ' END, i.indrelid::regclass)) + 1) AS body,
+       ${indexBody} AS body,
        CASE WHEN k.contype = 'x' OR (to_jsonb(k) ->> 'conperiod')::boolean
          THEN CASE k.contype WHEN 'p' THEN replace(pg_get_constraintdef(k.oid), 'PRIMARY KEY', 'UNIQUE') ELSE pg_get_constraintdef(k.oid) END END AS constraint
      FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid

@@ -1,8 +1,9 @@
 import type { Warning } from '../backup/manifest.ts'
 import type { Connection } from '../clients.ts'
 import { NotPermitted } from '../errors.ts'
+import { readAskers } from './askers.ts'
 import { type AlteredTable, constraintChanges } from './constraints.ts'
-import { literal, qualified, quote } from './identifiers.ts'
+import { qualified, quote } from './identifiers.ts'
 import { lackedByKeys, named, roleOf } from './restore-rights.ts'
 import { isOfTheRows } from './savepoint.ts'
 import type { Sequence } from './sequences.ts'
@@ -108,20 +109,15 @@ export async function warnOfUnproved(
   connection: Connection,
   tables: readonly AlteredTable[],
 ): Promise<Warning[]> {
-  const calls = (classOf: string, object: string) =>
-    `EXISTS (SELECT FROM pg_depend d WHERE d.classid = ${literal(classOf)}::regclass AND d.objid = ${object}
-       AND d.refclassid = 'pg_proc'::regclass AND d.refobjid >= 16384)`
-  const found = await connection.query(
-    `SELECT 'the index ' || i.indexrelid::regclass AS name FROM pg_index i WHERE i.indrelid = ANY($1::oid[]) AND i.indisready
-       AND ((i.indisunique AND NOT i.indisvalid) OR ${calls('pg_class', 'i.indexrelid')})
-     UNION ALL
-     SELECT format('the generated column %s.%I', a.attrelid::regclass, a.attname) FROM pg_attribute a
-       JOIN pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
-       WHERE a.attgenerated <> '' AND a.attrelid = ANY($1::oid[]) AND ${calls('pg_attrdef', 'f.oid')}
-     ORDER BY 1`,
+  const invalid = await connection.query(
+    `SELECT format('index %s of %s.%s', c.relname, n.nspname, t.relname) AS name FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+     JOIN pg_class t ON t.oid = i.indrelid JOIN pg_namespace n ON n.oid = t.relnamespace
+     WHERE i.indrelid = ANY($1::oid[]) AND i.indisready AND i.indisunique AND NOT i.indisvalid ORDER BY 1`,
     [tables.map(({ oid }) => oid)],
   )
-  if (found.rows.length === 0) return []
-  const message = `Without a rehearsal it is not proved that a restore could put the rows back: ${named(found.rows.map(({ name }) => name))} may refuse or change them`
+  const askers = await readAskers(connection, tables)
+  const names = [...invalid.rows, ...askers].map(({ name }) => `the ${name}`)
+  if (names.length === 0) return []
+  const message = `Without a rehearsal it is not proved that a restore could put the rows back: ${named([...new Set(names)])} may refuse or change them`
   return [{ code: 'NotProved', message }]
 }

@@ -34,6 +34,16 @@ const features: Record<string, (t: string, n: number, rows: number) => string> =
   generated: (t, n) => `${same(n)}; ALTER TABLE ${t} ADD h int GENERATED ALWAYS AS (app.same${n}(id)) STORED`,
   'unique index replaced': (t, n) =>
     `${same(n)}; CREATE UNIQUE INDEX u${n} ON ${t} (app.same${n}(v)); ${constant(n)}`,
+  'index reads itself': (t, n) => `${same(n)}; CREATE INDEX i${n} ON ${t} (app.same${n}(id)); ${finds(n, n)}`,
+  'unique index reads the first': (t, n) =>
+    `${same(n)}; CREATE UNIQUE INDEX j${n} ON ${t} (id, app.same${n}(id)) WHERE app.same${n}(v) > 0; ${finds(n, 0)}`,
+  'generated reads the first': (t, n) =>
+    `${same(n)}; ALTER TABLE ${t} ADD k int GENERATED ALWAYS AS (app.same${n}(id)) STORED; ${finds(n, 0)}`,
+  'exclusion reads itself': (t, n) =>
+    `${same(n)}; ALTER TABLE ${t} ADD EXCLUDE USING gist (int4range(id, app.same${n}(id) + 1) WITH &&); ${finds(n, n)}`,
+  'index of partitions reads them': (_, n) =>
+    `${same(n)}; CREATE TABLE app.q${n} (id int) PARTITION BY RANGE (id); CREATE TABLE app.q${n}a PARTITION OF app.q${n} DEFAULT;
+     CREATE INDEX ON app.q${n} (app.same${n}(id)); INSERT INTO app.q${n} VALUES (1), (2); ${finds(n, n, 'q')}`,
   'unique deferred': (t) => `ALTER TABLE ${t} ADD UNIQUE (v) DEFERRABLE INITIALLY DEFERRED`,
   exclusion: (t) => `ALTER TABLE ${t} ADD EXCLUDE USING gist (int4range(id, id + 1) WITH &&)`,
   'exclusion replaced': (t, n) =>
@@ -81,6 +91,13 @@ const no = (n: number) => fn(`yes${n}`, 'boolean', 'SELECT i > 1')
 const raises = (n: number) => fn(`yes${n}`, 'boolean', `BEGIN RAISE 'no'; END`, 'plpgsql')
 const same = (n: number) => fn(`same${n}`, 'int', 'SELECT i')
 const other = (n: number) => fn(`same${n}`, 'int', 'SELECT i + 1')
+const finds = (n: number, other: number, kind = 't') =>
+  fn(
+    `same${n}`,
+    'int',
+    `DECLARE found int; BEGIN SELECT o.id INTO STRICT found FROM app.${kind}${other} AS o WHERE o.id = $1; RETURN found; END`,
+    'plpgsql',
+  )
 const constant = (n: number) => fn(`same${n}`, 'int', 'SELECT 7')
 
 const table = fc.record({
@@ -101,7 +118,7 @@ const perTable = ({ features: chosen }: Drawn['tables'][number]) => {
       ? ['domain', ...(one.includes('replaced') ? ['yes'] : [])]
       : one.startsWith('check r') && one !== 'check reads a table'
         ? ['yes']
-        : /generated|replaced/.test(one)
+        : /generated|replaced|reads the first|reads itself|reads them/.test(one)
           ? ['same']
           : []
     if (uses.some((use) => taken.has(use))) return false
