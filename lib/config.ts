@@ -255,7 +255,7 @@ export const variables = {
   },
   API_TOKENS: {
     schema: tokens.prefault('[]'),
-    is: 'who may use the HTTP API: a JSON array of name, sha256 and scopes; `npm run cli -- token` makes one',
+    is: 'who may use the HTTP API: a JSON array of name, sha256 and scopes; `npm run -s cli -- token` makes one',
     example:
       '[{"name":"ci","sha256":"54f706325b9b2238419854225777f7f2ab2503db36fadda9baaa7e8903edb878","scopes":["read","reset"]}]',
   },

@@ -1,5 +1,7 @@
+import { visibleName } from '../lib/visible.ts'
 import { logToStderr } from './cli/logs.ts'
 import { main } from './cli/main.ts'
+import { readEnvFile } from './env-file.ts'
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error // whoever read it, like head, has read enough
@@ -7,6 +9,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 const { code, stdout, stderr } = await main(process.argv.slice(2), {
   isTerminal: process.stdin.isTTY && process.stderr.isTTY,
   async perform(args, wanted) {
+    readEnvFile((text) => void process.stderr.write(`${visibleName(text)}\n`))
     logToStderr('SILENT')
     const { perform } = await import('./cli/perform.ts')
     return perform(args, wanted)

@@ -9,6 +9,7 @@ import { logToStderr } from './cli/logs.ts'
 import { takePlace } from './cli/running-stack.ts'
 import { table } from './cli/text.ts'
 import { newToken } from './cli/token.ts'
+import { readEnvFile } from './env-file.ts'
 import { type HttpHandler, startHttpFront } from './http-front.ts'
 import { provideRedis } from './provide-redis.ts'
 import { fillSample, type Sample } from './sample.ts'
@@ -23,11 +24,11 @@ import { planStack } from './stack-plan.ts'
 const place = takePlace()
 if ('taken' in place) {
   process.stderr.write(
-    `"npm run dev" runs already (process ${place.taken.pid}). Use it with npm run cli, or stop it first.\n`,
+    `"npm run dev" runs already (process ${place.taken.pid}). Use it with npm run -s cli, or stop it first.\n`,
   )
   process.exit(2)
 }
-logToStderr('WARN')
+const note = (text: string) => void process.stderr.write(`${text}\n`)
 
 let stack: Stack | undefined
 let front: Awaited<ReturnType<typeof startHttpFront>> | undefined
@@ -35,10 +36,10 @@ let stopping: Promise<void> | undefined
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void end(0))
 
 try {
+  readEnvFile(note)
+  logToStderr('WARN')
   const given = givenToken()
-  if (planStack(process.env).cache.embedded) {
-    await provideRedis({ fetch: true, note: (text) => process.stderr.write(`${text}\n`) })
-  }
+  if (planStack(process.env).cache.embedded) await provideRedis({ fetch: true, note })
   stack = await startStack({
     onCrash: (error) => {
       process.stderr.write(`${error.message}\n`)
@@ -72,7 +73,7 @@ function givenToken(): string | undefined {
   const { database, cache, files } = planStack(process.env)
   if (database.embedded && cache.embedded && files.embedded) return token
   throw new Error(
-    'DEV_TOKEN opens a stack of its own only, and services are given. Leave it out, or make a token with "npm run cli -- token" and put its entry into API_TOKENS',
+    'DEV_TOKEN opens a stack of its own only, and services are given. Leave it out, or make a token with "npm run -s cli -- token" and put its entry into API_TOKENS',
   )
 }
 
@@ -100,7 +101,7 @@ function describe(
   const { ENVIRONMENT = '', DATABASE_URL = '' } = stack.env
   const filled =
     sample === undefined
-      ? `These are given services, so nothing was put into them. If they were never claimed:\n\n  npm run cli -- claim --confirm ${ENVIRONMENT}`
+      ? `These are given services, so nothing was put into them. If they were never claimed:\n\n  npm run -s cli -- claim --confirm ${ENVIRONMENT}`
       : `Filled with ${counted(rows, 'row')}, ${counted(sample.objects, 'file')} and ${counted(sample.keys, 'cache key')}. Everything is gone when this ends.\n\n  psql '${DATABASE_URL}'`
   return `The stack of the environment "${ENVIRONMENT}" runs:
 
@@ -114,10 +115,10 @@ The page and the HTTP API:
 
 In another terminal:
 
-  npm run cli -- options
-  npm run cli -- reset full --dry-run
-  npm run cli -- reset full --confirm ${ENVIRONMENT}
-  npm run cli -- backups
+  npm run -s cli -- options
+  npm run -s cli -- reset full --dry-run
+  npm run -s cli -- reset full --confirm ${ENVIRONMENT}
+  npm run -s cli -- backups
 
 Ctrl-C ends it.`
 }

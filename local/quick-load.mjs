@@ -3,17 +3,20 @@
 // process. Our modules, drizzle's and zod's import each other by relative paths whose endings say it all, so they need
 // no look. The Lambdas need none of this: they are bundled. This file is JavaScript because what strips TypeScript takes
 // 0.07 s to load, and nothing else needs it once all is compiled.
-import { enableCompileCache, registerHooks } from 'node:module'
+import * as module from 'node:module'
 import { fileURLToPath } from 'node:url'
 
 const root = new URL('../', import.meta.url).href
 const libraries = `${root}node_modules/`
 const plain = [`${libraries}drizzle-orm/`, `${libraries}zod/`]
 
-// What was compiled once, TypeScript stripped of its types included, is not compiled again. npm ci clears it away.
-enableCompileCache(fileURLToPath(`${libraries}.cache/compiled`))
+// Started past npm, this may be an older Node, which can neither read TypeScript nor do what follows.
+if (Number(process.versions.node.split('.')[0]) < 24) await goOnWithOurs()
 
-registerHooks({
+// What was compiled once, TypeScript stripped of its types included, is not compiled again. npm ci clears it away.
+module.enableCompileCache(fileURLToPath(`${libraries}.cache/compiled`))
+
+module.registerHooks({
   resolve(specifier, context, nextResolve) {
     const format = specifier.startsWith('.') ? formatOf(specifier, context.parentURL ?? '') : undefined
     if (format === undefined) return nextResolve(specifier, context)
@@ -30,4 +33,23 @@ function formatOf(path, importer) {
   if (path.endsWith('.js') && plain.some((folder) => importer.startsWith(folder))) return 'module'
   const isOurs = importer.startsWith(root) && !importer.startsWith(libraries)
   return isOurs && path.endsWith('.ts') ? 'module-typescript' : undefined
+}
+
+/** Has the Node that is installed with the other packages do it all, and ends with it. */
+async function goOnWithOurs() {
+  const { existsSync } = await import('node:fs')
+  const programs = ['bin/node', 'bin/node.exe'].map((name) => fileURLToPath(`${libraries}node/${name}`))
+  const program = programs.find((file) => existsSync(file))
+  if (program === undefined) {
+    process.stderr.write(
+      `This needs Node 24, and runs on ${process.version}. Run npm ci, which installs it here.\n`,
+    )
+    process.exit(2)
+  }
+  const { spawn } = await import('node:child_process')
+  const child = spawn(program, [...process.execArgv, ...process.argv.slice(1)], { stdio: 'inherit' })
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
+  await new Promise(() => {
+    child.on('exit', (code, signal) => process.exit(code ?? (signal === null ? 1 : 130)))
+  })
 }

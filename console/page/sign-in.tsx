@@ -43,7 +43,7 @@ export function SignIn({ reason, isBusy, onToken }: Props) {
       </form>
       <p class="muted">
         The token is kept until this tab is closed. Whoever runs the service makes one with{' '}
-        <code>npm run cli -- token</code>.
+        <code>npm run -s cli -- token</code>.
       </p>
     </main>
   )

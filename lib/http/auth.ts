@@ -41,7 +41,7 @@ export function findCaller(tokens: readonly Token[], authorization: string | und
       ? 'There is no token: send "Authorization: Bearer <token>"'
       : 'The token is not one of API_TOKENS'
   throw new Unauthorized(
-    `${what}. Nothing was touched; npm run cli -- token <name> --scopes read makes a token`,
+    `${what}. Nothing was touched; npm run -s cli -- token <name> --scopes read makes a token`,
     { hadToken: token !== undefined },
   )
 }

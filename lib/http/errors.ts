@@ -24,7 +24,7 @@ export class Forbidden extends ResetError {
   constructor(token: string, ...scopes: readonly [Scope, ...Scope[]]) {
     const needed = scopes.length > 1 ? `each of the scopes ${scopes.join(', ')}` : `the scope "${scopes[0]}"`
     super(
-      `The token "${token}" lacks ${needed}, which this needs. Nothing was touched; use a token that has it, or make one: npm run cli -- token <name> --scopes ${scopes[0]}`,
+      `The token "${token}" lacks ${needed}, which this needs. Nothing was touched; use a token that has it, or make one: npm run -s cli -- token <name> --scopes ${scopes[0]}`,
     )
     this.requiredScope = scopes.length > 1 ? undefined : scopes[0]
   }

@@ -23,6 +23,7 @@ export async function connect(note: (text: string) => void): Promise<Connected> 
         `The stack of "npm run dev" (process ${running.pid}) is still starting. Try again in a few seconds`,
       )
     }
+    note(`This is the stack of "npm run dev" (process ${running.pid}).`)
     adoptEnvironment(running.env)
     return open(undefined)
   }

@@ -2,7 +2,7 @@ import { strategies } from '../../lib/run/strategy.ts'
 import { type Command, type CommandName, commands, type OptionName, optionTexts } from './commands.ts'
 import { exitCodes } from './exit-code.ts'
 
-const program = 'npm run cli --'
+const program = 'npm run -s cli --'
 
 /** The help of one command, or of all. */
 export function helpOf(name?: CommandName): string {
@@ -26,7 +26,7 @@ Exit codes:
 ${codes.join('\n')}
 
 It talks to the stack of "npm run dev" when that runs; else to the services that the environment names
-(DATABASE_URL and the others of .env.example); else it starts a stack of its own with a sample in it, which
+(DATABASE_URL and the others of .env.example), or a file .env in this folder; else it starts a stack of its own with a sample in it, which
 is gone afterwards. "${program} <command> --help" shows the options of a command.
 `
 }

@@ -9,7 +9,7 @@ import { showOutcome } from './show-outcome.ts'
 /** A run outlives the CLI, unless it runs in this very process: then it is stopped, and says how far it got. */
 export async function leaveRun({ clients, stack }: Connected, runId: string): Promise<Answer> {
   if (stack?.machine === undefined) {
-    const message = `The run ${runId} goes on. Look at it with: npm run cli -- runs ${runId}`
+    const message = `The run ${runId} goes on. Look at it with: npm run -s cli -- runs ${runId}`
     return { document: { error: { name: 'Interrupted', message } }, text: `${message}\n`, code: 130 }
   }
   process.stderr.write('\nStopping the run …\n')

@@ -6,7 +6,8 @@ import type { Wanted } from './request.ts'
 
 /** Connects to the services and carries the command out there. Each command loads only what it needs itself. */
 export async function perform(args: Arguments, wanted: Wanted | undefined): Promise<Answer> {
-  const connected = await connect((note) => process.stderr.write(`${visibleName(note)}\n`))
+  const note = (text: string) => void process.stderr.write(`${visibleName(text)}\n`)
+  const connected = await connect(note)
   try {
     if (wanted === undefined) return await ask(connected, args)
     const { carryOut } = await import('./carry-out.ts')

@@ -46,7 +46,7 @@ describe('the command line', () => {
     async (command) => {
       const { code, stdout } = await cli([command, '--help'])
       expect(code).toBe(0)
-      expect(stdout).toMatch(new RegExp(`^Usage: npm run cli -- ${command}\\b`))
+      expect(stdout).toMatch(new RegExp(`^Usage: npm run -s cli -- ${command}\\b`))
       expect(stdout).toContain('--json')
     },
   )
@@ -65,14 +65,14 @@ describe('the command line', () => {
     expect(code).toBe(2)
     expect(stdout).toBe('')
     expect(stderr).toContain(error)
-    expect(stderr).toContain('Usage: npm run cli --')
+    expect(stderr).toContain('Usage: npm run -s cli --')
   })
 
   test('an unknown option exits 2 and shows the help of its command', async () => {
     const { code, stderr } = await cli(['reset', 'full', '--force'])
     expect(code).toBe(2)
     expect(stderr).toContain("Unknown option '--force'")
-    expect(stderr).toContain('Usage: npm run cli -- reset <strategy>')
+    expect(stderr).toContain('Usage: npm run -s cli -- reset <strategy>')
     expect(stderr).toContain('--no-backup')
   })
 

@@ -25,7 +25,7 @@ describe.each(documents)('%s', (path) => {
 
   test('names only commands, scripts and parameters that there are', () => {
     for (const { text, note, line } of blocks.filter(({ language }) => language === 'sh')) {
-      for (const [, script = ''] of text.matchAll(/\bnpm run ([\w-]+)/g))
+      for (const [, script = ''] of text.matchAll(/\bnpm run (?:-s )?([\w-]+)/g))
         expect(Object.keys(scripts), `${path}:${line}`).toContain(script)
       for (const [, command = ''] of text.matchAll(/\bnpm (?!run\b)([\w-]+)/g))
         expect(['ci', ...Object.keys(scripts)], `${path}:${line}`).toContain(command)

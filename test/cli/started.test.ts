@@ -1,0 +1,104 @@
+import { execFile } from 'node:child_process'
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { delimiter, join, sep } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { isExecutable } from '../../local/programs.ts'
+import { makeCheckout, paste } from '../support/checkout.ts'
+import { useCliStack } from './cli-stack.ts'
+import { endOf, runScript } from './run-script.ts'
+
+const cli = useCliStack()
+const root = fileURLToPath(new URL('../../', import.meta.url))
+
+let cwd: string
+beforeEach(async () => {
+  cwd = await mkdtemp(join(tmpdir(), 'cli started-'))
+})
+afterEach(() => rm(cwd, { recursive: true, force: true }))
+
+const write = (variables: Record<string, string>) =>
+  writeFile(
+    join(cwd, '.env'),
+    Object.entries(variables)
+      .map(([name, value]) => `${name}='${value}'\n`)
+      .join(''),
+  )
+
+describe('a file .env', () => {
+  test('names the services, and is said to: which file and which variables, but no value', async () => {
+    await write(cli.stack.env)
+    const { code, json, stderr } = await runScript('cli', ['options', '--json'], { cwd })
+    expect({ code, environment: json.environment }).toEqual({ code: 0, environment: 'local' })
+    expect(stderr).toContain(`${join(cwd, '.env')} gives ${Object.keys(cli.stack.env).sort().join(', ')}.`)
+    for (const value of Object.values(cli.stack.env).filter((text) => text.length > 8))
+      expect(stderr).not.toContain(value)
+  })
+
+  test('is not taken over what the environment has', async () => {
+    await write({ ...cli.stack.env, ENVIRONMENT: 'elsewhere' })
+    const { json, stderr } = await runScript('cli', ['options', '--json'], {
+      cwd,
+      env: { ENVIRONMENT: 'local' },
+    })
+    expect(json.environment).toBe('local')
+    expect(stderr).toContain('Set already, and so not taken from it: ENVIRONMENT.')
+  })
+
+  test('that cannot be read is told, and nothing is started', async () => {
+    await write(cli.stack.env)
+    await chmod(join(cwd, '.env'), 0)
+    const readable = await readFile(join(cwd, '.env')).then(
+      () => true,
+      () => false,
+    )
+    if (readable) {
+      // Root may read everything but a folder.
+      await rm(join(cwd, '.env'))
+      await promisify(execFile)('mkdir', [join(cwd, '.env')])
+    }
+    const { code, json, stderr } = await runScript('cli', ['options', '--json'], { cwd })
+    expect(code).toBe(2)
+    expect(json.error.name).toBe('InvalidConfiguration')
+    expect(stderr).toContain(`${join(cwd, '.env')} cannot be read`)
+  })
+})
+
+test('without a stack and without a service, one line on stderr says on what the CLI works', async () => {
+  const { code, json, stderr } = await runScript('cli', ['options', '--json'], { cwd })
+  expect({ code, environment: json.environment }).toEqual({ code: 0, environment: 'local' })
+  expect(stderr).toBe(
+    'No stack runs and no service is given: this is a stack of its own, with a sample, gone afterwards.\n',
+  )
+})
+
+test('the command that README prints writes nothing but the document to stdout', async () => {
+  const readme = await readFile(join(root, 'README.md'), 'utf8')
+  const [, command] = /and `(npm run [^`]*) <command>` works against it/.exec(readme) ?? []
+  const { folder, remove } = await makeCheckout()
+  try {
+    const { code, stdout } = await endOf(paste(`${command} token ci --scopes read --json`, folder))
+    expect(code).toBe(0)
+    expect(JSON.parse(stdout)).toMatchObject({ entry: { name: 'ci' } })
+  } finally {
+    await remove()
+  }
+})
+
+test('on an older Node it goes on with the one that is installed with the packages', async (context) => {
+  const folders = (process.env.PATH ?? '')
+    .split(delimiter)
+    .filter((folder) => !folder.includes(`node_modules${sep}`))
+  const older = folders.map((folder) => join(folder, 'node')).find(isExecutable)
+  if (older === undefined) return context.skip('There is no Node on the path but our own')
+  const version = (await promisify(execFile)(older, ['--version'])).stdout
+  if (Number(/^v(\d+)/.exec(version)?.[1]) >= 24)
+    return context.skip(`The Node on the path is no older one: ${version}`)
+  const script = ['--import', './local/quick-load.mjs', 'local/cli.ts']
+  const help = await promisify(execFile)(older, [...script, '--help'], { cwd: root })
+  expect(help.stdout).toContain('reset')
+  const wrong = promisify(execFile)(older, [...script, 'rest'], { cwd: root })
+  await expect(wrong).rejects.toMatchObject({ code: 2, stderr: expect.stringContaining('InvalidRequest') })
+})
