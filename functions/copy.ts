@@ -11,7 +11,7 @@ export const handler = task(
   { phase: () => 'Copy files', run: (input) => input },
   async (clients, { batch, ...run }, report, fence) => {
     const plan = await readPlan(clients.backups, run, await fence.noted())
-    await copyFiles(clients, { run, backupId: sealedAs(plan), batch, ...filesOf(plan) }, report, fence)
+    await copyFiles(clients, { backupId: sealedAs(plan), batch, ...filesOf(plan) }, report, fence)
     return {}
   },
 )

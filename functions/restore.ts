@@ -31,7 +31,7 @@ export const handler = task(
     if (target === 'files') {
       const { backupId } = backup
       const safety = plan.backupId !== null
-      const asked = { run, backupId, batch, exact, safety, ...restoredFilesOf(plan) }
+      const asked = { backupId, batch, exact, safety, ...restoredFilesOf(plan) }
       await restoreFiles(clients, asked, report, fence)
     }
     if (target === 'cache' && backup.cache !== null) {

@@ -28,7 +28,7 @@ export const handler = task(
     if (target === 'files') {
       await wipeFiles(
         clients,
-        { run, backup, batch, preserve: plan.preserve.files, ...filesOf(plan) },
+        { backup, batch, preserve: plan.preserve.files, ...filesOf(plan) },
         report,
         fence,
       )

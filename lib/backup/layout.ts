@@ -39,15 +39,23 @@ export function backupKeys(prefix: string, backupId: string) {
 /** Below it lies the work of all runs, which expires. */
 export const workRoot = '.taskmaster/runs/'
 
-/** Keys of a run's work lists and step results, which are of use only while it runs. */
-export function workKeys(run: { runId: string; attempt: number }) {
+/**
+ * Keys of a run's work lists and step results, which are of use only while it runs. A Count that is repeated while its first
+ * invocation is alive lists anew: so the plan is named by its digest, which the ledger notes, and the lists by the
+ * try that the plan names. None is written twice, and no other lies where a later step looks.
+ */
+export function workKeys(run: { runId: string; attempt: number; tried?: string }) {
   const root = `${workRoot}${run.runId}/${run.attempt}/`
+  const lists = run.tried === undefined ? root : `${root}lists-${run.tried}/`
   return {
     root,
-    plan: `${root}plan.json`,
-    databaseBatch: (batch: number) => `${root}database/${number(batch)}.json`,
+    lists,
+    plan: (digest: string) => `${root}plan-${digest.slice(0, 32)}.json`,
+    databaseBatch: (batch: number) => `${lists}database/${number(batch)}.json`,
     /** The `list`-th piece of the listing of the files, JSON Lines. */
-    filesList: (list: number) => `${root}files/${number(list)}.jsonl`,
+    filesList: (list: number) => `${lists}files/${number(list)}.jsonl`,
+    /** The `list`-th piece of a restored backup's list of files, JSON Lines. */
+    restoreList: (list: number) => `${lists}restore-files/${number(list)}.jsonl`,
     databaseResult: (batch: number) => `${root}results/database-${number(batch)}.json`,
     /** The parts that replace some of the batches', and the sequences, of one common snapshot. */
     reconciled: `${root}results/reconciled.json`,

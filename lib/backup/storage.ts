@@ -43,8 +43,21 @@ export async function putJson(
  * @throws WorkDamaged when what is there was not left by a step of ours
  */
 export async function putFirst(storage: Storage, key: string, value: unknown): Promise<void> {
+  await unlessThere(storage, key, () => putJson(storage, key, value, { once: true }))
+}
+
+/** The same with one JSON document per line, as putJsonLines writes it. */
+export async function putLinesFirst(
+  storage: Storage,
+  key: string,
+  values: readonly unknown[],
+): Promise<void> {
+  await unlessThere(storage, key, () => putJsonLines(storage, key, values, { once: true }))
+}
+
+async function unlessThere(storage: Storage, key: string, write: () => Promise<void>): Promise<void> {
   try {
-    await putJson(storage, key, value, { once: true })
+    await write()
   } catch (error) {
     if (!isPreconditionFailure(error)) throw error
     await readText(storage, key, documentBounds) // a refusal may also mean that another write failed: then there is none

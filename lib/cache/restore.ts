@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
 import { workKeys } from '../backup/layout.ts'
 import { Warning } from '../backup/manifest.ts'
+import { putResult } from '../backup/step-result.ts'
 import { findJson, putJson, type Storage } from '../backup/storage.ts'
 import type { Clients } from '../clients.ts'
 import { InvalidConfiguration } from '../errors.ts'
@@ -150,9 +151,9 @@ export async function restoreCache(
     ],
   }
   await fence.check() // the result is that of the latest invocation
-  await putJson(storage, cacheRestoredKey(run), result)
+  const counts = await putResult(storage, cacheRestoredKey(run), CacheRestored, { result, complete: true })
   await progress(total, total)
-  return result
+  return counts
 }
 
 /** Reads all parts to their ends before anything is made of them. @returns the keys that they hold more than once */

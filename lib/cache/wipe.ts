@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { workKeys } from '../backup/layout.ts'
 import { Warning } from '../backup/manifest.ts'
+import { findResult, putResult } from '../backup/step-result.ts'
 import { findJson, putJson } from '../backup/storage.ts'
 import type { Clients } from '../clients.ts'
 import type { Fence } from '../ledger/fence.ts'
@@ -68,12 +69,12 @@ export async function wipeCache(
   limits = wipeLimits,
 ): Promise<CacheWiped> {
   const { backups: storage, cache, config } = tools
-  const earlier = await findJson(storage, workKeys(run).cacheWiped, CacheWiped)
-  if (earlier?.left === 0) return earlier
+  const earlier = await findResult(storage, workKeys(run).cacheWiped, CacheWiped)
+  if (earlier?.complete) return earlier.result
 
   // A try that was cut off has left its counts, so that the sums stay honest.
   const noteKey = `${workKeys(run).root}results/wiped-cache-so-far.json`
-  const begun = earlier ?? (await findJson(storage, noteKey, Note))
+  const begun = earlier?.result ?? (await findJson(storage, noteKey, Note))
   const tally = { keys: begun?.keys ?? 0, late: begun?.late ?? 0 }
   const note = () => putJson(storage, noteKey, tally)
 
@@ -144,9 +145,10 @@ export async function wipeCache(
     ],
   }
   await fence.check() // the result is that of the latest invocation
-  await putJson(storage, workKeys(run).cacheWiped, result)
+  const complete = result.left === 0
+  const counts = await putResult(storage, workKeys(run).cacheWiped, CacheWiped, { result, complete })
   await progress(tally.keys, tally.keys)
-  return result
+  return counts
 }
 
 const Note = z.object({ keys: count, late: count.default(0) })

@@ -3,7 +3,7 @@ import { workKeys } from '../backup/layout.ts'
 import { loadBatches } from '../backup/load-batches.ts'
 import { type BackedUpTable, Warning } from '../backup/manifest.ts'
 import { type Backup, readBackup } from '../backup/read.ts'
-import { putJson } from '../backup/storage.ts'
+import { putFirst } from '../backup/storage.ts'
 import type { Clients, Connection } from '../clients.ts'
 import { NotFound, RehearsalFailed } from '../errors.ts'
 import type { BackupPlan, Plan } from '../run/work.ts'
@@ -58,7 +58,7 @@ export async function compareBackup(clients: Clients, plan: Plan | BackupPlan): 
     try {
       const warnings = await compareHere(clients, connection, { runId, tables })
       const compared: Compared = { warnings }
-      if (!('clears' in plan)) await putJson(clients.backups, workKeys(plan).compared, compared)
+      if (!('clears' in plan)) await putFirst(clients.backups, workKeys(plan).compared, compared)
     } catch (error) {
       if (error instanceof RehearsalFailed) await dropScratch(connection, runId)
       throw databaseError(error)

@@ -1,5 +1,5 @@
 import { workKeys } from '../backup/layout.ts'
-import { putJsonLines } from '../backup/storage.ts'
+import { putLinesFirst } from '../backup/storage.ts'
 import type { Clients } from '../clients.ts'
 import { listRange } from '../s3/list.ts'
 import type { ListedFile, Run } from './pieces.ts'
@@ -43,7 +43,7 @@ export async function listFiles(
   let lists = 0
 
   async function closePiece(): Promise<void> {
-    if (write !== undefined) await putJsonLines(work, workKeys(write).filesList(lists), piece)
+    if (write !== undefined) await putLinesFirst(work, workKeys(write).filesList(lists), piece)
     lists++
     piece = []
     pieceBytes = 0

@@ -29,8 +29,8 @@ export const CopiedFile = z.strictObject({
 })
 export type CopiedFile = z.output<typeof CopiedFile>
 
-/** Which run a step belongs to. */
-export type Run = { runId: string; attempt: number }
+/** Which run a step belongs to, and which try of its Count listed. */
+export type Run = { runId: string; attempt: number; tried?: string }
 
 /** What one invocation works on: `listsPerBatch` consecutive pieces of the `lists` that the count wrote. From 0. */
 export type Batch = { run: Run; batch: number; listsPerBatch: number; lists: number }

@@ -1,13 +1,13 @@
 import { parseJson as boundedJson, noteBounds } from '../backup/json.ts'
+import { workKeys } from '../backup/layout.ts'
 import type { Manifest } from '../backup/manifest.ts'
 import { readPartLines } from '../backup/part.ts'
-import { putJsonLines, type Storage } from '../backup/storage.ts'
+import { putLinesFirst, type Storage } from '../backup/storage.ts'
 import type { Clients } from '../clients.ts'
 import { BackupDamaged, NotFound } from '../errors.ts'
 import { compareKeys } from '../s3/key-order.ts'
 import { pieceLimits } from './list.ts'
 import { CopiedFile, type Run } from './pieces.ts'
-import { restoreListKey } from './restore-pieces.ts'
 
 type Tools = Pick<Clients, 'backups'>
 type Index = NonNullable<NonNullable<Manifest['files']>['index']>
@@ -25,7 +25,7 @@ export type RestoreListing = {
 }
 
 /**
- * Cuts a backup's list of files into the run's work lists. Repeating it writes the same. Memory: one piece.
+ * Cuts a backup's list of files into the run's work lists, each of which is written once. Memory: one piece.
  * @param index is the manifest's `files.index`; null: the backup holds no files
  * @throws BackupDamaged when the list is missing, is not what the manifest says, or is in no order
  */
@@ -40,7 +40,7 @@ export async function listRestore(
   const totals = { objects: 0, bytes: 0, lists: 0 }
 
   async function closePiece(): Promise<void> {
-    await putJsonLines(storage, restoreListKey(run, totals.lists), piece)
+    await putLinesFirst(storage, workKeys(run).restoreList(totals.lists), piece)
     totals.lists++
     piece = []
     pieceBytes = 0

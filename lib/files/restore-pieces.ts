@@ -2,12 +2,7 @@ import { backupKeys, workKeys } from '../backup/layout.ts'
 import { getJsonLines, type Storage } from '../backup/storage.ts'
 import { BackupDamaged } from '../errors.ts'
 import { compareCopies } from './compare-copies.ts'
-import { type Batch, CopiedFile, type Piece, type Run } from './pieces.ts'
-
-/** Where the `list`-th piece of a restored backup's list lies among the run's work, JSON Lines of CopiedFile. */
-export function restoreListKey(run: Run, list: number): string {
-  return `${workKeys(run).root}restore-files/${String(list).padStart(5, '0')}.jsonl`
-}
+import { type Batch, CopiedFile, type Piece } from './pieces.ts'
 
 /** A piece of the backup's list, and the stretch of keys below the prefix that it stands for. */
 export type RestorePiece = { list: number; files: CopiedFile[]; range: Piece['range'] }
@@ -20,7 +15,7 @@ export async function* readRestorePieces(
   work: Storage,
   { run, batch, listsPerBatch, lists }: Batch,
 ): AsyncGenerator<RestorePiece> {
-  const filesOf = (list: number) => getJsonLines(work, restoreListKey(run, list), CopiedFile)
+  const filesOf = (list: number) => getJsonLines(work, workKeys(run).restoreList(list), CopiedFile)
   // A backup without files: its only piece is empty, and covers everything.
   if (lists === 0) return yield { list: 0, files: [], range: { after: undefined, through: undefined } }
   const first = batch * listsPerBatch

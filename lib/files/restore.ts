@@ -1,5 +1,5 @@
 import { backupKeys } from '../backup/layout.ts'
-import { findJson, putJson } from '../backup/storage.ts'
+import { findResult, putResult } from '../backup/step-result.ts'
 import type { Clients } from '../clients.ts'
 import type { Fence } from '../ledger/fence.ts'
 import { type CopyLimits, copyLimits } from './copy-object.ts'
@@ -43,8 +43,8 @@ export async function restoreFiles(
   limits: CopyLimits = copyLimits,
 ): Promise<FilesRestored> {
   const resultKey = filesRestoredKey(batch.run, batch.batch)
-  const earlier = await findJson(backup, resultKey, FilesRestored)
-  if (earlier?.failures === 0) return earlier
+  const earlier = await findResult(backup, resultKey, FilesRestored)
+  if (earlier?.complete) return earlier.result
 
   let total = 0
   for await (const piece of readRestorePieces(backup, batch)) {
@@ -91,6 +91,7 @@ export async function restoreFiles(
     await progress(done, total)
   }
   await fence.check()
-  await putJson(backup, resultKey, tally.result, { signal: fence.signal })
-  return tally.result
+  const { result } = tally
+  const complete = result.failures === 0
+  return await putResult(backup, resultKey, FilesRestored, { result, complete, signal: fence.signal })
 }

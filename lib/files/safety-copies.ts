@@ -35,7 +35,7 @@ export function safetyCopies(
 
   async function countLists(): Promise<number> {
     let count = 0
-    for await (const page of listRange(work, { prefix: `${keys.root}files/` })) count += page.length
+    for await (const page of listRange(work, { prefix: `${keys.lists}files/` })) count += page.length
     return count
   }
 

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { workKeys } from '../backup/layout.ts'
-import { findJson, getJsonLines, putJson, type Storage } from '../backup/storage.ts'
+import { findResult, putResult } from '../backup/step-result.ts'
+import { getJsonLines, type Storage } from '../backup/storage.ts'
 import type { Clients } from '../clients.ts'
 import type { Fence } from '../ledger/fence.ts'
 import { type KeyRange, listRange } from '../s3/list.ts'
@@ -47,8 +48,8 @@ export async function wipeFiles(
   fence: Fence,
 ): Promise<FilesWiped> {
   const key = workKeys(batch.run).filesWiped(batch.batch)
-  const earlier = await findJson(work, key, FilesWiped)
-  if (earlier?.failures === 0) return earlier
+  const earlier = await findResult(work, key, FilesWiped)
+  if (earlier?.complete) return earlier.result
 
   const stays = (full: string) =>
     full.startsWith(ownPrefix) || isPreserved(full.slice(config.FILES_PREFIX.length), preserve)
@@ -71,8 +72,8 @@ export async function wipeFiles(
     await progress(done, done)
   }
   await fence.check()
-  await putJson(work, key, result, { signal: fence.signal })
-  return result
+  const complete = result.failures === 0
+  return await putResult(work, key, FilesWiped, { result, complete, signal: fence.signal })
 }
 
 /** The objects of a piece that may be deleted: with a backup only what was copied. */

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { backupKeys, workKeys } from '../backup/layout.ts'
 import type { Manifest, Warning } from '../backup/manifest.ts'
 import { findOwnManifest } from '../backup/read.ts'
-import { findJson } from '../backup/storage.ts'
+import { findResult } from '../backup/step-result.ts'
 import { CacheWiped } from '../cache/wipe.ts'
 import type { Clients, Connection } from '../clients.ts'
 import { sqlStateOf, withConnection } from '../database/snapshot.ts'
@@ -214,8 +214,8 @@ async function findInS3(
   const work = workKeys(row)
   const files: FilesWiped[] = []
   for (let batch = 0; batch < (summary?.files?.batches ?? 0); batch++) {
-    const wiped = await findJson(storage, work.filesWiped(batch), FilesWiped)
-    if (wiped !== undefined) files.push(wiped)
+    const wiped = await findResult(storage, work.filesWiped(batch), FilesWiped)
+    if (wiped !== undefined) files.push(wiped.result)
   }
   const { backupId: own, runId } = row
   const manifest =
@@ -223,7 +223,7 @@ async function findInS3(
       ? null
       : await findOwnManifest(storage, clients.config.BACKUP_PREFIX, { backupId: own, runId })
   const cache = summary?.clears.includes('cache')
-    ? await findJson(storage, work.cacheWiped, CacheWiped)
+    ? await findResult(storage, work.cacheWiped, CacheWiped)
     : undefined
   const restored = summary?.restore ? await findRestored(storage, row, summary.restore) : null
   const { backupId } = summary?.subject ?? {}
@@ -231,7 +231,7 @@ async function findInS3(
     backupId === undefined
       ? null
       : await findSubject(storage, clients.config.BACKUP_PREFIX, { row, backupId })
-  return { manifest, files, cache: cache ?? null, restored, subject }
+  return { manifest, files, cache: cache?.result ?? null, restored, subject }
 }
 
 function describe(clients: Clients, found: Found, error: Outcome['error']): Outcome {

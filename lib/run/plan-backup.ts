@@ -1,10 +1,8 @@
 import { checkDeletable } from '../backup/deletable.ts'
 import { sizeOfFolder } from '../backup/delete.ts'
-import { workKeys } from '../backup/layout.ts'
 import { loadBatches } from '../backup/load-batches.ts'
 import type { Warning } from '../backup/manifest.ts'
 import { readBackup } from '../backup/read.ts'
-import { putJson } from '../backup/storage.ts'
 import { checkVerifiable } from '../backup/trust.ts'
 import type { Clients, Connection } from '../clients.ts'
 import { readCatalog } from '../database/catalog.ts'
@@ -13,7 +11,7 @@ import { checkScratchAllowed, dropLeftovers } from '../database/scratch.ts'
 import { ForeignBackup } from '../errors.ts'
 import { readLateNoted } from '../ledger/noted.ts'
 import type { OnBackup } from './request.ts'
-import type { BackupPlan, RunRef } from './work.ts'
+import { type BackupPlan, putPlan, type RunRef } from './work.ts'
 
 /** The backup that a run acts on, as the ledger keeps it; counted before a delete, for afterwards nothing is left. */
 export type Subject = { backupId: string; rehearse: boolean; objects: number; bytes: number }
@@ -34,7 +32,7 @@ export async function planOnBackup(
     request.operation === 'delete'
       ? await planDelete(clients, connection, { run, request })
       : await planVerify(clients, connection, { run, request })
-  await putJson(clients.backups, workKeys(run).plan, planned.plan)
+  await putPlan(clients.backups, planned.plan)
   return planned
 }
 

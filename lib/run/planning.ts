@@ -3,7 +3,7 @@ import { backupIdOf, backupKeys, workKeys } from '../backup/layout.ts'
 import { loadBatches } from '../backup/load-batches.ts'
 import type { Warning } from '../backup/manifest.ts'
 import type { Backup } from '../backup/read.ts'
-import { checkWritable, putJson, type Storage } from '../backup/storage.ts'
+import { checkWritable, putFirst, type Storage } from '../backup/storage.ts'
 import { countCache } from '../cache/count.ts'
 import { probeCache, refuseReservedKeys } from '../cache/probe.ts'
 import type { Clients, Connection } from '../clients.ts'
@@ -33,7 +33,7 @@ import { checkPermissions, type DatabasePlan, planDatabase, type TableAction } f
 import { planSwap } from './plan-swap.ts'
 import type { Scoped } from './request.ts'
 import type { Target } from './strategy.ts'
-import type { Plan, RunRef } from './work.ts'
+import { type Plan, putPlan, type RunRef } from './work.ts'
 
 type Asked = {
   run: RunRef
@@ -68,6 +68,7 @@ export async function makePlan(
   const putBack = restored && leaveOut(restored, without)
   const plan: Plan = {
     ...run,
+    tried: randomUUID(),
     startedAt,
     operation: request.operation,
     strategy: request.operation === 'restore' ? null : request.strategy,
@@ -113,7 +114,7 @@ export async function makePlan(
   if (clears.includes('files')) {
     const { unmatched, ...files } = await listFiles(clients, {
       preserve: preserve.files,
-      ...(request.dryRun ? {} : { write: run }),
+      ...(request.dryRun ? {} : { write: plan }),
     })
     plan.files = files
     refuseWholeKeys(unmatched, config.FILES_PREFIX)
@@ -138,7 +139,7 @@ export async function makePlan(
       files:
         clears.includes('files') && !request.dryRun
           ? await listRestore(clients, {
-              run,
+              run: plan,
               backupId: restored.backupId,
               index: restored.files?.index ?? null,
             })
@@ -147,7 +148,7 @@ export async function makePlan(
   }
   if (request.dryRun) return plan
   checkLimits(plan, clients)
-  await putJson(storage, workKeys(run).plan, plan)
+  await putPlan(storage, plan)
   return plan
 }
 
@@ -256,10 +257,7 @@ async function planTables(
   const batches = batchesOf(shards, config.EXPORT_BATCH_BYTES)
   if (plan.backupId !== null) {
     for (const [batch, shards] of batches.entries()) {
-      await putJson(backups, workKeys(plan).databaseBatch(batch), {
-        batch,
-        shards,
-      })
+      await putFirst(backups, workKeys(plan).databaseBatch(batch), { batch, shards })
     }
   }
   return {

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { Warning } from '../backup/manifest.ts'
+import { findResult } from '../backup/step-result.ts'
 import { findJson, type Storage } from '../backup/storage.ts'
 import { CacheRestored, cacheRestoredKey } from '../cache/restore.ts'
 import { DatabaseRestored } from '../database/restore.ts'
@@ -38,8 +39,8 @@ export async function findRestored(
   const batches = summary.files?.batches ?? 0
   const files: FilesRestored[] = []
   for (let batch = 0; batch < batches; batch++) {
-    const result = await findJson(storage, filesRestoredKey(row, batch), FilesRestored)
-    if (result !== undefined) files.push(result)
+    const found = await findResult(storage, filesRestoredKey(row, batch), FilesRestored)
+    if (found !== undefined) files.push(found.result)
   }
   return {
     ...restoredInLedger(row, summary),

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { workKeys } from '../backup/layout.ts'
 import { Warning } from '../backup/manifest.ts'
-import { putJson } from '../backup/storage.ts'
+import { putFirst } from '../backup/storage.ts'
 import { type Verification, verifyBackup } from '../backup/verify.ts'
 import type { Clients } from '../clients.ts'
 import { BackupDamaged } from '../errors.ts'
@@ -31,7 +31,7 @@ export async function verify(
   const found = await verifyBackup(storage, config.BACKUP_PREFIX, plan.backupId, report, now, plan.seen)
   const { objects, bytes } = found
   const verified: Verified = { objects, bytes, warnings: warningsOf(found) }
-  await putJson(storage, workKeys(plan).verified, verified)
+  await putFirst(storage, workKeys(plan).verified, verified)
   if (found.ok) return
   const list = listOf(found.problems.map(({ key, problem, detail }) => `${key} is ${problem}: ${detail}`))
   throw new BackupDamaged(

@@ -4,7 +4,7 @@ import { documentBounds, parseJson } from '../backup/json.ts'
 import { workKeys } from '../backup/layout.ts'
 import { Seen, Warning } from '../backup/manifest.ts'
 import { parseWork, workDamaged } from '../backup/signed-work.ts'
-import { jsonOf, readText, type Storage } from '../backup/storage.ts'
+import { jsonOf, putFirst, readText, type Storage } from '../backup/storage.ts'
 import { Table } from '../database/catalog.ts'
 import { NotFound, RunLost } from '../errors.ts'
 import type { Noted } from '../ledger/noted.ts'
@@ -18,6 +18,8 @@ export type RunRef = z.output<typeof RunRef>
 export const Plan = z.strictObject({
   runId: z.string(),
   attempt: z.number(),
+  /** Which try of Count planned it: its work lists lie under this name. */
+  tried: z.string(),
   startedAt: z.string(),
   operation: z.enum(['backup', 'reset', 'restore']),
   strategy: z.enum(strategies).nullable(),
@@ -134,10 +136,16 @@ async function readNotedPlan<Schema extends z.ZodType>(
       `Run ${run.runId} is in its attempt ${attempt} by now, not in ${run.attempt}. This step stops without acting`,
     )
   }
-  const key = workKeys(run).plan
+  if (planDigest === null) throw new RunLost(`Run ${run.runId} has no plan that a step could carry out`)
+  const key = workKeys(run).plan(planDigest)
   const { text, sha256 } = await readText(storage, key, documentBounds)
   if (sha256 !== planDigest) throw workDamaged(storage, key, 'the ledger has the digest of another plan')
   return parseWork(storage, key, () => schema.parse(parseJson(text, documentBounds)))
+}
+
+/** Writes the plan where the steps look for the one that has this digest, once. */
+export async function putPlan(storage: Storage, plan: Plan | BackupPlan): Promise<void> {
+  await putFirst(storage, workKeys(plan).plan(digestOfPlan(plan)), plan)
 }
 
 /** The id of the backup that the plan writes. @throws NotFound for a run that takes none */
@@ -147,15 +155,21 @@ export function sealedAs(plan: Plan): string {
   return plan.backupId
 }
 
-/** How the listing of the files is cut. @throws NotFound when the run does not act on the files */
-export function filesOf(plan: Plan): { lists: number; listsPerBatch: number } {
+/** The listing of the files, and how it is cut. @throws NotFound when the run does not act on the files */
+export function filesOf(plan: Plan): Listing {
   if (plan.files === null) throw new NotFound(`Run ${plan.runId} does not act on the files`)
-  return { lists: plan.files.lists, listsPerBatch: plan.files.listsPerBatch }
+  return { run: listedBy(plan), lists: plan.files.lists, listsPerBatch: plan.files.listsPerBatch }
 }
 
-/** How the files that are put back are cut. @throws NotFound when the run restores none */
-export function restoredFilesOf(plan: Plan): { lists: number; listsPerBatch: number } {
+/** The same of the files that are put back. @throws NotFound when the run restores none */
+export function restoredFilesOf(plan: Plan): Listing {
   const files = plan.restore?.files
   if (!files) throw new NotFound(`Run ${plan.runId} restores no files`)
-  return { lists: files.lists, listsPerBatch: files.listsPerBatch }
+  return { run: listedBy(plan), lists: files.lists, listsPerBatch: files.listsPerBatch }
+}
+
+type Listing = { run: RunRef & { tried: string }; lists: number; listsPerBatch: number }
+
+function listedBy({ runId, attempt, tried }: Plan): Listing['run'] {
+  return { runId, attempt, tried }
 }

@@ -14,7 +14,7 @@ import { getJson, getJsonLines, putFirst, putJson, putJsonLines } from '../../li
 import type { Config } from '../../lib/config.ts'
 import { BackupDamaged, RunLost, WorkDamaged } from '../../lib/errors.ts'
 import { ListedFile } from '../../lib/files/pieces.ts'
-import { type BackupPlan, digestOfPlan, readBackupPlan } from '../../lib/run/work.ts'
+import { type BackupPlan, digestOfPlan, putPlan, readBackupPlan } from '../../lib/run/work.ts'
 import { signing, strange } from '../support/signing.ts'
 import { memoryS3 } from './memory-s3.ts'
 import { prefix } from './real-backups.ts'
@@ -88,9 +88,12 @@ describe('the work of a run', () => {
 
   test('is planned by the plan that the ledger has the digest of; another one is refused, though it is signed', async () => {
     const noted = { attempt: 0, planDigest: digestOfPlan(plan) }
-    await putJson(storage, keys.plan, plan)
+    await putPlan(storage, plan)
     expect(await readBackupPlan(storage, run, noted)).toEqual(plan)
-    await putJson(storage, keys.plan, { ...plan, operation: 'delete' })
+    // That of a Count that was repeated while its first invocation was alive lies beside it.
+    await putPlan(storage, { ...plan, operation: 'delete' })
+    expect(await readBackupPlan(storage, run, noted)).toEqual(plan)
+    await putJson(storage, keys.plan(noted.planDigest), { ...plan, operation: 'delete' })
     await expect(readBackupPlan(storage, run, noted)).rejects.toThrow('the digest of another plan')
     await expect(readBackupPlan(storage, run, { ...noted, attempt: 1 })).rejects.toThrow(RunLost)
   })

@@ -91,13 +91,14 @@ export async function planReset(clients: Clients, wanted: Wanted = {}): Promise<
     ...run,
   })
   const storage = clients.backups
+  const noted = await withConnection(clients, (connection) => readNoted(connection, run.runId))
+  const plan = await readPlan(storage, run, noted)
   if (pagesPerShard !== undefined) {
-    const key = workKeys(run).databaseBatch(0)
+    const key = workKeys(plan).databaseBatch(0)
     const { batch, shards } = await getJson(storage, key, DatabaseBatch)
     await putJson(storage, key, { batch, shards: shards.flatMap((shard) => cut(shard, pagesPerShard)) })
   }
-  const noted = await withConnection(clients, (connection) => readNoted(connection, run.runId))
-  return readPlan(storage, run, noted)
+  return plan
 }
 
 /** In place of the one shard that is a small table: shards of a few pages, and one that is open-ended. */

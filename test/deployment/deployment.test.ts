@@ -400,10 +400,10 @@ describe('the roles refuse', () => {
     const run = `arn:aws:s3:::${backups}/.taskmaster/runs/one/0`
     const writing = (path: string) => who({ action: 's3:PutObject', resource: path, context: writesOnce })
     for (const planned of [
-      'plan.json',
-      'database/00000.json',
-      'files/00000.jsonl',
-      'restore-files/00000.jsonl',
+      'plan-0123.json',
+      'lists-a/database/00000.json',
+      'lists-a/files/00000.jsonl',
+      'lists-a/restore-files/00000.jsonl',
     ])
       expect(writing(`${run}/${planned}`), planned).toEqual(['count'])
     const steps = ['compare', 'copy', 'export', 'restore', 'verify', 'wipe']
@@ -412,16 +412,22 @@ describe('the roles refuse', () => {
     expect(writing(`${sealed}/late-1.json`).sort()).toEqual(['restore', 'wipe'])
   })
 
-  test('to write over a result that a backup is made of to all, whoever of them may leave one', () => {
+  test('to write over a plan, a list or a result that counts to all, whoever of them may leave one', () => {
     const run = `arn:aws:s3:::${backups}/.taskmaster/runs/one/0`
-    for (const result of [
-      ...['database-00000.json', 'files-00000.json', 'copied-00000.jsonl'],
-      ...['cache.json', 'reconciled.json', 'rehearsed.json'],
-    ]) {
-      const writing = { action: 's3:PutObject', resource: `${run}/results/${result}` }
-      expect(who({ ...writing, context: writesOver }), result).toEqual([])
-      expect(who({ ...writing, context: writesOnce }), result).not.toEqual([])
+    const results = [
+      ...['database-00000.json', 'files-00000.json', 'copied-00000.jsonl', 'cache.json', 'reconciled.json'],
+      ...['rehearsed.json', 'wiped-files-00000.json', 'wiped-cache.json', 'restored-files-00000.json'],
+      ...['restored-cache.json', 'verified.json', 'compared.json'],
+    ]
+    const planned = ['plan-0123.json', 'lists-a/database/00000.json', 'lists-a/files/00000.jsonl']
+    for (const work of [...results.map((result) => `results/${result}`), ...planned]) {
+      const writing = { action: 's3:PutObject', resource: `${run}/${work}` }
+      expect(who({ ...writing, context: writesOver }), work).toEqual([])
+      expect(who({ ...writing, context: writesOnce }), work).not.toEqual([])
     }
+    // What was left undone is written again by the next try.
+    const again = { action: 's3:PutObject', resource: `${run}/results/wiped-files-00000.unfinished.json` }
+    expect(who({ ...again, context: writesOver })).toContain('wipe')
   })
 
   test('everything of a backup and of the work of runs to a principal of the account that is none of theirs', () => {
@@ -440,7 +446,7 @@ describe('the roles refuse', () => {
     const run = `arn:aws:s3:::${backups}/.taskmaster/runs/one/0`
     for (const written of [
       ...[`${sealed}/manifest.json`, `${sealed}/late-1.json`],
-      ...[`${run}/plan.json`, `${run}/files/00000.jsonl`, `${run}/results/cache.json`],
+      ...[`${run}/plan-0123.json`, `${run}/lists-a/files/00000.jsonl`, `${run}/results/cache.json`],
     ])
       expect(mayThey('s3:PutObject', written), written).toBe(false)
     // Without TLS nobody reaches either bucket, nor anything in them.

@@ -22,6 +22,22 @@ describe('listing the files', () => {
     expect((await listed(0)).map(({ key }) => key)).toEqual(['a'])
   })
 
+  test('a second try of the count lists beside the first, and what is listed is never written over', async () => {
+    const listedBy = (tried: string) => listFiles(stack.clients, { write: { ...run, tried }, preserve: [] })
+    const namesOf = async (tried: string) => {
+      const key = workKeys({ ...run, tried }).filesList(0)
+      return (await getJsonLines(stack.clients.backups, key, ListedFile)).map((file) => file.key)
+    }
+    await stack.putMany([`${prefix}a`])
+    await listedBy('one')
+    await stack.putMany([`${prefix}b`])
+    await listedBy('two')
+    expect([await namesOf('one'), await namesOf('two')]).toEqual([['a'], ['a', 'b']])
+    await stack.putMany([`${prefix}c`])
+    await listedBy('two') // as when S3's answer was lost and the request is sent again
+    expect(await namesOf('two')).toEqual(['a', 'b'])
+  })
+
   test('an empty folder is no error, and has no batches', async () => {
     const listing = await listFiles(stack.clients, { write: run, preserve: ['pinned/'] })
     expect(listing).toEqual({
