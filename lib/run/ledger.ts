@@ -98,7 +98,7 @@ export async function openRun(
     await touchRun(connection, { runId: run.runId, phase: 'Count' })
     return { opened: true }
   }
-  if (own !== undefined) throw new RunLost(`Run ${run.runId} is ${own.status} already. Start a new run`)
+  if (own !== undefined) throw endedRun(own)
   const first = await repeatedBy(connection, run) // it may have come in at the same moment
   if (first !== undefined) return { repeats: first }
   const [active] = await selectRuns(connection, `WHERE status = 'running'`)
@@ -471,9 +471,16 @@ async function tablesOf(connection: Connection): Promise<{ runs: boolean; invoca
   return { runs: answer.rows[0]?.runs === true, invocations: answer.rows[0]?.invocations === true }
 }
 
+/** An execution that is started, or redriven, under the name of a run that is over. */
+function endedRun({ runId, status }: RunRow): RunLost {
+  return new RunLost(
+    `Run ${runId} is over: it is ${status}. An execution that is redriven does not bring its run back: start a new run`,
+  )
+}
+
 export function lostRun(runId: string): RunLost {
   return new RunLost(
-    `Run ${runId} is no longer the active run: it was cancelled, finished or taken over. This step stops without acting`,
+    `Run ${runId} is no longer the active run: it was cancelled, finished or taken over. This step stops without acting. An execution that is redriven does not bring its run back: start a new run`,
   )
 }
 

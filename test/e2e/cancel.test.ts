@@ -332,6 +332,42 @@ describe('an execution that ends without finishing its run', () => {
     expect(await hold?.work).toBe('RunLost')
   })
 
+  test('does not bring its run back when it is redriven: each step says to start a new run, and changes nothing', async () => {
+    const runId = 'redriven'
+    const was = await stoppedAt(runId, (name) => name === 'compare')
+    await ended(eventOf(runId, { status: 'FAILED', error: 'States.Runtime' }))
+    hold?.release()
+    expect(await hold?.work).toBe('RunLost')
+    const row = await reset.row(runId)
+    const ref = { runId, attempt: 0 }
+    const startedAt = '2026-11-22T19:42:21Z'
+    // What Step Functions schedules again is the step that failed: any of them may be.
+    const steps: [string, Input][] = [
+      ['count', { ...ref, request: fullReset, startedAt }],
+      ['export', { ...ref, target: 'database', batch: 0 }],
+      ['compare', { ...ref, purpose: 'rehearse' }],
+      ['seal', ref],
+      ...(['database', 'files', 'cache'] as const).map((target): [string, Input] => [
+        'wipe',
+        { ...ref, target },
+      ]),
+      ['finish', { runId }],
+    ]
+    const functions = await loadFunctions()
+    for (const [name, input] of steps) {
+      const context = { functionName: name, awsRequestId: name, getRemainingTimeInMillis: () => 60_000 }
+      const refused = functions[name]?.(input, context)
+      await expect(refused, name).rejects.toMatchObject({
+        name: 'RunLost',
+        message: expect.stringMatching(/redriven .*start a new run/i),
+      })
+    }
+    expect(await reset.row(runId)).toEqual(row)
+    expect(await reset.fingerprint()).toEqual(was)
+    // And that is what works.
+    await reset.succeed(fullReset)
+  })
+
   test('changes nothing of a run that has an end, or that nobody knows', async () => {
     await reset.seed({ users: 3, files: 1, keys: 1 })
     const { runId } = await reset.succeed({ operation: 'backup', strategy: 'cache-only' })
