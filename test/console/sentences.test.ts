@@ -115,11 +115,11 @@ describe('what a reset says before it is confirmed', () => {
 })
 
 describe('what stands in the way', () => {
-  const reason = (changed: Partial<Options>, scopes = session.scopes) =>
+  const reason = (changed: Partial<Options>, scopes = session.scopes, active?: Run) =>
     obstaclesTo(['database'], {
       session: { ...session, scopes },
       options: { ...options, ...changed },
-      active: undefined,
+      active,
     })
 
   it('is nothing where nothing does', () => {
@@ -137,6 +137,13 @@ describe('what stands in the way', () => {
     const { reset, dryRun, backup } = reason({ protected: true })
     expect(reset).toContain('protected')
     expect([dryRun, backup]).toEqual([null, null])
+  })
+
+  it('is a run that is active, or that nobody claimed the environment, for whatever would begin', () => {
+    for (const found of [reason({}, session.scopes, {} as Run), reason({ claimed: false })])
+      expect(Object.values(found)).toEqual([expect.any(String), expect.any(String), expect.any(String)])
+    expect(reason({}, session.scopes, {} as Run).backup).toContain('Another run is active')
+    expect(reason({ claimed: false }).dryRun).toContain('is not claimed yet')
   })
 
   it('is a store that is down, when the operation needs it', () => {

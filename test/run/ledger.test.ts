@@ -1,7 +1,9 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { z } from 'zod'
 import type { Connection } from '../../lib/clients.ts'
 import { makeClients } from '../../lib/clients.ts'
+import type { Fence } from '../../lib/ledger/fence.ts'
 import { forgetInvocation, registerAfterEnd, registerInvocation } from '../../lib/ledger/invocations.ts'
 import { storable } from '../../lib/ledger/storable.ts'
 import {
@@ -24,6 +26,7 @@ import {
   touchRun,
   writeEnvironment,
 } from '../../lib/run/ledger.ts'
+import { task } from '../../lib/task.ts'
 import { type FreshStack, freshStack } from '../support/stack.ts'
 
 let stack: FreshStack
@@ -211,6 +214,29 @@ describe('a run that is over while an invocation of it may be alive', () => {
     expect(await openRun(connection, newRun('two'))).toEqual({ opened: true })
     await close('two')
     await expect(openRun(connection, newRun('three'))).rejects.toMatchObject({ activeRunId: 'one' })
+  })
+
+  test('is closing also when one ran out of time, of which a store may still carry out a request; one that failed is over', async () => {
+    await openRun(connection, newRun('one'))
+    let left = 60_000
+    const wiping = (work: (fence: Fence) => Promise<void>) =>
+      task(
+        z.object({ runId: z.string() }),
+        { phase: () => 'Wipe files', run: (input) => input },
+        (_clients, _input, _report, fence) => work(fence),
+      )({ runId: 'one' }, { functionName: 'wipe', awsRequestId: '', getRemainingTimeInMillis: () => left })
+    const failing = wiping(async () => {
+      throw new Error('of its own')
+    })
+    await expect(failing).rejects.toThrow('of its own')
+    expect((await stack.sql.query('SELECT * FROM taskmaster_reset.invocations')).rows).toEqual([])
+    const late = wiping(async (fence) => {
+      left = 0
+      await fence.check()
+    })
+    await expect(late).rejects.toMatchObject({ name: 'OutOfTime' })
+    await close('one', 'failed')
+    await expect(openRun(connection, newRun('two'))).rejects.toMatchObject({ activeRunId: 'one' })
   })
 
   test('is not joined by another invocation: what begins after its end learns so, and acts not', async () => {
