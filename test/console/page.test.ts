@@ -291,9 +291,33 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     const refusal = page.getByRole('dialog').getByRole('alert')
     await expect(refusal.innerText()).resolves.toContain(runId)
     await refusal.getByRole('link', { name: 'Watch the active run' }).click()
-    await page.getByRole('button', { name: 'Cancel this run' }).click()
+    const cancel = page.getByRole('button', { name: 'Cancel this run' })
+    const busy = { title: 'DatabaseBusy', status: 503, detail: 'The row of the run is locked' }
+    await page.route('**/cancel', (route) => route.fulfill({ status: 503, json: busy }), { times: 1 })
+    await cancel.click()
+    await page.getByRole('alert').getByText(busy.detail).waitFor()
+    await cancel.click()
     await page.getByText(/^Cancelled after .*, before anything was changed\.$/).waitFor()
     pause.release()
+  })
+
+  it('says that a run is closing for as long as it is, and no longer', async () => {
+    const { runs } = await console.ask('GET', '/runs')
+    const { runId } = runs.find((run: { status: string }) => run.status === 'succeeded')
+    const { admin } = console.stack
+    await admin.query(
+      `INSERT INTO taskmaster_reset.invocations (id, run_id, request_id, step, deadline)
+       VALUES ('closing', $1, '', 'Wipe files', now() + interval '1 hour')`,
+      [runId],
+    )
+    const page = await console.signIn('viewer')
+    await page.clock.install()
+    await page.goto(`${page.url().split('#')[0]}#/runs/${encodeURIComponent(runId)}`)
+    const closing = page.getByText(/^A function of this run may be at work until/)
+    await closing.waitFor()
+    await admin.query(`DELETE FROM taskmaster_reset.invocations WHERE id = 'closing'`)
+    await page.clock.runFor(6_000)
+    await closing.waitFor({ state: 'detached' })
   })
 
   it('starts one run, and finds it, when it is asked again because the answer was lost', async () => {
