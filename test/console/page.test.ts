@@ -301,6 +301,34 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     pause.release()
   })
 
+  it('counts again when a run has ended that somebody started elsewhere', async () => {
+    const { keys } = await console.count()
+    const page = await console.signIn('viewer')
+    await page
+      .getByText(new RegExp(`\\b${keys} keys\\b`))
+      .first()
+      .waitFor()
+    await page.clock.install()
+    const pause = console.hold('Export cache batch')
+    const run = console.finish({ operation: 'backup', strategy: 'cache-only' })
+    await pause.reached
+    await page.reload()
+    await page.getByText('Backup, cache-only is running').waitFor()
+    await page
+      .getByText(new RegExp(`\\b${keys} keys\\b`))
+      .first()
+      .waitFor()
+    await console.stack.redis.set('taskmaster:came:later', 'x')
+    pause.release()
+    await run
+    await page.clock.runFor(6_000)
+    await page
+      .getByText(new RegExp(`\\b${keys + 1} keys\\b`))
+      .first()
+      .waitFor()
+    await console.stack.redis.del('taskmaster:came:later')
+  })
+
   it('says that a run is closing for as long as it is, and no longer', async () => {
     const { runs } = await console.ask('GET', '/runs')
     const { runId } = runs.find((run: { status: string }) => run.status === 'succeeded')

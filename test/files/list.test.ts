@@ -171,6 +171,23 @@ describe('listing the files', () => {
       }
     })
 
+    test('a page after which it goes on, though not where, which does not make the listing complete', async () => {
+      const body = `<ListBucketResult><IsTruncated>true</IsTruncated>${page('a', 'b')}</ListBucketResult>`
+      stack.front.faults = [() => ({ status: 200, body })]
+      for (const list of [
+        () => listFiles(stack.clients, { write: run, preserve: [] }),
+        () => countFiles(stack.clients, { preserve: [] }),
+        () => drain(listSizes(stack.clients.files, [prefix])),
+        () => listFolders(stack.clients.files, ''),
+      ])
+        await expect(list()).rejects.toMatchObject({
+          name: 'StoreUnavailable',
+          message: expect.stringMatching(
+            /^S3 said that the listing of s3:\/\/files\/.* goes on, but not where/,
+          ),
+        })
+    })
+
     test('pages without a key that never end', async () => {
       let pages = 0
       stack.front.faults = [
