@@ -51,7 +51,10 @@ export function makeS3(config: Pick<Config, 'AWS_ENDPOINT_URL_S3'>, silenceMs = 
   const endpoint = config.AWS_ENDPOINT_URL_S3
   return new S3Client({
     ...(endpoint === undefined ? {} : { endpoint, forcePathStyle: true }),
-    maxAttempts: 5,
+    // Asked to slow down, it sends at the rate at which answers come, and finds a higher one bit by bit. In the standard mode
+    // all requests that are under way go on asking, until there is no more to try with.
+    retryMode: 'adaptive',
+    maxAttempts: 8,
     requestHandler: {
       // The default of 50 sockets would cap the copies that are under way at once.
       httpAgent: { maxSockets: 128 },

@@ -29,8 +29,8 @@ export type ToCopy = {
   /** The bucket, and the key for copy 1, 2, …: a name that is taken by something else is left alone. */
   bucket: string
   keyOf: (copy: number) => string
-  /** Whether something lies under the first name already, from a try before. */
-  isTaken: boolean
+  /** What lies under the first name already, from a try before, as a listing shows it. */
+  there: { size: number; etag: string } | undefined
   /** Asked before another version than the listed one is copied. @throws when it may not be */
   mayFollow: () => Promise<void>
 }
@@ -47,12 +47,14 @@ const keyMaxBytes = 1024
  */
 export async function copyObject(
   s3: S3Client,
-  { source, bucket, keyOf, isTaken, mayFollow }: ToCopy,
+  { source, bucket, keyOf, there, mayFollow }: ToCopy,
   { limits, signal }: { limits: CopyLimits; signal: AbortSignal },
 ): Promise<Copied | undefined> {
   let version: Source | undefined = source
   let copy = 1
-  let taken = isTaken
+  let taken = there !== undefined
+  // What a try before has copied costs no request, so that a repeat goes on where that one had to stop.
+  if (there?.etag === source.etag && there.size === source.size) return copied(source, there.etag, copy)
   for (let attempt = 1; attempt <= limits.tries; attempt++) {
     if (taken) {
       const copyEtag = await etagOfEqual(s3, version, { bucket, key: keyOf(copy) })

@@ -8,7 +8,7 @@ import { ReadBackMismatch } from '../errors.ts'
 import type { Fence } from '../ledger/fence.ts'
 import { sharedCheck } from '../ledger/shared-check.ts'
 import { atOnce } from '../s3/at-once.ts'
-import { listRange } from '../s3/list.ts'
+import { type ListedObject, listRange } from '../s3/list.ts'
 import { compareCopies } from './compare-copies.ts'
 import { type CopyLimits, copyLimits, copyObject } from './copy-object.ts'
 import { warnOfNotCarried } from './not-carried.ts'
@@ -31,8 +31,11 @@ export const CopyResult = z.strictObject({
 })
 export type CopyResult = z.output<typeof CopyResult>
 
-/** Objects copied at the same time; and after how many of them the progress is told. */
-const concurrency = 64
+/**
+ * Objects copied at the same time; and after how many of them the progress is told. The state machine has 8 batches at
+ * work: 256 copies at once are the 3,500 per second that S3 takes below one prefix when each is answered in 73 ms.
+ */
+const concurrency = 32
 const tellEvery = 250
 
 /**
@@ -97,7 +100,7 @@ async function copyPiece(
 ): Promise<CopiedFile[]> {
   const keys = backupKeys(config.BACKUP_PREFIX, backupId)
   const check = sharedCheck(fence)
-  const taken = await keysIn(work, rangeBelow(keys.file(''), piece.range))
+  const taken = await objectsIn(work, rangeBelow(keys.file(''), piece.range))
   const findRecorded = () => findJsonLines(work, recorded, CopiedFile)
   try {
     const outcomes = await atOnce(
@@ -110,7 +113,7 @@ async function copyPiece(
             source: { bucket: files.bucket, key: `${config.FILES_PREFIX}${key}`, size, etag, storageClass },
             bucket: work.bucket,
             keyOf: (copy) => keys.file(key, copy),
-            isTaken: taken.has(keys.file(key)),
+            there: taken.get(keys.file(key)),
             mayFollow: async () => {
               if ((await findRecorded()) !== undefined) throw new Recorded()
             },
@@ -150,13 +153,14 @@ function addCopies(result: CopyResult, { files }: Piece, copies: readonly Copied
   result.vanished += files.length - copies.length
 }
 
-async function keysIn(
+async function objectsIn(
   backup: Clients['backups'],
   range: Parameters<typeof listRange>[1],
-): Promise<Set<string>> {
-  const keys = new Set<string>()
-  for await (const page of listRange(backup, range)) for (const { key } of page) keys.add(key)
-  return keys
+): Promise<Map<string, ListedObject>> {
+  const objects = new Map<string, ListedObject>()
+  for await (const page of listRange(backup, range))
+    for (const object of page) objects.set(object.key, object)
+  return objects
 }
 
 async function verifyCopies(

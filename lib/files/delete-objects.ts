@@ -1,6 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import { DeleteObjectCommand, DeleteObjectsCommand, S3ServiceException } from '@aws-sdk/client-s3'
 import { type Storage, storageError } from '../backup/storage.ts'
+import { StoreUnavailable } from '../errors.ts'
 import type { Fence } from '../ledger/fence.ts'
 import { sharedCheck } from '../ledger/shared-check.ts'
 import { atOnce } from '../s3/at-once.ts'
@@ -8,9 +9,12 @@ import { atOnce } from '../s3/at-once.ts'
 /** A version of an object: it is deleted only while it has this ETag. */
 export type Version = { key: string; etag: string }
 
-/** S3's limit of keys per request; requests, and single deletions, that run at the same time. */
+/**
+ * S3's limit of keys per request; requests, and single deletions, that run at the same time. S3 counts each key as one
+ * write, of which it takes 3,500 per second below a prefix, and the state machine has 8 batches at work.
+ */
 const keysPerRequest = 1_000
-const requests = 4
+const requests = 1
 const singles = 32
 
 /** Per-key codes that mean "not now". Waits before the tries after the first, in milliseconds. */
@@ -22,12 +26,15 @@ const transient = new Set([
   'RequestTimeout',
 ])
 const waits = [200, 500, 1_000, 2_000]
+/** Of these, those that are about all keys: the step is repeated later, rather than its keys reported as left. */
+const busy = new Set(['SlowDown', 'ServiceUnavailable'])
 
 /**
  * Deletes versions of objects, and gives the error code of each key that S3 refused; a key that does not exist is
  * none. An answer of 200 says nothing by itself: each key's error stands inside.
  * @param fence is asked before each request; null: for what belongs to no store any more, a backup that was retired
- * @throws StoreUnavailable or NotPermitted when a whole request fails; RunLost, OutOfTime as the fence does
+ * @throws StoreUnavailable or NotPermitted when a whole request fails; StoreUnavailable when S3 asked to slow down at every
+ *   try; RunLost, OutOfTime as the fence does
  */
 export async function deleteObjects(
   storage: Storage,
@@ -45,7 +52,11 @@ export async function deleteObjects(
     pending = pending.filter(({ key }) => transient.has(refused.get(key) ?? ''))
     if (pending.length === 0) break
   }
-  return refused
+  const [first] = pending.filter(({ key }) => busy.has(refused.get(key) ?? ''))
+  if (first === undefined) return refused
+  throw new StoreUnavailable(
+    `S3 asked ${waits.length + 1} times to slow down (${refused.get(first.key)}) when s3://${storage.bucket}/${first.key} was to be deleted; ${pending.length} of ${versions.length} objects are left. Start again when it is back`,
+  )
 }
 
 type Asked = { check: Fence['check']; signal: AbortSignal }

@@ -25,8 +25,8 @@ export type PieceToRestore = {
 
 type Options = { tally: RestoreTally; fence: Fence; limits: CopyLimits; onCopied: () => Promise<void> }
 
-/** Objects copied at the same time. */
-const concurrency = 64
+/** Objects copied at the same time, as in a backup. */
+const concurrency = 32
 
 /**
  * Puts the objects of one piece back, and tallies what became of each. Gives how many objects lie in its range that the

@@ -258,6 +258,28 @@ describe('copying the files', () => {
     expect(lost).toBe(2)
   })
 
+  test('a batch that had to stop goes on where it was: what it has copied costs no request', async () => {
+    const names = Array.from({ length: 40 }, (_, i) => `${prefix}${String(i).padStart(2, '0')}`)
+    await stack.putMany(names)
+    const batch = await list()
+    let copies = 0
+    const from =
+      (last: number): Fault =>
+      (request) =>
+        isCopy(request) && ++copies > last ? s3Error(503, 'SlowDown') : undefined
+    stack.front.faults = [from(25)]
+    await expect(copyFiles(stack.clients, batch, noProgress, fence)).rejects.toMatchObject({
+      name: 'StoreUnavailable',
+    })
+    expect(await stack.copies()).toHaveLength(25)
+    stack.front.faults = []
+    stack.front.seen = []
+    expect(await copyFiles(stack.clients, batch, noProgress, fence)).toMatchObject({ objects: 40 })
+    expect(await stack.copies()).toHaveLength(40)
+    const about = stack.front.seen.filter((line) => /^(PUT|HEAD) .*\/files\/\d+\?/.test(line))
+    expect(about).toHaveLength(15)
+  })
+
   test('a batch copies its own pieces only, and repeating it copies nothing again', async () => {
     const keys = Array.from({ length: 10 }, (_, n) => `${prefix}${n}`)
     await stack.putMany(keys)
@@ -497,7 +519,7 @@ describe('copying the files', () => {
           source: { bucket: 'files', key: `${prefix}a`, size, etag: '"1"' },
           bucket: 'backups',
           keyOf: (copy) => keys.file('a', copy),
-          isTaken: false,
+          there: undefined,
           mayFollow: async () => {},
         },
         { limits: copyLimits, signal: fence.signal },

@@ -201,6 +201,32 @@ describe('wiping the files', () => {
     expect(asked).toEqual([['a', 'b', 'c'], ['a'], ['a']])
   })
 
+  test('keys that S3 asks to slow down for at every try are an error that the machine repeats, and no keys that are left', async () => {
+    await stack.putMany([`${prefix}a`, `${prefix}b`])
+    const batch = await backUp()
+    const slowDown = `<DeleteResult>${errorElement(`${prefix}b`, 'SlowDown')}</DeleteResult>`
+    stack.front.faults = [
+      async (request, forward) => {
+        if (!isBulkDelete(request)) return undefined
+        const [, second] = objectsIn(request.body)
+        const others = Buffer.from(request.body.replace(second?.[0] ?? '', ''))
+        if (second !== undefined) await forwardBody(request, others, forward)
+        return { status: 200, body: slowDown }
+      },
+    ]
+    await expect(wipeFiles(stack.clients, batch, noProgress, fence)).rejects.toMatchObject({
+      name: 'StoreUnavailable',
+      message: expect.stringMatching(
+        /asked 5 times to slow down .*\/b was to be deleted; 1 of 2 objects are left/,
+      ),
+    })
+    stack.front.faults = []
+    expect(await wipeFiles(stack.clients, batch, noProgress, fence)).toMatchObject({
+      objects: 2,
+      failures: 0,
+    })
+  })
+
   test('the run is asked for its lock before each request that deletes, and one that is lost deletes no more', async () => {
     const keys = ['a', 'b', 'c']
     await stack.putMany([...keys, 'control\u0001'].map((key) => `${prefix}${key}`))

@@ -3,10 +3,24 @@ import { describe, expect, test } from 'vitest'
 import { errorKinds } from '../../lib/errors.ts'
 import { type Counted, CountInput } from '../../lib/run/count.ts'
 import { FinishInput } from '../../lib/run/finish.ts'
+import { abandonedAfterMinutes } from '../../lib/run/ledger.ts'
 import { targets } from '../../lib/run/strategy.ts'
 
-type Choice = { Variable: string; Next: string; StringEquals?: string; BooleanEquals?: boolean }
-type Retry = { ErrorEquals: string[]; MaxAttempts: number; JitterStrategy: string }
+type Choice = {
+  Variable: string
+  Next: string
+  StringEquals?: string
+  BooleanEquals?: boolean
+  IsPresent?: boolean
+}
+type Retry = {
+  ErrorEquals: string[]
+  IntervalSeconds: number
+  MaxAttempts: number
+  BackoffRate: number
+  MaxDelaySeconds?: number
+  JitterStrategy: string
+}
 type State = {
   Type: string
   Next?: string
@@ -47,6 +61,8 @@ function* all(
 }
 
 const states = [...all(machine)]
+/** The machine, and the branches within it. */
+const machines = [machine, ...states.flatMap(({ state }) => state.Branches ?? [])]
 const tasks = states.filter(({ state }) => state.Type === 'Task')
 /** The states that change what is live. */
 const isWipe = (name: string) => /^(Wipe|Restore) /.test(name) && !name.endsWith('?')
@@ -82,6 +98,17 @@ const counted: Counted = {
   batches: { database: [0], files: [0], cache: [0], load: [0], restoreFiles: [0] },
 }
 
+/** Seconds, when chance makes every wait as long as it may be. */
+function longestWait({
+  IntervalSeconds,
+  MaxAttempts,
+  BackoffRate,
+  MaxDelaySeconds = Infinity,
+}: Retry): number {
+  const waits = Array.from({ length: MaxAttempts }, (_, retry) => IntervalSeconds * BackoffRate ** retry)
+  return waits.reduce((sum, wait) => sum + Math.min(wait, MaxDelaySeconds), 0)
+}
+
 function isIn(value: unknown, path: string): boolean {
   const keys = path.split('.').slice(1)
   let at = value
@@ -110,7 +137,7 @@ describe('the state machine', () => {
     expect(leads).toEqual({
       backup: 'Back up',
       wipe: 'Wipe database?',
-      restore: 'Load backup',
+      restore: 'Load backup?',
       verify: 'Verify',
       delete: 'Delete',
       repeated: 'Repeated',
@@ -123,14 +150,15 @@ describe('the state machine', () => {
     expect(restoring.length).toBeGreaterThan(0)
     for (const path of restoring) {
       const compared = path.indexOf('Compare backup')
-      expect(compared, path.join(' → ')).toBeGreaterThan(path.indexOf('Load backup'))
+      expect(path.indexOf('Load backup?'), path.join(' → ')).toBeGreaterThanOrEqual(0)
+      expect(compared, path.join(' → ')).toBeGreaterThan(path.indexOf('Load backup?'))
       expect(compared, path.join(' → ')).toBeLessThan(path.findIndex((name) => /^Restore \w+$/.test(name)))
     }
   })
 
   test('a rehearsal, when it is wanted, comes before the seal that tells of it', () => {
     expect(stateOf('Rehearse?')).toMatchObject({
-      Choices: [{ Variable: '$.rehearse', BooleanEquals: true, Next: 'Rehearse' }],
+      Choices: [{ Variable: '$.rehearse', BooleanEquals: true, Next: 'Anything to rehearse?' }],
       Default: 'Seal',
     })
     expect([stateOf('Rehearse').Next, stateOf('Compare').Next]).toEqual(['Compare', 'Seal'])
@@ -145,9 +173,7 @@ describe('the state machine', () => {
     expect(stateOf('Reconcile').Next).toBe('Rehearse?')
   })
 
-  test('no wipe is passed but by a Choice that asks whether its target is cleared, or a Map without items', () => {
-    expect(stateOf('Wipe files').ItemsPath).toBe('$.batches.files')
-    expect(stateOf('Restore files').ItemsPath).toBe('$.batches.restoreFiles')
+  test('no wipe is passed but by a Choice that asks whether its target is cleared, or whether there are batches', () => {
     for (const name of ['Wipe', 'Restore']) {
       expect(stateOf(`${name} database?`).Choices, name).toEqual([
         { Variable: '$.clears.database', BooleanEquals: true, Next: `${name} database` },
@@ -158,12 +184,31 @@ describe('the state machine', () => {
     }
   })
 
+  test('no Map is begun over an empty list: a Choice before it asks whether there is a first item', () => {
+    const maps = machines.flatMap(({ States }) =>
+      Object.entries(States)
+        .filter(([, { Type }]) => Type === 'Map')
+        .map(([name, { ItemsPath, Next }]) => ({ States, name, ItemsPath, Next })),
+    )
+    expect(maps).toHaveLength(7)
+    for (const { States, name, ItemsPath, Next } of maps) {
+      const before = Object.entries(States).filter(([, state]) => next(state).includes(name))
+      expect(before, name).toHaveLength(1)
+      const [, asking] = before[0] as [string, State]
+      expect(asking.Choices, name).toEqual([{ Variable: `${ItemsPath}[0]`, IsPresent: true, Next: name }])
+      // What there is nothing of is passed by as if it had been done.
+      const past = States[asking.Default ?? '']
+      expect(Next === undefined ? past : asking.Default, name).toEqual(Next ?? { Type: 'Pass', End: true })
+    }
+    for (const { StartAt, States } of machines) expect(States[StartAt]?.Type).not.toBe('Map')
+  })
+
   test('a backup never comes to a wipe, nor a restore', () => {
     expect(stateOf('Seal').Next).toBe('Wipe wanted?')
     expect(stateOf('Wipe wanted?')).toMatchObject({
       Choices: [
         { Variable: '$.operation', StringEquals: 'backup', Next: 'Finish' },
-        { Variable: '$.operation', StringEquals: 'restore', Next: 'Load backup' },
+        { Variable: '$.operation', StringEquals: 'restore', Next: 'Load backup?' },
       ],
       Default: 'Wipe database?',
     })
@@ -183,7 +228,7 @@ describe('the state machine', () => {
   test('a verify loads the backup only when it is to be rehearsed, and changes nothing', () => {
     expect(stateOf('Verify').Next).toBe('Rehearse backup?')
     expect(stateOf('Rehearse backup?')).toMatchObject({
-      Choices: [{ Variable: '$.rehearse', BooleanEquals: true, Next: 'Load backup' }],
+      Choices: [{ Variable: '$.rehearse', BooleanEquals: true, Next: 'Load backup?' }],
       Default: 'Finish',
     })
     for (const path of paths('Verify')) {
@@ -205,7 +250,7 @@ describe('the state machine', () => {
         const restore = path.findIndex((name) => name.startsWith('Restore') && !name.endsWith('?'))
         if (restore === -1) continue
         expect(path.slice(0, restore), path.join(' → ')).toEqual(
-          expect.arrayContaining(['Load backup', 'Compare backup']),
+          expect.arrayContaining(['Load backup?', 'Compare backup']),
         )
       }
     }
@@ -213,7 +258,7 @@ describe('the state machine', () => {
 
   test('what is to be rehearsed is compared before it is sealed', () => {
     expect(stateOf('Rehearse?')).toMatchObject({
-      Choices: [{ Variable: '$.rehearse', BooleanEquals: true, Next: 'Rehearse' }],
+      Choices: [{ Variable: '$.rehearse', BooleanEquals: true, Next: 'Anything to rehearse?' }],
       Default: 'Seal',
     })
     expect([stateOf('Rehearse').Next, stateOf('Compare').Next]).toEqual(['Compare', 'Seal'])
@@ -265,7 +310,7 @@ describe('the state machine', () => {
   test('every Task has a timeout, and a Catch on itself or on what encloses it', () => {
     for (const { name, state, caught } of tasks) {
       expect(state.TimeoutSeconds, name).toBeGreaterThan(0)
-      expect(state.TimeoutSeconds, name).toBeLessThanOrEqual(900)
+      expect(state.TimeoutSeconds, name).toBeLessThanOrEqual(960)
       expect(caught, name).toBe(true)
     }
   })
@@ -303,12 +348,12 @@ describe('the state machine', () => {
 
   test('nothing is retried blindly: every Retry names its errors, has an end, and waits by chance', () => {
     for (const { name, state } of states) {
-      for (const { ErrorEquals, MaxAttempts, JitterStrategy } of state.Retry ?? []) {
+      for (const { ErrorEquals, MaxAttempts, JitterStrategy, MaxDelaySeconds } of state.Retry ?? []) {
         expect(
-          ErrorEquals.filter((error) => /^States\./.test(error)),
+          ErrorEquals.filter((error) => /^States\.(?!Timeout$)/.test(error)),
           name,
         ).toEqual([])
-        expect(MaxAttempts, name).toBeLessThanOrEqual(4)
+        expect(MaxAttempts, name).toBeLessThanOrEqual(MaxDelaySeconds === undefined ? 4 : 20)
         expect(JitterStrategy, name).toBe('FULL')
       }
     }
@@ -316,12 +361,10 @@ describe('the state machine', () => {
 
   test('every Task is repeated when Lambda itself failed: every step may be', () => {
     for (const { name, state } of tasks) {
-      expect(state.Retry?.[0]?.ErrorEquals, name).toEqual(
-        expect.arrayContaining([
-          'Lambda.ServiceException',
-          'Lambda.TooManyRequestsException',
-          'Lambda.Unknown',
-        ]),
+      const [throttled, failed] = state.Retry ?? []
+      expect(throttled?.ErrorEquals, name).toEqual(['Lambda.TooManyRequestsException'])
+      expect(failed?.ErrorEquals, name).toEqual(
+        expect.arrayContaining(['Lambda.ServiceException', 'Lambda.Unknown', 'Sandbox.Timedout']),
       )
     }
   })
@@ -336,6 +379,37 @@ describe('the state machine', () => {
       const locks = !withoutTables.test(name) && !/^(Wipe|Restore) database$/.test(name)
       expect(retried.includes('DatabaseBusy'), name).toBe(locks)
     }
+  })
+
+  test('a Task that Lambda has no room for is patient on its own, for less time than a run without a sign of life has', () => {
+    for (const { name, state } of tasks) {
+      const [throttled] = state.Retry ?? []
+      expect(throttled, name).toMatchObject({ MaxAttempts: 20, MaxDelaySeconds: 60 })
+      expect(longestWait(throttled as Retry), name).toBeGreaterThan(600)
+      expect(longestWait(throttled as Retry), name).toBeLessThan(abandonedAfterMinutes * 60)
+    }
+  })
+
+  test('S3 that asks to slow down is waited for longer where files are copied, wiped and put back', () => {
+    for (const name of ['Copy files batch', 'Wipe files batch', 'Restore files batch']) {
+      const { state } = states.find((found) => found.name === name) as { state: State }
+      const patient = (state.Retry ?? []).find(({ ErrorEquals }) => ErrorEquals.includes('StoreUnavailable'))
+      expect(patient, name).toMatchObject({ MaxAttempts: 6, MaxDelaySeconds: 60 })
+      expect(longestWait(patient as Retry), name).toBeGreaterThan(120)
+    }
+  })
+
+  test('a Task whose answer never came is repeated, but where two invocations at once could contradict each other', () => {
+    const once = tasks.filter(({ state }) =>
+      (state.Retry ?? []).every(({ ErrorEquals }) => !ErrorEquals.includes('States.Timeout')),
+    )
+    // Count opens the run and plans it; the others change the database in one transaction, and only its ledger knows.
+    expect(once.map(({ name }) => name)).toEqual([
+      'Count',
+      'Wipe database',
+      'Count again',
+      'Restore database',
+    ])
   })
 
   test('the database is not wiped or restored again after the connection broke: only its ledger knows whether it was', () => {
@@ -369,7 +443,7 @@ describe('the state machine', () => {
   test('every field that a state reads is in what Count gives', () => {
     const payload = { ...counted, stale: { Error: '', Cause: '' } }
     const read = states.flatMap(({ name, state }) => [
-      ...(state.Choices ?? []).map(({ Variable }) => [name, Variable]),
+      ...(state.Choices ?? []).map(({ Variable }) => [name, Variable.replace(/\[0\]$/, '.0')]),
       ...[state.ItemsPath, state.InputPath].map((path) => [name, path]),
       ...Object.entries({ ...state.Parameters, ...state.ItemSelector })
         .filter(([key]) => key.endsWith('.$'))
@@ -453,7 +527,9 @@ describe('the state machine', () => {
     for (const { name, state } of states) {
       if (state.Type !== 'Map') continue
       expect(state.MaxConcurrency, name).toBeGreaterThanOrEqual(1)
-      expect(state.MaxConcurrency, name).toBeLessThanOrEqual(/database|Rehearse|Load/.test(name) ? 8 : 16)
+      expect(state.MaxConcurrency, name).toBeLessThanOrEqual(
+        /database|files|Rehearse|Load/.test(name) ? 8 : 16,
+      )
     }
   })
 
