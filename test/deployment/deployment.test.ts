@@ -7,6 +7,7 @@ import { variables } from '../../lib/config.ts'
 import { isDestructive, parseRequest } from '../../lib/run/request.ts'
 import { type HttpHandler, startHttpFront } from '../../local/http-front.ts'
 import { endOfExecution } from '../support/end-of-execution.ts'
+import { problemsOf } from './cloudformation.ts'
 import { type Deployed, functionsOf, startDeployed } from './deployed-stack.ts'
 import { allowing, type Call, type Role, roleOf } from './iam.ts'
 import { bundleOf, packageStage, type Template } from './package.ts'
@@ -17,9 +18,13 @@ const definition = readFileSync(new URL('../../state-machine.asl.json', import.m
 const files = 'taskmaster-local-files-000000000000-us-east-1'
 const backups = 'taskmaster-local-backups-000000000000-us-east-1'
 
+const role = 'arn:aws:iam::123456789012:role/taskmaster-reset-deployment'
+
 let template: Template
 /** Another stage, with the schedule on. */
 let prod: Template
+/** One with a long name and everything that is off by default; what an earlier deployment left is there. */
+let odd: Template
 let functions: Deployed[]
 const propertiesOf = (id: string, of = template) =>
   // biome-ignore lint/suspicious/noExplicitAny: a test says what it expects of it
@@ -39,6 +44,10 @@ const given = Object.fromEntries(
 beforeAll(async () => {
   template = await packageStage('local') // one after the other: each works in the same folder at first
   prod = await packageStage('prod', { 'schedule-state': 'ENABLED', ...given })
+  odd = await packageStage('a-longer-name-16', {
+    ...{ environment: 'odd', 'adopt-existing': 'true', 'kms-key-arn': 'made', 'schedule-state': 'ENABLED' },
+    ...{ 'alarm-email': 'me@example.com', dashboard: 'false', 'deployment-role': role },
+  })
   functions = functionsOf(template)
 })
 
@@ -47,12 +56,15 @@ describe('the template', () => {
     const { DefinitionSubstitutions } = propertiesOf('StateMachine')
     const named = new Set([...definition.matchAll(/\$\{([A-Za-z]+)\}/g)].map(([, name]) => name))
     expect(Object.keys(DefinitionSubstitutions).sort()).toEqual([...named].sort())
-    for (const [name, arn] of Object.entries(DefinitionSubstitutions)) {
+    const functionArns = Object.entries(DefinitionSubstitutions).map(([name, arn]) => {
       const { FunctionName } = propertiesOf(name.replace('FunctionArn', 'LambdaFunction'))
-      expect(arn).toBe(`arn:aws:lambda:us-east-1:000000000000:function:${FunctionName}`)
-    }
+      const functionArn = `arn:aws:lambda:us-east-1:000000000000:function:${FunctionName}`
+      expect(arn).toBe(`${functionArn}:1`)
+      return functionArn
+    })
     const [{ PolicyDocument }] = propertiesOf('StateMachineRole').Policies
-    expect(PolicyDocument.Statement[0].Resource.sort()).toEqual(Object.values(DefinitionSubstitutions).sort())
+    const wanted = functionArns.flatMap((arn) => [arn, `${arn}:*`])
+    expect(PolicyDocument.Statement[0].Resource.sort()).toEqual(wanted.sort())
     expect(JSON.parse(propertiesOf('StateMachine').DefinitionString)).toEqual(JSON.parse(definition))
   })
 
@@ -70,11 +82,23 @@ describe('the template', () => {
     }
   })
 
-  test('lets no function run longer than the states that call it wait', () => {
+  test('lets a run keep its code: the machine calls versions that stay when the next ones are published', () => {
+    for (const of of [template, prod, odd]) {
+      const called = Object.values(of.Resources.StateMachine?.Properties.DefinitionSubstitutions)
+      expect(called).toHaveLength(functions.length - 2) // not the API, and not "ended"
+      for (const { Ref } of called as { Ref: string }[]) {
+        const { Type, DeletionPolicy, Properties } = of.Resources[Ref] ?? {}
+        expect([Type, DeletionPolicy], Ref).toEqual(['AWS::Lambda::Version', 'Retain'])
+        expect(Properties?.CodeSha256, Ref).toMatch(/^[\w+/]{43}=$/)
+      }
+    }
+  })
+
+  test('leaves it to Lambda to say that the time is over: a state waits longer than the function that it calls may run', () => {
     const waits = [...definition.matchAll(/"\$\{([A-Za-z]+)FunctionArn\}",\s*"TimeoutSeconds": (\d+)/g)]
     expect(waits).toHaveLength(definition.match(/FunctionArn\}/g)?.length ?? 0)
     for (const [, name, seconds] of waits)
-      expect(propertiesOf(`${name}LambdaFunction`).Timeout, name).toBeLessThanOrEqual(Number(seconds))
+      expect(propertiesOf(`${name}LambdaFunction`).Timeout, name).toBe(Number(seconds) - 60)
   })
 
   test('sets every variable that the functions read, but those of other places than AWS', () => {
@@ -174,13 +198,16 @@ describe('the template', () => {
     const may = (action: string, resource: string) =>
       allowing(role, { caller: 'machine', action: `states:${action}`, resource }) !== undefined
     expect(may('StartExecution', arn('stateMachine', machine))).toBe(true)
-    expect(may('DescribeExecution', arn('execution', `${machine}:a-batch`))).toBe(true)
     // A batch of a Map is an execution below the machine's name and the Map's.
+    for (const action of ['DescribeExecution', 'StopExecution'])
+      for (const execution of [`${machine}:a-batch`, `${machine}/CopyFiles:a-batch`])
+        expect(may(action, arn('execution', execution)), `${action} ${execution}`).toBe(true)
     expect(may('RedriveExecution', arn('execution', `${machine}/CopyFiles:a-batch`))).toBe(true)
     expect(may('RedriveExecution', arn('execution', `${machine}:a-run`))).toBe(false)
     for (const [action, kind] of [
       ['StartExecution', 'stateMachine'],
       ['RedriveExecution', 'execution'],
+      ['StopExecution', 'execution'],
     ] as const)
       expect(may(action, arn(kind, 'another/CopyFiles:a-batch')), action).toBe(false)
   })
@@ -192,13 +219,75 @@ describe('the template', () => {
         propertiesOf(id).BucketEncryption.ServerSideEncryptionConfiguration
       expect([BucketKeyEnabled, ServerSideEncryptionByDefault.SSEAlgorithm]).toEqual([true, 'aws:kms'])
       expect(Object.values(propertiesOf(id).PublicAccessBlockConfiguration)).toEqual([true, true, true, true])
-      expect(template.Resources[id]).toMatchObject({
-        DeletionPolicy: 'Retain',
-        UpdateReplacePolicy: 'Retain',
-      })
     }
     const [{ Resource }] = propertiesOf('BackupBucketPolicy').PolicyDocument.Statement
     expect(Resource).toEqual([`arn:aws:s3:::${backups}`, `arn:aws:s3:::${backups}/*`])
+  })
+
+  test('keeps buckets, keys, policies and logs when the stack goes, and leaves nothing of a first deployment that failed', () => {
+    const kept = (of: Template) =>
+      Object.entries(of.Resources)
+        .filter(([, { DeletionPolicy }]) => DeletionPolicy === 'RetainExceptOnCreate')
+        .map(([id, { UpdateReplacePolicy }]) => {
+          expect(UpdateReplacePolicy, id).toBe('Retain')
+          return id
+        })
+    const logs = [...functions.map(({ name }) => `${idOf(name)}LogGroup`), 'StateMachineLogs']
+    const buckets = ['FilesBucket', 'FilesBucketPolicy', 'BackupBucket', 'BackupBucketPolicy']
+    expect(kept(template).sort()).toEqual([...buckets, ...logs].sort())
+    expect(kept(prod).sort()).toEqual([...buckets, 'BackupKey', ...logs].sort())
+  })
+
+  test('makes none of what an earlier deployment left, when that is said, and the roles have the names that its policies name', () => {
+    const made = Object.entries(odd.Resources).map(([id, { Type }]) => `${Type} ${id}`)
+    expect(made.filter((line) => /S3::Bucket|LogGroup/.test(line))).toEqual([
+      'AWS::S3::Bucket ServerlessDeploymentBucket',
+      'AWS::S3::BucketPolicy ServerlessDeploymentBucketPolicy',
+      'AWS::Logs::LogGroup HttpApiLogGroup',
+    ])
+    const { BACKUP_BUCKET } = propertiesOf('CountLambdaFunction', odd).Environment.Variables
+    expect(BACKUP_BUCKET).toBe('taskmaster-a-longer-name-16-backups-000000000000-us-east-1')
+    const named = JSON.stringify(propertiesOf('BackupBucketPolicy').PolicyDocument).match(/role\/[\w-]+/g)
+    expect(new Set(named)).toEqual(
+      new Set(
+        ['prune', 'count', 'seal', 'export', 'copy', 'compare', 'wipe', 'restore', 'verify'].map(
+          (name) => `role/taskmaster-reset-local-us-east-1-${name}`,
+        ),
+      ),
+    )
+  })
+
+  test('has two keys: nobody but the functions needs that of the backups, and few of them that of the files', () => {
+    for (const id of ['FilesKey', 'BackupKey']) {
+      const { EnableKeyRotation, PendingWindowInDays } = propertiesOf(id, odd)
+      expect([EnableKeyRotation, PendingWindowInDays], id).toEqual([true, 30])
+    }
+    const uses = (action: string, key: string) =>
+      functionsOf(odd)
+        .filter(({ name, role }) =>
+          allowing(role, { caller: name, action, resource: `AWS::KMS::Key:${key}` }),
+        )
+        .map(({ name }) => name)
+    const everyone = functions.map(({ name }) => name)
+    expect(uses('kms:Decrypt', 'BackupKey')).toEqual(everyone)
+    expect(uses('kms:GenerateDataKey', 'BackupKey')).toEqual(everyone)
+    expect(uses('kms:Decrypt', 'FilesKey').sort()).toEqual(
+      ['api', 'copy', 'count', 'prune', 'restore', 'wipe'].sort(),
+    )
+    expect(uses('kms:GenerateDataKey', 'FilesKey').sort()).toEqual(['count', 'restore'])
+    // Where none is given, S3's own key of the account is used, for which nobody needs a grant.
+    expect(JSON.stringify(functionsOf(template).map(({ role }) => role.statements))).not.toContain('kms:')
+    expect(isMade(prod, 'BackupKey')).toBe(true)
+    expect(isMade(prod, 'FilesKey')).toBe(false)
+  })
+
+  test('gives every resource the tags that tell of which service, stage and environment it is', async () => {
+    const tags = { service: 'taskmaster-reset', stage: 'a-longer-name-16', environment: 'odd' }
+    const { Tags } = propertiesOf('WipeLambdaFunction', odd)
+    expect(Object.fromEntries(Tags.map(({ Key, Value }: Record<string, string>) => [Key, Value]))).toEqual(
+      tags,
+    )
+    expect(odd.provider).toMatchObject({ stackTags: tags, iam: { deploymentRole: role } })
   })
 
   test('expires the work of runs and nothing else: no rule reaches an object below the prefix of the backups', () => {
@@ -229,7 +318,16 @@ describe('what watches over the runs', () => {
     )
 
   test('tells one topic, at once and by one period, of what is above nothing', () => {
-    expect(alarms(prod).map(([id]) => id)).toEqual(['RunFailedAlarm', 'NoBackupAlarm', 'NotDeliveredAlarm'])
+    expect(alarms(prod).map(([id]) => id)).toEqual([
+      ...['RunFailedAlarm', 'RunAbortedAlarm', 'NoBackupAlarm', 'NotDeliveredAlarm'],
+      ...[
+        'StepErrorsAlarm',
+        'StepThrottlesAlarm',
+        'StepDurationAlarm',
+        'ServiceErrorsAlarm',
+        'ApiErrorsAlarm',
+      ],
+    ])
     for (const [id] of alarms(prod)) {
       const { AlarmActions, ActionsEnabled, DatapointsToAlarm } = propertiesOf(id, prod)
       expect([AlarmActions, ActionsEnabled, DatapointsToAlarm], id).toEqual([
@@ -238,7 +336,9 @@ describe('what watches over the runs', () => {
         undefined,
       ])
     }
-    for (const id of ['RunFailedAlarm', 'NotDeliveredAlarm'])
+    for (const id of [
+      ...['RunFailedAlarm', 'RunAbortedAlarm', 'NotDeliveredAlarm', 'ServiceErrorsAlarm', 'ApiErrorsAlarm'],
+    ])
       expect(propertiesOf(id), id).toMatchObject({
         ComparisonOperator: 'GreaterThanThreshold',
         Threshold: 0,
@@ -263,6 +363,52 @@ describe('what watches over the runs', () => {
         MetricStat: { Stat: 'Sum', Metric: { MetricName: 'ExecutionsTimedOut' } },
       },
     ])
+  })
+
+  test('watches every function: that it fails, that Lambda has no room for it, and that it comes near its end', () => {
+    const watched = (id: string, name: string) =>
+      (
+        propertiesOf(id).Metrics as {
+          MetricStat?: { Metric: { MetricName: string; Dimensions: { Value: string }[] } }
+        }[]
+      )
+        .filter(({ MetricStat }) => MetricStat?.Metric.MetricName === name)
+        .map(({ MetricStat }) => MetricStat?.Metric.Dimensions[0]?.Value)
+    const all = functions.map(({ name }) => `AWS::Lambda::Function:${idOf(name)}LambdaFunction`)
+    const service = all.filter((name) => /(Api|Finish|Ended)Lambda/.test(name))
+    const steps = all.filter((name) => !service.includes(name))
+    expect(watched('StepErrorsAlarm', 'Errors').sort()).toEqual(steps.sort())
+    expect(watched('StepThrottlesAlarm', 'Throttles').sort()).toEqual(steps.sort())
+    expect(watched('StepDurationAlarm', 'Duration').sort()).toEqual(steps.sort())
+    for (const name of ['Errors', 'Throttles'])
+      expect(watched('ServiceErrorsAlarm', name).sort()).toEqual(service.sort())
+    const { Timeout } = propertiesOf('WipeLambdaFunction')
+    expect(propertiesOf('StepDurationAlarm').Threshold).toBe((Timeout - 60) * 1000)
+    // No alarm may have more than ten metrics beside its expression.
+    for (const [id, { Properties }] of alarms(prod))
+      expect(Properties.Metrics?.length ?? 1, id).toBeLessThanOrEqual(11)
+  })
+
+  test('sends alarms through a topic that is encrypted with a key which CloudWatch may use, and nobody else may publish to', () => {
+    expect(propertiesOf('Alarms').KmsMasterKeyId).toBe('AWS::KMS::Key:AlarmKey')
+    const ours = { StringEquals: { 'aws:SourceAccount': '000000000000' } }
+    const cloudwatch = { Principal: { Service: 'cloudwatch.amazonaws.com' }, Condition: ours }
+    expect(propertiesOf('AlarmKey').KeyPolicy.Statement[1]).toMatchObject({
+      ...cloudwatch,
+      Action: ['kms:Decrypt', 'kms:GenerateDataKey'],
+    })
+    expect(propertiesOf('AlarmsPolicy').PolicyDocument.Statement).toMatchObject([
+      { ...cloudwatch, Action: 'sns:Publish' },
+    ])
+  })
+
+  test('draws a dashboard of what exists, unless it is not wanted', () => {
+    const body = propertiesOf('Dashboard').DashboardBody
+    const { widgets } = JSON.parse(body)
+    expect(widgets.length).toBeGreaterThan(4)
+    expect(body).not.toContain('${')
+    expect(body).toContain('arn:aws:states:us-east-1:000000000000:stateMachine:taskmaster-reset-local')
+    expect(isMade(odd, 'Dashboard')).toBe(false)
   })
 
   test('takes no sign of a backup for no backup, while the schedule is on', () => {
@@ -312,11 +458,15 @@ describe('what watches over the runs', () => {
       ).LoggingConfiguration
       expect([IncludeExecutionData, Level]).toEqual([false, 'ALL'])
       expect(Destinations).toEqual([
-        { CloudWatchLogsLogGroup: { LogGroupArn: 'AWS::Logs::LogGroup:StateMachineLogs' } },
+        {
+          CloudWatchLogsLogGroup: { LogGroupArn: logsOf(propertiesOf('StateMachineLogs', of).LogGroupName) },
+        },
       ])
     }
   })
 })
+
+const logsOf = (name: string) => `arn:aws:logs:us-east-1:000000000000:log-group:${name}:*`
 
 /** As EventBridge does it for a pattern of plain values: every field that is named has one of the values. */
 function matchesPattern(pattern: Record<string, unknown>, event: Record<string, unknown>): boolean {
@@ -326,6 +476,75 @@ function matchesPattern(pattern: Record<string, unknown>, event: Record<string, 
       : matchesPattern(wanted as Record<string, unknown>, event[key] as Record<string, unknown>),
   )
 }
+
+describe('CloudFormation takes', () => {
+  test('every resource of every stage: its type, its properties and what it refers to', () => {
+    for (const [stage, of] of Object.entries({ local: template, prod, odd }))
+      expect(problemsOf(of), stage).toEqual([])
+    expect(problemsOf(wrong)).toEqual([
+      'Bucket.VersioningConfiguration has no property Enabled',
+      'Bucket.VersioningConfiguration lacks Status',
+      'Bucket depends on Nobody, which is not there',
+      'Bucket has UpdateReplacePolicy: "RetainExceptOnCreate"',
+      'Queue.MessageRetentionPeriod is no number: "long"',
+      'Queue asks for Name of Bucket, which AWS::S3::Bucket does not have',
+      'Machine: there is no AWS::StepFunctions::Machine',
+    ])
+  })
+
+  const wrong = {
+    Outputs: {},
+    Resources: {
+      Bucket: {
+        ...{ Type: 'AWS::S3::Bucket', DependsOn: 'Nobody', UpdateReplacePolicy: 'RetainExceptOnCreate' },
+        Properties: { VersioningConfiguration: { Enabled: true } },
+      },
+      Queue: {
+        Type: 'AWS::SQS::Queue',
+        Properties: { MessageRetentionPeriod: 'long', QueueName: { 'Fn::GetAtt': ['Bucket', 'Name'] } },
+      },
+      Machine: { Type: 'AWS::StepFunctions::Machine', Properties: {} },
+    },
+  } as unknown as Template
+
+  test('policies, environments and templates of this size', () => {
+    const bytes = (value: unknown) => Buffer.byteLength(JSON.stringify(value))
+    for (const of of [template, prod, odd]) {
+      expect(bytes(of)).toBeLessThan(1_000_000)
+      for (const [id, { Type }] of Object.entries(of.Resources)) {
+        if (
+          !/ManagedPolicy|BucketPolicy|IAM::Role|Lambda::Function/.test(Type) ||
+          id.startsWith('Serverless')
+        )
+          continue
+        const properties = propertiesOf(id, of)
+        if (Type === 'AWS::IAM::ManagedPolicy')
+          expect(bytes(properties.PolicyDocument), id).toBeLessThan(6_144)
+        if (Type === 'AWS::S3::BucketPolicy')
+          expect(bytes(properties.PolicyDocument), id).toBeLessThan(20_480)
+        if (Type === 'AWS::IAM::Role') expect(bytes(properties.Policies), id).toBeLessThan(10_240)
+        if (Type === 'AWS::Lambda::Function')
+          expect(bytes(properties.Environment.Variables), id).toBeLessThan(4_096)
+      }
+    }
+  })
+
+  test.each([
+    ['Prod', 'a-z, 0-9 and "-", begins with a letter and does not end in "-". Use --stage prod'],
+    ['2nd', 'begins with a letter'],
+    [
+      'a-much-too-long-name',
+      'has 65 characters, 2 more than AWS takes. In eu-central-1 use a stage of at most 18 ',
+    ],
+  ])('no stage %s, which packaging refuses with the reason', async (stage, reason) => {
+    const refusal = await packageStage(stage).then(
+      () => 'it was packaged',
+      ({ stdout, stderr }) => `${stdout}${stderr}`.replaceAll(/\s+/g, ' '),
+    )
+    expect(refusal).toContain(`The stage "${stage}" cannot be deployed: `)
+    expect(refusal).toContain(reason)
+  })
+})
 
 describe('the roles refuse', () => {
   const sealed = `arn:aws:s3:::${backups}/.taskmaster/backups/2026-11-22T19-05-33Z-3f9a2c`

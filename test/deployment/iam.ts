@@ -1,5 +1,5 @@
 import type { Template } from './package.ts'
-import { isMade, resolve } from './resolve.ts'
+import { isMade, resolve, roleNameOf } from './resolve.ts'
 
 /** One use of a permission. `context`: condition keys of the request that have a value. */
 export type Call = { caller: string; action: string; resource: string; context?: Record<string, string> }
@@ -29,7 +29,7 @@ export function roleOf(template: Template, logicalId: string): Role {
     .filter(([id]) => id !== 'ServerlessDeploymentBucketPolicy')
     .map(([id]) => documentOf(template, id))
   return {
-    arn: `arn:aws:iam::000000000000:role/${logicalId}`,
+    arn: `arn:aws:iam::000000000000:role/${roleNameOf(template, logicalId)}`,
     statements: [
       ...role.Policies.flatMap(({ PolicyDocument }) => PolicyDocument.Statement),
       ...attached.flat(),

@@ -9,15 +9,17 @@ const run = promisify(execFile)
 
 export type Resource = {
   Type: string
-  Condition?: string
   DependsOn?: string | string[]
+  DeletionPolicy?: string
+  UpdateReplacePolicy?: string
   // biome-ignore lint/suspicious/noExplicitAny: a test says what it expects of a resource
   Properties: Record<string, any>
 }
 export type Template = {
   Resources: Record<string, Resource>
-  Conditions: Record<string, unknown>
   Outputs: Record<string, { Value: unknown }>
+  /** What the framework gives to CloudFormation beside the template. */
+  provider: { stackTags?: Record<string, string>; iam?: { deploymentRole?: string } }
 }
 
 /** Where `npm run build` puts a function's bundle. */
@@ -49,7 +51,9 @@ export async function packageStage(
         SLS_SCHEMA_CACHE_BASE_DIR: join(root, 'node_modules/.cache/serverless'),
       },
     })
-    return JSON.parse(await readFile(join(folder, 'cloudformation-template-update-stack.json'), 'utf8'))
+    const read = async (name: string) => JSON.parse(await readFile(join(folder, name), 'utf8'))
+    const { provider } = (await read('serverless-state.json')).service
+    return { ...(await read('cloudformation-template-update-stack.json')), provider }
   } finally {
     await rm(folder, { recursive: true, force: true })
   }

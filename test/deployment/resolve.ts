@@ -21,10 +21,9 @@ export function resolve(template: Template, value: unknown): unknown {
   return Object.fromEntries(resolved.filter(([, item]) => item !== undefined))
 }
 
-/** Whether the resource is made at all. */
+/** Whether the resource is made at all: conditions are decided when the stage is packaged. */
 export function isMade(template: Template, logicalId: string): boolean {
-  const condition = template.Resources[logicalId]?.Condition
-  return condition === undefined || holds(template, { Condition: condition })
+  return template.Resources[logicalId] !== undefined
 }
 
 function intrinsic(template: Template, name: string, argument: unknown): unknown {
@@ -34,26 +33,12 @@ function intrinsic(template: Template, name: string, argument: unknown): unknown
     case 'Fn::GetAtt':
       return attribute(template, argument as [string, string])
     case 'Fn::Sub':
-      return String(argument).replace(/\$\{([A-Za-z:]+)\}/g, (_, id: string) =>
-        String(reference(template, id)),
+      return String(argument).replace(/\$\{([A-Za-z:]+)(?:\.(\w+))?\}/g, (_, id: string, name?: string) =>
+        String(name === undefined ? reference(template, id) : attribute(template, [id, name])),
       )
-    case 'Fn::If': {
-      const [condition, yes, no] = argument as [string, unknown, unknown]
-      return resolve(template, holds(template, { Condition: condition }) ? yes : no)
-    }
     default:
       throw new Error(`The template uses ${name}, which is not known here.`)
   }
-}
-
-function holds(template: Template, condition: unknown): boolean {
-  const [[name, argument] = []] = Object.entries(condition as Record<string, unknown>)
-  if (name === 'Condition') return holds(template, template.Conditions[String(argument)])
-  if (name === 'Fn::Not') return !holds(template, (argument as unknown[])[0])
-  if (name !== 'Fn::Equals')
-    throw new Error(`The template's conditions use ${name}, which is not known here.`)
-  const [one, other] = argument as unknown[]
-  return String(one) === String(other)
 }
 
 function reference(template: Template, id: string): unknown {
@@ -61,6 +46,8 @@ function reference(template: Template, id: string): unknown {
   const resource = template.Resources[id]
   if (resource === undefined) throw new Error(`The template names ${id}, which it does not have.`)
   if (resource.Type === 'AWS::StepFunctions::StateMachine') return attribute(template, [id, 'Arn'])
+  if (resource.Type === 'AWS::Lambda::Version')
+    return `${attribute(template, [resource.Properties.FunctionName.Ref, 'Arn'])}:1`
   if (resource.Type === 'AWS::S3::Bucket') return resolve(template, resource.Properties.BucketName)
   return `${resource.Type}:${id}`
 }
@@ -74,6 +61,11 @@ function attribute(template: Template, [id, name]: [string, string]): string {
     return `arn:aws:lambda:${REGION}:${ACCOUNT}:function:${Properties.FunctionName}`
   if (Type === 'AWS::StepFunctions::StateMachine')
     return `arn:aws:states:${REGION}:${ACCOUNT}:stateMachine:${Properties.StateMachineName}`
-  if (Type === 'AWS::IAM::Role') return `arn:aws:iam::${ACCOUNT}:role/${id}`
+  if (Type === 'AWS::IAM::Role') return `arn:aws:iam::${ACCOUNT}:role/${roleNameOf(template, id)}`
   return `${Type}:${id}`
+}
+
+/** The name that the template gives, or what CloudFormation makes one of. */
+export function roleNameOf(template: Template, id: string): string {
+  return String(resolve(template, template.Resources[id]?.Properties.RoleName) ?? id)
 }
