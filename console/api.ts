@@ -31,6 +31,12 @@ type Input<Operation> = Operation extends unknown ? Omit<Operation, SetByTheApi>
 /** What can be asked for with POST /v1/runs. */
 export type RunRequest = Input<z.input<typeof Request>>
 
+type BackupPage = {
+  backups: Backup[]
+  unreadable: { backupId: string; reason: string }[]
+  next: string | null
+}
+
 export type Api = ReturnType<typeof connect>
 
 type Listener = {
@@ -83,8 +89,17 @@ export function connect(token: string, { onUnauthorized, onReach }: Listener) {
     /** @param key the same key again gives the first run, so a start whose answer was lost can be repeated */
     start: (request: RunRequest, key: string) => ask<{ runId: string }>('POST', '/runs', request, key),
     cancel: (runId: string) => ask<Run>('POST', `/runs/${id(runId)}/cancel`),
-    backups: () =>
-      ask<{ backups: Backup[]; unreadable: { backupId: string; reason: string }[] }>('GET', '/backups'),
+    /** All of them, page by page. */
+    backups: async () => {
+      const all: Pick<BackupPage, 'backups' | 'unreadable'> = { backups: [], unreadable: [] }
+      for (let next: string | null | undefined; next !== null; ) {
+        const page: BackupPage = await ask('GET', `/backups${next ? `?before=${id(next)}` : ''}`)
+        all.backups.push(...page.backups)
+        all.unreadable.push(...page.unreadable)
+        next = page.next
+      }
+      return all
+    },
     backup: (backupId: string) => ask<BackupDetails>('GET', `/backups/${id(backupId)}`),
     pin: (backupId: string, pinned: boolean) =>
       ask<{ pinned: boolean }>('PUT', `/backups/${id(backupId)}/pin`, { pinned }),

@@ -8,5 +8,9 @@ export const handler = behindGateway(
     clients: currentClients,
     // Beside the bundle; for the sources, where `npm run build` writes it.
     pageFolders: [new URL('./console/', import.meta.url), new URL('../dist/api/console/', import.meta.url)],
+    documents: [
+      new URL('./operations.md', import.meta.url),
+      new URL('../docs/operations.md', import.meta.url),
+    ],
   }),
 )

@@ -1,8 +1,10 @@
 // `npm run build`: bundles every Lambda into dist/<function>/index.mjs, with a source map beside it, ready to be zipped,
 // the web page into dist/api/console/, and the state machine's definition as the text that CloudFormation gets.
-import { readdir, readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { copyFile, readdir, readFile, writeFile } from 'node:fs/promises'
+import { join, relative, sep } from 'node:path'
 import { build, type Plugin } from 'esbuild'
+import { makeApp } from '../lib/http/app.ts'
+import { logger } from '../lib/log.ts'
 import { buildConsole } from './build-console.ts'
 
 const root = new URL('../', import.meta.url).pathname
@@ -19,16 +21,33 @@ const standIns: Record<string, string> = {
     export const resolveEventStreamSerdeConfig = (config) => config
     export const eventStreamSerdeProvider = undefined
     export const EventStreamSerde = undefined`,
+  // The API's document is written by this build, so the function need not be able to make it; 30 KiB.
+  '@asteasolutions/zod-to-openapi': `
+    export { OpenAPIRegistry, extendZodWithOpenApi, getOpenApiMetadata } from '@asteasolutions/zod-to-openapi'
+    export const OpenApiGeneratorV3 = undefined
+    export const OpenApiGeneratorV31 = undefined`,
+}
+
+/** Modules of ours that the bundles have otherwise than the sources. */
+const ownStandIns: Record<string, string> = {
+  'lib/http/openapi.ts': `
+    import { readFileSync } from 'node:fs'
+    export const openApiDocument = () => JSON.parse(readFileSync(new URL('./openapi.json', import.meta.url), 'utf8'))`,
+  // Only the document shows them.
+  'lib/http/examples.ts': `
+    export const [requests, started, run, backup, backupDetails, options] = [{}, {}, {}, {}, {}, {}]`,
 }
 
 const leaveOut: Plugin = {
   name: 'leave-out',
   setup({ onResolve, onLoad }) {
     const names = Object.keys(standIns).join('|')
-    onResolve({ filter: new RegExp(`^(${names})$`) }, ({ path, resolveDir }) => ({
-      path,
-      namespace: 'stand-in',
-      pluginData: resolveDir,
+    onResolve({ filter: new RegExp(`^(${names})$`) }, ({ path, resolveDir, namespace }) => {
+      if (namespace === 'stand-in') return undefined // it takes what it needs from the real one
+      return { path, namespace: 'stand-in', pluginData: resolveDir }
+    })
+    onLoad({ filter: new RegExp(`[\\\\/](${Object.keys(ownStandIns).join('|')})$`) }, ({ path }) => ({
+      contents: ownStandIns[relative(root, path).split(sep).join('/')] ?? '',
     }))
     onLoad({ filter: /./, namespace: 'stand-in' }, ({ path, pluginData }) => ({
       contents: standIns[path] ?? '',
@@ -61,7 +80,9 @@ const leaveOut: Plugin = {
 
 await buildFunctions()
 await writeDefinition()
+await copyFile(join(root, 'docs/operations.md'), join(outdir, 'api/operations.md')) // the runbook, which the API serves
 await buildConsole(join(outdir, 'api/console'))
+await writeDocument()
 
 async function buildFunctions(): Promise<void> {
   const names = (await readdir(join(root, 'functions'))).map((file) => file.replace(/\.ts$/, ''))
@@ -93,6 +114,15 @@ async function buildFunctions(): Promise<void> {
   throw new Error(
     `A bundle has more than ${maxBytes / 1024} KiB. Import less in it, or leave more out here; what is largest in it:\n${largest.join('\n')}`,
   )
+}
+
+/** The API's document, from the same routes that the bundle has. */
+async function writeDocument(): Promise<void> {
+  logger.setLogLevel('SILENT')
+  const noClients = () => Promise.reject(new Error('The document needs no store'))
+  const app = makeApp({ clients: noClients, pageFolders: [], documents: [] })
+  const document = await (await app.request('/v1/openapi.json')).json()
+  await writeFile(join(outdir, 'api/openapi.json'), JSON.stringify(document))
 }
 
 /** With another ending than .json, which the Serverless Framework would parse. */

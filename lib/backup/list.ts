@@ -30,17 +30,45 @@ export type SealedBackup = {
 }
 
 export type BackupList = {
+  /** Those of the page. */
   backups: SealedBackup[]
   /** Sealed, but the manifest cannot be understood, or S3 refuses to give it. */
   unreadable: { backupId: string; reason: string }[]
 }
+
+/** Where a page of the list begins and ends: after the id `before`, with `limit` folders at most. */
+export type Page = { limit: number; before?: string | undefined }
 
 /**
  * The sealed backups below `prefix`, the newest first. What has no manifest is no backup (G4), so it is not listed.
  * @throws StoreUnavailable when S3 does not answer, NotPermitted when it refuses the listing
  */
 export async function listBackups(storage: Storage, prefix: string): Promise<BackupList> {
-  const ids = (await listFolders(storage, prefix)).filter(isBackupId).sort().reverse()
+  return lookAt(storage, prefix, await idsOf(storage, prefix))
+}
+
+/**
+ * A page of the same list; only its manifests are read. The order is that of the ids, which begin with the time.
+ * @returns `next`: the `before` of the next page, null when there is none. A page may hold fewer than `limit`: folders
+ *   without a manifest count
+ */
+export async function pageOfBackups(
+  storage: Storage,
+  prefix: string,
+  { limit, before }: Page,
+): Promise<BackupList & { next: string | null }> {
+  const ids = (await idsOf(storage, prefix)).filter((id) => before === undefined || id < before)
+  const page = ids.slice(0, limit)
+  const next = ids.length > page.length ? (page.at(-1) ?? null) : null
+  return { ...(await lookAt(storage, prefix, page)), next }
+}
+
+/** The newest first. */
+async function idsOf(storage: Storage, prefix: string): Promise<string[]> {
+  return (await listFolders(storage, prefix)).filter(isBackupId).sort().reverse()
+}
+
+async function lookAt(storage: Storage, prefix: string, ids: readonly string[]): Promise<BackupList> {
   const found = await pMap(ids, (backupId) => look(storage, prefix, backupId), { concurrency: 16 })
   return {
     backups: newestFirst(found.filter((backup) => backup !== null && 'sealedAt' in backup)),

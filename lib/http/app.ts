@@ -12,6 +12,7 @@ import { knownMethods } from './methods.ts'
 import { openApiDocument } from './openapi.ts'
 import { options } from './options.ts'
 import { page } from './page.ts'
+import { problems } from './problems.ts'
 import type { Api } from './route.ts'
 import { runs } from './runs.ts'
 import { session } from './session.ts'
@@ -21,10 +22,12 @@ type Tools = {
   clients: () => Promise<Clients>
   /** Where the built page may lie. */
   pageFolders: readonly URL[]
+  /** Where docs/operations.md may lie, of which the runbook is a part. */
+  documents: readonly URL[]
 }
 
 /** The HTTP API and the web page. Whatever is thrown becomes a problem document. */
-export function makeApp({ clients, pageFolders }: Tools): OpenAPIHono<Api> {
+export function makeApp({ clients, pageFolders, documents }: Tools): OpenAPIHono<Api> {
   const app = new OpenAPIHono<Api>({
     defaultHook: (result) => {
       if (!result.success) throw new InvalidInput(result.error)
@@ -38,6 +41,7 @@ export function makeApp({ clients, pageFolders }: Tools): OpenAPIHono<Api> {
   })
   app.use(identify, logRequest, securityHeaders, refuseUnreadable, knownMethods(app))
   app.route('/', page(pageFolders))
+  app.route('/', problems(documents))
   app.get('/v1/openapi.json', ({ json }) => json(document))
   app.use('/v1/*', authenticated(clients), limitBody)
   for (const resource of [session, options, runs, backups, download, deleteBackup]) app.route('/', resource)

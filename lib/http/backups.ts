@@ -1,13 +1,20 @@
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi'
-import { listBackups, summaryOf } from '../backup/list.ts'
+import { isBackupId } from '../backup/backup-id.ts'
+import { pageOfBackups, summaryOf } from '../backup/list.ts'
 import { Warning } from '../backup/manifest.ts'
 import { isPinned, pinBackup, unpinBackup } from '../backup/pin.ts'
 import { readBackup } from '../backup/read.ts'
 import { refuseForeign } from '../backup/trust.ts'
 import type { Clients } from '../clients.ts'
+import { InvalidRequest } from '../errors.ts'
 import { requireScope, scoped } from './auth.ts'
-import { partsOf } from './parts.ts'
-import { type Api, answer, noQuery, refusals } from './route.ts'
+import { beginning } from './errors.ts'
+import * as examples from './examples.ts'
+import { limitUpTo, linkToNext } from './pages.ts'
+import { type BackupPart, partsOf } from './parts.ts'
+import { revalidated } from './revalidated.ts'
+import { type Api, answer, ifNoneMatch, noQuery, refusals, unchanged } from './route.ts'
+import { abridged, answerBytes, fitting } from './size.ts'
 
 const count = z.int().nonnegative()
 
@@ -34,6 +41,9 @@ const backup = {
       'Whether a key of this environment signed it; what is not signed, anybody with the bucket may have made',
   }),
   pinned: z.boolean(),
+  abridged: z.literal(true).optional().meta({
+    description: 'There is too much to tell: texts, and lists other than `parts`, are cut',
+  }),
 }
 export const Backup = z.strictObject(backup).openapi('Backup')
 export type Backup = z.output<typeof Backup>
@@ -57,6 +67,9 @@ export const BackupDetails = z
       keys: z.array(z.string()),
     }),
     warnings: z.array(Warning),
+    next: z.string().nullable().meta({
+      description: '`after` of the next page of `parts`; null: this is the last',
+    }),
   })
   .openapi('BackupDetails')
 export type BackupDetails = z.output<typeof BackupDetails>
@@ -70,17 +83,35 @@ const list = createRoute({
   operationId: 'listBackups',
   method: 'get',
   path: '/v1/backups',
-  summary: 'The sealed backups, newest first',
-  middleware: scoped('read'),
-  request: { query: noQuery },
+  tags: ['Backups'],
+  summary: 'List the sealed backups, newest first',
+  description: 'Needs the scope read.',
+  middleware: [scoped('read'), revalidated],
+  request: {
+    headers: ifNoneMatch,
+    query: z.strictObject({
+      limit: limitUpTo(1000, 200),
+      before: z
+        .string()
+        .refine(isBackupId, 'is not the id of a backup')
+        .optional()
+        .meta({ description: '`next` of the page before; those with a smaller id follow' }),
+    }),
+  },
   responses: {
     200: answer(
       'The backups, and those whose manifest cannot be understood',
       z.strictObject({
         backups: z.array(Backup),
         unreadable: z.array(z.strictObject({ backupId: z.string(), reason: z.string() })),
+        next: z
+          .string()
+          .nullable()
+          .meta({ description: '`before` of the next page; null: this is the last' }),
       }),
+      { has: ['ETag', 'Link'], example: { backups: [examples.backup], unreadable: [], next: null } },
     ),
+    304: unchanged,
     ...refusals(400),
   },
 })
@@ -89,32 +120,63 @@ const get = createRoute({
   operationId: 'getBackup',
   method: 'get',
   path: '/v1/backups/{backupId}',
-  summary: 'What a backup holds, and the objects that can be downloaded',
-  middleware: scoped('read'),
-  request: { params: backupParams, query: noQuery },
-  responses: { 200: answer('The backup', BackupDetails), ...refusals(400, 404, 422) },
+  tags: ['Backups'],
+  summary: 'Look at what a backup holds, and at the objects that can be downloaded',
+  description: 'Needs the scope read. A backup of very many objects comes in pages of them.',
+  middleware: [scoped('read'), revalidated],
+  request: {
+    params: backupParams,
+    headers: ifNoneMatch,
+    query: z.strictObject({
+      after: z
+        .string()
+        .min(1)
+        .max(1024)
+        .optional()
+        .meta({ description: '`next` of the page before: `parts` begin after that one' }),
+    }),
+  },
+  responses: {
+    200: answer('The backup', BackupDetails, { has: ['ETag', 'Link'], example: examples.backupDetails }),
+    304: unchanged,
+    ...refusals(400, 404, 422),
+  },
 })
 
 const pin = createRoute({
   operationId: 'pinBackup',
   method: 'put',
   path: '/v1/backups/{backupId}/pin',
-  summary: 'Keeps a backup from being deleted (scope backup), or no longer (scope delete)',
+  tags: ['Backups'],
+  summary: 'Keep a backup from being deleted, or no longer',
+  description: 'Pinning needs the scope backup, unpinning delete.',
   request: {
     params: backupParams,
     query: noQuery,
-    body: { required: true, content: { 'application/json': { schema: Pin } } },
+    body: { required: true, content: { 'application/json': { schema: Pin, example: { pinned: true } } } },
   },
   responses: {
-    200: answer('As it is now', z.strictObject({ backupId: z.string(), pinned: z.boolean() })),
+    200: answer('As it is now', z.strictObject({ backupId: z.string(), pinned: z.boolean() }), {
+      example: { backupId: examples.backup.backupId, pinned: true },
+    }),
     ...refusals(400, 404, 409, 413, 415, 422),
   },
 })
 
+/** Bytes of one backup in a list: of a thousand, what an answer takes. */
+const entryBytes = answerBytes / 1000
+
 export const backups = new OpenAPIHono<Api>()
-  .openapi(list, async ({ var: { clients }, json }) => {
+  .openapi(list, async ({ var: { clients }, req, json }) => {
     const { storage, prefix } = placeOf(clients)
-    return json(await listBackups(storage, prefix), 200)
+    const page = await pageOfBackups(storage, prefix, req.valid('query'))
+    const { next } = page
+    const backups = page.backups.map((backup) => abridged(backup, entryBytes))
+    const unreadable = page.unreadable.map(({ backupId, reason }) => ({
+      backupId,
+      reason: beginning(reason, 500),
+    }))
+    return json({ backups, unreadable, next }, 200, linkToNext(req.url, { before: next }))
   })
   .openapi(get, async ({ var: { clients }, req, json }) => {
     const { storage, prefix } = placeOf(clients)
@@ -130,7 +192,10 @@ export const backups = new OpenAPIHono<Api>()
       partsOf(storage, prefix, found),
     ])
     const { preserved, warnings } = found
-    return json({ ...summaryOf(found), pinned, tables, parts, preserved, warnings }, 200)
+    const page = pageOfParts(parts, req.valid('query').after)
+    const next = { after: page.next }
+    const told = { ...summaryOf(found), pinned, tables, preserved, warnings }
+    return json({ ...abridged(told, answerBytes / 2), ...page }, 200, linkToNext(req.url, next))
   })
   .openapi(pin, async ({ var: { clients, caller }, req, json }) => {
     const { pinned, allowForeign } = req.valid('json')
@@ -142,6 +207,19 @@ export const backups = new OpenAPIHono<Api>()
     await change(storage, prefix, { backupId, by: `api:${caller.name}`, at: clients.now() })
     return json({ backupId, pinned }, 200)
   })
+
+/** @throws InvalidRequest when the backup has no part `after` which the page could begin */
+function pageOfParts(parts: readonly BackupPart[], after: string | undefined) {
+  const at = parts.findIndex(({ part }) => part === after)
+  if (after !== undefined && at === -1) {
+    throw new InvalidRequest(
+      `after: the backup names no object ${JSON.stringify(beginning(after))}. Take it from \`next\` of the page before, or leave it out to begin with the first`,
+    )
+  }
+  const rest = parts.slice(at + 1)
+  const page = fitting(rest, answerBytes / 2)
+  return { parts: page, next: rest.length > page.length ? (page.at(-1)?.part ?? null) : null }
+}
 
 function placeOf({ backups, config }: Clients) {
   return { storage: backups, prefix: config.BACKUP_PREFIX }

@@ -1,6 +1,7 @@
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi'
 import { scoped } from './auth.ts'
 import { backupParams } from './backups.ts'
+import { started } from './examples.ts'
 import { type Api, answer, refusals } from './route.ts'
 import { accepted, idempotencyHeaders, Started } from './runs.ts'
 import { startRun } from './start-run.ts'
@@ -13,16 +14,22 @@ const route = createRoute({
   operationId: 'deleteBackup',
   method: 'delete',
   path: '/v1/backups/{backupId}',
-  summary: 'Starts a run that deletes a backup; `confirm` stands in the query or the body',
+  tags: ['Backups'],
+  summary: 'Delete a backup',
+  description:
+    "Starts a run that does it. Needs the scope delete, and the environment's name in the query or the body.",
   middleware: scoped('delete'),
   request: {
     params: backupParams,
     query: Confirm,
     headers: idempotencyHeaders,
-    body: { required: false, content: { 'application/json': { schema: Confirm } } },
+    body: {
+      required: false,
+      content: { 'application/json': { schema: Confirm, example: { confirm: 'staging' } } },
+    },
   },
   responses: {
-    202: { ...answer('Accepted', Started), headers: z.object({ location: z.string() }) },
+    202: answer('Accepted', Started, { has: ['Location', 'Idempotency-Replayed'], example: started }),
     ...refusals(400, 404, 409, 413, 415, 422),
   },
 })

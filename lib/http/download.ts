@@ -8,7 +8,9 @@ const route = createRoute({
   operationId: 'downloadPart',
   method: 'get',
   path: '/v1/backups/{backupId}/parts/{part}',
-  summary: 'An address, good for five minutes, from which one object of a backup can be downloaded',
+  tags: ['Backups'],
+  summary: 'Get an address from which one object of a backup can be downloaded',
+  description: 'Needs the scope restore. The address is good for five minutes, for whoever has it.',
   middleware: scoped('restore'),
   request: {
     params: backupParams.extend({
@@ -28,6 +30,12 @@ const route = createRoute({
     200: answer(
       'Whoever has the address can read the object',
       z.strictObject({ url: z.url(), expiresAt: z.iso.datetime() }),
+      {
+        example: {
+          url: 'https://taskmaster-staging-backups.s3.eu-central-1.amazonaws.com/.taskmaster/backups/2026-11-22T19-05-33Z-3f9a2c/manifest.json?X-Amz-Expires=300',
+          expiresAt: '2026-11-22T19:10:33.000Z',
+        },
+      },
     ),
     ...refusals(400, 404, 422),
   },

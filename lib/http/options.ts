@@ -3,7 +3,9 @@ import { Warning } from '../backup/manifest.ts'
 import { getOptions, quickly } from '../run/options.ts'
 import { strategies, targets } from '../run/strategy.ts'
 import { scoped } from './auth.ts'
+import { options as example } from './examples.ts'
 import { type Api, answer, noQuery, refusals } from './route.ts'
+import { abridged } from './size.ts'
 
 const count = z.int().nonnegative()
 const Reason = z.strictObject({ name: z.string(), message: z.string() })
@@ -72,6 +74,9 @@ export const Options = z
       unmatched: z.array(z.string()),
       approximate: z.boolean(),
     }),
+    abridged: z.literal(true).optional().meta({
+      description: 'There is too much to tell, such as tables: lists are cut',
+    }),
   })
   .openapi('Options')
 export type Options = z.output<typeof Options>
@@ -80,12 +85,18 @@ const route = createRoute({
   operationId: 'getOptions',
   method: 'get',
   path: '/v1/options',
-  summary: 'What can be reset, what each strategy clears and preserves, and live counts',
+  tags: ['Environment'],
+  summary: 'Ask what can be reset, what each strategy clears and preserves, and live counts',
+  description:
+    'Needs the scope read. Answers within two seconds: what takes longer to count is estimated, and said to be.',
   middleware: scoped('read'),
   request: { query: noQuery },
-  responses: { 200: answer('Also when a store is down, which is told as such', Options), ...refusals(400) },
+  responses: {
+    200: answer('Also when a store is down, which is told as such', Options, { example }),
+    ...refusals(400),
+  },
 })
 
 export const options = new OpenAPIHono<Api>().openapi(route, async ({ var: { clients }, json }) =>
-  json(await getOptions(clients, undefined, quickly), 200),
+  json(abridged(await getOptions(clients, undefined, quickly)), 200),
 )

@@ -21,14 +21,22 @@ export function page(folders: readonly URL[]): Hono {
 async function serve(folders: readonly URL[], file: string): Promise<Response> {
   const type = types.get(file)
   if (type === undefined) throw new NoSuchRoute(`There is no /assets/${file}. The page is at /`)
-  for (const folder of folders) {
-    const body = await readIfThere(new URL(file, folder))
-    if (body === undefined) continue
+  const body = await readFirst(folders.map((folder) => new URL(file, folder)))
+  if (body !== undefined) {
     // Asked for again each time, so that a new version is there at once.
     return new Response(body, { headers: { 'content-type': type, 'cache-control': 'no-cache' } })
   }
   const text = 'The page was not built: run "npm run build" and deploy again. The API works without it.\n'
   return new Response(text, { status: 404, headers: { 'content-type': 'text/plain; charset=utf-8' } })
+}
+
+/** The text of the first of the files that is there. */
+export async function readFirst(files: readonly URL[]): Promise<string | undefined> {
+  for (const file of files) {
+    const text = await readIfThere(file)
+    if (text !== undefined) return text
+  }
+  return undefined
 }
 
 async function readIfThere(file: URL): Promise<string | undefined> {

@@ -16,7 +16,10 @@ import { retryAfter } from './retry-after.ts'
 /** What every refusal and failure is answered with: RFC 9457, `application/problem+json`. */
 export const Problem = z
   .strictObject({
-    type: z.string().meta({ example: 'urn:taskmaster-reset:problem:RunActive' }),
+    type: z.string().meta({
+      description: "Where the runbook's paragraph on it can be read, at this service",
+      example: '/problems/RunActive',
+    }),
     title: z.string().meta({ description: "The error's name, as in the ledger", example: 'RunActive' }),
     status: z.int().meta({ example: 409 }),
     detail: z.string().meta({ description: 'What failed, why, and what to do' }),
@@ -84,7 +87,7 @@ function problemOf(thrown: unknown, { instance, requestId }: Asked): Problem {
   const about = { instance: beginning(instance, 1000), requestId }
   if (error === undefined) {
     return {
-      type: 'urn:taskmaster-reset:problem:UnexpectedError',
+      type: '/problems/UnexpectedError',
       title: 'UnexpectedError',
       status: 500,
       detail: `The API failed in a way that nobody foresaw. Look for the request ${requestId} in its log, and whether a run was started (GET /v1/runs) before you try again`,
@@ -92,7 +95,7 @@ function problemOf(thrown: unknown, { instance, requestId }: Asked): Problem {
     }
   }
   return {
-    type: `urn:taskmaster-reset:problem:${error.name}`,
+    type: `/problems/${error.name}`,
     title: error.name,
     status: statusOf(error),
     detail: beginning(error.message, detailMax),

@@ -67,6 +67,9 @@ export const Run = z
     }),
     outcome: Outcome.nullable(),
     error: z.strictObject({ name: z.string(), message: z.string() }).nullable(),
+    abridged: z.literal(true).optional().meta({
+      description: 'Of a run with too much to tell: its lists are cut; sums are not',
+    }),
   })
   .openapi('Run')
 export type Run = z.output<typeof Run>

@@ -4,29 +4,19 @@ import { withConnection } from '../database/snapshot.ts'
 import { InvalidRequest } from '../errors.ts'
 import { cancelRun } from '../run/cancel.ts'
 import { findRun, listRuns, readRun as readRow } from '../run/ledger.ts'
-import { Request } from '../run/request.ts'
+import type { Request } from '../run/request.ts'
 import { requireOneOf, requireScope, scoped, scopeOfOperation } from './auth.ts'
 import { refusing } from './errors.ts'
+import * as examples from './examples.ts'
+import { limitUpTo, linkToNext } from './pages.ts'
 import { readRun } from './read-run.ts'
-import { type Api, answer, limitUpTo, noQuery, refusals } from './route.ts'
+import { revalidated } from './revalidated.ts'
+import { type Api, answer, ifNoneMatch, noQuery, refusals, unchanged } from './route.ts'
 import { Run } from './run.ts'
 import { runOfRow } from './run-of-row.ts'
+import { RunRequest } from './run-request.ts'
+import { abridged, fitting } from './size.ts'
 import { type StartedRun, startRun } from './start-run.ts'
-
-const own = { idempotencyKey: true, requestedBy: true, scheduledTime: true } as const
-const [backup, reset, restore, verify, remove, claim] = Request.options
-
-/** A request as every way in takes it, without what the API says itself. */
-const RunRequest = z
-  .discriminatedUnion('operation', [
-    backup.omit(own),
-    reset.omit(own),
-    restore.omit(own),
-    verify.omit(own),
-    remove.omit(own),
-    claim.omit(own),
-  ])
-  .openapi('RunRequest')
 
 export const Started = z
   .strictObject({ runId: z.string(), address: z.string().meta({ example: '/v1/runs/7f9c…' }) })
@@ -55,17 +45,23 @@ const post = createRoute({
   operationId: 'startRun',
   method: 'post',
   path: '/v1/runs',
-  summary: 'Starts a run. The scope it needs is that of its operation; claim needs reset, verify needs read',
+  tags: ['Runs'],
+  summary: 'Start a run',
+  description:
+    'Needs the scope of its operation: backup, reset, restore or delete; claim needs reset; verify needs read, or backup when it rehearses. What would be refused at once is, and nothing is started then.',
   request: {
     headers: idempotencyHeaders,
     query: noQuery,
-    body: { required: true, content: { 'application/json': { schema: RunRequest } } },
+    body: {
+      required: true,
+      content: { 'application/json': { schema: RunRequest, examples: examples.requests } },
+    },
   },
   responses: {
-    202: {
-      ...answer('Accepted; or, with a key that was used before, the first run', Started),
-      headers: z.object({ location: z.string() }),
-    },
+    202: answer('Accepted; or, with a key that was used before, the first run', Started, {
+      has: ['Location', 'Idempotency-Replayed'],
+      example: examples.started,
+    }),
     ...refusals(400, 409, 413, 415, 422),
   },
 })
@@ -74,16 +70,30 @@ const list = createRoute({
   operationId: 'listRuns',
   method: 'get',
   path: '/v1/runs',
-  summary: 'The runs, newest first',
-  middleware: scoped('read'),
+  tags: ['Runs'],
+  summary: 'List the runs, newest first',
+  description: 'Needs the scope read.',
+  middleware: [scoped('read'), revalidated],
   request: {
+    headers: ifNoneMatch,
     query: z.strictObject({
       limit: limitUpTo(200, 50),
       before: RunId.optional().meta({ description: '`next` of the page before' }),
     }),
   },
   responses: {
-    200: answer('A page', z.strictObject({ runs: z.array(Run), next: z.string().nullable() })),
+    200: answer(
+      'A page, which may have fewer runs than `limit`: it has what fits into an answer',
+      z.strictObject({
+        runs: z.array(Run),
+        next: z
+          .string()
+          .nullable()
+          .meta({ description: '`before` of the next page; null: this is the last' }),
+      }),
+      { has: ['ETag', 'Link'], example: { runs: [examples.run], next: null } },
+    ),
+    304: unchanged,
     ...refusals(400, 422),
   },
 })
@@ -92,23 +102,50 @@ const get = createRoute({
   operationId: 'getRun',
   method: 'get',
   path: '/v1/runs/{runId}',
-  summary: 'One run, as far as it is',
-  middleware: scoped('read'),
-  request: { params, query: noQuery },
-  responses: { 200: answer('The run', Run), ...refusals(400, 404) },
+  tags: ['Runs'],
+  summary: 'Look at a run, as far as it is',
+  description:
+    'Needs the scope read. To be asked again and again: with `If-None-Match`, the same is not sent again.',
+  middleware: [scoped('read'), revalidated],
+  request: { params, query: noQuery, headers: ifNoneMatch },
+  responses: {
+    200: answer('The run', Run, { has: ['ETag'], example: examples.run }),
+    304: unchanged,
+    ...refusals(400, 404),
+  },
 })
 
 /** Which of these it takes stands in the ledger, which who has none of them does not get to ask. */
 const cancelScopes = [...new Set(Object.values(scopeOfOperation))] as [Scope, ...Scope[]]
 
+const cancelled = {
+  ...examples.run,
+  status: 'cancelled' as const,
+  phase: 'Copy files',
+  outcome: null,
+  error: {
+    name: 'Cancelled',
+    message: 'Cancelled by api:ci in the step "Copy files". Nothing was wiped, restored or deleted',
+  },
+}
+
 const cancel = createRoute({
   operationId: 'cancelRun',
   method: 'post',
   path: '/v1/runs/{runId}/cancel',
-  summary: 'Calls a run off, until it wipes or restores. Needs the scope that starting it needs',
+  tags: ['Runs'],
+  summary: 'Cancel a run',
+  description:
+    'Until it wipes, restores or deletes. Needs the scope that starting it needs. Repeating it changes nothing.',
   request: { params, query: noQuery },
-  responses: { 200: answer('The run, cancelled', Run), ...refusals(400, 404, 409, 413) },
+  responses: {
+    200: answer('The run, cancelled', Run, { example: cancelled }),
+    ...refusals(400, 404, 409, 413),
+  },
 })
+
+/** Bytes of one run in a list; alone it may have more. */
+const runBytes = 2 ** 20
 
 export const runs = new OpenAPIHono<Api>()
   .openapi(post, async (context) => {
@@ -129,12 +166,12 @@ export const runs = new OpenAPIHono<Api>()
       }
       return listRuns(connection, limit + 1, before)
     })
-    const page = rows.slice(0, limit)
-    const next = rows.length > limit ? (page.at(-1)?.runId ?? null) : null
-    return context.json({ runs: page.map(runOfRow), next }, 200)
+    const page = fitting(rows.slice(0, limit).map((row) => abridged(runOfRow(row), runBytes)))
+    const next = rows.length > page.length ? (page.at(-1)?.runId ?? null) : null
+    return context.json({ runs: page, next }, 200, linkToNext(context.req.url, { before: next }))
   })
   .openapi(get, async (context) =>
-    context.json(await readRun(context.var.clients, context.req.valid('param').runId), 200),
+    context.json(abridged(await readRun(context.var.clients, context.req.valid('param').runId)), 200),
   )
   .openapi(cancel, async (context) => {
     const { clients, caller } = context.var
@@ -142,5 +179,8 @@ export const runs = new OpenAPIHono<Api>()
     requireOneOf(caller, cancelScopes)
     const row = await withConnection(clients, (connection) => readRow(connection, runId))
     requireScope(caller, scopeOfOperation[row.operation as Request['operation']])
-    return context.json(runOfRow(await cancelRun(clients, { runId, by: `api:${caller.name}` })), 200)
+    return context.json(
+      abridged(runOfRow(await cancelRun(clients, { runId, by: `api:${caller.name}` }))),
+      200,
+    )
   })

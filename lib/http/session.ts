@@ -13,13 +13,23 @@ export const Session = z
   .openapi('Session')
 export type Session = z.output<typeof Session>
 
+const example = {
+  name: 'ci',
+  scopes: ['read', 'backup'],
+  environment: 'staging',
+  protected: false,
+  version: toolVersion,
+}
+
 const getSession = createRoute({
   operationId: 'getSession',
   method: 'get',
   path: '/v1/session',
-  summary: 'What the token may do, and where',
+  tags: ['Environment'],
+  summary: 'Ask what the token may do, and where',
+  description: 'Needs no scope, and asks no store.',
   request: { query: noQuery },
-  responses: { 200: answer('The token and its environment', Session), ...refusals(400) },
+  responses: { 200: answer('The token and its environment', Session, { example }), ...refusals(400) },
 })
 
 /** Asks no store, so that signing in works when all are down. */

@@ -9,8 +9,11 @@ const text = z.string().min(1).max(256).refine(isStorable, isText)
 const names = z.array(z.string().min(1).max(1024).refine(isStorable, isText)).max(1000).default([])
 
 const common = {
-  /** The environment's name, said again by the caller. */
-  confirm: text.optional(),
+  confirm: text
+    .describe(
+      "The environment's name, said again by the caller: what wipes, restores, deletes or claims wants it",
+    )
+    .optional(),
   idempotencyKey: text.optional(),
   requestedBy: text.optional(),
   /** Set by the schedule; stands in for the idempotency key. */
@@ -18,33 +21,45 @@ const common = {
 }
 
 const rehearsal = {
-  /** Load the backup and compare before it is sealed; `auto`: when the database is smaller than REHEARSE_MAX_BYTES. */
-  rehearse: z.union([z.boolean(), z.literal('auto')]).default('auto'),
-  dryRun: z.boolean().default(false),
+  rehearse: z
+    .union([z.boolean(), z.literal('auto')])
+    .default('auto')
+    .describe(
+      'Load the backup and compare before it is sealed; `auto`: when the database is smaller than REHEARSE_MAX_BYTES',
+    ),
+  dryRun: z.boolean().default(false).describe('Plan and count only: nothing is changed'),
 }
 
 const believed = {
-  /** A backup that nobody known here signed: whoever can write to the bucket may have made it. */
-  allowUnsigned: z.boolean().optional(),
+  allowUnsigned: z
+    .boolean()
+    .optional()
+    .describe('For a backup that nobody known here signed: whoever can write to the bucket may have made it'),
 }
 
 const scope = {
   ...rehearsal,
-  preserve: z.strictObject({ tables: names, files: names, keys: names }).prefault({}),
+  preserve: z
+    .strictObject({
+      tables: names.describe('Tables that are not wiped, as `schema.table` or `table`'),
+      files: names.describe('Files below these prefixes of FILES_PREFIX are not wiped'),
+      keys: names.describe('Cache keys that match one of these patterns (glob) are not wiped'),
+    })
+    .prefault({})
+    .describe('What stays, besides what the configuration preserves. It is backed up all the same'),
 }
 
 const Backup = z.strictObject({
   operation: z.literal('backup'),
-  strategy: z.enum(strategies).default('full'),
+  strategy: z.enum(strategies).default('full').describe('What is backed up'),
   ...scope,
   ...common,
 })
 
 const Reset = z.strictObject({
   operation: z.literal('reset'),
-  strategy: z.enum(strategies),
-  /** `false` must be said: what is wiped then cannot come back. */
-  backup: z.boolean().default(true),
+  strategy: z.enum(strategies).describe('What is wiped'),
+  backup: z.boolean().default(true).describe('`false` must be said: what is wiped then cannot come back'),
   ...scope,
   ...common,
 })
@@ -52,17 +67,25 @@ const Reset = z.strictObject({
 const Restore = z.strictObject({
   operation: z.literal('restore'),
   backupId: text,
-  /** Default: all that the backup holds. */
-  targets: z.array(z.enum(targets)).min(1).optional(),
-  /** `false` must be said: what is replaced then cannot come back. */
-  safetyBackup: z.boolean().default(true),
-  /** A backup of another environment. */
-  allowForeign: z.boolean().default(false),
+  targets: z
+    .array(z.enum(targets))
+    .min(1)
+    .optional()
+    .describe('What is put back; left out: all that the backup holds'),
+  safetyBackup: z
+    .boolean()
+    .default(true)
+    .describe('`false` must be said: what is replaced then cannot come back'),
+  allowForeign: z.boolean().default(false).describe('For a backup of another environment'),
   ...believed,
-  /** Files and cache keys that are not in the backup are removed. */
-  exact: z.boolean().default(false),
-  /** Tables and sequences of the backup that were dropped since, as `schema.table`: the others are put back without them. */
-  without: z.array(z.string().min(1).max(1024)).max(1000).optional(),
+  exact: z.boolean().default(false).describe('Files and cache keys that are not in the backup are removed'),
+  without: z
+    .array(z.string().min(1).max(1024))
+    .max(1000)
+    .optional()
+    .describe(
+      'Tables and sequences of the backup that were dropped since, as `schema.table`: the others are put back without them',
+    ),
   ...rehearsal,
   ...common,
 })
@@ -71,10 +94,11 @@ const Restore = z.strictObject({
 const Verify = z.strictObject({
   operation: z.literal('verify'),
   backupId: text,
-  /** Load it into a scratch schema as well, and compare every row. */
-  rehearse: z.boolean().default(false),
-  /** A backup of another environment. */
-  allowForeign: z.boolean().optional(),
+  rehearse: z
+    .boolean()
+    .default(false)
+    .describe('Load it into a scratch schema as well, and compare every row'),
+  allowForeign: z.boolean().optional().describe('For a backup of another environment'),
   ...believed,
   ...common,
 })

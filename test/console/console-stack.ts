@@ -11,6 +11,7 @@ import { currentClients } from '../../lib/task.ts'
 import { type HttpHandler, startHttpFront } from '../../local/http-front.ts'
 import { buildConsole } from '../../scripts/build-console.ts'
 import { useCliStack } from '../cli/cli-stack.ts'
+import { useRecorder } from '../http/recorder.ts'
 import { chromiumOf } from '../support/chromium.ts'
 
 export const chromiumPath = chromiumOf(process.env)
@@ -60,6 +61,7 @@ export function useConsole() {
       await held.let
     },
   })
+  const record = useRecorder()
   let browser: Browser
   let front: Awaited<ReturnType<typeof startHttpFront>>
   let folder: string
@@ -68,8 +70,12 @@ export function useConsole() {
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'console-test-'))
     await buildConsole(folder)
-    const app = makeApp({ clients: currentClients, pageFolders: [pathToFileURL(`${folder}/`)] })
-    front = await startHttpFront(behindGateway(app) as HttpHandler)
+    const app = makeApp({
+      clients: currentClients,
+      pageFolders: [pathToFileURL(`${folder}/`)],
+      documents: [new URL('../../docs/operations.md', import.meta.url)],
+    })
+    front = await startHttpFront(record(behindGateway(app) as HttpHandler).handler)
     browser = await chromium.launch({
       executablePath: chromiumPath ?? '',
       args: [`--disable-features=${leftOut.join(',')}`],

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { variables } from '../../lib/config.ts'
 import { isDestructive, parseRequest } from '../../lib/run/request.ts'
 import { type HttpHandler, startHttpFront } from '../../local/http-front.ts'
+import { useRecorder } from '../http/recorder.ts'
 import { endOfExecution } from '../support/end-of-execution.ts'
 import { problemsOf } from './cloudformation.ts'
 import { type Deployed, functionsOf, startDeployed } from './deployed-stack.ts'
@@ -734,6 +735,7 @@ describe('the built functions, with the variables and the permissions of the tem
   ]
   let deployed: Awaited<ReturnType<typeof startDeployed>>
   let client: SFNClient
+  const record = useRecorder()
   let http: Awaited<ReturnType<typeof startHttpFront>>
   let beforeTask = async (_state: string): Promise<void> => {}
 
@@ -751,7 +753,7 @@ describe('the built functions, with the variables and the permissions of the tem
     const credentials = { accessKeyId: 'test', secretAccessKey: 'test' }
     const endpoint = deployed.stack.env.AWS_ENDPOINT_URL_SFN ?? ''
     client = new SFNClient({ endpoint, region: 'us-east-1', credentials })
-    http = await startHttpFront(deployed.invoke.api as HttpHandler)
+    http = await startHttpFront(record(deployed.invoke.api as HttpHandler).handler)
   })
   afterAll(async () => {
     client?.destroy()

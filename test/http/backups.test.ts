@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { zstdDecompressSync } from 'node:zlib'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { sealed, withDigest } from '../../lib/backup/digest.ts'
+import { backupKeys } from '../../lib/backup/layout.ts'
 import type { Manifest } from '../../lib/backup/manifest.ts'
 import { currentClients } from '../../lib/task.ts'
 import { backupBucket, filesPrefix, quickReset } from '../e2e/reset-stack.ts'
@@ -36,6 +37,17 @@ test('backups are listed newest first, with what they hold and how they were pro
     pinned: false,
   })
   expect(body.unreadable).toEqual([])
+})
+
+test('backups come in pages, which the header Link joins', async () => {
+  const one = await api.ask('GET', '/v1/backups?limit=1')
+  expect(one.body).toMatchObject({ backups: [{ backupId: second }], next: second })
+  expect(one.headers.get('link')).toBe(`</v1/backups?limit=1&before=${second}>; rel="next"`)
+  const two = await api.ask('GET', `/v1/backups?limit=1&before=${second}`)
+  expect(two.body).toMatchObject({ backups: [{ backupId: first }], next: null })
+  expect(two.headers.get('link')).toBeNull()
+  for (const query of ['before=..', 'limit=0', 'limit=1001'])
+    expect((await api.ask('GET', `/v1/backups?${query}`)).status).toBe(400)
 })
 
 test('one that cannot be understood is listed with the reason, and is no 404', async () => {
@@ -215,6 +227,41 @@ describe('a manifest', () => {
     await api.reset.put(key, JSON.stringify(edit(manifest)), backupBucket)
     await act().finally(() => api.reset.put(key, real, backupBucket))
   }
+
+  test('of sixty thousand parts is told in pages of them, each below the 6 MB that Lambda takes', async () => {
+    const { SIGNING_KEYS } = (await currentClients()).config
+    const keys = backupKeys('.taskmaster/backups/', second)
+    const parts = Array.from({ length: 60_000 }, (_, n) => ({
+      key: keys.cachePart(n, 1),
+      bytes: 1,
+      keys: 1,
+      sha256: '0'.repeat(64),
+    }))
+    const warnings = [{ code: 'Long', message: '"'.repeat(2 ** 20) }]
+    await whileItIs(
+      (manifest) => {
+        const cache = { ...manifest.cache, keys: parts.length, parts }
+        return sealed(SIGNING_KEYS, { ...manifest, cache, warnings } as unknown as Manifest)
+      },
+      async () => {
+        const told: string[] = []
+        let path = `/v1/backups/${second}`
+        for (let next: string | null = ''; next !== null; path = `/v1/backups/${second}?after=${next}`) {
+          const { status, headers, body } = await api.ask('GET', path)
+          expect([status, body.title]).toEqual([200, undefined])
+          expect(Buffer.byteLength(JSON.stringify(JSON.stringify(body)))).toBeLessThan(6 * 2 ** 20)
+          told.push(...body.parts.map(({ part }: { part: string }) => part))
+          next = body.next === null ? null : encodeURIComponent(body.next)
+          expect(headers.has('link')).toBe(next !== null)
+        }
+        expect(told.filter((part) => part.startsWith('cache/'))).toHaveLength(60_000)
+        expect(new Set(told).size).toBe(told.length)
+      },
+    )
+    const unknown = await api.ask('GET', `/v1/backups/${second}?after=nothing`)
+    expect([unknown.status, unknown.body.title]).toEqual([400, 'InvalidRequest'])
+  })
+
   const authentic = async () => {
     const { body: one } = await api.ask('GET', `/v1/backups/${second}`)
     const { body } = await api.ask('GET', '/v1/backups')

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { errorKinds } from '../../lib/errors.ts'
 import { makeApp } from '../../lib/http/app.ts'
 import { logger } from '../../lib/log.ts'
 import { useFronts } from '../e2e/fronts.ts'
@@ -371,6 +372,7 @@ describe('the page', () => {
     for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text)
     const app = makeApp({
       clients: noClients,
+      documents: [],
       pageFolders: [new URL('file:///nowhere/'), pathToFileURL(`${folder}/`)],
     })
     const got = await Promise.all(['/', '/assets/app.js', '/assets/app.css'].map((path) => app.request(path)))
@@ -390,7 +392,7 @@ describe('the page', () => {
   })
 
   test('that was not built says so', async () => {
-    const app = makeApp({ clients: noClients, pageFolders: [new URL('file:///nowhere/')] })
+    const app = makeApp({ clients: noClients, pageFolders: [new URL('file:///nowhere/')], documents: [] })
     const answer = await app.request('/')
     expect([answer.status, await answer.text()]).toEqual([404, expect.stringContaining('npm run build')])
   })
@@ -398,6 +400,25 @@ describe('the page', () => {
   async function noClients(): Promise<never> {
     throw new Error('The page must not need a store')
   }
+})
+
+test('the type of a problem is an address of the service with the entry of the runbook, for whoever reads it', async () => {
+  const names = [...errorKinds.keys(), 'UnexpectedError', 'Unauthorized', 'MethodNotAllowed']
+  for (const name of names) {
+    const { status, headers, body } = await api.ask('GET', `/problems/${name}`, { as: null })
+    expect([name, status, headers.get('content-type')]).toEqual([name, 200, 'text/html; charset=UTF-8'])
+    expect(headers.get('cache-control')).toBe('public, max-age=3600')
+    expect(body).toContain(`<h1>${name}</h1>`)
+  }
+  const { body } = await api.ask('GET', '/problems/RunActive', { as: null })
+  expect(body).toContain('<strong>Do:</strong> Wait for it')
+  expect(body).not.toContain('### ')
+  const { body: problem } = await api.ask('GET', '/v1/runs/nobody')
+  expect((await fetch(new URL(problem.type, `${api.url}/v1/runs/nobody`))).status).toBe(200)
+  for (const path of ['/problems/NoSuchError', '/problems/Alarms', '/problems/constructor'])
+    expect((await api.ask('GET', path, { as: null })).status, path).toBe(404)
+  for (const path of ['/problems/..%2Fx', '/problems/%3Cscript%3E', '/problems/a%00'])
+    expect((await api.ask('GET', path, { as: null })).status, path).toBe(400)
 })
 
 test('the log has a line per request with who asked, and neither a token nor a presigned address', async () => {
@@ -427,6 +448,7 @@ test('an error that is none of ours is answered 500 without its message, which s
   const app = makeApp({
     clients: () => Promise.reject(new TypeError('what-nobody-foresaw')),
     pageFolders: [],
+    documents: [],
   })
   const answer = await app.request('/v1/runs', { headers: { authorization: 'Bearer x' } })
   const text = await answer.text()

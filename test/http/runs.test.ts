@@ -1,6 +1,6 @@
-import { beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeEach, describe, expect, test } from 'vitest'
 import { filesPrefix, quickReset, withVariables } from '../e2e/reset-stack.ts'
-import { useApi } from './api-stack.ts'
+import { tokenOf, useApi } from './api-stack.ts'
 
 let beforeTask: (state: string) => void | Promise<void> = () => {}
 const api = useApi({ beforeTask: (state) => beforeTask(state) })
@@ -187,6 +187,106 @@ test('runs are listed newest first, in pages that join without a gap', async () 
   const unknown = await api.ask('GET', '/v1/runs?before=nobody')
   expect([unknown.status, unknown.body.title]).toEqual([400, 'InvalidRequest'])
   expect(unknown.body.detail).toContain('nobody')
+})
+
+describe('an answer stays below the 6 MB that Lambda takes', () => {
+  const lambdaBytes = 6 * 1024 * 1024
+  /** Bytes of the answer as Lambda hands it to the gateway. */
+  async function bytesOf(path: string): Promise<number> {
+    const [rawPath, rawQueryString = ''] = path.split('?')
+    const answer = await api.invoke({
+      rawPath,
+      rawQueryString,
+      headers: { authorization: `Bearer ${tokenOf('all')}` },
+      requestContext: { http: { method: 'GET' } },
+    })
+    expect(answer.statusCode).toBe(200)
+    return Buffer.byteLength(JSON.stringify(answer))
+  }
+  /** Puts runs into the ledger that are over, and wiped so many tables each. */
+  async function pretend(runs: number, tables: number): Promise<void> {
+    await api.reset.stack.admin.query(
+      `INSERT INTO taskmaster_reset.runs (run_id, operation, strategy, request_digest, status, phase, outcome, started_at, finished_at)
+       SELECT $4 || '-' || n, 'reset', 'full', '', 'succeeded', 'Finish', $3::jsonb || jsonb_build_object('runId', $4 || '-' || n,
+         'targets', jsonb_build_object('database', jsonb_build_object('state', 'wiped', 'rows', 7, 'tables',
+           (SELECT jsonb_object_agg('public.a_table_with_quite_a_long_name_' || t, 12345) FROM generate_series(1, $2) AS t)),
+         'files', '{"state": "untouched", "objects": 0, "bytes": 0}'::jsonb, 'cache', '{"state": "untouched", "keys": 0}'::jsonb)),
+         '2020-01-01'::timestamptz + n * interval '1 minute', '2020-01-02'
+       FROM generate_series(1, $1::int) AS n`,
+      [
+        runs,
+        tables,
+        JSON.stringify({
+          operation: 'reset',
+          strategy: 'full',
+          status: 'succeeded',
+          backupId: null,
+          backupPrefix: null,
+          warnings: [],
+          error: null,
+          startedAt: '2020-01-01T00:00:00.000Z',
+          finishedAt: '2020-01-02T00:00:00.000Z',
+        }),
+        `of-${tables}`,
+      ],
+    )
+  }
+  afterAll(() => api.reset.stack.admin.query(`DELETE FROM taskmaster_reset.runs WHERE run_id LIKE 'of-%'`))
+
+  test('with 200 runs of a thousand tables each, in pages that the header Link joins without a gap', async () => {
+    await pretend(200, 1000)
+    const ids: string[] = []
+    for (let path: string | undefined = '/v1/runs?limit=200'; path !== undefined; ) {
+      expect(await bytesOf(path)).toBeLessThan(lambdaBytes)
+      const { headers, body } = await api.ask('GET', path)
+      ids.push(...body.runs.map(({ runId }: { runId: string }) => runId))
+      const [, next] = /^<(.+)>; rel="next"$/.exec(headers.get('link') ?? '') ?? []
+      expect(next !== undefined).toBe(body.next !== null)
+      path = next
+    }
+    const { rows } = await api.reset.stack.admin.query(
+      'SELECT run_id FROM taskmaster_reset.runs ORDER BY started_at DESC, run_id DESC',
+    )
+    expect(ids).toEqual(rows.map(({ run_id }) => run_id))
+    expect(rows.length).toBeGreaterThan(200)
+  })
+
+  test('with a run of a hundred thousand tables, which is told with its sums, and that its lists are cut', async () => {
+    await pretend(1, 100_000)
+    for (const path of ['/v1/runs/of-100000-1', '/v1/runs?limit=200'])
+      expect(await bytesOf(path)).toBeLessThan(lambdaBytes)
+    const { body } = await api.ask('GET', '/v1/runs/of-100000-1')
+    expect(body).toMatchObject({ abridged: true, outcome: { targets: { database: { rows: 7 } } } })
+    expect(Object.keys(body.outcome.targets.database.tables).length).toBeLessThan(100_000)
+  })
+})
+
+test('a run that has not changed since is not sent again: its ETag says so', async () => {
+  const { body: run, headers } = await start(backup).then(({ body }) => api.ask('GET', body.address))
+  await api.ended(run.runId)
+  const etag = headers.get('etag') ?? ''
+  expect(etag).toMatch(/^"[\w-]{22}"$/)
+  expect(headers.get('cache-control')).toBe('private, no-cache')
+  const ask = (path: string, name: string) => api.ask('GET', path, { headers: { 'if-none-match': name } })
+  const path = `/v1/runs/${run.runId}`
+  const ended = await ask(path, etag)
+  expect([ended.status, ended.body.status]).toEqual([200, 'succeeded'])
+  for (const one of [path, '/v1/runs?limit=2', '/v1/backups']) {
+    const now = (await api.ask('GET', one)).headers.get('etag') ?? ''
+    for (const name of [now, `W/${now}`, `"other", ${now}`, '*']) {
+      const { status, headers, body } = await ask(one, name)
+      expect([one, status, body, headers.get('etag')]).toEqual([one, 304, '', now])
+      expect(headers.get('x-content-type-options')).toBe('nosniff')
+    }
+    expect((await ask(one, '"other"')).status).toBe(200)
+  }
+  // What is refused has nothing that could be kept.
+  const none = await ask('/v1/runs/nobody', '*')
+  expect([none.status, none.headers.get('etag'), none.headers.get('cache-control')]).toEqual([
+    404,
+    null,
+    'no-store',
+  ])
 })
 
 describe('an Idempotency-Key', () => {
