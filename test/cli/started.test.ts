@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { globSync, readFileSync } from 'node:fs'
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, join, sep } from 'node:path'
@@ -85,6 +86,18 @@ test('the command that README prints writes nothing but the document to stdout',
   } finally {
     await remove()
   }
+})
+
+test('nothing that people read prints a command whose stdout npm writes into', async () => {
+  const files = globSync(
+    ['README.md', '.env.example', 'docs/*.md', '{lib,local,console}/**/*.{ts,tsx,html}'],
+    {
+      cwd: root,
+    },
+  )
+  const wrong = files.filter((file) => readFileSync(join(root, file), 'utf8').includes('npm run cli --'))
+  expect(files.length).toBeGreaterThan(100)
+  expect(wrong).toEqual([])
 })
 
 test('on an older Node it goes on with the one that is installed with the packages', async (context) => {
