@@ -18,7 +18,9 @@ export function bytes(value: number): string {
   return `${power === 0 ? scaled : scaled.toFixed(1)} ${units[power]}`
 }
 
-/** `2026-11-22 19:05:33 UTC`: the zone in which the ids of backups are, too. */
+/** `2026-11-22 19:05:33 UTC`: the zone in which the ids of backups are, too. What is no time is told as it stands. */
 export function utc(time: Date | string): string {
-  return `${new Date(time).toISOString().slice(0, 19).replace('T', ' ')} UTC`
+  const date = new Date(time)
+  if (Number.isNaN(date.getTime())) return String(time)
+  return `${date.toISOString().slice(0, 19).replace('T', ' ')} UTC`
 }

@@ -190,7 +190,7 @@ export class BackupKept extends ResetError {
   readonly kind = 'guard'
 }
 
-/** The run has begun to wipe, restore or delete: stopping it now would leave a store half changed. */
+/** The run has begun to wipe, restore or delete: stopping it now could leave a store half changed. */
 export class TooLateToCancel extends ResetError {
   override readonly name = 'TooLateToCancel'
   readonly kind = 'guard'

@@ -1,3 +1,5 @@
+import { utc } from '../amounts.ts'
+
 /** A sealed backup, as far as its retention goes. */
 export type Candidate = {
   backupId: string
@@ -62,9 +64,9 @@ function protectionsAlike(backups: readonly Candidate[], now: Date): Map<string,
       if (backup.pinned) reasons.push('pinned')
       if (backup.running) reasons.push('an active run needs it')
       if (isNotYet(backup, now))
-        reasons.push(`sealed at ${backup.sealedAt}, which is not yet: kept, and not counted`)
-      if (backup === past[0]) reasons.push('the newest backup')
-      if (backup === newestRehearsed) reasons.push('the newest rehearsed backup')
+        reasons.push(`sealed at ${utc(backup.sealedAt)}, which is not yet: kept, and not counted`)
+      if (backup === past[0]) reasons.push(`the newest ${backup.strategy} backup`)
+      if (backup === newestRehearsed) reasons.push(`the newest rehearsed ${backup.strategy} backup`)
       return [backup.backupId, reasons]
     }),
   )
@@ -87,8 +89,8 @@ function decideAlike(backups: readonly Candidate[], policy: Policy, now: Date): 
     if (isNotYet(backup, now)) return { backupId: backup.backupId, keep: true, reasons: keeps }
     counted++
     if (last !== null) {
-      if (counted <= last) keeps.push(`number ${counted} of the last ${last}`)
-      else drops.push(`not among the last ${last}`)
+      if (counted <= last) keeps.push(`number ${counted} of the last ${last} (${backup.strategy})`)
+      else drops.push(`not among the last ${last} (${backup.strategy})`)
     }
     days.judge(backup, { keeps, drops })
     weeks.judge(backup, { keeps, drops })
@@ -111,13 +113,16 @@ class Periods {
 
   judge(backup: Candidate, { keeps, drops }: { keeps: string[]; drops: string[] }): void {
     if (this.#limit === null) return
+    const { strategy } = backup
     const name = this.#nameOf(timeOf(backup))
     const isNewest = name !== this.#current
     if (isNewest) this.#count++
     this.#current = name
-    if (this.#count > this.#limit) drops.push(`${name} is not among the last ${this.#limit} with a backup`)
-    else if (isNewest) keeps.push(`the newest of ${name}, ${this.#count} of ${this.#limit}`)
-    else drops.push(`not the newest of ${name}`)
+    if (this.#count > this.#limit)
+      drops.push(`${name} is not among the last ${this.#limit} with a ${strategy} backup`)
+    else if (isNewest)
+      keeps.push(`the newest ${strategy} backup of ${name}, ${this.#count} of ${this.#limit}`)
+    else drops.push(`not the newest ${strategy} backup of ${name}`)
   }
 }
 

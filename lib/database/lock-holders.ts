@@ -1,3 +1,4 @@
+import { utc } from '../amounts.ts'
 import type { Connection } from '../clients.ts'
 import { qualified } from './identifiers.ts'
 
@@ -45,7 +46,7 @@ export async function findHolders(connection: Connection, wanted: readonly Wante
 // biome-ignore lint/suspicious/noExplicitAny: the driver types rows as any
 function describe({ pid, user, application, state, gid, granted, since, tables }: any): string {
   const does = granted ? 'holds' : 'waits for'
-  const moment = since === null ? undefined : new Date(since).toISOString()
+  const moment = since === null ? undefined : utc(since)
   if (pid === null) {
     const which = gid === null ? 'a prepared transaction' : `the prepared transaction '${gid}'`
     return `${which}${moment === undefined ? '' : `, prepared at ${moment},`} ${does} ${tables} (COMMIT PREPARED or ROLLBACK PREPARED ends it)`

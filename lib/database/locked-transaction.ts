@@ -1,8 +1,9 @@
 import { setTimeout } from 'node:timers/promises'
 import type { Clients, Connection } from '../clients.ts'
 import { messageOf } from '../errors.ts'
+import { logger } from '../log.ts'
 import { noteGranted, noteWaiting } from '../run/ledger.ts'
-import { ledgerLine } from '../run/ledger-line.ts'
+import { type LedgerLine, ledgerLine } from '../run/ledger-line.ts'
 import { budgetSettings, overspending, withinBudget } from './lock-budget.ts'
 import { isRefusedLock, type Locks, lockTables } from './locks.ts'
 
@@ -48,8 +49,10 @@ export async function whileLocked<Result>(
       try {
         return await work(withinBudget(connection, config))
       } catch (error) {
-        if (!isRefusedLock(error) || performance.now() >= until)
+        if (!isRefusedLock(error) || performance.now() >= until) {
+          await noteGivenBack(ledger, connection, runId)
           throw overspending(error, config, performance.now() - granted)
+        }
         await connection.query('ROLLBACK')
         await waiting.say(
           `waiting for a lock that was refused while the tables were locked: ${messageOf(error)}`,
@@ -59,5 +62,31 @@ export async function whileLocked<Result>(
     }
   } finally {
     await ledger.close()
+  }
+}
+
+/** Milliseconds that the ledger's row is waited for, which a transaction of ours holds that the server has not ended yet. */
+const rowWaitMs = 1000
+
+/**
+ * A step that failed under its locks is repeated later: until then nothing is changed, and the run can be cancelled. The
+ * transaction is over when its run's row can be written: it holds that row; what it committed after all, the row says.
+ */
+async function noteGivenBack(ledger: LedgerLine, connection: Connection, runId: string): Promise<void> {
+  await connection.query('ROLLBACK').catch(() => {}) // a connection that broke has rolled back by itself
+  try {
+    await ledger.use(async (line) => {
+      await line.query(`SET lock_timeout = ${rowWaitMs}`)
+      await noteWaiting(
+        line,
+        runId,
+        'waiting for another try: the tables were locked, and given back unchanged',
+      )
+    })
+  } catch (error) {
+    // The step's own error is the one to report.
+    logger.warn('that the locks were given back could not be noted in the ledger', {
+      reason: messageOf(error),
+    })
   }
 }

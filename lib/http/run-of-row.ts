@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { utc } from '../amounts.ts'
 import { isCancellable, type RunRow } from '../run/ledger.ts'
 import { Outcome } from '../run/outcome.ts'
 import { wouldDoOf } from '../run/would-do.ts'
@@ -87,6 +88,6 @@ function errorOf({ runId, status, phase, heartbeatAt, failure }: RunRow): Run['e
   }
   return {
     name: 'RunLost',
-    message: `Run ${runId} gave its last sign of life at ${heartbeatAt.toISOString()}, in ${phase}, and was taken over. How far it got is not known: look at the counts (GET /v1/options) and the backups`,
+    message: `Run ${runId} gave its last sign of life at ${utc(heartbeatAt)}, in ${phase}, and was taken over. How far it got is not known: look at the counts (GET /v1/options) and the backups`,
   }
 }

@@ -61,7 +61,9 @@ function refuse(runId: string, row: RunRow | undefined): asserts row is RunRow {
   }
   if (!isCancellable(row)) {
     throw new TooLateToCancel(
-      `Run ${runId} is in the step "${row.phase}": stopping it now would leave a store half changed. Let it end; if it took a backup, what it changes can be restored from that`,
+      row.operation === 'claim'
+        ? `Run ${runId} is a claim, which is one step: it is done, or fails by itself. There is nothing to cancel`
+        : `Run ${runId} is in the step "${row.phase}" and changes what it acts on, or is about to: stopping it now could leave that half changed. Let it end; if it took a backup, what it changes can be restored from that`,
     )
   }
 }

@@ -1,5 +1,6 @@
 import { and, eq, getTableColumns, getTableName, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/neon-serverless'
+import { utc } from '../amounts.ts'
 import type { Connection } from '../clients.ts'
 import { EnvironmentUnclaimed, IdempotencyConflict, NotFound, RunActive, RunLost } from '../errors.ts'
 import { aliveUntil, forgetDeadInvocations } from '../ledger/invocations.ts'
@@ -169,18 +170,20 @@ function activeError(run: RunRow): RunActive {
   const { runId, operation, phase, startedAt, waiting } = run
   const where = waiting === null ? phase : `${phase}: ${waiting}`
   const wayOut = isCancellable(run)
-    ? 'Wait for it, or cancel it'
-    : 'Wait for it: it cannot be cancelled any more'
+    ? 'It has changed nothing yet: wait for it, or cancel it'
+    : operation === 'claim'
+      ? 'Wait for it'
+      : 'Wait for it: it changes what it acts on, or is about to, and cannot be cancelled any more'
   return new RunActive(
     runId,
-    `Run ${runId} (${operation}, in ${where}) is active since ${startedAt.toISOString()}. ${wayOut}; a dead run is taken over ${abandonedAfterMinutes} minutes after its last sign of life`,
+    `Run ${runId} (${operation}, in ${where}) is active since ${utc(startedAt)}. ${wayOut}; a dead run is taken over ${abandonedAfterMinutes} minutes after its last sign of life`,
   )
 }
 
 function closingError({ runId, operation, phase, closingUntil }: RunRow): RunActive {
   return new RunActive(
     runId,
-    `Run ${runId} (${operation}, last in ${phase}) has ended, but an invocation of it may be alive until ${closingUntil?.toISOString()} and could still change a store. The next run can begin then, or as soon as that invocation has ended`,
+    `Run ${runId} (${operation}, last in ${phase}) has ended, but an invocation of it may be alive until ${closingUntil && utc(closingUntil)} and could still change a store. The next run can begin then, or as soon as that invocation has ended`,
     closingUntil,
   )
 }

@@ -1,16 +1,17 @@
 import { readBackup } from '../../lib/backup/read.ts'
 import { getOptions } from '../../lib/run/options.ts'
+import { refusalOf } from '../../lib/run/would-do.ts'
 import { visible } from '../../lib/visible.ts'
 import type { Answer } from './answer.ts'
 import { askForName, needsName } from './confirm.ts'
 import type { Connected } from './connect.ts'
 import { exitCodeOf } from './exit-code.ts'
 import { type Followed, followRun } from './follow-run.ts'
-import { leaveRun, onInterruption } from './interruption.ts'
+import { interrupted, listenForInterruption } from './interruption.ts'
 import { progressOn } from './progress.ts'
 import { confirmed, type Wanted } from './request.ts'
 import { showDelete, showReset, showRestore } from './show-options.ts'
-import { showOutcome, showPlan } from './show-outcome.ts'
+import { documentOf, showOutcome } from './show-outcome.ts'
 import { startRun } from './start-run.ts'
 
 /** Commands "backup", "reset", "restore", "verify", "delete" and "claim": starts the run and waits for its end. */
@@ -22,30 +23,33 @@ export async function carryOut(
   const { clients } = connected
   const { request } = given
   const asks = needsName(request)
-  if (request.operation === 'reset' && (asks || !json)) {
+  // What a dry run finds is told at its end.
+  const isShown = (asks || !json) && !('dryRun' in request && request.dryRun)
+  if (request.operation === 'reset' && isShown)
     tell(showReset(await getOptions(clients, request.preserve), request))
-  }
-  if (request.operation === 'restore' && (asks || !json)) {
+  if (request.operation === 'restore' && isShown) {
     const backup = await readBackup(clients.backups, clients.config.BACKUP_PREFIX, request.backupId)
     tell(showRestore(await getOptions(clients), backup, request))
   }
-  if (request.operation === 'delete' && (asks || !json)) {
+  if (request.operation === 'delete' && isShown) {
     const backup = await readBackup(clients.backups, clients.config.BACKUP_PREFIX, request.backupId)
     tell(showDelete(backup))
   }
   const wanted = asks ? confirmed(given, await askForName(clients.config.ENVIRONMENT, request)) : given
-  const runId = await startRun(connected.clients, wanted)
-  process.stderr.write(`Run ${runId}\n`)
-  const interruption = new AbortController()
-  const forget = onInterruption(() => interruption.abort())
-  try {
-    const view = progressOn(process.stderr)
-    return answerOf(wanted, await followRun(connected.clients, runId, view, interruption.signal))
-  } catch (error) {
-    if (interruption.signal.aborted) return await leaveRun(connected, runId)
-    throw error
-  } finally {
-    forget()
+  const runId = await startRun(clients, wanted)
+  const view = progressOn(process.stderr)
+  for (;;) {
+    const interruption = listenForInterruption()
+    try {
+      return answerOf(connected, await followRun(clients, runId, view, interruption.first))
+    } catch (error) {
+      if (!interruption.first.aborted) throw error
+      view.end()
+      const left = await interrupted(connected, runId, interruption.second)
+      if (left !== 'goes on') return left
+    } finally {
+      interruption.forget()
+    }
   }
 }
 
@@ -53,14 +57,16 @@ function tell(text: string): void {
   process.stderr.write(visible(text))
 }
 
-function answerOf({ request }: Wanted, { outcome, row, repeats }: Followed): Answer {
-  const isDry = 'dryRun' in request && request.dryRun
+function answerOf(connected: Connected, { outcome, row, repeats, didNotBegin }: Followed): Answer {
   const plan = row?.plan ?? null
+  // A dry run ends well also when it found that the run would be refused: for a script that is the answer.
+  const ended = refusalOf(outcome.refusal, outcome.error) ?? outcome.error
   return {
-    document: isDry ? { ...outcome, dryRun: true, plan } : outcome,
-    text:
-      showOutcome(outcome, repeats) +
-      (isDry && plan !== null && request.operation === 'reset' ? showPlan(plan) : ''),
-    code: outcome.error === null ? 0 : exitCodeOf(outcome.error.name),
+    document: documentOf(outcome, plan),
+    text: showOutcome(outcome, {
+      ...{ plan, repeats, didNotBegin, status: row?.status },
+      ...{ environment: connected.clients.config.ENVIRONMENT, isGone: connected.isGoneAfterwards },
+    }),
+    code: ended === null ? 0 : exitCodeOf(ended.name),
   }
 }

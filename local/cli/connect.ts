@@ -8,6 +8,8 @@ export type Connected = {
   clients: Clients
   /** The stack that ends with this process, when there is one: its executions end then too. */
   stack: Stack | undefined
+  /** The stores end with this process, too: whatever was backed up in them. */
+  isGoneAfterwards: boolean
   stop(): Promise<void>
 }
 
@@ -46,7 +48,7 @@ async function openOwn(plan: StackPlan, note: (text: string) => void): Promise<C
   }
   const stack = await startStack()
   try {
-    const connected = await open(stack)
+    const connected = { ...(await open(stack)), isGoneAfterwards: plan.database.embedded }
     if (plan.database.embedded) {
       note(
         'No stack runs and no service is given: this is a stack of its own, with a sample, gone afterwards.',
@@ -71,7 +73,7 @@ export async function open(stack: Stack | undefined): Promise<Connected> {
     clients.backups.s3.destroy()
     await stack?.stop()
   }
-  return { clients, stack, stop }
+  return { clients, stack, isGoneAfterwards: false, stop }
 }
 
 /** What of the stack is given. A mixture could show one database and reset another. @throws InvalidConfiguration */

@@ -2,12 +2,12 @@ import { type ErrorKind, errorKinds } from '../../lib/errors.ts'
 
 /** Every exit code of the CLI, as `--help` lists them. */
 export const exitCodes = {
-  0: 'succeeded, with or without warnings',
+  0: 'succeeded, with or without warnings; of a dry run: the run would not be refused',
   1: 'the run failed, or a store cannot be reached',
-  2: 'the request or the configuration is wrong; nothing was started',
-  3: 'refused by a guard; nothing was touched',
+  2: 'the request or the configuration is wrong, or would be; nothing was touched',
+  3: 'refused by a guard, or would be; nothing was touched',
   4: 'another run is active; its id is in the message',
-  130: 'Ctrl-C',
+  130: 'Ctrl-C: the run was cancelled, or goes on, or was stopped with this process; the message says which',
 } as const
 export type ExitCode = keyof typeof exitCodes
 

@@ -16,13 +16,21 @@ type Tools = { clients: Clients; ledger: LedgerLine }
 
 export type Followed = {
   outcome: Outcome
-  /** The row of the ledger; undefined when a guard refused the run before it got one. */
+  /** The row of the ledger; undefined when it could not be read, or there is none. */
   row: RunRow | undefined
+  /** It ended before it got its row: a guard refused it, or a store was down. */
+  didNotBegin: boolean
   /** The first run, when the request was sent before and so did not start another. */
   repeats: string | undefined
 }
 
-type Look = { execution: DescribeExecutionCommandOutput | undefined; row: RunRow | undefined; steps: Step[] }
+type Look = {
+  execution: DescribeExecutionCommandOutput | undefined
+  row: RunRow | undefined
+  /** Whether the ledger answered, so that a row which is missing is not there. */
+  isRead: boolean
+  steps: Step[]
+}
 
 /** Between two looks, in milliseconds: here it costs nothing, on AWS each is a call that is counted. */
 const pauseMs = { embedded: 100, aws: 1000 }
@@ -54,10 +62,10 @@ async function follow(
   const pause = tools.clients.config.STATE_MACHINE_ARN === MACHINE_ARN ? pauseMs.embedded : pauseMs.aws
   let now = await look(tools, runId, undefined)
   for (; isUnderWay(now); now = await look(tools, runId, now.row)) {
-    view.show(now.steps)
+    view.show(now.steps, now.row?.runId)
     await sleep(pause, undefined, signal && { signal })
   }
-  view.show(now.steps)
+  view.show(now.steps, now.row?.runId)
   view.end()
   const repeats = firstRun(now.execution)
   if (repeats !== undefined) return { ...(await follow(tools, repeats, view, signal)), repeats }
@@ -67,38 +75,39 @@ async function follow(
 async function endOf(
   tools: Tools,
   runId: string,
-  { execution, row, steps }: Look,
+  { execution, row, isRead, steps }: Look,
 ): Promise<Omit<Followed, 'repeats'>> {
+  const didNotBegin = row === undefined && isRead
   if (row?.outcome == null) {
     // The ledger could not be read at the end; the execution's output is the same, but for what would make it long.
     const told = Outcome.safeParse(JSON.parse(execution?.output ?? 'null'))
-    if (told.success) return { outcome: told.data, row }
+    if (told.success) return { outcome: told.data, row, didNotBegin: false }
   }
-  if (row === undefined) return { outcome: outcomeWithoutRow(runId, execution, steps), row }
+  if (row === undefined) return { outcome: outcomeWithoutRow(runId, execution, steps), row, didNotBegin }
   const closed =
     row.status === 'running' && execution !== undefined ? await close(tools, row, execution) : row
-  return { outcome: outcomeOf(closed), row: closed }
+  return { outcome: outcomeOf(closed), row: closed, didNotBegin }
 }
 
 async function look(tools: Tools, runId: string, before: RunRow | undefined): Promise<Look> {
   // The execution first: when it has ended, the row is complete.
   const execution = await findExecution(tools.clients, runId)
-  const row = await readRow(tools, runId, before, execution !== undefined)
+  const found = await readRow(tools, runId, execution !== undefined)
+  const row = found === 'not read' ? before : found
   const steps = execution === undefined ? [] : await readSteps(tools.clients, runId, row)
-  return { execution, row, steps }
+  return { execution, row, isRead: found !== 'not read', steps }
 }
 
 /** A database that cannot be asked for a moment does not end the wait, as long as there is an execution to wait for. */
 async function readRow(
   { ledger }: Tools,
   runId: string,
-  before: RunRow | undefined,
   isPatient: boolean,
-): Promise<RunRow | undefined> {
+): Promise<RunRow | undefined | 'not read'> {
   try {
     return await ledger.use((connection) => findRun(connection, runId))
   } catch (error) {
-    if (isPatient && error instanceof StoreUnavailable) return before
+    if (isPatient && error instanceof StoreUnavailable) return 'not read'
     throw error
   }
 }

@@ -1,8 +1,7 @@
 import { strategies } from '../../lib/run/strategy.ts'
 import { type Command, type CommandName, commands, type OptionName, optionTexts } from './commands.ts'
 import { exitCodes } from './exit-code.ts'
-
-const program = 'npm run -s cli --'
+import { program } from './program.ts'
 
 /** The help of one command, or of all. */
 export function helpOf(name?: CommandName): string {

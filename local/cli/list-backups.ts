@@ -1,4 +1,4 @@
-import { bytes, counted } from '../../lib/amounts.ts'
+import { bytes, counted, utc } from '../../lib/amounts.ts'
 import { listBackups, type SealedBackup } from '../../lib/backup/list.ts'
 import type { Answer } from './answer.ts'
 import type { Connected } from './connect.ts'
@@ -6,7 +6,7 @@ import { ageOf, table } from './text.ts'
 
 function proofOf({ rehearsedAt, lateAttempts }: SealedBackup): string {
   if (rehearsedAt === null) return 'sealed, read back'
-  return `rehearsed ${rehearsedAt}${lateAttempts > 0 ? ', later rows read back' : ''}`
+  return `rehearsed ${utc(rehearsedAt)}${lateAttempts > 0 ? ', later rows read back' : ''}`
 }
 
 /** Command "backups": the sealed backups. */

@@ -1,40 +1,61 @@
+import { z } from 'zod'
+import { utc } from '../../lib/amounts.ts'
+import type { Clients } from '../../lib/clients.ts'
 import { withConnection } from '../../lib/database/snapshot.ts'
-import { listRuns, type RunRow, readRun } from '../../lib/run/ledger.ts'
+import { findExecution } from '../../lib/executions.ts'
+import { findRun, isCancellable, listRuns, type RunRow, readRun } from '../../lib/run/ledger.ts'
+import { Outcome } from '../../lib/run/outcome.ts'
+import { statusWords } from '../../lib/run/outcome-words.ts'
+import { wouldDoOf } from '../../lib/run/would-do.ts'
 import type { Answer } from './answer.ts'
 import type { Connected } from './connect.ts'
-import { outcomeOf } from './outcome-of.ts'
-import { showOutcome } from './show-outcome.ts'
+import { outcomeOf, outcomeWithoutRow } from './outcome-of.ts'
+import { commandLine } from './program.ts'
+import { documentOf, showOutcome } from './show-outcome.ts'
 import { table } from './text.ts'
 
 const shownRuns = 50
 
 /** Command "runs": the newest runs, or one by its id. */
 export async function showRuns({ clients }: Connected, id: string | undefined): Promise<Answer> {
-  if (id !== undefined) return showRun(await withConnection(clients, (connection) => readRun(connection, id)))
+  if (id !== undefined) return showById(clients, id)
   const rows = await withConnection(clients, (connection) => listRuns(connection, shownRuns))
   const text = table(
     rows.map((row) => [
-      row.startedAt.toISOString(),
+      utc(row.startedAt),
       row.runId,
       row.operation,
       row.strategy ?? '',
-      row.closingUntil === null ? row.status : `${row.status}, closing`,
-      row.backupId ?? '',
+      statusOf(row),
+      aboutOf(row),
     ]),
     '',
   )
   return { document: { runs: rows.map(summaryOf) }, text: text === '' ? 'No run yet.\n' : text, code: 0 }
 }
 
+/** Also what was refused before it got into the ledger, as long as Step Functions knows of it. */
+async function showById(clients: Clients, id: string): Promise<Answer> {
+  const row = await withConnection(clients, (connection) => findRun(connection, id))
+  if (row !== undefined) return showRun(row, clients)
+  const execution = await findExecution(clients, id)
+  if (execution === undefined || execution.status === 'RUNNING' || execution.error === undefined)
+    return showRun(await withConnection(clients, (connection) => readRun(connection, id)), clients)
+  const outcome = outcomeWithoutRow(id, execution, [])
+  const around = { plan: null, environment: clients.config.ENVIRONMENT, didNotBegin: true }
+  return { document: documentOf(outcome, null), text: showOutcome(outcome, around), code: 0 }
+}
+
 /** One that is over as its outcome, one under way as far as it is. */
-function showRun(row: RunRow): Answer {
+function showRun(row: RunRow, { config }: Pick<Clients, 'config'>): Answer {
   if (row.status !== 'running') {
     const outcome = outcomeOf(row)
     const closing =
       row.closingUntil === null
         ? ''
-        : `It is closing: a function of it may be at work until ${row.closingUntil.toISOString()}; the next run can begin when that has ended.\n`
-    return { document: outcome, text: showOutcome(outcome) + closing, code: 0 }
+        : `It is closing: a function of it may be at work until ${utc(row.closingUntil)}; the next run can begin when that has ended.\n`
+    const around = { plan: row.plan, environment: config.ENVIRONMENT, status: row.status }
+    return { document: documentOf(outcome, row.plan), text: showOutcome(outcome, around) + closing, code: 0 }
   }
   const document = {
     ...summaryOf(row),
@@ -42,22 +63,60 @@ function showRun(row: RunRow): Answer {
     waiting: row.waiting,
     heartbeatAt: row.heartbeatAt.toISOString(),
   }
-  const text = `Run ${row.runId} (${[row.operation, row.strategy].filter(Boolean).join(' ')}) is in "${row.phase}"${row.waiting === null ? '' : `, ${row.waiting}`}.\nStarted ${document.startedAt}, last sign of life ${document.heartbeatAt}.\n`
+  const title = [row.operation, row.strategy].filter(Boolean).join(' ')
+  const wait = row.waiting === null ? '' : `, ${row.waiting}`
+  const cancel = isCancellable(row)
+    ? `It has changed nothing yet. To cancel it: ${commandLine('cancel', row.runId)}\n`
+    : 'It cannot be cancelled any more.\n'
+  const text = `Run ${row.runId} (${title}) is in "${row.phase}"${wait}.\nStarted ${utc(row.startedAt)}, last sign of life ${utc(row.heartbeatAt)}.\n${cancel}`
   return { document, text, code: 0 }
 }
 
+const About = z.object({
+  dryRun: z.boolean().default(false),
+  subject: z.object({ backupId: z.string() }).optional(),
+  restore: z.object({ backupId: z.string() }).nullish(),
+})
+
 /** A run in a few words. */
 export function summaryOf(row: RunRow) {
+  const plan = About.safeParse(row.plan).data
   return {
     runId: row.runId,
     operation: row.operation,
     strategy: row.strategy,
+    dryRun: plan?.dryRun ?? false,
     status: row.status,
     phase: row.phase,
     requestedBy: row.requestedBy,
-    backupId: row.backupId,
+    backupId: plan?.subject?.backupId ?? row.backupId,
+    restoredBackupId: plan?.restore?.backupId ?? null,
     startedAt: row.startedAt.toISOString(),
     finishedAt: row.finishedAt?.toISOString() ?? null,
     closingUntil: row.closingUntil?.toISOString() ?? null,
   }
+}
+
+/** A dry run succeeds in nothing: it says whether the run would be refused. */
+function statusOf(row: RunRow): string {
+  const words = statusWords[row.status] ?? row.status
+  const closing = row.closingUntil === null ? words : `${words}, closing`
+  if (!summaryOf(row).dryRun) return closing
+  if (row.outcome === null) return `dry run, ${closing}`
+  const { error } = Outcome.parse(row.outcome)
+  const refusal = wouldDoOf(row.plan, row.operation, error)?.refusal ?? null
+  if (refusal !== null) return `dry run: would be refused (${refusal.name})`
+  return error === null ? 'dry run: would not be refused' : 'dry run, failed'
+}
+
+/** Which backup it wrote, put back, read or deleted. */
+function aboutOf(row: RunRow): string {
+  const { backupId, restoredBackupId } = summaryOf(row)
+  if (row.operation === 'restore') {
+    const safety = backupId === null ? '' : `, safety backup ${backupId}`
+    return restoredBackupId === null ? '' : `from ${restoredBackupId}${safety}`
+  }
+  if (row.operation !== 'verify' && row.operation !== 'delete') return backupId ?? ''
+  const { subject } = row.outcome === null ? {} : Outcome.parse(row.outcome)
+  return [backupId ?? '', subject?.state.replace('_', ' ') ?? ''].filter(Boolean).join(' ')
 }

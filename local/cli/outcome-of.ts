@@ -1,10 +1,12 @@
 import type { DescribeExecutionCommandOutput } from '@aws-sdk/client-sfn'
 import { z } from 'zod'
+import { utc } from '../../lib/amounts.ts'
 import { messageOf } from '../../lib/errors.ts'
 import type { RunRow } from '../../lib/run/ledger.ts'
 import { Outcome, type TargetState } from '../../lib/run/outcome.ts'
 import { type Target, targets } from '../../lib/run/strategy.ts'
 import { sealedBackupOf, statesInLedger } from '../../lib/run/target-states.ts'
+import { refusalOf } from '../../lib/run/would-do.ts'
 import type { Step } from './steps.ts'
 
 /** The outcome that a run's row holds; of a run that died, what its row still tells. */
@@ -18,7 +20,7 @@ export function outcomeOf(row: RunRow): Outcome {
     backupId: sealedBackupOf(row, null),
     error: cancelledBy(row) ?? {
       name: 'RunLost',
-      message: `Run ${row.runId} is ${row.status} in ${row.phase} and gave its last sign of life at ${row.heartbeatAt.toISOString()}. How far it got is not known; look at the counts (options) and the backups`,
+      message: `Run ${row.runId} is ${row.status} in ${row.phase} and gave its last sign of life at ${utc(row.heartbeatAt)}. How far it got is not known; look at the counts (options) and the backups`,
     },
     startedAt: row.startedAt.toISOString(),
     finishedAt: (row.finishedAt ?? row.heartbeatAt).toISOString(),
@@ -44,6 +46,10 @@ export function outcomeWithoutRow(
   const asked = askedFor(execution?.input)
   const began = (target: Target) =>
     steps.some(({ name }) => /^(Wipe|Restore) /.test(name) && name.endsWith(target))
+  const error = {
+    name: execution?.error ?? 'NotFound',
+    message: execution === undefined ? `There is no run ${runId}` : causeOf(execution),
+  }
   return unfinished({
     runId,
     operation: asked.operation,
@@ -52,10 +58,8 @@ export function outcomeWithoutRow(
       targets.map((target) => [target, began(target) ? 'unknown' : 'untouched']),
     ) as Record<Target, TargetState>,
     backupId: null,
-    error: {
-      name: execution?.error ?? 'NotFound',
-      message: execution === undefined ? `There is no run ${runId}` : causeOf(execution),
-    },
+    ...(asked.dryRun ? { dryRun: true as const, refusal: refusalOf(null, error) } : {}),
+    error,
     startedAt: (execution?.startDate ?? new Date()).toISOString(),
     finishedAt: (execution?.stopDate ?? new Date()).toISOString(),
   })
@@ -72,7 +76,15 @@ export function causeOf({ cause, status }: DescribeExecutionCommandOutput): stri
 
 type Unfinished = Pick<
   Outcome,
-  'runId' | 'operation' | 'strategy' | 'backupId' | 'error' | 'startedAt' | 'finishedAt'
+  | 'runId'
+  | 'operation'
+  | 'strategy'
+  | 'backupId'
+  | 'dryRun'
+  | 'refusal'
+  | 'error'
+  | 'startedAt'
+  | 'finishedAt'
 > & { states: Record<Target, TargetState> }
 
 /** Where a wipe or a restore began it is not known how far it got. */
@@ -81,6 +93,7 @@ function unfinished({ states, ...known }: Unfinished): Outcome {
     runId: known.runId,
     operation: known.operation,
     strategy: known.strategy,
+    ...(known.dryRun ? { dryRun: true, refusal: known.refusal } : {}),
     status: 'failed',
     backupId: known.backupId,
     backupPrefix: null,
@@ -99,6 +112,7 @@ function unfinished({ states, ...known }: Unfinished): Outcome {
 const Asked = z.object({
   operation: z.string().catch('unknown'),
   strategy: z.string().nullable().catch(null),
+  dryRun: z.boolean().catch(false),
 })
 
 function askedFor(input: string | undefined): z.output<typeof Asked> {

@@ -3,7 +3,8 @@ import type { Step } from './steps.ts'
 import { seconds } from './text.ts'
 
 export type ProgressView = {
-  show(steps: readonly Step[]): void
+  /** @param runId once the ledger knows the run, so that "runs" finds it by it */
+  show(steps: readonly Step[], runId: string | undefined): void
   /** Leaves the last state on the screen. */
   end(): void
 }
@@ -11,16 +12,25 @@ export type ProgressView = {
 const barWidth = 24
 const marks = { running: '…', done: '✓', failed: '✗' }
 
-/** Bars that are drawn over themselves on a terminal; elsewhere one line per step, when it has ended. */
-export function progressOn(stream: NodeJS.WriteStream): ProgressView {
-  return stream.isTTY ? bars(stream) : lines(stream)
+/**
+ * Bars that are drawn over themselves on a terminal; elsewhere one line per step, when it has ended.
+ * @param namesRun whether the run's id is told as well
+ */
+export function progressOn(stream: NodeJS.WriteStream, namesRun = true): ProgressView {
+  const view = stream.isTTY ? bars(stream) : lines(stream)
+  return namesRun ? view : { ...view, show: (steps) => view.show(steps, undefined) }
 }
 
 function lines(stream: NodeJS.WritableStream): ProgressView {
   const told = new Set<number>()
   let lastWait = ''
+  let isNamed = false
   return {
-    show(steps) {
+    show(steps, runId) {
+      if (runId !== undefined && !isNamed) {
+        isNamed = true
+        stream.write(`Run ${runId}\n`)
+      }
       for (const [at, step] of steps.entries()) {
         // Once for those who are in the way: each try would be a line.
         const wait = step.endedAt === undefined ? (step.waiting ?? '').replace(/try \d+ of \d+, /, '') : ''
@@ -41,16 +51,21 @@ function bars(stream: WriteStream): ProgressView {
   let drawn = 0
   let last = ''
   return {
-    show(steps) {
-      const text = steps.map((step) => `${line(step).slice(0, (stream.columns || 80) - 1)}\n`).join('')
+    show(steps, runId) {
+      const all = [...(runId === undefined ? [] : [`Run ${runId}`]), ...steps.map(line)]
+      const text = all.map((one) => `${one.slice(0, (stream.columns || 80) - 1)}\n`).join('')
       if (text === last) return
       if (drawn > 0) stream.moveCursor(0, -drawn)
       stream.clearScreenDown()
       stream.write(text)
-      drawn = steps.length
+      drawn = all.length
       last = text
     },
-    end() {},
+    /** What is written after this stands below, and is not drawn over. */
+    end() {
+      drawn = 0
+      last = ''
+    },
   }
 }
 

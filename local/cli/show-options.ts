@@ -1,5 +1,6 @@
-import { bytes, counted } from '../../lib/amounts.ts'
+import { bytes, counted, utc } from '../../lib/amounts.ts'
 import type { Backup } from '../../lib/backup/read.ts'
+import { nowAndAfter, restoredStores, whatRestoreMeans } from '../../lib/run/now-and-after.ts'
 import type { ResetOptions } from '../../lib/run/options.ts'
 import type { TableOption } from '../../lib/run/options-tables.ts'
 import type { Request } from '../../lib/run/request.ts'
@@ -32,27 +33,36 @@ export function showReset(options: ResetOptions, request: Extract<Request, { ope
     request.backup
       ? '\nA backup is taken and sealed first; without it nothing is wiped.\n'
       : '\nNO BACKUP is taken: what is wiped cannot come back.\n',
+    warnOfProtection(options, 'reset'),
   ].join('')
 }
 
-/** What a restore with this request replaces, and by what. */
+/** What a restore with this request replaces, and by what: what there is now, and what there is afterwards. */
 export function showRestore(
   options: ResetOptions,
   backup: Backup,
   request: Extract<Request, { operation: 'restore' }>,
 ): string {
-  const shown = { database: databaseOf, files: filesOf, cache: cacheOf }
-  const held = targets.filter(
-    (target) => backup[target] !== null && (request.targets?.includes(target) ?? true),
-  )
+  const stores = restoredStores(backup, request)
+  const changes = nowAndAfter(options, backup, request)
+  const others = targets.filter((target) => !stores.includes(target))
   return [
     `Restore ${describeBackup(backup)}`,
-    `\nIt replaces what the environment "${options.environment}" holds now.\n`,
-    ...held.map((target) => `\n${target}:\n${shown[target](options)}`),
+    `\nIn the environment "${options.environment}":\n\n`,
+    table([['', 'now', 'after'], ...changes.map(({ what, now, after }) => [what, now, after])]),
+    ...whatRestoreMeans(backup, request).map((sentence) => `\n${sentence}\n`),
+    others.length > 0 ? `\nNot touched: ${others.join(', ')}.\n` : '',
     request.safetyBackup
-      ? '\nThat is backed up first; without it nothing is replaced.\n'
+      ? '\nWhat is there now is backed up first; without that backup nothing is replaced.\n'
       : '\nNO SAFETY BACKUP is taken: what is replaced cannot come back.\n',
+    warnOfProtection(options, 'restore'),
   ].join('')
+}
+
+/** Known before anybody types the environment's name. */
+function warnOfProtection({ environment, protected: isProtected }: ResetOptions, operation: string): string {
+  if (!isProtected) return ''
+  return `\nThe environment "${environment}" is protected, so this ${operation} will be refused.\n`
 }
 
 /** What a delete takes away for good. */
@@ -61,7 +71,7 @@ export function showDelete(backup: Backup): string {
 }
 
 function describeBackup({ backupId, environment, strategy, rehearsedAt, ...held }: Backup): string {
-  const proof = rehearsedAt === null ? 'read back' : `rehearsed ${rehearsedAt}`
+  const proof = rehearsedAt === null ? 'read back' : `rehearsed ${utc(rehearsedAt)}`
   const { database, files, cache } = held
   return `backup ${backupId} of the environment "${environment}" (${strategy}, ${proof}):\n${table([
     ['database', database === null ? 'not in it' : counted(database.rows, 'row')],

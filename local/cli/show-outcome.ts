@@ -1,74 +1,114 @@
-import { z } from 'zod'
-import { bytes, counted } from '../../lib/amounts.ts'
+import { utc } from '../../lib/amounts.ts'
+import { nextStepsOf } from '../../lib/run/next-steps.ts'
 import type { Outcome } from '../../lib/run/outcome.ts'
+import { amountOf, stateWords, statusWords, subjectSentence } from '../../lib/run/outcome-words.ts'
+import { targets } from '../../lib/run/strategy.ts'
+import { type WouldDo, wouldDoOf } from '../../lib/run/would-do.ts'
+import { wouldBackUp, wouldBeRefused, wouldLeave, wouldLines } from '../../lib/run/would-words.ts'
 import { visibleName } from '../../lib/visible.ts'
+import { commandLine } from './program.ts'
 import { seconds, table } from './text.ts'
 
+/** What is known beside the outcome of how a run ended. */
+export type Around = {
+  /** The plan that the ledger keeps; null: none was made. */
+  plan: unknown
+  /** The environment's name, for commands to paste. */
+  environment: string
+  /** The ledger's word for how the run stands, where it says more than the outcome. */
+  status?: string | undefined
+  /** Of an earlier run, which the same request gives again. */
+  repeats?: string | undefined
+  /** It ended before it got its row in the ledger: "runs" does not list it. */
+  didNotBegin?: boolean
+  /** The stores end with this process, and with them whatever could be put back. */
+  isGone?: boolean
+}
+
+/** The outcome as JSON; of a dry run with what it found. */
+export function documentOf(outcome: Outcome, plan: unknown): unknown {
+  const wouldDo = wouldDoOf(plan, outcome.operation, outcome.error)
+  return wouldDo !== null || outcome.dryRun ? { ...outcome, dryRun: true, plan, wouldDo } : outcome
+}
+
 /** The end of a run in a few lines. */
-export function showOutcome(outcome: Outcome, repeats?: string): string {
-  const { database, files, cache } = outcome.targets
-  const took = seconds(Date.parse(outcome.finishedAt) - Date.parse(outcome.startedAt))
-  const tables = Object.keys(database.tables).length
+export function showOutcome(outcome: Outcome, around: Around): string {
+  const wouldDo = wouldDoOf(around.plan, outcome.operation, outcome.error)
+  const repeated = around.repeats === undefined ? '' : 'The same request was sent before; this is its run.\n'
+  if (wouldDo !== null || outcome.dryRun) return repeated + showDryRun(outcome, wouldDo, around)
   return [
-    repeats === undefined ? '' : 'The same request was sent before; this is its run.\n',
-    `Run ${outcome.runId} (${[outcome.operation, outcome.strategy].filter(Boolean).join(' ')}) ${words[outcome.status]} after ${took}.\n`,
+    repeated,
+    around.didNotBegin
+      ? `${titleOf(outcome)} did not begin; nothing was touched.\n`
+      : headingOf(outcome, around.status),
     outcome.error === null ? '' : `\n${outcome.error.name}: ${visibleName(outcome.error.message)}\n`,
-    outcome.subject === undefined ? '' : showSubject(outcome.subject),
-    ['claim', 'verify', 'delete'].includes(outcome.operation)
+    outcome.subject === undefined ? '' : `\n${visibleName(subjectSentence(outcome.subject))}\n`,
+    around.didNotBegin || ['claim', 'verify', 'delete'].includes(outcome.operation)
       ? ''
-      : `\n${table([
-          ['database', database.state, `${counted(database.rows, 'row')} in ${counted(tables, 'table')}`],
-          ['files', files.state, `${counted(files.objects, 'file')}, ${bytes(files.bytes)}`],
-          ['cache', cache.state, counted(cache.keys, 'key')],
-        ])}`,
+      : `\n${table(targets.map((target) => [target, stateWords[outcome.targets[target].state], amountOf(outcome, target)]))}`,
+    outcome.restoredBackupId === undefined ? '' : `\nRestored from: ${outcome.restoredBackupId}\n`,
     outcome.backupPrefix === null ? '' : `\nBackup: ${outcome.backupPrefix}\n`,
-    outcome.warnings.map(({ code, message }) => `\nWarning ${code}: ${visibleName(message)}\n`).join(''),
+    warningsOf(outcome),
+    around.didNotBegin ? '' : showNextSteps(outcome, around),
   ].join('')
 }
 
-function showSubject({ backupId, state, objects, bytes: size }: NonNullable<Outcome['subject']>): string {
-  return `\n${table([[backupId, state.replace('_', ' '), counted(objects, 'object'), bytes(size)]])}`
+function titleOf({ operation, strategy }: Outcome): string {
+  const title = [operation, strategy].filter(Boolean).join(' ')
+  return `${title[0]?.toUpperCase()}${title.slice(1)}`
 }
 
-const words: Record<Outcome['status'], string> = {
-  succeeded: 'succeeded',
-  succeeded_with_warnings: 'succeeded, with warnings,',
-  failed: 'failed',
+function headingOf(outcome: Outcome, status: string = outcome.status): string {
+  const { runId, operation, strategy, finishedAt } = outcome
+  const words = statusWords[status] ?? status
+  const what = [operation, strategy].filter(Boolean).join(' ')
+  const comma = words.includes(',') ? ',' : ''
+  return `Run ${runId} (${what}) ${words}${comma} after ${tookOf(outcome)}, at ${utc(finishedAt)}.\n`
 }
 
-const count = z.number()
-const Planned = z.object({
-  clears: z.array(z.string()),
-  database: z
-    .object({
-      tables: z.array(z.object({ name: z.string(), action: z.string(), rows: count, keptRows: count })),
-    })
-    .nullable(),
-  files: z
-    .object({ objects: count, bytes: count, preservedObjects: count, preservedBytes: count })
-    .nullable(),
-  cache: z.object({ keys: count, preservedKeys: count }).nullable(),
-})
-
-/** What a dry run found that a run would do. */
-export function showPlan(plan: unknown): string {
-  const { database, files, cache } = Planned.parse(plan)
-  const rows = (database?.tables ?? []).map(({ name, action, rows, keptRows }) => [
-    name,
-    counted(rows, 'row'),
-    action === 'keep' ? 'kept' : action === 'delete rows' ? `keeps ${counted(keptRows, 'row')}` : 'wiped',
-  ])
-  if (files !== null) {
-    rows.push([
-      'files',
-      `${counted(files.objects, 'file')}, ${bytes(files.bytes)}`,
-      kept(files.preservedObjects, 'file'),
-    ])
-  }
-  if (cache !== null) rows.push(['cache', counted(cache.keys, 'key'), kept(cache.preservedKeys, 'key')])
-  return `\nDry run: nothing was written. A reset with this request would do this:\n${table(rows)}`
+function tookOf({ startedAt, finishedAt }: Pick<Outcome, 'startedAt' | 'finishedAt'>): string {
+  return seconds(Date.parse(finishedAt) - Date.parse(startedAt))
 }
 
-function kept(preserved: number, one: string): string {
-  return preserved === 0 ? 'wiped' : `keeps ${counted(preserved, one)}`
+function warningsOf({ warnings }: Outcome): string {
+  return warnings.map(({ code, message }) => `\nWarning ${code}: ${visibleName(message)}\n`).join('')
+}
+
+/** The refusal comes first: then nothing of the rest would happen. */
+function showDryRun(outcome: Outcome, wouldDo: WouldDo | null, { didNotBegin }: Around): string {
+  const { runId, operation, strategy, error } = outcome
+  const refusal = wouldBeRefused({ refusal: wouldDo?.refusal ?? outcome.refusal ?? null })
+  const run = didNotBegin ? 'This dry run' : `The dry run ${runId}`
+  const what = [operation, strategy].filter(Boolean).join(' ')
+  return [
+    refusal === null ? '' : `${what} ${visibleName(refusal)}\n\n`,
+    refusal === null && error !== null
+      ? `${run} (${what}) failed, so whether the ${operation} would be refused is not known. ${error.name}: ${visibleName(error.message)}\n`
+      : `${run} (${what}) took ${tookOf(outcome)}; nothing was wiped, replaced or backed up.\n`,
+    wouldDo === null ? '' : showWouldDo(wouldDo, operation),
+    warningsOf(outcome),
+  ].join('')
+}
+
+function showWouldDo(wouldDo: WouldDo, operation: string): string {
+  const lines = wouldLines(wouldDo, operation).map(({ what, holds, would }) => [what, holds, would])
+  if (lines.length === 0) return ''
+  const condition = wouldDo.refusal === null ? 'would do this' : 'would do this if it were not refused'
+  const left = wouldLeave(wouldDo)
+  return [
+    `\nWith this request, the ${operation} ${condition}:\n\n${table(lines)}`,
+    left.length === 0 ? '' : `\nIt would not touch: ${left.join(', ')}.\n`,
+    `\n${wouldBackUp(wouldDo, operation)}\n`,
+  ].join('')
+}
+
+function showNextSteps(outcome: Outcome, { environment, isGone = false }: Around): string {
+  const steps = nextStepsOf(outcome).map(({ says, restore }) =>
+    restore === null
+      ? `\n${says}\n`
+      : isGone
+        ? ''
+        : `\n${says}\n\n  ${commandLine('restore', restore, '--confirm', environment)}\n`,
+  )
+  return steps.join('')
 }

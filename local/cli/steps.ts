@@ -1,4 +1,5 @@
 import { GetExecutionHistoryCommand, type HistoryEvent } from '@aws-sdk/client-sfn'
+import { z } from 'zod'
 import type { Clients } from '../../lib/clients.ts'
 import { executionArn, machineArnOf, machineError } from '../../lib/executions.ts'
 import type { Progress, RunRow } from '../../lib/run/ledger.ts'
@@ -21,7 +22,7 @@ const failed = /(Failed|TimedOut|Aborted)$/
 export async function readSteps(
   { sfn, config }: Pick<Clients, 'sfn' | 'config'>,
   name: string,
-  row: Pick<RunRow, 'phase' | 'progress' | 'waiting'> | undefined,
+  row: Pick<RunRow, 'phase' | 'progress' | 'waiting' | 'plan'> | undefined,
 ): Promise<Step[]> {
   const machineArn = machineArnOf(config)
   const events: HistoryEvent[] = []
@@ -39,7 +40,8 @@ export async function readSteps(
     events.push(...(answer.events ?? []))
     token = answer.nextToken
   } while (token !== undefined)
-  const steps = stepsOf(events, (row?.progress ?? {}) as Progress)
+  const plan = row?.plan ?? null
+  const steps = stepsOf(events, (row?.progress ?? {}) as Progress).filter(({ name }) => hasWork(name, plan))
   const waiting = steps.findLast(({ name, state }) => state === 'running' && name === row?.phase)
   if (waiting !== undefined) waiting.waiting = row?.waiting ?? undefined
   return steps
@@ -70,8 +72,54 @@ export function stepsOf(events: readonly HistoryEvent[], progress: Progress): St
       for (const step of steps) if (step.endedAt === undefined) end(step, 'failed', timestamp)
     }
   }
-  for (const step of steps) if (step.state === 'running') step.fraction = fractionOf(step.name, progress)
+  const isFailed = events.some(({ type = '' }) => /^Execution(Failed|TimedOut|Aborted)$/.test(type))
+  const isOver = isFailed || events.some(({ type }) => type === 'ExecutionSucceeded')
+  for (const step of steps) {
+    if (step.name === finishFailed) endOfRun(step, { isFailed, isOver })
+    if (step.state === 'running') step.fraction = fractionOf(step.name, progress)
+  }
   return steps
+}
+
+const finishFailed = 'Finish failed'
+
+/**
+ * The state that writes down how a run failed does so without an error of its own: what it stands for is the failed end of the
+ * run. When only the answer of "Finish" was lost, the run has succeeded after all: which it was, the end tells.
+ */
+function endOfRun(step: Step, { isFailed, isOver }: { isFailed: boolean; isOver: boolean }): void {
+  step.name = 'Finish'
+  if (isFailed) step.state = 'failed'
+  if (isOver) return
+  step.state = 'running'
+  step.endedAt = undefined
+}
+
+const many = z.object({ batches: z.number().default(1) }).nullish()
+const Work = z.object({
+  database: many,
+  files: many,
+  cache: z.unknown(),
+  restore: z.object({ batches: z.number(), files: many }).nullish(),
+  subject: z.object({ rehearse: z.boolean() }).optional(),
+})
+type Work = z.output<typeof Work>
+
+/** The Maps that the machine also passes when there is nothing for them to do. */
+const workOf: Record<string, (plan: Work) => number> = {
+  'Export database': ({ database }) => database?.batches ?? 0,
+  'Copy files': ({ files }) => files?.batches ?? 0,
+  'Export cache': ({ cache }) => (cache ? 1 : 0),
+  Rehearse: ({ database }) => database?.batches ?? 0,
+  'Load backup': ({ restore, subject }) => (subject ? Number(subject.rehearse) : (restore?.batches ?? 0)),
+  'Wipe files': ({ files }) => files?.batches ?? 0,
+  'Restore files': ({ restore }) => restore?.files?.batches ?? 0,
+}
+
+/** Whether a step does anything in this run: one that has nothing to do was not done. @param plan the ledger's */
+function hasWork(name: string, plan: unknown): boolean {
+  if (plan === null) return true
+  return (workOf[name]?.(Work.parse(plan)) ?? 1) > 0
 }
 
 function end(step: Step, state: 'done' | 'failed', at: Date): void {

@@ -40,7 +40,9 @@ export async function demonstrate(stack: Stack, say: (text: string) => void): Pr
   const back = { operation: 'restore', backupId: outcome.backupId, confirm, requestedBy: 'npm start' }
   say(`\nAnd back again, with ${JSON.stringify(back)}\n`)
   const restored = await carryOut(connected, back)
-  say(`\n${showOutcome(restored.outcome)}`)
+  say(
+    `\n${showOutcome(restored.outcome, { plan: restored.row?.plan ?? null, environment: confirm, isGone: true })}`,
+  )
   say(`Asked past the product once more:\n`)
   for (const line of await proveRestored(stack, s3, { before, digests })) say(`✓ ${line}`)
   s3.destroy()
@@ -50,7 +52,7 @@ export async function demonstrate(stack: Stack, say: (text: string) => void): Pr
 /** Starts the state machine, shows its progress, and waits for its end. */
 async function carryOut(connected: Connected, sent: Record<string, unknown>): Promise<Followed> {
   const runId = await startRun(connected.clients, { sent, request: parseRequest(sent) })
-  const followed = await followRun(connected.clients, runId, progressOn(process.stdout))
+  const followed = await followRun(connected.clients, runId, progressOn(process.stdout, false))
   const { error } = followed.outcome
   if (error !== null) throw new Error(`${error.name}: ${error.message}`)
   return followed

@@ -63,9 +63,9 @@ describe('a backup may be deleted', () => {
       }),
     )
     await expect(check(newest!)).rejects.toThrow(
-      `The backup ${newest} (full) is not deleted, because of this: the newest backup. Nothing was deleted; to delete it, first take a newer backup of the same strategy`,
+      `The backup ${newest} (full) is not deleted, because of this: the newest full backup. Nothing was deleted; to delete it, first take a newer backup of the same strategy`,
     )
-    await expect(check(rehearsed)).rejects.toThrow('because of this: the newest rehearsed backup.')
+    await expect(check(rehearsed)).rejects.toThrow('because of this: the newest rehearsed full backup.')
     await expect(check(alone)).rejects.toThrow('(database-only) is not deleted, because of this: the newest')
     for (const backupId of [second!, third!])
       expect(await check(backupId)).toMatchObject({ backupId, strategy: 'full' })

@@ -45,10 +45,10 @@ describe('prune', () => {
       policy: { last: 2 },
     })
     expect(result.backups.map(({ backupId, keep, reasons }) => ({ backupId, keep, reasons }))).toEqual([
-      { backupId: ids[0], keep: true, reasons: ['the newest backup', 'number 1 of the last 2'] },
-      { backupId: ids[1], keep: true, reasons: ['number 2 of the last 2'] },
-      { backupId: ids[2], keep: false, reasons: ['not among the last 2'] },
-      { backupId: ids[3], keep: false, reasons: ['not among the last 2'] },
+      { backupId: ids[0], keep: true, reasons: ['the newest full backup', 'number 1 of the last 2 (full)'] },
+      { backupId: ids[1], keep: true, reasons: ['number 2 of the last 2 (full)'] },
+      { backupId: ids[2], keep: false, reasons: ['not among the last 2 (full)'] },
+      { backupId: ids[3], keep: false, reasons: ['not among the last 2 (full)'] },
     ])
     const size = (await bucket.objects(root(ids[2]!))).map((line) => Number(line.split(' ').at(-2)))
     const bytes = size.reduce((sum, one) => sum + one, 0)

@@ -34,10 +34,10 @@ const daily = (count: number, time = '03:00:00Z') =>
 describe('retention', () => {
   test('keeps the last N', () => {
     expect(decided(daily(4), { last: 2 })).toEqual([
-      '+ 2026-11-22T03:00 the newest backup; number 1 of the last 2',
-      '+ 2026-11-21T03:00 number 2 of the last 2',
-      '- 2026-11-20T03:00 not among the last 2',
-      '- 2026-11-19T03:00 not among the last 2',
+      '+ 2026-11-22T03:00 the newest full backup; number 1 of the last 2 (full)',
+      '+ 2026-11-21T03:00 number 2 of the last 2 (full)',
+      '- 2026-11-20T03:00 not among the last 2 (full)',
+      '- 2026-11-19T03:00 not among the last 2 (full)',
     ])
   })
 
@@ -51,12 +51,12 @@ describe('retention', () => {
       sealed('2026-11-18T03:00:00Z'),
     ]
     expect(decided(backups, { daily: 3 })).toEqual([
-      '+ 2026-11-22T09:00 the newest backup; the newest of the day 2026-11-22, 1 of 3',
-      '- 2026-11-22T03:00 not the newest of the day 2026-11-22',
-      '+ 2026-11-20T23:59 the newest of the day 2026-11-20, 2 of 3',
-      '- 2026-11-20T00:00 not the newest of the day 2026-11-20',
-      '+ 2026-11-19T23:59 the newest of the day 2026-11-19, 3 of 3',
-      '- 2026-11-18T03:00 the day 2026-11-18 is not among the last 3 with a backup',
+      '+ 2026-11-22T09:00 the newest full backup; the newest full backup of the day 2026-11-22, 1 of 3',
+      '- 2026-11-22T03:00 not the newest full backup of the day 2026-11-22',
+      '+ 2026-11-20T23:59 the newest full backup of the day 2026-11-20, 2 of 3',
+      '- 2026-11-20T00:00 not the newest full backup of the day 2026-11-20',
+      '+ 2026-11-19T23:59 the newest full backup of the day 2026-11-19, 3 of 3',
+      '- 2026-11-18T03:00 the day 2026-11-18 is not among the last 3 with a full backup',
     ])
   })
 
@@ -69,26 +69,26 @@ describe('retention', () => {
       sealed('2021-01-03T12:00:00Z'), // Sunday of 2020-W53
     ]
     expect(decided(backups, { weekly: 2 })).toEqual([
-      '+ 2026-01-04T23:59 the newest backup; the newest of the week 2026-W01, 1 of 2',
-      '- 2025-12-29T00:00 not the newest of the week 2026-W01',
-      '+ 2025-12-28T12:00 the newest of the week 2025-W52, 2 of 2',
-      '- 2025-12-15T12:00 the week 2025-W51 is not among the last 2 with a backup',
-      '- 2021-01-03T12:00 the week 2020-W53 is not among the last 2 with a backup',
+      '+ 2026-01-04T23:59 the newest full backup; the newest full backup of the week 2026-W01, 1 of 2',
+      '- 2025-12-29T00:00 not the newest full backup of the week 2026-W01',
+      '+ 2025-12-28T12:00 the newest full backup of the week 2025-W52, 2 of 2',
+      '- 2025-12-15T12:00 the week 2025-W51 is not among the last 2 with a full backup',
+      '- 2021-01-03T12:00 the week 2020-W53 is not among the last 2 with a full backup',
     ])
   })
 
   test('keeps what any of the limits keeps', () => {
     expect(decided(daily(10), { last: 1, daily: 2, weekly: 2 })).toEqual([
-      '+ 2026-11-22T03:00 the newest backup; number 1 of the last 1; the newest of the day 2026-11-22, 1 of 2; the newest of the week 2026-W47, 1 of 2',
-      '+ 2026-11-21T03:00 the newest of the day 2026-11-21, 2 of 2',
+      '+ 2026-11-22T03:00 the newest full backup; number 1 of the last 1 (full); the newest full backup of the day 2026-11-22, 1 of 2; the newest full backup of the week 2026-W47, 1 of 2',
+      '+ 2026-11-21T03:00 the newest full backup of the day 2026-11-21, 2 of 2',
       ...['20', '19', '18', '17', '16'].map(
         (day) =>
-          `- 2026-11-${day}T03:00 not among the last 1; the day 2026-11-${day} is not among the last 2 with a backup; not the newest of the week 2026-W47`,
+          `- 2026-11-${day}T03:00 not among the last 1 (full); the day 2026-11-${day} is not among the last 2 with a full backup; not the newest full backup of the week 2026-W47`,
       ),
-      '+ 2026-11-15T03:00 the newest of the week 2026-W46, 2 of 2',
+      '+ 2026-11-15T03:00 the newest full backup of the week 2026-W46, 2 of 2',
       ...['14', '13'].map(
         (day) =>
-          `- 2026-11-${day}T03:00 not among the last 1; the day 2026-11-${day} is not among the last 2 with a backup; not the newest of the week 2026-W46`,
+          `- 2026-11-${day}T03:00 not among the last 1 (full); the day 2026-11-${day} is not among the last 2 with a full backup; not the newest full backup of the week 2026-W46`,
       ),
     ])
   })
@@ -103,19 +103,19 @@ describe('retention', () => {
       sealed('2026-11-17T03:00:00Z'),
     ]
     expect(decided(backups, { last: 1 })).toEqual([
-      '+ 2026-11-22T03:00 the newest backup; number 1 of the last 1',
+      '+ 2026-11-22T03:00 the newest full backup; number 1 of the last 1 (full)',
       '+ 2026-11-21T03:00 an active run needs it',
-      '+ 2026-11-20T03:00 the newest rehearsed backup',
-      '- 2026-11-19T03:00 not among the last 1',
+      '+ 2026-11-20T03:00 the newest rehearsed full backup',
+      '- 2026-11-19T03:00 not among the last 1 (full)',
       '+ 2026-11-18T03:00 pinned; an active run needs it',
-      '- 2026-11-17T03:00 not among the last 1',
+      '- 2026-11-17T03:00 not among the last 1 (full)',
     ])
   })
 
   test('an empty or missing limit is never read as zero: without a limit everything stays', () => {
     for (const policy of [{}, { last: undefined }, { last: 0 }, { daily: Number.NaN }, { weekly: -3 }]) {
       expect(decided(daily(3), policy)).toEqual([
-        '+ 2026-11-22T03:00 the newest backup; no retention is set',
+        '+ 2026-11-22T03:00 the newest full backup; no retention is set',
         '+ 2026-11-21T03:00 no retention is set',
         '+ 2026-11-20T03:00 no retention is set',
       ])
@@ -142,11 +142,11 @@ describe('retention', () => {
       sealed('2026-11-20T03:00:00Z', { rehearsedAt: '2026-11-20T03:01:00Z' }),
     ]
     expect(decided(backups, { last: 1 })).toEqual([
-      '+ 2099-01-01T00:00 sealed at 2099-01-01T00:00:00Z, which is not yet: kept, and not counted',
-      '+ 2026-11-23T13:00 sealed at 2026-11-23T13:00:00Z, which is not yet: kept, and not counted',
-      '+ 2026-11-23T11:00 the newest backup; number 1 of the last 1',
-      '- 2026-11-21T03:00 not among the last 1',
-      '+ 2026-11-20T03:00 the newest rehearsed backup',
+      '+ 2099-01-01T00:00 sealed at 2099-01-01 00:00:00 UTC, which is not yet: kept, and not counted',
+      '+ 2026-11-23T13:00 sealed at 2026-11-23 13:00:00 UTC, which is not yet: kept, and not counted',
+      '+ 2026-11-23T11:00 the newest full backup; number 1 of the last 1 (full)',
+      '- 2026-11-21T03:00 not among the last 1 (full)',
+      '+ 2026-11-20T03:00 the newest rehearsed full backup',
     ])
   })
 
@@ -178,8 +178,8 @@ describe('retention', () => {
     )
     const full = [sealed('2026-11-21T03:00:00Z'), sealed('2026-11-20T03:00:00Z')]
     expect(decided([...hourly, ...full], { last: 1 }).filter((line) => line.startsWith('+'))).toEqual([
-      '+ 2026-11-22T11:30 the newest backup; number 1 of the last 1',
-      '+ 2026-11-21T03:00 the newest backup; number 1 of the last 1',
+      '+ 2026-11-22T11:30 the newest cache-only backup; number 1 of the last 1 (cache-only)',
+      '+ 2026-11-21T03:00 the newest full backup; number 1 of the last 1 (full)',
     ])
   })
 })

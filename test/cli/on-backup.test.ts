@@ -2,6 +2,7 @@ import { DeleteObjectCommand, GetObjectCommand, PutObjectCommand } from '@aws-sd
 import { beforeAll, expect, test } from 'vitest'
 import { withDigest } from '../../lib/backup/digest.ts'
 import { Outcome } from '../../lib/run/outcome.ts'
+import { withVariables } from '../e2e/reset-stack.ts'
 import { useCliStack } from './cli-stack.ts'
 
 const cli = useCliStack()
@@ -41,7 +42,12 @@ test('verify is a run like any other: it has its row and its outcome, and is ref
   expect(Outcome.parse(read.json).subject).toMatchObject({ backupId, state: 'verified' })
   const loaded = await cli.cli(['verify', backupId ?? '', '--rehearse'])
   expect(loaded.code).toBe(0)
-  expect(loaded.stdout).toContain(`${backupId}  rehearsed`)
+  expect(loaded.stdout).toMatch(
+    new RegExp(
+      `The backup ${backupId} was read, \\d+ objects, .*: every object is what was written, and every row was loaded and is the one that was backed up\\.\\n`,
+    ),
+  )
+  expect((await cli.cli(['runs'])).stdout).toMatch(new RegExp(`verify .*succeeded +${backupId} rehearsed\\n`))
   const runs = await cli.cli(['runs', '--json'])
   expect(runs.json.runs.slice(0, 2)).toMatchObject([{ operation: 'verify' }, { operation: 'verify' }])
 
@@ -95,4 +101,64 @@ test('a run that is over, or that nobody knows, cannot be cancelled', async () =
   expect(ended.code).toBe(3)
   expect(ended.stderr).toMatch(/^RunEnded: Run .* is over: it is succeeded/)
   expect((await cli.cli(['cancel', 'nobody'])).stderr).toMatch(/^NotFound: /)
+})
+
+test('a restore shows what there is now and what there is afterwards, and says nothing of what a reset would keep', async () => {
+  const { backupId } = await cli.run({ operation: 'backup', strategy: 'full', rehearse: false })
+  await cli.stack.sql.query(
+    "UPDATE users SET display_name = 'changed'; CREATE TABLE later (i int); DELETE FROM audit_logs",
+  )
+  await cli.stack.sql.query('INSERT INTO later VALUES (1)')
+  const restore = ['restore', backupId ?? '', '--confirm', 'local', '--target', 'database', '--no-rehearse']
+  const { code, stdout, stderr } = await withVariables({ PRESERVE_TABLES: 'users' }, () =>
+    cli.cli(restore, { env: { PRESERVE_TABLES: 'users' } }),
+  )
+  expect(code).toBe(0)
+  expect(stderr).toMatch(/\n +now +after\n/)
+  expect(stderr).toMatch(/public\.audit_logs +0 rows +100 rows\n/)
+  expect(stderr).toMatch(/public\.users +20 rows +20 rows\n/)
+  expect(stderr).toMatch(/public\.later +1 row +stays: it is not in the backup\n/)
+  expect(stderr).toContain(
+    'All rows of these tables become those of the backup, also of tables that a reset would keep: rows that were changed since are changed back',
+  )
+  expect(stderr).toContain('\nNot touched: files, cache.\n')
+  expect(stderr).not.toMatch(/\b(kept|wiped|keeps)\b/)
+  const { rows } = await cli.stack.sql.query(
+    "SELECT count(*)::int AS n FROM users WHERE display_name = 'changed'",
+  )
+  expect(rows[0].n).toBe(0) // as it was said
+  expect(stdout).toMatch(/database +restored +539 rows in 7 tables\n/)
+  await cli.stack.sql.query('DROP TABLE later')
+})
+
+test('a dry run of a restore says what each table would become, and of a backup that it would only be written', async () => {
+  const { backupId } = await cli.run({ operation: 'backup', strategy: 'full', rehearse: false })
+  await cli.stack.sql.query('DELETE FROM audit_logs')
+  const restore = await cli.cli(['restore', backupId ?? '', '--dry-run'])
+  expect(restore).toMatchObject({ code: 0 })
+  expect(restore.stdout).toMatch(/audit_logs +0 rows +would be replaced by the 100 rows of the backup\n/)
+  expect(restore.stdout).toMatch(
+    /files +12 files, .* +the 12 files of the backup would be put back; others would stay\n/,
+  )
+  const backup = await cli.cli(['backup', 'cache-only', '--dry-run'])
+  expect(backup.stdout).toMatch(/cache +30 keys +would be backed up, and stay\n/)
+  expect(backup.stdout).toContain('It would not touch: database, files.')
+  expect(backup.stdout).toContain('\nThe backup would be written, and read back byte for byte.\n')
+  expect(restore.stdout + backup.stdout).not.toMatch(/succeeded|untouched/)
+})
+
+test('what a run is refused for before it begins has no id to look for, and is told by the one in its JSON', async () => {
+  const refused = ['verify', '2026-01-01T00-00-00Z-000000']
+  const { code, stdout, stderr } = await cli.cli(['reset', 'full', '--confirm', 'elsewhere'])
+  expect(code).toBe(3)
+  expect(stdout).toMatch(/^Reset full did not begin; nothing was touched\.\n\nConfirmationMismatch: /)
+  expect(stdout + stderr).not.toMatch(/[0-9a-f]{8}-[0-9a-f]{4}/)
+  expect(stderr).toMatch(/✗ Finish /)
+  expect(stderr).not.toContain('Finish failed')
+  const { json } = await cli.cli(['reset', 'full', '--confirm', 'elsewhere', '--json'])
+  expect((await cli.cli(['runs', json.runId])).stdout).toBe(stdout)
+  // One that began is listed with the backup it is about, and what became of it.
+  const begun = await cli.cli(refused)
+  const [, runId = ''] = /^Run (\S+)\n/.exec(begun.stderr) ?? []
+  expect((await cli.cli(['runs'])).stdout).toContain(runId)
 })

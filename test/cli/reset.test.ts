@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { Outcome } from '../../lib/run/outcome.ts'
 import { countObjects, totalOf } from '../../local/demo/counts.ts'
+import { withVariables } from '../e2e/reset-stack.ts'
 import { useCliStack } from './cli-stack.ts'
 
 const cli = useCliStack()
@@ -45,6 +46,27 @@ describe('reset', () => {
       expect(stderr).toContain(`✓ ${step}`)
   })
 
+  test('and a restore say how to put back what went, by a command that does it when it is pasted', async () => {
+    const before = await cli.count()
+    const { stdout } = await cli.cli(['reset', 'full', '--confirm', 'local'])
+    expect(stdout).toMatch(/database +wiped +539 rows in 7 tables/)
+    const [, putBack = ''] = /To put back what was wiped:\n\n {2}npm run .*?cli -- (.*)\n$/.exec(stdout) ?? []
+    const restored = await cli.cli(putBack.split(' '))
+    expect(restored.code).toBe(0)
+    expect(await cli.count()).toEqual(before)
+    const [, backupId] = putBack.split(' ')
+    expect(restored.stdout).toContain(`\nRestored from: ${backupId}\n`)
+
+    const [, goBack = ''] =
+      /To go back to what was there before the restore.*:\n\n {2}npm run .*?cli -- (.*)\n$/.exec(
+        restored.stdout,
+      ) ?? []
+    expect(goBack).not.toContain(backupId)
+    const again = await cli.cli(goBack.split(' '))
+    expect(again.code).toBe(0)
+    expect(totalOf((await cli.count()).rows)).toBe(0)
+  })
+
   test('without --json it tells the same in words, after what goes and what stays; no backup is a warning', async () => {
     const { code, stdout, stderr } = await cli.cli([
       'reset',
@@ -58,9 +80,15 @@ describe('reset', () => {
     expect(stderr).toContain('Not touched: database, cache.')
     expect(stderr).toContain('NO BACKUP is taken')
     expect(stdout).toMatch(/reset files-only\) succeeded, with warnings, after/)
-    expect(stdout).toMatch(/database +untouched +0 rows/)
+    expect(stdout).toMatch(/database +untouched\n/)
     expect(stdout).toMatch(/files +wiped +12 files/)
     expect(stdout).toContain('Warning NoBackup: ')
+    expect(stdout).toContain('\nNo backup was taken: what was wiped cannot come back.\n')
+    expect(stdout).toMatch(/after \d+\.\d\d s, at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\.\n/)
+    // What has nothing to do is not told as done.
+    for (const step of ['Export', 'Copy files', 'Wipe database', 'Wipe cache'])
+      expect(stderr).not.toContain(step)
+    expect(stderr).toContain('✓ Wipe files')
     await cli.refill()
   })
 
@@ -115,6 +143,47 @@ describe('reset', () => {
     ])
     expect(Object.fromEntries(planned)).toEqual(before.rows)
     expect(await cli.count()).toEqual(before)
+  })
+
+  test('a dry run says in its words what would go and what would stay, and never that anything was done', async () => {
+    const keep = ['--preserve-table', 'users', '--preserve-key', 'session:*']
+    const { code, stdout, stderr } = await cli.cli(['reset', 'full', '--dry-run', ...keep])
+    expect(code).toBe(0)
+    expect(stdout).toMatch(
+      /^The dry run \S+ \(reset full\) took \S+ s; nothing was wiped, replaced or backed up\.\n\nWith this request, the reset would do this:\n/,
+    )
+    expect(stdout).toMatch(/public\.users +20 rows +would stay\n/)
+    expect(stdout).toMatch(/public\.worlds +15 rows +would be wiped\n/)
+    expect(stdout).toMatch(/files +12 files, \S+ KiB +would be wiped\n/)
+    expect(stdout).toMatch(/cache +30 keys +would be wiped but for 5 keys\n/)
+    expect(stdout).toContain(
+      'First a backup of what is there now would be written, read back byte for byte, loaded into a scratch schema, and compared row by row; without it nothing would be wiped.',
+    )
+    expect(stdout + stderr).not.toMatch(/succeeded|untouched|To put back|Type the/)
+    const runs = await cli.cli(['runs'])
+    expect(runs.stdout.split('\n')[0]).toMatch(
+      /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC +\S+ +reset +full +dry run: would not be refused$/,
+    )
+  })
+
+  test('a dry run that the real one would be refused for begins with that, and ends with its exit code', async () => {
+    // The functions run in this process.
+    const { code, stdout } = await withVariables({ MAX_ROWS: '100' }, () =>
+      cli.cli(['reset', 'database-only', '--dry-run', '--no-backup']),
+    )
+    expect(code).toBe(3)
+    expect(stdout).toMatch(
+      /^reset database-only would be refused: LimitExceeded: The reset would wipe 539 rows, more than MAX_ROWS=100 allows\. .*raise MAX_ROWS/,
+    )
+    expect(stdout).toContain('the reset would do this if it were not refused:')
+    expect(stdout).toMatch(/public\.users +20 rows +would be wiped\n/)
+    expect(stdout).toContain('It would not touch: files, cache.')
+    expect(stdout).toContain('NO BACKUP would be taken first: what goes could not come back.')
+    const runs = await cli.cli(['runs', '--json'])
+    expect(runs.json.runs[0]).toMatchObject({ operation: 'reset', dryRun: true })
+    expect((await cli.cli(['runs'])).stdout).toContain('dry run: would be refused (LimitExceeded)')
+    const again = await cli.cli(['runs', runs.json.runs[0].runId])
+    expect(again.stdout).toMatch(/^reset database-only would be refused: LimitExceeded: /)
   })
 })
 

@@ -20,6 +20,7 @@ import {
   TooLateToCancel,
 } from '../../lib/errors.ts'
 import { cancelRun } from '../../lib/run/cancel.ts'
+import { readRun } from '../../lib/run/ledger.ts'
 import type { Plan } from '../../lib/run/work.ts'
 import { startFront } from '../files/s3-front.ts'
 import { load, planRestore, readBackupOf } from '../restore/steps.ts'
@@ -314,12 +315,19 @@ describe('a wipe that has its locks', () => {
     await database.sql.query(`CREATE FUNCTION app.slow(int) RETURNS boolean LANGUAGE plpgsql AS
       $$ BEGIN PERFORM pg_sleep(0.2); RETURN false; END $$`)
     const slow = { ...plan, preserve: { ...plan.preserve, rows: { people: 'app.slow(id)' } } }
+    await enter(plan, 'Wipe database')
     const error = await wipeDatabase(configured(clients, { LOCK_BUDGET_MS: 500 }), slow).catch(
       (e: Error) => e,
     )
     expect(error).toBeInstanceOf(DatabaseBusy)
     expect((error as Error).message).toMatch(/were locked for \d+ ms, and LOCK_BUDGET_MS=500 /)
     expect(await people()).toBe(50)
+    // Until the step is repeated nothing is changed: who is in a hurry calls the run off.
+    const row = await withConnection(clients, (connection) => readRun(connection, plan.runId))
+    expect(row.waiting).toBe('waiting for another try: the tables were locked, and given back unchanged')
+    expect(await cancelRun(clients, { runId: plan.runId, by: 'a test' })).toMatchObject({
+      status: 'cancelled',
+    })
   })
 
   it('is the budget of all statements together, of which each is short', async () => {

@@ -169,7 +169,9 @@ describe('a run that waits for its locks', () => {
       const open = { operation: 'backup', strategy: 'cache-only' }
       const second = await reset.run(open)
       expect(second).toMatchObject({ status: 'FAILED', error: 'RunActive' })
-      expect(second.cause).toMatch(/in Wipe database: waiting for locks, .*\. Wait for it, or cancel it;/)
+      expect(second.cause).toMatch(
+        /in Wipe database: waiting for locks, .*\. It has changed nothing yet: wait for it, or cancel it;/,
+      )
       await cancel('waiting')
     })
     expect(await hold?.work).toBe('RunLost')

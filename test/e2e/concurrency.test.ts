@@ -50,7 +50,7 @@ describe('two runs that are started at the same moment', () => {
         expect(refused).toMatchObject({ status: 'FAILED', error: 'RunActive' })
         expect(refused.cause).toMatch(/^Run holder \(backup, in [\w ]+\) is active since /)
         expect(refused.cause).toContain(
-          'Wait for it, or cancel it; a dead run is taken over 20 minutes after',
+          'It has changed nothing yet: wait for it, or cancel it; a dead run is taken over 20 minutes after',
         )
       }
       hold.release()
