@@ -1,4 +1,4 @@
-import { bytes, counted } from '../../lib/amounts.ts'
+import { bytes, counted, utc } from '../../lib/amounts.ts'
 import { backupKeys } from '../../lib/backup/layout.ts'
 import { Manifest } from '../../lib/backup/manifest.ts'
 import { getJson } from '../../lib/backup/storage.ts'
@@ -51,7 +51,7 @@ export async function summarize(
     manifest.rehearsedAt === null
       ? ''
       : ';\n  the rows were loaded into a scratch schema and found identical',
-    `; sealed at ${manifest.sealedAt}\n`,
+    `; sealed at ${utc(manifest.sealedAt)}\n`,
     outcome.warnings.map(({ code, message }) => `  Warning ${code}: ${message}\n`).join(''),
   ].join('')
 }

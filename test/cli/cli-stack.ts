@@ -12,7 +12,7 @@ import { countStores } from '../../local/demo/counts.ts'
 import { fillSample } from '../../local/sample.ts'
 import type { StackOptions } from '../../local/stack.ts'
 import { type FreshStack, freshStack } from '../support/stack.ts'
-import { runScript, type Spawned, spawnScript } from './run-script.ts'
+import { runScript, type Spawned, spawnOnTerminal, spawnScript } from './run-script.ts'
 
 /** A stack with a small sample, claimed unless told otherwise, and the CLI against it. */
 export function useCliStack({ claimed = true, ...options }: StackOptions & { claimed?: boolean } = {}) {
@@ -63,6 +63,7 @@ export function useCliStack({ claimed = true, ...options }: StackOptions & { cla
         ...(spawned.input === undefined ? {} : { input: spawned.input }),
       }),
     spawnCli: (args: string[]) => spawnScript('cli', args, { env: stack.env, cwd: folder }),
+    spawnOnTerminal: (args: string[]) => spawnOnTerminal('cli', args, { env: stack.env, cwd: folder }),
     count: () => countStores(stack, stack.s3),
   }
 }

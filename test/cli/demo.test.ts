@@ -12,7 +12,7 @@ function linesOf(text: string): string[] {
   return text
     .replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}/g, '<run>')
     .replaceAll(/\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ-[0-9a-f]{6}/g, '<backup>')
-    .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, '<time>')
+    .replaceAll(/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC/g, '<time>')
     .replaceAll(/\b\d+\.\d\d s\b/g, '<seconds>')
     .replaceAll(/\b[\d.]+ KiB/g, '<size>')
     .replaceAll(/PostgreSQL \d+\.\d+/g, 'PostgreSQL')

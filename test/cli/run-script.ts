@@ -43,6 +43,23 @@ export function spawnScript(
   return child
 }
 
+/** The same on a terminal of its own, whose keys are written to stdin: `\\x03` is Ctrl-C. */
+export function spawnOnTerminal(
+  name: string,
+  args: string[],
+  { env, cwd }: Omit<Spawned, 'input'>,
+): ChildProcessWithoutNullStreams {
+  const script = fileURLToPath(new URL(`../../local/${name}.ts`, import.meta.url))
+  const command = [process.execPath, '--import', quickLoad, script, ...args]
+    .map((word) => `'${word}'`)
+    .join(' ')
+  return spawn('script', ['--quiet', '--return', '--command', `exec ${command}`, '/dev/null'], {
+    cwd,
+    env: { PATH: process.env.PATH, TERM: 'dumb', ...env },
+    stdio: 'pipe',
+  })
+}
+
 /** What a script writes until its end. */
 export async function endOf(
   child: ChildProcessByStdio<Writable | null, Readable, Readable>,

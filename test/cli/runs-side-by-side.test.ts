@@ -1,6 +1,7 @@
+import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { StopExecutionCommand } from '@aws-sdk/client-sfn'
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { StoreUnavailable } from '../../lib/errors.ts'
 import { executionArn, machineArnOf } from '../../lib/executions.ts'
 import { open } from '../../local/cli/connect.ts'
@@ -111,21 +112,88 @@ test('a run that is aborted ends as failed, and the next one may begin', async (
   })
 })
 
-test('Ctrl-C leaves a run that goes on elsewhere, and says its id', async () => {
-  const { open } = close('Seal')
+/** What a command to paste is given to the CLI as. */
+const pasted = (text: string, command: string) =>
+  new RegExp(`npm run -s cli -- (${command} \\S+?)(?=[.\\s]|$)`).exec(text)?.[1]?.split(' ') ?? []
+
+test('Ctrl-C where nobody can be asked leaves the run, and names the commands that cancel and show it', async () => {
+  close('Seal')
   const child = cli.spawnCli(['backup', 'cache-only', '--json'])
   const ended = endOf(child)
   await reached()
   child.kill('SIGINT')
   const { code, stdout } = await ended
-  open()
   expect(code).toBe(130)
   const { message } = JSON.parse(stdout).error
-  const runId = /runs (\S+)$/.exec(message)?.[1] ?? ''
+  expect(message).toMatch(/^The run \S+ goes on\. To cancel it, as long as it has changed nothing: /)
+  const shown = await cli.cli(pasted(message, 'runs'))
+  expect(shown.stdout).toMatch(
+    /\(backup cache-only\) is in "Export cache"\.\nStarted .* UTC, last sign of life .* UTC\./,
+  )
+  expect(shown.stdout).toContain('It has changed nothing yet. To cancel it: ')
+  const cancelled = await cli.cli(pasted(shown.stdout, 'cancel'))
+  expect(cancelled).toMatchObject({
+    code: 0,
+    stdout: expect.stringContaining('Nothing was wiped, restored or deleted'),
+  })
+  expect((await cli.cli(pasted(message, 'runs'))).stdout).toMatch(/\(backup cache-only\) cancelled after /)
+})
+
+test('Ctrl-C once the stores are changed says that it is too late to cancel, and names the command that shows the run', async () => {
+  const { open } = close('Finish')
+  const child = cli.spawnCli(['reset', 'database-only', '--confirm', 'local', '--no-rehearse'])
+  const ended = endOf(child)
+  await reached()
+  child.kill('SIGINT')
+  const { code, stdout } = await ended
+  expect(code).toBe(130)
+  expect(stdout).toMatch(
+    /^The run \S+ goes on, in "Wipe database": it is changing the stores and cannot be cancelled any more\./,
+  )
+  expect(stdout).not.toContain('-- cancel')
+  expect((await cli.cli(pasted(stdout, 'runs'))).stdout).toContain('It cannot be cancelled any more.')
+  open()
   await vi.waitFor(async () => {
-    const { rows } = await cli.stack.sql.query('SELECT status FROM taskmaster_reset.runs WHERE run_id = $1', [
-      runId,
-    ])
-    expect(rows).toEqual([{ status: 'succeeded' }])
-  }, 30_000)
+    expect((await cli.cli(pasted(stdout, 'runs'))).stdout).toMatch(/database +wiped/)
+  }, 60_000)
+  await cli.refill()
+})
+
+/** `script` gives a process a terminal of its own; where there is none, nobody can press Ctrl-C either. */
+const hasTerminals = spawnSync('script', ['--version']).status === 0
+
+describe.skipIf(!hasTerminals)('Ctrl-C on a terminal (needs the program "script")', () => {
+  test.each([
+    ['c', 130, /The run \S+ is cancelled\. Nothing was wiped, restored or deleted\./, 'cancelled'],
+    ['l', 130, /The run \S+ goes on\. To cancel it, /, 'running'],
+    ['\x03', 130, /The run \S+ goes on\. To cancel it, /, 'running'],
+    ['', 0, /Run \S+ \(backup cache-only\) succeeded after/, 'running'],
+  ] as const)('asks, and "%s" is understood', async (answer, exit, says, status) => {
+    const { open } = close('Seal')
+    const child = cli.spawnOnTerminal(['backup', 'cache-only'])
+    let shown = ''
+    child.stdout.on('data', (data) => {
+      shown += data
+    })
+    const ended = once(child, 'close')
+    await reached()
+    child.stdin.write('\x03')
+    await vi.waitFor(() => expect(shown).toContain('go on watching: '), 30_000)
+    expect(shown).toContain(
+      'has changed nothing yet. c: cancel it, l: leave it running, Enter: go on watching: ',
+    )
+    child.stdin.write(answer === '\x03' ? answer : `${answer}\n`)
+    if (exit === 130) await ended
+    const { rows } = await cli.stack.sql.query(
+      'SELECT status FROM taskmaster_reset.runs ORDER BY started_at DESC LIMIT 1',
+    )
+    expect(rows).toEqual([{ status }])
+    open()
+    expect((await ended)[0]).toBe(exit)
+    expect(shown).toMatch(says)
+    await vi.waitFor(async () => {
+      const active = await cli.stack.sql.query(`SELECT FROM taskmaster_reset.runs WHERE status = 'running'`)
+      expect(active.rowCount).toBe(0)
+    }, 30_000)
+  })
 })
