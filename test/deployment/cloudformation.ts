@@ -7,7 +7,7 @@ type PropertyType = Resource['properties'][string]['type']
 type Properties = Resource['properties']
 
 /** What CloudFormation's own description of the resource types says of a template; offline. Gives a sentence per problem. */
-export function problemsOf(template: Template): string[] {
+export function problemsOf(template: Checked): string[] {
   return Object.entries(template.Resources).flatMap(([id, resource]) => {
     const { Type, Properties = {}, DependsOn = [], ...rest } = resource
     const known = spec.lookup('resource', 'cloudFormationType', 'equals', Type)
@@ -20,11 +20,17 @@ export function problemsOf(template: Template): string[] {
         .filter((other) => template.Resources[other] === undefined)
         .map((other) => `${id} depends on ${other}, which is not there`),
       ...Object.entries(rest)
+        .filter(([key, value]) => key !== 'Condition' || !(String(value) in (template.Conditions ?? {})))
         .filter(([key, value]) => !attributes[key]?.includes(String(value)))
         .map(([key, value]) => `${id} has ${key}: ${JSON.stringify(value)}`),
       ...[...references(Properties)].flatMap((found) => checkReference(template, id, found)),
     ]
   })
+}
+
+type Checked = Pick<Template, 'Resources'> & {
+  Parameters?: Record<string, unknown>
+  Conditions?: Record<string, unknown>
 }
 
 /** Attributes of a resource beside its type, its properties and what it depends on, and what they may say. */
@@ -123,8 +129,12 @@ function* references(value: unknown): Generator<Reference> {
     for (const part of Object.values(value)) yield* references(part)
 }
 
-function checkReference({ Resources }: Template, id: string, { to, attribute }: Reference): string[] {
-  if (to.startsWith('AWS::')) return []
+function checkReference(
+  { Resources, Parameters = {} }: Checked,
+  id: string,
+  { to, attribute }: Reference,
+): string[] {
+  if (to.startsWith('AWS::') || to in Parameters) return []
   const resource = Resources[to]
   if (resource === undefined) return [`${id} names ${to}, which is not there`]
   if (attribute === undefined || attribute in specOf(resource.Type).attributes) return []

@@ -493,6 +493,13 @@ describe('CloudFormation takes', () => {
     ])
   })
 
+  test('the template of the roles that a deployment from GitHub has', () => {
+    const roles = JSON.parse(
+      readFileSync(new URL('../../infra/deployment-role.json', import.meta.url), 'utf8'),
+    )
+    expect(problemsOf(roles)).toEqual([])
+  })
+
   const wrong = {
     Outputs: {},
     Resources: {

@@ -1,0 +1,93 @@
+import { execFile } from 'node:child_process'
+import { globSync, readFileSync } from 'node:fs'
+import { promisify } from 'node:util'
+import { describe, expect, test } from 'vitest'
+
+const root = new URL('../../', import.meta.url).pathname
+const read = (path: string) => readFileSync(`${root}${path}`, 'utf8')
+const json = (path: string) => JSON.parse(read(path))
+
+describe('what comes from elsewhere', () => {
+  test('every action of a workflow is pinned by its commit, with its version beside it', () => {
+    const workflows = globSync('.github/workflows/*.yml', { cwd: root })
+    expect(workflows).toHaveLength(2)
+    const uses = workflows.flatMap((path) => read(path).match(/uses: .*/g) ?? [])
+    expect(uses.length).toBeGreaterThan(4)
+    for (const line of uses) expect(line).toMatch(/^uses: [\w-]+\/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/)
+    expect(new Set(uses).size).toBe(new Set(uses.map((line) => line.split('@')[0])).size) // one version of each
+  })
+
+  test('no workflow has more rights than to read, and only the deployment may ask for a token of its own', () => {
+    for (const path of globSync('.github/workflows/*.yml', { cwd: root })) {
+      expect(read(path), path).toMatch(/\npermissions:\n {2}contents: read\n[a-z]/)
+      const more = [...read(path).matchAll(/^ +([\w-]+): write/gm)].map(([, right]) => right)
+      expect(more, path).toEqual(path.endsWith('deploy.yml') ? ['id-token'] : [])
+      expect(read(path), path).not.toContain('secrets.')
+      // What somebody typed is given to a script as a variable, never as a part of it.
+      for (const line of read(path).match(/run: .*/g) ?? []) expect(line, path).not.toContain('{{')
+    }
+  })
+
+  test('the list of what it is made of holds every package that is deployed, and marks what is not', async () => {
+    const { stdout } = await promisify(execFile)('npm', ['run', '--silent', 'sbom'], {
+      cwd: root,
+      maxBuffer: 2 ** 24,
+    })
+    type Component = { name: string; version: string; properties?: { name: string }[] }
+    const { components, bomFormat }: { components: Component[]; bomFormat: string } = JSON.parse(stdout)
+    expect(bomFormat).toBe('CycloneDX')
+    const deployed = components
+      .filter(({ properties = [] }) => !properties.some(({ name }) => name === 'cdx:npm:package:development'))
+      .map(({ name, version }) => `${name}@${version}`)
+    const { packages } = json('package-lock.json')
+    for (const name of Object.keys(json('package.json').dependencies))
+      expect(deployed).toContain(`${name}@${packages[`node_modules/${name}`].version}`)
+    for (const name of ['vitest', 'typescript', 'fauxqs'])
+      expect(deployed.filter((one) => one.startsWith(`${name}@`))).toEqual([])
+  })
+})
+
+describe('a deployment from GitHub', () => {
+  type Statement = { Effect: string; Action: string | string[]; Resource: unknown; Condition?: object }
+  const { Resources } = json('infra/deployment-role.json')
+  const statementsOf = (id: string): Statement[] =>
+    [Resources[id].Properties.PolicyDocument ?? Resources[id].Properties.Policies[0].PolicyDocument].flatMap(
+      ({ Statement }) => Statement,
+    )
+
+  test('is trusted only from one repository and the environment of the stage', () => {
+    const [{ Action, Condition }] = Resources.DeployRole.Properties.AssumeRolePolicyDocument.Statement
+    expect(Action).toBe('sts:AssumeRoleWithWebIdentity')
+    expect(Condition).toEqual({
+      StringEquals: {
+        'token.actions.githubusercontent.com:aud': 'sts.amazonaws.com',
+        // biome-ignore lint/suspicious/noTemplateCurlyInString: CloudFormation's
+        'token.actions.githubusercontent.com:sub': { 'Fn::Sub': 'repo:${Repository}:environment:${Stage}' },
+      },
+    })
+  })
+
+  test('has a role that touches no resource, and hands on one that touches those of the stage alone', () => {
+    const own = statementsOf('DeployRole').flatMap(({ Action }) => Action)
+    expect(own.filter((action) => /^(iam|kms|states|sns|sqs|events|logs):/.test(action))).toEqual([
+      'iam:PassRole',
+    ])
+    // What AWS lets nobody restrict by name: descriptions, the delivery of logs, subscriptions; keys are bound by their tags.
+    const everything = ['StoresPolicy', 'ServicesPolicy']
+      .flatMap(statementsOf)
+      .filter(({ Resource, Condition }) => Resource === '*' && Condition === undefined)
+      .flatMap(({ Action }) => Action)
+    for (const action of everything)
+      expect(action).toMatch(
+        /^(states:Validate|logs:\w+(Deliver|Describe|Resource)|logs:Describe|cloudwatch:Describe|sns:)/,
+      )
+  })
+
+  test('can read and delete no object of files and backups', () => {
+    for (const { Action, Resource } of statementsOf('StoresPolicy')) {
+      const objects = [Action].flat().filter((action) => /^s3:(\*|(Get|Put|Delete|List)Object)/.test(action))
+      if (objects.length > 0) expect(JSON.stringify(Resource)).toContain('serverlessdeployment')
+      expect([Action].flat()).not.toContain('s3:*')
+    }
+  })
+})
