@@ -1,5 +1,6 @@
 import type { BinaryRedis } from './binary-redis.ts'
 import { environmentKey } from './keys.ts'
+import { isWrongType } from './rest-answer.ts'
 
 /**
  * Whether the server tells the moment at which a key expires (PEXPIRETIME, Redis 7). Another one tells only how long it
@@ -8,4 +9,21 @@ import { environmentKey } from './keys.ts'
 export async function knowsExpiryTime(cache: BinaryRedis): Promise<boolean> {
   const [answer] = await cache.send([['PEXPIRETIME', environmentKey]])
   return answer?.error === undefined
+}
+
+/** What the server knows of expiry. */
+export type ExpiryKnown = {
+  /** See knowsExpiryTime. */
+  exact: boolean
+  /** Single fields of a hash may expire (HPEXPIRE, HPEXPIRETIME: Redis 7.4, Valkey 9). */
+  ofFields: boolean
+}
+
+export async function readExpiryKnown(cache: BinaryRedis): Promise<ExpiryKnown> {
+  const [exact, ofFields] = await cache.send([
+    ['PEXPIRETIME', environmentKey],
+    ['HPEXPIRETIME', environmentKey, 'FIELDS', '1', 'any'],
+  ])
+  const refused = ofFields?.error
+  return { exact: exact?.error === undefined, ofFields: refused === undefined || isWrongType(refused) }
 }

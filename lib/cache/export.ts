@@ -6,7 +6,7 @@ import { findJson, getJson, putJson, type Storage } from '../backup/storage.ts'
 import type { Clients } from '../clients.ts'
 import type { Fence } from '../ledger/fence.ts'
 import { asideBelow, putBack } from './aside.ts'
-import { knowsExpiryTime } from './expiry.ts'
+import { readExpiryKnown } from './expiry.ts'
 import { adoptFence } from './fenced.ts'
 import { Findings } from './findings.ts'
 import { keyScope } from './keys.ts'
@@ -56,7 +56,7 @@ export async function exportCache(
   // From here on no request of an earlier run is obeyed; what one left set aside gets its name back.
   await adoptFence(cache, fence)
   const aside = asideBelow(config.CACHE_PREFIX)
-  const exactExpiry = await knowsExpiryTime(cache)
+  const expiry = await readExpiryKnown(cache)
   const scope = keyScope(config.CACHE_PREFIX)
   const seen = new SeenKeys()
   const findings = new Findings()
@@ -66,7 +66,7 @@ export async function exportCache(
   for await (const page of scanKeys(cache, { match: scope.match, count: limits.pageKeys })) {
     const back = await putBack(cache, fence, { aside, keys: page.filter(aside.holds) })
     const keys = [...page, ...back].filter((key) => scope.includes(key) && seen.add(key))
-    for await (const keyLine of readKeys(cache, { keys, findings, limits, exactExpiry })) {
+    for await (const keyLine of readKeys(cache, { keys, findings, limits, expiry })) {
       await writer.add(keyLine)
       if (keyLine.begins) exported++
     }

@@ -5,7 +5,7 @@ import { findLate } from '../backup/read.ts'
 import type { Clients } from '../clients.ts'
 import type { Fence } from '../ledger/fence.ts'
 import { addDigests } from './backup-digests.ts'
-import { knowsExpiryTime } from './expiry.ts'
+import { type ExpiryKnown, readExpiryKnown } from './expiry.ts'
 import { exportLimits } from './export.ts'
 import { Findings } from './findings.ts'
 import type { KeyDigests } from './key-digests.ts'
@@ -26,24 +26,24 @@ export class LateKeys {
   readonly #manifest: Manifest
   readonly #fence: Fence
   readonly #digests: KeyDigests
-  readonly #exactExpiry: boolean
+  readonly #expiry: ExpiryKnown
   readonly #nameOf: (key: Buffer) => Buffer
   #writer: PartWriter | undefined
   #seen = new SeenKeys()
   /** Keys that are aside, by their names in hex, and whether those are new to the backup. */
   #aside = new Map<string, { key: Buffer; isNew: boolean }>()
 
-  private constructor(tools: Tools, { manifest, fence, digests, nameOf }: Into, exactExpiry: boolean) {
+  private constructor(tools: Tools, { manifest, fence, digests, nameOf }: Into, expiry: ExpiryKnown) {
     this.#tools = tools
     this.#manifest = manifest
     this.#fence = fence
     this.#digests = digests
     this.#nameOf = nameOf
-    this.#exactExpiry = exactExpiry
+    this.#expiry = expiry
   }
 
   static async of(tools: Tools, into: Into): Promise<LateKeys> {
-    return new LateKeys(tools, into, await knowsExpiryTime(tools.cache))
+    return new LateKeys(tools, into, await readExpiryKnown(tools.cache))
   }
 
   /**
@@ -61,7 +61,7 @@ export class LateKeys {
       keys: wanted,
       findings: this.findings,
       limits: exportLimits,
-      exactExpiry: this.#exactExpiry,
+      expiry: this.#expiry,
       nameOf: this.#nameOf,
     }
     for await (const line of readKeys(this.#tools.cache, read)) {
@@ -97,7 +97,7 @@ export class LateKeys {
       if (!found.isNew && this.#digests.get(found.key) === undefined) renamed++
       return found.key
     }
-    const noted = { parts, digests: this.#digests, exact: this.#exactExpiry, keyOf }
+    const noted = { parts, digests: this.#digests, exact: this.#expiry.exact, keyOf }
     const added = (await addDigests(backups, noted)) - renamed
     const cache: Late['cache'] = {
       added: (before?.cache?.added ?? 0) + added,

@@ -18,7 +18,7 @@ export type KeyHead = {
  * and members are JsonBytes. `value` by type:
  * - string: its bytes
  * - list: its elements in order; set: its members
- * - hash: `[[field, value], …]`
+ * - hash: `[[field, value], …]`, or `[field, value, expiresAt]` for a field that expires by itself, its digits as text
  * - zset: `[[member, score], …]`, a score being the text that Redis gives, such as `"0.1"` or `"-inf"`
  * - stream: `[[id, [field, value, field, value, …]], …]`, oldest first
  *

@@ -1,15 +1,17 @@
 import { StoreUnavailable } from '../errors.ts'
 import { type BinaryRedis, refusal } from './binary-redis.ts'
 import { command } from './command.ts'
+import type { ExpiryKnown } from './expiry.ts'
+import { withExpiry } from './field-expiry.ts'
 import type { Findings } from './findings.ts'
 import type { KeyHead } from './lines.ts'
-import { isWrongType, type KeyLine, type ReadLimits, readValue } from './read-value.ts'
+import { type KeyLine, type ReadLimits, readValue } from './read-value.ts'
 import { type Answer, asList, asNumber, asText, type Reply } from './reply.ts'
-import { AnswerTooLarge, isTooLarge } from './rest-answer.ts'
-import { keyTypes, pagesOf } from './value-pages.ts'
+import { AnswerTooLarge, isTooLarge, isWrongType } from './rest-answer.ts'
+import { keyTypes, type Page, pagesOf } from './value-pages.ts'
 
 /** A first page of a value: null when it was too large to be had together with others, or at all. */
-type FirstPage = { head: KeyHead; reply: Reply }
+type FirstPage = { head: KeyHead; page: Page | null }
 
 /** How often a key that changes its type while it is read is begun anew. */
 const tries = 5
@@ -25,14 +27,13 @@ export async function* readKeys(
     keys,
     findings,
     limits,
-    exactExpiry,
+    expiry,
     nameOf = (key) => key,
   }: {
     keys: readonly Buffer[]
     findings: Findings
     limits: ReadLimits
-    /** Whether the server knows PEXPIRETIME, see knowsExpiryTime. */
-    exactExpiry: boolean
+    expiry: ExpiryKnown
     /** The name under which a key stands in its lines. */
     nameOf?: (key: Buffer) => Buffer
   },
@@ -45,9 +46,10 @@ export async function* readKeys(
       )
     }
     const replaced: Buffer[] = []
-    const heads = await readHeads(cache, { keys: wanted, findings, exactExpiry })
-    for await (const { head, reply } of firstPages(cache, { heads, replaced, limits })) {
-      yield* readValue(cache, { head, reply, findings, limits, nameOf })
+    const heads = await readHeads(cache, { keys: wanted, findings, exactExpiry: expiry.exact })
+    const pages = firstPages(cache, { heads, replaced, limits, ofFields: expiry.ofFields })
+    for await (const { head, page } of pages) {
+      yield* readValue(cache, { head, page, findings, limits, nameOf, ofFields: expiry.ofFields })
     }
     wanted = replaced
   }
@@ -58,8 +60,8 @@ async function readHeads(
   cache: BinaryRedis,
   { keys, findings, exactExpiry }: { keys: readonly Buffer[]; findings: Findings; exactExpiry: boolean },
 ): Promise<KeyHead[]> {
-  const expiry = exactExpiry ? 'PEXPIRETIME' : 'PTTL'
-  const questions = keys.flatMap((key) => [command('TYPE', key), command(expiry, key)])
+  const name = exactExpiry ? 'PEXPIRETIME' : 'PTTL'
+  const questions = keys.flatMap((key) => [command('TYPE', key), command(name, key)])
   const [time, ...replies] = await cache.ask([['TIME'], ...questions])
   const [seconds, microseconds] = asList(time)
   const now = exactExpiry ? 0 : asNumber(seconds) * 1000 + Math.floor(asNumber(microseconds) / 1000)
@@ -77,7 +79,12 @@ async function readHeads(
 /** The first pages of many keys together: of as many at once as fit into one answer. */
 async function* firstPages(
   cache: BinaryRedis,
-  { heads, replaced, limits }: { heads: readonly KeyHead[]; replaced: Buffer[]; limits: ReadLimits },
+  {
+    heads,
+    replaced,
+    limits,
+    ofFields,
+  }: { heads: readonly KeyHead[]; replaced: Buffer[]; limits: ReadLimits; ofFields: boolean },
 ): AsyncGenerator<FirstPage> {
   let together = heads.length
   for (let at = 0; at < heads.length; ) {
@@ -88,12 +95,32 @@ async function* firstPages(
       continue
     }
     at += some.length
+    const found: FirstPage[] = []
     for (const [index, head] of some.entries()) {
       const { result, error } = answers?.[index] ?? { result: null }
-      if (error === undefined || isTooLarge(error)) yield { head, reply: result ?? null }
+      if (error === undefined || isTooLarge(error))
+        found.push({ head, page: firstPageOf(head, result ?? null, limits) })
       else if (isWrongType(error)) replaced.push(head.key)
       else throw refusal(cache.host, [`reading a ${head.type}`], error)
     }
+    if (ofFields) await addFieldExpiry(cache, found)
+    yield* found
+  }
+}
+
+function firstPageOf({ type }: KeyHead, reply: Reply, limits: ReadLimits): Page | null {
+  const { first, read } = pagesOf[type]
+  return reply === null ? null : read(reply, first, type === 'string' ? limits.pieceBytes : limits.pageItems)
+}
+
+async function addFieldExpiry(cache: BinaryRedis, found: readonly FirstPage[]): Promise<void> {
+  const hashes = found.flatMap(({ head, page }) =>
+    head.type === 'hash' && page !== null ? [{ key: head.key, page }] : [],
+  )
+  const asked = hashes.map(({ key, page }) => ({ key, items: page.items }))
+  for (const [index, items] of (await withExpiry(cache, asked)).entries()) {
+    const hash = hashes[index]
+    if (hash !== undefined) hash.page.items = items
   }
 }
 

@@ -1,10 +1,11 @@
 import { StoreUnavailable } from '../errors.ts'
 import { type BinaryRedis, refusal } from './binary-redis.ts'
 import { command } from './command.ts'
+import { withExpiry } from './field-expiry.ts'
 import { type Findings, nameOfKey } from './findings.ts'
 import { type KeyHead, keyLine, sizeOf } from './lines.ts'
-import { asText, type Reply } from './reply.ts'
-import { AnswerTooLarge, isTooLarge } from './rest-answer.ts'
+import { asText } from './reply.ts'
+import { AnswerTooLarge, isTooLarge, isWrongType } from './rest-answer.ts'
 import { readStreamState, type StreamState } from './stream-state.ts'
 import { type Item, type Page, pagesOf } from './value-pages.ts'
 
@@ -29,22 +30,22 @@ type Reading = {
   limits: ReadLimits
   /** The name under which the key stands in its lines. */
   nameOf: (key: Buffer) => Buffer
+  /** Whether the server tells when fields of a hash expire. */
+  ofFields: boolean
 }
 
 /**
  * The lines of one key. A value of several answers is read while it may change: an element that is there all the time
  * is in the lines, one that comes or goes meanwhile may be.
- * @param reply the first page as readKeys asked for it; null when it was too large
+ * @param page the first one as readKeys asked for it; null when it was too large
  */
 export async function* readValue(
   cache: BinaryRedis,
-  { reply, ...reading }: Reading & { reply: Reply },
+  { page: firstPage, ...reading }: Reading & { page: Page | null },
 ): AsyncGenerator<KeyLine> {
   const { head, findings, limits } = reading
   const named = { ...head, key: reading.nameOf(head.key) }
-  const { first, read } = pagesOf[head.type]
-  const count = head.type === 'string' ? limits.pieceBytes : limits.pageItems
-  let page: Page | 'gone' = reply === null ? { items: [], next: first } : read(reply, first, count)
+  let page: Page | 'gone' = firstPage ?? { items: [], next: pagesOf[head.type].first }
   let items: Item[] = []
   let bytes = 0
   let part = 0
@@ -79,7 +80,7 @@ export async function* readValue(
 async function nextPage(
   cache: BinaryRedis,
   cursor: string,
-  { head, limits }: Reading,
+  { head, limits, ofFields }: Reading,
 ): Promise<Page | 'gone'> {
   const { command: ask, read } = pagesOf[head.type]
   const most = head.type === 'string' ? limits.largePieceBytes : limits.pageItems
@@ -89,7 +90,12 @@ async function nextPage(
       const [answer] = await cache.send([ask(head.key, cursor, count)], {
         maxBytes: count > 1 ? limits.answerBytes : undefined,
       })
-      if (answer?.error === undefined) return read(answer?.result ?? null, cursor, count)
+      if (answer?.error === undefined) {
+        const page = read(answer?.result ?? null, cursor, count)
+        if (head.type !== 'hash' || !ofFields) return page
+        const [items = []] = await withExpiry(cache, [{ key: head.key, items: page.items }])
+        return { ...page, items }
+      }
       if (isWrongType(answer.error)) return 'gone'
       if (!isTooLarge(answer.error)) throw refusal(cache.host, ask(head.key, cursor, count), answer.error)
     } catch (error) {
@@ -99,11 +105,6 @@ async function nextPage(
   throw new StoreUnavailable(
     `A ${head.type} in the cache at ${cache.host} holds an element that is too large to be read. Shorten or delete it, and start again. Its key is ${nameOfKey(head.key)}`,
   )
-}
-
-/** The key was replaced by one of another type. From a script, Redis 6 puts its own words before the reason. */
-export function isWrongType(reason: string): boolean {
-  return reason.includes('WRONGTYPE')
 }
 
 async function isStill(cache: BinaryRedis, { key, type }: KeyHead): Promise<boolean> {

@@ -28,8 +28,10 @@ export function refusalOf(host: string, what: string, reason: string): ResetErro
       `${said}. A key or value is larger than the plan takes: upgrade the plan, or leave it out of the prefix, then start again`,
     )
   }
-  // Inside a script Redis has other words for NOPERM.
-  if (/\b(NOPERM|READONLY|NOAUTH|WRONGPASS)\b|executing the script can't/.test(reason)) {
+  // Inside a script Redis has other words for NOPERM, since 7.4 yet others.
+  if (
+    /\b(NOPERM|READONLY|NOAUTH|WRONGPASS)\b|executing the script can't|ACL failure in script/.test(reason)
+  ) {
     return new NotPermitted(
       `${said}. Give UPSTASH_REDIS_REST_TOKEN a token that may read, write, UNLINK and EVAL below CACHE_PREFIX and taskmaster:environment*, on a primary; a read-only one does not do`,
     )

@@ -55,3 +55,8 @@ function parseJson(text: string): unknown {
     return undefined // no schema accepts it
   }
 }
+
+/** The key is of another type than the command is for. From a script, Redis 6 puts its own words before the reason. */
+export function isWrongType(reason: string): boolean {
+  return reason.includes('WRONGTYPE')
+}

@@ -1,3 +1,4 @@
+import { expiryOf } from './field-expiry.ts'
 import type { KeyHead } from './lines.ts'
 import { type ScriptCommand, scriptCommand } from './restore-script.ts'
 import { bytesOfName, type StreamState } from './stream-state.ts'
@@ -30,6 +31,7 @@ export function* commandsOf(
   } else {
     const { name, argumentsOf } = adding[type]
     yield* inGroups(items, limits, (group) => scriptCommand(name, key, ...group.flatMap(argumentsOf)))
+    if (type === 'hash') yield* expiringCommands(key, items)
   }
 }
 
@@ -71,6 +73,15 @@ function optional(...args: (string | Buffer)[]): ScriptCommand {
   return { ...scriptCommand(...args), optional: true }
 }
 
+/** One for each field that expires by itself: many at the same moment are rare. */
+function* expiringCommands(key: string, items: readonly Item[]): Generator<ScriptCommand> {
+  for (const item of items) {
+    const expiresAt = expiryOf(item)
+    if (expiresAt === null) continue
+    yield scriptCommand('HPEXPIREAT', key, String(expiresAt), 'FIELDS', '1', (item as Buffer[])[0] as Buffer)
+  }
+}
+
 /** Pieces that fit into a request, be it as hex. */
 export function* piecesOf(bytes: Buffer, { requestBytes }: CommandLimits): Generator<Buffer> {
   const size = Math.max(1, Math.floor(requestBytes / 4))
@@ -80,7 +91,7 @@ export function* piecesOf(bytes: Buffer, { requestBytes }: CommandLimits): Gener
 const adding = {
   list: { name: 'RPUSH', argumentsOf: (item: Item) => [item as Buffer] },
   set: { name: 'SADD', argumentsOf: (item: Item) => [item as Buffer] },
-  hash: { name: 'HSET', argumentsOf: (item: Item) => item as Buffer[] },
+  hash: { name: 'HSET', argumentsOf: (item: Item) => (item as Buffer[]).slice(0, 2) },
   zset: { name: 'ZADD', argumentsOf: (item: Item) => (item as Buffer[]).toReversed() },
 }
 

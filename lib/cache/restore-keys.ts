@@ -1,6 +1,8 @@
 import type { Storage } from '../backup/storage.ts'
 import type { Fence } from '../ledger/fence.ts'
 import type { BinaryRedis } from './binary-redis.ts'
+import type { ExpiryKnown } from './expiry.ts'
+import { expiryOf, withoutExpiry } from './field-expiry.ts'
 import type { Found } from './findings.ts'
 import type { Repetitions } from './repetitions.ts'
 import type { ReplacedKeys } from './replaced-keys.ts'
@@ -9,6 +11,7 @@ import { keysOfTypes } from './restore-extras.ts'
 import { type DecodedLine, type Part, readLines } from './restore-lines.ts'
 import { CacheWriter, type WriteLimits } from './restore-writer.ts'
 import { SeenKeys } from './seen-keys.ts'
+import type { Item } from './value-pages.ts'
 
 type PageLimits = { lines: number; linesBytes: number }
 
@@ -21,7 +24,7 @@ export type KeysToWrite = {
   /** What the names of temporary keys begin with. */
   temporary: string
   fence: Fence
-  exactExpiry: boolean
+  expiry: ExpiryKnown
   /** What looks after the values that are replaced; null: they need not be in a backup. */
   replaced: ReplacedKeys | null
   /** Types of live keys that are not replaced, and are added to `spared`. */
@@ -29,9 +32,18 @@ export type KeysToWrite = {
   spared: Found
 }
 
+type Written = {
+  known: SeenKeys
+  keys: number
+  expired: number
+  fieldsExpired: number
+  fieldsKept: number
+}
+
 /**
- * Writes every key of the parts whose time is not up.
- * @returns `known`: the keys of the backup that exist now, `keys` of which were written
+ * Writes every key of the parts whose time is not up, without the fields of hashes whose own time is.
+ * @returns `known`: the keys of the backup that exist now, `keys` of which were written; `fieldsExpired`: fields left out, and
+ *   `fieldsKept`: those that are there without the time at which they would expire, which the server cannot keep
  * @throws BackupDamaged, RunLost, StoreUnavailable, NotPermitted
  */
 export async function writeKeys(
@@ -39,16 +51,30 @@ export async function writeKeys(
   { parts, includes, repetitions, keptTypes, spared, ...to }: KeysToWrite,
   progress: (done: number) => Promise<void>,
   limits: WriteLimits & PageLimits,
-): Promise<{ known: SeenKeys; keys: number; expired: number }> {
+): Promise<Written> {
   const writer = new CacheWriter(cache, { ...to, limits })
   const known = new SeenKeys()
   const now = await serverTime(cache)
   let [keys, expired, done] = [0, 0, 0]
+  const fields = { expired: 0, kept: 0 }
 
-  function isWanted({ key, type, items, expiresAt }: DecodedLine, kept: readonly Buffer[]): boolean {
+  const isOver = (item: Item) => (expiryOf(item) ?? Number.POSITIVE_INFINITY) <= now
+
+  /** The line as it can be written now. */
+  function written(line: DecodedLine): DecodedLine {
+    if (line.type !== 'hash' || line.items.every((item) => expiryOf(item) === null)) return line
+    const items = line.items.filter((item) => !isOver(item))
+    fields.expired += line.items.length - items.length
+    if (to.expiry.ofFields) return { ...line, items }
+    fields.kept += items.filter((item) => expiryOf(item) !== null).length
+    return { ...line, items: withoutExpiry(items) }
+  }
+
+  function isWanted({ key, type, whole, items, expiresAt }: DecodedLine, kept: readonly Buffer[]): boolean {
     if (repetitions.comesAgain(key) || !includes(key, expiresAt)) return false
     if (items.length === 0 && type !== 'stream') return false // it was emptied while it was read
-    if (expiresAt !== null && expiresAt <= now) {
+    const isEmpty = whole && type === 'hash' && items.every((item) => isOver(item))
+    if (isEmpty || (expiresAt !== null && expiresAt <= now)) {
       expired++
       return false
     }
@@ -71,13 +97,13 @@ export async function writeKeys(
     )
     for (const line of page) {
       if (line.part === 1) writes = isWanted(line, kept)
-      if (writes) await writer.write(line)
+      if (writes) await writer.write(written(line))
     }
     done += beginnings.length
     await progress(done)
   }
   await writer.end()
-  return { known, keys, expired }
+  return { known, keys, expired, fieldsExpired: fields.expired, fieldsKept: fields.kept }
 }
 
 /** Milliseconds since 1970 by the server's clock, which the backup's expiry times are by. */

@@ -21,6 +21,7 @@ export type DecodedLine = KeyHead & {
 
 const JsonBytes = z.union([z.string(), z.strictObject({ base64: z.base64() })])
 const Pair = z.tuple([JsonBytes, JsonBytes])
+const Field = z.union([Pair, z.tuple([JsonBytes, JsonBytes, z.string().regex(/^\d{1,15}$/)])])
 const Score = z.string().regex(/^([+-]?inf|[+-]?[\d.]+(e[+-]?\d+)?)$/i)
 const head = {
   key: JsonBytes,
@@ -33,7 +34,7 @@ const Line = z.discriminatedUnion('type', [
   z.strictObject({ ...head, type: z.literal('string'), value: JsonBytes }),
   z.strictObject({ ...head, type: z.literal('list'), value: z.array(JsonBytes) }),
   z.strictObject({ ...head, type: z.literal('set'), value: z.array(JsonBytes) }),
-  z.strictObject({ ...head, type: z.literal('hash'), value: z.array(Pair) }),
+  z.strictObject({ ...head, type: z.literal('hash'), value: z.array(Field) }),
   z.strictObject({ ...head, type: z.literal('zset'), value: z.array(z.tuple([JsonBytes, Score])) }),
   z.strictObject({
     ...head,

@@ -1,5 +1,6 @@
 import type { Fence } from '../ledger/fence.ts'
 import type { BinaryRedis } from './binary-redis.ts'
+import type { ExpiryKnown } from './expiry.ts'
 import { askFenced } from './fenced.ts'
 import type { KeyHead } from './lines.ts'
 import { type ReplacedKeys, replaceTries } from './replaced-keys.ts'
@@ -38,8 +39,7 @@ export type WriteTo = {
   fence: Fence
   /** What the names of temporary keys begin with, and no other key's. */
   temporary: string
-  /** Whether the server tells expiry times exactly, see knowsExpiryTime. */
-  exactExpiry: boolean
+  expiry: ExpiryKnown
   /** What looks after the values that are replaced; null: they need not be in a backup. */
   replaced: ReplacedKeys | null
   limits: WriteLimits
@@ -243,7 +243,7 @@ export class CacheWriter {
   }
 
   #endOf(digest: ValueDigest, { expiresAt }: KeyHead): string {
-    return digest.end(this.#to.exactExpiry ? expiresAt : null)
+    return digest.end(this.#to.expiry.exact ? expiresAt : null)
   }
 }
 

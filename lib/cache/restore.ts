@@ -7,7 +7,7 @@ import { findJson, putJson, type Storage } from '../backup/storage.ts'
 import type { Clients } from '../clients.ts'
 import { InvalidConfiguration } from '../errors.ts'
 import type { Fence } from '../ledger/fence.ts'
-import { knowsExpiryTime } from './expiry.ts'
+import { readExpiryKnown } from './expiry.ts'
 import { CacheResult } from './export.ts'
 import { Found } from './findings.ts'
 import { readHeld } from './held-keys.ts'
@@ -75,8 +75,7 @@ export function cacheRestoredKey(run: Run): string {
  * stay and are counted; with `exact` they are deleted. The environment's key is never touched, nor keys of types that the
  * run's own backup could not hold. Repeating it gives the same keys; a repeat that finds the result writes nothing.
  *
- * Not restored, because a backup does not hold them: which entries of streams are pending, and expiry times of single hash
- * fields. Memory: about 20 bytes per key, a part's line, and some MB.
+ * Not restored, because a backup does not hold them: which entries of streams are pending. Memory: about 20 bytes per key, a part's line, and some MB.
  * @param progress is told the keys that were dealt with and those of the backup
  * @throws BackupDamaged naming the part, InvalidConfiguration when the backup holds keys outside CACHE_PREFIX
  * @throws StoreUnavailable, NotPermitted
@@ -104,7 +103,7 @@ export async function restoreCache(
   const temporary = reservedPrefix(config.CACHE_PREFIX, 'restoring')
   const total = parts.reduce((sum, { keys }) => sum + keys, 0)
   const spared = new Found()
-  const { known, keys, expired } = await writeKeys(
+  const { known, keys, expired, fieldsExpired, fieldsKept } = await writeKeys(
     { storage, cache },
     {
       parts,
@@ -114,7 +113,7 @@ export async function restoreCache(
       repetitions,
       fence,
       temporary: `${temporary}${randomUUID()}`,
-      exactExpiry: await knowsExpiryTime(cache),
+      expiry: await readExpiryKnown(cache),
       replaced,
       keptTypes,
       spared,
@@ -148,6 +147,7 @@ export async function restoreCache(
     warnings: [
       ...(spared.count === 0 ? [] : [sparedWarning(spared, keptTypes)]),
       ...(left.count === 0 ? [] : [leftWarning(left)]),
+      ...fieldWarnings({ fieldsExpired, fieldsKept }),
     ],
   }
   await fence.check() // the result is that of the latest invocation
@@ -176,6 +176,19 @@ function sparedWarning(spared: Found, types: readonly string[]): Warning {
     code: 'KeysNotReplaced',
     message: `${spared.count} cache keys stay as they are, because they are of a type (${types.join(', ')}) that no backup holds: ${spared.names()}. Delete them and restore again to have them replaced`,
   }
+}
+
+function fieldWarnings(of: { fieldsExpired: number; fieldsKept: number }): Warning[] {
+  const warnings: Warning[] = []
+  if (of.fieldsExpired > 0) {
+    const message = `${of.fieldsExpired} fields of hashes had outlived their own time and were left out`
+    warnings.push({ code: 'FieldsExpired', message })
+  }
+  if (of.fieldsKept > 0) {
+    const message = `${of.fieldsKept} fields of hashes would expire by themselves, which this server does not know (HPEXPIREAT: Redis 7.4): they were put back, and stay until they are deleted`
+    warnings.push({ code: 'FieldsWithoutExpiry', message })
+  }
+  return warnings
 }
 
 function leftWarning(left: Found): Warning {

@@ -96,6 +96,22 @@ local function sizeOf(key, type)
   if type == 'string' then return math.floor(redis.call('STRLEN', key) / 512) end
   return redis.call(sizes[type], key)
 end
+local knowsFieldExpiry = true
+local function fieldExpiries(key, items)
+  local found = {}
+  for from = 1, knowsFieldExpiry and #items or 0, 2000 do
+    local call = { 'HPEXPIRETIME', key, 'FIELDS', '' }
+    for i = from, math.min(from + 1999, #items), 2 do call[#call + 1] = items[i] end
+    call[4] = string.format('%d', #call - 4)
+    local times = redis.pcall(unpack(call))
+    if times.err then
+      knowsFieldExpiry = false
+      return {}
+    end
+    for i = 1, #times do found[from + 2 * (i - 1)] = tonumber(times[i]) end
+  end
+  return found
+end
 local scans = { set = 'SSCAN', hash = 'HSCAN', zset = 'ZSCAN' }
 local function digestOf(key, type)
   local size, state = 0, ''
@@ -140,9 +156,11 @@ local function digestOf(key, type)
       local reply = redis.call(scans[type], key, cursor, 'COUNT', 1000)
       cursor = reply[1]
       local items = reply[2]
+      local expiries = type == 'hash' and fieldExpiries(key, items) or {}
       for i = 1, #items, type == 'set' and 1 or 2 do
         local text = encoded(items[i])
         if type ~= 'set' then text = text .. encoded(items[i + 1]) end
+        if (expiries[i] or -1) >= 0 then text = text .. encoded(string.format('%.0f', expiries[i])) end
         local digest = redis.sha1hex(text)
         a = (a + tonumber(digest:sub(1, 7), 16)) % ${modulus}
         b = (b + tonumber(digest:sub(8, 14), 16)) % ${modulus}

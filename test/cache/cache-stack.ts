@@ -52,6 +52,11 @@ export async function startCache() {
     config,
     now: () => new Date(),
   }
+  /** Whether single fields of a hash may expire: Redis 7.4, Valkey 9. */
+  const expiresFields = await redis.call('HPEXPIRETIME', 'any', 'FIELDS', '1', 'any').then(
+    () => true,
+    () => false,
+  )
   let runs = 0
 
   afterAll(async () => {
@@ -71,6 +76,7 @@ export async function startCache() {
   })
 
   return {
+    expiresFields,
     mock: store.mock,
     clients,
     /** Past the front: for tests that measure or send much. */

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { DeleteObjectCommand, GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -17,6 +18,7 @@ import { sealBackup } from './sealed.ts'
 const stack = await startCache()
 const { redis, front } = stack
 const needsServer = test.skipIf(stack.mock)
+const needsFieldExpiry = test.skipIf(stack.mock || !stack.expiresFields)
 const everything = stack.withPrefix('*')
 
 /** So small that a few keys take many requests, and a value of some KB has to be built in steps. */
@@ -143,6 +145,74 @@ describe('restoring the cache', () => {
       })
       await expectAsBefore(before)
       expect(String(await redis.call('ZSCORE', 'zset', 'member 7'))).toBe('9007199254740992')
+    },
+  )
+
+  /** When each field of a hash expires, in milliseconds since 1970; -1: never. */
+  async function expiriesOf(key: string): Promise<Record<string, number>> {
+    const fields = await redis.hkeysBuffer(key)
+    const count = String(fields.length)
+    const times = (await redis.call('HPEXPIRETIME', key, 'FIELDS', count, ...fields)) as number[]
+    return Object.fromEntries(fields.map((field, at) => [field.toString('hex'), Number(times[at])]))
+  }
+
+  needsFieldExpiry(
+    'fields of a hash that expire by themselves do so after it, each at its moment (needs Redis 7.4 or Valkey 9)',
+    async () => {
+      const soon = Date.now() + 200_000
+      const names = Array.from({ length: 300 }, (_, n) => `field ${n}`)
+      for (const [key, fields] of [
+        ['small', ['a', 'b', 'c']],
+        ['large', names],
+      ] as const) {
+        await redis.hset(key, ...fields.flatMap((field) => [field, 'x'.repeat(50)]), binary, binary)
+        for (const [at, field] of [...fields, binary].entries())
+          if (at % 3 !== 1) await redis.call('HPEXPIREAT', key, soon + at, 'FIELDS', '1', field)
+      }
+      await redis.hset('other', 'plain', 'x')
+      await redis.hset('over', 'first', 'x')
+      await redis.call('HPEXPIRE', 'over', '300', 'FIELDS', '1', 'first')
+      await redis.hset('partly', 'first', 'x', 'stays', 'y')
+      await redis.call('HPEXPIRE', 'partly', '300', 'FIELDS', '1', 'first')
+      const before = [await expiriesOf('small'), await expiriesOf('large')]
+      const backup = await backUp(everything, smallExport)
+      await redis.hset('small', 'a', 'changed', 'd', 'new') // takes the field's expiry away
+      await redis.del('large')
+      await delay(400)
+      const restored = await restore(backup, { exact: true, clients: everything, limits: small })
+      expect(restored).toMatchObject({ keys: 4, expired: 1, extra: 0 })
+      expect(restored.warnings).toEqual([
+        { code: 'FieldsExpired', message: expect.stringMatching(/^1 fields of hashes/) },
+      ])
+      expect([await expiriesOf('small'), await expiriesOf('large')]).toEqual(before)
+      expect(await redis.hgetall('partly')).toEqual({ stays: 'y' })
+      expect(await redis.exists('over')).toBe(0)
+    },
+  )
+
+  test.skipIf(stack.mock || stack.expiresFields)(
+    'fields of a hash come back to a server on which none expires, and a warning counts them (needs redis-server before 7.4)',
+    async () => {
+      const at = String(Date.now() + 100_000)
+      const value = [
+        ['a', '1', at],
+        ['b', '2', '1'],
+        ['c', '3'],
+      ]
+      const line = Buffer.from(`${JSON.stringify({ key: 'hash', type: 'hash', value, expiresAt: null })}\n`)
+      const part = await writePart(
+        stack.storage,
+        (copy) => `.taskmaster/backups/${backupId}/cache/fields.${copy}`,
+        async function* () {
+          yield line
+        },
+      )
+      const restored = await restore({ parts: [{ ...part!, keys: 1 }] }, { clients: everything })
+      expect(await redis.hgetall('hash')).toEqual({ a: '1', c: '3' })
+      expect(restored.warnings.map(({ code, message }) => [code, message.split(' ')[0]])).toEqual([
+        ['FieldsExpired', '1'],
+        ['FieldsWithoutExpiry', '1'],
+      ])
     },
   )
 

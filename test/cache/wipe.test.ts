@@ -350,6 +350,27 @@ describe('a wipe that is covered by a backup', () => {
     },
   )
 
+  test.skipIf(stack.mock || !stack.expiresFields)(
+    'adds a hash of which only the expiry of one field changed, and restores it exactly (needs Redis 7.4 or Valkey 9)',
+    async () => {
+      const later = Date.now() + 500_000
+      const key = `${prefix}hash`
+      await redis.hset(key, 'a', 'x', 'b', 'y')
+      await redis.hset(`${prefix}same`, 'a', 'x', 'b', 'y')
+      for (const name of [key, `${prefix}same`])
+        await redis.call('HPEXPIRE', name, '100000', 'FIELDS', '1', 'a')
+      const run = stack.nextRun()
+      const own = await sealBackup(stack.clients, { run, fence })
+      await redis.call('HPEXPIREAT', key, later, 'FIELDS', '1', 'a')
+      expect(await wipe({ run, backupId: own })).toMatchObject({ keys: 2, late: 1, left: 0 })
+      const { cache } = await readBackup(stack.storage, stack.clients.config.BACKUP_PREFIX, own)
+      const data = { run: stack.nextRun(), fence, safetyBackupId: null, parts: cache!.parts, exact: false }
+      await restoreCache(stack.clients, data, noProgress)
+      const times = await redis.call('HPEXPIRETIME', key, 'FIELDS', '2', 'a', 'b')
+      expect((times as number[]).map(Number)).toEqual([later, -1])
+    },
+  )
+
   test('a key that changes all the time is set aside, added, and deleted', async () => {
     await redis.set(`${prefix}counter`, '1000')
     let rounds = 0
