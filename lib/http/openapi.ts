@@ -25,7 +25,7 @@ export function openApiDocument(app: OpenAPIHono<Api>) {
   registry.registerComponent('securitySchemes', 'token', {
     type: 'http',
     scheme: 'bearer',
-    description: 'A token that `npm run cli -- token <name> --scopes …` made',
+    description: 'A token that `npm run -s cli -- token <name> --scopes …` made',
   })
   for (const [name, header] of Object.entries(headers)) registry.registerComponent('headers', name, header)
   const document = app.getOpenAPI31Document({
