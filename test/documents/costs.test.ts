@@ -37,11 +37,13 @@ function namesOf(size: number): Record<string, number> {
 
 describe('the costs in docs/operations.md', () => {
   test('have a price for each name, and a source', () => {
-    expect(Object.keys(prices).length).toBe(8)
+    expect(Object.keys(prices).length).toBe(9)
     for (const price of Object.values(prices)) expect(price).toBeGreaterThan(0)
     expect(formulas.length).toBe(8)
-    const [, alarms] = /(\d+) × alarm/.exec(formulas.at(-1)?.text ?? '') ?? []
-    expect(Number(alarms)).toBe(read('infra/alarms.yml').match(/AWS::CloudWatch::Alarm/g)?.length)
+    const [, metrics] = /(\d+) × alarm/.exec(formulas.at(-1)?.text ?? '') ?? []
+    const ofAlarms = read('infra/alarms.yml').split('AWS::CloudWatch::Alarm').slice(1)
+    const watched = ofAlarms.map((alarm) => alarm.match(/MetricStat:/g)?.length ?? 1)
+    expect(Number(metrics)).toBe(watched.reduce((sum, one) => sum + one, 0))
   })
 
   test.each(sizes)('are what the formulas make of the %s example', (size) => {
