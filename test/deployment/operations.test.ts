@@ -55,8 +55,11 @@ test('the settings and parameters that the document names are those of serverles
   ])
   for (const [, name] of named) expect(deployment, name).toMatch(new RegExp(`\\b${name}\\b`))
   expect(named.length).toBeGreaterThan(20)
+  const ofWorkflow = [...read('.github/workflows/deploy.yml').matchAll(/vars\.(\w+)/g)].map(
+    ([, name]) => name,
+  )
   for (const [name] of document.matchAll(/\b[A-Z]+_[A-Z_]+\b/g))
-    expect(Object.keys(variables)).toContain(name)
+    expect([...Object.keys(variables), ...ofWorkflow, 'CAPABILITY_IAM']).toContain(name)
 })
 
 describe('the requests to paste', () => {

@@ -55,11 +55,12 @@ test('the commands of docs/ do what they say, pasted as they stand', async () =>
 test("README's drawing has the states of the machine that do something, and no others", () => {
   const [drawing] = blocksOf('README.md').filter(({ language }) => language === 'mermaid')
   const text = drawing?.text ?? ''
-  const branches: { States: Record<string, unknown> }[] = machine.States['Back up'].Branches
-  const doing = Object.entries<{ Type: string }>(machine.States)
-    .filter(([, { Type }]) => ['Task', 'Map', 'Fail'].includes(Type))
-    .map(([name]) => name)
-  const working = [...doing, ...branches.flatMap(({ States }) => Object.keys(States).slice(0, 1))]
+  const doing = (states: Record<string, { Type: string }>) =>
+    Object.entries(states)
+      .filter(([, { Type }]) => ['Task', 'Map', 'Fail'].includes(Type))
+      .map(([name]) => name)
+  const branches: { States: Record<string, { Type: string }> }[] = machine.States['Back up'].Branches
+  const working = [...doing(machine.States), ...branches.flatMap(({ States }) => doing(States))]
   const labels = [...text.matchAll(/\w\[([^\]<]+)(?:<br\/>batches)?\]/g)].map(([, label]) => label)
   const alone = [...text.matchAll(/^ {2}(?:.*(?:-->|&|\.->) )?(Count|Seal|Finish|Prune|Failed)\b/gm)]
   const drawn = new Set([...labels, ...alone.map(([, name]) => name), 'Back up'])
