@@ -1,16 +1,15 @@
-/** Numbers and times as people read them. */
+import { number as exact, counted as exactly, utc } from '../lib/amounts.ts'
 
-const grouped = new Intl.NumberFormat('en')
-const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
+/** Numbers and times as the page shows them; what every message says, too, is in lib/amounts.ts. */
 
 /** `1,234`; `about 1,234` when it is an estimate. */
 export function number(value: number, estimated = false): string {
-  return `${estimated ? 'about ' : ''}${grouped.format(value)}`
+  return `${estimated ? 'about ' : ''}${exact(value)}`
 }
 
 /** `1 row`, `2 rows`, `about 1,234 rows`. */
 export function counted(value: number, one: string, estimated = false): string {
-  return `${number(value, estimated)} ${one}${value === 1 ? '' : 's'}`
+  return `${estimated ? 'about ' : ''}${exactly(value, one)}`
 }
 
 /** `5,390 rows, 120 files, 300 keys`, of those that are counted at all. */
@@ -26,12 +25,6 @@ export function listed(
   ]
     .flat()
     .join(', ')
-}
-
-export function bytes(value: number): string {
-  const power = value < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(value) / 10))
-  const scaled = value / 1024 ** power
-  return `${power === 0 ? scaled : scaled.toFixed(1)} ${units[power]}`
 }
 
 /** How long ago: `just now`, `5 minutes ago`, `3 days ago`. */
@@ -52,15 +45,7 @@ export function duration(milliseconds: number): string {
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`
 }
 
-const dateAndTime = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'short' })
-const timeOnly = new Intl.DateTimeFormat('en-GB', { timeStyle: 'medium' })
-
-/** `22 Nov 2026, 19:05`, where the reader is. */
-export function dateOf(time: string): string {
-  return dateAndTime.format(new Date(time))
-}
-
-/** `19:05:33`, where the reader is. */
+/** `19:05:33 UTC`: in the zone of every other time on the page, in messages, and in the ids of backups. */
 export function clock(time: Date): string {
-  return timeOnly.format(time)
+  return utc(time).slice('2026-11-22 '.length)
 }

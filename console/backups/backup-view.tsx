@@ -1,6 +1,7 @@
 import { useState } from 'preact/hooks'
+import { bytes, utc } from '../../lib/amounts.ts'
 import type { BackupDetails } from '../../lib/http/backups.ts'
-import { ago, bytes, dateOf, listed } from '../numbers.ts'
+import { ago, listed } from '../numbers.ts'
 import { useLive } from '../page/live.ts'
 import { Failure, Loading, Notice } from '../page/notice.tsx'
 import { useSession } from '../page/session.ts'
@@ -37,7 +38,7 @@ export function BackupView({ backupId }: { backupId: string }) {
     <>
       <div class="title">
         <h1>
-          Backup of <time dateTime={backup.startedAt}>{dateOf(backup.startedAt)}</time>
+          Backup of <time dateTime={backup.startedAt}>{utc(backup.startedAt)}</time>
         </h1>
         <p class="lead">
           <Badges backup={backup} /> {listed(backup)}

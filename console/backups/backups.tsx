@@ -1,5 +1,6 @@
+import { bytes, utc } from '../../lib/amounts.ts'
 import type { Backup } from '../../lib/http/backups.ts'
-import { ago, bytes, dateOf, listed } from '../numbers.ts'
+import { ago, listed } from '../numbers.ts'
 import { useLive } from '../page/live.ts'
 import { Failure, Loading, Notice } from '../page/notice.tsx'
 import { useSession } from '../page/session.ts'
@@ -17,8 +18,8 @@ export function Backups() {
       {!data && !refused && <Loading what="the backups" />}
       {data?.backups.length === 0 && (
         <p class="empty">
-          No backup yet. Every reset takes one first; <a href="#/">the overview</a> can also take one by
-          itself.
+          No backup yet. A reset takes one first, unless it is told not to; <a href="#/">the overview</a> can
+          also take one by itself.
         </p>
       )}
       {data && data.backups.length > 0 && <List backups={data.backups} />}
@@ -54,7 +55,7 @@ function List({ backups }: { backups: Backup[] }) {
             <tr key={backup.backupId}>
               <th scope="row">
                 <a href={backupAddress(backup.backupId)}>
-                  <time dateTime={backup.startedAt}>{dateOf(backup.startedAt)}</time>
+                  <time dateTime={backup.startedAt}>{utc(backup.startedAt)}</time>
                 </a>
                 <span class="sub">
                   {listed(backup)}

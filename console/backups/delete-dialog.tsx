@@ -1,5 +1,5 @@
+import { utc } from '../../lib/amounts.ts'
 import type { Backup } from '../../lib/http/backups.ts'
-import { dateOf } from '../numbers.ts'
 import { ConfirmDialog } from '../page/confirm-dialog.tsx'
 import { useSession } from '../page/session.ts'
 import { useStart } from '../page/start.ts'
@@ -11,7 +11,7 @@ export function DeleteDialog({ backup, onClose }: { backup: Backup; onClose: () 
   return (
     <ConfirmDialog
       title={`Delete a backup of ${backup.environment}`}
-      action={`Delete the backup of ${dateOf(backup.startedAt)}`}
+      action={`Delete the backup of ${utc(backup.startedAt)}`}
       destructive
       onConfirm={() => start({ operation: 'delete', backupId: backup.backupId, confirm: environment })}
       onClose={onClose}

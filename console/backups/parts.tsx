@@ -1,6 +1,7 @@
 import { useState } from 'preact/hooks'
+import { bytes } from '../../lib/amounts.ts'
 import type { BackupDetails } from '../../lib/http/backups.ts'
-import { bytes, counted, number } from '../numbers.ts'
+import { counted, number } from '../numbers.ts'
 import { useSession } from '../page/session.ts'
 
 type Props = { backup: BackupDetails; onError: (error: Error | undefined) => void }

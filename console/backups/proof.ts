@@ -1,14 +1,14 @@
+import { utc } from '../../lib/amounts.ts'
 import type { Backup } from '../../lib/http/backups.ts'
-import { dateOf } from '../numbers.ts'
 
 /** How far a backup was proved. Every sealed one was read back; a rehearsed one was also loaded. */
 export type Proof = { level: 'rehearsed' | 'read back'; label: string; text: string }
 
-export function proofOf({
-  rehearsedAt,
-  rows,
-  lateAttempts,
-}: Pick<Backup, 'rehearsedAt' | 'rows' | 'lateAttempts'>): Proof {
+type Proved = Pick<Backup, 'rehearsedAt' | 'rows' | 'files' | 'keys' | 'lateAttempts'>
+
+export function proofOf(backup: Proved): Proof {
+  const { rehearsedAt, rows, lateAttempts } = backup
+  const found = foundAgain(backup)
   if (rehearsedAt !== null) {
     // What is written under the wipe's locks is not loaded: the application waits for them.
     const late =
@@ -16,17 +16,27 @@ export function proofOf({
     return {
       level: 'rehearsed',
       label: 'Rehearsed',
-      text: `Loaded into a scratch schema on ${dateOf(rehearsedAt)}, and every row was found again.${late} Every object was read back byte for byte.`,
+      text: `Loaded into a scratch schema on ${utc(rehearsedAt)}, and every row was found again.${late} ${found}`,
     }
   }
   const why =
     rows === null ? 'It holds no rows that could be loaded.' : 'Its rows were not loaded for a test.'
-  return { level: 'read back', label: 'Read back', text: `Every object was read back byte for byte. ${why}` }
+  return { level: 'read back', label: 'Read back', text: `${found} ${why}` }
+}
+
+/** Rows and keys are written by us and read back; files are copied by S3, which is asked what it has. */
+function foundAgain({ rows, files, keys }: Proved): string {
+  return [
+    ...(rows !== null || keys !== null ? ['What was written was read back byte for byte.'] : []),
+    ...(files === null
+      ? []
+      : ["S3's copies of the files were all found, with the size and ETag that it had given them."]),
+  ].join(' ')
 }
 
 /** Who made a backup, as far as its signature says. */
 export function originOf(authentic: Backup['authentic']): string {
-  if (authentic === 'signed') return 'Signed by this environment, so it is what was backed up.'
+  if (authentic === 'signed') return 'Signed with a key of this environment, so it is what was backed up.'
   const why =
     authentic === 'unsigned' ? 'It carries no signature.' : 'It is signed with a key that is not known here.'
   return `${why} Whoever can write to the bucket may have made or changed it.`

@@ -1,7 +1,6 @@
 import { useState } from 'preact/hooks'
 import type { Backup } from '../../lib/http/backups.ts'
 import type { Target } from '../../lib/run/strategy.ts'
-import { listed } from '../numbers.ts'
 import { contentsOf } from '../overview/contents.ts'
 import { ConfirmDialog } from '../page/confirm-dialog.tsx'
 import { useLive } from '../page/live.ts'
@@ -24,7 +23,7 @@ export function RestoreDialog({ backup, onClose }: { backup: Backup; onClose: ()
   const [allowUnsigned, setAllowUnsigned] = useState(false)
   const isSigned = backup.authentic === 'signed'
   const isForeign = backup.environment !== environment
-  const present = options === undefined ? '' : listed(contentsOf(options), contentsOf(options).estimated)
+  const present = options && contentsOf(options)
   const choose = (target: Target, wanted: boolean) =>
     setChosen(held.filter((one) => (one === target ? wanted : chosen.includes(one))))
 

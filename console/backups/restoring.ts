@@ -1,6 +1,8 @@
+import { utc } from '../../lib/amounts.ts'
 import type { Backup } from '../../lib/http/backups.ts'
 import { type Target, targets } from '../../lib/run/strategy.ts'
-import { dateOf, listed } from '../numbers.ts'
+import { listed } from '../numbers.ts'
+import type { Wiped } from '../overview/contents.ts'
 
 /** The stores that a backup holds. */
 export function heldBy({ rows, files, keys }: Pick<Backup, 'rows' | 'files' | 'keys'>): Target[] {
@@ -12,17 +14,26 @@ export function heldBy({ rows, files, keys }: Pick<Backup, 'rows' | 'files' | 'k
   return targets.filter((target) => holds[target])
 }
 
+/** Counts of the chosen stores alone. */
+function only<Counts extends Pick<Wiped, 'rows' | 'files' | 'keys'>>(
+  counts: Counts,
+  chosen: readonly Target[],
+): Counts {
+  return {
+    ...counts,
+    rows: chosen.includes('database') ? counts.rows : null,
+    files: chosen.includes('files') ? counts.files : null,
+    keys: chosen.includes('cache') ? counts.keys : null,
+  }
+}
+
 /** The restore button says what it does. */
 export function restoreLabel(backup: Backup, chosen: readonly Target[]): string {
-  const counts = listed({
-    rows: chosen.includes('database') ? backup.rows : null,
-    files: chosen.includes('files') ? backup.files : null,
-    keys: chosen.includes('cache') ? backup.keys : null,
-  })
+  const counts = listed(only(backup, chosen))
   return counts === '' ? 'Choose what to put back' : `Back up, then put back ${counts}`
 }
 
-/** What the dialog says before anybody types the environment's name. */
+/** What the dialog says before anybody types the environment's name. `present`: what is there now, when it is known. */
 export function consequencesOf(
   backup: Backup,
   {
@@ -30,26 +41,34 @@ export function consequencesOf(
     chosen,
     exact,
     present,
-  }: { environment: string; chosen: readonly Target[]; exact: boolean; present: string },
+  }: { environment: string; chosen: readonly Target[]; exact: boolean; present: Wiped | undefined },
 ): string[] {
-  const others = exact ? 'go too' : 'stay and are reported'
+  if (chosen.length === 0) return []
+  const now = present === undefined ? '' : listed(only(present, chosen), present.estimated)
+  const hasRows = chosen.includes('database')
+  const beside = [
+    ...(chosen.includes('files') ? ['files'] : []),
+    ...(chosen.includes('cache') ? ['cache keys'] : []),
+  ].join(' and ')
   return [
-    `First a safety backup is taken of what is there now${present === '' ? '' : ` (${present})`}, so this can be undone.`,
-    ...(chosen.includes('database')
+    `First a safety backup is taken of what is there now${now === '' ? '' : ` (${now})`}, so this can be undone.`,
+    ...(hasRows
       ? [
-          `Then all rows of its tables in ${environment} are replaced by those of ${dateOf(backup.startedAt)}, in one transaction: all of it, or nothing.`,
+          `Then all rows of its tables in ${environment} become those of ${utc(backup.startedAt)}, in one transaction: all of it, or nothing. Nothing is preserved: rows that were changed or came since are gone from the tables, also where a reset would keep them.`,
         ]
       : []),
-    ...(chosen.includes('files') || chosen.includes('cache')
-      ? [`Files and cache keys of the backup are put back; those that came later ${others}.`]
-      : []),
-    'It can be cancelled until rows are replaced.',
+    ...(beside === ''
+      ? []
+      : [
+          `The ${beside} of the backup replace those of the same name; those that are not in it ${exact ? 'are removed' : 'stay, and are told'}.`,
+        ]),
+    `It can be cancelled until ${hasRows ? 'rows' : beside} are replaced.`,
   ]
 }
 
 export function deleteConsequences(backup: Backup): string[] {
   return [
-    `The backup of ${dateOf(backup.startedAt)} is deleted, with ${listed(backup) || 'all that it holds'}. This cannot be undone.`,
-    'The newest backup, the newest rehearsed one, pinned ones and those in use are refused.',
+    `The backup of ${utc(backup.startedAt)} is deleted, with ${listed(backup) || 'all that it holds'}. It cannot be restored afterwards.`,
+    'Pinned backups and those in use are refused, and of each strategy the newest and the newest rehearsed one.',
   ]
 }

@@ -35,22 +35,43 @@ export function staysWith(options: Options, strategy: Strategy): string[] {
     if (database.unmanaged.length > 0) stays.push(counted(database.unmanaged.length, 'unmanaged table'))
   }
   if (clears.includes('files') && files.available && files.preservedObjects > 0)
-    stays.push(`${counted(files.preservedObjects, 'file')} that are preserved`)
+    stays.push(preserved(files.preservedObjects, 'file', files.approximate))
   if (clears.includes('cache') && cache.available && cache.preservedKeys > 0)
-    stays.push(`${counted(cache.preservedKeys, 'key')} that are preserved`)
+    stays.push(preserved(cache.preservedKeys, 'key', cache.approximate))
   return stays
+}
+
+function preserved(count: number, one: string, estimated: boolean): string {
+  return `${counted(count, one, estimated)} that ${count === 1 ? 'is' : 'are'} preserved`
+}
+
+/** How the backup of each store is proved, and what becomes of what is written to it while the reset runs. */
+const proofs: Record<Target, string> = {
+  database:
+    'the rows are read back, loaded into a scratch schema and compared, or only read back where the database is too large for that',
+  files: 'the copies that S3 makes of the files are all found again, with the size and ETag it gave them',
+  cache: 'what is written of the keys is read back',
+}
+const meanwhile: Record<Target, string> = {
+  database:
+    'Rows that are written until the tables are locked for it go too; they are added to the backup first.',
+  files: 'Files that are written meanwhile stay, and are told.',
+  cache:
+    'Keys that change before they are deleted are added to the backup first; one that is written again later stays.',
 }
 
 /** What the dialog says before anybody types the environment's name. */
 export function consequencesOf(options: Options, strategy: Strategy): string[] {
   const wiped = wipedBy(options, strategy)
   const stays = staysWith(options, strategy)
+  const { clears } = scopeOf(strategy)
+  const list = new Intl.ListFormat('en')
   return [
-    `First a backup is taken of all that goes, and proved: every object is read back, and the rows are loaded and compared unless the database is too large for it. If anything fails, nothing is wiped.`,
-    `Then what is there is wiped from ${options.environment}: ${listed(wiped, wiped.estimated) || 'nothing'}. Rows written meanwhile go too; they are added to the backup first.`,
+    `First a backup is taken of ${list.format(clears.map((target) => storeNames[target]))}, also of what is preserved, and proved: ${clears.map((target) => proofs[target]).join('; ')}. If that fails, nothing is wiped.`,
+    `Then what is there is wiped from ${options.environment}: ${listed(wiped, wiped.estimated) || 'nothing'}. ${clears.map((target) => meanwhile[target]).join(' ')}`,
     stays.length === 0
       ? 'Nothing of these stores stays but the ledger of the runs and the name of the environment.'
-      : `What stays: ${new Intl.ListFormat('en').format(stays)}.`,
-    'It can be cancelled until the wipe begins. After that, a restore of the backup puts everything back.',
+      : `What stays: ${list.format(stays)}.`,
+    'It can be cancelled until the wipe begins. After that, a restore of the backup puts back what was wiped.',
   ]
 }

@@ -1,6 +1,7 @@
 import type { ComponentChild } from 'preact'
+import { bytes } from '../../lib/amounts.ts'
 import type { Options } from '../../lib/http/options.ts'
-import { bytes, number } from '../numbers.ts'
+import { counted, number } from '../numbers.ts'
 import { Notice } from '../page/notice.tsx'
 import { Bar } from './bar.tsx'
 import { type Share, shareOfCache, shareOfFiles, shareOfTable } from './contents.ts'
@@ -109,7 +110,7 @@ function Tables({ tables, unmanaged, warnings, problem }: Extract<Options['datab
                 <td class="number wide">{bytes(table.bytes)}</td>
                 <td>
                   {table.action === 'keeps some rows'
-                    ? `keeps ${number(table.keptRows)}`
+                    ? `keeps ${counted(table.keptRows, 'row', table.estimated)}`
                     : (table.action ?? '–')}
                 </td>
               </tr>
@@ -148,7 +149,8 @@ function Store({
       <p class="muted">
         {size && `${size} · `}
         {where}
-        {share.stays > 0 && ` · ${number(share.stays)} stay`}
+        {share.stays > 0 &&
+          ` · ${number(share.stays, share.estimated)} ${share.stays === 1 ? 'stays' : 'stay'}`}
       </p>
     </>
   )

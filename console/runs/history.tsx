@@ -1,12 +1,13 @@
 import { useState } from 'preact/hooks'
+import { utc } from '../../lib/amounts.ts'
 import type { Run } from '../../lib/http/run.ts'
-import { dateOf, duration } from '../numbers.ts'
+import { duration } from '../numbers.ts'
 import { Failure, Loading } from '../page/notice.tsx'
 import { useSession } from '../page/session.ts'
-import { runAddress } from '../route.ts'
+import { backupAddress, runAddress } from '../route.ts'
 import { useRuns } from './active-run.tsx'
 import { Status } from './status.tsx'
-import { askedBy, titleOf } from './wording.ts'
+import { aboutBackup, askedBy, titleOf } from './wording.ts'
 
 /** All runs, newest first, with who started them. */
 export function History() {
@@ -69,12 +70,13 @@ function Runs({ runs }: { runs: Run[] }) {
               <th scope="row">
                 <a href={runAddress(run.runId)}>{titleOf(run)}</a>
                 <span class="sub">
-                  <time dateTime={run.startedAt}>{dateOf(run.startedAt)}</time>
+                  <time dateTime={run.startedAt}>{utc(run.startedAt)}</time>
                   <span class="narrow"> · {askedBy(run.requestedBy)}</span>
+                  <About run={run} />
                 </span>
               </th>
               <td>
-                <Status status={run.status} />
+                <Status run={run} />
               </td>
               <td class="wide">{askedBy(run.requestedBy)}</td>
               <td class="number wide">
@@ -85,5 +87,18 @@ function Runs({ runs }: { runs: Run[] }) {
         </tbody>
       </table>
     </div>
+  )
+}
+
+/** Verifications, deletions and restores are about a backup: which one. */
+function About({ run }: { run: Run }) {
+  const about = aboutBackup(run)
+  return (
+    about && (
+      <>
+        {' '}
+        · {about.says} <a href={backupAddress(about.backupId)}>{about.backupId}</a>
+      </>
+    )
   )
 }

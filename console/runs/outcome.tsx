@@ -1,9 +1,10 @@
 import type { Outcome as Ended } from '../../lib/run/outcome.ts'
+import { stateWords } from '../../lib/run/outcome-words.ts'
 import { targets } from '../../lib/run/strategy.ts'
 import { number } from '../numbers.ts'
 import { Notice } from '../page/notice.tsx'
 import { backupAddress } from '../route.ts'
-import { sentenceOf, stateWords, targetNames } from './wording.ts'
+import { sentenceOf, targetNames } from './wording.ts'
 
 /** What really happened, per target and in plain words. */
 export function Outcome({ outcome }: { outcome: Ended }) {
@@ -56,12 +57,20 @@ export function Outcome({ outcome }: { outcome: Ended }) {
           </details>
         )}
       </div>
-      {outcome.warnings.map(({ code, message }) => (
+    </section>
+  )
+}
+
+/** What needs a look, of runs of every kind. */
+export function Warnings({ outcome: { warnings } }: { outcome: Ended }) {
+  return (
+    <>
+      {warnings.map(({ code, message }) => (
         <Notice key={`${code} ${message}`} kind="attention">
           <strong>{code}</strong>
           <p>{message}</p>
         </Notice>
       ))}
-    </section>
+    </>
   )
 }

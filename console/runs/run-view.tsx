@@ -1,16 +1,25 @@
 import { useState } from 'preact/hooks'
+import { utc } from '../../lib/amounts.ts'
 import { Refused } from '../api.ts'
-import { dateOf } from '../numbers.ts'
 import { useLive } from '../page/live.ts'
 import { Failure, Loading, Notice } from '../page/notice.tsx'
 import { useSession } from '../page/session.ts'
 import { backupAddress } from '../route.ts'
-import { Outcome } from './outcome.tsx'
+import { NextSteps } from './next-steps.tsx'
+import { Outcome, Warnings } from './outcome.tsx'
 import { Plan } from './plan.tsx'
 import { Status } from './status.tsx'
 import { StepGraph } from './step-graph.tsx'
 import { stagesOf } from './steps.ts'
-import { askedBy, headlineOf, isActive, titleOf } from './wording.ts'
+import {
+  aboutBackup,
+  askedBy,
+  cancelSentence,
+  headlineOf,
+  isActive,
+  staleSentence,
+  titleOf,
+} from './wording.ts'
 
 const actsOnStores = new Set(['backup', 'reset', 'restore'])
 
@@ -53,41 +62,34 @@ export function RunView({ runId }: { runId: string }) {
     )
   }
   const stages = stagesOf(run)
+  const about = aboutBackup(run)
+  const stale = staleSentence(run)
   return (
     <>
       <div class="title">
         <h1>{titleOf(run)}</h1>
         <p class="lead">
-          <Status status={run.status} /> <span role="status">{headlineOf(run, stages)}</span>
+          <Status run={run} /> <span role="status">{headlineOf(run, stages)}</span>
         </p>
         <p class="muted">
-          Started <time dateTime={run.startedAt}>{dateOf(run.startedAt)}</time> by {askedBy(run.requestedBy)}
-          {run.restoredBackupId && (
+          Started <time dateTime={run.startedAt}>{utc(run.startedAt)}</time> by {askedBy(run.requestedBy)}
+          {about && (
             <>
               {' '}
-              · from <a href={backupAddress(run.restoredBackupId)}>{run.restoredBackupId}</a>
+              · {about.says} <a href={backupAddress(about.backupId)}>{about.backupId}</a>
             </>
           )}
         </p>
       </div>
       {refused && <Failure error={refused} />}
-      {run.attempt > 0 && (
-        <Notice kind="info">
-          More was written since the backup than may be added under the lock, so it counts and backs up again.
-          Nothing is wiped yet.
-        </Notice>
-      )}
+      {stale && <Notice kind="info">{stale}</Notice>}
       <StepGraph stages={stages} />
       {isActive(run) && run.status === 'running' && (
         <div class="actions">
           <button type="button" disabled={!run.cancellable || isCancelling} onClick={() => void cancel()}>
             {isCancelling ? 'Cancelling …' : 'Cancel this run'}
           </button>
-          <p class="muted">
-            {run.cancellable
-              ? 'Possible until something is wiped or replaced.'
-              : 'Too late to cancel: the stores are being changed.'}
-          </p>
+          <p class="muted">{cancelSentence(run)}</p>
         </div>
       )}
       {error && <Failure error={error} />}
@@ -101,13 +103,15 @@ export function RunView({ runId }: { runId: string }) {
         <Notice kind="info">
           <p>
             A function of this run may be at work until{' '}
-            <time dateTime={run.closingUntil}>{dateOf(run.closingUntil)}</time>. The next run can begin when
-            it has ended.
+            <time dateTime={run.closingUntil}>{utc(run.closingUntil)}</time>. The next run can begin when it
+            has ended.
           </p>
         </Notice>
       )}
-      {run.dryRun && run.plan && <Plan plan={run.plan} operation={run.operation} />}
+      {run.wouldDo && <Plan wouldDo={run.wouldDo} operation={run.operation} />}
+      {run.outcome && <NextSteps outcome={run.outcome} />}
       {run.outcome && actsOnStores.has(run.operation) && !run.dryRun && <Outcome outcome={run.outcome} />}
+      {run.outcome && <Warnings outcome={run.outcome} />}
     </>
   )
 }

@@ -1,5 +1,5 @@
 import type { Run } from '../../lib/http/run.ts'
-import { statusWords } from './wording.ts'
+import { statusOf } from './wording.ts'
 
 const kinds: Record<Run['status'], string> = {
   starting: 'active',
@@ -11,6 +11,11 @@ const kinds: Record<Run['status'], string> = {
   cancelled: 'plain',
 }
 
-export function Status({ status }: Pick<Run, 'status'>) {
-  return <span class={`badge ${kinds[status]}`}>{statusWords[status]}</span>
+export function Status({ run }: { run: Pick<Run, 'status' | 'dryRun' | 'wouldDo'> }) {
+  return <span class={`badge ${kindOf(run)}`}>{statusOf(run)}</span>
+}
+
+function kindOf({ status, dryRun, wouldDo }: Pick<Run, 'status' | 'dryRun' | 'wouldDo'>): string {
+  if (!dryRun || kinds[status] !== 'good') return kinds[status]
+  return wouldDo?.refusal ? 'attention' : 'plain'
 }

@@ -6,7 +6,12 @@ const words: Record<StepState, string> = {
   running: 'at work',
   done: 'done',
   stopped: 'stopped here',
+  idle: 'nothing to do',
+  closed: 'ended the run as failed',
 }
+
+/** What the mark alone does not tell. */
+const spoken = new Set<StepState>(['idle', 'closed'])
 
 /** The way of a run through the state machine: stages from left to right, on a phone from top to bottom. */
 export function StepGraph({ stages }: { stages: readonly Stage[] }) {
@@ -28,18 +33,21 @@ export function StepGraph({ stages }: { stages: readonly Stage[] }) {
 }
 
 function stateOf({ steps }: Stage): StepState {
-  const states = new Set(steps.map(({ state }) => state))
-  if (states.has('stopped')) return 'stopped'
+  const states = new Set(steps.map(({ state }) => (state === 'idle' ? 'done' : state)))
+  if (states.has('stopped') || states.has('closed')) return 'stopped'
   if (states.has('running') || states.size > 1) return 'running'
   return states.has('done') ? 'done' : 'waiting'
 }
 
 function StepLine({ step: { name, state, progress } }: { step: Step }) {
   return (
-    <li class={`step ${state}`} aria-current={state === 'running' ? 'step' : undefined}>
+    <li
+      class={`step ${state === 'closed' ? 'stopped' : state}`}
+      aria-current={state === 'running' ? 'step' : undefined}
+    >
       <Mark state={state} />
       <span class="name">
-        {name} <span class="unseen">({words[state]})</span>
+        {name} <span class={spoken.has(state) ? 'muted' : 'unseen'}>({words[state]})</span>
       </span>
       {state === 'running' && progress && (
         <>
@@ -58,7 +66,8 @@ function Mark({ state }: { state: StepState }) {
     <svg viewBox="0 0 16 16" aria-hidden="true">
       <circle cx="8" cy="8" r="7" />
       {state === 'done' && <path d="M4.6 8.3 7 10.7l4.4-5" />}
-      {state === 'stopped' && <path d="M5.5 5.5l5 5m0-5l-5 5" />}
+      {(state === 'stopped' || state === 'closed') && <path d="M5.5 5.5l5 5m0-5l-5 5" />}
+      {state === 'idle' && <path d="M5 8h6" />}
       {state === 'running' && <circle class="core" cx="8" cy="8" r="3" />}
     </svg>
   )

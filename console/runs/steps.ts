@@ -1,7 +1,8 @@
 import type { Run } from '../../lib/http/run.ts'
 import { scopeOf, strategies, type Target, targets } from '../../lib/run/strategy.ts'
 
-export type StepState = 'waiting' | 'running' | 'done' | 'stopped'
+/** `idle`: there was nothing for it to do, so nothing was done. `closed`: it ended the run as one that failed. */
+export type StepState = 'waiting' | 'running' | 'done' | 'stopped' | 'idle' | 'closed'
 export type Step = {
   /** As the state machine and the ledger call it. */
   name: string
@@ -15,8 +16,10 @@ export type Stage = { name: string; together: boolean; destructive: boolean; ste
 type Drawn = Pick<Run, 'operation' | 'strategy' | 'status' | 'phase' | 'progress' | 'dryRun'> & {
   plan:
     | (Omit<NonNullable<Run['plan']>, Target> &
-        Record<'files' | 'cache', unknown> & { database: { batches: number } | null })
+        Record<'database' | 'files', { batches: number } | null> & { cache: unknown })
     | null
+  /** What a restore put back, once it is over. */
+  outcome?: Pick<NonNullable<Run['outcome']>, 'targets'> | null
 }
 type Outline = { name: string; together?: boolean; destructive?: boolean; steps: string[] }
 
@@ -46,12 +49,14 @@ export function stagesOf(run: Drawn): Stage[] {
 }
 
 function progressOf(
-  { status, progress }: Drawn,
+  run: Drawn,
   step: string,
   { before, here }: { before: boolean; here: boolean },
 ): Pick<Step, 'state' | 'progress'> {
-  if (before || status === 'succeeded' || status === 'succeeded_with_warnings')
-    return { state: 'done', progress: null }
+  const { status, progress } = run
+  if (step === 'Finish' && status === 'failed') return { state: 'closed', progress: null }
+  const isOver = before || status === 'succeeded' || status === 'succeeded_with_warnings'
+  if (isOver) return { state: hasNothingToDo(run, step) ? 'idle' : 'done', progress: null }
   if (!here) return { state: 'waiting', progress: null }
   const told = progress[step]
   const isActive = status === 'running' || status === 'starting'
@@ -61,6 +66,15 @@ function progressOf(
     state: isActive ? 'running' : 'stopped',
     progress: told !== undefined && told.total > 0 ? told : null,
   }
+}
+
+/** A Map over no batches is passed by: nothing was copied where there was nothing. */
+function hasNothingToDo({ plan, outcome, operation }: Drawn, step: string): boolean {
+  if (plan === null) return false
+  if (step === 'Export database' || step === 'Rehearse') return plan.database?.batches === 0
+  if (step === 'Copy files' || step === 'Wipe files') return plan.files?.batches === 0
+  const hasFew = operation === 'restore' && outcome?.targets.files.state === 'restored'
+  return step === 'Restore files' && hasFew && outcome.targets.files.objects === 0
 }
 
 /** Before Count has planned, what the request alone says is drawn. */

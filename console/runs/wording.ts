@@ -1,7 +1,11 @@
+import { bytes, counted } from '../../lib/amounts.ts'
 import type { Run } from '../../lib/http/run.ts'
+import { changedBy } from '../../lib/run/next-steps.ts'
 import type { Outcome, TargetState } from '../../lib/run/outcome.ts'
+import { statusWords, subjectSentence } from '../../lib/run/outcome-words.ts'
 import type { Target } from '../../lib/run/strategy.ts'
-import { bytes, counted, duration } from '../numbers.ts'
+import { wouldBeRefused } from '../../lib/run/would-words.ts'
+import { duration } from '../numbers.ts'
 import type { Stage } from './steps.ts'
 
 const operations: Record<string, string> = {
@@ -24,21 +28,31 @@ export function titleOf({
   return strategy === null ? what : `${what}, ${strategy}`
 }
 
-export const statusWords: Record<Run['status'], string> = {
-  starting: 'starting',
-  running: 'running',
-  succeeded: 'succeeded',
-  succeeded_with_warnings: 'succeeded, with warnings',
-  failed: 'failed',
-  abandoned: 'abandoned',
-  cancelled: 'cancelled',
+/** The backup that a run is about, and how: what it puts back, checks or deletes. */
+export function aboutBackup({
+  operation,
+  backupId,
+  restoredBackupId,
+}: Pick<Run, 'operation' | 'backupId' | 'restoredBackupId'>): { says: string; backupId: string } | null {
+  if (restoredBackupId !== null) return { says: 'from', backupId: restoredBackupId }
+  if (backupId === null || !['verify', 'delete'].includes(operation)) return null
+  return { says: 'of', backupId }
+}
+
+type Ended = Pick<Run, 'status' | 'dryRun' | 'wouldDo'>
+
+/** How a run stands, in a word or two. A dry run did nothing: it says what the run would come to that it stands for. */
+export function statusOf({ status, dryRun, wouldDo }: Ended): string {
+  if (!dryRun || isActive({ status })) return statusWords[status] ?? status
+  if (wouldDo?.refusal) return 'dry run: would be refused'
+  return status === 'failed' ? 'dry run: failed' : 'dry run: would run'
 }
 
 export function isActive({ status }: Pick<Run, 'status'>): boolean {
   return status === 'starting' || status === 'running'
 }
 
-/** How the run stands or ended, in one sentence. */
+/** How the run stands or ended, in one sentence or two. */
 export function headlineOf(run: Run, stages: readonly Stage[]): string {
   const { status, startedAt, finishedAt, outcome } = run
   if (status === 'starting') return 'The run is starting.'
@@ -48,9 +62,23 @@ export function headlineOf(run: Run, stages: readonly Stage[]): string {
   if (status === 'abandoned') {
     return 'It gave no sign of life for too long, and another run took its place. How far it got is not known.'
   }
-  if (status === 'failed') return `Failed${took}. ${outcome === null ? '' : damageOf(outcome)}`.trim()
-  if (run.dryRun) return 'Counted and planned; nothing was written.'
-  return status === 'succeeded' ? `Succeeded${took}.` : `Succeeded${took}, with warnings that need a look.`
+  if (run.dryRun) return dryRunSentence(run)
+  const subject = outcome?.subject === undefined ? '' : ` ${subjectSentence(outcome.subject)}`
+  if (status === 'failed') {
+    const damage = outcome === null || subject !== '' ? subject : ` ${damageOf(outcome)}`
+    return `Failed${took}.${damage}`
+  }
+  const warnings = status === 'succeeded' ? '' : ', with warnings that need a look'
+  return `Succeeded${took}${warnings}.${subject}`
+}
+
+/** First what would refuse the run that the dry run stands for. */
+function dryRunSentence({ operation, wouldDo, status }: Run): string {
+  const refused = wouldDo && wouldBeRefused(wouldDo)
+  if (refused) return `The ${operation} ${refused}${/[.!?]$/.test(refused) ? '' : '.'} Nothing was written.`
+  if (status === 'failed')
+    return `What the ${operation} would do could not be found out. Nothing was written.`
+  return 'Counted and planned; nothing was written.'
 }
 
 function runningSentence(stages: readonly Stage[]): string {
@@ -66,25 +94,44 @@ function waitingSentence({ waiting }: Run): string {
   return waiting === null ? '' : ` It is ${waiting}. Nothing is changed until it has them.`
 }
 
-function damageOf({ targets }: Outcome): string {
-  const changed = Object.entries(targets).filter(
-    ([, { state }]) => state !== 'untouched' && state !== 'backed_up',
-  )
+function damageOf(outcome: Outcome): string {
+  const changed = changedBy(outcome)
   if (changed.length === 0) return 'Nothing was wiped or replaced.'
-  return `What was done before stays done: see ${new Intl.ListFormat('en').format(changed.map(([target]) => target))} below.`
+  return `What was done before stays done: see ${new Intl.ListFormat('en').format(changed)} below.`
+}
+
+const changes: Record<string, string> = { Wipe: 'wiping', Restore: 'putting back' }
+const stores: Record<string, string> = { database: 'database', files: 'files', cache: 'cache' }
+
+/** Whether an active run can be cancelled, and why not: from what the ledger says of the step that it is in. */
+export function cancelSentence({
+  operation,
+  cancellable,
+  phase,
+  waiting,
+}: Pick<Run, 'operation' | 'cancellable' | 'phase' | 'waiting'>): string {
+  if (cancellable) {
+    if (waiting !== null) return 'Possible: it waits, and has changed nothing yet.'
+    if (operation === 'backup' || operation === 'verify') return 'Possible until it ends: it changes nothing.'
+    if (operation === 'delete') return 'Possible until the backup is deleted.'
+    return `Possible until something is ${operation === 'reset' ? 'wiped' : 'replaced'}.`
+  }
+  if (operation === 'claim') return 'It ends by itself in a moment.'
+  const [verb = '', store = ''] = (phase ?? '').split(' ')
+  if (verb === 'Delete') return 'Too late to cancel: the backup is being deleted.'
+  const change = changes[verb] ?? 'changing the stores'
+  const where = stores[store] === undefined ? '' : `, and is at the ${stores[store]}`
+  return `Too late to cancel: ${change} has begun${where}. Let it end; what it took a backup of can be put back.`
+}
+
+/** A backup that was stale is taken again. */
+export function staleSentence({ attempt, cancellable }: Pick<Run, 'attempt' | 'cancellable'>): string | null {
+  if (attempt === 0) return null
+  const times = attempt === 1 ? 'once more' : `${attempt} times more`
+  return `More was written after the backup than may be added to it under the lock, so it counted and backed up ${times}.${cancellable ? ' Nothing is wiped or replaced yet.' : ''}`
 }
 
 export const targetNames: Record<Target, string> = { database: 'Database', files: 'Files', cache: 'Cache' }
-
-export const stateWords: Record<TargetState, string> = {
-  untouched: 'Untouched',
-  backed_up: 'Backed up',
-  wiped: 'Wiped',
-  partly_wiped: 'Partly wiped',
-  restored: 'Restored',
-  partly_restored: 'Partly restored',
-  unknown: 'Not known',
-}
 
 /** What happened to one target, for somebody who does not know the words of this tool. */
 export function sentenceOf(outcome: Outcome, target: Target): string {
@@ -105,7 +152,10 @@ export function sentenceOf(outcome: Outcome, target: Target): string {
 
 function contentsOf({ targets: { database, files, cache } }: Outcome, target: Target): string {
   if (target === 'database') {
-    return `${counted(database.rows, 'row')} in ${counted(Object.keys(database.tables).length, 'table')}`
+    const tables = Object.keys(database.tables).length
+    // A long outcome is kept without the names of its tables.
+    const where = tables === 0 && database.rows > 0 ? '' : ` in ${counted(tables, 'table')}`
+    return `${counted(database.rows, 'row')}${where}`
   }
   if (target === 'files') return `${counted(files.objects, 'file')} (${bytes(files.bytes)})`
   return counted(cache.keys, 'key')

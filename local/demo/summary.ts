@@ -47,7 +47,7 @@ export async function summarize(
     '\n',
     table(Object.entries(database.tables).map(([name, rows]) => [name, counted(rows, 'row'), 'wiped'])),
     `\nBackup: ${outcome.backupPrefix}\n`,
-    `  the rows are of one moment (${manifest.database?.consistency}); every object was read back byte for byte`,
+    `  the rows are of one moment (${manifest.database?.consistency}); what was written was read back byte for byte`,
     manifest.rehearsedAt === null
       ? ''
       : ';\n  the rows were loaded into a scratch schema and found identical',

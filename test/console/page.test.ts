@@ -1,6 +1,6 @@
 import { GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { describe, expect, it } from 'vitest'
-import { bytes } from '../../console/numbers.ts'
+import { bytes, counted } from '../../lib/amounts.ts'
 import { withDigest } from '../../lib/backup/digest.ts'
 import type { Backup } from '../../lib/http/backups.ts'
 import { totalOf } from '../../local/demo/counts.ts'
@@ -53,8 +53,15 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     const page = await console.signIn('admin')
     await page.getByRole('button', { name: 'Dry run of Everything' }).click()
     await page.getByText('Counted and planned; nothing was written.').waitFor()
-    const rows = `Database ${totalOf(before.rows)} rows in 7 tables Backed up, then wiped`
-    await page.getByRole('row', { name: rows }).waitFor()
+    for (const [table, rows] of Object.entries(before.rows)) {
+      const name = `${table.replace('public.', '')} ${counted(rows, 'row')} would be wiped`
+      await page.getByRole('row', { name, exact: true }).waitFor()
+    }
+    await page.getByText('dry run: would run', { exact: true }).waitFor()
+    await page
+      .getByText(/^First a backup .* loaded into a scratch schema.* without it nothing would be wiped/)
+      .waitFor()
+    expect(await page.getByText('Put it back').count()).toBe(0)
     expect(await console.count()).toEqual(before)
     expect(await console.ask('GET', '/backups')).toMatchObject({ backups: [] })
   })
@@ -95,7 +102,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     expect(await cancel.isEnabled()).toBe(true)
     const end = console.hold('Wipe cache')
     pause.release()
-    await page.getByText('Too late to cancel: the stores are being changed.').waitFor()
+    await page.getByText(/^Too late to cancel: wiping has begun, and is at the files\./).waitFor()
     expect(await cancel.isDisabled()).toBe(true)
     end.release()
     await page.getByText(/^Succeeded after/).waitFor()
@@ -103,9 +110,12 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     const after = await console.count()
     expect([totalOf(after.rows), after.files.objects, after.keys]).toEqual([0, 0, 0])
 
-    await page.getByRole('link', { name: /^\d{4}-/ }).click()
-    await page.getByRole('button', { name: 'Restore …' }).click()
+    // The way back is one button away, and asks for the name like every other.
+    await page.getByRole('button', { name: 'Put it back …' }).click()
     const dialog = page.getByRole('dialog', { name: 'Restore into local' })
+    await dialog.getByLabel('Type local to confirm').fill('loc')
+    await page.keyboard.press('Enter')
+    await dialog.getByText('"loc" was typed').waitFor()
     await dialog.getByLabel('Type local to confirm').fill('local')
     const restore = `Back up, then put back ${rows} rows, ${objects} files, ${before.keys} keys`
     await dialog.getByRole('button', { name: restore }).click()
@@ -246,13 +256,16 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
       backupId: decodeURIComponent(address.split('/').at(-1) ?? ''),
     })
     await page.getByRole('button', { name: 'Verify', exact: true }).click()
-    await page.getByText(/^Succeeded after/).waitFor()
+    const id = decodeURIComponent(address.split('/').at(-1) ?? '')
+    await page
+      .getByText(new RegExp(`^Succeeded after .* The backup ${id} was read, \\d+ objects?, .*: every object`))
+      .waitFor()
     await page.goto(address)
     await page.getByRole('button', { name: 'Delete …' }).click()
     await page.getByLabel('Type local to confirm').fill('local')
     const button = page.getByRole('button', { name: /^Delete the backup of/ })
     await button.click()
-    await expect(page.getByRole('alert').innerText()).resolves.toContain('the newest backup')
+    await expect(page.getByRole('alert').innerText()).resolves.toContain('the newest cache-only backup')
     await console.finish({ operation: 'backup', strategy: 'cache-only' })
     await button.click()
     await page.getByText(/^Succeeded after/).waitFor()

@@ -1,17 +1,32 @@
 import { describe, expect, it } from 'vitest'
 import { originOf, proofOf } from '../../console/backups/proof.ts'
-import { heldBy, restoreLabel, consequencesOf as restoring } from '../../console/backups/restoring.ts'
-import { ago, bytes, duration, listed } from '../../console/numbers.ts'
+import {
+  deleteConsequences,
+  heldBy,
+  restoreLabel,
+  consequencesOf as restoring,
+} from '../../console/backups/restoring.ts'
+import { ago, clock, duration, listed } from '../../console/numbers.ts'
 import { consequencesOf, resetLabel, staysWith } from '../../console/overview/consequences.ts'
 import { contentsOf, shareOfTable, wipedBy } from '../../console/overview/contents.ts'
 import { obstaclesTo } from '../../console/overview/obstacles.ts'
 import { backupAddress, routeOf, runAddress } from '../../console/route.ts'
-import { headlineOf, sentenceOf } from '../../console/runs/wording.ts'
+import { obstacleToPuttingBack } from '../../console/runs/putting-back.ts'
+import {
+  aboutBackup,
+  cancelSentence,
+  headlineOf,
+  sentenceOf,
+  staleSentence,
+  statusOf,
+} from '../../console/runs/wording.ts'
+import { bytes } from '../../lib/amounts.ts'
 import type { Backup } from '../../lib/http/backups.ts'
 import type { Options } from '../../lib/http/options.ts'
 import type { Run } from '../../lib/http/run.ts'
 import { type Outcome, type TargetState, TargetState as TargetStates } from '../../lib/run/outcome.ts'
-import { type Target, targets } from '../../lib/run/strategy.ts'
+import { scopeOf, strategies, type Target, targets } from '../../lib/run/strategy.ts'
+import type { WouldDo } from '../../lib/run/would-do.ts'
 
 const table = { label: null, estimated: false, bytes: 8192, keptRows: 0, keepRows: null }
 const database = {
@@ -76,6 +91,40 @@ const backup: Backup = {
   pinned: false,
 }
 
+type Subject = NonNullable<Outcome['subject']>
+const outcomeOf = (state: Outcome['targets']['database']['state'], backupId: string | null): Outcome => ({
+  runId: 'r',
+  operation: 'reset',
+  strategy: 'full',
+  status: 'succeeded',
+  backupId,
+  backupPrefix: null,
+  targets: {
+    database: { state, rows: 1, tables: { 'public.users': 1 } },
+    files: { state: 'untouched', objects: 0, bytes: 0 },
+    cache: { state: 'untouched', keys: 0 },
+  },
+  warnings: [],
+  error: null,
+  startedAt: backup.startedAt,
+  finishedAt: backup.sealedAt,
+})
+
+/** A run that is over: a reset that failed. */
+const over: Run = {
+  ...{
+    runId: 'r',
+    operation: 'reset',
+    strategy: 'full',
+    status: 'failed',
+    phase: 'Wipe files',
+    attempt: 0,
+  },
+  ...{ requestedBy: null, dryRun: false, backupId: null, restoredBackupId: null, progress: {}, plan: null },
+  ...{ startedAt: backup.startedAt, heartbeatAt: backup.sealedAt, finishedAt: backup.sealedAt },
+  ...{ closingUntil: null, waiting: null, cancellable: false, wouldDo: null, outcome: null, error: null },
+}
+
 describe('what a reset says before it is confirmed', () => {
   it('counts only what goes, not what is preserved', () => {
     expect(resetLabel(wipedBy(options, 'full'))).toBe('Back up and wipe 12,345 rows, 320 files, 1,024 keys')
@@ -111,6 +160,31 @@ describe('what a reset says before it is confirmed', () => {
     expect(consequencesOf(options, 'cache-only').join(' ')).toContain(
       'What stays: all of the database and all of the files.',
     )
+  })
+
+  it('counts one as one', () => {
+    const one = { ...options, cache: { ...options.cache, keys: 1, preservedKeys: 1 } } as Options
+    expect(staysWith(one, 'cache-only')).toContain('1 key that is preserved')
+    expect(
+      resetLabel(wipedBy({ ...one, cache: { ...one.cache, preservedKeys: 0 } } as Options, 'cache-only')),
+    ).toBe('Back up and wipe 1 key')
+  })
+
+  it('speaks of the stores of the strategy, and of no others', () => {
+    const words: Record<Target, RegExp> = {
+      database: /\brows?\b/i,
+      files: /\bfiles?\b/i,
+      cache: /\b(keys?|cache)\b/i,
+    }
+    for (const strategy of strategies) {
+      const { clears, preserves } = scopeOf(strategy)
+      const said = consequencesOf(options, strategy).filter((sentence) => !sentence.startsWith('What stays'))
+      for (const target of clears) expect(said.join(' '), strategy).toMatch(words[target])
+      for (const target of preserves) expect(said.join(' '), strategy).not.toMatch(words[target])
+    }
+    expect(consequencesOf(options, 'cache-only').join(' ')).not.toContain('scratch')
+    // Files are copied by S3, and not read back.
+    expect(consequencesOf(options, 'files-only').join(' ')).not.toContain('read back')
   })
 })
 
@@ -166,9 +240,31 @@ describe('what a restore says before it is confirmed', () => {
   })
 
   it('says that files that came later stay, unless they are to be removed', () => {
-    const about = { environment: 'staging', chosen: ['files' as const], present: '' }
-    expect(restoring(backup, { ...about, exact: false }).join(' ')).toContain('stay and are reported')
-    expect(restoring(backup, { ...about, exact: true }).join(' ')).toContain('go too')
+    const about = { environment: 'staging', chosen: ['files' as const], present: undefined }
+    expect(restoring(backup, { ...about, exact: false }).join(' ')).toContain('stay, and are told')
+    expect(restoring(backup, { ...about, exact: true }).join(' ')).toContain('are removed')
+  })
+
+  it('says that nothing is preserved, of which moment the rows will be, and backs up what is chosen', () => {
+    const about = { environment: 'staging', exact: false, present: contentsOf(options) }
+    const rows = restoring(backup, { ...about, chosen: ['database'] })
+    expect(rows[0]).toBe(
+      'First a safety backup is taken of what is there now (12,353 rows), so this can be undone.',
+    )
+    expect(rows[1]).toContain('become those of 2026-11-22 19:05:33 UTC')
+    expect(rows[1]).toContain('Nothing is preserved')
+    expect(rows.join(' ')).not.toMatch(/files|keys/)
+    expect(rows.at(-1)).toBe('It can be cancelled until rows are replaced.')
+    const files = restoring(backup, { ...about, chosen: ['files'] })
+    expect(files.join(' ')).not.toContain('rows')
+    expect(files.at(-1)).toBe('It can be cancelled until files are replaced.')
+    expect(restoring(backup, { ...about, chosen: [] })).toEqual([])
+  })
+
+  it('says what is refused to be deleted', () => {
+    const [gone, refused] = deleteConsequences(backup)
+    expect(gone).toContain('12,345 rows, 320 files')
+    expect(refused).toContain('of each strategy the newest')
   })
 
   it('tells a backup that was loaded from one that was only read back', () => {
@@ -190,54 +286,25 @@ describe('what a restore says before it is confirmed', () => {
 })
 
 describe('what happened, in plain words', () => {
-  const outcome = (state: Outcome['targets']['database']['state'], backupId: string | null): Outcome => ({
-    runId: 'r',
-    operation: 'reset',
-    strategy: 'full',
-    status: 'succeeded',
-    backupId,
-    backupPrefix: null,
-    targets: {
-      database: { state, rows: 1, tables: { 'public.users': 1 } },
-      files: { state: 'untouched', objects: 0, bytes: 0 },
-      cache: { state: 'untouched', keys: 0 },
-    },
-    warnings: [],
-    error: null,
-    startedAt: backup.startedAt,
-    finishedAt: backup.sealedAt,
-  })
-
   it('says of wiped rows whether there is a backup of them', () => {
-    expect(sentenceOf(outcome('wiped', 'b'), 'database')).toBe('1 row in 1 table: wiped, and in the backup.')
-    expect(sentenceOf(outcome('wiped', null), 'database')).toBe(
+    expect(sentenceOf(outcomeOf('wiped', 'b'), 'database')).toBe(
+      '1 row in 1 table: wiped, and in the backup.',
+    )
+    expect(sentenceOf(outcomeOf('wiped', null), 'database')).toBe(
       '1 row in 1 table: wiped. There is no backup.',
     )
   })
 
   it('claims nothing that is not known', () => {
-    expect(sentenceOf(outcome('partly_wiped', 'b'), 'database')).toContain('not sure that it ended')
-    expect(sentenceOf(outcome('partly_restored', 'b'), 'database')).toContain('not sure that it ended')
+    expect(sentenceOf(outcomeOf('partly_wiped', 'b'), 'database')).toContain('not sure that it ended')
+    expect(sentenceOf(outcomeOf('partly_restored', 'b'), 'database')).toContain('not sure that it ended')
   })
 })
 
 describe('how a run ended, in one sentence', () => {
   const untouched = { state: 'untouched' as const }
-  const run: Run = {
-    ...{
-      runId: 'r',
-      operation: 'reset',
-      strategy: 'full',
-      status: 'failed',
-      phase: 'Wipe files',
-      attempt: 0,
-    },
-    ...{ requestedBy: null, dryRun: false, backupId: null, restoredBackupId: null, progress: {}, plan: null },
-    ...{ startedAt: backup.startedAt, heartbeatAt: backup.sealedAt, finishedAt: backup.sealedAt },
-    ...{ closingUntil: null, waiting: null, cancellable: false, wouldDo: null, outcome: null, error: null },
-  }
   const ended = (targets: Partial<Record<Target, TargetState>>): Run => ({
-    ...run,
+    ...over,
     outcome: {
       ...{ runId: 'r', operation: 'reset', strategy: 'full', status: 'failed', backupId: 'b' },
       targets: {
@@ -246,7 +313,7 @@ describe('how a run ended, in one sentence', () => {
         cache: { ...untouched, keys: 0, ...stateOf(targets.cache) },
       },
       ...{ backupPrefix: null, warnings: [], error: null },
-      ...{ startedAt: run.startedAt, finishedAt: backup.sealedAt },
+      ...{ startedAt: over.startedAt, finishedAt: backup.sealedAt },
     },
   })
   const stateOf = (state: TargetState | undefined) => (state === undefined ? {} : { state })
@@ -268,7 +335,117 @@ describe('how a run ended, in one sentence', () => {
   })
 })
 
+describe('a dry run', () => {
+  const wouldDo: WouldDo = {
+    ...{
+      refusal: null,
+      backsUp: true,
+      rehearses: true,
+      database: null,
+      files: null,
+      cache: null,
+      restores: null,
+    },
+  }
+  const dry: Run = { ...over, status: 'succeeded', dryRun: true, wouldDo }
+  const refusal = { name: 'EnvironmentProtected', message: 'Nothing is wiped in it. Take a backup' }
+
+  it('is marked as one in every list, and never as a run that succeeded', () => {
+    for (const status of ['succeeded', 'succeeded_with_warnings', 'failed'] as const)
+      expect(statusOf({ ...dry, status })).toMatch(/^dry run: (?!succeeded)/)
+    expect(statusOf({ ...dry, wouldDo: { ...wouldDo, refusal } })).toBe('dry run: would be refused')
+    expect(statusOf({ ...dry, status: 'running' })).toBe('running')
+    expect(statusOf({ ...dry, dryRun: false, wouldDo: null, status: 'succeeded_with_warnings' })).toBe(
+      'succeeded, with warnings',
+    )
+  })
+
+  it('says first what would refuse the run, and what to do', () => {
+    expect(headlineOf({ ...dry, wouldDo: { ...wouldDo, refusal } }, [])).toBe(
+      'The reset would be refused: EnvironmentProtected: Nothing is wiped in it. Take a backup. Nothing was written.',
+    )
+    expect(headlineOf(dry, [])).toBe('Counted and planned; nothing was written.')
+  })
+
+  it('that failed does not say that something was done', () => {
+    expect(headlineOf({ ...dry, status: 'failed', wouldDo: null }, [])).toContain('Nothing was written')
+  })
+})
+
+describe('a run on one backup', () => {
+  const subject = { backupId: backup.backupId, state: 'verified' as const, objects: 12, bytes: 2048 }
+  const verify = (state: Subject['state'], status: Run['status']): Run => ({
+    ...over,
+    ...{ operation: 'verify', strategy: null, status, backupId: backup.backupId },
+    outcome: { ...outcomeOf('untouched', null), operation: 'verify', subject: { ...subject, state } },
+  })
+
+  it('names the backup, and what was found', () => {
+    expect(headlineOf(verify('verified', 'succeeded'), [])).toBe(
+      `Succeeded after 1 min 0 s. The backup ${backup.backupId} was read, 12 objects, 2.0 KiB: every object is what was written.`,
+    )
+    expect(headlineOf(verify('damaged', 'failed'), [])).toMatch(/^Failed .* is damaged/)
+    expect(headlineOf({ ...verify('deleted', 'succeeded'), operation: 'delete' }, [])).toContain('is deleted')
+    for (const operation of ['verify', 'delete'])
+      expect(aboutBackup({ ...over, operation, backupId: 'b' })).toEqual({ says: 'of', backupId: 'b' })
+    expect(aboutBackup({ ...over, operation: 'restore', restoredBackupId: 'b' })).toMatchObject({
+      backupId: 'b',
+    })
+    expect(aboutBackup({ ...over, operation: 'reset', backupId: 'b' })).toBeNull()
+  })
+})
+
+describe('whether a run can be cancelled', () => {
+  const at = (phase: string, operation = 'reset') => ({ operation, phase, waiting: null, cancellable: false })
+
+  it('says what is being changed when it is too late', () => {
+    expect(cancelSentence(at('Wipe database'))).toMatch(
+      /^Too late to cancel: wiping has begun, and is at the database\./,
+    )
+    expect(cancelSentence(at('Wipe files'))).toMatch(
+      /^Too late to cancel: wiping has begun, and is at the files\./,
+    )
+    expect(cancelSentence(at('Restore cache', 'restore'))).toMatch(
+      /putting back has begun, and is at the cache\./,
+    )
+    expect(cancelSentence(at('Delete', 'delete'))).toBe('Too late to cancel: the backup is being deleted.')
+    expect(cancelSentence(at('Count', 'claim'))).not.toContain('Too late')
+  })
+
+  it('never says that it is too late while it waits for locks, or can be cancelled', () => {
+    for (const operation of ['backup', 'reset', 'restore', 'verify', 'delete']) {
+      for (const waiting of [null, 'waiting for locks']) {
+        const said = cancelSentence({ operation, phase: 'Wipe database', waiting, cancellable: true })
+        expect(said).toMatch(/^Possible/)
+      }
+    }
+    expect(cancelSentence({ ...at('Verify', 'verify'), cancellable: true })).toContain('it changes nothing')
+  })
+
+  it('says that nothing is wiped yet only while that is so', () => {
+    expect(staleSentence({ attempt: 0, cancellable: true })).toBeNull()
+    expect(staleSentence({ attempt: 1, cancellable: true })).toContain('Nothing is wiped or replaced yet')
+    expect(staleSentence({ attempt: 2, cancellable: false })).not.toContain('Nothing')
+  })
+})
+
+describe('putting back what a run took', () => {
+  it('is not offered to whom it is refused, and says why', () => {
+    const may = { ...session, scopes: ['read', 'restore'] }
+    expect(obstacleToPuttingBack({ session: may, active: undefined })).toBeNull()
+    expect(obstacleToPuttingBack({ session, active: undefined })).toContain('"restore"')
+    expect(obstacleToPuttingBack({ session: { ...may, protected: true }, active: undefined })).toContain(
+      'protected',
+    )
+    expect(obstacleToPuttingBack({ session: may, active: over })).toContain('active')
+  })
+})
+
 describe('numbers and addresses', () => {
+  it('says each time in the one zone that ids and messages have', () => {
+    expect(clock(new Date(backup.startedAt))).toBe('19:05:33 UTC')
+  })
+
   it('reads as people say it', () => {
     expect(listed({ rows: 1, files: 0, keys: null })).toBe('1 row, 0 files')
     expect([bytes(0), bytes(1023), bytes(1536)]).toEqual(['0 B', '1023 B', '1.5 KiB'])

@@ -80,8 +80,25 @@ describe('the graph of a run', () => {
       'Wipe database': 'done',
       'Wipe files': 'stopped',
       'Wipe cache': 'waiting',
-      Finish: 'waiting',
+      Finish: 'closed',
     })
+  })
+
+  it('ticks no step that had nothing to do, or never ran', () => {
+    const files = { objects: 0, bytes: 0, batches: 0 }
+    const none: Drawn = { ...reset, status: 'succeeded', plan: { ...reset.plan!, files } }
+    expect(statesOf(stagesOf(none))).toMatchObject({
+      'Copy files': 'idle',
+      'Wipe files': 'idle',
+      'Export database': 'done',
+      Finish: 'done',
+    })
+    const early = statesOf(stagesOf({ ...reset, status: 'failed', phase: 'Count', plan: null }))
+    const ran = Object.entries(early).filter(([, state]) => state === 'done')
+    expect(ran).toEqual([])
+    expect(early).toMatchObject({ Count: 'stopped', 'Export database': 'waiting', Finish: 'closed' })
+    const cancelled = statesOf(stagesOf({ ...reset, status: 'cancelled', phase: 'Seal' }))
+    expect(cancelled).toMatchObject({ Seal: 'stopped', 'Wipe database': 'waiting', Finish: 'waiting' })
   })
 
   it.each<Run['status']>(['succeeded', 'succeeded_with_warnings'])(

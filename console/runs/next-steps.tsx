@@ -1,0 +1,60 @@
+import { useState } from 'preact/hooks'
+import type { Backup } from '../../lib/http/backups.ts'
+import { nextStepsOf } from '../../lib/run/next-steps.ts'
+import type { Outcome } from '../../lib/run/outcome.ts'
+import { RestoreDialog } from '../backups/restore-dialog.tsx'
+import { Failure } from '../page/notice.tsx'
+import { useSession } from '../page/session.ts'
+import { useRuns } from './active-run.tsx'
+import { obstacleToPuttingBack } from './putting-back.ts'
+
+/** What can be done after a run: above all, how to put back what it wiped or replaced. */
+export function NextSteps({ outcome }: { outcome: Outcome }) {
+  const steps = nextStepsOf(outcome)
+  if (steps.length === 0) return null
+  return (
+    <section aria-labelledby="next">
+      <h2 id="next">What next</h2>
+      <div class="panel">
+        {steps.map(({ says, restore }) => (
+          <div key={says}>
+            <p>{says}</p>
+            {restore !== null && <PutBack backupId={restore} />}
+          </div>
+        ))}
+      </div>
+    </section>
+  )
+}
+
+/** Opens the dialog that says what goes and wants the name typed; nothing begins by this button. */
+function PutBack({ backupId }: { backupId: string }) {
+  const { api, session } = useSession()
+  const { active } = useRuns()
+  const [backup, setBackup] = useState<Backup>()
+  const [error, setError] = useState<Error>()
+  const obstacle = obstacleToPuttingBack({ session, active })
+
+  async function open(): Promise<void> {
+    setError(undefined)
+    try {
+      setBackup(await api.backup(backupId))
+    } catch (thrown) {
+      if (!(thrown instanceof Error)) throw thrown
+      setError(thrown)
+    }
+  }
+
+  return (
+    <>
+      <div class="actions">
+        <button type="button" class="danger" disabled={obstacle !== null} onClick={() => void open()}>
+          Put it back …
+        </button>
+        {obstacle && <p class="muted">{obstacle}</p>}
+      </div>
+      {error && <Failure error={error} />}
+      {backup && <RestoreDialog backup={backup} onClose={() => setBackup(undefined)} />}
+    </>
+  )
+}
