@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { globSync, readFileSync } from 'node:fs'
-import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, join, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -98,6 +98,29 @@ test('nothing that people read prints a command whose stdout npm writes into', a
   const wrong = files.filter((file) => readFileSync(join(root, file), 'utf8').includes('npm run cli --'))
   expect(files.length).toBeGreaterThan(100)
   expect(wrong).toEqual([])
+})
+
+test('what is missing is installed also where npm can write to no cache of its own', async () => {
+  const [project, bin] = [join(cwd, 'project'), join(cwd, 'bin')]
+  for (const folder of [join(project, 'scripts'), join(project, 'node_modules'), bin])
+    await mkdir(folder, { recursive: true })
+  for (const name of ['scripts/install.mjs', 'package-lock.json'])
+    await copyFile(join(root, name), join(project, name))
+  const said = join(cwd, 'said')
+  await writeFile(
+    join(bin, 'npm'),
+    `#!/bin/sh\necho "$@" >> '${said}'\n: > "$npm_config_cache/written" && echo wrote >> '${said}'\n`,
+  )
+  await chmod(join(bin, 'npm'), 0o755)
+  await writeFile(join(cwd, 'home'), 'a file, so that nobody, root included, can make a folder in it')
+  const env = {
+    PATH: `${bin}${delimiter}${process.env.PATH}`,
+    HOME: join(cwd, 'home'),
+    npm_config_cache: join(cwd, 'home/.npm'),
+  }
+  for (let run = 1; run <= 2; run++)
+    await promisify(execFile)(process.execPath, [join(project, 'scripts/install.mjs')], { env })
+  expect(await readFile(said, 'utf8'), 'installed once, with a cache').toBe('ci\nwrote\n')
 })
 
 test('on an older Node it goes on with the one that is installed with the packages', async (context) => {
