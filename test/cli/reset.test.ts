@@ -185,6 +185,14 @@ describe('reset', () => {
     const again = await cli.cli(['runs', runs.json.runs[0].runId])
     expect(again.stdout).toMatch(/^reset database-only would be refused: LimitExceeded: /)
   })
+
+  test('a dry run says of a table of which some rows stay how many those are', async () => {
+    const { code, stdout } = await withVariables({ PRESERVE_ROWS: '{"users":"id <= 3"}' }, () =>
+      cli.cli(['reset', 'database-only', '--dry-run']),
+    )
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/public\.users +20 rows +would be wiped but for 3 rows\n/)
+  })
 })
 
 describe('other commands', () => {
