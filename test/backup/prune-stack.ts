@@ -135,6 +135,7 @@ export function usePrune() {
       for (const [Key, Body] of memory.objects)
         await use.embedded.backups.s3.send(new PutObjectCommand({ Bucket: memory.storage.bucket, Key, Body }))
     },
+    bytes: (key: string) => memory.objects.get(key) ?? Buffer.alloc(0),
     json: (key: string) => JSON.parse(memory.objects.get(key)?.toString() ?? ''),
   }
 }

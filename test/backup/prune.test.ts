@@ -322,6 +322,22 @@ describe('runs', () => {
     expect(split(await pruneWith(two, carryOut)).gone).toEqual([old])
   })
 
+  test('a manifest that somebody writes back while the rest is deleted stops the deletion: the backup stays whole', async () => {
+    const [, , old] = bucket.sealed([1, 2, 3])
+    const folder = await bucket.objects(root(old!))
+    const manifest = bucket.bytes(`${root(old!)}manifest.json`)
+    const pruning = pruneWith(two, carryOut, (command, when) => {
+      const isManifest = command.input.Delete?.Objects?.[0]?.Key === `${root(old!)}manifest.json`
+      if (isManifest && when === 'after') bucket.put(new Map([[`${root(old!)}manifest.json`, manifest]]))
+    })
+    await expect(pruning).rejects.toMatchObject({
+      name: 'StoreUnavailable',
+      message: expect.stringContaining('is there although it was deleted, so the backup'),
+    })
+    const keysOf = (lines: string[]) => lines.map((line) => line.split(' ')[0])
+    expect(keysOf(await bucket.objects(root(old!)))).toEqual(expect.arrayContaining(keysOf(folder)))
+  })
+
   test('one that is over time ends before the next deletion, and the next one goes on', async () => {
     const ids = bucket.sealed([1, 2, 3, 4])
     const over = new AbortController()

@@ -355,6 +355,34 @@ describe('the export of the cache', () => {
   })
 
   needsServer(
+    'streams of which the server does not tell what they hold besides entries are a warning that names them (needs redis-server)',
+    async () => {
+      for (const name of ['s', 't']) await redis.call('XADD', `${prefix}${name}`, '*', 'a', 'b')
+      front.faults = [
+        async (commands, forward) => {
+          const isAsked = commands.map((command) => command.includes('XINFO'))
+          if (!isAsked.includes(true)) return undefined
+          const answer = await forward()
+          const body = JSON.parse(answer.body)
+          for (const [at, is] of isAsked.entries()) if (is) body[at] = { error: 'ERR unknown command XINFO' }
+          return { ...answer, body: JSON.stringify(body) }
+        },
+      ]
+      expect(await run()).toMatchObject({
+        keys: 2,
+        warnings: [
+          {
+            code: 'ConsumerGroupsLeftOut',
+            message: expect.stringMatching(
+              / of 2 streams, so only their entries .*: taskmaster:[st], taskmaster:[st]$/,
+            ),
+          },
+        ],
+      })
+    },
+  )
+
+  needsServer(
     'entries that consumers took and did not acknowledge are a warning with their number, groups are not (needs redis-server)',
     async () => {
       await redis.call('XADD', `${prefix}s`, '*', 'a', 'b')

@@ -584,6 +584,15 @@ describe('the time that tables would be locked', () => {
     await expect(planning).rejects.toThrow(
       /wipe would keep the tables locked for about \d+ s .*LOCK_BUDGET_MS/,
     )
+    // A restore of the backup comes later, if ever: that it would take too long is said, and stops nothing.
+    await database.sql.query(
+      `UPDATE taskmaster_reset.runs SET restored = wiped, wiped = NULL WHERE run_id = $1`,
+      [plan.runId],
+    )
+    expect((await planReset(clients)).warnings).toContainEqual({
+      code: 'MayTakeTooLong',
+      message: expect.stringContaining('Restoring the backup would keep the tables locked for about'),
+    })
     await database.sql.query('UPDATE taskmaster_reset.runs SET locked = NULL')
     expect((await planReset(clients)).warnings).toEqual([])
   })

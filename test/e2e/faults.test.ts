@@ -504,6 +504,10 @@ describe('a wipe', () => {
     expect(ended.cause).toContain(
       `1 files could not be deleted (for example ${filesPrefix}story 5.txt: AccessDenied)`,
     )
+    expect(outcome.warnings).toContainEqual({
+      code: 'FilesNotDeleted',
+      message: `1 files could not be deleted (for example ${filesPrefix}story 5.txt: AccessDenied)`,
+    })
     expect(outcome.targets.files).toMatchObject({ state: 'partly_wiped', objects: 11 })
     expect(outcome.backupId).not.toBeNull()
   })
@@ -600,6 +604,43 @@ test('a cache of which a restore leaves a key, because it changed again and agai
     expect.objectContaining({ code: 'KeysChangedMeanwhile', message: expect.stringContaining('page:1') }),
   )
   expect(await reset.stack.redis.get('page:1')).toBe(`busy ${writes}`)
+})
+
+test('what others did to files and tables while it ran is told by name and number, and is in the backup or left', async () => {
+  await reset.seed({ users: 3, files: 8, keys: 0 })
+  const story = (n: number) => `${filesPrefix}story ${n}.txt`
+  const meanwhile: Record<string, () => Promise<unknown>> = {
+    'Copy files batch': async () => {
+      await reset.put(story(1), 'changed before it was copied')
+      await reset.remove(filesBucket, [story(2)])
+    },
+    'Wipe database': () => reset.stack.sql.query('CREATE TABLE came_later (id int)'),
+    'Wipe files batch': async () => {
+      for (const n of [3, 5]) await reset.put(story(n), `changed after it was copied, ${n}`)
+      for (const n of [1, 2, 3]) await reset.put(`${filesPrefix}new ${n}.txt`, 'came later')
+    },
+  }
+  const ended = await withFaults(
+    {
+      before: async ({ state }) => {
+        await meanwhile[state]?.()
+      },
+    },
+    () => reset.run(quickReset),
+  )
+  await reset.stack.sql.query('DROP TABLE came_later')
+  const { outcome } = await reset.row(ended.name)
+  expect(outcome.status).toBe('succeeded_with_warnings')
+  const said = new Map(outcome.warnings.map(({ code, message }: Record<string, string>) => [code, message]))
+  expect(said.get('FilesVanished')).toMatch(/^1 files were deleted by somebody else/)
+  expect(said.get('FilesChanged')).toMatch(/^1 files changed while they were backed up; their newer version/)
+  expect(said.get('FilesChangedLater')).toMatch(
+    /^2 files changed after they were backed up, so .* not deleted/,
+  )
+  expect(said.get('FilesAppeared')).toMatch(/^3 files came after the backup, so they were not deleted/)
+  expect(said.get('TablesAppeared')).toBe('Created since the backup, so not wiped: public.came_later')
+  expect(outcome.targets.files).toMatchObject({ state: 'wiped', objects: 5 })
+  expect(await reset.objects(filesBucket, filesPrefix)).toHaveLength(5)
 })
 
 test('a restore of which S3 refuses a part is a failed run, which says how many and which', async () => {

@@ -188,6 +188,31 @@ describe('listing the files', () => {
         })
     })
 
+    test.each([
+      [
+        'an object without its ETag',
+        contents('a').replace(/<ETag>.*<\/ETag>/, ''),
+        /without key, size, ETag or time/,
+      ],
+      [
+        'an object without its size',
+        contents('a').replace(/<Size>1<\/Size>/, ''),
+        /without key, size, ETag or time/,
+      ],
+      [
+        'a key that is not UTF-8',
+        `<EncodingType>url</EncodingType>${contents('%FF')}`,
+        /is not UTF-8: .*%FF/,
+      ],
+    ])('%s, which could not be copied or named', async (_what, listed, message) => {
+      const body = `<ListBucketResult><IsTruncated>false</IsTruncated>${listed}</ListBucketResult>`
+      stack.front.faults = [() => ({ status: 200, body })]
+      await expect(listFiles(stack.clients, { write: run, preserve: [] })).rejects.toMatchObject({
+        name: 'StoreUnavailable',
+        message: expect.stringMatching(message),
+      })
+    })
+
     test('pages without a key that never end', async () => {
       let pages = 0
       stack.front.faults = [

@@ -54,6 +54,10 @@ describe('a restore', () => {
     const ended = await reset.run(restoring(backupId))
     const { outcome } = await reset.row(ended.name)
     expect(outcome.targets.files.state).toBe('partly_restored')
+    expect(outcome.warnings).toContainEqual({
+      code: 'FilesChangedMeanwhile',
+      message: expect.stringMatching(/^1 files changed after the safety backup, so they were left/),
+    })
     expect((await reset.bytesOf(`${filesPrefix}story 1.txt`, 'taskmaster-files')).toString()).toBe(
       'one more end',
     )
