@@ -355,6 +355,28 @@ describe('the export of the cache', () => {
   })
 
   needsServer(
+    'a key that has another type at every look ends the export, and says so (needs redis-server)',
+    async () => {
+      const key = `${prefix}a`
+      await redis.set(key, 'x')
+      front.faults = [
+        async (commands, forward) => {
+          if (!commands.some(([name]) => name === 'TYPE')) return undefined
+          const answer = await forward()
+          const isText = (await redis.type(key)) === 'string'
+          await redis.del(key)
+          await (isText ? redis.rpush(key, 'x') : redis.set(key, 'x'))
+          return answer
+        },
+      ]
+      await expect(run()).rejects.toMatchObject({
+        name: 'StoreUnavailable',
+        message: expect.stringMatching(/^1 keys of the cache at \S+ changed their type 5 times/),
+      })
+    },
+  )
+
+  needsServer(
     'streams of which the server does not tell what they hold besides entries are a warning that names them (needs redis-server)',
     async () => {
       for (const name of ['s', 't']) await redis.call('XADD', `${prefix}${name}`, '*', 'a', 'b')

@@ -342,6 +342,29 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     await console.stack.redis.del('taskmaster:came:later')
   })
 
+  it('shows a backup that came while the list was looked at, and says why older runs cannot be had', async () => {
+    const page = await console.signIn('viewer')
+    await page.clock.install()
+    await page.getByRole('link', { name: 'Backups' }).click()
+    const listed = page.getByRole('row')
+    await listed.first().waitFor()
+    const before = await listed.count()
+    await console.finish({ operation: 'backup', strategy: 'cache-only' })
+    await page.clock.runFor(31_000)
+    await listed.nth(before).waitFor()
+
+    const busy = { title: 'StoreUnavailable', status: 503, detail: 'The database is not there' }
+    const older = { runs: [], next: 'older' }
+    await page.route('**/v1/runs?*', (route) =>
+      route.request().url().includes('before=')
+        ? route.fulfill({ status: 503, json: busy })
+        : route.fulfill({ json: older }),
+    )
+    await page.getByRole('link', { name: 'History' }).click()
+    await page.getByRole('button', { name: 'Show older runs' }).click()
+    await page.getByRole('alert').getByText(busy.detail).waitFor()
+  })
+
   it('says that a run is closing for as long as it is, and no longer', async () => {
     const { runs } = await console.ask('GET', '/runs')
     const { runId } = runs.find((run: { status: string }) => run.status === 'succeeded')

@@ -692,6 +692,15 @@ describe('the roles refuse', () => {
     expect(who({ action: 's3:GetObject', resource: file }).sort()).toEqual(['copy', 'restore', 'wipe'])
   })
 
+  test('to read, change or delete what lies beside the folder of the files in their bucket to all', () => {
+    for (const action of ['s3:GetObject', 's3:PutObject', 's3:DeleteObject', 's3:GetObjectTagging'])
+      for (const other of ['other/story.txt', 'generated_stories2/story.txt', 'story.txt'])
+        expect(
+          who({ action, resource: `arn:aws:s3:::${files}/${other}`, context: writesOnce }),
+          `${action} ${other}`,
+        ).toEqual([])
+  })
+
   test('to write the manifest to all but seal, and the mark of the environment to all but count', () => {
     const manifest = `${sealed}/manifest.json`
     expect(who({ action: 's3:PutObject', resource: manifest, context: writesOnce })).toEqual(['seal'])

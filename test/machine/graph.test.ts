@@ -119,6 +119,28 @@ function isIn(value: unknown, path: string): boolean {
   return true
 }
 
+/** The Tasks and Maps that an execution comes through from a state on, when nothing fails. */
+function stepsOf({ States }: Pick<Machine, 'States'>, from: string, payload: unknown): string[] {
+  const steps: string[] = []
+  for (let at: string | undefined = from; at !== undefined; ) {
+    const { Type, Next, Default, Choices = [], Branches = [] } = States[at] as State
+    if (Type === 'Task' || Type === 'Map') steps.push(at)
+    for (const branch of Branches) steps.push(...stepsOf(branch, branch.StartAt, payload))
+    at = Type === 'Choice' ? (Choices.find((choice) => applies(choice, payload))?.Next ?? Default) : Next
+  }
+  return steps
+}
+
+function applies(choice: Choice & { IsPresent?: boolean }, payload: unknown): boolean {
+  const path = choice.Variable.replace(/\[(\d+)\]/g, '.$1')
+    .split('.')
+    .slice(1)
+  // biome-ignore lint/suspicious/noExplicitAny: any payload
+  const value = path.reduce((of: any, key) => of?.[key], payload)
+  if (choice.IsPresent !== undefined) return (value !== undefined) === choice.IsPresent
+  return value === (choice.StringEquals ?? choice.BooleanEquals)
+}
+
 describe('the state machine', () => {
   test('every path from "Back up" to a wipe passes "Seal"', () => {
     // Count again makes a new plan, and "What next?" begins anew with it.
@@ -235,6 +257,68 @@ describe('the state machine', () => {
       const changes = path.findIndex((name) => isWipe(name) || name === 'Delete')
       if (changes !== -1) expect(path.slice(0, changes), path.join(' → ')).toContain('Restore wanted?')
     }
+  })
+
+  const nothing = { database: false, files: false, cache: false }
+  const noBatches = { database: [], files: [], cache: [], load: [], restoreFiles: [] }
+  const backingUp = ['Export database', 'Copy files', 'Export cache']
+  const restoring = ['Load backup', 'Compare backup', 'Restore database', 'Restore files', 'Restore cache']
+  const onFiles = { clears: { ...nothing, files: true }, reconcile: false, rehearse: false }
+  test.each<[string, Partial<Counted>, string[]]>([
+    [
+      'a backup of one batch that is not rehearsed',
+      { operation: 'backup', reconcile: false, rehearse: false },
+      [...backingUp, 'Seal', 'Finish'],
+    ],
+    [
+      'a rehearsed backup of several batches, with a retention',
+      { operation: 'backup', prunes: true },
+      [...backingUp, 'Reconcile', 'Rehearse', 'Compare', 'Seal', 'Finish', 'Prune'],
+    ],
+    [
+      'a reset',
+      { reconcile: false },
+      [...backingUp, 'Rehearse', 'Compare', 'Seal', 'Wipe database', 'Wipe files', 'Wipe cache', 'Finish'],
+    ],
+    [
+      'a reset of an empty cache and no more, without a backup',
+      { next: 'wipe', clears: { ...nothing, cache: true }, batches: noBatches },
+      ['Wipe cache', 'Finish'],
+    ],
+    [
+      'a reset of files',
+      { ...onFiles, batches: { ...noBatches, files: [0] } },
+      ['Copy files', 'Seal', 'Wipe files', 'Finish'],
+    ],
+    [
+      'a restore',
+      { operation: 'restore', reconcile: false, rehearse: false },
+      [...backingUp, 'Seal', ...restoring, 'Finish'],
+    ],
+    [
+      'a restore of files, without a safety backup',
+      { ...onFiles, operation: 'restore', next: 'restore', batches: { ...noBatches, restoreFiles: [0] } },
+      ['Compare backup', 'Restore files', 'Finish'],
+    ],
+    [
+      'a verify',
+      { operation: 'verify', next: 'verify', rehearse: false, clears: nothing, batches: noBatches },
+      ['Verify', 'Finish'],
+    ],
+    [
+      'a verify with a rehearsal',
+      { operation: 'verify', next: 'verify', clears: nothing, batches: { ...noBatches, load: [0] } },
+      ['Verify', 'Load backup', 'Compare backup', 'Finish'],
+    ],
+    [
+      'a delete',
+      { operation: 'delete', next: 'delete', rehearse: false, clears: nothing, batches: noBatches },
+      ['Delete', 'Finish'],
+    ],
+    ['a dry run, or a claim', { next: 'finish' } as Partial<Counted>, ['Finish']],
+    ['a request that was sent before', { next: 'repeated' } as Partial<Counted>, []],
+  ])('%s goes through its steps, and no others', (_what, given, steps) => {
+    expect(stepsOf(machine, 'What next?', { ...counted, ...given })).toEqual(steps)
   })
 
   test('a delete touches no store, and is done by the function that prunes', () => {
