@@ -1,7 +1,6 @@
-import { dropScratch } from '../lib/database/scratch.ts'
-import { withConnection } from '../lib/database/snapshot.ts'
 import { EndedInput, failureOfEnded } from '../lib/run/ended.ts'
 import { finish } from '../lib/run/finish.ts'
+import { tidyUp } from '../lib/run/tidy-up.ts'
 import { task } from '../lib/task.ts'
 
 /**
@@ -13,7 +12,7 @@ export const handler = task(
   { phase: () => 'Ended', run: () => null },
   async (clients, { detail }) => {
     await finish(clients, { runId: detail.name, error: failureOfEnded(detail) })
-    await withConnection(clients, (connection) => dropScratch(connection, detail.name))
+    await tidyUp(clients, detail.name)
     return {}
   },
 )

@@ -1,7 +1,6 @@
-import { dropScratch } from '../lib/database/scratch.ts'
-import { withConnection } from '../lib/database/snapshot.ts'
 import { logger } from '../lib/log.ts'
 import { FinishInput, finish } from '../lib/run/finish.ts'
+import { tidyUp } from '../lib/run/tidy-up.ts'
 import { task } from '../lib/task.ts'
 
 /** States "Finish" and "Finish failed": write the honest outcome into the ledger and end the run. */
@@ -10,7 +9,7 @@ export const handler = task(
   { phase: () => 'Finish', run: () => null },
   async (clients, input) => {
     const outcome = await finish(clients, input)
-    await withConnection(clients, (connection) => dropScratch(connection, input.runId))
+    await tidyUp(clients, input.runId)
     if ('status' in outcome) {
       const { runId, operation, strategy, status, backupId } = outcome
       logger.info('run ended', { runId, operation, strategy, status, backupId }) // counted by infra/alarms.yml

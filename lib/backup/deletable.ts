@@ -29,7 +29,9 @@ export async function checkDeletable(
   const isNeeded = (id: string) => neededBy(id).some((other) => other !== runId)
   const looks = await lookAtBackups(clients, isNeeded)
   const sealed = looks.filter((one) => one.is === 'sealed')
-  const reasons = protectionsOf(sealed, clients.now()).get(backupId)
+  // By the clock of the ledger, as in a prune: one that is late would find another backup the newest.
+  const { rows } = await connection.query('SELECT clock_timestamp() AS now')
+  const reasons = protectionsOf(sealed, rows[0]?.now).get(backupId)
   if (reasons === undefined) return backup
   throw new BackupKept(
     `The backup ${backupId} (${backup.strategy}) is not deleted, because of this: ${reasons.join('; ')}. ${wayOut(reasons)}`,

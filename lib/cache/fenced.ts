@@ -15,6 +15,14 @@ const refused = 'FENCED'
 export const checkFence = `if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return '${refused}' end
 `
 
+/**
+ * A server that is full refuses SET, but not in a script that has written already, be it that it unlinked a key that is not
+ * there. Else a cache that is full could not be emptied.
+ */
+export const makeRoom = `redis.call('UNLINK', KEYS[2])
+`
+const adopt = `${makeRoom}return redis.call('SET', KEYS[1], ARGV[1])`
+
 /** How often a run that holds the ledger's lock writes its number again, for example after it was evicted. */
 const adoptions = 5
 
@@ -25,7 +33,20 @@ const adoptions = 5
  */
 export async function adoptFence(cache: BinaryRedis, fence: Fence): Promise<void> {
   await fence.check()
-  await cache.ask([['SET', fenceKey, String(fence.number)]], { signal: fence.signal })
+  await cache.ask([['EVAL', adopt, '2', fenceKey, `${fenceKey}:none`, String(fence.number)]], {
+    signal: fence.signal,
+  })
+}
+
+/**
+ * Makes the cache heed no request of a run that is over, one that is still on its way among them; of another run's number
+ * nothing is changed.
+ * @throws StoreUnavailable, NotPermitted
+ */
+export async function closeFence(cache: BinaryRedis, number: number, signal: AbortSignal): Promise<void> {
+  const close = `${makeRoom}if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], 'closed') end
+return 1`
+  await cache.ask([['EVAL', close, '2', fenceKey, `${fenceKey}:none`, String(number)]], { signal })
 }
 
 /**

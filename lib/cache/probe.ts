@@ -16,7 +16,9 @@ type Tools = Pick<Clients, 'cache' | 'config'>
 const probeMs = 60_000
 
 /** Writes, reads and unlinks a key of our own, and writes the fencing number that is there. */
-const tryEverything = `redis.call('SET', KEYS[1], 'probe', 'PX', ARGV[1])
+const tryEverything = (
+  needsRoom: boolean,
+) => `${needsRoom ? '' : "redis.call('UNLINK', KEYS[1])\n"}redis.call('SET', KEYS[1], 'probe', 'PX', ARGV[1])
 local found = redis.call('GET', KEYS[1])
 local fence = redis.call('GET', KEYS[2])
 if fence then redis.call('SET', KEYS[2], fence) else
@@ -27,13 +29,17 @@ return found`
 
 /**
  * Tries what the later steps need, on keys of our own, before anything is wiped: that the token may write, UNLINK and EVAL,
- * that there is room, and that no key of the application has a name that is reserved for ours.
+ * that there is room where the run writes (a full cache can be emptied), and that no key of the application has a name that is reserved for ours.
+ * @param needsRoom the run puts keys into the cache
  * @returns a warning when the cache may evict the environment's mark
  * @throws NotPermitted, CacheQuotaExceeded, KeysReserved, StoreUnavailable
  */
-export async function probeCache({ cache, config }: Tools): Promise<Warning[]> {
+export async function probeCache(
+  { cache, config }: Tools,
+  { needsRoom }: { needsRoom: boolean },
+): Promise<Warning[]> {
   const key = `${reservedPrefix(config.CACHE_PREFIX, 'probe')}${randomUUID()}`
-  await cache.ask([['EVAL', tryEverything, '2', key, fenceKey, String(probeMs)]])
+  await cache.ask([['EVAL', tryEverything(needsRoom), '2', key, fenceKey, String(probeMs)]])
   await refuseReservedKeys({ cache, config })
   const policy = await evictionPolicy({ cache })
   if (policy === null || !policy.startsWith('allkeys-')) return []

@@ -8,7 +8,7 @@ import { CacheWiped } from '../cache/wipe.ts'
 import type { Clients, Connection } from '../clients.ts'
 import { sqlStateOf, withConnection } from '../database/snapshot.ts'
 import { DatabaseWiped } from '../database/wipe.ts'
-import { messageOf, NotFound, ResetError, RestoreIncomplete, WipeIncomplete } from '../errors.ts'
+import { messageOf, NotFound, RestoreIncomplete, WipeIncomplete } from '../errors.ts'
 import { FilesWiped } from '../files/wipe.ts'
 import { storable } from '../ledger/storable.ts'
 import { closeRun, lockRun, lostRun, type RunRow } from './ledger.ts'
@@ -187,21 +187,23 @@ function errorOfBatch(row: RunRow, { name, cause }: { name: string; cause: strin
   }
 }
 
-/** @param partly a run that failed is closed even when S3 cannot be read: else it would hold the lock until it is dead */
+/**
+ * @param partly a run that failed is closed even when S3, or what another version left in the ledger, cannot be read: else it
+ *   would hold the lock until it is dead
+ */
 async function find(clients: Clients, row: RunRow, partly: boolean): Promise<Found> {
-  const summary = row.plan === null ? null : Summary.parse(row.plan)
-  const inLedger = {
-    row,
-    summary,
-    database: row.wiped === null ? null : DatabaseWiped.parse(row.wiped),
+  const found: Found = {
+    ...{ row, summary: null, manifest: null, database: null, files: [], cache: null, restored: null },
+    ...{ subject: null, unread: null },
   }
   try {
-    return { ...inLedger, unread: null, ...(await findInS3(clients, row, summary)) }
+    found.summary = row.plan === null ? null : Summary.parse(row.plan)
+    found.database = row.wiped === null ? null : DatabaseWiped.parse(row.wiped)
+    found.restored = found.summary?.restore ? restoredInLedger(row, found.summary.restore) : null
+    return { ...found, ...(await findInS3(clients, row, found.summary)) }
   } catch (error) {
-    if (!partly || !(error instanceof ResetError)) throw error
-    const restored = summary?.restore ? restoredInLedger(row, summary.restore) : null
-    const nothing = { manifest: null, files: [], cache: null, subject: null }
-    return { ...inLedger, unread: messageOf(error), ...nothing, restored }
+    if (!partly) throw error
+    return { ...found, unread: messageOf(error) }
   }
 }
 
@@ -238,9 +240,10 @@ function describe(clients: Clients, found: Found, error: Outcome['error']): Outc
   const { row, summary, manifest, database, files, cache, restored, unread } = found
   const states = statesOf({
     ...{ row, manifest, files, cache, unread, succeeded: error === null },
-    clears: summary?.clears ?? [],
+    // What cannot be understood may have been about any of them.
+    clears: summary?.clears ?? (row.plan === null ? [] : targets),
     dryRun: summary?.dryRun ?? false,
-    batches: summary?.files?.batches ?? 0,
+    batches: summary === null && row.plan !== null ? null : (summary?.files?.batches ?? 0),
   })
   const warnings = collectWarnings(found)
   const sum = (pick: (wiped: FilesWiped) => number) => files.reduce((total, wiped) => total + pick(wiped), 0)
@@ -283,7 +286,7 @@ function describe(clients: Clients, found: Found, error: Outcome['error']): Outc
     ...(summary?.subject
       ? { subject: describeSubject(summary.subject, found.subject, { operation: row.operation, error }) }
       : {}),
-    warnings: summary === null ? [] : warnings,
+    warnings: row.plan === null ? [] : warnings,
     error,
     startedAt: row.startedAt.toISOString(),
     finishedAt: clients.now().toISOString(),

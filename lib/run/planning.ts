@@ -124,7 +124,7 @@ export async function makePlan(
   }
   if (clears.includes('cache')) {
     if (request.dryRun) await refuseReservedKeys(clients)
-    else plan.warnings.push(...(await probeCache(clients)))
+    else plan.warnings.push(...(await probeCache(clients, { needsRoom: request.operation === 'restore' })))
     const { keys, preservedKeys, unmatched } = await countCache(clients, { preserve: preserve.keys })
     plan.cache = { keys, preservedKeys }
     for (const pattern of unmatched) warnUnmatched('cache key matches', pattern)

@@ -10,8 +10,8 @@ export type Facts = {
   row: RunRow
   clears: readonly Target[]
   dryRun: boolean
-  /** Batches of files that are to be wiped. */
-  batches: number
+  /** Batches of files that are to be wiped; null: the plan cannot be understood. */
+  batches: number | null
   /** The machine came to its end without an error. */
   succeeded: boolean
   manifest: Manifest | null
@@ -83,7 +83,7 @@ function stateOfFiles(facts: Facts): TargetState {
   const otherwise = manifest?.files ? 'backed_up' : 'untouched'
   if (dryRun || !clears.includes('files')) return otherwise
   if (unread !== null && hasBegun(row, 'files')) return 'unknown'
-  if (row.operation !== 'reset') return otherwise
+  if (row.operation !== 'reset' || batches === null) return otherwise
   // Without files there is no batch to leave a result; the folder is empty all the same once its turn has come.
   if (batches === 0) return succeeded || row.wiped !== null || hasBegun(row, 'files') ? 'wiped' : otherwise
   if (files.length === batches && files.every(({ failures }) => failures === 0)) return 'wiped'

@@ -71,6 +71,16 @@ describe('a backup may be deleted', () => {
       expect(await check(backupId)).toMatchObject({ backupId, strategy: 'full' })
   })
 
+  test('unless it is the newest by the clock of the ledger, whatever this machine says', async () => {
+    const [newest, second] = bucket.sealed([1, 400])
+    const late = { ...bucket.clients, now: () => new Date('2020-01-01T00:00:00Z') }
+    await withConnection(late, async (connection) => {
+      const checked = (backupId: string) => checkDeletable(late, connection, { backupId })
+      await expect(checked(newest!)).rejects.toThrow('the newest full backup')
+      expect(await checked(second!)).toMatchObject({ backupId: second })
+    })
+  })
+
   test('unless it is pinned, or an active run needs it that is not the one that deletes it', async () => {
     const [, second, third] = bucket.sealed([1, 2, 3])
     await pinBackup(bucket.storage, prefix, { backupId: second!, by: 'anna', at: now })

@@ -1,8 +1,11 @@
 import { describe, expect, test } from 'vitest'
+import { adoptFence, checkFence, closeFence } from '../../lib/cache/fenced.ts'
 import { fenceKey, reservedPrefix } from '../../lib/cache/keys.ts'
 import { probeCache } from '../../lib/cache/probe.ts'
 import { refusalOf } from '../../lib/cache/refusal.ts'
-import { prefix, startCache } from './cache-stack.ts'
+import { wipeCache } from '../../lib/cache/wipe.ts'
+import { fence, noProgress, prefix, startCache } from './cache-stack.ts'
+import { sealBackup } from './sealed.ts'
 
 const stack = await startCache()
 const { redis, front } = stack
@@ -11,7 +14,7 @@ const needsServer = test.skipIf(stack.mock)
 describe('what is tried before anything is wiped', () => {
   needsServer('leaves no key but the fence, whose number it keeps (needs redis-server)', async () => {
     await redis.set(fenceKey, '7')
-    expect(await probeCache(stack.clients)).toEqual([])
+    expect(await probeCache(stack.clients, { needsRoom: true })).toEqual([])
     expect(await redis.keys('*')).toEqual([fenceKey])
     expect(await redis.get(fenceKey)).toBe('7')
   })
@@ -30,7 +33,7 @@ describe('what is tried before anything is wiped', () => {
     front.faults = [
       (commands) => ({ status: 200, body: JSON.stringify(commands.map(() => ({ error: reason }))) }),
     ]
-    await expect(probeCache(stack.clients)).rejects.toMatchObject({
+    await expect(probeCache(stack.clients, { needsRoom: true })).rejects.toMatchObject({
       name,
       message: expect.stringContaining(reason.slice(0, 20)),
     })
@@ -52,7 +55,9 @@ describe('what is tried before anything is wiped', () => {
       for (const command of ['eval', 'set', 'unlink']) {
         await redis.call('ACL', 'SETUSER', 'default', `-${command}`)
         try {
-          await expect(probeCache(stack.clients), command).rejects.toMatchObject({ name: 'NotPermitted' })
+          await expect(probeCache(stack.clients, { needsRoom: true }), command).rejects.toMatchObject({
+            name: 'NotPermitted',
+          })
         } finally {
           await redis.call('ACL', 'SETUSER', 'default', `+${command}`)
         }
@@ -61,11 +66,44 @@ describe('what is tried before anything is wiped', () => {
   )
 
   needsServer(
+    'a cache that is full can be backed up and emptied, and a restore into it is refused before it begins (needs redis-server)',
+    async () => {
+      for (let n = 0; n < 20; n++) await redis.set(`${prefix}${n}`, 'x'.repeat(1_000))
+      const run = stack.nextRun()
+      const [, before = ''] = (await redis.config('GET', 'maxmemory')) as string[]
+      await redis.config('SET', 'maxmemory', '1')
+      try {
+        await expect(redis.set('any', 'x')).rejects.toThrow(/OOM/)
+        await expect(probeCache(stack.clients, { needsRoom: true })).rejects.toMatchObject({
+          name: 'CacheQuotaExceeded',
+        })
+        expect(await probeCache(stack.clients, { needsRoom: false })).toEqual([])
+        const backupId = await sealBackup(stack.clients, { run, fence })
+        const asked = { run, fence, backupId, preserve: [], unsupportedTypes: [] }
+        expect(await wipeCache(stack.clients, asked, noProgress)).toMatchObject({ keys: 20, left: 0 })
+        expect(await stack.keys()).toEqual([])
+      } finally {
+        await redis.config('SET', 'maxmemory', before)
+      }
+    },
+  )
+
+  needsServer('after a run has ended no request of it is obeyed any more (needs redis-server)', async () => {
+    await adoptFence(stack.clients.cache, fence)
+    await closeFence(stack.clients.cache, fence.number + 1, AbortSignal.timeout(5_000))
+    const late = ['EVAL', `${checkFence}return 'obeyed'`, '1', fenceKey, String(fence.number)] as const
+    const ask = async () => String(await redis.call(...late))
+    expect(await ask()).toBe('obeyed') // it was another run that ended
+    await closeFence(stack.clients.cache, fence.number, AbortSignal.timeout(5_000))
+    expect(await ask()).toBe('FENCED')
+  })
+
+  needsServer(
     'a cache that evicts any key is a warning that says what then helps (needs redis-server)',
     async () => {
       await redis.config('SET', 'maxmemory-policy', 'allkeys-lru')
       try {
-        expect(await probeCache(stack.clients)).toMatchObject([
+        expect(await probeCache(stack.clients, { needsRoom: true })).toMatchObject([
           { code: 'CacheEvicts', message: expect.stringMatching(/allkeys-lru.*"claim"/) },
         ])
       } finally {
@@ -79,9 +117,9 @@ describe('what is tried before anything is wiped', () => {
     async () => {
       const key = `${reservedPrefix(prefix, 'restoring')}mine`
       await redis.set(key, 'x', 'PX', 1_000_000) // as a restore leaves one
-      expect(await probeCache(stack.clients)).toEqual([])
+      expect(await probeCache(stack.clients, { needsRoom: true })).toEqual([])
       await redis.persist(key)
-      await expect(probeCache(stack.clients)).rejects.toMatchObject({
+      await expect(probeCache(stack.clients, { needsRoom: true })).rejects.toMatchObject({
         name: 'KeysReserved',
         message: expect.stringContaining(key),
       })

@@ -125,8 +125,11 @@ describe('a restore takes what was there', () => {
          .join('; ')}`,
     )
     const indexes = `SELECT indexdef, obj_description(format('%I', indexname)::regclass, 'pg_class') AS comment FROM pg_indexes WHERE schemaname = 'public' ORDER BY indexname`
-    const all = async () =>
-      Promise.all([indexes, 'TABLE a', 'TABLE b'].map(async (query) => (await made.sql.query(query)).rows))
+    const all = async () => {
+      const found: unknown[] = []
+      for (const query of [indexes, 'TABLE a', 'TABLE b']) found.push((await made.sql.query(query)).rows)
+      return found
+    }
     const before = await all()
     const { status, backupId } = await strange.reset.succeed(strange.wipe())
     const restore = await strange.reset.succeed(strange.putBack(backupId))

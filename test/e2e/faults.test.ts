@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
+import { fenceKey } from '../../lib/cache/keys.ts'
 import { Outcome } from '../../lib/run/outcome.ts'
 import { loadFunctions } from '../../local/functions.ts'
 import type { Handler } from '../../local/machine/tasks.ts'
@@ -733,6 +734,49 @@ describe('an outcome whose results cannot be read', () => {
       },
     })
     expect(await reset.sealed()).toContain(backup_id)
+  })
+
+  test('of a run of which the ledger holds what this version does not understand is told, and the run is closed', async () => {
+    await reset.seed()
+    const ended = await withFaults(
+      {
+        before: async ({ state }) => {
+          if (!state.startsWith('Wipe cache')) return
+          await reset.stack.admin.query(
+            `UPDATE taskmaster_reset.runs SET plan = '{"of": "another version"}', wiped = '{"of": "another version"}' WHERE status = 'running'`,
+          )
+          throw new Error('the step fails')
+        },
+      },
+      () => reset.run(quickReset),
+    )
+    const outcome = await failedOutcome(ended)
+    expect((await reset.row(ended.name)).status).toBe('failed')
+    expect(outcome.targets).toMatchObject({
+      database: { state: 'wiped' },
+      files: { state: 'unknown' },
+      cache: { state: 'untouched' },
+    })
+    expect(outcome.warnings).toMatchObject([{ code: 'BackupUnread' }])
+  })
+
+  test('is not changed by a cache or a scratch schema that cannot be tidied up after it', async () => {
+    await reset.seed()
+    const ended = await withFaults(
+      {
+        before: async ({ state }) => {
+          if (state === 'Finish') fronts.cache.faults = [() => ({ status: 500, body: '{"error":"ERR"}' })]
+        },
+      },
+      () => withVariables(fronts.variables, () => reset.run(quickReset)),
+    )
+    fronts.cache.faults = []
+    expect(ended.status).toBe('SUCCEEDED')
+    expect((await reset.row(ended.name)).status).toBe('succeeded')
+    const { redis } = reset.stack
+    expect(await redis.get(fenceKey)).not.toBe('closed')
+    await reset.succeed(quickReset)
+    expect(await redis.get(fenceKey)).toBe('closed')
   })
 
   test('of a reset of files alone is unknown only where their turn had come', async () => {
