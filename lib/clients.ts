@@ -1,12 +1,13 @@
 import { S3Client } from '@aws-sdk/client-s3'
 import { SFNClient } from '@aws-sdk/client-sfn'
-import { GetParameterCommand, SSMClient } from '@aws-sdk/client-ssm'
+import { GetParameterCommand, SSMClient, SSMServiceException } from '@aws-sdk/client-ssm'
 import { Client } from '@neondatabase/serverless'
 import type { SigningKey } from './backup/signature.ts'
 import type { Storage } from './backup/storage.ts'
 import { BinaryRedis } from './cache/binary-redis.ts'
-import { type Config, readConfig } from './config.ts'
+import { type Config, readConfig, readTokens, type Token } from './config.ts'
 import { messageOf, StoreUnavailable } from './errors.ts'
+import { refreshed } from './refreshed.ts'
 
 /** An open database connection. */
 export type Connection = Client
@@ -24,19 +25,33 @@ export type Clients = {
   sfn: SFNClient
   /** Opens a connection with the pinned session settings; the caller ends it. */
   connect: () => Promise<Connection>
+  /** Who may use the HTTP API now: API_TOKENS, read again within a minute where it lies in SSM. */
+  tokens: () => Promise<readonly Token[]>
   now: () => Date
 }
+
+/**
+ * Milliseconds. A token that was taken out is refused within a minute, one that was put in is known as soon; for ten
+ * minutes an outage of SSM locks nobody out, and for no longer does it let in who was taken out meanwhile.
+ */
+const ageOfTokens = { fresh: 45_000, usable: 600_000, pause: 5_000 }
 
 /** The clients for the environment this process runs in. No connection is opened. */
 export async function makeClients(): Promise<Clients> {
   const config = await readConfig(fetchParameter)
+  const now = () => new Date()
   return {
     config,
     ...bucketsOf(config, makeS3(config)),
     cache: new BinaryRedis(config.UPSTASH_REDIS_REST_URL, config.UPSTASH_REDIS_REST_TOKEN),
     sfn: new SFNClient(regionOf(config.STATE_MACHINE_ARN)),
     connect: () => openConnection(config),
-    now: () => new Date(),
+    tokens: refreshed(
+      'API_TOKENS',
+      { first: config.API_TOKENS, read: () => readTokens(fetchAgain), now },
+      ageOfTokens,
+    ),
+    now,
   }
 }
 
@@ -170,8 +185,38 @@ function reasonOf(cause: unknown): string {
   return said === '' ? 'no WebSocket could be opened to it' : said
 }
 
+/** SSM's own limit is none; the API, which asks it in the middle of a request, gives up after half a minute itself. */
+const parameterTimeout = { connectionTimeout: 2_000, requestTimeout: 3_000, throwOnRequestTimeout: true }
+
+/** @throws StoreUnavailable when SSM does not answer, or fails; what it refuses otherwise is thrown as it is */
 async function fetchParameter(path: string): Promise<string> {
-  const answer = await new SSMClient({}).send(new GetParameterCommand({ Name: path, WithDecryption: true }))
+  const ssm = new SSMClient({ requestHandler: parameterTimeout })
+  const command = new GetParameterCommand({ Name: path, WithDecryption: true })
+  const answer = await ssm.send(command).catch((cause: unknown) => {
+    throw isRefusal(cause) ? cause : unreadable(path, cause)
+  })
   if (answer.Parameter?.Value === undefined) throw new Error('the parameter has no value')
   return answer.Parameter.Value
+}
+
+/** A parameter that was there: a right that is missing now may have been taken by mistake, and says nothing of the list. */
+async function fetchAgain(path: string): Promise<string> {
+  return fetchParameter(path).catch((cause: unknown) => {
+    const isGone = cause instanceof Error && cause.name === 'ParameterNotFound'
+    throw isGone || cause instanceof StoreUnavailable ? cause : unreadable(path, cause)
+  })
+}
+
+/** Asking too often is a failure, which is over in a moment. */
+function isRefusal(error: unknown): boolean {
+  return (
+    error instanceof SSMServiceException && error.$fault === 'client' && error.name !== 'ThrottlingException'
+  )
+}
+
+function unreadable(path: string, cause: unknown): StoreUnavailable {
+  return new StoreUnavailable(
+    `The SSM parameter ${path} cannot be read now: ${messageOf(cause)}. Check that the role may read it, and try again in a moment`,
+    { cause },
+  )
 }

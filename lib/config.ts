@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { InvalidConfiguration, messageOf } from './errors.ts'
+import { InvalidConfiguration, messageOf, StoreUnavailable } from './errors.ts'
 
 const name = z.string().regex(/\S/, 'is empty')
 
@@ -70,6 +70,8 @@ const Token = z.strictObject({
   /** Of the token, in hexadecimal: the token itself is kept nowhere. */
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
   scopes: z.array(z.enum(scopes)),
+  /** From then on the token is good for nothing; left out: never. */
+  expiresAt: z.iso.datetime({ offset: true }).optional(),
 })
 export type Token = z.output<typeof Token>
 
@@ -79,7 +81,7 @@ const tokens = z.string().transform((text, context) => {
     return parsed.data
   const problem = parsed.success
     ? 'gives two tokens the same name'
-    : `is not a JSON array of {"name", "sha256", "scopes"} (${parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'all of it'}: ${message}`).join('; ')})`
+    : `is not a JSON array of {"name", "sha256", "scopes"} and, where wanted, "expiresAt" (${parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'all of it'}: ${message}`).join('; ')})`
   context.addIssue({ code: 'custom', message: problem })
   return z.NEVER
 })
@@ -255,7 +257,7 @@ export const variables = {
   },
   API_TOKENS: {
     schema: tokens.prefault('[]'),
-    is: 'who may use the HTTP API: a JSON array of name, sha256 and scopes; `npm run -s cli -- token` makes one',
+    is: 'who may use the HTTP API: a JSON array of name, sha256, scopes and, where wanted, expiresAt; `npm run -s cli -- token` makes one',
     example:
       '[{"name":"ci","sha256":"54f706325b9b2238419854225777f7f2ab2503db36fadda9baaa7e8903edb878","scopes":["read","reset"]}]',
   },
@@ -334,21 +336,40 @@ async function resolveParameters(
 ): Promise<NodeJS.ProcessEnv> {
   const resolved: NodeJS.ProcessEnv = {}
   for (const key of Object.keys(variables)) {
-    // An empty value is how a shell or a template says "not set".
-    const value = environment[key] === '' ? undefined : environment[key]
-    if (!value?.startsWith('ssm:')) {
-      if (value !== undefined) resolved[key] = value
-      continue
-    }
-    const path = value.slice('ssm:'.length)
-    resolved[key] = await fetchParameter(path).catch((cause: unknown) => {
-      const reason = `${key} names the SSM parameter ${path}, which could not be read: ${messageOf(cause)}`
-      throw new InvalidConfiguration(`${reason}. Create it as a SecureString, or give the value itself`, {
-        cause,
-      })
-    })
+    const value = await resolveParameter(key, environment[key], fetchParameter)
+    if (value !== undefined) resolved[key] = value
   }
   return resolved
+}
+
+async function resolveParameter(
+  key: string,
+  value: string | undefined,
+  fetchParameter: (path: string) => Promise<string>,
+): Promise<string | undefined> {
+  // An empty value is how a shell or a template says "not set".
+  if (!value?.startsWith('ssm:')) return value === '' ? undefined : value
+  const path = value.slice('ssm:'.length)
+  return fetchParameter(path).catch((cause: unknown) => {
+    if (cause instanceof StoreUnavailable) throw cause
+    const reason = `${key} names the SSM parameter ${path}, which could not be read: ${messageOf(cause)}`
+    throw new InvalidConfiguration(`${reason}. Create it as a SecureString, or give the value itself`, {
+      cause,
+    })
+  })
+}
+
+/**
+ * API_TOKENS alone: the list changes while a function lives.
+ * @throws InvalidConfiguration when it is wrong, or not there; what fetchParameter throws
+ */
+export async function readTokens(fetchParameter: (path: string) => Promise<string>): Promise<Token[]> {
+  const value = await resolveParameter('API_TOKENS', process.env.API_TOKENS, fetchParameter)
+  const parsed = variables.API_TOKENS.schema.safeParse(value)
+  if (parsed.success) return parsed.data
+  throw new InvalidConfiguration(
+    `API_TOKENS ${parsed.error.issues.map(({ message }) => message).join('; ')}. It should be ${variables.API_TOKENS.is}`,
+  )
 }
 
 function parseJson(text: string): unknown {

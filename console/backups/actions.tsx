@@ -55,7 +55,7 @@ export function Actions({ backup, active, onChanged, onError }: Props) {
           Verify
         </button>
         {backup.rows !== null && (
-          <button type="button" disabled={isBusy} onClick={verify(true)}>
+          <button type="button" disabled={isBusy || !may('backup')} onClick={verify(true)}>
             Verify and rehearse
           </button>
         )}

@@ -9,13 +9,16 @@ import { beginning, InvalidInput, NoSuchRoute } from './errors.ts'
 import { securityHeaders } from './headers.ts'
 import { answerError, identify, logRequest, refuseUnreadable } from './log.ts'
 import { knownMethods } from './methods.ts'
+import { noteUse } from './note-use.ts'
 import { openApiDocument } from './openapi.ts'
 import { options } from './options.ts'
 import { page } from './page.ts'
 import { problems } from './problems.ts'
+import { limitStrangers, makeLimits, type Rates, usualRates } from './rate-limit.ts'
 import type { Api } from './route.ts'
 import { runs } from './runs.ts'
 import { session } from './session.ts'
+import { tokens } from './tokens.ts'
 
 type Tools = {
   /** Asked for at each request with a token: the page and the document need no store. */
@@ -24,10 +27,11 @@ type Tools = {
   pageFolders: readonly URL[]
   /** Where docs/operations.md may lie, of which the runbook is a part. */
   documents: readonly URL[]
+  rates?: Rates
 }
 
 /** The HTTP API and the web page. Whatever is thrown becomes a problem document. */
-export function makeApp({ clients, pageFolders, documents }: Tools): OpenAPIHono<Api> {
+export function makeApp({ clients, pageFolders, documents, rates = usualRates }: Tools): OpenAPIHono<Api> {
   const app = new OpenAPIHono<Api>({
     defaultHook: (result) => {
       if (!result.success) throw new InvalidInput(result.error)
@@ -39,12 +43,21 @@ export function makeApp({ clients, pageFolders, documents }: Tools): OpenAPIHono
     const error = new NoSuchRoute(`There is no ${beginning(path)}. /v1/openapi.json lists what there is`)
     return answerError(error, context) // thrown here, it would come without the security headers
   })
-  app.use(identify, logRequest, securityHeaders, refuseUnreadable, knownMethods(app))
+  const limits = makeLimits(rates)
+  app.use(
+    identify,
+    logRequest,
+    securityHeaders,
+    limitStrangers(limits),
+    refuseUnreadable,
+    knownMethods(app, limits),
+  )
   app.route('/', page(pageFolders))
   app.route('/', problems(documents))
   app.get('/v1/openapi.json', ({ json }) => json(document))
-  app.use('/v1/*', authenticated(clients), limitBody)
-  for (const resource of [session, options, runs, backups, download, deleteBackup]) app.route('/', resource)
+  app.use('/v1/*', authenticated(clients, limits), noteUse(), limitBody)
+  for (const resource of [session, tokens, options, runs, backups, download, deleteBackup])
+    app.route('/', resource)
   const document = openApiDocument(app)
   return app
 }

@@ -2,17 +2,17 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import type { MiddlewareHandler } from 'hono'
 import type { Clients } from '../clients.ts'
 import type { Scope, Token } from '../config.ts'
-import { InvalidConfiguration } from '../errors.ts'
+import { InvalidConfiguration, StoreUnavailable } from '../errors.ts'
 import { logger } from '../log.ts'
 import type { Request } from '../run/request.ts'
 import { Forbidden, Unauthorized } from './errors.ts'
+import type { Limits } from './rate-limit.ts'
 import type { Api } from './route.ts'
 
 /** Who asks: what the configuration says of the token. The token itself is kept nowhere. */
-export type Caller = Pick<Token, 'name' | 'scopes'>
+export type Caller = Pick<Token, 'name' | 'scopes' | 'expiresAt'>
 
-/** What starting a run needs, and cancelling it. */
-export const scopeOfOperation: Record<Request['operation'], Scope> = {
+const scopeOfOperation: Record<Request['operation'], Scope> = {
   backup: 'backup',
   reset: 'reset',
   claim: 'reset',
@@ -22,20 +22,37 @@ export const scopeOfOperation: Record<Request['operation'], Scope> = {
 }
 
 /**
+ * What starting a run needs, and cancelling it. A verify that rehearses loads rows into the database, as a backup does
+ * that is rehearsed.
+ */
+export function scopeOf({
+  operation,
+  rehearse,
+}: {
+  operation: Request['operation']
+  rehearse: boolean
+}): Scope {
+  return operation === 'verify' && rehearse ? 'backup' : scopeOfOperation[operation]
+}
+
+/** Those that can start any run. */
+export const startingScopes = [...new Set(Object.values(scopeOfOperation))] as [Scope, ...Scope[]]
+
+/**
  * The caller that the header's token belongs to. All entries are compared, each in constant time, so that the time says
  * nothing about how near a guess came.
  * @throws Unauthorized
  */
-export function findCaller(tokens: readonly Token[], authorization: string | undefined): Caller {
+export function findCaller(tokens: readonly Token[], authorization: string | undefined, now: Date): Caller {
   const token = /^Bearer +(\S+)$/i.exec(authorization ?? '')?.[1]
   const digest = createHash('sha256')
     .update(token ?? '')
     .digest()
-  let caller: Caller | undefined
-  for (const { sha256, name, scopes } of tokens) {
-    if (timingSafeEqual(digest, Buffer.from(sha256, 'hex'))) caller = { name, scopes }
+  let found: Token | undefined
+  for (const one of tokens) {
+    if (timingSafeEqual(digest, Buffer.from(one.sha256, 'hex'))) found = one
   }
-  if (token !== undefined && caller !== undefined) return caller
+  if (token !== undefined && found !== undefined) return checkExpiry(found, now)
   const what =
     token === undefined
       ? 'There is no token: send "Authorization: Bearer <token>"'
@@ -43,6 +60,16 @@ export function findCaller(tokens: readonly Token[], authorization: string | und
   throw new Unauthorized(
     `${what}. Nothing was touched; npm run -s cli -- token <name> --scopes read makes a token`,
     { hadToken: token !== undefined },
+  )
+}
+
+/** @throws Unauthorized */
+function checkExpiry({ sha256: _, ...caller }: Token, now: Date): Caller {
+  const { name, expiresAt } = caller
+  if (expiresAt === undefined || now.getTime() < Date.parse(expiresAt)) return caller
+  throw new Unauthorized(
+    `The token "${name}" expired at ${expiresAt}. Nothing was touched; npm run -s cli -- token ${name} --scopes ${caller.scopes.join(',')} makes another`,
+    { hadToken: true },
   )
 }
 
@@ -64,11 +91,21 @@ export function scoped(scope: Scope): MiddlewareHandler<Api> {
   }
 }
 
-/** Lets nobody pass without a token of API_TOKENS, and gives the routes the clients. */
-export function authenticated(clients: () => Promise<Clients>): MiddlewareHandler<Api> {
+/** Lets nobody pass without a token of API_TOKENS, nor too often, and gives the routes the clients. */
+export function authenticated(clients: () => Promise<Clients>, limits: Limits): MiddlewareHandler<Api> {
   return async (context, next) => {
+    const authorization = context.req.header('authorization')
     const made = await clients().catch(withholdFromStrangers)
-    context.set('caller', findCaller(made.config.API_TOKENS, context.req.header('authorization')))
+    const tokens = await made.tokens().catch(withholdFromStrangers)
+    let caller: Caller
+    try {
+      caller = findCaller(tokens, authorization, made.now())
+    } catch (error) {
+      if (authorization !== undefined) limits.stranger(context) // who sends none was counted before
+      throw error
+    }
+    limits.caller(context, caller.name)
+    context.set('caller', caller)
     context.set('clients', made)
     await next()
   }
@@ -76,6 +113,13 @@ export function authenticated(clients: () => Promise<Clients>): MiddlewareHandle
 
 /** Without a configuration nobody is known, and what is wrong with it is nobody's business but the operator's. */
 function withholdFromStrangers(cause: unknown): never {
+  if (cause instanceof StoreUnavailable) {
+    logger.error('the configuration cannot be read', { reason: cause.message })
+    throw new StoreUnavailable(
+      'Who may use the API cannot be read now, so it can let nobody in. Its log has the reason; try again in a moment',
+      { cause },
+    )
+  }
   if (!(cause instanceof InvalidConfiguration)) throw cause
   logger.error('the configuration is wrong', { reason: cause.message })
   throw new InvalidConfiguration(

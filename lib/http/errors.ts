@@ -49,6 +49,19 @@ export class MethodNotAllowed extends ResetError {
   }
 }
 
+/** A token, or an address without one, asks more often than it may. */
+export class TooManyRequests extends ResetError {
+  override readonly name = 'TooManyRequests'
+  readonly kind = 'busy'
+  readonly seconds: number
+  constructor(who: string, { burst, perSecond }: { burst: number; perSecond: number }, seconds: number) {
+    super(
+      `${who} asks too often: ${burst} times at once and ${perSecond} times a second are let through. Nothing was touched; try again in ${seconds} s`,
+    )
+    this.seconds = seconds
+  }
+}
+
 /** The body has more bytes than are read. */
 export class BodyTooLarge extends ResetError {
   override readonly name = 'BodyTooLarge'

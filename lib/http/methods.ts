@@ -1,21 +1,24 @@
 import type { Hono, MiddlewareHandler } from 'hono'
 import { MethodNotAllowed } from './errors.ts'
+import type { Limits } from './rate-limit.ts'
 import type { Api } from './route.ts'
 
 const order = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
 
 /** Answers OPTIONS, and refuses a method that the path does not take, before anybody is asked for a token: the document is public. */
-export function knownMethods(app: Hono<Api>): MiddlewareHandler<Api> {
+export function knownMethods(app: Hono<Api>, limits: Limits): MiddlewareHandler<Api> {
   let known: { methods: Set<string>; pattern: RegExp }[] | undefined
-  return async ({ req, env }, next) => {
+  return async (context, next) => {
+    const { req, env } = context
     known ??= patternsOf(app)
     const methods = known.find(({ pattern }) => pattern.test(req.path))?.methods
     if (methods === undefined) return next() // there is no such path, for whatever method
     const method = env?.method ?? req.method
     const allowed = order.filter((one) => one === 'OPTIONS' || methods.has(one)).join(', ')
     if (method === 'OPTIONS') return new Response(null, { status: 204, headers: { allow: allowed } })
-    if (!methods.has(method)) throw new MethodNotAllowed(method, req.path, allowed)
-    return next()
+    if (methods.has(method)) return next()
+    if (req.header('authorization') !== undefined) limits.stranger(context) // its token is not looked at
+    throw new MethodNotAllowed(method, req.path, allowed)
   }
 }
 

@@ -52,6 +52,7 @@ const statusOfName: Record<string, number> = {
   BodyTooLarge: 413,
   UnsupportedMediaType: 415,
   IdempotencyConflict: 422,
+  TooManyRequests: 429,
   BackupDamaged: 422,
   BackupTooNew: 422,
   InvalidConfiguration: 500,

@@ -1,4 +1,5 @@
 import { BackupBeingPruned, RunActive } from '../errors.ts'
+import { TooManyRequests } from './errors.ts'
 
 /** Seconds. A run takes from some seconds to hours; whoever asks each ten of them is not late, and nobody's burden. */
 const whileActive = 10
@@ -11,6 +12,7 @@ const atMost = 15 * 60
 /** Seconds after which the same request may be answered otherwise; null: waiting does not help. */
 export function retryAfter(error: unknown, status: number): number | null {
   if (error instanceof RunActive) return error.until === null ? whileActive : secondsUntil(error.until)
+  if (error instanceof TooManyRequests) return error.seconds
   if (error instanceof BackupBeingPruned) return whilePruning
   return status === 503 ? whileDown : null
 }

@@ -1,11 +1,10 @@
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi'
-import type { Scope } from '../config.ts'
 import { withConnection } from '../database/snapshot.ts'
 import { InvalidRequest } from '../errors.ts'
 import { cancelRun } from '../run/cancel.ts'
 import { findRun, listRuns, readRun as readRow } from '../run/ledger.ts'
 import type { Request } from '../run/request.ts'
-import { requireOneOf, requireScope, scoped, scopeOfOperation } from './auth.ts'
+import { requireOneOf, requireScope, scoped, scopeOf, startingScopes } from './auth.ts'
 import { refusing } from './errors.ts'
 import * as examples from './examples.ts'
 import { limitUpTo, linkToNext } from './pages.ts'
@@ -115,9 +114,6 @@ const get = createRoute({
   },
 })
 
-/** Which of these it takes stands in the ledger, which who has none of them does not get to ask. */
-const cancelScopes = [...new Set(Object.values(scopeOfOperation))] as [Scope, ...Scope[]]
-
 const cancelled = {
   ...examples.run,
   status: 'cancelled' as const,
@@ -151,7 +147,9 @@ export const runs = new OpenAPIHono<Api>()
   .openapi(post, async (context) => {
     const { clients, caller } = context.var
     const wanted = context.req.valid('json')
-    requireScope(caller, scopeOfOperation[wanted.operation])
+    const { operation } = wanted
+    const rehearse = 'rehearse' in wanted && wanted.rehearse === true
+    requireScope(caller, scopeOf({ operation, rehearse }))
     const key = context.req.valid('header')['idempotency-key']
     const started = await refusing(startRun(clients, { wanted, caller, key }))
     return context.json(...accepted(started))
@@ -176,9 +174,10 @@ export const runs = new OpenAPIHono<Api>()
   .openapi(cancel, async (context) => {
     const { clients, caller } = context.var
     const { runId } = context.req.valid('param')
-    requireOneOf(caller, cancelScopes)
+    requireOneOf(caller, startingScopes)
     const row = await withConnection(clients, (connection) => readRow(connection, runId))
-    requireScope(caller, scopeOfOperation[row.operation as Request['operation']])
+    const operation = row.operation as Request['operation']
+    requireScope(caller, scopeOf({ operation, rehearse: runOfRow(row).plan?.rehearse ?? false }))
     return context.json(
       abridged(runOfRow(await cancelRun(clients, { runId, by: `api:${caller.name}` }))),
       200,

@@ -6,6 +6,10 @@ export const Session = z
   .strictObject({
     name: z.string().meta({ description: "The token's", example: 'ci' }),
     scopes: z.array(z.string()),
+    expiresAt: z
+      .string()
+      .nullable()
+      .meta({ description: 'From when on the token is good for nothing; null: never' }),
     environment: z.string().meta({ description: 'What `confirm` has to say', example: 'staging' }),
     protected: z.boolean().meta({ description: 'The configuration forbids every wipe here' }),
     version: z.string(),
@@ -16,6 +20,7 @@ export type Session = z.output<typeof Session>
 const example = {
   name: 'ci',
   scopes: ['read', 'backup'],
+  expiresAt: '2027-11-22T00:00:00Z',
   environment: 'staging',
   protected: false,
   version: toolVersion,
@@ -35,6 +40,9 @@ const getSession = createRoute({
 /** Asks no store, so that signing in works when all are down. */
 export const session = new OpenAPIHono<Api>().openapi(getSession, ({ var: { caller, clients }, json }) => {
   const { ENVIRONMENT, PROTECTED } = clients.config
-  const { name, scopes } = caller
-  return json({ name, scopes, environment: ENVIRONMENT, protected: PROTECTED, version: toolVersion }, 200)
+  const { name, scopes, expiresAt = null } = caller
+  return json(
+    { name, scopes, expiresAt, environment: ENVIRONMENT, protected: PROTECTED, version: toolVersion },
+    200,
+  )
 })

@@ -5,7 +5,7 @@ import type { Connection } from '../clients.ts'
 import { EnvironmentUnclaimed, IdempotencyConflict, NotFound, RunActive, RunLost } from '../errors.ts'
 import { aliveUntil, forgetDeadInvocations } from '../ledger/invocations.ts'
 import { storable } from '../ledger/storable.ts'
-import { createLedger, environment, invocations, runs } from '../schema/ledger.ts'
+import { createLedger, environment, invocations, runs, tokens } from '../schema/ledger.ts'
 
 /** A run whose heartbeat is older than this is dead: the next one takes over. */
 export const abandonedAfterMinutes = 20
@@ -38,7 +38,7 @@ const ledgerLock = 7_231_984_652_001
 
 /** Whether nothing of the ledger is missing: a look, without the locks that changing a table takes. */
 async function isCurrent(connection: Connection): Promise<boolean> {
-  const wanted = [environment, runs, invocations].flatMap((table) =>
+  const wanted = [environment, runs, invocations, tokens].flatMap((table) =>
     Object.values(getTableColumns(table)).map(({ name }) => `${getTableName(table)}.${name}`),
   )
   const found = await connection.query(

@@ -87,6 +87,12 @@ export const invocations = ledgerSchema.table(
   (table) => [index('invocations_run').on(table.runId)],
 )
 
+/** When each token of the HTTP API was last used, to the minute. The tokens themselves stand in the configuration. */
+export const tokens = ledgerSchema.table('tokens', {
+  name: text('name').primaryKey(),
+  lastUsedAt: timestamp('last_used_at', { withTimezone: true }).notNull(),
+})
+
 /**
  * Creates the ledger, or brings one of an earlier version up to date; repeating it changes nothing. To be sent as one
  * text, which Postgres carries out as one transaction. A test compares it with the tables above.
@@ -137,4 +143,8 @@ CREATE TABLE IF NOT EXISTS taskmaster_reset.invocations (
   deadline timestamptz NOT NULL
 );
 CREATE INDEX IF NOT EXISTS invocations_run ON taskmaster_reset.invocations (run_id);
+CREATE TABLE IF NOT EXISTS taskmaster_reset.tokens (
+  name text PRIMARY KEY,
+  last_used_at timestamptz NOT NULL
+);
 `

@@ -26,6 +26,7 @@ export type Arguments = {
     delete?: boolean
     'idempotency-key'?: string
     scopes?: string
+    expires?: string
     request?: string
   }
 }

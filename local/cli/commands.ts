@@ -58,6 +58,11 @@ export const optionTexts = {
     value: 'scope,…',
     says: 'what the token may do: read, backup, reset, restore, delete',
   },
+  expires: {
+    type: 'string',
+    value: 'days|time',
+    says: 'when the token expires: in so many days (90d), or at a time (2027-03-01T00:00:00Z); default: never',
+  },
   request: {
     type: 'string',
     value: 'json|@file|-',
@@ -145,7 +150,11 @@ export const commands = {
   token: {
     says: 'make a token for the HTTP API; shown once, nothing is stored',
     argument: '<name>',
-    options: ['scopes', ...common],
+    options: ['scopes', 'expires', ...common],
+  },
+  tokens: {
+    says: 'the tokens of the HTTP API: what they may do, until when, and when they were last used',
+    options: common,
   },
 } as const satisfies Record<string, Command>
 export type CommandName = keyof typeof commands

@@ -19,6 +19,7 @@ export async function perform(args: Arguments, wanted: Wanted | undefined): Prom
 
 async function ask(connected: Connected, { command, argument, flags }: Arguments): Promise<Answer> {
   if (command === 'runs') return (await import('./list-runs.ts')).showRuns(connected, argument)
+  if (command === 'tokens') return (await import('./list-tokens.ts')).showTokens(connected)
   if (command === 'backups') return (await import('./list-backups.ts')).showBackups(connected)
   if (command === 'prune') return (await import('./prune.ts')).showPrune(connected, flags)
   if (command === 'pin' || command === 'unpin')

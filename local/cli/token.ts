@@ -19,7 +19,8 @@ export function showToken({ command, argument, flags }: Arguments): Answer {
     throw new WrongUsage('token needs a name, which the ledger will tell as who asked', command)
   if (flags.scopes === undefined)
     throw new WrongUsage('token needs --scopes: what it may do, for example --scopes read,reset', command)
-  const { token, entry } = newToken(argument, scopesOf(flags.scopes, command))
+  const { token, entry: made } = newToken(argument, scopesOf(flags.scopes, command))
+  const entry = flags.expires === undefined ? made : { ...made, expiresAt: expiryOf(flags.expires, command) }
   if (!variables.API_TOKENS.schema.safeParse(JSON.stringify([entry])).success) {
     throw new WrongUsage(
       `"${argument}" is no name for a token. It may hold letters, digits, ".", "_" and "-", at most 64, and begins with a letter or digit`,
@@ -37,8 +38,23 @@ function scopesOf(text: string, command: Arguments['command']): Scope[] {
   })
 }
 
+/** A time, or so many days from now, in UTC. */
+function expiryOf(text: string, command: Arguments['command']): string {
+  const days = /^(\d{1,4})d$/.exec(text)?.[1]
+  const isTime = /^\d{4}-\d\d-\d\d(T[\d:.]+(Z|[+-]\d\d:\d\d))?$/.test(text) && !Number.isNaN(Date.parse(text))
+  const time = days === undefined ? Date.parse(text) : Date.now() + Number(days) * 86_400_000
+  if ((days === undefined && !isTime) || time <= Date.now()) {
+    throw new WrongUsage(
+      `"${text}" is no time to come. Say a number of days such as 90d, or a time such as 2027-03-01T00:00:00Z`,
+      command,
+    )
+  }
+  return new Date(time).toISOString()
+}
+
 function textOf(token: string, entry: Token): string {
-  return `The token "${entry.name}", which is shown only now and stored nowhere; keep it like a password:
+  const until = entry.expiresAt === undefined ? '' : `, good until ${entry.expiresAt}`
+  return `The token "${entry.name}"${until}, which is shown only now and stored nowhere; keep it like a password:
 
   ${token}
 
@@ -50,7 +66,6 @@ API_TOKENS is a JSON array of such entries, so a first one stands in [ ], others
 
   aws ssm put-parameter --overwrite --type SecureString --name <the path after ssm: in API_TOKENS> --value '[<entries>]'
 
-A function that is already warm reads it when it starts anew: deploy, or wait until it was idle. Taking an entry out
-revokes its token in the same way.
+The API reads it again within a minute; nothing has to be deployed. Taking an entry out revokes its token in the same way.
 `
 }

@@ -68,6 +68,7 @@ const options: Options = {
 }
 const down = { available: false as const, reason: { name: 'StoreUnavailable', message: 'It is off' } }
 const session = {
+  expiresAt: null,
   name: 'ci',
   scopes: ['read', 'backup', 'reset'],
   environment: 'staging',

@@ -192,6 +192,16 @@ describe('the template', () => {
     expect(propertiesOf('ApiLambdaFunction').Timeout).toBeLessThan(30)
   })
 
+  test('counts cancelling apart from all else at the gateway, so that a flood of the rest locks nobody out of it', () => {
+    const { DefaultRouteSettings, RouteSettings } = propertiesOf('HttpApiStage')
+    const key = 'POST /v1/runs/{runId}/cancel'
+    expect(RouteSettings[key].ThrottlingRateLimit).toBeGreaterThan(DefaultRouteSettings.ThrottlingRateLimit)
+    // Settings of a route that is not there yet would fail the deployment.
+    const [id] =
+      Object.entries(template.Resources).find(([, { Properties }]) => Properties?.RouteKey === key) ?? []
+    expect(template.Resources.HttpApiStage?.DependsOn).toContain(id)
+  })
+
   test('lets the machine start its own batches, look at them, and redrive those that failed', () => {
     const role = roleOf(template, 'StateMachineRole')
     const arn = (kind: string, name: string) => `arn:aws:states:us-east-1:000000000000:${kind}:${name}`

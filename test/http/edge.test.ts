@@ -95,6 +95,7 @@ describe('a token', () => {
     expect(body).toEqual({
       name: 'reset',
       scopes: ['reset'],
+      expiresAt: null,
       environment: 'local',
       protected: false,
       version: expect.stringMatching(/^\d+\.\d+\.\d+$/),

@@ -65,7 +65,14 @@ test('no object in it takes or gives a key that is not named', () => {
 })
 
 test('the tests notice an answer that it does not promise', () => {
-  const body = { name: 'ci', scopes: [], environment: 'local', protected: false, version: '1.0.0' }
+  const body = {
+    name: 'ci',
+    scopes: [],
+    expiresAt: null,
+    environment: 'local',
+    protected: false,
+    version: '1.0.0',
+  }
   const headers = (change: Record<string, string> = {}) =>
     new Headers({
       'content-type': 'application/json',

@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { expect, inject, test } from 'vitest'
-import { createLedger, environment, invocations, runs } from '../../lib/schema/ledger.ts'
+import { createLedger, environment, invocations, runs, tokens } from '../../lib/schema/ledger.ts'
 import { createDatabase, dropDatabase } from '../../local/postgres.ts'
 import { declaredShape, liveShapes } from './tables.ts'
 
@@ -12,7 +12,7 @@ test('the ledger that claim creates is that of the drizzle schema; creating it a
   try {
     await client.query(createLedger)
     const live = await liveShapes(client, 'taskmaster_reset')
-    expect(live).toEqual([environment, invocations, runs].map(declaredShape))
+    expect(live).toEqual([environment, invocations, runs, tokens].map(declaredShape))
     await client.query(createLedger)
     expect(await liveShapes(client, 'taskmaster_reset')).toEqual(live)
   } finally {

@@ -1,0 +1,28 @@
+import { withConnection } from '../../lib/database/snapshot.ts'
+import { readTokenUses } from '../../lib/ledger/token-uses.ts'
+import type { Answer } from './answer.ts'
+import type { Connected } from './connect.ts'
+import { table } from './text.ts'
+
+/** Command "tokens": the entries of API_TOKENS, until when they are good, and when they were last used. */
+export async function showTokens({ clients }: Connected): Promise<Answer> {
+  const now = clients.now().getTime()
+  const uses = await withConnection(clients, readTokenUses)
+  const tokens = clients.config.API_TOKENS.map(({ name, scopes, expiresAt = null }) => {
+    const lastUsedAt = uses.get(name)?.toISOString() ?? null
+    return { name, scopes, expiresAt, lastUsedAt }
+  })
+  const text = table(
+    tokens.map(({ name, scopes, expiresAt, lastUsedAt }) => [
+      name,
+      scopes.join(','),
+      expiresAt === null
+        ? 'never expires'
+        : `${Date.parse(expiresAt) <= now ? 'expired' : 'expires'} ${expiresAt}`,
+      lastUsedAt === null ? 'no use known' : `last used ${lastUsedAt}`,
+    ]),
+    '',
+  )
+  const none = 'API_TOKENS is not set or holds no entry, so the HTTP API lets nobody in.\n'
+  return { document: { tokens }, text: text === '' ? none : text, code: 0 }
+}
