@@ -10,6 +10,11 @@ export function counted(value: number, one: string, irregular = `${one}s`): stri
   return `${number(value)} ${value === 1 ? one : irregular}`
 }
 
+/** The form of a verb or a pronoun that goes with so many: `agreeing(1, 'was', 'were')`. */
+export function agreeing(value: number, one: string, many: string): string {
+  return value === 1 ? one : many
+}
+
 /** `512 B`, `1.5 MiB`. */
 export function bytes(value: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']

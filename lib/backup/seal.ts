@@ -1,3 +1,4 @@
+import { agreeing, counted } from '../amounts.ts'
 import { CacheResult } from '../cache/export.ts'
 import type { Clients } from '../clients.ts'
 import { BackupIncomplete } from '../errors.ts'
@@ -98,7 +99,7 @@ async function sealCache(
   )
   if (keys === 0 && plan.cache.keys >= manyRows && parts.length === 0) {
     throw new BackupIncomplete(
-      `${plan.cache.keys} cache keys were counted, but none were exported. Nothing was wiped; start again`,
+      `${counted(plan.cache.keys, 'cache key')} ${agreeing(plan.cache.keys, 'was', 'were')} counted, but none exported. Nothing was wiped; start again`,
     )
   }
   return { manifest: { prefix: clients.config.CACHE_PREFIX, keys, parts }, warnings }

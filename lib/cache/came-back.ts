@@ -1,3 +1,4 @@
+import { agreeing, counted } from '../amounts.ts'
 import type { Warning } from '../backup/manifest.ts'
 import type { Aside } from './aside.ts'
 import { Found } from './findings.ts'
@@ -39,7 +40,7 @@ export class CameBack {
 
   warnings(): Warning[] {
     if (this.#found.count === 0) return []
-    const message = `${this.#found.count} cache keys were written again after they had been wiped, so they were left: ${this.#found.names()}`
+    const message = `${counted(this.#found.count, 'cache key')} ${agreeing(this.#found.count, 'was', 'were')} written again after the wipe, and left: ${this.#found.names()}`
     return [{ code: 'KeysCameBack', message }]
   }
 }

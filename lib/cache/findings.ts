@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer'
+import { counted } from '../amounts.ts'
 import type { Warning } from '../backup/manifest.ts'
 
 const examplesKept = 5
@@ -58,7 +59,7 @@ export class Findings {
   warnings(): Warning[] {
     const warnings = [...this.unsupported].map(([type, found]) => ({
       code: 'KeyTypeUnsupported',
-      message: `${found.count} cache keys of the type ${type} cannot be backed up, so they will not be wiped either: ${found.names()}`,
+      message: `${counted(found.count, 'cache key')} of the type ${type} cannot be backed up, and will not be wiped either: ${found.names()}`,
     }))
     if (this.grouped.count > 0) {
       warnings.push({

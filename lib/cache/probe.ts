@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { agreeing, counted } from '../amounts.ts'
 import type { Warning } from '../backup/manifest.ts'
 import type { Clients } from '../clients.ts'
 import { KeysReserved } from '../errors.ts'
@@ -64,7 +65,7 @@ async function refuseReserved({ cache }: Tools, prefix: string): Promise<void> {
   }
   if (foreign.count === 0) return
   throw new KeysReserved(
-    `${foreign.count} cache keys begin with ${prefix}, which is reserved for keys that a run makes for a while, and are not of a run: ${foreign.names()}. Nothing was touched; rename or delete them`,
+    `${counted(foreign.count, 'cache key')} ${agreeing(foreign.count, 'begins', 'begin')} with ${prefix}, which is reserved for keys that a run makes for a while, and ${agreeing(foreign.count, 'is', 'are')} not of a run: ${foreign.names()}. Nothing was touched; rename or delete them`,
   )
 }
 

@@ -1,3 +1,4 @@
+import { counted } from '../amounts.ts'
 import { StoreUnavailable } from '../errors.ts'
 import { type BinaryRedis, refusal } from './binary-redis.ts'
 import { command } from './command.ts'
@@ -42,7 +43,7 @@ export async function* readKeys(
   for (let attempt = 1; wanted.length > 0; attempt++) {
     if (attempt > tries) {
       throw new StoreUnavailable(
-        `${wanted.length} keys of the cache at ${cache.host} changed their type ${tries} times while they were read. Pause what writes them and start again`,
+        `${counted(wanted.length, 'key')} of the cache at ${cache.host} changed type ${tries} times while being read. Pause what writes them and start again`,
       )
     }
     const replaced: Buffer[] = []

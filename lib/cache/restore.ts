@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
+import { agreeing, counted } from '../amounts.ts'
 import { workKeys } from '../backup/layout.ts'
 import { Warning } from '../backup/manifest.ts'
 import { putResult } from '../backup/step-result.ts'
@@ -167,14 +168,14 @@ async function checkParts(storage: Storage, parts: readonly Part[], prefix: stri
   }
   if (outside.count === 0) return repetitions
   throw new InvalidConfiguration(
-    `The backup holds ${outside.count} cache keys that do not begin with CACHE_PREFIX, "${prefix}": ${outside.names()}. Nothing was restored. Set CACHE_PREFIX to what it was when the backup was made`,
+    `The backup holds ${counted(outside.count, 'cache key')} that ${agreeing(outside.count, 'does', 'do')} not begin with CACHE_PREFIX, "${prefix}": ${outside.names()}. Nothing was restored. Set CACHE_PREFIX to what it was when the backup was made`,
   )
 }
 
 function sparedWarning(spared: Found, types: readonly string[]): Warning {
   return {
     code: 'KeysNotReplaced',
-    message: `${spared.count} cache keys stay as they are, because they are of a type (${types.join(', ')}) that no backup holds: ${spared.names()}. Delete them and restore again to have them replaced`,
+    message: `${counted(spared.count, 'cache key')} of a type (${types.join(', ')}) that no backup holds ${agreeing(spared.count, 'stays', 'stay')} as before: ${spared.names()}. Delete such keys and restore again to have them replaced`,
   }
 }
 
@@ -194,6 +195,6 @@ function fieldWarnings(of: { fieldsExpired: number; fieldsKept: number }): Warni
 function leftWarning(left: Found): Warning {
   return {
     code: 'KeysChangedMeanwhile',
-    message: `${left.count} cache keys changed again and again after the safety backup, so they were left as they are: ${left.names()}. Pause what writes them and restore again`,
+    message: `${counted(left.count, 'cache key')} changed again and again after the safety backup, and ${agreeing(left.count, 'was', 'were')} left alone: ${left.names()}. Pause what writes them and restore again`,
   }
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { agreeing, counted } from '../amounts.ts'
 import { workKeys } from '../backup/layout.ts'
 import { Warning } from '../backup/manifest.ts'
 import { findResult, putResult } from '../backup/step-result.ts'
@@ -171,6 +172,6 @@ function keysOf(fates: ReadonlyMap<Buffer, Fate>, fate: Fate): Buffer[] {
 function leftWarning(left: Found, passes: number): Warning {
   return {
     code: 'KeysLeft',
-    message: `${left.count} cache keys are still there after up to ${passes} passes, because the application writes them faster than they are deleted, because Redis does not delete them, or because they are too large to be compared with the backup: ${left.names()}. Pause the application and run again`,
+    message: `${counted(left.count, 'cache key')} ${agreeing(left.count, 'is', 'are')} still there after up to ${counted(passes, 'pass', 'passes')}: the application writes faster than keys are deleted, Redis does not delete, or a key is too large to be compared with the backup: ${left.names()}. Pause the application and run again`,
   }
 }

@@ -1,3 +1,4 @@
+import { agreeing, counted } from '../amounts.ts'
 import type { Warning } from '../backup/manifest.ts'
 import type { Connection } from '../clients.ts'
 import { RehearsalFailed } from '../errors.ts'
@@ -32,7 +33,7 @@ export async function brokenChecks(
       if (rows === 0) continue
       if (column !== null) {
         throw new RehearsalFailed(
-          `${rows ?? 'Some'} rows of ${table.name} have nothing in the column ${column}, which may not be null: they could not be put back. The live tables were not touched; make the column nullable, or give these rows a value`,
+          `${rows === null ? 'Some rows' : counted(rows, 'row')} of ${table.name} ${agreeing(rows ?? 2, 'has', 'have')} nothing in the column ${column}, which may not be null, and could not be put back. The live tables were not touched; make the column nullable, or give such rows a value`,
         )
       }
       warnings.push({
@@ -40,7 +41,7 @@ export async function brokenChecks(
         message:
           rows === null
             ? `The check ${name} of ${table.name} raises an error for its rows as they are. A restore puts them back, and the constraint as NOT VALID`
-            : `${rows} rows of ${table.name} do not keep its check ${name}. A restore puts them back, and the constraint as NOT VALID`,
+            : `${counted(rows, 'row')} of ${table.name} ${agreeing(rows, 'does', 'do')} not keep its check ${name}. A restore puts such rows back, and the constraint as NOT VALID`,
       })
     }
   }
@@ -130,7 +131,7 @@ export async function brokenKeys(
       })
     }
     if (rows === 0) continue
-    const broken = `${rows} rows of ${key.table} do not keep its foreign key ${key.name}: what they refer to is not there`
+    const broken = `${counted(rows, 'row')} of ${key.table} ${agreeing(rows, 'does', 'do')} not keep its foreign key ${key.name}: what is referred to is not there`
     if (key.partitioned && !key.mayBeNotValid) {
       throw new RehearsalFailed(
         `${broken}. A key of a partitioned table cannot come back NOT VALID before PostgreSQL 18, so these rows could not be put back. The live tables were not touched; correct the rows, or drop the key`,

@@ -1,3 +1,4 @@
+import { counted } from '../amounts.ts'
 import type { BackedUpTable } from '../backup/manifest.ts'
 import type { Connection } from '../clients.ts'
 import { RehearsalFailed } from '../errors.ts'
@@ -26,10 +27,10 @@ export async function differencesOf(
     const [found] = await queryRows(connection, [copy], fingerprintOf(rowsOf(copy)))
     const { rows, fingerprint } = found
     if (Number(rows) !== table.rows) {
-      const what = `${table.name} has ${rows} rows instead of ${table.rows}`
+      const what = `${table.name} has ${counted(Number(rows), 'row')} instead of ${table.rows}`
       differences.push({ table, what, sameCount: false })
     } else if (fingerprint !== table.fingerprint) {
-      const what = `${table.name} has its ${rows} rows, but at least one is not what was backed up`
+      const what = `${table.name} has its ${counted(Number(rows), 'row')}, but at least one is not what was backed up`
       differences.push({ table, what, sameCount: true })
     }
   }

@@ -1,3 +1,4 @@
+import { counted } from '../amounts.ts'
 import type { Warning } from '../backup/manifest.ts'
 import type { Connection } from '../clients.ts'
 import { SchemaChanged } from '../errors.ts'
@@ -155,7 +156,8 @@ async function explain(connection: Connection, one: SetAside, error: unknown): P
     )
   }
   const rows = await one.broken(connection)
-  const many = rows === null ? `its rows (SQLSTATE ${sqlStateOf(error)})` : `${rows} rows of the backup`
+  const many =
+    rows === null ? `its rows (SQLSTATE ${sqlStateOf(error)})` : `${counted(rows, 'row')} of the backup`
   return {
     code: 'ConstraintNotValid',
     message: `The ${one.name} does not hold for ${many}: they were put back as they were, and it is NOT VALID now. Correct the rows, then say ${one.validate}`,

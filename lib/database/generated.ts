@@ -1,3 +1,4 @@
+import { agreeing, counted } from '../amounts.ts'
 import type { BackedUpTable, Warning } from '../backup/manifest.ts'
 import type { Connection } from '../clients.ts'
 import { RehearsalFailed } from '../errors.ts'
@@ -30,7 +31,7 @@ export async function differentlyGenerated(
       if (rows === 0) continue
       warnings.push({
         code: 'GeneratedDiffers',
-        message: `${rows} rows of ${pair.table.name} have a value in the generated column ${column} that its expression does not make any more: a function it calls was replaced. A restore makes these values anew, and brings back all other columns as they are`,
+        message: `${counted(rows, 'row')} of ${pair.table.name} ${agreeing(rows, 'has', 'have')} a value in the generated column ${column} that its expression does not make any more: a function it calls was replaced. A restore makes these values anew, and brings back all other columns as they are`,
       })
     }
   }

@@ -1,3 +1,4 @@
+import { agreeing, counted } from '../amounts.ts'
 import type { Connection } from '../clients.ts'
 import { PreservationConflict } from '../errors.ts'
 import type { TableAction } from '../run/plan.ts'
@@ -28,7 +29,7 @@ export async function checkKeptRows(
     const rows = answer.rows[0]?.rows
     if (rows === 0) continue
     throw new PreservationConflict(
-      `${rows} rows of ${key.from} are to be kept and reference rows of ${key.to} (${key.name}) that would be wiped. Either keep those too (PRESERVE_ROWS, PRESERVE_TABLES), or do not keep the ones that reference them`,
+      `${counted(rows, 'row')} of ${key.from} ${agreeing(rows, 'is to be kept and references', 'are to be kept and reference')} rows of ${key.to} (${key.name}) that would be wiped. Either keep those too (PRESERVE_ROWS, PRESERVE_TABLES), or do not keep the ones that reference them`,
     )
   }
 }

@@ -1,3 +1,4 @@
+import { agreeing } from '../amounts.ts'
 import type { Connection } from '../clients.ts'
 import { LimitExceeded } from '../errors.ts'
 
@@ -32,9 +33,9 @@ export function checkLockNeed(does: string, need: LockNeed, settings: LockSettin
   const { perTransaction, connections, prepared } = settings
   const enough = Math.ceil(wanted / (connections + prepared))
   const parts = [
-    `${tables} tables`,
+    `${tables} ${agreeing(tables, 'table', 'tables')}`,
     `${belongings} of their indexes and TOAST tables`,
-    `${sequences} sequences`,
+    `${sequences} ${agreeing(sequences, 'sequence', 'sequences')}`,
     ...(scratch === 0 ? [] : [`${scratch} for the copies that are loaded`]),
   ]
   throw new LimitExceeded(

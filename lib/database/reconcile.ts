@@ -1,3 +1,4 @@
+import { counted } from '../amounts.ts'
 import type { BackedUpTable, TablePart } from '../backup/manifest.ts'
 import type { Storage } from '../backup/storage.ts'
 import type { Connection } from '../clients.ts'
@@ -32,7 +33,7 @@ export async function reconcile(
   const bytes = differing.flatMap(({ shards }) => shards).reduce((sum, shard) => sum + shard.bytes, 0)
   if (bytes > maxBytes) {
     const names = differing.map(
-      ({ table, shards }) => `${table.name} (${shards.length} of ${table.parts.length} parts)`,
+      ({ table, shards }) => `${table.name} (${shards.length} of ${counted(table.parts.length, 'part')})`,
     )
     throw new BackupIsStale(
       `Since the backup ${bytes} bytes changed in ${names.join(', ')}, more than the ${maxBytes} of LATE_MAX_BYTES that may be exported again under the lock. Nothing was wiped; pause the writers, or raise LATE_MAX_BYTES`,

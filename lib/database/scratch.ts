@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { agreeing, counted } from '../amounts.ts'
 import type { BackedUpTable } from '../backup/manifest.ts'
 import type { Connection } from '../clients.ts'
 import { messageOf, NotPermitted, StoreUnavailable } from '../errors.ts'
@@ -113,7 +114,7 @@ export async function checkLoaded(
   const missing = found.rows[0]?.missing
   if (missing === 0) return
   throw new StoreUnavailable(
-    `${missing} of ${keys.length} parts that were loaded into the scratch schema are no longer there: the database was restarted in between, which empties it. The live tables were not touched; start again`,
+    `${missing} of ${counted(keys.length, 'part')} that ${agreeing(keys.length, 'was', 'were')} loaded into the scratch schema ${agreeing(missing, 'is', 'are')} no longer there: the database was restarted in between, which empties it. The live tables were not touched; start again`,
   )
 }
 

@@ -1,5 +1,6 @@
 import type { HeadObjectCommandOutput } from '@aws-sdk/client-s3'
 import pMap from 'p-map'
+import { agreeing, counted } from '../amounts.ts'
 import type { Warning } from '../backup/manifest.ts'
 import type { Clients } from '../clients.ts'
 import type { ListedFile } from './pieces.ts'
@@ -27,29 +28,32 @@ export async function warnOfNotCarried(
   )
   const found = looks.filter((look) => look !== undefined)
   const usual = mostFrequent(found.map(encryptionOf))
-  const counts: [string, number, string][] = [
+  const counts: [code: string, count: number, one: string, many: string][] = [
     [
       'RedirectsNotKept',
       found.filter(({ WebsiteRedirectLocation }) => WebsiteRedirectLocation !== undefined).length,
+      'redirects a website (x-amz-website-redirect-location), which a restored file does not',
       'redirect a website (x-amz-website-redirect-location), which a restored file does not',
     ],
     [
       'LocksNotKept',
       found.filter((look) => look.ObjectLockMode !== undefined || look.ObjectLockLegalHoldStatus === 'ON')
         .length,
+      'is under a retention or a legal hold, which a restored file is not',
       'are under a retention or a legal hold, which a restored file is not',
     ],
     [
       'KeysNotKept',
       found.filter((look) => encryptionOf(look) !== usual).length,
+      `is encrypted otherwise than most (${usual}); a restored file is encrypted as the bucket says`,
       `are encrypted otherwise than most (${usual}); a restored file is encrypted as the bucket says`,
     ],
   ]
   return counts
     .filter(([, count]) => count > 0)
-    .map(([code, count, what]) => ({
+    .map(([code, count, one, many]) => ({
       code,
-      message: `${count} of the ${found.length} files that were looked at ${what}`,
+      message: `${count} of the ${counted(found.length, 'file')} that ${agreeing(found.length, 'was', 'were')} looked at ${agreeing(count, one, many)}`,
     }))
 }
 

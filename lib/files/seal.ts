@@ -1,4 +1,5 @@
 import pMap from 'p-map'
+import { agreeing, counted } from '../amounts.ts'
 import { resultOf } from '../backup/exported.ts'
 import { writeFilesIndex } from '../backup/files-index.ts'
 import { backupKeys, workKeys } from '../backup/layout.ts'
@@ -31,13 +32,13 @@ export async function sealFiles(
   const total = await sumOf(backups, run, listing)
   if (total.objects + total.vanished !== listing.objects) {
     throw new BackupIncomplete(
-      `${listing.objects} files were listed, but ${total.objects} were copied and ${total.vanished} had vanished. Nothing was wiped; start again`,
+      `${counted(listing.objects, 'file')} ${agreeing(listing.objects, 'was', 'were')} listed, but ${total.objects} ${agreeing(total.objects, 'was', 'were')} copied and ${total.vanished} had vanished. Nothing was wiped; start again`,
     )
   }
   const { index, ...named } = await writeFilesIndex(backups, { run, lists: listing.lists }, keys.filesIndex)
   if (named.objects !== total.objects || named.bytes !== total.bytes) {
     throw new BackupIncomplete(
-      `${total.objects} files of ${total.bytes} bytes were copied, but ${named.objects} of ${named.bytes} bytes are in the lists of copies. Nothing was wiped; start again`,
+      `${counted(total.objects, 'file')} of ${total.bytes} bytes ${agreeing(total.objects, 'was', 'were')} copied, but ${named.objects} of ${named.bytes} bytes ${agreeing(named.objects, 'is', 'are')} in the lists of copies. Nothing was wiped; start again`,
     )
   }
   const batches = Array.from({ length: listing.batches }, (_, batch) => ({ run, batch, ...listing }))
@@ -90,13 +91,13 @@ function warningsOf({ vanished, changed }: { vanished: number; changed: number }
   if (vanished > 0) {
     warnings.push({
       code: 'FilesVanished',
-      message: `${vanished} files were deleted by somebody else while they were backed up`,
+      message: `${counted(vanished, 'file')} ${agreeing(vanished, 'was', 'were')} deleted by somebody else during the backup`,
     })
   }
   if (changed > 0) {
     warnings.push({
       code: 'FilesChanged',
-      message: `${changed} files changed while they were backed up; their newer version is in the backup`,
+      message: `${counted(changed, 'file')} changed during the backup; the newer version is in it`,
     })
   }
   return warnings

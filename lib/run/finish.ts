@@ -1,5 +1,6 @@
 import { DrizzleQueryError } from 'drizzle-orm'
 import { z } from 'zod'
+import { agreeing, counted } from '../amounts.ts'
 import { backupKeys, workKeys } from '../backup/layout.ts'
 import type { Manifest, Warning } from '../backup/manifest.ts'
 import { findOwnManifest } from '../backup/read.ts'
@@ -127,8 +128,10 @@ async function closeWith(connection: Connection, outcome: Outcome): Promise<void
 function refuseShortfall({ row, files, cache, restored }: Found): void {
   const failures = files.reduce((sum, wiped) => sum + wiped.failures, 0)
   const left = [
-    ...(failures > 0 ? [`${failures} files could not be deleted${exampleOf(files)}`] : []),
-    ...(cache !== null && cache.left > 0 ? [`${cache.left} cache keys are still there`] : []),
+    ...(failures > 0 ? [`${counted(failures, 'file')} could not be deleted${exampleOf(files)}`] : []),
+    ...(cache !== null && cache.left > 0
+      ? [`${counted(cache.left, 'cache key')} ${agreeing(cache.left, 'is', 'are')} still there`]
+      : []),
   ]
   if (left.length > 0) {
     throw new WipeIncomplete(
@@ -323,12 +326,16 @@ function collectWarnings({
   add(
     'FilesChangedLater',
     changedLater,
-    `${changedLater} files changed after they were backed up, so they were not deleted`,
+    `${counted(changedLater, 'file')} changed after the backup, and ${agreeing(changedLater, 'was', 'were')} not deleted`,
   )
   const came = files.reduce((sum, wiped) => sum + wiped.appeared, 0)
-  add('FilesAppeared', came, `${came} files came after the backup, so they were not deleted`)
+  add(
+    'FilesAppeared',
+    came,
+    `${counted(came, 'file')} came after the backup, and ${agreeing(came, 'was', 'were')} not deleted`,
+  )
   const failures = files.reduce((sum, wiped) => sum + wiped.failures, 0)
-  add('FilesNotDeleted', failures, `${failures} files could not be deleted${exampleOf(files)}`)
+  add('FilesNotDeleted', failures, `${counted(failures, 'file')} could not be deleted${exampleOf(files)}`)
   if (unread !== null) {
     warnings.push({
       code: 'BackupUnread',

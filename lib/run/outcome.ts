@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { counted } from '../amounts.ts'
 import { Warning } from '../backup/manifest.ts'
 
 const count = z.number().int().nonnegative()
@@ -103,7 +104,7 @@ export function reduced(outcome: Outcome, reason: string): Outcome {
     warnings: [
       {
         code: 'OutcomeReduced',
-        message: `The ledger did not take the whole outcome (${beginning(reason)}): tables by name and ${warnings.length} warnings are left out. The backup's manifest and the log of the function finish have them`,
+        message: `The ledger did not take the whole outcome (${beginning(reason)}): tables by name and ${counted(warnings.length, 'warning')} are left out. The backup's manifest and the log of the function finish have them`,
       },
     ],
     error: error && { name: beginning(error.name), message: beginning(error.message) },

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { agreeing } from '../amounts.ts'
 import { backupIdOf, backupKeys, workKeys } from '../backup/layout.ts'
 import { loadBatches } from '../backup/load-batches.ts'
 import type { Warning } from '../backup/manifest.ts'
@@ -344,14 +345,14 @@ export function checkLimits(plan: Plan, { config }: Pick<Clients, 'config'>): vo
   const objects = plan.files === null ? 0 : plan.files.objects - plan.files.preservedObjects
   const keys = plan.cache === null ? 0 : plan.cache.keys - plan.cache.preservedKeys
   const limits = [
-    ['MAX_ROWS', config.MAX_ROWS, rows, 'rows'],
-    ['MAX_OBJECTS', config.MAX_OBJECTS, objects, 'files'],
-    ['MAX_KEYS', config.MAX_KEYS, keys, 'cache keys'],
+    ['MAX_ROWS', config.MAX_ROWS, rows, 'row'],
+    ['MAX_OBJECTS', config.MAX_OBJECTS, objects, 'file'],
+    ['MAX_KEYS', config.MAX_KEYS, keys, 'cache key'],
   ] as const
   for (const [name, limit, count, what] of limits) {
     if (limit === undefined || count <= limit) continue
     throw new LimitExceeded(
-      `The reset would wipe ${count} ${what}, more than ${name}=${limit} allows. Nothing was touched; raise ${name} if that is really wanted`,
+      `The reset would wipe ${count} ${agreeing(count, what, `${what}s`)}, more than ${name}=${limit} allows. Nothing was touched; raise ${name} if that is really wanted`,
     )
   }
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { agreeing, counted } from '../amounts.ts'
 import type { Warning } from '../backup/manifest.ts'
 import { findResult } from '../backup/step-result.ts'
 import { findJson, type Storage } from '../backup/storage.ts'
@@ -98,36 +99,57 @@ export function shortfallOfRestore({ files }: Restored): string | null {
   const failures = files.reduce((sum, result) => sum + result.failures, 0)
   if (failures === 0) return null
   const [first] = files.flatMap(({ failed }) => failed)
-  return `${failures} files could not be put back or removed${first === undefined ? '' : ` (for example ${first.key}: ${first.code})`}`
+  return `${counted(failures, 'file')} could not be put back or removed${first === undefined ? '' : ` (for example ${first.key}: ${first.code})`}`
 }
 
 export function warningsOfRestored({ database, files, cache }: Restored): Warning[] {
   const sum = (pick: (result: FilesRestored) => number) =>
     files.reduce((total, result) => total + pick(result), 0)
-  const counts: [string, number, string][] = [
+  const counts: [code: string, count: number, what: string, one: string, many: string][] = [
     [
       'FilesNotInBackup',
       sum(({ extra }) => extra),
-      'files are not in the backup and were left; "exact": true removes them',
+      'file',
+      'is not in the backup and was left; "exact": true removes it',
+      'are not in the backup and were left; "exact": true removes them',
     ],
     [
       'FilesChangedMeanwhile',
       sum(({ changedMeanwhile }) => changedMeanwhile),
-      'files changed after the safety backup, so they were left as they are',
+      'file',
+      'changed after the safety backup, so it was left as it is',
+      'changed after the safety backup, so they were left as they are',
     ],
-    ['FilesNotRestored', sum(({ failures }) => failures), 'files could not be put back or removed'],
+    [
+      'FilesNotRestored',
+      sum(({ failures }) => failures),
+      'file',
+      'could not be put back or removed',
+      'could not be put back or removed',
+    ],
     [
       'KeysNotInBackup',
       cache?.extra ?? 0,
-      'cache keys are not in the backup and were left; "exact": true removes them',
+      'cache key',
+      'is not in the backup and was left; "exact": true removes it',
+      'are not in the backup and were left; "exact": true removes them',
     ],
-    ['KeysExpired', cache?.expired ?? 0, 'cache keys had outlived their time and were left out'],
+    [
+      'KeysExpired',
+      cache?.expired ?? 0,
+      'cache key',
+      'had outlived its time and was left out',
+      'had outlived their time and were left out',
+    ],
   ]
   return [
     ...(database?.warnings ?? []),
     ...counts
       .filter(([, count]) => count > 0)
-      .map(([code, count, text]) => ({ code, message: `${count} ${text}` })),
+      .map(([code, count, what, one, many]) => ({
+        code,
+        message: `${counted(count, what)} ${agreeing(count, one, many)}`,
+      })),
     ...(cache?.warnings ?? []),
   ]
 }

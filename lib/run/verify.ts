@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { agreeing, counted } from '../amounts.ts'
 import { workKeys } from '../backup/layout.ts'
 import { Warning } from '../backup/manifest.ts'
 import { putFirst } from '../backup/storage.ts'
@@ -35,7 +36,7 @@ export async function verify(
   if (found.ok) return
   const list = listOf(found.problems.map(({ key, problem, detail }) => `${key} is ${problem}: ${detail}`))
   throw new BackupDamaged(
-    `The backup ${plan.backupId} is damaged in ${found.found.problems} objects of s3://${storage.bucket}: ${list}. Do not rely on it: take a new backup now, or bring back earlier versions of these objects`,
+    `The backup ${plan.backupId} is damaged in ${counted(found.found.problems, 'object')} of s3://${storage.bucket}: ${list}. Do not rely on it: take a new backup now, or bring back earlier versions of these objects`,
   )
 }
 
@@ -47,7 +48,10 @@ function warningsOf({ authentic, extra, found }: Verification): Warning[] {
   }
   if (found.extra > 0) {
     const list = listOf(extra.map(({ key, detail }) => `${key}: ${detail}`))
-    warnings.push({ code: 'ExtraObjects', message: `${found.extra} objects belong to no backup: ${list}` })
+    warnings.push({
+      code: 'ExtraObjects',
+      message: `${counted(found.extra, 'object')} ${agreeing(found.extra, 'belongs', 'belong')} to no backup: ${list}`,
+    })
   }
   return warnings
 }

@@ -36,14 +36,16 @@ export async function carryOut(
     tell(showDelete(backup))
   }
   const wanted = asks ? confirmed(given, await askForName(clients.config.ENVIRONMENT, request)) : given
-  const runId = await startRun(clients, wanted)
   const view = progressOn(process.stderr)
+  let runId: string | undefined
   for (;;) {
     const interruption = listenForInterruption()
     try {
+      // From here on there may be a run: Ctrl-C must not end the process without a word of it.
+      runId ??= await startRun(clients, wanted)
       return answerOf(connected, await followRun(clients, runId, view, interruption.first))
     } catch (error) {
-      if (!interruption.first.aborted) throw error
+      if (!interruption.first.aborted || runId === undefined) throw error
       view.end()
       const left = await interrupted(connected, runId, interruption.second)
       if (left !== 'goes on') return left

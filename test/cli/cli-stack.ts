@@ -63,6 +63,11 @@ export function useCliStack({ claimed = true, ...options }: StackOptions & { cla
         ...(spawned.input === undefined ? {} : { input: spawned.input }),
       }),
     spawnCli: (args: string[]) => spawnScript('cli', args, { env: stack.env, cwd: folder }),
+    /** The CLI with a state machine of its own, on the same stores. */
+    spawnWithMachine(args: string[]) {
+      const { STATE_MACHINE_ARN: _, AWS_ENDPOINT_URL_SFN: __, ...env } = stack.env
+      return spawnScript('cli', args, { env, cwd: folder })
+    },
     spawnOnTerminal: (args: string[]) => spawnOnTerminal('cli', args, { env: stack.env, cwd: folder }),
     count: () => countStores(stack, stack.s3),
   }

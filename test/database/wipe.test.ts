@@ -281,7 +281,7 @@ describe('a wipe covered by its backup', () => {
     await backUp(clients, plan)
     await database.sql.query('INSERT INTO other.notes VALUES (7)')
     await expect(wipeDatabase(clients, plan)).rejects.toThrow(
-      /1 rows of other\.notes .* reference rows of app\.days/,
+      /1 row of other\.notes .* references rows of app\.days/,
     )
     expect([await count('app.days'), await count('other.notes')]).toEqual([8, 2])
     await database.sql.query('DELETE FROM other.notes WHERE day = 7')
@@ -663,7 +663,7 @@ describe('what the database does of its own accord', () => {
       const kept = await text('app.orders')
       const wiping = wipeNow({ rows: { orders: 'id = 2', people: 'id = 1' } })
       const message = await expectNothingWiped(wiping, PreservationConflict)
-      expect(message).toMatch(/^1 rows of app\.orders are to be kept and reference rows of app\.people/)
+      expect(message).toMatch(/^1 row of app\.orders is to be kept and references rows of app\.people/)
       expect(await text('app.orders')).toBe(kept)
       await wipeNow({ rows: { orders: 'id <> 2', people: 'id = 1' } })
       expect([await count('app.orders'), await count('app.people')]).toEqual([2, 1])

@@ -59,7 +59,7 @@ describe('a restore takes what was there', () => {
       return notValid('part_1')(root)
     })
     expect(warned(reset, 'ConstraintBroken')).toMatch(
-      /2 rows of public\.c .*c_p_id_fkey.*\n.*1 rows of public\.part .*of_parts/s,
+      /2 rows of public\.c .*c_p_id_fkey.*\n.*1 row of public\.part .*of_parts/s,
     )
     expect(warned(restore, 'ConstraintNotValid')).toMatch(
       /foreign key c_p_id_fkey of public\.c does not hold for 2 rows/,

@@ -503,7 +503,7 @@ describe('a wipe', () => {
     const outcome = await failedOutcome(ended)
     expect(ended.error).toBe('WipeIncomplete')
     expect(ended.cause).toContain(
-      `1 files could not be deleted (for example ${filesPrefix}story 5.txt: AccessDenied)`,
+      `1 file could not be deleted (for example ${filesPrefix}story 5.txt: AccessDenied)`,
     )
     expect(outcome.warnings).toContainEqual({
       code: 'FilesNotDeleted',
@@ -528,9 +528,7 @@ describe('a wipe', () => {
     const ended = await withVariables(fronts.variables, () => reset.run(restore))
     const outcome = await failedOutcome(ended)
     expect(ended.error).toBe('RestoreIncomplete')
-    expect(ended.cause).toContain(
-      `1 files could not be put back or removed (for example ${story}: NotCopied)`,
-    )
+    expect(ended.cause).toContain(`1 file could not be put back or removed (for example ${story}: NotCopied)`)
     expect(outcome.targets.files).toMatchObject({ state: 'partly_restored', objects: 11 })
     fronts.s3.faults = []
     expect((await reset.succeed(restore)).targets.files.state).toBe('restored')
@@ -675,7 +673,7 @@ test('a restore of which S3 refuses a part is a failed run, which says how many 
   const outcome = await failedOutcome(ended)
   expect(ended.error).toBe('RestoreIncomplete')
   expect(ended.cause).toContain(
-    `1 files could not be put back or removed (for example ${filesPrefix}extra.txt: AccessDenied)`,
+    `1 file could not be put back or removed (for example ${filesPrefix}extra.txt: AccessDenied)`,
   )
   expect(outcome.targets.files).toMatchObject({ state: 'partly_restored', objects: 12 })
   expect(await reset.sealed()).toContain(outcome.backupId)

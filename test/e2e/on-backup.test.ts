@@ -185,7 +185,7 @@ describe('delete', () => {
     await reset.put(`${folder(pinned)}pinned.json`, '{}', backupBucket)
     const before = await reset.objects(backupBucket, '.taskmaster/backups/')
     for (const [backupId, rule] of [
-      [newest, 'the newest backup'],
+      [newest, 'the newest cache-only backup'],
       [pinned, 'pinned'],
     ] as const) {
       const ended = await reset.run(remove(backupId))

@@ -1,0 +1,247 @@
+import { describe, expect, test } from 'vitest'
+import { agreeing, counted, utc } from '../../lib/amounts.ts'
+import { nextStepsOf } from '../../lib/run/next-steps.ts'
+import { type Outcome, SubjectState, TargetState } from '../../lib/run/outcome.ts'
+import { amountOf, stateWords, subjectSentence } from '../../lib/run/outcome-words.ts'
+import { wouldBackUp } from '../../lib/run/would-words.ts'
+import { textOfPrune } from '../../local/cli/prune.ts'
+import { showOutcome } from '../../local/cli/show-outcome.ts'
+import { stepsOf } from '../../local/cli/steps.ts'
+
+const states = (database: TargetState, files: TargetState, cache: TargetState): Outcome['targets'] => ({
+  database: { state: database, rows: 1, tables: { 'public.users': 1 } },
+  files: { state: files, objects: 1, bytes: 1 },
+  cache: { state: cache, keys: 1 },
+})
+const outcome: Outcome = {
+  ...{ runId: 'r', operation: 'reset', strategy: 'full', status: 'succeeded', backupId: 'b', error: null },
+  ...{ backupPrefix: 's3://bucket/b/', targets: states('wiped', 'wiped', 'wiped'), warnings: [] },
+  ...{ startedAt: '2026-11-22T19:05:33.120Z', finishedAt: '2026-11-22T19:05:35.620Z' },
+}
+const error = { name: 'StoreUnavailable', message: 'S3 is away' }
+const failed = (targets: Outcome['targets'], more: Partial<Outcome> = {}): Outcome => ({
+  ...{ ...outcome, status: 'failed', error, targets },
+  ...more,
+})
+const around = { plan: null, environment: 'staging' }
+
+describe('numbers and times', () => {
+  test('one is not told as many, and many are grouped', () => {
+    expect([0, 1, 2, 1234567].map((count) => counted(count, 'row'))).toEqual([
+      ...['0 rows', '1 row', '2 rows', '1,234,567 rows'],
+    ])
+    expect(
+      [1, 2].map((count) => `${counted(count, 'pass', 'passes')} ${agreeing(count, 'is', 'are')}`),
+    ).toEqual([...['1 pass is', '2 passes are']])
+  })
+
+  test('a time has its zone, which is that of the ids, wherever it was written', () => {
+    expect(utc('2026-11-22T21:05:33.999+02:00')).toBe('2026-11-22 19:05:33 UTC')
+    expect(utc(new Date('2026-11-22T19:05:33Z'))).toBe('2026-11-22 19:05:33 UTC')
+    expect(utc('soon')).toBe('soon')
+  })
+})
+
+describe('what remains to be done', () => {
+  const says = (one: Outcome) => nextStepsOf(one).map(({ says, restore }) => [says, restore])
+
+  test('after a reset is only to know how to put back what went, or that nothing can', () => {
+    expect(says(outcome)).toEqual([['To put back what was wiped:', 'b']])
+    expect(says({ ...outcome, backupId: null })).toEqual([
+      ['No backup was taken: what was wiped cannot come back.', null],
+    ])
+    expect(says({ ...outcome, dryRun: true })).toEqual([])
+  })
+
+  test('after a failure depends on whether anything was changed', () => {
+    const backedUp = states('backed_up', 'backed_up', 'untouched')
+    const again = 'Nothing was wiped or replaced. Remove the cause, and start the reset again.'
+    expect(says(failed(backedUp))).toEqual([[again, null]])
+    for (const state of TargetState.options.filter((one) => !['untouched', 'backed_up'].includes(one))) {
+      const [first, second] = says(failed(states('untouched', state, 'untouched')))
+      expect(first?.[0]).toBe(
+        `The reset is not finished: database untouched, files ${stateWords[state]}, cache untouched. Remove the cause, and start it again; what it wiped already stays wiped until then.`,
+      )
+      expect(second).toEqual(['To put back what was wiped:', 'b'])
+    }
+  })
+
+  test('after a restore is to go back, and after a failed one to start it again', () => {
+    const restore = { operation: 'restore', strategy: null, restoredBackupId: 'a' }
+    const done = { ...outcome, ...restore, targets: states('restored', 'untouched', 'untouched') }
+    expect(says(done)).toEqual([['To go back to what was there before the restore:', 'b']])
+    expect(says({ ...done, targets: states('restored', 'restored', 'untouched') })[0]?.[0]).toBe(
+      'To go back to what was there before the restore, but for files and cache keys that only this restore brought:',
+    )
+    const [first, second] = says(failed(states('restored', 'partly_restored', 'backed_up'), restore))
+    expect(first?.[0]).toMatch(
+      /^The restore is not finished: database restored, files partly restored, cache backed up\. .*twice is the same as once\.$/,
+    )
+    expect(second?.[1]).toBe('b')
+  })
+})
+
+describe('the end of a run', () => {
+  test('is told with its time, its states in words, and the command that puts back what went', () => {
+    expect(
+      showOutcome(outcome, around),
+    ).toBe(`Run r (reset full) succeeded after 2.50 s, at 2026-11-22 19:05:35 UTC.
+
+  database  wiped  1 row in 1 table
+  files     wiped  1 file, 1 B
+  cache     wiped  1 key
+
+Backup: s3://bucket/b/
+
+To put back what was wiped:
+
+  npm run -s cli -- restore b --confirm staging
+`)
+    // A stack that ends now takes its backups with it.
+    expect(showOutcome(outcome, { ...around, isGone: true })).not.toContain('restore b')
+  })
+
+  test('holds no state as the JSON has it, and no amount of what was left alone or is not known', () => {
+    for (const state of TargetState.options) {
+      const text = showOutcome(failed(states(state, state, state)), around)
+      expect(text).not.toMatch(/\w_\w/)
+      const amounts = [
+        state === 'untouched' || state === 'unknown',
+        amountOf(failed(states(state, state, state)), 'files') === '',
+      ]
+      expect(amounts[0]).toBe(amounts[1])
+    }
+    expect(amountOf(failed(states('untouched', 'partly_wiped', 'untouched')), 'files')).toBe(
+      'known to be gone: 1 file, 1 B',
+    )
+    const long = {
+      ...outcome,
+      targets: { ...outcome.targets, database: { state: 'wiped' as const, rows: 9, tables: {} } },
+    }
+    expect(amountOf(long, 'database')).toBe('9 rows') // and not "in 0 tables"
+  })
+
+  test('is that of a cancelled or an abandoned one by these words', () => {
+    const ended = failed(states('untouched', 'untouched', 'untouched'))
+    expect(showOutcome(ended, { ...around, status: 'cancelled' })).toMatch(
+      /^Run r \(reset full\) cancelled after /,
+    )
+    expect(showOutcome(ended, { ...around, status: 'abandoned' })).toMatch(
+      /^Run r \(reset full\) abandoned after /,
+    )
+  })
+
+  test('of a verify or a delete names the backup and what was found', () => {
+    const subject = { backupId: 'x', objects: 2, bytes: 2048 }
+    const told = SubjectState.options.map((state) => subjectSentence({ ...subject, state }))
+    expect(told).toEqual([
+      'The backup x was read, 2 objects, 2.0 KiB: every object is what was written.',
+      'The backup x was read, 2 objects, 2.0 KiB: every object is what was written, and every row was loaded and is the one that was backed up.',
+      'The backup x is damaged: 2 objects, 2.0 KiB were read, and not all of it is what was written.',
+      'The backup x is deleted: 2 objects, 2.0 KiB.',
+      'The backup x is no backup any more; what is left of its objects is deleted by the next prune.',
+      'The backup x is kept as it was.',
+      'What the backup x is worth could not be told.',
+    ])
+  })
+
+  test('of a dry run that could not tell says so, and not that it would be refused', () => {
+    const text = showOutcome(
+      failed(states('untouched', 'untouched', 'untouched'), { dryRun: true, refusal: null }),
+      around,
+    )
+    expect(text).toBe(
+      'The dry run r (reset full) failed, so whether the reset would be refused is not known. StoreUnavailable: S3 is away\n',
+    )
+  })
+})
+
+test('a dry run promises no more of the backup than would be done', () => {
+  const would = { refusal: null, files: null, cache: { keys: 1, preservedKeys: 0 }, restores: null }
+  const database = { tables: [] }
+  const all = { ...would, database, backsUp: true, rehearses: true }
+  expect(wouldBackUp(all, 'reset')).toContain(
+    'loaded into a scratch schema, and compared row by row; without it nothing would be wiped.',
+  )
+  expect(wouldBackUp({ ...all, rehearses: false }, 'reset')).toContain(
+    'read back byte for byte, but not loaded;',
+  )
+  expect(wouldBackUp({ ...all, database: null }, 'restore')).toBe(
+    'First a backup of what is there now would be written, and read back byte for byte; without it nothing would be replaced.',
+  )
+  expect(wouldBackUp({ ...all, backsUp: false }, 'reset')).toMatch(/^NO BACKUP /)
+})
+
+describe('prune', () => {
+  const deleted = { objects: 3, bytes: 10, failures: 0, failed: [] }
+  const backup = { sealedAt: '', strategy: 'full', deleted: null }
+  const result = {
+    ...{ dryRun: true, policy: {}, refused: null, left: [] },
+    leftovers: [{ backupId: 'half', deleted }],
+    backups: [
+      { ...backup, backupId: 'new', keep: true, reasons: ['the newest full backup'] },
+      { ...backup, backupId: 'old', keep: false, reasons: ['not among the last 1 (full)'], deleted },
+    ],
+  }
+
+  test('says that something would go, how to let it go, and nothing of that when nothing would', () => {
+    expect(textOfPrune(result)).toBe(`new   full  stays                      the newest full backup
+old   full  would go  3 objects, 10 B  not among the last 1 (full)
+half        would go  3 objects, 10 B  what an earlier prune began to delete
+Nothing was deleted. To delete what would go: npm run -s cli -- prune --delete
+`)
+    const nothing = { ...result, leftovers: [], backups: result.backups.slice(0, 1) }
+    expect(textOfPrune(nothing)).toContain('\nThere is nothing to delete.\n')
+  })
+
+  test('that is refused says of nothing that it is gone, and does not advise what would not help', () => {
+    const refused = { ...result, dryRun: false, refused: 'the latest run failed' }
+    expect(textOfPrune(refused)).not.toContain('gone')
+    expect(textOfPrune(refused)).toContain('\nNothing was deleted: the latest run failed.\n')
+    expect(textOfPrune({ ...refused, dryRun: true })).toContain(
+      '\nNothing would be deleted: the latest run failed.\n',
+    )
+    expect(textOfPrune({ ...refused, dryRun: true })).not.toContain('--delete')
+  })
+
+  test('that could not delete everything says so', () => {
+    const partly = [{ backupId: 'half', deleted: { ...deleted, failures: 1, failed: [] } }]
+    const text = textOfPrune({ ...result, dryRun: false, leftovers: partly })
+    expect(text).toMatch(/old +full +gone /)
+    expect(text).toMatch(/half +partly gone /)
+    expect(text).toContain('\n1 object could not be deleted; prune again.\n')
+  })
+})
+
+describe('the steps of a run', () => {
+  const at = (second: number) => new Date(Date.UTC(2026, 10, 22, 19, 5, second))
+  const entered = (id: number, name: string) => ({
+    id,
+    type: 'TaskStateEntered' as const,
+    timestamp: at(id),
+    stateEnteredEventDetails: { name },
+  })
+  const exited = (id: number, name: string) => ({
+    id,
+    type: 'TaskStateExited' as const,
+    timestamp: at(id),
+    previousEventId: id - 1,
+    stateExitedEventDetails: { name },
+  })
+  const failing = [entered(1, 'Finish failed'), exited(2, 'Finish failed')]
+  const end = (type: 'ExecutionFailed' | 'ExecutionSucceeded') => ({ id: 3, type, timestamp: at(3) })
+  const told = (events: Parameters<typeof stepsOf>[0]) =>
+    stepsOf(events, {}).map(({ name, state }) => [name, state])
+
+  test('end with a Finish that failed when the run did, although its failure was written down', () => {
+    expect(told([...failing, end('ExecutionFailed')])).toEqual([['Finish', 'failed']])
+  })
+
+  test('end with a Finish that is done when only the answer of the first was lost', () => {
+    expect(told([...failing, end('ExecutionSucceeded')])).toEqual([['Finish', 'done']])
+  })
+
+  test('do not say which it is before the run is over', () => {
+    expect(told(failing)).toEqual([['Finish', 'running']])
+  })
+})
