@@ -14,7 +14,10 @@ export default class Deployment {
   constructor(serverless) {
     this.serverless = serverless
     this.hooks = {
-      'before:package:cleanup': () => this.checkStage(),
+      'before:package:cleanup': () => {
+        this.checkStage()
+        this.noteSettings()
+      },
       'after:aws:package:finalize:mergeCustomProviderResources': () => {
         const template = serverless.service.provider.compiledCloudFormationTemplate
         settleConditions(template)
@@ -36,6 +39,16 @@ export default class Deployment {
     throw this.refusal(
       `The stage "${stage}" cannot be deployed: buckets and roles are named after it, so it may hold only a-z, 0-9 and "-", begins with a letter and does not end in "-". ${better === '' ? 'Use another name' : `Use --stage ${better}`}`,
     )
+  }
+
+  /**
+   * A function that is warm knows the settings as they were. Its description is part of what a version is made of, so another
+   * revision publishes versions that nobody has called yet; the same code deployed again would not.
+   */
+  noteSettings() {
+    const { functions, custom } = this.serverless.service
+    for (const each of Object.values(functions))
+      each.description ??= `Settings, revision ${custom.settingsRevision}`
   }
 
   /** @throws when a name that is made of stage and Region is longer than AWS takes */

@@ -69,6 +69,17 @@ describe('the template', () => {
     expect(JSON.parse(propertiesOf('StateMachine').DefinitionString)).toEqual(JSON.parse(definition))
   })
 
+  test('publishes every function anew for another revision of the settings, so that none knows the old ones', async () => {
+    const versionsOf = ({ Resources }: Template) =>
+      Object.keys(Resources).filter((id) => Resources[id]?.Type === 'AWS::Lambda::Version')
+    const again = await packageStage('local', { 'settings-revision': '2' })
+    expect(versionsOf(again)).toHaveLength(versionsOf(template).length)
+    expect(versionsOf(again).filter((id) => id in template.Resources)).toEqual([])
+    for (const { Type, Properties } of Object.values(again.Resources)) {
+      if (Type === 'AWS::Lambda::Function') expect(Properties.Description).toBe('Settings, revision 2')
+    }
+  })
+
   test('has a bundle below 1 MiB, a role of its own and a log group that expires for every function', () => {
     const roles = new Set(functions.map(({ role }) => role.arn))
     expect(roles.size).toBe(functions.length)
