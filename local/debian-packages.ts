@@ -3,6 +3,7 @@ import { access, chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/p
 import { tmpdir } from 'node:os'
 import { basename, dirname, join, relative } from 'node:path'
 import { promisify } from 'node:util'
+import { messageOf } from '../lib/errors.ts'
 import { findProgram } from './programs.ts'
 
 const execute = promisify(execFile)
@@ -16,7 +17,23 @@ export type Wanted = {
   environment?: string
 }
 
-export type Fetching = { path: string; deadline: number }
+export type Fetching = {
+  /** Where the programs are that do it. */
+  path: string
+  /** Milliseconds since 1970. */
+  deadline: number
+}
+
+/** @throws Error where there is no use in trying */
+export function assertFetches(path: string): void {
+  if (process.platform !== 'linux') throw new Error('there are packages to fetch only on Linux')
+  if (findProgram(['apt-get'], path) === undefined) throw new Error('this machine has no apt-get')
+}
+
+/** Whether the lists of packages do not name it: another name may be known. */
+export function isUnknownPackage(error: unknown): boolean {
+  return /Unable to locate package|no installation candidate/.test(messageOf(error))
+}
 
 /**
  * Downloads packages of the machine's own Debian or Ubuntu, unpacks them into a folder, and writes a script beside them
@@ -95,7 +112,9 @@ async function download(packages: string[], work: string, fetching: Fetching): P
 }
 
 async function writeScript(wanted: Wanted, folder: string, root: string): Promise<string> {
-  await access(join(root, wanted.program))
+  await access(join(root, wanted.program)).catch((cause) => {
+    throw new Error(`the packages here (${wanted.packages.join(', ')}) hold no ${wanted.program}`, { cause })
+  })
   const entries = await readdir(root, { recursive: true, withFileTypes: true })
   const libraries = entries.filter(({ name }) => /\.so(\.|$)/.test(name)).map(({ parentPath }) => parentPath)
   const below = [...new Set(libraries)].map((library) => `$root/${relative(root, library)}`)

@@ -1,15 +1,14 @@
 import { execFile } from 'node:child_process'
-import { mkdir, readFile, rename, rm, unlink, writeFile } from 'node:fs/promises'
-import { delimiter, dirname, join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { rm } from 'node:fs/promises'
+import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { messageOf } from '../lib/errors.ts'
-import { fetchDebianPackages } from './debian-packages.ts'
+import { assertFetches, type Fetching, fetchDebianPackages, isUnknownPackage } from './debian-packages.ts'
+import { fetchOnce } from './fetch-once.ts'
 import { guardProcesses } from './guarded.ts'
 import { findProgram } from './programs.ts'
 import { howToInstall, servers, startServer } from './redis.ts'
-import { isRunning } from './sweep.ts'
 
 export type Providing = {
   /** Where to look; its PATH is added to when a server is found elsewhere. */
@@ -45,7 +44,7 @@ export async function provideRedis(providing: Providing): Promise<boolean> {
   if (!(await holdsServer(cache))) {
     if (!fetch) return false
     try {
-      await fetchOnce(cache, { path, deadline: Date.now() + limitMs }, note)
+      await fetchServer(cache, { path, deadline: Date.now() + limitMs }, note)
     } catch (error) {
       note(`No Redis server could be fetched (${messageOf(error)}). ${howToInstall()}`)
       return false
@@ -55,31 +54,19 @@ export async function provideRedis(providing: Providing): Promise<boolean> {
   return true
 }
 
-/** One process fetches, others that start meanwhile wait for it. What it leaves is whole, or not there. */
-async function fetchOnce(
-  cache: string,
-  fetching: { path: string; deadline: number },
-  note: Providing['note'],
-): Promise<void> {
-  if (process.platform !== 'linux') throw new Error('there are packages to fetch one from only on Linux')
-  if (findProgram(['apt-get'], fetching.path) === undefined) throw new Error('this machine has no apt-get')
-  await mkdir(dirname(cache), { recursive: true })
-  const unlock = await lock(`${cache}.lock`, fetching.deadline)
-  try {
-    if (await holdsServer(cache)) return
-    note('There is no redis-server or valkey-server on the PATH; fetching one, once, from Debian packages …')
-    const draft = `${cache}.draft`
-    await rm(draft, { recursive: true, force: true })
-    await rm(cache, { recursive: true, force: true })
-    try {
-      await fetchFirst(draft, fetching)
-      await rename(draft, cache)
-    } finally {
-      await rm(draft, { recursive: true, force: true })
-    }
-  } finally {
-    await unlock()
-  }
+async function fetchServer(cache: string, fetching: Fetching, note: Providing['note']): Promise<void> {
+  assertFetches(fetching.path)
+  await fetchOnce({
+    cache,
+    deadline: fetching.deadline,
+    holds: () => holdsServer(cache),
+    fetch: async (folder) => {
+      note(
+        'There is no redis-server or valkey-server on the PATH; fetching one, once, from Debian packages …',
+      )
+      await fetchFirst(folder, fetching)
+    },
+  })
 }
 
 /** Asked each time: a machine whose libraries have changed since may not run it any more. */
@@ -93,7 +80,7 @@ async function holdsServer(cache: string): Promise<boolean> {
 }
 
 /** The first server that this machine's packages have and that answers. */
-async function fetchFirst(draft: string, fetching: { path: string; deadline: number }): Promise<void> {
+async function fetchFirst(draft: string, fetching: Fetching): Promise<void> {
   let first: unknown
   for (const name of servers) {
     try {
@@ -104,7 +91,7 @@ async function fetchFirst(draft: string, fetching: { path: string; deadline: num
     } catch (error) {
       first ??= error
       await rm(join(draft, 'bin'), { recursive: true, force: true })
-      if (Date.now() >= fetching.deadline) break
+      if (!isUnknownPackage(error)) break
     }
   }
   throw first
@@ -118,23 +105,5 @@ async function assertAnswers(program: string): Promise<void> {
     throw new Error(`the server that was fetched does not run: ${messageOf(cause).split('\n')[0]}`, { cause })
   } finally {
     await guarded.stop()
-  }
-}
-
-/** Waits until nobody alive holds the lock. @returns what gives it back */
-async function lock(file: string, deadline: number): Promise<() => Promise<void>> {
-  for (;;) {
-    try {
-      await writeFile(file, String(process.pid), { flag: 'wx' })
-      return () => unlink(file)
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-    }
-    const holder = Number(await readFile(file, 'utf8').catch(() => ''))
-    // Empty for the moment between its making and its writing.
-    if (holder > 0 && !isRunning(holder)) await rm(file, { force: true })
-    else if (Date.now() >= deadline)
-      throw new Error(`another process (${holder}) has been fetching one for too long`)
-    else await sleep(100)
   }
 }

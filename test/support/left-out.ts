@@ -30,5 +30,5 @@ function reasonOf(test: TestCase): string {
 
 const chromiumAdvice =
   process.platform === 'linux'
-    ? 'Install it with the package manager, for example: sudo apt-get install chromium; or name one in CHROMIUM_PATH'
+    ? 'On Debian, npm run chromium fetches one, without root (200 MB); else install it, or name one in CHROMIUM_PATH'
     : 'Install Chrome or Chromium and name its program in CHROMIUM_PATH'
