@@ -1,6 +1,6 @@
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi'
 import { toolVersion } from '../version.ts'
-import { type Api, answer, noQuery, refusals } from './route.ts'
+import { type Api, answer, noQuery, refusalsOf } from './route.ts'
 
 export const Session = z
   .strictObject({
@@ -34,7 +34,10 @@ const getSession = createRoute({
   summary: 'Ask what the token may do, and where',
   description: 'Needs no scope, and asks no store.',
   request: { query: noQuery },
-  responses: { 200: answer('The token and its environment', Session, { example }), ...refusals(400) },
+  responses: {
+    200: answer('The token and its environment', Session, { example }),
+    ...refusalsOf(400, 401, 429, 500, 503),
+  },
 })
 
 /** Asks no store, so that signing in works when all are down. */

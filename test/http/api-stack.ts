@@ -106,6 +106,9 @@ export function useApi(options: StackOptions = {}) {
     ended,
     /** Hands the function an event of any shape, past the front. */
     invoke: (event: unknown) => recorder.handler(event as APIGatewayProxyEventV2),
+    get recorder() {
+      return recorder
+    },
     get document() {
       return document
     },
