@@ -33,6 +33,11 @@ type Checked = Pick<Template, 'Resources'> & {
   Conditions?: Record<string, unknown>
 }
 
+/** Whether AWS describes a metric of this name. */
+export function isMetric(namespace: string, name: string): boolean {
+  return spec.all('metric').some((metric) => metric.namespace === namespace && metric.name === name)
+}
+
 /** Attributes of a resource beside its type, its properties and what it depends on, and what they may say. */
 const attributes: Record<string, string[]> = {
   DeletionPolicy: ['Delete', 'Retain', 'RetainExceptOnCreate', 'Snapshot'],

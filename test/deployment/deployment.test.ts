@@ -8,7 +8,7 @@ import { isDestructive, parseRequest } from '../../lib/run/request.ts'
 import { type HttpHandler, startHttpFront } from '../../local/http-front.ts'
 import { useRecorder } from '../http/recorder.ts'
 import { endOfExecution } from '../support/end-of-execution.ts'
-import { problemsOf } from './cloudformation.ts'
+import { isMetric, problemsOf } from './cloudformation.ts'
 import { type Deployed, functionsOf, startDeployed } from './deployed-stack.ts'
 import { allowing, type Call, type Role, roleOf } from './iam.ts'
 import { bundleOf, packageStage, type Template } from './package.ts'
@@ -409,6 +409,20 @@ describe('what watches over the runs', () => {
     // No alarm may have more than ten metrics beside its expression.
     for (const [id, { Properties }] of alarms(prod))
       expect(Properties.Metrics?.length ?? 1, id).toBeLessThanOrEqual(11)
+  })
+
+  test('watches metrics that there are: one of our own, which a log makes, and those that AWS describes', () => {
+    const watched = alarms(prod).flatMap(([id]) => {
+      const { Namespace, MetricName, Metrics = [] } = propertiesOf(id, prod)
+      type Given = { MetricStat?: { Metric: { Namespace: string; MetricName: string } } }
+      const metrics = (Metrics as Given[]).flatMap(({ MetricStat }) => MetricStat?.Metric ?? [])
+      return [...metrics, ...(MetricName === undefined ? [] : [{ Namespace, MetricName }])]
+    })
+    const [{ MetricNamespace, MetricName }] = propertiesOf('SealedBackups', prod).MetricTransformations
+    expect(watched.filter((metric) => !isMetric(metric.Namespace, metric.MetricName))).toEqual([
+      { Namespace: MetricNamespace, MetricName },
+    ])
+    expect(watched).toHaveLength(42) // each is paid for: docs/operations.md
   })
 
   test('sends alarms through a topic that is encrypted with a key which CloudWatch may use, and nobody else may publish to', () => {
