@@ -35,7 +35,8 @@ export async function tryRestore(
   await tryOut(connection, [
     `CREATE SCHEMA ${scratch}`,
     `CREATE UNLOGGED TABLE ${scratch}.t AS SELECT 1 AS i`,
-    `CREATE UNIQUE INDEX ON ${scratch}.t (i)`,
+    `CREATE UNIQUE INDEX i ON ${scratch}.t (i)`,
+    `DROP INDEX ${scratch}.i`,
     `DROP TABLE ${scratch}.t`,
     `DROP SCHEMA ${scratch}`,
   ])

@@ -90,6 +90,8 @@ describe('a restore takes what was there', () => {
     const made = await strange.database(
       `CREATE TABLE n (a int, b int); CREATE TABLE m () INHERITS (n); INSERT INTO n VALUES (NULL, 1); INSERT INTO m VALUES (NULL, 2);
        ALTER TABLE n ADD CONSTRAINT there NOT NULL a NOT VALID;
+       CREATE TABLE q (a int); CREATE TABLE r (CONSTRAINT there NOT NULL a) INHERITS (q); CREATE TABLE s () INHERITS (r);
+       INSERT INTO q VALUES (NULL); INSERT INTO r VALUES (1); INSERT INTO s VALUES (2); ALTER TABLE q ADD CONSTRAINT there NOT NULL a NOT VALID;
        CREATE TABLE o (a int); CREATE TABLE p () INHERITS (o); INSERT INTO o VALUES (NULL); INSERT INTO p VALUES (1);
        ALTER TABLE o ADD CONSTRAINT there NOT NULL a NOT VALID; ALTER TABLE p VALIDATE CONSTRAINT there;
        CREATE DOMAIN positive AS int; CREATE TYPE pair AS (a positive, b text);
