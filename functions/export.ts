@@ -27,8 +27,14 @@ export const handler = task(
     const plan = await readPlan(clients.backups, run, await fence.noted())
     const backupId = sealedAs(plan)
     const schemas = clients.config.DATABASE_SCHEMAS
+    // After each part: one that wakes up when its run is over ends there, instead of leaving parts that belong to no backup.
+    const whileOurs: Report = async (done, total) => {
+      await fence.check()
+      await report(done, total)
+    }
     if (purpose === 'reconcile') await reconcileBatches(clients, plan)
-    else if (target === 'database') await exportDatabase(clients, { plan, backupId, batch, schemas }, report)
+    else if (target === 'database')
+      await exportDatabase(clients, { plan, backupId, batch, schemas }, whileOurs)
     else await exportCache(clients, { run, fence, backupId, expected: plan.cache?.keys ?? 0 }, report)
     return {}
   },

@@ -1,6 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import { beforeAll, describe, expect, test, vi } from 'vitest'
 import { handler as copy } from '../../functions/copy.ts'
+import { handler as exportStep } from '../../functions/export.ts'
 import { handler as restore } from '../../functions/restore.ts'
 import { handler as wipe } from '../../functions/wipe.ts'
 import type { Outcome } from '../../lib/run/outcome.ts'
@@ -180,6 +181,38 @@ describe('an invocation that wakes up after its step was repeated, its run ended
       })
     })
   }
+})
+
+test('an invocation of "Export database" that wakes up after its run has ended leaves no part but the one it was at', async () => {
+  await reset.seed({ users: 3, files: 0, keys: 0 })
+  const partsOf = async () =>
+    (await reset.objects(backupBucket, '.taskmaster/backups/')).filter(({ key }) =>
+      key.includes('/database/'),
+    )
+  await withVariables(fronts.variables, async () => {
+    const held = holding(({ method, key }) => method === 'PUT' && key.includes('/database/'))
+    let straggler: Promise<string> = Promise.resolve('never begun')
+    beforeStep = {
+      state: 'Export database batch',
+      act: async (input) => {
+        fronts.s3.faults = [held.fault]
+        const context = {
+          ...{ functionName: 'export', awsRequestId: 'straggler' },
+          getRemainingTimeInMillis: () => 60_000,
+        }
+        straggler = Promise.resolve(exportStep(input, context)).then(
+          () => 'ended',
+          (error: Error) => error.name,
+        )
+        await held.arrived
+      },
+    }
+    await reset.succeed({ operation: 'backup', strategy: 'database-only', rehearse: false })
+    const before = await partsOf()
+    held.release()
+    expect(await straggler).toBe('RunLost')
+    expect((await partsOf()).length - before.length).toBeLessThanOrEqual(1)
+  })
 })
 
 describe('an invocation of "Wipe cache" that goes on while its repeat is at work', () => {
