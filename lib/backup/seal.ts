@@ -123,6 +123,6 @@ async function checkObjects(storage: Storage, root: string, manifest: Manifest):
   if (expected.size === 0) return
   const [first] = expected
   throw new BackupIncomplete(
-    `${expected.size} objects of the backup are missing or have another size, for example s3://${storage.bucket}/${first?.[0]} (${first?.[1]} bytes were written). Nothing was wiped; start again`,
+    `${counted(expected.size, 'object')} of the backup ${agreeing(expected.size, 'is missing or has', 'are missing or have')} another size, for example s3://${storage.bucket}/${first?.[0]} (${first?.[1]} bytes were written). Nothing was wiped; start again`,
   )
 }

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer'
-import { counted } from '../amounts.ts'
+import { agreeing, counted } from '../amounts.ts'
 import type { Warning } from '../backup/manifest.ts'
 
 const examplesKept = 5
@@ -64,19 +64,19 @@ export class Findings {
     if (this.grouped.count > 0) {
       warnings.push({
         code: 'ConsumerGroupsLeftOut',
-        message: `The server does not tell the last id and the consumer groups of ${this.grouped.count} streams, so only their entries are in the backup: ${this.grouped.names()}`,
+        message: `The server does not tell the last id and the consumer groups of ${counted(this.grouped.count, 'stream')}, so only the entries are in the backup: ${this.grouped.names()}`,
       })
     }
     if (this.pending.count > 0) {
       warnings.push({
         code: 'PendingEntriesLeftOut',
-        message: `${this.pendingEntries} entries of ${this.pending.count} streams were taken by consumers and not acknowledged. The backup holds the entries and how far each group has read, but not that these are pending: ${this.pending.names()}`,
+        message: `${counted(this.pendingEntries, 'entry', 'entries')} of ${counted(this.pending.count, 'stream')} ${agreeing(this.pendingEntries, 'was', 'were')} taken by consumers and not acknowledged. The backup holds the entries and how far each group has read, but not that these are pending: ${this.pending.names()}`,
       })
     }
     if (this.torn.count > 0) {
       warnings.push({
         code: 'KeysChangedWhileRead',
-        message: `${this.torn.count} large cache keys were replaced or deleted while they were read piece by piece; the backup holds the pieces read before: ${this.torn.names()}`,
+        message: `${counted(this.torn.count, 'large cache key')} ${agreeing(this.torn.count, 'was', 'were')} replaced or deleted while being read piece by piece; the backup holds the pieces read before: ${this.torn.names()}`,
       })
     }
     return warnings

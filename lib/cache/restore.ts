@@ -182,11 +182,11 @@ function sparedWarning(spared: Found, types: readonly string[]): Warning {
 function fieldWarnings(of: { fieldsExpired: number; fieldsKept: number }): Warning[] {
   const warnings: Warning[] = []
   if (of.fieldsExpired > 0) {
-    const message = `${of.fieldsExpired} fields of hashes had outlived their own time and were left out`
+    const message = `${counted(of.fieldsExpired, 'field')} of hashes ${agreeing(of.fieldsExpired, 'had outlived its own time and was', 'had outlived their own time and were')} left out`
     warnings.push({ code: 'FieldsExpired', message })
   }
   if (of.fieldsKept > 0) {
-    const message = `${of.fieldsKept} fields of hashes would expire by themselves, which this server does not know (HPEXPIREAT: Redis 7.4): they were put back, and stay until they are deleted`
+    const message = `${counted(of.fieldsKept, 'field')} of hashes would expire, which this server does not know (HPEXPIREAT: Redis 7.4): what was put back stays until it is deleted`
     warnings.push({ code: 'FieldsWithoutExpiry', message })
   }
   return warnings

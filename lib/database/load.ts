@@ -1,6 +1,7 @@
 import { pipeline } from 'node:stream/promises'
 import { setTimeout } from 'node:timers/promises'
 import { from as copyFrom } from 'pg-copy-streams'
+import { agreeing, counted } from '../amounts.ts'
 import type { LoadablePart } from '../backup/load-batches.ts'
 import type { BackedUpTable } from '../backup/manifest.ts'
 import { readPartChunks } from '../backup/part.ts'
@@ -151,7 +152,7 @@ async function insertRows(
         )
   if (inserted.rowCount === part.rows) return
   throw new BackupDamaged(
-    `${inserted.rowCount} rows were loaded from the part ${part.key}, but the manifest says ${part.rows}`,
+    `${counted(inserted.rowCount ?? 0, 'row')} ${agreeing(inserted.rowCount ?? 0, 'was', 'were')} loaded from the part ${part.key}, but the manifest says ${part.rows}`,
   )
 }
 

@@ -320,26 +320,28 @@ function collectWarnings({
   const add = (code: string, count: number, message: string) => {
     if (count > 0) warnings.push({ code, message })
   }
+  const before = row.backupId === null ? 'the count' : 'the backup'
   const appeared = database?.appeared ?? []
-  add('TablesAppeared', appeared.length, `Created since the backup, so not wiped: ${appeared.join(', ')}`)
+  add('TablesAppeared', appeared.length, `Created since ${before}, so not wiped: ${appeared.join(', ')}`)
   const changedLater = files.reduce((sum, wiped) => sum + wiped.changed, 0)
   add(
     'FilesChangedLater',
     changedLater,
-    `${counted(changedLater, 'file')} changed after the backup, and ${agreeing(changedLater, 'was', 'were')} not deleted`,
+    `${counted(changedLater, 'file')} changed after ${before}, and ${agreeing(changedLater, 'was', 'were')} not deleted`,
   )
   const came = files.reduce((sum, wiped) => sum + wiped.appeared, 0)
   add(
     'FilesAppeared',
     came,
-    `${counted(came, 'file')} came after the backup, and ${agreeing(came, 'was', 'were')} not deleted`,
+    `${counted(came, 'file')} came after ${before}, and ${agreeing(came, 'was', 'were')} not deleted`,
   )
   const failures = files.reduce((sum, wiped) => sum + wiped.failures, 0)
   add('FilesNotDeleted', failures, `${counted(failures, 'file')} could not be deleted${exampleOf(files)}`)
   if (unread !== null) {
+    const about = row.backupId ?? summary?.subject?.backupId ?? null
     warnings.push({
       code: 'BackupUnread',
-      message: `What became of the backup ${row.backupId ?? summary?.subject?.backupId ?? ''}, and how far the run got, could not be read: ${unread}`,
+      message: `${about === null ? 'How' : `What became of the backup ${about}, and how`} far the run got could not be read: ${unread}`,
     })
   }
   const byText = new Map(warnings.map((warning) => [`${warning.code} ${warning.message}`, warning]))

@@ -33,7 +33,13 @@ export async function interrupted(
 ): Promise<Answer | 'goes on'> {
   if (connected.stack?.machine !== undefined) return await interruptedHere(connected, runId, again)
   const impatient = once(again, 'abort').then(() => left(runId, undefined))
-  return await Promise.race([impatient, interruptedElsewhere(connected, runId, again)])
+  const asked = interruptedElsewhere(connected, runId, again).catch((error: unknown) => {
+    // The ledger cannot be asked: what can be done about the run is to be known all the same.
+    if (!(error instanceof ResetError)) throw error
+    process.stderr.write(`${error.name}: ${visibleName(messageOf(error))}\n`)
+    return left(runId, undefined)
+  })
+  return await Promise.race([impatient, asked])
 }
 
 async function interruptedElsewhere(

@@ -2,6 +2,7 @@ import { messageOf } from '../../lib/errors.ts'
 import { visible, visibleName } from '../../lib/visible.ts'
 import type { Answer } from './answer.ts'
 import { readArguments, WrongUsage } from './arguments.ts'
+import { asFlags } from './as-flags.ts'
 import { assertNamed } from './confirm.ts'
 import { type ExitCode, exitCodeOf } from './exit-code.ts'
 import { helpOf } from './help.ts'
@@ -30,7 +31,7 @@ export async function main(argv: readonly string[], around: Around): Promise<End
     const message = messageOf(error)
     const help = error instanceof WrongUsage ? `\n${helpOf(error.command)}` : ''
     const stdout = json ? visible(pretty({ error: { name, message } })) : ''
-    return { code: exitCodeOf(name), stdout, stderr: `${name}: ${visibleName(message)}\n${help}` }
+    return { code: exitCodeOf(name), stdout, stderr: `${name}: ${visibleName(asFlags(message))}\n${help}` }
   }
 }
 

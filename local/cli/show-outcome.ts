@@ -6,6 +6,7 @@ import { targets } from '../../lib/run/strategy.ts'
 import { type WouldDo, wouldDoOf } from '../../lib/run/would-do.ts'
 import { wouldBackUp, wouldBeRefused, wouldLeave, wouldLines } from '../../lib/run/would-words.ts'
 import { visibleName } from '../../lib/visible.ts'
+import { asFlags } from './as-flags.ts'
 import { commandLine } from './program.ts'
 import { seconds, table } from './text.ts'
 
@@ -41,15 +42,24 @@ export function showOutcome(outcome: Outcome, around: Around): string {
     around.didNotBegin
       ? `${titleOf(outcome)} did not begin; nothing was touched.\n`
       : headingOf(outcome, around.status),
-    outcome.error === null ? '' : `\n${outcome.error.name}: ${visibleName(outcome.error.message)}\n`,
+    outcome.error === null ? '' : `\n${outcome.error.name}: ${visibleName(asFlags(outcome.error.message))}\n`,
     outcome.subject === undefined ? '' : `\n${visibleName(subjectSentence(outcome.subject))}\n`,
     around.didNotBegin || ['claim', 'verify', 'delete'].includes(outcome.operation)
       ? ''
       : `\n${table(targets.map((target) => [target, stateWords[outcome.targets[target].state], amountOf(outcome, target)]))}`,
-    outcome.restoredBackupId === undefined ? '' : `\nRestored from: ${outcome.restoredBackupId}\n`,
-    outcome.backupPrefix === null ? '' : `\nBackup: ${outcome.backupPrefix}\n`,
+    backupsOf(outcome),
     warningsOf(outcome),
     around.didNotBegin ? '' : showNextSteps(outcome, around),
+  ].join('')
+}
+
+/** Which backup is which: a restore writes one, and puts another one back, or was to. */
+function backupsOf({ operation, restoredBackupId, backupPrefix, error }: Outcome): string {
+  const restored = error === null ? 'Put back' : 'Was to be put back'
+  const own = operation === 'restore' ? 'Safety backup' : 'Backup'
+  return [
+    restoredBackupId === undefined ? '' : `\n${restored}: ${restoredBackupId}\n`,
+    backupPrefix === null ? '' : `\n${own}: ${backupPrefix}\n`,
   ].join('')
 }
 
@@ -71,7 +81,7 @@ function tookOf({ startedAt, finishedAt }: Pick<Outcome, 'startedAt' | 'finished
 }
 
 function warningsOf({ warnings }: Outcome): string {
-  return warnings.map(({ code, message }) => `\nWarning ${code}: ${visibleName(message)}\n`).join('')
+  return warnings.map(({ code, message }) => `\nWarning ${code}: ${visibleName(asFlags(message))}\n`).join('')
 }
 
 /** The refusal comes first: then nothing of the rest would happen. */
@@ -81,9 +91,9 @@ function showDryRun(outcome: Outcome, wouldDo: WouldDo | null, { didNotBegin }: 
   const run = didNotBegin ? 'This dry run' : `The dry run ${runId}`
   const what = [operation, strategy].filter(Boolean).join(' ')
   return [
-    refusal === null ? '' : `${what} ${visibleName(refusal)}\n\n`,
+    refusal === null ? '' : `${what} ${visibleName(asFlags(refusal))}\n\n`,
     refusal === null && error !== null
-      ? `${run} (${what}) failed, so whether the ${operation} would be refused is not known. ${error.name}: ${visibleName(error.message)}\n`
+      ? `${run} (${what}) failed, so whether the ${operation} would be refused is not known. ${error.name}: ${visibleName(asFlags(error.message))}\n`
       : `${run} (${what}) took ${tookOf(outcome)}; nothing was wiped, replaced or backed up.\n`,
     wouldDo === null ? '' : showWouldDo(wouldDo, operation),
     warningsOf(outcome),

@@ -371,7 +371,7 @@ describe('the export of the cache', () => {
       ]
       await expect(run()).rejects.toMatchObject({
         name: 'StoreUnavailable',
-        message: expect.stringMatching(/^1 keys of the cache at \S+ changed their type 5 times/),
+        message: expect.stringMatching(/^1 key of the cache at \S+ changed type 5 times/),
       })
     },
   )
@@ -396,7 +396,7 @@ describe('the export of the cache', () => {
           {
             code: 'ConsumerGroupsLeftOut',
             message: expect.stringMatching(
-              / of 2 streams, so only their entries .*: taskmaster:[st], taskmaster:[st]$/,
+              / of 2 streams, so only the entries .*: taskmaster:[st], taskmaster:[st]$/,
             ),
           },
         ],
@@ -415,7 +415,10 @@ describe('the export of the cache', () => {
       expect(await run()).toMatchObject({
         keys: 1,
         warnings: [
-          { code: 'PendingEntriesLeftOut', message: expect.stringMatching(/^2 entries of 1 streams/) },
+          {
+            code: 'PendingEntriesLeftOut',
+            message: expect.stringMatching(/^2 entries of 1 stream were taken/),
+          },
         ],
       })
     },

@@ -94,6 +94,9 @@ test('a backup of another environment that nobody signed is shown so, and needs 
   const verify = ['verify', backupId, '--rehearse', '--json']
   expect(await cli.cli(verify)).toMatchObject({ json: { error: { name: 'BackupUnsigned' } } })
   expect(await cli.cli([...verify, '--allow-unsigned'])).toMatchObject({ code: 0 })
+  const dry = await cli.cli(['restore', backupId, '--dry-run'])
+  expect(dry.code).toBe(3)
+  expect(dry.stdout).toMatch(/^restore would be refused: BackupUnsigned: .* say --allow-unsigned\n/)
 })
 
 test('a run that is over, or that nobody knows, cannot be cancelled', async () => {

@@ -55,7 +55,7 @@ describe('reset', () => {
     expect(restored.code).toBe(0)
     expect(await cli.count()).toEqual(before)
     const [, backupId] = putBack.split(' ')
-    expect(restored.stdout).toContain(`\nRestored from: ${backupId}\n`)
+    expect(restored.stdout).toContain(`\nPut back: ${backupId}\n`)
 
     const [, goBack = ''] =
       /To go back to what was there before the restore.*:\n\n {2}npm run .*?cli -- (.*)\n$/.exec(

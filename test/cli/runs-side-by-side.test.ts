@@ -39,12 +39,18 @@ test('two runs at once: the second exits 4 with the id of the first', async () =
   const first = cli.cli(['backup', '--no-rehearse', '--json'])
   await reached()
   const second = await cli.cli(['reset', 'full', '--confirm', 'local', '--json'])
+  const dry = await cli.cli(['reset', 'full', '--dry-run'])
   open()
   const { code, json } = await first
   expect(code).toBe(0)
   expect(second.code).toBe(4)
   expect(second.json).toMatchObject({ status: 'failed', targets: { database: { state: 'untouched' } } })
   expect(second.json.error).toMatchObject({ name: 'RunActive', message: expect.stringContaining(json.runId) })
+  expect(second.json.error.message).toContain('It has changed nothing yet: wait for it, or cancel it;')
+  expect(dry.code).toBe(4)
+  expect(dry.stdout).toMatch(
+    /^reset full would be refused: RunActive: Run .*\n\nThis dry run \(reset full\) took /,
+  )
 })
 
 test('the same request with one idempotency key is one run, under way or over', async () => {
@@ -195,5 +201,73 @@ describe.skipIf(!hasTerminals)('Ctrl-C on a terminal (needs the program "script"
       const active = await cli.stack.sql.query(`SELECT FROM taskmaster_reset.runs WHERE status = 'running'`)
       expect(active.rowCount).toBe(0)
     }, 30_000)
+  })
+})
+
+describe('Ctrl-C while the run is one of this very process', () => {
+  /** What the CLI wrote to stderr so far. */
+  function follow(child: ReturnType<typeof cli.spawnWithMachine>) {
+    let stderr = ''
+    child.stderr.on('data', (data) => {
+      stderr += data
+    })
+    return (text: string) =>
+      vi.waitFor(() => expect(stderr).toContain(text), { timeout: 60_000, interval: 20 })
+  }
+
+  test('cancels it, as long as it has changed nothing', async () => {
+    const before = await cli.count()
+    const { admin } = cli.stack
+    await admin.query('BEGIN; LOCK TABLE public.users IN ACCESS EXCLUSIVE MODE') // counting waits for it
+    const child = cli.spawnWithMachine(['reset', 'full', '--confirm', 'local', '--json'])
+    const ended = endOf(child)
+    await follow(child)('Run ')
+    child.kill('SIGINT')
+    await vi.waitFor(async () => {
+      const { rows } = await cli.stack.sql.query(`SELECT FROM taskmaster_reset.runs WHERE status = 'cancelled'
+        AND operation = 'reset'`)
+      expect(rows).toHaveLength(1)
+    }, 30_000)
+    await admin.query('COMMIT')
+    const { code, stdout } = await ended
+    expect(code).toBe(130)
+    expect(JSON.parse(stdout).error.message).toMatch(
+      /^The run \S+ is cancelled\. Nothing was wiped, restored or deleted\.$/,
+    )
+    expect(await cli.count()).toEqual(before)
+  })
+
+  test('lets it end, once it changes the stores', async () => {
+    const child = cli.spawnWithMachine(['reset', 'full', '--confirm', 'local', '--no-rehearse', '--json'])
+    const ended = endOf(child)
+    const shows = follow(child)
+    const { admin } = cli.stack
+    // Its next sign of life waits for its row.
+    const held = () =>
+      admin.query(
+        `BEGIN; SELECT FROM taskmaster_reset.runs WHERE status = 'running' AND wiped IS NOT NULL FOR UPDATE`,
+      )
+    await vi.waitFor(
+      async () => {
+        const [, found] = (await held()) as unknown as { rowCount: number }[]
+        if (found?.rowCount === 1) return
+        await admin.query('COMMIT')
+        throw new Error('It has not wiped the database yet')
+      },
+      { timeout: 60_000, interval: 10 },
+    )
+    child.kill('SIGINT')
+    await shows(
+      'is changing the stores, in this process: it is followed to its end. Ctrl-C once more stops it where it is.',
+    )
+    await admin.query('COMMIT')
+    const { code, stdout } = await ended
+    expect(code).toBe(0)
+    const wiped = { state: 'wiped' }
+    expect(JSON.parse(stdout)).toMatchObject({
+      status: 'succeeded',
+      targets: { database: wiped, files: wiped, cache: wiped },
+    })
+    await cli.refill()
   })
 })

@@ -4,6 +4,7 @@ import { nextStepsOf } from '../../lib/run/next-steps.ts'
 import { type Outcome, SubjectState, TargetState } from '../../lib/run/outcome.ts'
 import { amountOf, stateWords, subjectSentence } from '../../lib/run/outcome-words.ts'
 import { wouldBackUp } from '../../lib/run/would-words.ts'
+import { asFlags } from '../../local/cli/as-flags.ts'
 import { textOfPrune } from '../../local/cli/prune.ts'
 import { showOutcome } from '../../local/cli/show-outcome.ts'
 import { stepsOf } from '../../local/cli/steps.ts'
@@ -81,6 +82,25 @@ describe('what remains to be done', () => {
   })
 })
 
+test('what a message advises to say is told as the command line says it', () => {
+  const told: [string, string][] = [
+    [
+      'claim it: {"operation":"claim","confirm":"staging"}',
+      'claim it: npm run -s cli -- claim --confirm staging',
+    ],
+    ['to reset it, say "confirm": "staging"', 'to reset it, say --confirm staging'],
+    ['say "allowForeign": true', 'say --allow-foreign'],
+    ['say "allowUnsigned": true', 'say --allow-unsigned'],
+    ['were left; "exact": true removes them', 'were left; --exact removes them'],
+    ['say "without": ["public.a","public.b"]', 'say --without public.a --without public.b'],
+    [`say "without": ["public.it's, two words"]`, `say --without 'public.it'\\''s, two words'`],
+    ['say "targets": ["database", "cache"]', 'say --target database --target cache'],
+    ['"without" leaves out', '--without leaves out'],
+    ['the table "without_name" stays', 'the table "without_name" stays'],
+  ]
+  for (const [message, wanted] of told) expect(asFlags(message)).toBe(wanted)
+})
+
 describe('the end of a run', () => {
   test('is told with its time, its states in words, and the command that puts back what went', () => {
     expect(
@@ -119,6 +139,16 @@ To put back what was wiped:
       targets: { ...outcome.targets, database: { state: 'wiped' as const, rows: 9, tables: {} } },
     }
     expect(amountOf(long, 'database')).toBe('9 rows') // and not "in 0 tables"
+  })
+
+  test('of a restore tells the backup that was put back, or was to be, from the one that it wrote', () => {
+    const restore = { operation: 'restore', strategy: null, restoredBackupId: 'a' }
+    expect(showOutcome({ ...outcome, ...restore }, around)).toContain(
+      '\nPut back: a\n\nSafety backup: s3://bucket/b/\n',
+    )
+    const text = showOutcome(failed(states('untouched', 'untouched', 'untouched'), restore), around)
+    expect(text).toContain('\nWas to be put back: a\n')
+    expect(text).not.toContain('Put back')
   })
 
   test('is that of a cancelled or an abandoned one by these words', () => {

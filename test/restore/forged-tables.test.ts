@@ -94,7 +94,7 @@ it('a part that gives another number of rows than is said of it is damaged, and 
       loadParts(clients, { runId, parts: lying, check: checkTables }, noProgress),
     ).rejects.toMatchObject({
       name: 'BackupDamaged',
-      message: expect.stringMatching(/1 rows were loaded .*public\.t\/00000\.jsonl\.zst/),
+      message: expect.stringMatching(/1 row was loaded .*public\.t\/00000\.jsonl\.zst/),
     })
   }
   await withConnection(clients, (connection) => dropScratch(connection, runId))

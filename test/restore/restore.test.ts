@@ -56,7 +56,7 @@ describe('a restore', () => {
     expect(outcome.targets.files.state).toBe('partly_restored')
     expect(outcome.warnings).toContainEqual({
       code: 'FilesChangedMeanwhile',
-      message: expect.stringMatching(/^1 files changed after the safety backup, so they were left/),
+      message: expect.stringMatching(/^1 file changed after the safety backup, so it was left/),
     })
     expect((await reset.bytesOf(`${filesPrefix}story 1.txt`, 'taskmaster-files')).toString()).toBe(
       'one more end',
