@@ -4,6 +4,7 @@ import type { Run } from '../../lib/http/run.ts'
 import { useSession } from '../page/session.ts'
 import { useStart } from '../page/start.ts'
 import { DeleteDialog } from './delete-dialog.tsx'
+import { missingOf } from './needed-scopes.ts'
 import { RestoreDialog } from './restore-dialog.tsx'
 
 type Props = {
@@ -71,7 +72,7 @@ export function Actions({ backup, active, onChanged, onError }: Props) {
           Delete …
         </button>
       </div>
-      <Reasons backup={backup} missing={['restore', pinScope, 'delete'].filter((scope) => !may(scope))} />
+      <Reasons backup={backup} missing={missingOf(backup, session.scopes)} />
       {open === 'restore' && <RestoreDialog backup={backup} onClose={() => setOpen(undefined)} />}
       {open === 'delete' && <DeleteDialog backup={backup} onClose={() => setOpen(undefined)} />}
     </>

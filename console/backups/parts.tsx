@@ -72,6 +72,14 @@ export function Parts({ backup, onError }: Props) {
             Show more of {counted(backup.parts.length, 'part')}
           </button>
         )}
+        {backup.next !== null && (
+          <p class="muted">
+            There are more of them:{' '}
+            <code>
+              GET /v1/backups/{backup.backupId}?after={backup.next}
+            </code>
+          </p>
+        )}
       </div>
     </section>
   )

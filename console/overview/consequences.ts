@@ -16,6 +16,10 @@ export const strategyTitles: Record<Strategy, string> = {
   'cache-only': 'Cache only',
 }
 
+/** Of tables, kept rows and the like only the first are told when there are too many for one answer. */
+export const notAllAreShown =
+  'There are more tables than one answer holds: not all are shown, and rows are counted of those that are.'
+
 /** The reset button says what it does. */
 export function resetLabel(wiped: Wiped): string {
   return `Back up and wipe ${listed(wiped, wiped.estimated) || 'nothing'}`
@@ -69,6 +73,7 @@ export function consequencesOf(options: Options, strategy: Strategy): string[] {
   return [
     `First a backup is taken of ${list.format(clears.map((target) => storeNames[target]))}, also of what is preserved, and proved: ${clears.map((target) => proofs[target]).join('; ')}. If that fails, nothing is wiped.`,
     `Then what is there is wiped from ${options.environment}: ${listed(wiped, wiped.estimated) || 'nothing'}. ${clears.map((target) => meanwhile[target]).join(' ')}`,
+    ...(options.abridged && clears.includes('database') ? [notAllAreShown] : []),
     stays.length === 0
       ? 'Nothing of these stores stays but the ledger of the runs and the name of the environment.'
       : `What stays: ${list.format(stays)}.`,

@@ -30,14 +30,15 @@ export function shareOfCache({ cache }: Options): Share | null {
   return { goes: keys - stays, stays, estimated }
 }
 
-function shareOfDatabase({ database }: Options): Share | null {
+/** Of all tables; when the answer does not hold all of them, of those that it holds. */
+function shareOfDatabase({ database, abridged }: Options): Share | null {
   if (!database.available) return null
   const shares = database.tables.map(shareOfTable)
   const sum = (pick: (share: Share) => number) => shares.reduce((total, share) => total + pick(share), 0)
   return {
     goes: sum(({ goes }) => goes),
     stays: sum(({ stays }) => stays),
-    estimated: shares.some(({ estimated }) => estimated),
+    estimated: abridged === true || shares.some(({ estimated }) => estimated),
   }
 }
 

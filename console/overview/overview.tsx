@@ -7,6 +7,7 @@ import { Failure, Loading, Notice } from '../page/notice.tsx'
 import { useSession } from '../page/session.ts'
 import { ActiveRun, useRuns } from '../runs/active-run.tsx'
 import { ClaimDialog } from './claim-dialog.tsx'
+import { notAllAreShown } from './consequences.ts'
 import { contentsOf } from './contents.ts'
 import { Contents } from './contents.tsx'
 import { ResetDialog } from './reset-dialog.tsx'
@@ -59,6 +60,7 @@ export function Overview() {
               )}
             </Notice>
           )}
+          {options.abridged && <Notice kind="info">{notAllAreShown}</Notice>}
           <Strategies options={options} active={active} onReset={setStrategy} />
           <Contents options={options} />
         </>

@@ -83,6 +83,11 @@ export function RunView({ runId }: { runId: string }) {
       </div>
       {refused && <Failure error={refused} />}
       {stale && <Notice kind="info">{stale}</Notice>}
+      {run.abridged && (
+        <Notice kind="info">
+          Lists of this run are too long for one answer, and are cut here. Sums are whole.
+        </Notice>
+      )}
       <StepGraph stages={stages} />
       {isActive(run) && run.status === 'running' && (
         <div class="actions">

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { missingOf } from '../../console/backups/needed-scopes.ts'
 import { originOf, proofOf } from '../../console/backups/proof.ts'
 import {
   deleteConsequences,
@@ -161,6 +162,13 @@ describe('what a reset says before it is confirmed', () => {
     expect(consequencesOf(options, 'cache-only').join(' ')).toContain(
       'What stays: all of the database and all of the files.',
     )
+  })
+
+  it('calls a sum of tables that are not all told an estimate, and says so', () => {
+    const cut: Options = { ...options, abridged: true }
+    expect(resetLabel(wipedBy(cut, 'database-only'))).toBe('Back up and wipe about 12,345 rows')
+    expect(consequencesOf(cut, 'full').join(' ')).toContain('more tables than one answer holds')
+    expect(consequencesOf(cut, 'files-only').join(' ')).not.toContain('tables')
   })
 
   it('counts one as one', () => {
@@ -393,6 +401,15 @@ describe('a run on one backup', () => {
       backupId: 'b',
     })
     expect(aboutBackup({ ...over, operation: 'reset', backupId: 'b' })).toBeNull()
+  })
+})
+
+describe('what can be done with a backup', () => {
+  it('says which scopes a token lacks: to load it, the one that taking it needs', () => {
+    const held = { pinned: false, rows: 1 }
+    expect(missingOf(held, ['read'])).toEqual(['restore', 'backup', 'delete'])
+    expect(missingOf({ pinned: true, rows: null }, ['read', 'delete'])).toEqual(['restore'])
+    expect(missingOf({ pinned: true, rows: 1 }, ['read', 'restore', 'delete'])).toEqual(['backup'])
   })
 })
 
