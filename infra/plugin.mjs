@@ -17,6 +17,7 @@ export default class Deployment {
       'before:package:cleanup': () => {
         this.checkStage()
         this.noteSettings()
+        this.checkKeys()
       },
       'after:aws:package:finalize:mergeCustomProviderResources': () => {
         const template = serverless.service.provider.compiledCloudFormationTemplate
@@ -49,6 +50,22 @@ export default class Deployment {
     const { functions, custom } = this.serverless.service
     for (const each of Object.values(functions))
       each.description ??= `Settings, revision ${custom.settingsRevision}`
+  }
+
+  /**
+   * A bucket that is there is encrypted with a key that is there. The roles would be given a new one in its place, and could
+   * neither read nor write anything.
+   * @throws when a key is to be made for such a bucket
+   */
+  checkKeys() {
+    const { custom } = this.serverless.service
+    for (const bucket of ['files', 'backup']) {
+      if (custom[`${bucket}Key`] !== 'made') continue
+      if (!custom.adoptsExisting && custom.existing[bucket] === '') continue
+      throw this.refusal(
+        `No key can be made for the ${bucket} bucket, which is there and has one. Say which: --param="${bucket}-kms-key-arn=arn:aws:kms:…", or --param="${bucket}-kms-key-arn=aws/s3" when it is S3's own`,
+      )
+    }
   }
 
   /** @throws when a name that is made of stage and Region is longer than AWS takes */
@@ -156,6 +173,9 @@ function useVersions({ Resources }) {
     const version = versionOf.get(id)
     if (version === undefined)
       throw new Error(`${id} has no published version, so ${name} would not keep its code`)
+    // Of a deployment that is rolled back none may stay: as the newest one it would be all that Lambda gives when the same code
+    // is deployed once more, and CloudFormation takes no version twice ("A version for this Lambda function exists").
+    Resources[version].DeletionPolicy = 'RetainExceptOnCreate'
     DefinitionSubstitutions[name] = { Ref: version }
   }
 }

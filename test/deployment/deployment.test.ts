@@ -19,6 +19,10 @@ const definition = readFileSync(new URL('../../state-machine.asl.json', import.m
 const files = 'taskmaster-local-files-000000000000-us-east-1'
 const backups = 'taskmaster-local-backups-000000000000-us-east-1'
 
+const keys = {
+  files: 'arn:aws:kms:us-east-1:000000000000:key/f',
+  backups: 'arn:aws:kms:us-east-1:000000000000:key/b',
+}
 const role = 'arn:aws:iam::123456789012:role/taskmaster-reset-deployment'
 
 let template: Template
@@ -43,10 +47,14 @@ const given = Object.fromEntries(
 )
 
 beforeAll(async () => {
-  template = await packageStage('local') // one after the other: each works in the same folder at first
-  prod = await packageStage('prod', { 'schedule-state': 'ENABLED', ...given })
+  template = await packageStage('local', { 'backup-kms-key-arn': 'aws/s3' }) // one after the other: each works in the same folder at first
+  prod = await packageStage('prod', {
+    ...{ 'schedule-state': 'ENABLED', 'files-kms-key-arn': 'made' },
+    ...given,
+  })
   odd = await packageStage('a-longer-name-16', {
-    ...{ environment: 'odd', 'adopt-existing': 'true', 'kms-key-arn': 'made', 'schedule-state': 'ENABLED' },
+    ...{ environment: 'odd', 'adopt-existing': 'true', 'schedule-state': 'ENABLED' },
+    ...{ 'files-kms-key-arn': keys.files, 'backup-kms-key-arn': keys.backups },
     ...{ 'alarm-email': 'me@example.com', dashboard: 'false', 'deployment-role': role },
   })
   functions = functionsOf(template)
@@ -94,13 +102,15 @@ describe('the template', () => {
     }
   })
 
-  test('lets a run keep its code: the machine calls versions that stay when the next ones are published', () => {
+  // A version that is left by a deployment that was rolled back is the newest one: Lambda publishes no other of the same code
+  // and variables, so that each repeat of the deployment would fail.
+  test('lets a run keep its code: the machine calls versions that stay when the next ones are published, but not of a deployment that failed', () => {
     for (const of of [template, prod, odd]) {
       const called = Object.values(of.Resources.StateMachine?.Properties.DefinitionSubstitutions)
       expect(called).toHaveLength(functions.length - 2) // not the API, and not "ended"
       for (const { Ref } of called as { Ref: string }[]) {
         const { Type, DeletionPolicy, Properties } = of.Resources[Ref] ?? {}
-        expect([Type, DeletionPolicy], Ref).toEqual(['AWS::Lambda::Version', 'Retain'])
+        expect([Type, DeletionPolicy], Ref).toEqual(['AWS::Lambda::Version', 'RetainExceptOnCreate'])
         expect(Properties?.CodeSha256, Ref).toMatch(/^[\w+/]{43}=$/)
       }
     }
@@ -249,7 +259,10 @@ describe('the template', () => {
   test('keeps buckets, keys, policies and logs when the stack goes, and leaves nothing of a first deployment that failed', () => {
     const kept = (of: Template) =>
       Object.entries(of.Resources)
-        .filter(([, { DeletionPolicy }]) => DeletionPolicy === 'RetainExceptOnCreate')
+        .filter(
+          ([, { Type, DeletionPolicy }]) =>
+            DeletionPolicy === 'RetainExceptOnCreate' && Type !== 'AWS::Lambda::Version',
+        )
         .map(([id, { UpdateReplacePolicy }]) => {
           expect(UpdateReplacePolicy, id).toBe('Retain')
           return id
@@ -257,7 +270,7 @@ describe('the template', () => {
     const logs = [...functions.map(({ name }) => `${idOf(name)}LogGroup`), 'StateMachineLogs']
     const buckets = ['FilesBucket', 'FilesBucketPolicy', 'BackupBucket', 'BackupBucketPolicy']
     expect(kept(template).sort()).toEqual([...buckets, ...logs].sort())
-    expect(kept(prod).sort()).toEqual([...buckets, 'BackupKey', ...logs].sort())
+    expect(kept(prod).sort()).toEqual([...buckets, 'BackupKey', 'FilesKey', ...logs].sort())
   })
 
   test('makes none of what an earlier deployment left, when that is said, and the roles have the names that its policies name', () => {
@@ -281,26 +294,25 @@ describe('the template', () => {
 
   test('has two keys: nobody but the functions needs that of the backups, and few of them that of the files', () => {
     for (const id of ['FilesKey', 'BackupKey']) {
-      const { EnableKeyRotation, PendingWindowInDays } = propertiesOf(id, odd)
+      const { EnableKeyRotation, PendingWindowInDays } = propertiesOf(id, prod)
       expect([EnableKeyRotation, PendingWindowInDays], id).toEqual([true, 30])
     }
-    const uses = (action: string, key: string) =>
-      functionsOf(odd)
-        .filter(({ name, role }) =>
-          allowing(role, { caller: name, action, resource: `AWS::KMS::Key:${key}` }),
-        )
+    const uses = (action: string, key: string, of = odd) =>
+      functionsOf(of)
+        .filter(({ name, role }) => allowing(role, { caller: name, action, resource: key }))
         .map(({ name }) => name)
     const everyone = functions.map(({ name }) => name)
-    expect(uses('kms:Decrypt', 'BackupKey')).toEqual(everyone)
-    expect(uses('kms:GenerateDataKey', 'BackupKey')).toEqual(everyone)
-    expect(uses('kms:Decrypt', 'FilesKey').sort()).toEqual(
+    expect(uses('kms:Decrypt', keys.backups)).toEqual(everyone)
+    expect(uses('kms:GenerateDataKey', keys.backups)).toEqual(everyone)
+    expect(uses('kms:Decrypt', 'AWS::KMS::Key:BackupKey', prod)).toEqual(everyone)
+    expect(uses('kms:Decrypt', keys.files).sort()).toEqual(
       ['api', 'copy', 'count', 'prune', 'restore', 'wipe'].sort(),
     )
-    expect(uses('kms:GenerateDataKey', 'FilesKey').sort()).toEqual(['count', 'restore'])
-    // Where none is given, S3's own key of the account is used, for which nobody needs a grant.
+    expect(uses('kms:GenerateDataKey', keys.files).sort()).toEqual(['count', 'restore'])
+    // Where none is given, or this is said, S3's own key of the account is used, for which nobody needs a grant.
     expect(JSON.stringify(functionsOf(template).map(({ role }) => role.statements))).not.toContain('kms:')
-    expect(isMade(prod, 'BackupKey')).toBe(true)
-    expect(isMade(prod, 'FilesKey')).toBe(false)
+    for (const id of ['FilesKey', 'BackupKey'])
+      expect([isMade(template, id), isMade(prod, id), isMade(odd, id)], id).toEqual([false, true, false])
   })
 
   test('gives every resource the tags that tell of which service, stage and environment it is', async () => {
@@ -442,6 +454,18 @@ describe('what watches over the runs', () => {
     const body = propertiesOf('Dashboard').DashboardBody
     const { widgets } = JSON.parse(body)
     expect(widgets.length).toBeGreaterThan(4)
+    // Every function by its name. A search would take what is in quotation marks for a whole name, and without them find the
+    // functions of each stage whose name begins with the words of this one.
+    const drawn = (metric: string) =>
+      (widgets as { properties: { metrics: unknown[][] } }[])
+        .flatMap(({ properties }) => spelledOut(properties.metrics))
+        .filter(([namespace, name]) => namespace === 'AWS/Lambda' && name === metric)
+        .map(([, , , name]) => name)
+    for (const metric of ['Errors', 'Throttles', 'Duration'])
+      expect(drawn(metric).sort(), metric).toEqual(
+        functions.map(({ name }) => `AWS::Lambda::Function:${idOf(name)}LambdaFunction`).sort(),
+      )
+    expect(body).not.toContain('SEARCH')
     expect(body).not.toContain('${')
     expect(body).toContain('arn:aws:states:us-east-1:000000000000:stateMachine:taskmaster-reset-local')
     expect(isMade(odd, 'Dashboard')).toBe(false)
@@ -501,6 +525,17 @@ describe('what watches over the runs', () => {
     }
   })
 })
+
+/** The metrics of a widget, with what the line before says in place of "." (that field) and "..." (the fields so far). */
+function spelledOut(metrics: readonly unknown[][]): unknown[][] {
+  let before: unknown[] = []
+  return metrics.map((line) => {
+    const fields = line.filter((field) => typeof field === 'string')
+    const own = fields[0] === '...' ? [...before.slice(0, 1 - fields.length), ...fields.slice(1)] : fields
+    before = own.map((field, index) => (field === '.' ? before[index] : field))
+    return before
+  })
+}
 
 const logsOf = (name: string) => `arn:aws:logs:us-east-1:000000000000:log-group:${name}:*`
 
@@ -571,6 +606,21 @@ describe('CloudFormation takes', () => {
       }
     }
   })
+
+  test.each([
+    ['files', 'files-kms-key-arn', 'adopt-existing', 'true'],
+    ['backup', 'backup-kms-key-arn', 'backup-bucket', 'my-backups'],
+  ])(
+    'no key made for the %s bucket when it is there: what encrypts it has to be said',
+    async (which, key, ...there) => {
+      const refusal = await packageStage('local', { [key]: 'made', [there[0] ?? '']: there[1] ?? '' }).then(
+        () => 'it was packaged',
+        ({ stdout, stderr }) => `${stdout}${stderr}`.replaceAll(/\s+/g, ' '),
+      )
+      expect(refusal).toContain(`No key can be made for the ${which} bucket, which is there and has one`)
+      expect(refusal).toContain(`--param="${key}=arn:aws:kms:…"`)
+    },
+  )
 
   test.each([
     ['Prod', 'a-z, 0-9 and "-", begins with a letter and does not end in "-". Use --stage prod'],
