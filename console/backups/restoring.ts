@@ -1,5 +1,6 @@
 import { utc } from '../../lib/amounts.ts'
 import type { Backup } from '../../lib/http/backups.ts'
+import { whatRestoreMeans } from '../../lib/run/now-and-after.ts'
 import { type Target, targets } from '../../lib/run/strategy.ts'
 import { listed } from '../numbers.ts'
 import type { Wiped } from '../overview/contents.ts'
@@ -54,14 +55,10 @@ export function consequencesOf(
     `First a safety backup is taken of what is there now${now === '' ? '' : ` (${now})`}, so this can be undone.`,
     ...(hasRows
       ? [
-          `Then all rows of its tables in ${environment} become those of ${utc(backup.startedAt)}, in one transaction: all of it, or nothing. Nothing is preserved: rows that were changed or came since are gone from the tables, also where a reset would keep them.`,
+          `Its rows are those of ${utc(backup.startedAt)}; they are put into ${environment} in one transaction: all of them, or none.`,
         ]
       : []),
-    ...(beside === ''
-      ? []
-      : [
-          `The ${beside} of the backup replace those of the same name; those that are not in it ${exact ? 'are removed' : 'stay, and are told'}.`,
-        ]),
+    ...whatRestoreMeans(chosen, { exact }),
     `It can be cancelled until ${hasRows ? 'rows' : beside} are replaced.`,
   ]
 }

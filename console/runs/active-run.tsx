@@ -23,7 +23,9 @@ export function ActiveRun({ run }: { run: Run }) {
   return (
     <Notice kind="info">
       <p role="status">
-        <strong>{titleOf(run)} is running</strong>
+        <strong>
+          {titleOf(run)} is {run.status}
+        </strong>
         {run.phase && `: ${run.phase}`}. Started {ago(new Date(), run.startedAt)} by{' '}
         {askedBy(run.requestedBy)}; one run at a time.
       </p>

@@ -24,21 +24,26 @@ export function nowAndAfter(options: ResetOptions, backup: Backup, request: Rest
   ]
 }
 
-/** What a person who confirms has to know of it: a restore is no reset, and preserves nothing. */
-export function whatRestoreMeans(backup: Backup, request: Restore): string[] {
-  const stores = restoredStores(backup, request)
-  const isBeside = stores.includes('files') || stores.includes('cache')
+/**
+ * What a person who confirms has to know of it: a restore is no reset, and preserves nothing.
+ * @param stores those that are put back
+ */
+export function whatRestoreMeans(stores: readonly Target[], { exact }: Pick<Restore, 'exact'>): string[] {
+  const beside = [
+    ...(stores.includes('files') ? ['files'] : []),
+    ...(stores.includes('cache') ? ['cache keys'] : []),
+  ].join(' and ')
   return [
     ...(stores.includes('database')
       ? [
           'All rows of these tables become those of the backup, also of tables that a reset would keep: rows that were changed since are changed back, rows that came since go, and rows that went come back.',
         ]
       : []),
-    ...(isBeside
-      ? [
-          `Files and cache keys of the backup replace those of the same name; those that are not in it ${request.exact ? 'are removed' : 'stay'}.`,
-        ]
-      : []),
+    ...(beside === ''
+      ? []
+      : [
+          `${beside[0]?.toUpperCase()}${beside.slice(1)} of the backup replace those of the same name; those that are not in it ${exact ? 'are removed' : 'stay'}.`,
+        ]),
   ]
 }
 

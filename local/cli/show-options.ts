@@ -50,7 +50,7 @@ export function showRestore(
     `Restore ${describeBackup(backup)}`,
     `\nIn the environment "${options.environment}":\n\n`,
     table([['', 'now', 'after'], ...changes.map(({ what, now, after }) => [what, now, after])]),
-    ...whatRestoreMeans(backup, request).map((sentence) => `\n${sentence}\n`),
+    ...whatRestoreMeans(restoredStores(backup, request), request).map((sentence) => `\n${sentence}\n`),
     others.length > 0 ? `\nNot touched: ${others.join(', ')}.\n` : '',
     request.safetyBackup
       ? '\nWhat is there now is backed up first; without that backup nothing is replaced.\n'

@@ -250,7 +250,7 @@ describe('what a restore says before it is confirmed', () => {
 
   it('says that files that came later stay, unless they are to be removed', () => {
     const about = { environment: 'staging', chosen: ['files' as const], present: undefined }
-    expect(restoring(backup, { ...about, exact: false }).join(' ')).toContain('stay, and are told')
+    expect(restoring(backup, { ...about, exact: false }).join(' ')).toContain('those that are not in it stay')
     expect(restoring(backup, { ...about, exact: true }).join(' ')).toContain('are removed')
   })
 
@@ -260,8 +260,10 @@ describe('what a restore says before it is confirmed', () => {
     expect(rows[0]).toBe(
       'First a safety backup is taken of what is there now (12,353 rows), so this can be undone.',
     )
-    expect(rows[1]).toContain('become those of 2026-11-22 19:05:33 UTC')
-    expect(rows[1]).toContain('Nothing is preserved')
+    expect(rows[1]).toContain(
+      'those of 2026-11-22 19:05:33 UTC; they are put into staging in one transaction',
+    )
+    expect(rows[2]).toContain('also of tables that a reset would keep')
     expect(rows.join(' ')).not.toMatch(/files|keys/)
     expect(rows.at(-1)).toBe('It can be cancelled until rows are replaced.')
     const files = restoring(backup, { ...about, chosen: ['files'] })

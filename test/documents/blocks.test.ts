@@ -52,8 +52,8 @@ test('the commands of docs/ do what they say, pasted as they stand', async () =>
   }
 })
 
-test("README's drawing has the states of the machine that do something, and no others", () => {
-  const [drawing] = blocksOf('README.md').filter(({ language }) => language === 'mermaid')
+test('the drawing of a run has the states of the machine that do something, and no others', () => {
+  const [drawing] = blocksOf('docs/architecture.md').filter(({ language }) => language === 'mermaid')
   const text = drawing?.text ?? ''
   const doing = (states: Record<string, { Type: string }>) =>
     Object.entries(states)
