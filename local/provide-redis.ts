@@ -4,7 +4,8 @@ import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { messageOf } from '../lib/errors.ts'
-import { assertFetches, type Fetching, fetchDebianPackages, isUnknownPackage } from './debian-packages.ts'
+import { assertFetches, type Fetching, isUnknownPackage } from './apt.ts'
+import { fetchDebianPackages } from './debian-packages.ts'
 import { fetchOnce } from './fetch-once.ts'
 import { guardProcesses } from './guarded.ts'
 import { findProgram } from './programs.ts'
@@ -20,6 +21,7 @@ export type Providing = {
   /** Told in a sentence what is done that takes a while, and why there is no server. */
   note: (text: string) => void
   limitMs?: number
+  silenceMs?: number
 }
 
 const ownCache = fileURLToPath(new URL('../node_modules/.cache/redis', import.meta.url))
@@ -36,7 +38,14 @@ const downloadLimitMs = 90_000
  * @returns whether there is one
  */
 export async function provideRedis(providing: Providing): Promise<boolean> {
-  const { environment = process.env, cache = ownCache, fetch, note, limitMs = downloadLimitMs } = providing
+  const {
+    environment = process.env,
+    cache = ownCache,
+    fetch,
+    note,
+    limitMs = downloadLimitMs,
+    silenceMs,
+  } = providing
   if (environment.REDIS_SERVER === 'none') return false
   const path = environment.PATH ?? ''
   if (findProgram(servers, path) !== undefined) return true
@@ -44,7 +53,11 @@ export async function provideRedis(providing: Providing): Promise<boolean> {
   if (!(await holdsServer(cache))) {
     if (!fetch) return false
     try {
-      await fetchServer(cache, { path, deadline: Date.now() + limitMs }, note)
+      await fetchServer(
+        cache,
+        { path, deadline: Date.now() + limitMs, ...(silenceMs && { silenceMs }) },
+        note,
+      )
     } catch (error) {
       note(`No Redis server could be fetched (${messageOf(error)}). ${howToInstall()}`)
       return false

@@ -167,6 +167,23 @@ describe('where none can be fetched, one line says why and what to do', () => {
     expect(notes).toEqual([`No Redis server could be fetched (this machine has no apt-get). ${advice}`])
   })
 
+  test('without a network that only the update noticed, with what that said', {
+    skip: process.platform !== 'linux',
+  }, async () => {
+    // apt-get update ends well where it reached nothing, and then no package is known.
+    const [update, install] = [
+      "Failed to fetch http://mirror/InRelease  Could not resolve 'mirror'",
+      'Unable to locate package redis-server',
+    ]
+    await program(
+      join(bin, 'apt-get'),
+      `echo run >> '${join(folder, 'apt.log')}'; case "$*" in *update) echo "W: ${update}" >&2;; *) echo "E: ${install}" >&2; exit 100;; esac`,
+    )
+    await provide()
+    expect(notes.at(-1)).toBe(`No Redis server could be fetched (apt-get: ${update}). ${advice}`)
+    expect(await readFile(join(folder, 'apt.log'), 'utf8'), 'nothing else is tried').toBe('run\n'.repeat(3))
+  })
+
   test('without a network, with what apt-get said', { skip: process.platform !== 'linux' }, async () => {
     const said =
       "E: Failed to fetch http://mirror/dists/stable/InRelease  Temporary failure resolving 'mirror'"
@@ -174,6 +191,16 @@ describe('where none can be fetched, one line says why and what to do', () => {
     await provide()
     expect(notes.at(-1)).toBe(`No Redis server could be fetched (apt-get: ${said.slice(3)}). ${advice}`)
     expect(await left()).toEqual([])
+  })
+
+  test('with mirrors that fall silent', { skip: process.platform !== 'linux' }, async () => {
+    await program(join(bin, 'apt-get'), 'exec sleep 30')
+    const startedAt = performance.now()
+    await provide({ silenceMs: 200 })
+    expect(notes.at(-1)).toBe(
+      `No Redis server could be fetched (nothing came from the mirrors for 0.2 s). ${advice}`,
+    )
+    expect(performance.now() - startedAt).toBeLessThan(10_000)
   })
 
   test('with a network that is too slow', { skip: process.platform !== 'linux' }, async () => {
