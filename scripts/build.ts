@@ -2,12 +2,13 @@
 // the web page into dist/api/console/, and the state machine's definition as the text that CloudFormation gets.
 import { copyFile, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join, relative, sep } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { build, type Plugin } from 'esbuild'
 import { makeApp } from '../lib/http/app.ts'
 import { logger } from '../lib/log.ts'
 import { buildConsole } from './build-console.ts'
 
-const root = new URL('../', import.meta.url).pathname
+const root = fileURLToPath(new URL('../', import.meta.url))
 const outdir = join(root, 'dist')
 /** A cold start reads all of it: above 1 MiB somebody imported more than a function needs. */
 const maxBytes = 2 ** 20

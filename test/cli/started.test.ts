@@ -100,6 +100,15 @@ test('nothing that people read prints a command whose stdout npm writes into', a
   expect(wrong).toEqual([])
 })
 
+test('nothing takes the path of a URL for that of a file: in a folder whose name has a space they differ', () => {
+  const files = globSync('{lib,functions,local,scripts,test}/**/*.{ts,mjs}', { cwd: root })
+  const wrong = files.filter((file) =>
+    /import\.meta\.url\)\.pathname/.test(readFileSync(join(root, file), 'utf8')),
+  )
+  expect(files.length).toBeGreaterThan(300)
+  expect(wrong).toEqual([])
+})
+
 test('what is missing is installed also where npm can write to no cache of its own', async () => {
   const [project, bin] = [join(cwd, 'project'), join(cwd, 'bin')]
   for (const folder of [join(project, 'scripts'), join(project, 'node_modules'), bin])

@@ -114,7 +114,7 @@ test('a side that reads slowly slows the other one down, in both directions', as
   client.on('message', (data: Buffer) => (toClient += data.length))
   client.resume()
   reading?.resume()
-  await expect.poll(() => [toClient >= 200 * MB, received], { timeout: 10_000 }).toEqual([true, 100 * MB])
+  await expect.poll(() => [toClient >= 200 * MB, received], { timeout: 40_000 }).toEqual([true, 100 * MB])
   client.terminate()
   await slow.stop()
   await stop()
