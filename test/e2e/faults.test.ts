@@ -807,6 +807,70 @@ test('a run whose outcome the ledger does not take ends all the same, with what 
   }
 })
 
+describe('a cache that loses keys in the middle of a run', () => {
+  test('all of them, before the wipe: the run fails by name, and claim and restore bring everything back', async () => {
+    await reset.seed()
+    const was = await reset.fingerprint()
+    const { redis } = reset.stack
+    const ended = await withFaults(
+      {
+        before: async ({ state }) => {
+          if (state.startsWith('Wipe cache')) await redis.flushall()
+        },
+      },
+      () => reset.run(quickReset),
+    )
+    expect(ended).toMatchObject({ status: 'FAILED', error: 'EnvironmentUnclaimed' })
+    const outcome = await failedOutcome(ended)
+    expect(outcome.targets).toMatchObject({ database: { state: 'wiped' }, files: { state: 'wiped' } })
+    expect(outcome.targets.cache.state).not.toBe('wiped')
+    await reset.succeed({ operation: 'claim', confirm: environment })
+    const restore = {
+      operation: 'restore',
+      backupId: outcome.backupId,
+      confirm: environment,
+      rehearse: false,
+    }
+    await reset.succeed(restore)
+    expect(await reset.fingerprint()).toEqual(was)
+  })
+
+  test('the fencing number, again and again: it is written anew after the ledger was asked, and nothing is lost', async () => {
+    await reset.seed()
+    const was = await reset.fingerprint()
+    const { redis } = reset.stack
+    const evicting = () => {
+      let times = 0
+      fronts.cache.faults = [
+        async (commands) => {
+          if (commands.some(([name]) => name === 'EVAL') && times++ < 3) await redis.del(fenceKey)
+          return undefined
+        },
+      ]
+    }
+    const { backupId } = await withVariables(fronts.variables, async () => {
+      const acts = {
+        before: ({ state }: Call) => {
+          if (/^(Wipe|Restore) cache/.test(state)) evicting()
+        },
+      }
+      const wiped = await withFaults(acts, () => reset.succeed(quickReset))
+      fronts.cache.faults = []
+      const restore = {
+        operation: 'restore',
+        backupId: wiped.backupId,
+        confirm: environment,
+        rehearse: false,
+      }
+      await withFaults(acts, () => reset.succeed(restore))
+      fronts.cache.faults = []
+      return wiped
+    })
+    expect(await reset.sealed()).toContain(backupId)
+    expect(await reset.fingerprint()).toEqual(was)
+  })
+})
+
 describe('a store that breaks off', () => {
   test('S3, after the backup was sealed: the run fails, and is closed with what the ledger knows', async () => {
     await reset.seed()

@@ -1,0 +1,15 @@
+// Run by killed.trust.test.ts as a process of its own: one invocation of a step, which can be frozen and killed as no
+// function of this process can.
+import { loadFunctions } from '../../local/functions.ts'
+
+const [name = '', event = '', remaining = ''] = process.argv.slice(2)
+const deadline = Date.now() + Number(remaining)
+const functions = Object.entries(await loadFunctions())
+const [, handler] = functions.find(([key]) => key === name) ?? []
+if (handler === undefined)
+  throw new Error(`There is no function ${name}, only ${functions.map(([key]) => key)}`)
+await handler(JSON.parse(event), {
+  functionName: name,
+  awsRequestId: 'killed',
+  getRemainingTimeInMillis: () => deadline - Date.now(),
+})
