@@ -48,12 +48,16 @@ export function openApiDocument(app: OpenAPIHono<Api>) {
  * A value that is used when a key is left out stands in its description: of a key with `default`, generators of clients
  * believe that it is always there, and their users would have to send it.
  */
-function sayDefaults<Value>(value: Value): Value {
-  if (Array.isArray(value)) return value.map(sayDefaults) as Value
+function sayDefaults<Value>(value: Value, isSchema = true): Value {
+  if (Array.isArray(value)) return value.map((one) => sayDefaults(one)) as Value
   if (typeof value !== 'object' || value === null) return value
-  const entries = Object.entries(value).map(([key, one]) => [key, key === 'example' ? one : sayDefaults(one)])
+  const entries = Object.entries(value).map(([key, one]) => [
+    key,
+    // What stands below `properties` are names, of which one may be "default"; and an example is as it is.
+    key.startsWith('example') ? one : sayDefaults(one, key !== 'properties'),
+  ])
   const copy = Object.fromEntries(entries)
-  if (!('default' in copy) || 'properties' in copy) return copy
+  if (!isSchema || !('default' in copy)) return copy
   const { default: otherwise, description: said, ...rest } = copy
   const text = `${said === undefined ? '' : `${said}. `}Left out: ${JSON.stringify(otherwise)}`
   return { ...rest, description: text } as Value

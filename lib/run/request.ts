@@ -45,7 +45,7 @@ const scope = {
       files: names.describe('Files below these prefixes of FILES_PREFIX are not wiped'),
       keys: names.describe('Cache keys that match one of these patterns (glob) are not wiped'),
     })
-    .prefault({})
+    .default(() => ({ tables: [], files: [], keys: [] }))
     .describe('What stays, besides what the configuration preserves. It is backed up all the same'),
 }
 

@@ -1,0 +1,67 @@
+import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { build } from 'esbuild'
+import { beforeAll, describe, expect, test } from 'vitest'
+import { tokenOf, useApi } from './api-stack.ts'
+
+const folder = fileURLToPath(new URL('../../.ci/clients/', import.meta.url))
+const isInstalled = existsSync(`${folder}node_modules`)
+if (!isInstalled) {
+  console.log(
+    'Generators of clients are not installed, so the API is not asked by generated ones: npm ci --ignore-scripts --prefix .ci/clients',
+  )
+}
+
+const run = promisify(execFile)
+/** One of the folder's programs, by the Node that runs this. */
+const program = (name: string, ...args: string[]) =>
+  run(process.execPath, [`${folder}node_modules/.bin/${name}`, ...args], {
+    cwd: folder,
+    env: { ...process.env, REDOCLY_TELEMETRY: 'off', REDOCLY_SUPPRESS_UPDATE_NOTICE: 'true', NO_COLOR: '1' },
+  })
+
+describe.skipIf(!isInstalled)('the document', () => {
+  const api = useApi()
+  const document = `${folder}generated/openapi.json`
+
+  beforeAll(async () => {
+    await rm(`${folder}generated`, { recursive: true, force: true })
+    await mkdir(`${folder}generated`)
+    await writeFile(document, JSON.stringify(api.document))
+  })
+
+  test('is one that Redocly and Spectral find nothing wrong with', async () => {
+    const [redocly, spectral] = await Promise.all([
+      program('redocly', 'lint', '--format', 'json', document),
+      program('spectral', 'lint', '--quiet', '--format', 'json', '--fail-severity', 'hint', document),
+    ])
+    expect(JSON.parse(redocly.stdout)).toMatchObject({ totals: { errors: 0, warnings: 0 }, problems: [] })
+    expect(JSON.parse(spectral.stdout)).toEqual([])
+  })
+
+  test('makes clients that compile, do a reset with what must be said, and read what is refused', async () => {
+    await Promise.all([
+      program('openapi-typescript', document, '-o', 'generated/openapi-typescript.d.ts'),
+      program('openapi-ts', '-i', document, '-o', 'generated/hey-api', '-c', '@hey-api/client-fetch'),
+    ])
+    const { stdout: wrong } = await program('tsc', '--project', folder).catch((error) => error)
+    expect(wrong).toBe('')
+    for (const name of ['openapi-fetch', 'hey-api']) {
+      await api.reset.seed({ users: 2, files: 3, keys: 1 })
+      const outfile = `${folder}generated/${name}.mjs`
+      const entryPoints = [`${folder}${name}.ts`]
+      await build({ entryPoints, outfile, bundle: true, platform: 'node', format: 'esm', logLevel: 'error' })
+      const env = { PATH: process.env.PATH, API_URL: api.url, API_TOKEN: tokenOf('all') }
+      const { stdout } = await run(process.execPath, [outfile], { env })
+      expect(JSON.parse(stdout)).toEqual({
+        status: 'succeeded',
+        objects: 3,
+        refused: 'InvalidRequest',
+        newest: true,
+      })
+    }
+  })
+})
