@@ -168,7 +168,7 @@ async function checkParts(storage: Storage, parts: readonly Part[], prefix: stri
   }
   if (outside.count === 0) return repetitions
   throw new InvalidConfiguration(
-    `The backup holds ${counted(outside.count, 'cache key')} that ${agreeing(outside.count, 'does', 'do')} not begin with CACHE_PREFIX, "${prefix}": ${outside.names()}. Nothing was restored. Set CACHE_PREFIX to what it was when the backup was made`,
+    `The backup holds ${counted(outside.count, 'cache key')} that ${agreeing(outside.count, 'does', 'do')} not begin with CACHE_PREFIX, "${prefix}": ${outside.names()}. No key was restored. Set CACHE_PREFIX to what it was when the backup was made`,
   )
 }
 

@@ -146,20 +146,23 @@ export function databaseError(error: unknown): unknown {
     case '55P03':
     case '40P01':
     case '40001':
-      return new DatabaseBusy(`Another session is in the way: ${message}. Nothing was changed; try again`, {
-        cause,
-      })
+      return new DatabaseBusy(
+        `Another session is in the way: ${message}. The statement changed nothing; try again`,
+        {
+          cause,
+        },
+      )
     case '42P01':
     case '42703':
     case '3F000':
       return new BackupIsStale(
-        `A table was dropped, renamed or altered since the run began: ${message}. Nothing was changed; run again when the migration is done`,
+        `A table was dropped, renamed or altered since the run began: ${message}. The statement changed nothing; run again when the migration is done`,
         { cause },
       )
     case '42501':
       if (!message.includes('row-level security')) {
         return new NotPermitted(
-          `The database role lacks a right: ${message}. Nothing was changed; grant it`,
+          `The database role lacks a right: ${message}. The statement changed nothing; grant it`,
           {
             cause,
           },

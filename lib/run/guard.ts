@@ -78,10 +78,14 @@ export async function refusalOfReal(
   return config.PROTECTED || row?.protected ? protectedError(config) : null
 }
 
+/** Other stores may be wiped by then. */
+const thisStep = 'This step touched nothing'
+
 /** The mark of one store, looked at once more right before it is wiped; the database's in its own transaction. */
 export async function checkStoreMark(clients: Clients, target: Target): Promise<void> {
-  if (target === 'files') checkMark('The files bucket', await readFilesMark(clients), clients.config)
-  if (target === 'cache') checkMark('The cache', await readCacheMark(clients), clients.config)
+  const { config } = clients
+  if (target === 'files') checkMark('The files bucket', await readFilesMark(clients), config, [], thisStep)
+  if (target === 'cache') checkMark('The cache', await readCacheMark(clients), config, [], thisStep)
 }
 
 /** The environment's row, looked at once more in the transaction that wipes. */
@@ -97,6 +101,7 @@ export function checkMark(
   name: string | undefined,
   config: Config,
   others: readonly string[] = [],
+  untouched = 'Nothing was touched',
 ): void {
   if (name === config.ENVIRONMENT) return
   if (name === undefined) {
@@ -105,11 +110,11 @@ export function checkMark(
         ? ''
         : ` The ${others.join(' and the ')} carry it, so it was probably evicted, flushed or restored away.`
     throw new EnvironmentUnclaimed(
-      `${where} carries no environment's name.${evicted} Nothing was touched; if it really belongs to "${config.ENVIRONMENT}", claim it: {"operation":"claim","confirm":"${config.ENVIRONMENT}"}`,
+      `${where} carries no environment's name.${evicted} ${untouched}; if it really belongs to "${config.ENVIRONMENT}", claim it: {"operation":"claim","confirm":"${config.ENVIRONMENT}"}`,
     )
   }
   throw new EnvironmentMismatch(
-    `${where} belongs to the environment "${name}", but the configuration says "${config.ENVIRONMENT}". Nothing was touched; correct the configuration, or remove that mark by hand if it is wrong`,
+    `${where} belongs to the environment "${name}", but the configuration says "${config.ENVIRONMENT}". ${untouched}; correct the configuration, or remove that mark by hand if it is wrong`,
   )
 }
 

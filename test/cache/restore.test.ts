@@ -609,7 +609,7 @@ describe('restoring the cache', () => {
     await expect(restore(backup)).rejects.toMatchObject({
       name: 'InvalidConfiguration',
       message: expect.stringMatching(
-        /holds 1 cache key that does not begin .* "taskmaster:": other:b\. Nothing was restored/,
+        /holds 1 cache key that does not begin .* "taskmaster:": other:b\. No key was restored/,
       ),
     })
     expect(await redis.get(`${prefix}a`)).toBe('live')

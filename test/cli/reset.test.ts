@@ -48,7 +48,7 @@ describe('reset', () => {
 
   test('and a restore say how to put back what went, by a command that does it when it is pasted', async () => {
     const before = await cli.count()
-    const { stdout } = await cli.cli(['reset', 'full', '--confirm', 'local'])
+    const { stdout } = await cli.cli(['reset', 'database-only', '--no-rehearse', '--confirm', 'local'])
     expect(stdout).toMatch(/database +wiped +539 rows in 7 tables/)
     const [, putBack = ''] = /To put back what was wiped:\n\n {2}npm run .*?cli -- (.*)\n$/.exec(stdout) ?? []
     const restored = await cli.cli(putBack.split(' '))

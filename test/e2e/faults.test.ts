@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { fenceKey } from '../../lib/cache/keys.ts'
+import { nextStepsOf } from '../../lib/run/next-steps.ts'
 import { Outcome } from '../../lib/run/outcome.ts'
 import { loadFunctions } from '../../local/functions.ts'
 import type { Handler } from '../../local/machine/tasks.ts'
@@ -395,6 +396,9 @@ describe('a wipe', () => {
     const outcome = await failedOutcome(ended)
     expect(outcome.targets.cache).toEqual({ state: 'backed_up', keys: 16 })
     expect(await reset.stack.redis.dbsize()).toBe(17) // with the fencing number
+    // The other stores were wiped before: nobody says that nothing was.
+    expect(outcome.error?.message).toMatch(/carries no environment's name\. This step touched nothing; /)
+    expect(nextStepsOf(outcome)[0]?.says).toContain('database wiped, files wiped, cache backed up')
   })
 
   test('whose answer was lost while it waits for its lock finds the run closed, and does nothing', async () => {
