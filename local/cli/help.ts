@@ -41,7 +41,7 @@ Options:
 ${rows.join('\n')}
 
 Exit codes: ${Object.entries(exitCodes)
-    .map(([code, says]) => `${code} ${says.replace(/[;,].*/, '')}`)
+    .map(([code, says]) => `${code} ${says.replace(/[;,:].*/, '')}`)
     .join(' · ')}
 `
 }

@@ -5,6 +5,7 @@ import { type Outcome, SubjectState, TargetState } from '../../lib/run/outcome.t
 import { amountOf, stateWords, subjectSentence } from '../../lib/run/outcome-words.ts'
 import { wouldBackUp } from '../../lib/run/would-words.ts'
 import { asFlags } from '../../local/cli/as-flags.ts'
+import { helpOf } from '../../local/cli/help.ts'
 import { textOfPrune } from '../../local/cli/prune.ts'
 import { showOutcome } from '../../local/cli/show-outcome.ts'
 import { stepsOf } from '../../local/cli/steps.ts'
@@ -80,6 +81,16 @@ describe('what remains to be done', () => {
     )
     expect(second?.[1]).toBe('b')
   })
+})
+
+test('the exit codes of a command are cut to what is true of each, and told whole by --help alone', () => {
+  expect(helpOf('reset')).toContain(
+    'Exit codes: 0 succeeded · 1 the run failed · 2 the request or the configuration is wrong · 3 refused by a guard · 4 another run is active · 130 Ctrl-C\n',
+  )
+  expect(helpOf()).toMatch(
+    / 130 +Ctrl-C: the run was cancelled, or goes on, or was stopped with this process; /,
+  )
+  expect(helpOf()).toMatch(/ 3 +refused by a guard, or would be; /)
 })
 
 test('what a message advises to say is told as the command line says it', () => {
