@@ -2,11 +2,19 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 /** What takes a worker longest on its own: begun last, it would be waited for while the other workers have nothing to do. */
 const longest = [
-  'database/preservation.trust',
-  'restore/restore',
   'e2e/faults',
-  'e2e/concurrency',
+  'cli/runs-side-by-side',
+  'restore/restore',
+  'backup/hostile-bucket.trust',
+  'e2e/cancel',
+  'deployment/deployment',
   'console/page',
+  'files/restore',
+  'database/wipe',
+  'cli/on-backup',
+  'e2e/guards',
+  'database/preservation.trust',
+  'e2e/concurrency',
   'restore/fidelity',
   'restore/faults',
   'restore/memory',
