@@ -150,6 +150,13 @@ describe.skipIf(chromiumPath === undefined)('how the page looks', () => {
       expect(await page.getByRole('button', { name: 'Reset … Everything' }).isDisabled()).toBe(true)
       expect(await page.getByRole('button', { name: 'Dry run of Everything' }).isEnabled()).toBe(true)
       await inspect(page, 'a protected environment')
+      await page.getByRole('button', { name: 'Dry run of Everything' }).click()
+      await page
+        .getByText(/^The reset would be refused: EnvironmentProtected: .* Nothing was written\.$/)
+        .waitFor()
+      await page.getByText('dry run: would be refused', { exact: true }).waitFor()
+      await page.getByRole('heading', { name: 'What the reset would do, if it were not refused' }).waitFor()
+      await inspect(page, 'a dry run that would be refused')
       await page.getByRole('link', { name: 'Backups' }).click()
       await page.getByRole('row').last().getByRole('link').click()
       expect(await page.getByRole('button', { name: 'Restore …' }).isDisabled()).toBe(true)
