@@ -87,14 +87,14 @@ test('a bucket that asks to slow down is copied and wiped whole: what a batch ga
   expect(await stack.files()).toEqual([])
   expect(slowedDown).toBeGreaterThan(0)
   tried('slow down', { files, slowedDown: s3.count.slowedDown, failed })
-}, 240_000)
+}, 400_000)
 
 describe('a whole run', () => {
   const reset = useResetStack()
   const fronts = useFronts(reset)
 
   test('resets and restores thousands of small files on an S3 that asks to slow down, and says of each what became of it', async () => {
-    const objects = rounds({ short: 32, full: 3_000 })
+    const objects = rounds({ short: 32, full: 2_000 })
     await reset.seed({ users: 3, files: objects, keys: 3 })
     const was = (await reset.fingerprint()).files
     const s3 = limited()
@@ -115,5 +115,5 @@ describe('a whole run', () => {
     expect((await reset.fingerprint()).files).toEqual(was)
     expect(s3.count.slowedDown).toBeGreaterThan(0)
     tried('slow down in a whole run', { objects, slowedDown: s3.count.slowedDown })
-  }, 240_000)
+  }, 400_000)
 })
