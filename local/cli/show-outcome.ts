@@ -39,9 +39,7 @@ export function showOutcome(outcome: Outcome, around: Around): string {
   if (wouldDo !== null || outcome.dryRun) return repeated + showDryRun(outcome, wouldDo, around)
   return [
     repeated,
-    around.didNotBegin
-      ? `${titleOf(outcome)} did not begin; nothing was touched.\n`
-      : headingOf(outcome, around.status),
+    around.didNotBegin ? notBegun(outcome) : headingOf(outcome, around.status),
     outcome.error === null ? '' : `\n${outcome.error.name}: ${visibleName(asFlags(outcome.error.message))}\n`,
     outcome.subject === undefined ? '' : `\n${visibleName(subjectSentence(outcome.subject))}\n`,
     around.didNotBegin || ['claim', 'verify', 'delete'].includes(outcome.operation)
@@ -61,6 +59,13 @@ function backupsOf({ operation, restoredBackupId, backupPrefix, error }: Outcome
     restoredBackupId === undefined ? '' : `\n${restored}: ${restoredBackupId}\n`,
     backupPrefix === null ? '' : `\n${own}: ${backupPrefix}\n`,
   ].join('')
+}
+
+/** A claim has no row before it has written the name into the stores. */
+function notBegun(outcome: Outcome): string {
+  return outcome.operation === 'claim'
+    ? "Claim failed; some of the stores may carry the environment's name by now. It can be repeated.\n"
+    : `${titleOf(outcome)} did not begin; nothing was touched.\n`
 }
 
 function titleOf({ operation, strategy }: Outcome): string {

@@ -172,6 +172,18 @@ To put back what was wiped:
     )
   })
 
+  test('that never began says that nothing was touched, but for a claim, which writes before it has its row', () => {
+    const ended = failed(states('untouched', 'untouched', 'untouched'), { backupPrefix: null })
+    const text = (operation: string) => showOutcome({ ...ended, operation }, { ...around, didNotBegin: true })
+    expect(text('reset')).toBe(
+      'Reset full did not begin; nothing was touched.\n\nStoreUnavailable: S3 is away\n',
+    )
+    expect(text('claim')).toMatch(
+      /^Claim failed; some of the stores may carry the environment's name by now\. /,
+    )
+    expect(text('claim')).not.toContain('nothing')
+  })
+
   test('of a verify or a delete names the backup and what was found', () => {
     const subject = { backupId: 'x', objects: 2, bytes: 2048 }
     const told = SubjectState.options.map((state) => subjectSentence({ ...subject, state }))
