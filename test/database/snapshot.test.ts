@@ -3,10 +3,16 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { workKeys } from '../../lib/backup/layout.ts'
 import type { BackedUpTable } from '../../lib/backup/manifest.ts'
 import { getJson } from '../../lib/backup/storage.ts'
-import type { Clients } from '../../lib/clients.ts'
+import type { Clients, Connection } from '../../lib/clients.ts'
 import { countTables } from '../../lib/database/count.ts'
 import { DatabaseResult, exportDatabase } from '../../lib/database/export.ts'
-import { withSnapshot } from '../../lib/database/snapshot.ts'
+import {
+  databaseError,
+  sqlStateOf,
+  withConnection,
+  withConnections,
+  withSnapshot,
+} from '../../lib/database/snapshot.ts'
 import {
   BackupIsStale,
   DatabaseBusy,
@@ -320,4 +326,41 @@ it('nothing waits for ever: a lock that is held makes an export end in time', as
   expect(performance.now() - started).toBeLessThan(10_000)
   expect(await waiting(database)).toBe(0)
   await other.end()
+})
+
+describe('what Postgres reports is told as what can be done about it:', () => {
+  const told = async (connection: Connection, statement: string) => {
+    const thrown = await connection.query(statement).catch((error: unknown) => error)
+    return [sqlStateOf(thrown), (databaseError(thrown) as Error).name]
+  }
+
+  it.each([
+    ['42P01', 'BackupIsStale', 'SELECT FROM app.nothing'],
+    ['42703', 'BackupIsStale', 'SELECT nothing FROM app.people'],
+    ['3F000', 'BackupIsStale', 'CREATE TABLE nowhere.t (id int)'],
+    ['42501', 'NotPermitted', 'SELECT FROM pg_catalog.pg_authid'],
+    ['0A000', 'PreservationConflict', 'TRUNCATE app.people'],
+    ['23503', 'PreservationConflict', 'DELETE FROM app.people'],
+  ])('%s as %s', async (state, name, statement) => {
+    await database.sql.query(`CREATE TABLE app.orders (person int REFERENCES app.people);
+      INSERT INTO app.orders VALUES (1)`)
+    await withConnection(clients, async (connection) => {
+      expect(await told(connection, statement)).toEqual([state, name])
+    })
+  })
+
+  it('another session that was faster, holds a lock, or waits for ours, as DatabaseBusy', () =>
+    withConnections(clients, 2, async ([one, other]) => {
+      if (one === undefined || other === undefined) throw new Error('There are two connections')
+      const rename = (id: number) => `UPDATE app.people SET name = 'x' WHERE id = ${id}`
+      await one.query('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM app.people')
+      await other.query(rename(1))
+      expect(await told(one, rename(1))).toEqual(['40001', 'DatabaseBusy'])
+      await one.query(`ROLLBACK; BEGIN; ${rename(1)}`)
+      await other.query('BEGIN; SET LOCAL lock_timeout = 50')
+      expect(await told(other, rename(1))).toEqual(['55P03', 'DatabaseBusy'])
+      await other.query(`ROLLBACK; BEGIN; ${rename(2)}`)
+      const both = await Promise.all([told(one, rename(2)), told(other, rename(1))])
+      expect(both).toContainEqual(['40P01', 'DatabaseBusy'])
+    }))
 })
