@@ -1,4 +1,4 @@
-import { GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
+import { DeleteObjectCommand, GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { describe, expect, it } from 'vitest'
 import { bytes, counted } from '../../lib/amounts.ts'
 import { withDigest } from '../../lib/backup/digest.ts'
@@ -342,16 +342,23 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     await console.stack.redis.del('taskmaster:came:later')
   })
 
-  it('shows a backup that came while the list was looked at, and says why older runs cannot be had', async () => {
+  it('shows what came while the backups were looked at, also what cannot be read, and why older runs cannot be had', async () => {
+    await console.finish({ operation: 'backup', strategy: 'cache-only' })
     const page = await console.signIn('viewer')
     await page.clock.install()
     await page.getByRole('link', { name: 'Backups' }).click()
     const listed = page.getByRole('row')
     await listed.first().waitFor()
     const before = await listed.count()
+    const { s3, env } = console.stack
+    const broken = '2026-01-01T00-00-00Z-ffffff'
+    const place = { Bucket: env.BACKUP_BUCKET ?? '', Key: `.taskmaster/backups/${broken}/manifest.json` }
+    await s3.send(new PutObjectCommand({ ...place, Body: '{' }))
     await console.finish({ operation: 'backup', strategy: 'cache-only' })
     await page.clock.runFor(31_000)
     await listed.nth(before).waitFor()
+    await page.getByText(`${broken} cannot be read.`).waitFor()
+    await s3.send(new DeleteObjectCommand(place))
 
     const busy = { title: 'StoreUnavailable', status: 503, detail: 'The database is not there' }
     const older = { runs: [], next: 'older' }

@@ -217,6 +217,7 @@ describe('the template', () => {
     const { DefaultRouteSettings, RouteSettings } = propertiesOf('HttpApiStage')
     const key = 'POST /v1/runs/{runId}/cancel'
     expect(RouteSettings[key].ThrottlingRateLimit).toBeGreaterThan(DefaultRouteSettings.ThrottlingRateLimit)
+    expect(DefaultRouteSettings.ThrottlingRateLimit).toBeLessThanOrEqual(100) // each answer is paid for
     // Settings of a route that is not there yet would fail the deployment.
     const [id] =
       Object.entries(template.Resources).find(([, { Properties }]) => Properties?.RouteKey === key) ?? []
