@@ -14,6 +14,8 @@ import {
   StoreUnavailable,
 } from '../../lib/errors.ts'
 import { openRun } from '../../lib/run/ledger.ts'
+import type { Connected } from '../../local/cli/connect.ts'
+import { showPrune } from '../../local/cli/prune.ts'
 import { type Command, type Hook, now, usePrune } from './prune-stack.ts'
 import { prefix } from './real-backups.ts'
 import { json, sampleBackup } from './sample-backup.ts'
@@ -553,6 +555,9 @@ describe('a prune that dies', () => {
       stubborn,
       `${root(old!)}pruning.json`,
     ])
+    const clients = bucket.clientsWith(two, refuse(stubborn))
+    const told = await showPrune({ clients } as Connected, { delete: true })
+    expect(told).toMatchObject({ code: 1, text: expect.stringContaining('1 object could not be deleted') })
     const next = await pruneWith(two, carryOut)
     expect(next.leftovers).toEqual([
       { backupId: old, deleted: expect.objectContaining({ objects: 1, failures: 0 }) },

@@ -359,6 +359,9 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     await listed.nth(before).waitFor()
     await page.getByText(`${broken} cannot be read.`).waitFor()
     await s3.send(new DeleteObjectCommand(place))
+    await listed.nth(1).getByRole('link').click()
+    for (const name of ['Download manifest.json', 'Restore …', 'Pin', 'Delete …'])
+      expect(await page.getByRole('button', { name }).isDisabled(), name).toBe(true)
 
     const busy = { title: 'StoreUnavailable', status: 503, detail: 'The database is not there' }
     const older = { runs: [], next: 'older' }

@@ -1,6 +1,7 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { workKeys } from '../../lib/backup/layout.ts'
 import { getJsonLines } from '../../lib/backup/storage.ts'
+import { makeS3 } from '../../lib/clients.ts'
 import { countFiles, listFiles, pieceLimits } from '../../lib/files/list.ts'
 import { warnOfNotCarried } from '../../lib/files/not-carried.ts'
 import { ListedFile } from '../../lib/files/pieces.ts'
@@ -109,6 +110,19 @@ describe('listing the files', () => {
     })
     expect(listing.preservedBytes).toBe(`${prefix}pinned/a`.length)
     expect(await listed(0)).toHaveLength(3)
+  })
+
+  test('a server that has no time is asked again before anything fails', async () => {
+    await stack.putMany([`${prefix}a`])
+    for (const name of ['AWS_REGION', 'AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY']) vi.stubEnv(name, 'test')
+    const s3 = makeS3({ AWS_ENDPOINT_URL_S3: stack.front.url })
+    let asked = 0
+    stack.front.faults = [() => (++asked <= 2 ? s3Error(503, 'SlowDown') : undefined)]
+    const files = { s3, bucket: stack.clients.files.bucket }
+    expect(await countFiles({ ...stack.clients, files }, { preserve: [] })).toMatchObject({ objects: 1 })
+    expect(asked).toBe(3)
+    s3.destroy()
+    vi.unstubAllEnvs()
   })
 
   describe('an S3 server whose listing cannot be relied on is an error that names it and the keys', () => {
