@@ -183,6 +183,33 @@ describe('an invocation that wakes up after its step was repeated, its run ended
   }
 })
 
+test('a run whose heartbeat stopped is not taken over while an invocation of it may be alive, and that one then changes nothing', async () => {
+  await reset.seed({ users: 0, files: 8, keys: 0 })
+  const { admin } = reset.stack
+  await withVariables(fronts.variables, async () => {
+    const held = holding(isBulkDelete)
+    beforeStep = {
+      state: 'Wipe files batch', // Count tries whether deletions are heeded, which is not meant
+      act: async () => {
+        fronts.s3.faults = [held.fault]
+      },
+    }
+    const first = reset.run({ operation: 'reset', ...scope })
+    await held.arrived
+    const dead = await admin.query(
+      `UPDATE taskmaster_reset.runs SET heartbeat_at = now() - interval '21 minutes' WHERE status = 'running' RETURNING run_id, backup_id`,
+    )
+    const { run_id, backup_id } = dead.rows[0]
+    const restore = restoreOf(backup_id)
+    expect(await reset.run(restore)).toMatchObject({ status: 'FAILED', error: 'RunActive' })
+    expect((await reset.row(run_id)).status).toBe('abandoned')
+    held.release() // this request is carried out: the next run waited for it
+    expect(await first).toMatchObject({ status: 'FAILED', error: 'RunLost' })
+    await reset.succeed(restore)
+    expect(await live()).toHaveLength(8)
+  })
+})
+
 test('an invocation of "Export database" that wakes up after its run has ended leaves no part but the one it was at', async () => {
   await reset.seed({ users: 3, files: 0, keys: 0 })
   const partsOf = async () =>
