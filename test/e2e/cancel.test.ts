@@ -2,7 +2,7 @@ import { SFNClient, StopExecutionCommand } from '@aws-sdk/client-sfn'
 import { beforeAll, describe, expect, test, vi } from 'vitest'
 import { makeClients } from '../../lib/clients.ts'
 import { withConnection } from '../../lib/database/snapshot.ts'
-import { NotFound, RunEnded, StoreUnavailable, TooLateToCancel } from '../../lib/errors.ts'
+import { DatabaseBusy, NotFound, RunEnded, StoreUnavailable, TooLateToCancel } from '../../lib/errors.ts'
 import { runOfRow } from '../../lib/http/run-of-row.ts'
 import { cancelRun } from '../../lib/run/cancel.ts'
 import { readRun } from '../../lib/run/ledger.ts'
@@ -157,6 +157,23 @@ describe('a run that is cancelled', () => {
     expect(await reset.end(execution)).toMatchObject({ status: 'FAILED', error: 'RunLost' })
     expect(await reset.row('unstoppable')).toMatchObject({ status: 'cancelled', outcome: null })
     expect(await reset.fingerprint()).toEqual(was)
+  })
+
+  test('changes nothing when its row is held for LOCK_TIMEOUT_MS: who cancels is not kept waiting', async () => {
+    const atSeal = new Hold((name) => name === 'seal')
+    hold = atSeal
+    const execution = await reset.start({ operation: 'backup', strategy: 'cache-only' }, 'held')
+    await atSeal.reached
+    await reset.stack.admin.query('BEGIN')
+    await reset.stack.admin.query(`SELECT FROM taskmaster_reset.runs WHERE run_id = 'held' FOR UPDATE`)
+    const { config, ...clients } = await makeClients()
+    const began = performance.now()
+    const impatient = { ...clients, config: { ...config, LOCK_TIMEOUT_MS: 100 } }
+    await expect(cancelRun(impatient, { runId: 'held', by })).rejects.toThrow(DatabaseBusy)
+    expect(performance.now() - began).toBeLessThan(8_000)
+    await reset.stack.admin.query('ROLLBACK')
+    atSeal.release()
+    expect(await reset.end(execution)).toMatchObject({ status: 'SUCCEEDED' })
   })
 })
 
