@@ -113,7 +113,9 @@ test('the CLI works against it; stores that the environment names come first', a
   })
 })
 
-test("README's commands for another terminal do what they say, pasted as they stand", async () => {
+test("README's commands for another terminal do what they say, pasted as they stand", {
+  timeout: 180_000, // six runs, one after the other
+}, async () => {
   expect(others.length).toBeGreaterThan(0)
   for (const { text, line } of others) {
     const { code, stdout: said, stderr } = await endOf(paste(here(text), cwd))
