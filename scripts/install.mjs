@@ -10,6 +10,7 @@ import {
   mkdtempSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
@@ -21,9 +22,19 @@ const stamp = join(root, 'node_modules', '.installed-lock')
 const wanted = createHash('sha256')
   .update(readFileSync(join(root, 'package-lock.json')))
   .digest('hex')
-const installed = existsSync(stamp) ? readFileSync(stamp, 'utf8') : ''
+const isInstalled = () => existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted
 
-if (installed !== wanted) {
+if (!isInstalled()) {
+  // Of two commands that are started at once, one installs: in one folder, two would take each other's packages away.
+  const giveBack = lock(join(root, '.installing'))
+  try {
+    if (!isInstalled()) install()
+  } finally {
+    giveBack()
+  }
+}
+
+function install() {
   process.stderr.write('Installing dependencies (npm ci), about a minute the first time …\n')
   const lent = isWritable(process.env.npm_config_cache)
     ? undefined
@@ -38,7 +49,8 @@ if (installed !== wanted) {
   if (lent !== undefined) rmSync(lent, { recursive: true, force: true })
   if (npm.status !== 0) {
     process.stderr.write('npm ci failed; what it said stands above. Nothing was started.\n')
-    process.exit(npm.status ?? 1)
+    process.exitCode = npm.status ?? 1
+    return
   }
   writeFileSync(stamp, wanted)
 }
@@ -54,5 +66,39 @@ function isWritable(cache = join(homedir(), '.npm')) {
     return true
   } catch {
     return false // it is npm's to say what else is wrong
+  }
+}
+
+/**
+ * Waits until nobody alive holds the lock. Not in node_modules, which npm ci takes away.
+ * @param {string} file holds the process id of who has it
+ * @returns what gives it back
+ */
+function lock(file) {
+  for (let said = false; ; said = true) {
+    try {
+      writeFileSync(file, String(process.pid), { flag: 'wx' })
+      return () => rmSync(file, { force: true })
+    } catch (error) {
+      if (error.code !== 'EEXIST') throw error
+    }
+    if (isAbandoned(file)) rmSync(file, { force: true })
+    else {
+      if (!said) process.stderr.write('Another command is installing the dependencies; waiting for it …\n')
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300)
+    }
+  }
+}
+
+/** @param {string} file of a lock that is there, or was a moment ago */
+function isAbandoned(file) {
+  try {
+    const holder = Number(readFileSync(file, 'utf8'))
+    // Made and not yet written into: whoever made it writes at once.
+    if (holder === 0) return Date.now() - statSync(file).mtimeMs > 10_000
+    process.kill(holder, 0)
+    return false
+  } catch (error) {
+    return error.code === 'ESRCH'
   }
 }

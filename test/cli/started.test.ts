@@ -1,5 +1,6 @@
-import { execFile } from 'node:child_process'
-import { globSync, readFileSync } from 'node:fs'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, globSync, readFileSync } from 'node:fs'
 import { chmod, copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, join, sep } from 'node:path'
@@ -130,6 +131,33 @@ test('what is missing is installed also where npm can write to no cache of its o
   for (let run = 1; run <= 2; run++)
     await promisify(execFile)(process.execPath, [join(project, 'scripts/install.mjs')], { env })
   expect(await readFile(said, 'utf8'), 'installed once, with a cache').toBe('ci\nwrote\n')
+})
+
+test('of commands that are started at once one installs, and the others wait for it; a dead one is not waited for', async () => {
+  const [project, bin] = [join(cwd, 'twice'), join(cwd, 'slow-bin')]
+  for (const folder of [join(project, 'scripts'), bin]) await mkdir(folder, { recursive: true })
+  for (const name of ['scripts/install.mjs', 'package-lock.json'])
+    await copyFile(join(root, name), join(project, name))
+  const said = join(cwd, 'said-twice')
+  // As npm ci does it: what was there is taken away first.
+  await writeFile(
+    join(bin, 'npm'),
+    `#!/bin/sh\nrm -rf node_modules; echo begins >> '${said}'; sleep 0.7; mkdir node_modules; echo ends >> '${said}'\n`,
+  )
+  await chmod(join(bin, 'npm'), 0o755)
+  const env = { PATH: `${bin}${delimiter}${process.env.PATH}`, HOME: cwd }
+  const start = () => promisify(execFile)(process.execPath, [join(project, 'scripts/install.mjs')], { env })
+  const answers = await Promise.all([start(), start(), start()])
+  expect(await readFile(said, 'utf8')).toBe('begins\nends\n')
+  expect(answers.filter(({ stderr }) => stderr.includes('waiting for it'))).toHaveLength(2)
+
+  await rm(join(project, 'node_modules'), { recursive: true })
+  const dead = spawn(process.execPath, ['--version'])
+  await once(dead, 'exit')
+  await writeFile(join(project, '.installing'), String(dead.pid))
+  expect((await start()).stderr).not.toContain('waiting for it')
+  expect(await readFile(said, 'utf8')).toBe('begins\nends\nbegins\nends\n')
+  expect(existsSync(join(project, '.installing'))).toBe(false)
 })
 
 test('on an older Node it goes on with the one that is installed with the packages', async (context) => {
