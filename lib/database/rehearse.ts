@@ -56,7 +56,10 @@ export async function compareExported(clients: Clients, plan: Plan): Promise<voi
       if (compared.reading.length > 0 && plan.clears.includes('database'))
         warnings.push(...(await trySwap(clients, connection, { plan, tables, reading: compared.reading })))
     } catch (error) {
-      if (error instanceof RehearsalFailed) await dropScratch(connection, runId)
+      // Another invocation of the step was faster, and has dropped what this one was reading.
+      const isDone = await exists(storage, done)
+      if (isDone || error instanceof RehearsalFailed) await dropScratch(connection, runId)
+      if (isDone) return
       throw databaseError(error)
     }
     const noted: z.input<typeof Rehearsed> = { rehearsedAt: clients.now().toISOString(), warnings }
