@@ -238,7 +238,7 @@ describe('a wipe covered by its backup', () => {
     const strict = configured(clients, { LATE_MAX_BYTES: 1000 })
     const before = await keysBelow(clients, plan)
     const message = await expectNothingWiped(wipeDatabase(strict, plan), BackupIsStale)
-    expect(message).toMatch(/app\.people \(1 of 1 parts\).*LATE_MAX_BYTES/)
+    expect(message).toMatch(/app\.people \(1 of 1 part\).*LATE_MAX_BYTES/)
     expect(await keysBelow(clients, plan)).toEqual(before)
   })
 
