@@ -151,7 +151,7 @@ describe('a backup that went stale before the wipe', () => {
     )
     expect(ended).toMatchObject({ status: 'FAILED', error: 'BackupIsStale' })
     expect(ended.cause).toMatch(
-      /^Since the backup \d+ bytes changed in public\.log \(1 of 1 parts\), more than the 1 of/,
+      /^Since the backup \d+ bytes changed in public\.log \(1 of 1 part\), more than the 1 of/,
     )
     expect(ended.cause).toContain('Nothing was wiped; pause the writers, or raise LATE_MAX_BYTES')
     expect(states.filter((state) => state === 'Count again')).toHaveLength(2)
