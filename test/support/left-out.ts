@@ -1,13 +1,21 @@
-import type { Reporter, TestCase, TestModule } from 'vitest/node'
-import { howToInstall } from '../../local/redis.ts'
+import type { Reporter, TestCase, TestModule, Vitest } from 'vitest/node'
+import { findProgram } from '../../local/programs.ts'
+import { howToInstall, servers } from '../../local/redis.ts'
 import { chromiumOf } from './chromium.ts'
 
-/** After a run, names every test that was skipped, and says why. */
+/** After a run, names every test that was skipped, and says why. Those that nobody asked for (`-t`) are not among them. */
 export class LeftOut implements Reporter {
+  #wanted: RegExp | undefined
+
+  onInit({ config }: Vitest): void {
+    this.#wanted = config.testNamePattern
+  }
+
   onTestRunEnd(modules: readonly TestModule[]): void {
     const left = new Map<string, TestCase[]>()
     for (const module of modules) {
       for (const test of module.children.allTests('skipped')) {
+        if (this.#wanted?.test(test.fullName.replaceAll(' > ', ' ')) === false) continue
         const reason = reasonOf(test)
         left.set(reason, [...(left.get(reason) ?? []), test])
       }
@@ -25,6 +33,8 @@ function reasonOf(test: TestCase): string {
   if (result.state === 'skipped' && result.note) return result.note
   if (test.module.relativeModuleId.startsWith('test/console/') && chromiumOf(process.env) === undefined)
     return `There is no Chromium to try the page in. ${chromiumAdvice}`
+  if (findProgram(servers, process.env.PATH ?? '') !== undefined)
+    return 'Its file skips it on this machine, and gives no reason'
   return `There is no Redis server, and ioredis-mock cannot do what these need. ${howToInstall()}`
 }
 
