@@ -32,9 +32,16 @@ export function howToInstall(platform: NodeJS.Platform = process.platform): stri
 /** The servers that will do, best known first. Both speak the same protocol. */
 export const servers = ['redis-server', 'valkey-server'] as const
 
-/** Starts the first server on the path, and falls back to ioredis-mock. It ends with `guarded`. */
-export async function startRedis(guarded: Guarded, path = process.env.PATH ?? ''): Promise<RedisStore> {
-  const program = findProgram(servers, path)
+type Where = { PATH?: string | undefined; REDIS_SERVER?: string | undefined }
+
+/** The first server on the path; undefined: there is none, or `REDIS_SERVER=none` asks for the imitation. */
+export function findServer({ PATH = '', REDIS_SERVER }: Where = process.env): string | undefined {
+  return REDIS_SERVER === 'none' ? undefined : findProgram(servers, PATH)
+}
+
+/** Starts it, and falls back to ioredis-mock. It ends with `guarded`. */
+export async function startRedis(guarded: Guarded, where?: Where): Promise<RedisStore> {
+  const program = findServer(where)
   return program ? await startServer(guarded, program) : startMock()
 }
 

@@ -71,7 +71,7 @@ export async function startCache(
     return { service, env, connectRedis: undefined }
   }
   const store = plan.embedded
-    ? await startRedis(needed(guarded), environment.PATH)
+    ? await startRedis(needed(guarded), environment)
     : await givenRedis(plan.redisUrl)
   const rest = await startUpstashRest(store)
   onEnd(rest.stop)

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { guardProcesses } from '../../local/guarded.ts'
 import { findProgram } from '../../local/programs.ts'
 import { provideRedis } from '../../local/provide-redis.ts'
-import { howToInstall, servers, startRedis } from '../../local/redis.ts'
+import { findServer, howToInstall, servers, startRedis } from '../../local/redis.ts'
 
 const execute = promisify(execFile)
 const PATH = process.env.PATH ?? ''
@@ -91,6 +91,8 @@ describe('a real Redis is looked for', () => {
     await program(join(bin, 'redis-server'), '')
     expect(await provide({ environment: { PATH: bin, REDIS_SERVER: 'none' } })).toMatchObject({ real: false })
     expect(notes).toEqual([])
+    expect(findServer({ PATH: bin })).toBe(join(bin, 'redis-server'))
+    expect(findServer({ PATH: bin, REDIS_SERVER: 'none' })).toBe(undefined)
   })
 })
 
@@ -104,7 +106,7 @@ describe.skipIf(!canPack)('a Redis out of Debian packages', () => {
     expect(notes).toEqual([expect.stringContaining('fetching one, once')])
     const guarded = await guardProcesses()
     try {
-      const store = await startRedis(guarded, environment.PATH)
+      const store = await startRedis(guarded, environment)
       const redis = store.connect()
       expect([store.mock, await redis.ping()]).toEqual([false, 'PONG'])
       redis.disconnect()

@@ -24,7 +24,7 @@ describe.each([
   const installed = () => kind === 'ioredis-mock' || !store.mock
 
   beforeAll(async () => {
-    store = await startRedis(guarded, path)
+    store = await startRedis(guarded, { PATH: path })
     rest = await startUpstashRest(store)
     client = new Redis({
       url: rest.url,

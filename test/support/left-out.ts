@@ -1,6 +1,5 @@
 import type { Reporter, TestCase, TestModule, Vitest } from 'vitest/node'
-import { findProgram } from '../../local/programs.ts'
-import { howToInstall, servers } from '../../local/redis.ts'
+import { findServer, howToInstall } from '../../local/redis.ts'
 import { chromiumOf } from './chromium.ts'
 
 /** After a run, names every test that was skipped, and says why. Those that nobody asked for (`-t`) are not among them. */
@@ -33,8 +32,7 @@ function reasonOf(test: TestCase): string {
   if (result.state === 'skipped' && result.note) return result.note
   if (test.module.relativeModuleId.startsWith('test/console/') && chromiumOf(process.env) === undefined)
     return `There is no Chromium to try the page in. ${chromiumAdvice}`
-  if (findProgram(servers, process.env.PATH ?? '') !== undefined)
-    return 'Its file skips it on this machine, and gives no reason'
+  if (findServer() !== undefined) return 'Its file skips it on this machine, and gives no reason'
   return `There is no Redis server, and ioredis-mock cannot do what these need. ${howToInstall()}`
 }
 

@@ -1,9 +1,8 @@
 import { test } from 'vitest'
-import { findProgram } from '../../local/programs.ts'
-import { servers } from '../../local/redis.ts'
+import { findServer } from '../../local/redis.ts'
 
 /** Whether stacks get a real Redis, and not ioredis-mock. */
-export const hasRedis = findProgram(servers, process.env.PATH ?? '') !== undefined
+export const hasRedis = findServer() !== undefined
 
 /** For rules that cannot be tried on ioredis-mock. What is skipped is listed by test/support/left-out.ts. */
 export const needsRedis = test.skipIf(!hasRedis)
