@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
 import type { Warning } from '../backup/manifest.ts'
 import { type Backup, readBackup } from '../backup/read.ts'
@@ -11,7 +12,7 @@ import { InvalidRequest } from '../errors.ts'
 import { readLateNoted } from '../ledger/noted.ts'
 import { claim } from './claim.ts'
 import { checkConfirmation, checkMarks, refusalOfReal } from './guard.ts'
-import { openRun, type RunRow, recordPlan } from './ledger.ts'
+import { type Counting, openRun, type RunRow, recordPlan } from './ledger.ts'
 import { planOnBackup } from './plan-backup.ts'
 import { checkLimits, makePlan } from './planning.ts'
 import {
@@ -23,7 +24,7 @@ import {
   type Scoped,
 } from './request.ts'
 import { scopeOf, type Target, targets } from './strategy.ts'
-import { digestOfPlan, type Plan, type RunRef } from './work.ts'
+import { digestOfPlan, type Plan } from './work.ts'
 import type { Refusal } from './would-do.ts'
 
 export const CountInput = z.strictObject({
@@ -58,29 +59,31 @@ export async function countAll(clients: Clients, input: z.output<typeof CountInp
   const { runId, attempt } = input
   const request = parseRequest(input.request)
   checkConfirmation(request, clients.config)
+  const counting = { attempt, invocation: randomUUID() }
   return withConnection(clients, async (connection) => {
     if (request.operation === 'claim') {
       await claim(clients, connection)
-      const repeats = await open(connection, input, request)
-      if (repeats === undefined) await recordClaim(connection, { runId, attempt })
+      const repeats = await open(connection, { input, request, counting })
+      if (repeats === undefined) await recordClaim(connection, { runId, ...counting })
       return repeats === undefined ? { next: 'finish', runId, attempt, prunes: false } : repeated(repeats)
     }
     if (request.operation === 'verify' || request.operation === 'delete') {
-      return countOnBackup(clients, connection, { input, request })
+      return countOnBackup(clients, connection, { input, request, counting })
     }
     const { restored, clears, warnings } = await checkScoped(clients, connection, request)
-    const repeats = await open(connection, input, request)
+    const repeats = await open(connection, { input, request, counting })
     if (repeats !== undefined) return repeated(repeats)
     const asked = { run: { runId, attempt }, startedAt: input.startedAt, request, clears, restored, warnings }
     if (request.dryRun) {
-      await planDry(clients, connection, asked)
+      await planDry(clients, connection, asked, counting)
       return { next: 'finish', runId, attempt, prunes: false }
     }
     await dropLeftovers(connection, runId, clients.config.LOCK_TIMEOUT_MS)
     const plan = await makePlan(clients, connection, asked)
     const { backupId } = plan
     const summary = summaryOf(plan, { restored, dryRun: false, refusal: null })
-    await recordPlan(connection, { runId, attempt, backupId, plan: summary, planDigest: digestOfPlan(plan) })
+    const planDigest = digestOfPlan(plan)
+    await recordPlan(connection, { runId, ...counting, backupId, plan: summary, planDigest })
     return {
       next: plan.backupId !== null ? 'backup' : plan.restore === null ? 'wipe' : 'restore',
       runId,
@@ -114,12 +117,14 @@ async function planDry(
   clients: Clients,
   connection: Connection,
   asked: Parameters<typeof makePlan>[2],
+  counting: Counting,
 ): Promise<void> {
   const { run, request, restored, clears, warnings } = asked
   const refusal = await refusalOfReal(clients, connection, request)
   const told = { dryRun: true, refusal: refusal && { name: refusal.name, message: refusal.message } }
   const nothing = { clears, warnings, database: null, files: null, cache: null, restore: null }
-  const record = (plan: unknown) => recordPlan(connection, { ...run, backupId: null, plan, planDigest: null })
+  const record = (plan: unknown) =>
+    recordPlan(connection, { ...run, ...counting, backupId: null, plan, planDigest: null })
   await record({ ...nothing, ...told })
   const plan = await makePlan(clients, connection, asked)
   await record(summaryOf(plan, { restored, ...told }))
@@ -145,7 +150,7 @@ export async function checkScoped(
 }
 
 /** A claim has no plan; only what has to be said of it is kept. */
-async function recordClaim(connection: Connection, run: RunRef): Promise<void> {
+async function recordClaim(connection: Connection, run: { runId: string } & Counting): Promise<void> {
   const warnings = await warnOfPublications(connection)
   if (warnings.length === 0) return
   const nothing = { clears: [], dryRun: false, database: null, files: null, cache: null, restore: null }
@@ -156,17 +161,18 @@ async function recordClaim(connection: Connection, run: RunRef): Promise<void> {
 async function countOnBackup(
   clients: Clients,
   connection: Connection,
-  { input, request }: { input: z.output<typeof CountInput>; request: OnBackup },
+  { input, request, counting }: { input: z.output<typeof CountInput>; request: OnBackup; counting: Counting },
 ): Promise<Counted> {
   const run = { runId: input.runId, attempt: input.attempt }
   const { operation } = request
   const found = await checkMarks(clients, connection, { wipes: operation === 'delete', needsCache: false })
-  const repeats = await open(connection, input, request)
+  const repeats = await open(connection, { input, request, counting })
   if (repeats !== undefined) return repeated(repeats)
   const { plan, subject, warnings } = await planOnBackup(clients, connection, { run, request })
   const nothing = { clears: [], dryRun: false, database: null, files: null, cache: null, restore: null }
   const summary = { ...nothing, subject, warnings: [...found, ...warnings] }
-  await recordPlan(connection, { ...run, backupId: null, plan: summary, planDigest: digestOfPlan(plan) })
+  const planDigest = digestOfPlan(plan)
+  await recordPlan(connection, { ...run, ...counting, backupId: null, plan: summary, planDigest })
   return {
     ...run,
     next: operation,
@@ -181,10 +187,13 @@ async function countOnBackup(
 
 async function open(
   connection: Connection,
-  { runId, startedAt }: z.output<typeof CountInput>,
-  request: Request,
+  {
+    input: { runId, startedAt },
+    request,
+    counting,
+  }: { input: z.output<typeof CountInput>; request: Request; counting: Counting },
 ): Promise<RunRow | undefined> {
-  const opened = await openRun(connection, {
+  const run = {
     runId,
     operation: request.operation,
     strategy: 'strategy' in request ? request.strategy : null,
@@ -192,7 +201,8 @@ async function open(
     idempotencyKey: idempotencyKeyOf(request) ?? null,
     requestDigest: digestOfRequest(request),
     startedAt: new Date(startedAt),
-  })
+  }
+  const opened = await openRun(connection, run, counting)
   return 'repeats' in opened ? opened.repeats : undefined
 }
 

@@ -1,4 +1,4 @@
-import { and, eq, getTableColumns, getTableName, sql } from 'drizzle-orm'
+import { and, eq, getTableColumns, getTableName, type SQL, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/neon-serverless'
 import { utc } from '../amounts.ts'
 import type { Connection } from '../clients.ts'
@@ -21,6 +21,9 @@ export type NewRun = Pick<
 
 /** What a step tells about itself while it works, keyed `<step>/<batch>` in the ledger. */
 export type Progress = Record<string, { done: number; total: number }>
+
+/** Which Count it is that plans: of several invocations for one attempt only the latest may. */
+export type Counting = { attempt: number; invocation: string }
 
 const ledger = (connection: Connection) => drizzle({ client: connection })
 
@@ -81,10 +84,12 @@ export async function writeEnvironment(
  * @throws RunActive when another run holds the lock, or is over and closing; one whose heartbeat stopped is marked
  *   `abandoned` first
  * @throws IdempotencyConflict when the key was used for another request
+ * @throws RunLost when the run is over, or a later Count has planned it and its steps are at work
  */
 export async function openRun(
   connection: Connection,
   wanted: NewRun,
+  counting: Counting,
 ): Promise<{ opened: true } | { repeats: RunRow }> {
   const run = storable(wanted)
   await abandonDeadRun(connection)
@@ -95,8 +100,7 @@ export async function openRun(
   await insertRun(connection, run)
   const own = await findRun(connection, run.runId)
   if (own?.status === 'running') {
-    // "Count again" comes after a step that may have taken long.
-    await touchRun(connection, { runId: run.runId, phase: 'Count' })
+    await beginCount(connection, run.runId, counting)
     return { opened: true }
   }
   if (own !== undefined) throw endedRun(own)
@@ -104,7 +108,38 @@ export async function openRun(
   if (first !== undefined) return { repeats: first }
   const [active] = await selectRuns(connection, `WHERE status = 'running'`)
   if (active !== undefined) throw activeError(active)
-  return openRun(connection, wanted) // the run that was in the way ended in between
+  return openRun(connection, wanted, counting) // the run that was in the way ended in between
+}
+
+/**
+ * A sign of life, for "Count again" comes after a step that may have taken long; from here on no earlier Count may plan,
+ * and no step of an earlier attempt finds a plan.
+ */
+async function beginCount(
+  connection: Connection,
+  runId: string,
+  { attempt, invocation }: Counting,
+): Promise<void> {
+  const begun = await ledger(connection)
+    .update(runs)
+    .set({
+      phase: 'Count',
+      waiting: null,
+      attempt,
+      planDigest: sql`CASE WHEN ${runs.attempt} = ${attempt} THEN ${runs.planDigest} END`,
+      latestInvocation: invocation,
+      heartbeatAt: sql`now()`,
+    })
+    .where(and(eq(runs.runId, runId), eq(runs.status, 'running'), mayCount(attempt)))
+    .returning({ runId: runs.runId })
+  if (begun.length > 0) return
+  await checkRunning(connection, runId)
+  throw repeatedStep(runId)
+}
+
+/** An attempt is counted until its steps go by a plan; a Count that comes then was given up, and has woken up late. */
+function mayCount(attempt: number): SQL {
+  return sql`(${runs.attempt} < ${attempt} OR (${runs.attempt} = ${attempt} AND (${runs.planDigest} IS NULL OR ${runs.phase} = 'Count')))`
 }
 
 /**
@@ -206,18 +241,25 @@ export function isCancellable(run: RunRow): boolean {
   return run.status === 'running' && run.operation !== 'claim' && !hasBegunToChange(run)
 }
 
-/** Keeps what Count decided, and the digest of the plan as it lies in S3; null: a dry run, which leaves none there. */
+/**
+ * Keeps what Count decided, and the digest of the plan as it lies in S3; null: a dry run, which leaves none there.
+ * @throws RunLost when the row is no longer this run's, or a later Count has begun: the steps get their batches from that
+ *   one, and must find its plan
+ */
 export async function recordPlan(
   connection: Connection,
-  run: { runId: string; attempt: number; backupId: string | null; plan: unknown; planDigest: string | null },
+  run: Counting & { runId: string; backupId: string | null; plan: unknown; planDigest: string | null },
 ): Promise<void> {
-  const { runId, ...set } = run
+  const { runId, invocation, ...set } = run
+  const isOurs = and(mayCount(run.attempt), eq(runs.latestInvocation, invocation))
   const updated = await ledger(connection)
     .update(runs)
     .set({ ...storable(set), progress: {}, heartbeatAt: sql`now()` })
-    .where(and(eq(runs.runId, runId), eq(runs.status, 'running')))
+    .where(and(eq(runs.runId, runId), eq(runs.status, 'running'), isOurs))
     .returning({ runId: runs.runId })
-  if (updated.length === 0) throw lostRun(runId)
+  if (updated.length > 0) return
+  await checkRunning(connection, runId)
+  throw repeatedStep(runId)
 }
 
 /** The steps after which a run cannot be left as if it had never begun. */

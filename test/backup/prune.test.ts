@@ -370,10 +370,14 @@ describe('runs', () => {
         nameOf(command) === 'PutObjectCommand'
       ) {
         opening = withConnection(bucket.clients, (connection) =>
-          openRun(connection, {
-            ...{ runId: 'new', operation: 'reset', strategy: 'full', requestedBy: null },
-            ...{ idempotencyKey: null, requestDigest: '', startedAt: now },
-          }),
+          openRun(
+            connection,
+            {
+              ...{ runId: 'new', operation: 'reset', strategy: 'full', requestedBy: null },
+              ...{ idempotencyKey: null, requestDigest: '', startedAt: now },
+            },
+            { attempt: 0, invocation: 'first' },
+          ),
         ).then(() => order.push('run begun'))
         await new Promise((resolve) => setTimeout(resolve, 300))
       }

@@ -15,12 +15,12 @@ import {
   isCancellable,
   listRuns,
   type NewRun,
-  openRun,
+  openRun as openCounted,
   type RunRow,
   readEnvironment,
   readRun,
+  recordPlan as recordCounted,
   recordFailure,
-  recordPlan,
   recordRestored,
   recordWiped,
   touchRun,
@@ -55,6 +55,13 @@ const newRun = (runId: string, more: Partial<NewRun> = {}): NewRun => ({
   startedAt: new Date('2026-11-22T19:05:33Z'),
   ...more,
 })
+
+const first = { attempt: 0, invocation: 'first' }
+const openRun = (to: Connection, run: NewRun, counting = first) => openCounted(to, run, counting)
+
+type Counted = Parameters<typeof recordCounted>[1]
+const recordPlan = (to: Connection, run: Omit<Counted, 'invocation'> & { invocation?: string }) =>
+  recordCounted(to, { ...first, ...run })
 
 const age = (runId: string, minutes: number) =>
   stack.sql.query(
@@ -124,11 +131,11 @@ describe('the lock', () => {
     expect(await readRun(connection, 'dead')).toMatchObject({ status: 'abandoned', outcome: null })
     await expect(openRun(connection, newRun('dead'))).rejects.toMatchObject({ name: 'RunLost' })
     for (const late of [
-      touchRun(connection, { runId: 'dead', phase: 'Seal' }),
-      recordPlan(connection, { runId: 'dead', attempt: 1, backupId: null, plan: {}, planDigest: null }),
-      fenceRun(connection, 'dead'),
+      () => touchRun(connection, { runId: 'dead', phase: 'Seal' }),
+      () => recordPlan(connection, { runId: 'dead', attempt: 1, backupId: null, plan: {}, planDigest: null }),
+      () => fenceRun(connection, 'dead'),
     ]) {
-      await expect(late).rejects.toMatchObject({ name: 'RunLost' })
+      await expect(late()).rejects.toMatchObject({ name: 'RunLost' })
     }
     await recordFailure(connection, 'dead', { error: 'E', message: 'm', phase: 'Seal' })
     await close('dead')
@@ -378,6 +385,50 @@ describe('progress', () => {
       planDigest: 'c'.repeat(64),
     })
     expect(await readRun(connection, 'one')).toMatchObject({ progress: {}, attempt: 1, backupId: 'b' })
+  })
+})
+
+describe('a Count that was given up, and wakes up late,', () => {
+  const plan = (counting: { attempt: number; invocation: string }) =>
+    recordPlan(connection, {
+      ...{ runId: 'one', ...counting, backupId: null, plan: { of: counting } },
+      planDigest: counting.invocation.padEnd(64, '-'),
+    })
+  const early = { attempt: 0, invocation: 'early' }
+  const repeat = { attempt: 0, invocation: 'repeat' }
+  const isLost = { name: 'RunLost' }
+
+  test('puts no plan in the place of the one that the steps got their batches from', async () => {
+    await openRun(connection, newRun('one'), early)
+    await openRun(connection, newRun('one'), repeat)
+    await plan(repeat)
+    await expect(plan(early)).rejects.toMatchObject(isLost)
+    await touchRun(connection, { runId: 'one', phase: 'Wipe files' })
+    await expect(plan(early)).rejects.toMatchObject(isLost)
+    expect(await readRun(connection, 'one')).toMatchObject({ plan: { of: repeat }, phase: 'Wipe files' })
+  })
+
+  test('does not take a run back that is at work, as if nothing had begun', async () => {
+    await openRun(connection, newRun('one'), repeat)
+    await plan(repeat)
+    await openRun(connection, newRun('one'), repeat) // its answer was lost
+    await plan(repeat)
+    await touchRun(connection, { runId: 'one', phase: 'Wipe files' })
+    await expect(openRun(connection, newRun('one'), early)).rejects.toMatchObject(isLost)
+    expect(isCancellable(await readRun(connection, 'one'))).toBe(false)
+  })
+
+  test('does not come before "Count again", be it at work or done', async () => {
+    const again = { attempt: 1, invocation: 'again' }
+    await openRun(connection, newRun('one'), early)
+    await plan(early)
+    await touchRun(connection, { runId: 'one', phase: 'Wipe database' })
+    await openRun(connection, newRun('one'), again)
+    await touchRun(connection, { runId: 'one', phase: 'Export cache' }) // of an export that was given up
+    await expect(openRun(connection, newRun('one'), early)).rejects.toMatchObject(isLost)
+    await expect(plan(early)).rejects.toMatchObject(isLost)
+    await plan(again)
+    expect(await readRun(connection, 'one')).toMatchObject({ attempt: 1, plan: { of: again } })
   })
 })
 
