@@ -20,8 +20,10 @@ const Event = z.object({
   }),
 })
 
-/** Only to tell it from what an event without any id comes with. */
-const Identified = z.object({ requestContext: z.object({ requestId: z.string().min(1) }) })
+/** An id that can stand in a header and in the log; an event without one, or with another, is given its own. */
+const Identified = z.object({
+  requestContext: z.object({ requestId: z.string().regex(/^[\x21-\x7e]{1,128}$/) }),
+})
 
 export type GatewayAnswer = { statusCode: number; headers: Record<string, string>; body: string }
 

@@ -274,6 +274,18 @@ describe('every answer', () => {
     expect(lines.join('')).not.toContain('forged')
   })
 
+  test.each([['a\nlevel: forged'], ['\u{1f600}'], ['x'.repeat(1000)], [' ']])(
+    'has an id of its own when the one it came with can stand in no header: %j',
+    async (requestId) => {
+      lines = []
+      const sent = event()
+      const answer = await api.invoke({ ...sent, requestContext: { ...sent.requestContext, requestId } })
+      expect(answer.statusCode).toBe(200)
+      expect(answer.headers?.['x-request-id']).toMatch(/^[0-9a-f-]{36}$/)
+      expect(lines.join('')).not.toContain('forged')
+    },
+  )
+
   test('to cookies, to a base64 body and to a query is the one to a plain request', async () => {
     const one = await api.invoke(event({ cookies: ['a=1', 'b=2'] }))
     expect([one.statusCode, JSON.parse(one.body ?? '').name]).toEqual([200, 'all'])
