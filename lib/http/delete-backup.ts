@@ -1,4 +1,5 @@
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi'
+import { InvalidRequest } from '../errors.ts'
 import { scoped } from './auth.ts'
 import { backupParams } from './backups.ts'
 import { started } from './examples.ts'
@@ -37,12 +38,17 @@ const route = createRoute({
 export const deleteBackup = new OpenAPIHono<Api>().openapi(
   route,
   async ({ var: { clients, caller }, req, json }) => {
-    const wanted = {
-      operation: 'delete',
-      backupId: req.valid('param').backupId,
-      confirm: req.valid('query').confirm ?? req.valid('json').confirm,
-    }
+    const confirm = confirmedIn(req.valid('query').confirm, req.valid('json').confirm)
+    const wanted = { operation: 'delete', backupId: req.valid('param').backupId, confirm }
     const key = req.valid('header')['idempotency-key']
     return json(...accepted(await startRun(clients, { wanted, caller, key })))
   },
 )
+
+/** @throws InvalidRequest when the two are not the same: one of them is a mistake */
+function confirmedIn(query: string | undefined, body: string | undefined): string | undefined {
+  if (query === undefined || body === undefined || query === body) return query ?? body
+  throw new InvalidRequest(
+    `confirm is ${JSON.stringify(query)} in the query, ${JSON.stringify(body)} in the body. Nothing was touched; say it once`,
+  )
+}

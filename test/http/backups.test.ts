@@ -192,6 +192,11 @@ describe('deleting a backup', () => {
     })
     expect(unpinned.pinned).toBe(false)
     const asked = { as: 'delete', headers: { 'idempotency-key': 'delete-first' }, body: { confirm: 'local' } }
+    const contradictory = await api.ask('DELETE', `/v1/backups/${first}?confirm=local`, {
+      body: { confirm: 'production' },
+    })
+    expect([contradictory.status, contradictory.body.title]).toEqual([400, 'InvalidRequest'])
+    expect(contradictory.body.detail).toContain('"local" in the query, "production" in the body')
     const { status, headers, body } = await api.ask('DELETE', `/v1/backups/${first}`, asked)
     expect([status, headers.get('location')]).toEqual([202, body.address])
     const run = await api.ended(body.runId)
