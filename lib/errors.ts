@@ -202,6 +202,12 @@ export class RunEnded extends ResetError {
   readonly kind = 'guard'
 }
 
+/** The run that is to be cancelled was accepted a moment ago, and is not in the ledger yet. */
+export class RunStarting extends ResetError {
+  override readonly name = 'RunStarting'
+  readonly kind = 'guard'
+}
+
 /** A backup was loaded, and its rows are not those that were backed up. */
 export class RehearsalFailed extends ResetError {
   override readonly name = 'RehearsalFailed'
@@ -289,6 +295,7 @@ const classes = [
   BackupKept,
   TooLateToCancel,
   RunEnded,
+  RunStarting,
   RehearsalFailed,
   SchemaChanged,
   ForeignBackup,

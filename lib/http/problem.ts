@@ -49,6 +49,7 @@ const statusOfName: Record<string, number> = {
   MethodNotAllowed: 405,
   TooLateToCancel: 409,
   RunEnded: 409,
+  RunStarting: 409,
   BodyTooLarge: 413,
   UnsupportedMediaType: 415,
   IdempotencyConflict: 422,

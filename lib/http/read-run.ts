@@ -65,6 +65,14 @@ function runOfExecution(runId: string, execution: Execution): Run {
   }
 }
 
+const AskedOfVerify = z.object({ rehearse: z.boolean().default(false) })
+
+/** Of a verify that is not planned yet. When it cannot be told any more, yes: that needs more of a caller. */
+export async function asksToRehearse(clients: Clients, runId: string): Promise<boolean> {
+  const input = (await findExecution(clients, runId))?.input
+  return input === undefined || AskedOfVerify.parse(JSON.parse(input)).rehearse
+}
+
 const LambdaError = z.object({ errorMessage: z.string() })
 
 /** A cause is a text, or what Lambda reports of an error as JSON. */

@@ -1,14 +1,14 @@
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi'
 import { withConnection } from '../database/snapshot.ts'
 import { InvalidRequest } from '../errors.ts'
-import { cancelRun } from '../run/cancel.ts'
-import { findRun, listRuns, readRun as readRow } from '../run/ledger.ts'
+import { cancelRun, rowToCancel } from '../run/cancel.ts'
+import { findRun, listRuns } from '../run/ledger.ts'
 import type { Request } from '../run/request.ts'
 import { requireOneOf, requireScope, scoped, scopeOf, startingScopes } from './auth.ts'
 import { refusing } from './errors.ts'
 import * as examples from './examples.ts'
 import { limitUpTo, linkToNext } from './pages.ts'
-import { readRun } from './read-run.ts'
+import { asksToRehearse, readRun } from './read-run.ts'
 import { revalidated } from './revalidated.ts'
 import { type Api, answer, ifNoneMatch, noQuery, refusals, unchanged } from './route.ts'
 import { Run } from './run.ts'
@@ -175,9 +175,11 @@ export const runs = new OpenAPIHono<Api>()
     const { clients, caller } = context.var
     const { runId } = context.req.valid('param')
     requireOneOf(caller, startingScopes)
-    const row = await withConnection(clients, (connection) => readRow(connection, runId))
+    const row = await withConnection(clients, (connection) => rowToCancel(clients, connection, runId))
     const operation = row.operation as Request['operation']
-    requireScope(caller, scopeOf({ operation, rehearse: runOfRow(row).plan?.rehearse ?? false }))
+    const rehearse =
+      operation === 'verify' && (runOfRow(row).plan?.rehearse ?? (await asksToRehearse(clients, runId)))
+    requireScope(caller, scopeOf({ operation, rehearse }))
     return context.json(
       abridged(runOfRow(await cancelRun(clients, { runId, by: `api:${caller.name}` }))),
       200,

@@ -1,7 +1,7 @@
-import type { Clients } from '../clients.ts'
+import type { Clients, Connection } from '../clients.ts'
 import { databaseError, withConnection } from '../database/snapshot.ts'
-import { messageOf, NotFound, RunEnded, StoreUnavailable, TooLateToCancel } from '../errors.ts'
-import { stopExecution } from '../executions.ts'
+import { messageOf, NotFound, RunEnded, RunStarting, StoreUnavailable, TooLateToCancel } from '../errors.ts'
+import { findExecution, stopExecution } from '../executions.ts'
 import { findRun, isCancellable, lockRun, type RunRow, readRun, recordCancelled } from './ledger.ts'
 
 /** Milliseconds. Who asks over HTTP gets an answer within half a minute, or none. */
@@ -13,7 +13,7 @@ const answerWithinMs = 10_000
  * and when the execution cannot be stopped. Repeating it changes nothing.
  * @param by who asks, as in `requestedBy`
  * @returns the run's row
- * @throws NotFound, RunEnded, TooLateToCancel, DatabaseBusy: nothing was changed
+ * @throws NotFound, RunStarting, RunEnded, TooLateToCancel, DatabaseBusy: nothing was changed
  * @throws StoreUnavailable when it is cancelled, but its execution could not be stopped; it then ends at its next step
  */
 export async function cancelRun(
@@ -22,12 +22,13 @@ export async function cancelRun(
 ): Promise<RunRow> {
   const cancelled = await withConnection(clients, async (connection) => {
     // A wipe holds the row for as long as it takes: what can be told without waiting for it is told.
-    refuse(runId, await findRun(connection, runId))
+    refuse(runId, await rowToCancel(clients, connection, runId))
     await connection.query(`SET lock_timeout = ${Math.min(clients.config.LOCK_TIMEOUT_MS, answerWithinMs)}`)
     await connection.query('BEGIN')
     const row = await lockRun(connection, runId).catch((error: unknown) => {
       throw databaseError(error)
     })
+    if (row === undefined) throw notInLedger(runId)
     refuse(runId, row)
     const failure = {
       error: 'Cancelled',
@@ -49,12 +50,28 @@ export async function cancelRun(
   return cancelled
 }
 
-function refuse(runId: string, row: RunRow | undefined): asserts row is RunRow {
-  if (row === undefined) {
-    throw new NotFound(
-      `There is no run ${runId} in the ledger. One that was started just now may not have got there yet: try again, or list the runs to see their ids`,
+/**
+ * The row of a run that somebody wants to cancel.
+ * @throws RunStarting when its execution has begun, but has no row yet that could be cancelled
+ * @throws NotFound
+ */
+export async function rowToCancel(clients: Clients, connection: Connection, runId: string): Promise<RunRow> {
+  const row = await findRun(connection, runId)
+  if (row !== undefined) return row
+  const execution = await findExecution(clients, runId)
+  if (execution?.status === 'RUNNING') {
+    throw new RunStarting(
+      `Run ${runId} was started just now and is not in the ledger yet, so it cannot be cancelled yet. It has changed nothing, and goes on: cancel it again in a second`,
     )
   }
+  throw notInLedger(runId)
+}
+
+function notInLedger(runId: string): NotFound {
+  return new NotFound(`There is no run ${runId} in the ledger. List the runs to see their ids`)
+}
+
+function refuse(runId: string, row: RunRow): void {
   if (row.status === 'cancelled') return
   if (row.status !== 'running') {
     throw new RunEnded(`Run ${runId} is over: it is ${row.status}. There is nothing to cancel`)

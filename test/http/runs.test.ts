@@ -411,6 +411,46 @@ describe('while a run is active', () => {
     expect((await api.reset.objects('taskmaster-files', filesPrefix)).length).toBe(0)
   })
 
+  test('it cannot be cancelled before it is in the ledger, and is told to be asked again then', async () => {
+    const count = holdBefore('Count')
+    const { runId, address } = (await start(backup)).body
+    await count.reached
+    expect((await api.ask('GET', address)).body.status).toBe('starting')
+    const early = await api.ask('POST', `${address}/cancel`)
+    expect([early.status, early.body.title, early.headers.get('retry-after')]).toEqual([
+      409,
+      'RunStarting',
+      '1',
+    ])
+    const none = await api.ask('POST', `${address}/cancel`, { as: 'none' })
+    expect(none.body.title).toBe('Forbidden')
+    const seal = holdBefore('Seal')
+    count.release()
+    await seal.reached
+    expect((await api.ask('POST', `${address}/cancel`)).status).toBe(200)
+    seal.release()
+    await api.ended(runId)
+  })
+
+  test('a verify that rehearses can be cancelled by who may start it, also before it is planned', async () => {
+    const { backupId } = await api.follow({ operation: 'backup', strategy: 'database-only' })
+    const { admin } = api.reset.stack
+    for (const [rehearse, as] of [
+      [true, 'backup'],
+      [false, 'read'],
+    ] as const) {
+      const load = holdBefore('Verify')
+      const { runId, address } = (await start({ operation: 'verify', backupId, rehearse })).body
+      await load.reached
+      await admin.query('UPDATE taskmaster_reset.runs SET plan = NULL WHERE run_id = $1', [runId])
+      const cancels = async (who: string) => (await api.ask('POST', `${address}/cancel`, { as: who })).status
+      if (rehearse) expect(await cancels('read')).toBe(403)
+      expect(await cancels(as)).toBe(200)
+      load.release()
+      await api.ended(runId)
+    }
+  })
+
   test('one that there is none of cannot be cancelled', async () => {
     const { status, body } = await api.ask('POST', '/v1/runs/nobody/cancel')
     expect([status, body.title]).toEqual([404, 'NotFound'])
