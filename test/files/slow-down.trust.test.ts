@@ -12,7 +12,7 @@ import { type Fault, isBulkDelete, objectsIn, s3Error } from './s3-front.ts'
 
 /** S3 takes so many writes per second and prefix, 3,500 on AWS, and answers what goes beyond with 503. */
 const perSecond = rounds({ short: 400, full: 100 })
-const files = rounds({ short: 64, full: 4_000 })
+const files = rounds({ short: 64, full: 2_500 })
 const functions = rounds({ short: 1, full: 4 })
 
 const stack = useFiles()
@@ -94,7 +94,7 @@ describe('a whole run', () => {
   const fronts = useFronts(reset)
 
   test('resets and restores thousands of small files on an S3 that asks to slow down, and says of each what became of it', async () => {
-    const objects = rounds({ short: 32, full: 2_000 })
+    const objects = rounds({ short: 32, full: 1_200 })
     await reset.seed({ users: 3, files: objects, keys: 3 })
     const was = (await reset.fingerprint()).files
     const s3 = limited()
