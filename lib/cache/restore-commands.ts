@@ -7,7 +7,10 @@ import type { Item } from './value-pages.ts'
 /** Elements of one command (a script can pass on about 8,000 arguments), and bytes of one request's JSON. */
 export type CommandLimits = { commandItems: number; requestBytes: number }
 
-/** The commands that add items to a value of a type; only a single element may make one larger than a request. */
+/**
+ * The commands that add items to a value of a type; only a single element may make one larger than a request. Those that let
+ * fields of a hash expire come after them: see expiringCommands.
+ */
 export function* commandsOf(
   { type }: Pick<KeyHead, 'type'>,
   { key, items, stream }: { key: string; items: readonly Item[]; stream?: StreamState | undefined },
@@ -31,7 +34,6 @@ export function* commandsOf(
   } else {
     const { name, argumentsOf } = adding[type]
     yield* inGroups(items, limits, (group) => scriptCommand(name, key, ...group.flatMap(argumentsOf)))
-    if (type === 'hash') yield* expiringCommands(key, items)
   }
 }
 
@@ -73,8 +75,15 @@ function optional(...args: (string | Buffer)[]): ScriptCommand {
   return { ...scriptCommand(...args), optional: true }
 }
 
-/** One for each field that expires by itself: many at the same moment are rare. */
-function* expiringCommands(key: string, items: readonly Item[]): Generator<ScriptCommand> {
+/**
+ * One for each field of a hash that expires by itself: many at the same moment are rare. A field whose time was up meanwhile
+ * goes at once, and a hash with its last field, so nothing that needs the key may come after them.
+ */
+export function* expiringCommands(
+  { type }: Pick<KeyHead, 'type'>,
+  { key, items }: { key: string | Buffer; items: readonly Item[] },
+): Generator<ScriptCommand> {
+  if (type !== 'hash') return
   for (const item of items) {
     const expiresAt = expiryOf(item)
     if (expiresAt === null) continue

@@ -4,7 +4,7 @@ import type { ExpiryKnown } from './expiry.ts'
 import { askFenced } from './fenced.ts'
 import type { KeyHead } from './lines.ts'
 import { type ReplacedKeys, replaceTries } from './replaced-keys.ts'
-import { type CommandLimits, commandsOf, piecesOf } from './restore-commands.ts'
+import { type CommandLimits, commandsOf, expiringCommands, piecesOf } from './restore-commands.ts'
 import type { DecodedLine } from './restore-lines.ts'
 import {
   argumentOf,
@@ -77,6 +77,7 @@ export class CacheWriter {
       staged: 0,
       digest: new ValueDigest(line.type),
     }
+    if (line.type === 'hash') await this.#step(this.#unfinished, [holding(this.#unfinished.temporary)])
     await this.#build(line)
   }
 
@@ -113,6 +114,7 @@ export class CacheWriter {
     return [
       ...commandsOf(line, { key: temporary, items, stream }, this.#to.limits),
       scriptCommand('RENAME', temporary, key),
+      ...expiringCommands(line, { key, items }),
       ...(expiresAt === null ? [] : [scriptCommand('PEXPIREAT', key, String(expiresAt))]),
     ]
   }
@@ -162,7 +164,8 @@ export class CacheWriter {
     unfinished.digest.add(items, stream)
     let step: ScriptCommand[] = []
     let bytes = 0
-    for (const command of commandsOf(unfinished.head, { key: unfinished.temporary, items, stream }, limits)) {
+    const value = { key: unfinished.temporary, items, stream }
+    for (const command of buildingCommands(unfinished.head, value, limits)) {
       if (step.length > 0 && bytes + command.bytes > limits.requestBytes) {
         await this.#step(unfinished, step)
         step = []
@@ -216,11 +219,12 @@ export class CacheWriter {
     if (unfinished === undefined) return
     const { head, temporary } = unfinished
     const { key, expiresAt } = head
-    const renamed = scriptCommand('RENAME', temporary, key)
+    const taking = [scriptCommand('RENAME', temporary, key)]
+    if (head.type === 'hash') taking.push(scriptCommand('HDEL', key, temporary))
     const expiry =
       expiresAt === null ? scriptCommand('PERSIST', key) : scriptCommand('PEXPIREAT', key, String(expiresAt))
     const entry = { key, digest: this.#endOf(unfinished.digest, head) }
-    const step = { temporary, number: ++unfinished.steps, needs: temporary, commands: [renamed, expiry] }
+    const step = { temporary, number: ++unfinished.steps, needs: temporary, commands: [...taking, expiry] }
     for (let attempt = 1; ; attempt++) {
       const left = await this.#replace([entry], attempt, step)
       if (left === 'done') return
@@ -251,6 +255,21 @@ export class CacheWriter {
 function checkOf(replaced: ReplacedKeys, key: Buffer, digest: string): Check {
   const held = replaced.digestOf(key)
   return { key, digests: held === undefined ? [digest] : [held, digest] }
+}
+
+function* buildingCommands(
+  ...[head, value, limits]: Parameters<typeof commandsOf>
+): Generator<ScriptCommand> {
+  yield* commandsOf(head, value, limits)
+  yield* expiringCommands(head, value)
+}
+
+/**
+ * Puts a field into an unfinished hash that keeps it there, although all others may expire until it is finished; by the
+ * temporary key's own name, which no other field has.
+ */
+function holding(temporary: string): ScriptCommand {
+  return scriptCommand('HSET', temporary, temporary, '')
 }
 
 /** Deletes an unfinished value that is not going to take its place. */
