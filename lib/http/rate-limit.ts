@@ -72,9 +72,10 @@ function isToBeKnown({ req, env }: Context<Api>): boolean {
   return req.path.startsWith('/v1/') && req.path !== '/v1/openapi.json' && req.method !== 'OPTIONS'
 }
 
-/** Of IPv6 the network: whoever has one address has 2⁶⁴ of them. */
+/** Of IPv6 the network: whoever has one address has 2⁶⁴ of them. One of IPv4 may be written as one of IPv6. */
 function networkOf(address: string | undefined): string | undefined {
   if (address === undefined || !address.includes(':')) return address
+  if (address.includes('.')) return address.slice(address.lastIndexOf(':') + 1)
   const [front = '', back] = address.split('::')
   const groups = (text: string | undefined) => (text ? text.split(':') : [])
   const [before, after] = [groups(front), groups(back)]

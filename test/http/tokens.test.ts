@@ -254,6 +254,15 @@ describe('who asks too often', () => {
     expect((await from('192.0.2.3', 'all', '/v1/session')).statusCode).toBe(200)
   })
 
+  test('from an IPv4 address that is written as one of IPv6 is that address, and not all of them', async () => {
+    pass(86_400)
+    await statuses(201, () => from('::ffff:192.0.2.5', null, '/nowhere'))
+    const asked = await Promise.all(
+      ['::ffff:192.0.2.5', '192.0.2.5', '::ffff:192.0.2.6'].map((one) => from(one, null, '/nowhere')),
+    )
+    expect(asked.map(({ statusCode }) => statusCode)).toEqual([429, 429, 404])
+  })
+
   test('from many addresses of one IPv6 network is one address', async () => {
     pass(86_400)
     let host = 0
