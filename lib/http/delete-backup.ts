@@ -1,5 +1,6 @@
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi'
 import { InvalidRequest } from '../errors.ts'
+import { text } from '../run/request.ts'
 import { scoped } from './auth.ts'
 import { backupParams } from './backups.ts'
 import { started } from './examples.ts'
@@ -8,7 +9,7 @@ import { accepted, idempotencyHeaders, Started } from './runs.ts'
 import { startRun } from './start-run.ts'
 
 const Confirm = z.strictObject({
-  confirm: z.string().max(256).optional().meta({ description: "The environment's name", example: 'staging' }),
+  confirm: text.optional().meta({ description: "The environment's name", example: 'staging' }),
 })
 
 const route = createRoute({

@@ -64,7 +64,8 @@ function requestOf(event: unknown): { request: Request; env: Omit<Gateway, 'requ
   const { method, sourceIp } = requestContext.http
   // Never the host that was asked for, which is the caller's to choose. A gateway that decodes may leave a "?" in the path.
   const path = rawPath.replace(/[?#]/g, encodeURIComponent)
-  const url = `https://localhost${path}${rawQueryString === '' ? '' : `?${rawQueryString}`}`
+  const query = rawQueryString.replaceAll('#', '%23') // what follows would not be looked at
+  const url = `https://localhost${path}${query === '' ? '' : `?${query}`}`
   if (body && (method === 'GET' || method === 'HEAD')) {
     return refused(`${method} takes no body`, { url, method, sourceIp })
   }

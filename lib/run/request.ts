@@ -5,7 +5,8 @@ import { isStorable } from '../ledger/storable.ts'
 import { strategies, targets } from './strategy.ts'
 
 const isText = { error: 'holds a NUL character, or half of a surrogate pair, which no name can hold' }
-const text = z.string().min(1).max(256).refine(isStorable, isText)
+/** A name or an id, such as the environment's. */
+export const text = z.string().min(1).max(256).refine(isStorable, isText)
 const names = z.array(z.string().min(1).max(1024).refine(isStorable, isText)).max(1000).default([])
 
 const common = {

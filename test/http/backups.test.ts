@@ -192,6 +192,10 @@ describe('deleting a backup', () => {
     })
     expect(unpinned.pinned).toBe(false)
     const asked = { as: 'delete', headers: { 'idempotency-key': 'delete-first' }, body: { confirm: 'local' } }
+    for (const none of ['', '%00']) {
+      const { status, body } = await api.ask('DELETE', `/v1/backups/${first}?confirm=${none}`)
+      expect([status, body.issues[0].path]).toEqual([400, 'confirm'])
+    }
     const contradictory = await api.ask('DELETE', `/v1/backups/${first}?confirm=local`, {
       body: { confirm: 'production' },
     })

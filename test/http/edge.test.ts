@@ -372,6 +372,10 @@ describe('every answer', () => {
     const cancel = await api.ask('POST', '/v1/runs/nobody/cancel?force=true')
     const start = await api.ask('POST', '/v1/runs?dryRun=true', { body: { operation: 'backup' } })
     expect([cancel.status, start.status]).toEqual([400, 400])
+    for (const query of ['#limit=1', 'limit=1#x']) {
+      const answer = await api.invoke(event({ rawPath: '/v1/runs', rawQueryString: query }))
+      expect([query, answer.statusCode]).toEqual([query, 400])
+    }
     for (const query of ['limit=1e1', 'limit=0x10', 'limit=', 'limit=1&limit=2', 'limit=201'])
       expect((await api.ask('GET', `/v1/runs?${query}`)).status, query).toBe(400)
   })
