@@ -78,9 +78,9 @@ function whyWait({ runId, operation, plan }: RunRow): string | null {
 
 function whyNot(latest: RunRow | undefined): string | null {
   if (latest === undefined)
-    return 'no run has ended in this environment yet. Nothing is pruned before one has succeeded'
+    return 'no backup, reset or restore has ended in this environment yet. Nothing is pruned before one has succeeded'
   if (latest.status === 'succeeded' || latest.status === 'succeeded_with_warnings') return null
-  return `the latest run, ${latest.runId} (${latest.operation}), ended as ${latest.status}. Nothing is pruned until one has succeeded`
+  return `the run ${latest.runId} (${latest.operation}) ended as ${latest.status}, and no backup, reset or restore has succeeded since. Nothing is pruned until one has`
 }
 
 /** A run needs what its attempts write, and whatever its row names. */

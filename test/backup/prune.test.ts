@@ -185,7 +185,7 @@ describe('runs', () => {
     for (const status of ['failed', 'abandoned', 'cancelled']) {
       const runId = await bucket.run({ status })
       const result = await pruneWith(two, carryOut)
-      const reason = `the latest run, ${runId} (reset), ended as ${status}. Nothing is pruned until one has succeeded`
+      const reason = `the run ${runId} (reset) ended as ${status}, and no backup, reset or restore has succeeded since. Nothing is pruned until one has`
       expect(result.refused).toBe(reason)
       expect(result.backups.at(-1)).toMatchObject({ keep: true, reasons: [reason], deleted: null })
     }
@@ -206,11 +206,11 @@ describe('runs', () => {
       ['delete', 'succeeded'],
     ] as const) {
       await bucket.run({ status, operation })
-      expect((await pruneWith(two, carryOut)).refused, operation).toContain('(backup), ended as failed')
+      expect((await pruneWith(two, carryOut)).refused, operation).toContain('(backup) ended as failed')
     }
     await bucket.run({ status: 'succeeded', operation: 'backup' })
     await bucket.run({ status: 'failed', operation: 'verify' })
-    expect((await pruneWith(two, carryOut)).refused).toContain('(verify), ended as failed')
+    expect((await pruneWith(two, carryOut)).refused).toContain('(verify) ended as failed')
     await bucket.run({ status: 'succeeded', operation: 'backup' })
     expect(split(await pruneWith(two, carryOut)).gone).toEqual([ids[2]])
   })
@@ -218,7 +218,9 @@ describe('runs', () => {
   test('nothing is pruned before a run has succeeded', async () => {
     await bucket.stack.sql.query('DELETE FROM taskmaster_reset.runs')
     bucket.sealed([1, 2, 3])
-    expect((await pruneWith(two, carryOut)).refused).toContain('no run has ended in this environment yet')
+    expect((await pruneWith(two, carryOut)).refused).toContain(
+      'no backup, reset or restore has ended in this environment yet',
+    )
     expect(await bucket.folders()).toHaveLength(3)
   })
 
@@ -258,7 +260,7 @@ describe('runs', () => {
       [endOf],
     )
     expect((await pruneWith({ RETENTION_LAST: 1 }, { ...carryOut, endOf })).refused).toContain(
-      `${endOf} (restore), ended as failed`,
+      `${endOf} (restore) ended as failed`,
     )
   })
 
