@@ -103,7 +103,7 @@ async function decide(
   for (const [target, file] of files) {
     const live = present.get(target)
     const restoring = { file, copy: copyOf(file), target, live }
-    if (isAsBackedUp(live, file)) tally.result.unchanged++
+    if (isAsBackedUp(live, file)) tally.unchanged(file)
     else if (live === undefined || mayOverwrite === null || (await mayOverwrite(live))) toCopy.push(restoring)
     else doubtful.push(restoring)
   }
@@ -127,8 +127,8 @@ async function settle(
       )),
     { concurrency, signal },
   )
-  for (const [index, { target }] of doubtful.entries()) {
-    if (same[index]) tally.result.unchanged++
+  for (const [index, { file, target }] of doubtful.entries()) {
+    if (same[index]) tally.unchanged(file)
     else tally.leftAlone(target)
   }
 }

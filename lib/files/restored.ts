@@ -5,8 +5,8 @@ import type { CopiedFile, Run } from './pieces.ts'
 const count = z.number().int().nonnegative()
 
 /**
- * `restored-files-<batch>`: what became of one batch. `objects`, `bytes`: copied back. `unchanged`: they were as in the
- * backup already, be it by an earlier try of this step. `extra`: not in the backup, and there; `deleted`: not in the
+ * `restored-files-<batch>`: what became of one batch. `objects`, `bytes`: copied back. `unchanged`, `unchangedBytes`: they were
+ * as in the backup already, be it by an earlier try of this step. `extra`: not in the backup, and there; `deleted`: not in the
  * backup, and gone. `changedMeanwhile`: left as they are, because the run's own backup does not hold the version that
  * would have been lost; `changed` names 20. `failures`: S3 did not do what it said; `failed` names 20 with its code.
  */
@@ -15,6 +15,7 @@ export const FilesRestored = z.strictObject({
   objects: count,
   bytes: count,
   unchanged: count,
+  unchangedBytes: count,
   extra: count,
   deleted: count,
   changedMeanwhile: count,
@@ -36,13 +37,18 @@ export class RestoreTally {
   readonly result: FilesRestored
 
   constructor(batch: number) {
-    const counts = { objects: 0, bytes: 0, unchanged: 0, extra: 0, deleted: 0 }
+    const counts = { objects: 0, bytes: 0, unchanged: 0, unchangedBytes: 0, extra: 0, deleted: 0 }
     this.result = { batch, ...counts, changedMeanwhile: 0, changed: [], failures: 0, failed: [] }
   }
 
   restored({ size }: CopiedFile): void {
     this.result.objects++
     this.result.bytes += size
+  }
+
+  unchanged({ size }: CopiedFile): void {
+    this.result.unchanged++
+    this.result.unchangedBytes += size
   }
 
   leftAlone(key: string): void {

@@ -85,7 +85,7 @@ export function describeRestored(
         : {
             state: stateOfFiles,
             objects: sum(({ objects, unchanged }) => objects + unchanged),
-            bytes: sum(({ bytes }) => bytes),
+            bytes: sum(({ bytes, unchangedBytes }) => bytes + unchangedBytes),
           },
     cache:
       stateOfCache === null || isUnknown(before.cache)

@@ -150,6 +150,13 @@ test('a dry run of a restore says what each table would become, and of a backup 
   expect(restore.stdout + backup.stdout).not.toMatch(/succeeded|untouched/)
 })
 
+test('files that are there as they were backed up count as restored, with their bytes', async () => {
+  const { files } = await cli.count()
+  const { backupId } = await cli.run({ operation: 'backup', strategy: 'files-only' })
+  const { json } = await cli.cli(['restore', backupId ?? '', '--confirm', 'local', '--json'])
+  expect(json.targets.files).toEqual({ state: 'restored', ...files })
+})
+
 test('what a run is refused for before it begins has no id to look for, and is told by the one in its JSON', async () => {
   const refused = ['verify', '2026-01-01T00-00-00Z-000000']
   const { code, stdout, stderr } = await cli.cli(['reset', 'full', '--confirm', 'elsewhere'])
