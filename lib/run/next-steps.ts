@@ -23,7 +23,8 @@ export function changedBy({ targets: states }: Pick<Outcome, 'targets'>): Target
  * of each target, not from what was asked for.
  */
 export function nextStepsOf(outcome: Outcome): NextStep[] {
-  if (outcome.dryRun) return []
+  // Of a run that was called off there is no cause to remove, and that nothing was changed is what it says itself.
+  if (outcome.dryRun || outcome.error?.name === 'Cancelled') return []
   const { operation } = outcome
   if (operation !== 'reset' && operation !== 'restore') {
     return operation === 'backup' && outcome.error !== null ? [nothingChanged(operation)] : []

@@ -7,7 +7,7 @@ import { askForName, needsName } from './confirm.ts'
 import type { Connected } from './connect.ts'
 import { exitCodeOf } from './exit-code.ts'
 import { type Followed, followRun } from './follow-run.ts'
-import { interrupted, listenForInterruption } from './interruption.ts'
+import { interrupted, interruptedWith, listenForInterruption } from './interruption.ts'
 import { progressOn } from './progress.ts'
 import { confirmed, type Wanted } from './request.ts'
 import { showDelete, showReset, showRestore } from './show-options.ts'
@@ -35,19 +35,24 @@ export async function carryOut(
     const backup = await readBackup(clients.backups, clients.config.BACKUP_PREFIX, request.backupId)
     tell(showDelete(backup))
   }
-  const wanted = asks ? confirmed(given, await askForName(clients.config.ENVIRONMENT, request)) : given
+  const typed = asks ? await askForName(clients.config.ENVIRONMENT, request) : undefined
+  if (typed === 'nothing') return interruptedWith('No name was typed. Nothing was started or touched.')
+  const wanted = typed === undefined ? given : confirmed(given, typed.name)
   const view = progressOn(process.stderr)
-  let runId: string | undefined
+  let started: Awaited<ReturnType<typeof startRun>> | undefined
   for (;;) {
     const interruption = listenForInterruption()
     try {
       // From here on there may be a run: Ctrl-C must not end the process without a word of it.
-      runId ??= await startRun(clients, wanted)
-      return answerOf(connected, await followRun(clients, runId, view, interruption.first))
+      started ??= await startRun(clients, wanted)
+      const { runId, isRepeat } = started
+      const followed = await followRun(clients, runId, view, interruption.first)
+      const repeats = followed.repeats ?? (isRepeat ? runId : undefined)
+      return answerOf(connected, { ...followed, repeats })
     } catch (error) {
-      if (!interruption.first.aborted || runId === undefined) throw error
+      if (!interruption.first.aborted || started === undefined) throw error
       view.end()
-      const left = await interrupted(connected, runId, interruption.second)
+      const left = await interrupted(connected, started.runId, interruption.second)
       if (left !== 'goes on') return left
     } finally {
       interruption.forget()

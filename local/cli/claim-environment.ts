@@ -12,7 +12,7 @@ export async function claimEnvironment(connected: Connected): Promise<void> {
     confirm: connected.clients.config.ENVIRONMENT,
     requestedBy: 'embedded stack',
   }
-  const runId = await startRun(connected.clients, { sent, request: parseRequest(sent) })
+  const { runId } = await startRun(connected.clients, { sent, request: parseRequest(sent) })
   const { outcome } = await followRun(connected.clients, runId, silent)
   if (outcome.error !== null)
     throw new Error(`The environment could not be claimed: ${outcome.error.message}`)

@@ -15,18 +15,29 @@ export function assertNamed(request: Request): void {
   )
 }
 
-/** Asks for the environment's name on the terminal. @throws ConfirmationMismatch when another one is typed */
-export async function askForName(environment: string, request: Request): Promise<string> {
+/**
+ * Asks for the environment's name on the terminal.
+ * @returns `nothing` to who leaves with Ctrl-C or Ctrl-D
+ * @throws ConfirmationMismatch when another one is typed
+ */
+export async function askForName(
+  environment: string,
+  request: Request,
+): Promise<{ name: string } | 'nothing'> {
   const terminal = createInterface({ input: process.stdin, output: process.stderr })
   const what = request.operation === 'delete' ? 'the backup' : 'it'
   const question = `Type the environment's name (${environment}) to ${request.operation} ${what}: `
   try {
-    // Ctrl-C and Ctrl-D reject; whoever leaves has not confirmed.
+    // Ctrl-C and Ctrl-D reject.
     const typed = await terminal.question(question).then(
       (line) => line.trim(),
-      () => '',
+      () => undefined,
     )
-    if (typed === environment) return typed
+    if (typed === undefined) {
+      process.stderr.write('\n') // what is said next does not stand behind the question
+      return 'nothing'
+    }
+    if (typed === environment) return { name: typed }
     throw new ConfirmationMismatch(
       `"${typed}" is not the environment's name, "${environment}". Nothing was touched`,
     )

@@ -86,7 +86,7 @@ async function endOf(
   if (row === undefined) return { outcome: outcomeWithoutRow(runId, execution, steps), row, didNotBegin }
   const closed =
     row.status === 'running' && execution !== undefined ? await close(tools, row, execution) : row
-  return { outcome: outcomeOf(closed), row: closed, didNotBegin }
+  return { outcome: outcomeOf(closed, tools.clients.config), row: closed, didNotBegin }
 }
 
 async function look(tools: Tools, runId: string, before: RunRow | undefined): Promise<Look> {

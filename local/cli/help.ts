@@ -9,8 +9,8 @@ export function helpOf(name?: CommandName): string {
 }
 
 function globalHelp(): string {
-  const rows = Object.entries(commands).map(([name, { says }]) => `  ${usageOf(name).padEnd(18)}${says}`)
-  const codes = Object.entries(exitCodes).map(([code, says]) => `  ${code.padEnd(18)}${says}`)
+  const rows = Object.entries(commands).map(([name, { says }]) => `  ${usageOf(name).padEnd(19)}${says}`)
+  const codes = Object.entries(exitCodes).map(([code, says]) => `  ${code.padEnd(19)}${says}`)
   return `Usage: ${program} <command> [options]
 
 Resets an application's Postgres, files and cache, after a backup.
@@ -24,9 +24,9 @@ Strategies:
 Exit codes:
 ${codes.join('\n')}
 
-It talks to the stack of "npm run dev" when that runs; else to the services that the environment names
-(DATABASE_URL and the others of .env.example), or a file .env in this folder; else it starts a stack of its own with a sample in it, which
-is gone afterwards. "${program} <command> --help" shows the options of a command.
+It talks to the stack of "npm run dev" when that runs, unless the environment or a file .env in this folder names other
+services (DATABASE_URL and the others of .env.example): then to those; else it starts a stack of its own with a sample in it,
+which is gone afterwards. "${program} <command> --help" shows the options of a command.
 `
 }
 

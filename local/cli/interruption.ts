@@ -154,12 +154,12 @@ async function stopHere({ clients, stack, isGoneAfterwards }: Connected, runId: 
   await finish(clients, { runId, error })
   const row = await withConnection(clients, (connection) => findRun(connection, runId))
   if (row === undefined) return interruptedWith(`The run ${runId} was stopped before it began.`)
-  const outcome = outcomeOf(row)
+  const outcome = outcomeOf(row, clients.config)
   const around = { plan: row.plan, environment: clients.config.ENVIRONMENT, isGone: isGoneAfterwards }
   return { document: outcome, text: showOutcome(outcome, around), code: 130 }
 }
 
-function interruptedWith(message: string): Answer {
+export function interruptedWith(message: string): Answer {
   return { document: { error: { name: 'Interrupted', message } }, text: `${message}\n`, code: 130 }
 }
 

@@ -6,6 +6,7 @@ import { findExecution } from '../../lib/executions.ts'
 import { findRun, isCancellable, listRuns, type RunRow, readRun } from '../../lib/run/ledger.ts'
 import { Outcome } from '../../lib/run/outcome.ts'
 import { statusWords } from '../../lib/run/outcome-words.ts'
+import { sealedBackupOf } from '../../lib/run/target-states.ts'
 import { wouldDoOf } from '../../lib/run/would-do.ts'
 import type { Answer } from './answer.ts'
 import type { Connected } from './connect.ts'
@@ -49,7 +50,7 @@ async function showById(clients: Clients, id: string): Promise<Answer> {
 /** One that is over as its outcome, one under way as far as it is. */
 function showRun(row: RunRow, { config }: Pick<Clients, 'config'>): Answer {
   if (row.status !== 'running') {
-    const outcome = outcomeOf(row)
+    const outcome = outcomeOf(row, config)
     const closing =
       row.closingUntil === null
         ? ''
@@ -89,7 +90,7 @@ export function summaryOf(row: RunRow) {
     status: row.status,
     phase: row.phase,
     requestedBy: row.requestedBy,
-    backupId: plan?.subject?.backupId ?? row.backupId,
+    backupId: plan?.subject?.backupId ?? (row.status === 'running' ? row.backupId : madeBy(row)),
     restoredBackupId: plan?.restore?.backupId ?? null,
     startedAt: row.startedAt.toISOString(),
     finishedAt: row.finishedAt?.toISOString() ?? null,
@@ -109,14 +110,21 @@ function statusOf(row: RunRow): string {
   return error === null ? 'dry run: would not be refused' : 'dry run, failed'
 }
 
-/** Which backup it wrote, put back, read or deleted. */
+/** The backup that it took and sealed; null: it took none, or that was never finished. */
+function madeBy(row: RunRow): string | null {
+  return row.outcome === null ? sealedBackupOf(row, null) : Outcome.parse(row.outcome).backupId
+}
+
+/** Which backup it made, put back, read or deleted: never one that there is not, or not yet. */
 function aboutOf(row: RunRow): string {
-  const { backupId, restoredBackupId } = summaryOf(row)
+  const { restoredBackupId, ...summary } = summaryOf(row)
+  const isOnBackup = row.operation === 'verify' || row.operation === 'delete'
+  const backupId = isOnBackup ? summary.backupId : madeBy(row)
   if (row.operation === 'restore') {
     const safety = backupId === null ? '' : `, safety backup ${backupId}`
     return restoredBackupId === null ? '' : `from ${restoredBackupId}${safety}`
   }
-  if (row.operation !== 'verify' && row.operation !== 'delete') return backupId ?? ''
+  if (!isOnBackup) return backupId ?? ''
   const { subject } = row.outcome === null ? {} : Outcome.parse(row.outcome)
   return [backupId ?? '', subject?.state.replace('_', ' ') ?? ''].filter(Boolean).join(' ')
 }

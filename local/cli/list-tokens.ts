@@ -1,3 +1,4 @@
+import { utc } from '../../lib/amounts.ts'
 import { withConnection } from '../../lib/database/snapshot.ts'
 import { readTokenUses } from '../../lib/ledger/token-uses.ts'
 import type { Answer } from './answer.ts'
@@ -18,8 +19,8 @@ export async function showTokens({ clients }: Connected): Promise<Answer> {
       scopes.join(','),
       expiresAt === null
         ? 'never expires'
-        : `${Date.parse(expiresAt) <= now ? 'expired' : 'expires'} ${expiresAt}`,
-      lastUsedAt === null ? 'no use known' : `last used ${lastUsedAt}`,
+        : `${Date.parse(expiresAt) <= now ? 'expired' : 'expires'} ${utc(expiresAt)}`,
+      lastUsedAt === null ? 'no use known' : `last used ${utc(lastUsedAt)}`,
     ]),
     '',
   )

@@ -1,6 +1,8 @@
 import type { DescribeExecutionCommandOutput } from '@aws-sdk/client-sfn'
 import { z } from 'zod'
 import { utc } from '../../lib/amounts.ts'
+import { backupKeys } from '../../lib/backup/layout.ts'
+import type { Config } from '../../lib/config.ts'
 import { messageOf } from '../../lib/errors.ts'
 import type { RunRow } from '../../lib/run/ledger.ts'
 import { Outcome, type TargetState } from '../../lib/run/outcome.ts'
@@ -9,18 +11,23 @@ import { sealedBackupOf, statesInLedger } from '../../lib/run/target-states.ts'
 import { refusalOf } from '../../lib/run/would-do.ts'
 import type { Step } from './steps.ts'
 
-/** The outcome that a run's row holds; of a run that died, what its row still tells. */
-export function outcomeOf(row: RunRow): Outcome {
+/** The outcome that a run's row holds; of a run that died or was called off, what its row still tells. */
+export function outcomeOf(row: RunRow, config: Pick<Config, 'BACKUP_BUCKET' | 'BACKUP_PREFIX'>): Outcome {
   if (row.outcome !== null) return Outcome.parse(row.outcome)
+  const backupId = sealedBackupOf(row, null)
+  const states = statesInLedger(row)
+  const isKnown = Object.values(states).every((state) => state !== 'unknown')
   return unfinished({
     runId: row.runId,
     operation: row.operation,
     strategy: row.strategy,
-    states: statesInLedger(row),
-    backupId: sealedBackupOf(row, null),
+    states,
+    backupId,
+    backupPrefix:
+      backupId && `s3://${config.BACKUP_BUCKET}/${backupKeys(config.BACKUP_PREFIX, backupId).root}`,
     error: cancelledBy(row) ?? {
       name: 'RunLost',
-      message: `Run ${row.runId} is ${row.status} in ${row.phase} and gave its last sign of life at ${utc(row.heartbeatAt)}. How far it got is not known; look at the counts (options) and the backups`,
+      message: `Run ${row.runId} is ${row.status} in ${row.phase} and gave its last sign of life at ${utc(row.heartbeatAt)}${isKnown ? '' : '. How far it got is not known; look at the counts (options) and the backups'}`,
     },
     startedAt: row.startedAt.toISOString(),
     finishedAt: (row.finishedAt ?? row.heartbeatAt).toISOString(),
@@ -57,7 +64,7 @@ export function outcomeWithoutRow(
     states: Object.fromEntries(
       targets.map((target) => [target, began(target) ? 'unknown' : 'untouched']),
     ) as Record<Target, TargetState>,
-    backupId: null,
+    ...{ backupId: null, backupPrefix: null },
     ...(asked.dryRun ? { dryRun: true as const, refusal: refusalOf(null, error) } : {}),
     error,
     startedAt: (execution?.startDate ?? new Date()).toISOString(),
@@ -80,6 +87,7 @@ type Unfinished = Pick<
   | 'operation'
   | 'strategy'
   | 'backupId'
+  | 'backupPrefix'
   | 'dryRun'
   | 'refusal'
   | 'error'
@@ -96,7 +104,7 @@ function unfinished({ states, ...known }: Unfinished): Outcome {
     ...(known.dryRun ? { dryRun: true, refusal: known.refusal } : {}),
     status: 'failed',
     backupId: known.backupId,
-    backupPrefix: null,
+    backupPrefix: known.backupPrefix,
     targets: {
       database: { state: states.database, rows: 0, tables: {} },
       files: { state: states.files, objects: 0, bytes: 0 },

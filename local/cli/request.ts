@@ -81,10 +81,14 @@ async function fromText({ command, argument, flags }: Arguments, given: string):
   }
 }
 
-function exampleOf(command: string): string {
-  return onBackup.has(command)
-    ? `{"operation":"${command}","backupId":"2026-11-22T19-05-33Z-3f9a2c"}`
-    : `{"operation":"${command}","strategy":"full"}`
+export function exampleOf(command: string): string {
+  const about = onBackup.has(command)
+    ? { backupId: '2026-11-22T19-05-33Z-3f9a2c' }
+    : command === 'claim'
+      ? {}
+      : { strategy: 'full' }
+  const confirm = command === 'backup' || command === 'verify' ? {} : { confirm: 'staging' }
+  return JSON.stringify({ operation: command, ...about, ...confirm })
 }
 
 async function fileText(given: string): Promise<string> {

@@ -9,22 +9,25 @@ import type { Wanted } from './request.ts'
 
 /**
  * Starts the execution that carries out the request; with an idempotency key that was used before, finds the first one.
- * @returns the execution's name, which is the run's id
+ * @returns the execution's name, which is the run's id; `isRepeat`: it was started by an earlier request
  * @throws IdempotencyConflict when the key was used for another request
  */
-export async function startRun(clients: Clients, { sent, request }: Wanted): Promise<string> {
+export async function startRun(
+  clients: Clients,
+  { sent, request }: Wanted,
+): Promise<{ runId: string; isRepeat: boolean }> {
   const key = idempotencyKeyOf(request)
   if (key === undefined) {
     const name = randomUUID()
     await startExecution(clients, name, sent)
-    return name
+    return { runId: name, isRepeat: false }
   }
   const digest = createHash('sha256').update(key).digest('hex').slice(0, 40)
   for (let time = 1; ; time++) {
     // A name that was refused by a guard, and so never became a run, is spent; the key is not.
     const name = time === 1 ? `key-${digest}` : `key-${digest}-${time}`
-    if (await startExecution(clients, name, sent)) return name
-    if (await isRunOf(clients, name, request)) return name
+    if (await startExecution(clients, name, sent)) return { runId: name, isRepeat: false }
+    if (await isRunOf(clients, name, request)) return { runId: name, isRepeat: true }
   }
 }
 

@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
+import { utc } from '../../lib/amounts.ts'
 import { type Scope, scopes, type Token, variables } from '../../lib/config.ts'
 import type { Answer } from './answer.ts'
 import { type Arguments, WrongUsage } from './arguments.ts'
@@ -53,7 +54,7 @@ function expiryOf(text: string, command: Arguments['command']): string {
 }
 
 function textOf(token: string, entry: Token): string {
-  const until = entry.expiresAt === undefined ? '' : `, good until ${entry.expiresAt}`
+  const until = entry.expiresAt === undefined ? '' : `, good until ${utc(entry.expiresAt)}`
   return `The token "${entry.name}"${until}, which is shown only now and stored nowhere; keep it like a password:
 
   ${token}

@@ -51,7 +51,7 @@ export async function demonstrate(stack: Stack, say: (text: string) => void): Pr
 
 /** Starts the state machine, shows its progress, and waits for its end. */
 async function carryOut(connected: Connected, sent: Record<string, unknown>): Promise<Followed> {
-  const runId = await startRun(connected.clients, { sent, request: parseRequest(sent) })
+  const { runId } = await startRun(connected.clients, { sent, request: parseRequest(sent) })
   const followed = await followRun(connected.clients, runId, progressOn(process.stdout, false))
   const { error } = followed.outcome
   if (error !== null) throw new Error(`${error.name}: ${error.message}`)

@@ -1,5 +1,8 @@
 import { describe, expect, test, vi } from 'vitest'
+import { parseRequest } from '../../lib/run/request.ts'
+import { asFlags } from '../../local/cli/as-flags.ts'
 import { main } from '../../local/cli/main.ts'
+import { exampleOf } from '../../local/cli/request.ts'
 import { type Ended, runScript } from './run-script.ts'
 
 vi.setConfig({ testTimeout: 90_000 })
@@ -27,7 +30,7 @@ describe('the command line', () => {
       'runs [id]',
       'claim',
     ]) {
-      expect(stdout).toContain(`  ${word}`)
+      expect(stdout).toContain(`  ${word} `)
     }
     expect(stdout).toContain('full, database-only, files-only, cache-only')
     for (const line of [
@@ -40,6 +43,16 @@ describe('the command line', () => {
       expect(stdout).toMatch(line)
     }
   })
+
+  test.each(['backup', 'reset', 'restore', 'verify', 'delete', 'claim'])(
+    'a right request for %s, as an error shows it, is one',
+    async (command) => {
+      const { code, stderr } = await cli([command, '--request', '{'])
+      expect(code).toBe(2)
+      expect(stderr).toContain(asFlags(exampleOf(command)))
+      expect(parseRequest(JSON.parse(exampleOf(command)))).toMatchObject({ operation: command })
+    },
+  )
 
   test.each(['options', 'backup', 'reset', 'backups', 'runs', 'claim'])(
     '%s --help shows its options',

@@ -71,6 +71,10 @@ test('the same request with one idempotency key is one run, under way or over', 
     cli.cli(['backup', 'files-only', '--idempotency-key', 'nightly: 1 #ä', '--json']),
   ])
   expect(three).toMatchObject({ code: 0, json: one.json })
+  const words = await cli.cli(args.slice(0, -1))
+  expect(words.stdout).toMatch(
+    /^The same request was sent before; this is its run\.\nRun \S+ \(backup cache-only\) succ/,
+  )
   expect(other).toMatchObject({ code: 2, json: { error: { name: 'IdempotencyConflict' } } })
 })
 
@@ -142,7 +146,11 @@ test('Ctrl-C where nobody can be asked leaves the run, and names the commands th
     code: 0,
     stdout: expect.stringContaining('Nothing was wiped, restored or deleted'),
   })
-  expect((await cli.cli(pasted(message, 'runs'))).stdout).toMatch(/\(backup cache-only\) cancelled after /)
+  const shownAgain = (await cli.cli(pasted(message, 'runs'))).stdout
+  expect(shownAgain).toMatch(/\(backup cache-only\) cancelled after /)
+  expect(shownAgain).not.toMatch(/Backup: |Remove the cause/)
+  // A backup that was never sealed is none.
+  expect((await cli.cli(['runs'])).stdout.split('\n')[0]).toMatch(/ backup +cache-only +cancelled$/)
 })
 
 test('Ctrl-C once the stores are changed says that it is too late to cancel, and names the command that shows the run', async () => {
@@ -169,6 +177,19 @@ test('Ctrl-C once the stores are changed says that it is too late to cancel, and
 const hasTerminals = spawnSync('script', ['--version']).status === 0
 
 describe.skipIf(!hasTerminals)('Ctrl-C on a terminal (needs the program "script")', () => {
+  test('where a name is to be typed starts nothing, and is no wrong name', async () => {
+    const child = cli.spawnOnTerminal(['reset', 'cache-only'])
+    let shown = ''
+    child.stdout.on('data', (data) => {
+      shown += data
+    })
+    await vi.waitFor(() => expect(shown).toContain('Type the'), 60_000)
+    child.stdin.write('\x03')
+    expect((await once(child, 'close'))[0]).toBe(130)
+    expect(shown).toContain('No name was typed. Nothing was started or touched.')
+    expect(shown).not.toContain('ConfirmationMismatch')
+  })
+
   test.each([
     ['c', 130, /The run \S+ is cancelled\. Nothing was wiped, restored or deleted\./, 'cancelled'],
     ['l', 130, /The run \S+ goes on\. To cancel it, /, 'running'],

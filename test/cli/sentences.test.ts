@@ -68,6 +68,14 @@ describe('what remains to be done', () => {
     }
   })
 
+  test('after a run that was called off is nothing: it says itself that nothing was changed', () => {
+    const called = { error: { name: 'Cancelled', message: 'Cancelled by cli root' } }
+    for (const operation of ['backup', 'reset', 'restore']) {
+      const backedUp = states('untouched', 'untouched', 'untouched')
+      expect(says(failed(backedUp, { ...called, operation }))).toEqual([])
+    }
+  })
+
   test('after a restore is to go back, and after a failed one to start it again', () => {
     const restore = { operation: 'restore', strategy: null, restoredBackupId: 'a' }
     const done = { ...outcome, ...restore, targets: states('restored', 'untouched', 'untouched') }

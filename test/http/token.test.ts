@@ -29,7 +29,7 @@ test.each([
   const { token, entry, text } = tokenOf('ci', '--scopes', 'read', '--expires', expires)
   const tokens = variables.API_TOKENS.schema.parse(JSON.stringify([entry]))
   const end = Date.now() + milliseconds
-  expect(text).toMatch(/good until \d{4}-/)
+  expect(text).toMatch(/good until \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC,/)
   expect(findCaller(tokens, `Bearer ${token}`, new Date(end - 60_000)).name).toBe('ci')
   expect(() => findCaller(tokens, `Bearer ${token}`, new Date(end + 60_000))).toThrow('expired at')
 })
