@@ -55,7 +55,7 @@ export async function lockTables(
     const holders = await waiting.ask((other) => findHolders(other, wanted))
     if (index === tries.length - 1 || performance.now() >= until) throw busy(config, holders, refusal)
     inTheWay = holders.tables
-    await waiting.say(`waiting for locks, try ${index + 2} of ${tries.length}, held by ${holders.told}`)
+    await waiting.say(`waiting for locks, try ${index + 2} of ${tries.length}; in the way: ${holders.told}`)
     await setTimeout(one.pause)
   }
 }
@@ -110,7 +110,7 @@ function inOrder(tables: readonly Wanted[], inTheWay: readonly number[]): Wanted
 
 function busy(config: Clients['config'], { told }: Holders, cause: unknown): DatabaseBusy {
   return new DatabaseBusy(
-    `The tables could not be locked within ${config.LOCK_TIMEOUT_MS} ms (${messageOf(cause)}). They are held by ${told}. Nothing was changed; end what holds them, or try again later`,
+    `The tables could not be locked within ${config.LOCK_TIMEOUT_MS} ms (${messageOf(cause)}). In the way: ${told}. Nothing was changed; end what holds them, or try again later`,
     { cause },
   )
 }

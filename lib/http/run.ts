@@ -47,7 +47,7 @@ export const Run = z
     waiting: z.string().nullable().meta({
       description: 'What its step waits for before it changes anything, and who is in the way',
       example:
-        'waiting for locks, try 3 of 15, held by process 4711 (user app, application "notebook", idle in transaction, in a transaction since 2026-11-22 18:40:00 UTC) holds stories',
+        'waiting for locks, try 3 of 15; in the way: process 4711 (user app, application "notebook", idle in transaction, in a transaction since 2026-11-22 18:40:00 UTC) holds stories',
     }),
     cancellable: z.boolean().meta({ description: 'It is under way, and nothing is wiped or restored yet' }),
     plan: z

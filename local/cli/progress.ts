@@ -33,7 +33,7 @@ function lines(stream: NodeJS.WritableStream): ProgressView {
       }
       for (const [at, step] of steps.entries()) {
         // Once for those who are in the way: each try would be a line.
-        const wait = step.endedAt === undefined ? (step.waiting ?? '').replace(/try \d+ of \d+, /, '') : ''
+        const wait = step.endedAt === undefined ? (step.waiting ?? '').replace(/, try \d+ of \d+/, '') : ''
         if (wait !== '' && wait !== lastWait) {
           lastWait = wait
           stream.write(`${marks.running} ${step.name.padEnd(18)}${wait}\n`)

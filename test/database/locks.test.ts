@@ -124,7 +124,7 @@ describe.each(steps)('a %s that waits for its locks', (_, phase, rowsAfter, prep
     await expect
       .poll(async () => (await rowOf(plan)).waiting, { timeout: 10_000 })
       .toMatch(
-        /^waiting for locks, try [2-9] of \d+, held by process \d+ \(.*"forgotten notebook".* holds people$/,
+        /^waiting for locks, try [2-9] of \d+; in the way: process \d+ \(.*"forgotten notebook".* holds people$/,
       )
     await idle.query('COMMIT')
     await acting
@@ -410,7 +410,7 @@ describe('an export of several connections', () => {
     const started = performance.now()
     const own = configured(clients, { LOCK_TIMEOUT_MS: 500 })
     await expect(withSnapshot(own, [{ schema: 'app', table: 'people' }], 2, async () => {})).rejects.toThrow(
-      /held by process \d+ \(.*"migration".* holds people/,
+      /In the way: process \d+ \(.*"migration".* holds people/,
     )
     expect(performance.now() - started).toBeLessThan(5000)
   })

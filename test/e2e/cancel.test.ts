@@ -182,7 +182,7 @@ describe('a run that waits for its locks', () => {
     const was = await waitingAt('waiting', async () => {
       const row = await withConnection(await makeClients(), (connection) => readRun(connection, 'waiting'))
       expect(runOfRow(row)).toMatchObject({ phase: 'Wipe database', cancellable: true, waiting: row.waiting })
-      expect(row.waiting).toMatch(/try \d+ of \d+, held by process \d+ .* holds users$/)
+      expect(row.waiting).toMatch(/try \d+ of \d+; in the way: process \d+ .* holds users$/)
       const open = { operation: 'backup', strategy: 'cache-only' }
       const second = await reset.run(open)
       expect(second).toMatchObject({ status: 'FAILED', error: 'RunActive' })
@@ -215,7 +215,7 @@ describe('a run that waits for its locks', () => {
     await admin.query('BEGIN; LOCK TABLE public.users IN ACCESS SHARE MODE')
     hold.release()
     try {
-      await vi.waitFor(async () => expect((await reset.row(runId)).waiting).toMatch(/held by/), {
+      await vi.waitFor(async () => expect((await reset.row(runId)).waiting).toMatch(/in the way: /), {
         timeout: 5000,
       })
       await use()
