@@ -85,10 +85,10 @@ export type WouldDo = z.output<typeof WouldDo>
 
 /**
  * Whether an error says that a rule refuses the request, so that the run which a dry run stands for would end with it, too.
- * What fails for another reason (a store is down) says nothing of that run.
+ * What fails for another reason (a store is down) says nothing of that run; that there is no such backup does.
  */
 function isRefusal({ name }: { name: string }): boolean {
-  return (errorKinds.get(name) ?? 'failure') !== 'failure'
+  return name === 'NotFound' || (errorKinds.get(name) ?? 'failure') !== 'failure'
 }
 
 /** Why the run would be refused that a dry run stands for: what Count noted, or what the dry run itself ended with. */

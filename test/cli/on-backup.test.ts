@@ -143,6 +143,9 @@ test('a dry run of a restore says what each table would become, and of a backup 
   expect(restore.stdout).toMatch(
     /files +12 files, .* +the 12 files of the backup would be put back; others would stay\n/,
   )
+  const none = await cli.cli(['restore', '2026-01-01T00-00-00Z-000000', '--dry-run'])
+  expect(none.code).toBe(1)
+  expect(none.stdout).toMatch(/^restore would be refused: NotFound: There is no sealed backup /)
   const backup = await cli.cli(['backup', 'cache-only', '--dry-run'])
   expect(backup.stdout).toMatch(/cache +30 keys +would be backed up, and stay\n/)
   expect(backup.stdout).toContain('It would not touch: database, files.')
