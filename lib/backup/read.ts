@@ -70,8 +70,7 @@ export async function readBackup(
 ): Promise<Backup> {
   const backup = await findBackup(storage, prefix, backupId, known)
   if (backup !== null) return backup
-  const sealed = await newestSealed(storage, prefix)
-  const others = sealed.length === 0 ? 'There is none at all' : `There are ${sealed.join(', ')}`
+  const others = await othersThan(storage, prefix)
   throw new NotFound(
     `There is no sealed backup ${backupId} below s3://${storage.bucket}/${prefix}: without a manifest it is none. ${others}`,
   )
@@ -260,10 +259,13 @@ function mergeCache(cache: NonNullable<Manifest['cache']>, late: Late): Manifest
   return { ...cache, keys: cache.keys + late.cache.added, parts: [...cache.parts, ...late.cache.parts] }
 }
 
-async function newestSealed(storage: Storage, prefix: string): Promise<string[]> {
+/** Which backups there are instead: the newest, and not as if they were all. */
+async function othersThan(storage: Storage, prefix: string): Promise<string> {
   const folders = (await listFolders(storage, prefix)).filter(isBackupId).sort().reverse() // ids begin with their time
   const looks = await pMap(folders.slice(0, lookedAt), async (backupId) =>
     (await isSealed(storage, prefix, backupId)) ? [backupId] : [],
   )
-  return looks.flat().slice(0, named)
+  const sealed = looks.flat().slice(0, named)
+  if (sealed.length > 0) return `The newest ${sealed.length === 1 ? 'is' : 'are'} ${sealed.join(', ')}`
+  return folders.length > lookedAt ? `Nor is one of the newest ${lookedAt} folders` : 'There is none at all'
 }

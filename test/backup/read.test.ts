@@ -135,12 +135,17 @@ describe('what is not there', () => {
     const error = await readBackup(storage, prefix, '2026-12-24T00-00-00Z-ffffff').catch((cause) => cause)
     expect(error).toBeInstanceOf(NotFound)
     expect(error.message).toBe(
-      `There is no sealed backup 2026-12-24T00-00-00Z-ffffff below s3://taskmaster-backups/${prefix}: without a manifest it is none. There are ${[sampleId, ...['07', '06', '05', '04'].map((day) => `2026-10-${day}T00-00-00Z-aaaaaa`)].join(', ')}`,
+      `There is no sealed backup 2026-12-24T00-00-00Z-ffffff below s3://taskmaster-backups/${prefix}: without a manifest it is none. The newest are ${[sampleId, ...['07', '06', '05', '04'].map((day) => `2026-10-${day}T00-00-00Z-aaaaaa`)].join(', ')}`,
     )
     expect(await findBackup(storage, prefix, '2026-12-24T00-00-00Z-ffffff')).toBeNull()
     expect(await isSealed(storage, prefix, '2026-12-24T00-00-00Z-ffffff')).toBe(false)
     expect(await isSealed(storage, prefix, sampleId)).toBe(true)
     await expect(readBackup(memoryS3().storage, prefix, sampleId)).rejects.toThrow('There is none at all')
+    for (let second = 10; second <= 30; second++)
+      objects.set(`${prefix}2026-12-24T00-00-${second}Z-ffffff/database/x`, Buffer.from('not sealed'))
+    await expect(readBackup(storage, prefix, '2026-12-24T00-00-10Z-ffffff')).rejects.toThrow(
+      'Nor is one of the newest 20 folders',
+    )
   })
 
   test.each([
