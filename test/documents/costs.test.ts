@@ -75,6 +75,17 @@ describe('the costs in docs/operations.md', () => {
   })
 })
 
+test('what a flood costs in a day follows from the prices that stand beside it', () => {
+  const [, perSecond = '', millions = '', gateway = '', each = '', lambda = '', call = '', ms = '', gb = ''] =
+    /at most ([\d.]+) × 86,400 = ([\d.]+) million.*?: ([\d.]+) dollars.*?\(([\d.]+) per million\) and ([\d.]+) for the function \(([\d.]+) per million, and some (\d+) ms at (\d+) GB/s.exec(
+      document,
+    ) ?? []
+  expect(millions).toBe(((Number(perSecond) * 86_400) / 1e6).toFixed(2))
+  expect(gateway).toBe((Number(millions) * Number(each)).toFixed(2))
+  const seconds = Number(millions) * 1e6 * (Number(ms) / 1000) * Number(gb)
+  expect(lambda).toBe((Number(millions) * Number(call) + seconds * (prices.gbSecond ?? 0)).toFixed(2))
+})
+
 describe('what a run really asks for', () => {
   const reset = useResetStack()
   const fronts = useFronts(reset)
