@@ -61,17 +61,25 @@ function fateOfStore(
 }
 
 /** How what goes would be backed up first, or that it would not. */
-export function wouldBackUp({ backsUp, rehearses, database }: WouldDo, operation: string): string {
+export function wouldBackUp(wouldDo: WouldDo, operation: string): string {
+  const { backsUp, database, files, cache } = wouldDo
   if (!backsUp) return 'NO BACKUP would be taken first: what goes could not come back.'
-  const proof =
-    database === null
-      ? 'and read back byte for byte'
-      : rehearses
-        ? 'read back byte for byte, loaded into a scratch schema, and compared row by row'
-        : 'and read back byte for byte, but not loaded'
-  if (operation === 'backup') return `The backup would be written, ${proof}.`
+  const isWritten = database !== null || cache !== null
+  const backup = operation === 'backup' ? 'The backup' : 'First a backup of what is there now'
+  const taken = `${backup} would be ${isWritten ? `written, ${proofOf(wouldDo)}` : 'taken'}`
   const then = operation === 'restore' ? 'replaced' : 'wiped'
-  return `First a backup of what is there now would be written, ${proof}; without it nothing would be ${then}.`
+  const condition = operation === 'backup' ? '' : `; without it nothing would be ${then}`
+  return `${taken}${condition}.${files === null ? '' : copying}`
+}
+
+/** Rows and keys pass through our hands and are read back; files do not. */
+const copying = ' S3 would copy the files, and each copy would be found again, with its size and ETag.'
+
+function proofOf({ rehearses, database }: WouldDo): string {
+  if (database === null) return 'and read back byte for byte'
+  return rehearses
+    ? 'read back byte for byte, loaded into a scratch schema, and compared row by row'
+    : 'and read back byte for byte, but not loaded'
 }
 
 /** `would be refused: …`, with the error's name and what to do; null when nothing known now would refuse it. */

@@ -4,8 +4,8 @@ import type { Answer } from './answer.ts'
 import type { Connected } from './connect.ts'
 import { ageOf, table } from './text.ts'
 
-function proofOf({ rehearsedAt, lateAttempts }: SealedBackup): string {
-  if (rehearsedAt === null) return 'sealed, read back'
+function proofOf({ rehearsedAt, lateAttempts, rows, keys }: SealedBackup): string {
+  if (rehearsedAt === null) return `sealed, ${rows === null && keys === null ? 'copies found' : 'read back'}`
   return `rehearsed ${utc(rehearsedAt)}${lateAttempts > 0 ? ', later rows read back' : ''}`
 }
 

@@ -71,8 +71,9 @@ export function showDelete(backup: Backup): string {
 }
 
 function describeBackup({ backupId, environment, strategy, rehearsedAt, ...held }: Backup): string {
-  const proof = rehearsedAt === null ? 'read back' : `rehearsed ${utc(rehearsedAt)}`
   const { database, files, cache } = held
+  const sealed = database === null && cache === null ? 'copies found' : 'read back'
+  const proof = rehearsedAt === null ? sealed : `rehearsed ${utc(rehearsedAt)}`
   return `backup ${backupId} of the environment "${environment}" (${strategy}, ${proof}):\n${table([
     ['database', database === null ? 'not in it' : counted(database.rows, 'row')],
     ['files', files === null ? 'not in it' : counted(files.objects, 'file')],

@@ -231,6 +231,16 @@ test('a dry run promises no more of the backup than would be done', () => {
     'First a backup of what is there now would be written, and read back byte for byte; without it nothing would be replaced.',
   )
   expect(wouldBackUp({ ...all, backsUp: false }, 'reset')).toMatch(/^NO BACKUP /)
+
+  // Files are copied by S3: nobody reads them back.
+  const files = { objects: 1, bytes: 1, preservedObjects: 0, preservedBytes: 0 }
+  const copied = ' S3 would copy the files, and each copy would be found again, with its size and ETag.'
+  expect(wouldBackUp({ ...all, files }, 'reset')).toBe(wouldBackUp(all, 'reset') + copied)
+  const filesOnly = { ...all, database: null, cache: null, files, rehearses: false }
+  expect(wouldBackUp(filesOnly, 'reset')).toBe(
+    `First a backup of what is there now would be taken; without it nothing would be wiped.${copied}`,
+  )
+  expect(wouldBackUp(filesOnly, 'backup')).toBe(`The backup would be taken.${copied}`)
 })
 
 describe('prune', () => {
