@@ -4,6 +4,7 @@ import type { Options } from '../lib/http/options.ts'
 import type { Run } from '../lib/http/run.ts'
 import type { Session } from '../lib/http/session.ts'
 import type { Request } from '../lib/run/request.ts'
+import { visible } from '../lib/visible.ts'
 
 /** The API's answer when it refuses (RFC 9457): the message says what, why and what to do. */
 export class Refused extends Error {
@@ -40,8 +41,8 @@ type BackupPage = {
 export type Api = ReturnType<typeof connect>
 
 type Listener = {
-  /** The token is not, or no longer, known. */
-  onUnauthorized: () => void
+  /** The token is not, or no longer, known; or has expired: the refusal says which. */
+  onUnauthorized: (refusal: Refused) => void
   /** Told after each call whether an answer came. */
   onReach: (reached: boolean) => void
 }
@@ -71,9 +72,10 @@ export function connect(token: string, { onUnauthorized, onReach }: Listener) {
       )
     }
     onReach(true)
-    if (response.ok) return JSON.parse(text)
-    if (response.status === 401) onUnauthorized()
-    throw new Refused(response.status, problemIn(text))
+    if (response.ok) return shown(JSON.parse(text)) as Answer
+    const refusal = new Refused(response.status, problemIn(text))
+    if (response.status === 401) onUnauthorized(refusal)
+    throw refusal
   }
 
   const id = encodeURIComponent
@@ -109,11 +111,19 @@ export function connect(token: string, { onUnauthorized, onReach }: Listener) {
   }
 }
 
+/** An answer with every name in it, also those that are keys, as people may see it: one that turns the direction of text lies. */
+function shown(answer: unknown): unknown {
+  if (typeof answer === 'string') return visible(answer)
+  if (Array.isArray(answer)) return answer.map(shown)
+  if (typeof answer !== 'object' || answer === null) return answer
+  return Object.fromEntries(Object.entries(answer).map(([key, value]) => [visible(key), shown(value)]))
+}
+
 /** What stands before the function (a gateway that throttles, say) answers without a problem document. */
 function problemIn(text: string): { title?: string; detail?: string; activeRunId?: string } {
   try {
     const answer: unknown = JSON.parse(text)
-    return typeof answer === 'object' && answer !== null ? answer : {}
+    return typeof answer === 'object' && answer !== null ? (shown(answer) as object) : {}
   } catch {
     return {}
   }

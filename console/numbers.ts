@@ -27,6 +27,11 @@ export function listed(
     .join(', ')
 }
 
+/** A name in a sentence: one that is read from the right takes no number beside it along. */
+export function isolated(name: string): string {
+  return /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/.test(name) ? `\u2068${name}\u2069` : name
+}
+
 /** How long ago: `just now`, `5 minutes ago`, `3 days ago`. */
 export function ago(now: Date, since: string): string {
   const minutes = Math.floor((now.getTime() - Date.parse(since)) / 60_000)
@@ -38,7 +43,7 @@ export function ago(now: Date, since: string): string {
 
 /** `8.4 s`, `3 min 20 s`, `2 h 5 min`. */
 export function duration(milliseconds: number): string {
-  const seconds = Math.max(0, milliseconds) / 1000
+  const seconds = Math.floor(Math.max(0, milliseconds) / 100) / 10
   if (seconds < 60) return `${seconds.toFixed(1)} s`
   const minutes = Math.floor(seconds / 60)
   if (minutes < 60) return `${minutes} min ${Math.floor(seconds % 60)} s`

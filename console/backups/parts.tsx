@@ -1,13 +1,13 @@
 import { useState } from 'preact/hooks'
 import { bytes } from '../../lib/amounts.ts'
 import type { BackupDetails } from '../../lib/http/backups.ts'
-import { counted, number } from '../numbers.ts'
+import { counted } from '../numbers.ts'
 import { useSession } from '../page/session.ts'
+import { holdsOf } from './parts.ts'
 
 type Props = { backup: BackupDetails; onError: (error: Error | undefined) => void }
 const shownAtFirst = 50
-
-/** Every object of the backup, to be downloaded one by one. */
+/** Every object of the backup but for the copies of files, to be downloaded one by one. */
 export function Parts({ backup, onError }: Props) {
   const { api, session } = useSession()
   const [shown, setShown] = useState(shownAtFirst)
@@ -29,13 +29,19 @@ export function Parts({ backup, onError }: Props) {
       <h2 id="parts">Parts</h2>
       {!mayDownload && <p class="muted">To download parts, the token needs the scope "restore".</p>}
       <div class="panel">
+        {backup.files !== null && backup.files > 0 && (
+          <p class="muted">
+            The copies of the files are not listed here: <span class="address">files.jsonl.zst</span> names
+            them.
+          </p>
+        )}
         <table>
           <caption class="unseen">Objects of the backup</caption>
           <thead>
             <tr>
               <th scope="col">Part</th>
               <th scope="col" class="number wide">
-                Rows
+                Holds
               </th>
               <th scope="col" class="number">
                 Size
@@ -46,12 +52,12 @@ export function Parts({ backup, onError }: Props) {
             </tr>
           </thead>
           <tbody>
-            {backup.parts.slice(0, shown).map(({ part, rows, bytes: size }) => (
+            {backup.parts.slice(0, shown).map(({ part, bytes: size, ...held }) => (
               <tr key={part}>
                 <th scope="row" class="address">
                   {part}
                 </th>
-                <td class="number wide">{rows === null ? '' : number(rows)}</td>
+                <td class="number wide">{holdsOf(held)}</td>
                 <td class="number">{bytes(size)}</td>
                 <td class="number">
                   <button

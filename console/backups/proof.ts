@@ -1,13 +1,13 @@
 import { utc } from '../../lib/amounts.ts'
 import type { Backup } from '../../lib/http/backups.ts'
 
-/** How far a backup was proved. Every sealed one was read back; a rehearsed one was also loaded. */
-export type Proof = { level: 'rehearsed' | 'read back'; label: string; text: string }
+/** How far a backup was proved. What was written of a sealed one was read back; a rehearsed one was also loaded. */
+export type Proof = { level: 'rehearsed' | 'sealed'; label: string; text: string }
 
 type Proved = Pick<Backup, 'rehearsedAt' | 'rows' | 'files' | 'keys' | 'lateAttempts'>
 
 export function proofOf(backup: Proved): Proof {
-  const { rehearsedAt, rows, lateAttempts } = backup
+  const { rehearsedAt, rows, keys, lateAttempts } = backup
   const found = foundAgain(backup)
   if (rehearsedAt !== null) {
     // What is written under the wipe's locks is not loaded: the application waits for them.
@@ -21,7 +21,8 @@ export function proofOf(backup: Proved): Proof {
   }
   const why =
     rows === null ? 'It holds no rows that could be loaded.' : 'Its rows were not loaded for a test.'
-  return { level: 'read back', label: 'Read back', text: `${found} ${why}` }
+  const label = rows === null && keys === null ? 'Copies found' : 'Read back'
+  return { level: 'sealed', label, text: `${found} ${why}` }
 }
 
 /** Rows and keys are written by us and read back; files are copied by S3, which is asked what it has. */

@@ -8,7 +8,7 @@ import { useSession } from '../page/session.ts'
 import { useStart } from '../page/start.ts'
 import { targetNames } from '../runs/wording.ts'
 import { originOf } from './proof.ts'
-import { consequencesOf, heldBy, restoreLabel } from './restoring.ts'
+import { consequencesOf, exactLabel, heldBy, restoreLabel } from './restoring.ts'
 
 /** Puts a backup back, after a safety backup of what is there now. */
 export function RestoreDialog({ backup, onClose }: { backup: Backup; onClose: () => void }) {
@@ -24,6 +24,7 @@ export function RestoreDialog({ backup, onClose }: { backup: Backup; onClose: ()
   const isSigned = backup.authentic === 'signed'
   const isForeign = backup.environment !== environment
   const present = options && contentsOf(options)
+  const extras = exactLabel(chosen)
   const choose = (target: Target, wanted: boolean) =>
     setChosen(held.filter((one) => (one === target ? wanted : chosen.includes(one))))
 
@@ -57,13 +58,7 @@ export function RestoreDialog({ backup, onClose }: { backup: Backup; onClose: ()
           />
         ))}
       </fieldset>
-      {(chosen.includes('files') || chosen.includes('cache')) && (
-        <Choice
-          label="Remove files and keys that are not in the backup"
-          checked={exact}
-          onChange={setExact}
-        />
-      )}
+      {extras !== null && <Choice label={extras} checked={exact} onChange={setExact} />}
       {isForeign && (
         <Choice
           label={`This is a backup of ${backup.environment}; put it into ${environment} all the same`}

@@ -47,25 +47,35 @@ export function consequencesOf(
   if (chosen.length === 0) return []
   const now = present === undefined ? '' : listed(only(present, chosen), present.estimated)
   const hasRows = chosen.includes('database')
-  const beside = [
-    ...(chosen.includes('files') ? ['files'] : []),
-    ...(chosen.includes('cache') ? ['cache keys'] : []),
-  ].join(' and ')
   return [
     `First a safety backup is taken of what is there now${now === '' ? '' : ` (${now})`}, so this can be undone.`,
     ...(hasRows
       ? [
-          `Its rows are those of ${utc(backup.startedAt)}; they are put into ${environment} in one transaction: all of them, or none.`,
+          `The rows of the backup are those of ${utc(backup.startedAt)}; they are put into ${environment} in one transaction: all of them, or none.`,
         ]
       : []),
     ...whatRestoreMeans(chosen, { exact }),
-    `It can be cancelled until ${hasRows ? 'rows' : beside} are replaced.`,
+    `It can be cancelled until ${hasRows ? 'rows' : beside(chosen)} are replaced.`,
   ]
+}
+
+/** What of the chosen stores is put back one by one, beside others of its kind. */
+function beside(chosen: readonly Target[]): string {
+  return [
+    ...(chosen.includes('files') ? ['files'] : []),
+    ...(chosen.includes('cache') ? ['cache keys'] : []),
+  ].join(' and ')
+}
+
+/** What can be ticked as well; null where the chosen stores hold nothing that could stay beside the backup's. */
+export function exactLabel(chosen: readonly Target[]): string | null {
+  const what = beside(chosen)
+  return what === '' ? null : `Remove ${what} that are not in the backup`
 }
 
 export function deleteConsequences(backup: Backup): string[] {
   return [
-    `The backup of ${utc(backup.startedAt)} is deleted, with ${listed(backup) || 'all that it holds'}. It cannot be restored afterwards.`,
+    `The backup of ${utc(backup.startedAt)} is deleted, with all that it holds: ${listed(backup)}. It cannot be restored afterwards.`,
     'Pinned backups and those in use are refused, and of each strategy the newest and the newest rehearsed one.',
   ]
 }

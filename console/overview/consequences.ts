@@ -1,6 +1,6 @@
 import type { Options } from '../../lib/http/options.ts'
 import { type Strategy, scopeOf, type Target } from '../../lib/run/strategy.ts'
-import { counted, listed } from '../numbers.ts'
+import { counted, isolated, listed } from '../numbers.ts'
 import { shareOfTable, type Wiped, wipedBy } from './contents.ts'
 
 export const storeNames: Record<Target, string> = {
@@ -34,7 +34,7 @@ export function staysWith(options: Options, strategy: Strategy): string[] {
     for (const table of database.tables) {
       const { stays: rows, estimated } = shareOfTable(table)
       const isWhole = table.action === 'kept'
-      if (rows > 0 || isWhole) stays.push(`${counted(rows, 'row', estimated)} of ${table.name}`)
+      if (rows > 0 || isWhole) stays.push(`${counted(rows, 'row', estimated)} of ${isolated(table.name)}`)
     }
     if (database.unmanaged.length > 0) stays.push(counted(database.unmanaged.length, 'unmanaged table'))
   }

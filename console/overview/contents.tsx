@@ -1,7 +1,7 @@
 import type { ComponentChild } from 'preact'
 import { bytes } from '../../lib/amounts.ts'
 import type { Options } from '../../lib/http/options.ts'
-import { counted, number } from '../numbers.ts'
+import { counted, isolated, number } from '../numbers.ts'
 import { Notice } from '../page/notice.tsx'
 import { Bar } from './bar.tsx'
 import { type Share, shareOfCache, shareOfFiles, shareOfTable } from './contents.ts'
@@ -121,7 +121,7 @@ function Tables({ tables, unmanaged, warnings, problem }: Extract<Options['datab
       {unmanaged.length > 0 && (
         <p class="muted">
           Not managed, so neither backed up nor wiped:{' '}
-          {unmanaged.map(({ name, reason }) => `${name} (${reason})`).join(', ')}
+          {unmanaged.map(({ name, reason }) => `${isolated(name)} (${reason})`).join(', ')}
         </p>
       )}
     </>

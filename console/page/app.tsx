@@ -27,8 +27,8 @@ export function App() {
       token === null
         ? null
         : connect(token, {
-            onUnauthorized: () =>
-              leave('The service does not know this token. It may be mistyped, or was taken back.'),
+            onUnauthorized: ({ message }) =>
+              leave(`The service does not know this token, or no longer. ${message}`),
             onReach: (reached) => setLostAt((before) => (reached ? undefined : (before ?? new Date()))),
           }),
     [token],

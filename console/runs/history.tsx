@@ -78,7 +78,7 @@ function Runs({ runs }: { runs: Run[] }) {
               <td>
                 <Status run={run} />
               </td>
-              <td class="wide">{askedBy(run.requestedBy)}</td>
+              <td class="wide told">{askedBy(run.requestedBy)}</td>
               <td class="number wide">
                 {run.finishedAt ? duration(Date.parse(run.finishedAt) - Date.parse(run.startedAt)) : '–'}
               </td>

@@ -29,7 +29,8 @@ export function Outcome({ outcome }: { outcome: Ended }) {
         </table>
         {outcome.backupId && (
           <p>
-            Backup: <a href={backupAddress(outcome.backupId)}>{outcome.backupId}</a>
+            {outcome.operation === 'restore' ? 'Safety backup' : 'Backup'}:{' '}
+            <a href={backupAddress(outcome.backupId)}>{outcome.backupId}</a>
           </p>
         )}
         {tables.length > 0 && (

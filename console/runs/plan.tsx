@@ -13,7 +13,7 @@ export function Plan({ wouldDo, operation }: { wouldDo: WouldDo; operation: stri
         What the {operation} would do{wouldDo.refusal && ', if it were not refused'}
       </h2>
       <div class="panel">
-        <table class="outcome">
+        <table class="outcome named">
           <caption class="unseen">What each table and store holds, and what would happen to it</caption>
           <tbody>
             {wouldLines(wouldDo, operation).map(({ what, holds, would }) => (

@@ -106,13 +106,16 @@ const stores: Record<string, string> = { database: 'database', files: 'files', c
 /** Whether an active run can be cancelled, and why not: from what the ledger says of the step that it is in. */
 export function cancelSentence({
   operation,
+  dryRun,
   cancellable,
   phase,
   waiting,
-}: Pick<Run, 'operation' | 'cancellable' | 'phase' | 'waiting'>): string {
+}: Pick<Run, 'operation' | 'dryRun' | 'cancellable' | 'phase' | 'waiting'>): string {
   if (cancellable) {
     if (waiting !== null) return 'Possible: it waits, and has changed nothing yet.'
-    if (operation === 'backup' || operation === 'verify') return 'Possible until it ends: it changes nothing.'
+    if (dryRun || operation === 'backup' || operation === 'verify') {
+      return 'Possible until it ends: it changes nothing.'
+    }
     if (operation === 'delete') return 'Possible until the backup is deleted.'
     return `Possible until something is ${operation === 'reset' ? 'wiped' : 'replaced'}.`
   }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { DeleteObjectCommand, GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { describe, expect, it } from 'vitest'
 import { bytes, counted } from '../../lib/amounts.ts'
@@ -29,6 +30,17 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     await page.keyboard.press('Enter')
     await expect(page.getByRole('alert').innerText()).resolves.toContain('does not know this token')
     expect(await page.getByRole('navigation').count()).toBe(0)
+  })
+
+  it('says of a token that has expired when that was', () => {
+    const sha256 = createHash('sha256').update(tokenOf('guest')).digest('hex')
+    const guest = { name: 'guest', sha256, scopes: ['read'], expiresAt: '2026-01-01T00:00:00.000Z' }
+    return withVariables({ API_TOKENS: JSON.stringify([guest]) }, async () => {
+      const page = await console.open()
+      await page.getByLabel('Access token').fill(tokenOf('guest'))
+      await page.keyboard.press('Enter')
+      await page.getByRole('alert').getByText('The token "guest" expired at 2026-01-01').waitFor()
+    })
   })
 
   it('offers a token that may only read nothing that changes anything, and says why', async () => {
@@ -143,7 +155,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     await page.getByRole('link', { name: /^\d{4}-/ }).click()
     await page.getByRole('button', { name: 'Restore …' }).click()
     const restore = page.getByRole('dialog', { name: 'Restore into local' })
-    const extras = restore.getByLabel('Remove files and keys that are not in the backup')
+    const extras = restore.getByLabel('Remove cache keys that are not in the backup')
     expect(await extras.isChecked()).toBe(false)
     await restore.getByLabel('Type local to confirm').fill('local')
     await restore.getByRole('button', { name: `Back up, then put back ${before.keys} keys` }).click()

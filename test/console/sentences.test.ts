@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import { missingOf } from '../../console/backups/needed-scopes.ts'
+import { holdsOf } from '../../console/backups/parts.tsx'
 import { originOf, proofOf } from '../../console/backups/proof.ts'
 import {
   deleteConsequences,
+  exactLabel,
   heldBy,
   restoreLabel,
   consequencesOf as restoring,
@@ -152,6 +154,12 @@ describe('what a reset says before it is confirmed', () => {
     expect(staysWith(nothing, 'database-only')).toContain('7 rows of public.worlds')
   })
 
+  it('keeps a number out of a name beside it that is read from the right', () => {
+    const kept = { ...table, name: 'public.\u05e9\u05d5\u05dc\u05d7\u05df', rows: 3, action: 'kept' as const }
+    const right = { ...options, database: { ...database, tables: [kept] } }
+    expect(staysWith(right, 'full')).toContain('3 rows of \u2068public.\u05e9\u05d5\u05dc\u05d7\u05df\u2069')
+  })
+
   it('says what stays: other stores, kept tables, kept rows, preserved files', () => {
     expect(staysWith(options, 'full')).toEqual([
       '5 rows of public.users',
@@ -289,6 +297,25 @@ describe('what a restore says before it is confirmed', () => {
     expect(proofOf(backup)).toMatchObject({ label: 'Read back', text: expect.stringContaining('not loaded') })
   })
 
+  it('says of files alone that their copies were found, not that anything was read back', () => {
+    const { label, text } = proofOf({ ...backup, rows: null, keys: null })
+    expect(label).toBe('Copies found')
+    expect(text).not.toContain('read back')
+    expect(proofOf({ ...backup, rows: null, keys: 5 }).label).toBe('Read back')
+  })
+
+  it('counts in a part what it holds: rows are only in those of the database', () => {
+    const kinds = ['database', 'files', 'cache'] as const
+    expect(kinds.map((kind) => holdsOf({ kind, rows: 120 }))).toEqual(['120 rows', '120 files', '120 keys'])
+    expect(holdsOf({ kind: 'manifest', rows: null })).toBe('')
+  })
+
+  it('offers to remove only what is of the stores that are put back', () => {
+    expect(exactLabel(['database', 'files', 'cache'])).toContain('Remove files and cache keys that are not')
+    expect(exactLabel(['files'])).toBe('Remove files that are not in the backup')
+    expect(exactLabel(['database'])).toBeNull()
+  })
+
   it('says of a backup that nobody known signed why, and what that may mean', () => {
     expect(originOf('signed')).toContain('it is what was backed up')
     expect(originOf('unsigned')).toMatch(/no signature\. Whoever can write .* may have made or changed it/)
@@ -416,7 +443,9 @@ describe('what can be done with a backup', () => {
 })
 
 describe('whether a run can be cancelled', () => {
-  const at = (phase: string, operation = 'reset') => ({ operation, phase, waiting: null, cancellable: false })
+  const at = (phase: string, operation = 'reset') => ({
+    ...{ operation, phase, dryRun: false, waiting: null, cancellable: false },
+  })
 
   it('says what is being changed when it is too late', () => {
     expect(cancelSentence(at('Wipe database'))).toMatch(
@@ -435,11 +464,14 @@ describe('whether a run can be cancelled', () => {
   it('never says that it is too late while it waits for locks, or can be cancelled', () => {
     for (const operation of ['backup', 'reset', 'restore', 'verify', 'delete']) {
       for (const waiting of [null, 'waiting for locks']) {
-        const said = cancelSentence({ operation, phase: 'Wipe database', waiting, cancellable: true })
+        const said = cancelSentence({ ...at('Wipe database', operation), waiting, cancellable: true })
         expect(said).toMatch(/^Possible/)
       }
     }
-    expect(cancelSentence({ ...at('Verify', 'verify'), cancellable: true })).toContain('it changes nothing')
+    for (const changesNothing of [at('Verify', 'verify'), { ...at('Count'), dryRun: true }]) {
+      const said = cancelSentence({ ...changesNothing, cancellable: true })
+      expect(said).toBe('Possible until it ends: it changes nothing.')
+    }
   })
 
   it('says that nothing is wiped yet only while that is so', () => {
@@ -469,8 +501,9 @@ describe('numbers and addresses', () => {
   it('reads as people say it', () => {
     expect(listed({ rows: 1, files: 0, keys: null })).toBe('1 row, 0 files')
     expect([bytes(0), bytes(1023), bytes(1536)]).toEqual(['0 B', '1023 B', '1.5 KiB'])
-    expect([duration(850), duration(200_000), duration(7_500_000)]).toEqual([
+    expect([duration(850), duration(59_970), duration(200_000), duration(7_500_000)]).toEqual([
       '0.8 s',
+      '59.9 s',
       '3 min 20 s',
       '2 h 5 min',
     ])
