@@ -1,7 +1,7 @@
 import type { Options } from '../../lib/http/options.ts'
 import { type Strategy, scopeOf, type Target } from '../../lib/run/strategy.ts'
 import { counted, isolated, listed } from '../numbers.ts'
-import { shareOfTable, type Wiped, wipedBy } from './contents.ts'
+import { shareOfTable, wipedBy } from './contents.ts'
 
 export const storeNames: Record<Target, string> = {
   database: 'the database',
@@ -20,9 +20,18 @@ export const strategyTitles: Record<Strategy, string> = {
 export const notAllAreShown =
   'There are more tables than one answer holds: not all are shown, and rows are counted of those that are.'
 
+/** What a strategy wipes, also of a store that cannot be counted now: it may be there again when the wipe comes. */
+export function goesWith(options: Options, strategy: Strategy): string {
+  const wiped = wipedBy(options, strategy)
+  const uncounted = scopeOf(strategy)
+    .clears.filter((target) => !options[target].available)
+    .map((target) => `${storeNames[target]} (not counted)`)
+  return [listed(wiped, wiped.estimated), ...uncounted].filter((text) => text !== '').join(', ')
+}
+
 /** The reset button says what it does. */
-export function resetLabel(wiped: Wiped): string {
-  return `Back up and wipe ${listed(wiped, wiped.estimated) || 'nothing'}`
+export function resetLabel(options: Options, strategy: Strategy): string {
+  return `Back up and wipe ${goesWith(options, strategy)}`
 }
 
 /** What a strategy leaves: whole stores, then what is preserved in those that it clears. */
@@ -66,13 +75,12 @@ const meanwhile: Record<Target, string> = {
 
 /** What the dialog says before anybody types the environment's name. */
 export function consequencesOf(options: Options, strategy: Strategy): string[] {
-  const wiped = wipedBy(options, strategy)
   const stays = staysWith(options, strategy)
   const { clears } = scopeOf(strategy)
   const list = new Intl.ListFormat('en')
   return [
     `First a backup is taken of ${list.format(clears.map((target) => storeNames[target]))}, also of what is preserved, and proved: ${clears.map((target) => proofs[target]).join('; ')}. If that fails, nothing is wiped.`,
-    `Then what is there is wiped from ${options.environment}: ${listed(wiped, wiped.estimated) || 'nothing'}. ${clears.map((target) => meanwhile[target]).join(' ')}`,
+    `Then what is there is wiped from ${options.environment}: ${goesWith(options, strategy)}. ${clears.map((target) => meanwhile[target]).join(' ')}`,
     ...(options.abridged && clears.includes('database') ? [notAllAreShown] : []),
     stays.length === 0
       ? 'Nothing of these stores stays but the ledger of the runs and the name of the environment.'

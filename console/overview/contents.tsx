@@ -159,7 +159,7 @@ function Store({
 function Down({ reason }: { reason: { name: string; message: string } }) {
   return (
     <Notice kind="attention">
-      <strong>Cannot be reached.</strong> <p>{reason.message}</p>
+      <strong>Cannot be read now.</strong> <p>{reason.message}</p>
     </Notice>
   )
 }

@@ -1,6 +1,7 @@
 import type { Options } from '../../lib/http/options.ts'
 import type { Run } from '../../lib/http/run.ts'
 import type { Session } from '../../lib/http/session.ts'
+import { isUnclaimed } from '../../lib/run/claimed.ts'
 import type { Target } from '../../lib/run/strategy.ts'
 import { storeNames } from './consequences.ts'
 
@@ -29,12 +30,12 @@ function obstacleTo(
   }
   if (wipes && options.protected)
     return `${options.environment} is protected: nothing is wiped or replaced in it.`
-  if (!options.claimed) return `${options.environment} is not claimed yet.`
+  if (isUnclaimed(options)) return `${options.environment} is not claimed yet.`
   if (active !== undefined) return 'Another run is active; one runs at a time.'
-  for (const store of stores) {
+  // The database has the ledger, too, without which nothing begins.
+  for (const store of new Set<Target>(['database', ...stores])) {
     const found = options[store]
-    if (!found.available)
-      return `${capitalised(storeNames[store])} cannot be reached: ${found.reason.message}`
+    if (!found.available) return `${capitalised(storeNames[store])} cannot be read: ${found.reason.message}`
   }
   const problem = options.database.available ? options.database.problem : null
   return wipes && stores.includes('database') && problem !== null ? problem.message : null

@@ -1,5 +1,6 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 import type { Run } from '../../lib/http/run.ts'
+import { isUnclaimed } from '../../lib/run/claimed.ts'
 import type { Strategy } from '../../lib/run/strategy.ts'
 import { clock, listed } from '../numbers.ts'
 import { useLive } from '../page/live.ts'
@@ -47,7 +48,7 @@ export function Overview() {
               and backups are possible.
             </Notice>
           )}
-          {!options.claimed && (
+          {isUnclaimed(options) && (
             <Notice kind="attention">
               <p>
                 <strong>{options.environment} is not claimed yet.</strong> Until its name is written into all

@@ -7,7 +7,6 @@ import { Failure, Loading } from '../page/notice.tsx'
 import { useSession } from '../page/session.ts'
 import { useStart } from '../page/start.ts'
 import { consequencesOf, resetLabel, strategyTitles } from './consequences.ts'
-import { wipedBy } from './contents.ts'
 
 /** Counted again when it opens, and while it is open: what is confirmed is what is there. */
 export function ResetDialog({ strategy, onClose }: { strategy: Strategy; onClose: () => void }) {
@@ -20,7 +19,7 @@ export function ResetDialog({ strategy, onClose }: { strategy: Strategy; onClose
   return (
     <ConfirmDialog
       title={`Reset ${session.environment}: ${strategyTitles[strategy].toLowerCase()}`}
-      action={options ? resetLabel(wipedBy(options, strategy)) : 'Back up and wipe'}
+      action={options ? resetLabel(options, strategy) : 'Back up and wipe'}
       destructive
       obstacle={options ? undefined : 'Counting what is there …'}
       onConfirm={() => start({ operation: 'reset', strategy, confirm })}

@@ -2,12 +2,10 @@ import { useState } from 'preact/hooks'
 import type { Options } from '../../lib/http/options.ts'
 import type { Run } from '../../lib/http/run.ts'
 import { type Strategy, scopeOf } from '../../lib/run/strategy.ts'
-import { listed } from '../numbers.ts'
 import { Failure } from '../page/notice.tsx'
 import { useSession } from '../page/session.ts'
 import { useStart } from '../page/start.ts'
-import { staysWith, strategyTitles } from './consequences.ts'
-import { wipedBy } from './contents.ts'
+import { goesWith, staysWith, strategyTitles } from './consequences.ts'
 import { obstaclesTo, reasonsOf } from './obstacles.ts'
 
 type Props = { options: Options; active: Run | undefined; onReset: (strategy: Strategy) => void }
@@ -42,7 +40,6 @@ function Card({ strategy, options, active, onReset, general }: CardProps) {
   const { session } = useSession()
   const start = useStart()
   const [error, setError] = useState<Error>()
-  const wiped = wipedBy(options, strategy)
   const stays = staysWith(options, strategy)
   const obstacles = obstaclesTo(scopeOf(strategy).clears, { session, options, active })
   const reasons = reasonsOf(obstacles).filter((reason) => !general.includes(reason))
@@ -54,7 +51,7 @@ function Card({ strategy, options, active, onReset, general }: CardProps) {
       <h3>{strategyTitles[strategy]}</h3>
       <dl>
         <dt>Goes</dt>
-        <dd>{listed(wiped, wiped.estimated) || 'cannot be counted now'}</dd>
+        <dd>{goesWith(options, strategy)}</dd>
         <dt>Stays</dt>
         <dd>
           {stays.length === 0 ? 'nothing of the three stores' : new Intl.ListFormat('en').format(stays)}

@@ -36,7 +36,9 @@ function asked<Shape extends z.ZodRawShape>(shape: Shape) {
 export const Options = z
   .strictObject({
     environment: z.string(),
-    claimed: z.boolean().meta({ description: "All three stores carry the environment's name" }),
+    claimed: z.boolean().meta({
+      description: "All three stores carry the environment's name; false also when one cannot be asked",
+    }),
     protected: z.boolean(),
     strategies: z.array(
       z.strictObject({

@@ -37,7 +37,7 @@ export type CacheOption = {
 
 export type ResetOptions = {
   environment: string
-  /** True when all three stores carry the environment's name. */
+  /** True when all three stores carry the environment's name; false also when one cannot be asked. */
   claimed: boolean
   protected: boolean
   strategies: { name: Strategy; clears: Target[]; preserves: Target[]; description: string }[]

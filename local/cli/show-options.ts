@@ -1,5 +1,6 @@
 import { bytes, counted, utc } from '../../lib/amounts.ts'
 import type { Backup } from '../../lib/backup/read.ts'
+import { isUnclaimed } from '../../lib/run/claimed.ts'
 import { nowAndAfter, restoredStores, whatRestoreMeans } from '../../lib/run/now-and-after.ts'
 import type { ResetOptions } from '../../lib/run/options.ts'
 import type { TableOption } from '../../lib/run/options-tables.ts'
@@ -9,10 +10,7 @@ import { table } from './text.ts'
 
 /** Everything that can be reset, and what it holds now. */
 export function showOptions(options: ResetOptions): string {
-  const state = [
-    options.claimed ? 'claimed' : 'not claimed: runs are refused until "claim --confirm <name>"',
-    options.protected ? 'protected: nothing is wiped in it' : 'not protected',
-  ]
+  const state = [claimOf(options), options.protected ? 'protected: nothing is wiped in it' : 'not protected']
   return [
     `Environment "${options.environment}": ${state.join('; ')}.\n`,
     `\nStrategies:\n${table(options.strategies.map(({ name, description }) => [name, description]))}`,
@@ -20,6 +18,13 @@ export function showOptions(options: ResetOptions): string {
     `\nFiles:\n${filesOf(options)}`,
     `\nCache:\n${cacheOf(options)}`,
   ].join('')
+}
+
+function claimOf(options: ResetOptions): string {
+  if (options.claimed) return 'claimed'
+  return isUnclaimed(options)
+    ? 'not claimed: runs are refused until "claim --confirm <name>"'
+    : 'not known whether claimed, because not all stores can be asked'
 }
 
 /** What a reset with this request takes and what it leaves, for a person to confirm. */

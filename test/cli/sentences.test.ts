@@ -7,6 +7,7 @@ import { wouldBackUp } from '../../lib/run/would-words.ts'
 import { asFlags } from '../../local/cli/as-flags.ts'
 import { helpOf } from '../../local/cli/help.ts'
 import { textOfPrune } from '../../local/cli/prune.ts'
+import { showOptions } from '../../local/cli/show-options.ts'
 import { showOutcome } from '../../local/cli/show-outcome.ts'
 import { stepsOf } from '../../local/cli/steps.ts'
 
@@ -241,6 +242,23 @@ test('a dry run promises no more of the backup than would be done', () => {
     `First a backup of what is there now would be taken; without it nothing would be wiped.${copied}`,
   )
   expect(wouldBackUp(filesOnly, 'backup')).toBe(`The backup would be taken.${copied}`)
+})
+
+test('options calls an environment unclaimed only when a store lacks its name, not when one cannot be asked', () => {
+  const down = { available: false as const, reason: { name: 'DatabaseBusy', message: 'It is locked' } }
+  const held = { available: true as const, mark: 'local', unmatched: [], approximate: false }
+  const files = {
+    ...{ ...held, bucket: 'b', prefix: 'p/' },
+    ...{ objects: 1, bytes: 1, preservedObjects: 0, preservedBytes: 0 },
+  }
+  const cache = { ...held, prefix: '*', keys: 1, preservedKeys: 0 }
+  const about = { environment: 'local', protected: false, strategies: [], database: down, files, cache }
+  expect(showOptions({ ...about, claimed: false })).toContain(
+    'Environment "local": not known whether claimed, because not all stores can be asked; not protected.',
+  )
+  expect(showOptions({ ...about, claimed: false, cache: { ...cache, mark: null } })).toContain(
+    'not claimed: runs',
+  )
 })
 
 describe('prune', () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { missingOf } from '../../console/backups/needed-scopes.ts'
-import { holdsOf } from '../../console/backups/parts.tsx'
+import { holdsOf } from '../../console/backups/parts.ts'
 import { originOf, proofOf } from '../../console/backups/proof.ts'
 import {
   deleteConsequences,
@@ -131,19 +131,25 @@ const over: Run = {
 
 describe('what a reset says before it is confirmed', () => {
   it('counts only what goes, not what is preserved', () => {
-    expect(resetLabel(wipedBy(options, 'full'))).toBe('Back up and wipe 12,345 rows, 320 files, 1,024 keys')
-    expect(resetLabel(wipedBy(options, 'cache-only'))).toBe('Back up and wipe 1,024 keys')
+    expect(resetLabel(options, 'full')).toBe('Back up and wipe 12,345 rows, 320 files, 1,024 keys')
+    expect(resetLabel(options, 'cache-only')).toBe('Back up and wipe 1,024 keys')
     expect(listed(contentsOf(options))).toBe('12,353 rows, 330 files, 1,024 keys')
   })
 
   it('names an estimate an estimate', () => {
     const many = { ...options, cache: { ...options.cache, approximate: true } } as Options
-    expect(resetLabel(wipedBy(many, 'cache-only'))).toBe('Back up and wipe about 1,024 keys')
-    expect(resetLabel(wipedBy(many, 'files-only'))).toBe('Back up and wipe 320 files')
+    expect(resetLabel(many, 'cache-only')).toBe('Back up and wipe about 1,024 keys')
+    expect(resetLabel(many, 'files-only')).toBe('Back up and wipe 320 files')
   })
 
   it('does not count a store that is down as empty', () => {
     expect(wipedBy({ ...options, database: down }, 'full')).toMatchObject({ rows: null, files: 320 })
+    // Down for a moment: the wipe would take its rows all the same.
+    const [, goes] = consequencesOf({ ...options, database: down }, 'full')
+    expect(goes).toContain('wiped from staging: 320 files, 1,024 keys, the database (not counted). ')
+    expect(resetLabel({ ...options, database: down }, 'database-only')).toBe(
+      'Back up and wipe the database (not counted)',
+    )
   })
 
   it('counts a table that no plan can be made for as staying', () => {
@@ -174,7 +180,7 @@ describe('what a reset says before it is confirmed', () => {
 
   it('calls a sum of tables that are not all told an estimate, and says so', () => {
     const cut: Options = { ...options, abridged: true }
-    expect(resetLabel(wipedBy(cut, 'database-only'))).toBe('Back up and wipe about 12,345 rows')
+    expect(resetLabel(cut, 'database-only')).toBe('Back up and wipe about 12,345 rows')
     expect(consequencesOf(cut, 'full').join(' ')).toContain('more tables than one answer holds')
     expect(consequencesOf(cut, 'files-only').join(' ')).not.toContain('tables')
   })
@@ -182,9 +188,9 @@ describe('what a reset says before it is confirmed', () => {
   it('counts one as one', () => {
     const one = { ...options, cache: { ...options.cache, keys: 1, preservedKeys: 1 } } as Options
     expect(staysWith(one, 'cache-only')).toContain('1 key that is preserved')
-    expect(
-      resetLabel(wipedBy({ ...one, cache: { ...one.cache, preservedKeys: 0 } } as Options, 'cache-only')),
-    ).toBe('Back up and wipe 1 key')
+    expect(resetLabel({ ...one, cache: { ...one.cache, preservedKeys: 0 } } as Options, 'cache-only')).toBe(
+      'Back up and wipe 1 key',
+    )
   })
 
   it('speaks of the stores of the strategy, and of no others', () => {
@@ -231,15 +237,24 @@ describe('what stands in the way', () => {
   })
 
   it('is a run that is active, or that nobody claimed the environment, for whatever would begin', () => {
-    for (const found of [reason({}, session.scopes, {} as Run), reason({ claimed: false })])
+    const files = { ...options.files, mark: null } as Options['files']
+    for (const found of [reason({}, session.scopes, {} as Run), reason({ files })])
       expect(Object.values(found)).toEqual([expect.any(String), expect.any(String), expect.any(String)])
     expect(reason({}, session.scopes, {} as Run).backup).toContain('Another run is active')
-    expect(reason({ claimed: false }).dryRun).toContain('is not claimed yet')
+    expect(reason({ files }).dryRun).toContain('is not claimed yet')
   })
 
   it('is a store that is down, when the operation needs it', () => {
-    expect(reason({ database: down }).backup).toBe('The database cannot be reached: It is off')
-    expect(reason({ cache: down }).reset).toBeNull()
+    // Whether it carries the name is not known then: that is not to be claimed.
+    expect(reason({ claimed: false, database: down }).backup).toBe('The database cannot be read: It is off')
+    expect(reason({ claimed: false, cache: down }).reset).toBeNull()
+    expect(
+      obstaclesTo([], { ...{ session, active: undefined }, options: { ...options, database: down } }),
+    ).toEqual({
+      reset: 'The database cannot be read: It is off',
+      dryRun: 'The database cannot be read: It is off',
+      backup: 'The database cannot be read: It is off',
+    })
   })
 
   it('is a plan that cannot be made, for what wipes only', () => {
