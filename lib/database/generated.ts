@@ -4,7 +4,8 @@ import type { Connection } from '../clients.ts'
 import { RehearsalFailed } from '../errors.ts'
 import type { Table } from './catalog.ts'
 import { quote } from './identifiers.ts'
-import { typedRows } from './scratch.ts'
+import { linesOf, queryRows, rowsOf } from './rows.ts'
+import { scratchTableOf, typedRows } from './scratch.ts'
 import { queryUnderOwnPath } from './search-path.ts'
 import { sqlStateOf } from './snapshot.ts'
 
@@ -29,13 +30,47 @@ export async function differentlyGenerated(
       if (!held.has(column)) continue // it came later
       const rows = await countDifferent(connection, runId, pair, { column, expression })
       if (rows === 0) continue
-      warnings.push({
-        code: 'GeneratedDiffers',
-        message: `${counted(rows, 'row')} of ${pair.table.name} ${agreeing(rows, 'has', 'have')} a value in the generated column ${column} that its expression does not make any more: a function it calls was replaced. A restore makes these values anew, and brings back all other columns as they are`,
-      })
+      warnings.push(warningOf(pair, column, rows))
     }
   }
   return warnings
+}
+
+/**
+ * Generated columns of which the live tables, after a restore, hold other values than were backed up. It asks no expression:
+ * one that reads tables makes the backed-up value again once all rows are there, and has made another while they were not.
+ * To be called in a transaction that has the own search path, of tables whose other columns are as backed up.
+ */
+export async function differentlyStored(
+  connection: Connection,
+  { runId, pairs }: { runId: string; pairs: readonly Pair[] },
+): Promise<Warning[]> {
+  const warnings: Warning[] = []
+  for (const pair of pairs) {
+    const { table } = pair
+    for (const { name } of table.columns.filter(({ generated }) => generated !== '')) {
+      const columns = table.columns.filter((column) => column.generated === '' || column.name === name)
+      const [held, stored] = [
+        { ...scratchTableOf(runId, table), columns },
+        { ...table, columns },
+      ]
+      const [missing] = await queryRows(
+        connection,
+        [held, stored],
+        `SELECT pg_catalog.count(*)::float8 AS rows FROM
+         (SELECT line FROM ${linesOf(rowsOf(held))} EXCEPT ALL SELECT line FROM ${linesOf(rowsOf(stored))}) AS other`,
+      )
+      if (missing.rows > 0) warnings.push(warningOf(pair, name, missing.rows))
+    }
+  }
+  return warnings
+}
+
+function warningOf({ table }: Pair, column: string, rows: number): Warning {
+  return {
+    code: 'GeneratedDiffers',
+    message: `${counted(rows, 'row')} of ${table.name} ${agreeing(rows, 'has', 'have')} a value in the generated column ${column} that its expression does not make any more: a function it calls was replaced, or reads tables whose rows are put back meanwhile. A restore makes these values anew, and brings back all other columns as they are`,
+  }
 }
 
 async function countDifferent(

@@ -3,7 +3,7 @@ import type { Connection } from '../clients.ts'
 import { differencesOf, refuseDifferences } from './compare.ts'
 import { putConstraintsAside, putConstraintsBack } from './constraints.ts'
 import { fillTables } from './fill.ts'
-import { differentlyGenerated, type Pair } from './generated.ts'
+import { differentlyStored, type Pair } from './generated.ts'
 import { qualified } from './identifiers.ts'
 import { fingerprintOf, queryRows, type Rows, rowsOf } from './rows.ts'
 import { scratchTableOf } from './scratch.ts'
@@ -82,10 +82,8 @@ export async function compareLive(
     others.push({ ...given, fingerprint: held.fingerprint })
   }
   refuseDifferences(await find(others, (table) => table))
-  return differentlyGenerated(connection, {
-    runId,
-    pairs: pairs.filter(({ table }) => names.has(table.name)),
-  })
+  const differing = pairs.filter(({ table }) => names.has(table.name))
+  return underOwnSearchPath(connection, () => differentlyStored(connection, { runId, pairs: differing }))
 }
 
 function isPartlyGenerated({ columns }: BackedUpTable): boolean {

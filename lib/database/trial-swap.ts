@@ -15,7 +15,7 @@ import { viewsOver } from './views.ts'
  * index, a generated column or a partition key calls functions that read tables, which a restore has to empty and fill. The
  * tables are locked as long as it takes, like in the wipe.
  * @param reading what reads tables, for people
- * @returns a warning when there is no time for it
+ * @returns what would come back otherwise, or a warning that there is no time for it
  * @throws RehearsalFailed naming the table that did not take its rows, and what it asks
  * @throws DatabaseBusy when the tables are not to be had
  */
@@ -39,7 +39,7 @@ export async function trySwap(
   const taken = new Set(locks.exclusive.map(({ name }) => name))
   let isLocked = false
   try {
-    await whileLocked(clients, connection, { runId, locks }, async (locked) => {
+    return await whileLocked(clients, connection, { runId, locks }, async (locked) => {
       isLocked = true
       try {
         const { tables: live } = await readTables(locked, clients.config.DATABASE_SCHEMAS)
@@ -49,7 +49,7 @@ export async function trySwap(
         })
         const emptied = () => refreshAsAfterWipe(locked, plan)
         await putBack(locked, { runId, sequences: [], pairs, emptied })
-        await compareLive(locked, runId, pairs)
+        return await compareLive(locked, runId, pairs)
       } finally {
         await connection.query('ROLLBACK')
       }
@@ -64,7 +64,6 @@ export async function trySwap(
       { cause },
     )
   }
-  return []
 }
 
 function replaceable({ database }: Plan): Table[] {
