@@ -32,9 +32,10 @@ export type Clients = {
 
 /**
  * Milliseconds. A token that was taken out is refused within a minute, one that was put in is known as soon; for ten
- * minutes an outage of SSM locks nobody out, and for no longer does it let in who was taken out meanwhile.
+ * minutes an outage of SSM locks nobody out, nor keeps anybody waiting for more than a second, and for no longer does it let
+ * in who was taken out meanwhile.
  */
-const ageOfTokens = { fresh: 45_000, usable: 600_000, pause: 5_000 }
+const ageOfTokens = { fresh: 45_000, usable: 600_000, pause: 5_000, patience: 1_000 }
 
 /** The clients for the environment this process runs in. No connection is opened. */
 export async function makeClients(): Promise<Clients> {

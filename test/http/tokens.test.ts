@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { setTimeout } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { startJsonService } from '../deployment/json-front.ts'
 import { useFronts } from '../e2e/fronts.ts'
@@ -33,15 +34,23 @@ const from = (sourceIp: string, as: string | null, path: string, method = 'GET')
   )
 
 describe('a list in SSM', () => {
-  type Parameter = string | 'gone' | 'down' | 'refused'
+  type Parameter = string | 'gone' | 'down' | 'refused' | 'silent'
   let parameter: Parameter
   let asked = 0
+  let spoken = Promise.resolve()
+  let said = ''
   let ssm: Awaited<ReturnType<typeof startJsonService>>
   let number = 0
 
   beforeAll(async () => {
     ssm = await startJsonService(async () => {
       asked++
+      if (parameter === 'silent') {
+        const Value = said
+        await spoken
+        return { status: 200, body: { Parameter: { Value } } }
+      }
+      said = parameter
       if (parameter === 'down') return { status: 500, body: { __type: 'InternalServerError' } }
       if (parameter === 'refused') return { status: 400, body: { __type: 'AccessDeniedException' } }
       if (parameter === 'gone') return { status: 400, body: { __type: 'ParameterNotFound' } }
@@ -98,6 +107,26 @@ describe('a list in SSM', () => {
       })
     },
   )
+
+  test('that SSM is silent about keeps nobody waiting who is known: a run can still be cancelled in time', async () => {
+    parameter = JSON.stringify([entry('one', ['read'])])
+    await cold(async () => {
+      expect(await status('one')).toBe(200)
+      const { promise, resolve: speak } = Promise.withResolvers<void>()
+      spoken = promise
+      parameter = 'silent'
+      pass(60)
+      const began = performance.now()
+      expect([await status('one'), await status('one')]).toEqual([200, 200])
+      expect(performance.now() - began).toBeLessThan(2500) // less than one request to SSM may take
+      pass(60)
+      parameter = JSON.stringify([entry('two', ['read'])])
+      expect([await status('one'), await status('two')]).toEqual([401, 200])
+      speak() // the answer to the first question, from before the token was taken out
+      await setTimeout(100)
+      expect([await status('one'), await status('two')]).toEqual([401, 200])
+    })
+  })
 
   test.each(['gone', 'not JSON', '[{"name":"one"}]'])(
     'that is %s lets nobody in from then on, until it is right again',
