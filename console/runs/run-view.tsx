@@ -5,6 +5,7 @@ import { useLive } from '../page/live.ts'
 import { Failure, Loading, Notice } from '../page/notice.tsx'
 import { useSession } from '../page/session.ts'
 import { backupAddress } from '../route.ts'
+import { obstacleToCancelling } from './cancelling.ts'
 import { NextSteps } from './next-steps.tsx'
 import { Outcome, Warnings } from './outcome.tsx'
 import { Plan } from './plan.tsx'
@@ -25,7 +26,7 @@ const actsOnStores = new Set(['backup', 'reset', 'restore'])
 
 /** One run: live while it is active, its outcome afterwards. */
 export function RunView({ runId }: { runId: string }) {
-  const { api } = useSession()
+  const { api, session } = useSession()
   const {
     data: run,
     refused,
@@ -64,6 +65,7 @@ export function RunView({ runId }: { runId: string }) {
   const stages = stagesOf(run)
   const about = aboutBackup(run)
   const stale = staleSentence(run)
+  const obstacle = obstacleToCancelling(session, run)
   return (
     <>
       <div class="title">
@@ -91,10 +93,14 @@ export function RunView({ runId }: { runId: string }) {
       <StepGraph stages={stages} />
       {isActive(run) && run.status === 'running' && (
         <div class="actions">
-          <button type="button" disabled={!run.cancellable || isCancelling} onClick={() => void cancel()}>
+          <button
+            type="button"
+            disabled={!run.cancellable || isCancelling || obstacle !== null}
+            onClick={() => void cancel()}
+          >
             {isCancelling ? 'Cancelling …' : 'Cancel this run'}
           </button>
-          <p class="muted">{cancelSentence(run)}</p>
+          <p class="muted">{obstacle ?? cancelSentence(run)}</p>
         </div>
       )}
       {error && <Failure error={error} />}

@@ -4,39 +4,12 @@ import type { Clients } from '../clients.ts'
 import type { Scope, Token } from '../config.ts'
 import { InvalidConfiguration, StoreUnavailable } from '../errors.ts'
 import { logger } from '../log.ts'
-import type { Request } from '../run/request.ts'
 import { Forbidden, Unauthorized } from './errors.ts'
 import type { Limits } from './rate-limit.ts'
 import type { Api } from './route.ts'
 
 /** Who asks: what the configuration says of the token. The token itself is kept nowhere. */
 export type Caller = Pick<Token, 'name' | 'scopes' | 'expiresAt'>
-
-const scopeOfOperation: Record<Request['operation'], Scope> = {
-  backup: 'backup',
-  reset: 'reset',
-  claim: 'reset',
-  restore: 'restore',
-  verify: 'read',
-  delete: 'delete',
-}
-
-/**
- * What starting a run needs, and cancelling it. A verify that rehearses loads rows into the database, as a backup does
- * that is rehearsed.
- */
-export function scopeOf({
-  operation,
-  rehearse,
-}: {
-  operation: Request['operation']
-  rehearse: boolean
-}): Scope {
-  return operation === 'verify' && rehearse ? 'backup' : scopeOfOperation[operation]
-}
-
-/** Those that can start any run. */
-export const startingScopes = [...new Set(Object.values(scopeOfOperation))] as [Scope, ...Scope[]]
 
 /**
  * The caller that the header's token belongs to. All entries are compared, each in constant time, so that the time says

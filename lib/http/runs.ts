@@ -4,7 +4,7 @@ import { InvalidRequest } from '../errors.ts'
 import { cancelRun, rowToCancel } from '../run/cancel.ts'
 import { findRun, listRuns } from '../run/ledger.ts'
 import type { Request } from '../run/request.ts'
-import { requireOneOf, requireScope, scoped, scopeOf, startingScopes } from './auth.ts'
+import { requireOneOf, requireScope, scoped } from './auth.ts'
 import { refusing } from './errors.ts'
 import * as examples from './examples.ts'
 import { limitUpTo, linkToNext } from './pages.ts'
@@ -16,6 +16,7 @@ import { runOfRow } from './run-of-row.ts'
 import { RunRequest } from './run-request.ts'
 import { abridged, fitting } from './size.ts'
 import { type StartedRun, startRun } from './start-run.ts'
+import { scopeOf, startingScopes } from './starting-scopes.ts'
 
 export const Started = z
   .strictObject({ runId: z.string(), address: z.string().meta({ example: '/v1/runs/7f9c…' }) })

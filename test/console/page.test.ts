@@ -316,6 +316,10 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     const refusal = page.getByRole('dialog').getByRole('alert')
     await expect(refusal.innerText()).resolves.toContain(runId)
     await refusal.getByRole('link', { name: 'Watch the active run' }).click()
+    const reader = await console.signIn('viewer')
+    await reader.goto(page.url())
+    await reader.getByText('The token "viewer" may not cancel it: it lacks the scope "backup".').waitFor()
+    expect(await reader.getByRole('button', { name: 'Cancel this run' }).isDisabled()).toBe(true)
     const cancel = page.getByRole('button', { name: 'Cancel this run' })
     const busy = { title: 'DatabaseBusy', status: 503, detail: 'The row of the run is locked' }
     await page.route('**/cancel', (route) => route.fulfill({ status: 503, json: busy }), { times: 1 })

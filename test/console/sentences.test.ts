@@ -14,6 +14,7 @@ import { consequencesOf, resetLabel, staysWith } from '../../console/overview/co
 import { contentsOf, shareOfTable, wipedBy } from '../../console/overview/contents.ts'
 import { obstaclesTo } from '../../console/overview/obstacles.ts'
 import { backupAddress, routeOf, runAddress } from '../../console/route.ts'
+import { obstacleToCancelling } from '../../console/runs/cancelling.ts'
 import { obstacleToPuttingBack } from '../../console/runs/putting-back.ts'
 import {
   aboutBackup,
@@ -487,6 +488,15 @@ describe('whether a run can be cancelled', () => {
       const said = cancelSentence({ ...changesNothing, cancellable: true })
       expect(said).toBe('Possible until it ends: it changes nothing.')
     }
+  })
+
+  it('needs the scope that starts such a run, and says which a token lacks', () => {
+    const reader = { name: 'viewer', scopes: ['read'] }
+    const why = (operation: string, rehearse = false) =>
+      obstacleToCancelling(reader, { operation, plan: { rehearse } })
+    expect(why('reset')).toBe('The token "viewer" may not cancel it: it lacks the scope "reset".')
+    expect([why('verify'), why('verify', true)]).toEqual([null, expect.stringContaining('"backup"')])
+    expect(obstacleToCancelling(session, { operation: 'reset', plan: null })).toBeNull()
   })
 
   it('says that nothing is wiped yet only while that is so', () => {
