@@ -313,10 +313,18 @@ export async function noteGranted(connection: Connection, runId: string): Promis
   await setWaiting(connection, runId, null)
 }
 
+/**
+ * Only the database's tables are waited for. Once their change is recorded nothing is: an invocation that wakes up late
+ * must not make the wipe or restore of files or cache look as if it had not begun.
+ */
 async function setWaiting(connection: Connection, runId: string, waiting: string | null): Promise<void> {
+  const text = storable(waiting)
   const updated = await ledger(connection)
     .update(runs)
-    .set({ waiting: storable(waiting), heartbeatAt: sql`now()` })
+    .set({
+      waiting: sql`CASE WHEN ${runs.wiped} IS NULL AND ${runs.restored} IS NULL THEN ${text}::text END`,
+      heartbeatAt: sql`now()`,
+    })
     .where(and(eq(runs.runId, runId), eq(runs.status, 'running')))
     .returning({ runId: runs.runId })
   if (updated.length === 0) throw lostRun(runId)

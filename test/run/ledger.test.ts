@@ -15,6 +15,7 @@ import {
   isCancellable,
   listRuns,
   type NewRun,
+  noteWaiting,
   openRun as openCounted,
   type RunRow,
   readEnvironment,
@@ -26,6 +27,7 @@ import {
   touchRun,
   writeEnvironment,
 } from '../../lib/run/ledger.ts'
+import { hasBegun } from '../../lib/run/target-states.ts'
 import { task } from '../../lib/task.ts'
 import { type FreshStack, freshStack } from '../support/stack.ts'
 
@@ -439,6 +441,19 @@ describe('the end of a run', () => {
     await close('one', 'succeeded', { second: true })
     expect(await readRun(connection, 'one')).toMatchObject({ status: 'failed', outcome: { first: true } })
   })
+})
+
+test('an invocation that wakes up late and waits for tables does not make it look as if what came after them had not begun', async () => {
+  await openRun(connection, newRun('one'))
+  await touchRun(connection, { runId: 'one', phase: 'Wipe database', waits: true })
+  await noteWaiting(connection, 'one', 'waiting for public.t')
+  expect(await readRun(connection, 'one')).toMatchObject({ waiting: 'waiting for public.t' })
+  await recordWiped(connection, 'one', { rows: 1 }, { bytes: 1, milliseconds: 1 })
+  await touchRun(connection, { runId: 'one', phase: 'Wipe cache' })
+  await noteWaiting(connection, 'one', 'waiting for public.t')
+  const row = await readRun(connection, 'one')
+  expect(row).toMatchObject({ phase: 'Wipe cache', waiting: null })
+  expect(hasBegun(row, 'cache')).toBe(true)
 })
 
 test('what is committed cannot be called off, also while its step, repeated, waits for locks again', () => {
