@@ -3,6 +3,7 @@ import { databaseError, withConnection } from '../database/snapshot.ts'
 import { messageOf, NotFound, RunEnded, RunStarting, StoreUnavailable, TooLateToCancel } from '../errors.ts'
 import { findExecution, stopExecution } from '../executions.ts'
 import { findRun, isCancellable, lockRun, type RunRow, readRun, recordCancelled } from './ledger.ts'
+import { statusWords } from './outcome-words.ts'
 
 /** Milliseconds. Who asks over HTTP gets an answer within half a minute, or none. */
 const answerWithinMs = 10_000
@@ -74,7 +75,9 @@ function notInLedger(runId: string): NotFound {
 function refuse(runId: string, row: RunRow): void {
   if (row.status === 'cancelled') return
   if (row.status !== 'running') {
-    throw new RunEnded(`Run ${runId} is over: it is ${row.status}. There is nothing to cancel`)
+    throw new RunEnded(
+      `Run ${runId} is over (${statusWords[row.status] ?? row.status}). There is nothing to cancel`,
+    )
   }
   if (!isCancellable(row)) {
     throw new TooLateToCancel(

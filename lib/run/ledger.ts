@@ -6,6 +6,7 @@ import { EnvironmentUnclaimed, IdempotencyConflict, NotFound, RunActive, RunLost
 import { aliveUntil, forgetDeadInvocations } from '../ledger/invocations.ts'
 import { storable } from '../ledger/storable.ts'
 import { createLedger, environment, invocations, runs, tokens } from '../schema/ledger.ts'
+import { statusWords } from './outcome-words.ts'
 
 /** A run whose heartbeat is older than this is dead: the next one takes over. */
 export const abandonedAfterMinutes = 20
@@ -527,7 +528,7 @@ async function tablesOf(connection: Connection): Promise<{ runs: boolean; invoca
 /** An execution that is started, or redriven, under the name of a run that is over. */
 function endedRun({ runId, status }: RunRow): RunLost {
   return new RunLost(
-    `Run ${runId} is over: it is ${status}. An execution that is redriven does not bring its run back: start a new run`,
+    `Run ${runId} is over (${statusWords[status] ?? status}). An execution that is redriven does not bring its run back: start a new run`,
   )
 }
 

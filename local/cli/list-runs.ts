@@ -1,7 +1,10 @@
 import { z } from 'zod'
 import { utc } from '../../lib/amounts.ts'
+import { exists } from '../../lib/backup/exists.ts'
+import { backupKeys } from '../../lib/backup/layout.ts'
 import type { Clients } from '../../lib/clients.ts'
 import { withConnection } from '../../lib/database/snapshot.ts'
+import { ResetError } from '../../lib/errors.ts'
 import { findExecution } from '../../lib/executions.ts'
 import { findRun, isCancellable, listRuns, type RunRow, readRun } from '../../lib/run/ledger.ts'
 import { Outcome } from '../../lib/run/outcome.ts'
@@ -48,14 +51,16 @@ async function showById(clients: Clients, id: string): Promise<Answer> {
 }
 
 /** One that is over as its outcome, one under way as far as it is. */
-function showRun(row: RunRow, { config }: Pick<Clients, 'config'>): Answer {
+async function showRun(row: RunRow, clients: Clients): Promise<Answer> {
+  const { config } = clients
   if (row.status !== 'running') {
     const outcome = outcomeOf(row, config)
     const closing =
       row.closingUntil === null
         ? ''
         : `It is closing: a function of it may be at work until ${utc(row.closingUntil)}; the next run can begin when that has ended.\n`
-    const around = { plan: row.plan, environment: config.ENVIRONMENT, status: row.status }
+    const isDeleted = outcome.backupId !== null && !(await isThere(clients, outcome.backupId))
+    const around = { plan: row.plan, environment: config.ENVIRONMENT, status: row.status, isDeleted }
     return { document: documentOf(outcome, row.plan), text: showOutcome(outcome, around) + closing, code: 0 }
   }
   const document = {
@@ -71,6 +76,16 @@ function showRun(row: RunRow, { config }: Pick<Clients, 'config'>): Answer {
     : 'It cannot be cancelled any more.\n'
   const text = `Run ${row.runId} (${title}) is in "${row.phase}"${wait}.\nStarted ${utc(row.startedAt)}, last sign of life ${utc(row.heartbeatAt)}.\n${cancel}`
   return { document, text, code: 0 }
+}
+
+/** Whether the backup can still be restored. Where S3 does not say, what the run did is told all the same, and not that it is gone. */
+async function isThere({ backups, config }: Clients, backupId: string): Promise<boolean> {
+  try {
+    return await exists(backups, backupKeys(config.BACKUP_PREFIX, backupId).manifest)
+  } catch (error) {
+    if (error instanceof ResetError) return true
+    throw error
+  }
 }
 
 const About = z.object({

@@ -24,6 +24,8 @@ export type Around = {
   didNotBegin?: boolean
   /** The stores end with this process, and with them whatever could be put back. */
   isGone?: boolean
+  /** The backup that the run took was deleted since, by hand or by the retention. */
+  isDeleted?: boolean
 }
 
 /** The outcome as JSON; of a dry run with what it found. */
@@ -45,19 +47,22 @@ export function showOutcome(outcome: Outcome, around: Around): string {
     around.didNotBegin || ['claim', 'verify', 'delete'].includes(outcome.operation)
       ? ''
       : `\n${table(targets.map((target) => [target, stateWords[outcome.targets[target].state], amountOf(outcome, target)]))}`,
-    backupsOf(outcome),
+    backupsOf(outcome, around),
     warningsOf(outcome),
     around.didNotBegin ? '' : showNextSteps(outcome, around),
   ].join('')
 }
 
 /** Which backup is which: a restore writes one, and puts another one back, or was to. */
-function backupsOf({ operation, restoredBackupId, backupPrefix, error }: Outcome): string {
+function backupsOf(
+  { operation, restoredBackupId, backupPrefix, error }: Outcome,
+  { isDeleted = false }: Around,
+): string {
   const restored = error === null ? 'Put back' : 'Was to be put back'
   const own = operation === 'restore' ? 'Safety backup' : 'Backup'
   return [
     restoredBackupId === undefined ? '' : `\n${restored}: ${restoredBackupId}\n`,
-    backupPrefix === null ? '' : `\n${own}: ${backupPrefix}\n`,
+    backupPrefix === null ? '' : `\n${own}: ${backupPrefix}${isDeleted ? ' (deleted since)' : ''}\n`,
   ].join('')
 }
 
@@ -117,13 +122,15 @@ function showWouldDo(wouldDo: WouldDo, operation: string): string {
   ].join('')
 }
 
-function showNextSteps(outcome: Outcome, { environment, isGone = false }: Around): string {
+function showNextSteps(outcome: Outcome, { environment, isGone = false, isDeleted = false }: Around): string {
   const steps = nextStepsOf(outcome).map(({ says, restore }) =>
     restore === null
       ? `\n${says}\n`
       : isGone
         ? ''
-        : `\n${says}\n\n  ${commandLine('restore', restore, '--confirm', environment)}\n`,
+        : isDeleted
+          ? `\nThe backup ${restore} was deleted since: it cannot put anything back any more.\n`
+          : `\n${says}\n\n  ${commandLine('restore', restore, '--confirm', environment)}\n`,
   )
   return steps.join('')
 }

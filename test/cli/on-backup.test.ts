@@ -30,6 +30,8 @@ test('a backup is kept while it is pinned, and can be deleted when it is not the
   const deleted = await remove(old)
   expect(deleted.code).toBe(0)
   expect(Outcome.parse(deleted.json).subject).toMatchObject({ backupId: old, state: 'deleted' })
+  const taken = (await cli.cli(['runs', backups[0]?.runId ?? ''])).stdout
+  expect(taken).toContain(`\nBackup: ${backups[0]?.backupPrefix} (deleted since)\n`)
   const again = await cli.cli(['delete', old, '--confirm', 'local'])
   expect(again.code).toBe(1)
   expect(again.stderr).toContain(`NotFound: There is no sealed backup ${old}`)
@@ -102,7 +104,7 @@ test('a backup of another environment that nobody signed is shown so, and needs 
 test('a run that is over, or that nobody knows, cannot be cancelled', async () => {
   const ended = await cli.cli(['cancel', backups[0]?.runId ?? ''])
   expect(ended.code).toBe(3)
-  expect(ended.stderr).toMatch(/^RunEnded: Run .* is over: it is succeeded/)
+  expect(ended.stderr).toMatch(/^RunEnded: Run .* is over \(succeeded\)\. /)
   expect((await cli.cli(['cancel', 'nobody'])).stderr).toMatch(/^NotFound: /)
 })
 

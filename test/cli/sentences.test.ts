@@ -137,6 +137,10 @@ To put back what was wiped:
 
   npm run -s cli -- restore b --confirm staging
 `)
+    const deleted = showOutcome(outcome, { ...around, isDeleted: true })
+    expect(deleted).toContain('\nBackup: s3://bucket/b/ (deleted since)\n')
+    expect(deleted).toContain('The backup b was deleted since: it cannot put anything back any more.')
+    expect(deleted).not.toContain('restore b')
     // A stack that ends now takes its backups with it.
     expect(showOutcome(outcome, { ...around, isGone: true })).not.toContain('restore b')
   })
