@@ -443,6 +443,45 @@ describe('the state machine', () => {
     }
   })
 
+  test('every Task is repeated by rules that are written here, and by no others', () => {
+    const chance = { BackoffRate: 2, JitterStrategy: 'FULL' }
+    const room = {
+      ErrorEquals: ['Lambda.TooManyRequestsException'],
+      ...{ IntervalSeconds: 2, MaxAttempts: 20, MaxDelaySeconds: 60, ...chance },
+    }
+    const failed = (...lostAnswer: string[]) => ({
+      ErrorEquals: [
+        'Lambda.ClientExecutionTimeoutException',
+        'Lambda.ServiceException',
+        'Lambda.AWSLambdaException',
+        'Lambda.SdkClientException',
+        'Lambda.Unknown',
+        'Sandbox.Timedout',
+        ...lostAnswer,
+        'OutOfTime',
+      ],
+      ...{ IntervalSeconds: 2, MaxAttempts: 4, ...chance },
+    })
+    const store = { ErrorEquals: ['StoreUnavailable'], IntervalSeconds: 2, MaxAttempts: 3, ...chance }
+    const slowS3 = {
+      ErrorEquals: ['StoreUnavailable'],
+      ...{ IntervalSeconds: 5, MaxAttempts: 6, MaxDelaySeconds: 60, ...chance },
+    }
+    const locks = { ErrorEquals: ['DatabaseBusy'], IntervalSeconds: 15, MaxAttempts: 3, ...chance }
+    for (const { name, state } of tasks) {
+      const rules = /^Count/.test(name)
+        ? [room, failed(), locks]
+        : /^(Wipe|Restore) database$/.test(name)
+          ? [room, failed()]
+          : /^(Copy|Wipe|Restore) files/.test(name)
+            ? [room, failed('States.Timeout'), slowS3]
+            : /cache|^Finish/.test(name)
+              ? [room, failed('States.Timeout'), store]
+              : [room, failed('States.Timeout'), store, locks]
+      expect(state.Retry, name).toEqual(rules)
+    }
+  })
+
   test('every Task is repeated when Lambda itself failed: every step may be', () => {
     for (const { name, state } of tasks) {
       const [throttled, failed] = state.Retry ?? []
