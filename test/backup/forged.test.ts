@@ -95,7 +95,28 @@ describe('the work of a run', () => {
     expect(await readBackupPlan(storage, run, noted)).toEqual(plan)
     await putJson(storage, keys.plan(noted.planDigest), { ...plan, operation: 'delete' })
     await expect(readBackupPlan(storage, run, noted)).rejects.toThrow('the digest of another plan')
-    await expect(readBackupPlan(storage, run, { ...noted, attempt: 1 })).rejects.toThrow(RunLost)
+    await expect(readBackupPlan(storage, run, { ...noted, attempt: 1 })).rejects.toThrow(
+      new RunLost(
+        `Run ${run.runId} is in its attempt 1 by now, not in ${run.attempt}. This step stops without acting`,
+      ),
+    )
+    await expect(readBackupPlan(storage, run, { ...noted, planDigest: null })).rejects.toThrow(
+      new RunLost(`Run ${run.runId} has no plan that a step could carry out`),
+    )
+  })
+
+  test('is neither written nor believed where no key could sign it', async () => {
+    const list = keys.filesList(7)
+    await putJsonLines(storage, list, [])
+    const { s3, bucket } = storage
+    for (const keyless of [
+      { s3, bucket, signing: [] },
+      { s3, bucket },
+    ]) {
+      const refusal = { name: 'InvalidConfiguration', message: expect.stringContaining('no SIGNING_KEYS') }
+      await expect(getJsonLines(keyless, list, ListedFile)).rejects.toMatchObject(refusal)
+      await expect(putJsonLines(keyless, keys.filesList(8), [])).rejects.toMatchObject(refusal)
+    }
   })
 
   test('is refused when it is not signed, edited, signed by another key, or moved from another list or run', async () => {

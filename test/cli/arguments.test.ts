@@ -1,6 +1,8 @@
 import { describe, expect, test, vi } from 'vitest'
+import { errorKinds } from '../../lib/errors.ts'
 import { parseRequest } from '../../lib/run/request.ts'
 import { asFlags } from '../../local/cli/as-flags.ts'
+import { exitCodeOf } from '../../local/cli/exit-code.ts'
 import { main } from '../../local/cli/main.ts'
 import { exampleOf } from '../../local/cli/request.ts'
 import { type Ended, runScript } from './run-script.ts'
@@ -53,6 +55,36 @@ describe('the command line', () => {
       expect(parseRequest(JSON.parse(exampleOf(command)))).toMatchObject({ operation: command })
     },
   )
+
+  test('ends with the code of who has to act: the caller, a guard, nobody but the other run, or whoever looks after the stores', () => {
+    const names = (code: number) => [...errorKinds.keys()].filter((name) => exitCodeOf(name) === code).sort()
+    expect(names(2)).toEqual([
+      'BackupTooNew',
+      'IdempotencyConflict',
+      'InvalidConfiguration',
+      'InvalidRequest',
+    ])
+    expect(names(3)).toEqual([
+      'BackupKept',
+      'BackupUnsigned',
+      'ConfirmationMismatch',
+      'EnvironmentMismatch',
+      'EnvironmentProtected',
+      'EnvironmentUnclaimed',
+      'ForeignBackup',
+      'KeysReserved',
+      'LimitExceeded',
+      'NotPermitted',
+      'PreservationConflict',
+      'RowsHidden',
+      'RunEnded',
+      'SchemaChanged',
+      'TooLateToCancel',
+    ])
+    expect(names(4)).toEqual(['BackupBeingPruned', 'RunActive'])
+    expect(names(1)).toHaveLength(errorKinds.size - 21)
+    expect(exitCodeOf('NoSuchError')).toBe(1)
+  })
 
   test.each(['options', 'backup', 'reset', 'backups', 'runs', 'claim'])(
     '%s --help shows its options',

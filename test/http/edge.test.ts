@@ -3,13 +3,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { errorKinds } from '../../lib/errors.ts'
+import * as errors from '../../lib/errors.ts'
 import { makeApp } from '../../lib/http/app.ts'
+import { behindGateway } from '../../lib/http/gateway.ts'
+import { problemResponse } from '../../lib/http/problem.ts'
 import { logger } from '../../lib/log.ts'
 import { useFronts } from '../e2e/fronts.ts'
 import { withVariables } from '../e2e/reset-stack.ts'
 import { tokenOf, useApi } from './api-stack.ts'
 
+const { errorKinds } = errors
 const api = useApi()
 const level = logger.getLevelName()
 logger.setLogLevel('INFO')
@@ -417,6 +420,73 @@ describe('the page', () => {
   async function noClients(): Promise<never> {
     throw new Error('The page must not need a store')
   }
+})
+
+test('the status of a problem says who has to act, for each error there is', async () => {
+  const { ResetError, RunActive } = errors
+  const thrown = Object.values(errors).flatMap((exported) => {
+    if (typeof exported !== 'function' || !(exported.prototype instanceof ResetError)) return []
+    const Class = exported as unknown as new (...given: string[]) => errors.ResetError
+    return [exported === RunActive ? new RunActive('other', 'wait') : new Class('wait')]
+  })
+  expect(thrown.map(({ name }) => name).sort()).toEqual([...errorKinds.keys()].sort())
+  const byStatus: Record<number, string[]> = {}
+  for (const error of thrown) {
+    const { status } = problemResponse(error, { instance: '/', requestId: 'r' })
+    byStatus[status] = [...(byStatus[status] ?? []), error.name].sort()
+  }
+  expect(byStatus).toEqual({
+    400: ['InvalidRequest'],
+    404: ['NotFound'],
+    409: ['BackupBeingPruned', 'RunActive', 'RunEnded', 'TooLateToCancel'],
+    422: [
+      'BackupDamaged',
+      'BackupKept',
+      'BackupTooNew',
+      'BackupUnsigned',
+      'ConfirmationMismatch',
+      'EnvironmentMismatch',
+      'EnvironmentProtected',
+      'EnvironmentUnclaimed',
+      'ForeignBackup',
+      'IdempotencyConflict',
+      'KeysReserved',
+      'LimitExceeded',
+      'PreservationConflict',
+      'RowsHidden',
+      'SchemaChanged',
+    ],
+    500: [
+      'BackupIdTaken',
+      'BackupIncomplete',
+      'BackupIsStale',
+      'CacheQuotaExceeded',
+      'CacheValueTooLarge',
+      'InvalidConfiguration',
+      'ListingUnreliable',
+      'NotPermitted',
+      'OutOfTime',
+      'ReadBackMismatch',
+      'RehearsalFailed',
+      'RestoreIncomplete',
+      'RunLost',
+      'TooLargeToRead',
+      'WipeIncomplete',
+      'WorkDamaged',
+    ],
+    503: ['DatabaseBusy', 'StoreUnavailable'],
+  })
+})
+
+test('an answer that Lambda would not take is told as a problem, with the headers of every answer', async () => {
+  const text = (length: number) => behindGateway({ fetch: () => new Response('x'.repeat(length)) })
+  const event = { rawPath: '/', requestContext: { requestId: 'large', http: { method: 'GET' } } }
+  expect((await text(6_000_000)(event)).statusCode).toBe(200)
+  const { statusCode, headers, body } = await text(6 * 1024 * 1024)(event)
+  expect([statusCode, headers['content-type']]).toEqual([500, 'application/problem+json'])
+  expect(headers['x-content-type-options']).toBe('nosniff')
+  expect(JSON.parse(body)).toMatchObject({ title: 'UnexpectedError', requestId: 'large' })
+  expect(body).not.toContain('xxx')
 })
 
 test('the type of a problem is an address of the service with the entry of the runbook, for whoever reads it', async () => {
