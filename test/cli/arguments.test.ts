@@ -78,11 +78,12 @@ describe('the command line', () => {
       'PreservationConflict',
       'RowsHidden',
       'RunEnded',
+      'RunStarting',
       'SchemaChanged',
       'TooLateToCancel',
     ])
     expect(names(4)).toEqual(['BackupBeingPruned', 'RunActive'])
-    expect(names(1)).toHaveLength(errorKinds.size - 21)
+    expect(names(1)).toHaveLength(errorKinds.size - 22)
     expect(exitCodeOf('NoSuchError')).toBe(1)
   })
 

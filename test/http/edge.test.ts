@@ -438,7 +438,7 @@ test('the status of a problem says who has to act, for each error there is', asy
   expect(byStatus).toEqual({
     400: ['InvalidRequest'],
     404: ['NotFound'],
-    409: ['BackupBeingPruned', 'RunActive', 'RunEnded', 'TooLateToCancel'],
+    409: ['BackupBeingPruned', 'RunActive', 'RunEnded', 'RunStarting', 'TooLateToCancel'],
     422: [
       'BackupDamaged',
       'BackupKept',
