@@ -50,7 +50,19 @@ test('no command is missing here: each that destroys starts a run of such an ope
       .filter((name) => !asks.some(([asking]) => asking === name))
       .sort(),
   ).toEqual(
-    ['backup', 'backups', 'cancel', 'options', 'pin', 'prune', 'runs', 'token', 'unpin', 'verify'].sort(),
+    [
+      'backup',
+      'backups',
+      'cancel',
+      'options',
+      'pin',
+      'prune',
+      'runs',
+      'token',
+      'tokens',
+      'unpin',
+      'verify',
+    ].sort(),
   )
 })
 

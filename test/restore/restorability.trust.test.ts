@@ -194,7 +194,7 @@ function without(found: Dump, warnings: readonly { code: string; message: string
     return isNamed ? `${relation} ${name}` : line
   })
   const tables = Object.entries(found).map(([name, lines]) => {
-    const isOther = generated.some((message) => message.includes(` rows of ${name} `))
+    const isOther = generated.some((message) => / rows? of (\S+) /.exec(message)?.[1] === name)
     return [name, isOther ? (lines as string[]).map((line) => line.split(',').slice(0, 2)) : lines]
   })
   return { ...Object.fromEntries(tables), constraints }
