@@ -2,6 +2,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 /** What takes a worker longest on its own: begun last, it would be waited for while the other workers have nothing to do. */
 const longest = [
+  'e2e/stragglers.trust', // in its full form, most of all by far
   'e2e/faults',
   'cli/runs-side-by-side',
   'restore/restore',
