@@ -38,10 +38,10 @@ export async function fillTables(
     }
   }
   let left = pairs.filter(({ live }) => asking.has(live.oid))
-  left = await fillInTurn(connection, { runId, left, lent: new Map() })
+  left = await fillInTurn(connection, { runId, left, lent: new Map(), askers })
   if (left.length > 0) {
     const lent = await lendAll(connection, { runId, left, askers })
-    left = await fillInTurn(connection, { runId, left, lent })
+    left = await fillInTurn(connection, { runId, left, lent, askers })
     for (const { live } of left) {
       const one = lent.get(live.oid)
       if (one !== undefined) await takeBack(connection, one)
@@ -50,20 +50,24 @@ export async function fillTables(
   if (left.length > 0) await fillWithoutIndexes(connection, { runId, left, askers })
 }
 
-type Filling = { runId: string; left: readonly Pair[]; lent: Map<number, Lent> }
+type Filling = { runId: string; left: readonly Pair[]; lent: Map<number, Lent>; askers: readonly Asker[] }
 
 /**
  * Fills one table after the other, again and again while there is one that takes its rows.
  * @param lent the tables of which the rows can be read all the same; each is taken back when its table is filled
  * @returns the tables that are left
  */
-async function fillInTurn(connection: Connection, { runId, left, lent }: Filling): Promise<Pair[]> {
+async function fillInTurn(connection: Connection, { runId, left, lent, askers }: Filling): Promise<Pair[]> {
+  const asks = new Set(askers.map(({ oid }) => oid))
   let open = [...left]
   for (;;) {
     const before = open.length
     for (const pair of [...open]) {
       // One statement does not see what it puts in, so a table that it reads is still empty, also when it is its own.
-      const empty = new Set(open.flatMap(({ live }) => (lent.has(live.oid) ? [] : live.oid)))
+      // Postgres' own look into an exclusion constraint's index counts as reading, too, of tables that ask nothing.
+      const empty = new Set(
+        asks.has(pair.live.oid) ? open.flatMap(({ live }) => (lent.has(live.oid) ? [] : live.oid)) : [],
+      )
       if (!(await fillUnlessEmptyIsRead(connection, { runId, pair, empty }))) continue
       const one = lent.get(pair.live.oid)
       if (one !== undefined) await takeBack(connection, one)

@@ -59,8 +59,7 @@ export async function dump(admin: pg.Client): Promise<Record<string, unknown>> {
   )
   found.tables = await lines(
     admin,
-    // An index that asks functions may be made again, and is the same then but for its oid.
-    `SELECT concat_ws(' ', CASE WHEN NOT EXISTS (SELECT FROM pg_index x WHERE x.indexrelid = c.oid AND (x.indexprs IS NOT NULL OR x.indpred IS NOT NULL)) THEN c.oid END, c.oid::regclass, c.relowner::regrole, c.relrowsecurity, c.relforcerowsecurity, c.relacl, c.relpersistence, c.relispopulated,
+    `SELECT concat_ws(' ', c.oid, c.oid::regclass, c.relowner::regrole, c.relrowsecurity, c.relforcerowsecurity, c.relacl, c.relpersistence, c.relispopulated,
        obj_description(c.oid, 'pg_class'), CASE WHEN c.relkind IN ('i', 'I') THEN pg_get_indexdef(c.oid) END) AS line
      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'S', 'i', 'I', 'm') AND ${own}`,
   )
