@@ -14,6 +14,7 @@ import { openApiDocument } from './openapi.ts'
 import { options } from './options.ts'
 import { page } from './page.ts'
 import { problems } from './problems.ts'
+import { refuseNameless } from './query.ts'
 import { limitStrangers, makeLimits, type Rates, usualRates } from './rate-limit.ts'
 import type { Api } from './route.ts'
 import { runs } from './runs.ts'
@@ -55,7 +56,7 @@ export function makeApp({ clients, pageFolders, documents, rates = usualRates }:
   app.route('/', page(pageFolders))
   app.route('/', problems(documents))
   app.get('/v1/openapi.json', ({ json }) => json(document))
-  app.use('/v1/*', authenticated(clients, limits), noteUse(), limitBody)
+  app.use('/v1/*', authenticated(clients, limits), noteUse(), refuseNameless, limitBody)
   for (const resource of [session, tokens, options, runs, backups, download, deleteBackup])
     app.route('/', resource)
   const document = openApiDocument(app)

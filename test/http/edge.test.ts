@@ -379,6 +379,12 @@ describe('every answer', () => {
       const answer = await api.invoke(event({ rawPath: '/v1/runs', rawQueryString: query }))
       expect([query, answer.statusCode]).toEqual([query, 400])
     }
+    // Also where it knows none: a parameter without a name is in no schema.
+    for (const path of ['/v1/session?=1', '/v1/runs?limit=5&=1', '/v1/backups?=']) {
+      const { status, body } = await api.ask('GET', path)
+      expect([path, status, body.title]).toEqual([path, 400, 'InvalidRequest'])
+      expect(body.detail).toContain('has no name')
+    }
     for (const query of ['limit=1e1', 'limit=0x10', 'limit=', 'limit=1&limit=2', 'limit=201'])
       expect((await api.ask('GET', `/v1/runs?${query}`)).status, query).toBe(400)
   })
