@@ -137,11 +137,20 @@ export function parseRequest(input: unknown): Request {
     )
   }
   const parsed = Request.safeParse(input)
-  if (parsed.success) return parsed.data
+  if (parsed.success) return consistent(parsed.data)
   const problems = parsed.error.issues.map(
     (issue) => `${issue.path.join('.') || 'request'}: ${issue.message}`,
   )
   throw new InvalidRequest(`The request is wrong: ${problems.join('; ')}. A right request: ${example}`)
+}
+
+/** What no field says by itself: a list that would be ignored is a mistake, of the list or of the targets. */
+function consistent(request: Request): Request {
+  if (request.operation !== 'restore' || !request.without?.length) return request
+  if (request.targets === undefined || request.targets.includes('database')) return request
+  throw new InvalidRequest(
+    'The request is wrong: without: names tables or sequences, and "targets" leaves out the database, so none are put back. Take "without" out, or add "database" to "targets"',
+  )
 }
 
 /** Same request, same digest: what a repeated idempotency key is compared by. Who asked does not count. */

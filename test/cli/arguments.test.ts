@@ -128,6 +128,12 @@ describe('the command line', () => {
     expect(stderr).toMatch(/strategy: .*"full".*"cache-only"/)
   })
 
+  test('a table that is left out of a restore without the database exits 2, in the words of the command line', async () => {
+    const { code, stderr } = await cli(['restore', 'b', '--target', 'files', '--without', 'public.t'])
+    expect(code).toBe(2)
+    expect(stderr).toContain('--target leaves out the database, so none are put back. Take --without out')
+  })
+
   test('with --json an error is one document on stdout too', async () => {
     const { code, json } = await cli(['reset', 'everything', '--json'])
     expect(code).toBe(2)

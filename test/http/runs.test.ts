@@ -475,6 +475,12 @@ describe('a request is refused, and nothing is started,', () => {
       400,
       'InvalidRequest',
     ],
+    [
+      'to leave a table out of a restore without the database',
+      { operation: 'restore', backupId: 'x', targets: ['files'], without: ['public.t'], confirm: 'local' },
+      400,
+      'InvalidRequest',
+    ],
     ['with an unknown operation', { operation: 'rest' }, 400, 'InvalidRequest'],
     ['with an unknown key', { ...quickReset, confrim: 'local' }, 400, 'InvalidRequest'],
     ['without a strategy', { operation: 'reset', confirm: 'local' }, 400, 'InvalidRequest'],

@@ -32,6 +32,22 @@ const fields = Request.options.flatMap(({ shape }) =>
     .map((field) => [shape.operation.value, field] as const),
 )
 
+describe('a request to leave tables out of a restore', () => {
+  const restore = { operation: 'restore', backupId: 'b', without: ['public.old'] }
+
+  it('is refused when the database is not put back at all', () => {
+    expect(() => parseRequest({ ...restore, targets: ['files', 'cache'] })).toThrow(
+      /^The request is wrong: without: .*"targets" leaves out the database/,
+    )
+  })
+
+  it('is none when it names no table; and is read with the database, or without targets', () => {
+    expect(parseRequest({ ...restore, targets: ['files'], without: [] })).toMatchObject({ without: [] })
+    for (const targets of [['files', 'database'], undefined])
+      expect(parseRequest({ ...restore, targets })).toMatchObject({ without: ['public.old'] })
+  })
+})
+
 describe('a request that is sent again is another one', () => {
   it.each(fields.filter(([, field]) => field !== 'requestedBy'))(
     'when in a %s the field "%s" says something else',
