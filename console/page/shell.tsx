@@ -1,4 +1,5 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
+import { utc } from '../../lib/amounts.ts'
 import { BackupView } from '../backups/backup-view.tsx'
 import { Backups } from '../backups/backups.tsx'
 import { clock } from '../numbers.ts'
@@ -68,7 +69,10 @@ export function Shell({ lostAt }: { lostAt: Date | undefined }) {
       <main ref={main} tabIndex={-1}>
         <View route={route} />
       </main>
-      <footer class="muted">Version {session.version}</footer>
+      <footer class="muted">
+        Version {session.version} · The token "{session.name}"{' '}
+        {session.expiresAt === null ? 'never expires' : `expires on ${utc(session.expiresAt)}`}
+      </footer>
     </>
   )
 }

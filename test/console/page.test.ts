@@ -15,6 +15,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     const page = await console.signIn('admin')
     await page.reload()
     await page.getByRole('heading', { name: 'What is there' }).waitFor()
+    await page.getByText('The token "admin" never expires').waitFor()
     await expect(page.getByRole('row', { name: /users/ }).innerText()).resolves.toMatch(/User\s+20\b/)
     const another = await page.context().newPage()
     await another.goto(page.url())
@@ -46,6 +47,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
   it('offers a token that may only read nothing that changes anything, and says why', async () => {
     const page = await console.signIn('viewer')
     await page.getByText('it lacks the scope "reset"').waitFor()
+    await page.getByText('The token "viewer" expires on 2099-01-01 00:00:00 UTC').waitFor()
     for (const name of ['Reset … Everything', 'Dry run of Everything', 'Back up Everything'])
       expect(await page.getByRole('button', { name }).isDisabled()).toBe(true)
   })
