@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { type Authenticity, checkSignature, Signature, type SigningKey, sign } from './signature.ts'
+import { type Authenticity, checkSignature, type Signature, type SigningKey, sign } from './signature.ts'
 
 /** A document of a backup as it is written: with its own digest and, where there are keys, a signature. */
 export type Sealed<Document> = Document & { digest: string; signature?: Signature }
@@ -26,12 +26,14 @@ export function digestOf(document: object): string {
   return sha256(textOf(document))
 }
 
-/** Whose a document is; `forged`: its signature is of a known key, but not of this document. */
-export function authenticityOf(keys: readonly SigningKey[], document: object): Authenticity | 'forged' {
-  if (!('signature' in document)) return 'unsigned'
-  const parsed = Signature.safeParse(document.signature)
-  if (!parsed.success) return 'forged'
-  const checked = checkSignature(keys, 'document', textOf(document), parsed.data)
+/** Whose a document is by the signature in it; `forged`: that is of a known key, but not of this document. */
+export function authenticityOf(
+  keys: readonly SigningKey[],
+  document: object,
+  signature: Signature | undefined,
+): Authenticity | 'forged' {
+  if (signature === undefined) return 'unsigned'
+  const checked = checkSignature(keys, 'document', textOf(document), signature)
   return checked === 'right' ? 'signed' : checked === 'wrong' ? 'forged' : 'unknown key'
 }
 

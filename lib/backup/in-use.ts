@@ -26,9 +26,10 @@ export async function readLedger(
   const row = await readEnvironment(connection)
   checkMark('The database (taskmaster_reset.environment)', row?.name, config)
   const active = await selectRuns(connection, `WHERE status = 'running'`)
+  // Of those that ended at the same moment, one that failed.
   const [latest] = await selectRuns(
     connection,
-    `WHERE finished_at IS NOT NULL AND ${isTelling} ORDER BY finished_at DESC LIMIT 1`,
+    `WHERE finished_at IS NOT NULL AND ${isTelling} ORDER BY finished_at DESC, status LIKE 'succeeded%' LIMIT 1`,
   )
   // What the run has just made stays, however old a clock that was wrong may have made it.
   const own = endOf === null ? [] : await selectRuns(connection, 'WHERE run_id = $1', [endOf])

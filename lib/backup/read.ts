@@ -185,7 +185,7 @@ async function readLate(storage: Storage, key: string): Promise<Read<Late>> {
   }
 }
 
-async function readDocument<Schema extends z.ZodType>(
+async function readDocument<Schema extends z.ZodType<Manifest | Late>>(
   storage: Storage,
   key: string,
   schema: Schema,
@@ -210,7 +210,7 @@ async function readDocument<Schema extends z.ZodType>(
     refuse(storage, key, problems)
     throw parsed.error // a failed parse has at least one issue
   }
-  const authentic = authenticityOf(storage.signing ?? [], json as object)
+  const authentic = authenticityOf(storage.signing ?? [], json as object, parsed.data.signature)
   if (authentic !== 'forged') return { document: parsed.data, sha256, authentic }
   throw new DocumentDamaged(storage, key, 'its signature is not that of what it says: somebody edited it')
 }

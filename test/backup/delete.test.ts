@@ -86,11 +86,15 @@ describe('a backup may be deleted', () => {
     await pinBackup(bucket.storage, prefix, { backupId: second!, by: 'anna', at: now })
     await expect(check(second!)).rejects.toThrow(BackupKept)
     await expect(check(second!)).rejects.toThrow(
-      'because of this: pinned. Nothing was deleted; to delete it, unpin',
+      'because of this: pinned. Nothing was deleted; to delete it, unpin it',
     )
     const runId = await bucket.run({ status: 'running', plan: { restore: { backupId: third } } })
-    await expect(check(third!)).rejects.toThrow('because of this: an active run needs it.')
+    await expect(check(third!)).rejects.toThrow(
+      'because of this: an active run needs it. Nothing was deleted; to delete it, wait for that run',
+    )
     expect(await check(third!, runId)).toMatchObject({ backupId: third })
+    await pinBackup(bucket.storage, prefix, { backupId: third!, by: 'anna', at: now })
+    await expect(check(third!)).rejects.toThrow('to delete it, unpin it, and wait for that run')
   })
 
   test('unless it is of another environment, damaged, or not there', async () => {
@@ -135,6 +139,11 @@ describe('deleting a backup', () => {
       const key = command.input.Delete?.Objects?.[0]?.Key
       if (when === 'after' && key === `${root(old!)}manifest.json`) over.abort(new Error('out of time'))
     }
+    const before = await bucket.objects()
+    const late = new AbortController()
+    const beforeLock: Hook = () => late.abort(new Error('the lock came late'))
+    await expect(remove(old!, beforeLock, late.signal)).rejects.toThrow('the lock came late')
+    expect(await bucket.objects()).toEqual(before)
     await expect(remove(old!, hook, over.signal)).rejects.toThrow('out of time')
     expect((await bucket.objects(root(old!))).length).toBeGreaterThan(1)
     await remove(old!)
@@ -158,22 +167,42 @@ describe('deleting a backup', () => {
     expect(await bucket.objects()).toEqual(before)
   })
 
+  test('that was pinned since the run began keeps it', async () => {
+    const [, old] = bucket.sealed([1, 2])
+    const before = await bucket.objects()
+    const pinning: Hook = async (command, when) => {
+      if (when === 'before' && command.constructor.name === 'PutObjectCommand')
+        await pinBackup(bucket.storage, prefix, { backupId: old!, by: 'anna', at: now })
+    }
+    await expect(remove(old!, pinning)).rejects.toThrow(BackupKept)
+    await expect(remove(old!)).rejects.toThrow('because it was pinned since the run began. Unpin it')
+    expect((await bucket.objects()).filter((line) => !line.includes('pinned.json'))).toEqual(before)
+  })
+
   test('says which object S3 does not delete, and goes on when it may', async () => {
     const [newest, old] = bucket.sealed([1, 2])
-    const stubborn = `${root(old!)}cache/00000.jsonl.zst`
-    let isAsked = false
-    const refusing: Hook = ({ input }, when) => {
-      const objects = input.Delete?.Objects ?? []
-      if (when === 'after') return isAsked ? { Errors: [{ Key: stubborn, Code: 'AccessDenied' }] } : undefined
-      const index = objects.findIndex(({ Key }) => Key === stubborn)
-      isAsked = index >= 0
-      if (isAsked) objects.splice(index, 1)
-      return undefined
+    const [manifest, stubborn] = [`${root(old!)}manifest.json`, `${root(old!)}cache/00000.jsonl.zst`]
+    const refusing = (key: string, code = 'AccessDenied'): Hook => {
+      let isAsked = false
+      return ({ input }, when) => {
+        const objects = input.Delete?.Objects ?? []
+        if (when === 'after') return isAsked ? { Errors: [{ Key: key, Code: code }] } : undefined
+        const index = objects.findIndex(({ Key }) => Key === key)
+        isAsked = index >= 0
+        if (isAsked) objects.splice(index, 1)
+        return undefined
+      }
     }
-    await expect(remove(old!, refusing)).rejects.toThrow(NotPermitted)
-    await expect(remove(old!, refusing)).rejects.toThrow(
+    const before = await bucket.objects()
+    await expect(remove(old!, refusing(manifest))).rejects.toThrow(`${manifest} (AccessDenied). Grant it`)
+    expect((await bucket.objects()).filter((line) => !line.includes('pruning.json'))).toEqual(before)
+    await expect(remove(old!, refusing(stubborn))).rejects.toThrow(NotPermitted)
+    await expect(remove(old!, refusing(stubborn))).rejects.toThrow(
       `s3://${bucket.storage.bucket}/${stubborn} (AccessDenied)`,
     )
+    const changed = remove(old!, refusing(stubborn, 'PreconditionFailed'))
+    await expect(changed).rejects.toThrow(StoreUnavailable)
+    await expect(changed).rejects.toThrow(`${stubborn} (PreconditionFailed). Delete the backup again`)
     await remove(old!)
     expect(await bucket.folders()).toEqual([newest])
   })

@@ -53,6 +53,8 @@ describe('a late file that somebody adds to a signed backup', () => {
     await expect(read()).rejects.toThrow('it belongs to 2026-11-22T19-05-33Z-aaaaaa')
     add(1, sealed(signing, late({ environment: 'elsewhere' })))
     await expect(read()).rejects.toThrow(/late-1\.json is damaged: .*elsewhere/)
+    add(1, sealed(signing, late({ environment: undefined })))
+    await expect(read()).rejects.toThrow('it is signed, but for no environment')
     add(3, sealed(signing, late()))
     await expect(read()).rejects.toThrow('it says it is attempt 1')
   })

@@ -46,6 +46,9 @@ export function usePrune() {
     await run({ status: 'succeeded' })
   })
 
+  /** Each run ends after the one before it, also in the same millisecond. */
+  let ended = 0
+
   /** Clients with other settings, whose every request to S3 passes a hook. */
   function clientsWith(config: Partial<Config>, hook?: Hook): Clients {
     const s3 = memory.storage.s3
@@ -63,6 +66,7 @@ export function usePrune() {
 
   async function run(about: Record<string, unknown>): Promise<string> {
     const runId = `run-${Math.random()}`
+    ended = Math.max(ended + 1, Date.now())
     const row = {
       run_id: runId,
       operation: 'reset',
@@ -70,7 +74,7 @@ export function usePrune() {
       phase: 'Finish',
       plan: {},
       started_at: now,
-      finished_at: about.status === 'running' ? null : new Date(),
+      finished_at: about.status === 'running' ? null : new Date(ended),
       ...about,
     }
     const names = Object.keys(row)

@@ -211,7 +211,11 @@ describe('runs', () => {
     await bucket.run({ status: 'succeeded', operation: 'backup' })
     await bucket.run({ status: 'failed', operation: 'verify' })
     expect((await pruneWith(two, carryOut)).refused).toContain('(verify) ended as failed')
-    await bucket.run({ status: 'succeeded', operation: 'backup' })
+    const moment = { operation: 'backup', finished_at: new Date(Date.now() + 60_000) }
+    for (const status of ['succeeded', 'failed', 'succeeded_with_warnings'])
+      await bucket.run({ status, ...moment })
+    expect((await pruneWith(two, carryOut)).refused, 'ended at once').toContain('(backup) ended as failed')
+    await bucket.run({ ...moment, status: 'succeeded', finished_at: new Date(Date.now() + 120_000) })
     expect(split(await pruneWith(two, carryOut)).gone).toEqual([ids[2]])
   })
 
@@ -484,6 +488,12 @@ describe('pins', () => {
     const storage = bucket.storage
     bucket.put(new Map([[`${root(old!)}pruning.json`, Buffer.from('{}')]]))
     await expect(pinBackup(storage, prefix, { backupId: old!, ...pin })).rejects.toThrow(BackupBeingPruned)
+    const unseen = bucket.clientsWith({}, ({ input }) => {
+      if (input.Key === `${root(old!)}pruning.json`) throw new Error('reset by peer')
+    })
+    await expect(pinBackup(unseen.backups, prefix, { backupId: old!, ...pin })).rejects.toThrow(
+      StoreUnavailable,
+    )
     expect(split(await pruneWith(two, carryOut)).gone).toEqual([])
     await pinBackup(storage, prefix, { backupId: old!, ...pin })
     expect(await verifyBackup(storage, prefix, old!, async () => {})).toMatchObject({ ok: true })
@@ -537,6 +547,32 @@ describe('a prune that dies', () => {
     const result = await pruneWith(two, carryOut)
     expect(result.leftovers).toHaveLength(1)
     expect(await bucket.objects()).toEqual(before)
+  })
+
+  test('of many objects that S3 refuses to delete twenty are named, and all are counted', async () => {
+    bucket.sealed([1, 2])
+    const files = Object.fromEntries(Array.from({ length: 25 }, (_, index) => [`${index}`, 'x']))
+    const old = { backupId: '2026-01-01T00-00-00Z-aaaaaa', sealedAt: '2026-01-01T00:00:00.000Z' }
+    const { objects, keys } = sampleBackup({ ...old, files })
+    bucket.put(objects)
+    let refused: { Key?: string }[] = []
+    const result = await pruneWith(two, carryOut, ({ input }, when) => {
+      if (when === 'after') return refused.length === 0 ? undefined : { Errors: refused }
+      const [asked, isFile] = [input.Delete?.Objects ?? [], /\/files\//]
+      refused = asked
+        .filter(({ Key = '' }) => isFile.test(Key))
+        .map((one) => ({ ...one, Code: 'AccessDenied' }))
+      if (input.Delete) input.Delete.Objects = asked.filter(({ Key = '' }) => !isFile.test(Key))
+      return undefined
+    })
+    const deleted = result.backups.at(-1)?.deleted
+    expect(deleted).toMatchObject({ objects: objects.size - 25, failures: 25 })
+    expect(deleted?.failed).toHaveLength(20)
+    expect(deleted?.bytes).toBe(
+      [...objects]
+        .filter(([key]) => !key.startsWith(keys.file('')))
+        .reduce((sum, [, { length }]) => sum + length, 0),
+    )
   })
 
   test('an object that S3 refuses to delete is told, and tried again by the next prune', async () => {

@@ -257,6 +257,12 @@ describe('a manifest', () => {
     expect(
       await problemOf((manifest) => Object.assign(users(manifest).parts[2]!.pages, { to: 40 })),
     ).toContain('the parts of public.users end at page 40, before the table does')
+    expect(
+      await problemOf((manifest) => {
+        Object.assign(users(manifest).parts[1]!.pages, { to: 10 })
+        Object.assign(users(manifest).parts[2]!.pages, { from: 10 })
+      }),
+    ).toContain(`part 1 ${gap}`)
   })
 
   test('that points outside the backup, or at the part of another table, is damaged', async () => {
@@ -291,10 +297,21 @@ describe('a manifest', () => {
     expect(
       await problemOf((manifest) => Object.assign(users(manifest).parts[1]!, { sha256: '0'.repeat(64) })),
     ).toContain('part 1 of public.users has no rows, but an object')
+    const counted = { rows: 0, fingerprint: '5' }
+    expect(
+      await problemOf((manifest) => {
+        users(manifest).fingerprint = String(BigInt(users(manifest).fingerprint) + 5n)
+        Object.assign(users(manifest).parts[1]!, counted)
+      }),
+    ).toContain('part 1 of public.users has no rows, but an object')
     expect(await problemOf((manifest) => Object.assign(manifest.files!, { index: null }))).toContain('index')
+    const empty = { objects: 0, bytes: 7, index: null }
+    expect(await problemOf((manifest) => Object.assign(manifest.files!, empty))).toContain(
+      'there are bytes of files, but no file',
+    )
   })
 
-  test('that has a name twice, or a name of another table, is damaged', async () => {
+  test('that has a name twice, or a name of another table or sequence, is damaged', async () => {
     expect(await problemOf(({ database }) => database!.tables.push(database!.tables[0]!))).toContain(
       'the table public.users is there twice',
     )
@@ -303,6 +320,17 @@ describe('a manifest', () => {
     )
     expect(await problemOf((manifest) => Object.assign(users(manifest), { table: 'admins' }))).toContain(
       'public.users is not the name of admins in the schema public',
+    )
+    const other = { sequence: 'admins_id_seq' }
+    const unlike = 'public.s is not the name of admins_id_seq in the schema public'
+    expect(await problemOf(({ database }) => Object.assign(database!.sequences[0]!, other))).toContain(unlike)
+    expect(await lateProblemOf(({ sequences }) => Object.assign(sequences[0]!, other))).toContain(unlike)
+    const column = {
+      ...{ name: 'id', type: 'integer', asText: false, notNull: true },
+      ...{ hasDefault: false, generated: '', identity: '' },
+    }
+    expect(await problemOf((manifest) => users(manifest).columns.push(column, { ...column }))).toContain(
+      'the column of public.users id is there twice',
     )
   })
 })
@@ -333,6 +361,13 @@ describe('a late file', () => {
     )
     expect(
       await lateProblemOf((_, sample) => {
+        sample.manifest.database = null
+        sample.write()
+      }),
+    ).toContain('the manifest has no database whose parts it could replace')
+    expect(
+      await lateProblemOf((late, sample) => {
+        late.tables = []
         sample.manifest.database = null
         sample.write()
       }),
