@@ -33,13 +33,13 @@ export function asideBelow(cachePrefix: string): Aside {
   }
 }
 
-/** Gives a key its name back, unless there is one of that name again. */
+/** Gives a key its name back, unless there is one of that name again. An answer may be lost, and the question repeated. */
 const giveBack = `${checkFence}local aside, name = ARGV[2], ARGV[3]
 if ARGV[4] == 'hex' then
   local function bytes(hex) return (hex:gsub('..', function(byte) return string.char(tonumber(byte, 16)) end)) end
   aside, name = bytes(aside), bytes(name)
 end
-if redis.call('EXISTS', aside) == 0 then return 0 end
+if redis.call('EXISTS', aside) == 0 then return redis.call('EXISTS', name) end
 return redis.call('RENAMENX', aside, name)`
 
 /**

@@ -15,6 +15,7 @@ export async function sealBackup(
   tools: Pick<Clients, 'backups' | 'config'> & { cache: BinaryRedis },
   { run, fence }: { run: Run; fence: Fence },
   limits = exportLimits,
+  more: Partial<Manifest> = {},
 ): Promise<string> {
   const now = new Date().toISOString()
   const backupId = backupIdOf({ ...run, startedAt: now })
@@ -35,6 +36,7 @@ export async function sealBackup(
     cache: { prefix: tools.config.CACHE_PREFIX, keys, parts },
     preserved: { tables: [], rows: {}, files: [], keys: [] },
     warnings,
+    ...more,
   }
   const { manifest: key } = backupKeys(tools.config.BACKUP_PREFIX, backupId)
   await putJson(tools.backups, key, sealed(tools.backups.signing, manifest), { once: true })

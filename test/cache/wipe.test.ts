@@ -1,16 +1,25 @@
 import { describe, expect, test } from 'vitest'
+import { writeLate } from '../../lib/backup/late.ts'
+import { backupKeys, workKeys } from '../../lib/backup/layout.ts'
+import { Late, type Seen } from '../../lib/backup/manifest.ts'
 import { readBackup } from '../../lib/backup/read.ts'
-import { exportCache } from '../../lib/cache/export.ts'
+import { findResult } from '../../lib/backup/step-result.ts'
+import { getJson } from '../../lib/backup/storage.ts'
+import { asideBelow, putBack } from '../../lib/cache/aside.ts'
+import { exportCache, exportLimits } from '../../lib/cache/export.ts'
+import { adoptFence } from '../../lib/cache/fenced.ts'
 import { environmentKey, fenceKey, reservedPrefix } from '../../lib/cache/keys.ts'
 import { restoreCache } from '../../lib/cache/restore.ts'
-import { wipeCache, wipeLimits } from '../../lib/cache/wipe.ts'
+import { unlinkUnchanged } from '../../lib/cache/unlink-unchanged.ts'
+import { comparedItems } from '../../lib/cache/value-digest.ts'
+import { CacheWiped, wipeCache, wipeLimits } from '../../lib/cache/wipe.ts'
 import { RunLost } from '../../lib/errors.ts'
 import type { Fence } from '../../lib/ledger/fence.ts'
 import { s3Error } from '../files/s3-front.ts'
 import { fenceOf } from '../support/fences.ts'
 import { fence, noProgress, prefix, startCache } from './cache-stack.ts'
 import { oddScan } from './odd-scan.ts'
-import type { RestFault } from './rest-front.ts'
+import { listsAsJson, type RestFault } from './rest-front.ts'
 import { sealBackup } from './sealed.ts'
 
 const stack = await startCache()
@@ -76,8 +85,11 @@ describe('wiping the cache', () => {
       `${prefix}lock:a`,
       `${prefix}lock:b`,
     )
+    // By the name that it had, also one that a wipe which did not end has set aside.
+    const aside = `${reservedPrefix(prefix, 'aside')}${prefix}session:2`
+    await set(aside)
     expect(await wipe({ preserve: [`${prefix}session:*`, '*:[a]'] })).toMatchObject({ keys: 3, left: 0 })
-    expect(await stack.keys()).toEqual([`${prefix}lock:a`, `${prefix}session:1`])
+    expect(await stack.keys()).toEqual([aside, `${prefix}lock:a`, `${prefix}session:1`].sort())
   })
 
   needsServer('types that the backup could not hold stay (needs redis-server)', async () => {
@@ -187,14 +199,38 @@ describe('wiping the cache', () => {
 
   test('keys that Redis says it did not delete are a warning, not success', async () => {
     await many(5)
+    await redis.rpush(`${prefix}list`, 'of a type that stays')
+    const asked = { run: stack.nextRun(), unsupportedTypes: ['list'] }
     front.faults = [
-      async (commands, forward) => {
+      (commands) => {
         for (const command of commands)
           if (command[0] === 'EVAL') command[1] = command[1]!.replace("redis.call('UNLINK', key)", '0')
-        return await forward()
+        return undefined
+      },
+      oddScan(),
+    ]
+    expect(await wipe(asked)).toMatchObject({
+      ...{ keys: 0, left: 5 },
+      warnings: [{ code: 'KeysLeft', message: expect.stringMatching(/^5 cache keys are still there/) }],
+    })
+    expect(front.seen.length).toBeLessThan(40) // it gives up soon
+    front.faults = []
+    expect(await wipe(asked), 'a repeat goes on').toEqual({ keys: 5, late: 0, left: 0, warnings: [] })
+    expect(await stack.keys()).toEqual([`${prefix}list`])
+  })
+
+  test('an invocation that a later one overtook leaves no result', async () => {
+    const run = stack.nextRun()
+    const own = fenceOf(1)
+    const asked = { run, fence: own, backupId: null, preserve: [], unsupportedTypes: [] }
+    front.faults = [
+      (commands) => {
+        if (commands.some(([name]) => name === 'SCAN')) own.lost = new RunLost('a later one has begun')
+        return undefined
       },
     ]
-    expect(await wipe()).toMatchObject({ keys: 0, left: 5, warnings: [{ code: 'KeysLeft' }] })
+    await expect(wipeCache(stack.clients, asked, noProgress)).rejects.toMatchObject({ name: 'RunLost' })
+    expect(await findResult(stack.storage, workKeys(run).cacheWiped, CacheWiped)).toBeUndefined()
   })
 
   test('an UNLINK that fails is an error, not a smaller number', async () => {
@@ -383,7 +419,7 @@ describe('a wipe that is covered by a backup', () => {
         },
       ],
     })
-    expect(wiped).toMatchObject({ keys: 1, left: 0, warnings: [] })
+    expect(wiped).toEqual({ keys: 1, late: rounds, left: 0, warnings: [] })
     expect(left).toEqual([])
     expect(restored).toEqual({ [`${prefix}counter`]: String(1000 + rounds) })
     expect(rounds).toBeLessThan(10)
@@ -429,7 +465,7 @@ describe('a wipe that is covered by a backup', () => {
     await expect(wipe({ run, backupId })).rejects.toMatchObject({ name: 'NotPermitted' })
     expect(await redis.get(`${prefix}a`)).toBe('later')
     stack.s3Front.faults = []
-    const repeated = await wipe({ run, backupId })
+    const repeated = await wipe({ run, backupId }, stack.clients, { ...wipeLimits, asideFrom: 1 })
     expect(repeated).toMatchObject({ keys: 1, left: 0, warnings: [{ code: 'KeysCameBack' }] })
     expect(await redis.get(`${prefix}a`)).toBe('later')
   })
@@ -494,6 +530,237 @@ describe('a wipe that is covered by a backup', () => {
       expect(await stack.keys()).toEqual([counter])
     },
   )
+
+  const broken: RestFault = (commands) => ({
+    status: 200,
+    body: JSON.stringify(commands.map(() => ({ error: 'ERR broken' }))),
+  })
+
+  needsServer(
+    'a repeat knows what the try before it has added, and counts it (needs redis-server)',
+    async () => {
+      await set(`${prefix}a`, `${prefix}b`)
+      const run = stack.nextRun()
+      const backupId = await sealBackup(stack.clients, { run, fence })
+      await redis.set(`${prefix}a`, 'later')
+      front.faults = [
+        async (commands, forward) => {
+          const isSecondPass = (await findLateOf(backupId)) !== null
+          return isSecondPass && isWipe(commands) ? broken(commands, forward) : undefined
+        },
+      ]
+      await expect(wipe({ run, backupId })).rejects.toThrow('broken')
+      front.faults = []
+      expect(await stack.keys()).toEqual([`${prefix}a`])
+      expect(await wipe({ run, backupId })).toEqual({ keys: 2, late: 1, left: 0, warnings: [] })
+      expect(await restored(backupId)).toEqual({ [`${prefix}a`]: 'later', [`${prefix}b`]: 'x' })
+    },
+  )
+
+  test('a repeat of a wipe that was killed takes nothing for the backup that came after its key was deleted', async () => {
+    await set(`${prefix}a`)
+    const run = stack.nextRun()
+    const backupId = await sealBackup(stack.clients, { run, fence })
+    let isKilled = false
+    stack.s3Front.faults = [() => (isKilled ? s3Error(403, 'AccessDenied') : undefined)]
+    const kill = async () => {
+      isKilled = true
+      throw new Error('killed')
+    }
+    const asked = { run, fence, backupId, preserve: [], unsupportedTypes: [] }
+    await expect(wipeCache(stack.clients, asked, kill)).rejects.toThrow('killed')
+    stack.s3Front.faults = []
+    await redis.set(`${prefix}a`, 'came after it')
+    expect(await wipe({ run, backupId })).toMatchObject({ left: 0, warnings: [{ code: 'KeysCameBack' }] })
+    expect(await stack.keys()).toEqual([`${prefix}a`])
+    expect(await restored(backupId)).toEqual({ [`${prefix}a`]: 'x' })
+  })
+
+  needsServer(
+    'a key that came since, of a type that no backup holds, stays and is named (needs redis-server)',
+    async () => {
+      await set(`${prefix}a`)
+      const { wiped, left } = await wipeAfter(() => redis.rpush(`${prefix}json`, 'x'), {
+        onWipe: () => [listsAsJson],
+      })
+      expect(wiped).toMatchObject({
+        ...{ keys: 1, late: 0, left: 0 },
+        warnings: [{ code: 'KeyTypeUnsupported', message: expect.stringContaining(`${prefix}json`) }],
+      })
+      expect(left).toEqual([`${prefix}json`])
+    },
+  )
+
+  needsServer(
+    'a key that is aside when the last pass ends has its name again, and is said to be left (needs redis-server)',
+    async () => {
+      await set(`${prefix}a`)
+      const { wiped, left } = await wipeAfter(() => redis.set(`${prefix}a`, 'later'), {
+        limits: { ...wipeLimits, passes: 1, asideFrom: 1 },
+      })
+      expect(wiped).toMatchObject({ keys: 0, late: 1, left: 1, warnings: [{ code: 'KeysLeft' }] })
+      expect(left).toEqual([`${prefix}a`])
+    },
+  )
+
+  needsServer(
+    'a value of more elements than are compared is left, and said to be (needs redis-server)',
+    async () => {
+      await redis.sadd(`${prefix}large`, 'a', 'b', 'c', 'd')
+      const { wiped, left } = await wipeAfter(async () => {}, {
+        onWipe: () => [
+          (commands) => {
+            for (const command of commands)
+              if (command[0] === 'EVAL') command[1] = command[1]!.replaceAll(String(comparedItems), '3')
+            return undefined
+          },
+        ],
+      })
+      expect(wiped).toMatchObject({
+        ...{ keys: 0, late: 0, left: 1 },
+        warnings: [{ code: 'KeysLeft', message: expect.stringMatching(/too large to be compared.*large/) }],
+      })
+      expect(left).toEqual([`${prefix}large`])
+    },
+  )
+
+  test('a key is not set aside over one that is there already, and what is aside is not renamed again', async () => {
+    const aside = reservedPrefix(prefix, 'aside')
+    await redis.mset(`${aside}${prefix}a`, 'older', `${prefix}a`, 'newer', `${prefix}b`, 'x')
+    const keys = [`${prefix}a`, `${aside}${prefix}a`, `${prefix}b`].map((key) => Buffer.from(key))
+    const asked = { keys, expected: () => '', aside, keptTypes: [] }
+    await adoptFence(stack.clients.cache, fence)
+    const { fates } = await unlinkUnchanged(stack.clients.cache, fence, asked)
+    expect(keys.map((key) => fates.get(key))).toEqual(['changed', 'changed', 'aside'])
+    expect(await redis.mget(`${aside}${prefix}a`, `${prefix}a`, `${aside}${prefix}b`)).toEqual([
+      ...['older', 'newer', 'x'],
+    ])
+  })
+
+  needsServer(
+    'a script that stops early, so that others are served, is asked for the rest (needs redis-server)',
+    async () => {
+      const binary = Buffer.concat([Buffer.from(prefix), Buffer.from([0xff, 0x80])])
+      await set(`${prefix}a`, `${prefix}b`, `${prefix}c`)
+      await redis.set(binary, 'x')
+      front.faults = [
+        (commands) => {
+          for (const command of commands) if (command[0] === 'EVAL') command[command.indexOf('50000')] = '1'
+          return undefined
+        },
+      ]
+      const keys = [binary, ...['a', 'b', 'c'].map((name) => Buffer.from(prefix + name))]
+      const asked = { keys, expected: () => '*', aside: null, keptTypes: [] }
+      await adoptFence(stack.clients.cache, fence)
+      front.seen = []
+      const { fates } = await unlinkUnchanged(stack.clients.cache, fence, asked)
+      expect(keys.map((key) => fates.get(key))).toEqual(Array(4).fill('deleted'))
+      expect(front.seen).toHaveLength(4)
+    },
+  )
+
+  test('keys with long names go in several scripts, none of them longer than it may be', async () => {
+    const keys = Array.from({ length: 3 }, (_, n) => Buffer.from(`${prefix}${n}${'x'.repeat(600_000)}`))
+    for (const key of keys) await redis.set(key, 'x')
+    const asked = { keys, expected: () => '*', aside: null, keptTypes: [] }
+    const { fates } = await unlinkUnchanged(stack.clients.cache, fence, asked)
+    expect([...fates.values()]).toEqual(Array(3).fill('deleted'))
+    const lengths = front.seen.flat().map((command) => command.join('').length)
+    expect(Math.max(...lengths)).toBeLessThan(2 ** 20)
+  })
+
+  test('what was set aside and not deleted gets its name back, unless that was taken, and twice is the same as once', async () => {
+    const aside = asideBelow(prefix)
+    const names = ['a', 'b', 'c'].map((name) => Buffer.from(prefix + name))
+    const binary = Buffer.concat([Buffer.from(prefix), Buffer.from([0xff, 0x80])])
+    for (const key of [...names.slice(0, 2), binary]) await redis.set(aside.keyOf(key), 'older')
+    await redis.set(`${prefix}b`, 'newer')
+    await adoptFence(stack.clients.cache, fence)
+    const keys = [...names, binary].map(aside.keyOf)
+    const expected = [`${prefix}a`, binary.toString()]
+    for (const time of ['at first', 'again']) {
+      const back = await putBack(stack.clients.cache, fence, { aside, keys })
+      expect(back.map(String), time).toEqual(expected)
+    }
+    expect(await redis.mget(`${prefix}a`, `${prefix}b`, aside.keyOf(names[1]!))).toEqual([
+      ...['older', 'newer', 'older'],
+    ])
+    expect(await redis.get(binary)).toBe('older')
+  })
+
+  test('what it adds stands beside what the database has added, and the ledger is told which file counts', async () => {
+    await set(`${prefix}a`)
+    const part = {
+      ...{ shard: 0, pages: { from: 0, to: null }, rows: 0, fingerprint: '0', key: null, bytes: 0 },
+      sha256: null,
+    }
+    const table = {
+      ...{ name: 'app.t', schema: 'app', table: 't', oid: 1, columns: [], rows: 0, fingerprint: '0' },
+      parts: [part],
+    }
+    const sequence = (lastValue: string) => ({
+      ...{ name: 'app.s', schema: 'app', sequence: 's', lastValue, isCalled: true },
+    })
+    const database = {
+      ...{ serverVersion: '18.4', consistency: 'snapshot' as const, rows: 0, bytes: 0, tables: [table] },
+      sequences: [sequence('5')],
+    }
+    const run = stack.nextRun()
+    const backupId = await sealBackup(stack.clients, { run, fence }, exportLimits, { database })
+    const { backups, config, now } = stack.clients
+    const ofDatabase = { tables: [{ name: 'app.t', parts: [part] }], sequences: [sequence('7')] }
+    let counts: Seen['late'] | undefined
+    const befores: unknown[] = []
+    const noting: Fence = {
+      ...fenceOf(1),
+      lateOf: async () => counts,
+      replaceLate: async (late, before) => {
+        befores.push(before)
+        counts = late
+      },
+    }
+    const keys = backupKeys(config.BACKUP_PREFIX, backupId)
+    const note = async (late: Seen['late']) => {
+      counts = late
+    }
+    await writeLate(backups, { keys, backupId, environment: 'local', now, note }, async () => ofDatabase)
+    const first = counts
+    await redis.set(`${prefix}a`, 'later')
+    const asked = { run, fence: noting, backupId, preserve: [], unsupportedTypes: [] }
+    expect(await wipeCache(stack.clients, asked, noProgress)).toMatchObject({ keys: 1, late: 1, left: 0 })
+    expect(befores).toEqual([first])
+    expect(counts?.attempt).toBe(2)
+    expect(await getJson(backups, keys.late(2), Late)).toMatchObject({
+      ...ofDatabase,
+      cache: { added: 0, parts: [{ keys: 1 }] },
+    })
+  })
+
+  test('a ledger that holds nothing of late files is told that none counts, before any is written', async () => {
+    await set(`${prefix}a`)
+    const run = stack.nextRun()
+    const backupId = await sealBackup(stack.clients, { run, fence })
+    const told: unknown[] = []
+    const noting = { ...fenceOf(1), replaceLate: async (...of: unknown[]) => void told.push(of) }
+    const asked = { run, fence: noting, backupId, preserve: [], unsupportedTypes: [] }
+    await wipeCache(stack.clients, asked, noProgress)
+    expect(told).toEqual([[null, undefined]])
+  })
+
+  test('a backup that was not sealed, or holds no cache, does not cover it', async () => {
+    await set(`${prefix}a`)
+    const refused = (message: RegExp) => ({
+      name: 'BackupIncomplete',
+      message: expect.stringMatching(message),
+    })
+    await expect(wipe({ backupId: laterId })).rejects.toMatchObject(
+      refused(/is not sealed.*No key was changed/),
+    )
+    const run = stack.nextRun()
+    const backupId = await sealBackup(stack.clients, { run, fence }, exportLimits, { cache: null })
+    await expect(wipe({ run, backupId })).rejects.toMatchObject(refused(/was made without the cache/))
+    expect(await stack.keys()).toEqual([`${prefix}a`])
+  })
 
   test('a backup of another run does not cover it', async () => {
     await set(`${prefix}a`)
