@@ -4,15 +4,20 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { writePart } from '../../lib/backup/part.ts'
 import { readBackup } from '../../lib/backup/read.ts'
-import { getJson } from '../../lib/backup/storage.ts'
+import { findJson, getJson } from '../../lib/backup/storage.ts'
 import { type CacheResult, exportCache, exportLimits } from '../../lib/cache/export.ts'
 import { adoptFence } from '../../lib/cache/fenced.ts'
 import { environmentKey, reservedPrefix } from '../../lib/cache/keys.ts'
 import { CacheRestored, cacheRestoredKey, restoreCache, restoreLimits } from '../../lib/cache/restore.ts'
+import { expiringCommands } from '../../lib/cache/restore-commands.ts'
+import { bytesOf } from '../../lib/cache/restore-script.ts'
+import { comparedItems } from '../../lib/cache/value-digest.ts'
+import { RunLost } from '../../lib/errors.ts'
+import { fenceOf } from '../support/fences.ts'
 import { backupId, fence, noProgress, prefix, startCache } from './cache-stack.ts'
 import { oddScan } from './odd-scan.ts'
 import { snapshot } from './rebuild.ts'
-import type { RestFault } from './rest-front.ts'
+import { listsAsJson, type RestFault } from './rest-front.ts'
 import { sealBackup } from './sealed.ts'
 
 const stack = await startCache()
@@ -285,6 +290,7 @@ describe('restoring the cache', () => {
     async () => {
       await writeEveryType()
       await writeLargeValues()
+      for (let n = 0; n < 5; n++) await redis.set(`medium ${n}`, 'x'.repeat(3_000))
       const before = await snapshot(redis)
       const backup = await backUp(everything, smallExport)
       expect(backup.parts.length).toBeGreaterThan(2)
@@ -498,9 +504,12 @@ describe('restoring the cache', () => {
       await redis.rpush('small list', ...old)
       await redis.set('large string', 'old')
       const sizes = [new Set<number>(), new Set<number>(), new Set<number>()]
+      const lasting = new Set<string>() // of what is unfinished: nobody would delete it after a restore that does not end
       front.faults = [
         async (_commands, forward) => {
           const answer = await forward()
+          for (const key of await redis.keys('*restoring*'))
+            if ((await redis.pttl(key)) === -1) lasting.add(key)
           sizes[0]?.add(await redis.llen('large list'))
           sizes[1]?.add(await redis.llen('small list'))
           sizes[2]?.add(await redis.strlen('large string'))
@@ -509,6 +518,7 @@ describe('restoring the cache', () => {
       ]
       await restore(backup, { clients: everything, limits: small })
       expect(sizes).toEqual([new Set([10, 600]), new Set([10, 3]), new Set([3, 16_000])])
+      expect([...lasting]).toEqual([])
     },
   )
 
@@ -535,29 +545,31 @@ describe('restoring the cache', () => {
     expect((await stack.keys()).filter((key) => key.includes('restoring'))).toEqual([])
   })
 
-  needsServer(
-    'an unfinished value that the cache has evicted is an error, not a shorter value (needs redis-server)',
-    async () => {
-      await redis.rpush('list', ...Array.from({ length: 500 }, (_, n) => `element ${n}`))
-      const backup = await backUp(everything)
-      await redis.del('list')
-      let steps = 0
-      front.faults = [
-        async (commands) => {
-          if (commands[0]?.[0] === 'EVAL' && ++steps === 3) {
-            const unfinished = (await redis.keys('*restoring*')).filter((key) => !key.endsWith(':step'))
-            expect(await redis.pttl(unfinished[0]!)).toBeGreaterThan(0)
-            await redis.del(...unfinished)
-          }
-          return undefined
-        },
-      ]
-      await expect(restore(backup, { clients: everything, limits: small })).rejects.toThrow(
-        /unfinished value is lost/,
-      )
-      expect(await redis.exists('list')).toBe(0)
-    },
-  )
+  for (const [what, isEvicted, refusal] of [
+    ['an unfinished value', (key: string) => !key.endsWith(':step'), /unfinished value is lost/],
+    ['the number of its last step', (key: string) => key.endsWith(':step'), /an earlier step is lost/],
+  ] as const)
+    needsServer(
+      `${what} that the cache has evicted is an error, not another value (needs redis-server)`,
+      async () => {
+        await redis.rpush('list', ...Array.from({ length: 500 }, (_, n) => `element ${n}`))
+        const backup = await backUp(everything)
+        await redis.del('list')
+        let steps = 0
+        front.faults = [
+          async (commands) => {
+            if (commands[0]?.[0] === 'EVAL' && ++steps === 3) {
+              const unfinished = (await redis.keys('*restoring*')).filter(isEvicted)
+              expect(await redis.pttl(unfinished[0]!)).toBeGreaterThan(0)
+              await redis.del(...unfinished)
+            }
+            return undefined
+          },
+        ]
+        await expect(restore(backup, { clients: everything, limits: small })).rejects.toThrow(refusal)
+        expect(await redis.exists('list')).toBe(0)
+      },
+    )
 
   describe('a damaged backup changes nothing', () => {
     const read = async (key: string) => {
@@ -620,8 +632,15 @@ describe('restoring the cache', () => {
         JSON.stringify({ ...good, key: `${prefix}b`, part: 2 }),
         '',
       ]
-      for (const [n, line] of bad.entries()) {
-        const lines = `${JSON.stringify(good)}\n${line}${line === '' ? '' : '\n'}`
+      const begun = JSON.stringify({ ...good, part: 1 })
+      const continued = [
+        JSON.stringify({ ...good, part: 3 }),
+        JSON.stringify({ ...good, part: 2, type: 'set' }),
+        JSON.stringify({ ...good, part: 2, key: `${prefix}b` }),
+      ]
+      for (const [n, line] of [...bad, ...continued].entries()) {
+        const first = n < bad.length ? JSON.stringify(good) : begun
+        const lines = `${first}\n${line}${line === '' ? '' : '\n'}`
         const part = await writePart(
           stack.storage,
           () => `made/${n}.zst`,
@@ -681,6 +700,136 @@ describe('restoring the cache', () => {
     expect(await redis.get(`${prefix}a`)).toBe('later')
   })
 
+  /** A part that holds these lines. */
+  async function partOf(name: string, lines: object[]): Promise<CacheResult['parts'][number]> {
+    const part = await writePart(
+      stack.storage,
+      () => `made/${name}.zst`,
+      async function* () {
+        yield Buffer.from(lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
+      },
+    )
+    return { ...part!, keys: lines.length }
+  }
+
+  test('a key that was emptied while it was read is left out, and one whose fields are all over is too', async () => {
+    const soon = [['a', 'x', String(Date.now() + 60_000)]]
+    const over = [['a', 'x', '1']]
+    const part = await partOf('empty', [
+      { key: `${prefix}list`, type: 'list', value: [], expiresAt: null },
+      { key: `${prefix}hash`, type: 'hash', value: [], expiresAt: null },
+      { key: `${prefix}over`, type: 'hash', value: over, expiresAt: null },
+      { key: `${prefix}large over`, type: 'hash', value: over, part: 1, expiresAt: Date.now() - 1_000 },
+      { key: `${prefix}a`, type: 'string', value: '1', expiresAt: null },
+    ])
+    expect(await restore({ parts: [part] })).toMatchObject({ keys: 1, expired: 2, extra: 0 })
+    expect(await stack.keys()).toEqual([`${prefix}a`])
+    const begun = { key: `${prefix}hash`, type: 'hash', expiresAt: null }
+    const parts = [
+      {
+        ...(await partOf('begun', [
+          { ...begun, value: over, part: 1 },
+          { ...begun, value: [...soon, ['b', 'y']], part: 2 },
+        ])),
+        keys: 1,
+      },
+    ]
+    expect(await restore({ parts })).toMatchObject({ keys: 1, expired: 0 })
+    expect(await redis.hget(`${prefix}hash`, 'b')).toBe('y')
+  })
+
+  needsServer(
+    'a stream of a server that knew fewer numbers of it gets its last id and its groups back (needs redis-server)',
+    async () => {
+      const group = { name: 'workers', lastDeliveredId: '1-1', entriesRead: null }
+      const stream = { lastId: '9-9', entriesAdded: null, maxDeletedId: null, groups: [group] }
+      const line = { key: `${prefix}s`, type: 'stream', expiresAt: null, stream }
+      const part = await partOf('stream', [
+        {
+          ...line,
+          value: [
+            ['1-1', ['a', 'b']],
+            ['2-2', ['a', 'b']],
+          ],
+        },
+        { ...line, key: `${prefix}none`, value: [] },
+      ])
+      expect(await restore({ parts: [part] })).toMatchObject({ keys: 2 })
+      for (const [name, length] of [
+        ['s', 2],
+        ['none', 0],
+      ] as const) {
+        const told = (await redis.call('XINFO', 'STREAM', `${prefix}${name}`)) as unknown[]
+        expect(told[told.indexOf('last-generated-id') + 1], name).toBe('9-9')
+        expect(await redis.xlen(`${prefix}${name}`), name).toBe(length)
+      }
+      const [told] = (await redis.call('XINFO', 'GROUPS', `${prefix}s`)) as unknown[][]
+      expect(told?.[told.indexOf('last-delivered-id') + 1]).toBe('1-1')
+    },
+  )
+
+  test('fields of a hash that expire are told their moments one by one, after all that needs the key', () => {
+    const items = [
+      [Buffer.from('a'), Buffer.from('x'), Buffer.from('17')],
+      [Buffer.from('b'), Buffer.from('y')],
+      [binary, Buffer.from('z'), Buffer.from('18')],
+    ]
+    const told = [...expiringCommands({ type: 'hash' }, { key: 'k', items })]
+    expect(told.map(({ parts }) => parts.map(bytesOf))).toEqual(
+      [
+        ['17', 'a'],
+        ['18', binary],
+      ].map(([at, field]) =>
+        ['HPEXPIREAT', 'k', at!, 'FIELDS', '1', field!].map((text) => Buffer.from(text)),
+      ),
+    )
+    expect([...expiringCommands({ type: 'zset' }, { key: 'k', items })]).toEqual([])
+  })
+
+  test('a key that comes three times is written once, as it came last', async () => {
+    const keyed = (value: string) => ({ key: `${prefix}a`, type: 'string', value, expiresAt: null })
+    const lines = ['first', 'second', 'third'].map(keyed)
+    await adoptFence(stack.clients.cache, fence) // until the fence is ours, nothing is written
+    front.seen = []
+    expect(await restore({ parts: [await partOf('thrice', lines)] })).toMatchObject({ keys: 1, extra: 0 })
+    expect(await redis.get(`${prefix}a`)).toBe('third')
+    expect(front.seen.flat(2).filter((text) => text === '=SET')).toHaveLength(1)
+  })
+
+  test('an invocation that a later one overtook leaves no result', async () => {
+    const { parts } = await backUp()
+    await redis.set(`${prefix}new`, '1')
+    const run = stack.nextRun()
+    const own = fenceOf(1)
+    front.faults = [
+      (commands) => {
+        if (commands.some(([name]) => name === 'SCAN')) own.lost = new RunLost('a later one has begun')
+        return undefined
+      },
+    ]
+    const data = { run, fence: own, safetyBackupId: null, parts, exact: false }
+    await expect(restoreCache(stack.clients, data, noProgress)).rejects.toMatchObject({ name: 'RunLost' })
+    expect(await findJson(stack.storage, cacheRestoredKey(run), CacheRestored)).toBeUndefined()
+  })
+
+  test('an exact restore also deletes what comes while it looks, and what is gone meanwhile is gone', async () => {
+    const backup = await backUp()
+    await redis.mset(`${prefix}a`, '1', `${prefix}b`, '2')
+    let scans = 0
+    front.faults = [
+      async (commands, forward) => {
+        const answer = await forward()
+        if (commands.some(([name]) => name === 'SCAN') && ++scans === 1) {
+          await redis.set(`${prefix}late`, '3')
+          await redis.del(`${prefix}b`)
+        }
+        return answer
+      },
+    ]
+    expect(await restore(backup, { exact: true })).toMatchObject({ extra: 0, deleted: 3 })
+    expect(await stack.keys()).toEqual([])
+  })
+
   test('what a restore that was cut off left behind is cleared away, and is no extra key', async () => {
     const temporary = reservedPrefix(prefix, 'restoring')
     await redis.set(`${prefix}a`, '1')
@@ -709,18 +858,7 @@ describe('restoring the cache', () => {
     await redis.rpush(`${prefix}a`, 'as if it were of another type')
     await redis.rpush(`${prefix}extra`, 'and this')
     await redis.set(`${prefix}goes`, 'x')
-    const types: RestFault = async (commands, forward) => {
-      const asked = "redis.call('TYPE', key)"
-      for (const command of commands) {
-        if (command[0] !== 'EVAL') continue
-        command[1] = command[1]!.replaceAll(asked, `(${asked}.ok == 'list' and 'ReJSON-RL' or ${asked})`)
-      }
-      const answer = await forward()
-      if (!commands.some(([name]) => name === 'TYPE')) return answer
-      const [list, json] = ['list', 'ReJSON-RL'].map((type) => Buffer.from(type).toString('base64'))
-      return { ...answer, body: answer.body.replaceAll(list!, json!) }
-    }
-    front.faults = [types]
+    front.faults = [listsAsJson]
     const run = stack.nextRun()
     await exportCache(stack.clients, { run, backupId, fence }, noProgress)
     expect(await restore(backup, { run, exact: true })).toEqual({
@@ -754,6 +892,7 @@ describe('restoring the cache', () => {
     await redis.mset(...Array.from({ length: 20 }, (_, n) => [`${prefix}${n}`, 'x']).flat())
     const { parts } = await backUp()
     const told: number[][] = []
+    front.seen = []
     const data = { run: stack.nextRun(), fence, safetyBackupId: null, parts, exact: false }
     await restoreCache(stack.clients, data, async (...numbers) => void told.push(numbers), {
       ...small,
@@ -765,6 +904,12 @@ describe('restoring the cache', () => {
       [20, 20],
       [20, 20],
     ])
+    // Keys that are replaced are declared: a server that keeps them on disk loads them before the script begins.
+    const isWriting = ([, script]: string[]) => script?.includes('temporary')
+    const declared = front.seen
+      .flat()
+      .flatMap((command) => (isWriting(command) ? [Number(command[2]) - 1] : []))
+    expect(Math.max(...declared)).toBe(small.pageKeys)
   })
 
   needsServer('10,000 keys in a few dozen requests (needs redis-server)', async () => {
@@ -891,6 +1036,83 @@ describe('what a restore replaces is in its safety backup', () => {
     const { cache } = await readBackup(stack.storage, stack.clients.config.BACKUP_PREFIX, safetyBackupId)
     expect(await contentOf(cache?.parts ?? [])).toEqual({ [`${prefix}a`]: 'second' })
   })
+
+  needsServer(
+    'and a repeat knows what the try before it wrote, small or large: it leaves none of it as changed (needs redis-server)',
+    async () => {
+      const numbers = Array.from({ length: 300 }, (_, n) => `element ${n}`)
+      await redis.set(`${prefix}a`, 'first', 'PX', 100_000)
+      await redis.set(`${prefix}new`, 'first')
+      await redis.rpush(`${prefix}list`, ...numbers)
+      await redis.pexpire(`${prefix}list`, 100_000)
+      const backup = await backUp(stack.clients, smallExport)
+      await redis.del(`${prefix}list`, `${prefix}new`)
+      await redis.set(`${prefix}a`, 'second')
+      await redis.rpush(`${prefix}list`, 'second')
+      const run = stack.nextRun()
+      const safetyBackupId = await sealBackup(stack.clients, { run, fence })
+      const data = { run, fence, safetyBackupId, parts: backup.parts, exact: true }
+      const isLooking = (commands: string[][]) => commands.some(([name]) => name === 'SCAN')
+      front.faults = [
+        (commands) => (isLooking(commands) ? { status: 200, body: '[{"error":"ERR broken"}]' } : undefined),
+      ]
+      await expect(restoreCache(stack.clients, data, noProgress, small)).rejects.toThrow('broken')
+      front.faults = []
+      await redis.mset(`${prefix}b`, 'came after the first try')
+      expect(await restoreCache(stack.clients, data, noProgress, small)).toMatchObject({
+        ...{ keys: 3, changedMeanwhile: 0, deleted: 1, extra: 0, warnings: [] },
+      })
+      expect(await redis.get(`${prefix}a`)).toBe('first')
+      expect(await redis.llen(`${prefix}list`)).toBe(300)
+      const { cache } = await readBackup(stack.storage, stack.clients.config.BACKUP_PREFIX, safetyBackupId)
+      expect(await contentOf(cache?.parts ?? [])).toEqual({
+        ...{ [`${prefix}a`]: 'second', [`${prefix}list`]: ['second'] },
+        [`${prefix}b`]: 'came after the first try',
+      })
+    },
+  )
+
+  needsServer(
+    'or it is left, a large one, one that is to be deleted, and one that cannot be compared (needs redis-server)',
+    async () => {
+      await redis.rpush(`${prefix}list`, ...Array.from({ length: 300 }, (_, n) => `element ${n}`))
+      await redis.set(`${prefix}too large`, 'first')
+      const backup = await backUp(stack.clients, smallExport)
+      await redis.del(`${prefix}list`)
+      await redis.sadd(`${prefix}goes`, 'x')
+      await redis.del(`${prefix}too large`)
+      await redis.sadd(`${prefix}too large`, 'a', 'b', 'c', 'd')
+      const run = stack.nextRun()
+      const safetyBackupId = await sealBackup(stack.clients, { run, fence })
+      let writes = 0
+      front.faults = [
+        async (commands) => {
+          for (const command of commands) {
+            if (command[0] !== 'EVAL') continue
+            command[1] = command[1]!.replaceAll(String(comparedItems), '3')
+            if (command.some((part) => part === `=${prefix}list`)) await redis.set(`${prefix}list`, ++writes)
+            if (command[1]?.includes('fates')) await redis.set(`${prefix}extra`, ++writes)
+          }
+          return undefined
+        },
+      ]
+      await redis.set(`${prefix}extra`, 'came')
+      const data = { run, fence, safetyBackupId, parts: backup.parts, exact: true }
+      const result = await restoreCache(stack.clients, data, noProgress, small)
+      expect(result).toMatchObject({
+        ...{ keys: 0, changedMeanwhile: 3, deleted: 1, extra: 1 },
+        warnings: [
+          {
+            code: 'KeysChangedMeanwhile',
+            message: expect.stringMatching(/^3 cache keys .*(too large.*|list.*){2}, taskmaster:extra\./),
+          },
+        ],
+      })
+      expect(await redis.get(`${prefix}extra`)).toBe(String(writes))
+      expect((await redis.smembers(`${prefix}too large`)).sort()).toEqual(['a', 'b', 'c', 'd'])
+      expect((await stack.keys()).filter((key) => key.includes('restoring'))).toEqual([])
+    },
+  )
 
   needsServer(
     'also a large value, which takes the place of another in one piece (needs redis-server)',
