@@ -69,12 +69,12 @@ function progressOf(
 }
 
 /** A Map over no batches is passed by: nothing was copied where there was nothing. */
-function hasNothingToDo({ plan, outcome, operation }: Drawn, step: string): boolean {
+function hasNothingToDo({ plan, outcome }: Drawn, step: string): boolean {
   if (plan === null) return false
   if (step === 'Export database' || step === 'Rehearse') return plan.database?.batches === 0
   if (step === 'Copy files' || step === 'Wipe files') return plan.files?.batches === 0
-  const hasFew = operation === 'restore' && outcome?.targets.files.state === 'restored'
-  return step === 'Restore files' && hasFew && outcome.targets.files.objects === 0
+  if (step !== 'Restore files' || outcome?.targets.files.state !== 'restored') return false
+  return outcome.targets.files.objects === 0
 }
 
 /** Before Count has planned, what the request alone says is drawn. */
@@ -96,7 +96,7 @@ function outlineOf({ operation, strategy, dryRun, plan }: Drawn): Outline[] {
   }
   if (operation === 'delete') return [count, { name: 'Remove', destructive: true, steps: ['Delete'] }, end]
   const isRehearsed = rehearse && backsUp.includes('database')
-  const isReconciled = (plan?.database?.batches ?? 0) > 1 && backsUp.includes('database')
+  const isReconciled = (plan?.database?.batches ?? 0) > 1
   const backup: Outline[] = [
     { name: 'Back up', together: true, steps: backsUp.map((target) => backingUp[target]) },
     {

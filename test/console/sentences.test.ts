@@ -9,20 +9,24 @@ import {
   restoreLabel,
   consequencesOf as restoring,
 } from '../../console/backups/restoring.ts'
-import { ago, clock, duration, listed } from '../../console/numbers.ts'
+import { ago, clock, duration, listed, number } from '../../console/numbers.ts'
 import { consequencesOf, resetLabel, staysWith } from '../../console/overview/consequences.ts'
 import { contentsOf, shareOfTable, wipedBy } from '../../console/overview/contents.ts'
-import { obstaclesTo } from '../../console/overview/obstacles.ts'
+import { obstaclesTo, reasonsOf } from '../../console/overview/obstacles.ts'
 import { backupAddress, routeOf, runAddress } from '../../console/route.ts'
 import { obstacleToCancelling } from '../../console/runs/cancelling.ts'
 import { obstacleToPuttingBack } from '../../console/runs/putting-back.ts'
+import { stagesOf } from '../../console/runs/steps.ts'
 import {
   aboutBackup,
+  askedBy,
   cancelSentence,
   headlineOf,
+  isActive,
   sentenceOf,
   staleSentence,
   statusOf,
+  titleOf,
 } from '../../console/runs/wording.ts'
 import { bytes } from '../../lib/amounts.ts'
 import type { Backup } from '../../lib/http/backups.ts'
@@ -141,10 +145,58 @@ describe('what a reset says before it is confirmed', () => {
     const many = { ...options, cache: { ...options.cache, approximate: true } } as Options
     expect(resetLabel(many, 'cache-only')).toBe('Back up and wipe about 1,024 keys')
     expect(resetLabel(many, 'files-only')).toBe('Back up and wipe 320 files')
+    const more = { ...options, files: { ...options.files, approximate: true } } as Options
+    expect(resetLabel(more, 'files-only')).toBe('Back up and wipe about 320 files')
+    expect(staysWith(more, 'files-only')).toContain('about 10 files that are preserved')
+    const kept = { ...options, cache: { ...options.cache, preservedKeys: 24, approximate: true } } as Options
+    expect(resetLabel(kept, 'cache-only')).toBe('Back up and wipe about 1,000 keys')
+    expect(staysWith(kept, 'cache-only')).toContain('about 24 keys that are preserved')
+    const tables = database.tables.map((one) => ({ ...one, estimated: one.name === 'public.plans' }))
+    const large = { ...options, database: { ...database, tables } }
+    expect(resetLabel(large, 'database-only')).toBe('Back up and wipe about 12,345 rows')
+    expect(staysWith(large, 'database-only')).toContain('about 3 rows of public.plans')
+    expect([options, many, more, large].map((one) => contentsOf(one).estimated)).toEqual([
+      ...[false, true, true, true],
+    ])
+  })
+
+  it('says in which order it goes, how each store is proved, and what becomes of what is written meanwhile', () => {
+    expect(consequencesOf(options, 'full')).toEqual([
+      'First a backup is taken of the database, the files, and the cache, also of what is preserved, and proved: the rows are read back, loaded into a scratch schema and compared, or only read back where the database is too large for that; the copies that S3 makes of the files are all found again, with the size and ETag it gave them; what is written of the keys is read back. If that fails, nothing is wiped.',
+      'Then what is there is wiped from staging: 12,345 rows, 320 files, 1,024 keys. Rows that are written until the tables are locked for it go too; they are added to the backup first. Files that are written meanwhile stay, and are told. Keys that change before they are deleted are added to the backup first; one that is written again later stays.',
+      'What stays: 5 rows of public.users, 3 rows of public.plans, and 10 files that are preserved.',
+      'It can be cancelled until the wipe begins. After that, a restore of the backup puts back what was wiped.',
+    ])
+  })
+
+  it('says that nothing stays only where nothing does: a kept table stays when it is empty, too', () => {
+    const tables = database.tables.slice(0, 1)
+    const [, , none] = consequencesOf({ ...options, database: { ...database, tables } }, 'database-only')
+    expect(none).toBe('What stays: all of the files and all of the cache.')
+    const bare = { ...options, files: { ...options.files, preservedObjects: 0 } } as Options
+    const [, , nothing] = consequencesOf({ ...bare, database: { ...database, tables } }, 'full')
+    expect(nothing).toBe(
+      'Nothing of these stores stays but the ledger of the runs and the name of the environment.',
+    )
+    const empty = { ...table, name: 'public.plans', rows: 0, action: 'kept' as const }
+    const unmanaged = [{ name: 'public.spatial', reason: 'of an extension' }]
+    const kept = staysWith({ ...bare, database: { ...database, tables: [empty], unmanaged } }, 'full')
+    expect(kept).toEqual(['0 rows of public.plans', '1 unmanaged table'])
+    const [, , one] = consequencesOf({ ...bare, database: { ...database, tables: [empty] } }, 'full')
+    expect(one).toBe('What stays: 0 rows of public.plans.')
+    const keys = { ...options, cache: { ...options.cache, preservedKeys: 2 } } as Options
+    expect(staysWith(keys, 'files-only')).toEqual([
+      ...['all of the database', 'all of the cache', '10 files that are preserved'],
+    ])
   })
 
   it('does not count a store that is down as empty', () => {
     expect(wipedBy({ ...options, database: down }, 'full')).toMatchObject({ rows: null, files: 320 })
+    const away = { ...options, files: down, cache: down }
+    expect(contentsOf(away)).toEqual({ rows: 12_353, files: null, keys: null, estimated: false })
+    expect(resetLabel(away, 'full')).toBe(
+      'Back up and wipe 12,345 rows, the files (not counted), the cache (not counted)',
+    )
     // Down for a moment: the wipe would take its rows all the same.
     const [, goes] = consequencesOf({ ...options, database: down }, 'full')
     expect(goes).toContain('wiped from staging: 320 files, 1,024 keys, the database (not counted). ')
@@ -226,7 +278,8 @@ describe('what stands in the way', () => {
 
   it('is a scope that the token lacks, for that operation only', () => {
     expect(reason({}, ['read', 'backup'])).toMatchObject({
-      reset: expect.stringContaining('"reset"'),
+      reset: 'The token "ci" may not do this: it lacks the scope "reset".',
+      dryRun: expect.stringContaining('"reset"'),
       backup: null,
     })
   })
@@ -249,6 +302,14 @@ describe('what stands in the way', () => {
     // Whether it carries the name is not known then: that is not to be claimed.
     expect(reason({ claimed: false, database: down }).backup).toBe('The database cannot be read: It is off')
     expect(reason({ claimed: false, cache: down }).reset).toBeNull()
+    const of = (stores: Target[], changed: Partial<Options>) =>
+      obstaclesTo(stores, { session, options: { ...options, ...changed }, active: undefined })
+    expect(of(['cache'], { cache: down }).reset).toBe('The cache cannot be read: It is off')
+    expect(of(['files'], { files: down }).backup).toBe('The files cannot be read: It is off')
+    expect(of(['files'], { cache: down })).toEqual({ reset: null, dryRun: null, backup: null })
+    // The same reason for all three is told once.
+    expect(reasonsOf(of(['cache'], { cache: down }))).toEqual(['The cache cannot be read: It is off'])
+    expect(reasonsOf(reason({}, ['read']))).toHaveLength(2)
     expect(
       obstaclesTo([], { ...{ session, active: undefined }, options: { ...options, database: down } }),
     ).toEqual({
@@ -262,6 +323,12 @@ describe('what stands in the way', () => {
     const problem = { name: 'PreservationConflict', message: 'users is kept and references worlds' }
     const { reset, backup } = reason({ database: { ...database, problem } })
     expect([reset, backup]).toEqual([problem.message, null])
+    const cacheOnly = {
+      session,
+      active: undefined,
+      options: { ...options, database: { ...database, problem } },
+    }
+    expect(obstaclesTo(['cache'], cacheOnly).reset).toBeNull()
   })
 })
 
@@ -284,6 +351,10 @@ describe('what a restore says before it is confirmed', () => {
     expect(rows[0]).toBe(
       'First a safety backup is taken of what is there now (12,353 rows), so this can be undone.',
     )
+    const estimated = { ...about.present, estimated: true }
+    expect(restoring(backup, { ...about, present: estimated, chosen: ['files', 'database'] })[0]).toContain(
+      'now (about 12,353 rows, about 330 files), so',
+    )
     expect(rows[1]).toContain(
       'those of 2026-11-22 19:05:33 UTC; they are put into staging in one transaction',
     )
@@ -298,12 +369,18 @@ describe('what a restore says before it is confirmed', () => {
 
   it('says what is refused to be deleted', () => {
     const [gone, refused] = deleteConsequences(backup)
-    expect(gone).toContain('12,345 rows, 320 files')
+    expect(gone).toBe(
+      'The backup of 2026-11-22 19:05:33 UTC is deleted, with all that it holds: 12,345 rows, 320 files. It cannot be restored afterwards.',
+    )
     expect(refused).toContain('of each strategy the newest')
   })
 
   it('tells a backup that was loaded from one that was only read back', () => {
-    expect(proofOf({ ...backup, rehearsedAt: backup.sealedAt }).label).toBe('Rehearsed')
+    expect(proofOf({ ...backup, rehearsedAt: backup.sealedAt, files: null })).toEqual({
+      level: 'rehearsed',
+      label: 'Rehearsed',
+      text: 'Loaded into a scratch schema on 2026-11-22 19:06:33 UTC, and every row was found again. What was written was read back byte for byte.',
+    })
     const text = (lateAttempts: number) =>
       proofOf({ ...backup, rehearsedAt: backup.sealedAt, lateAttempts }).text
     expect([text(0), text(1)]).toEqual([
@@ -317,7 +394,13 @@ describe('what a restore says before it is confirmed', () => {
     const { label, text } = proofOf({ ...backup, rows: null, keys: null })
     expect(label).toBe('Copies found')
     expect(text).not.toContain('read back')
-    expect(proofOf({ ...backup, rows: null, keys: 5 }).label).toBe('Read back')
+    expect(text).toBe(
+      "S3's copies of the files were all found, with the size and ETag that it had given them. It holds no rows that could be loaded.",
+    )
+    expect(proofOf({ ...backup, rows: null, keys: 5, files: null })).toMatchObject({
+      label: 'Read back',
+      text: 'What was written was read back byte for byte. It holds no rows that could be loaded.',
+    })
   })
 
   it('counts in a part what it holds: rows are only in those of the database', () => {
@@ -352,6 +435,96 @@ describe('what happened, in plain words', () => {
   it('claims nothing that is not known', () => {
     expect(sentenceOf(outcomeOf('partly_wiped', 'b'), 'database')).toContain('not sure that it ended')
     expect(sentenceOf(outcomeOf('partly_restored', 'b'), 'database')).toContain('not sure that it ended')
+  })
+
+  it('says of each state what is gone, what is in the backup, and what to do', () => {
+    const said = (state: TargetState, backupId: string | null) =>
+      sentenceOf(outcomeOf(state, backupId), 'database')
+    expect(TargetStates.options.map((state) => [state, said(state, 'b'), said(state, null)])).toEqual(
+      TargetStates.options.map((state) => [state, ...expected[state]]),
+    )
+  })
+
+  const expected: Record<TargetState, [covered: string, bare: string]> = {
+    untouched: ['Nothing was done to it.', 'Nothing was done to it.'],
+    backed_up: [
+      '1 row in 1 table: in the backup, and not changed.',
+      '1 row in 1 table: in the backup, and not changed.',
+    ],
+    wiped: ['1 row in 1 table: wiped, and in the backup.', '1 row in 1 table: wiped. There is no backup.'],
+    partly_wiped: [
+      'The wipe began and it is not sure that it ended. Known to be gone: 1 row in 1 table. All of it is in the backup: restore it, or run the reset again.',
+      'The wipe began and it is not sure that it ended. Known to be gone: 1 row in 1 table. There is no backup. Run the reset again.',
+    ],
+    restored: ['1 row in 1 table: put back.', '1 row in 1 table: put back.'],
+    partly_restored: [
+      'Putting back began and it is not sure that it ended. Known to be back: 1 row in 1 table. Run the restore again; twice is the same as once.',
+      'Putting back began and it is not sure that it ended. Known to be back: 1 row in 1 table. Run the restore again; twice is the same as once.',
+    ],
+    unknown: [
+      'Its turn had come, and how far that got could not be read. What it held is in the backup. Look at the counts before you decide.',
+      'Its turn had come, and how far that got could not be read. Look at the counts before you decide.',
+    ],
+  }
+
+  it('counts of each store what it holds, and no tables where their names were too many to keep', () => {
+    const outcome = outcomeOf('wiped', 'b')
+    const held = (rows: number) => ({
+      ...outcome,
+      targets: {
+        database: { state: 'wiped' as const, rows, tables: {} },
+        files: { state: 'wiped' as const, objects: 2, bytes: 2048 },
+        cache: { state: 'wiped' as const, keys: 7 },
+      },
+    })
+    expect(targets.map((target) => sentenceOf(held(9), target))).toEqual([
+      '9 rows: wiped, and in the backup.',
+      '2 files (2.0 KiB): wiped, and in the backup.',
+      '7 keys: wiped, and in the backup.',
+    ])
+    expect(sentenceOf(held(0), 'database')).toBe('0 rows in 0 tables: wiped, and in the backup.')
+  })
+})
+
+describe('a run', () => {
+  it('is called by its operation, its strategy, and whether it is a dry run', () => {
+    const title = (operation: string, strategy: string | null, dryRun = false) =>
+      titleOf({ operation, strategy, dryRun })
+    expect(title('reset', 'full')).toBe('Reset, full')
+    expect(title('backup', 'cache-only', true)).toBe('Dry run of backup, cache-only')
+    expect(['restore', 'claim', 'verify', 'delete'].map((operation) => title(operation, null))).toEqual([
+      ...['Restore', 'Claim', 'Verification', 'Deletion'],
+    ])
+    expect([askedBy('api:ci'), askedBy(null)]).toEqual(['api:ci', 'not said'])
+  })
+
+  it('says in which stage it is, and what its step waits for', () => {
+    const running: Run = { ...over, status: 'running', finishedAt: null, phase: 'Copy files' }
+    const stages = stagesOf(running)
+    expect(headlineOf(running, stages)).toBe('Export database, Copy files, and Export cache: stage 2 of 5.')
+    expect(headlineOf({ ...running, waiting: 'waiting for locks; in the way: process 7' }, stages)).toMatch(
+      /stage 2 of 5\. It is waiting for locks; in the way: process 7\. Nothing is changed until it has them\.$/,
+    )
+    const unknown = { ...running, phase: 'Not a state of ours' }
+    expect(headlineOf(unknown, stagesOf(unknown))).toBe('Running.')
+    expect(headlineOf({ ...running, status: 'starting', phase: null }, [])).toBe('The run is starting.')
+  })
+
+  it('that is over says how it ended, how long it took, and of what is not known that it is not', () => {
+    const ended = (status: Run['status'], more: Partial<Run> = {}) =>
+      headlineOf({ ...over, status, ...more }, [])
+    expect(ended('succeeded')).toBe('Succeeded after 1 min 0 s.')
+    expect(ended('succeeded_with_warnings')).toBe(
+      'Succeeded after 1 min 0 s, with warnings that need a look.',
+    )
+    expect(ended('cancelled')).toBe('Cancelled after 1 min 0 s, before anything was changed.')
+    expect(ended('abandoned', { finishedAt: null })).toBe(
+      'It gave no sign of life for too long, and another run took its place. How far it got is not known.',
+    )
+    expect(ended('failed', { finishedAt: null })).toBe('Failed.')
+    expect((['starting', 'running', 'succeeded'] as const).map((status) => isActive({ status }))).toEqual([
+      ...[true, true, false],
+    ])
   })
 })
 
@@ -408,6 +581,8 @@ describe('a dry run', () => {
     for (const status of ['succeeded', 'succeeded_with_warnings', 'failed'] as const)
       expect(statusOf({ ...dry, status })).toMatch(/^dry run: (?!succeeded)/)
     expect(statusOf({ ...dry, wouldDo: { ...wouldDo, refusal } })).toBe('dry run: would be refused')
+    expect(statusOf(dry)).toBe('dry run: would run')
+    expect(statusOf({ ...dry, status: 'failed', wouldDo: null })).toBe('dry run: failed')
     expect(statusOf({ ...dry, status: 'running' })).toBe('running')
     expect(statusOf({ ...dry, dryRun: false, wouldDo: null, status: 'succeeded_with_warnings' })).toBe(
       'succeeded, with warnings',
@@ -418,11 +593,17 @@ describe('a dry run', () => {
     expect(headlineOf({ ...dry, wouldDo: { ...wouldDo, refusal } }, [])).toBe(
       'The reset would be refused: EnvironmentProtected: Nothing is wiped in it. Take a backup. Nothing was written.',
     )
+    const asks = { ...refusal, message: 'Is it yours?' }
+    expect(headlineOf({ ...dry, wouldDo: { ...wouldDo, refusal: asks } }, [])).toMatch(
+      /: Is it yours\? Nothing was written\.$/,
+    )
     expect(headlineOf(dry, [])).toBe('Counted and planned; nothing was written.')
   })
 
   it('that failed does not say that something was done', () => {
-    expect(headlineOf({ ...dry, status: 'failed', wouldDo: null }, [])).toContain('Nothing was written')
+    expect(headlineOf({ ...dry, status: 'failed', wouldDo: null }, [])).toBe(
+      'What the reset would do could not be found out. Nothing was written.',
+    )
   })
 })
 
@@ -454,6 +635,8 @@ describe('what can be done with a backup', () => {
     const held = { pinned: false, rows: 1 }
     expect(missingOf(held, ['read'])).toEqual(['restore', 'backup', 'delete'])
     expect(missingOf({ pinned: true, rows: null }, ['read', 'delete'])).toEqual(['restore'])
+    expect(missingOf({ pinned: false, rows: null }, ['restore', 'delete'])).toEqual(['backup'])
+    expect(missingOf(held, ['restore', 'backup', 'delete'])).toEqual([])
     expect(missingOf({ pinned: true, rows: 1 }, ['read', 'restore', 'delete'])).toEqual(['backup'])
   })
 })
@@ -490,6 +673,22 @@ describe('whether a run can be cancelled', () => {
     }
   })
 
+  it('says until when it is possible, by what the run does', () => {
+    const said = (operation: string, waiting: string | null = null) =>
+      cancelSentence({ ...at('Count', operation), waiting, cancellable: true })
+    expect(['backup', 'reset', 'restore', 'delete'].map((operation) => said(operation))).toEqual([
+      'Possible until it ends: it changes nothing.',
+      'Possible until something is wiped.',
+      'Possible until something is replaced.',
+      'Possible until the backup is deleted.',
+    ])
+    expect(said('reset', 'waiting for locks')).toBe('Possible: it waits, and has changed nothing yet.')
+    expect(cancelSentence(at('Count', 'claim'))).toBe('It ends by itself in a moment.')
+    expect(cancelSentence(at('Finish'))).toBe(
+      'Too late to cancel: changing the stores has begun. Let it end; what it took a backup of can be put back.',
+    )
+  })
+
   it('needs the scope that starts such a run, and says which a token lacks', () => {
     const reader = { name: 'viewer', scopes: ['read'] }
     const why = (operation: string, rehearse = false) =>
@@ -502,7 +701,10 @@ describe('whether a run can be cancelled', () => {
   it('says that nothing is wiped yet only while that is so', () => {
     expect(staleSentence({ attempt: 0, cancellable: true })).toBeNull()
     expect(staleSentence({ attempt: 1, cancellable: true })).toContain('Nothing is wiped or replaced yet')
-    expect(staleSentence({ attempt: 2, cancellable: false })).not.toContain('Nothing')
+    expect(staleSentence({ attempt: 1, cancellable: false })).toMatch(
+      /so it counted and backed up once more\.$/,
+    )
+    expect(staleSentence({ attempt: 2, cancellable: false })).toMatch(/ backed up 2 times more\.$/)
   })
 })
 
@@ -525,6 +727,12 @@ describe('numbers and addresses', () => {
 
   it('reads as people say it', () => {
     expect(listed({ rows: 1, files: 0, keys: null })).toBe('1 row, 0 files')
+    expect(listed({ rows: 1, files: 20, keys: 3000 }, true)).toBe(
+      'about 1 row, about 20 files, about 3,000 keys',
+    )
+    expect([number(1234), number(1234, true)]).toEqual(['1,234', 'about 1,234'])
+    // A clock that goes after the service's.
+    expect([-5, 3_599_000, 3_600_000].map(duration)).toEqual(['0.0 s', '59 min 59 s', '1 h 0 min'])
     expect([bytes(0), bytes(1023), bytes(1536)]).toEqual(['0 B', '1023 B', '1.5 KiB'])
     expect([duration(850), duration(59_970), duration(200_000), duration(7_500_000)]).toEqual([
       '0.8 s',
@@ -533,12 +741,15 @@ describe('numbers and addresses', () => {
       '2 h 5 min',
     ])
     const now = new Date(backup.startedAt)
-    const before = (minutes: number) => new Date(now.getTime() - minutes * 60_000).toISOString()
-    expect([0, 5, 125, 3000].map((minutes) => ago(now, before(minutes)))).toEqual([
+    const past = (minutes: number) => new Date(now.getTime() - minutes * 60_000).toISOString()
+    expect([0, 5, 125, 3000].map((minutes) => ago(now, past(minutes)))).toEqual([
       'just now',
       '5 minutes ago',
       '2 hours ago',
       '2 days ago',
+    ])
+    expect([1, 119, 2879, 2880].map((minutes) => ago(now, past(minutes)))).toEqual([
+      ...['1 minute ago', '119 minutes ago', '47 hours ago', '2 days ago'],
     ])
   })
 

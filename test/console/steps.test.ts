@@ -43,8 +43,42 @@ describe('the graph of a run', () => {
     expect(new Set([...drawn, ...aside])).toEqual(new Set(working))
   })
 
-  it('says that several batches are made one moment only when there are several', () => {
+  it('says that several batches are made one moment only when there are several, and are backed up', () => {
     expect(namesOf(reset)).not.toContain('Reconcile')
+    const database = { rows: 9, tables: 2, batches: 2 }
+    const plan = { ...reset.plan!, database }
+    expect(namesOf({ ...reset, plan })).toContain('Reconcile')
+    expect(namesOf({ ...restore, plan: { ...plan, backsUp: [] } })).not.toContain('Reconcile')
+  })
+
+  it('has the stages of its operation in their order, and no stage without a step', () => {
+    const stages = (run: Drawn) => stagesOf(run).map(({ name }) => name)
+    const bare = { ...reset.plan!, backsUp: [] }
+    expect(stages(reset)).toEqual(['Plan', 'Back up', 'Prove', 'Wipe', 'End'])
+    expect(stages({ ...reset, plan: bare })).toEqual(['Plan', 'Wipe', 'End'])
+    expect(stages({ ...reset, operation: 'backup' })).toEqual(['Plan', 'Back up', 'Prove', 'End'])
+    expect(stages(restore)).toEqual(['Plan', 'Back up', 'Prove', 'Load', 'Restore', 'End'])
+    expect(stages({ ...restore, plan: bare })).toEqual(['Plan', 'Load', 'Restore', 'End'])
+    expect(stages({ ...reset, operation: 'verify' })).toEqual(['Plan', 'Check', 'Load', 'End'])
+    const unloaded = { ...bare, rehearse: false }
+    expect(stages({ ...reset, operation: 'verify', plan: unloaded })).toEqual(['Plan', 'Check', 'End'])
+    expect(stages({ ...reset, operation: 'delete' })).toEqual(['Plan', 'Remove', 'End'])
+    for (const short of [
+      { ...reset, dryRun: true },
+      { ...reset, operation: 'claim', strategy: null },
+    ])
+      expect(namesOf(short)).toEqual(['Count', 'Finish'])
+  })
+
+  it('of a restore has the stores that are put back: all of them until that is known', () => {
+    const filesOnly = { ...restore.plan!, database: null, cache: null, backsUp: ['files' as const] }
+    expect(namesOf({ ...restore, plan: filesOnly })).toEqual([
+      ...['Count', 'Copy files', 'Seal', 'Restore files', 'Finish'],
+    ])
+    expect(namesOf({ ...restore, plan: null })).toEqual([
+      ...['Count', 'Export database', 'Copy files', 'Export cache', 'Seal', 'Load backup', 'Compare backup'],
+      ...['Restore database', 'Restore files', 'Restore cache', 'Finish'],
+    ])
   })
 
   it('has only the stores of the strategy, also before anything is planned', () => {
@@ -72,6 +106,13 @@ describe('the graph of a run', () => {
       'Wipe database': 'waiting',
     })
     expect(stages[1]?.steps.map((step) => step.progress)).toEqual([null, { done: 1, total: 3 }, null])
+    // All of it counted is not yet the end of the step, and of nothing there is no part to show.
+    const whole = { 'Copy files': { done: 3, total: 3 }, 'Export cache': { done: 0, total: 0 } }
+    const almost = stagesOf({ ...reset, phase: 'Export cache', progress: whole })
+    expect(statesOf(almost)).toMatchObject({ 'Copy files': 'running', 'Export cache': 'running' })
+    expect(almost[1]?.steps.map((step) => step.progress)).toEqual([null, { done: 3, total: 3 }, null])
+    expect(statesOf(stagesOf({ ...reset, status: 'starting', phase: 'Count' })).Count).toBe('running')
+    expect(Object.values(statesOf(stagesOf({ ...reset, phase: null })))).not.toContain('running')
   })
 
   it('marks where a run that failed has stopped, and nothing after it as done', () => {
@@ -81,6 +122,12 @@ describe('the graph of a run', () => {
       'Wipe files': 'stopped',
       'Wipe cache': 'waiting',
       Finish: 'closed',
+    })
+    // Of what was at work at the same time only that is done which is known to be.
+    const progress = { 'Copy files': { done: 3, total: 3 }, 'Export cache': { done: 1, total: 4 } }
+    const together = stagesOf({ ...reset, status: 'failed', phase: 'Copy files', progress })
+    expect(statesOf(together)).toMatchObject({
+      ...{ 'Export database': 'stopped', 'Copy files': 'done', 'Export cache': 'stopped', Seal: 'waiting' },
     })
   })
 
@@ -93,6 +140,17 @@ describe('the graph of a run', () => {
       'Export database': 'done',
       Finish: 'done',
     })
+    const empty = { ...reset.plan!, database: { rows: 0, tables: 0, batches: 0 } }
+    expect(statesOf(stagesOf({ ...reset, status: 'succeeded', plan: empty }))).toMatchObject({
+      ...{ 'Export database': 'idle', Rehearse: 'idle', Compare: 'done', 'Copy files': 'done' },
+    })
+    const putBack = (objects: number) => {
+      const database = { state: 'untouched' as const, rows: 0, tables: {} }
+      const files = { state: 'restored' as const, objects, bytes: 0 }
+      const outcome = { targets: { database, files, cache: { state: 'untouched' as const, keys: 0 } } }
+      return statesOf(stagesOf({ ...restore, status: 'succeeded', outcome }))['Restore files']
+    }
+    expect([putBack(0), putBack(1)]).toEqual(['idle', 'done'])
     const early = statesOf(stagesOf({ ...reset, status: 'failed', phase: 'Count', plan: null }))
     const ran = Object.entries(early).filter(([, state]) => state === 'done')
     expect(ran).toEqual([])
@@ -114,7 +172,9 @@ describe('the graph of a run', () => {
       stagesOf(run).flatMap(({ name, destructive }) => (destructive ? [name] : []))
     expect(destructive(reset)).toEqual(['Wipe'])
     expect(destructive(restore)).toEqual(['Restore'])
+    expect(destructive({ ...reset, operation: 'delete' })).toEqual(['Remove'])
     expect(destructive({ ...reset, operation: 'backup' })).toEqual([])
+    expect(destructive({ ...reset, operation: 'verify' })).toEqual([])
     expect(destructive({ ...reset, dryRun: true })).toEqual([])
   })
 })
