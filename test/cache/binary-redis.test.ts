@@ -1,7 +1,10 @@
 import { createServer } from 'node:http'
 import { afterEach, describe, expect, test } from 'vitest'
 import { BinaryRedis } from '../../lib/cache/binary-redis.ts'
+import { asBytes, asList, asNumber, asText } from '../../lib/cache/reply.ts'
 import { AnswerTooLarge } from '../../lib/cache/rest-answer.ts'
+import { readScan } from '../../lib/cache/scan.ts'
+import { pagesOf } from '../../lib/cache/value-pages.ts'
 import { close, freePort, listen } from '../../local/loopback.ts'
 import { startCache } from './cache-stack.ts'
 
@@ -97,7 +100,7 @@ describe('the client of the cache', () => {
       () => {
         failures++
         if (failures === 1) return { status: 429, body: '{"error":"ERR max requests limit exceeded"}' }
-        if (failures === 2) return { status: 503, body: '<html>a proxy</html>' }
+        if (failures === 2) return { status: 500, body: '<html>a proxy</html>' }
         return failures === 3 ? 'drop' : undefined
       },
     ]
@@ -136,6 +139,107 @@ describe('the client of the cache', () => {
     for (const body of ['<html>secret', '{"result": "c2VjcmV0', '[1, 2]', '"secret"']) {
       const odd = await cacheThat(() => ({ status: 200, body }))
       await expect(odd.ask([['PING']])).rejects.toThrow(/^(?!.*secret)The cache at/s)
+    }
+  })
+
+  test('a status says by which name a request failed, and whether the token, the address or the size is to blame', async () => {
+    for (const [status, error, wanted] of [
+      [
+        401,
+        'WRONGPASS',
+        { name: 'NotPermitted', message: expect.stringContaining('UPSTASH_REDIS_REST_TOKEN') },
+      ],
+      [403, 'no', { name: 'NotPermitted', message: expect.stringContaining('UPSTASH_REDIS_REST_TOKEN') }],
+      [
+        404,
+        'no such database',
+        {
+          name: 'StoreUnavailable',
+          message: expect.stringMatching(/HTTP 404: no such database\. Check UPSTASH_REDIS_REST_URL/),
+        },
+      ],
+      [413, 'any', { name: 'AnswerTooLarge' }],
+      [400, 'ERR max single record size exceeded', { name: 'AnswerTooLarge' }],
+      [
+        400,
+        'NOPERM no',
+        { name: 'NotPermitted', message: expect.stringContaining('refused PING: NOPERM no') },
+      ],
+    ] as const) {
+      const odd = await cacheThat(() => ({ status, body: JSON.stringify({ error }) }))
+      await expect(odd.ask([['PING']]), `${status} ${error}`).rejects.toMatchObject(wanted)
+    }
+  })
+
+  test('a reason is told without the arguments, and not at any length', async () => {
+    const long = await cacheThat(() => ({ status: 404, body: JSON.stringify({ error: 'x'.repeat(9_000) }) }))
+    const told = await long.ask([['PING']]).catch((error: Error) => error)
+    expect((told as Error).message.length).toBeLessThan(600)
+    const quoting = await cacheThat(() => ({
+      status: 400,
+      body: JSON.stringify({ error: "ERR unknown command 'X', with args beginning with: 'secret'" }),
+    }))
+    await expect(quoting.ask([['PING'], ['PING']])).rejects.toThrow(/^(?!.*secret).*unknown command/s)
+  })
+
+  test('an answer that is of no kind that Redis gives is an error, and no number is taken that is not exact', async () => {
+    for (const result of [true, { a: 1 }]) {
+      const odd = await cacheThat(() => ({ status: 200, body: JSON.stringify([{ result }]) }))
+      await expect(odd.ask([['PING']])).rejects.toMatchObject({
+        name: 'StoreUnavailable',
+        message: expect.stringMatching(/answered with (boolean|object) where text, a number or a list/),
+      })
+    }
+    const text = Buffer.from('9007199254740993')
+    expect(() => asNumber(text)).toThrow('answered with text where a number was expected')
+    expect(() => asNumber(Buffer.from('a'))).toThrow('where a number was expected')
+    expect([asNumber(Buffer.from('12')), asNumber(7), asText(7), asBytes(7)]).toEqual([
+      12,
+      7,
+      '7',
+      Buffer.from('7'),
+    ])
+    expect(() => asText([])).toThrow('answered with a list where text was expected')
+    expect(() => asBytes(null)).toThrow('answered with null where text was expected')
+    expect(() => asList(text)).toThrow('answered with text where a list was expected')
+    expect(() => pagesOf.hash.read([Buffer.from('0'), [text]], '0', 1)).toThrow('1 parts of pairs')
+    for (const cursor of [2 ** 60, Buffer.from('-1'), Buffer.from('next')])
+      expect(() => readScan([cursor, []])).toThrow('something that is no cursor')
+    expect(readScan([17, []]).cursor).toBe('17')
+  })
+
+  test('a replica is told of the last write that it has to have', async () => {
+    const tokens: (string | undefined)[] = []
+    const server = createServer((request, response) => {
+      tokens.push(request.headers['upstash-sync-token'] as string | undefined)
+      request.resume().on('end', () => {
+        response.writeHead(200, { 'upstash-sync-token': `token ${tokens.length}` }).end('[{"result":1}]')
+      })
+    })
+    const port = await listen(server)
+    stops.push(() => {
+      server.closeAllConnections()
+      return close(server)
+    })
+    const replicated = new BinaryRedis(`http://127.0.0.1:${port}`, 'token')
+    for (let n = 0; n < 3; n++) await replicated.ask([['PING']])
+    expect(tokens).toEqual(['', 'token 1', 'token 2'])
+  })
+
+  test('whoever stops waiting is told why, at once, and nothing is asked any more', async () => {
+    for (const body of ['hang', { status: 503, body: '{}' }] as const) {
+      let asked = 0
+      const reason = new Error('the invocation has ended')
+      const over = new AbortController()
+      const silent = await cacheThat(() => {
+        asked++
+        setTimeout(() => over.abort(reason), 20)
+        return body
+      })
+      await expect(silent.ask([['PING']], { signal: over.signal })).rejects.toBe(reason)
+      expect(asked).toBe(1)
+      await expect(silent.ask([['PING']], { signal: over.signal })).rejects.toBe(reason)
+      expect(asked).toBe(1)
     }
   })
 

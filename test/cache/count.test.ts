@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { countCache } from '../../lib/cache/count.ts'
+import { KeyDigests } from '../../lib/cache/key-digests.ts'
 import { environmentKey } from '../../lib/cache/keys.ts'
 import { readCacheMark, writeCacheMark } from '../../lib/cache/mark.ts'
 import { SeenKeys } from '../../lib/cache/seen-keys.ts'
@@ -79,6 +80,17 @@ describe('counting the keys', () => {
     expect(seen.size).toBe(200_000)
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(200_000 * 40)
   })
+})
+
+test('the digests of very many keys are those that were set last', () => {
+  const digests = new KeyDigests()
+  const key = (n: number) => Buffer.from(`key:${n}`)
+  const digest = (n: number) => n.toString(16).padStart(16, '0')
+  for (let n = 0; n < 5_000; n++) expect(digests.set(key(n), digest(n))).toBe(true)
+  for (let n = 0; n < 5_000; n += 3) expect(digests.set(key(n), digest(n * 2 ** 33))).toBe(false)
+  for (let n = 0; n < 5_000; n++) expect(digests.get(key(n))).toBe(digest(n % 3 === 0 ? n * 2 ** 33 : n))
+  expect(digests.get(key(5_000))).toBeUndefined()
+  expect(digests.size).toBe(5_000)
 })
 
 describe("the cache's mark", () => {

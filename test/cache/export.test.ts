@@ -5,9 +5,11 @@ import { getJson } from '../../lib/backup/storage.ts'
 import { CacheResult, exportCache, exportLimits, unsupportedTypes } from '../../lib/cache/export.ts'
 import { Found } from '../../lib/cache/findings.ts'
 import { environmentKey } from '../../lib/cache/keys.ts'
+import { readStreamState } from '../../lib/cache/stream-state.ts'
 import { backupId, bytesOf, fence, noProgress, prefix, startCache } from './cache-stack.ts'
 import { oddScan } from './odd-scan.ts'
 import { rebuild, snapshot } from './rebuild.ts'
+import { type RestFault, withoutExpiryTime } from './rest-front.ts'
 
 const stack = await startCache()
 const { redis, front } = stack
@@ -177,19 +179,41 @@ describe('the export of the cache', () => {
     expect((await stack.linesOf(result)).map(({ key }) => key).sort()).toEqual([...keys].sort())
   })
 
-  needsServer(
-    'an expiry is never later than it was, and earlier by the time of one question at most (needs redis-server)',
-    async () => {
-      await redis.set(`${prefix}a`, 'x', 'PX', 3_600_000)
-      const begun = performance.now()
-      const result = await run()
-      const took = performance.now() - begun
-      const [line] = await stack.linesOf(result)
-      const early = Number(await redis.call('PEXPIRETIME', `${prefix}a`)) - (line?.expiresAt ?? 0)
-      expect(early).toBeGreaterThanOrEqual(-1) // both times are rounded to milliseconds
-      expect(early).toBeLessThanOrEqual(took + 1)
-    },
-  )
+  for (const [server, faults] of [
+    ['', []],
+    [', also of a server that tells only how long it has', [withoutExpiryTime]],
+  ] as const)
+    needsServer(
+      `an expiry is never later than it was, and earlier by the time of one question at most${server} (needs redis-server)`,
+      async () => {
+        await redis.set(`${prefix}a`, 'x', 'PX', 3_600_000)
+        front.faults = [...faults]
+        const begun = performance.now()
+        const result = await run()
+        const took = performance.now() - begun
+        const [line] = await stack.linesOf(result)
+        const early = Number(await redis.call('PEXPIRETIME', `${prefix}a`)) - (line?.expiresAt ?? 0)
+        expect(early).toBeGreaterThanOrEqual(-1) // both times are rounded to milliseconds
+        expect(early).toBeLessThanOrEqual(took + 1)
+      },
+    )
+
+  test('a key that expires between the questions for its type and its time is left out and counted', async () => {
+    await redis.mset(`${prefix}a`, '1', `${prefix}b`, '2')
+    front.faults = [
+      async (commands, forward) => {
+        const at = commands.findIndex(([name, key]) => name !== 'TYPE' && key === `${prefix}a`)
+        if (!commands.some(([name]) => name === 'TYPE')) return undefined
+        const answer = await forward()
+        const body = JSON.parse(answer.body)
+        body[at].result = -2
+        return { ...answer, body: JSON.stringify(body) }
+      },
+    ]
+    const result = await run()
+    expect(result).toMatchObject({ keys: 1, vanished: 1 })
+    expect((await stack.linesOf(result)).map(({ key }) => key)).toEqual([`${prefix}b`])
+  })
 
   needsServer(
     'a key that vanishes between scan and reading is left out and counted (needs redis-server)',
@@ -302,11 +326,147 @@ describe('the export of the cache', () => {
           return undefined
         },
       ]
-      const result = await run(stack.clients, small)
-      expect(result).toMatchObject({
+      const torn = {
         keys: 1,
-        warnings: [{ code: 'KeysChangedWhileRead', message: expect.stringContaining(`${prefix}h`) }],
+        warnings: [
+          { code: 'KeysChangedWhileRead', message: expect.stringMatching(/^1 large .* was .*taskmaster:h$/) },
+        ],
+      }
+      expect(await run(stack.clients, small)).toMatchObject(torn)
+
+      // Or it has another type by then.
+      await redis.hset(`${prefix}h`, ...Array.from({ length: 4_000 }, (_, n) => `${n}`))
+      front.faults = [
+        async (commands) => {
+          if (commands[0]?.[0] === 'HSCAN' && ++pages === 10) await redis.set(`${prefix}h`, 'x')
+          return undefined
+        },
+      ]
+      pages = 5
+      expect(await run(stack.clients, small)).toMatchObject(torn)
+    },
+  )
+
+  needsServer(
+    'an element that cannot be read alone ends the export and names its key; another refusal is told as it is (needs redis-server)',
+    async () => {
+      await redis.rpush(`${prefix}l`, ...Array.from({ length: 100 }, () => 'x'))
+      for (const [reason, wanted] of [
+        [
+          'ERR max request size exceeded',
+          /^A list in the cache at \S+ holds an element that is too large .*taskmaster:l$/,
+        ],
+        ['ERR broken', /refused LRANGE: ERR broken/],
+      ] as const) {
+        let asked = 0
+        front.faults = [
+          (commands) =>
+            commands[0]?.[0] === 'LRANGE' && asked++ > 0
+              ? { status: 200, body: JSON.stringify([{ error: reason }]) }
+              : undefined,
+        ]
+        await expect(run(stack.clients, small), reason).rejects.toMatchObject({
+          ...{ name: 'StoreUnavailable', message: expect.stringMatching(wanted) },
+        })
+        expect(asked).toBeLessThan(8)
+      }
+    },
+  )
+
+  test('fields of a hash that expire have their moment in the backup, and those that are gone are left out', async () => {
+    const fields = Array.from({ length: 1_200 }, (_, n) => `field ${n}`)
+    await redis.hset(`${prefix}h`, ...fields.flatMap((field) => [field, 'x']))
+    await redis.hset(`${prefix}plain`, 'a', 'x')
+    const at = Date.now() + 100_000
+    /** As a server answers on which they expire: of every third field, and every one of them that ends in 7 is gone. */
+    const timeOf = (field: string) =>
+      field.endsWith('7') ? -2 : field.endsWith('1') ? at + field.length : -1
+    const asked: number[] = []
+    front.faults = [
+      async (commands, forward) => {
+        const of = commands.map(([name, key, , , ...names]) =>
+          name === 'HPEXPIRETIME' && key !== environmentKey ? names : null,
+        )
+        for (const names of of) if (names !== null) asked.push(names.length)
+        const isTold = commands.some(([name]) => name === 'HPEXPIRETIME')
+        if (!isTold) return undefined
+        const answer = await forward()
+        const body = JSON.parse(answer.body)
+        for (const [index, names] of of.entries())
+          if (names !== null) body[index] = { result: names.map(timeOf) }
+        for (const [index, [name, key]] of commands.entries())
+          if (name === 'HPEXPIRETIME' && key === environmentKey) body[index] = { result: [-2] }
+        return { ...answer, body: JSON.stringify(body) }
+      },
+    ]
+    for (const limits of [exportLimits, small]) {
+      asked.length = 0
+      const lines = await stack.linesOf(await run(stack.clients, limits))
+      const items = lines.flatMap(({ key, value }) => (key === `${prefix}h` ? value : []))
+      const kept = fields.filter((field) => !field.endsWith('7'))
+      expect(items.sort()).toEqual(
+        kept.map((field) => [field, 'x', ...(field.endsWith('1') ? [String(timeOf(field))] : [])]).sort(),
+      )
+      expect(lines.find(({ key }) => key === `${prefix}plain`)?.value).toEqual([['a', 'x']])
+      expect(Math.max(...asked)).toBeLessThanOrEqual(1_000)
+    }
+  })
+
+  needsServer(
+    'a server that does not say when fields expire fails the export, unless the key is of another type by then (needs redis-server)',
+    async () => {
+      await redis.hset(`${prefix}h`, 'a', 'x')
+      const saying =
+        (error: string): RestFault =>
+        async (commands, forward) => {
+          if (!commands.some(([name]) => name === 'HPEXPIRETIME')) return undefined
+          const isFirst = commands.some(([, key]) => key === environmentKey)
+          const answer = await forward()
+          const body = JSON.parse(answer.body)
+          for (const [index, [name]] of commands.entries())
+            if (name === 'HPEXPIRETIME') body[index] = isFirst ? { result: [-2] } : { error }
+          return { ...answer, body: JSON.stringify(body) }
+        }
+      front.faults = [saying('ERR broken')]
+      await expect(run()).rejects.toThrow(/refused HPEXPIRETIME: ERR broken/)
+      front.faults = [saying('WRONGTYPE Operation against a key')]
+      expect((await stack.linesOf(await run()))[0]?.value).toEqual([['a', 'x']])
+    },
+  )
+
+  needsServer(
+    'what a server tells of a stream is taken as far as it tells it (needs redis-server)',
+    async () => {
+      const key = Buffer.from(`${prefix}s`)
+      await redis.call('XADD', key, '1-1', 'a', 'b')
+      await redis.call('XGROUP', 'CREATE', key, 'workers', '0')
+      const without =
+        (...names: string[]): RestFault =>
+        async (_commands, forward) => {
+          const answer = await forward()
+          const hidden = names.map((name) => Buffer.from(name).toString('base64'))
+          return {
+            ...answer,
+            body: hidden.reduce((body, name) => body.replaceAll(name, 'bm90aGluZw=='), answer.body),
+          }
+        }
+      front.faults = [without('entries-added', 'max-deleted-entry-id', 'entries-read')] // Redis 6
+      expect(await readStreamState(stack.clients.cache, key)).toEqual({
+        state: {
+          ...{ lastId: '1-1', entriesAdded: null, maxDeletedId: null },
+          groups: [{ name: 'workers', lastDeliveredId: '0-0', entriesRead: null }],
+        },
+        pending: 0,
       })
+      front.faults = [without('last-generated-id')]
+      expect(await readStreamState(stack.clients.cache, key)).toBeNull()
+      front.faults = [
+        async (_commands, forward) => {
+          const answer = await forward()
+          return { ...answer, body: JSON.stringify([JSON.parse(answer.body)[0], { error: 'ERR no' }]) }
+        },
+      ]
+      expect(await readStreamState(stack.clients.cache, key)).toBeNull()
     },
   )
 
@@ -328,6 +488,9 @@ describe('the export of the cache', () => {
     found.add(Buffer.from([0xff, 0xfe]))
     expect(found.names()).toBe(`${'😀'.repeat(200)}…, base64://4=`)
     expect(found.names().isWellFormed()).toBe(true)
+    const many = new Found()
+    for (let n = 1; n <= 7; n++) many.add(Buffer.from(`${n}`))
+    expect([many.count, many.names()]).toEqual([7, '1, 2, 3, 4, 5, …'])
   })
 
   test('keys of a type that cannot be backed up are named, and left out', async () => {

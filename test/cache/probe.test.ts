@@ -4,6 +4,8 @@ import { fenceKey, reservedPrefix } from '../../lib/cache/keys.ts'
 import { probeCache } from '../../lib/cache/probe.ts'
 import { refusalOf } from '../../lib/cache/refusal.ts'
 import { wipeCache } from '../../lib/cache/wipe.ts'
+import { RunLost } from '../../lib/errors.ts'
+import { fenceOf } from '../support/fences.ts'
 import { fence, noProgress, prefix, startCache } from './cache-stack.ts'
 import { sealBackup } from './sealed.ts'
 
@@ -29,6 +31,11 @@ describe('what is tried before anything is wiped', () => {
     ['ERR DB capacity quota exceeded', 'CacheQuotaExceeded'],
     ['ERR max single record size exceeded. Limit: 104857600 bytes', 'CacheValueTooLarge'],
     ['ERR max key size exceeded. Limit: 32768 bytes, Actual: 40000 bytes', 'CacheValueTooLarge'],
+    ['ERR max bandwidth limit exceeded', 'CacheQuotaExceeded'],
+    ["NOPERM The user executing the script can't run this command", 'NotPermitted'],
+    ["The user executing the script can't run this command or subcommand", 'NotPermitted'],
+    ['ACL failure in script: User default has no permissions', 'NotPermitted'],
+    ['NOAUTH Authentication required.', 'NotPermitted'],
   ])('finds out a cache that says %s, with the name of its kind', async (reason, name) => {
     front.faults = [
       (commands) => ({ status: 200, body: JSON.stringify(commands.map(() => ({ error: reason }))) }),
@@ -125,6 +132,44 @@ describe('what is tried before anything is wiped', () => {
       })
     },
   )
+
+  needsServer('of what runs begin, and of no more time than ours have (needs redis-server)', async () => {
+    for (const purpose of ['restoring', 'probe'] as const) {
+      const key = `${reservedPrefix(prefix, purpose)}mine`
+      await redis.set(key, 'x', 'PX', 2 * 3_600_000)
+      await expect(probeCache(stack.clients, { needsRoom: true }), purpose).rejects.toMatchObject({
+        ...{
+          name: 'KeysReserved',
+          message: expect.stringMatching(/^1 cache key begins with .* and is not of a run/),
+        },
+      })
+      await redis.del(key)
+    }
+    expect(await redis.exists(`${reservedPrefix(prefix, 'aside')}mine`)).toBe(0)
+  })
+
+  needsServer('a server that does not tell its policy is no failure (needs redis-server)', async () => {
+    front.faults = [
+      (commands) =>
+        commands[0]?.[0] === 'INFO' ? { status: 200, body: '[{"error":"ERR unknown command"}]' } : undefined,
+    ]
+    expect(await probeCache(stack.clients, { needsRoom: true })).toEqual([])
+  })
+
+  test('a run that does not hold the lock any more is not made the one that the cache heeds', async () => {
+    await redis.set(fenceKey, '7')
+    const lost = fenceOf(1)
+    lost.lost = new RunLost('it was taken over')
+    await expect(adoptFence(stack.clients.cache, lost)).rejects.toMatchObject({ name: 'RunLost' })
+    expect(await redis.get(fenceKey)).toBe('7')
+  })
+
+  test('a reason that passes by itself is not blamed on what the server is', () => {
+    for (const word of ['NOREPLICAS', 'LOADING', 'MASTERDOWN', 'BUSY', 'CLUSTERDOWN', 'TRYAGAIN'])
+      expect(refusalOf('host', 'GET', `${word} any`)).toMatchObject({
+        ...{ name: 'StoreUnavailable', message: expect.stringContaining('It cannot write now') },
+      })
+  })
 
   test('an unknown reason is told as it is', () => {
     expect(refusalOf('host', 'GET', 'ERR odd')).toMatchObject({

@@ -64,3 +64,10 @@ export const listsAsJson: RestFault = async (commands, forward) => {
   const [list = '', json = ''] = ['list', 'ReJSON-RL'].map((type) => Buffer.from(type).toString('base64'))
   return { ...answer, body: answer.body.replaceAll(list, json) }
 }
+
+/** A server of before Redis 7: it knows PTTL, and no PEXPIRETIME, neither when asked nor in scripts. */
+export const withoutExpiryTime: RestFault = (commands) => {
+  for (const command of commands)
+    for (const [at, text] of command.entries()) command[at] = text.replaceAll('PEXPIRETIME', 'NOSUCHCOMMAND')
+  return undefined
+}

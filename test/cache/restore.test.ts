@@ -739,7 +739,7 @@ describe('restoring the cache', () => {
   })
 
   needsServer(
-    'a stream of a server that knew fewer numbers of it gets its last id and its groups back (needs redis-server)',
+    'a stream gets its last id, its groups and its numbers back, and does without numbers that its server did not tell (needs redis-server)',
     async () => {
       const group = { name: 'workers', lastDeliveredId: '1-1', entriesRead: null }
       const stream = { lastId: '9-9', entriesAdded: null, maxDeletedId: null, groups: [group] }
@@ -753,8 +753,12 @@ describe('restoring the cache', () => {
           ],
         },
         { ...line, key: `${prefix}none`, value: [] },
+        {
+          ...{ ...line, key: `${prefix}told`, value: [['1-1', ['a', 'b']]] },
+          stream: { ...stream, entriesAdded: 7, maxDeletedId: '3-3', groups: [{ ...group, entriesRead: 5 }] },
+        },
       ])
-      expect(await restore({ parts: [part] })).toMatchObject({ keys: 2 })
+      expect(await restore({ parts: [part] })).toMatchObject({ keys: 3 })
       for (const [name, length] of [
         ['s', 2],
         ['none', 0],
@@ -763,8 +767,15 @@ describe('restoring the cache', () => {
         expect(told[told.indexOf('last-generated-id') + 1], name).toBe('9-9')
         expect(await redis.xlen(`${prefix}${name}`), name).toBe(length)
       }
-      const [told] = (await redis.call('XINFO', 'GROUPS', `${prefix}s`)) as unknown[][]
-      expect(told?.[told.indexOf('last-delivered-id') + 1]).toBe('1-1')
+      const groupOf = async (name: string) => {
+        const [told = []] = (await redis.call('XINFO', 'GROUPS', `${prefix}${name}`)) as unknown[][]
+        return ['last-delivered-id', 'entries-read'].map((field) => told[told.indexOf(field) + 1])
+      }
+      expect((await groupOf('s'))[0]).toBe('1-1')
+      expect(await groupOf('told')).toEqual(['1-1', 5])
+      const told = (await redis.call('XINFO', 'STREAM', `${prefix}told`)) as unknown[]
+      const numbers = ['entries-added', 'max-deleted-entry-id'].map((field) => told[told.indexOf(field) + 1])
+      expect(numbers).toEqual([7, '3-3'])
     },
   )
 
@@ -848,7 +859,9 @@ describe('restoring the cache', () => {
     expect(await restore(backup)).toMatchObject({ keys: 2, extra: 0 })
     expect(await stack.keys()).toEqual(keys)
     await redis.set(`${temporary}b`, 'y')
-    expect(await restore(backup)).toMatchObject({ keys: 2, extra: 1, deleted: 0 })
+    await redis.set(`${temporary}c`, 'y', 'PX', 2 * 3_600_000) // what a restore leaves has less time
+    expect(await restore(backup)).toMatchObject({ keys: 2, extra: 2, deleted: 0 })
+    expect(await redis.exists(`${temporary}b`, `${temporary}c`)).toBe(2)
   })
 
   needsServer("keys of a type that the run's own backup cannot hold stay (needs redis-server)", async () => {
@@ -1047,7 +1060,7 @@ describe('what a restore replaces is in its safety backup', () => {
       await redis.pexpire(`${prefix}list`, 100_000)
       const backup = await backUp(stack.clients, smallExport)
       await redis.del(`${prefix}list`, `${prefix}new`)
-      await redis.set(`${prefix}a`, 'second')
+      await redis.mset(`${prefix}a`, 'second', `${prefix}extra`, 'second')
       await redis.rpush(`${prefix}list`, 'second')
       const run = stack.nextRun()
       const safetyBackupId = await sealBackup(stack.clients, { run, fence })
@@ -1058,15 +1071,16 @@ describe('what a restore replaces is in its safety backup', () => {
       ]
       await expect(restoreCache(stack.clients, data, noProgress, small)).rejects.toThrow('broken')
       front.faults = []
-      await redis.mset(`${prefix}b`, 'came after the first try')
+      await redis.mset(`${prefix}b`, 'came after the first try', `${prefix}extra`, 'changed after it')
       expect(await restoreCache(stack.clients, data, noProgress, small)).toMatchObject({
-        ...{ keys: 3, changedMeanwhile: 0, deleted: 1, extra: 0, warnings: [] },
+        ...{ keys: 3, changedMeanwhile: 1, deleted: 1, extra: 1 },
+        warnings: [{ message: expect.stringMatching(/^1 cache key .* was left alone: taskmaster:extra\./) }],
       })
       expect(await redis.get(`${prefix}a`)).toBe('first')
       expect(await redis.llen(`${prefix}list`)).toBe(300)
       const { cache } = await readBackup(stack.storage, stack.clients.config.BACKUP_PREFIX, safetyBackupId)
       expect(await contentOf(cache?.parts ?? [])).toEqual({
-        ...{ [`${prefix}a`]: 'second', [`${prefix}list`]: ['second'] },
+        ...{ [`${prefix}a`]: 'second', [`${prefix}list`]: ['second'], [`${prefix}extra`]: 'second' },
         [`${prefix}b`]: 'came after the first try',
       })
     },

@@ -4,6 +4,7 @@ import { digestsOf } from '../../lib/cache/backup-digests.ts'
 import { exportCache, exportLimits } from '../../lib/cache/export.ts'
 import { unlinkUnchanged } from '../../lib/cache/unlink-unchanged.ts'
 import { backupId, fence, noProgress, prefix, startCache } from './cache-stack.ts'
+import { withoutExpiryTime } from './rest-front.ts'
 
 const stack = await startCache()
 const { redis } = stack
@@ -15,7 +16,7 @@ const small = { ...exportLimits, pageKeys: 50, pageItems: 40, lineBytes: 6_000, 
 async function fatesOf(change = async () => {}, limits = exportLimits): Promise<Record<string, string>> {
   const clients = stack.withPrefix('*')
   const { parts } = await exportCache(clients, { run: stack.nextRun(), backupId, fence }, noProgress, limits)
-  const digests = await digestsOf(stack.direct, parts)
+  const digests = await digestsOf(clients, parts)
   await change()
   const keys = (await redis.keysBuffer('*')).filter(
     (key) => !key.toString().startsWith('taskmaster:environment'),
@@ -102,12 +103,31 @@ describe('the digest of a value', () => {
   })
 
   needsServer(
+    'leaves the expiry out on a server that does not tell its moment, from both sides (needs redis-server)',
+    async () => {
+      await redis.set(`${prefix}a`, 'x', 'PX', 100_000)
+      await redis.set(`${prefix}b`, 'x', 'PX', 100_000)
+      stack.front.faults = [withoutExpiryTime]
+      const fates = await fatesOf(async () => void (await redis.append(`${prefix}b`, 'y')))
+      expect(fates).toEqual({ [`${prefix}a`]: 'deleted', [`${prefix}b`]: 'changed' })
+    },
+  )
+
+  needsServer(
     'does not depend on how the server holds a value (needs redis-server)',
     async () => {
       const text = 'compressible '.repeat(100)
       await redis.set(`${prefix}string`, text)
-      for (let n = 0; n < 700; n++) await redis.hset(`${prefix}hash`, `${n}`, text)
-      for (let n = 0; n < 700; n++) await redis.zadd(`${prefix}zset`, n / 7, `${n}`)
+      const numbers = Array.from({ length: 700 }, (_, n) => n)
+      await redis.hset(`${prefix}hash`, ...numbers.flatMap((n) => [n, text]))
+      await redis.zadd(`${prefix}zset`, ...numbers.flatMap((n) => [n / 7, n]))
+      // Of more elements than a script reads at once.
+      const many = Array.from({ length: 2_500 }, (_, n) => n)
+      await redis.rpush(`${prefix}list`, ...many)
+      await redis.sadd(`${prefix}set`, ...many, 'x')
+      const batch = redis.pipeline()
+      for (const n of many) batch.xadd(`${prefix}stream`, `${n + 1}-0`, 'a', n)
+      await batch.exec()
       const fates = await fatesOf(async () => {
         await redis.hset(`${prefix}hash`, 'more', 'x')
         for (let n = 0; n < 3_000; n++) redis.hset(`${prefix}hash`, `more ${n}`, 'x')
