@@ -4,6 +4,7 @@ import { PutObjectCommand } from '@aws-sdk/client-s3'
 import { SFNClient, StartExecutionCommand } from '@aws-sdk/client-sfn'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { variables } from '../../lib/config.ts'
+import { makeApp } from '../../lib/http/app.ts'
 import { isDestructive, parseRequest } from '../../lib/run/request.ts'
 import { type HttpHandler, startHttpFront } from '../../local/http-front.ts'
 import { useRecorder } from '../http/recorder.ts'
@@ -11,7 +12,9 @@ import { endOfExecution } from '../support/end-of-execution.ts'
 import { isMetric, problemsOf } from './cloudformation.ts'
 import { type Deployed, functionsOf, startDeployed } from './deployed-stack.ts'
 import { allowing, type Call, type Role, roleOf } from './iam.ts'
+import { actionsByType, comesWithOthers } from './needed.ts'
 import { bundleOf, packageStage, type Template } from './package.ts'
+import { permittedFiles, permittedInBackups, permittedOfRuns } from './permitted.ts'
 import { isMade, resolve } from './resolve.ts'
 import { unusedForAReason } from './unused.ts'
 
@@ -50,12 +53,17 @@ beforeAll(async () => {
   template = await packageStage('local', { 'backup-kms-key-arn': 'aws/s3' }) // one after the other: each works in the same folder at first
   prod = await packageStage('prod', {
     ...{ 'schedule-state': 'ENABLED', 'files-kms-key-arn': 'made' },
+    ...{ 'object-lock-days': '14', 'noncurrent-days': '45' },
     ...given,
   })
   odd = await packageStage('a-longer-name-16', {
     ...{ environment: 'odd', 'adopt-existing': 'true', 'schedule-state': 'ENABLED' },
     ...{ 'files-kms-key-arn': keys.files, 'backup-kms-key-arn': keys.backups },
     ...{ 'alarm-email': 'me@example.com', dashboard: 'false', 'deployment-role': role },
+    ...{ protected: 'true', 'log-level': 'DEBUG', 'preserve-rows': '{"users":"admin"}' },
+    ...{ 'files-prefix': 'stories/', 'backup-prefix': 'kept/', 'alarm-after-hours': '50' },
+    ...{ 'schedule-expression': 'rate(1 day)', 'schedule-time-zone': 'Europe/Berlin' },
+    ...{ 'schedule-strategy': 'files-only' },
   })
   functions = functionsOf(template)
 })
@@ -190,8 +198,8 @@ describe('the template', () => {
 
   test('begins a run of the schedule within the hour or not at all, and tells whom it could not reach', () => {
     const { RetryPolicy, DeadLetterConfig } = propertiesOf('Schedule').Target
-    expect(RetryPolicy.MaximumEventAgeInSeconds).toBeLessThanOrEqual(3600) // later, it would meet the day
-    expect(RetryPolicy.MaximumRetryAttempts).toBeGreaterThan(0)
+    // Later, it would meet the day; and an hour is what ten tries take that wait longer each time.
+    expect(RetryPolicy).toEqual({ MaximumEventAgeInSeconds: 3600, MaximumRetryAttempts: 10 })
     expect(DeadLetterConfig.Arn).toBe('AWS::SQS::Queue:DeadLetters')
   })
 
@@ -217,14 +225,16 @@ describe('the template', () => {
     const { DefaultRouteSettings, RouteSettings } = propertiesOf('HttpApiStage')
     const key = 'POST /v1/runs/{runId}/cancel'
     expect(RouteSettings[key].ThrottlingRateLimit).toBeGreaterThan(DefaultRouteSettings.ThrottlingRateLimit)
-    expect(DefaultRouteSettings.ThrottlingRateLimit).toBeLessThanOrEqual(100) // each answer is paid for
+    expect(RouteSettings[key].ThrottlingBurstLimit).toBeGreaterThan(DefaultRouteSettings.ThrottlingBurstLimit)
+    // Each answer is paid for; a page that is opened asks for several things at once.
+    expect(DefaultRouteSettings).toEqual({ ThrottlingBurstLimit: 200, ThrottlingRateLimit: 100 })
     // Settings of a route that is not there yet would fail the deployment.
     const [id] =
       Object.entries(template.Resources).find(([, { Properties }]) => Properties?.RouteKey === key) ?? []
     expect(template.Resources.HttpApiStage?.DependsOn).toContain(id)
   })
 
-  test('lets the machine start its own batches, look at them, and redrive those that failed', () => {
+  test('lets the machine start its own batches and look at them, write its log and its traces, and nothing else', () => {
     const role = roleOf(template, 'StateMachineRole')
     const arn = (kind: string, name: string) => `arn:aws:states:us-east-1:000000000000:${kind}:${name}`
     const machine = 'taskmaster-reset-local'
@@ -235,14 +245,179 @@ describe('the template', () => {
     for (const action of ['DescribeExecution', 'StopExecution'])
       for (const execution of [`${machine}:a-batch`, `${machine}/CopyFiles:a-batch`])
         expect(may(action, arn('execution', execution)), `${action} ${execution}`).toBe(true)
-    expect(may('RedriveExecution', arn('execution', `${machine}/CopyFiles:a-batch`))).toBe(true)
-    expect(may('RedriveExecution', arn('execution', `${machine}:a-run`))).toBe(false)
     for (const [action, kind] of [
       ['StartExecution', 'stateMachine'],
-      ['RedriveExecution', 'execution'],
       ['StopExecution', 'execution'],
     ] as const)
       expect(may(action, arn(kind, 'another/CopyFiles:a-batch')), action).toBe(false)
+    // What AWS asks for in the delivery of logs, and for traces. A redriven execution is none of it: its run is over.
+    const actions = role.statements.flatMap(({ Effect, Action }) =>
+      [Action].flat().map((one) => [Effect, one]),
+    )
+    expect(actions).toEqual(
+      [
+        ...[
+          'lambda:InvokeFunction',
+          'states:StartExecution',
+          'states:DescribeExecution',
+          'states:StopExecution',
+        ],
+        ...[
+          'CreateLogDelivery',
+          'GetLogDelivery',
+          'UpdateLogDelivery',
+          'DeleteLogDelivery',
+          'ListLogDeliveries',
+        ].map((one) => `logs:${one}`),
+        ...['logs:PutResourcePolicy', 'logs:DescribeResourcePolicies', 'logs:DescribeLogGroups'],
+        ...['PutTraceSegments', 'PutTelemetryRecords', 'GetSamplingRules', 'GetSamplingTargets'].map(
+          (one) => `xray:${one}`,
+        ),
+      ].map((one) => ['Allow', one]),
+    )
+    const everywhere = role.statements.filter(({ Resource }) => [Resource].flat().includes('*'))
+    expect(everywhere.flatMap(({ Action }) => Action)).toEqual(
+      actions.map(([, one = '']) => one).filter((one) => /^(logs|xray):/.test(one)),
+    )
+  })
+
+  test('runs the machine as a standard one, which may take hours and does each step once, under its own role, traced', () => {
+    for (const of of [template, prod, odd])
+      expect(propertiesOf('StateMachine', of)).toMatchObject({
+        StateMachineType: 'STANDARD',
+        RoleArn: 'arn:aws:iam::000000000000:role/StateMachineRole',
+        TracingConfiguration: { Enabled: true },
+      })
+  })
+
+  test('gives each function the memory that its work takes, all of the time that there is, and no limit beside', () => {
+    const vcpu = 1769 // compresses, decompresses or hashes
+    const [half, waits, day] = [1024, 512, 900]
+    const sizes: Record<string, [memory: number, seconds: number]> = {
+      ...{ api: [half, 29], count: [half, day], copy: [half, day] },
+      ...{ export: [vcpu, day], load: [vcpu, day], seal: [vcpu, day], verify: [vcpu, day] },
+      ...{ wipe: [vcpu, day], restore: [vcpu, day] },
+      ...{ compare: [waits, day], prune: [waits, day], finish: [waits, 300], ended: [waits, 300] },
+    }
+    expect(functions.map(({ name }) => name).sort()).toEqual(Object.keys(sizes).sort())
+    for (const [name, [memory, seconds]] of Object.entries(sizes)) {
+      const { MemorySize, Timeout, Architectures, TracingConfig, Environment, Role, ...rest } = propertiesOf(
+        `${idOf(name)}LambdaFunction`,
+      )
+      expect([name, MemorySize, Timeout]).toEqual([name, memory, seconds])
+      expect([Architectures, TracingConfig], name).toEqual([['arm64'], { Mode: 'Active' }])
+      expect(Role, name).toMatch(new RegExp(`:role/taskmaster-reset-local-us-east-1-${name}$`))
+      expect(Environment.Variables.NODE_OPTIONS, name).toBe('--enable-source-maps')
+      // No reserved concurrency, which would starve a Map, no network of its own, no other disk.
+      expect(Object.keys(rest).sort(), name).toEqual(
+        ['Code', 'Description', 'FunctionName', 'Handler', 'Runtime', 'Tags'].sort(),
+      )
+    }
+  })
+
+  test('keeps the end of a run that could not be written down, and a start that could not be delivered, for two weeks', () => {
+    const ended = propertiesOf('EndedLambdaEvConf')
+    expect(ended).toEqual({
+      FunctionName: 'AWS::Lambda::Function:EndedLambdaFunction',
+      DestinationConfig: { OnFailure: { Destination: 'AWS::SQS::Queue:DeadLetters' } },
+      Qualifier: '$LATEST', // and Lambda's own two retries
+    })
+    expect(propertiesOf('DeadLetters')).toMatchObject({
+      MessageRetentionPeriod: 14 * 24 * 3600,
+      SqsManagedSseEnabled: true,
+    })
+  })
+
+  test('lets the schedule start this machine and tell what could not be delivered, and nothing else', () => {
+    const [{ PolicyDocument }] = propertiesOf('ScheduleRole').Policies
+    expect(PolicyDocument.Statement).toEqual([
+      { Effect: 'Allow', Action: 'states:StartExecution', Resource: propertiesOf('Schedule').Target.Arn },
+      { Effect: 'Allow', Action: 'sqs:SendMessage', Resource: 'AWS::SQS::Queue:DeadLetters' },
+    ])
+    expect(propertiesOf('Schedule').Target.RoleArn).toBe('arn:aws:iam::000000000000:role/ScheduleRole')
+  })
+
+  test('sends every request to the API, and lets no page of another site in', () => {
+    const routes = Object.values(template.Resources).filter(({ Type }) => Type === 'AWS::ApiGatewayV2::Route')
+    expect(routes.map(({ Properties }) => Properties.RouteKey)).toEqual([
+      '$default',
+      'POST /v1/runs/{runId}/cancel',
+    ])
+    for (const { Properties } of routes)
+      expect(JSON.stringify(Properties.Target)).toContain('"HttpApiIntegrationApi"')
+    expect(propertiesOf('HttpApiIntegrationApi')).toMatchObject({
+      IntegrationUri: 'arn:aws:lambda:us-east-1:000000000000:function:taskmaster-reset-local-api',
+      PayloadFormatVersion: '2.0',
+    })
+    expect(propertiesOf('HttpApi').CorsConfiguration).toBeUndefined()
+    expect(propertiesOf('HttpApiStage').AccessLogSettings.Format).not.toMatch(
+      /authorization|querystring|\.path/i,
+    )
+  })
+
+  test('gives names, prefixes and what is said of the schedule to whatever uses them', () => {
+    const { Variables } = propertiesOf('WipeLambdaFunction', odd).Environment
+    expect(Variables).toMatchObject({
+      ...{ ENVIRONMENT: 'odd', PROTECTED: 'true', LOG_LEVEL: 'DEBUG' },
+      ...{ FILES_PREFIX: 'stories/', BACKUP_PREFIX: 'kept/', PRESERVE_ROWS: '{"users":"admin"}' },
+    })
+    const statementsOf = (name: string) =>
+      JSON.stringify(functionsOf(odd).find((one) => one.name === name)?.role.statements)
+    expect(statementsOf('wipe')).toContain('-files-000000000000-us-east-1/stories/*"')
+    expect(statementsOf('wipe')).toContain('-backups-000000000000-us-east-1/kept/*"')
+    for (const { role } of functionsOf(odd))
+      expect(JSON.stringify(role.statements)).not.toMatch(/generated_stories|\.taskmaster\/backups/)
+    const { State, ScheduleExpression, ScheduleExpressionTimezone, Target } = propertiesOf('Schedule', odd)
+    expect([State, ScheduleExpression, ScheduleExpressionTimezone]).toEqual([
+      ...['ENABLED', 'rate(1 day)', 'Europe/Berlin'],
+    ])
+    expect(JSON.parse(Target.Input)).toMatchObject({
+      operation: 'reset',
+      strategy: 'files-only',
+      confirm: 'odd',
+    })
+    expect(propertiesOf('NoBackupAlarm', odd).EvaluationPeriods).toBe('50')
+  })
+
+  test('does by default what docs/operations.md says of each parameter that has a value there', () => {
+    const { Variables } = propertiesOf('CountLambdaFunction').Environment
+    expect(Variables).toMatchObject({
+      ...{
+        ENVIRONMENT: 'local',
+        PROTECTED: '',
+        FILES_PREFIX: 'generated_stories/',
+        CACHE_PREFIX: 'taskmaster:',
+      },
+      ...{
+        BACKUP_PREFIX: '.taskmaster/backups/',
+        DATABASE_SCHEMAS: 'public',
+        LOG_LEVEL: 'INFO',
+        PRESERVE_ROWS: '{}',
+      },
+      ...{ RETENTION_LAST: '7', RETENTION_DAILY: '14', RETENTION_WEEKLY: '8' },
+    })
+    const nothing = Object.keys(Variables).filter((name) => Variables[name] === '')
+    expect(nothing.sort()).toEqual(
+      [
+        ...['PROTECTED', 'EXCLUDE_TABLES', 'PRESERVE_TABLES', 'PRESERVE_FILES', 'PRESERVE_KEYS'],
+        ...[
+          'MAX_ROWS',
+          'MAX_OBJECTS',
+          'MAX_KEYS',
+          'EXPORT_BATCH_BYTES',
+          'LATE_MAX_BYTES',
+          'REHEARSE_MAX_BYTES',
+        ],
+        ...['LOCK_TIMEOUT_MS', 'LOCK_BUDGET_MS'],
+      ].sort(),
+    )
+    const { ScheduleExpression, ScheduleExpressionTimezone } = propertiesOf('Schedule')
+    expect([ScheduleExpression, ScheduleExpressionTimezone]).toEqual(['cron(0 3 * * ? *)', 'UTC'])
+    const kept = (of: Template) =>
+      Object.entries(of.Resources).flatMap(([id, { Type }]) =>
+        Type === 'AWS::Logs::LogGroup' ? [Number(propertiesOf(id, of).RetentionInDays)] : [],
+      )
+    expect([new Set(kept(template)), new Set(kept(prod))]).toEqual([new Set([30]), new Set([365])])
   })
 
   test('has buckets that are versioned, encrypted by KMS, private and kept when the stack goes', () => {
@@ -255,6 +430,48 @@ describe('the template', () => {
     }
     const [{ Resource }] = propertiesOf('BackupBucketPolicy').PolicyDocument.Statement
     expect(Resource).toEqual([`arn:aws:s3:::${backups}`, `arn:aws:s3:::${backups}/*`])
+  })
+
+  test('encrypts each bucket with its own key, owns every object in it, and locks a new one where that is said', () => {
+    const keyOf = (id: string, of: Template) =>
+      propertiesOf(id, of).BucketEncryption.ServerSideEncryptionConfiguration[0].ServerSideEncryptionByDefault
+        .KMSMasterKeyID
+    expect([keyOf('FilesBucket', prod), keyOf('BackupBucket', prod)]).toEqual([
+      'AWS::KMS::Key:FilesKey',
+      'AWS::KMS::Key:BackupKey',
+    ])
+    expect([keyOf('FilesBucket', template), keyOf('BackupBucket', template)]).toEqual([undefined, undefined])
+    for (const id of ['FilesBucket', 'BackupBucket'])
+      expect(propertiesOf(id).OwnershipControls).toEqual({
+        Rules: [{ ObjectOwnership: 'BucketOwnerEnforced' }],
+      })
+    const locked = (id: string, of: Template) => {
+      const { ObjectLockEnabled, ObjectLockConfiguration } = propertiesOf(id, of)
+      return [ObjectLockEnabled, ObjectLockConfiguration]
+    }
+    const retention = { Mode: 'GOVERNANCE', Days: '14' }
+    expect(locked('BackupBucket', prod)).toEqual([
+      true,
+      { ObjectLockEnabled: 'Enabled', Rule: { DefaultRetention: retention } },
+    ])
+    for (const [id, of] of [
+      ['FilesBucket', prod],
+      ['BackupBucket', template],
+    ] as const)
+      expect(locked(id, of)).toEqual([undefined, undefined])
+  })
+
+  test('lets policies of the account alone decide who may use a key, and CloudWatch use that of the alarms', () => {
+    const byAccount = {
+      Effect: 'Allow',
+      Principal: { AWS: 'arn:aws:iam::000000000000:root' },
+      ...{ Action: 'kms:*', Resource: '*' },
+    }
+    for (const id of ['FilesKey', 'BackupKey', 'AlarmKey']) {
+      const { KeyPolicy, EnableKeyRotation } = propertiesOf(id, prod)
+      expect(KeyPolicy.Statement[0], id).toMatchObject(byAccount)
+      expect([KeyPolicy.Statement.length, EnableKeyRotation], id).toEqual([id === 'AlarmKey' ? 2 : 1, true])
+    }
   })
 
   test('keeps buckets, keys, policies and logs when the stack goes, and leaves nothing of a first deployment that failed', () => {
@@ -281,6 +498,14 @@ describe('the template', () => {
       'AWS::S3::BucketPolicy ServerlessDeploymentBucketPolicy',
       'AWS::Logs::LogGroup HttpApiLogGroup',
     ])
+    // A log that is not there, as of a function that came later, is made by the first who writes it; only then.
+    const resource = 'arn:aws:logs:us-east-1:000000000000:log-group:/aws/lambda/taskmaster-reset-'
+    const makesLog = (of: Template, group: string) =>
+      functionsOf(of).filter(({ name, role }) =>
+        allowing(role, { caller: name, action: 'logs:CreateLogGroup', resource: `${resource}${group}` }),
+      ).length
+    expect(makesLog(odd, 'a-longer-name-16-new')).toBe(functions.length)
+    expect([makesLog(odd, 'another-new'), makesLog(template, 'local-new')]).toEqual([0, 0])
     const { BACKUP_BUCKET } = propertiesOf('CountLambdaFunction', odd).Environment.Variables
     expect(BACKUP_BUCKET).toBe('taskmaster-a-longer-name-16-backups-000000000000-us-east-1')
     const named = JSON.stringify(propertiesOf('BackupBucketPolicy').PolicyDocument).match(/role\/[\w-]+/g)
@@ -323,6 +548,29 @@ describe('the template', () => {
       tags,
     )
     expect(odd.provider).toMatchObject({ stackTags: tags, iam: { deploymentRole: role } })
+  })
+
+  test('brings back for a month what was deleted or overwritten, and takes away uploads that nobody ends', () => {
+    const gone = { NoncurrentVersionExpiration: { NoncurrentDays: 30 } }
+    const oldVersions = {
+      Id: 'OldVersionsExpire',
+      Status: 'Enabled',
+      ...gone,
+      ExpiredObjectDeleteMarker: true,
+    }
+    const unfinished = {
+      ...{ Id: 'UnfinishedUploadsExpire', Status: 'Enabled' },
+      // An upload of a step takes 15 minutes at most.
+      AbortIncompleteMultipartUpload: { DaysAfterInitiation: 2 },
+    }
+    const runs = {
+      ...{ Id: 'RunsExpire', Status: 'Enabled', Prefix: '.taskmaster/runs/', ExpirationInDays: 15 },
+      NoncurrentVersionExpiration: { NoncurrentDays: 1 },
+    }
+    const rulesOf = (id: string, of = template) => propertiesOf(id, of).LifecycleConfiguration.Rules
+    expect(rulesOf('FilesBucket')).toEqual([oldVersions, unfinished])
+    expect(rulesOf('BackupBucket')).toEqual([oldVersions, unfinished, runs])
+    expect(rulesOf('FilesBucket', prod)[0].NoncurrentVersionExpiration).toEqual({ NoncurrentDays: '45' })
   })
 
   test('expires the work of runs and nothing else: no rule reaches an object below the prefix of the backups', () => {
@@ -422,6 +670,79 @@ describe('what watches over the runs', () => {
     // No alarm may have more than ten metrics beside its expression.
     for (const [id, { Properties }] of alarms(prod))
       expect(Properties.Metrics?.length ?? 1, id).toBeLessThanOrEqual(11)
+  })
+
+  test('watches this stage alone, over the time that is said, and adds up what every function did', () => {
+    const machine = [{ Name: 'StateMachineArn', Value: propertiesOf('Schedule').Target.Arn }]
+    for (const { MetricStat } of propertiesOf('RunFailedAlarm').Metrics.slice(1))
+      expect(MetricStat).toMatchObject({
+        Period: 300,
+        Metric: { Namespace: 'AWS/States', Dimensions: machine },
+      })
+    const one = { Period: 300, Statistic: 'Sum' }
+    expect(propertiesOf('RunAbortedAlarm')).toMatchObject({
+      ...{ ...one, Namespace: 'AWS/States', MetricName: 'ExecutionsAborted', Dimensions: machine },
+    })
+    expect(propertiesOf('ApiErrorsAlarm')).toMatchObject({
+      ...{ ...one, Namespace: 'AWS/ApiGateway', MetricName: '5xx' },
+      Dimensions: [{ Name: 'ApiId', Value: 'AWS::ApiGatewayV2::Api:HttpApi' }],
+    })
+    expect(propertiesOf('NotDeliveredAlarm')).toMatchObject({
+      ...{ Period: 300, Statistic: 'Maximum', Namespace: 'AWS/SQS' },
+      MetricName: 'ApproximateNumberOfMessagesVisible',
+      Dimensions: [{ Name: 'QueueName', Value: 'AWS::SQS::Queue:DeadLetters.QueueName' }],
+    })
+    const above = {
+      EvaluationPeriods: 1,
+      ComparisonOperator: 'GreaterThanThreshold',
+      TreatMissingData: 'notBreaching',
+    }
+    const sum = 'SUM(FILL(METRICS(), 0))'
+    for (const [id, Expression, Stat, Period, Threshold] of [
+      ['StepErrorsAlarm', sum, 'Sum', 900, 20],
+      ['StepThrottlesAlarm', sum, 'Sum', 900, 20],
+      ['StepDurationAlarm', 'MAX(FILL(METRICS(), 0))', 'Maximum', 900, 840_000],
+      ['ServiceErrorsAlarm', sum, 'Sum', 300, 0],
+    ] as const) {
+      const { Metrics, ...alarm } = propertiesOf(id)
+      expect(alarm, id).toMatchObject({ ...above, Threshold })
+      expect(Metrics[0], id).toEqual({ Id: 'all', Expression })
+      for (const { ReturnData, MetricStat } of Metrics.slice(1)) {
+        const { Namespace, Dimensions } = MetricStat.Metric
+        expect([ReturnData, MetricStat.Stat, MetricStat.Period], id).toEqual([false, Stat, Period])
+        expect([Namespace, Dimensions[0].Name, Dimensions.length], id).toEqual([
+          'AWS/Lambda',
+          'FunctionName',
+          1,
+        ])
+      }
+    }
+    for (const of of [template, prod, odd])
+      for (const [id] of alarms(of))
+        expect(propertiesOf(id, of).AlarmDescription, id).toContain(
+          propertiesOf('StateMachine', of).StateMachineName,
+        )
+  })
+
+  test('counts a sealed backup in the log of "finish", as one, under the name that the alarm asks for', () => {
+    const { LogGroupName, MetricTransformations } = propertiesOf('SealedBackups', prod)
+    expect(LogGroupName).toBe(propertiesOf('FinishLogGroup', prod).LogGroupName)
+    const { Namespace, MetricName, Dimensions } = propertiesOf('NoBackupAlarm', prod)
+    expect(MetricTransformations).toEqual([{ MetricNamespace: Namespace, MetricName, MetricValue: '1' }])
+    expect([Namespace, Dimensions]).toEqual(['taskmaster-reset-prod', undefined])
+  })
+
+  test('writes to whom it should, and to nobody when none is named', () => {
+    expect(propertiesOf('AlarmEmail', odd)).toEqual({
+      TopicArn: 'AWS::SNS::Topic:Alarms',
+      ...{ Protocol: 'email', Endpoint: 'me@example.com' },
+    })
+    expect(isMade(template, 'AlarmEmail')).toBe(false)
+    const { Topics, PolicyDocument } = propertiesOf('AlarmsPolicy')
+    expect([Topics, PolicyDocument.Statement[0].Resource]).toEqual([
+      ['AWS::SNS::Topic:Alarms'],
+      'AWS::SNS::Topic:Alarms',
+    ])
   })
 
   test('watches metrics that there are: one of our own, which a log makes, and those that AWS describes', () => {
@@ -571,6 +892,84 @@ describe('CloudFormation takes', () => {
     expect(problemsOf(roles)).toEqual([])
   })
 
+  test('from the role of a deployment from GitHub: it may make, tag and delete each resource of its stage, of no other', () => {
+    const { Resources } = JSON.parse(
+      readFileSync(new URL('../../infra/deployment-role.json', import.meta.url), 'utf8'),
+    )
+    const statementsFor = (Stage: string) =>
+      ['StoresPolicy', 'ServicesPolicy'].flatMap((id) =>
+        JSON.parse(
+          JSON.stringify(Resources[id].Properties.PolicyDocument.Statement)
+            .replaceAll(/\{"Fn::Sub":("[^"]+")\}/g, '$1')
+            .replaceAll('{"Ref":"Stage"}', '"$' + '{Stage}"')
+            .replaceAll(/\$\{([\w:]+)\}/g, (_, name) =>
+              String(
+                { Stage, 'AWS::Partition': 'aws', 'AWS::Region': 'us-east-1' }[name as 'Stage'] ??
+                  '000000000000',
+              ),
+            ),
+        ),
+      )
+    const roleFor = (stage: string): Role => ({
+      arn: 'role',
+      statements: statementsFor(stage),
+      ofBuckets: [],
+    })
+    const actionsOf = actionsByType(propertiesOf)
+    const unknown = Object.values(template.Resources).filter(
+      ({ Type }) => !(Type in actionsOf) && !comesWithOthers.includes(Type),
+    )
+    expect(unknown).toEqual([])
+    const [ours, theirs] = [roleFor('local'), roleFor('other')]
+    for (const [id, { Type }] of Object.entries(template.Resources)) {
+      const [arnOf, actions] = actionsOf[Type] ?? [() => '', '']
+      for (const action of actions.split(' ').filter(Boolean)) {
+        const call = { caller: 'cloudformation', action, resource: arnOf(id) }
+        expect(allowing(ours, call), `${action} ${call.resource}`).toBeDefined()
+        if (/^(apigateway|logs:Describe)/.test(action)) continue // AWS gives them no name of ours
+        expect(allowing(theirs, call), `${action} ${call.resource}`).toBeUndefined()
+      }
+    }
+    const tags = { service: 'taskmaster-reset', stage: 'local' }
+    const tagged = (kind: string) =>
+      Object.fromEntries(Object.entries(tags).map(([name, value]) => [`aws:${kind}/${name}`, value]))
+    for (const [action, kind] of [
+      ['CreateKey', 'RequestTag'],
+      ['PutKeyPolicy', 'ResourceTag'],
+      ['ScheduleKeyDeletion', 'ResourceTag'],
+      ['EnableKeyRotation', 'ResourceTag'],
+    ] as const) {
+      const call = {
+        caller: 'cloudformation',
+        action: `kms:${action}`,
+        resource: 'arn:aws:kms:us-east-1:000000000000:key/1',
+      }
+      expect(allowing(ours, { ...call, context: tagged(kind) }), action).toBeDefined()
+      expect(allowing(ours, call), action).toBeUndefined()
+      expect(allowing(theirs, { ...call, context: tagged(kind) }), action).toBeUndefined()
+    }
+    const attach = {
+      caller: 'cloudformation',
+      action: 'iam:AttachRolePolicy',
+      resource: 'arn:aws:iam::000000000000:role/taskmaster-reset-local-us-east-1-wipe',
+    }
+    const policy = (name: string) => ({ 'iam:PolicyARN': `arn:aws:iam::${name}` })
+    expect(
+      allowing(ours, {
+        ...attach,
+        context: policy('000000000000:policy/taskmaster-reset-local-FunctionPolicy-1'),
+      }),
+    ).toBeDefined()
+    expect(allowing(ours, { ...attach, context: policy('aws:policy/AdministratorAccess') })).toBeUndefined()
+    const pass = { ...attach, action: 'iam:PassRole' }
+    const passed = ['lambda', 'states', 'scheduler', 'ec2', 'cloudformation', 'glue'].filter(
+      (name) =>
+        allowing(ours, { ...pass, context: { 'iam:PassedToService': `${name}.amazonaws.com` } }) !==
+        undefined,
+    )
+    expect(passed).toEqual(['lambda', 'states', 'scheduler'])
+  })
+
   const wrong = {
     Outputs: {},
     Resources: {
@@ -663,6 +1062,50 @@ describe('the roles refuse', () => {
   }
   const who = (call: Omit<Call, 'caller'>) =>
     functions.map(({ name }) => name).filter((caller) => may({ caller, ...call }))
+
+  test('to read, make, replace and delete each kind of object to all but those whose work it is', () => {
+    const run = `arn:aws:s3:::${backups}/.taskmaster/runs/one/0`
+    const under = (folder: string, kinds: typeof permittedFiles) =>
+      Object.entries(kinds).map(([key, permitted]) => [`${folder}/${key}`, permitted] as const)
+    for (const [object, permitted] of [
+      ...under(`arn:aws:s3:::${files}`, permittedFiles),
+      ...under(sealed, permittedInBackups),
+      ...under(run, permittedOfRuns),
+      ...under(`arn:aws:s3:::${backups}`, { 'other.json': {} }),
+    ]) {
+      const expected = (names = '') => names.split(' ').filter(Boolean).sort()
+      const they = (action: string, context = {}) =>
+        who({ action: `s3:${action}`, resource: object, context }).sort()
+      expect(
+        {
+          reads: they('GetObject'),
+          makes: they('PutObject', writesOnce),
+          replaces: they('PutObject', writesOver),
+          deletes: they('DeleteObject'),
+          givesUp: they('AbortMultipartUpload'),
+          readsTags: [they('GetObjectTagging'), they('GetObjectAnnotation')],
+          writesTags: [they('PutObjectTagging'), they('PutObjectAnnotation')],
+          others: ['DeleteObjectVersion', 'GetObjectVersion', 'PutObjectAcl', 'PutObjectRetention'].flatMap(
+            (action) => they(action),
+          ),
+        },
+        object,
+      ).toEqual({
+        reads: expected(permitted.reads),
+        makes: expected(permitted.makes),
+        replaces: expected(permitted.replaces),
+        deletes: expected(permitted.deletes),
+        givesUp: expected(permitted.givesUp),
+        readsTags: [expected(permitted.readsTags), expected(permitted.readsTags)],
+        writesTags: [expected(permitted.writesTags), expected(permitted.writesTags)],
+        others: [],
+      })
+    }
+    const lists = (bucket: string) =>
+      who({ action: 's3:ListBucket', resource: `arn:aws:s3:::${bucket}` }).sort()
+    expect(lists(files)).toEqual(['api', 'copy', 'count', 'restore', 'wipe'])
+    expect(lists(backups)).toEqual(functions.map(({ name }) => name).sort())
+  })
 
   test.each(parts)('to delete %s of a backup to all but prune, and its versions to all', (part) => {
     expect(who({ action: 's3:DeleteObject', resource: `${sealed}/${part}` })).toEqual(['prune'])
@@ -925,8 +1368,12 @@ describe('the built functions, with the variables and the permissions of the tem
     await run({ operation: 'verify', backupId: reset.backupId, rehearse: true })
 
     expect(await ask('GET', '/')).toContain('<!doctype html>')
-    for (const path of ['/v1/session', '/v1/options', '/v1/runs', `/v1/runs/${runId}`, '/v1/openapi.json'])
-      await ask('GET', path)
+    for (const path of ['/v1/session', '/v1/options', '/v1/runs', `/v1/runs/${runId}`]) await ask('GET', path)
+    // What the build leaves out of the bundle it lays beside it.
+    const sources = makeApp({ clients: () => Promise.reject(), pageFolders: [], documents: [] })
+    const document = await (await sources.request('/v1/openapi.json')).json()
+    expect(await ask('GET', '/v1/openapi.json')).toEqual(document)
+    expect(await ask('GET', '/problems/RunActive')).toContain('<h1>RunActive</h1>')
     expect((await ask('GET', '/v1/backups')).backups).toHaveLength(2)
     await ask('GET', `/v1/backups/${reset.backupId}`)
     const { url } = await ask('GET', `/v1/backups/${reset.backupId}/parts/manifest.json`)

@@ -67,13 +67,14 @@ function applies(statement: Statement, call: Required<Call>): boolean {
 
 /** A key without a value fulfils only the operators that ask for that. */
 function test(operator: string, all: string[], given: string | undefined): boolean {
-  const [wanted = ''] = all
   switch (operator) {
     case 'Null':
-      return (given === undefined) === (wanted === 'true')
+      return (given === undefined) === (all[0] === 'true')
     case 'Bool':
     case 'StringEquals':
-      return given === wanted
+      return given !== undefined && all.includes(given)
+    case 'ArnLike':
+      return given !== undefined && all.some((one) => matches(one, given))
     case 'ArnNotEquals':
       return given === undefined || !all.some((one) => matches(one, given))
     default:
@@ -83,9 +84,15 @@ function test(operator: string, all: string[], given: string | undefined): boole
 
 /** `*` is any number of any characters, `?` is one. */
 function matches(pattern: string, text: string): boolean {
+  const known = patterns.get(pattern)
+  if (known !== undefined) return known.test(text)
   const source = pattern
     .replace(/[.+^${}()|[\]\\]/g, '\\$&')
     .replaceAll('*', '.*')
     .replaceAll('?', '.')
-  return new RegExp(`^${source}$`, 's').test(text)
+  const made = new RegExp(`^${source}$`, 's')
+  patterns.set(pattern, made)
+  return made.test(text)
 }
+
+const patterns = new Map<string, RegExp>()

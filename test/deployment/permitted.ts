@@ -1,0 +1,77 @@
+/** Who may do what with one object: names of functions, with a space between. Nobody else may, and nothing else. */
+type Permitted = {
+  reads?: string
+  /** Where there is none of the name yet. */
+  makes?: string
+  /** Where there may be one, which is then another. */
+  replaces?: string
+  deletes?: string
+  /** Gives up an upload to it, which leaves no object. */
+  givesUp?: string
+  /** Reads and writes the tags and annotations that S3 takes along in a copy. */
+  readsTags?: string
+  writesTags?: string
+}
+
+const all = 'compare copy count ended finish load prune restore seal verify wipe'
+const ofBackups = { reads: `api ${all}`, deletes: 'prune', givesUp: 'count' } // count tries whether one could be written
+const ofRuns = { reads: `export ${all}` }
+
+/** Below a folder of the bucket of the files. */
+export const permittedFiles: Record<string, Permitted> = {
+  'generated_stories/a.txt': {
+    ...{ reads: 'copy restore wipe', makes: 'restore', replaces: 'restore', deletes: 'restore wipe' },
+    ...{ givesUp: 'restore', readsTags: 'copy', writesTags: 'restore' },
+  },
+  'other/a.txt': {},
+  '.taskmaster/environment.json': {
+    reads: 'api count prune restore wipe',
+    ...{ makes: 'count', replaces: 'count' },
+  },
+  '.taskmaster/probe-1': { reads: 'count', makes: 'count', replaces: 'count', deletes: 'count' },
+}
+
+/** Below the folder of one backup. */
+export const permittedInBackups: Record<string, Permitted> = {
+  'manifest.json': { ...ofBackups, makes: 'seal', givesUp: 'count seal' },
+  'files.jsonl.zst': { ...ofBackups, makes: 'seal', givesUp: 'count seal' },
+  'files.2.jsonl.zst': { ...ofBackups, makes: 'seal', givesUp: 'count seal' },
+  'pinned.json': { ...ofBackups, makes: 'api', replaces: 'api' },
+  'pruning.json': { ...ofBackups, makes: 'prune', replaces: 'prune' },
+  'late-1.json': { ...ofBackups, makes: 'restore wipe', givesUp: 'count restore wipe' },
+  'files/a.txt': {
+    ...{ ...ofBackups, makes: 'copy', givesUp: 'copy count' },
+    ...{ readsTags: 'restore', writesTags: 'copy' },
+  },
+  'files.2/a.txt': {
+    ...{ ...ofBackups, makes: 'copy', givesUp: 'copy count' },
+    ...{ readsTags: 'restore', writesTags: 'copy' },
+  },
+  'database/public.users/00000.jsonl.zst': {
+    ...{ ...ofBackups, reads: `api export ${all}` },
+    ...{ makes: 'export restore wipe', givesUp: 'count export restore wipe' },
+  },
+  'cache/00000.jsonl.zst': {
+    ...{ ...ofBackups, reads: `api export ${all}` },
+    ...{ makes: 'export', givesUp: 'count export' },
+  },
+  'cache/late-1/00000.jsonl.zst': {
+    ...{ ...ofBackups, reads: `api export ${all}` },
+    ...{ makes: 'export restore wipe', givesUp: 'count export restore wipe' },
+  },
+  'anything-else.json': ofBackups,
+}
+
+/** Below the folder of one run's work. */
+export const permittedOfRuns: Record<string, Permitted> = {
+  'plan-0123.json': { ...ofRuns, makes: 'count' },
+  'lists-a/files/00000.jsonl': { ...ofRuns, makes: 'count' },
+  'probe-1': { ...ofRuns, makes: 'count', replaces: 'count' },
+  'results/files-00000.json': { ...ofRuns, makes: 'compare copy export restore verify wipe' },
+  'results/wiped-files-00000.unfinished.json': {
+    ...ofRuns,
+    ...{ makes: 'compare copy export restore verify wipe' },
+    ...{ replaces: 'compare copy export restore verify wipe' },
+  },
+  'anything-else.json': ofRuns,
+}
