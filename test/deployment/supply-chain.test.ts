@@ -18,6 +18,23 @@ describe('what comes from elsewhere', () => {
     expect(new Set(uses).size).toBe(new Set(uses.map((line) => line.split('@')[0])).size) // one version of each
   })
 
+  test('every package that is installed, and every action, is looked up for updates each week', () => {
+    const locks = globSync(['package-lock.json', '.ci/**/package-lock.json'], {
+      cwd: root,
+      exclude: ['**/node_modules'],
+    })
+    const folders = locks.map((path) => `/${path.replace(/\/?package-lock\.json$/, '')}`)
+    const entries = read('.github/dependabot.yml').split('  - package-ecosystem: ').slice(1)
+    const updated = entries.map((entry) => [
+      /^[\w-]+/.exec(entry)?.[0],
+      /directory: (\S+)/.exec(entry)?.[1],
+      /interval: (\w+)/.exec(entry)?.[1],
+    ])
+    expect(updated.sort()).toEqual(
+      [...folders.map((folder) => ['npm', folder, 'weekly']), ['github-actions', '/', 'weekly']].sort(),
+    )
+  })
+
   test('no workflow has more rights than to read, and only the deployment may ask for a token of its own', () => {
     for (const path of globSync('.github/workflows/*.yml', { cwd: root })) {
       expect(read(path), path).toMatch(/\npermissions:\n {2}contents: read\n[a-z]/)
@@ -82,6 +99,34 @@ describe('a deployment from GitHub', () => {
       expect(action).toMatch(
         /^(states:Validate|logs:\w+(Deliver|Describe|Resource)|logs:Describe|cloudwatch:Describe|sns:)/,
       )
+  })
+
+  test('hands its template to the stack of its stage, and the other role to CloudFormation alone', () => {
+    const statements = statementsOf('DeployRole') as (Statement & { Sid: string })[]
+    const named = Object.fromEntries(statements.map((statement) => [statement.Sid, statement]))
+    // biome-ignore-start lint/suspicious/noTemplateCurlyInString: CloudFormation's
+    const stack =
+      'arn:${AWS::Partition}:cloudformation:${AWS::Region}:${AWS::AccountId}:stack/taskmaster-reset-${Stage}/*'
+    expect(named.HandOverTheTemplate?.Resource).toEqual({ 'Fn::Sub': stack })
+    for (const { Sid, Resource } of statements)
+      if (Sid !== 'CheckTheTemplate' && Sid !== 'PassTheOtherRoleOn')
+        expect(JSON.stringify(Resource), Sid).toContain('${Stage}')
+    // biome-ignore-end lint/suspicious/noTemplateCurlyInString: CloudFormation's
+    expect(named.PassTheOtherRoleOn).toMatchObject({
+      Resource: { 'Fn::GetAtt': ['ResourcesRole', 'Arn'] },
+      Condition: { StringEquals: { 'iam:PassedToService': 'cloudformation.amazonaws.com' } },
+    })
+    expect(Resources.DeployRole.Properties.MaxSessionDuration).toBe(3600)
+    const [taker] = Resources.ResourcesRole.Properties.AssumeRolePolicyDocument.Statement
+    expect(taker).toEqual({
+      ...{ Effect: 'Allow', Action: 'sts:AssumeRole' },
+      Principal: { Service: 'cloudformation.amazonaws.com' },
+      Condition: { StringEquals: { 'aws:SourceAccount': { Ref: 'AWS::AccountId' } } },
+    })
+    expect(Resources.Provider.Properties).toEqual({
+      Url: 'https://token.actions.githubusercontent.com',
+      ClientIdList: ['sts.amazonaws.com'],
+    })
   })
 
   test('can read and delete no object of files and backups', () => {
