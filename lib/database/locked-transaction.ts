@@ -6,6 +6,7 @@ import { noteGranted, noteWaiting } from '../run/ledger.ts'
 import { type LedgerLine, ledgerLine } from '../run/ledger-line.ts'
 import { budgetSettings, overspending, withinBudget } from './lock-budget.ts'
 import { isRefusedLock, type Locks, lockTables } from './locks.ts'
+import { sqlStateOf } from './snapshot.ts'
 
 /**
  * Milliseconds that one more lock is waited for when all tables are locked already (a sequence, a table that only some
@@ -20,7 +21,8 @@ const pauseMs = 500
  * Runs `work` in a REPEATABLE READ transaction that holds the locks; `work` commits it. The snapshot is taken by its first
  * query, so it sees what was committed while the locks were waited for. Until they are granted the ledger says what is
  * waited for, and the run can be cancelled. They are held for LOCK_BUDGET_MS at most. When another lock that the work needs
- * is refused, all are given back, and it begins again while there is time.
+ * is refused, or the ledger's row is written in the moment in which it is locked, all are given back, and it begins again
+ * while there is time.
  * @throws DatabaseBusy when LOCK_TIMEOUT_MS or LOCK_BUDGET_MS are over; RunLost
  */
 export async function whileLocked<Result>(
@@ -49,7 +51,7 @@ export async function whileLocked<Result>(
       try {
         return await work(withinBudget(connection, config))
       } catch (error) {
-        if (!isRefusedLock(error) || performance.now() >= until) {
+        if (!mayBeginAgain(error) || performance.now() >= until) {
           await noteGivenBack(ledger, connection, runId)
           throw overspending(error, config, performance.now() - granted)
         }
@@ -63,6 +65,14 @@ export async function whileLocked<Result>(
   } finally {
     await ledger.close()
   }
+}
+
+/**
+ * Whether what was refused may be granted next time. A sign of life of the run, or a second invocation of the step that
+ * tells that it waits, writes the row between the snapshot and the fence's lock now and then: a serialization failure.
+ */
+function mayBeginAgain(error: unknown): boolean {
+  return isRefusedLock(error) || sqlStateOf(error) === '40001'
 }
 
 /** Milliseconds that the ledger's row is waited for, which a transaction of ours holds that the server has not ended yet. */

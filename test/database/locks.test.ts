@@ -5,11 +5,12 @@ import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { bucketsOf, type Clients, makeS3 } from '../../lib/clients.ts'
 import { compareBackup } from '../../lib/database/load-backup.ts'
+import { findHolders } from '../../lib/database/lock-holders.ts'
 import { checkLockNeed, readLockNeed } from '../../lib/database/lock-need.ts'
-import { estimateLocked } from '../../lib/database/locked-time.ts'
+import { checkLockedTime, estimateLocked } from '../../lib/database/locked-time.ts'
 import { whileLocked } from '../../lib/database/locked-transaction.ts'
 import { restoreDatabase } from '../../lib/database/restore.ts'
-import { scratchSchemaOf } from '../../lib/database/scratch.ts'
+import { checkScratchAllowed, dropLeftovers, scratchSchemaOf } from '../../lib/database/scratch.ts'
 import { withConnection, withSnapshot } from '../../lib/database/snapshot.ts'
 import { wipeDatabase } from '../../lib/database/wipe.ts'
 import {
@@ -195,6 +196,31 @@ describe.each(steps)('a %s that waits for its locks', (_, phase, rowsAfter, prep
     expect(await people()).toBe(rowsAfter)
   })
 
+  it('begins again when its row in the ledger is written in the moment in which it locks it', async () => {
+    const { plan, act } = await prepare()
+    const other = await session(database, 'a sign of life')
+    let fences = 0
+    const connect = async () => {
+      const connection = await clients.connect()
+      const query = connection.query.bind(connection) as (...given: unknown[]) => Promise<unknown>
+      const late = async (...given: unknown[]) => {
+        const isFence = JSON.stringify(given[0]).includes('FOR UPDATE OF r')
+        if (!isFence || ++fences !== 2) return query(...given) // the first is before any lock
+        await other.query(
+          `BEGIN; UPDATE taskmaster_reset.runs SET heartbeat_at = now() WHERE run_id = '${plan.runId}'`,
+        )
+        const answer = query(...given)
+        await expect.poll(() => waiting(database), { timeout: 10_000 }).toBe(1)
+        await other.query('COMMIT')
+        return answer
+      }
+      return Object.assign(connection, { query: late })
+    }
+    await act({ ...clients, connect } as Clients)
+    expect(fences).toBe(3)
+    expect(await people()).toBe(rowsAfter)
+  })
+
   it('names a prepared transaction that holds a lock, in time', async () => {
     const { plan, act } = await prepare()
     const before = await people()
@@ -330,6 +356,21 @@ describe('a wipe that has its locks', () => {
     })
   })
 
+  it('gives them back when a lock that it needs later is refused, says so, and begins again', async () => {
+    await database.sql.query('ALTER TABLE app.zoo ADD number serial')
+    const plan = await aBackup()
+    const [other, writer] = [await session(database, 'holds a sequence'), await session(database, 'writer')]
+    await other.query(`BEGIN; SELECT nextval('app.zoo_number_seq')`)
+    const wiping = endOf(wipeDatabase(clients, plan))
+    await expect
+      .poll(async () => (await rowOf(plan)).waiting, { timeout: 5_000 })
+      .toMatch(/^waiting for a lock that was refused while the tables were locked: \S/)
+    expect(await stallOf(writer)).toBeLessThan(3000)
+    await other.query('COMMIT')
+    expect(await wiping).toBe('done')
+    expect(await people()).toBe(0)
+  })
+
   it('is the budget of all statements together, of which each is short', async () => {
     const { runId } = await aBackup()
     const own = configured(clients, { LOCK_BUDGET_MS: 300 })
@@ -416,6 +457,24 @@ describe('an export of several connections', () => {
   })
 })
 
+it("who is in the way is told by how long he has been at it; readers are in nobody's way who only reads", async () => {
+  const [first, second] = [await session(database, 'first'), await session(database, 'second')]
+  await first.query('BEGIN; SELECT FROM app.zoo')
+  await second.query('BEGIN; SELECT FROM app.people')
+  const names = ['people', 'zoo'].map((table) => ({ schema: 'app', table }))
+  const find = (exclusive: boolean) =>
+    withConnection(clients, (connection) =>
+      findHolders(
+        connection,
+        names.map((name) => ({ ...name, exclusive })),
+      ),
+    )
+  const { told, tables } = await find(true)
+  expect(told).toMatch(/^process .*"first".* holds zoo; process .*"second".* holds people$/)
+  expect(tables).toEqual([1, 0])
+  expect(await find(false)).toEqual({ told: 'nobody any more', tables: [] })
+})
+
 describe('the scratch schema', () => {
   const tablesOf = async (schema: string) =>
     (
@@ -462,6 +521,8 @@ describe('the scratch schema', () => {
     await expect(planReset(configured(clients, { LOCK_TIMEOUT_MS: 200 }))).rejects.toThrow(DatabaseBusy)
     expect(performance.now() - started).toBeLessThan(5000)
     await dead.query('ROLLBACK')
+    await withConnection(clients, (connection) => dropLeftovers(connection, plan.runId))
+    expect(await tablesOf(scratchSchemaOf(plan.runId))).toHaveLength(3) // a run's own is none
     await planReset(clients)
     expect(await tablesOf(scratchSchemaOf(plan.runId))).toEqual([])
   })
@@ -477,6 +538,12 @@ describe('the scratch schema', () => {
       const planning = planRestore(clients, backedUp.backupId)
       await expect(planning).rejects.toThrow(NotPermitted)
       await expect(planning).rejects.toThrow(/event triggers no_drop/)
+      const trying = withConnection(clients, (connection) => checkScratchAllowed(connection, 'a run'))
+      await expect(trying).rejects.toThrow(NotPermitted)
+      await expect(trying).rejects.toThrow(/event triggers no_drop \(SQLSTATE P0001/)
+      await database.admin.query('ALTER EVENT TRIGGER no_drop DISABLE')
+      await withConnection(clients, (connection) => checkScratchAllowed(connection, 'a run'))
+      await database.admin.query('ALTER EVENT TRIGGER no_drop ENABLE')
       expect((await database.admin.query(scratch)).rows).toEqual(before)
       // What a dead run left cannot be dropped, either.
       await database.sql.query('CREATE SCHEMA taskmaster_scratch_dead')
@@ -519,9 +586,11 @@ describe('the locks that one transaction needs', () => {
       CREATE INDEX ON app.notes (body); INSERT INTO app.notes (body) VALUES ('x')`)
     const plan = await planReset(clients, { backup: false })
     const tables = plan.database?.tables.map(({ table }) => table) ?? []
-    const { need: counted } = await withConnection(clients, (connection) =>
-      readLockNeed(connection, { oids: tables.map(({ oid }) => oid), sequences: 1, reads: false }),
-    )
+    const needed = (reads: boolean) =>
+      withConnection(clients, (connection) =>
+        readLockNeed(connection, { oids: tables.map(({ oid }) => oid), sequences: 1, reads }),
+      )
+    const { need: counted } = await needed(false)
     const held = await withConnection(clients, async (connection) => {
       await connection.query(
         `BEGIN; TRUNCATE app.notes, app.people, app.zoo; ALTER SEQUENCE app.notes_id_seq RESTART`,
@@ -534,6 +603,8 @@ describe('the locks that one transaction needs', () => {
       return found.rows[0].locks
     })
     expect(counted).toMatchObject({ tables: 3, sequences: 1, scratch: 0 })
+    // A restore also reads three copies, two of which have a TOAST table with its index.
+    expect((await needed(true)).need).toEqual({ ...counted, scratch: 7 })
     expect(counted.tables + counted.belongings + counted.sequences).toBeGreaterThanOrEqual(held)
   })
 })
@@ -579,10 +650,15 @@ describe('the time that tables would be locked', () => {
       `UPDATE taskmaster_reset.runs SET locked = '{"bytes": 67108864, "milliseconds": 671088640000}' WHERE run_id = $1`,
       [plan.runId],
     )
+    // An earlier one was fast, and a later one did so little that it tells nothing.
+    await database.sql.query(`INSERT INTO taskmaster_reset.runs SELECT (r).* FROM (
+        SELECT jsonb_populate_record(runs, jsonb_build_object('run_id', gen_random_uuid(), 'status', 'failed', 'idempotency_key', gen_random_uuid(), 'started_at', started_at + at,
+          'locked', jsonb_build_object('bytes', bytes, 'milliseconds', 1))) AS r
+        FROM taskmaster_reset.runs, (VALUES ('-1 day'::interval, 67108864), ('1 second', 67108863)) AS other (at, bytes) WHERE run_id = '${plan.runId}') AS made`)
     const planning = planReset(clients)
     await expect(planning).rejects.toThrow(LimitExceeded)
     await expect(planning).rejects.toThrow(
-      /wipe would keep the tables locked for about \d+ s .*LOCK_BUDGET_MS/,
+      /wipe would keep the tables locked for about \d+ s \(\d+ bytes, at the speed of the last run here\), and it has 600 s .*, or raise LOCK_BUDGET_MS$/,
     )
     // A restore of the backup comes later, if ever: that it would take too long is said, and stops nothing.
     await database.sql.query(
@@ -591,9 +667,22 @@ describe('the time that tables would be locked', () => {
     )
     expect((await planReset(clients)).warnings).toContainEqual({
       code: 'MayTakeTooLong',
-      message: expect.stringContaining('Restoring the backup would keep the tables locked for about'),
+      message: expect.stringMatching(
+        /^Restoring the backup would keep the tables locked for about .*what one invocation has\)$/,
+      ),
     })
     await database.sql.query('UPDATE taskmaster_reset.runs SET locked = NULL')
     expect((await planReset(clients)).warnings).toEqual([])
+    const said = (bytes: number, LOCK_BUDGET_MS: number) =>
+      withConnection(clients, (connection) =>
+        checkLockedTime(connection, { LOCK_BUDGET_MS }, [{ work: 'wipe', bytes, later: false }]),
+      )
+    expect(await said(40 * gib, 600_000)).toEqual([
+      {
+        code: 'MayTakeTooLong',
+        message: `The wipe would keep the tables locked for about 900 s (${40 * gib} bytes, as measured elsewhere), and it has 600 s (LOCK_BUDGET_MS, and what one invocation has): it may be given up then, with nothing changed`,
+      },
+    ])
+    await expect(said(90 * gib, 3_600_000)).rejects.toThrow(/, or give the database more cores$/)
   })
 })
