@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { readConfig, variables } from '../lib/config.ts'
+import { StoreUnavailable } from '../lib/errors.ts'
 
 type Name = keyof typeof variables
 
@@ -71,6 +72,8 @@ describe('a variable that is', () => {
     ['DATABASE_SCHEMAS', ' , '],
     ['DATABASE_SCHEMAS', 'public,pg_catalog'],
     ['DATABASE_SCHEMAS', 'taskmaster_reset'],
+    ['DATABASE_SCHEMAS', 'public,taskmaster_scratch_1'],
+    ['DATABASE_SCHEMAS', 'information_schema'],
     ['PRESERVE_TABLES', '["users"'],
     ['PRESERVE_TABLES', '[1]'],
     ['PRESERVE_ROWS', 'users'],
@@ -101,6 +104,12 @@ describe('a variable that is', () => {
     ['LATE_MAX_BYTES', '1e6'],
     ['REHEARSE_MAX_BYTES', 'NaN'],
     ['LOCK_TIMEOUT_MS', 'Infinity'],
+    ['LOCK_TIMEOUT_MS', '0'],
+    ['LOCK_BUDGET_MS', '0'],
+    ['RETENTION_LAST', '0'],
+    ['RETENTION_DAILY', '0'],
+    ['RETENTION_WEEKLY', '0'],
+    ['MAX_ROWS', '1234567890123456'],
     ['MAX_ROWS', ' '],
     ['MAX_ROWS', 'many'],
     ['MAX_OBJECTS', '-5'],
@@ -109,6 +118,8 @@ describe('a variable that is', () => {
     ['STATE_MACHINE_ARN', 'arn:aws:states:eu-central-1:123456789012:execution:taskmaster-reset:x'],
     ['API_TOKENS', 'hunter2'],
     ['API_TOKENS', '{}'],
+    ['API_TOKENS', `[{"name":"c i","sha256":"${'0'.repeat(64)}","scopes":["read"]}]`],
+    ['API_TOKENS', `[{"name":"ci","sha256":"${'0'.repeat(64)}","scopes":["read"],"expiresAt":"soon"}]`],
     ['API_TOKENS', '[{"name":"ci","sha256":"hunter2","scopes":["read"]}]'],
     ['API_TOKENS', `[{"name":"ci","sha256":"${'0'.repeat(64)}","scopes":["all"]}]`],
     ['API_TOKENS', `[{"name":"ci","token":"hunter2","sha256":"${'0'.repeat(64)}","scopes":[]}]`],
@@ -152,11 +163,14 @@ describe('a variable that is', () => {
       BACKUP_PREFIX: '.taskmaster/backups/',
       EXPORT_BATCH_BYTES: 8_589_934_592,
       LATE_MAX_BYTES: 268_435_456,
+      REHEARSE_MAX_BYTES: 1_073_741_824,
+      API_TOKENS: [],
       LOCK_TIMEOUT_MS: 30_000,
       LOCK_BUDGET_MS: 600_000,
       LOG_LEVEL: 'INFO',
     })
     expect(defaults.MAX_ROWS).toBeUndefined()
+    expect((await read({ MAX_ROWS: '0' })).MAX_ROWS).toBe(0) // nothing may be wiped, which somebody may want
   })
 })
 
@@ -269,6 +283,12 @@ describe('a value ssm:/path', () => {
       'UPSTASH_REDIS_REST_TOKEN names the SSM parameter /taskmaster/token, which could not be read: User is not ' +
         'authorized to perform: ssm:GetParameter. Create it as a SecureString, or give the value itself',
     )
+  })
+
+  test('that SSM does not answer about now is no wrong configuration: it may be there in a moment', async () => {
+    const silent = new StoreUnavailable('SSM does not answer')
+    const reading = read({ UPSTASH_REDIS_REST_TOKEN: 'ssm:/taskmaster/token' }, () => Promise.reject(silent))
+    await expect(reading).rejects.toBe(silent)
   })
 
   test('is checked like any other, and not repeated in the message', async () => {

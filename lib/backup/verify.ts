@@ -120,11 +120,7 @@ async function* jobsOf(
         yield { part, size }
         continue
       }
-      if (key === index?.key) {
-        const problem = copies !== null ? sizeProblem(key, size, index.bytes) : null
-        if (problem !== null) findings.add(problem)
-        continue
-      }
+      if (key === index?.key) continue // checkIndex has read it
       if (copies === null && isCopy(keys, key)) continue
       const folder = folders.find(({ root }) => key.startsWith(root))
       const file = await folder?.seek?.(key.slice(folder.root.length), folder.noteMissing)

@@ -1,10 +1,11 @@
 import { GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
+import { documentBounds } from '../../lib/backup/json.ts'
 import { lastAttempt, writeLate } from '../../lib/backup/late.ts'
 import { backupKeys } from '../../lib/backup/layout.ts'
 import { Late } from '../../lib/backup/manifest.ts'
-import { getJson, isPreconditionFailure, type Storage } from '../../lib/backup/storage.ts'
-import { StoreUnavailable } from '../../lib/errors.ts'
+import { getJson, isPreconditionFailure, readText, type Storage } from '../../lib/backup/storage.ts'
+import { BackupIncomplete, StoreUnavailable } from '../../lib/errors.ts'
 import { startS3 } from '../../local/s3.ts'
 import { s3Error, smallPages, startFront } from '../files/s3-front.ts'
 import { signing } from '../support/signing.ts'
@@ -64,6 +65,22 @@ it('a first list is written only when something differs', async () => {
     ...{ version: 1, attempt: 1, backupId: backup.backupId, writtenAt: '2026-11-22T20:00:00.000Z' },
     ...difference,
   })
+})
+
+it('keys of the cache alone make a list too, and the ledger is told which list counts from then on', async () => {
+  const cache = { added: 1, parts: [{ key: 'x', keys: 1, bytes: 9, sha256: 'a'.repeat(64) }] }
+  await writeLate(storage, backup, async () => nothing)
+  await writeLate(storage, backup, async () => ({ ...nothing, cache }))
+  expect(await getJson(storage, backup.keys.late(1), Late)).toMatchObject({ cache })
+  const { sha256 } = await readText(storage, backup.keys.late(1), documentBounds)
+  expect(noted).toEqual([null, { attempt: 1, sha256 }])
+})
+
+it('a list beyond any number that runs come to was put there by somebody else: none is written after it', async () => {
+  await put(backup.keys.late(99_999))
+  await expect(writeLate(storage, backup, async () => difference)).rejects.toThrow(BackupIncomplete)
+  expect(await lastAttempt(storage, backup.keys.root)).toBe(99_999)
+  expect(noted).toEqual([])
 })
 
 it('a later list takes the place of an earlier one, also when nothing differs any more', async () => {

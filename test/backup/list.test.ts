@@ -2,7 +2,11 @@ import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { listBackups } from '../../lib/backup/list.ts'
 import type { Manifest } from '../../lib/backup/manifest.ts'
+import { StoreUnavailable } from '../../lib/errors.ts'
 import { type EmbeddedS3, startS3 } from '../../local/s3.ts'
+import { memoryS3 } from './memory-s3.ts'
+import { prefix } from './real-backups.ts'
+import { sampleBackup } from './sample-backup.ts'
 
 let s3: S3Client
 let embedded: EmbeddedS3
@@ -203,5 +207,16 @@ describe('the list of backups', () => {
       name: 'StoreUnavailable',
       message: expect.stringContaining('no-such-bucket'),
     })
+  })
+
+  test('is an error, and not shorter, when a manifest or a pin cannot be read just now', async () => {
+    const { objects, keys } = sampleBackup()
+    for (const key of [keys.manifest, `${keys.root}pinned.json`]) {
+      const memory = memoryS3(new Map(objects).set(key, objects.get(key) ?? Buffer.from('{}')))
+      memory.answers.set(key, () => {
+        throw new Error('reset by peer')
+      })
+      await expect(listBackups(memory.storage, prefix)).rejects.toThrow(StoreUnavailable)
+    }
   })
 })

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
+import { setImmediate } from 'node:timers/promises'
 import { type GetObjectCommandOutput, ListObjectsV2Command, S3ServiceException } from '@aws-sdk/client-s3'
 import { describe, expect, test } from 'vitest'
 import { verifyBackup } from '../../lib/backup/verify.ts'
@@ -383,26 +384,31 @@ describe('an S3 that fails', () => {
     }
   })
 
-  test("the files' index is read on from where its connection ended", async () => {
-    const files = Object.fromEntries(Array.from({ length: 2_000 }, (_, index) => [`${index}`, `${index}`]))
+  test("the files' index is read on from where its connection ended, as often as it gets any further", async () => {
+    // Of such names some two thousand take several blocks of zstd, of which each is read as soon as it is there.
+    const nameOf = (index: number) => `${index}`.padStart(300, '0')
+    const files = Object.fromEntries(Array.from({ length: 2_000 }, (_, n) => [nameOf(n), `${n}`]))
     const sample = sampleBackup({ files })
     const bytes = sample.objects.get(sample.keys.filesIndex)!
     let reads = 0
-    const broken = (answer: GetObjectCommandOutput) => {
+    const brokenOf = (memory: Memory) => (answer: GetObjectCommandOutput) => {
+      const sixths = ++reads
+      const further = memory.seen.length + 20
       const Body = Readable.from(
         (async function* () {
-          yield bytes.subarray(0, bytes.length / 2)
+          yield bytes.subarray(0, (bytes.length * sixths) / 6)
+          while (memory.seen.length < further) await setImmediate()
           throw new Error('socket hang up')
         })(),
       )
-      return [2, 3].includes(++reads) ? ({ ...answer, Body } as unknown as GetObjectCommandOutput) : answer
+      return sixths > 1 && sixths < 6 ? ({ ...answer, Body } as unknown as GetObjectCommandOutput) : answer
     }
     const found = await verified(
-      ({ keys }, memory) => void memory.answers.set(keys.filesIndex, broken),
+      ({ keys }, memory) => void memory.answers.set(keys.filesIndex, brokenOf(memory)),
       sample,
     )
     expect(found).toMatchObject({ ok: true, objects: 2_005, found: { problems: 0, extra: 0 } })
-    expect(reads).toBe(4)
+    expect(reads).toBe(6)
     const never = verified(({ keys }, memory) => {
       reads = 0
       memory.answers.set(keys.filesIndex, (answer) => (++reads === 1 ? answer : breaking(answer)))
@@ -431,6 +437,21 @@ describe('an S3 that fails', () => {
       })
     })
     expect(found.problems).toEqual(['missing cache/00000.jsonl.zst: there is no such object'])
+  })
+
+  test('a file that goes, or becomes another one, between listing and reading is a finding too', async () => {
+    const found = await verified(({ keys, objects }, memory) => {
+      memory.answers.set(keys.file('a.txt'), () => {
+        objects.delete(keys.file('a.txt'))
+        throw refusal('NoSuchKey', 404)
+      })
+      const longer = { Body: Readable.from([Buffer.from('three')]) } as unknown as GetObjectCommandOutput
+      memory.answers.set(keys.file('b/c.txt'), (answer) => ({ ...answer, ...longer }))
+    })
+    expect(found.problems).toEqual([
+      'missing files/a.txt: there is no such object',
+      'changed files/b/c.txt: it has 5 bytes, 3 were written',
+    ])
   })
 
   test('a listing that fails is no empty backup', async () => {

@@ -1,0 +1,132 @@
+import { PutObjectCommand, type S3Client, S3ServiceException } from '@aws-sdk/client-s3'
+import { beforeEach, describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { documentBounds } from '../../lib/backup/json.ts'
+import { workKeys } from '../../lib/backup/layout.ts'
+import { findJsonLines, writeOnce } from '../../lib/backup/once.ts'
+import { findResult, putResult } from '../../lib/backup/step-result.ts'
+import {
+  findJson,
+  putFirst,
+  putJson,
+  putJsonLines,
+  readText,
+  type Storage,
+} from '../../lib/backup/storage.ts'
+import { NotFound, NotPermitted, OutOfTime, StoreUnavailable, TooLargeToRead } from '../../lib/errors.ts'
+import { memoryS3 } from './memory-s3.ts'
+
+const memory = memoryS3()
+const { storage } = memory
+const Result = z.strictObject({ left: z.number() })
+const keys = workKeys({ runId: 'run-1', attempt: 0 })
+const key = keys.cacheWiped
+beforeEach(() => memory.objects.clear())
+
+const refusal = (name: string, httpStatusCode: number) =>
+  new S3ServiceException({ name, $fault: 'client', message: name, $metadata: { httpStatusCode } })
+
+/** The same bucket, where S3 refuses what is to be written. */
+const refusing = (error: Error): Storage => ({
+  ...storage,
+  s3: {
+    send: (command: never) => {
+      if ((command as object) instanceof PutObjectCommand) throw error
+      return storage.s3.send(command)
+    },
+  } as unknown as S3Client,
+})
+
+const put = (left: number, complete: boolean, to: Storage = storage) =>
+  putResult(to, key, Result, { result: { left }, complete })
+
+describe("a step's result", () => {
+  test('that is complete is written once, and whoever ends later is given the first', async () => {
+    expect(await findResult(storage, key, Result)).toBeUndefined()
+    expect(await put(0, true)).toEqual({ left: 0 })
+    expect(await put(7, true)).toEqual({ left: 0 })
+    expect(await findResult(storage, key, Result)).toEqual({ result: { left: 0 }, complete: true })
+  })
+
+  test('that left something undone is written over by the next try, and counts for nothing beside a complete one', async () => {
+    for (const left of [5, 3]) {
+      expect(await put(left, false)).toEqual({ left })
+      expect(await findResult(storage, key, Result)).toEqual({ result: { left }, complete: false })
+    }
+    await put(0, true)
+    await put(2, false)
+    expect(await findResult(storage, key, Result)).toEqual({ result: { left: 0 }, complete: true })
+  })
+
+  test('that another invocation is writing at this moment is an error: nobody knows yet what it will be', async () => {
+    const conflict = refusing(refusal('ConditionalRequestConflict', 409))
+    await expect(put(0, true, conflict)).rejects.toThrow(NotFound)
+    await expect(putFirst(conflict, key, { left: 0 })).rejects.toThrow(NotFound)
+    const written = writeOnce(
+      { left: 0 },
+      (options) => putJson(conflict, key, { left: 0 }, options),
+      () => findJson(conflict, key, Result),
+    )
+    await expect(written).rejects.toThrow(StoreUnavailable)
+    await expect(written).rejects.toThrow('because another invocation was writing it')
+  })
+
+  test('that S3 does not take for any other reason is an error too, whatever is there', async () => {
+    await put(0, true)
+    for (const error of [refusal('OperationAborted', 409), refusal('SlowDown', 503)]) {
+      const failing = refusing(error)
+      await expect(put(1, true, failing)).rejects.toThrow(StoreUnavailable)
+      await expect(putFirst(failing, key, { left: 1 })).rejects.toThrow(StoreUnavailable)
+      const written = writeOnce(
+        { left: 1 },
+        (options) => putJson(failing, key, { left: 1 }, options),
+        () => findJson(failing, key, Result),
+      )
+      await expect(written).rejects.toThrow(error.name)
+    }
+  })
+
+  test('is not written when the time of its step is over, and S3 is not told as the reason', async () => {
+    const over = new AbortController()
+    const late: Storage = refusing(new Error('aborted'))
+    over.abort(new OutOfTime('the step has no time left'))
+    const writing = putResult(late, key, Result, { result: { left: 0 }, complete: true, signal: over.signal })
+    await expect(writing).rejects.toThrow(OutOfTime)
+  })
+})
+
+describe('a list of lines', () => {
+  test('that is not there is none, and one that cannot be read is an error', async () => {
+    expect(await findJsonLines(storage, keys.filesCopied(0), Result)).toBeUndefined()
+    await putJsonLines(storage, keys.filesCopied(0), [{ left: 1 }, { left: 2 }])
+    expect(await findJsonLines(storage, keys.filesCopied(0), Result)).toEqual([{ left: 1 }, { left: 2 }])
+    const answer = () => {
+      throw refusal('SlowDown', 503)
+    }
+    memory.answers.set(keys.filesCopied(0), answer)
+    await expect(findJsonLines(storage, keys.filesCopied(0), Result)).rejects.toThrow(StoreUnavailable)
+    memory.answers.clear()
+  })
+
+  test('that is larger than what is read of one is not written', async () => {
+    const line = 'x'.repeat(documentBounds.bytes / 8)
+    const lines = putJsonLines(storage, keys.filesCopied(0), Array(8).fill(line))
+    await expect(lines).rejects.toThrow(TooLargeToRead)
+    expect(memory.objects.size).toBe(0)
+  })
+})
+
+test('an object that S3 gives only to who has its own key is nothing that the step may read', async () => {
+  const answer = () => {
+    throw refusal('InvalidRequest', 400)
+  }
+  memory.answers.set('x.json', answer)
+  memory.objects.set('x.json', Buffer.from('{}'))
+  const reading = readText(storage, 'x.json', documentBounds)
+  await expect(reading).rejects.toThrow(NotPermitted)
+  await expect(reading).rejects.toThrow('with a key of the customer (SSE-C) it is none of ours')
+  memory.answers.clear()
+  await expect(putJson(refusing(refusal('InvalidRequest', 400)), 'x.json', {})).rejects.toThrow(
+    StoreUnavailable,
+  )
+})
