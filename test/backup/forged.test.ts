@@ -169,6 +169,8 @@ describe('what is read of a bucket', () => {
     expect(parseJson('"[[[[[[{,,,,,,,,,,,\\"[[[["', bounds)).toBe('[[[[[[{,,,,,,,,,,,"[[[[')
     expect(parseJson(values(9), bounds)).toHaveLength(8)
     expect(() => parseJson(values(12), bounds)).toThrow('more than 10 values')
+    expect(parseJson('[[], [], {}, []]', bounds)).toEqual([[], [], {}, []])
+    expect(() => parseJson('[[1], [1], [1], [1], {}, 1]', bounds)).toThrow('more than 10 values')
   })
 
   test.each([

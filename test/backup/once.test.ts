@@ -108,10 +108,12 @@ describe('a list of lines', () => {
     memory.answers.clear()
   })
 
-  test('that is larger than what is read of one is not written', async () => {
+  test('that is larger than what is read of one, or a document that is nested deeper, is not written', async () => {
     const line = 'x'.repeat(documentBounds.bytes / 8)
     const lines = putJsonLines(storage, keys.filesCopied(0), Array(8).fill(line))
     await expect(lines).rejects.toThrow(TooLargeToRead)
+    const deep = JSON.parse('['.repeat(40) + ']'.repeat(40))
+    await expect(putJson(storage, key, deep)).rejects.toThrow(TooLargeToRead)
     expect(memory.objects.size).toBe(0)
   })
 })

@@ -249,6 +249,10 @@ describe('runs', () => {
       `UPDATE taskmaster_reset.runs SET operation = 'reset', plan = NULL WHERE status = 'running'`,
     )
     expect((await pruneWith(two, carryOut)).refused).toContain('run one has only begun')
+    await bucket.stack.sql.query(
+      `UPDATE taskmaster_reset.runs SET operation = 'claim' WHERE status = 'running'`,
+    )
+    expect((await pruneWith(two)).refused, 'a claim needs no backup').toBeNull()
     expect(await bucket.folders()).toHaveLength(3)
   })
 
