@@ -407,6 +407,22 @@ describe('a wipe that is covered by a backup', () => {
     },
   )
 
+  test('what comes in several passes is all in the backup, and each new key counts once', async () => {
+    await set(`${prefix}a`)
+    let late = 0
+    const { wiped, left, restored } = await wipeAfter(async () => {}, {
+      onWipe: () => [
+        async (commands) => {
+          if (isWipe(commands) && late < 3) await set(`${prefix}late ${late++}`)
+          return undefined
+        },
+      ],
+    })
+    expect(wiped).toEqual({ keys: 4, late: 3, left: 0, warnings: [] })
+    expect(left).toEqual([])
+    expect(Object.keys(restored)).toEqual(['a', 'late 0', 'late 1', 'late 2'].map((name) => prefix + name))
+  })
+
   test('a key that changes all the time is set aside, added, and deleted', async () => {
     await redis.set(`${prefix}counter`, '1000')
     let rounds = 0
@@ -558,7 +574,7 @@ describe('a wipe that is covered by a backup', () => {
   )
 
   test('a repeat of a wipe that was killed takes nothing for the backup that came after its key was deleted', async () => {
-    await set(`${prefix}a`)
+    await set(`${prefix}a`, `${prefix}b`)
     const run = stack.nextRun()
     const backupId = await sealBackup(stack.clients, { run, fence })
     let isKilled = false
@@ -571,9 +587,16 @@ describe('a wipe that is covered by a backup', () => {
     await expect(wipeCache(stack.clients, asked, kill)).rejects.toThrow('killed')
     stack.s3Front.faults = []
     await redis.set(`${prefix}a`, 'came after it')
-    expect(await wipe({ run, backupId })).toMatchObject({ left: 0, warnings: [{ code: 'KeysCameBack' }] })
+    // What the try had set aside came before its deletion.
+    await redis.set(`${reservedPrefix(prefix, 'aside')}${prefix}b`, 'later')
+    expect(await wipe({ run, backupId })).toMatchObject({
+      ...{ late: 1, left: 0 },
+      warnings: [
+        { code: 'KeysCameBack', message: expect.stringMatching(/^1 cache key was .*: taskmaster:a$/) },
+      ],
+    })
     expect(await stack.keys()).toEqual([`${prefix}a`])
-    expect(await restored(backupId)).toEqual({ [`${prefix}a`]: 'x' })
+    expect(await restored(backupId)).toEqual({ [`${prefix}a`]: 'x', [`${prefix}b`]: 'later' })
   })
 
   needsServer(
@@ -688,23 +711,24 @@ describe('a wipe that is covered by a backup', () => {
     expect(await redis.get(binary)).toBe('older')
   })
 
+  const part = {
+    ...{ shard: 0, pages: { from: 0, to: null }, rows: 0, fingerprint: '0', key: null, bytes: 0 },
+    sha256: null,
+  }
+  const table = {
+    ...{ name: 'app.t', schema: 'app', table: 't', oid: 1, columns: [], rows: 0, fingerprint: '0' },
+    parts: [part],
+  }
+  const sequence = (lastValue: string) => ({
+    ...{ name: 'app.s', schema: 'app', sequence: 's', lastValue, isCalled: true },
+  })
+  const database = {
+    ...{ serverVersion: '18.4', consistency: 'snapshot' as const, rows: 0, bytes: 0, tables: [table] },
+    sequences: [sequence('5')],
+  }
+
   test('what it adds stands beside what the database has added, and the ledger is told which file counts', async () => {
     await set(`${prefix}a`)
-    const part = {
-      ...{ shard: 0, pages: { from: 0, to: null }, rows: 0, fingerprint: '0', key: null, bytes: 0 },
-      sha256: null,
-    }
-    const table = {
-      ...{ name: 'app.t', schema: 'app', table: 't', oid: 1, columns: [], rows: 0, fingerprint: '0' },
-      parts: [part],
-    }
-    const sequence = (lastValue: string) => ({
-      ...{ name: 'app.s', schema: 'app', sequence: 's', lastValue, isCalled: true },
-    })
-    const database = {
-      ...{ serverVersion: '18.4', consistency: 'snapshot' as const, rows: 0, bytes: 0, tables: [table] },
-      sequences: [sequence('5')],
-    }
     const run = stack.nextRun()
     const backupId = await sealBackup(stack.clients, { run, fence }, exportLimits, { database })
     const { backups, config, now } = stack.clients
@@ -739,12 +763,19 @@ describe('a wipe that is covered by a backup', () => {
   test('a ledger that holds nothing of late files is told that none counts, before any is written', async () => {
     await set(`${prefix}a`)
     const run = stack.nextRun()
-    const backupId = await sealBackup(stack.clients, { run, fence })
+    const backupId = await sealBackup(stack.clients, { run, fence }, exportLimits, { database })
+    await redis.set(`${prefix}a`, 'later')
     const told: unknown[] = []
     const noting = { ...fenceOf(1), replaceLate: async (...of: unknown[]) => void told.push(of) }
     const asked = { run, fence: noting, backupId, preserve: [], unsupportedTypes: [] }
     await wipeCache(stack.clients, asked, noProgress)
-    expect(told).toEqual([[null, undefined]])
+    expect(told).toEqual([
+      [null, undefined],
+      [expect.objectContaining({ attempt: 1 }), undefined],
+    ])
+    const keys = backupKeys(stack.clients.config.BACKUP_PREFIX, backupId)
+    // Where sequences stand is said by the late file alone, when there is one.
+    expect((await getJson(stack.storage, keys.late(1), Late)).sequences).toEqual(database.sequences)
   })
 
   test('a backup that was not sealed, or holds no cache, does not cover it', async () => {
