@@ -8,7 +8,10 @@ export const limitUpTo = (most: number, otherwise: number) =>
     .transform(Number)
     .pipe(z.int().min(1).max(most))
     .default(otherwise)
-    .meta({ type: 'integer', minimum: 1, maximum: most, description: 'Entries of a page at most' })
+    .meta({
+      ...{ type: 'integer', minimum: 1, maximum: most },
+      description: `Entries of a page at most. Left out: ${otherwise}`,
+    })
 
 /** The header `Link` of a page that is not the last (RFC 8288): the address of the next one, as the caller asked for this one. */
 export function linkToNext(url: string, cursor: Record<string, string | null>): { link?: string } {

@@ -67,8 +67,8 @@ export function limitStrangers(limits: Limits): MiddlewareHandler<Api> {
 }
 
 /** Whether the request goes on to where a token is looked for, and counted. */
-function isToBeKnown({ req, env }: Context<Api>): boolean {
-  if (req.header('authorization') === undefined || env?.refusal || env?.method) return false
+function isToBeKnown({ req }: Context<Api>): boolean {
+  if (req.header('authorization') === undefined) return false // also of what is no request, which has no headers here
   return req.path.startsWith('/v1/') && req.path !== '/v1/openapi.json' && req.method !== 'OPTIONS'
 }
 
