@@ -9,12 +9,10 @@ function proofOf({ rehearsedAt, lateAttempts, rows, keys }: SealedBackup): strin
   return `rehearsed ${utc(rehearsedAt)}${lateAttempts > 0 ? ', later rows read back' : ''}`
 }
 
-/** Command "backups": the sealed backups. */
-export async function showBackups({ clients }: Connected): Promise<Answer> {
-  const { BACKUP_BUCKET: bucket, BACKUP_PREFIX: prefix } = clients.config
-  const list = await listBackups(clients.backups, prefix)
+/** A backup in the list: what it holds, how old it is, how it is proved, and what is to be known before it is loaded. */
+export function lineOf(backup: SealedBackup, now: Date): string[] {
   const count = (value: number | null, one: string) => (value === null ? '' : counted(value, one))
-  const rows = list.backups.map((backup) => [
+  return [
     backup.backupId,
     backup.environment,
     backup.strategy,
@@ -22,14 +20,25 @@ export async function showBackups({ clients }: Connected): Promise<Answer> {
     count(backup.files, 'file'),
     count(backup.keys, 'key'),
     bytes(backup.bytes),
-    ageOf(clients.now(), backup.sealedAt),
+    ageOf(now, backup.sealedAt),
     proofOf(backup),
     backup.authentic === 'signed' ? '' : backup.authentic.toUpperCase(),
     backup.pinned ? 'pinned' : '',
-  ])
+  ]
+}
+
+/** Command "backups": the sealed backups. */
+export async function showBackups({ clients }: Connected): Promise<Answer> {
+  const { BACKUP_BUCKET: bucket, BACKUP_PREFIX: prefix } = clients.config
+  const list = await listBackups(clients.backups, prefix)
+  const now = clients.now()
   const broken = list.unreadable
     .map(({ backupId, reason }) => `${backupId}  UNREADABLE: ${reason}\n`)
     .join('')
-  const text = table(rows, '') + broken
+  const text =
+    table(
+      list.backups.map((backup) => lineOf(backup, now)),
+      '',
+    ) + broken
   return { document: list, text: text === '' ? `No backup below s3://${bucket}/${prefix}.\n` : text, code: 0 }
 }

@@ -24,17 +24,7 @@ const shownRuns = 50
 export async function showRuns({ clients }: Connected, id: string | undefined): Promise<Answer> {
   if (id !== undefined) return showById(clients, id)
   const rows = await withConnection(clients, (connection) => listRuns(connection, shownRuns))
-  const text = table(
-    rows.map((row) => [
-      utc(row.startedAt),
-      row.runId,
-      row.operation,
-      row.strategy ?? '',
-      statusOf(row),
-      aboutOf(row),
-    ]),
-    '',
-  )
+  const text = table(rows.map(lineOf), '')
   return { document: { runs: rows.map(summaryOf) }, text: text === '' ? 'No run yet.\n' : text, code: 0 }
 }
 
@@ -69,13 +59,17 @@ async function showRun(row: RunRow, clients: Clients): Promise<Answer> {
     waiting: row.waiting,
     heartbeatAt: row.heartbeatAt.toISOString(),
   }
+  return { document, text: underWay(row), code: 0 }
+}
+
+/** How far a run is, and whether it can be called off. */
+export function underWay(row: RunRow): string {
   const title = [row.operation, row.strategy].filter(Boolean).join(' ')
   const wait = row.waiting === null ? '' : `, ${row.waiting}`
   const cancel = isCancellable(row)
     ? `It has changed nothing yet. To cancel it: ${commandLine('cancel', row.runId)}\n`
     : 'It cannot be cancelled any more.\n'
-  const text = `Run ${row.runId} (${title}) is in "${row.phase}"${wait}.\nStarted ${utc(row.startedAt)}, last sign of life ${utc(row.heartbeatAt)}.\n${cancel}`
-  return { document, text, code: 0 }
+  return `Run ${row.runId} (${title}) is in "${row.phase}"${wait}.\nStarted ${utc(row.startedAt)}, last sign of life ${utc(row.heartbeatAt)}.\n${cancel}`
 }
 
 /** Whether the backup can still be restored. Where S3 does not say, what the run did is told all the same, and not that it is gone. */
@@ -111,6 +105,12 @@ export function summaryOf(row: RunRow) {
     finishedAt: row.finishedAt?.toISOString() ?? null,
     closingUntil: row.closingUntil?.toISOString() ?? null,
   }
+}
+
+/** A run in the list. */
+export function lineOf(row: RunRow): string[] {
+  const { startedAt, runId, operation, strategy } = row
+  return [utc(startedAt), runId, operation, strategy ?? '', statusOf(row), aboutOf(row)]
 }
 
 /** A dry run succeeds in nothing: it says whether the run would be refused. */

@@ -40,6 +40,14 @@ export async function readSteps(
     events.push(...(answer.events ?? []))
     token = answer.nextToken
   } while (token !== undefined)
+  return stepsOfRun(events, row)
+}
+
+/** The steps of a run: those with something to do, and what the one at work waits for. */
+export function stepsOfRun(
+  events: readonly HistoryEvent[],
+  row: Pick<RunRow, 'phase' | 'progress' | 'waiting' | 'plan'> | undefined,
+): Step[] {
   const plan = row?.plan ?? null
   const steps = stepsOf(events, (row?.progress ?? {}) as Progress).filter(({ name }) => hasWork(name, plan))
   const waiting = steps.findLast(({ name, state }) => state === 'running' && name === row?.phase)

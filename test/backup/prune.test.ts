@@ -612,6 +612,10 @@ describe('a prune that dies', () => {
 
     const [, , older] = bucket.sealed([1, 2, 3])
     const before = await bucket.objects()
+    // The command deletes only when it is told to.
+    const looked = await showPrune({ clients: bucket.clientsWith(two) } as Connected, {})
+    expect(looked).toMatchObject({ code: 0, document: { dryRun: true } })
+    expect(await bucket.objects()).toEqual(before)
     const kept = await pruneWith(two, carryOut, refuse(`${root(older!)}manifest.json`))
     expect(kept.backups.at(-1)).toMatchObject({
       ...{ keep: true, reasons: ['its manifest cannot be deleted'] },

@@ -8,7 +8,7 @@ import { asFlags } from '../../local/cli/as-flags.ts'
 import { helpOf } from '../../local/cli/help.ts'
 import { textOfPrune } from '../../local/cli/prune.ts'
 import { showOptions } from '../../local/cli/show-options.ts'
-import { showOutcome } from '../../local/cli/show-outcome.ts'
+import { documentOf, showOutcome } from '../../local/cli/show-outcome.ts'
 import { stepsOf } from '../../local/cli/steps.ts'
 
 const states = (database: TargetState, files: TargetState, cache: TargetState): Outcome['targets'] => ({
@@ -116,6 +116,8 @@ test('what a message advises to say is told as the command line says it', () => 
     [`say "without": ["public.it's, two words"]`, `say --without 'public.it'\\''s, two words'`],
     ['say "targets": ["database", "cache"]', 'say --target database --target cache'],
     ['"without" leaves out', '--without leaves out'],
+    ['say "rehearse": "auto"', 'say --rehearse: "auto"'],
+    [`say "without": ["two words"]`, `say --without 'two words'`],
     ['the table "without_name" stays', 'the table "without_name" stays'],
   ]
   for (const [message, wanted] of told) expect(asFlags(message)).toBe(wanted)
@@ -211,6 +213,50 @@ To put back what was wiped:
     ])
   })
 
+  test('with warnings says so, and tells each as the command line says what it advises', () => {
+    const warnings = [{ code: 'FilesNotInBackup', message: 'were left; "exact": true removes them' }]
+    const text = showOutcome({ ...outcome, status: 'succeeded_with_warnings', warnings }, around)
+    expect(text).toMatch(/^Run r \(reset full\) succeeded, with warnings, after 2\.50 s, at /)
+    expect(text).toContain('\nWarning FilesNotInBackup: were left; --exact removes them\n')
+  })
+
+  test('of a verify or a delete has no table of stores, and of a repeat says that it is the first', () => {
+    for (const operation of ['claim', 'verify', 'delete'])
+      expect(showOutcome({ ...outcome, operation }, around)).not.toContain('database')
+    expect(showOutcome(outcome, { ...around, repeats: 'r' })).toMatch(/^The same request was sent before; /)
+  })
+
+  test('of a dry run is what the run would do, and would not touch; when it would be refused, that comes first', () => {
+    const tables = [{ name: 'public.users', action: 'truncate', rows: 3, keptRows: 0 }]
+    const plan = {
+      ...{ dryRun: true, clears: ['database', 'files'], warnings: [], database: { tables } },
+      ...{ files: { objects: 1, bytes: 1 }, cache: null, restore: null },
+    }
+    const dry = { ...outcome, dryRun: true as const, targets: states('untouched', 'untouched', 'untouched') }
+    expect(
+      showOutcome(dry, { ...around, plan }),
+    ).toBe(`The dry run r (reset full) took 2.50 s; nothing was wiped, replaced or backed up.
+
+With this request, the reset would do this:
+
+  public.users  3 rows       would be wiped
+  files         1 file, 1 B  would be wiped
+
+It would not touch: cache.
+
+First a backup of what is there now would be written, and read back byte for byte, but not loaded; without it nothing would be wiped. S3 would copy the files, and each copy would be found again, with its size and ETag.
+`)
+    const refusal = { name: 'BackupUnsigned', message: 'say "allowUnsigned": true' }
+    const refused = showOutcome({ ...dry, status: 'failed', error: refusal }, { ...around, plan })
+    expect(refused).toMatch(
+      /^reset full would be refused: BackupUnsigned: say --allow-unsigned\n\nThe dry run r \(reset full\) took /,
+    )
+    expect(refused).toContain('the reset would do this if it were not refused:')
+    expect(documentOf({ ...dry, error: refusal }, plan)).toMatchObject({ dryRun: true, wouldDo: { refusal } })
+    expect(documentOf(dry, null)).toEqual({ ...dry, plan: null, wouldDo: null })
+    expect(documentOf(outcome, { ...plan, dryRun: false })).toBe(outcome)
+  })
+
   test('of a dry run that could not tell says so, and not that it would be refused', () => {
     const text = showOutcome(
       failed(states('untouched', 'untouched', 'untouched'), { dryRun: true, refusal: null }),
@@ -285,6 +331,11 @@ Nothing was deleted. To delete what would go: npm run -s cli -- prune --delete
 `)
     const nothing = { ...result, leftovers: [], backups: result.backups.slice(0, 1) }
     expect(textOfPrune(nothing)).toContain('\nThere is nothing to delete.\n')
+    const left = [{ backupId: 'theirs', reason: 'of another environment' }]
+    const others = textOfPrune({ ...nothing, left, leftovers: result.leftovers })
+    expect(others).toMatch(/^theirs +stays +of another environment\n/m)
+    expect(others).toContain('To delete what would go: ')
+    expect(textOfPrune({ ...result, dryRun: false })).not.toContain('nothing to delete')
   })
 
   test('that is refused says of nothing that it is gone, and does not advise what would not help', () => {
@@ -303,6 +354,11 @@ Nothing was deleted. To delete what would go: npm run -s cli -- prune --delete
     expect(text).toMatch(/old +full +gone /)
     expect(text).toMatch(/half +partly gone /)
     expect(text).toContain('\n1 object could not be deleted; prune again.\n')
+    const backups = result.backups.map((one) => ({
+      ...one,
+      deleted: { ...deleted, failures: 2, failed: [] },
+    }))
+    expect(textOfPrune({ ...result, dryRun: false, backups })).toContain('\n4 objects could not be deleted')
   })
 })
 

@@ -13,7 +13,7 @@ function tokenOf(...args: string[]) {
 }
 
 test('a token lets in who has it, by the entry that is printed with it', () => {
-  const { token, entry, text } = tokenOf('ci', '--scopes', 'read,reset')
+  const { token, entry, text } = tokenOf('ci', '--scopes', 'read, reset,read')
   const tokens = variables.API_TOKENS.schema.parse(JSON.stringify([entry]))
   expect(findCaller(tokens, `Bearer ${token}`, new Date())).toEqual({ name: 'ci', scopes: ['read', 'reset'] })
   expect(text).toContain(token)
