@@ -3,11 +3,15 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import type { Connection } from '../../lib/clients.ts'
 import { makeClients } from '../../lib/clients.ts'
+import { databaseClock } from '../../lib/ledger/clock.ts'
 import type { Fence } from '../../lib/ledger/fence.ts'
 import { forgetInvocation, registerAfterEnd, registerInvocation } from '../../lib/ledger/invocations.ts'
+import { noteLate, readLateNoted, readNoted, replaceLate } from '../../lib/ledger/noted.ts'
 import { storable } from '../../lib/ledger/storable.ts'
+import { noteTokenUse, readTokenUses } from '../../lib/ledger/token-uses.ts'
 import {
   checkIdle,
+  checkRunning,
   closeRun,
   ensureLedger,
   fenceRun,
@@ -15,14 +19,17 @@ import {
   isCancellable,
   listRuns,
   type NewRun,
+  noteGranted,
   noteWaiting,
   openRun as openCounted,
   type RunRow,
   readEnvironment,
   readRun,
+  recordCancelled,
   recordPlan as recordCounted,
   recordFailure,
   recordRestored,
+  recordViews,
   recordWiped,
   touchRun,
   writeEnvironment,
@@ -106,6 +113,15 @@ describe('the ledger', () => {
       await close(runId)
     }
     expect((await listRuns(connection, 2)).map(({ runId }) => runId)).toEqual(['c', 'b'])
+    await openRun(connection, newRun('bb', { startedAt: new Date('2026-02-01T00:00:00Z') }))
+    const earlier = async (runId: string) => (await listRuns(connection, 9, runId)).map(({ runId }) => runId)
+    expect([
+      await earlier('c'),
+      await earlier('bb'),
+      await earlier('b'),
+      await earlier('a'),
+      await earlier('none'),
+    ]).toEqual([...[['bb', 'b', 'a'], ['b', 'a'], ['a'], [], []]])
   })
 })
 
@@ -205,6 +221,21 @@ describe('a run that is over while an invocation of it may be alive', () => {
     expect((await stack.sql.query('SELECT * FROM taskmaster_reset.invocations')).rows).toEqual([])
   })
 
+  test('is closing until the latest deadline of those that may be alive, as each of them said last', async () => {
+    await openRun(connection, newRun('one'))
+    for (const [id, seconds] of [
+      ['a', 50],
+      ['a', 500],
+      ['b', 100],
+    ] as const)
+      await registerInvocation(connection, invocation(id, 'one', seconds))
+    await close('one', 'failed')
+    const left = async () => ((await readRun(connection, 'one')).closingUntil?.getTime() ?? 0) - Date.now()
+    expect(Math.abs((await left()) - 500_000)).toBeLessThan(40_000)
+    await forgetInvocation(connection, 'a')
+    expect(Math.abs((await left()) - 100_000)).toBeLessThan(40_000)
+  })
+
   test('is closing also when it was dead and is taken over', async () => {
     await openRun(connection, newRun('dead'))
     await registerInvocation(connection, invocation('a', 'dead'))
@@ -301,6 +332,195 @@ describe('a ledger of an earlier version', () => {
     const refused = answers.flatMap((answer) => (answer.status === 'rejected' ? [answer.reason.name] : []))
     expect(refused).toEqual(Array.from({ length: 9 }, () => 'RunActive'))
   })
+})
+
+describe('a run that is active', () => {
+  const refusalBeside = async (more: Partial<NewRun>, phase: { phase: string; waits?: boolean }) => {
+    await openRun(connection, newRun('one', more))
+    await touchRun(connection, { runId: 'one', ...phase })
+    const refused = openRun(connection, newRun('two'))
+    return refused.then(
+      () => '',
+      (error: Error) => error.message,
+    )
+  }
+  const begun = 'is active since 2026-11-22 19:05:33 UTC. '
+
+  test('is told with what it does, and can be cancelled until it changes something', async () => {
+    expect(await refusalBeside({}, { phase: 'Wipe database', waits: true })).toContain(
+      `Run one (reset, in Wipe database: waiting for locks) ${begun}It has changed nothing yet: wait for it, or cancel it; a dead run is taken over 20 minutes after`,
+    )
+    await touchRun(connection, { runId: 'one', phase: 'Wipe database' })
+    expect((await readRun(connection, 'one')).waiting).toBe('waiting for locks') // a sign of life is no grant
+    await noteGranted(connection, 'one')
+    await expect(checkIdle(connection)).rejects.toThrow(
+      `(reset, in Wipe database) ${begun}Wait for it: it changes what it acts on, or is about to, and cannot be cancelled any more;`,
+    )
+  })
+
+  test('is waited for when it is a claim', async () => {
+    expect(await refusalBeside({ operation: 'claim', strategy: null }, { phase: 'Count' })).toContain(
+      `Run one (claim, in Count) ${begun}Wait for it; a dead run`,
+    )
+  })
+
+  test('shows a sign of life by whatever it says, also that it waits, and holds up nobody once it is dead', async () => {
+    await openRun(connection, newRun('one'))
+    const signs: (() => Promise<unknown>)[] = [
+      () => touchRun(connection, { runId: 'one', phase: 'Seal' }),
+      () => noteWaiting(connection, 'one', 'waiting for public.t'),
+      () => noteGranted(connection, 'one'),
+      () => recordPlan(connection, { runId: 'one', attempt: 1, backupId: null, plan: {}, planDigest: null }),
+      () => recordWiped(connection, 'one', {}, { bytes: 7, milliseconds: 8 }),
+      () => recordRestored(connection, 'one', {}, { bytes: 9, milliseconds: 8 }),
+    ]
+    for (const sign of signs) {
+      await age('one', 19)
+      await sign()
+      expect(Date.now() - (await readRun(connection, 'one')).heartbeatAt.getTime()).toBeLessThan(60_000)
+    }
+    await expect(checkIdle(connection)).rejects.toMatchObject({ activeRunId: 'one' })
+    await age('one', 21)
+    await checkIdle(connection)
+  })
+})
+
+describe('what a step has committed', () => {
+  test('is found by its repeat, with what became of the views, and for how long the locks were held', async () => {
+    for (const [runId, record, column] of [
+      ['wipes', recordWiped, 'wiped'],
+      ['restores', recordRestored, 'restored'],
+    ] as const) {
+      await openRun(connection, newRun(runId))
+      expect(await fenceRun(connection, runId)).toBeNull()
+      await recordViews(connection, runId, { refreshed: [] })
+      await record(connection, runId, { rows: 1 }, { bytes: 7, milliseconds: 8 })
+      await recordViews(connection, runId, { refreshed: ['v'], stale: [] })
+      expect(await fenceRun(connection, runId)).toEqual({ rows: 1, views: { refreshed: ['v'], stale: [] } })
+      await close(runId)
+      await recordViews(connection, runId, { refreshed: [], stale: [] })
+      const none = column === 'wiped' ? 'restored' : 'wiped'
+      expect(await readRun(connection, runId)).toMatchObject({
+        ...{ [column]: { rows: 1, views: { refreshed: ['v'] } }, [none]: null },
+        locked: { bytes: 7, milliseconds: 8 },
+      })
+    }
+  })
+
+  test('is nothing that a run has to say which is over', async () => {
+    await openRun(connection, newRun('one'))
+    await close('one', 'failed', { first: true })
+    const lost = { name: 'RunLost', message: expect.stringContaining('no longer the active run') }
+    await expect(noteWaiting(connection, 'one', 'x')).rejects.toMatchObject(lost)
+    await expect(noteGranted(connection, 'one')).rejects.toMatchObject(lost)
+    await expect(checkRunning(connection, 'one')).rejects.toMatchObject(lost)
+    await expect(checkRunning(connection, 'none')).rejects.toMatchObject(lost)
+    await expect(noteLate(connection, 'one', null)).rejects.toMatchObject({ name: 'RunLost' })
+    const failure = { error: 'Cancelled', message: 'm', phase: 'Seal' }
+    await recordCancelled(connection, { runId: 'one', failure, finishedAt: new Date() })
+    expect(await readRun(connection, 'one')).toMatchObject({ status: 'failed', failure: null, late: null })
+  })
+
+  test('is told by the latest invocation of a step alone', async () => {
+    await openRun(connection, newRun('one'))
+    await touchRun(connection, { runId: 'one', phase: 'Wipe cache', latestInvocation: 'early' })
+    await checkRunning(connection, 'one', 'early')
+    await touchRun(connection, { runId: 'one', phase: 'Wipe cache', latestInvocation: 'later' })
+    await touchRun(connection, { runId: 'one', phase: 'Wipe cache' })
+    await checkRunning(connection, 'one', 'later')
+    await checkRunning(connection, 'one')
+    await expect(checkRunning(connection, 'one', 'early')).rejects.toThrow('A later invocation of this step')
+  })
+})
+
+describe('what the ledger holds of documents', () => {
+  const late = (attempt: number) => ({ attempt, sha256: String(attempt).repeat(64) })
+  const counts = () => readLateNoted(connection, 'b')
+
+  test('is the plan of the latest attempt: none while it is being counted', async () => {
+    const again = { attempt: 1, invocation: 'again' }
+    await openRun(connection, newRun('one'))
+    const plan = { runId: 'one', backupId: null, plan: {}, planDigest: 'a'.repeat(64) }
+    await recordPlan(connection, { ...plan, attempt: 0 })
+    expect(await readNoted(connection, 'one')).toEqual({ attempt: 0, planDigest: 'a'.repeat(64) })
+    await openRun(connection, newRun('one')) // its answer was lost
+    expect(await readNoted(connection, 'one')).toEqual({ attempt: 0, planDigest: 'a'.repeat(64) })
+    await touchRun(connection, { runId: 'one', phase: 'Wipe database', waits: true })
+    await openRun(connection, newRun('one'), again)
+    expect(await readNoted(connection, 'one')).toEqual({ attempt: 1, planDigest: null })
+    expect(await readRun(connection, 'one')).toMatchObject({ phase: 'Count', waiting: null })
+    await expect(readNoted(connection, 'none')).rejects.toMatchObject({ name: 'RunLost' })
+  })
+
+  test('is the late file that was noted last for a backup, or that none counts, or nothing', async () => {
+    const plan = { attempt: 0, backupId: 'b', plan: {}, planDigest: null }
+    await openRun(connection, newRun('one'))
+    await recordPlan(connection, { ...plan, runId: 'one' })
+    expect(await counts()).toBeUndefined()
+    await noteLate(connection, 'one', null)
+    expect(await counts()).toBeNull()
+    await noteLate(connection, 'one', late(1))
+    expect(await counts()).toEqual(late(1))
+    await close('one')
+    // A later run that wrote to the same backup counts, and one that noted nothing takes nothing away.
+    for (const [runId, day, noted] of [
+      ['two', 23, late(2)],
+      ['three', 24, undefined],
+    ] as const) {
+      await openRun(connection, newRun(runId, { startedAt: new Date(`2026-11-${day}T00:00:00Z`) }))
+      await recordPlan(connection, { ...plan, runId })
+      if (noted !== undefined) await noteLate(connection, runId, noted)
+      await close(runId)
+      expect(await counts()).toEqual(late(2))
+    }
+    expect(await readLateNoted(connection, 'another')).toBeUndefined()
+  })
+
+  test('is replaced by the latest invocation that went on from what counted, once, and also when its answer was lost', async () => {
+    await openRun(connection, newRun('one'))
+    await recordPlan(connection, { runId: 'one', attempt: 0, backupId: 'b', plan: {}, planDigest: null })
+    await touchRun(connection, { runId: 'one', phase: 'Wipe cache', latestInvocation: 'latest' })
+    type About = Parameters<typeof replaceLate>[2]
+    const replace = (to: About['late'], before: About['before'], invocation = 'latest') =>
+      replaceLate(connection, 'one', { late: to, before, invocation })
+    await expect(replace(late(1), undefined, 'early')).rejects.toMatchObject({ name: 'RunLost' })
+    expect(await counts()).toBeUndefined()
+    await replace(null, undefined)
+    await replace(late(1), null)
+    await replace(late(1), null)
+    expect(await counts()).toEqual(late(1))
+    for (const before of [undefined, null, late(3)])
+      await expect(replace(late(2), before)).rejects.toMatchObject({ name: 'StoreUnavailable' })
+    expect(await counts()).toEqual(late(1))
+    await replace(late(2), late(1))
+    expect(await counts()).toEqual(late(2))
+    await close('one')
+    await expect(replace(late(3), late(2))).rejects.toMatchObject({ name: 'RunLost' })
+    expect(await counts()).toEqual(late(2))
+  })
+})
+
+test('when a token was used last is known, whichever of two uses is noted first, and of no ledger nothing is', async () => {
+  const at = (minute: number) => new Date(Date.UTC(2026, 10, 22, 19, minute))
+  for (const minute of [5, 7, 6]) await noteTokenUse(connection, 'night', at(minute))
+  await noteTokenUse(connection, 'other', at(1))
+  expect(await readTokenUses(connection)).toEqual(
+    new Map([
+      ['night', at(7)],
+      ['other', at(1)],
+    ]),
+  )
+  await stack.sql.query('DROP TABLE taskmaster_reset.tokens')
+  await noteTokenUse(connection, 'night', at(9))
+  expect(await readTokenUses(connection)).toEqual(new Map())
+})
+
+test("the clock that backups are compared by is the database's, and goes on", async () => {
+  const clock = await databaseClock(await makeClients())
+  const begun = clock().getTime()
+  const { now } = (await stack.sql.query('SELECT clock_timestamp() AS now, pg_sleep(0.02)')).rows[0]
+  expect(Math.abs(now.getTime() - begun)).toBeLessThan(5_000)
+  expect(clock().getTime()).toBeGreaterThanOrEqual(begun + 15)
 })
 
 describe('an idempotency key', () => {
