@@ -59,8 +59,16 @@ describe('copying the files', () => {
     await stack.putMany([`${prefix}a`, `${prefix}b`])
     const batch = await list()
     await stack.put(`${prefix}a`, 'newer and longer')
+    stack.front.faults = [
+      async ({ method, bucket, key }, forward) => {
+        if (method !== 'HEAD' || bucket !== 'files' || !key.endsWith('a')) return undefined
+        const answer = await forward()
+        return { ...answer, headers: { ...answer.headers, 'x-amz-storage-class': 'GLACIER_IR' } }
+      },
+    ]
     const result = await copyFiles(stack.clients, batch, noProgress, fence)
     expect(result).toMatchObject({ objects: 2, changed: 1, bytes: 16 + `${prefix}b`.length })
+    expect((await copied()).map(({ storageClass }) => storageClass)).toEqual(['GLACIER_IR', undefined])
     expect(await stack.get(copyOf('a'), 'backups')).toBe('newer and longer')
     const head = await stack.s3.send(new HeadObjectCommand({ Bucket: 'files', Key: `${prefix}a` }))
     expect((await copied()).find(({ key }) => key === 'a')).toMatchObject({ size: 16, etag: head.ETag })
@@ -183,12 +191,27 @@ describe('copying the files', () => {
   describe('an object over the limit of one copy', () => {
     const limits = { ...copyLimits, single: 6 * 2 ** 20, part: 5 * 2 ** 20 }
     const big = Buffer.alloc(10.5 * 2 ** 20, 'taskmaster')
-    const described = { ContentType: 'video/mp4', CacheControl: 'no-store', Metadata: { story: '42' } }
+    const described = {
+      ...{ ContentType: 'video/mp4', CacheControl: 'no-store', Metadata: { story: '42' } },
+      ...{ ContentDisposition: 'attachment', ContentEncoding: 'gzip', ContentLanguage: 'de' },
+    }
     const upload = (body: Buffer) =>
       stack.s3.send(new PutObjectCommand({ Bucket: 'files', Key: `${prefix}big`, Body: body, ...described }))
 
-    test('is copied in parts, with its content type and metadata', async () => {
+    test('is copied in parts, with its headers, metadata and tags', async () => {
       await upload(big)
+      const tags = '<Tag><Key>kind of</Key><Value>a&amp;b</Value></Tag><Tag><Key>x</Key><Value></Value></Tag>'
+      const tagged: unknown[] = []
+      stack.front.faults = [
+        async ({ method, bucket, query, headers }, forward) => {
+          if (query.has('uploads')) tagged.push(headers['x-amz-tagging'])
+          if (query.has('tagging'))
+            return { status: 200, body: `<Tagging><TagSet>${tags}</TagSet></Tagging>` }
+          if (method !== 'HEAD' || bucket !== 'files') return undefined
+          const answer = await forward()
+          return { ...answer, headers: { ...answer.headers, 'x-amz-tagging-count': '2' } }
+        },
+      ]
       expect(await copyFiles(stack.clients, await list(), noProgress, fence, limits)).toMatchObject({
         objects: 1,
         bytes: big.length,
@@ -199,6 +222,7 @@ describe('copying the files', () => {
         ContentLength: big.length,
         ETag: expect.stringMatching(/-3"$/),
       })
+      expect(tagged).toEqual(['kind+of=a%26b&x='])
       expect(await stack.get(copyOf('big'), 'backups')).toBe(big.toString())
       expect(stack.front.seen.filter((line) => line.includes('partNumber'))).toHaveLength(3)
     })

@@ -43,6 +43,33 @@ describe("the files bucket's mark", () => {
     })
   })
 
+  test('that another claim of the same environment writes at this moment is ours', async () => {
+    let looked = false
+    stack.front.faults = [
+      async ({ method }) => {
+        if (method !== 'PUT' || looked) return undefined
+        looked = true
+        await writeFilesMark(stack.clients, { environment: 'staging', at })
+        return undefined
+      },
+    ]
+    await writeFilesMark(stack.clients, { environment: 'staging', at: '2027-01-01T00:00:00.000Z' })
+    expect(JSON.parse(await stack.get(key))).toEqual({ environment: 'staging', claimedAt: at })
+  })
+
+  test('that S3 does not take, and nobody else wrote, is not claimed', async () => {
+    for (const [status, code, name] of [
+      [409, 'ConditionalRequestConflict', 'ConditionalRequestConflict'],
+      [403, 'AccessDenied', 'NotPermitted'],
+    ] as const) {
+      stack.front.faults = [({ method }) => (method === 'PUT' ? s3Error(status, code) : undefined)]
+      await expect(writeFilesMark(stack.clients, { environment: 'staging', at })).rejects.toMatchObject({
+        name,
+      })
+    }
+    expect(await readFilesMark(stack.clients)).toBeUndefined()
+  })
+
   test('that is no mark is an error, not an absent one', async () => {
     for (const body of ['not JSON', '{"environment":"staging"}', '{}']) {
       await stack.put(key, body)

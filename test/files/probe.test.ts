@@ -64,6 +64,23 @@ describe('whether the S3 server heeds conditions is tried before anything is wip
       expect(await probe()).toMatchObject([{ message: expect.stringContaining('of deletions:') }])
     })
 
+  const aloneOn = (condition: boolean) => (request: S3Request) =>
+    request.method === 'DELETE' && (request.headers['if-match'] !== undefined) === condition
+  test.each<[string, string, (request: S3Request) => boolean]>([
+    ['write', '.taskmaster/runs/run-1/1/probe-1', (request) => request.method === 'PUT' && !isCopy(request)],
+    ['copy', '.taskmaster/runs/run-1/1/probe-2', isCopy],
+    ['copy', 'files/.taskmaster/probe-run-1-1', (request) => isCopy(request) && request.bucket === 'files'],
+    ['delete', 'files/.taskmaster/probe-run-1-1', isBulkDelete],
+    ['delete', 'files/.taskmaster/probe-run-1-1', aloneOn(true)],
+    ['delete', 'files/.taskmaster/probe-run-1-1', aloneOn(false)],
+  ])('one that refuses to %s an object of the probe is told as that: %s', async (action, key, matches) => {
+    stack.front.faults = [(request) => (matches(request) ? s3Error(403, 'AccessDenied') : undefined)]
+    const probing = probe()
+    await expect(probing).rejects.toMatchObject({ name: 'NotPermitted' })
+    await expect(probing).rejects.toThrow(`S3 refuses to ${action} s3://`)
+    await expect(probing).rejects.toThrow(key)
+  })
+
   test('one that knows no conditional copies is refused by name', async () => {
     stack.front.faults = [(request) => (isCopy(request) ? s3Error(501, 'NotImplemented') : undefined)]
     await expect(probe()).rejects.toMatchObject({

@@ -12,7 +12,7 @@ import { listFiles, pieceLimits } from '../../lib/files/list.ts'
 import type { Run } from '../../lib/files/pieces.ts'
 import { restoreFiles } from '../../lib/files/restore.ts'
 import { listRestore } from '../../lib/files/restore-list.ts'
-import { FilesRestored, filesRestoredKey } from '../../lib/files/restored.ts'
+import { FilesRestored, filesRestoredKey, RestoreTally } from '../../lib/files/restored.ts'
 import { backupId, fence, noProgress, prefix, useFiles } from './files-stack.ts'
 import { oddKeys } from './odd-keys.ts'
 import { errorElement, type Fault, isBulkDelete, type S3Request, s3Error, smallPages } from './s3-front.ts'
@@ -102,6 +102,23 @@ const none = {
   failures: 0,
   failed: [],
 }
+
+test('what became of many objects is counted, and twenty of a kind are named', () => {
+  const tally = new RestoreTally(3)
+  const file = { key: 'a', size: 7, etag: '"a"', copyEtag: '"a"' }
+  for (let nth = 0; nth < 21; nth++) {
+    tally.restored(file)
+    tally.unchanged(file)
+    tally.leftAlone(`changed ${nth}`)
+    tally.failed(`failed ${nth}`, 'AccessDenied')
+  }
+  const { changed, failed, ...counts } = tally.result
+  expect(counts).toEqual({
+    ...{ batch: 3, objects: 21, bytes: 147, unchanged: 21, unchangedBytes: 147, extra: 0, deleted: 0 },
+    ...{ changedMeanwhile: 21, failures: 21 },
+  })
+  expect([changed.length, failed.length]).toEqual([20, 20])
+})
 
 describe('restoring the files', () => {
   test('everything that was changed, deleted or added is exactly as in the backup again, odd keys too', async () => {

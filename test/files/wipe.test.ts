@@ -272,6 +272,22 @@ describe('wiping the files', () => {
     expect(await stack.files()).toEqual(['a'])
   })
 
+  test('a deletion of a single object that fails for another reason than the object is an error too', async () => {
+    await stack.put(`${prefix}control\u0001`)
+    const batch = await backUp()
+    for (const answer of [s3Error(404, 'NoSuchBucket'), 'drop'] as const) {
+      stack.front.faults = [({ method }) => (method === 'DELETE' ? answer : undefined)]
+      await expect(wipeFiles(stack.clients, batch, noProgress, fence)).rejects.toMatchObject({
+        name: 'StoreUnavailable',
+      })
+    }
+    stack.front.faults = [({ method }) => (method === 'DELETE' ? s3Error(403, 'AccessDenied') : undefined)]
+    expect(await wipeFiles(stack.clients, batch, noProgress, fence)).toMatchObject({
+      failures: 1,
+      failed: [{ key: `${prefix}control\u0001`, code: 'AccessDenied' }],
+    })
+  })
+
   test('a request that fails as a whole is an error', async () => {
     await stack.put(`${prefix}a`)
     const batch = await backUp()
