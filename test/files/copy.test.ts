@@ -8,6 +8,7 @@ import { CopyResult, copyFiles } from '../../lib/files/copy.ts'
 import { copyLimits, copyObject } from '../../lib/files/copy-object.ts'
 import { listFiles, pieceLimits } from '../../lib/files/list.ts'
 import { CopiedFile } from '../../lib/files/pieces.ts'
+import { fenceOf } from '../support/fences.ts'
 import { backupId, fence, noProgress, prefix, useFiles } from './files-stack.ts'
 import { oddKeys } from './odd-keys.ts'
 import { type Fault, holding, type S3Request, s3Error } from './s3-front.ts'
@@ -506,6 +507,17 @@ describe('copying the files', () => {
     const lost = { ...fence, check: async () => Promise.reject(new RunLost('it is over')) }
     await expect(copyFiles(stack.clients, batch, noProgress, lost)).rejects.toMatchObject({ name: 'RunLost' })
     expect(stack.front.seen.some((line) => line.includes('CopyObject'))).toBe(false)
+
+    const late = fenceOf(1)
+    stack.front.faults = [
+      (request) => {
+        if (isCopy(request)) late.lost = new RunLost('it is over')
+        return undefined
+      },
+    ]
+    await expect(copyFiles(stack.clients, batch, noProgress, late)).rejects.toMatchObject({ name: 'RunLost' })
+    expect(await stack.keysIn('backups')).not.toContain(workKeys(run).filesCopied(0))
+    for (const key of ['0', '1', '2']) await remove(copyOf(key))
 
     const invocation = new AbortController()
     const held = holding(isCopy)

@@ -13,6 +13,7 @@ import type { Run } from '../../lib/files/pieces.ts'
 import { restoreFiles } from '../../lib/files/restore.ts'
 import { listRestore } from '../../lib/files/restore-list.ts'
 import { FilesRestored, filesRestoredKey, RestoreTally } from '../../lib/files/restored.ts'
+import { fenceOf } from '../support/fences.ts'
 import { backupId, fence, noProgress, prefix, useFiles } from './files-stack.ts'
 import { oddKeys } from './odd-keys.ts'
 import { errorElement, type Fault, isBulkDelete, type S3Request, s3Error, smallPages } from './s3-front.ts'
@@ -827,6 +828,14 @@ describe('restoring the files', () => {
     })
     expect(await contents()).toEqual(before)
     expect(stack.front.seen.filter((line) => /^(PUT|POST|DELETE)/.test(line))).toEqual([])
+
+    const late = fenceOf(1)
+    const lose = async () => {
+      late.lost = new RunLost('it is over')
+    }
+    await expect(restoreFiles(stack.clients, batch, lose, late)).rejects.toMatchObject({ name: 'RunLost' })
+    expect(await stack.files()).toEqual(['a', 'b'])
+    expect(await stack.keysIn('backups')).not.toContain(filesRestoredKey(prepared.run, 0))
   })
 
   test('tells how far it is', async () => {

@@ -5,6 +5,7 @@ import { OutOfTime, RunLost } from '../../lib/errors.ts'
 import { copyFiles } from '../../lib/files/copy.ts'
 import { listFiles, pieceLimits } from '../../lib/files/list.ts'
 import { wipeFiles } from '../../lib/files/wipe.ts'
+import { fenceOf } from '../support/fences.ts'
 import { backupId, fence, noProgress, prefix, useFiles } from './files-stack.ts'
 import { oddKeys } from './odd-keys.ts'
 import {
@@ -254,6 +255,14 @@ describe('wiping the files', () => {
 
     await expect(wipeFiles(stack.clients, batch, noProgress, lost)).rejects.toMatchObject({ name: 'RunLost' })
     expect(deletes()).toBe(1)
+
+    const late = fenceOf(1)
+    const lose = async () => {
+      late.lost = new RunLost('it is over')
+    }
+    await expect(wipeFiles(stack.clients, batch, lose, late)).rejects.toMatchObject({ name: 'RunLost' })
+    expect(await stack.files()).toEqual([])
+    expect(await stack.keysIn('backups')).not.toContain(workKeys(run).filesWiped(0))
   })
 
   test('a deletion that is under way when the invocation ends is not sent again', async () => {
