@@ -9,6 +9,7 @@ import { forgetInvocation, registerAfterEnd, registerInvocation } from '../../li
 import { noteLate, readLateNoted, readNoted, replaceLate } from '../../lib/ledger/noted.ts'
 import { storable } from '../../lib/ledger/storable.ts'
 import { noteTokenUse, readTokenUses } from '../../lib/ledger/token-uses.ts'
+import { finish } from '../../lib/run/finish.ts'
 import {
   checkIdle,
   checkRunning,
@@ -655,6 +656,133 @@ describe('a Count that was given up, and wakes up late,', () => {
 })
 
 describe('the end of a run', () => {
+  const plan = {
+    ...{ clears: ['database'], dryRun: false, files: null, restore: null, warnings: [] as object[] },
+    database: { views: [] as string[] },
+  }
+  /** What Finish makes of a run of which everything stands in the ledger. */
+  const end = async (error?: { Error: string; Cause?: string }, runId = 'one') =>
+    finish(await makeClients(), { runId, error })
+  const begin = async (set: Record<string, unknown> = {}, more: Partial<NewRun> = {}) => {
+    await openRun(connection, newRun('one', more))
+    for (const [column, value] of Object.entries(set))
+      await stack.sql.query(`UPDATE taskmaster_reset.runs SET ${column} = $1`, [
+        typeof value === 'string' ? value : JSON.stringify(value),
+      ])
+  }
+  const failure = { Error: 'StoreUnavailable', Cause: JSON.stringify({ errorMessage: 'S3 is away' }) }
+  const told = { Error: 'StoreUnavailable', Cause: 'S3 is away' }
+  const wiped = { rows: 7, tables: { 'public.a': 7 }, lateParts: 0, appeared: [] as string[], views: null }
+
+  test('that went well is told so, also when it is told twice, or when something fails after it', async () => {
+    await begin({ plan, wiped, phase: 'Wipe database' })
+    const outcome = await end()
+    expect(outcome).toMatchObject({
+      ...{
+        runId: 'one',
+        operation: 'reset',
+        strategy: 'full',
+        status: 'succeeded',
+        error: null,
+        warnings: [],
+      },
+      targets: {
+        database: { state: 'wiped', rows: 7, tables: { 'public.a': 7 } },
+        cache: { state: 'untouched' },
+      },
+    })
+    expect(outcome).not.toHaveProperty('dryRun')
+    expect(await readRun(connection, 'one')).toMatchObject({ status: 'succeeded', outcome })
+    expect(await end()).toEqual(outcome)
+    expect(await end(failure)).toEqual(outcome)
+  })
+
+  test('that failed is the failure for good: Finish that wakes up late does not make a success of it', async () => {
+    await begin({ plan })
+    expect(await end(failure)).toEqual(told)
+    expect(await readRun(connection, 'one')).toMatchObject({
+      status: 'failed',
+      outcome: { status: 'failed', error: { name: 'StoreUnavailable', message: 'S3 is away' } },
+    })
+    await expect(end()).rejects.toMatchObject({ name: 'RunLost' })
+    expect(await end({ Error: 'Another', Cause: 'later' })).toEqual(told)
+  })
+
+  test('of one that was cancelled stays that, and of one that never had a row is what stopped it', async () => {
+    await begin({ plan, status: 'cancelled' })
+    await expect(end()).rejects.toMatchObject({ name: 'RunLost' })
+    expect(await end(failure)).toEqual(told)
+    expect(await readRun(connection, 'one')).toMatchObject({ status: 'cancelled', outcome: null })
+    await expect(end(undefined, 'none')).rejects.toMatchObject({ name: 'NotFound' })
+    expect(await end(failure, 'none')).toEqual(told)
+    for (const [Cause, wanted] of [
+      ['a plain text', 'a plain text'],
+      ['{"other": 1}', '{"other": 1}'],
+      [undefined, ''],
+    ])
+      expect(
+        await end({ Error: 'States.Timeout', ...(Cause === undefined ? {} : { Cause }) }, 'none'),
+      ).toEqual({
+        ...{ Error: 'States.Timeout', Cause: wanted },
+      })
+    const long = await end({ Error: 'E', Cause: 'x'.repeat(9_000) }, 'none')
+    expect((long as { Cause: string }).Cause).toMatch(/^x{8000}… \(shortened; the ledger has all of it\)$/)
+  })
+
+  test('of which a Map knows only that children failed is told by what they noted, or that they said nothing', async () => {
+    const children = { Error: 'States.ExceedToleratedFailureThreshold', Cause: 'too many' }
+    const noted = { error: 'NotPermitted', message: 'no right', phase: 'Copy files', batch: 0 }
+    await begin({ plan, phase: 'Copy files' })
+    expect(await end(children)).toEqual({
+      Error: children.Error,
+      Cause: expect.stringMatching(
+        /^A batch of the step "Copy files" ended without saying why: .*\(too many\)/,
+      ),
+    })
+    await stack.sql.query(`UPDATE taskmaster_reset.runs SET status = 'cancelled', outcome = NULL`)
+    expect(await end(children)).toMatchObject({ Error: 'RunLost' })
+    await stack.sql.query('UPDATE taskmaster_reset.runs SET failure = $1', [noted])
+    expect(await end(children)).toEqual({ Error: 'NotPermitted', Cause: 'no right' })
+  })
+
+  test('is with warnings when there are any, each told once, and those that a plan foretold only until they are known', async () => {
+    const [any, views] = [
+      { code: 'Any', message: 'of the plan' },
+      { code: 'ViewsNotRefreshed', message: 'foretold' },
+    ]
+    const warned = { ...plan, warnings: [any, views, any], database: { views: ['public.v'] } }
+    await begin({ plan: warned, wiped: { ...wiped, appeared: ['public.b', 'public.c'] } })
+    expect(await end()).toMatchObject({
+      status: 'succeeded_with_warnings',
+      warnings: [
+        any,
+        { code: 'ViewsNotRefreshed', message: expect.stringContaining('public.v (the step ended before)') },
+        { code: 'TablesAppeared', message: 'Created since the count, so not wiped: public.b, public.c' },
+      ],
+    })
+    await stack.sql.query('DELETE FROM taskmaster_reset.runs')
+    await begin({ plan: warned })
+    expect(await end()).toMatchObject({ warnings: [any, views] })
+  })
+
+  test('of a dry run says so, and what would refuse the real one; of a restore, which backup; of a claim, what it warned of', async () => {
+    const refusal = { name: 'EnvironmentProtected', message: 'it is protected' }
+    await begin({ plan: { ...plan, dryRun: true, refusal } })
+    expect(await end()).toMatchObject({
+      ...{ dryRun: true, refusal, status: 'succeeded' },
+      targets: { database: { state: 'untouched' } },
+    })
+    await stack.sql.query('DELETE FROM taskmaster_reset.runs')
+    await begin({ plan: { ...plan, dryRun: true } })
+    expect(await end({ Error: 'LimitExceeded', Cause: 'too many' })).toMatchObject({ Error: 'LimitExceeded' })
+    expect((await readRun(connection, 'one')).outcome).toMatchObject({
+      ...{ dryRun: true, refusal: { name: 'LimitExceeded', message: 'too many' } },
+    })
+    await stack.sql.query('DELETE FROM taskmaster_reset.runs')
+    await begin({}, { operation: 'claim', strategy: null })
+    expect(await end()).toMatchObject({ status: 'succeeded', warnings: [] })
+  })
+
   test('is written once', async () => {
     await openRun(connection, newRun('one'))
     await close('one', 'failed', { first: true })

@@ -1,18 +1,21 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import type { Backup } from '../../lib/backup/read.ts'
+import type { Config } from '../../lib/config.ts'
 import { BackupDamaged, messageOf } from '../../lib/errors.ts'
 import { type Fence, spanOf } from '../../lib/ledger/fence.ts'
 import { sharedCheck } from '../../lib/ledger/shared-check.ts'
 import { isUnclaimed } from '../../lib/run/claimed.ts'
 import { failureOfEnded } from '../../lib/run/ended.ts'
+import { checkConfirmation } from '../../lib/run/guard.ts'
 import { nextStepsOf } from '../../lib/run/next-steps.ts'
 import { nowAndAfter, restoredStores, whatRestoreMeans } from '../../lib/run/now-and-after.ts'
 import type { ResetOptions } from '../../lib/run/options.ts'
 import { cut, type Outcome, reduced, shortened } from '../../lib/run/outcome.ts'
 import { planSwap } from '../../lib/run/plan-swap.ts'
 import { checkLimits } from '../../lib/run/planning.ts'
-import type { Plan } from '../../lib/run/work.ts'
+import { idempotencyKeyOf, parseRequest } from '../../lib/run/request.ts'
+import { filesOf, type Plan, restoredFilesOf, sealedAs } from '../../lib/run/work.ts'
 import { refusalOf, type WouldDo, wouldDoOf } from '../../lib/run/would-do.ts'
 import { wouldBeRefused, wouldLeave, wouldLines } from '../../lib/run/would-words.ts'
 import { catalogWith, key, table as tableOf } from './plan-catalog.ts'
@@ -305,6 +308,85 @@ it('a restore empties the tables that the backup holds, keeps all others, and le
   expect(planned.map(({ table, action }) => [table.name, action])).toEqual([
     ['public.a', 'truncate'],
     ['public.b', 'keep'],
+  ])
+})
+
+describe('a confirmation', () => {
+  const config = { ENVIRONMENT: 'staging', PROTECTED: false } as Config
+  const check = (request: object, of: Partial<Config> = {}) =>
+    checkConfirmation(parseRequest(request), { ...config, ...of })
+  const backupId = '2026-11-22T19-05-33Z-3f9a2c'
+  const taking: object[] = [
+    { operation: 'reset', strategy: 'full' },
+    { operation: 'restore', backupId },
+    { operation: 'delete', backupId },
+  ]
+  const looking: object[] = [
+    { operation: 'backup' },
+    { operation: 'verify', backupId },
+    { operation: 'reset', strategy: 'full', dryRun: true },
+    { operation: 'restore', backupId, dryRun: true },
+  ]
+
+  it('is needed by whatever takes something away, and by a claim, and must be right wherever it is given', () => {
+    for (const request of [...taking, { operation: 'claim' }]) {
+      expect(() => check(request), JSON.stringify(request)).toThrow(
+        /^confirm is missing, but this is .*"staging"/,
+      )
+      expect(() => check({ ...request, confirm: 'stagin' })).toThrow(/^confirm is "stagin", but this is/)
+      expect(() => check({ ...request, confirm: 'staging' })).not.toThrow()
+    }
+    for (const request of looking) {
+      expect(() => check(request), JSON.stringify(request)).not.toThrow()
+      expect(() => check({ ...request, confirm: 'production' })).toThrow(/^confirm is "production"/)
+    }
+    expect(() => check({ operation: 'delete', backupId })).toThrow(
+      `to delete the backup ${backupId}, say "confirm": "staging"`,
+    )
+    expect(() => check({ operation: 'claim' })).toThrow('to claim it, say "confirm": "staging"')
+  })
+
+  it('does not help in a protected environment, which may be looked at, backed up and claimed', () => {
+    const isProtected = { PROTECTED: true }
+    for (const request of taking)
+      expect(() => check({ ...request, confirm: 'staging' }, isProtected)).toThrow('"staging" is protected')
+    for (const request of [...looking, { operation: 'claim' }])
+      expect(() => check({ ...request, confirm: 'staging' }, isProtected)).not.toThrow()
+  })
+})
+
+it('a schedule that is delivered twice is one run, and two schedules of the same time are not', () => {
+  const keyOf = (request: object) => idempotencyKeyOf(parseRequest(request))
+  const scheduledTime = '2026-11-23T03:00:00Z'
+  expect(keyOf({ operation: 'backup' })).toBeUndefined()
+  expect(keyOf({ operation: 'backup', scheduledTime })).toBe(`schedule ${scheduledTime} backup full`)
+  expect(keyOf({ operation: 'reset', strategy: 'cache-only', scheduledTime })).toBe(
+    `schedule ${scheduledTime} reset cache-only`,
+  )
+  expect(keyOf({ operation: 'claim', scheduledTime })).toBe(`schedule ${scheduledTime} claim`)
+  expect(keyOf({ operation: 'backup', scheduledTime, idempotencyKey: 'own' })).toBe('own')
+})
+
+it('a step that the plan does not have is refused by name', () => {
+  const plan = {
+    ...{ runId: 'r', attempt: 2, tried: 't', backupId: null, files: null, restore: null },
+  } as Plan
+  expect(() => sealedAs(plan)).toThrow('Run r was told to take no backup')
+  expect(() => filesOf(plan)).toThrow('Run r does not act on the files')
+  expect(() => restoredFilesOf(plan)).toThrow('Run r restores no files')
+  expect(() => restoredFilesOf({ ...plan, restore: { files: null } } as Plan)).toThrow(
+    'Run r restores no files',
+  )
+  const listed = { lists: 3, listsPerBatch: 4 }
+  const whole = {
+    ...plan,
+    backupId: 'b',
+    files: listed,
+    restore: { files: { lists: 5, listsPerBatch: 6 } },
+  } as Plan
+  const run = { runId: 'r', attempt: 2, tried: 't' }
+  expect([sealedAs(whole), filesOf(whole), restoredFilesOf(whole)]).toEqual([
+    ...['b', { run, ...listed }, { run, lists: 5, listsPerBatch: 6 }],
   ])
 })
 
