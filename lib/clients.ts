@@ -135,11 +135,12 @@ const newerSettings = {
 /** One text, so that it costs one round trip. A role or a database may set each of these otherwise. */
 function settingsText(): string {
   const known = Object.entries(sessionSettings).map(([name, value]) => `SET ${name} = '${value}'`)
-  const newer = Object.entries(newerSettings).map(
-    ([name, value]) =>
-      `SELECT set_config(name, '${value}', false) FROM pg_settings WHERE name = '${name}'${name === 'client_connection_check_interval' ? ` AND version() ~ 'linux'` : ''}`,
-  )
-  return [...known, ...newer].join('; ')
+  const newer = Object.entries(newerSettings).map(([name, value]) => `('${name}', '${value}')`)
+  // Asked for each by its name: the view pg_settings makes all its rows for one, which takes a server milliseconds.
+  const whatIsKnown = `SELECT set_config(name, value, false) FROM (VALUES ${newer.join(', ')}) AS newer (name, value)
+    WHERE current_setting(name, true) IS NOT NULL
+      AND (name <> 'client_connection_check_interval' OR version() ~ 'linux')`
+  return [...known, whatIsKnown].join('; ')
 }
 
 /** Neon wakes a suspended database within seconds; a server that says nothing for so long is not there. */
