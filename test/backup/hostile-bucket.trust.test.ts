@@ -272,7 +272,7 @@ describe('a forged object', () => {
       const keys = [...twins.keys()].filter((key) => !onlyTold.test(key))
       expect(keys).toContain('0/plan')
       for (const { key, kind, forge } of pairsOf(
-        keys.filter((key, at) => isFull || at % 3 === 0 || key.endsWith('/plan')),
+        keys.filter((key, at) => isFull || at % 6 === 0 || key.endsWith('/plan')),
         () => work,
       )) {
         await clearWork()

@@ -17,7 +17,7 @@ const longest = [
   'database/preservation.trust',
   'e2e/concurrency',
   'restore/fidelity',
-  'restore/faults',
+  'restore/faults.trust',
   'restore/memory',
   'e2e/payloads',
   'database/memory',

@@ -7,6 +7,7 @@ import { dropScratch } from '../../lib/database/scratch.ts'
 import { withConnection } from '../../lib/database/snapshot.ts'
 import type { Plan } from '../../lib/run/work.ts'
 import { backUp, planReset, useDatabase } from '../database/database-stack.ts'
+import { isFull, tried } from '../support/trust.ts'
 import { dump } from './dump.ts'
 import { load, planRestore, readBackupOf } from './steps.ts'
 
@@ -42,9 +43,24 @@ beforeAll(async () => {
   changed = await dump(admin)
 }, 60_000)
 
-/** Clients whose `at`-th statement fails, in place of being sent or after it was; `at` counts over all connections. */
+/** What a statement does, by its first keywords: of each kind the short form breaks the first one. */
+function kindOf(statement: string): string {
+  return (statement.match(/\b[A-Z]{2,}\b/g) ?? [statement]).slice(0, 5).join(' ')
+}
+
+/**
+ * Clients whose `at`-th statement fails, in place of being sent or after it was; `at` counts over all connections, in the
+ * short form the first statements of each kind.
+ */
 function failing(at: number, when: 'before' | 'after', broken: { statement?: string }): Clients {
   let count = 0
+  const kinds = new Set<string>()
+  const counts = (statement: string) => {
+    if (statement.includes('"waiting"')) return false // said on a line of its own, which opens another when it breaks
+    const isNew = !kinds.has(kindOf(statement))
+    kinds.add(kindOf(statement))
+    return isFull || isNew
+  }
   const connect = async () => {
     const connection = await database.clients.connect()
     const query = connection.query.bind(connection) as (...given: unknown[]) => Promise<unknown>
@@ -52,8 +68,7 @@ function failing(at: number, when: 'before' | 'after', broken: { statement?: str
       query: async (...given: unknown[]) => {
         const [first] = given as [string | { text?: string }]
         const statement = typeof first === 'string' ? first : (first.text ?? '')
-        // What is waited for is said on a line of its own, which opens another when it breaks.
-        if (statement.includes('"waiting"') || ++count !== at) return query(...given)
+        if (!counts(statement) || ++count !== at) return query(...given)
         broken.statement = statement
         if (when === 'after') await query(...given)
         throw new Error(`injected at statement ${at}`)
@@ -97,6 +112,7 @@ it('a failure at any statement of the restore leaves every row, sequence, constr
       seen.some((statement) => statement.includes(part)),
       part,
     ).toBe(true)
+  tried('a failure at any statement of a restore', { statements: seen.length })
   await finish(plan.runId)
   expect(await dump(database.admin)).toEqual(before)
 }, 60_000)
