@@ -58,6 +58,7 @@ async function forward(client: WebSocket, target: PostgresTarget): Promise<void>
 
 function toDatabase(client: WebSocket, database: Socket): void {
   client.on('message', (data: RawData) => {
+    if (!database.writable) return // it takes no more, and would never say that it is drained
     for (const chunk of Array.isArray(data) ? data : [data]) {
       if (!database.write(chunk instanceof ArrayBuffer ? new Uint8Array(chunk) : chunk)) client.pause()
     }
@@ -77,6 +78,10 @@ function toClient(client: WebSocket, database: Socket): void {
     if (client.bufferedAmount >= PAUSE_AT_BYTES) database.pause()
   })
   database.on('error', (error) => client.close(1011, error.message.slice(0, 120)))
-  // close() goes out behind the data sent before it, so the driver still reads the server's last words.
-  database.on('close', () => client.close(1000))
+  // close() goes out behind the data sent before it, so the driver still reads the server's last words. It is answered,
+  // which has to be read.
+  database.on('close', () => {
+    client.close(1000)
+    client.resume()
+  })
 }

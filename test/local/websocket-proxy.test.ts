@@ -73,6 +73,23 @@ test('the end of a connection on the server reaches the client', async () => {
   await other.end()
 })
 
+test('what is asked after the server has ended the connection fails at once', async () => {
+  const { target, stop } = await fakeDatabase((socket) => {
+    socket.once('data', () => socket.end('the last words')) // and what comes afterwards is for nobody
+  })
+  const between = await startWebSocketProxy(target)
+  const client = new WebSocket(`ws://${between.address}`)
+  const closed = new Promise<string>((resolve) => client.once('close', () => resolve('closed')))
+  client.once('open', () => client.send('one'))
+  client.once('message', () => {
+    for (let i = 0; i < 20; i++) client.send(Buffer.alloc(64 * 1024))
+  })
+  const late = new Promise<string>((resolve) => setTimeout(resolve, 5_000, 'open after 5 s'))
+  expect(await Promise.race([closed, late])).toBe('closed')
+  await between.stop()
+  await stop()
+})
+
 test('it forwards to its own target, whatever address the client asks for', async () => {
   neonConfig.wsProxy = (host) => `${proxy.address}/v1?address=${host}`
   const elsewhere = Object.assign(new URL(url), { host: '192.0.2.1:1' }).href
