@@ -19,7 +19,7 @@ const longest = [
   'restore/fidelity',
   'restore/faults.trust',
   'restore/memory',
-  'e2e/payloads',
+  'e2e/payloads.trust',
   'database/memory',
 ]
 

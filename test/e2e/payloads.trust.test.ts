@@ -5,12 +5,14 @@ import { pieceLimits } from '../../lib/files/list.ts'
 import { type Outcome, shortened } from '../../lib/run/outcome.ts'
 import { executionArn } from '../../local/machine/arn.ts'
 import type { Fault } from '../files/s3-front.ts'
+import { rounds, tried } from '../support/trust.ts'
 import { useFronts } from './fronts.ts'
 import { filesPrefix, fullReset, useResetStack, withVariables } from './reset-stack.ts'
 
 const limit = 32 * 1024
-const tables = 2_000
-const files = 100_000
+/** In the short form as many as make the names alone longer than a payload may be. */
+const tables = rounds({ short: 800, full: 2_000 })
+const files = rounds({ short: 20_000, full: 100_000 })
 
 let beforeTask: (state: string) => void = () => {}
 const reset = useResetStack({ beforeTask: (state) => beforeTask(state) })
@@ -30,7 +32,7 @@ beforeAll(async () => {
         EXECUTE format('CREATE TABLE %I (id int)', 'a_table_with_a_name_that_is_not_short_' || i);
       END LOOP;
     END $$`)
-  await reset.stack.sql.query('INSERT INTO a_table_with_a_name_that_is_not_short_1999 VALUES (1), (2), (3)')
+  await reset.stack.sql.query('INSERT INTO a_table_with_a_name_that_is_not_short_799 VALUES (1), (2), (3)')
 })
 afterAll(() => client?.destroy())
 
@@ -114,15 +116,14 @@ describe(`with ${tables} tables`, () => {
     const sizes = await sizesOf('many-tables')
     checkSizes(sizes)
     expect(sizes.output).toBeGreaterThan(300)
+    tried('payloads', { tables, largest: Math.max(...Object.values(sizes)) })
     expect(outcome.targets.database).toEqual({ state: 'wiped', rows: 22 + 3, tables: {} })
     const ledger = await reset.row('many-tables')
     expect(Object.keys(ledger.outcome.targets.database.tables)).toHaveLength(tables + 6)
-    expect(ledger.outcome.targets.database.tables['public.a_table_with_a_name_that_is_not_short_1999']).toBe(
-      3,
-    )
+    expect(ledger.outcome.targets.database.tables['public.a_table_with_a_name_that_is_not_short_799']).toBe(3)
     const manifest = await reset.manifestOf(outcome.backupId)
     expect(manifest.database?.tables).toHaveLength(tables + 6)
-  }, 60_000)
+  }, 180_000)
 
   test(`in as many batches as there can be, and ${files} files, what Count hands on is not over 32 KiB, nor when all of it fails`, async () => {
     await reset.stack.sql.query(`
@@ -147,7 +148,7 @@ describe(`with ${tables} tables`, () => {
     const sizes = await sizesOf('many-batches')
     checkSizes(sizes)
     expect(sizes['enter Back up']).toBeGreaterThan(1_000)
-  }, 60_000)
+  }, 180_000)
 
   test('an error that names them all is shortened on its way, and whole in the log', async () => {
     // Each of them references a table that goes, and is to be kept: one line per table.
@@ -169,7 +170,7 @@ describe(`with ${tables} tables`, () => {
     expect(ended.cause).toMatch(/… \(shortened; the log has all of it\)$/)
     expect(Buffer.byteLength(ended.cause ?? '')).toBeGreaterThan(3_000)
     checkSizes(await sizesOf('many-conflicts'))
-  }, 60_000)
+  }, 180_000)
 })
 
 describe('whatever there is', () => {
