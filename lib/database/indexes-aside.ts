@@ -6,8 +6,8 @@ export type SetAsideIndex = { table: number; make: string }
 
 /**
  * Drops the indexes of tables whose expressions or conditions are asked about each row, where making one again gives the same
- * but for its oid: none that stands behind a constraint or belongs to a partitioned one, is the replica identity or the mark
- * of CLUSTER, depends on an extension, or has statistics or a tablespace of its own.
+ * but for its oid: none that stands behind a constraint or belongs to a partitioned one, is the mark of CLUSTER, depends on
+ * an extension, or has statistics or a tablespace of its own. A replica identity has neither expression nor condition.
  */
 export async function putIndexesAside(
   connection: Connection,
@@ -18,7 +18,7 @@ export async function putIndexesAside(
        obj_description(c.oid, 'pg_class') AS comment
      FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
      WHERE i.indrelid = ANY($1::oid[]) AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL)
-       AND c.relkind = 'i' AND NOT c.relispartition AND i.indisvalid AND NOT i.indisreplident AND NOT i.indisclustered AND c.reltablespace = 0
+       AND c.relkind = 'i' AND NOT c.relispartition AND i.indisvalid AND NOT i.indisclustered AND c.reltablespace = 0
        AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = c.oid)
        AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'x')
        AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attstattarget >= 0)
