@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { z } from 'zod'
+import { fenceKey } from '../../lib/cache/keys.ts'
 import type { Connection } from '../../lib/clients.ts'
 import { makeClients } from '../../lib/clients.ts'
 import { databaseClock } from '../../lib/ledger/clock.ts'
@@ -36,6 +37,7 @@ import {
   writeEnvironment,
 } from '../../lib/run/ledger.ts'
 import { hasBegun } from '../../lib/run/target-states.ts'
+import { tidyUp } from '../../lib/run/tidy-up.ts'
 import { task } from '../../lib/task.ts'
 import { type FreshStack, freshStack } from '../support/stack.ts'
 
@@ -384,6 +386,28 @@ describe('a run that is active', () => {
     await age('one', 21)
     await checkIdle(connection)
   })
+})
+
+test('after its end, and not before, the cache obeys a run no more that may have acted on it', async () => {
+  const clients = await makeClients()
+  for (const [plan, isClosed] of [
+    [{ clears: ['cache'] }, true],
+    [{ of: 'another version' }, true],
+    [{ clears: ['database', 'files'] }, false],
+    [null, false],
+  ] as const) {
+    await openRun(connection, newRun('one'))
+    await recordPlan(connection, { runId: 'one', attempt: 0, backupId: null, plan, planDigest: null })
+    const number = String((await readRun(connection, 'one')).fence)
+    await stack.redis.set(fenceKey, number)
+    await tidyUp(clients, 'one')
+    expect(await stack.redis.get(fenceKey)).toBe(number)
+    await close('one', 'failed')
+    await tidyUp(clients, 'one')
+    expect(await stack.redis.get(fenceKey), JSON.stringify(plan)).toBe(isClosed ? 'closed' : number)
+    await stack.sql.query('DELETE FROM taskmaster_reset.runs')
+  }
+  await tidyUp(clients, 'none')
 })
 
 describe('what a step has committed', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { digestOfRequest, parseRequest, Request } from '../../lib/run/request.ts'
+import { digestOfRequest, isDestructive, parseRequest, Request } from '../../lib/run/request.ts'
 
 /** Something else than the default, for every key that a request may carry. */
 const others: Record<string, unknown> = {
@@ -45,6 +45,116 @@ describe('a request to leave tables out of a restore', () => {
     expect(parseRequest({ ...restore, targets: ['files'], without: [] })).toMatchObject({ without: [] })
     for (const targets of [['files', 'database'], undefined])
       expect(parseRequest({ ...restore, targets })).toMatchObject({ without: ['public.old'] })
+  })
+})
+
+describe('a request', () => {
+  const backupId = '2026-11-22T19-05-33Z-3f9a2c'
+  const isTaken = (request: object) => Request.safeParse(request).success
+
+  it('has these defaults: a backup is taken and rehearsed when it is small, nothing foreign is believed, nothing else removed', () => {
+    const preserve = { tables: [], files: [], keys: [] }
+    const rehearsal = { rehearse: 'auto', dryRun: false }
+    expect(
+      [
+        ...[
+          { operation: 'backup' },
+          { operation: 'reset', strategy: 'full' },
+          { operation: 'restore', backupId },
+        ],
+        ...[{ operation: 'verify', backupId }, { operation: 'delete', backupId }, { operation: 'claim' }],
+      ].map(parseRequest),
+    ).toEqual([
+      { operation: 'backup', strategy: 'full', preserve, ...rehearsal },
+      { operation: 'reset', strategy: 'full', backup: true, preserve, ...rehearsal },
+      { operation: 'restore', backupId, safetyBackup: true, allowForeign: false, exact: false, ...rehearsal },
+      { operation: 'verify', backupId, rehearse: false },
+      { operation: 'delete', backupId },
+      { operation: 'claim' },
+    ])
+  })
+
+  it('holds names of some length and number, and of any others none', () => {
+    const half = '😀'.slice(0, 1)
+    const keeping = (what: string, names: string[]) => ({ operation: 'backup', preserve: { [what]: names } })
+    for (const what of ['tables', 'files', 'keys']) {
+      expect(isTaken(keeping(what, ['x'.repeat(1_024)]))).toBe(true)
+      for (const name of ['', 'x'.repeat(1_025), 'a\0b', half])
+        expect(isTaken(keeping(what, [name]))).toBe(false)
+      expect(
+        isTaken(
+          keeping(
+            what,
+            Array.from({ length: 1_000 }, () => 'x'),
+          ),
+        ),
+      ).toBe(true)
+      expect(
+        isTaken(
+          keeping(
+            what,
+            Array.from({ length: 1_001 }, () => 'x'),
+          ),
+        ),
+      ).toBe(false)
+    }
+    for (const field of ['confirm', 'idempotencyKey', 'requestedBy', 'scheduledTime']) {
+      expect(isTaken({ operation: 'claim', [field]: 'x'.repeat(256) }), field).toBe(true)
+      for (const text of ['', 'x'.repeat(257), 'a\0b', half])
+        expect(isTaken({ operation: 'claim', [field]: text }), field).toBe(false)
+    }
+    const restore = { operation: 'restore', backupId }
+    for (const [more, isRight] of [
+      [{ targets: [] }, false],
+      [{ targets: ['cache'] }, true],
+      [{ targets: ['users'] }, false],
+      [{ without: ['x'.repeat(1_024)] }, true],
+      [{ without: ['x'.repeat(1_025)] }, false],
+      [{ without: [''] }, false],
+      [{ without: Array.from({ length: 1_001 }, () => 'x') }, false],
+      [{ backupId: 'x'.repeat(257) }, false],
+    ] as const)
+      expect(isTaken({ ...restore, ...more }), JSON.stringify(more).slice(0, 40)).toBe(isRight)
+  })
+
+  it('is read up to 64 KiB, and one that is wrong is shown a right one, which is', () => {
+    const sized = (bytes: number) => {
+      const request = { operation: 'claim', confirm: '' }
+      return { ...request, confirm: 'x'.repeat(bytes - JSON.stringify(request).length) }
+    }
+    expect(() => parseRequest(sized(65_536))).toThrow(/^The request is wrong: confirm: /)
+    expect(() => parseRequest(sized(65_537))).toThrow(
+      /^The request has 65537 bytes, more than the 65536 that are read\. A right request: /,
+    )
+    expect(() => parseRequest(undefined)).toThrow(
+      /^The request is wrong: request: .*A right request: (\{.*\})$/,
+    )
+    const told = (() => {
+      try {
+        return String(parseRequest(null))
+      } catch (error) {
+        return (error as Error).message
+      }
+    })()
+    expect(parseRequest(JSON.parse(told.slice(told.indexOf('{"'))))).toMatchObject({ operation: 'reset' })
+  })
+
+  it('takes something away when it resets, restores or deletes, and not as a dry run', () => {
+    const takes = (request: object) => isDestructive(parseRequest(request))
+    const [reset, restore] = [
+      { operation: 'reset', strategy: 'full' },
+      { operation: 'restore', backupId },
+    ]
+    expect([reset, restore, { operation: 'delete', backupId }].map(takes)).toEqual([true, true, true])
+    expect(
+      [
+        { ...reset, dryRun: true },
+        { ...restore, dryRun: true },
+      ].map(takes),
+    ).toEqual([false, false])
+    expect(
+      [{ operation: 'backup' }, { operation: 'verify', backupId }, { operation: 'claim' }].map(takes),
+    ).toEqual([...[false, false, false]])
   })
 })
 
