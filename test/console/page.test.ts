@@ -4,9 +4,26 @@ import { describe, expect, it } from 'vitest'
 import { bytes, counted } from '../../lib/amounts.ts'
 import { withDigest } from '../../lib/backup/digest.ts'
 import type { Backup } from '../../lib/http/backups.ts'
+import type { Run } from '../../lib/http/run.ts'
 import { totalOf } from '../../local/demo/counts.ts'
 import { withVariables } from '../e2e/reset-stack.ts'
+import {
+  dryRun,
+  failedReset,
+  longBackup,
+  protectedOnes,
+  running,
+  session,
+  starting,
+  tell,
+  troubled,
+  verified,
+  warnedRestore,
+} from './answers.ts'
 import { chromiumPath, tokenOf, useConsole } from './console-stack.ts'
+
+/** What is read, however it is laid out. */
+const oneLine = (text: string) => text.replaceAll(/\s+/g, ' ')
 
 describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
   const console = useConsole()
@@ -185,13 +202,14 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
       expect(await confirm.isDisabled()).toBe(true)
       await dialog.getByLabel('This is a backup of local; put it into other all the same').check()
       await dialog.getByLabel('Files', { exact: true }).uncheck()
+      await dialog.getByLabel('Remove cache keys that are not in the backup').check()
       const sent = page.waitForRequest((request) => request.method() === 'POST')
       await confirm.click()
       expect((await sent).postDataJSON()).toMatchObject({
         operation: 'restore',
         targets: ['database', 'cache'],
         allowForeign: true,
-        exact: false,
+        exact: true,
         confirm: 'other',
       })
       // The stores carry the name of the first one.
@@ -269,6 +287,9 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
       version: 1,
       backupId: decodeURIComponent(address.split('/').at(-1) ?? ''),
     })
+    const part = page.waitForResponse((answer) => answer.url().includes('/parts/cache%2F'))
+    await page.getByRole('button', { name: 'Download cache/00000.jsonl.zst' }).click()
+    expect((await part).status()).toBe(200)
     await page.getByRole('button', { name: 'Verify', exact: true }).click()
     const id = decodeURIComponent(address.split('/').at(-1) ?? '')
     await page
@@ -391,6 +412,186 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     await page.getByRole('link', { name: 'History' }).click()
     await page.getByRole('button', { name: 'Show older runs' }).click()
     await page.getByRole('alert').getByText(busy.detail).waitFor()
+  })
+
+  it('says all that it is told of the stores, and offers nothing that the token may not do', async () => {
+    const page = await console.open()
+    const [gone, failed] = [503, 'The configuration cannot be read']
+    await tell(page, /\/v1\/session$/, { title: 'StoreUnavailable', status: gone, detail: failed }, gone)
+    await tell(page, /\/v1\/runs\?/, { runs: [], next: null })
+    await tell(page, /\/v1\/options$/, troubled)
+    await page.getByLabel('Access token').fill('known')
+    await page.keyboard.press('Enter')
+    await page.getByRole('alert').getByText(failed).waitFor()
+    await tell(page, /\/v1\/session$/, session)
+    await page.getByRole('button', { name: 'Sign in' }).click()
+
+    await page.getByText('about 1,474 rows, about 12 files').waitFor()
+    for (const name of [
+      'users User 240 64.0 KiB keeps 4 rows',
+      'secret not readable 10 B –',
+      'logs about 1,234 10 B wiped',
+    ])
+      await page.getByRole('row', { name, exact: true }).waitFor()
+    for (const text of [
+      'PreservationConflict users is kept, and references logs',
+      'Large objects stay',
+      'Not managed, so neither backed up nor wiped: public.__drizzle_migrations (bookkeeping of migrations)',
+      '47.1 KiB · s3://taskmaster-staging-files/generated_stories/ · 3 stay',
+      'Cannot be read now. The cache did not answer within 1.8 s',
+      'staging is not claimed yet.',
+      'There are more tables than one answer holds',
+      'The token "ci" may not do this: it lacks the scope "reset".',
+    ])
+      await expect.poll(() => page.locator('main').innerText().then(oneLine)).toContain(text)
+    expect(await page.getByRole('button', { name: 'Claim …' }).count()).toBe(0)
+    expect(await page.getByText('lacks the scope').count()).toBe(1)
+
+    await tell(page, /\/v1\/options$/, protectedOnes)
+    await page.getByRole('button', { name: 'Count again' }).click()
+    await page.getByText('staging is protected.').waitFor()
+    const shown = oneLine(await page.locator('main').innerText())
+    expect(shown).toContain('1 file')
+    expect(shown).toContain('· 1 stays')
+    expect(shown).toContain('about 3,000 keys app:… · about 1,000 stay')
+    expect(shown).toContain('There is no table yet.')
+    expect(shown).not.toMatch(/not claimed|Cannot be read|more tables|Not managed/)
+    expect(await page.getByRole('button', { name: 'Back up Everything' }).isEnabled()).toBe(true)
+    await page.getByText('Version 1.2.3 · The token "ci" expires on 2027-01-01 00:00:00 UTC').waitFor()
+  })
+
+  it('says all that it is told of backups, on all their pages, and what of them the token may not do', async () => {
+    const page = await console.open()
+    await tell(page, /\/v1\/session$/, session)
+    await tell(page, /\/v1\/runs\?/, { runs: [], next: null })
+    await tell(page, /\/v1\/options$/, protectedOnes)
+    const { backupId } = longBackup
+    const other = { ...longBackup, backupId: 'older', pinned: false, authentic: 'signed', rehearsedAt: null }
+    await tell(page, /\/v1\/backups$/, { backups: [longBackup], unreadable: [], next: 'next one' })
+    await tell(page, /\/v1\/backups\?before=next%20one$/, { backups: [other], unreadable: [], next: null })
+    await tell(page, /\/v1\/backups\/2026/, longBackup)
+    await page.getByLabel('Access token').fill('known')
+    await page.keyboard.press('Enter')
+    await page.getByRole('link', { name: 'Backups' }).click()
+    await page
+      .getByRole('row', { name: /1,240 rows, 12 files, 96 keys.* Rehearsed Unknown key Pinned$/ })
+      .waitFor()
+    await page.getByRole('row', { name: /1,240 rows, 12 files, 96 keys.* Read back$/ }).waitFor()
+    expect(await page.title()).toBe('Backups · taskmaster-reset')
+    expect(await page.locator('[aria-current=page]').allInnerTexts()).toEqual(['Backups'])
+    // For the keyboard a new view begins at its top.
+    expect(await page.evaluate('document.activeElement.tagName')).toBe('MAIN')
+
+    await page.getByRole('row').nth(1).getByRole('link').click()
+    await page.getByText('All rows are of one moment, made so by exporting again what had changed.').waitFor()
+    for (const text of [
+      'FilesVanished 2 files vanished',
+      'Id 2026-11-22T19-05-33Z-3f9a2c',
+      'Size 93.9 KiB',
+      'It is signed with a key that is not known here.',
+      'A pinned backup is never pruned or deleted.',
+      'The token "ci" may not do all of this: it lacks restore and delete.',
+      'The copies of the files are not listed here: files.jsonl.zst names them.',
+      `There are more of them: GET /v1/backups/${backupId}?after=cache/00059.jsonl.zst`,
+    ])
+      expect(oneLine(await page.locator('main').innerText())).toContain(text)
+    const may = (name: string) => page.getByRole('button', { name, exact: true }).isEnabled()
+    const names = ['Restore …', 'Verify', 'Verify and rehearse', 'Unpin', 'Delete …']
+    expect(await Promise.all(names.map(may))).toEqual([false, true, true, false, false])
+    const parts = page.getByRole('row', { name: /cache\/\d+\.jsonl\.zst 7 keys 2\.0 KiB/ })
+    expect(await parts.count()).toBe(50)
+    await page.getByRole('button', { name: 'Show more of 60 parts' }).click()
+    expect(await parts.count()).toBe(60)
+
+    await tell(page, /\/v1\/runs\/verifying$/, verified)
+    await tell(page, /\/v1\/runs$/, { runId: 'verifying' }, 202)
+    const sent = page.waitForRequest((request) => request.method() === 'POST')
+    await page.getByRole('button', { name: 'Verify and rehearse' }).click()
+    expect((await sent).postDataJSON()).toEqual({ operation: 'verify', backupId, rehearse: true })
+    await page.getByRole('heading', { name: 'Verification' }).waitFor()
+    // What it did to the stores is nothing: there is no outcome of them to show.
+    expect(await page.getByRole('heading', { name: 'Outcome' }).count()).toBe(0)
+  })
+
+  it('says all that it is told of runs, asks when it is looked at again, and lets go of a token that is revoked', async () => {
+    const page = await console.open()
+    await page.clock.install()
+    await tell(page, /\/v1\/session$/, session)
+    await tell(page, /\/v1\/options$/, protectedOnes)
+    await tell(page, /\/v1\/runs\?/, { runs: [running, failedReset, warnedRestore, dryRun], next: null })
+    await page.getByLabel('Access token').fill('known')
+    await page.keyboard.press('Enter')
+    await page.getByText('Reset, full is running: Wipe database. Started').waitFor()
+    await page.getByRole('link', { name: 'History' }).click()
+    for (const name of [/^Reset, full .* running not said –$/, /^Restore .* from older .*api:ci 11\.8 s$/])
+      await page.getByRole('row', { name }).waitFor()
+    const badges = await page.locator('td .badge').evaluateAll((all) => all.map(({ className }) => className))
+    expect(badges).toEqual([...['badge active', 'badge attention', 'badge attention', 'badge plain']])
+
+    let place = 0
+    /** Shows a run, and gives all that is said of it. */
+    async function said(run: Run, ready: string): Promise<string> {
+      const id = `run-${place++}`
+      await tell(page, new RegExp(`/v1/runs/${id}$`), run)
+      await page.goto(`${page.url().split('#')[0]}#/runs/${id}`)
+      await page.getByText(ready).first().waitFor()
+      return oneLine(await page.locator('main').innerText())
+    }
+    const failed = await said(failedReset, 'S3 is away')
+    for (const text of [
+      'What was done before stays done: see database and files below.',
+      'so it counted and backed up once more.',
+      'Lists of this run are too long for one answer, and are cut here. Sums are whole.',
+      'StoreUnavailable S3 is away',
+      'KeysExpired 1 key went',
+      'The reset is not finished: database wiped, files partly wiped, cache untouched.',
+      'The token "ci" may not do this: it lacks the scope "restore".',
+      'wiped 1,240 rows in 1 table: wiped, and in the backup.',
+      'Backup: 2026-11-22T19-05-33Z-3f9a2c',
+    ])
+      expect(failed).toContain(text)
+    expect(await page.getByRole('button', { name: 'Put it back …' }).isDisabled()).toBe(true)
+    await page.getByText('Rows by table').click()
+    await page.getByRole('row', { name: 'public.a\\u202eb 1,240' }).waitFor()
+
+    expect(await said(warnedRestore, 'Safety backup: ')).toContain('by api:ci · from older')
+    const dry = await said(dryRun, 'NO BACKUP would be taken first')
+    expect(dry).toContain('users 240 rows would be wiped but for 4 rows')
+    expect(dry).toContain('Left alone: the cache.')
+    expect(dry).not.toMatch(/Put it back|Outcome/)
+    await said(starting, 'The run is starting.')
+    expect(await page.getByRole('button', { name: 'Cancel this run' }).count()).toBe(0)
+
+    const before = await said(running, 'It is waiting for locks. Nothing is changed until it has them.')
+    expect(before).toContain('The token "ci" may not cancel it: it lacks the scope "reset".')
+    const address = /\/v1\/runs\/run-4$/
+    const look = (state: string) =>
+      page.evaluate(`Object.defineProperty(document, 'visibilityState', { value: '${state}', configurable: true })
+        document.dispatchEvent(new Event('visibilitychange'))`)
+    await look('hidden')
+    const asked = () => questions.filter((url) => address.test(url)).length
+    const questions: string[] = []
+    page.on('request', (request) => questions.push(request.url()))
+    await page.clock.runFor(5_000)
+    expect(asked()).toBe(0)
+    const busy = { title: 'TooManyRequests', status: 429, detail: 'It is asked too often' }
+    await tell(page, address, busy, 429)
+    await look('visible')
+    await page.getByRole('alert').getByText(busy.detail).waitFor()
+    expect(await page.getByText('It is waiting for locks').count()).toBe(1)
+    await tell(page, address, failedReset)
+    await page.clock.runFor(2_100)
+    await page.getByText('What was done before stays done').waitFor()
+
+    const revoked = { title: 'Unauthorized', status: 401, detail: 'It was taken out of the list' }
+    await tell(page, /\/v1\/runs\?/, revoked, 401)
+    await page.clock.runFor(5_100)
+    await page
+      .getByRole('alert')
+      .getByText(`does not know this token, or no longer. ${revoked.detail}`)
+      .waitFor()
+    await page.reload()
+    await page.getByLabel('Access token').waitFor()
   })
 
   it('says that a run is closing for as long as it is, and no longer', async () => {

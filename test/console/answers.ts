@@ -1,0 +1,109 @@
+import type { Page } from 'playwright-core'
+import type { BackupDetails } from '../../lib/http/backups.ts'
+import { backupDetails, options, run } from '../../lib/http/examples.ts'
+import type { Options } from '../../lib/http/options.ts'
+import type { Run } from '../../lib/http/run.ts'
+import type { Session } from '../../lib/http/session.ts'
+
+/** Answers of the API that take rare stores, or long ones, to come about. */
+
+export const session: Session = {
+  ...{ name: 'ci', scopes: ['read', 'backup'], expiresAt: '2027-01-01T00:00:00.000Z' },
+  ...{ environment: 'staging', protected: false, version: '1.2.3' },
+}
+
+const table = { label: null, estimated: false, bytes: 10, keptRows: 0, keepRows: null }
+const database = options.database as Extract<Options['database'], { available: true }>
+const files = options.files as Extract<Options['files'], { available: true }>
+
+/** Much is in the way: no name in a store, a plan that cannot be made, a cache that is down. */
+export const troubled: Options = {
+  ...options,
+  claimed: false,
+  abridged: true,
+  strategies: [...options.strategies, { ...options.strategies[0]!, name: 'cache-only', clears: ['cache'] }],
+  database: {
+    ...database,
+    tables: [
+      ...database.tables,
+      { ...table, name: 'public.secret', rows: null, action: null },
+      { ...table, name: 'public.logs', rows: 1234, estimated: true, action: 'wiped' },
+    ],
+    warnings: [{ code: 'LargeObjects', message: 'Large objects stay' }],
+    problem: { name: 'PreservationConflict', message: 'users is kept, and references logs' },
+  },
+  files: { ...files, mark: null },
+}
+export const protectedOnes: Options = {
+  ...options,
+  protected: true,
+  database: { ...database, tables: [], unmanaged: [] },
+  files: { ...files, objects: 1, preservedObjects: 1 },
+  cache: {
+    ...{ available: true, mark: 'staging', prefix: 'app:', keys: 3000, preservedKeys: 1000 },
+    ...{ unmatched: [], approximate: true },
+  },
+}
+
+/** Pinned, signed by a key that is not known, of many parts, and of rows that changed while it was taken. */
+export const longBackup: BackupDetails = {
+  ...backupDetails,
+  ...{ environment: 'staging', pinned: true, authentic: 'unknown key', consistency: 'reconciled' },
+  parts: Array.from({ length: 60 }, (_, part) => ({
+    ...{
+      part: `cache/${String(part).padStart(5, '0')}.jsonl.zst`,
+      bytes: 2048,
+      rows: 7,
+      kind: 'cache' as const,
+    },
+  })),
+  warnings: [{ code: 'FilesVanished', message: '2 files vanished' }],
+  next: 'cache/00059.jsonl.zst',
+}
+
+const { outcome, plan } = run
+const error = { name: 'StoreUnavailable', message: 'S3 is away' }
+export const failedReset: Run = {
+  ...run,
+  ...{ runId: 'failed', status: 'failed', phase: 'Wipe files', attempt: 1, error, abridged: true },
+  outcome: {
+    ...outcome!,
+    ...{ status: 'failed', error, warnings: [{ code: 'KeysExpired', message: '1 key went' }] },
+    targets: {
+      ...outcome!.targets,
+      database: { state: 'wiped', rows: 1240, tables: { 'public.a\u202eb': 1240 } },
+      files: { state: 'partly_wiped', objects: 5, bytes: 2048 },
+      cache: { state: 'untouched', keys: 0 },
+    },
+  },
+}
+export const warnedRestore: Run = {
+  ...run,
+  ...{ runId: 'restored', operation: 'restore', strategy: null, restoredBackupId: 'older' },
+  status: 'succeeded_with_warnings',
+  outcome: { ...outcome!, operation: 'restore', strategy: null, restoredBackupId: 'older' },
+}
+export const verified: Run = {
+  ...run,
+  ...{ operation: 'verify', strategy: null, outcome: { ...outcome!, operation: 'verify', strategy: null } },
+}
+export const dryRun: Run = {
+  ...run,
+  ...{ runId: 'dry', dryRun: true, backupId: null, outcome: { ...outcome!, dryRun: true, backupId: null } },
+  wouldDo: {
+    ...{ refusal: null, backsUp: false, rehearses: false, cache: null, restores: null },
+    database: { tables: [{ name: 'public.users', would: 'wiped', rows: 240, keptRows: 4, rowsAfter: 4 }] },
+    files: { objects: 1, bytes: 4, preservedObjects: 0, preservedBytes: 0 },
+  },
+}
+export const running: Run = {
+  ...run,
+  ...{ runId: 'under way', status: 'running', phase: 'Wipe database', finishedAt: null, outcome: null, plan },
+  ...{ progress: {}, waiting: 'waiting for locks', requestedBy: null },
+}
+export const starting: Run = { ...running, status: 'starting', phase: null, plan: null, waiting: null }
+
+/** Answers the page in the service's place: the last that is told for an address counts. */
+export async function tell(page: Page, path: RegExp, json: object, status = 200): Promise<void> {
+  await page.route(path, (route) => route.fulfill({ status, json }))
+}
