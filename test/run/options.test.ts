@@ -5,6 +5,7 @@ import type { Clients } from '../../lib/clients.ts'
 import { makeClients } from '../../lib/clients.ts'
 import type { Config } from '../../lib/config.ts'
 import { countFiles } from '../../lib/files/list.ts'
+import { countAll } from '../../lib/run/count.ts'
 import { getOptions, type Limits, quickly, type ResetOptions } from '../../lib/run/options.ts'
 import type { TableOption } from '../../lib/run/options-tables.ts'
 import { claimEnvironment } from '../../local/cli/claim-environment.ts'
@@ -278,6 +279,70 @@ describe('with limits, so that they are there in under two seconds', () => {
       for (const socket of sockets) socket.destroy()
       await closed
     }
+  })
+})
+
+describe('what Count hands on to the machine', () => {
+  let runs = 0
+  const full = { operation: 'reset', strategy: 'full', confirm: 'local' }
+  /** Counts, and ends the run. */
+  async function count(request: object, config: Partial<Config> = {}) {
+    const run = { runId: `counted-${++runs}`, attempt: 0 }
+    const startedAt = new Date(Date.UTC(2026, 10, 22, 19, 5, runs)).toISOString()
+    const counted = await countAll(configured(config), { request, startedAt, ...run })
+    const close = `UPDATE taskmaster_reset.runs SET status = 'failed' WHERE run_id = $1 RETURNING plan`
+    const { plan } = (await stack.sql.query(close, [run.runId])).rows[0]
+    return { counted, plan, codes: plan.warnings.map(({ code }: { code: string }) => code) }
+  }
+
+  beforeAll(async () => {
+    await count({ operation: 'claim', confirm: 'local' }).catch(() => {}) // a claim has no plan
+  })
+
+  test('is where it goes on, which stores go, and the batches of each by number', async () => {
+    const { counted } = await count(full)
+    expect(counted).toEqual({
+      ...{ next: 'backup', runId: `counted-${runs}`, attempt: 0, operation: 'reset' },
+      ...{ rehearse: true, reconcile: false, prunes: false },
+      clears: { database: true, files: true, cache: true },
+      batches: { database: [0], files: [0], cache: [0], load: [], restoreFiles: [] },
+    })
+    const one = await count({ ...full, strategy: 'cache-only', backup: false })
+    expect(one.codes).toEqual(['NoBackup'])
+    expect(one.counted).toMatchObject({
+      ...{ next: 'wipe', rehearse: false, reconcile: false },
+      clears: { database: false, files: false, cache: true },
+      batches: { database: [], files: [], cache: [0], load: [], restoreFiles: [] },
+    })
+    const cut = await count({ operation: 'backup', rehearse: false }, { EXPORT_BATCH_BYTES: 1 })
+    expect(cut.counted).toMatchObject({
+      next: 'backup',
+      operation: 'backup',
+      rehearse: false,
+      reconcile: true,
+    })
+    expect(cut.counted).toMatchObject({ batches: { database: expect.arrayContaining([0, 1]) } })
+  })
+
+  test('is a rehearsal of whatever is smaller than the limit, unless the request says so or not', async () => {
+    const { bytes } = (await count(full)).plan.database
+    for (const [limit, rehearse, isRehearsed] of [
+      [bytes + 1, 'auto', true],
+      [bytes, 'auto', false],
+      [1, true, true],
+      [bytes + 1, false, false],
+    ] as const) {
+      const { counted, codes } = await count({ ...full, rehearse }, { REHEARSE_MAX_BYTES: limit })
+      expect(counted, `${limit} ${rehearse}`).toMatchObject({ rehearse: isRehearsed })
+      expect(codes.includes('NotRehearsed')).toBe(limit === bytes)
+    }
+  })
+
+  test('is that old backups are pruned when any retention is configured', async () => {
+    for (const name of ['RETENTION_LAST', 'RETENTION_DAILY', 'RETENTION_WEEKLY'])
+      expect((await count({ ...full, strategy: 'cache-only' }, { [name]: 3 })).counted).toMatchObject({
+        prunes: true,
+      })
   })
 })
 

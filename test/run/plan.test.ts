@@ -36,6 +36,40 @@ describe('what is kept', () => {
     expect(plan.tables.map((entry) => entry.table.name)).not.toContain('public.products')
   })
 
+  it('is told of each table that is left alone, by its reason, once, and that it was excluded where it was', () => {
+    const outside = (name: string, partition: boolean) => ({
+      ...{ name, schema: 'other', table: name.slice(6), of: 'public.orders', partition },
+      ...{ foreign: false, mayRead: true, pages: 1 },
+    })
+    const catalog = {
+      ...shop,
+      unmanaged: [...shop.unmanaged, { name: 'other.both', reason: 'a foreign table' }],
+      outside: [outside('other.part', true), outside('other.heir', false), outside('other.both', true)],
+    }
+    const told = (excluded: string[]) => {
+      const plan = planDatabase(catalog, { ...nothing, excluded })
+      return [
+        plan.unmanaged.map(({ name, reason }) => `${name}: ${reason}`),
+        plan.outside.map(({ name }) => name),
+      ]
+    }
+    const [migrations, both] = [
+      'public._prisma_migrations: keeps the migrations',
+      'other.both: a foreign table',
+    ]
+    const heir = 'other.heir: an heir of public.orders in a schema that is not managed'
+    expect(told([])).toEqual([
+      [migrations, both, 'other.part: a partition of public.orders in a schema that is not managed', heir],
+      ['other.part', 'other.heir', 'other.both'],
+    ])
+    const byName = 'excluded by EXCLUDE_TABLES'
+    expect(told(['other.part', 'both', 'products'])).toEqual([
+      [migrations, `other.both: ${byName}`, `other.part: ${byName}`, heir, `public.products: ${byName}`],
+      ['other.heir'],
+    ])
+    expect(() => told(['rt'])).toThrow(InvalidRequest) // the end of a name is none
+  })
+
   it('may be named with dots, quotes and spaces, as the catalog has it', () => {
     const odd = ['public.a.b', 'public.say "x"', 'public.two words', '"a.b".c']
     const catalog = catalogWith({ tables: odd.map((name) => table(name)) })
