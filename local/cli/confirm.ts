@@ -2,6 +2,8 @@ import { createInterface } from 'node:readline/promises'
 import { ConfirmationMismatch } from '../../lib/errors.ts'
 import { isDestructive, type Request } from '../../lib/run/request.ts'
 
+type Terminal = { input: NodeJS.ReadableStream; output: NodeJS.WritableStream }
+
 /** Whether the environment's name is still missing in the request. */
 export function needsName(request: Request): boolean {
   return request.confirm === undefined && (request.operation === 'claim' || isDestructive(request))
@@ -23,8 +25,9 @@ export function assertNamed(request: Request): void {
 export async function askForName(
   environment: string,
   request: Request,
+  { input, output }: Terminal = { input: process.stdin, output: process.stderr },
 ): Promise<{ name: string } | 'nothing'> {
-  const terminal = createInterface({ input: process.stdin, output: process.stderr })
+  const terminal = createInterface({ input, output })
   const what = request.operation === 'delete' ? 'the backup' : 'it'
   const question = `Type the environment's name (${environment}) to ${request.operation} ${what}: `
   try {
@@ -34,7 +37,7 @@ export async function askForName(
       () => undefined,
     )
     if (typed === undefined) {
-      process.stderr.write('\n') // what is said next does not stand behind the question
+      output.write('\n') // what is said next does not stand behind the question
       return 'nothing'
     }
     if (typed === environment) return { name: typed }

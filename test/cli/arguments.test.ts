@@ -1,10 +1,14 @@
+import { PassThrough } from 'node:stream'
 import { describe, expect, test, vi } from 'vitest'
 import { errorKinds } from '../../lib/errors.ts'
 import { parseRequest } from '../../lib/run/request.ts'
 import { asFlags } from '../../local/cli/as-flags.ts'
+import { askForName, needsName } from '../../local/cli/confirm.ts'
 import { exitCodeOf } from '../../local/cli/exit-code.ts'
+import { listenForInterruption } from '../../local/cli/interruption.ts'
 import { main } from '../../local/cli/main.ts'
-import { exampleOf } from '../../local/cli/request.ts'
+import { confirmed, exampleOf, type Wanted } from '../../local/cli/request.ts'
+import { adoptEnvironment, namesOthers } from '../../local/cli/running-stack.ts'
 import { type Ended, runScript } from './run-script.ts'
 
 vi.setConfig({ testTimeout: 90_000 })
@@ -103,6 +107,7 @@ describe('the command line', () => {
     ['an option before the command', ['--dry-run', 'reset'], 'The command comes first'],
     ['an option of another command', ['options', '--dry-run'], "Unknown option '--dry-run'"],
     ['one word too much', ['reset', 'full', 'now'], '"now" is too much'],
+    ['a word for a command that takes none', ['options', 'now'], '"now" is too much'],
     ['an option without its value', ['claim', '--confirm'], '--confirm'],
     ['a reset without a strategy', ['reset', '--confirm', 'local'], 'needs a strategy'],
     ['a delete without a backup', ['delete', '--confirm', 'local'], 'needs the id of a backup'],
@@ -152,6 +157,170 @@ describe('the command line', () => {
     expect(stderr).toMatch(/^ConfirmationMismatch: .*Nothing was touched; say --confirm <name>/)
     expect(stderr).toContain(`${args[0]} needs the environment's name`)
   })
+})
+
+describe('a command is the request that it says', () => {
+  /** What a command sends, and how it is understood; where a person can be asked for the name. */
+  async function sent(args: string[]): Promise<Wanted> {
+    let given: Wanted | undefined
+    const perform = async (_: unknown, wanted: Wanted | undefined) => {
+      given = wanted
+      return { document: null, text: '', code: 0 as const }
+    }
+    const { code, stderr } = await main(args, { isTerminal: true, perform })
+    expect([code, stderr]).toEqual([0, ''])
+    return given!
+  }
+
+  test.each<[command: string, request: object]>([
+    ['backup', { operation: 'backup' }],
+    ['backup cache-only --rehearse', { operation: 'backup', strategy: 'cache-only', rehearse: true }],
+    ['backup --no-rehearse --dry-run', { operation: 'backup', rehearse: false, dryRun: true }],
+    [
+      'reset full --no-backup --confirm local --idempotency-key k',
+      { operation: 'reset', strategy: 'full', backup: false, confirm: 'local', idempotencyKey: 'k' },
+    ],
+    [
+      'reset full --preserve-table a --preserve-table b --preserve-file c/ --preserve-key d:*',
+      {
+        operation: 'reset',
+        strategy: 'full',
+        preserve: { tables: ['a', 'b'], files: ['c/'], keys: ['d:*'] },
+      },
+    ],
+    ['restore b', { operation: 'restore', backupId: 'b' }],
+    [
+      'restore b --target files --target database --exact --without public.t --no-safety-backup',
+      {
+        ...{ operation: 'restore', backupId: 'b', targets: ['files', 'database'], exact: true },
+        ...{ without: ['public.t'], safetyBackup: false },
+      },
+    ],
+    [
+      'restore b --allow-foreign --allow-unsigned --no-rehearse',
+      { operation: 'restore', backupId: 'b', allowForeign: true, allowUnsigned: true, rehearse: false },
+    ],
+    [
+      'verify b --rehearse --allow-foreign',
+      { operation: 'verify', backupId: 'b', rehearse: true, allowForeign: true },
+    ],
+    ['delete b --confirm local', { operation: 'delete', backupId: 'b', confirm: 'local' }],
+    ['claim --confirm local', { operation: 'claim', confirm: 'local' }],
+  ])('%s', async (command, request) => {
+    const requestedBy = expect.stringMatching(/^cli ./)
+    expect(await sent(command.split(' '))).toEqual({
+      ...{ sent: { ...request, requestedBy }, request: parseRequest(request) },
+    })
+  })
+
+  test('and --request is the whole of it, also who asks', async () => {
+    const request = { operation: 'backup', strategy: 'files-only', requestedBy: 'somebody else' }
+    expect(await sent(['backup', '--request', JSON.stringify(request)])).toEqual({
+      ...{ sent: request, request: parseRequest(request) },
+    })
+  })
+
+  test('which cannot contradict itself', async () => {
+    const { code, stderr } = await cli(['verify', 'b', '--rehearse', '--no-rehearse'])
+    expect([code, stderr]).toEqual([2, expect.stringContaining("Unknown option '--no-rehearse'")])
+    const both = await cli(['backup', '--rehearse', '--no-rehearse'])
+    expect([both.code, both.stderr]).toEqual([2, expect.stringContaining('contradict each other')])
+    const json = await cli(['claim', '--request', '{}', '--confirm', 'local'])
+    expect(json.stderr).toContain('--request holds the whole request, so --confirm cannot be given as well')
+  })
+})
+
+describe('the name of the environment', () => {
+  const request = parseRequest({ operation: 'reset', strategy: 'full' })
+  async function type(line: string) {
+    const [input, output] = [new PassThrough(), new PassThrough()]
+    const asked = askForName('local', request, { input, output })
+    input.write(`${line}\n`)
+    const answer = await asked.catch((error: Error) => error.message)
+    expect(String(output.read())).toBe("Type the environment's name (local) to reset it: ")
+    return answer
+  }
+
+  test('is asked for, and only the whole of it confirms', async () => {
+    for (const typed of ['', 'loc', 'Local', 'locale', 'yes'])
+      expect(await type(typed)).toBe(`"${typed}" is not the environment's name, "local". Nothing was touched`)
+    expect(await type(' local ')).toEqual({ name: 'local' })
+  })
+
+  test('is what the request is confirmed by, and is asked for once, and never for what changes nothing', () => {
+    const named = confirmed({ sent: { operation: 'reset' }, request }, 'local')
+    expect(named).toMatchObject({
+      sent: { operation: 'reset', confirm: 'local' },
+      request: { confirm: 'local' },
+    })
+    const needs = (wanted: object) => needsName(parseRequest(wanted))
+    expect([request, named.request].map(needsName)).toEqual([true, false])
+    expect(needs({ operation: 'reset', strategy: 'full', dryRun: true })).toBe(false)
+    expect(needs({ operation: 'backup' })).toBe(false)
+    expect(needs({ operation: 'delete', backupId: 'b' })).toBe(true)
+    expect(needs({ operation: 'claim' })).toBe(true)
+  })
+})
+
+describe('the stack of npm run dev', () => {
+  const env = { DATABASE_URL: 'postgres://a', AWS_ENDPOINT_URL_S3: 'http://b' }
+
+  test('is used unless the environment names another service than it does', () => {
+    const names = (environment: NodeJS.ProcessEnv) => namesOthers(environment, { pid: 1, env })
+    expect([{}, env, { DATABASE_URL: '' }, { MAX_ROWS: '1' }].map(names)).toEqual([
+      false,
+      false,
+      false,
+      false,
+    ])
+    const others = [
+      'DATABASE_URL',
+      'REDIS_URL',
+      'UPSTASH_REDIS_REST_URL',
+      'AWS_ENDPOINT_URL_S3',
+      'STATE_MACHINE_ARN',
+    ]
+    for (const name of others) expect(names({ ...env, [name]: 'another' }), name).toBe(true)
+    // While it is still starting, nobody knows what it will name.
+    expect(namesOthers(env, { pid: 1, env: null })).toBe(true)
+  })
+
+  test('is taken whole: what the shell had set of the configuration counts no more', () => {
+    const before = { ...process.env }
+    try {
+      Object.assign(process.env, { PROTECTED: 'true', REDIS_URL: 'redis://of-the-shell', UNRELATED: 'kept' })
+      adoptEnvironment(env)
+      expect(process.env).toMatchObject({ ...env, UNRELATED: 'kept' })
+      expect([process.env.PROTECTED, process.env.REDIS_URL]).toEqual([undefined, undefined])
+    } finally {
+      for (const name of Object.keys(process.env)) delete process.env[name]
+      Object.assign(process.env, before)
+    }
+  })
+})
+
+test('Ctrl-C is heard once and once more, but not twice for one that npm passes on; and no longer than it is listened for', () => {
+  vi.useFakeTimers({ toFake: ['Date'], now: 0 })
+  try {
+    const others = process.listenerCount('SIGINT')
+    const { first, second, forget } = listenForInterruption()
+    const press = (at: number) => {
+      vi.setSystemTime(at)
+      process.listeners('SIGINT').at(-1)?.('SIGINT') // nobody else's
+      return [first.aborted, second.aborted]
+    }
+    expect([5_000, 5_900, 6_000].map(press)).toEqual([
+      ...[
+        [true, false],
+        [true, false],
+        [true, true],
+      ],
+    ])
+    forget()
+    expect(process.listenerCount('SIGINT')).toBe(others)
+  } finally {
+    vi.useRealTimers()
+  }
 })
 
 describe('--request', () => {

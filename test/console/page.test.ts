@@ -457,6 +457,10 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     expect(shown).toContain('There is no table yet.')
     expect(shown).not.toMatch(/not claimed|Cannot be read|more tables|Not managed/)
     expect(await page.getByRole('button', { name: 'Back up Everything' }).isEnabled()).toBe(true)
+    const away = { available: false, reason: { name: 'StoreUnavailable', message: 'It is off' } }
+    await tell(page, /\/v1\/options$/, { ...protectedOnes, database: away, files: away, cache: away })
+    await page.getByRole('button', { name: 'Count again' }).click()
+    await page.getByText('Cannot be read now.').nth(2).waitFor()
     await page.getByText('Version 1.2.3 · The token "ci" expires on 2027-01-01 00:00:00 UTC').waitFor()
   })
 
