@@ -17,18 +17,21 @@ export type Restored = {
   /** How many batches of files there are. */
   batches: number
   cache: CacheRestored | null
+  /** What the backup does not hold was to be removed. */
+  exact: boolean
 }
 
 /** What the ledger's summary of a plan says of a restore. */
 export const RestoreSummary = z.object({
   backupId: z.string(),
   files: z.object({ batches: z.number() }).nullable(),
+  exact: z.boolean().default(false),
 })
 
 /** What the ledger alone says of a restore, when the rest cannot be read. */
-export function restoredInLedger(row: RunRow, { files }: z.output<typeof RestoreSummary>): Restored {
+export function restoredInLedger(row: RunRow, { files, exact }: z.output<typeof RestoreSummary>): Restored {
   const database = row.restored === null ? null : DatabaseRestored.parse(row.restored)
-  return { database, files: [], batches: files?.batches ?? 0, cache: null }
+  return { database, files: [], batches: files?.batches ?? 0, cache: null, exact }
 }
 
 /** Reads the results of a restore's steps. */
@@ -102,7 +105,7 @@ export function shortfallOfRestore({ files }: Restored): string | null {
   return `${counted(failures, 'file')} could not be put back or removed${first === undefined ? '' : ` (for example ${first.key}: ${first.code})`}`
 }
 
-export function warningsOfRestored({ database, files, cache }: Restored): Warning[] {
+export function warningsOfRestored({ database, files, cache, exact }: Restored): Warning[] {
   const sum = (pick: (result: FilesRestored) => number) =>
     files.reduce((total, result) => total + pick(result), 0)
   const counts: [code: string, count: number, what: string, one: string, many: string][] = [
@@ -131,8 +134,15 @@ export function warningsOfRestored({ database, files, cache }: Restored): Warnin
       'KeysNotInBackup',
       cache?.extra ?? 0,
       'cache key',
-      'is not in the backup and was left; "exact": true removes it',
-      'are not in the backup and were left; "exact": true removes them',
+      ...(exact
+        ? ([
+            'is not in the backup and could not be removed: it is of a type that no backup holds, changed again and again, or is too large to be compared',
+            'are not in the backup and could not be removed: they are of a type that no backup holds, changed again and again, or are too large to be compared',
+          ] as const)
+        : ([
+            'is not in the backup and was left; "exact": true removes it',
+            'are not in the backup and were left; "exact": true removes them',
+          ] as const)),
     ],
     [
       'KeysExpired',

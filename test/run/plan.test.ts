@@ -189,6 +189,24 @@ describe('rows that are kept by a condition', () => {
   })
 })
 
+it('a kept table is reached by what its keys do when a row that they refer to goes, and by nothing else', () => {
+  const tables = ['public.users', 'public.notes', 'public.logs'].map((name) => table(name))
+  const reached = (onDelete: string, keep: Partial<Preservation> = {}) => {
+    const foreignKeys = [key('public.notes', 'public.users', { onDelete })]
+    const rows = { users: 'is_admin' }
+    return planDatabase(catalogWith({ tables, foreignKeys }), {
+      ...nothing,
+      rows,
+      tables: ['notes'],
+      ...keep,
+    }).reached
+  }
+  for (const onDelete of ['c', 'n', 'd']) expect(reached(onDelete)).toEqual([{ oid: 1, sql: 'public.notes' }])
+  for (const onDelete of ['a', 'r']) expect(reached(onDelete)).toEqual([])
+  expect(reached('c', { tables: [] })).toEqual([]) // it goes itself
+  expect(reached('c', { rows: {}, tables: ['notes', 'users'] })).toEqual([])
+})
+
 describe('partitioned tables', () => {
   const events = family('public.events', ['public.events_1', 'archive.events_2'])
 

@@ -146,7 +146,7 @@ describe('what a restore did to each store', () => {
   const cache = (more: Partial<CacheRestored> = {}): CacheRestored => ({
     ...{ keys: 5, expired: 0, extra: 0, deleted: 0, changedMeanwhile: 0, warnings: [], ...more },
   })
-  const nothing: Restored = { database: null, files: [], batches: 2, cache: null }
+  const nothing: Restored = { database: null, files: [], batches: 2, cache: null, exact: false }
   const told = (restored: Partial<Restored>, more: Partial<RunRow> = {}, was = before) =>
     describeRestored({ ...nothing, ...restored }, row({ operation: 'restore', ...more }), was)
   const rows = { rows: 4, tables: { 'public.a': 4 }, lateParts: 0, newColumns: [], warnings: [], views: null }
@@ -225,6 +225,18 @@ describe('what a restore did to each store', () => {
       own,
     ])
   })
+})
+
+it('an exact restore that left keys does not advise to say what it was told', () => {
+  const cache = { keys: 5, expired: 0, extra: 2, deleted: 0, changedMeanwhile: 0, warnings: [] }
+  const left = { database: null, files: [], batches: 0, cache, exact: true }
+  expect(warningsOfRestored(left)).toEqual([
+    {
+      code: 'KeysNotInBackup',
+      message:
+        '2 cache keys are not in the backup and could not be removed: they are of a type that no backup holds, changed again and again, or are too large to be compared',
+    },
+  ])
 })
 
 describe('materialized views', () => {
