@@ -401,6 +401,25 @@ describe('a wipe', () => {
     expect(nextStepsOf(outcome)[0]?.says).toContain('database wiped, files wiped, cache backed up')
   })
 
+  test('or a restore of such a store does not touch it either', async () => {
+    await reset.seed({ users: 1, files: 1, keys: 1 })
+    const { backupId } = await reset.succeed({ operation: 'backup', strategy: 'cache-only' })
+    await reset.stack.redis.set('came-later', 'stays')
+    const ended = await withFaults(
+      {
+        before: async ({ state }) => {
+          if (state === 'Restore cache') await reset.stack.redis.del('taskmaster:environment')
+        },
+      },
+      () => reset.run({ operation: 'restore', backupId, confirm: environment, exact: true }),
+    )
+    expect(ended.error).toBe('EnvironmentUnclaimed')
+    const outcome = await failedOutcome(ended)
+    expect(outcome.targets.cache.state).toBe('backed_up')
+    expect(await reset.stack.redis.get('came-later')).toBe('stays')
+    await reset.stack.redis.del('came-later')
+  })
+
   test('whose answer was lost while it waits for its lock finds the run closed, and does nothing', async () => {
     await reset.seed()
     const was = await reset.fingerprint()

@@ -115,7 +115,7 @@ export function useResetStack(options: StackOptions = {}) {
     return Buffer.from((await answer.Body?.transformToByteArray()) ?? [])
   }
 
-  async function put(key: string, body: string, bucket = filesBucket): Promise<void> {
+  async function put(key: string, body: string | Uint8Array, bucket = filesBucket): Promise<void> {
     await stack.s3.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: body }))
   }
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { zstdDecompressSync } from 'node:zlib'
+import { zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { sealed, withDigest } from '../../lib/backup/digest.ts'
 import { backupKeys } from '../../lib/backup/layout.ts'
@@ -132,7 +132,12 @@ describe('a part', () => {
       'database/',
       'files/',
       'pinned.json',
+      'manifest.json.old', // S3 lists it with the manifest
     ]
+    await api.reset.put(`${root(second)}manifest.json.old`, '{}', backupBucket)
+    const { body: told } = await api.ask('GET', `/v1/backups/${second}`)
+    const documents = told.parts.filter(({ kind }: { kind: string }) => kind === 'manifest')
+    expect(documents.map(({ part }: { part: string }) => part)).toEqual(['manifest.json'])
     for (const part of [...names, `../${first}/manifest.json`]) {
       const { status, body } = await api.ask('GET', partOf(second, part))
       expect([part, status, body.title]).toEqual([part, 404, 'NotFound'])
@@ -140,6 +145,7 @@ describe('a part', () => {
     await api.reset.remove(backupBucket, [
       `${root(second)}left-over.txt`,
       `${root(second)}files/never-copied.txt`,
+      `${root(second)}manifest.json.old`,
     ])
   })
 
@@ -163,6 +169,8 @@ describe('a part', () => {
       .map(({ part }: { part: string }) => part)
       .filter((part: string) => /late-1/.test(part))
     expect(late).toEqual(['late-1.json', 'database/public.users/late-1/00000.jsonl.zst'])
+    const noFile = await api.ask('GET', partOf(backupId, `files/one.txt`))
+    expect([noFile.status, noFile.body.title]).toEqual([404, 'NotFound']) // it holds no files at all
     for (const part of late) {
       const { body: download } = await api.ask('GET', partOf(backupId, part))
       expect((await fetch(download.url)).status).toBe(200)
@@ -269,6 +277,32 @@ describe('a manifest', () => {
     )
     const unknown = await api.ask('GET', `/v1/backups/${second}?after=nothing`)
     expect([unknown.status, unknown.body.title]).toEqual([400, 'InvalidRequest'])
+  })
+
+  test('names for each file the copy that counts: an earlier one, of a try that was given up, is not given out', async () => {
+    const { SIGNING_KEYS } = (await currentClients()).config
+    const { key = '' } = (await api.reset.manifestOf(second)).files?.index ?? {}
+    const real = await api.reset.bytesOf(key)
+    const lines = zstdDecompressSync(real).toString().trimEnd().split('\n')
+    const [name, other] = lines.map((line) => JSON.parse(line).key)
+    const text = lines.map((line) =>
+      JSON.stringify({ ...JSON.parse(line), ...(line.includes(name) && { copy: 2 }) }),
+    )
+    const object = zstdCompressSync(`${text.join('\n')}\n`)
+    await api.reset.put(`${root(second)}files.2/${name}`, 'the copy that counts', backupBucket)
+    await api.reset.put(key, object, backupBucket)
+    const index = { key, bytes: object.length, sha256: createHash('sha256').update(object).digest('hex') }
+    await whileItIs(
+      (manifest) =>
+        sealed(SIGNING_KEYS, { ...manifest, files: { ...manifest.files, index } } as unknown as Manifest),
+      async () => {
+        const address = async (path: string) =>
+          new URL((await api.ask('GET', partOf(second, `files/${path}`))).body.url)
+        expect(await (await fetch(await address(name))).text()).toBe('the copy that counts')
+        expect((await address(other)).pathname).toContain(`/${second}/files/`)
+      },
+    ).finally(() => api.reset.put(key, real, backupBucket))
+    await api.reset.remove(backupBucket, [`${root(second)}files.2/${name}`])
   })
 
   const authentic = async () => {

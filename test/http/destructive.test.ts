@@ -219,6 +219,26 @@ describe.each(entries.filter(({ guarded }) => guarded))('$does', (entry) => {
   })
 })
 
+test('a verify changes nothing live, so it may be done where every wipe is forbidden; nor does it or a delete need the cache', async () => {
+  const { admin } = api.reset.stack
+  fronts.cache.faults = [() => ({ status: 404, body: 'no such database' })]
+  await admin.query('UPDATE taskmaster_reset.environment SET protected = true')
+  try {
+    const verified = await withVariables({ ...fronts.variables, PROTECTED: 'true' }, () =>
+      api.follow({ operation: 'verify', backupId: older, rehearse: false }, { as: 'read' }),
+    )
+    expect(verified.status).toBe('succeeded_with_warnings')
+    expect(verified.outcome.warnings.map(({ code }: { code: string }) => code)).toEqual(['CacheUnavailable'])
+    await admin.query('UPDATE taskmaster_reset.environment SET protected = false')
+    const { body: listed } = await api.ask('GET', '/v1/backups')
+    const body = { operation: 'delete', backupId: listed.backups[0].backupId, confirm: 'local' }
+    const deleted = await withVariables(fronts.variables, () => api.ask('POST', '/v1/runs', { body }))
+    expect([deleted.status, deleted.body.title]).toEqual([422, 'BackupKept']) // the newest
+  } finally {
+    await admin.query('UPDATE taskmaster_reset.environment SET protected = false')
+  }
+})
+
 test('no way in is missing above: every route that is not a GET, and every operation of a run', () => {
   const notGet = Object.values(api.document.paths).flatMap((methods) =>
     Object.entries(methods).flatMap(([method, { operationId }]) => (method === 'get' ? [] : [operationId])),

@@ -350,7 +350,8 @@ describe('every answer', () => {
     const many = await api.ask('POST', '/v1/runs', {
       body: { operation: 'backup', preserve: { tables: names, files: names, keys: names } },
     })
-    expect([many.status, many.body.issues.length, many.body.moreIssues > 1000]).toEqual([400, 20, true])
+    expect([many.status, many.body.issues.length, many.body.moreIssues]).toEqual([400, 20, 2700 - 20])
+    expect(many.body.detail).toContain(`; and ${2700 - 5} more. Nothing was touched`)
     const keys = Object.fromEntries(Array.from({ length: 3000 }, (_, i) => [`no-such-key-${i}`, 1]))
     const unknown = await api.ask('POST', '/v1/runs', { body: { operation: 'backup', ...keys } })
     const long = await api.ask('GET', `/v1/${'x'.repeat(7000)}`)
@@ -534,6 +535,21 @@ test('the log has a line per request with who asked, and neither a token nor a p
   const signature = new URL(part.body.url).searchParams.get('X-Amz-Signature') ?? ''
   expect(signature).toHaveLength(64)
   for (const secret of ['token-of-', signature, 'X-Amz-']) expect(log).not.toContain(secret)
+})
+
+test('what is wrong with the configuration is told to nobody who is not known, but in the log', async () => {
+  lines = []
+  const { status, body } = await withVariables({ DATABASE_URL: 'postgres://no-url of mine' }, () =>
+    api.ask('GET', '/v1/session'),
+  )
+  expect([status, body.title]).toEqual([500, 'InvalidConfiguration'])
+  expect(body.detail).toMatch(
+    /^The API is not configured, so it can let nobody in\. Its log names the variable/,
+  )
+  const told = lines.find((line) => line.includes('the configuration is wrong'))
+  expect(told).toContain('DATABASE_URL')
+  const failed = lines.find((line) => line.includes('"message":"failed"'))
+  expect(JSON.parse(failed ?? '{}')).toMatchObject({ path: '/v1/session', error: 'InvalidConfiguration' })
 })
 
 test('an error that is none of ours is answered 500 without its message, which stays in the log', async () => {

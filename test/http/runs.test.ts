@@ -1,4 +1,5 @@
-import { afterAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { startJsonService } from '../deployment/json-front.ts'
 import { filesPrefix, quickReset, withVariables } from '../e2e/reset-stack.ts'
 import { tokenOf, useApi } from './api-stack.ts'
 
@@ -172,6 +173,63 @@ describe('a run', () => {
   })
 })
 
+describe('an execution that never became a run', () => {
+  let sfn: Awaited<ReturnType<typeof startJsonService>>
+  let execution: object | undefined
+  beforeAll(async () => {
+    sfn = await startJsonService(async () =>
+      execution === undefined
+        ? { status: 400, body: { __type: 'ExecutionDoesNotExist' } }
+        : { status: 200, body: execution },
+    )
+  })
+  afterAll(() => sfn?.stop())
+  // With another limit, the clients are made anew.
+  const withSfn = <Result>(use: () => Promise<Result>) =>
+    withVariables({ AWS_ENDPOINT_URL_SFN: sfn.url, MAX_KEYS: '1000000' }, use)
+  const told = async (of: object) => {
+    execution = { startDate: 1_763_838_333, input: '{}', ...of }
+    return (await withSfn(() => api.ask('GET', '/v1/runs/by-hand'))).body
+  }
+
+  test('is told as Step Functions knows it, whatever was sent, and why it ended', async () => {
+    const input = JSON.stringify({ operation: 'reset', strategy: 'full', requestedBy: 'anna', dryRun: true })
+    const began = '2025-11-22T19:05:33.000Z'
+    expect(await told({ status: 'RUNNING', input })).toMatchObject({
+      ...{ runId: 'by-hand', operation: 'reset', strategy: 'full', requestedBy: 'anna', dryRun: true },
+      ...{ status: 'starting', startedAt: began, heartbeatAt: began, finishedAt: null, error: null },
+      ...{ phase: null, backupId: null, plan: null, outcome: null, cancellable: false, progress: {} },
+    })
+    const stopped = await told({ status: 'ABORTED', stopDate: 1_763_838_400, input: '["no request"]' })
+    const ended = '2025-11-22T19:06:40.000Z'
+    expect(stopped).toMatchObject({
+      ...{ operation: 'unknown', strategy: null, requestedBy: null, dryRun: false },
+      ...{ status: 'failed', finishedAt: ended, heartbeatAt: ended },
+      error: { name: 'Execution ABORTED', message: 'The execution ended ABORTED without a cause' },
+    })
+    const byHand = { status: 'ABORTED', error: 'Stopped', cause: 'by anna, by mistake' }
+    expect((await told(byHand)).error).toEqual({ name: 'Stopped', message: 'by anna, by mistake' })
+    const odd = JSON.stringify({ operation: 7, strategy: ['full'], dryRun: 'yes' })
+    expect(await told({ status: 'FAILED', input: odd })).toMatchObject({
+      ...{ operation: 'unknown', strategy: null, dryRun: false, status: 'failed' },
+    })
+  })
+
+  test('and of which nothing is known any more asks for the greater scope: what it would do, it may do', async () => {
+    const { backupId } = await api.follow({ ...backup })
+    const verify = holdBefore('Verify')
+    const { runId, address } = (await start({ operation: 'verify', backupId })).body
+    await verify.reached
+    const { admin } = api.reset.stack
+    await admin.query('UPDATE taskmaster_reset.runs SET plan = NULL WHERE run_id = $1', [runId])
+    execution = undefined
+    const refused = await withSfn(() => api.ask('POST', `${address}/cancel`, { as: 'read' }))
+    verify.release()
+    expect([refused.status, refused.body.requiredScope]).toEqual([403, 'backup'])
+    await api.reset.machine.ended(runId)
+  })
+})
+
 test('runs are listed newest first, in pages that join without a gap', async () => {
   for (let i = 0; i < 3; i++) await api.follow({ ...backup, dryRun: true })
   const all = (await api.ask('GET', '/v1/runs?limit=200')).body
@@ -266,7 +324,7 @@ test('a run that has not changed since is not sent again: its ETag says so', asy
   await api.ended(run.runId)
   const etag = headers.get('etag') ?? ''
   expect(etag).toMatch(/^"[\w-]{22}"$/)
-  expect(headers.get('cache-control')).toBe('private, no-cache')
+  expect([headers.get('cache-control'), headers.get('vary')]).toEqual(['private, no-cache', 'authorization'])
   const ask = (path: string, name: string) => api.ask('GET', path, { headers: { 'if-none-match': name } })
   const path = `/v1/runs/${run.runId}`
   const ended = await ask(path, etag)
