@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest'
+import { OutOfTime } from '../../lib/errors.ts'
 import { loadFunctions } from '../../local/functions.ts'
 import type { Handler } from '../../local/machine/tasks.ts'
 import { backupBucket, environment, useResetStack, withVariables } from './reset-stack.ts'
@@ -256,5 +257,57 @@ describe('delete', () => {
     expect(ended).toMatchObject({ status: 'FAILED', error })
     expect(await reset.objects(backupBucket)).toEqual(before)
     expect(await reset.row(ended.name)).toBeUndefined()
+  })
+})
+
+describe('the retention, at the end of a run', () => {
+  const retention = { RETENTION_LAST: '1' }
+
+  test('deletes what is kept no longer, says how many, and keeps the next run out while it does', async () => {
+    // The register of what may change something, each entry of which is gone when its step has ended.
+    await reset.stack.admin.query(`
+      CREATE SCHEMA watch;
+      CREATE TABLE watch.registered (step text, run_id text);
+      CREATE FUNCTION watch.note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+        $$ BEGIN INSERT INTO watch.registered VALUES (new.step, new.run_id); RETURN new; END $$;
+      CREATE TRIGGER watch AFTER INSERT ON taskmaster_reset.invocations FOR EACH ROW EXECUTE FUNCTION watch.note()`)
+    await backUp('cache-only')
+    const old = await backUp('cache-only')
+    let answer: unknown
+    around = async (name, _input, run) => {
+      const given = await run()
+      if (name === 'prune') answer = given
+      return given
+    }
+    try {
+      const before = await reset.sealed()
+      const { runId, backupId } = await withVariables(retention, () =>
+        reset.succeed({ operation: 'backup', strategy: 'cache-only', rehearse: false }),
+      )
+      const left = await reset.sealed()
+      expect(left).toContain(backupId)
+      expect(left).not.toContain(old)
+      expect(answer).toEqual({ deleted: before.length + 1 - left.length, refused: null })
+      const { rows } = await reset.stack.admin.query('SELECT step, run_id FROM watch.registered')
+      expect(rows).toContainEqual({ step: 'Prune', run_id: runId })
+      const { rows: alive } = await reset.stack.admin.query('SELECT FROM taskmaster_reset.invocations')
+      expect(alive).toEqual([])
+    } finally {
+      around = (_name, _input, run) => run()
+      await reset.stack.admin.query('DROP SCHEMA watch CASCADE')
+    }
+  })
+
+  test('stops before the next deletion when its time is over', async () => {
+    await backUp('cache-only')
+    const { runId } = await reset.succeed({ operation: 'backup', strategy: 'cache-only', rehearse: false })
+    const before = await reset.sealed()
+    const { handler } = await import('../../functions/prune.ts')
+    const context = { functionName: 'prune', awsRequestId: 'late', getRemainingTimeInMillis: () => 1 }
+    const pruning = withVariables(retention, () =>
+      handler({ runId, attempt: 0, purpose: 'retention' }, context),
+    )
+    await expect(pruning).rejects.toThrow(OutOfTime)
+    expect(await reset.sealed()).toEqual(before)
   })
 })
