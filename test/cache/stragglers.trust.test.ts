@@ -98,10 +98,14 @@ async function setOut(): Promise<string> {
   return backupId
 }
 
-async function everyStop(name: string, stepOf: (original: string) => Promise<Step>): Promise<void> {
+/** `every`: in its short form every so many requests, which meet requests of each kind. */
+async function everyStop(
+  name: string,
+  stepOf: (original: string) => Promise<Step>,
+  every = 3,
+): Promise<void> {
   let stops = 0
-  // In its short form every third request, which meets requests of each kind.
-  for (let stop = 0; ; stop += isFull ? 1 : 3) {
+  for (let stop = 0; ; stop += isFull ? 1 : every) {
     const original = await setOut()
     const step = await stepOf(original)
     await change()
@@ -128,14 +132,16 @@ needsServer(
     })
 
     test('changes nothing: Wipe cache without a backup', { timeout: 120_000 }, async () => {
-      await everyStop('Wipe cache without a backup', async () => {
+      // Some seven requests: how many a scan takes depends on where its keys lie.
+      const stepOf = async (): Promise<Step> => {
         const run = stack.nextRun()
         return (tools, fence) =>
           wipeCache(tools, { run, fence, backupId: null, preserve: [], unsupportedTypes: [] }, noProgress, {
             ...wipeLimits,
             pageKeys: 10,
           })
-      })
+      }
+      await everyStop('Wipe cache without a backup', stepOf, 2)
     })
 
     test('changes nothing: Restore cache', { timeout: 120_000 }, async () => {

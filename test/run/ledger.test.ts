@@ -299,6 +299,142 @@ describe('a run that is over while an invocation of it may be alive', () => {
   })
 })
 
+describe('a step', () => {
+  const Input = z.strictObject({ runId: z.string(), batch: z.number().optional() })
+  type About = Partial<Parameters<typeof task<typeof Input, unknown>>[1]>
+  type Verb = (fence: Fence, report: (done: number, total: number) => Promise<void>) => Promise<unknown>
+  const context = { functionName: 'f', awsRequestId: 'request', getRemainingTimeInMillis: () => 60_000 }
+
+  const runOf = ({ runId, batch }: z.output<typeof Input>) => ({
+    runId,
+    ...(batch === undefined ? {} : { batch }),
+  })
+  const step = (verb: Verb, about: About = {}) =>
+    task(Input, { phase: () => 'Export', run: runOf, ...about }, (_clients, _input, report, fence) =>
+      verb(fence, report),
+    )
+  const noted = async () =>
+    (await stack.sql.query(`SELECT phase, progress, failure FROM taskmaster_reset.runs WHERE run_id = 'one'`))
+      .rows[0]
+  const invocations = async () =>
+    (await stack.sql.query('SELECT run_id, step FROM taskmaster_reset.invocations')).rows
+  const failureOf = (running: Promise<unknown>): Promise<Error> =>
+    running.then(
+      () => new Error('it succeeded'),
+      (error) => error,
+    )
+  beforeEach(() => openRun(connection, newRun('one')))
+
+  test('does not begin with an input that is wrong, nor when its guard refuses', async () => {
+    const before = await noted()
+    let begun = 0
+    const verb = async () => ++begun
+    const wrong = await failureOf(step(verb)({ runId: 7, batch: 'x', more: 1 }, context))
+    expect(wrong).toMatchObject({ name: 'InvalidRequest' })
+    expect(wrong.message).toMatch(/^The input of the state is wrong: runId: .*; batch: .*; input: .*"more"/)
+    expect(await noted()).toEqual(before)
+    const guard = async () => Promise.reject(new Error('refused'))
+    await expect(step(verb, { guard })({ runId: 'one' }, context)).rejects.toThrow('refused')
+    expect(await noted()).toEqual({
+      ...before,
+      failure: { error: 'Error', message: 'refused', phase: 'Export', batch: 0 },
+    })
+    expect(begun).toBe(0)
+  })
+
+  test('that fails is noted with its name and batch; no value of a row leaves it, and no message that is too long', async () => {
+    const asking = step(() => stack.sql.query(`SELECT 'secret'::int`))
+    const refused = await failureOf(asking({ runId: 'one', batch: 2 }, context))
+    const message = 'invalid input syntax for type integer: "…"'
+    expect(refused).toMatchObject({ name: 'DatabaseError', message })
+    expect(refused.stack).toBe(`DatabaseError: ${message}`)
+    expect((await noted()).failure).toEqual({ error: 'DatabaseError', message, phase: 'Export', batch: 2 })
+
+    const long = step(() => Promise.reject(new Error('x'.repeat(5_000))))
+    const short = await failureOf(long({ runId: 'one' }, context))
+    expect(short.message).toMatch(/^x{3000,3999}.*the log has all of it/)
+    expect(short.stack).toBe(`Error: ${short.message}`)
+    expect((await noted()).failure.message).toHaveLength(5_000)
+  })
+
+  test('tells how far it is not at every moment, but always that it is done', async () => {
+    const telling = step(async (_fence, report) => {
+      await report(1, 10)
+      await report(2, 10)
+      const early = await noted()
+      await report(10, 10)
+      return early
+    })
+    expect(await telling({ runId: 'one', batch: 3 }, context)).toMatchObject({
+      phase: 'Export',
+      progress: {},
+    })
+    expect((await noted()).progress).toEqual({ 'Export/3': { done: 10, total: 10 } })
+  })
+
+  test('may change a store only while its run holds the lock, its time is not over, and it is the latest', async () => {
+    const asked = (fence: Fence) => fence.check()
+    const none = step(asked, { run: () => null })
+    await expect(none({ runId: 'one' }, context)).rejects.toThrow('belongs to no run')
+    let calls = 0
+    const getRemainingTimeInMillis = () => (calls++ < 2 ? 60_000 : 0)
+    const late = step(asked)({ runId: 'one' }, { ...context, getRemainingTimeInMillis })
+    await expect(late, 'when the answer has come').rejects.toMatchObject({ name: 'OutOfTime' })
+
+    const latestOnly = () => true
+    const [held, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const earlier = step(
+      async (fence) => {
+        held.resolve()
+        await released.promise
+        await fence.check()
+      },
+      { latestOnly },
+    )({ runId: 'one' }, context)
+    await held.promise
+    await step(asked, { latestOnly })({ runId: 'one' }, context)
+    released.resolve()
+    await expect(earlier).rejects.toMatchObject({ name: 'RunLost' })
+    await close('one')
+    await expect(step(asked)({ runId: 'one' }, context)).rejects.toMatchObject({ name: 'RunLost' })
+  })
+
+  test('is known while it may change a store, also after the end of its run, and nothing of it goes on', async () => {
+    const signals: AbortSignal[] = []
+    const looking = async ({ signal }: Fence) => {
+      signals.push(signal)
+      return invocations()
+    }
+    const wiping = { phase: () => 'Wipe files' }
+    expect(await step(looking, wiping)({ runId: 'one' }, context)).toEqual([
+      { run_id: 'one', step: 'Wipe files' },
+    ])
+    expect(await step(looking)({ runId: 'one' }, context)).toEqual([])
+    await close('one')
+    const pruning = { phase: () => 'Prune', run: () => null, endOf: (input: { runId: string }) => input }
+    expect(await step(looking, pruning)({ runId: 'one' }, context)).toEqual([
+      { run_id: 'one', step: 'Prune' },
+    ])
+    expect(await invocations()).toEqual([])
+    expect(signals.map(({ aborted }) => aborted)).toEqual([true, true, true])
+  })
+
+  test('whose end or failure cannot be noted ends as it ended', async () => {
+    const forgotten = step(
+      () => stack.sql.query('DROP TABLE taskmaster_reset.invocations').then(() => 'done'),
+      {
+        phase: () => 'Wipe files',
+      },
+    )
+    expect(await forgotten({ runId: 'one' }, context)).toBe('done')
+    const failing = step(async () => {
+      await stack.sql.query('DROP SCHEMA taskmaster_reset CASCADE')
+      throw new Error('of its own')
+    })
+    await expect(failing({ runId: 'one' }, context)).rejects.toThrow('of its own')
+  })
+})
+
 describe('a ledger of an earlier version', () => {
   const madeEarlier = async () => {
     await openRun(connection, newRun('old'))
