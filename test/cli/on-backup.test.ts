@@ -25,8 +25,12 @@ test('a backup is kept while it is pinned, and can be deleted when it is not the
   expect(pinned).toMatchObject({ code: 3, json: { error: { name: 'BackupKept' } } })
   expect(pinned.json.error.message).toContain('because of this: pinned.')
   expect(await cli.cli(['unpin', old])).toMatchObject({ code: 0, stdout: `${old} is not pinned.\n` })
-  const refused = await remove(newest)
-  expect(refused).toMatchObject({ code: 3, json: { error: { name: 'BackupKept' } } })
+  const refused = await cli.cli(['delete', newest, '--confirm', 'local'])
+  expect(refused).toMatchObject({ code: 3, stdout: expect.stringContaining('BackupKept: ') })
+  expect(refused.stderr).toContain(
+    `Delete backup ${newest} of the environment "local" (cache-only, read back):`,
+  )
+  expect(refused.stderr).toContain('It cannot be restored afterwards.')
   const deleted = await remove(old)
   expect(deleted.code).toBe(0)
   expect(Outcome.parse(deleted.json).subject).toMatchObject({ backupId: old, state: 'deleted' })

@@ -72,11 +72,14 @@ describe('reset', () => {
       'reset',
       'files-only',
       '--no-backup',
+      '--preserve-file',
+      'none/',
       '--confirm',
       'local',
     ])
     expect(code).toBe(0)
     expect(stderr).toMatch(/generated_stories\/ +12 files/)
+    expect(stderr).toContain('to be kept, but there is no file below it: none/')
     expect(stderr).toContain('Not touched: database, cache.')
     expect(stderr).toContain('NO BACKUP is taken')
     expect(stdout).toMatch(/reset files-only\) succeeded, with warnings, after/)

@@ -99,7 +99,11 @@ export const dryRun: Run = {
 export const running: Run = {
   ...run,
   ...{ runId: 'under way', status: 'running', phase: 'Wipe database', finishedAt: null, outcome: null, plan },
-  ...{ progress: {}, waiting: 'waiting for locks', requestedBy: null },
+  ...{
+    progress: { 'Wipe database': { done: 3, total: 7 } },
+    waiting: 'waiting for locks',
+    requestedBy: null,
+  },
 }
 export const starting: Run = { ...running, status: 'starting', phase: null, plan: null, waiting: null }
 

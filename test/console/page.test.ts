@@ -462,6 +462,32 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     await page.getByRole('button', { name: 'Count again' }).click()
     await page.getByText('Cannot be read now.').nth(2).waitFor()
     await page.getByText('Version 1.2.3 · The token "ci" expires on 2027-01-01 00:00:00 UTC').waitFor()
+
+    await page.clock.install()
+    await tell(page, /\/v1\/session$/, { ...session, scopes: ['read', 'reset'] })
+    await tell(page, /\/v1\/options$/, { ...protectedOnes, protected: false })
+    await page.reload()
+    await page.getByText('about 1,000 keys that are preserved').waitFor()
+    expect(oneLine(await page.getByRole('listitem').first().innerText())).toBe(
+      'Everything Goes about 0 rows, about 0 files, about 2,000 keys Stays 1 file that is preserved and about 1,000 keys that are preserved Reset … Everything Dry run of Everything Back up Everything',
+    )
+    // What is confirmed is what is there: it is counted before, and again while the dialog is open.
+    const refusal = { title: 'StoreUnavailable', status: 503, detail: 'It cannot be counted' }
+    await tell(page, /\/v1\/options$/, refusal, 503)
+    await page.getByRole('button', { name: 'Reset … Everything' }).click()
+    const dialog = page.getByRole('dialog', { name: 'Reset staging: everything' })
+    await dialog.getByText('It cannot be counted').waitFor()
+    await dialog.getByText('Counting what is there …').waitFor()
+    expect(await dialog.getByRole('button', { name: 'Back up and wipe' }).isDisabled()).toBe(true)
+    await tell(page, /\/v1\/options$/, { ...protectedOnes, protected: false })
+    await page.clock.runFor(2_100)
+    const files = (objects: number) =>
+      `Back up and wipe about 0 rows, about ${objects} files, about 2,000 keys`
+    await dialog.getByRole('button', { name: files(0) }).waitFor()
+    const more = { ...protectedOnes.files, objects: 9 }
+    await tell(page, /\/v1\/options$/, { ...protectedOnes, protected: false, files: more })
+    await page.clock.runFor(10_100)
+    await dialog.getByRole('button', { name: files(8) }).waitFor()
   })
 
   it('says all that it is told of backups, on all their pages, and what of them the token may not do', async () => {
@@ -481,6 +507,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
       .getByRole('row', { name: /1,240 rows, 12 files, 96 keys.* Rehearsed Unknown key Pinned$/ })
       .waitFor()
     await page.getByRole('row', { name: /1,240 rows, 12 files, 96 keys.* Read back$/ }).waitFor()
+    expect(await page.locator('.badge.good').allTextContents()).toEqual(['Rehearsed'])
     expect(await page.title()).toBe('Backups · taskmaster-reset')
     expect(await page.locator('[aria-current=page]').allInnerTexts()).toEqual(['Backups'])
     // For the keyboard a new view begins at its top.
@@ -555,6 +582,10 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     ])
       expect(failed).toContain(text)
     expect(await page.getByRole('button', { name: 'Put it back …' }).isDisabled()).toBe(true)
+    const stages = page.locator('.stage')
+    expect(await stages.evaluateAll((all) => all.map(({ className }) => className))).toEqual([
+      ...['stage done', 'stage done', 'stage done', 'stage stopped destructive', 'stage stopped'],
+    ])
     await page.getByText('Rows by table').click()
     await page.getByRole('row', { name: 'public.a\\u202eb 1,240' }).waitFor()
 
@@ -568,6 +599,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
 
     const before = await said(running, 'It is waiting for locks. Nothing is changed until it has them.')
     expect(before).toContain('The token "ci" may not cancel it: it lacks the scope "reset".')
+    expect(before).toContain('Wipe database (at work) 3 of 7 Wipe files (not begun)')
     const address = /\/v1\/runs\/run-4$/
     const look = (state: string) =>
       page.evaluate(`Object.defineProperty(document, 'visibilityState', { value: '${state}', configurable: true })
