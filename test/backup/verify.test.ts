@@ -3,8 +3,19 @@ import { Readable } from 'node:stream'
 import { setImmediate } from 'node:timers/promises'
 import { type GetObjectCommandOutput, ListObjectsV2Command, S3ServiceException } from '@aws-sdk/client-s3'
 import { describe, expect, test } from 'vitest'
+import { workKeys } from '../../lib/backup/layout.ts'
+import { getJson } from '../../lib/backup/storage.ts'
 import { verifyBackup } from '../../lib/backup/verify.ts'
-import { BackupTooNew, NotFound, NotPermitted, StoreUnavailable } from '../../lib/errors.ts'
+import type { Clients } from '../../lib/clients.ts'
+import {
+  type BackupDamaged,
+  BackupTooNew,
+  NotFound,
+  NotPermitted,
+  StoreUnavailable,
+} from '../../lib/errors.ts'
+import { Verified, verify as verifyInRun } from '../../lib/run/verify.ts'
+import type { BackupPlan } from '../../lib/run/work.ts'
 import { memoryS3 } from './memory-s3.ts'
 import { prefix } from './real-backups.ts'
 import { json, sampleBackup } from './sample-backup.ts'
@@ -199,6 +210,39 @@ describe('files', () => {
     )
     expect(found.extra.map((text) => text.split(':')[0]).sort()).toEqual(
       ['', '0', '3/x', 'zzz'].map((name) => `extra files/${name}`),
+    )
+  })
+
+  test('a run names the first ten of its findings, counts the others, and leaves what it found', async () => {
+    const run = async (count: number) => {
+      const names = Array.from({ length: count }, (_, n) => `${n}`.padStart(2, '0'))
+      const sample = sampleBackup({ files: Object.fromEntries(names.map((name) => [name, 'x'])) })
+      const memory = memoryS3(sample.objects)
+      for (const name of names) {
+        sample.objects.delete(sample.keys.file(name))
+        sample.objects.set(`${sample.keys.root}foreign/${name}`, Buffer.from('x'))
+      }
+      const clients = { backups: memory.storage, config: { BACKUP_PREFIX: prefix }, now: () => new Date() }
+      const plan = { runId: 'r', attempt: 0, operation: 'verify', backupId: sample.backupId, batches: 0 }
+      const error = await verifyInRun(clients as unknown as Clients, plan as BackupPlan, noReport).catch(
+        (error: Error) => error,
+      )
+      const left = await getJson(memory.storage, workKeys({ runId: 'r', attempt: 0 }).verified, Verified)
+      return { error: error as BackupDamaged, left }
+    }
+    const ten = await run(10)
+    expect(ten.error.name).toBe('BackupDamaged')
+    expect(ten.error.message).toMatch(
+      / is damaged in 10 objects of s3:.*files\/09 is missing: [^;]*\. Do not rely on it/,
+    )
+    const more = await run(12)
+    expect(more.error.message).toMatch(
+      / in 12 objects .*files\/09 is missing: [^;]*; and 2 more\. Do not rely/,
+    )
+    expect(more.error.message).not.toContain('files/10')
+    expect(more.left.warnings.map(({ code }) => code)).toEqual(['BackupUnsigned', 'ExtraObjects'])
+    expect(more.left.warnings[1]?.message).toMatch(
+      /^12 objects belong to no backup: .*foreign\/09: [^;]*; and 2 more$/,
     )
   })
 

@@ -35,6 +35,7 @@ describe('counting the keys', () => {
       unmatched: ['session:*'],
       complete: true,
     })
+    expect(await countCache(stack.withPrefix('*'), { preserve })).toMatchObject({ keys: 3, preservedKeys: 2 })
   })
 
   test("each key once, over SCAN's empty pages, duplicates and cursors of 64 bits", async () => {

@@ -839,6 +839,7 @@ describe('a run that is over deletes nothing', () => {
     const run = stack.nextRun()
     const backupId = await sealBackup(stack.clients, { run, fence: first })
     const data = { run, fence: first, backupId, preserve: [], unsupportedTypes: [] }
+    await adoptFence(stack.direct.cache, first)
     let held = false
     front.faults = [
       async (commands) => {
