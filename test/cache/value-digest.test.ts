@@ -3,6 +3,8 @@ import { describe, expect, test } from 'vitest'
 import { digestsOf } from '../../lib/cache/backup-digests.ts'
 import { exportCache, exportLimits } from '../../lib/cache/export.ts'
 import { unlinkUnchanged } from '../../lib/cache/unlink-unchanged.ts'
+import { ValueDigest } from '../../lib/cache/value-digest.ts'
+import type { Item, KeyType } from '../../lib/cache/value-pages.ts'
 import { backupId, fence, noProgress, prefix, startCache } from './cache-stack.ts'
 import { withoutExpiryTime } from './rest-front.ts'
 
@@ -43,6 +45,22 @@ describe('the digest of a value', () => {
   test('is the same from the export and from the server, for every type', async () => {
     await writeAll()
     expect(Object.values(await fatesOf())).toEqual(Array(5).fill('deleted'))
+  })
+
+  test('counts an element that two pages bring once, in any order, and each one of a list as often as it is there', () => {
+    const [a, b] = [Buffer.from('a'), Buffer.from('b')]
+    const digestOf = (type: KeyType, ...pages: Item[][]) => {
+      const digest = new ValueDigest(type)
+      for (const page of pages) digest.add(page)
+      return digest.end(null)
+    }
+    expect(digestOf('set', [a, b], [a])).toBe(digestOf('set', [b, a]))
+    expect(digestOf('hash', [[a, b]], [[a, b]])).toBe(digestOf('hash', [[a, b]]))
+    expect(digestOf('hash', [[a, b]])).not.toBe(digestOf('zset', [[a, b]]))
+    expect(digestOf('list', [a, b], [a])).not.toBe(digestOf('list', [a, b]))
+    expect(digestOf('list', [a], [b])).toBe(digestOf('list', [a, b]))
+    expect(digestOf('list', [a, b])).not.toBe(digestOf('list', [b, a]))
+    expect(digestOf('string', [a], [b])).toBe(digestOf('string', [Buffer.from('ab')]))
   })
 
   // ioredis-mock gives scripts an empty value as if the key were not there.

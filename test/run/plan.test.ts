@@ -236,6 +236,17 @@ describe('partitioned tables', () => {
     expect(actions(catalogWith({ tables: events.slice(0, 2) }))).toMatchObject(kept)
   })
 
+  it('are deleted from as a whole when rows that stay refer to a single partition', () => {
+    const tables = [...family('public.events', ['public.events_1', 'public.events_2']), table('public.notes')]
+    const catalog = catalogWith({ tables, foreignKeys: [key('public.notes', 'public.events_1')] })
+    expect(actions(catalog, { rows: { notes: 'is_kept' } })).toEqual({
+      'public.events': 'delete',
+      'public.events_1': 'delete',
+      'public.events_2': 'truncate',
+      'public.notes': 'delete rows',
+    })
+  })
+
   it('are followed over several levels', () => {
     const tables = [
       table('public.top', { partitioned: true, partitions: ['public.middle', 'public.other'] }),
