@@ -10,6 +10,7 @@ import type { Plan } from '../run/work.ts'
 import { readTables, type Tables } from './catalog.ts'
 import { compareLoaded } from './compare-loaded.ts'
 import { loadParts } from './load.ts'
+import { named } from './restore-rights.ts'
 import { checkLoaded, dropScratch, ensureScratch } from './scratch.ts'
 import { databaseError, withConnection } from './snapshot.ts'
 import { trySwap } from './trial-swap.ts'
@@ -52,9 +53,11 @@ export async function compareExported(clients: Clients, plan: Plan): Promise<voi
       await checkLoaded(connection, { runId, tables })
       const compared = await compareLoaded(connection, { runId, tables, live, isCurrent: true })
       warnings.push(...compared.warnings)
-      // A restore fills tables that are empty, and a run that takes nothing away needs none.
-      if (compared.reading.length > 0 && plan.clears.includes('database'))
-        warnings.push(...(await trySwap(clients, connection, { plan, tables, reading: compared.reading })))
+      const { reading } = compared
+      // A restore fills tables that are empty. A run that takes nothing away keeps nobody from his rows to try that.
+      if (reading.length > 0 && plan.operation === 'backup') warnings.push(untried(reading))
+      else if (reading.length > 0)
+        warnings.push(...(await trySwap(clients, connection, { plan, tables, reading })))
     } catch (error) {
       // Another invocation of the step was faster, and has dropped what this one was reading.
       const isDone = await exists(storage, done)
@@ -66,6 +69,11 @@ export async function compareExported(clients: Clients, plan: Plan): Promise<voi
     await putFirst(storage, done, noted)
     await dropScratch(connection, runId)
   })
+}
+
+function untried(reading: readonly string[]): Warning {
+  const message = `It is not proved that a restore can put the rows back: ${named(reading)}, which ${reading.length === 1 ? 'reads' : 'read'} tables for each row that is put in, would have to be tried on the live tables, which a backup does not lock. A reset tries it before it wipes`
+  return { code: 'NotProved', message }
 }
 
 function refuseOthers(tables: readonly BackedUpTable[], live: Tables): void {
