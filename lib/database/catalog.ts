@@ -3,8 +3,9 @@ import type { Connection } from '../clients.ts'
 import { InvalidConfiguration } from '../errors.ts'
 import { ledgerSchema } from '../schema/ledger.ts'
 import { plainName } from './identifiers.ts'
-import { type Outside, readOutside } from './outside.ts'
+import { type Outside, readOutside, waitingFor } from './outside.ts'
 import { readSequences, type Sequence } from './sequences.ts'
+import { databaseError } from './snapshot.ts'
 
 export const Column = z.strictObject({
   name: z.string(),
@@ -128,6 +129,7 @@ SELECT ${plainName('n.nspname', 'c.relname')} AS name, n.nspname AS schema, c.re
     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'f') AND c.relnamespace <> 'pg_catalog'::regnamespace AND c.relpersistence <> 't' AND n.nspname = ANY($1)
+  AND ${waitingFor('$2')}
 ORDER BY n.nspname, c.relname`
 
 const rowsOf = (relation: string, schema: string) =>
@@ -152,17 +154,32 @@ WHERE k.contype = 'f' ORDER BY 2, 3, 1`
 /**
  * Reads the live catalog of the managed `schemas`.
  * @throws InvalidConfiguration when one of them does not exist: its tables would be missing in every backup
+ * @throws DatabaseBusy when a table is locked against readers for longer than `waitMs`
  */
-export async function readCatalog(connection: Connection, schemas: readonly string[]): Promise<Catalog> {
-  const tables = await readTables(connection, schemas)
+export async function readCatalog(
+  connection: Connection,
+  schemas: readonly string[],
+  waitMs?: number,
+): Promise<Catalog> {
+  const tables = await readTables(connection, schemas, waitMs)
   const foreignKeys = (await connection.query(foreignKeysQuery)).rows as ForeignKey[]
   return { ...tables, foreignKeys, sequences: await readSequences(connection, schemas) }
 }
 
-/** The part of the catalog that says what the tables are. @throws InvalidConfiguration as readCatalog does */
-export async function readTables(connection: Connection, schemas: readonly string[]): Promise<Tables> {
+/** Milliseconds that a table is waited for, where the connection has no limit of its own. */
+const lockWaitMs = 15_000
+
+/** The part of the catalog that says what the tables are. @throws InvalidConfiguration, DatabaseBusy as readCatalog does */
+export async function readTables(
+  connection: Connection,
+  schemas: readonly string[],
+  waitMs = lockWaitMs,
+): Promise<Tables> {
   const serverVersion = await checkSchemas(connection, schemas)
-  const found = (await connection.query(tablesQuery, [schemas])).rows
+  const busy = (error: unknown) => {
+    throw databaseError(error)
+  }
+  const found = (await connection.query(tablesQuery, [schemas, waitMs]).catch(busy)).rows
   const tables = found.filter((row) => reasonToLeave(row) === undefined).map(toTable)
   return {
     serverVersion,
@@ -171,7 +188,7 @@ export async function readTables(connection: Connection, schemas: readonly strin
       const reason = reasonToLeave(row)
       return reason === undefined ? [] : [{ name: row.name, reason }]
     }),
-    outside: await readOutside(connection, tables),
+    outside: await readOutside(connection, tables, waitMs).catch(busy),
   }
 }
 

@@ -15,6 +15,14 @@ export type Outside = {
   pages: number
 }
 
+/**
+ * SQL, true: lets a query that has no `lock_timeout` wait so many milliseconds for a table at most. To ask for a table's size
+ * is to wait for whoever has locked it, and a migration that forgot to end would be waited for until the invocation is over.
+ */
+export function waitingFor(milliseconds: string): string {
+  return `(SELECT set_config('lock_timeout', CASE current_setting('lock_timeout') WHEN '0' THEN ${milliseconds}::int::text ELSE current_setting('lock_timeout') END, true)) IS NOT NULL`
+}
+
 const outsideQuery = `
 WITH RECURSIVE below AS (
   SELECT inhrelid AS oid, inhparent AS above, 1 AS depth FROM pg_inherits WHERE inhparent = ANY($1::oid[])
@@ -26,14 +34,15 @@ SELECT DISTINCT ON (c.oid) ${plainName('n.nspname', 'c.relname')} AS name, n.nsp
   (pg_relation_size(c.oid) / current_setting('block_size')::int)::float8 AS pages
 FROM below b JOIN pg_class c ON c.oid = b.oid JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_class a ON a.oid = b.above JOIN pg_namespace an ON an.oid = a.relnamespace
-WHERE c.relkind IN ('r', 'f') AND c.relpersistence <> 't' AND c.oid <> ALL($1::oid[])
+WHERE c.relkind IN ('r', 'f') AND c.relpersistence <> 't' AND c.oid <> ALL($1::oid[]) AND ${waitingFor('$2')}
 ORDER BY c.oid, b.depth`
 
 /** The tables below the managed ones, at any depth and in any schema, that are not managed. */
 export async function readOutside(
   connection: Connection,
   managed: readonly { oid: number }[],
+  waitMs: number,
 ): Promise<Outside[]> {
-  const answer = await connection.query(outsideQuery, [managed.map(({ oid }) => oid)])
+  const answer = await connection.query(outsideQuery, [managed.map(({ oid }) => oid), waitMs])
   return answer.rows.toSorted((a, b) => (a.name < b.name ? -1 : 1))
 }

@@ -213,7 +213,7 @@ async function planTables(
   }: { restored: Backup | null; putBack: Backup | null; without: string[]; takesBackup: boolean },
 ): Promise<NonNullable<Plan['database']>> {
   const { backups, config } = clients
-  const catalog = await readCatalog(connection, config.DATABASE_SCHEMAS)
+  const catalog = await readCatalog(connection, config.DATABASE_SCHEMAS, config.LOCK_TIMEOUT_MS)
   const chosen = putBack?.database
     ? planSwap(catalog, plan.preserve, putBack.database.tables)
     : planDatabase(catalog, plan.preserve)

@@ -1,8 +1,14 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import type { Clients } from '../../lib/clients.ts'
+import { readCatalog, readTables } from '../../lib/database/catalog.ts'
+import { warnOfLargeObjects } from '../../lib/database/large-objects.ts'
+import { warnOfLeftBehind } from '../../lib/database/left-behind.ts'
+import { warnOfPublications } from '../../lib/database/publications.ts'
+import { lackedByKeys } from '../../lib/database/restore-rights.ts'
 import { readPositions, sequencesOf } from '../../lib/database/sequences.ts'
 import { withConnection } from '../../lib/database/snapshot.ts'
-import { InvalidConfiguration } from '../../lib/errors.ts'
+import { DatabaseBusy, InvalidConfiguration } from '../../lib/errors.ts'
+import { planDatabase } from '../../lib/run/plan.ts'
 import { catalogOf, configured, useDatabase } from './database-stack.ts'
 
 const database = useDatabase()
@@ -18,6 +24,13 @@ beforeEach(async () => {
 
 const make = (sql: string) => database.sql.query(sql)
 const names = async (own = clients) => (await catalogOf(own)).tables.map(({ name }) => name)
+
+/** The tables of migration tools, whose loss would make the application run its migrations again. */
+const bookkeeping =
+  `__drizzle_migrations _prisma_migrations alembic_version schema_migrations ar_internal_metadata
+  flyway_schema_history knex_migrations knex_migrations_lock databasechangelog databasechangeloglock django_migrations
+  goose_db_version migrations typeorm_metadata _sqlx_migrations sequelizemeta doctrine_migration_versions schema_version
+  kysely_migration kysely_migration_lock`.split(/\s+/)
 
 describe('the tables that are managed', () => {
   it('are the ordinary and partitioned ones of the managed schemas, also unlogged ones', async () => {
@@ -40,7 +53,7 @@ describe('the tables that are managed', () => {
       CREATE FOREIGN TABLE app.far (id int) SERVER far; CREATE TABLE app.of_extension (id int);
       ALTER EXTENSION postgres_fdw ADD TABLE app.of_extension`)
     await make(
-      `CREATE TABLE app._prisma_migrations (id int); CREATE TABLE app."SequelizeMeta" (id int); CREATE TABLE app.plain (id int)`,
+      ['plain', 'SequelizeMeta', ...bookkeeping].map((name) => `CREATE TABLE app."${name}" ()`).join(';'),
     )
     const { tables, unmanaged } = await catalogOf(clients)
     expect(tables.map(({ name }) => name)).toEqual(['app.plain'])
@@ -48,8 +61,9 @@ describe('the tables that are managed', () => {
       expect.arrayContaining([
         { name: 'app.far', reason: 'a foreign table' },
         { name: 'app.of_extension', reason: 'belongs to an extension' },
-        { name: 'app._prisma_migrations', reason: 'keeps the migrations' },
-        { name: 'app.SequelizeMeta', reason: 'keeps the migrations' },
+        ...['SequelizeMeta', ...bookkeeping].map((name) => ({
+          ...{ name: `app.${name}`, reason: 'keeps the migrations' },
+        })),
       ]),
     )
     await database.admin.query('DROP EXTENSION postgres_fdw CASCADE')
@@ -99,6 +113,29 @@ describe('the tables that are managed', () => {
   })
 })
 
+it.each([
+  ['a managed table', 'app.t'],
+  ['a partition elsewhere', 'other.p'],
+])(
+  'nothing waits for ever: %s that is locked ends the look at the tables in time, and leaves the limits as they were',
+  async (_, locked) => {
+    await make(
+      'CREATE TABLE app.t (id int) PARTITION BY LIST (id); CREATE TABLE other.p PARTITION OF app.t DEFAULT',
+    )
+    await database.admin.query(`BEGIN; LOCK TABLE ONLY ${locked}`)
+    try {
+      await withConnection(clients, async (connection) => {
+        await expect(readCatalog(connection, ['app'], 100)).rejects.toThrow(DatabaseBusy)
+        expect((await connection.query('SHOW lock_timeout')).rows).toEqual([{ lock_timeout: '0' }])
+        await connection.query('SET lock_timeout = 50')
+        await expect(readCatalog(connection, ['app'], 60_000)).rejects.toThrow(DatabaseBusy)
+      })
+    } finally {
+      await database.admin.query('COMMIT')
+    }
+  },
+)
+
 describe('what the role may do', () => {
   it('is told per table', async () => {
     await make('CREATE TABLE app.own (id int)')
@@ -131,6 +168,109 @@ describe('what the role may do', () => {
       { owned: true, mayRead: true, mayTruncate: true },
     ])
     await database.admin.query(`DROP TABLE app.t; DROP ROLE "${owners}"`)
+  })
+})
+
+describe('what a restore would lack the rights for', () => {
+  const lacked = () =>
+    withConnection(clients, async (connection) =>
+      lackedByKeys(connection, (await readTables(connection, ['app'])).tables),
+    )
+
+  it('is told with what to grant, for the key and its schema, and how many more keys there are', async () => {
+    await make('CREATE TABLE app.own (id int PRIMARY KEY, to_b int, to_c int)')
+    expect(await lacked()).toBeNull()
+    await database.admin.query(`DROP SCHEMA IF EXISTS far CASCADE; CREATE SCHEMA far; CREATE TABLE far.b (id int PRIMARY KEY); CREATE TABLE far.c (id int PRIMARY KEY);
+      ALTER TABLE app.own ADD CONSTRAINT b FOREIGN KEY (to_b) REFERENCES far.b, ADD CONSTRAINT c FOREIGN KEY (to_c) REFERENCES far.c`)
+    expect(await lacked()).toBe(
+      `A restore has to take away the foreign key b from app.own to far.b (and 1 more keys) and put it back, and the role may not refer to far.b. Say GRANT USAGE ON SCHEMA far TO ${role}; GRANT REFERENCES ON far.b TO ${role}`,
+    )
+    await database.admin.query(
+      `GRANT USAGE ON SCHEMA far TO "${role}"; GRANT REFERENCES (id) ON far.b TO "${role}"`,
+    )
+    expect(await lacked()).toMatch(
+      /key c from .* and the role may not refer to far\.c\. Say GRANT REFERENCES ON far\.c TO/,
+    )
+    await database.admin.query(`GRANT REFERENCES ON far.c TO "${role}"`)
+    expect(await lacked()).toBeNull()
+    await database.admin.query('CREATE TABLE far.theirs (id int REFERENCES app.own)')
+    expect(await lacked()).toMatch(
+      new RegExp(
+        `from far\\.theirs to app\\.own and put it back, and far\\.theirs belongs to another role\\. Make ${role} its owner`,
+      ),
+    )
+    await database.admin.query('DROP SCHEMA far CASCADE')
+  })
+})
+
+describe('what a run on the database leaves behind', () => {
+  type Found = Awaited<ReturnType<typeof catalogOf>>
+  const told = async (operation: 'backup' | 'reset', catalog: Found, tables: string[] = []) => {
+    const plan = planDatabase(catalog, { tables, rows: {}, excluded: [] })
+    const warnings = await withConnection(clients, (connection) =>
+      warnOfLeftBehind(connection, { catalog, plan, operation }),
+    )
+    return Object.fromEntries(warnings.map(({ code, message }) => [code, message]))
+  }
+
+  it('are rows below tables that it acts on, also where nobody may look: on another server, or in a table in use', async () => {
+    await database.admin.query(
+      `CREATE EXTENSION postgres_fdw; CREATE SERVER far FOREIGN DATA WRAPPER postgres_fdw; GRANT USAGE ON FOREIGN SERVER far TO "${role}"`,
+    )
+    await make(`CREATE TABLE app.going (id int); CREATE TABLE app.kept (id int); CREATE TABLE other.of_kept () INHERITS (app.kept); INSERT INTO other.of_kept VALUES (1);
+      CREATE TABLE other.locked () INHERITS (app.going); INSERT INTO other.locked VALUES (1); CREATE TABLE other.denied () INHERITS (app.going); INSERT INTO other.denied VALUES (1);
+      REVOKE ALL ON other.denied FROM "${role}"; CREATE TABLE other.empty () INHERITS (app.going); `)
+    await database.admin.query(`CREATE TABLE app.of_extension (id int); INSERT INTO app.of_extension VALUES (1); ALTER EXTENSION postgres_fdw ADD TABLE app.of_extension;
+      CREATE MATERIALIZED VIEW other.shown AS SELECT id FROM app.going; CREATE FOREIGN TABLE other.far () INHERITS (app.going) SERVER far`)
+    const catalog = await catalogOf(clients)
+    await database.admin.query('BEGIN; LOCK TABLE other.locked')
+    const [reset, backup] = [await told('reset', catalog, ['kept']), await told('backup', catalog, ['kept'])]
+    await database.admin.query('COMMIT')
+    await database.admin.query('DROP EXTENSION postgres_fdw CASCADE')
+    expect(reset.RowsElsewhere).toMatch(
+      /^Rows that are not backed up and stay .*: other\.denied \(of app\.going\), other\.far \(of app\.going\), other\.locked \(of app\.going\)\. Name/,
+    )
+    expect(backup.RowsElsewhere).toMatch(
+      /^Not in the backup, .*: other\.denied .*, other\.far .*, other\.locked .*, other\.of_kept \(of app\.kept\)\. Name/,
+    )
+    expect(reset.ExtensionRows).toContain(': app.of_extension (postgres_fdw). ')
+    expect([reset.ViewsNotRefreshed, backup.ViewsNotRefreshed]).toEqual([
+      expect.stringContaining(': other.shown (the role neither owns it nor may refresh it). '),
+      undefined,
+    ])
+  })
+
+  it('is cut after twenty names, with how many more', async () => {
+    const heirs = Array.from({ length: 22 }, (_, index) => `other.heir_${index + 10}`)
+    await make(
+      `CREATE TABLE app.going (); ${heirs.map((name) => `CREATE TABLE ${name} () INHERITS (app.going); INSERT INTO ${name} DEFAULT VALUES`).join(';')}`,
+    )
+    const { RowsElsewhere } = await told('reset', await catalogOf(clients))
+    expect(RowsElsewhere).toMatch(/heir_29 \(of app\.going\) and 2 more\. Name/)
+    expect(RowsElsewhere).not.toContain('heir_30')
+  })
+
+  it('are large objects, which are counted up to a thousand; and only a publication of all tables sends the ledger', async () => {
+    const { sql, admin } = database
+    const said = () =>
+      withConnection(clients, async (connection) => [
+        await warnOfLargeObjects(connection),
+        await warnOfPublications(connection),
+      ])
+    await make('CREATE TABLE app.t (id int)')
+    await admin.query('CREATE PUBLICATION one FOR TABLE app.t')
+    expect(await said()).toEqual([[], []])
+    await sql.query('SELECT lo_create(0) FROM generate_series(1, 1000)')
+    expect((await said())[0]).toMatchObject([
+      { message: expect.stringContaining('has large objects (1000):') },
+    ])
+    await sql.query('SELECT lo_create(0)')
+    await admin.query('CREATE PUBLICATION everything FOR ALL TABLES')
+    expect(await said()).toMatchObject([
+      [{ message: expect.stringContaining('has large objects (more than 1000):') }],
+      [{ message: expect.stringMatching(/^Of everything, which/) }],
+    ])
+    await admin.query('DROP PUBLICATION everything; DROP PUBLICATION one')
   })
 })
 
