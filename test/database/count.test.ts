@@ -1,6 +1,7 @@
 import { beforeAll, expect, it } from 'vitest'
 import type { Clients } from '../../lib/clients.ts'
 import { countTables } from '../../lib/database/count.ts'
+import { estimateTables } from '../../lib/database/estimate.ts'
 import { DatabaseBusy, InvalidConfiguration, NotPermitted } from '../../lib/errors.ts'
 import { configured, session, useDatabase } from './database-stack.ts'
 
@@ -68,4 +69,15 @@ it('a table that somebody has locked, or that may not be read, is an error that 
   await other.end()
   await database.admin.query('CREATE TABLE app.secret (id int)')
   await expect(countTables(clients, [table('secret')])).rejects.toThrow(NotPermitted)
+})
+
+it('what is estimated is refused as what is counted is: a condition that is none, and a table that may not be read', async () => {
+  const estimate = (one: ReturnType<typeof table>) =>
+    estimateTables(clients, [{ ...one, bytes: 1 }], { bytes: 0, milliseconds: 1_000 })
+  expect((await estimate(table('people', 'id < 0'))).get('app.people')).toMatchObject({ estimated: true })
+  const wrong = estimate(table('people', 'nothing = 1'))
+  await expect(wrong).rejects.toThrow(InvalidConfiguration)
+  await expect(wrong).rejects.toThrow('PRESERVE_ROWS has the condition "nothing = 1" for app.people')
+  await database.admin.query('CREATE TABLE IF NOT EXISTS app.secret (id int)')
+  await expect(estimate(table('secret'))).rejects.toThrow(NotPermitted)
 })

@@ -17,6 +17,7 @@ import {
   DatabaseBusy,
   LimitExceeded,
   NotPermitted,
+  RehearsalFailed,
   StoreUnavailable,
   TooLateToCancel,
 } from '../../lib/errors.ts'
@@ -505,12 +506,19 @@ describe('the scratch schema', () => {
     const names = (await tablesOf(scratchSchemaOf(plan.runId))).map(({ name }) => name)
     await database.sql.query(`TRUNCATE ${names.join(', ')}`) // as recovery does with all unlogged tables
     await expect(compareBackup(clients, plan)).rejects.toThrow(StoreUnavailable)
+    expect(await tablesOf(scratchSchemaOf(plan.runId))).toHaveLength(3) // for the repeat
     await expect(swap()).rejects.toThrow(/database was restarted in between/)
     expect(await people()).toBe(51)
     await load(clients, plan)
     await compareBackup(clients, plan)
     await swap()
     expect(await people()).toBe(50)
+    expect((await rowOf(plan)).locked.bytes).toBeGreaterThan(0)
+    // Rows that are others than the backup's will be so at each repeat.
+    const loaded = names.find((name) => !name.endsWith('loaded'))
+    await database.sql.query(`INSERT INTO ${loaded} SELECT * FROM ${loaded}`)
+    await expect(compareBackup(clients, plan)).rejects.toThrow(RehearsalFailed)
+    expect(await tablesOf(scratchSchemaOf(plan.runId))).toEqual([])
   })
 
   it('of a dead run that still holds its tables makes Count give way in time', async () => {
@@ -638,10 +646,9 @@ describe('the time that tables would be locked', () => {
   it('is learned from the last run, and refused before anything is locked or written', async () => {
     const plan = await aBackup()
     await wipeDatabase(clients, plan)
-    expect((await rowOf(plan)).locked).toMatchObject({
-      bytes: expect.any(Number),
-      milliseconds: expect.any(Number),
-    })
+    const { bytes, milliseconds } = (await rowOf(plan)).locked
+    expect([bytes, milliseconds > 0]).toEqual([plan.database?.bytes, true])
+    expect(bytes).toBeGreaterThan(0)
     await database.sql.query(
       `INSERT INTO app.people SELECT g, repeat('x', 500) FROM generate_series(1, 500) g`,
     )

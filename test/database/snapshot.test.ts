@@ -349,6 +349,29 @@ describe('what Postgres reports is told as what can be done about it:', () => {
     })
   })
 
+  it('a connection that is refused or broke, in each way that the server and the driver have for it, as StoreUnavailable', () => {
+    const told = (message: string, code?: string) =>
+      (databaseError(Object.assign(new Error(message), code && { code })) as Error).name
+    for (const code of ['08006', '57P01', '57P03']) expect(told('x', code)).toBe('StoreUnavailable')
+    for (const message of [
+      'Connection terminated unexpectedly',
+      'Client has encountered an error and is not queryable',
+    ])
+      expect(told(message)).toBe('StoreUnavailable')
+    expect([told('Connection terminated', '22012'), told('something else')]).toEqual(['Error', 'Error'])
+  })
+
+  it('one of several connections that is not to be had: the others are ended, and it is thrown', async () => {
+    let asked = 0
+    const connect = async () => {
+      if (++asked === 2) throw new StoreUnavailable('no more')
+      return clients.connect()
+    }
+    await expect(withConnections({ connect }, 3, async () => 'used')).rejects.toThrow('no more')
+    expect(asked).toBe(3)
+    await expect.poll(openSessions, { timeout: 10_000 }).toBe(0)
+  })
+
   it('another session that was faster, holds a lock, or waits for ours, as DatabaseBusy', () =>
     withConnections(clients, 2, async ([one, other]) => {
       if (one === undefined || other === undefined) throw new Error('There are two connections')

@@ -1,13 +1,16 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { Clients } from '../../lib/clients.ts'
 import { withConnection } from '../../lib/database/snapshot.ts'
+import { refreshViews } from '../../lib/database/views.ts'
 import { wipeDatabase } from '../../lib/database/wipe.ts'
 import {
   BackupDamaged,
+  BackupIncomplete,
   BackupIsStale,
   DatabaseBusy,
   EnvironmentMismatch,
   EnvironmentProtected,
+  NotFound,
   PreservationConflict,
   RunLost,
   StoreUnavailable,
@@ -127,13 +130,14 @@ describe('a wipe covered by its backup', () => {
   })
 
   it('writes late parts for an update, a table that was emptied, and one that was filled', async () => {
+    // The first is so large that the comparison asks for it alone.
     await database.sql.query(`${people} CREATE TABLE app.gone (id int); INSERT INTO app.gone VALUES (1);
-      CREATE TABLE app.filled (id int)`)
+      CREATE TABLE app.filled (id int); CREATE TABLE app.big AS SELECT generate_series(1, 10000) AS id`)
     const plan = await planReset(clients)
     await backUp(clients, plan)
     await database.sql.query(`UPDATE app.people SET name = 'new' WHERE id = 7; DELETE FROM app.gone;
       INSERT INTO app.filled SELECT generate_series(1, 500)`)
-    const names = ['app.filled', 'app.gone', 'app.people']
+    const names = ['app.big', 'app.filled', 'app.gone', 'app.people']
     const expected: string[][] = []
     for (const name of names) expected.push(await rowsAsLines(database.sql, name))
     await wipeDatabase(clients, plan)
@@ -269,6 +273,24 @@ describe('a wipe covered by its backup', () => {
     await expectNothingWiped(wipeDatabase(clients, plan), BackupDamaged)
   })
 
+  it('refuses a backup that was never sealed, one of another environment, and one that lacks a table that would go', async () => {
+    await database.sql.query(`${people} CREATE TABLE app.pets AS SELECT 1 AS id`)
+    const whole = await planReset(clients)
+    const plan = await planReset(clients, { excluded: ['pets'] })
+    expect(await expectNothingWiped(wipeDatabase(clients, plan), NotFound)).toContain('no sealed backup')
+    await backUp(clients, plan)
+    const elsewhere = wipeDatabase(configured(clients, { ENVIRONMENT: 'elsewhere' }), plan)
+    expect(await expectNothingWiped(elsewhere, BackupIncomplete)).toContain(
+      `was made by run ${plan.runId} in local, not by this one`,
+    )
+    const more = wipeDatabase(clients, { ...whole, runId: plan.runId, backupId: plan.backupId })
+    expect(await expectNothingWiped(more, BackupIncomplete)).toContain(
+      'does not hold app.pets. Nothing was wiped',
+    )
+    expect(await wipeDatabase(clients, plan)).toMatchObject({ rows: 200, appeared: [] }) // what is left out did not come later
+    expect(await count('app.pets')).toBe(1)
+  })
+
   it('is refused when a row would go that a partition of a table that is not managed references', async () => {
     await database.sql.query(`
       CREATE TABLE app.days (id int PRIMARY KEY) PARTITION BY HASH (id);
@@ -318,6 +340,21 @@ describe('a wipe covered by its backup', () => {
     await backUp(clients, plan)
     const wiped = await wipeDatabase(clients, plan)
     expect([wiped.rows, Object.keys(wiped.tables).length]).toEqual([1, 500])
+    // Nor is one of them left out where there is no backup that has counted them.
+    const kept = (body: string) =>
+      database.sql.query(
+        `CREATE OR REPLACE FUNCTION app.kept(id int) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN ${body} RETURN true; END $$`,
+      )
+    await kept('')
+    await database.sql.query(`INSERT INTO app.t1 VALUES (1); INSERT INTO app.t99 VALUES (1), (2);
+      INSERT INTO app.t77 SELECT generate_series(1, 5)`)
+    const again = await planReset(clients, { backup: false, rows: { t1: 'app.kept(id)' } })
+    await kept('INSERT INTO app.t99 VALUES (id);')
+    await expect(wipeDatabase(clients, again)).rejects.toThrow(/^Rows of app\.t99 are still there/)
+    await kept('')
+    expect(await wipeDatabase(clients, again)).toMatchObject({
+      ...{ rows: 7, tables: { 'app.t99': 2, 'app.t77': 5, 'app.t7': 0 } },
+    })
   })
 })
 
@@ -484,6 +521,37 @@ describe('the run that wipes', () => {
       INSERT INTO app.people (name) VALUES ('after')`)
     expect(await wipeDatabase(clients, plan)).toEqual(first)
     expect((await database.sql.query('SELECT n FROM app.mv')).rows).toEqual([{ n: 1 }])
+  })
+
+  it('says of each materialized view that is not refreshed why, and refreshes none for a run that was lost', async () => {
+    await database.sql.query(`${people} CREATE MATERIALIZED VIEW app.slow AS SELECT count(*), pg_sleep(0.02)::text FROM app.people;
+      CREATE MATERIALIZED VIEW app.a_fast AS SELECT count(*)::int AS n FROM app.people`)
+    const plan = await planReset(clients, { backup: false })
+    const asked = {
+      runId: plan.runId,
+      tables: plan.database!.tables.map(({ table }) => table),
+      planned: ['app.mv'],
+    }
+    let asks = 0
+    const start = Date.now()
+    const slow = { ...clients, now: () => new Date(start + (asks++ < 2 ? 0 : 240_000)) } as Clients
+    expect(await refreshViews(slow, asked)).toEqual({
+      refreshed: ['app.a_fast'],
+      stale: [{ name: 'app.slow', reason: 'there was no time left of 240 s for all of them' }],
+    })
+    let tried = 0
+    const connect = async () => {
+      if (tried++ === 0) throw new Error('Connection terminated unexpectedly')
+      return clients.connect()
+    }
+    expect(await refreshViews({ ...clients, connect } as Clients, asked)).toEqual({
+      refreshed: [],
+      stale: [{ name: 'app.mv', reason: 'the connection to the database broke' }],
+    })
+    await database.sql.query(`INSERT INTO app.people (name) VALUES ('x');
+      UPDATE taskmaster_reset.runs SET status = 'abandoned' WHERE run_id = '${plan.runId}'`)
+    await expect(refreshViews(clients, asked)).rejects.toThrow(RunLost)
+    expect((await database.sql.query('SELECT n FROM app.a_fast')).rows).toEqual([{ n: 200 }])
   })
 
   it('wipes once when it is started twice at the same time', async () => {

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { loadBatches } from '../../lib/backup/load-batches.ts'
+import { type LoadablePart, loadBatches } from '../../lib/backup/load-batches.ts'
 import type { BackedUpTable } from '../../lib/backup/manifest.ts'
+import { writePart } from '../../lib/backup/part.ts'
 import type { Backup } from '../../lib/backup/read.ts'
 import { loadParts } from '../../lib/database/load.ts'
 import { restoreDatabase } from '../../lib/database/restore.ts'
@@ -96,6 +97,28 @@ it('a part that gives another number of rows than is said of it is damaged, and 
       name: 'BackupDamaged',
       message: expect.stringMatching(/1 row was loaded .*public\.t\/00000\.jsonl\.zst/),
     })
+  }
+  await withConnection(clients, (connection) => dropScratch(connection, runId))
+})
+
+it('a part of the right bytes that are no rows at all is damaged, and named; no line of it is told', async () => {
+  const { clients } = database
+  const runId = randomUUID()
+  const [{ table, part }] = loadBatches(backup.database!.tables)
+    .flat()
+    .filter((one) => one.table.name === 'public.t') as [LoadablePart]
+  for (const [index, line] of [Buffer.from([0xff, 0xfe]), Buffer.from('{"secret": ')].entries()) {
+    const key = () => `.taskmaster/forged/${index}`
+    const written = await writePart(clients.backups, key, async function* () {
+      yield Buffer.concat([line, Buffer.from('\n')])
+    })
+    const parts = [{ table, part: { ...part, ...written! } }]
+    const loading = loadParts(clients, { runId, parts, check: checkTables }, noProgress)
+    await expect(loading).rejects.toMatchObject({
+      name: index === 0 ? 'BackupDamaged' : 'SchemaChanged',
+      message: expect.stringMatching(new RegExp(`forged/${index}.*The live tables were not touched`)),
+    })
+    await expect(loading).rejects.not.toThrow(/secret/)
   }
   await withConnection(clients, (connection) => dropScratch(connection, runId))
 })
