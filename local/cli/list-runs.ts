@@ -45,13 +45,13 @@ async function showRun(row: RunRow, clients: Clients): Promise<Answer> {
   const { config } = clients
   if (row.status !== 'running') {
     const outcome = outcomeOf(row, config)
-    const closing =
-      row.closingUntil === null
-        ? ''
-        : `It is closing: a function of it may be at work until ${utc(row.closingUntil)}; the next run can begin when that has ended.\n`
     const isDeleted = outcome.backupId !== null && !(await isThere(clients, outcome.backupId))
     const around = { plan: row.plan, environment: config.ENVIRONMENT, status: row.status, isDeleted }
-    return { document: documentOf(outcome, row.plan), text: showOutcome(outcome, around) + closing, code: 0 }
+    return {
+      document: documentOf(outcome, row.plan),
+      text: showOutcome(outcome, around) + closing(row),
+      code: 0,
+    }
   }
   const document = {
     ...summaryOf(row),
@@ -60,6 +60,13 @@ async function showRun(row: RunRow, clients: Clients): Promise<Answer> {
     heartbeatAt: row.heartbeatAt.toISOString(),
   }
   return { document, text: underWay(row), code: 0 }
+}
+
+/** Of a run that is over, as long as a function of it may be at work. */
+export function closing({ closingUntil }: Pick<RunRow, 'closingUntil'>): string {
+  return closingUntil === null
+    ? ''
+    : `It is closing: a function of it may be at work until ${utc(closingUntil)}; the next run can begin when that has ended.\n`
 }
 
 /** How far a run is, and whether it can be called off. */
@@ -116,9 +123,9 @@ export function lineOf(row: RunRow): string[] {
 /** A dry run succeeds in nothing: it says whether the run would be refused. */
 function statusOf(row: RunRow): string {
   const words = statusWords[row.status] ?? row.status
-  const closing = row.closingUntil === null ? words : `${words}, closing`
-  if (!summaryOf(row).dryRun) return closing
-  if (row.outcome === null) return `dry run, ${closing}`
+  const status = row.closingUntil === null ? words : `${words}, closing`
+  if (!summaryOf(row).dryRun) return status
+  if (row.outcome === null) return `dry run, ${status}`
   const { error } = Outcome.parse(row.outcome)
   const refusal = wouldDoOf(row.plan, row.operation, error)?.refusal ?? null
   if (refusal !== null) return `dry run: would be refused (${refusal.name})`

@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { describe, expect, test, vi } from 'vitest'
 import { errorKinds } from '../../lib/errors.ts'
@@ -374,6 +377,18 @@ describe.concurrent('a process of its own', () => {
     expect(code).toBe(2)
     expect(stderr).toContain('REDIS_URL')
     expect(stderr).not.toContain('secret')
+  })
+
+  test('beside a stack of npm run dev that is still starting starts none of its own', async () => {
+    const cwd = await mkdtemp(join(tmpdir(), 'cli-starting-'))
+    try {
+      await writeFile(join(cwd, '.taskmaster-dev.json'), JSON.stringify({ pid: process.pid, env: null }))
+      const { code, stderr } = await runScript('cli', ['reset', 'full', '--confirm', 'local'], { cwd })
+      expect(code).toBe(1)
+      expect(stderr).toContain(`(process ${process.pid}) is still starting. Try again in a few seconds`)
+    } finally {
+      await rm(cwd, { recursive: true })
+    }
   })
 
   test('the embedded S3 is refused together with a database that outlives it', async () => {

@@ -4,7 +4,7 @@ import type { SealedBackup } from '../../lib/backup/list.ts'
 import { backup, run } from '../../lib/http/examples.ts'
 import type { RunRow } from '../../lib/run/ledger.ts'
 import { lineOf as lineOfBackup } from '../../local/cli/list-backups.ts'
-import { lineOf, summaryOf, underWay } from '../../local/cli/list-runs.ts'
+import { closing, lineOf, summaryOf, underWay } from '../../local/cli/list-runs.ts'
 import { causeOf, outcomeOf, outcomeWithoutRow } from '../../local/cli/outcome-of.ts'
 import { progressOn } from '../../local/cli/progress.ts'
 import { type Step, stepsOf, stepsOfRun } from '../../local/cli/steps.ts'
@@ -62,6 +62,13 @@ describe('a run in the list of runs', () => {
     expect(status({ status: 'failed', outcome: { ...outcome, error } })).toBe('dry run, failed')
     expect(status({ status: 'running' })).toBe('dry run, running')
     expect(summaryOf({ ...row, plan: dry }).dryRun).toBe(true)
+  })
+
+  test('is told by itself to be closing for as long as a function of it may be at work', () => {
+    expect(closing(row)).toBe('')
+    expect(closing({ closingUntil: at(30) })).toBe(
+      'It is closing: a function of it may be at work until 2026-11-22 19:05:30 UTC; the next run can begin when that has ended.\n',
+    )
   })
 
   test('and by itself says where it is, what it waits for, and whether it can be cancelled', () => {
