@@ -101,7 +101,7 @@ describe('listing the files', () => {
 
   test('preserved prefixes are totals of their own, stay in the lists, and one that matches nothing is reported', async () => {
     await stack.putMany(['pinned/a', 'pinned2/b', 'c'].map((key) => `${prefix}${key}`))
-    const preserve = ['pinned/', 'generated_stories/pinned/', 'typo/']
+    const preserve = ['pinned/', 'pinned/a', 'generated_stories/pinned/', 'typo/']
     const listing = await listFiles(stack.clients, { write: run, preserve })
     expect(listing).toMatchObject({
       objects: 3,
@@ -239,6 +239,20 @@ describe('listing the files', () => {
       expect(pages).toBe(100)
     })
 
+    test('but not more folders than pages without a key would be believed', async () => {
+      let pages = 0
+      stack.front.faults = [
+        () => {
+          const [isTruncated, folder] = [pages < 101, String(pages++).padStart(3, '0')]
+          const next = `<NextContinuationToken>${folder}</NextContinuationToken>`
+          const prefixes = `<CommonPrefixes><Prefix>${folder}/</Prefix></CommonPrefixes>`
+          const body = `<IsTruncated>${isTruncated}</IsTruncated>${isTruncated ? next : ''}${prefixes}`
+          return { status: 200, body: `<ListBucketResult>${body}</ListBucketResult>` }
+        },
+      ]
+      expect(await listFolders(stack.clients.files, '')).toHaveLength(102)
+    })
+
     test('folders twice', async () => {
       const folder = '<CommonPrefixes><Prefix>a/</Prefix></CommonPrefixes>'
       stack.front.faults = [listing([folder, folder])]
@@ -269,6 +283,14 @@ describe('listing the files', () => {
       { code: 'LocksNotKept', message: expect.stringMatching(/^2 of the 5 files/) },
       { code: 'KeysNotKept', message: expect.stringMatching(/^1 of the 5 files/) },
     ])
+    for (const key of ['a', 'b', 'c', 'd', 'e'])
+      more[key] = {
+        'x-amz-server-side-encryption': 'aws:kms',
+        'x-amz-server-side-encryption-aws-kms-key-id': key === 'd' ? 'of its own' : 'usual',
+      }
+    expect(await warnOfNotCarried(stack.clients, files)).toEqual([
+      { code: 'KeysNotKept', message: expect.stringMatching(/^1 of the 5 files .*\(aws:kms usual\)/) },
+    ])
     stack.front.faults = [({ method }) => (method === 'HEAD' ? s3Error(404, 'NotFound') : undefined)]
     expect(await warnOfNotCarried(stack.clients, files)).toEqual([])
   })
@@ -281,10 +303,12 @@ describe('listing the files', () => {
       unmatched: [],
       complete: true,
     })
-    expect(await countFiles(stack.clients, { preserve: [], limit: 2 })).toMatchObject({
-      objects: 2,
-      complete: false,
-    })
+    const partly = { objects: 2, unmatched: [], complete: false } // what comes later may match
+    expect(await countFiles(stack.clients, { preserve: ['c'], limit: 2 })).toMatchObject(partly)
+    const over = AbortSignal.abort()
+    stack.front.faults = [smallPages(2)]
+    expect(await countFiles(stack.clients, { preserve: ['c'], signal: over })).toMatchObject(partly)
+    stack.front.faults = []
     expect(await countFiles(stack.clients, { preserve: [], limit: 3 })).toMatchObject({
       objects: 3,
       complete: true,

@@ -174,8 +174,10 @@ describe('wiping the files', () => {
     })
   })
 
-  test('an error of one key that means "not now" is tried again', async () => {
-    await stack.putMany([`${prefix}a`, `${prefix}b`, `${prefix}c`])
+  test('an error of single keys that means "not now" is tried again, whichever it is', async () => {
+    const codes = ['InternalError', 'SlowDown', 'ServiceUnavailable', 'OperationAborted', 'RequestTimeout']
+    const keys = ['a', 'b', 'c', 'd', 'e', 'f']
+    await stack.putMany(keys.map((key) => `${prefix}${key}`))
     const batch = await backUp()
     const asked: string[][] = []
     stack.front.faults = [
@@ -184,46 +186,42 @@ describe('wiping the files', () => {
         const objects = objectsIn(request.body)
         asked.push(objects.map(([, key]) => key.slice(prefix.length)))
         if (asked.length > 2) return undefined
-        const [refused] = objects
-        const raw = Buffer.from(request.body.replace(refused?.[0] ?? '', ''))
-        const answer = await forwardBody(request, raw, forward)
-        return {
-          ...answer,
-          body: answer.body
-            .toString()
-            .replace('</DeleteResult>', `${errorElement(refused?.[1] ?? '', 'SlowDown')}</DeleteResult>`),
-        }
+        const refused = objects.slice(0, asked.length === 1 ? codes.length : 1)
+        const others = refused.reduce((body, [element]) => body.replace(element, ''), request.body)
+        if (objects.length > refused.length) await forwardBody(request, Buffer.from(others), forward)
+        const errors = refused.map(([, key], index) => errorElement(key, codes[index] ?? ''))
+        return { status: 200, body: `<DeleteResult>${errors.join('')}</DeleteResult>` }
       },
     ]
     expect(await wipeFiles(stack.clients, batch, noProgress, fence)).toMatchObject({
-      objects: 3,
+      objects: 6,
       failures: 0,
     })
-    expect(asked).toEqual([['a', 'b', 'c'], ['a'], ['a']])
+    expect(asked).toEqual([keys, keys.slice(0, 5), ['a']])
   })
 
   test('keys that S3 asks to slow down for at every try are an error that the machine repeats, and no keys that are left', async () => {
-    await stack.putMany([`${prefix}a`, `${prefix}b`])
+    await stack.putMany([`${prefix}a`, `${prefix}b`, `${prefix}c`])
     const batch = await backUp()
-    const slowDown = `<DeleteResult>${errorElement(`${prefix}b`, 'SlowDown')}</DeleteResult>`
+    const errors = [errorElement(`${prefix}b`, 'ServiceUnavailable'), errorElement(`${prefix}c`, 'SlowDown')]
     stack.front.faults = [
       async (request, forward) => {
         if (!isBulkDelete(request)) return undefined
-        const [, second] = objectsIn(request.body)
-        const others = Buffer.from(request.body.replace(second?.[0] ?? '', ''))
-        if (second !== undefined) await forwardBody(request, others, forward)
-        return { status: 200, body: slowDown }
+        const [first, ...others] = objectsIn(request.body)
+        const body = others.reduce((left, [element]) => left.replace(element, ''), request.body)
+        if (first?.[1].endsWith('/a')) await forwardBody(request, Buffer.from(body), forward)
+        return { status: 200, body: `<DeleteResult>${errors.join('')}</DeleteResult>` }
       },
     ]
     await expect(wipeFiles(stack.clients, batch, noProgress, fence)).rejects.toMatchObject({
       name: 'StoreUnavailable',
       message: expect.stringMatching(
-        /asked 5 times to slow down .*\/b was to be deleted; 1 of 2 objects are left/,
+        /asked 5 times to slow down \(ServiceUnavailable\) .*\/b was to be deleted; 2 of 3 objects are left/,
       ),
     })
     stack.front.faults = []
     expect(await wipeFiles(stack.clients, batch, noProgress, fence)).toMatchObject({
-      objects: 2,
+      objects: 3,
       failures: 0,
     })
   })
