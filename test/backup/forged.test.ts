@@ -9,10 +9,12 @@ import { lookAtBackups } from '../../lib/backup/look.ts'
 import type { Late, Seen } from '../../lib/backup/manifest.ts'
 import { type Expected, readPartLines } from '../../lib/backup/part.ts'
 import { isPinned, pinKey } from '../../lib/backup/pin.ts'
-import { findLate, readBackup } from '../../lib/backup/read.ts'
+import { type Backup, findLate, findOwnManifest, readBackup } from '../../lib/backup/read.ts'
+import type { Authenticity } from '../../lib/backup/signature.ts'
 import { getJson, getJsonLines, putFirst, putJson, putJsonLines } from '../../lib/backup/storage.ts'
+import { type Allowed, checkVerifiable, refuseForeign } from '../../lib/backup/trust.ts'
 import type { Config } from '../../lib/config.ts'
-import { BackupDamaged, RunLost, WorkDamaged } from '../../lib/errors.ts'
+import { BackupDamaged, RunLost, StoreUnavailable, WorkDamaged } from '../../lib/errors.ts'
 import { ListedFile } from '../../lib/files/pieces.ts'
 import { type BackupPlan, digestOfPlan, putPlan, readBackupPlan } from '../../lib/run/work.ts'
 import { signing, strange } from '../support/signing.ts'
@@ -72,6 +74,73 @@ describe('a late file that somebody adds to a signed backup', () => {
     objects.delete(keys.late(1))
     await expect(read(noted)).rejects.toThrow('it should be there, but is not')
   })
+})
+
+describe('the manifest that a run finds in its folder', () => {
+  const { objects, keys, manifest, backupId } = sampleBackup()
+  const { storage } = memoryS3(objects)
+  const find = (runId = manifest.runId) => findOwnManifest(storage, prefix, { backupId, runId })
+
+  test('is its own only when the run is named in it, and it is signed', async () => {
+    objects.set(keys.manifest, json(sealed(signing, manifest)))
+    expect(await find()).toMatchObject({ backupId, runId: manifest.runId })
+    await expect(find('another')).rejects.toThrow(`it was written by another run, ${manifest.runId}`)
+    for (const [document, authentic] of [
+      [withDigest(manifest), 'unsigned'],
+      [sealed(strange, manifest), 'unknown key'],
+    ] as const) {
+      objects.set(keys.manifest, json(document))
+      await expect(find()).rejects.toThrow(`did not sign it (${authentic})`)
+    }
+    objects.delete(keys.manifest)
+    expect(await find()).toBeNull()
+  })
+})
+
+test('who acts on a backup without reading it is kept from those of other environments, unless that is what was said', async () => {
+  const config = { BACKUP_PREFIX: prefix, ENVIRONMENT: 'local' }
+  const { storage, objects, answers } = memoryS3()
+  const refuse = (backupId: string, allowed: Allowed = {}) =>
+    refuseForeign({ backups: storage as never, config: config as never }, backupId, allowed)
+  const sample = sampleBackup({ environment: 'production' })
+  for (const [key, bytes] of sample.objects) objects.set(key, bytes)
+  await expect(refuse(sampleId)).rejects.toThrow('is of the environment "production", and this is "local"')
+  await refuse(sampleId, { allowForeign: true })
+  objects.set(sample.keys.manifest, Buffer.from('{'))
+  await refuse(sampleId) // nobody's
+  await refuse('2026-11-22T19-05-33Z-aaaaaa')
+  answers.set(sample.keys.manifest, () => {
+    throw new Error('reset by peer')
+  })
+  await expect(refuse(sampleId)).rejects.toThrow(StoreUnavailable)
+})
+
+test('rows of a backup that nobody known signed meet no database, unless that is what was said', () => {
+  const { manifest, backupId } = sampleBackup()
+  const backup = (authentic: Authenticity, more: object = {}): Backup => ({
+    ...{ ...manifest, ...more, late: null, authentic },
+    seen: { manifest: '0'.repeat(64), late: null },
+  })
+  const config = { ENVIRONMENT: manifest.environment }
+  const check = (one: Backup, allowed: Allowed & { rehearse: boolean }) => () =>
+    checkVerifiable(one, config, allowed)
+  const signature = { keyId: 'theirs', hmac: '0'.repeat(64) }
+  expect(check(backup('unsigned'), { rehearse: true })).toThrow(
+    `${backupId} is not signed: it was made before`,
+  )
+  expect(check(backup('unknown key', { signature }), { rehearse: true })).toThrow(
+    'the key "theirs", which SIG',
+  )
+  for (const [one, allowed] of [
+    [backup('signed'), { rehearse: true }],
+    [backup('unsigned'), { rehearse: false }],
+    [backup('unsigned', { database: null }), { rehearse: true }],
+    [backup('unsigned'), { rehearse: true, allowUnsigned: true }],
+  ] as const)
+    expect(check(one, allowed)).not.toThrow()
+  const foreign = backup('signed', { environment: 'production' })
+  expect(check(foreign, { rehearse: false })).toThrow('is of the environment "production"')
+  expect(check(foreign, { rehearse: false, allowForeign: true })).not.toThrow()
 })
 
 describe('the work of a run', () => {

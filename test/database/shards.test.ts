@@ -1,5 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { loadBatches } from '../../lib/backup/load-batches.ts'
+import type { BackedUpTable } from '../../lib/backup/manifest.ts'
 import { batchesOf, shardsOf } from '../../lib/database/shards.ts'
 import { table } from '../run/plan-catalog.ts'
 
@@ -58,5 +60,30 @@ describe('batches', () => {
     expect(batchesOf(all, 2 ** 30 + 100)).toHaveLength(1)
     expect(batchesOf(all, 2 ** 29)).toHaveLength(2)
     expect(batchesOf([], 1)).toEqual([])
+  })
+})
+
+describe('batches of parts that are loaded', () => {
+  const tableOf = (name: string, sizes: number[]) => {
+    const parts = sizes.map((bytes, shard) => ({ shard, bytes }))
+    return { name, parts } as unknown as BackedUpTable
+  }
+  const sizesOf = (tables: BackedUpTable[]) =>
+    loadBatches(tables).map((batch) => batch.map(({ part }) => part.bytes / mebibyte))
+
+  it('hold every part once, in order, and no more than an invocation loads, unless one part alone does', () => {
+    const [a, b] = [tableOf('a', [200, 56, 1]), tableOf('b', [300, 0, 255])]
+    for (const { parts } of [a, b]) for (const part of parts) part.bytes *= mebibyte
+    expect(sizesOf([a, b])).toEqual([[200, 56], [1], [300], [0, 255]])
+    expect(loadBatches([a, b]).flat()).toEqual(
+      [a, b].flatMap((table) => table.parts.map((part) => ({ table, part }))),
+    )
+    expect(loadBatches([])).toEqual([])
+  })
+
+  it('are at most a thousand, however large the backup is', () => {
+    const batches = sizesOf([tableOf('a', Array(5_000).fill(200 * mebibyte))])
+    expect(batches.length).toBeLessThanOrEqual(1_000)
+    expect(batches.flat()).toHaveLength(5_000)
   })
 })

@@ -263,6 +263,8 @@ describe('what is preserved', () => {
     )
     expect((await reset.stack.admin.query('SELECT * FROM users ORDER BY id')).rows).toEqual(before)
     expect(outcome.targets.database.tables['public.users']).toBe(117)
+    const { preserved } = await reset.manifestOf(outcome.backupId)
+    expect(Object.values(preserved.rows)).toEqual(["role = 'admin'"])
     const added = await reset.stack.sql.query(`INSERT INTO users (name) VALUES ('new') RETURNING id`)
     expect(added.rows[0].id).toBe(121)
   })

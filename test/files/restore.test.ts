@@ -523,6 +523,23 @@ describe('restoring the files', () => {
     })
   })
 
+  test('its list is written under the next name when its own is taken meanwhile, and counts each file once', async () => {
+    await stack.putMany([`${prefix}a`, `${prefix}b`])
+    const key = backupKeys('.taskmaster/backups/', backupId).filesIndex
+    stack.front.faults = [
+      (request) =>
+        request.method === 'PUT' && request.key === key ? s3Error(412, 'PreconditionFailed') : undefined,
+    ]
+    const run = nextRun()
+    const { lists } = await listFiles(stack.clients, { write: run, preserve: [] })
+    const batch = { run, backupId, batch: 0, listsPerBatch: 1, lists }
+    await copyFiles(stack.clients, batch, noProgress, fence)
+    expect(await writeFilesIndex(storage(), { run, lists }, key)).toMatchObject({
+      ...{ objects: 2, bytes: `${prefix}a${prefix}b`.length },
+      index: { key: key.replace('files.', 'files.2.') },
+    })
+  })
+
   test('restoring twice is the same as restoring once', async () => {
     await stack.putMany(['a', 'b', 'c'].map((key) => `${prefix}${key}`))
     const before = await contents()
