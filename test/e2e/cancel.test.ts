@@ -142,6 +142,34 @@ describe('a run that is cancelled', () => {
     expect(await reset.fingerprint()).toEqual(was)
   })
 
+  test.each([
+    ['Export database', 'export', '/database/'],
+    ['Seal', 'seal', '/files.jsonl.zst'],
+  ])('while %s is at work ends there, and no backup comes of it', async (state, name, part) => {
+    const runId = `cancelled-in-${name}`
+    const { promise: reached, resolve: reach } = Promise.withResolvers<void>()
+    const { promise: released, resolve: release } = Promise.withResolvers<void>()
+    fronts.s3.faults = [
+      async ({ method, key }) => {
+        if (method !== 'PUT' || !(key.includes('/backups/') && key.includes(part))) return undefined
+        reach()
+        await released
+        return undefined
+      },
+    ]
+    hold = new Hold((called, input) => called === name && input.runId === runId && input.target !== 'cache')
+    hold.release() // only its end is looked at
+    await withVariables(fronts.variables, async () => {
+      const execution = await reset.start({ operation: 'backup', rehearse: false }, runId)
+      await reached
+      const { backupId } = await cancel(runId)
+      release()
+      expect(await hold?.work, state).toBe('RunLost')
+      expect((await reset.end(execution)).status).toBe('ABORTED')
+      expect(await reset.sealed()).not.toContain(backupId)
+    })
+  })
+
   test('wipes nothing when its execution cannot be stopped, which is told', async () => {
     const was = await reset.fingerprint()
     hold = new Hold((name) => name === 'seal')
