@@ -3,7 +3,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 /** What takes a worker longest on its own: begun last, it would be waited for while the other workers have nothing to do. */
 const longest = [
   'e2e/stragglers.trust', // in its full form, most of all by far
-  'e2e/faults',
+  'e2e/faults.trust',
   'cli/runs-side-by-side',
   'restore/restore',
   'backup/hostile-bucket.trust',
@@ -20,7 +20,7 @@ const longest = [
   'restore/faults.trust',
   'restore/memory',
   'e2e/payloads.trust',
-  'database/memory',
+  'database/memory.trust',
 ]
 
 export class LongestFirst extends BaseSequencer {
