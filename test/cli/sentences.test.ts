@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest'
-import { agreeing, counted, utc } from '../../lib/amounts.ts'
+import { agreeing, bytes, counted, utc } from '../../lib/amounts.ts'
 import { nextStepsOf } from '../../lib/run/next-steps.ts'
 import { type Outcome, SubjectState, TargetState } from '../../lib/run/outcome.ts'
 import { amountOf, stateWords, subjectSentence } from '../../lib/run/outcome-words.ts'
 import { wouldBackUp } from '../../lib/run/would-words.ts'
+import { visible, visibleName } from '../../lib/visible.ts'
 import { asFlags } from '../../local/cli/as-flags.ts'
 import { helpOf } from '../../local/cli/help.ts'
 import { textOfPrune } from '../../local/cli/prune.ts'
@@ -36,6 +37,32 @@ describe('numbers and times', () => {
     expect(
       [1, 2].map((count) => `${counted(count, 'pass', 'passes')} ${agreeing(count, 'is', 'are')}`),
     ).toEqual([...['1 pass is', '2 passes are']])
+  })
+
+  test('bytes are told in the unit that they fill', () => {
+    expect([0, 1, 1023, 1024, 1.5 * 2 ** 20, 2 ** 30 - 1, 2 ** 50].map(bytes)).toEqual([
+      ...['0 B', '1 B', '1023 B', '1.0 KiB', '1.5 MiB', '1024.0 MiB', '1024.0 TiB'],
+    ])
+  })
+
+  test('what a terminal would obey is shown as its escape, and a line end only where it is not the name itself', () => {
+    const obeyed = [
+      '\u0000',
+      '\u001b',
+      '\u007f',
+      '\u009b',
+      '\u00ad',
+      '\u200b',
+      '\u200f',
+      '\u2028',
+      '\u202e',
+      '\u2066',
+    ]
+    for (const one of [...obeyed, '\u061c', '\u115f', '\u180e', '\ufeff', '\ufff9', '\ud800', '\r'])
+      expect(visible(`a${one}b`)).toBe(`a\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}b`)
+    const harmless = 'añb\u{1F600}\u2019\u05d0\n\tc'
+    expect(visible(harmless)).toBe(harmless)
+    expect(visibleName('a\n\tb\u202e')).toBe('a\\u000a\\u0009b\\u202e')
   })
 
   test('a time has its zone, which is that of the ids, wherever it was written', () => {

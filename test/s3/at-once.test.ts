@@ -40,8 +40,8 @@ describe('work that is done at the same time', () => {
     const over = new AbortController()
     const doing = atOnce(
       [0, 1],
-      async (_, signal) => {
-        over.abort(new Error('out of time'))
+      async (item, signal) => {
+        if (item === 1) over.abort(new Error('out of time'))
         await setTimeout(60_000, undefined, { signal })
       },
       { concurrency: 2, signal: over.signal },
