@@ -13,7 +13,7 @@ type Condition = { name: string; column: string | null; sql: string }
 
 /**
  * Rows that validated checks would refuse today: written past them, or before a function that they call was replaced. A
- * restore brings such a constraint back NOT VALID. To be called in a transaction.
+ * restore brings such a constraint back NOT VALID. To be called in a transaction, of tables with the columns of the backup.
  * @throws RehearsalFailed when a column that may not be null has nulls, which nothing can put back
  */
 export async function brokenChecks(
@@ -23,8 +23,7 @@ export async function brokenChecks(
   const conditions = await readConditions(connection, pairs)
   const warnings: Warning[] = []
   for (const { table, live } of pairs) {
-    const held = new Set(table.columns.map(({ name }) => name))
-    const asked = (conditions.get(live.oid) ?? []).filter(({ column }) => column === null || held.has(column))
+    const asked = conditions.get(live.oid) ?? []
     if (asked.length === 0 || table.rows === 0) continue
     const from = typedRows(runId, table, live)
     const broken = await countBroken(connection, from, asked)

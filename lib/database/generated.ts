@@ -14,7 +14,7 @@ export type Pair = { table: BackedUpTable; live: Table }
 
 /**
  * Generated columns whose loaded values are not what their expression makes today, as when a function was replaced after
- * the rows were written. A restore can only make them anew.
+ * the rows were written. A restore can only make them anew. To be called of tables with the columns of the backup.
  * @throws RehearsalFailed when an expression refuses rows: they could not be put back
  */
 export async function differentlyGenerated(
@@ -25,9 +25,7 @@ export async function differentlyGenerated(
   const made = pairs.filter(({ table }) => table.columns.some(({ generated }) => generated !== ''))
   const expressions = await readExpressions(connection, made)
   for (const pair of made) {
-    const held = new Set(pair.table.columns.map(({ name }) => name))
     for (const { column, expression } of expressions.get(pair.live.oid) ?? []) {
-      if (!held.has(column)) continue // it came later
       const rows = await countDifferent(connection, runId, pair, { column, expression })
       if (rows === 0) continue
       warnings.push(warningOf(pair, column, rows))

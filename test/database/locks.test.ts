@@ -541,7 +541,8 @@ describe('the scratch schema', () => {
     const before = (await database.admin.query(scratch)).rows
     await database.admin.query(`CREATE FUNCTION public.no_drop() RETURNS event_trigger LANGUAGE plpgsql AS
         $$ BEGIN RAISE EXCEPTION 'dropping is forbidden here'; END $$;
-      CREATE EVENT TRIGGER no_drop ON sql_drop EXECUTE FUNCTION public.no_drop()`)
+      CREATE EVENT TRIGGER no_drop ON sql_drop EXECUTE FUNCTION public.no_drop();
+      CREATE EVENT TRIGGER disabled ON sql_drop EXECUTE FUNCTION public.no_drop(); ALTER EVENT TRIGGER disabled DISABLE`)
     try {
       const planning = planRestore(clients, backedUp.backupId)
       await expect(planning).rejects.toThrow(NotPermitted)
@@ -559,7 +560,9 @@ describe('the scratch schema', () => {
       await expect(again).rejects.toThrow(NotPermitted)
       await expect(again).rejects.toThrow(/event triggers no_drop/)
     } finally {
-      await database.admin.query('DROP EVENT TRIGGER no_drop; DROP FUNCTION public.no_drop()')
+      await database.admin.query(
+        'DROP EVENT TRIGGER no_drop; DROP EVENT TRIGGER disabled; DROP FUNCTION public.no_drop()',
+      )
     }
   })
 })

@@ -43,11 +43,10 @@ type Loaded = { runId: string; pairs: Pair[]; live: Tables }
  */
 async function loaded<Result>(
   make: string,
-  { later = '', without = [] as string[] },
+  { later = '', without = [] as string[], runId = randomUUID() as string },
   use: (connection: Connection, loaded: Loaded) => Promise<Result>,
 ): Promise<Result> {
   await database.sql.query(make)
-  const runId = randomUUID()
   return withConnection(database.clients, async (connection) => {
     const read = async () => readTables(connection, ['app'])
     const tables: BackedUpTable[] = []
@@ -360,5 +359,27 @@ describe('a restore that has to be tried on the live tables', () => {
         DatabaseBusy,
       )
     })
+  })
+
+  it('is tried on those that the role may replace, and may refresh, and taken back', async () => {
+    const { sql, admin } = database
+    await sql.query(`${same}; CREATE TABLE app.t (v int); CREATE INDEX one ON app.t (app.same(v)); INSERT INTO app.t VALUES (1), (2);
+      CREATE MATERIALIZED VIEW app.ours AS SELECT count(*)::int AS rows FROM app.t`)
+    await admin.query(`CREATE MATERIALIZED VIEW app.theirs AS SELECT count(*) FROM app.t; CREATE TABLE app.not_ours AS SELECT 1 AS id;
+      GRANT SELECT ON app.not_ours TO PUBLIC`)
+    const clients = configured(database.clients, { DATABASE_SCHEMAS: ['app'] })
+    const plan = await planReset(clients, { tables: ['not_ours'] })
+    const held = async () => (await sql.query('SELECT v, xmin::text FROM app.t')).rows
+    const before = await held()
+    const warnings = await loaded('SELECT', { runId: plan.runId }, (connection, { pairs }) =>
+      trySwap(clients, connection, {
+        plan,
+        tables: pairs.map(({ table }) => table),
+        reading: ['index one of app.t'],
+      }),
+    )
+    expect(warnings).toEqual([])
+    expect(await held()).toEqual(before)
+    expect((await sql.query('SELECT rows FROM app.ours')).rows).toEqual([{ rows: 2 }])
   })
 })
