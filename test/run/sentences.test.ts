@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import type { Backup } from '../../lib/backup/read.ts'
 import type { Config } from '../../lib/config.ts'
 import { BackupDamaged, messageOf } from '../../lib/errors.ts'
@@ -99,6 +99,7 @@ describe('what a dry run says', () => {
     const one = would({ clears: ['files'] })
     expect([one.database, one.cache]).toEqual([null, null])
     expect(wouldLeave(one)).toEqual(['database', 'cache'])
+    expect(wouldLeave(would({ clears: ['database', 'cache'] }))).toEqual(['files'])
     expect(wouldLeave(would())).toEqual([])
   })
 
@@ -240,12 +241,13 @@ describe('an outcome', () => {
     })
     expect(shortened(long(11_000))).toEqual(long(11_000))
     const tables = Object.fromEntries(Array.from({ length: 1_000 }, (_, n) => [`public.table_${n}`, 1]))
+    const warnings = Array.from({ length: 12 }, (_, n) => ({ code: 'Any', message: `${n}` }))
     const wide = {
-      ...outcome,
+      ...{ ...outcome, warnings },
       targets: { ...outcome.targets, database: { ...outcome.targets.database, tables } },
     }
     expect(shortened(wide)).toEqual({
-      ...outcome,
+      ...{ ...outcome, warnings },
       targets: { ...outcome.targets, database: { ...outcome.targets.database, tables: {} } },
     })
     expect(shortened(long(13_000)).warnings[0]?.message).toMatch(
@@ -427,7 +429,7 @@ describe('the end of an execution', () => {
 })
 
 describe('the span of an invocation', () => {
-  it('ends before the deadline, by a tenth of what there is and by ten seconds at most', async () => {
+  it('ends before the deadline, by a tenth of what there is and by ten seconds at most', () => {
     let left = 1_000
     const span = spanOf('Copy files', () => left)
     span.check()
@@ -446,9 +448,17 @@ describe('the span of an invocation', () => {
     long = 10_000
     expect(() => other.check()).toThrow('the 900 seconds')
     other.end()
-    const silent = spanOf('Seal', () => 30)
-    await delay(40)
-    expect(silent.signal.reason).toMatchObject({ name: 'OutOfTime' }) // without being asked
+    // A process that is not asked hears of it by its timer, as long before.
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    try {
+      const silent = spanOf('Seal', () => 60_000)
+      vi.advanceTimersByTime(53_999)
+      expect(silent.signal.aborted).toBe(false)
+      vi.advanceTimersByTime(1)
+      expect(silent.signal.reason).toMatchObject({ name: 'OutOfTime' })
+    } finally {
+      vi.useRealTimers()
+    }
   })
 
   it('ends with the invocation, after which nothing of it goes on', () => {

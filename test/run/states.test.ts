@@ -187,7 +187,8 @@ describe('what a restore did to each store', () => {
       files: { state: 'unknown', objects: 0, bytes: 0 },
       cache: { state: 'unknown', keys: 0 },
     }
-    expect(told({}, { phase: 'Restore cache' }, unknown)).toEqual(unknown)
+    for (const phase of ['Restore files', 'Restore cache'])
+      expect(told({}, { phase }, unknown)).toEqual(unknown)
   })
 
   it('is a failure only where S3 refused something, by number and an example', () => {
