@@ -787,6 +787,10 @@ describe('what watches over the runs', () => {
       expect(drawn(metric).sort(), metric).toEqual(
         functions.map(({ name }) => `AWS::Lambda::Function:${idOf(name)}LambdaFunction`).sort(),
       )
+    const others = (widgets as { properties: { metrics: unknown[][] } }[])
+      .flatMap(({ properties }) => spelledOut(properties.metrics))
+      .filter(([namespace, name]) => !isMetric(`${namespace}`, `${name}`))
+    expect(others).toEqual([['taskmaster-reset-local', 'SealedBackups']]) // which a log makes
     expect(body).not.toContain('SEARCH')
     expect(body).not.toContain('${')
     expect(body).toContain('arn:aws:states:us-east-1:000000000000:stateMachine:taskmaster-reset-local')
@@ -853,7 +857,10 @@ function spelledOut(metrics: readonly unknown[][]): unknown[][] {
   let before: unknown[] = []
   return metrics.map((line) => {
     const fields = line.filter((field) => typeof field === 'string')
-    const own = fields[0] === '...' ? [...before.slice(0, 1 - fields.length), ...fields.slice(1)] : fields
+    const own =
+      fields[0] === '...'
+        ? [...before.slice(0, before.length + 1 - fields.length), ...fields.slice(1)]
+        : fields
     before = own.map((field, index) => (field === '.' ? before[index] : field))
     return before
   })
