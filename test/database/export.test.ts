@@ -229,29 +229,38 @@ describe('values', () => {
 })
 
 describe('an export that is repeated', () => {
+  const schemas = ['twice']
+  let own: Clients
+  beforeAll(async () => {
+    await database.sql.query(
+      'CREATE SCHEMA twice; CREATE TABLE twice.t (id int); INSERT INTO twice.t VALUES (1)',
+    )
+    own = configured(clients, { DATABASE_SCHEMAS: schemas })
+  })
+
   it('leaves the parts that later steps have read, also when it saw other rows', async () => {
     const { sql, storage } = database
-    const plan = await planReset(clients)
-    const { database: sealed } = await backUp(clients, plan)
-    const again = { plan, backupId: plan.backupId!, batch: 0, schemas: clients.config.DATABASE_SCHEMAS }
+    const plan = await planReset(own)
+    const { database: sealed } = await backUp(own, plan)
+    const again = { plan, backupId: plan.backupId!, batch: 0, schemas }
     const result = () => getJson(storage, workKeys(plan).databaseResult(0), DatabaseResult)
     const before = await result()
-    await sql.query('INSERT INTO app."table" VALUES (3)')
-    await exportDatabase(clients, again, noProgress)
+    await sql.query('INSERT INTO twice.t VALUES (3)')
+    await exportDatabase(own, again, noProgress)
     expect(await result()).toEqual(before)
-    expect(sealed?.tables.find(({ name }) => name === 'app.table')?.rows).toBe(1)
+    expect(sealed?.tables.find(({ name }) => name === 'twice.t')?.rows).toBe(1)
   })
 
   it('does so when both are at work, and the first one ends last', async () => {
     const { sql, storage } = database
-    const plan = await planReset(clients)
-    const again = { plan, backupId: plan.backupId!, batch: 0, schemas: clients.config.DATABASE_SCHEMAS }
+    const plan = await planReset(own)
+    const again = { plan, backupId: plan.backupId!, batch: 0, schemas }
     let first: unknown
-    await exportDatabase(clients, again, async (done, total) => {
+    await exportDatabase(own, again, async (done, total) => {
       if (done < total) return
-      await exportDatabase(clients, again, noProgress)
+      await exportDatabase(own, again, noProgress)
       first = await getJson(storage, workKeys(plan).databaseResult(0), DatabaseResult)
-      await sql.query('DELETE FROM app."table" WHERE id = 3')
+      await sql.query('DELETE FROM twice.t WHERE id = 3')
     })
     expect(first).toBeDefined()
     expect(await getJson(storage, workKeys(plan).databaseResult(0), DatabaseResult)).toEqual(first)
