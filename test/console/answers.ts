@@ -29,7 +29,10 @@ export const troubled: Options = {
       { ...table, name: 'public.secret', rows: null, action: null },
       { ...table, name: 'public.logs', rows: 1234, estimated: true, action: 'wiped' },
     ],
-    warnings: [{ code: 'LargeObjects', message: 'Large objects stay' }],
+    warnings: [
+      { code: 'LargeObjects', message: 'Large objects stay' },
+      { code: 'UnloggedTables', message: 'A crash empties cached' },
+    ],
     problem: { name: 'PreservationConflict', message: 'users is kept, and references logs' },
   },
   files: { ...files, mark: null },
@@ -57,7 +60,10 @@ export const longBackup: BackupDetails = {
       kind: 'cache' as const,
     },
   })),
-  warnings: [{ code: 'FilesVanished', message: '2 files vanished' }],
+  warnings: [
+    { code: 'FilesVanished', message: '2 files vanished' },
+    { code: 'KeysExpired', message: '3 keys went' },
+  ],
   next: 'cache/00059.jsonl.zst',
 }
 
@@ -68,7 +74,11 @@ export const failedReset: Run = {
   ...{ runId: 'failed', status: 'failed', phase: 'Wipe files', attempt: 1, error, abridged: true },
   outcome: {
     ...outcome!,
-    ...{ status: 'failed', error, warnings: [{ code: 'KeysExpired', message: '1 key went' }] },
+    ...{ status: 'failed', error },
+    warnings: [
+      { code: 'KeysExpired', message: '1 key went' },
+      { code: 'FilesVanished', message: '4 files vanished' },
+    ],
     targets: {
       ...outcome!.targets,
       database: { state: 'wiped', rows: 1240, tables: { 'public.a\u202eb': 1240 } },

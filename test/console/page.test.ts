@@ -325,6 +325,10 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
       expect(await page.getByRole('row').count()).toBe(1 + Math.min(shown, runs.length))
     }
     expect(await more.count()).toBe(0)
+    const times = page.locator('tbody time')
+    expect(await times.evaluateAll((all) => all.map((one) => one.getAttribute('datetime')))).toEqual(
+      runs.map(({ startedAt }: Run) => startedAt),
+    )
     await console.stack.admin.query(`DELETE FROM taskmaster_reset.runs WHERE starts_with(run_id, 'older-')`)
   })
 
@@ -417,13 +421,13 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
 
   it('says all that it is told of the stores, and offers nothing that the token may not do', async () => {
     const page = await console.open()
-    const [gone, failed] = [503, 'The configuration cannot be read']
+    const [gone, failed] = [503, 'The configuration of a\u202eb cannot be read']
     await tell(page, /\/v1\/session$/, { title: 'StoreUnavailable', status: gone, detail: failed }, gone)
     await tell(page, /\/v1\/runs\?/, { runs: [], next: null })
     await tell(page, /\/v1\/options$/, troubled)
     await page.getByLabel('Access token').fill('known')
     await page.keyboard.press('Enter')
-    await page.getByRole('alert').getByText(failed).waitFor()
+    await page.getByRole('alert').getByText('The configuration of a\\u202eb cannot be read').waitFor()
     await tell(page, /\/v1\/session$/, session)
     await page.getByRole('button', { name: 'Sign in' }).click()
 
@@ -437,6 +441,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     for (const text of [
       'PreservationConflict users is kept, and references logs',
       'Large objects stay',
+      'A crash empties cached',
       'Not managed, so neither backed up nor wiped: public.__drizzle_migrations (bookkeeping of migrations)',
       '47.1 KiB · s3://taskmaster-staging-files/generated_stories/ · 3 stay',
       'Cannot be read now. The cache did not answer within 1.8 s',
@@ -518,6 +523,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     await page.getByText('All rows are of one moment, made so by exporting again what had changed.').waitFor()
     for (const text of [
       'FilesVanished 2 files vanished',
+      'KeysExpired 3 keys went',
       'Id 2026-11-22T19-05-33Z-3f9a2c',
       'Size 93.9 KiB',
       'It is signed with a key that is not known here.',
@@ -576,6 +582,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
       'Lists of this run are too long for one answer, and are cut here. Sums are whole.',
       'StoreUnavailable S3 is away',
       'KeysExpired 1 key went',
+      'FilesVanished 4 files vanished',
       'The reset is not finished: database wiped, files partly wiped, cache untouched.',
       'The token "ci" may not do this: it lacks the scope "restore".',
       'wiped 1,240 rows in 1 table: wiped, and in the backup.',

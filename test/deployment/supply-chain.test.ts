@@ -66,7 +66,13 @@ describe('what comes from elsewhere', () => {
 })
 
 describe('a deployment from GitHub', () => {
-  type Statement = { Effect: string; Action: string | string[]; Resource: unknown; Condition?: object }
+  type Bound = string | { [name: string]: unknown }
+  type Statement = {
+    Effect: string
+    Action: string | string[]
+    Resource: Bound | Bound[]
+    Condition?: object
+  }
   const { Resources } = json('infra/deployment-role.json')
   const statementsOf = (id: string): Statement[] =>
     [Resources[id].Properties.PolicyDocument ?? Resources[id].Properties.Policies[0].PolicyDocument].flatMap(
@@ -99,6 +105,37 @@ describe('a deployment from GitHub', () => {
       expect(action).toMatch(
         /^(states:Validate|logs:\w+(Deliver|Describe|Resource)|logs:Describe|cloudwatch:Describe|sns:)/,
       )
+  })
+
+  test('has a role that is bound to its stage wherever AWS can bind it, and no action of a service as a whole', () => {
+    const statements = ['StoresPolicy', 'ServicesPolicy'].flatMap(statementsOf) as (Statement & {
+      Sid: string
+    })[]
+    // biome-ignore-start lint/suspicious/noTemplateCurlyInString: CloudFormation's
+    const bounds = statements.flatMap(({ Sid, Resource }) =>
+      [Resource].flat().map((one) => `${Sid}: ${typeof one === 'string' ? one : one['Fn::Sub']}`),
+    )
+    const gateway = 'arn:${AWS::Partition}:apigateway:${AWS::Region}::'
+    expect(bounds.filter((bound) => !bound.includes('${Stage}'))).toEqual([
+      'NewKeys: *',
+      'OwnKeys: arn:${AWS::Partition}:kms:${AWS::Region}:${AWS::AccountId}:key/*',
+      'Definition: *',
+      ...[`Api: ${gateway}/apis`, `Api: ${gateway}/apis/*`, `Api: ${gateway}/tags/*`],
+      ...['LogDelivery: *', 'AlarmsAreFound: *', 'Subscriptions: *'],
+    ])
+    const attached = statements.find(({ Sid }) => Sid === 'RolesGetOnlyOwnPolicies')
+    expect(attached?.Condition).toEqual({
+      ArnLike: {
+        'iam:PolicyARN': {
+          'Fn::Sub': 'arn:${AWS::Partition}:iam::${AWS::AccountId}:policy/taskmaster-reset-${Stage}-*',
+        },
+      },
+    })
+    // biome-ignore-end lint/suspicious/noTemplateCurlyInString: CloudFormation's
+    const families = statements.flatMap(({ Action }) => Action).filter((action) => action.includes('*'))
+    expect(families.sort()).toEqual([
+      ...['lambda:GetFunction*', 'lambda:UpdateFunction*', 's3:GetBucket*', 's3:PutBucket*'],
+    ])
   })
 
   test('hands its template to the stack of its stage, and the other role to CloudFormation alone', () => {

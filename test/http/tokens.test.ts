@@ -253,7 +253,11 @@ describe('who asks too often', () => {
       429: 10,
     })
     const refused = await from('192.0.2.2', 'restore', '/v1/session')
-    expect(JSON.parse(refused.body ?? '').title).toBe('TooManyRequests')
+    expect(JSON.parse(refused.body ?? '')).toMatchObject({
+      title: 'TooManyRequests',
+      detail:
+        'The token "restore" asks too often: 200 times at once and 20 times a second are let through. Nothing was touched; try again in 1 s',
+    })
     expect(refused.headers?.['retry-after']).toBe('1')
     expect((await from('192.0.2.2', 'read', '/v1/session')).statusCode).toBe(200)
     expect((await from('192.0.2.2', 'restore', '/v1/runs/nobody/cancel', 'POST')).statusCode).toBe(404)
@@ -277,7 +281,11 @@ describe('who asks too often', () => {
       return from('192.0.2.3', turn % 2 ? null : 'stranger', path, path.endsWith('cancel') ? 'POST' : 'GET')
     })
     expect(found[429]).toBe(100)
-    expect((await from('192.0.2.3', null, '/')).statusCode).toBe(429)
+    const refused = await from('192.0.2.3', null, '/')
+    expect(refused.statusCode).toBe(429)
+    expect(refused.body).toContain(
+      'The address 192.0.2.3 asks too often: 200 times at once and 10 times a second are let through',
+    )
     expect((await from('192.0.2.4', null, '/v1/runs')).statusCode).toBe(401)
     expect((await from('192.0.2.3', 'all', '/v1/runs/nobody/cancel', 'POST')).statusCode).toBe(404)
     expect((await from('192.0.2.3', 'all', '/v1/session')).statusCode).toBe(200)
