@@ -1,6 +1,7 @@
 import { PutObjectCommand, type S3Client, S3ServiceException } from '@aws-sdk/client-s3'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { z } from 'zod'
+import { exists } from '../../lib/backup/exists.ts'
 import { documentBounds } from '../../lib/backup/json.ts'
 import { workKeys } from '../../lib/backup/layout.ts'
 import { findJsonLines, writeOnce } from '../../lib/backup/once.ts'
@@ -14,6 +15,7 @@ import {
   type Storage,
 } from '../../lib/backup/storage.ts'
 import { NotFound, NotPermitted, OutOfTime, StoreUnavailable, TooLargeToRead } from '../../lib/errors.ts'
+import { lookAt } from '../../lib/files/same-content.ts'
 import { memoryS3 } from './memory-s3.ts'
 
 const memory = memoryS3()
@@ -93,6 +95,32 @@ describe("a step's result", () => {
     const writing = putResult(late, key, Result, { result: { left: 0 }, complete: true, signal: over.signal })
     await expect(writing).rejects.toThrow(OutOfTime)
   })
+})
+
+test('an object of which S3 does not say whether it is there is no absent one', async () => {
+  const { bucket } = storage
+  const ways: readonly (readonly [string, (of: Storage) => Promise<unknown>])[] = [
+    ['a document', (of) => findJson(of, key, Result)],
+    ["a step's result", (of) => findResult(of, key, Result)],
+    ['a key that may be taken', (of) => exists(of, key)],
+    ['a copy', ({ s3 }) => lookAt(s3, { bucket, key })],
+  ]
+  const without = (answer: Error): Storage => ({
+    ...storage,
+    s3: { send: () => Promise.reject(answer) } as unknown as S3Client,
+  })
+  for (const [what, find] of ways) {
+    expect(await find(without(refusal('NoSuchKey', 404))), what).toBeOneOf([undefined, false])
+    await expect(find(without(refusal('SlowDown', 503))), what).rejects.toThrow(StoreUnavailable)
+    await expect(find(without(new Error('the connection broke'))), what).rejects.toThrow(StoreUnavailable)
+    await expect(find(without(refusal('AccessDenied', 403))), what).rejects.toThrow(NotPermitted)
+  }
+  await put(3, false)
+  memory.answers.set(key.replace('.json', '.unfinished.json'), () => {
+    throw refusal('SlowDown', 503)
+  })
+  await expect(findResult(storage, key, Result)).rejects.toThrow(StoreUnavailable)
+  memory.answers.clear()
 })
 
 describe('a list of lines', () => {

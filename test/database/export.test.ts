@@ -3,11 +3,14 @@ import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { workKeys } from '../../lib/backup/layout.ts'
 import type { BackedUpTable } from '../../lib/backup/manifest.ts'
-import { getJson } from '../../lib/backup/storage.ts'
-import type { Clients } from '../../lib/clients.ts'
-import { DatabaseResult, exportDatabase } from '../../lib/database/export.ts'
+import { getJson, putJson } from '../../lib/backup/storage.ts'
+import type { Clients, Connection } from '../../lib/clients.ts'
+import { DatabaseResult, exportDatabase, exportShard } from '../../lib/database/export.ts'
+import { shardsOf } from '../../lib/database/shards.ts'
+import { withConnection } from '../../lib/database/snapshot.ts'
 import {
   backUp,
+  catalogOf,
   configured,
   linesOf,
   noProgress,
@@ -264,6 +267,27 @@ describe('an export that is repeated', () => {
     })
     expect(first).toBeDefined()
     expect(await getJson(storage, workKeys(plan).databaseResult(0), DatabaseResult)).toEqual(first)
+  })
+})
+
+describe('a part whose name is taken while it is read', () => {
+  it('is written under the next, and counts each of its rows once', async () => {
+    const { storage } = database
+    const table = (await catalogOf(clients)).tables.find(({ name }) => name === 'app.no_key')
+    const [shard] = shardsOf(table!)
+    const key = (copy: number) => `parts/taken-${copy}`
+    const written = await withConnection(clients, async (connection) => {
+      const query = connection.query.bind(connection) as (...given: unknown[]) => Promise<unknown>
+      let reads = 0
+      const taken = async (...given: unknown[]) => {
+        const answer = await query(...given)
+        if (++reads === 1) await putJson(storage, key(1), 'of another invocation')
+        return answer
+      }
+      return exportShard(storage, Object.assign(connection, { query: taken }) as Connection, shard!, 1, key)
+    })
+    const { fingerprint } = tables.get('app.no_key')!
+    expect(written).toMatchObject({ key: key(2), rows: 3, fingerprint })
   })
 })
 

@@ -387,6 +387,37 @@ describe('a wipe beside other sessions', () => {
     await other.end()
   })
 
+  it('has the tables that stay locked against what empties or alters them before it looks at anything', async () => {
+    await database.sql.query(`${people} CREATE TABLE app.plans (id int)`)
+    const plan = await planReset(clients, { tables: ['plans'], backup: false })
+    const other = await session(database, 'migration')
+    await other.query(`SET lock_timeout = '50ms'`)
+    const ends: unknown[] = []
+    const tries = ['TRUNCATE app.plans', 'DROP TABLE app.plans', 'INSERT INTO app.plans VALUES (1)']
+    let fences = 0
+    const connect = async () => {
+      const connection = await clients.connect()
+      const query = connection.query.bind(connection) as (...given: unknown[]) => Promise<unknown>
+      const beside = async (...given: unknown[]) => {
+        const isFence = JSON.stringify(given[0]).includes('FOR UPDATE OF r')
+        if (isFence && ++fences === 2)
+          // the first is before any lock
+          for (const one of tries)
+            ends.push(
+              await other.query(one).then(
+                ({ command }) => command,
+                (error) => error.code,
+              ),
+            )
+        return query(...given)
+      }
+      return Object.assign(connection, { query: beside })
+    }
+    expect(await wipeDatabase({ ...clients, connect } as Clients, plan)).toMatchObject({ rows: 200 })
+    expect(ends).toEqual(['55P03', '55P03', 'INSERT'])
+    expect(await count('app.plans')).toBe(1)
+  })
+
   it('gives back what it holds while it waits for a session that waits for it: neither gets an error', async () => {
     await database.sql.query(`${people} CREATE TABLE app.zoo (id int)`)
     const plan = await planReset(clients, { backup: false })

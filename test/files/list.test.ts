@@ -295,6 +295,13 @@ describe('listing the files', () => {
     expect(await warnOfNotCarried(stack.clients, files)).toEqual([])
   })
 
+  test('folders have their own names, also those that a listing holds only encoded, and below such a one', async () => {
+    const names = ['\u0001', '%C3%BC', 'a b', 'a+b', '\u00fc']
+    const below = 'caf\u00e9 of ours/'
+    for (const name of names) await stack.put(`${below}${name}/x`)
+    expect(await listFolders(stack.clients.files, below)).toEqual(names)
+  })
+
   test('counting writes nothing, and stops at its limit', async () => {
     await stack.putMany(['a', 'b', 'c'].map((key) => `${prefix}${key}`))
     expect(await countFiles(stack.clients, { preserve: ['a'] })).toMatchObject({
