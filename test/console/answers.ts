@@ -29,6 +29,7 @@ export const troubled: Options = {
       { ...table, name: 'public.secret', rows: null, action: null },
       { ...table, name: 'public.logs', rows: 1234, estimated: true, action: 'wiped' },
     ],
+    unmanaged: [...database.unmanaged, { name: 'public.spatial', reason: 'of an extension' }],
     warnings: [
       { code: 'LargeObjects', message: 'Large objects stay' },
       { code: 'UnloggedTables', message: 'A crash empties cached' },
@@ -81,7 +82,7 @@ export const failedReset: Run = {
     ],
     targets: {
       ...outcome!.targets,
-      database: { state: 'wiped', rows: 1240, tables: { 'public.a\u202eb': 1240 } },
+      database: { state: 'wiped', rows: 1240, tables: { 'public.a\u202eb': 1000, 'public.c': 240 } },
       files: { state: 'partly_wiped', objects: 5, bytes: 2048 },
       cache: { state: 'untouched', keys: 0 },
     },

@@ -168,8 +168,11 @@ describe('a deployment from GitHub', () => {
 
   test('can read and delete no object of files and backups', () => {
     for (const { Action, Resource } of statementsOf('StoresPolicy')) {
-      const objects = [Action].flat().filter((action) => /^s3:(\*|(Get|Put|Delete|List)Object)/.test(action))
-      if (objects.length > 0) expect(JSON.stringify(Resource)).toContain('serverlessdeployment')
+      const objects = [Action]
+        .flat()
+        .filter((action) => /^s3:(\*|(Get|Put|Delete|List|Restore|Replicate)Object|Bypass)/.test(action))
+      for (const bound of objects.length > 0 ? [Resource].flat() : [])
+        expect(JSON.stringify(bound)).toContain('serverlessdeployment')
       expect([Action].flat()).not.toContain('s3:*')
     }
   })

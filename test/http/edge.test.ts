@@ -40,6 +40,7 @@ describe('a body', () => {
     const more = await api.ask('POST', '/v1/runs', { body: padded(64 * 1024 + 1) })
     expect([most.status, most.body.title]).toEqual([400, 'InvalidRequest']) // read, and wrong
     expect([more.status, more.body.title]).toEqual([413, 'BodyTooLarge'])
+    expect(more.body.detail).toContain('The body has 65537 bytes, more than the 65536 that are read.')
   })
 
   test.each(['a\\u0000b', '\\ud83d'])(
