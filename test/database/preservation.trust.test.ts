@@ -21,7 +21,7 @@ import {
 } from './random-graphs.ts'
 
 const database = useDatabase()
-const numRuns = rounds({ short: 40, full: 300 })
+const numRuns = rounds({ short: 15, full: 300 })
 
 type State = { rows: Map<string, { id: number; row: string }[]>; sequences: string[]; schema: string[] }
 

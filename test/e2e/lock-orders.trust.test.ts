@@ -4,7 +4,7 @@ import { rounds, tried } from '../support/trust.ts'
 import { quickReset, useResetStack } from './reset-stack.ts'
 
 const reset = useResetStack()
-const resets = rounds({ short: 2, full: 12 })
+const resets = rounds({ short: 1, full: 12 })
 const writers = 8
 const perSecond = 200
 

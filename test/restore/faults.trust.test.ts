@@ -65,11 +65,11 @@ it.each(['before', 'after'] as const)(
   'a failure %s any step leaves each store as the outcome says, and says where the safety backup is',
   async (moment) => {
     const broken: string[] = []
-    // The short form breaks every third step, each of the two moments at others.
+    // The short form breaks every fifth step, each of the two moments at others.
     for (
       let at = rounds({ short: moment === 'before' ? 1 : 3, full: 1 });
       ;
-      at += rounds({ short: 3, full: 1 })
+      at += rounds({ short: 5, full: 1 })
     ) {
       let step = 0
       fault = (when) => {

@@ -261,7 +261,7 @@ it('whatever the schema: what is wiped is restored identically, or nothing was w
       if (warnings.length > 0) seen.restoredWithWarnings++
       else seen.restored++
     }),
-    { numRuns: rounds({ short: 12, full: 300 }), examples: [[exclusionIsRead]] },
+    { numRuns: rounds({ short: 6, full: 300 }), examples: [[exclusionIsRead]] },
   )
   tried('restorability', seen)
   expect(seen.impossible).toBeLessThan(seen.schemas / 4 + 3)

@@ -1,6 +1,7 @@
 import type { Reporter, TestCase, TestModule, Vitest } from 'vitest/node'
 import { findServer, howToInstall } from '../../local/redis.ts'
 import { chromiumOf } from './chromium.ts'
+import { inFullForm } from './trust.ts'
 
 /** After a run, names every test that was skipped, and says why. Those that nobody asked for (`-t`) are not among them. */
 export class LeftOut implements Reporter {
@@ -30,6 +31,7 @@ export class LeftOut implements Reporter {
 function reasonOf(test: TestCase): string {
   const result = test.result()
   if (result.state === 'skipped' && result.note) return result.note
+  if (test.name.endsWith(inFullForm)) return 'Only the full form has it: npm run trust'
   if (test.module.relativeModuleId.startsWith('test/console/') && chromiumOf(process.env) === undefined)
     return `There is no Chromium to try the page in. ${chromiumAdvice}`
   if (findServer() !== undefined) return 'Its file skips it on this machine, and gives no reason'

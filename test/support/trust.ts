@@ -6,6 +6,9 @@ import { appendFileSync } from 'node:fs'
  */
 export const isFull = process.env.TRUST === 'full'
 
+/** How the name of a test ends that only the full form has: `test.runIf(isFull)`. */
+export const inFullForm = '(full form)'
+
 /** How many rounds, or whatever else a proof is long by. */
 export function rounds({ short, full }: { short: number; full: number }): number {
   return isFull ? full : short

@@ -14,6 +14,7 @@ import { restoreFiles } from '../../lib/files/restore.ts'
 import { listRestore } from '../../lib/files/restore-list.ts'
 import { FilesRestored, filesRestoredKey, RestoreTally } from '../../lib/files/restored.ts'
 import { fenceOf } from '../support/fences.ts'
+import { rounds } from '../support/trust.ts'
 import { backupId, fence, noProgress, prefix, useFiles } from './files-stack.ts'
 import { oddKeys } from './odd-keys.ts'
 import { errorElement, type Fault, isBulkDelete, type S3Request, s3Error, smallPages } from './s3-front.ts'
@@ -577,7 +578,7 @@ describe('restoring the files', () => {
     await change()
     const prepared = await prepare(index, { limits: { ...pieceLimits, objects: 2 } })
     let requests = Number.POSITIVE_INFINITY
-    for (let last = 0; last < requests; last++) {
+    for (let last = 0; last < requests; last += rounds({ short: 3, full: 1 })) {
       await change()
       let seen = 0
       stack.front.faults = [() => (seen++ < last ? undefined : s3Error(403, 'AccessDenied'))]

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { StoreUnavailable } from '../../lib/errors.ts'
 import { executionArn, machineArnOf } from '../../lib/executions.ts'
 import { open } from '../../local/cli/connect.ts'
+import { isFull } from '../support/trust.ts'
 import { useCliStack } from './cli-stack.ts'
 import { endOf } from './run-script.ts'
 
@@ -53,30 +54,33 @@ test('two runs at once: the second exits 4 with the id of the first', async () =
   )
 })
 
-test('the same request with one idempotency key is one run, under way or over', async () => {
-  const { open } = close('Seal')
-  const args = ['backup', 'cache-only', '--idempotency-key', 'nightly: 1 #ä', '--json']
-  const first = cli.cli(args)
-  await reached()
-  const second = cli.spawnCli(args)
-  const ended = endOf(second)
-  await once(second.stderr, 'data') // it says which run it follows
-  open()
-  const [one, two] = await Promise.all([first, ended])
-  expect(one.code).toBe(0)
-  expect(two.code).toBe(0)
-  expect(JSON.parse(two.stdout)).toEqual(one.json)
-  const [three, other] = await Promise.all([
-    cli.cli(args),
-    cli.cli(['backup', 'files-only', '--idempotency-key', 'nightly: 1 #ä', '--json']),
-  ])
-  expect(three).toMatchObject({ code: 0, json: one.json })
-  const words = await cli.cli(args.slice(0, -1))
-  expect(words.stdout).toMatch(
-    /^The same request was sent before; this is its run\.\nRun \S+ \(backup cache-only\) succ/,
-  )
-  expect(other).toMatchObject({ code: 2, json: { error: { name: 'IdempotencyConflict' } } })
-})
+test.runIf(isFull)(
+  'the same request with one idempotency key is one run, under way or over (full form)',
+  async () => {
+    const { open } = close('Seal')
+    const args = ['backup', 'cache-only', '--idempotency-key', 'nightly: 1 #ä', '--json']
+    const first = cli.cli(args)
+    await reached()
+    const second = cli.spawnCli(args)
+    const ended = endOf(second)
+    await once(second.stderr, 'data') // it says which run it follows
+    open()
+    const [one, two] = await Promise.all([first, ended])
+    expect(one.code).toBe(0)
+    expect(two.code).toBe(0)
+    expect(JSON.parse(two.stdout)).toEqual(one.json)
+    const [three, other] = await Promise.all([
+      cli.cli(args),
+      cli.cli(['backup', 'files-only', '--idempotency-key', 'nightly: 1 #ä', '--json']),
+    ])
+    expect(three).toMatchObject({ code: 0, json: one.json })
+    const words = await cli.cli(args.slice(0, -1))
+    expect(words.stdout).toMatch(
+      /^The same request was sent before; this is its run\.\nRun \S+ \(backup cache-only\) succ/,
+    )
+    expect(other).toMatchObject({ code: 2, json: { error: { name: 'IdempotencyConflict' } } })
+  },
+)
 
 test('a key that was used by another trigger leads to its run', async () => {
   const { runId } = await cli.run({ operation: 'backup', strategy: 'cache-only', idempotencyKey: 'shared' })
@@ -99,79 +103,88 @@ test('a step that fails makes the run fail with 1 and its reason', async () => {
   expect(await cli.count()).toEqual(before)
 })
 
-test('a run that is aborted ends as failed, and the next one may begin', async () => {
-  close('Seal')
-  const running = cli.cli(['backup', '--no-rehearse', '--idempotency-key', 'aborted', '--json'])
-  await reached()
-  const connected = await open(undefined)
-  const { rows } = await cli.stack.sql.query(
-    `SELECT run_id FROM taskmaster_reset.runs WHERE status = 'running'`,
-  )
-  const arn = executionArn(machineArnOf(connected.clients.config), rows[0].run_id)
-  await connected.clients.sfn.send(
-    new StopExecutionCommand({ executionArn: arn, error: 'Stopped', cause: 'by hand' }),
-  )
-  await connected.stop()
-  const { code, json } = await running
-  expect(code).toBe(1)
-  expect(json).toMatchObject({ status: 'failed', error: { name: 'Stopped', message: 'by hand' } })
-  gate?.open()
-  gate = undefined
-  expect(await cli.run({ operation: 'backup', strategy: 'cache-only' })).toMatchObject({
-    status: 'succeeded',
-  })
-})
+test.runIf(isFull)(
+  'a run that is aborted ends as failed, and the next one may begin (full form)',
+  async () => {
+    close('Seal')
+    const running = cli.cli(['backup', '--no-rehearse', '--idempotency-key', 'aborted', '--json'])
+    await reached()
+    const connected = await open(undefined)
+    const { rows } = await cli.stack.sql.query(
+      `SELECT run_id FROM taskmaster_reset.runs WHERE status = 'running'`,
+    )
+    const arn = executionArn(machineArnOf(connected.clients.config), rows[0].run_id)
+    await connected.clients.sfn.send(
+      new StopExecutionCommand({ executionArn: arn, error: 'Stopped', cause: 'by hand' }),
+    )
+    await connected.stop()
+    const { code, json } = await running
+    expect(code).toBe(1)
+    expect(json).toMatchObject({ status: 'failed', error: { name: 'Stopped', message: 'by hand' } })
+    gate?.open()
+    gate = undefined
+    expect(await cli.run({ operation: 'backup', strategy: 'cache-only' })).toMatchObject({
+      status: 'succeeded',
+    })
+  },
+)
 
 /** What a command to paste is given to the CLI as. */
 const pasted = (text: string, command: string) =>
   new RegExp(`npm run -s cli -- (${command} \\S+?)(?=[.\\s]|$)`).exec(text)?.[1]?.split(' ') ?? []
 
-test('Ctrl-C where nobody can be asked leaves the run, and names the commands that cancel and show it', async () => {
-  close('Seal')
-  const child = cli.spawnCli(['backup', 'cache-only', '--json'])
-  const ended = endOf(child)
-  await reached()
-  child.kill('SIGINT')
-  const { code, stdout } = await ended
-  expect(code).toBe(130)
-  const { message } = JSON.parse(stdout).error
-  expect(message).toMatch(/^The run \S+ goes on\. To cancel it, as long as it has changed nothing: /)
-  const shown = await cli.cli(pasted(message, 'runs'))
-  expect(shown.stdout).toMatch(
-    /\(backup cache-only\) is in "Export cache"\.\nStarted .* UTC, last sign of life .* UTC\./,
-  )
-  expect(shown.stdout).toContain('It has changed nothing yet. To cancel it: ')
-  const cancelled = await cli.cli(pasted(shown.stdout, 'cancel'))
-  expect(cancelled).toMatchObject({
-    code: 0,
-    stdout: expect.stringContaining('Nothing was wiped, restored or deleted'),
-  })
-  const shownAgain = (await cli.cli(pasted(message, 'runs'))).stdout
-  expect(shownAgain).toMatch(/\(backup cache-only\) cancelled after /)
-  expect(shownAgain).not.toMatch(/Backup: |Remove the cause/)
-  // A backup that was never sealed is none.
-  expect((await cli.cli(['runs'])).stdout.split('\n')[0]).toMatch(/ backup +cache-only +cancelled$/)
-})
+test.runIf(isFull)(
+  'Ctrl-C where nobody can be asked leaves the run, and names the commands that cancel and show it (full form)',
+  async () => {
+    close('Seal')
+    const child = cli.spawnCli(['backup', 'cache-only', '--json'])
+    const ended = endOf(child)
+    await reached()
+    child.kill('SIGINT')
+    const { code, stdout } = await ended
+    expect(code).toBe(130)
+    const { message } = JSON.parse(stdout).error
+    expect(message).toMatch(/^The run \S+ goes on\. To cancel it, as long as it has changed nothing: /)
+    const shown = await cli.cli(pasted(message, 'runs'))
+    expect(shown.stdout).toMatch(
+      /\(backup cache-only\) is in "Export cache"\.\nStarted .* UTC, last sign of life .* UTC\./,
+    )
+    expect(shown.stdout).toContain('It has changed nothing yet. To cancel it: ')
+    const cancelled = await cli.cli(pasted(shown.stdout, 'cancel'))
+    expect(cancelled).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('Nothing was wiped, restored or deleted'),
+    })
+    const shownAgain = (await cli.cli(pasted(message, 'runs'))).stdout
+    expect(shownAgain).toMatch(/\(backup cache-only\) cancelled after /)
+    expect(shownAgain).not.toMatch(/Backup: |Remove the cause/)
+    // A backup that was never sealed is none.
+    expect((await cli.cli(['runs'])).stdout.split('\n')[0]).toMatch(/ backup +cache-only +cancelled$/)
+  },
+)
 
-test('Ctrl-C once the stores are changed says that it is too late to cancel, and names the command that shows the run', async () => {
-  const { open } = close('Finish')
-  const child = cli.spawnCli(['reset', 'database-only', '--confirm', 'local', '--no-rehearse'])
-  const ended = endOf(child)
-  await reached()
-  child.kill('SIGINT')
-  const { code, stdout } = await ended
-  expect(code).toBe(130)
-  expect(stdout).toMatch(
-    /^The run \S+ goes on, in "Wipe database": it is changing the stores and cannot be cancelled any more\./,
-  )
-  expect(stdout).not.toContain('-- cancel')
-  expect((await cli.cli(pasted(stdout, 'runs'))).stdout).toContain('It cannot be cancelled any more.')
-  open()
-  await vi.waitFor(async () => {
-    expect((await cli.cli(pasted(stdout, 'runs'))).stdout).toMatch(/database +wiped/)
-  }, 60_000)
-  await cli.refill()
-})
+test.runIf(isFull)(
+  'Ctrl-C once the stores are changed says that it is too late to cancel, and names the command that shows the run (full form)',
+  async () => {
+    const { open } = close('Finish')
+    const child = cli.spawnCli(['reset', 'database-only', '--confirm', 'local', '--no-rehearse'])
+    const ended = endOf(child)
+    await reached()
+    child.kill('SIGINT')
+    const { code, stdout } = await ended
+    expect(code).toBe(130)
+    expect(stdout).toMatch(
+      /^The run \S+ goes on, in "Wipe database": it is changing the stores and cannot be cancelled any more\./,
+    )
+    expect(stdout).not.toContain('-- cancel')
+    expect((await cli.cli(pasted(stdout, 'runs'))).stdout).toContain('It cannot be cancelled any more.')
+    open()
+    await vi.waitFor(async () => {
+      expect((await cli.cli(pasted(stdout, 'runs'))).stdout).toMatch(/database +wiped/)
+    }, 60_000)
+    await cli.refill()
+  },
+)
 
 /** `script` gives a process a terminal of its own; where there is none, nobody can press Ctrl-C either. */
 const hasTerminals = spawnSync('script', ['--version']).status === 0

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { Outcome } from '../../lib/run/outcome.ts'
 import { countObjects, totalOf } from '../../local/demo/counts.ts'
 import { withVariables } from '../e2e/reset-stack.ts'
+import { isFull } from '../support/trust.ts'
 import { useCliStack } from './cli-stack.ts'
 
 const cli = useCliStack()
@@ -46,54 +47,61 @@ describe('reset', () => {
       expect(stderr).toContain(`✓ ${step}`)
   })
 
-  test('and a restore say how to put back what went, by a command that does it when it is pasted', async () => {
-    const before = await cli.count()
-    const { stdout } = await cli.cli(['reset', 'database-only', '--no-rehearse', '--confirm', 'local'])
-    expect(stdout).toMatch(/database +wiped +539 rows in 7 tables/)
-    const [, putBack = ''] = /To put back what was wiped:\n\n {2}npm run .*?cli -- (.*)\n$/.exec(stdout) ?? []
-    const restored = await cli.cli(putBack.split(' '))
-    expect(restored.code).toBe(0)
-    expect(await cli.count()).toEqual(before)
-    const [, backupId] = putBack.split(' ')
-    expect(restored.stdout).toContain(`\nPut back: ${backupId}\n`)
+  test.runIf(isFull)(
+    'and a restore say how to put back what went, by a command that does it when it is pasted (full form)',
+    async () => {
+      const before = await cli.count()
+      const { stdout } = await cli.cli(['reset', 'database-only', '--no-rehearse', '--confirm', 'local'])
+      expect(stdout).toMatch(/database +wiped +539 rows in 7 tables/)
+      const [, putBack = ''] =
+        /To put back what was wiped:\n\n {2}npm run .*?cli -- (.*)\n$/.exec(stdout) ?? []
+      const restored = await cli.cli(putBack.split(' '))
+      expect(restored.code).toBe(0)
+      expect(await cli.count()).toEqual(before)
+      const [, backupId] = putBack.split(' ')
+      expect(restored.stdout).toContain(`\nPut back: ${backupId}\n`)
 
-    const [, goBack = ''] =
-      /To go back to what was there before the restore.*:\n\n {2}npm run .*?cli -- (.*)\n$/.exec(
-        restored.stdout,
-      ) ?? []
-    expect(goBack).not.toContain(backupId)
-    const again = await cli.cli(goBack.split(' '))
-    expect(again.code).toBe(0)
-    expect(totalOf((await cli.count()).rows)).toBe(0)
-  })
+      const [, goBack = ''] =
+        /To go back to what was there before the restore.*:\n\n {2}npm run .*?cli -- (.*)\n$/.exec(
+          restored.stdout,
+        ) ?? []
+      expect(goBack).not.toContain(backupId)
+      const again = await cli.cli(goBack.split(' '))
+      expect(again.code).toBe(0)
+      expect(totalOf((await cli.count()).rows)).toBe(0)
+    },
+  )
 
-  test('without --json it tells the same in words, after what goes and what stays; no backup is a warning', async () => {
-    const { code, stdout, stderr } = await cli.cli([
-      'reset',
-      'files-only',
-      '--no-backup',
-      '--preserve-file',
-      'none/',
-      '--confirm',
-      'local',
-    ])
-    expect(code).toBe(0)
-    expect(stderr).toMatch(/generated_stories\/ +12 files/)
-    expect(stderr).toContain('to be kept, but there is no file below it: none/')
-    expect(stderr).toContain('Not touched: database, cache.')
-    expect(stderr).toContain('NO BACKUP is taken')
-    expect(stdout).toMatch(/reset files-only\) succeeded, with warnings, after/)
-    expect(stdout).toMatch(/database +untouched\n/)
-    expect(stdout).toMatch(/files +wiped +12 files/)
-    expect(stdout).toContain('Warning NoBackup: ')
-    expect(stdout).toContain('\nNo backup was taken: what was wiped cannot come back.\n')
-    expect(stdout).toMatch(/after \d+\.\d\d s, at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\.\n/)
-    // What has nothing to do is not told as done.
-    for (const step of ['Export', 'Copy files', 'Wipe database', 'Wipe cache'])
-      expect(stderr).not.toContain(step)
-    expect(stderr).toContain('✓ Wipe files')
-    await cli.refill()
-  })
+  test.runIf(isFull)(
+    'without --json it tells the same in words, after what goes and what stays; no backup is a warning (full form)',
+    async () => {
+      const { code, stdout, stderr } = await cli.cli([
+        'reset',
+        'files-only',
+        '--no-backup',
+        '--preserve-file',
+        'none/',
+        '--confirm',
+        'local',
+      ])
+      expect(code).toBe(0)
+      expect(stderr).toMatch(/generated_stories\/ +12 files/)
+      expect(stderr).toContain('to be kept, but there is no file below it: none/')
+      expect(stderr).toContain('Not touched: database, cache.')
+      expect(stderr).toContain('NO BACKUP is taken')
+      expect(stdout).toMatch(/reset files-only\) succeeded, with warnings, after/)
+      expect(stdout).toMatch(/database +untouched\n/)
+      expect(stdout).toMatch(/files +wiped +12 files/)
+      expect(stdout).toContain('Warning NoBackup: ')
+      expect(stdout).toContain('\nNo backup was taken: what was wiped cannot come back.\n')
+      expect(stdout).toMatch(/after \d+\.\d\d s, at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\.\n/)
+      // What has nothing to do is not told as done.
+      for (const step of ['Export', 'Copy files', 'Wipe database', 'Wipe cache'])
+        expect(stderr).not.toContain(step)
+      expect(stderr).toContain('✓ Wipe files')
+      await cli.refill()
+    },
+  )
 
   test('a wrong confirm is refused with 3, and nothing is touched', async () => {
     const before = await cli.count()
@@ -148,46 +156,52 @@ describe('reset', () => {
     expect(await cli.count()).toEqual(before)
   })
 
-  test('a dry run says in its words what would go and what would stay, and never that anything was done', async () => {
-    const keep = ['--preserve-table', 'users', '--preserve-key', 'session:*']
-    const { code, stdout, stderr } = await cli.cli(['reset', 'full', '--dry-run', ...keep])
-    expect(code).toBe(0)
-    expect(stdout).toMatch(
-      /^The dry run \S+ \(reset full\) took \S+ s; nothing was wiped, replaced or backed up\.\n\nWith this request, the reset would do this:\n/,
-    )
-    expect(stdout).toMatch(/public\.users +20 rows +would stay\n/)
-    expect(stdout).toMatch(/public\.worlds +15 rows +would be wiped\n/)
-    expect(stdout).toMatch(/files +12 files, \S+ KiB +would be wiped\n/)
-    expect(stdout).toMatch(/cache +30 keys +would be wiped but for 5 keys\n/)
-    expect(stdout).toContain(
-      'First a backup of what is there now would be written, read back byte for byte, loaded into a scratch schema, and compared row by row; without it nothing would be wiped.',
-    )
-    expect(stdout + stderr).not.toMatch(/succeeded|untouched|To put back|Type the/)
-    const runs = await cli.cli(['runs'])
-    expect(runs.stdout.split('\n')[0]).toMatch(
-      /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC +\S+ +reset +full +dry run: would not be refused$/,
-    )
-  })
+  test.runIf(isFull)(
+    'a dry run says in its words what would go and what would stay, and never that anything was done (full form)',
+    async () => {
+      const keep = ['--preserve-table', 'users', '--preserve-key', 'session:*']
+      const { code, stdout, stderr } = await cli.cli(['reset', 'full', '--dry-run', ...keep])
+      expect(code).toBe(0)
+      expect(stdout).toMatch(
+        /^The dry run \S+ \(reset full\) took \S+ s; nothing was wiped, replaced or backed up\.\n\nWith this request, the reset would do this:\n/,
+      )
+      expect(stdout).toMatch(/public\.users +20 rows +would stay\n/)
+      expect(stdout).toMatch(/public\.worlds +15 rows +would be wiped\n/)
+      expect(stdout).toMatch(/files +12 files, \S+ KiB +would be wiped\n/)
+      expect(stdout).toMatch(/cache +30 keys +would be wiped but for 5 keys\n/)
+      expect(stdout).toContain(
+        'First a backup of what is there now would be written, read back byte for byte, loaded into a scratch schema, and compared row by row; without it nothing would be wiped.',
+      )
+      expect(stdout + stderr).not.toMatch(/succeeded|untouched|To put back|Type the/)
+      const runs = await cli.cli(['runs'])
+      expect(runs.stdout.split('\n')[0]).toMatch(
+        /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC +\S+ +reset +full +dry run: would not be refused$/,
+      )
+    },
+  )
 
-  test('a dry run that the real one would be refused for begins with that, and ends with its exit code', async () => {
-    // The functions run in this process.
-    const { code, stdout } = await withVariables({ MAX_ROWS: '100' }, () =>
-      cli.cli(['reset', 'database-only', '--dry-run', '--no-backup']),
-    )
-    expect(code).toBe(3)
-    expect(stdout).toMatch(
-      /^reset database-only would be refused: LimitExceeded: The reset would wipe 539 rows, more than MAX_ROWS=100 allows\. .*raise MAX_ROWS/,
-    )
-    expect(stdout).toContain('the reset would do this if it were not refused:')
-    expect(stdout).toMatch(/public\.users +20 rows +would be wiped\n/)
-    expect(stdout).toContain('It would not touch: files, cache.')
-    expect(stdout).toContain('NO BACKUP would be taken first: what goes could not come back.')
-    const runs = await cli.cli(['runs', '--json'])
-    expect(runs.json.runs[0]).toMatchObject({ operation: 'reset', dryRun: true })
-    expect((await cli.cli(['runs'])).stdout).toContain('dry run: would be refused (LimitExceeded)')
-    const again = await cli.cli(['runs', runs.json.runs[0].runId])
-    expect(again.stdout).toMatch(/^reset database-only would be refused: LimitExceeded: /)
-  })
+  test.runIf(isFull)(
+    'a dry run that the real one would be refused for begins with that, and ends with its exit code (full form)',
+    async () => {
+      // The functions run in this process.
+      const { code, stdout } = await withVariables({ MAX_ROWS: '100' }, () =>
+        cli.cli(['reset', 'database-only', '--dry-run', '--no-backup']),
+      )
+      expect(code).toBe(3)
+      expect(stdout).toMatch(
+        /^reset database-only would be refused: LimitExceeded: The reset would wipe 539 rows, more than MAX_ROWS=100 allows\. .*raise MAX_ROWS/,
+      )
+      expect(stdout).toContain('the reset would do this if it were not refused:')
+      expect(stdout).toMatch(/public\.users +20 rows +would be wiped\n/)
+      expect(stdout).toContain('It would not touch: files, cache.')
+      expect(stdout).toContain('NO BACKUP would be taken first: what goes could not come back.')
+      const runs = await cli.cli(['runs', '--json'])
+      expect(runs.json.runs[0]).toMatchObject({ operation: 'reset', dryRun: true })
+      expect((await cli.cli(['runs'])).stdout).toContain('dry run: would be refused (LimitExceeded)')
+      const again = await cli.cli(['runs', runs.json.runs[0].runId])
+      expect(again.stdout).toMatch(/^reset database-only would be refused: LimitExceeded: /)
+    },
+  )
 
   test('a dry run says of a table of which some rows stay how many those are', async () => {
     const { code, stdout } = await withVariables({ PRESERVE_ROWS: '{"users":"id <= 3"}' }, () =>
