@@ -478,35 +478,42 @@ describe('a wipe', () => {
     checkHonest(outcome, { was, is: await reset.fingerprint() })
   })
 
-  test('of which a batch goes on after its Map has failed keeps the next run out until that batch has ended', async () => {
-    await reset.seed()
-    const held = holding(isBulkDelete)
-    let sibling: Promise<unknown> = Promise.resolve()
-    const ended = await withFaults(
-      {
-        instead: async ({ state }, run) => {
-          if (state !== 'Wipe files batch') return run()
-          fronts.s3.faults = [held.fault] // not before: Count tries deletions on objects of its own
-          sibling = run().catch((error: Error) => error)
-          await held.arrived
-          throw errorNamed('Crashed')
+  test.runIf(isFull)(
+    'of which a batch goes on after its Map has failed keeps the next run out until that batch has ended (full form)',
+    async () => {
+      await reset.seed()
+      const held = holding(isBulkDelete)
+      let sibling: Promise<unknown> = Promise.resolve()
+      const ended = await withFaults(
+        {
+          instead: async ({ state }, run) => {
+            if (state !== 'Wipe files batch') return run()
+            fronts.s3.faults = [held.fault] // not before: Count tries deletions on objects of its own
+            sibling = run().catch((error: Error) => error)
+            await held.arrived
+            throw errorNamed('Crashed')
+          },
         },
-      },
-      () => withVariables(fronts.variables, () => reset.run(quickReset)),
-    )
-    expect((await failedOutcome(ended)).targets.files).toMatchObject({ state: 'partly_wiped', objects: 0 })
-    const next = await reset.run(quickReset)
-    expect(next).toMatchObject({ status: 'FAILED', error: 'RunActive' })
-    expect(next.cause).toContain(`Run ${ended.name} (reset, last in Wipe files) has ended, but an invocation`)
-    held.release()
-    await sibling
-    const { backup_id } = await reset.row(ended.name)
-    const back = { operation: 'restore', backupId: backup_id, confirm: environment, rehearse: false }
-    expect(await reset.succeed(back)).toMatchObject({
-      targets: { files: { state: 'restored', objects: 12 } },
-    })
-    expect((await reset.fingerprint()).files.filter((line) => line.startsWith(filesPrefix))).toHaveLength(12)
-  })
+        () => withVariables(fronts.variables, () => reset.run(quickReset)),
+      )
+      expect((await failedOutcome(ended)).targets.files).toMatchObject({ state: 'partly_wiped', objects: 0 })
+      const next = await reset.run(quickReset)
+      expect(next).toMatchObject({ status: 'FAILED', error: 'RunActive' })
+      expect(next.cause).toContain(
+        `Run ${ended.name} (reset, last in Wipe files) has ended, but an invocation`,
+      )
+      held.release()
+      await sibling
+      const { backup_id } = await reset.row(ended.name)
+      const back = { operation: 'restore', backupId: backup_id, confirm: environment, rehearse: false }
+      expect(await reset.succeed(back)).toMatchObject({
+        targets: { files: { state: 'restored', objects: 12 } },
+      })
+      expect((await reset.fingerprint()).files.filter((line) => line.startsWith(filesPrefix))).toHaveLength(
+        12,
+      )
+    },
+  )
 
   test('of files that S3 refuses to delete is a failed run, which says how many and which', async () => {
     await reset.seed()
@@ -757,48 +764,54 @@ describe('an outcome whose results cannot be read', () => {
     expect(await reset.sealed()).toContain(backup_id)
   })
 
-  test('of a run of which the ledger holds what this version does not understand is told, and the run is closed', async () => {
-    await reset.seed()
-    const ended = await withFaults(
-      {
-        before: async ({ state }) => {
-          if (!state.startsWith('Wipe cache')) return
-          await reset.stack.admin.query(
-            `UPDATE taskmaster_reset.runs SET plan = '{"of": "another version"}', wiped = '{"of": "another version"}' WHERE status = 'running'`,
-          )
-          throw new Error('the step fails')
+  test.runIf(isFull)(
+    'of a run of which the ledger holds what this version does not understand is told, and the run is closed (full form)',
+    async () => {
+      await reset.seed()
+      const ended = await withFaults(
+        {
+          before: async ({ state }) => {
+            if (!state.startsWith('Wipe cache')) return
+            await reset.stack.admin.query(
+              `UPDATE taskmaster_reset.runs SET plan = '{"of": "another version"}', wiped = '{"of": "another version"}' WHERE status = 'running'`,
+            )
+            throw new Error('the step fails')
+          },
         },
-      },
-      () => reset.run(quickReset),
-    )
-    const outcome = await failedOutcome(ended)
-    expect((await reset.row(ended.name)).status).toBe('failed')
-    expect(outcome.targets).toMatchObject({
-      database: { state: 'wiped' },
-      files: { state: 'unknown' },
-      cache: { state: 'untouched' },
-    })
-    expect(outcome.warnings).toMatchObject([{ code: 'BackupUnread' }])
-  })
+        () => reset.run(quickReset),
+      )
+      const outcome = await failedOutcome(ended)
+      expect((await reset.row(ended.name)).status).toBe('failed')
+      expect(outcome.targets).toMatchObject({
+        database: { state: 'wiped' },
+        files: { state: 'unknown' },
+        cache: { state: 'untouched' },
+      })
+      expect(outcome.warnings).toMatchObject([{ code: 'BackupUnread' }])
+    },
+  )
 
-  test('is not changed by a cache or a scratch schema that cannot be tidied up after it', async () => {
-    await reset.seed()
-    const ended = await withFaults(
-      {
-        before: async ({ state }) => {
-          if (state === 'Finish') fronts.cache.faults = [() => ({ status: 500, body: '{"error":"ERR"}' })]
+  test.runIf(isFull)(
+    'is not changed by a cache or a scratch schema that cannot be tidied up after it (full form)',
+    async () => {
+      await reset.seed()
+      const ended = await withFaults(
+        {
+          before: async ({ state }) => {
+            if (state === 'Finish') fronts.cache.faults = [() => ({ status: 500, body: '{"error":"ERR"}' })]
+          },
         },
-      },
-      () => withVariables(fronts.variables, () => reset.run(quickReset)),
-    )
-    fronts.cache.faults = []
-    expect(ended.status).toBe('SUCCEEDED')
-    expect((await reset.row(ended.name)).status).toBe('succeeded')
-    const { redis } = reset.stack
-    expect(await redis.get(fenceKey)).not.toBe('closed')
-    await reset.succeed(quickReset)
-    expect(await redis.get(fenceKey)).toBe('closed')
-  })
+        () => withVariables(fronts.variables, () => reset.run(quickReset)),
+      )
+      fronts.cache.faults = []
+      expect(ended.status).toBe('SUCCEEDED')
+      expect((await reset.row(ended.name)).status).toBe('succeeded')
+      const { redis } = reset.stack
+      expect(await redis.get(fenceKey)).not.toBe('closed')
+      await reset.succeed(quickReset)
+      expect(await redis.get(fenceKey)).toBe('closed')
+    },
+  )
 
   test('of a reset of files alone is unknown only where their turn had come', async () => {
     await reset.seed()
@@ -833,91 +846,100 @@ test('a run whose outcome the ledger does not take ends all the same, with what 
 })
 
 describe('a cache that loses keys in the middle of a run', () => {
-  test('all of them, before the wipe: the run fails by name, and claim and restore bring everything back', async () => {
-    await reset.seed()
-    const was = await reset.fingerprint()
-    const { redis } = reset.stack
-    const ended = await withFaults(
-      {
-        before: async ({ state }) => {
-          if (state.startsWith('Wipe cache')) await redis.flushall()
+  test.runIf(isFull)(
+    'all of them, before the wipe: the run fails by name, and claim and restore bring everything back (full form)',
+    async () => {
+      await reset.seed()
+      const was = await reset.fingerprint()
+      const { redis } = reset.stack
+      const ended = await withFaults(
+        {
+          before: async ({ state }) => {
+            if (state.startsWith('Wipe cache')) await redis.flushall()
+          },
         },
-      },
-      () => reset.run(quickReset),
-    )
-    expect(ended).toMatchObject({ status: 'FAILED', error: 'EnvironmentUnclaimed' })
-    const outcome = await failedOutcome(ended)
-    expect(outcome.targets).toMatchObject({ database: { state: 'wiped' }, files: { state: 'wiped' } })
-    expect(outcome.targets.cache.state).not.toBe('wiped')
-    await reset.succeed({ operation: 'claim', confirm: environment })
-    const restore = {
-      operation: 'restore',
-      backupId: outcome.backupId,
-      confirm: environment,
-      rehearse: false,
-    }
-    await reset.succeed(restore)
-    expect(await reset.fingerprint()).toEqual(was)
-  })
-
-  test('the fencing number, again and again: it is written anew after the ledger was asked, and nothing is lost', async () => {
-    await reset.seed()
-    const was = await reset.fingerprint()
-    const { redis } = reset.stack
-    const evicting = () => {
-      let times = 0
-      fronts.cache.faults = [
-        async (commands) => {
-          if (commands.some(([name]) => name === 'EVAL') && times++ < 3) await redis.del(fenceKey)
-          return undefined
-        },
-      ]
-    }
-    const { backupId } = await withVariables(fronts.variables, async () => {
-      const acts = {
-        before: ({ state }: Call) => {
-          if (/^(Wipe|Restore) cache/.test(state)) evicting()
-        },
-      }
-      const wiped = await withFaults(acts, () => reset.succeed(quickReset))
-      fronts.cache.faults = []
+        () => reset.run(quickReset),
+      )
+      expect(ended).toMatchObject({ status: 'FAILED', error: 'EnvironmentUnclaimed' })
+      const outcome = await failedOutcome(ended)
+      expect(outcome.targets).toMatchObject({ database: { state: 'wiped' }, files: { state: 'wiped' } })
+      expect(outcome.targets.cache.state).not.toBe('wiped')
+      await reset.succeed({ operation: 'claim', confirm: environment })
       const restore = {
         operation: 'restore',
-        backupId: wiped.backupId,
+        backupId: outcome.backupId,
         confirm: environment,
         rehearse: false,
       }
-      await withFaults(acts, () => reset.succeed(restore))
-      fronts.cache.faults = []
-      return wiped
-    })
-    expect(await reset.sealed()).toContain(backupId)
-    expect(await reset.fingerprint()).toEqual(was)
-  })
+      await reset.succeed(restore)
+      expect(await reset.fingerprint()).toEqual(was)
+    },
+  )
+
+  test.runIf(isFull)(
+    'the fencing number, again and again: it is written anew after the ledger was asked, and nothing is lost (full form)',
+    async () => {
+      await reset.seed()
+      const was = await reset.fingerprint()
+      const { redis } = reset.stack
+      const evicting = () => {
+        let times = 0
+        fronts.cache.faults = [
+          async (commands) => {
+            if (commands.some(([name]) => name === 'EVAL') && times++ < 3) await redis.del(fenceKey)
+            return undefined
+          },
+        ]
+      }
+      const { backupId } = await withVariables(fronts.variables, async () => {
+        const acts = {
+          before: ({ state }: Call) => {
+            if (/^(Wipe|Restore) cache/.test(state)) evicting()
+          },
+        }
+        const wiped = await withFaults(acts, () => reset.succeed(quickReset))
+        fronts.cache.faults = []
+        const restore = {
+          operation: 'restore',
+          backupId: wiped.backupId,
+          confirm: environment,
+          rehearse: false,
+        }
+        await withFaults(acts, () => reset.succeed(restore))
+        fronts.cache.faults = []
+        return wiped
+      })
+      expect(await reset.sealed()).toContain(backupId)
+      expect(await reset.fingerprint()).toEqual(was)
+    },
+  )
 })
 
 describe('a store that breaks off', () => {
-  test('S3, after the backup was sealed: the run fails, and is closed with what the ledger knows', async () => {
-    await reset.seed()
-    const was = await reset.fingerprint()
-    const ended = await withFaults(
-      {
-        before: ({ state }) => {
-          if (state === 'Wipe database') fronts.s3.faults = [() => s3Error(403, 'AccessDenied')]
+  test.runIf(isFull)(
+    'S3, after the backup was sealed: the run fails, and is closed with what the ledger knows (full form)',
+    async () => {
+      await reset.seed()
+      const was = await reset.fingerprint()
+      const ended = await withFaults(
+        {
+          before: ({ state }) => {
+            if (state === 'Wipe database') fronts.s3.faults = [() => s3Error(403, 'AccessDenied')]
+          },
         },
-      },
-      () => withVariables(fronts.variables, () => reset.run(quickReset)),
-    )
-    fronts.s3.faults = []
-    expect(ended.error).toBe('NotPermitted')
-    const outcome = await failedOutcome(ended)
-    expect(outcome.warnings).toMatchObject([{ code: 'BackupUnread' }])
-    const { backup_id } = await reset.row(ended.name)
-    expect(outcome.warnings[0]?.message).toContain(backup_id)
-    expect(await reset.sealed()).toContain(backup_id)
-    expect(await reset.fingerprint()).toEqual(was)
-    await reset.succeed(quickReset)
-  })
+        () => withVariables(fronts.variables, () => reset.run(quickReset)),
+      )
+      fronts.s3.faults = []
+      expect(ended.error).toBe('NotPermitted')
+      const outcome = await failedOutcome(ended)
+      expect(outcome.warnings).toMatchObject([{ code: 'BackupUnread' }])
+      const { backup_id } = await reset.row(ended.name)
+      expect(outcome.warnings[0]?.message).toContain(backup_id)
+      expect(await reset.sealed()).toContain(backup_id)
+      expect(await reset.fingerprint()).toEqual(was)
+      await reset.succeed(quickReset)
+    },
+  )
 
   test('the cache, whose token is withdrawn before its wipe: it is not touched, and the others are said to be wiped', async () => {
     await reset.seed()

@@ -3,7 +3,7 @@ import { findServer, howToInstall } from '../../local/redis.ts'
 import { chromiumOf } from './chromium.ts'
 import { inFullForm } from './trust.ts'
 
-/** After a run, names every test that was skipped, and says why. Those that nobody asked for (`-t`) are not among them. */
+/** After a run, names every test that was skipped, and says why; those of the full form it counts. Those that nobody asked for (`-t`) are not among them. */
 export class LeftOut implements Reporter {
   #wanted: RegExp | undefined
 
@@ -22,16 +22,19 @@ export class LeftOut implements Reporter {
     }
     for (const [reason, tests] of left) {
       console.log(`Left out (${tests.length}): ${reason}`)
+      if (reason === onlyFull) continue // npm run trust tells them all
       for (const { module, fullName } of tests) console.log(`  ${module.relativeModuleId}: ${fullName}`)
     }
   }
 }
 
+const onlyFull = 'Only the full form of the long proofs has them: npm run trust'
+
 /** What a test gave as its reason when it skipped itself, else what its file needs. */
 function reasonOf(test: TestCase): string {
   const result = test.result()
   if (result.state === 'skipped' && result.note) return result.note
-  if (test.name.endsWith(inFullForm)) return 'Only the full form has it: npm run trust'
+  if (test.name.endsWith(inFullForm)) return onlyFull
   if (test.module.relativeModuleId.startsWith('test/console/') && chromiumOf(process.env) === undefined)
     return `There is no Chromium to try the page in. ${chromiumAdvice}`
   if (findServer() !== undefined) return 'Its file skips it on this machine, and gives no reason'

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { isFull } from '../support/trust.ts'
 import { useStrangeDatabases, warned } from './strange-database.ts'
 
 /** Databases whose own rules are against rows that they hold, or ask other tables. */
@@ -67,9 +68,11 @@ describe('a restore takes what was there', () => {
     expect(warned(restore, 'ConstraintNotValid')).not.toContain('sound')
   })
 
-  it('when a check is NOT VALID in parent and child, in each way that they can declare it', async () => {
-    const made = await strange.database(
-      `CREATE TABLE par (i int); CREATE TABLE chi (more int) INHERITS (par); CREATE TABLE gra () INHERITS (chi);
+  it.runIf(isFull)(
+    'when a check is NOT VALID in parent and child, in each way that they can declare it (full form)',
+    async () => {
+      const made = await strange.database(
+        `CREATE TABLE par (i int); CREATE TABLE chi (more int) INHERITS (par); CREATE TABLE gra () INHERITS (chi);
        INSERT INTO par VALUES (-1); INSERT INTO chi VALUES (-2, -2); INSERT INTO gra VALUES (5, 5);
        ALTER TABLE chi ADD CONSTRAINT pos CHECK (i > 0) NOT VALID; ALTER TABLE par ADD CONSTRAINT pos CHECK (i > 0) NOT VALID;
        ALTER TABLE gra VALIDATE CONSTRAINT pos;
@@ -78,17 +81,20 @@ describe('a restore takes what was there', () => {
        ALTER TABLE gra VALIDATE CONSTRAINT own;
        CREATE TABLE ev (i int) PARTITION BY RANGE (i); CREATE TABLE ev_1 PARTITION OF ev DEFAULT; INSERT INTO ev VALUES (-1);
        ALTER TABLE ev ADD CONSTRAINT pos CHECK (i > 0) NOT VALID`,
-    )
-    const inheritance = `SELECT conrelid::regclass::text, conname, conislocal, coninhcount, connoinherit, convalidated FROM pg_constraint WHERE contype = 'c' AND conrelid > 16384 ORDER BY 1, 2`
-    const before = (await made.sql.query(inheritance)).rows
-    const { restore } = await strange.roundTrip(made)
-    expect((await made.sql.query(inheritance)).rows).toEqual(before)
-    expect(restore.status).toBe('succeeded')
-  })
+      )
+      const inheritance = `SELECT conrelid::regclass::text, conname, conislocal, coninhcount, connoinherit, convalidated FROM pg_constraint WHERE contype = 'c' AND conrelid > 16384 ORDER BY 1, 2`
+      const before = (await made.sql.query(inheritance)).rows
+      const { restore } = await strange.roundTrip(made)
+      expect((await made.sql.query(inheritance)).rows).toEqual(before)
+      expect(restore.status).toBe('succeeded')
+    },
+  )
 
-  it('when columns and domains were declared NOT NULL or checked after their rows, NOT VALID', async () => {
-    const made = await strange.database(
-      `CREATE TABLE n (a int, b int); CREATE TABLE m () INHERITS (n); INSERT INTO n VALUES (NULL, 1); INSERT INTO m VALUES (NULL, 2);
+  it.runIf(isFull)(
+    'when columns and domains were declared NOT NULL or checked after their rows, NOT VALID (full form)',
+    async () => {
+      const made = await strange.database(
+        `CREATE TABLE n (a int, b int); CREATE TABLE m () INHERITS (n); INSERT INTO n VALUES (NULL, 1); INSERT INTO m VALUES (NULL, 2);
        ALTER TABLE n ADD CONSTRAINT there NOT NULL a NOT VALID;
        CREATE TABLE q (a int); CREATE TABLE r (CONSTRAINT there NOT NULL a) INHERITS (q); CREATE TABLE s () INHERITS (r);
        INSERT INTO q VALUES (NULL); INSERT INTO r VALUES (1); INSERT INTO s VALUES (2); ALTER TABLE q ADD CONSTRAINT there NOT NULL a NOT VALID;
@@ -97,18 +103,19 @@ describe('a restore takes what was there', () => {
        CREATE DOMAIN positive AS int; CREATE TYPE pair AS (a positive, b text);
        CREATE TABLE d (i positive, many positive[], two pair, UNIQUE (i)); INSERT INTO d VALUES (-1, '{-1,2}', '(-3,x)'), (2, NULL, NULL);
        ALTER DOMAIN positive ADD CONSTRAINT pos CHECK (VALUE > 0) NOT VALID`,
-    )
-    const domains = `SELECT conname, convalidated, pg_get_constraintdef(oid) FROM pg_constraint WHERE contypid > 16384`
-    const before = (await made.sql.query(domains)).rows
-    const { reset, restore } = await strange.roundTrip(made)
-    expect((await made.sql.query(domains)).rows).toEqual(before)
-    expect(warned(reset, 'ConstraintBroken')).toMatch(/public\.d\.i/)
-    expect(restore.status).toBe('succeeded')
-    const { backupId } = reset
-    const verified = await strange.reset.succeed({ operation: 'verify', backupId, rehearse: true })
-    expect(verified.subject?.state).toBe('rehearsed')
-    expect(warned(verified, 'ConstraintBroken')).toMatch(/public\.d\.i/)
-  })
+      )
+      const domains = `SELECT conname, convalidated, pg_get_constraintdef(oid) FROM pg_constraint WHERE contypid > 16384`
+      const before = (await made.sql.query(domains)).rows
+      const { reset, restore } = await strange.roundTrip(made)
+      expect((await made.sql.query(domains)).rows).toEqual(before)
+      expect(warned(reset, 'ConstraintBroken')).toMatch(/public\.d\.i/)
+      expect(restore.status).toBe('succeeded')
+      const { backupId } = reset
+      const verified = await strange.reset.succeed({ operation: 'verify', backupId, rehearse: true })
+      expect(verified.subject?.state).toBe('rehearsed')
+      expect(warned(verified, 'ConstraintBroken')).toMatch(/public\.d\.i/)
+    },
+  )
 
   it("when indexes ask the rows of each other's tables, so that no order fills them", async () => {
     const made = await strange.database(
@@ -160,21 +167,24 @@ describe('a restore takes what was there', () => {
     expect(found.rows).toEqual([{ id: 1 }, { id: 2 }, { id: 3 }])
   })
 
-  it('when functions of indexes give something else, and raise nothing, where other tables have no rows yet', async () => {
-    const made = await strange.database(
-      `CREATE TABLE a (i int PRIMARY KEY); CREATE TABLE b (i int PRIMARY KEY);
+  it.runIf(isFull)(
+    'when functions of indexes give something else, and raise nothing, where other tables have no rows yet (full form)',
+    async () => {
+      const made = await strange.database(
+        `CREATE TABLE a (i int PRIMARY KEY); CREATE TABLE b (i int PRIMARY KEY);
        CREATE FUNCTION in_a(n int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN EXISTS (SELECT FROM public.a WHERE i = n); END $$;
        CREATE FUNCTION in_b(n int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN EXISTS (SELECT FROM public.b WHERE i = n); END $$;
        INSERT INTO a VALUES (1), (2); INSERT INTO b VALUES (2), (3);
        CREATE INDEX a_both ON a (public.in_b(i)); CREATE INDEX b_both ON b (public.in_a(i))`,
-    )
-    await strange.roundTrip(made)
-    await made.sql.query('SET enable_seqscan = off; SET enable_bitmapscan = off')
-    for (const [table, other] of ['ab', 'ba']) {
-      const found = await made.sql.query(`SELECT i FROM ${table} WHERE public.in_${other}(i)`)
-      expect(found.rows).toEqual([{ i: 2 }])
-    }
-  })
+      )
+      await strange.roundTrip(made)
+      await made.sql.query('SET enable_seqscan = off; SET enable_bitmapscan = off')
+      for (const [table, other] of ['ab', 'ba']) {
+        const found = await made.sql.query(`SELECT i FROM ${table} WHERE public.in_${other}(i)`)
+        expect(found.rows).toEqual([{ i: 2 }])
+      }
+    },
+  )
 
   it('when the function of a check, of a domain or of a generated column was replaced after the rows, and says so before', async () => {
     const made = await strange.database(
@@ -202,25 +212,28 @@ describe('a restore takes what was there', () => {
     ).toEqual([{ convalidated: false }])
   })
 
-  it('when a generated column reads rows that come with it: what comes back otherwise is named, before the wipe too', async () => {
-    const made = await strange.database(`CREATE TABLE t (id int PRIMARY KEY, parent int);
+  it.runIf(isFull)(
+    'when a generated column reads rows that come with it: what comes back otherwise is named, before the wipe too (full form)',
+    async () => {
+      const made = await strange.database(`CREATE TABLE t (id int PRIMARY KEY, parent int);
       CREATE FUNCTION depth(of int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS
         $$ BEGIN RETURN CASE WHEN of IS NULL THEN 0 ELSE (SELECT d + 1 FROM public.t WHERE id = of) END; END $$;
       ALTER TABLE t ADD d int GENERATED ALWAYS AS (depth(parent)) STORED;
       INSERT INTO t VALUES (1, NULL); INSERT INTO t VALUES (2, 1); INSERT INTO t VALUES (3, 2)`)
-    // A backup takes nothing away, so it keeps nobody from his rows to try that.
-    await made.sql.query('BEGIN; SELECT FROM t')
-    const backup = { operation: 'backup', strategy: 'database-only', rehearse: true }
-    const backedUp = await strange.reset.succeed(backup)
-    await made.sql.query('COMMIT')
-    expect(warned(backedUp, 'NotProved')).toMatch(/: generated column d of public\.t, which reads tables/)
-    const { reset, restore } = await strange.roundTrip(made, {}, (before) => ({
-      ...before,
-      'public.t': ['(1,,0)', '(2,1,1)', '(3,2,)'],
-    }))
-    expect(warned(reset, 'GeneratedDiffers')).toMatch(/^1 row of public\.t .*column d /)
-    expect(warned(restore, 'GeneratedDiffers')).toMatch(/^1 row of public\.t .*column d /)
-  })
+      // A backup takes nothing away, so it keeps nobody from his rows to try that.
+      await made.sql.query('BEGIN; SELECT FROM t')
+      const backup = { operation: 'backup', strategy: 'database-only', rehearse: true }
+      const backedUp = await strange.reset.succeed(backup)
+      await made.sql.query('COMMIT')
+      expect(warned(backedUp, 'NotProved')).toMatch(/: generated column d of public\.t, which reads tables/)
+      const { reset, restore } = await strange.roundTrip(made, {}, (before) => ({
+        ...before,
+        'public.t': ['(1,,0)', '(2,1,1)', '(3,2,)'],
+      }))
+      expect(warned(reset, 'GeneratedDiffers')).toMatch(/^1 row of public\.t .*column d /)
+      expect(warned(restore, 'GeneratedDiffers')).toMatch(/^1 row of public\.t .*column d /)
+    },
+  )
 })
 
 describe('nothing is wiped that could not be put back, and the refusal says why,', () => {
@@ -263,41 +276,44 @@ describe('nothing is wiped that could not be put back, and the refusal says why,
     expect((await strange.refused(made)).cause).toMatch(/index alone of public\.booked would not take/)
   })
 
-  it('when what looks at each row reads a table that a restore fills, and raises until it has its rows', async () => {
-    // Nothing can hold the rows of these for their functions meanwhile.
-    const cases = [
-      [
-        `CREATE TABLE node (id int, parent int) PARTITION BY RANGE (id); CREATE TABLE node_1 PARTITION OF node DEFAULT;
+  it.runIf(isFull)(
+    'when what looks at each row reads a table that a restore fills, and raises until it has its rows (full form)',
+    async () => {
+      // Nothing can hold the rows of these for their functions meanwhile.
+      const cases = [
+        [
+          `CREATE TABLE node (id int, parent int) PARTITION BY RANGE (id); CREATE TABLE node_1 PARTITION OF node DEFAULT;
          CREATE FUNCTION top(id int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT id'; CREATE INDEX node_top ON node (public.top(id));
          INSERT INTO node VALUES (2, 1), (1, 1)`,
-        /index node_1_top_idx of public\.node_1/,
-      ],
-      [
-        `CREATE FUNCTION top(id int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT id';
+          /index node_1_top_idx of public\.node_1/,
+        ],
+        [
+          `CREATE FUNCTION top(id int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT id';
          CREATE TABLE node (id int, parent int, top int GENERATED ALWAYS AS (public.top(id)) STORED); INSERT INTO node VALUES (1, 1), (2, 1)`,
-        /generated column top of public\.node/,
-      ],
-      [
-        `CREATE TABLE other (id int, parent int); INSERT INTO other VALUES (1, 1), (2, 1); CREATE MATERIALIZED VIEW node AS SELECT * FROM other;
+          /generated column top of public\.node/,
+        ],
+        [
+          `CREATE TABLE other (id int, parent int); INSERT INTO other VALUES (1, 1), (2, 1); CREATE MATERIALIZED VIEW node AS SELECT * FROM other;
          CREATE FUNCTION top(id int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT id';
          CREATE TABLE seen (id int); CREATE INDEX seen_top ON seen (public.top(id)); INSERT INTO seen VALUES (2)`,
-        /index seen_top of public\.seen/,
-      ],
-      [
-        `CREATE FUNCTION top(id int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT id'; CREATE TABLE node (id int, parent int)
+          /index seen_top of public\.seen/,
+        ],
+        [
+          `CREATE FUNCTION top(id int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT id'; CREATE TABLE node (id int, parent int)
          PARTITION BY RANGE (public.top(id)); CREATE TABLE node_1 PARTITION OF node FOR VALUES FROM (0) TO (9); INSERT INTO node VALUES (1, 1), (2, 1)`,
-        /partition key of public\.node/,
-      ],
-    ] as const
-    for (const [sql, names] of cases) {
-      const made = await strange.database(`${sql}; ${finds('top', 'node')}`)
-      const ended = await strange.refused(made)
-      expect(ended.error).toBe('RehearsalFailed')
-      expect(ended.cause).toMatch(names)
-      const { output } = await strange.reset.run(strange.wipe({ rehearse: false, dryRun: true }))
-      expect(warned(output, 'NotProved')).toMatch(names)
-    }
-  })
+          /partition key of public\.node/,
+        ],
+      ] as const
+      for (const [sql, names] of cases) {
+        const made = await strange.database(`${sql}; ${finds('top', 'node')}`)
+        const ended = await strange.refused(made)
+        expect(ended.error).toBe('RehearsalFailed')
+        expect(ended.cause).toMatch(names)
+        const { output } = await strange.reset.run(strange.wipe({ rehearse: false, dryRun: true }))
+        expect(warned(output, 'NotProved')).toMatch(names)
+      }
+    },
+  )
 
   it('when an event trigger is against what a restore does to tables', async () => {
     const made = await strange.database('CREATE TABLE t (i int CHECK (i > 0)); INSERT INTO t VALUES (1)')
@@ -370,21 +386,24 @@ describe('what a restore needs and has not been proved is a warning', () => {
   })
 })
 
-it('a table that does not take its rows any more, because of what came after the backup, is named by the restore', async () => {
-  const made = await strange.database(
-    'CREATE TABLE fine (i int); CREATE TABLE made (a int); INSERT INTO fine VALUES (1); INSERT INTO made VALUES (0)',
-  )
-  const { backupId } = await strange.reset.succeed(strange.wipe())
-  for (const [later, back] of [
-    ['ALTER TABLE made ADD g int GENERATED ALWAYS AS (10 / a) STORED', 'ALTER TABLE made DROP COLUMN g'],
-    ['CREATE INDEX later ON made ((10 / a))', 'DROP INDEX later'],
-  ]) {
-    await made.sql.query(later!)
-    const ended = await strange.reset.run(strange.putBack(backupId))
-    expect(ended).toMatchObject({ status: 'FAILED', error: 'SchemaChanged' })
-    expect(ended.cause).toMatch(/live table public\.made does not take its rows of the backup: \S/)
-    await made.sql.query(back!)
-  }
-  await strange.reset.succeed(strange.putBack(backupId))
-  expect((await made.sql.query('SELECT a FROM made')).rows).toEqual([{ a: 0 }])
-})
+it.runIf(isFull)(
+  'a table that does not take its rows any more, because of what came after the backup, is named by the restore (full form)',
+  async () => {
+    const made = await strange.database(
+      'CREATE TABLE fine (i int); CREATE TABLE made (a int); INSERT INTO fine VALUES (1); INSERT INTO made VALUES (0)',
+    )
+    const { backupId } = await strange.reset.succeed(strange.wipe())
+    for (const [later, back] of [
+      ['ALTER TABLE made ADD g int GENERATED ALWAYS AS (10 / a) STORED', 'ALTER TABLE made DROP COLUMN g'],
+      ['CREATE INDEX later ON made ((10 / a))', 'DROP INDEX later'],
+    ]) {
+      await made.sql.query(later!)
+      const ended = await strange.reset.run(strange.putBack(backupId))
+      expect(ended).toMatchObject({ status: 'FAILED', error: 'SchemaChanged' })
+      expect(ended.cause).toMatch(/live table public\.made does not take its rows of the backup: \S/)
+      await made.sql.query(back!)
+    }
+    await strange.reset.succeed(strange.putBack(backupId))
+    expect((await made.sql.query('SELECT a FROM made')).rows).toEqual([{ a: 0 }])
+  },
+)

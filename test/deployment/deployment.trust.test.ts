@@ -9,6 +9,7 @@ import { isDestructive, parseRequest } from '../../lib/run/request.ts'
 import { type HttpHandler, startHttpFront } from '../../local/http-front.ts'
 import { useRecorder } from '../http/recorder.ts'
 import { endOfExecution } from '../support/end-of-execution.ts'
+import { isFull } from '../support/trust.ts'
 import { isMetric, problemsOf } from './cloudformation.ts'
 import { type Deployed, functionsOf, startDeployed } from './deployed-stack.ts'
 import { allowing, type Call, type Role, roleOf } from './iam.ts'
@@ -85,16 +86,19 @@ describe('the template', () => {
     expect(JSON.parse(propertiesOf('StateMachine').DefinitionString)).toEqual(JSON.parse(definition))
   })
 
-  test('publishes every function anew for another revision of the settings, so that none knows the old ones', async () => {
-    const versionsOf = ({ Resources }: Template) =>
-      Object.keys(Resources).filter((id) => Resources[id]?.Type === 'AWS::Lambda::Version')
-    const again = await packageStage('local', { 'settings-revision': '2' })
-    expect(versionsOf(again)).toHaveLength(versionsOf(template).length)
-    expect(versionsOf(again).filter((id) => id in template.Resources)).toEqual([])
-    for (const { Type, Properties } of Object.values(again.Resources)) {
-      if (Type === 'AWS::Lambda::Function') expect(Properties.Description).toBe('Settings, revision 2')
-    }
-  })
+  test.runIf(isFull)(
+    'publishes every function anew for another revision of the settings, so that none knows the old ones (full form)',
+    async () => {
+      const versionsOf = ({ Resources }: Template) =>
+        Object.keys(Resources).filter((id) => Resources[id]?.Type === 'AWS::Lambda::Version')
+      const again = await packageStage('local', { 'settings-revision': '2' })
+      expect(versionsOf(again)).toHaveLength(versionsOf(template).length)
+      expect(versionsOf(again).filter((id) => id in template.Resources)).toEqual([])
+      for (const { Type, Properties } of Object.values(again.Resources)) {
+        if (Type === 'AWS::Lambda::Function') expect(Properties.Description).toBe('Settings, revision 2')
+      }
+    },
+  )
 
   test('has a bundle below 1 MiB, a role of its own and a log group that expires for every function', () => {
     const roles = new Set(functions.map(({ role }) => role.arn))
@@ -1014,36 +1018,39 @@ describe('CloudFormation takes', () => {
     }
   })
 
-  test('no key made for a bucket that is there, and no stage of a name that AWS refuses: packaging says why, beside nothing made', async () => {
-    const noKey = (bucket: string) => [
-      `No key can be made for the ${bucket} bucket, which is there and has one`,
-      `--param="${bucket}-kms-key-arn=arn:aws:kms:…"`,
-    ]
-    const noStage = (stage: string) => `The stage "${stage}" cannot be deployed: `
-    const refused: [stage: string, parameters: Record<string, string>, said: string[]][] = [
-      ['local', { 'files-kms-key-arn': 'made', 'adopt-existing': 'true' }, noKey('files')],
-      ['local', { 'backup-kms-key-arn': 'made', 'backup-bucket': 'my-backups' }, noKey('backup')],
-      ['Prod', {}, [noStage('Prod'), 'begins with a letter and does not end in "-". Use --stage prod']],
-      ['2nd', {}, [noStage('2nd'), 'begins with a letter']],
-      [
-        'a-much-too-long-name',
-        {},
+  test.runIf(isFull)(
+    'no key made for a bucket that is there, and no stage of a name that AWS refuses: packaging says why, beside nothing made (full form)',
+    async () => {
+      const noKey = (bucket: string) => [
+        `No key can be made for the ${bucket} bucket, which is there and has one`,
+        `--param="${bucket}-kms-key-arn=arn:aws:kms:…"`,
+      ]
+      const noStage = (stage: string) => `The stage "${stage}" cannot be deployed: `
+      const refused: [stage: string, parameters: Record<string, string>, said: string[]][] = [
+        ['local', { 'files-kms-key-arn': 'made', 'adopt-existing': 'true' }, noKey('files')],
+        ['local', { 'backup-kms-key-arn': 'made', 'backup-bucket': 'my-backups' }, noKey('backup')],
+        ['Prod', {}, [noStage('Prod'), 'begins with a letter and does not end in "-". Use --stage prod']],
+        ['2nd', {}, [noStage('2nd'), 'begins with a letter']],
         [
-          noStage('a-much-too-long-name'),
-          'has 65 characters, 2 more than AWS takes. In eu-central-1 use a stage of at most 18 ',
+          'a-much-too-long-name',
+          {},
+          [
+            noStage('a-much-too-long-name'),
+            'has 65 characters, 2 more than AWS takes. In eu-central-1 use a stage of at most 18 ',
+          ],
         ],
-      ],
-    ]
-    await Promise.all(
-      refused.map(async ([stage, parameters, wanted]) => {
-        const said = await packageStage(stage, parameters).then(
-          () => 'it was packaged',
-          ({ stdout, stderr }) => `${stdout}${stderr}`.replaceAll(/\s+/g, ' '),
-        )
-        for (const part of wanted) expect(said).toContain(part)
-      }),
-    )
-  })
+      ]
+      await Promise.all(
+        refused.map(async ([stage, parameters, wanted]) => {
+          const said = await packageStage(stage, parameters).then(
+            () => 'it was packaged',
+            ({ stdout, stderr }) => `${stdout}${stderr}`.replaceAll(/\s+/g, ' '),
+          )
+          for (const part of wanted) expect(said).toContain(part)
+        }),
+      )
+    },
+  )
 })
 
 describe('the roles refuse', () => {

@@ -8,6 +8,7 @@ import type { Backup } from '../../lib/http/backups.ts'
 import type { Run } from '../../lib/http/run.ts'
 import { totalOf } from '../../local/demo/counts.ts'
 import { withVariables } from '../e2e/reset-stack.ts'
+import { isFull } from '../support/trust.ts'
 import {
   dryRun,
   failedReset,
@@ -265,7 +266,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     })
   })
 
-  it('pins, verifies, downloads and deletes backups', async () => {
+  it.runIf(isFull)('pins, verifies, downloads and deletes backups (full form)', async () => {
     await console.finish({ operation: 'backup', strategy: 'cache-only' })
     const page = await console.signIn('admin')
     await page.getByRole('link', { name: 'Backups' }).click()
@@ -719,25 +720,28 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     expect(await page.getByRole('button', { name: 'Reset … Everything' }).isEnabled()).toBe(true)
   })
 
-  it('says that the service refuses or cannot be reached, keeps what it knew, and goes on by itself when it is back', async () => {
-    const page = await console.signIn('admin')
-    const pause = console.hold('Seal')
-    await page.getByRole('button', { name: 'Back up Cache only' }).click()
-    await page.getByText(/: stage 2 of 4/).waitFor()
-    let failures = 0
-    await page.route(/\/v1\/runs\/[^/?]+$/, (route) =>
-      failures++ < 2 ? route.fulfill({ status: 503, body: '' }) : route.continue(),
-    )
-    const refusal = page.getByText('The service answered 503 without a reason.')
-    await refusal.waitFor()
-    expect(await page.getByText(/: stage 2 of 4/).count()).toBe(1)
-    await refusal.waitFor({ state: 'detached' })
-    await page.context().setOffline(true)
-    await page.getByText(/^Connection lost at/).waitFor()
-    expect(await page.getByText(/: stage 2 of 4/).count()).toBe(1)
-    pause.release()
-    await page.context().setOffline(false)
-    await page.getByText(/^Succeeded after/).waitFor()
-    expect(await page.getByText(/^Connection lost at/).count()).toBe(0)
-  })
+  it.runIf(isFull)(
+    'says that the service refuses or cannot be reached, keeps what it knew, and goes on by itself when it is back (full form)',
+    async () => {
+      const page = await console.signIn('admin')
+      const pause = console.hold('Seal')
+      await page.getByRole('button', { name: 'Back up Cache only' }).click()
+      await page.getByText(/: stage 2 of 4/).waitFor()
+      let failures = 0
+      await page.route(/\/v1\/runs\/[^/?]+$/, (route) =>
+        failures++ < 2 ? route.fulfill({ status: 503, body: '' }) : route.continue(),
+      )
+      const refusal = page.getByText('The service answered 503 without a reason.')
+      await refusal.waitFor()
+      expect(await page.getByText(/: stage 2 of 4/).count()).toBe(1)
+      await refusal.waitFor({ state: 'detached' })
+      await page.context().setOffline(true)
+      await page.getByText(/^Connection lost at/).waitFor()
+      expect(await page.getByText(/: stage 2 of 4/).count()).toBe(1)
+      pause.release()
+      await page.context().setOffline(false)
+      await page.getByText(/^Succeeded after/).waitFor()
+      expect(await page.getByText(/^Connection lost at/).count()).toBe(0)
+    },
+  )
 })

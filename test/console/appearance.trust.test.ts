@@ -5,6 +5,7 @@ import type { Page } from 'playwright-core'
 import { describe, expect, it } from 'vitest'
 import { backupKeys } from '../../lib/backup/layout.ts'
 import { withVariables } from '../e2e/reset-stack.ts'
+import { isFull } from '../support/trust.ts'
 import { chromiumPath, useConsole } from './console-stack.ts'
 
 const desk = { width: 1120, height: 760 }
@@ -20,11 +21,11 @@ describe.skipIf(chromiumPath === undefined)('how the page looks', () => {
   const console = useConsole()
 
   /**
-   * Looks at what is shown in both colour schemes and at a phone's width.
+   * Looks at what is shown in both colour schemes (in the short form only in the light one) and at a phone's width.
    * @param picture name of the pictures for the README, taken when SCREENSHOTS=1
    */
   async function inspect(page: Page, what: string, picture?: string): Promise<void> {
-    for (const colorScheme of ['light', 'dark'] as const) {
+    for (const colorScheme of isFull ? (['light', 'dark'] as const) : (['light'] as const)) {
       await page.emulateMedia({ colorScheme })
       const problems = await problemsFoundByAxe(page, colorScheme === 'light' ? {} : onlyColours)
       expect(problems, `${what}, ${colorScheme}`).toEqual([])
