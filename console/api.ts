@@ -1,4 +1,4 @@
-import type { z } from 'zod'
+import type * as z from 'zod'
 import type { Backup, BackupDetails } from '../lib/http/backups.ts'
 import type { Options } from '../lib/http/options.ts'
 import type { Run } from '../lib/http/run.ts'

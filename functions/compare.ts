@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { compareBackup } from '../lib/database/load-backup.ts'
 import { compareExported } from '../lib/database/rehearse.ts'
 import { RunRef, readBackupPlan, readPlan } from '../lib/run/work.ts'

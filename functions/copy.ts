@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { copyFiles } from '../lib/files/copy.ts'
 import { filesOf, RunRef, readPlan, sealedAs } from '../lib/run/work.ts'
 import { task } from '../lib/task.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { exportCache } from '../lib/cache/export.ts'
 import type { Clients } from '../lib/clients.ts'
 import { exportDatabase } from '../lib/database/export.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { loadBackup } from '../lib/database/load-backup.ts'
 import { loadExported } from '../lib/database/rehearse.ts'
 import { RunRef, readBackupPlan, readPlan } from '../lib/run/work.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { deleteBackup } from '../lib/backup/delete-backup.ts'
 import { prune } from '../lib/backup/prune.ts'
 import { databaseClock } from '../lib/ledger/clock.ts'

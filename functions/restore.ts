@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { restoreCache } from '../lib/cache/restore.ts'
 import { readRestored } from '../lib/database/load-backup.ts'
 import { restoreDatabase } from '../lib/database/restore.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { unsupportedTypes } from '../lib/cache/export.ts'
 import { wipeCache } from '../lib/cache/wipe.ts'
 import { wipeDatabase } from '../lib/database/wipe.ts'

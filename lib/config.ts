@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { InvalidConfiguration, messageOf, StoreUnavailable } from './errors.ts'
 
 const name = z.string().regex(/\S/, 'is empty')

@@ -13,6 +13,9 @@ const outdir = join(root, 'dist')
 /** A cold start reads all of it: above 1 MiB somebody imported more than a function needs. */
 const maxBytes = 2 ** 20
 
+/** It gathers what zod exports in one object, and is empty in a bundle unless that object is asked for by name. */
+const namesOfZod = 'node_modules/zod/v4/classic/external.js'
+
 /** In place of modules that a function never uses, but that tree shaking cannot know to be useless. */
 const standIns: Record<string, string> = {
   // Lambda gives a function's credentials as environment variables; profiles, SSO and metadata services are 90 KiB.
@@ -22,6 +25,10 @@ const standIns: Record<string, string> = {
     export const resolveEventStreamSerdeConfig = (config) => config
     export const eventStreamSerdeProvider = undefined
     export const EventStreamSerde = undefined`,
+  // To add to its classes it takes `z`, which holds all of zod; 90 KiB.
+  zod: `
+    import { ZodType } from 'zod'
+    export const z = { ZodType }`,
   // The API's document is written by this build, so the function need not be able to make it; 30 KiB.
   '@asteasolutions/zod-to-openapi': `
     export { OpenAPIRegistry, extendZodWithOpenApi, getOpenApiMetadata } from '@asteasolutions/zod-to-openapi'
@@ -43,8 +50,9 @@ const leaveOut: Plugin = {
   name: 'leave-out',
   setup({ onResolve, onLoad }) {
     const names = Object.keys(standIns).join('|')
-    onResolve({ filter: new RegExp(`^(${names})$`) }, ({ path, resolveDir, namespace }) => {
+    onResolve({ filter: new RegExp(`^(${names})$`) }, ({ path, importer, resolveDir, namespace }) => {
       if (namespace === 'stand-in') return undefined // it takes what it needs from the real one
+      if (path === 'zod' && !importer.includes('zod-openapi')) return undefined
       return { path, namespace: 'stand-in', pluginData: resolveDir }
     })
     onLoad({ filter: new RegExp(`[\\\\/](${Object.keys(ownStandIns).join('|')})$`) }, ({ path }) => ({
@@ -59,6 +67,12 @@ const leaveOut: Plugin = {
       contents: `export { default as en } from './en.js'`,
       resolveDir: join(root, 'node_modules/zod/v4/locales'),
     }))
+    // The API tells its version, and nobody what it was built with.
+    onLoad({ filter: /[\\/]package\.json$/ }, async ({ path }) => {
+      if (path !== join(root, 'package.json')) return undefined
+      const { version } = JSON.parse(await readFile(path, 'utf8'))
+      return { contents: JSON.stringify({ version }), loader: 'json' }
+    })
     // Every error of Systems Manager is registered, 45 KiB; these are those of GetParameter. Of others the base class comes.
     onLoad({ filter: /client-ssm[\\/]dist-es[\\/]schemas[\\/]schemas_0\.js$/ }, async ({ path }) => ({
       contents: (await readFile(path, 'utf8')).replaceAll(
@@ -66,16 +80,6 @@ const leaveOut: Plugin = {
         '',
       ),
     }))
-    // `z` as zod exports it holds all of zod; of `* as z` only what is used stays. 90 KiB.
-    onLoad({ filter: /[\\/](functions|lib|zod-openapi[\\/]dist)[\\/][^.]*\.m?[jt]s$/ }, async ({ path }) => {
-      if (path.includes('node_modules') && !path.includes('zod-openapi')) return undefined
-      const text = await readFile(path, 'utf8')
-      const contents = text
-        .replace(/import \{ z \} from ['"](zod|@hono\/zod-openapi)['"]/, `import * as z from 'zod'`)
-        .replace(/, z \} from '@hono\/zod-openapi'/, ` } from '@hono/zod-openapi'; import * as z from 'zod'`)
-        .replace('extendZodWithOpenApi(z)', 'extendZodWithOpenApi({ ZodType: z.ZodType })')
-      return { contents, loader: path.endsWith('ts') ? 'ts' : 'js' }
-    })
   },
 }
 
@@ -109,6 +113,11 @@ async function buildFunctions(): Promise<void> {
   })
   const bundles = Object.entries(metafile.outputs).filter(([file]) => file.endsWith('.mjs'))
   for (const [file, { bytes }] of bundles) console.log(`${file}  ${Math.round(bytes / 1024)} KiB`)
+  const whole = bundles.filter(([, { inputs }]) => (inputs[namesOfZod]?.bytesInOutput ?? 0) > 0)
+  if (whole.length > 0)
+    throw new Error(
+      `${whole.map(([file]) => file).join(', ')}: all of zod is in it, 90 KiB. Write import * as z from 'zod', of which a bundle gets what is used, and not import { z }`,
+    )
   const tooLarge = bundles.filter(([, { bytes }]) => bytes > maxBytes)
   if (tooLarge.length === 0) return
   const largest = tooLarge.map(([file, { inputs }]) => `${file}: ${largestIn(inputs).join(', ')}`)

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { DatabaseResult } from '../database/export.ts'
 import { mergeLate } from '../database/reconcile.ts'
 import { addFingerprints } from '../database/rows.ts'

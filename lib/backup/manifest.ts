@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { Column } from '../database/catalog.ts'
 import { Signature } from './signature.ts'
 

@@ -1,4 +1,4 @@
-import type { z } from 'zod'
+import type * as z from 'zod'
 import { messageOf, NotFound, StoreUnavailable } from '../errors.ts'
 import { getJsonLines, isPreconditionFailure, type Storage } from './storage.ts'
 

@@ -1,5 +1,5 @@
 import pMap from 'p-map'
-import { z } from 'zod'
+import * as z from 'zod'
 import { mergeLate } from '../database/reconcile.ts'
 import { BackupDamaged, BackupTooNew, messageOf, NotFound, NotPermitted } from '../errors.ts'
 import { listFolders } from '../s3/list.ts'

@@ -1,5 +1,5 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
-import { z } from 'zod'
+import * as z from 'zod'
 
 /** A key that signs and verifies, at least 32 random bytes; `id` is what a signature says it was made with. */
 export type SigningKey = { id: string; secret: Buffer }

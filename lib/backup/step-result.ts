@@ -1,4 +1,4 @@
-import type { z } from 'zod'
+import type * as z from 'zod'
 import { findJson, getJson, isPreconditionFailure, putJson, type Storage } from './storage.ts'
 
 /**

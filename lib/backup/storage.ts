@@ -7,7 +7,7 @@ import {
   type S3Client,
   S3ServiceException,
 } from '@aws-sdk/client-s3'
-import type { z } from 'zod'
+import type * as z from 'zod'
 import { messageOf, NotFound, NotPermitted, StoreUnavailable, TooLargeToRead } from '../errors.ts'
 import { checkShape, type DocumentBounds, documentBounds, parseJson, TooMuch } from './json.ts'
 import type { SigningKey } from './signature.ts'

@@ -1,4 +1,4 @@
-import type { z } from 'zod'
+import type * as z from 'zod'
 import type { CachePart } from '../backup/manifest.ts'
 import { writePart } from '../backup/part.ts'
 import type { Storage } from '../backup/storage.ts'

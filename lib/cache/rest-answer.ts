@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { type Answer, decodeReply } from './reply.ts'
 
 /** The answer is larger than the caller takes into memory, or than the server sends: ask for less at once. */

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { parseJson as boundedJson, documentBounds } from '../backup/json.ts'
 import type { CachePart } from '../backup/manifest.ts'
 import { readPartLines } from '../backup/part.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import type { BinaryRedis } from './binary-redis.ts'
 import { command } from './command.ts'
 import type { JsonBytes } from './lines.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Connection } from '../clients.ts'
 import { InvalidConfiguration } from '../errors.ts'
 import { ledgerSchema } from '../schema/ledger.ts'

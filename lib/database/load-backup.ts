@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { workKeys } from '../backup/layout.ts'
 import { loadBatches } from '../backup/load-batches.ts'
 import { type BackedUpTable, Warning } from '../backup/manifest.ts'

@@ -1,4 +1,4 @@
-import type { z } from 'zod'
+import type * as z from 'zod'
 import { exists } from '../backup/exists.ts'
 import { type Rehearsed, readExported, readExportedBatch } from '../backup/exported.ts'
 import { workKeys } from '../backup/layout.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { type Manifest, Warning } from '../backup/manifest.ts'
 import type { Clients, Connection } from '../clients.ts'
 import { BackupIsStale, messageOf, ResetError, SchemaChanged } from '../errors.ts'

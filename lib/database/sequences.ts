@@ -1,4 +1,4 @@
-import type { z } from 'zod'
+import type * as z from 'zod'
 import type { BackedUpSequence } from '../backup/manifest.ts'
 import type { Connection } from '../clients.ts'
 import { plainName, qualified } from './identifiers.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { Column, type Table } from './catalog.ts'
 
 /** A shard: what becomes one part of the backup, a page range of one table. */

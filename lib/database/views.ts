@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Clients, Connection } from '../clients.ts'
 import { RunLost, StoreUnavailable } from '../errors.ts'
 import { checkRunning, recordViews } from '../run/ledger.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Manifest } from '../backup/manifest.ts'
 import type { Clients, Connection } from '../clients.ts'
 import { checkEnvironmentRow } from '../run/guard.ts'

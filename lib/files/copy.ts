@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { backupKeys, workKeys } from '../backup/layout.ts'
 import { Warning } from '../backup/manifest.ts'
 import { findJsonLines, writeOnce } from '../backup/once.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { noteBounds } from '../backup/json.ts'
 import { getJson, isPreconditionFailure, putJson } from '../backup/storage.ts'
 import type { Clients } from '../clients.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { workKeys } from '../backup/layout.ts'
 import { getJsonLines, type Storage } from '../backup/storage.ts'
 import type { KeyRange } from '../s3/list.ts'

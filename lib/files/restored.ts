@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { workKeys } from '../backup/layout.ts'
 import type { CopiedFile, Run } from './pieces.ts'
 

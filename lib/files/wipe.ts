@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { workKeys } from '../backup/layout.ts'
 import { findResult, putResult } from '../backup/step-result.ts'
 import { getJsonLines, type Storage } from '../backup/storage.ts'

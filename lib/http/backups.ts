@@ -1,4 +1,5 @@
-import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi'
+import { createRoute, OpenAPIHono } from '@hono/zod-openapi'
+import * as z from 'zod'
 import { isBackupId } from '../backup/backup-id.ts'
 import { pageOfBackups, summaryOf } from '../backup/list.ts'
 import { Warning } from '../backup/manifest.ts'

@@ -1,4 +1,5 @@
-import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi'
+import { createRoute, OpenAPIHono } from '@hono/zod-openapi'
+import * as z from 'zod'
 import { InvalidRequest } from '../errors.ts'
 import { text } from '../run/request.ts'
 import { scoped } from './auth.ts'

@@ -1,4 +1,5 @@
-import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi'
+import { createRoute, OpenAPIHono } from '@hono/zod-openapi'
+import * as z from 'zod'
 import { scoped } from './auth.ts'
 import { backupParams } from './backups.ts'
 import { presignPart } from './parts.ts'

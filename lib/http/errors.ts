@@ -1,4 +1,4 @@
-import type { z } from '@hono/zod-openapi'
+import type * as z from 'zod'
 import type { Scope } from '../config.ts'
 import { InvalidRequest, NotFound, ResetError } from '../errors.ts'
 

@@ -1,4 +1,4 @@
-import type { z } from '@hono/zod-openapi'
+import type * as z from 'zod'
 import type { Backup, BackupDetails } from './backups.ts'
 import type { Options } from './options.ts'
 import type { Run } from './run.ts'

@@ -1,4 +1,5 @@
-import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi'
+import { createRoute, OpenAPIHono } from '@hono/zod-openapi'
+import * as z from 'zod'
 import { Warning } from '../backup/manifest.ts'
 import { getOptions, quickly } from '../run/options.ts'
 import { strategies, targets } from '../run/strategy.ts'

@@ -1,4 +1,4 @@
-import { z } from '@hono/zod-openapi'
+import * as z from 'zod'
 
 /** How many entries a page has at most. */
 export const limitUpTo = (most: number, otherwise: number) =>

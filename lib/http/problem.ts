@@ -1,5 +1,6 @@
-import { z } from '@hono/zod-openapi'
+import '@hono/zod-openapi' // every schema has .openapi() from here on
 import { HTTPException } from 'hono/http-exception'
+import * as z from 'zod'
 import { type ErrorKind, InvalidRequest, messageOf, ResetError, RunActive } from '../errors.ts'
 import { storable } from '../ledger/storable.ts'
 import { challengeOf } from './challenge.ts'

@@ -1,4 +1,5 @@
-import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi'
+import { createRoute, OpenAPIHono } from '@hono/zod-openapi'
+import * as z from 'zod'
 import { NoSuchRoute } from './errors.ts'
 import { readFirst } from './page.ts'
 import { type Api, refusalsOf, withHeaders } from './route.ts'

@@ -1,5 +1,5 @@
 import type { DescribeExecutionCommandOutput as Execution } from '@aws-sdk/client-sfn'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Clients } from '../clients.ts'
 import { withConnection } from '../database/snapshot.ts'
 import { NotFound } from '../errors.ts'

@@ -1,4 +1,4 @@
-import { z } from '@hono/zod-openapi'
+import * as z from 'zod'
 import type { Clients } from '../clients.ts'
 import type { Caller } from './auth.ts'
 import { Problem } from './problem.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { utc } from '../amounts.ts'
 import { isCancellable, type RunRow } from '../run/ledger.ts'
 import { Outcome } from '../run/outcome.ts'

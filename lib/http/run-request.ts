@@ -1,4 +1,5 @@
-import { z } from '@hono/zod-openapi'
+import '@hono/zod-openapi' // every schema has .openapi() from here on
+import * as z from 'zod'
 import { Request } from '../run/request.ts'
 
 const own = { idempotencyKey: true, requestedBy: true, scheduledTime: true } as const

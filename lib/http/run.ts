@@ -1,4 +1,5 @@
-import { z } from '@hono/zod-openapi'
+import '@hono/zod-openapi' // every schema has .openapi() from here on
+import * as z from 'zod'
 import { Outcome } from '../run/outcome.ts'
 import { targets } from '../run/strategy.ts'
 import { WouldDo } from '../run/would-do.ts'

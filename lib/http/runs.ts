@@ -1,4 +1,5 @@
-import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi'
+import { createRoute, OpenAPIHono } from '@hono/zod-openapi'
+import * as z from 'zod'
 import { withConnection } from '../database/snapshot.ts'
 import { InvalidRequest } from '../errors.ts'
 import { cancelRun, rowToCancel } from '../run/cancel.ts'

@@ -1,4 +1,5 @@
-import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi'
+import { createRoute, OpenAPIHono } from '@hono/zod-openapi'
+import * as z from 'zod'
 import { toolVersion } from '../version.ts'
 import { type Api, answer, noQuery, refusalsOf } from './route.ts'
 

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { Seen } from '../backup/manifest.ts'
 import type { Connection } from '../clients.ts'
 import { RunLost, StoreUnavailable } from '../errors.ts'

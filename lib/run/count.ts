@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Warning } from '../backup/manifest.ts'
 import { type Backup, readBackup } from '../backup/read.ts'
 import { checkOwn, checkSigned } from '../backup/trust.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 
 /**
  * "Step Functions Execution Status Change", as EventBridge delivers it. `error` and `cause` are null or missing when

@@ -1,5 +1,5 @@
 import { DrizzleQueryError } from 'drizzle-orm'
-import { z } from 'zod'
+import * as z from 'zod'
 import { agreeing, counted } from '../amounts.ts'
 import { backupKeys, workKeys } from '../backup/layout.ts'
 import type { Manifest, Warning } from '../backup/manifest.ts'

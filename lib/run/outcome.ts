@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { counted } from '../amounts.ts'
 import { Warning } from '../backup/manifest.ts'
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { z } from 'zod'
+import * as z from 'zod'
 import { InvalidRequest } from '../errors.ts'
 import { isStorable } from '../ledger/storable.ts'
 import { strategies, targets } from './strategy.ts'

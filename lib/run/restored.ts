@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { agreeing, counted } from '../amounts.ts'
 import type { Warning } from '../backup/manifest.ts'
 import { findResult } from '../backup/step-result.ts'

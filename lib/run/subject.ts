@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { exists } from '../backup/exists.ts'
 import { backupKeys, workKeys } from '../backup/layout.ts'
 import { isSealed } from '../backup/read.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { closeFence } from '../cache/fenced.ts'
 import type { Clients } from '../clients.ts'
 import { dropScratch } from '../database/scratch.ts'

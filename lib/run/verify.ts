@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { agreeing, counted } from '../amounts.ts'
 import { workKeys } from '../backup/layout.ts'
 import { Warning } from '../backup/manifest.ts'

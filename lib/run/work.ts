@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { z } from 'zod'
+import * as z from 'zod'
 import { documentBounds, parseJson } from '../backup/json.ts'
 import { workKeys } from '../backup/layout.ts'
 import { Seen, Warning } from '../backup/manifest.ts'

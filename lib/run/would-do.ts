@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { errorKinds } from '../errors.ts'
 import { type Target, targets } from './strategy.ts'
 

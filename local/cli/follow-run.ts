@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { DescribeExecutionCommandOutput } from '@aws-sdk/client-sfn'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Clients } from '../../lib/clients.ts'
 import { StoreUnavailable } from '../../lib/errors.ts'
 import { findExecution } from '../../lib/executions.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { utc } from '../../lib/amounts.ts'
 import { exists } from '../../lib/backup/exists.ts'
 import { backupKeys } from '../../lib/backup/layout.ts'

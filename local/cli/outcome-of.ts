@@ -1,5 +1,5 @@
 import type { DescribeExecutionCommandOutput } from '@aws-sdk/client-sfn'
-import { z } from 'zod'
+import * as z from 'zod'
 import { utc } from '../../lib/amounts.ts'
 import { backupKeys } from '../../lib/backup/layout.ts'
 import type { Config } from '../../lib/config.ts'

@@ -1,5 +1,5 @@
 import { GetExecutionHistoryCommand, type HistoryEvent } from '@aws-sdk/client-sfn'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Clients } from '../../lib/clients.ts'
 import { executionArn, machineArnOf, machineError } from '../../lib/executions.ts'
 import type { Progress, RunRow } from '../../lib/run/ledger.ts'

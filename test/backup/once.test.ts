@@ -1,6 +1,6 @@
 import { PutObjectCommand, type S3Client, S3ServiceException } from '@aws-sdk/client-s3'
 import { beforeEach, describe, expect, test } from 'vitest'
-import { z } from 'zod'
+import * as z from 'zod'
 import { exists } from '../../lib/backup/exists.ts'
 import { documentBounds } from '../../lib/backup/json.ts'
 import { workKeys } from '../../lib/backup/layout.ts'

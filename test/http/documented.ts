@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 
 /** An OpenAPI document, as far as the tests look into it. */
 export type Document = {

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { z } from 'zod'
+import * as z from 'zod'
 import { fenceKey } from '../../lib/cache/keys.ts'
 import type { Connection } from '../../lib/clients.ts'
 import { makeClients } from '../../lib/clients.ts'
