@@ -1,9 +1,12 @@
 import { defineConfig } from 'vitest/config'
 import { LeftOut } from './test/support/left-out.ts'
 import { LongestFirst } from './test/support/longest-first.ts'
+import { pureTests } from './test/support/pure.ts'
 import { isFull } from './test/support/trust.ts'
 
 const quiet = 'test/quiet/**/*.test.ts'
+const loud = isFull ? 'test/**/*.trust.test.ts' : 'test/**/*.test.ts'
+const pure = pureTests(loud)
 
 export default defineConfig({
   test: {
@@ -27,10 +30,15 @@ export default defineConfig({
       },
       {
         extends: true,
+        // Nothing is started for it, so that one of these files takes a second.
+        test: { name: 'pure', include: pure, maxWorkers: 4, sequence: { groupOrder: 1 } },
+      },
+      {
+        extends: true,
         test: {
-          name: 'all',
-          include: [isFull ? 'test/**/*.trust.test.ts' : 'test/**/*.test.ts'],
-          exclude: [quiet],
+          name: 'servers',
+          include: [loud],
+          exclude: [quiet, ...pure],
           globalSetup: ['test/support/postgres.ts'],
           // A test waits for its stack half of the time.
           maxWorkers: 4,

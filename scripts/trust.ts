@@ -13,7 +13,7 @@ const started = Date.now()
 
 const vitest = spawn(
   process.execPath,
-  ['node_modules/vitest/vitest.mjs', 'run', '--project', 'all', ...process.argv.slice(2)],
+  ['node_modules/vitest/vitest.mjs', 'run', '--project', '!quiet', ...process.argv.slice(2)],
   { stdio: 'inherit', env: { ...process.env, TRUST: 'full', TRUST_COUNTS: countsFile } },
 )
 let isLate = false
