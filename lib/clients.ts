@@ -2,12 +2,12 @@ import { S3Client } from '@aws-sdk/client-s3'
 import { SFNClient } from '@aws-sdk/client-sfn'
 import { GetParameterCommand, SSMClient, SSMServiceException } from '@aws-sdk/client-ssm'
 import { Client } from '@neondatabase/serverless'
-import type { SigningKey } from './backup/signature.ts'
 import type { Storage } from './backup/storage.ts'
-import { BinaryRedis } from './cache/binary-redis.ts'
 import { type Config, readConfig, readTokens, type Token } from './config.ts'
 import { messageOf, StoreUnavailable } from './errors.ts'
-import { refreshed } from './refreshed.ts'
+import { BinaryRedis } from './redis/binary-redis.ts'
+import { refreshed } from './refresh.ts'
+import type { SigningKey } from './signature.ts'
 
 /** An open database connection. */
 export type Connection = Client

@@ -1,4 +1,4 @@
-import { messageOfPostgres } from './postgres/message.ts'
+import { messageOfPostgres } from './postgres-message.ts'
 
 /**
  * Who has to act on an error: `request` (correct what was sent or configured), `guard` (a rule refused it, nothing

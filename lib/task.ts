@@ -9,7 +9,7 @@ import { forgetInvocation, registerAfterEnd, registerInvocation } from './ledger
 import { readLateNoted, readNoted, replaceLate } from './ledger/noted.ts'
 import { storable } from './ledger/storable.ts'
 import { logger } from './log.ts'
-import { messageOfPostgres } from './postgres/message.ts'
+import { messageOfPostgres } from './postgres-message.ts'
 import { changing, checkRunning, lostRun, recordFailure, touchRun } from './run/ledger.ts'
 import { type LedgerLine, ledgerLine } from './run/ledger-line.ts'
 import { cut } from './run/outcome.ts'

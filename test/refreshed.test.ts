@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { InvalidConfiguration, StoreUnavailable } from '../lib/errors.ts'
-import { refreshed } from '../lib/refreshed.ts'
+import { refreshed } from '../lib/refresh.ts'
 
 const ages = { fresh: 100, usable: 1_000, pause: 10, patience: 5 }
 

@@ -1,5 +1,5 @@
-import { quote } from '../database/identifiers.ts'
 import { addFingerprints } from '../database/rows.ts'
+import { quote } from '../postgres/identifiers.ts'
 import { backupKeys } from './layout.ts'
 import type { BackedUpTable, Late, Manifest, TablePart } from './manifest.ts'
 
@@ -161,7 +161,7 @@ function isCopyOf(first: string, key: string): boolean {
   return key.startsWith(stem) && /^(\.[1-9]\d*)?\.jsonl\.zst$/.test(key.slice(stem.length))
 }
 
-/** As `plainName` of lib/database/identifiers.ts does it in SQL. */
+/** As `plainName` of lib/postgres/identifiers.ts does it in SQL. */
 function plainName(schema: string, table: string): string {
   return `${/[."]/.test(schema) ? quote(schema) : schema}.${table}`
 }

@@ -1,5 +1,5 @@
 import { StoreUnavailable } from '../errors.ts'
-import { deleteObjects } from '../files/delete-objects.ts'
+import { deleteObjects } from '../s3/delete.ts'
 import { type ListedObject, listRange } from '../s3/list.ts'
 import { backupKeys } from './layout.ts'
 import { isPinned } from './pin.ts'

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { type Authenticity, checkSignature, type Signature, type SigningKey, sign } from './signature.ts'
+import { type Authenticity, checkSignature, type Signature, type SigningKey, sign } from '../signature.ts'
 
 /** A document of a backup as it is written: with its own digest and, where there are keys, a signature. */
 export type Sealed<Document> = Document & { digest: string; signature?: Signature }

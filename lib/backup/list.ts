@@ -1,10 +1,10 @@
 import pMap from 'p-map'
 import { listFolders } from '../s3/list.ts'
+import type { Authenticity } from '../signature.ts'
 import { isBackupId } from './backup-id.ts'
 import { isPinned } from './pin.ts'
 import { type Backup, findBackup, isAboutOne } from './read.ts'
 import { newestFirst } from './retention.ts'
-import type { Authenticity } from './signature.ts'
 import type { Storage } from './storage.ts'
 
 /** One sealed backup. A count is null when the backup's strategy left that store out. */

@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { Column } from '../database/catalog.ts'
-import { Signature } from './signature.ts'
+import { Signature } from '../signature.ts'
 
 /** Manifest version 1, documented in docs/formats.md. Readers refuse a version they do not know. */
 

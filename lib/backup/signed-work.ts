@@ -1,6 +1,6 @@
 import { InvalidConfiguration, messageOf, WorkDamaged } from '../errors.ts'
+import { checkSignature, Signature, sign } from '../signature.ts'
 import { workRoot } from './layout.ts'
-import { checkSignature, Signature, sign } from './signature.ts'
 import type { Storage } from './storage.ts'
 
 /**

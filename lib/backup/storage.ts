@@ -9,8 +9,8 @@ import {
 } from '@aws-sdk/client-s3'
 import type * as z from 'zod'
 import { messageOf, NotFound, NotPermitted, StoreUnavailable, TooLargeToRead } from '../errors.ts'
+import type { SigningKey } from '../signature.ts'
 import { checkShape, type DocumentBounds, documentBounds, parseJson, TooMuch } from './json.ts'
-import type { SigningKey } from './signature.ts'
 import { checkWork, isWork, parseWork, signWork, workDamaged } from './signed-work.ts'
 
 /** A bucket and the client to reach it; of the backup bucket also the keys that sign what is written there. */

@@ -1,12 +1,12 @@
 import { pMapIterable } from 'p-map'
 import type { CopiedFile } from '../files/pieces.ts'
 import { listRange } from '../s3/list.ts'
+import type { Authenticity } from '../signature.ts'
 import { isOwnDocument, judgeUnnamed } from './extras.ts'
 import { checkIndex, seekCopies } from './files-index-reader.ts'
 import { type Extra, Findings, type Problem } from './findings.ts'
 import { backupKeys } from './layout.ts'
 import { type Backup, DocumentDamaged, type Known, readBackup } from './read.ts'
-import type { Authenticity } from './signature.ts'
 import type { Storage } from './storage.ts'
 import { type Checked, checkFile, checkPart, missing, type NamedPart, sizeProblem } from './verify-object.ts'
 

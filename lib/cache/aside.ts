@@ -1,11 +1,11 @@
 import type { Fence } from '../ledger/fence.ts'
-import type { BinaryRedis } from './binary-redis.ts'
-import { textOrHex } from './command.ts'
+import type { BinaryRedis } from '../redis/binary-redis.ts'
+import { textOrHex } from '../redis/command.ts'
+import { escapeGlob } from '../redis/glob.ts'
+import { asNumber, type Command } from '../redis/reply.ts'
+import { scanKeys } from '../redis/scan.ts'
 import { askFenced, checkFence } from './fenced.ts'
-import { escapeGlob } from './glob.ts'
 import { fenceKey, reservedPrefix } from './keys.ts'
-import { asNumber, type Command } from './reply.ts'
-import { scanKeys } from './scan.ts'
 
 /**
  * Keys that are being wiped although they change all the time: renamed, so that nobody writes to them any more, until

@@ -1,7 +1,7 @@
 import type { Clients } from '../clients.ts'
+import { asNumber } from '../redis/reply.ts'
+import { scanKeys } from '../redis/scan.ts'
 import { keyScope, ownKeys, preservedBy } from './keys.ts'
-import { asNumber } from './reply.ts'
-import { scanKeys } from './scan.ts'
 import { SeenKeys } from './seen-keys.ts'
 
 export type KeyCount = {

@@ -1,6 +1,6 @@
-import type { BinaryRedis } from './binary-redis.ts'
+import type { BinaryRedis } from '../redis/binary-redis.ts'
+import { isWrongType } from '../redis/rest-answer.ts'
 import { environmentKey } from './keys.ts'
-import { isWrongType } from './rest-answer.ts'
 
 /**
  * Whether the server tells the moment at which a key expires (PEXPIRETIME, Redis 7). Another one tells only how long it

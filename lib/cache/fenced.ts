@@ -1,8 +1,8 @@
 import { RunLost } from '../errors.ts'
 import type { Fence } from '../ledger/fence.ts'
-import type { BinaryRedis } from './binary-redis.ts'
+import type { BinaryRedis } from '../redis/binary-redis.ts'
+import { asText, type Command, type Reply } from '../redis/reply.ts'
 import { fenceKey } from './keys.ts'
-import { asText, type Command, type Reply } from './reply.ts'
 
 /** What a script answers that finds another run's fencing number, or none. */
 const refused = 'FENCED'

@@ -1,7 +1,7 @@
-import { type BinaryRedis, refusal } from './binary-redis.ts'
-import { command } from './command.ts'
-import { asList, asNumber } from './reply.ts'
-import { isWrongType } from './rest-answer.ts'
+import { type BinaryRedis, refusal } from '../redis/binary-redis.ts'
+import { command } from '../redis/command.ts'
+import { asList, asNumber } from '../redis/reply.ts'
+import { isWrongType } from '../redis/rest-answer.ts'
 import type { Item } from './value-pages.ts'
 
 /** Of one command: fields, and bytes of their names; a longer name is asked for alone. */

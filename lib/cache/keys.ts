@@ -1,4 +1,4 @@
-import { escapeGlob, globMatcher } from './glob.ts'
+import { escapeGlob, globMatcher } from '../redis/glob.ts'
 
 /** Holds the environment's name. It is never exported, counted or wiped. */
 export const environmentKey = 'taskmaster:environment'

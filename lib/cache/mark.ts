@@ -1,7 +1,7 @@
 import type { Clients } from '../clients.ts'
 import { EnvironmentMismatch } from '../errors.ts'
+import { asText } from '../redis/reply.ts'
 import { environmentKey } from './keys.ts'
-import { asText } from './reply.ts'
 
 type Tools = Pick<Clients, 'cache'>
 

@@ -3,13 +3,13 @@ import { agreeing, counted } from '../amounts.ts'
 import type { Warning } from '../backup/manifest.ts'
 import type { Clients } from '../clients.ts'
 import { KeysReserved } from '../errors.ts'
-import { command } from './command.ts'
+import { command } from '../redis/command.ts'
+import { escapeGlob } from '../redis/glob.ts'
+import { asNumber, asText, type Reply } from '../redis/reply.ts'
+import { scanKeys } from '../redis/scan.ts'
 import { Found } from './findings.ts'
-import { escapeGlob } from './glob.ts'
 import { fenceKey, reservedPrefix } from './keys.ts'
-import { asNumber, asText, type Reply } from './reply.ts'
 import { unfinishedMs } from './restore-script.ts'
-import { scanKeys } from './scan.ts'
 
 type Tools = Pick<Clients, 'cache' | 'config'>
 

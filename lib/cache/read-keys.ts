@@ -1,14 +1,14 @@
 import { counted } from '../amounts.ts'
 import { StoreUnavailable } from '../errors.ts'
-import { type BinaryRedis, refusal } from './binary-redis.ts'
-import { command } from './command.ts'
+import { type BinaryRedis, refusal } from '../redis/binary-redis.ts'
+import { command } from '../redis/command.ts'
+import { type Answer, asList, asNumber, asText, type Reply } from '../redis/reply.ts'
+import { AnswerTooLarge, isTooLarge, isWrongType } from '../redis/rest-answer.ts'
 import type { ExpiryKnown } from './expiry.ts'
 import { withExpiry } from './field-expiry.ts'
 import type { Findings } from './findings.ts'
 import type { KeyHead } from './lines.ts'
 import { type KeyLine, type ReadLimits, readValue } from './read-value.ts'
-import { type Answer, asList, asNumber, asText, type Reply } from './reply.ts'
-import { AnswerTooLarge, isTooLarge, isWrongType } from './rest-answer.ts'
 import { keyTypes, type Page, pagesOf } from './value-pages.ts'
 
 /** A first page of a value: null when it was too large to be had together with others, or at all. */

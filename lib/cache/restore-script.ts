@@ -1,8 +1,8 @@
 import { isUtf8 } from 'node:buffer'
 import type { Fence } from '../ledger/fence.ts'
+import type { Command, Reply } from '../redis/reply.ts'
 import { checkFence } from './fenced.ts'
 import { fenceKey } from './keys.ts'
-import type { Command, Reply } from './reply.ts'
 import { comparedItems, digestScript } from './value-digest.ts'
 
 /** An argument as the script reads it, and the bytes it takes in the JSON of a request. */

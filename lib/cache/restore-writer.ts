@@ -1,5 +1,5 @@
 import type { Fence } from '../ledger/fence.ts'
-import type { BinaryRedis } from './binary-redis.ts'
+import type { BinaryRedis } from '../redis/binary-redis.ts'
 import type { ExpiryKnown } from './expiry.ts'
 import { askFenced } from './fenced.ts'
 import type { KeyHead } from './lines.ts'

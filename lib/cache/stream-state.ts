@@ -1,9 +1,9 @@
 import * as z from 'zod'
-import type { BinaryRedis } from './binary-redis.ts'
-import { command } from './command.ts'
+import type { BinaryRedis } from '../redis/binary-redis.ts'
+import { command } from '../redis/command.ts'
+import { asBytes, asList, asNumber, asText, type Reply } from '../redis/reply.ts'
 import type { JsonBytes } from './lines.ts'
 import { toJsonBytes } from './lines.ts'
-import { asBytes, asList, asNumber, asText, type Reply } from './reply.ts'
 
 const id = z.string().regex(/^\d+-\d+$/)
 const count = z.number().int().nonnegative()

@@ -1,9 +1,9 @@
 import { isUtf8 } from 'node:buffer'
 import type { Fence } from '../ledger/fence.ts'
-import type { BinaryRedis } from './binary-redis.ts'
+import type { BinaryRedis } from '../redis/binary-redis.ts'
+import { asText, type Command, type Reply } from '../redis/reply.ts'
 import { askFenced, checkFence } from './fenced.ts'
 import { fenceKey } from './keys.ts'
-import { asText, type Command, type Reply } from './reply.ts'
 import { comparedItems, digestScript } from './value-digest.ts'
 
 /** Of one script: keys, bytes of their names, and elements that it compares before it leaves the rest to the next. */

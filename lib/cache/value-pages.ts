@@ -1,7 +1,7 @@
 import { StoreUnavailable } from '../errors.ts'
-import { command } from './command.ts'
-import { asBytes, asList, asText, type Command, type Reply } from './reply.ts'
-import { firstCursor, readScan } from './scan.ts'
+import { command } from '../redis/command.ts'
+import { asBytes, asList, asText, type Command, type Reply } from '../redis/reply.ts'
+import { firstCursor, readScan } from '../redis/scan.ts'
 
 /** The types that a backup holds. */
 export const keyTypes = ['string', 'list', 'set', 'hash', 'zset', 'stream'] as const

@@ -1,7 +1,7 @@
 import type { Fence } from '../ledger/fence.ts'
-import type { BinaryRedis } from './binary-redis.ts'
-import { asBytes } from './reply.ts'
-import { firstCursor, readScan, scanCommand, scanKeys } from './scan.ts'
+import type { BinaryRedis } from '../redis/binary-redis.ts'
+import { asBytes } from '../redis/reply.ts'
+import { firstCursor, readScan, scanCommand, scanKeys } from '../redis/scan.ts'
 import { type Fate, type Unlinking, unlinkUnchanged } from './unlink-unchanged.ts'
 
 /** Which keys go: those that a SCAN finds by `match`, for which `goes` is true, and how. */

@@ -1,5 +1,5 @@
 import type { Connection } from '../clients.ts'
-import { literal } from './identifiers.ts'
+import { literal } from '../postgres/identifiers.ts'
 
 /** What of a table calls functions of the application about each row that is put in. */
 export type Asker = {

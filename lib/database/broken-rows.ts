@@ -2,11 +2,11 @@ import { agreeing, counted } from '../amounts.ts'
 import type { Warning } from '../backup/manifest.ts'
 import type { Connection } from '../clients.ts'
 import { RehearsalFailed } from '../errors.ts'
+import { quote } from '../postgres/identifiers.ts'
+import { queryUnderOwnPath } from '../postgres/search-path.ts'
 import type { Pair } from './generated.ts'
-import { quote } from './identifiers.ts'
 import { inSavepoint } from './savepoint.ts'
 import { typedRows } from './scratch.ts'
-import { queryUnderOwnPath } from './search-path.ts'
 
 /** A condition that a row must meet, as SQL over the table's columns, and what it is called. */
 type Condition = { name: string; column: string | null; sql: string }

@@ -1,7 +1,7 @@
 import type { Connection } from '../clients.ts'
-import { literal } from './identifiers.ts'
+import { literal } from '../postgres/identifiers.ts'
+import { ownSearchPath } from '../postgres/search-path.ts'
 import { addFingerprints, linesOf, type PageRange, queryRows, rowsOf } from './rows.ts'
-import { ownSearchPath } from './search-path.ts'
 import type { Shard } from './shards.ts'
 
 /**

@@ -2,11 +2,11 @@ import { counted } from '../amounts.ts'
 import type { Warning } from '../backup/manifest.ts'
 import type { Connection } from '../clients.ts'
 import { SchemaChanged } from '../errors.ts'
+import { literal, quote } from '../postgres/identifiers.ts'
+import { queryUnderOwnPath } from '../postgres/search-path.ts'
 import { countBrokenCheck, countBrokenKey } from './broken-rows.ts'
 import { putDomainsAside } from './domains.ts'
-import { literal, quote } from './identifiers.ts'
 import { inSavepoint } from './savepoint.ts'
-import { queryUnderOwnPath } from './search-path.ts'
 import { sqlStateOf } from './snapshot.ts'
 
 export type AlteredTable = { schema: string; table: string; oid: number }

@@ -1,8 +1,8 @@
 import type { Clients, Connection } from '../clients.ts'
 import type { Config } from '../config.ts'
 import { InvalidConfiguration, messageOf } from '../errors.ts'
-import { qualified } from './identifiers.ts'
-import { ownSearchPath } from './search-path.ts'
+import { qualified } from '../postgres/identifiers.ts'
+import { ownSearchPath } from '../postgres/search-path.ts'
 import { beginSnapshot, databaseError, sqlStateOf, withConnection } from './snapshot.ts'
 
 export type Counted = { name: string; schema: string; table: string; keepRows: string | null }

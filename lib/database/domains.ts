@@ -1,6 +1,6 @@
 import type { Connection } from '../clients.ts'
+import { literal, quote } from '../postgres/identifiers.ts'
 import type { SetAside } from './constraints.ts'
-import { literal, quote } from './identifiers.ts'
 
 /**
  * Drops constraints of the domains that the tables' columns hold, also inside arrays and composite types, when they are NOT

@@ -1,6 +1,6 @@
 import type { Clients, Connection } from '../clients.ts'
+import { qualified } from '../postgres/identifiers.ts'
 import { type Count, type Counted, conditionError, countOn } from './count.ts'
-import { qualified } from './identifiers.ts'
 import { databaseError, sqlStateOf, withConnection } from './snapshot.ts'
 
 /** `bytes` as the catalog says, with TOAST. */

@@ -2,11 +2,11 @@ import { agreeing, counted } from '../amounts.ts'
 import type { BackedUpTable, Warning } from '../backup/manifest.ts'
 import type { Connection } from '../clients.ts'
 import { RehearsalFailed } from '../errors.ts'
+import { quote } from '../postgres/identifiers.ts'
+import { queryUnderOwnPath } from '../postgres/search-path.ts'
 import type { Table } from './catalog.ts'
-import { quote } from './identifiers.ts'
 import { linesOf, queryRows, rowsOf } from './rows.ts'
 import { scratchTableOf, typedRows } from './scratch.ts'
-import { queryUnderOwnPath } from './search-path.ts'
 import { sqlStateOf } from './snapshot.ts'
 
 /** A table of a backup, and the live one. */

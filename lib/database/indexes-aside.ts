@@ -1,5 +1,5 @@
 import type { Connection } from '../clients.ts'
-import { literal } from './identifiers.ts'
+import { literal } from '../postgres/identifiers.ts'
 
 /** An index that was dropped: of which table, by its oid, and the statements that make it again. */
 export type SetAsideIndex = { table: number; make: string }

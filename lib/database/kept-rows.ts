@@ -1,9 +1,9 @@
 import { agreeing, counted } from '../amounts.ts'
 import type { Connection } from '../clients.ts'
 import { PreservationConflict } from '../errors.ts'
+import { qualified, quote } from '../postgres/identifiers.ts'
 import type { TableAction } from '../run/plan.ts'
 import type { ForeignKey } from './catalog.ts'
-import { qualified, quote } from './identifiers.ts'
 import { fingerprintOf, queryRows, rowsOf } from './rows.ts'
 
 /**

@@ -1,9 +1,9 @@
 import type { Warning } from '../backup/manifest.ts'
 import type { Connection } from '../clients.ts'
+import { plainName, qualified } from '../postgres/identifiers.ts'
+import { ownSearchPath } from '../postgres/search-path.ts'
 import type { DatabasePlan } from '../run/plan.ts'
 import { type Catalog, ofExtension } from './catalog.ts'
-import { plainName, qualified } from './identifiers.ts'
-import { ownSearchPath } from './search-path.ts'
 import { databaseError, sqlStateOf } from './snapshot.ts'
 import { viewsOver } from './views.ts'
 

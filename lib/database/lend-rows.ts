@@ -1,6 +1,6 @@
 import type { Connection } from '../clients.ts'
+import { qualified, quote } from '../postgres/identifiers.ts'
 import type { Pair } from './generated.ts'
-import { qualified, quote } from './identifiers.ts'
 import { indexBody } from './index-body.ts'
 import { inSavepoint } from './savepoint.ts'
 import { scratchSchemaOf } from './scratch.ts'

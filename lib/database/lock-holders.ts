@@ -1,6 +1,6 @@
 import { utc } from '../amounts.ts'
 import type { Connection } from '../clients.ts'
-import { qualified } from './identifiers.ts'
+import { qualified } from '../postgres/identifiers.ts'
 
 /** How many holders are told. */
 const listed = 5

@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import type { Clients, Connection } from '../clients.ts'
 import { DatabaseBusy, messageOf } from '../errors.ts'
-import { qualified } from './identifiers.ts'
+import { qualified } from '../postgres/identifiers.ts'
 import { findHolders, type Holders, type Wanted } from './lock-holders.ts'
 import { type Try, triesWithin } from './lock-tries.ts'
 import { sqlStateOf } from './snapshot.ts'

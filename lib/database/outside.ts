@@ -1,5 +1,5 @@
 import type { Connection } from '../clients.ts'
-import { plainName } from './identifiers.ts'
+import { plainName } from '../postgres/identifiers.ts'
 
 /** A table that holds rows of a managed one, as its partition or heir, but is not managed itself. */
 export type Outside = {

@@ -5,10 +5,10 @@ import { findOwnManifest } from '../backup/read.ts'
 import type { Clients, Connection } from '../clients.ts'
 import { BackupIncomplete, NotFound } from '../errors.ts'
 import { noteLate } from '../ledger/noted.ts'
+import { underOwnSearchPath } from '../postgres/search-path.ts'
 import type { Plan } from '../run/work.ts'
 import type { Catalog, Table } from './catalog.ts'
 import { mergeLate, reconcile } from './reconcile.ts'
-import { underOwnSearchPath } from './search-path.ts'
 import { readPositions, sequencesOf } from './sequences.ts'
 
 /** The manifest of the backup that this very run sealed. @throws NotFound, BackupDamaged, BackupIncomplete */

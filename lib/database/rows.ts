@@ -1,8 +1,8 @@
 import type { QueryResult } from '@neondatabase/serverless'
 import type { Connection } from '../clients.ts'
+import { qualified, quote } from '../postgres/identifiers.ts'
+import { ownSearchPath } from '../postgres/search-path.ts'
 import type { Column } from './catalog.ts'
-import { qualified, quote } from './identifiers.ts'
-import { ownSearchPath } from './search-path.ts'
 
 /** A table, or its copy elsewhere, with the columns whose values make a row's text. */
 export type Rows = {

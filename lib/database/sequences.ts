@@ -1,7 +1,7 @@
 import type * as z from 'zod'
 import type { BackedUpSequence } from '../backup/manifest.ts'
 import type { Connection } from '../clients.ts'
-import { plainName, qualified } from './identifiers.ts'
+import { plainName, qualified } from '../postgres/identifiers.ts'
 
 /** A sequence of the managed schemas, or one that a table there uses; `usedBy` are tables as `schema.table`. */
 export type Sequence = {

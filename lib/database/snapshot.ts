@@ -11,7 +11,7 @@ import {
   RowsHidden,
   StoreUnavailable,
 } from '../errors.ts'
-import { literal } from './identifiers.ts'
+import { literal } from '../postgres/identifiers.ts'
 import { isRefusedLock, lockTables, lockText } from './locks.ts'
 
 type Relation = { schema: string; table: string }

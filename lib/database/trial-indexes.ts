@@ -1,12 +1,12 @@
 import type { Warning } from '../backup/manifest.ts'
 import type { Connection } from '../clients.ts'
 import { RehearsalFailed } from '../errors.ts'
+import { qualified, quote } from '../postgres/identifiers.ts'
+import { ownSearchPath } from '../postgres/search-path.ts'
 import type { Pair } from './generated.ts'
-import { qualified, quote } from './identifiers.ts'
 import { indexBody } from './index-body.ts'
 import { inSavepoint, isOfTheRows } from './savepoint.ts'
 import { isHeldAsText, scratchSchemaOf, scratchTableOf, typedRows } from './scratch.ts'
-import { ownSearchPath } from './search-path.ts'
 import { sqlStateOf } from './snapshot.ts'
 
 type Index = {

@@ -1,5 +1,5 @@
 import type { Connection } from '../clients.ts'
-import { quote } from './identifiers.ts'
+import { quote } from '../postgres/identifiers.ts'
 
 /** A table by its oid, and as SQL writes its name. */
 type Relation = { oid: number; sql: string }

@@ -1,7 +1,7 @@
 import type { Storage } from '../backup/storage.ts'
 import type { Fence } from '../ledger/fence.ts'
+import { deleteObjects, type Version } from '../s3/delete.ts'
 import { type KeyRange, type ListedObject, listRange } from '../s3/list.ts'
-import { deleteObjects, type Version } from './delete-objects.ts'
 import type { RestoreTally } from './restored.ts'
 
 export type ExtraSelection = {

@@ -11,7 +11,7 @@ import type { Warning } from '../backup/manifest.ts'
 import { isPreconditionFailure, type Storage, storageError } from '../backup/storage.ts'
 import type { Clients } from '../clients.ts'
 import { StoreUnavailable } from '../errors.ts'
-import { copySource } from './copy-object.ts'
+import { copySource } from '../s3/copy.ts'
 import type { Run } from './pieces.ts'
 
 /** An ETag that no object of these probes has. */

@@ -1,8 +1,8 @@
 import { type S3Client, S3ServiceException } from '@aws-sdk/client-s3'
 import { isPreconditionFailure, storageError } from '../backup/storage.ts'
 import { BackupDamaged, ResetError, StoreUnavailable } from '../errors.ts'
-import { type Copying, type CopyLimits, copyVersion, type Source, type Target } from './copy-object.ts'
-import { lookAt } from './same-content.ts'
+import { type Copying, type CopyLimits, copyVersion, type Source, type Target } from '../s3/copy.ts'
+import { lookAt } from '../s3/same-content.ts'
 
 /**
  * Copies one object of a backup back, on S3's side, in the version that the backup was made with. Gives the ETag that S3

@@ -2,13 +2,13 @@ import type { Storage } from '../backup/storage.ts'
 import type { Fence } from '../ledger/fence.ts'
 import { sharedCheck } from '../ledger/shared-check.ts'
 import { atOnce } from '../s3/at-once.ts'
+import type { CopyLimits } from '../s3/copy.ts'
+import type { Version } from '../s3/delete.ts'
 import { type KeyRange, type ListedObject, listRange } from '../s3/list.ts'
-import type { CopyLimits } from './copy-object.ts'
-import type { Version } from './delete-objects.ts'
+import { haveSameContent, lookAt } from '../s3/same-content.ts'
 import type { CopiedFile } from './pieces.ts'
 import { restoreObject } from './restore-object.ts'
 import type { RestoreTally } from './restored.ts'
-import { haveSameContent, lookAt } from './same-content.ts'
 
 /** An object of the backup, where its copy and its target are, and what is at the target now. */
 type Restoring = { file: CopiedFile; copy: string; target: string; live: ListedObject | undefined }

@@ -1,8 +1,8 @@
 import { workKeys } from '../backup/layout.ts'
 import { getJsonLines, type Storage } from '../backup/storage.ts'
+import type { Version } from '../s3/delete.ts'
 import { compareKeys } from '../s3/key-order.ts'
 import { listRange } from '../s3/list.ts'
-import type { Version } from './delete-objects.ts'
 import { CopiedFile, ListedFile, type Run } from './pieces.ts'
 
 /** The copies of one piece of the listing, and the last key that the piece reaches to. */

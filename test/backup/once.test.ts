@@ -15,7 +15,7 @@ import {
   type Storage,
 } from '../../lib/backup/storage.ts'
 import { NotFound, NotPermitted, OutOfTime, StoreUnavailable, TooLargeToRead } from '../../lib/errors.ts'
-import { lookAt } from '../../lib/files/same-content.ts'
+import { lookAt } from '../../lib/s3/same-content.ts'
 import { memoryS3 } from './memory-s3.ts'
 
 const memory = memoryS3()

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { escapeGlob, globMatcher } from '../../lib/cache/glob.ts'
+import { escapeGlob, globMatcher } from '../../lib/redis/glob.ts'
 import { startCache } from './cache-stack.ts'
 
 const stack = await startCache()

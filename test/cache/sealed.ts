@@ -2,10 +2,10 @@ import { sealed } from '../../lib/backup/digest.ts'
 import { backupIdOf, backupKeys } from '../../lib/backup/layout.ts'
 import type { Manifest } from '../../lib/backup/manifest.ts'
 import { putJson } from '../../lib/backup/storage.ts'
-import type { BinaryRedis } from '../../lib/cache/binary-redis.ts'
 import { exportCache, exportLimits } from '../../lib/cache/export.ts'
 import type { Clients } from '../../lib/clients.ts'
 import type { Fence } from '../../lib/ledger/fence.ts'
+import type { BinaryRedis } from '../../lib/redis/binary-redis.ts'
 import { noProgress } from './cache-stack.ts'
 
 type Run = { runId: string; attempt: number }

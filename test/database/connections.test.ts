@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import type { Connection } from '../../lib/clients.ts'
-import { connectionsFor, shareOut } from '../../lib/database/connections.ts'
+import { connectionsFor, shareOut } from '../../lib/postgres/share-out.ts'
 
 describe('the connections for some work', () => {
   const limits = { connections: 3, bytesEach: 100 }

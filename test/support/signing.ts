@@ -1,4 +1,4 @@
-import type { SigningKey } from '../../lib/backup/signature.ts'
+import type { SigningKey } from '../../lib/signature.ts'
 
 const key = (id: string): SigningKey => ({ id, secret: Buffer.alloc(32, id) })
 

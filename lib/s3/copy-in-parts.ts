@@ -10,8 +10,8 @@ import {
   type Tag,
   UploadPartCopyCommand,
 } from '@aws-sdk/client-s3'
-import { atOnce } from '../s3/at-once.ts'
-import { type CopyLimits, copySource, requireEtag, type Source, type Target } from './copy-object.ts'
+import { atOnce } from './at-once.ts'
+import { type CopyLimits, copySource, requireEtag, type Source, type Target } from './copy.ts'
 
 /** What the object gets beside what its source has. */
 type Made = { StorageClass?: StorageClass }

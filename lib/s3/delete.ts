@@ -4,7 +4,7 @@ import { type Storage, storageError } from '../backup/storage.ts'
 import { StoreUnavailable } from '../errors.ts'
 import type { Fence } from '../ledger/fence.ts'
 import { sharedCheck } from '../ledger/shared-check.ts'
-import { atOnce } from '../s3/at-once.ts'
+import { atOnce } from './at-once.ts'
 
 /** A version of an object: it is deleted only while it has this ETag. */
 export type Version = { key: string; etag: string }

@@ -1,6 +1,6 @@
 import { HeadObjectCommand, type HeadObjectCommandOutput, type S3Client } from '@aws-sdk/client-s3'
 import { isMissing, storageError } from '../backup/storage.ts'
-import type { Source, Target } from './copy-object.ts'
+import type { Source, Target } from './copy.ts'
 
 /**
  * Whether two objects hold the same bytes by the checksums that S3 keeps of them. ETags do not tell where an object is
