@@ -1,6 +1,6 @@
 import { S3Client } from '@aws-sdk/client-s3'
 import pg from 'pg'
-import { tables } from '../lib/schema/taskmaster.ts'
+import { tables } from '../lib/database/taskmaster.ts'
 import { createTables } from './sample/create-tables.ts'
 import { putKeys } from './sample/keys.ts'
 import { insertRows, sampleSizes } from './sample/rows.ts'

@@ -1,6 +1,6 @@
 import type { Clients } from '../clients.ts'
 import { BackupKept, NotPermitted, StoreUnavailable } from '../errors.ts'
-import { fenceRun } from '../run/ledger.ts'
+import { fenceRun } from '../ledger/runs.ts'
 import type { BackupPlan } from '../run/work.ts'
 import { clearRetired, type Deleted, retireBackup } from './delete.ts'
 import { exists } from './exists.ts'

@@ -1,7 +1,7 @@
 import type { Clients, Connection } from '../clients.ts'
 import { databaseError, withConnection } from '../database/snapshot.ts'
+import { type RunRow, readEnvironment, selectRuns } from '../ledger/runs.ts'
 import { checkMark } from '../run/guard.ts'
-import { type RunRow, readEnvironment, selectRuns } from '../run/ledger.ts'
 import { backupIdOf } from './layout.ts'
 
 /** What the ledger says about pruning. `refused`: why nothing may be pruned now; null: something may. */

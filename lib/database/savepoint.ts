@@ -1,5 +1,5 @@
 import type { Connection } from '../clients.ts'
-import { ledgerSchema } from '../schema/ledger.ts'
+import { ledgerSchema } from '../ledger/schema.ts'
 import { sqlStateOf } from './snapshot.ts'
 
 /**

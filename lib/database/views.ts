@@ -1,8 +1,8 @@
 import * as z from 'zod'
 import type { Clients, Connection } from '../clients.ts'
 import { RunLost, StoreUnavailable } from '../errors.ts'
+import { checkRunning, recordViews } from '../ledger/runs.ts'
 import { plainName } from '../postgres/identifiers.ts'
-import { checkRunning, recordViews } from '../run/ledger.ts'
 import { databaseError, sqlStateOf, withConnection } from './snapshot.ts'
 
 /** A materialized view that shows rows of other tables. */

@@ -4,7 +4,7 @@ import type { Clients } from '../clients.ts'
 import { withConnection } from '../database/snapshot.ts'
 import { NotFound } from '../errors.ts'
 import { findExecution } from '../executions.ts'
-import { findRun } from '../run/ledger.ts'
+import { findRun } from '../ledger/runs.ts'
 import type { Run } from './run.ts'
 import { runOfRow } from './run-of-row.ts'
 

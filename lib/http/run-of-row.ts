@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { utc } from '../amounts.ts'
-import { isCancellable, type RunRow } from '../run/ledger.ts'
+import { isCancellable, type RunRow } from '../ledger/runs.ts'
 import { Outcome } from '../run/outcome.ts'
 import { wouldDoOf } from '../run/would-do.ts'
 import { count, Progress, Run, Target } from './run.ts'

@@ -3,9 +3,9 @@ import { readBackup } from '../backup/read.ts'
 import { checkVerifiable } from '../backup/trust.ts'
 import type { Clients, Connection } from '../clients.ts'
 import { withConnection } from '../database/snapshot.ts'
+import { checkIdle } from '../ledger/runs.ts'
 import { checkScoped } from '../run/count.ts'
 import { checkConfirmation, checkMarks } from '../run/guard.ts'
-import { checkIdle } from '../run/ledger.ts'
 import type { Request } from '../run/request.ts'
 
 /**

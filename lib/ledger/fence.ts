@@ -1,6 +1,6 @@
 import type { Seen } from '../backup/manifest.ts'
 import { OutOfTime } from '../errors.ts'
-import type { Noted } from './noted.ts'
+import type { Noted } from './documents.ts'
 
 /**
  * What a step that destroys something asks before each request that does: whether its run still holds the lock. A function

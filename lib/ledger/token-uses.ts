@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/neon-serverless'
 import type { Connection } from '../clients.ts'
-import { tokens } from '../schema/ledger.ts'
+import { tokens } from './schema.ts'
 
 /** Notes that a token of the API was used. A ledger of an earlier version, or none, notes nothing. */
 export async function noteTokenUse(connection: Connection, name: string, at: Date): Promise<void> {

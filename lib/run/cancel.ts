@@ -2,7 +2,7 @@ import type { Clients, Connection } from '../clients.ts'
 import { databaseError, withConnection } from '../database/snapshot.ts'
 import { messageOf, NotFound, RunEnded, RunStarting, StoreUnavailable, TooLateToCancel } from '../errors.ts'
 import { findExecution, stopExecution } from '../executions.ts'
-import { findRun, isCancellable, lockRun, type RunRow, readRun, recordCancelled } from './ledger.ts'
+import { findRun, isCancellable, lockRun, type RunRow, readRun, recordCancelled } from '../ledger/runs.ts'
 import { statusWords } from './outcome-words.ts'
 
 /** Milliseconds. Who asks over HTTP gets an answer within half a minute, or none. */

@@ -1,8 +1,8 @@
 import { readCacheMark, writeCacheMark } from '../cache/mark.ts'
 import type { Clients, Connection } from '../clients.ts'
 import { readFilesMark, writeFilesMark } from '../files/mark.ts'
+import { ensureLedger, readEnvironment, writeEnvironment } from '../ledger/runs.ts'
 import { checkMark } from './guard.ts'
-import { ensureLedger, readEnvironment, writeEnvironment } from './ledger.ts'
 
 /**
  * Writes the environment's name into the three stores, and creates the ledger. A store that carries another name is

@@ -11,8 +11,8 @@ import { sqlStateOf, withConnection } from '../database/snapshot.ts'
 import { DatabaseWiped } from '../database/wipe.ts'
 import { messageOf, NotFound, RestoreIncomplete, WipeIncomplete } from '../errors.ts'
 import { FilesWiped } from '../files/wipe.ts'
+import { closeRun, lockRun, lostRun, type RunRow } from '../ledger/runs.ts'
 import { storable } from '../ledger/storable.ts'
-import { closeRun, lockRun, lostRun, type RunRow } from './ledger.ts'
 import { cut, Outcome, reduced, shortened } from './outcome.ts'
 import {
   describeRestored,

@@ -10,7 +10,7 @@ import {
   StoreUnavailable,
 } from '../errors.ts'
 import { readFilesMark } from '../files/mark.ts'
-import { readEnvironment } from './ledger.ts'
+import { readEnvironment } from '../ledger/runs.ts'
 import { isDestructive, type Request } from './request.ts'
 import type { Target } from './strategy.ts'
 

@@ -5,9 +5,9 @@ import { type Count, countTables } from '../database/count.ts'
 import { type Estimate, estimateTables, isTooSlow, type Limits, setLimits } from '../database/estimate.ts'
 import { warnOfLeftBehind } from '../database/left-behind.ts'
 import { databaseError, withConnection } from '../database/snapshot.ts'
+import { models } from '../database/taskmaster.ts'
 import { DatabaseBusy, InvalidConfiguration, messageOf, ResetError } from '../errors.ts'
-import { models } from '../schema/taskmaster.ts'
-import { readEnvironment } from './ledger.ts'
+import { readEnvironment } from '../ledger/runs.ts'
 import { type Action, checkPermissions, planDatabase } from './plan.ts'
 
 /** An error as a caller reads it: why a store cannot be asked, or why a plan is refused. */

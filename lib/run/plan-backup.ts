@@ -9,7 +9,7 @@ import { readCatalog } from '../database/catalog.ts'
 import { checkSchema } from '../database/schema-differences.ts'
 import { checkScratchAllowed, dropLeftovers } from '../database/scratch.ts'
 import { ForeignBackup } from '../errors.ts'
-import { readLateNoted } from '../ledger/noted.ts'
+import { readLateNoted } from '../ledger/documents.ts'
 import type { OnBackup } from './request.ts'
 import { type BackupPlan, putPlan, type RunRef } from './work.ts'
 

@@ -6,7 +6,7 @@ import { findJson, type Storage } from '../backup/storage.ts'
 import { CacheRestored, cacheRestoredKey } from '../cache/restore.ts'
 import { DatabaseRestored } from '../database/restore.ts'
 import { FilesRestored, filesRestoredKey } from '../files/restored.ts'
-import type { RunRow } from './ledger.ts'
+import type { RunRow } from '../ledger/runs.ts'
 import type { Outcome, TargetState } from './outcome.ts'
 import { toldOf } from './target-states.ts'
 

@@ -5,7 +5,7 @@ import { isSealed } from '../backup/read.ts'
 import { findJson, type Storage } from '../backup/storage.ts'
 import { tombstoneKey } from '../backup/tombstone.ts'
 import { Compared } from '../database/load-backup.ts'
-import type { RunRow } from './ledger.ts'
+import type { RunRow } from '../ledger/runs.ts'
 import type { Outcome, SubjectState } from './outcome.ts'
 import { Verified } from './verify.ts'
 

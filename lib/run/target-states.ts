@@ -1,7 +1,7 @@
 import type { Manifest } from '../backup/manifest.ts'
 import type { CacheWiped } from '../cache/wipe.ts'
 import type { FilesWiped } from '../files/wipe.ts'
-import { changing, type RunRow } from './ledger.ts'
+import { changing, type RunRow } from '../ledger/runs.ts'
 import type { TargetState } from './outcome.ts'
 import { type Target, targets } from './strategy.ts'
 

@@ -4,8 +4,8 @@ import type { Clients } from '../clients.ts'
 import { dropScratch } from '../database/scratch.ts'
 import { withConnection } from '../database/snapshot.ts'
 import { messageOf } from '../errors.ts'
+import { findRun, type RunRow } from '../ledger/runs.ts'
 import { logger } from '../log.ts'
-import { findRun, type RunRow } from './ledger.ts'
 
 /** Milliseconds that the cache has: its outcome is written, and whoever waits for it should not wait long. */
 const patience = 5_000

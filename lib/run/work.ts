@@ -7,7 +7,7 @@ import { parseWork, workDamaged } from '../backup/signed-work.ts'
 import { jsonOf, putFirst, readText, type Storage } from '../backup/storage.ts'
 import { Table } from '../database/catalog.ts'
 import { NotFound, RunLost } from '../errors.ts'
-import type { Noted } from '../ledger/noted.ts'
+import type { Noted } from '../ledger/documents.ts'
 import { strategies, targets } from './strategy.ts'
 
 /** Which attempt of which run a step belongs to; every step's input holds it. */

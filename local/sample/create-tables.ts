@@ -10,7 +10,7 @@ import {
 const dialect = new PgDialect()
 
 /**
- * CREATE TABLE and CREATE INDEX of drizzle tables: what those of lib/schema/taskmaster.ts use, and no more. Parents must
+ * CREATE TABLE and CREATE INDEX of drizzle tables: what those of lib/database/taskmaster.ts use, and no more. Parents must
  * come first. drizzle-kit could do it too, at the price of a dependency with its own esbuild.
  */
 export function createTables(tables: readonly PgTable[]): string {

@@ -13,7 +13,7 @@ import {
   NotFound,
   StoreUnavailable,
 } from '../../lib/errors.ts'
-import { openRun } from '../../lib/run/ledger.ts'
+import { openRun } from '../../lib/ledger/runs.ts'
 import type { Connected } from '../../local/cli/connect.ts'
 import { showPrune } from '../../local/cli/prune.ts'
 import { type Command, type Hook, now, usePrune } from './prune-stack.ts'

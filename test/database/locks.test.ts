@@ -21,8 +21,8 @@ import {
   StoreUnavailable,
   TooLateToCancel,
 } from '../../lib/errors.ts'
+import { readRun } from '../../lib/ledger/runs.ts'
 import { cancelRun } from '../../lib/run/cancel.ts'
-import { readRun } from '../../lib/run/ledger.ts'
 import type { Plan } from '../../lib/run/work.ts'
 import { startFront } from '../files/s3-front.ts'
 import { load, planRestore, readBackupOf } from '../restore/steps.ts'

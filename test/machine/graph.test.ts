@@ -1,9 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { errorKinds } from '../../lib/errors.ts'
+import { abandonedAfterMinutes } from '../../lib/ledger/runs.ts'
 import { type Counted, CountInput } from '../../lib/run/count.ts'
 import { FinishInput } from '../../lib/run/finish.ts'
-import { abandonedAfterMinutes } from '../../lib/run/ledger.ts'
 import { targets } from '../../lib/run/strategy.ts'
 
 type Choice = {

@@ -5,12 +5,9 @@ import { fenceKey } from '../../lib/cache/keys.ts'
 import type { Connection } from '../../lib/clients.ts'
 import { makeClients } from '../../lib/clients.ts'
 import { databaseClock } from '../../lib/ledger/clock.ts'
+import { noteLate, readLateNoted, readNoted, replaceLate } from '../../lib/ledger/documents.ts'
 import type { Fence } from '../../lib/ledger/fence.ts'
 import { forgetInvocation, registerAfterEnd, registerInvocation } from '../../lib/ledger/invocations.ts'
-import { noteLate, readLateNoted, readNoted, replaceLate } from '../../lib/ledger/noted.ts'
-import { storable } from '../../lib/ledger/storable.ts'
-import { noteTokenUse, readTokenUses } from '../../lib/ledger/token-uses.ts'
-import { finish } from '../../lib/run/finish.ts'
 import {
   checkIdle,
   checkRunning,
@@ -35,7 +32,10 @@ import {
   recordWiped,
   touchRun,
   writeEnvironment,
-} from '../../lib/run/ledger.ts'
+} from '../../lib/ledger/runs.ts'
+import { storable } from '../../lib/ledger/storable.ts'
+import { noteTokenUse, readTokenUses } from '../../lib/ledger/token-uses.ts'
+import { finish } from '../../lib/run/finish.ts'
 import { hasBegun } from '../../lib/run/target-states.ts'
 import { tidyUp } from '../../lib/run/tidy-up.ts'
 import { task } from '../../lib/task.ts'

@@ -4,7 +4,7 @@ import type { CacheRestored } from '../../lib/cache/restore.ts'
 import type { CacheWiped } from '../../lib/cache/wipe.ts'
 import type { FilesRestored } from '../../lib/files/restored.ts'
 import type { FilesWiped } from '../../lib/files/wipe.ts'
-import type { RunRow } from '../../lib/run/ledger.ts'
+import type { RunRow } from '../../lib/ledger/runs.ts'
 import type { Outcome } from '../../lib/run/outcome.ts'
 import {
   describeRestored,

@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { expect, inject, test } from 'vitest'
-import { createLedger, environment, invocations, runs, tokens } from '../../lib/schema/ledger.ts'
+import { createLedger, environment, invocations, runs, tokens } from '../../lib/ledger/schema.ts'
 import { createDatabase, dropDatabase } from '../../local/postgres.ts'
 import { declaredShape, liveShapes } from './tables.ts'
 

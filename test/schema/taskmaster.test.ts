@@ -1,7 +1,7 @@
 import { getTableConfig } from 'drizzle-orm/pg-core'
 import pg from 'pg'
 import { expect, inject, test } from 'vitest'
-import { models, tables } from '../../lib/schema/taskmaster.ts'
+import { models, tables } from '../../lib/database/taskmaster.ts'
 import { createDatabase, dropDatabase } from '../../local/postgres.ts'
 import { createTables } from '../../local/sample/create-tables.ts'
 import { insertRows, sampleSizes } from '../../local/sample/rows.ts'

@@ -2,7 +2,7 @@ import * as z from 'zod'
 import { Seen } from '../backup/manifest.ts'
 import type { Connection } from '../clients.ts'
 import { RunLost, StoreUnavailable } from '../errors.ts'
-import { repeatedStep } from '../run/ledger.ts'
+import { repeatedStep } from './runs.ts'
 
 /**
  * What the ledger holds of documents that lie in the bucket. Their signatures say that a step of ours wrote them; only

@@ -3,10 +3,10 @@ import { drizzle } from 'drizzle-orm/neon-serverless'
 import { utc } from '../amounts.ts'
 import type { Connection } from '../clients.ts'
 import { EnvironmentUnclaimed, IdempotencyConflict, NotFound, RunActive, RunLost } from '../errors.ts'
-import { aliveUntil, forgetDeadInvocations } from '../ledger/invocations.ts'
-import { storable } from '../ledger/storable.ts'
-import { createLedger, environment, invocations, runs, tokens } from '../schema/ledger.ts'
-import { statusWords } from './outcome-words.ts'
+import { statusWords } from '../run/outcome-words.ts'
+import { aliveUntil, forgetDeadInvocations } from './invocations.ts'
+import { createLedger, environment, invocations, runs, tokens } from './schema.ts'
+import { storable } from './storable.ts'
 
 /** A run whose heartbeat is older than this is dead: the next one takes over. */
 export const abandonedAfterMinutes = 20
