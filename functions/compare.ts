@@ -1,7 +1,7 @@
 import * as z from 'zod'
-import { compareBackup } from '../lib/database/load-backup.ts'
-import { compareExported } from '../lib/database/rehearse.ts'
-import { RunRef, readBackupPlan, readPlan } from '../lib/run/work.ts'
+import { compareBackup } from '../lib/database/load/load-backup.ts'
+import { compareExported } from '../lib/database/load/rehearse.ts'
+import { RunRef, readBackupPlan, readPlan } from '../lib/run/planning/plan.ts'
 import { task } from '../lib/task.ts'
 
 const CompareInput = RunRef.extend({ purpose: z.enum(['rehearse', 'restore', 'verify']) })

@@ -1,6 +1,6 @@
-import { EndedInput, failureOfEnded } from '../lib/run/ended.ts'
-import { finish } from '../lib/run/finish.ts'
-import { tidyUp } from '../lib/run/tidy-up.ts'
+import { EndedInput, failureOfEnded } from '../lib/run/finish/execution-end.ts'
+import { finish } from '../lib/run/finish/finish.ts'
+import { tidyUp } from '../lib/run/finish/tidy-up.ts'
 import { task } from '../lib/task.ts'
 
 /**

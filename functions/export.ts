@@ -1,10 +1,10 @@
 import * as z from 'zod'
-import { exportCache } from '../lib/cache/export.ts'
+import { exportCache } from '../lib/cache/export/export.ts'
 import type { Clients } from '../lib/clients.ts'
-import { exportDatabase } from '../lib/database/export.ts'
-import { reconcileBatches } from '../lib/database/reconcile-batches.ts'
+import { exportDatabase } from '../lib/database/export/export.ts'
+import { reconcileBatches } from '../lib/database/export/reconcile-batches.ts'
 import type { Fence } from '../lib/ledger/fence.ts'
-import { RunRef, readPlan, sealedAs } from '../lib/run/work.ts'
+import { RunRef, readPlan, sealedAs } from '../lib/run/planning/plan.ts'
 import { type Report, task } from '../lib/task.ts'
 
 const ExportInput = RunRef.extend({

@@ -1,6 +1,6 @@
 import { logger } from '../lib/log.ts'
-import { FinishInput, finish } from '../lib/run/finish.ts'
-import { tidyUp } from '../lib/run/tidy-up.ts'
+import { FinishInput, finish } from '../lib/run/finish/finish.ts'
+import { tidyUp } from '../lib/run/finish/tidy-up.ts'
 import { task } from '../lib/task.ts'
 
 /** States "Finish" and "Finish failed": write the honest outcome into the ledger and end the run. */

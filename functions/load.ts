@@ -1,7 +1,7 @@
 import * as z from 'zod'
-import { loadBackup } from '../lib/database/load-backup.ts'
-import { loadExported } from '../lib/database/rehearse.ts'
-import { RunRef, readBackupPlan, readPlan } from '../lib/run/work.ts'
+import { loadBackup } from '../lib/database/load/load-backup.ts'
+import { loadExported } from '../lib/database/load/rehearse.ts'
+import { RunRef, readBackupPlan, readPlan } from '../lib/run/planning/plan.ts'
 import { task } from '../lib/task.ts'
 
 const LoadInput = RunRef.extend({

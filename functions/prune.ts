@@ -1,8 +1,8 @@
 import * as z from 'zod'
-import { deleteBackup } from '../lib/backup/delete-backup.ts'
-import { prune } from '../lib/backup/prune.ts'
+import { prune } from '../lib/backup/retention/prune.ts'
 import { databaseClock } from '../lib/ledger/clock.ts'
-import { RunRef, readBackupPlan } from '../lib/run/work.ts'
+import { deleteBackup } from '../lib/run/delete-backup.ts'
+import { RunRef, readBackupPlan } from '../lib/run/planning/plan.ts'
 import { task } from '../lib/task.ts'
 
 const PruneInput = RunRef.extend({ purpose: z.enum(['retention', 'delete']) })

@@ -1,11 +1,11 @@
 import * as z from 'zod'
-import { restoreCache } from '../lib/cache/restore.ts'
-import { readRestored } from '../lib/database/load-backup.ts'
-import { restoreDatabase } from '../lib/database/restore.ts'
-import { restoreFiles } from '../lib/files/restore.ts'
+import { restoreCache } from '../lib/cache/restore/restore.ts'
+import { readRestored } from '../lib/database/load/load-backup.ts'
+import { restoreDatabase } from '../lib/database/restore/restore.ts'
+import { restoreFiles } from '../lib/files/restore/restore.ts'
 import { checkStoreMark } from '../lib/run/guard.ts'
+import { RunRef, readPlan, restoredFilesOf } from '../lib/run/planning/plan.ts'
 import { targets } from '../lib/run/strategy.ts'
-import { RunRef, readPlan, restoredFilesOf } from '../lib/run/work.ts'
 import { task } from '../lib/task.ts'
 
 const RestoreInput = RunRef.extend({

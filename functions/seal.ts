@@ -1,6 +1,6 @@
-import { seal } from '../lib/backup/seal.ts'
 import { databaseClock } from '../lib/ledger/clock.ts'
-import { RunRef, readPlan } from '../lib/run/work.ts'
+import { RunRef, readPlan } from '../lib/run/planning/plan.ts'
+import { seal } from '../lib/run/seal.ts'
 import { task } from '../lib/task.ts'
 
 /** State "Seal": proves that the backup is complete and writes its manifest. */

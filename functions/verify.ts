@@ -1,5 +1,5 @@
+import { RunRef, readBackupPlan } from '../lib/run/planning/plan.ts'
 import { verify } from '../lib/run/verify.ts'
-import { RunRef, readBackupPlan } from '../lib/run/work.ts'
 import { task } from '../lib/task.ts'
 
 /** State "Verify": reads every object of a backup to its end and compares it with what was written. */

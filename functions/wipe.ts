@@ -1,11 +1,11 @@
 import * as z from 'zod'
-import { unsupportedTypes } from '../lib/cache/export.ts'
-import { wipeCache } from '../lib/cache/wipe.ts'
-import { wipeDatabase } from '../lib/database/wipe.ts'
+import { unsupportedTypes } from '../lib/cache/export/export.ts'
+import { wipeCache } from '../lib/cache/wipe/wipe.ts'
+import { wipeDatabase } from '../lib/database/wipe/wipe.ts'
 import { wipeFiles } from '../lib/files/wipe.ts'
 import { checkStoreMark } from '../lib/run/guard.ts'
+import { filesOf, RunRef, readPlan } from '../lib/run/planning/plan.ts'
 import { targets } from '../lib/run/strategy.ts'
-import { filesOf, RunRef, readPlan } from '../lib/run/work.ts'
 import { task } from '../lib/task.ts'
 
 const WipeInput = RunRef.extend({ target: z.enum(targets), batch: z.number().int().nonnegative().default(0) })

@@ -315,7 +315,7 @@ export const errorKinds: ReadonlyMap<string, ErrorKind> = new Map<string, ErrorK
 
 /**
  * `error`'s message when it is an Error, else its text: for wrapping what a library threw. Of what Postgres reported only
- * what holds no values of rows: see postgres/message.ts.
+ * what holds no values of rows: see postgres-message.ts.
  */
 export function messageOf(error: unknown): string {
   const fields: { message?: unknown; error?: unknown; cause?: unknown } =

@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto'
 import type * as z from 'zod'
 import { type Clients, makeClients } from './clients.ts'
 import { environmentOf } from './config.ts'
-import { databaseError } from './database/snapshot.ts'
 import { InvalidRequest, messageOf } from './errors.ts'
 import { readLateNoted, readNoted, replaceLate } from './ledger/documents.ts'
 import { type Fence, type Span, spanOf } from './ledger/fence.ts'
@@ -11,6 +10,7 @@ import { type LedgerLine, ledgerLine } from './ledger/line.ts'
 import { changing, checkRunning, lostRun, recordFailure, touchRun } from './ledger/runs.ts'
 import { storable } from './ledger/storable.ts'
 import { logger } from './log.ts'
+import { databaseError } from './postgres/errors.ts'
 import { messageOfPostgres } from './postgres-message.ts'
 import { cut } from './run/outcome.ts'
 
@@ -113,7 +113,7 @@ export function task<Schema extends z.ZodType, Output>(
   }
 }
 
-/** The ledger's register of the invocations that may change a store: see closingUntil in run/ledger.ts. */
+/** The ledger's register of the invocations that may change a store: see closingUntil in ledger/runs.ts. */
 function registerOf(
   ledger: LedgerLine,
   { phase, requestId, remaining }: { phase: string; requestId: string; remaining: number },

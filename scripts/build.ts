@@ -42,7 +42,7 @@ const ownStandIns: Record<string, string> = {
     import { readFileSync } from 'node:fs'
     export const openApiDocument = () => JSON.parse(readFileSync(new URL('./openapi.json', import.meta.url), 'utf8'))`,
   // Only the document shows them.
-  'lib/http/examples.ts': `
+  'lib/http/answers/examples.ts': `
     export const [requests, started, run, backup, backupDetails, options] = [{}, {}, {}, {}, {}, {}]`,
 }
 

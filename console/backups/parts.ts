@@ -1,4 +1,4 @@
-import type { BackupDetails } from '../../lib/http/backups.ts'
+import type { BackupDetails } from '../../lib/http/routes/backups.ts'
 import { counted } from '../numbers.ts'
 
 type Part = BackupDetails['parts'][number]

@@ -1,7 +1,7 @@
 import { utc } from '../../lib/amounts.ts'
-import type { Backup } from '../../lib/http/backups.ts'
-import { whatRestoreMeans } from '../../lib/run/now-and-after.ts'
+import type { Backup } from '../../lib/http/routes/backups.ts'
 import { type Target, targets } from '../../lib/run/strategy.ts'
+import { whatRestoreMeans } from '../../lib/run/words/now-and-after.ts'
 import { listed } from '../numbers.ts'
 import type { Wiped } from '../overview/contents.ts'
 

@@ -1,8 +1,8 @@
-import type { Options } from '../../lib/http/options.ts'
-import type { Run } from '../../lib/http/run.ts'
-import type { Session } from '../../lib/http/session.ts'
-import { isUnclaimed } from '../../lib/run/claimed.ts'
+import type { Run } from '../../lib/http/answers/run.ts'
+import type { Options } from '../../lib/http/routes/options.ts'
+import type { Session } from '../../lib/http/routes/session.ts'
 import type { Target } from '../../lib/run/strategy.ts'
+import { isUnclaimed } from '../../lib/run/words/claim-state.ts'
 import { storeNames } from './consequences.ts'
 
 type Situation = { session: Session; options: Options; active: Run | undefined }

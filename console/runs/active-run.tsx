@@ -1,5 +1,5 @@
 import { useMemo } from 'preact/hooks'
-import type { Run } from '../../lib/http/run.ts'
+import type { Run } from '../../lib/http/answers/run.ts'
 import { ago } from '../numbers.ts'
 import { useLive } from '../page/live.ts'
 import { Notice } from '../page/notice.tsx'

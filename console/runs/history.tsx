@@ -1,6 +1,6 @@
 import { useState } from 'preact/hooks'
 import { utc } from '../../lib/amounts.ts'
-import type { Run } from '../../lib/http/run.ts'
+import type { Run } from '../../lib/http/answers/run.ts'
 import { duration } from '../numbers.ts'
 import { Failure, Loading } from '../page/notice.tsx'
 import { useSession } from '../page/session.ts'

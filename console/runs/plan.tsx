@@ -1,5 +1,5 @@
-import type { Run } from '../../lib/http/run.ts'
-import { wouldBackUp, wouldLeave, wouldLines } from '../../lib/run/would-words.ts'
+import type { Run } from '../../lib/http/answers/run.ts'
+import { wouldBackUp, wouldLeave, wouldLines } from '../../lib/run/words/would-words.ts'
 import { storeNames } from '../overview/consequences.ts'
 
 type WouldDo = NonNullable<Run['wouldDo']>

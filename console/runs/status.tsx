@@ -1,4 +1,4 @@
-import type { Run } from '../../lib/http/run.ts'
+import type { Run } from '../../lib/http/answers/run.ts'
 import { statusOf } from './wording.ts'
 
 const kinds: Record<Run['status'], string> = {

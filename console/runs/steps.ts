@@ -1,4 +1,4 @@
-import type { Run } from '../../lib/http/run.ts'
+import type { Run } from '../../lib/http/answers/run.ts'
 import { scopeOf, strategies, type Target, targets } from '../../lib/run/strategy.ts'
 
 /** `idle`: there was nothing for it to do, so nothing was done. `closed`: it ended the run as one that failed. */

@@ -1,5 +1,5 @@
-import { addFingerprints } from '../database/rows.ts'
 import { quote } from '../postgres/identifiers.ts'
+import { addFingerprints } from './fingerprint.ts'
 import { backupKeys } from './layout.ts'
 import type { BackedUpTable, Late, Manifest, TablePart } from './manifest.ts'
 

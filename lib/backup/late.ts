@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto'
 import { BackupIncomplete } from '../errors.ts'
+import type { Storage } from '../s3/bucket.ts'
 import { listSizes } from '../s3/list.ts'
 import type { SigningKey } from '../signature.ts'
 import { sealed } from './digest.ts'
+import { jsonOf, putJson } from './documents/documents.ts'
 import type { backupKeys } from './layout.ts'
 import type { Late, Seen } from './manifest.ts'
-import { jsonOf, putJson, type Storage } from './storage.ts'
 
 type Differences = Pick<Late, 'tables' | 'sequences' | 'cache'>
 

@@ -1,11 +1,11 @@
 import pMap from 'p-map'
+import type { Storage } from '../s3/bucket.ts'
 import { listFolders } from '../s3/list.ts'
 import type { Authenticity } from '../signature.ts'
 import { isBackupId } from './backup-id.ts'
-import { isPinned } from './pin.ts'
 import { type Backup, findBackup, isAboutOne } from './read.ts'
-import { newestFirst } from './retention.ts'
-import type { Storage } from './storage.ts'
+import { isPinned } from './retention/pin.ts'
+import { newestFirst } from './retention/retention.ts'
 
 /** One sealed backup. A count is null when the backup's strategy left that store out. */
 export type SealedBackup = {

@@ -1,5 +1,4 @@
 import * as z from 'zod'
-import { Column } from '../database/catalog.ts'
 import { Signature } from '../signature.ts'
 
 /** Manifest version 1, documented in docs/formats.md. Readers refuse a version they do not know. */
@@ -11,6 +10,22 @@ const fingerprint = z.string().regex(/^-?\d+$/)
 
 /** What a part holds once it is decompressed, in bytes, and its longest line: no reader takes more. */
 const plain = { plain: count.optional(), longest: count.optional() }
+
+/** A column of a table, as the catalog says it. */
+export const Column = z.strictObject({
+  name: z.string(),
+  /** As `format_type` writes it. */
+  type: z.string(),
+  /** Its value goes into the row's JSON as Postgres' own text, see database/rows.ts. */
+  asText: z.boolean(),
+  notNull: z.boolean(),
+  hasDefault: z.boolean(),
+  /** '' no, 's' stored, 'v' virtual. */
+  generated: z.string(),
+  /** '' no, 'a' always, 'd' by default. */
+  identity: z.string(),
+})
+export type Column = z.output<typeof Column>
 
 /** One page range of a table. A range without rows has no object: its key and digest are null. */
 export const TablePart = z.strictObject({
@@ -47,6 +62,22 @@ export const BackedUpSequence = z.strictObject({
 
 export const Warning = z.strictObject({ code: z.string(), message: z.string() })
 export type Warning = z.output<typeof Warning>
+
+/**
+ * One line of the files' index, and of a run's `filesCopied`: an object as it was copied. `etag` is the source's, `copyEtag` the copy's: the two differ
+ * when either was written in parts or is encrypted with KMS. `copy` from 2 on: a first try had left something else under
+ * the first name, so this copy lies in `files.<copy>/`. `storageClass` is the source's, unless it is STANDARD: the copy has
+ * none, and the restored object gets it.
+ */
+export const CopiedFile = z.strictObject({
+  key: z.string(),
+  size: z.number().int().nonnegative(),
+  etag: z.string().min(1),
+  copyEtag: z.string().min(1),
+  copy: z.number().int().min(2).max(9).optional(),
+  storageClass: z.string().min(1).optional(),
+})
+export type CopiedFile = z.output<typeof CopiedFile>
 
 export const CachePart = z.strictObject({ key: z.string(), keys: count, bytes: count, sha256, ...plain })
 

@@ -5,9 +5,8 @@ import { constants, createZstdCompress, createZstdDecompress } from 'node:zlib'
 import { GetObjectCommand } from '@aws-sdk/client-s3'
 import { Upload } from '@aws-sdk/lib-storage'
 import { BackupDamaged, messageOf, ReadBackMismatch } from '../errors.ts'
-import { exists } from './exists.ts'
-import { TooMuch } from './json.ts'
-import { isPreconditionFailure, type Storage, storageError } from './storage.ts'
+import { exists, isPreconditionFailure, type Storage, storageError } from '../s3/bucket.ts'
+import { TooMuch } from './documents/json.ts'
 
 /**
  * One object of a backup as it was written: its size in bytes and the SHA-256 of its (compressed) bytes, in hex; `plain`

@@ -1,18 +1,18 @@
 import pMap from 'p-map'
 import * as z from 'zod'
-import { mergeLate } from '../database/reconcile.ts'
 import { BackupDamaged, BackupTooNew, messageOf, NotFound, NotPermitted } from '../errors.ts'
+import { exists, type Storage } from '../s3/bucket.ts'
 import { listFolders } from '../s3/list.ts'
 import type { Authenticity } from '../signature.ts'
 import { checkBackupId, isBackupId } from './backup-id.ts'
 import { lateProblems, manifestProblems } from './consistency.ts'
 import { authenticityOf, digestOf } from './digest.ts'
-import { exists } from './exists.ts'
-import { documentBounds, parseJson, TooMuch } from './json.ts'
+import { readText } from './documents/documents.ts'
+import { documentBounds, parseJson, TooMuch } from './documents/json.ts'
 import { lastAttempt } from './late.ts'
 import { backupKeys } from './layout.ts'
 import { Late, Manifest, type Seen } from './manifest.ts'
-import { readText, type Storage } from './storage.ts'
+import { mergeLate } from './merge-late.ts'
 
 /**
  * A backup as it is restored: its manifest with the parts, sequences and totals of the late file that counts in place.

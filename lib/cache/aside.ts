@@ -4,7 +4,7 @@ import { textOrHex } from '../redis/command.ts'
 import { escapeGlob } from '../redis/glob.ts'
 import { asNumber, type Command } from '../redis/reply.ts'
 import { scanKeys } from '../redis/scan.ts'
-import { askFenced, checkFence } from './fenced.ts'
+import { askFenced, checkFence } from './fence.ts'
 import { fenceKey, reservedPrefix } from './keys.ts'
 
 /**

@@ -3,7 +3,7 @@ import { escapeGlob, globMatcher } from '../redis/glob.ts'
 /** Holds the environment's name. It is never exported, counted or wiped. */
 export const environmentKey = 'taskmaster:environment'
 
-/** Holds the fencing number of the run that may change keys, see fenced.ts. It is never exported, counted or wiped either. */
+/** Holds the fencing number of the run that may change keys, see fence.ts. It is never exported, counted or wiped either. */
 export const fenceKey = 'taskmaster:environment:fence'
 
 /** The keys of our own that lie outside what a run acts on. */

@@ -9,7 +9,7 @@ import { asNumber, asText, type Reply } from '../redis/reply.ts'
 import { scanKeys } from '../redis/scan.ts'
 import { Found } from './findings.ts'
 import { fenceKey, reservedPrefix } from './keys.ts'
-import { unfinishedMs } from './restore-script.ts'
+import { unfinishedMs } from './restore/script.ts'
 
 type Tools = Pick<Clients, 'cache' | 'config'>
 

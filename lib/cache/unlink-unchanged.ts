@@ -2,9 +2,9 @@ import { isUtf8 } from 'node:buffer'
 import type { Fence } from '../ledger/fence.ts'
 import type { BinaryRedis } from '../redis/binary-redis.ts'
 import { asText, type Command, type Reply } from '../redis/reply.ts'
-import { askFenced, checkFence } from './fenced.ts'
+import { askFenced, checkFence } from './fence.ts'
 import { fenceKey } from './keys.ts'
-import { comparedItems, digestScript } from './value-digest.ts'
+import { comparedItems, digestScript } from './value/digest.ts'
 
 /** Of one script: keys, bytes of their names, and elements that it compares before it leaves the rest to the next. */
 const scriptLimits = { keys: 1_000, bytes: 2 ** 20, items: 50_000 }

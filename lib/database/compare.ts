@@ -1,7 +1,7 @@
 import { counted } from '../amounts.ts'
 import type { BackedUpTable } from '../backup/manifest.ts'
-import type { Connection } from '../clients.ts'
 import { RehearsalFailed } from '../errors.ts'
+import type { Connection } from '../postgres/connection.ts'
 import { fingerprintOf, queryRows, type Rows, rowsOf } from './rows.ts'
 
 /** How many differences a message lists. */

@@ -1,8 +1,8 @@
 import type { QueryResult } from '@neondatabase/serverless'
-import type { Connection } from '../clients.ts'
+import type { Column } from '../backup/manifest.ts'
+import type { Connection } from '../postgres/connection.ts'
 import { qualified, quote } from '../postgres/identifiers.ts'
 import { ownSearchPath } from '../postgres/search-path.ts'
-import type { Column } from './catalog.ts'
 
 /** A table, or its copy elsewhere, with the columns whose values make a row's text. */
 export type Rows = {
@@ -73,9 +73,4 @@ export function linesOf(from: string): string {
  */
 export function fingerprintOf(from: string): string {
   return `SELECT pg_catalog.count(*)::pg_catalog.text AS rows, coalesce(pg_catalog.sum(pg_catalog.hashtextextended(${rowText}, 0)), 0)::pg_catalog.text AS fingerprint ${from}`
-}
-
-/** Adds fingerprints, which are decimal integers that may exceed 64 bits. */
-export function addFingerprints(fingerprints: readonly string[]): string {
-  return fingerprints.reduce((sum, fingerprint) => sum + BigInt(fingerprint), 0n).toString()
 }

@@ -1,6 +1,6 @@
-import type { Connection } from '../clients.ts'
 import { ledgerSchema } from '../ledger/schema.ts'
-import { sqlStateOf } from './snapshot.ts'
+import type { Connection } from '../postgres/connection.ts'
+import { sqlStateOf } from '../postgres/errors.ts'
 
 /**
  * A command that takes a number, so that the server looks at all that the last one told its caches: ALTER DOMAIN tells them

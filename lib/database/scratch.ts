@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto'
 import { agreeing, counted } from '../amounts.ts'
-import type { BackedUpTable } from '../backup/manifest.ts'
-import type { Connection } from '../clients.ts'
+import type { BackedUpTable, Column } from '../backup/manifest.ts'
 import { messageOf, NotPermitted, StoreUnavailable } from '../errors.ts'
+import type { Connection } from '../postgres/connection.ts'
+import { databaseError, sqlStateOf } from '../postgres/errors.ts'
 import { literal, qualified, quote } from '../postgres/identifiers.ts'
-import type { Column, Table } from './catalog.ts'
+import type { Table } from './catalog/catalog.ts'
 import type { Rows } from './rows.ts'
 import { isOfTheRows } from './savepoint.ts'
-import { databaseError, sqlStateOf } from './snapshot.ts'
 
 /** Where a run loads a backup to look at it: a schema of its own, dropped by the step that compared or restored. */
 const prefix = 'taskmaster_scratch_'

@@ -1,66 +1,12 @@
 import { setTimeout } from 'node:timers/promises'
-import { DrizzleQueryError } from 'drizzle-orm'
-import type { Clients, Connection } from '../clients.ts'
-import {
-  BackupIsStale,
-  DatabaseBusy,
-  messageOf,
-  NotPermitted,
-  PreservationConflict,
-  ResetError,
-  RowsHidden,
-  StoreUnavailable,
-} from '../errors.ts'
+import type { Clients } from '../clients.ts'
+import type { Connection } from '../postgres/connection.ts'
+import { databaseError } from '../postgres/errors.ts'
 import { literal } from '../postgres/identifiers.ts'
-import { isRefusedLock, lockTables, lockText } from './locks.ts'
+import { withConnection, withConnections } from '../postgres/with-connection.ts'
+import { isRefusedLock, lockTables, lockText } from './locks/locks.ts'
 
 type Relation = { schema: string; table: string }
-
-/** Runs `use` with a connection that is ended afterwards, whatever happens. */
-export async function withConnection<Result>(
-  clients: Pick<Clients, 'connect'>,
-  use: (connection: Connection) => Promise<Result>,
-): Promise<Result> {
-  const { connection, close } = await openConnection(clients)
-  try {
-    return await use(connection)
-  } finally {
-    await close()
-  }
-}
-
-/** The same with `count` connections. */
-export async function withConnections<Result>(
-  clients: Pick<Clients, 'connect'>,
-  count: number,
-  use: (connections: Connection[]) => Promise<Result>,
-): Promise<Result> {
-  const tried = await Promise.allSettled(Array.from({ length: count }, () => openConnection(clients)))
-  const opened = tried.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
-  try {
-    for (const one of tried) if (one.status === 'rejected') throw one.reason
-    return await use(opened.map(({ connection }) => connection))
-  } finally {
-    // One that broke may fail to end; what broke it is thrown above.
-    await Promise.allSettled(opened.map(({ close }) => close()))
-  }
-}
-
-/** Milliseconds. Ending takes a few; a connection that broke may take half a minute to say so, or never does. */
-const endPatience = 1_000
-
-/** A connection, and how to end it: waiting for its end, but not for long. */
-export async function openConnection(clients: Pick<Clients, 'connect'>) {
-  const connection = await clients.connect()
-  const ended = new Promise<void>((resolve) => connection.once('end', resolve))
-  async function close(): Promise<void> {
-    const patience = new AbortController()
-    const patient = setTimeout(endPatience, undefined, { signal: patience.signal }).catch(() => {})
-    await Promise.race([ended, connection.end(), patient])
-    patience.abort()
-  }
-  return { connection, close }
-}
 
 /** Begins a transaction that reads, and that sees one moment: that of its first query. */
 export const beginSnapshot = 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY'
@@ -134,70 +80,4 @@ async function joinSnapshot(
     )
     await other.query(`SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`)
   }
-}
-
-/** What Postgres reported, as one of our errors where we know what to do about it; else as it is. */
-export function databaseError(error: unknown): unknown {
-  if (error instanceof ResetError) return error
-  const cause = error instanceof DrizzleQueryError ? error.cause : error
-  const message = messageOf(cause)
-  const state = sqlStateOf(cause)
-  switch (state) {
-    case '55P03':
-    case '40P01':
-    case '40001':
-      return new DatabaseBusy(
-        `Another session is in the way: ${message}. The statement changed nothing; try again`,
-        {
-          cause,
-        },
-      )
-    case '42P01':
-    case '42703':
-    case '3F000':
-      return new BackupIsStale(
-        `A table was dropped, renamed or altered since the run began: ${message}. The statement changed nothing; run again when the migration is done`,
-        { cause },
-      )
-    case '42501':
-      if (!message.includes('row-level security')) {
-        return new NotPermitted(
-          `The database role lacks a right: ${message}. The statement changed nothing; grant it`,
-          {
-            cause,
-          },
-        )
-      }
-      return new RowsHidden(
-        `Row security hides rows from the database role: ${message}. Use the owner without FORCE ROW LEVEL SECURITY, or a role with BYPASSRLS, else the backup would be short`,
-        { cause },
-      )
-    case '0A000': // cannot truncate a table that another one references
-    case '23000': // a rule turned the query of a foreign key into another one
-    case '23001':
-    case '23503':
-      return new PreservationConflict(
-        `A foreign key does not let the tables be emptied: ${message}. Nothing was changed; preserve what it refers to, too`,
-        { cause },
-      )
-    default:
-      return isDisconnect(state, message)
-        ? new StoreUnavailable(
-            `The connection to the database broke: ${message}. Start again when it is back`,
-            { cause },
-          )
-        : cause
-  }
-}
-
-function isDisconnect(state: string | undefined, message: string): boolean {
-  return state === undefined
-    ? /^Connection terminated|is not queryable$/.test(message)
-    : /^(08|57P)/.test(state)
-}
-
-/** The five-character SQLSTATE of a Postgres error. */
-export function sqlStateOf(error: unknown): string | undefined {
-  const cause = error instanceof DrizzleQueryError ? error.cause : error
-  return cause instanceof Error && 'code' in cause && typeof cause.code === 'string' ? cause.code : undefined
 }

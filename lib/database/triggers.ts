@@ -1,4 +1,4 @@
-import type { Connection } from '../clients.ts'
+import type { Connection } from '../postgres/connection.ts'
 import { quote } from '../postgres/identifiers.ts'
 
 /** A table by its oid, and as SQL writes its name. */

@@ -1,9 +1,11 @@
 import * as z from 'zod'
-import type { Clients, Connection } from '../clients.ts'
+import type { Clients } from '../clients.ts'
 import { RunLost, StoreUnavailable } from '../errors.ts'
 import { checkRunning, recordViews } from '../ledger/runs.ts'
+import type { Connection } from '../postgres/connection.ts'
+import { databaseError, sqlStateOf } from '../postgres/errors.ts'
 import { plainName } from '../postgres/identifiers.ts'
-import { databaseError, sqlStateOf, withConnection } from './snapshot.ts'
+import { withConnection } from '../postgres/with-connection.ts'
 
 /** A materialized view that shows rows of other tables. */
 export type MaterializedView = { name: string; sql: string; mayRefresh: boolean }

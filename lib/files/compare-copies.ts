@@ -1,7 +1,8 @@
 import type { backupKeys } from '../backup/layout.ts'
-import type { Storage } from '../backup/storage.ts'
+import type { CopiedFile } from '../backup/manifest.ts'
+import type { Storage } from '../s3/bucket.ts'
 import { type ListedObject, listRange } from '../s3/list.ts'
-import { type CopiedFile, type Piece, rangeBelow } from './pieces.ts'
+import { type Piece, rangeBelow } from './pieces.ts'
 
 /** What is wrong with the copies of a piece: one that is not what was copied, or how many are not there. */
 export type Difference =

@@ -1,5 +1,5 @@
+import { putLinesFirst } from '../backup/documents/documents.ts'
 import { workKeys } from '../backup/layout.ts'
-import { putLinesFirst } from '../backup/storage.ts'
 import type { Clients } from '../clients.ts'
 import { listRange } from '../s3/list.ts'
 import type { ListedFile, Run } from './pieces.ts'

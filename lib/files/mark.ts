@@ -1,8 +1,9 @@
 import * as z from 'zod'
-import { noteBounds } from '../backup/json.ts'
-import { getJson, isPreconditionFailure, putJson } from '../backup/storage.ts'
+import { getJson, putJson } from '../backup/documents/documents.ts'
+import { noteBounds } from '../backup/documents/json.ts'
 import type { Clients } from '../clients.ts'
 import { EnvironmentMismatch, messageOf, NotFound, ResetError } from '../errors.ts'
+import { isPreconditionFailure } from '../s3/bucket.ts'
 
 type Tools = Pick<Clients, 'files'>
 

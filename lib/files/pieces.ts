@@ -1,6 +1,7 @@
 import * as z from 'zod'
+import { getJsonLines } from '../backup/documents/documents.ts'
 import { workKeys } from '../backup/layout.ts'
-import { getJsonLines, type Storage } from '../backup/storage.ts'
+import type { Storage } from '../s3/bucket.ts'
 import type { KeyRange } from '../s3/list.ts'
 
 /** One line of `filesList`: an object as the count listed it. `key` is relative to FILES_PREFIX, `size` in bytes. */
@@ -12,22 +13,6 @@ export const ListedFile = z.strictObject({
   storageClass: z.string().min(1).optional(),
 })
 export type ListedFile = z.output<typeof ListedFile>
-
-/**
- * One line of `filesCopied`: an object as it was copied. `etag` is the source's, `copyEtag` the copy's: the two differ
- * when either was written in parts or is encrypted with KMS. `copy` from 2 on: a first try had left something else under
- * the first name, so this copy lies in `files.<copy>/`. `storageClass` is the source's, unless it is STANDARD: the copy has
- * none, and the restored object gets it.
- */
-export const CopiedFile = z.strictObject({
-  key: z.string(),
-  size: z.number().int().nonnegative(),
-  etag: z.string().min(1),
-  copyEtag: z.string().min(1),
-  copy: z.number().int().min(2).max(9).optional(),
-  storageClass: z.string().min(1).optional(),
-})
-export type CopiedFile = z.output<typeof CopiedFile>
 
 /** Which run a step belongs to, and which try of its Count listed. */
 export type Run = { runId: string; attempt: number; tried?: string }

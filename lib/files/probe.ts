@@ -5,12 +5,11 @@ import {
   PutObjectCommand,
   S3ServiceException,
 } from '@aws-sdk/client-s3'
-import { exists } from '../backup/exists.ts'
 import { workKeys } from '../backup/layout.ts'
 import type { Warning } from '../backup/manifest.ts'
-import { isPreconditionFailure, type Storage, storageError } from '../backup/storage.ts'
 import type { Clients } from '../clients.ts'
 import { StoreUnavailable } from '../errors.ts'
+import { exists, isPreconditionFailure, type Storage, storageError } from '../s3/bucket.ts'
 import { copySource } from '../s3/copy.ts'
 import type { Run } from './pieces.ts'
 

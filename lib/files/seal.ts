@@ -1,15 +1,16 @@
 import pMap from 'p-map'
 import { agreeing, counted } from '../amounts.ts'
-import { resultOf } from '../backup/exported.ts'
-import { writeFilesIndex } from '../backup/files-index.ts'
+import { getJsonLines } from '../backup/documents/documents.ts'
+import { resultOf } from '../backup/documents/results.ts'
 import { backupKeys, workKeys } from '../backup/layout.ts'
 import type { Manifest, Warning } from '../backup/manifest.ts'
-import { getJsonLines } from '../backup/storage.ts'
+import { CopiedFile } from '../backup/manifest.ts'
 import type { Clients } from '../clients.ts'
 import { BackupIncomplete } from '../errors.ts'
 import { compareCopies } from './compare-copies.ts'
 import { CopyResult } from './copy.ts'
-import { CopiedFile, type Run, readPieces } from './pieces.ts'
+import { writeFilesIndex } from './index.ts'
+import { type Run, readPieces } from './pieces.ts'
 
 type Tools = Pick<Clients, 'backups' | 'config'>
 

@@ -1,13 +1,15 @@
 import * as z from 'zod'
+import { getJsonLines } from '../backup/documents/documents.ts'
+import { findResult, putResult } from '../backup/documents/results.ts'
 import { workKeys } from '../backup/layout.ts'
-import { findResult, putResult } from '../backup/step-result.ts'
-import { getJsonLines, type Storage } from '../backup/storage.ts'
+import { CopiedFile } from '../backup/manifest.ts'
 import type { Clients } from '../clients.ts'
 import type { Fence } from '../ledger/fence.ts'
+import type { Storage } from '../s3/bucket.ts'
 import { deleteObjects, type Version } from '../s3/delete.ts'
 import { type KeyRange, listRange } from '../s3/list.ts'
 import { isPreserved } from './list.ts'
-import { type Batch, CopiedFile, type Piece, rangeBelow, readPieces } from './pieces.ts'
+import { type Batch, type Piece, rangeBelow, readPieces } from './pieces.ts'
 
 type Tools = Pick<Clients, 'files' | 'backups' | 'config'>
 

@@ -1,9 +1,9 @@
 import type { MiddlewareHandler } from 'hono'
 import type { Clients } from '../clients.ts'
-import { withConnection } from '../database/snapshot.ts'
 import { messageOf } from '../errors.ts'
 import { noteTokenUse } from '../ledger/token-uses.ts'
 import { logger } from '../log.ts'
+import { withConnection } from '../postgres/with-connection.ts'
 import type { Api } from './route.ts'
 
 /** Milliseconds between two notes of one token, by one process. */

@@ -3,7 +3,6 @@ import { HTTPException } from 'hono/http-exception'
 import * as z from 'zod'
 import { type ErrorKind, InvalidRequest, messageOf, ResetError, RunActive } from '../errors.ts'
 import { storable } from '../ledger/storable.ts'
-import { challengeOf } from './challenge.ts'
 import {
   beginning,
   Forbidden,
@@ -12,7 +11,8 @@ import {
   Refused,
   UnsupportedMediaType,
 } from './errors.ts'
-import { retryAfter } from './retry-after.ts'
+import { challengeOf } from './request/challenge.ts'
+import { retryAfter } from './request/retry-after.ts'
 
 /** What every refusal and failure is answered with: RFC 9457, `application/problem+json`. */
 export const Problem = z

@@ -1,5 +1,5 @@
 import type { Clients } from '../clients.ts'
-import { withConnection } from '../database/snapshot.ts'
+import { withConnection } from '../postgres/with-connection.ts'
 
 /**
  * The clock of the ledger's database, for what is compared between runs: when a backup was sealed, and which of them

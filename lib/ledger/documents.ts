@@ -1,7 +1,7 @@
 import * as z from 'zod'
 import { Seen } from '../backup/manifest.ts'
-import type { Connection } from '../clients.ts'
 import { RunLost, StoreUnavailable } from '../errors.ts'
+import type { Connection } from '../postgres/connection.ts'
 import { repeatedStep } from './runs.ts'
 
 /**

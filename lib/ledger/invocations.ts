@@ -1,4 +1,4 @@
-import type { Connection } from '../clients.ts'
+import type { Connection } from '../postgres/connection.ts'
 
 /** An invocation that may change a store. */
 export type Invocation = {

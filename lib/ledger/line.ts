@@ -1,6 +1,7 @@
-import type { Clients, Connection } from '../clients.ts'
-import { openConnection } from '../database/snapshot.ts'
+import type { Clients } from '../clients.ts'
 import { RunLost } from '../errors.ts'
+import type { Connection } from '../postgres/connection.ts'
+import { openConnection } from '../postgres/with-connection.ts'
 
 /** The way to the ledger during one invocation. */
 export type LedgerLine = {

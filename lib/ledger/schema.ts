@@ -57,7 +57,7 @@ export const runs = ledgerSchema.table(
     waiting: text('waiting'),
     /** Bytes of tables that were wiped or restored, and the milliseconds that they were locked for it. */
     locked: jsonb('locked'),
-    /** SHA-256 of plan.json, see ledger/noted.ts. */
+    /** SHA-256 of plan.json, see ledger/documents.ts. */
     planDigest: text('plan_digest'),
     /** Which late file of the run's backup counts. */
     late: jsonb('late'),

@@ -1,6 +1,6 @@
 import { sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/neon-serverless'
-import type { Connection } from '../clients.ts'
+import type { Connection } from '../postgres/connection.ts'
 import { tokens } from './schema.ts'
 
 /** Notes that a token of the API was used. A ledger of an earlier version, or none, notes nothing. */

@@ -1,5 +1,5 @@
 import type { QueryResult } from '@neondatabase/serverless'
-import type { Connection } from '../clients.ts'
+import type { Connection } from './connection.ts'
 
 /**
  * Sessions are pinned to pg_catalog, so that nobody's function is taken for one of Postgres and no text depends on a role's

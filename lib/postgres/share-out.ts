@@ -1,4 +1,4 @@
-import type { Connection } from '../clients.ts'
+import type { Connection } from './connection.ts'
 
 /**
  * How many connections share some work: opening one takes as long as reading some megabytes, or a few small tables, so

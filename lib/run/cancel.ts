@@ -1,9 +1,11 @@
-import type { Clients, Connection } from '../clients.ts'
-import { databaseError, withConnection } from '../database/snapshot.ts'
+import type { Clients } from '../clients.ts'
 import { messageOf, NotFound, RunEnded, RunStarting, StoreUnavailable, TooLateToCancel } from '../errors.ts'
 import { findExecution, stopExecution } from '../executions.ts'
 import { findRun, isCancellable, lockRun, type RunRow, readRun, recordCancelled } from '../ledger/runs.ts'
-import { statusWords } from './outcome-words.ts'
+import type { Connection } from '../postgres/connection.ts'
+import { databaseError } from '../postgres/errors.ts'
+import { withConnection } from '../postgres/with-connection.ts'
+import { statusWords } from './words/outcome.ts'
 
 /** Milliseconds. Who asks over HTTP gets an answer within half a minute, or none. */
 const answerWithinMs = 10_000

@@ -1,7 +1,8 @@
 import { readCacheMark, writeCacheMark } from '../cache/mark.ts'
-import type { Clients, Connection } from '../clients.ts'
+import type { Clients } from '../clients.ts'
 import { readFilesMark, writeFilesMark } from '../files/mark.ts'
 import { ensureLedger, readEnvironment, writeEnvironment } from '../ledger/runs.ts'
+import type { Connection } from '../postgres/connection.ts'
 import { checkMark } from './guard.ts'
 
 /**

@@ -1,6 +1,6 @@
 import type { Warning } from '../backup/manifest.ts'
 import { readCacheMark } from '../cache/mark.ts'
-import type { Clients, Connection } from '../clients.ts'
+import type { Clients } from '../clients.ts'
 import type { Config } from '../config.ts'
 import {
   ConfirmationMismatch,
@@ -11,6 +11,7 @@ import {
 } from '../errors.ts'
 import { readFilesMark } from '../files/mark.ts'
 import { readEnvironment } from '../ledger/runs.ts'
+import type { Connection } from '../postgres/connection.ts'
 import { isDestructive, type Request } from './request.ts'
 import type { Target } from './strategy.ts'
 

@@ -1,10 +1,10 @@
 import { countCache } from '../cache/count.ts'
 import { readCacheMark } from '../cache/mark.ts'
 import type { Clients } from '../clients.ts'
+import { askDatabase, type DatabaseOption, type Reason, reasonOf } from '../database/plan/options.ts'
 import { StoreUnavailable } from '../errors.ts'
 import { countFiles } from '../files/list.ts'
 import { readFilesMark } from '../files/mark.ts'
-import { askDatabase, type DatabaseOption, type Reason, reasonOf } from './options-tables.ts'
 import { type Strategy, scopeOf, strategies, type Target } from './strategy.ts'
 
 /** What is known of one store, or why it is not. `mark` is the environment's name it carries. */

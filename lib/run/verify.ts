@@ -1,12 +1,12 @@
 import * as z from 'zod'
 import { agreeing, counted } from '../amounts.ts'
+import { putFirst } from '../backup/documents/documents.ts'
 import { workKeys } from '../backup/layout.ts'
 import { Warning } from '../backup/manifest.ts'
-import { putFirst } from '../backup/storage.ts'
-import { type Verification, verifyBackup } from '../backup/verify.ts'
+import { type Verification, verifyBackup } from '../backup/verify/verify.ts'
 import type { Clients } from '../clients.ts'
 import { BackupDamaged } from '../errors.ts'
-import type { BackupPlan } from './work.ts'
+import type { BackupPlan } from './planning/plan.ts'
 
 /** What "Verify" found, for the outcome. */
 export const Verified = z.strictObject({

@@ -1,6 +1,6 @@
 import { CopyObjectCommand, type S3Client, S3ServiceException, type StorageClass } from '@aws-sdk/client-s3'
-import { isPreconditionFailure, storageError } from '../backup/storage.ts'
 import { BackupIncomplete, ResetError, StoreUnavailable } from '../errors.ts'
+import { isPreconditionFailure, storageError } from './bucket.ts'
 import { copyInParts } from './copy-in-parts.ts'
 import { etagOfEqual, lookAt } from './same-content.ts'
 

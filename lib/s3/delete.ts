@@ -1,10 +1,9 @@
 import { setTimeout } from 'node:timers/promises'
 import { DeleteObjectCommand, DeleteObjectsCommand, S3ServiceException } from '@aws-sdk/client-s3'
-import { type Storage, storageError } from '../backup/storage.ts'
 import { StoreUnavailable } from '../errors.ts'
-import type { Fence } from '../ledger/fence.ts'
-import { sharedCheck } from '../ledger/shared-check.ts'
 import { atOnce } from './at-once.ts'
+import { type Storage, storageError } from './bucket.ts'
+import { type Check, sharedCheck } from './shared-check.ts'
 
 /** A version of an object: it is deleted only while it has this ETag. */
 export type Version = { key: string; etag: string }
@@ -39,7 +38,7 @@ const busy = new Set(['SlowDown', 'ServiceUnavailable'])
 export async function deleteObjects(
   storage: Storage,
   versions: readonly Version[],
-  fence: Fence | null,
+  fence: Asking | null,
 ): Promise<Map<string, string>> {
   const signal = fence?.signal ?? new AbortController().signal
   const check = fence === null ? async () => {} : sharedCheck(fence)
@@ -59,12 +58,13 @@ export async function deleteObjects(
   )
 }
 
-type Asked = { check: Fence['check']; signal: AbortSignal }
+/** What is asked before each request; `signal` ends the request under way. */
+type Asking = { check: Check; signal: AbortSignal }
 
 async function deleteOnce(
   storage: Storage,
   versions: readonly Version[],
-  { check, signal }: Asked,
+  { check, signal }: Asking,
 ): Promise<Map<string, string>> {
   const nameable = versions.filter(({ key }) => isXmlText(key))
   const others = versions.filter(({ key }) => !isXmlText(key))

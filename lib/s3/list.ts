@@ -4,8 +4,8 @@ import {
   type ListObjectsV2CommandInput,
   type ListObjectsV2CommandOutput,
 } from '@aws-sdk/client-s3'
-import { type Storage, storageError } from '../backup/storage.ts'
 import { InvalidConfiguration, ListingUnreliable, StoreUnavailable } from '../errors.ts'
+import { type Storage, storageError } from './bucket.ts'
 import { compareKeys } from './key-order.ts'
 
 /**

@@ -1,5 +1,5 @@
 import { HeadObjectCommand, type HeadObjectCommandOutput, type S3Client } from '@aws-sdk/client-s3'
-import { isMissing, storageError } from '../backup/storage.ts'
+import { isMissing, storageError } from './bucket.ts'
 import type { Source, Target } from './copy.ts'
 
 /**

@@ -1,6 +1,6 @@
 import { readBackup } from '../../lib/backup/read.ts'
 import { getOptions } from '../../lib/run/options.ts'
-import { refusalOf } from '../../lib/run/would-do.ts'
+import { refusalOf } from '../../lib/run/words/would-do.ts'
 import { visible } from '../../lib/visible.ts'
 import type { Answer } from './answer.ts'
 import { askForName, needsName } from './confirm.ts'

@@ -130,7 +130,7 @@ async function close(
   execution: DescribeExecutionCommandOutput,
 ): Promise<RunRow> {
   const error = { Error: execution.error ?? `Execution${execution.status}`, Cause: causeOf(execution) }
-  const { finish } = await import('../../lib/run/finish.ts') // it brings along what all the steps are made of
+  const { finish } = await import('../../lib/run/finish/finish.ts') // it brings along what all the steps are made of
   await finish(clients, { runId: row.runId, error })
   return (await ledger.use((connection) => findRun(connection, row.runId))) ?? row
 }

@@ -1,6 +1,6 @@
 import { utc } from '../../lib/amounts.ts'
-import { withConnection } from '../../lib/database/snapshot.ts'
 import { readTokenUses } from '../../lib/ledger/token-uses.ts'
+import { withConnection } from '../../lib/postgres/with-connection.ts'
 import type { Answer } from './answer.ts'
 import type { Connected } from './connect.ts'
 import { table } from './text.ts'

@@ -5,10 +5,10 @@ import { backupKeys } from '../../lib/backup/layout.ts'
 import type { Config } from '../../lib/config.ts'
 import { messageOf } from '../../lib/errors.ts'
 import type { RunRow } from '../../lib/ledger/runs.ts'
+import { sealedBackupOf, statesInLedger } from '../../lib/run/finish/target-states.ts'
 import { Outcome, type TargetState } from '../../lib/run/outcome.ts'
 import { type Target, targets } from '../../lib/run/strategy.ts'
-import { sealedBackupOf, statesInLedger } from '../../lib/run/target-states.ts'
-import { refusalOf } from '../../lib/run/would-do.ts'
+import { refusalOf } from '../../lib/run/words/would-do.ts'
 import type { Step } from './steps.ts'
 
 /** The outcome that a run's row holds; of a run that died or was called off, what its row still tells. */

@@ -1,4 +1,4 @@
-import { pinBackup, unpinBackup } from '../../lib/backup/pin.ts'
+import { pinBackup, unpinBackup } from '../../lib/backup/retention/pin.ts'
 import { refuseForeign } from '../../lib/backup/trust.ts'
 import type { Answer } from './answer.ts'
 import { type Arguments, WrongUsage } from './arguments.ts'

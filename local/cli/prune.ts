@@ -1,6 +1,6 @@
 import { bytes, counted } from '../../lib/amounts.ts'
-import type { Deleted } from '../../lib/backup/delete.ts'
-import { type PruneResult, prune } from '../../lib/backup/prune.ts'
+import type { Deleted } from '../../lib/backup/retention/delete.ts'
+import { type PruneResult, prune } from '../../lib/backup/retention/prune.ts'
 import { databaseClock } from '../../lib/ledger/clock.ts'
 import type { Answer } from './answer.ts'
 import type { Arguments } from './arguments.ts'

@@ -1,11 +1,11 @@
 import { bytes, counted, utc } from '../../lib/amounts.ts'
 import type { Backup } from '../../lib/backup/read.ts'
-import { isUnclaimed } from '../../lib/run/claimed.ts'
-import { nowAndAfter, restoredStores, whatRestoreMeans } from '../../lib/run/now-and-after.ts'
+import type { TableOption } from '../../lib/database/plan/options.ts'
 import type { ResetOptions } from '../../lib/run/options.ts'
-import type { TableOption } from '../../lib/run/options-tables.ts'
 import type { Request } from '../../lib/run/request.ts'
 import { scopeOf, targets } from '../../lib/run/strategy.ts'
+import { isUnclaimed } from '../../lib/run/words/claim-state.ts'
+import { nowAndAfter, restoredStores, whatRestoreMeans } from '../../lib/run/words/now-and-after.ts'
 import { table } from './text.ts'
 
 /** Everything that can be reset, and what it holds now. */

@@ -1,9 +1,9 @@
 import { createHash, randomUUID } from 'node:crypto'
 import type { Clients } from '../../lib/clients.ts'
-import { withConnection } from '../../lib/database/snapshot.ts'
 import { IdempotencyConflict } from '../../lib/errors.ts'
 import { findExecution, startExecution } from '../../lib/executions.ts'
 import { abandonDeadRun, findRun } from '../../lib/ledger/runs.ts'
+import { withConnection } from '../../lib/postgres/with-connection.ts'
 import { digestOfRequest, idempotencyKeyOf, parseRequest, type Request } from '../../lib/run/request.ts'
 import type { Wanted } from './request.ts'
 

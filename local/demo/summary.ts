@@ -1,7 +1,7 @@
 import { bytes, counted, utc } from '../../lib/amounts.ts'
+import { getJson } from '../../lib/backup/documents/documents.ts'
 import { backupKeys } from '../../lib/backup/layout.ts'
 import { Manifest } from '../../lib/backup/manifest.ts'
-import { getJson } from '../../lib/backup/storage.ts'
 import type { Clients } from '../../lib/clients.ts'
 import type { Outcome } from '../../lib/run/outcome.ts'
 import type { Followed } from '../cli/follow-run.ts'

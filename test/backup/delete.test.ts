@@ -1,10 +1,8 @@
 import { describe, expect, test } from 'vitest'
-import { checkDeletable } from '../../lib/backup/deletable.ts'
-import { deleteBackup } from '../../lib/backup/delete-backup.ts'
-import { pinBackup } from '../../lib/backup/pin.ts'
-import { prune } from '../../lib/backup/prune.ts'
-import { verifyBackup } from '../../lib/backup/verify.ts'
-import { withConnection } from '../../lib/database/snapshot.ts'
+import { checkDeletable } from '../../lib/backup/retention/deletable.ts'
+import { pinBackup } from '../../lib/backup/retention/pin.ts'
+import { prune } from '../../lib/backup/retention/prune.ts'
+import { verifyBackup } from '../../lib/backup/verify/verify.ts'
 import {
   BackupDamaged,
   BackupKept,
@@ -14,6 +12,8 @@ import {
   RunLost,
   StoreUnavailable,
 } from '../../lib/errors.ts'
+import { withConnection } from '../../lib/postgres/with-connection.ts'
+import { deleteBackup } from '../../lib/run/delete-backup.ts'
 import { type Command, type Hook, now, usePrune } from './prune-stack.ts'
 import { prefix } from './real-backups.ts'
 import { sampleBackup } from './sample-backup.ts'

@@ -2,20 +2,26 @@ import { createHash } from 'node:crypto'
 import { constants, zstdCompressSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import { sealed, withDigest } from '../../lib/backup/digest.ts'
-import { documentBounds, noteBounds, parseJson } from '../../lib/backup/json.ts'
+import {
+  getJson,
+  getJsonLines,
+  putFirst,
+  putJson,
+  putJsonLines,
+} from '../../lib/backup/documents/documents.ts'
+import { documentBounds, noteBounds, parseJson } from '../../lib/backup/documents/json.ts'
 import { backupKeys, workKeys } from '../../lib/backup/layout.ts'
 import { listBackups } from '../../lib/backup/list.ts'
-import { lookAtBackups } from '../../lib/backup/look.ts'
 import type { Late, Seen } from '../../lib/backup/manifest.ts'
 import { type Expected, readPartLines } from '../../lib/backup/part.ts'
-import { isPinned, pinKey } from '../../lib/backup/pin.ts'
 import { type Backup, findLate, findOwnManifest, readBackup } from '../../lib/backup/read.ts'
-import { getJson, getJsonLines, putFirst, putJson, putJsonLines } from '../../lib/backup/storage.ts'
+import { lookAtBackups } from '../../lib/backup/retention/look.ts'
+import { isPinned, pinKey } from '../../lib/backup/retention/pin.ts'
 import { type Allowed, checkVerifiable, refuseForeign } from '../../lib/backup/trust.ts'
 import type { Config } from '../../lib/config.ts'
 import { BackupDamaged, RunLost, StoreUnavailable, WorkDamaged } from '../../lib/errors.ts'
 import { ListedFile } from '../../lib/files/pieces.ts'
-import { type BackupPlan, digestOfPlan, putPlan, readBackupPlan } from '../../lib/run/work.ts'
+import { type BackupPlan, digestOfPlan, putPlan, readBackupPlan } from '../../lib/run/planning/plan.ts'
 import type { Authenticity } from '../../lib/signature.ts'
 import { signing, strange } from '../support/signing.ts'
 import { memoryS3 } from './memory-s3.ts'

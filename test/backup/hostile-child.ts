@@ -1,8 +1,8 @@
 import { listBackups } from '../../lib/backup/list.ts'
-import { lookAtBackups } from '../../lib/backup/look.ts'
 import { readPartLines } from '../../lib/backup/part.ts'
 import { readBackup } from '../../lib/backup/read.ts'
-import { verifyBackup } from '../../lib/backup/verify.ts'
+import { lookAtBackups } from '../../lib/backup/retention/look.ts'
+import { verifyBackup } from '../../lib/backup/verify/verify.ts'
 import { makeClients } from '../../lib/clients.ts'
 import { peakMiB } from '../support/peak-memory.ts'
 

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { verifyBackup } from '../../lib/backup/verify.ts'
+import { verifyBackup } from '../../lib/backup/verify/verify.ts'
 import { fenceKey } from '../../lib/cache/keys.ts'
 import { memoryS3 } from './memory-s3.ts'
 import { type Backups, type Objects, prefix, startBackups } from './real-backups.ts'

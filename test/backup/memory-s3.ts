@@ -13,7 +13,7 @@ import {
   type S3Client,
   S3ServiceException,
 } from '@aws-sdk/client-s3'
-import type { Storage } from '../../lib/backup/storage.ts'
+import type { Storage } from '../../lib/s3/bucket.ts'
 import { compareKeys } from '../../lib/s3/key-order.ts'
 import { signing } from '../support/signing.ts'
 import type { Objects } from './real-backups.ts'

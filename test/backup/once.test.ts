@@ -1,20 +1,13 @@
 import { PutObjectCommand, type S3Client, S3ServiceException } from '@aws-sdk/client-s3'
 import { beforeEach, describe, expect, test } from 'vitest'
 import * as z from 'zod'
-import { exists } from '../../lib/backup/exists.ts'
-import { documentBounds } from '../../lib/backup/json.ts'
+import { findJson, putFirst, putJson, putJsonLines, readText } from '../../lib/backup/documents/documents.ts'
+import { documentBounds } from '../../lib/backup/documents/json.ts'
+import { findJsonLines, writeOnce } from '../../lib/backup/documents/once.ts'
+import { findResult, putResult } from '../../lib/backup/documents/results.ts'
 import { workKeys } from '../../lib/backup/layout.ts'
-import { findJsonLines, writeOnce } from '../../lib/backup/once.ts'
-import { findResult, putResult } from '../../lib/backup/step-result.ts'
-import {
-  findJson,
-  putFirst,
-  putJson,
-  putJsonLines,
-  readText,
-  type Storage,
-} from '../../lib/backup/storage.ts'
 import { NotFound, NotPermitted, OutOfTime, StoreUnavailable, TooLargeToRead } from '../../lib/errors.ts'
+import { exists, type Storage } from '../../lib/s3/bucket.ts'
 import { lookAt } from '../../lib/s3/same-content.ts'
 import { memoryS3 } from './memory-s3.ts'
 

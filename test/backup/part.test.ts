@@ -9,7 +9,6 @@ import {
 } from '@aws-sdk/client-s3'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { digestOf, readPartLines, writePart } from '../../lib/backup/part.ts'
-import type { Storage } from '../../lib/backup/storage.ts'
 import {
   BackupDamaged,
   NotFound,
@@ -17,6 +16,7 @@ import {
   ReadBackMismatch,
   StoreUnavailable,
 } from '../../lib/errors.ts'
+import type { Storage } from '../../lib/s3/bucket.ts'
 import { startS3 } from '../../local/s3.ts'
 import { s3Error, startFront } from '../files/s3-front.ts'
 

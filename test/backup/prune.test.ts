@@ -1,9 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { backupIdOf } from '../../lib/backup/layout.ts'
-import { isPinned, pinBackup, unpinBackup } from '../../lib/backup/pin.ts'
-import { prune } from '../../lib/backup/prune.ts'
-import { verifyBackup } from '../../lib/backup/verify.ts'
-import { withConnection } from '../../lib/database/snapshot.ts'
+import { isPinned, pinBackup, unpinBackup } from '../../lib/backup/retention/pin.ts'
+import { prune } from '../../lib/backup/retention/prune.ts'
+import { verifyBackup } from '../../lib/backup/verify/verify.ts'
 import {
   BackupBeingPruned,
   DatabaseBusy,
@@ -14,6 +13,7 @@ import {
   StoreUnavailable,
 } from '../../lib/errors.ts'
 import { openRun } from '../../lib/ledger/runs.ts'
+import { withConnection } from '../../lib/postgres/with-connection.ts'
 import type { Connected } from '../../local/cli/connect.ts'
 import { showPrune } from '../../local/cli/prune.ts'
 import { type Command, type Hook, now, usePrune } from './prune-stack.ts'

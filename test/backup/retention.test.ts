@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type Candidate, decideRetention, type Policy } from '../../lib/backup/retention.ts'
+import { type Candidate, decideRetention, type Policy } from '../../lib/backup/retention/retention.ts'
 
 const now = new Date('2026-11-22T12:00:00Z')
 const dayMs = 86_400_000

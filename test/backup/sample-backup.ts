@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto'
 import { zstdCompressSync } from 'node:zlib'
 import { backupKeys } from '../../lib/backup/layout.ts'
-import type { BackedUpTable, Late, Manifest, TablePart } from '../../lib/backup/manifest.ts'
-import type { CopiedFile } from '../../lib/files/pieces.ts'
+import type { BackedUpTable, CopiedFile, Late, Manifest, TablePart } from '../../lib/backup/manifest.ts'
 import { compareKeys } from '../../lib/s3/key-order.ts'
 import { type Objects, prefix } from './real-backups.ts'
 

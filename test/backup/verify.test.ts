@@ -3,9 +3,9 @@ import { Readable } from 'node:stream'
 import { setImmediate } from 'node:timers/promises'
 import { type GetObjectCommandOutput, ListObjectsV2Command, S3ServiceException } from '@aws-sdk/client-s3'
 import { describe, expect, test } from 'vitest'
+import { getJson } from '../../lib/backup/documents/documents.ts'
 import { workKeys } from '../../lib/backup/layout.ts'
-import { getJson } from '../../lib/backup/storage.ts'
-import { verifyBackup } from '../../lib/backup/verify.ts'
+import { verifyBackup } from '../../lib/backup/verify/verify.ts'
 import type { Clients } from '../../lib/clients.ts'
 import {
   type BackupDamaged,
@@ -14,8 +14,8 @@ import {
   NotPermitted,
   StoreUnavailable,
 } from '../../lib/errors.ts'
+import type { BackupPlan } from '../../lib/run/planning/plan.ts'
 import { Verified, verify as verifyInRun } from '../../lib/run/verify.ts'
-import type { BackupPlan } from '../../lib/run/work.ts'
 import { memoryS3 } from './memory-s3.ts'
 import { prefix } from './real-backups.ts'
 import { json, sampleBackup } from './sample-backup.ts'

@@ -1,6 +1,6 @@
 import { createServer } from 'node:http'
 import { afterEach, describe, expect, test } from 'vitest'
-import { pagesOf } from '../../lib/cache/value-pages.ts'
+import { pagesOf } from '../../lib/cache/value/pages.ts'
 import { BinaryRedis } from '../../lib/redis/binary-redis.ts'
 import { asBytes, asList, asNumber, asText } from '../../lib/redis/reply.ts'
 import { AnswerTooLarge } from '../../lib/redis/rest-answer.ts'

@@ -2,16 +2,21 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { DeleteObjectCommand, GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { findJson, getJson } from '../../lib/backup/documents/documents.ts'
 import { writePart } from '../../lib/backup/part.ts'
 import { readBackup } from '../../lib/backup/read.ts'
-import { findJson, getJson } from '../../lib/backup/storage.ts'
-import { type CacheResult, exportCache, exportLimits } from '../../lib/cache/export.ts'
-import { adoptFence } from '../../lib/cache/fenced.ts'
+import { type CacheResult, exportCache, exportLimits } from '../../lib/cache/export/export.ts'
+import { adoptFence } from '../../lib/cache/fence.ts'
 import { environmentKey, reservedPrefix } from '../../lib/cache/keys.ts'
-import { CacheRestored, cacheRestoredKey, restoreCache, restoreLimits } from '../../lib/cache/restore.ts'
-import { expiringCommands } from '../../lib/cache/restore-commands.ts'
-import { bytesOf } from '../../lib/cache/restore-script.ts'
-import { comparedItems } from '../../lib/cache/value-digest.ts'
+import { expiringCommands } from '../../lib/cache/restore/commands.ts'
+import {
+  CacheRestored,
+  cacheRestoredKey,
+  restoreCache,
+  restoreLimits,
+} from '../../lib/cache/restore/restore.ts'
+import { bytesOf } from '../../lib/cache/restore/script.ts'
+import { comparedItems } from '../../lib/cache/value/digest.ts'
 import { RunLost } from '../../lib/errors.ts'
 import { fenceOf } from '../support/fences.ts'
 import { rounds } from '../support/trust.ts'

@@ -1,9 +1,9 @@
 import type { Page } from 'playwright-core'
-import type { BackupDetails } from '../../lib/http/backups.ts'
-import { backupDetails, options, run } from '../../lib/http/examples.ts'
-import type { Options } from '../../lib/http/options.ts'
-import type { Run } from '../../lib/http/run.ts'
-import type { Session } from '../../lib/http/session.ts'
+import { backupDetails, options, run } from '../../lib/http/answers/examples.ts'
+import type { Run } from '../../lib/http/answers/run.ts'
+import type { BackupDetails } from '../../lib/http/routes/backups.ts'
+import type { Options } from '../../lib/http/routes/options.ts'
+import type { Session } from '../../lib/http/routes/session.ts'
 
 /** Answers of the API that take rare stores, or long ones, to come about. */
 

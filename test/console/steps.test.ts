@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { type Stage, stagesOf } from '../../console/runs/steps.ts'
-import type { Run } from '../../lib/http/run.ts'
+import type { Run } from '../../lib/http/answers/run.ts'
 import { strategies, targets } from '../../lib/run/strategy.ts'
 import machine from '../../state-machine.asl.json' with { type: 'json' }
 

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
-import type { Connection } from '../../lib/clients.ts'
+import type { Connection } from '../../lib/postgres/connection.ts'
 import { connectionsFor, shareOut } from '../../lib/postgres/share-out.ts'
 
 describe('the connections for some work', () => {

@@ -1,13 +1,14 @@
 import { createHash } from 'node:crypto'
 import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
+import { getJson, putJson } from '../../lib/backup/documents/documents.ts'
 import { workKeys } from '../../lib/backup/layout.ts'
 import type { BackedUpTable } from '../../lib/backup/manifest.ts'
-import { getJson, putJson } from '../../lib/backup/storage.ts'
-import type { Clients, Connection } from '../../lib/clients.ts'
-import { DatabaseResult, exportDatabase, exportShard } from '../../lib/database/export.ts'
-import { shardsOf } from '../../lib/database/shards.ts'
-import { withConnection } from '../../lib/database/snapshot.ts'
+import type { Clients } from '../../lib/clients.ts'
+import { DatabaseResult, exportDatabase, exportShard } from '../../lib/database/export/export.ts'
+import { shardsOf } from '../../lib/database/export/shards.ts'
+import type { Connection } from '../../lib/postgres/connection.ts'
+import { withConnection } from '../../lib/postgres/with-connection.ts'
 import {
   backUp,
   catalogOf,

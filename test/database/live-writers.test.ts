@@ -1,9 +1,9 @@
 import type pg from 'pg'
 import { beforeEach, expect, it } from 'vitest'
 import type { Clients } from '../../lib/clients.ts'
-import { wipeDatabase } from '../../lib/database/wipe.ts'
+import { wipeDatabase } from '../../lib/database/wipe/wipe.ts'
 import { BackupIsStale, DatabaseBusy } from '../../lib/errors.ts'
-import type { Plan } from '../../lib/run/work.ts'
+import type { Plan } from '../../lib/run/planning/plan.ts'
 import { backUp, configured, linesOf, planReset, readBackup, session, useDatabase } from './database-stack.ts'
 
 const database = useDatabase()

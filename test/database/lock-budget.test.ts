@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import type { Connection } from '../../lib/clients.ts'
-import { budgetSettings, overspending, withinBudget } from '../../lib/database/lock-budget.ts'
-import { triesWithin } from '../../lib/database/lock-tries.ts'
+import { budgetSettings, overspending, withinBudget } from '../../lib/database/locks/budget.ts'
+import { triesWithin } from '../../lib/database/locks/tries.ts'
 import { isOfTheRows } from '../../lib/database/savepoint.ts'
 import { BackupIsStale, DatabaseBusy, StoreUnavailable } from '../../lib/errors.ts'
+import type { Connection } from '../../lib/postgres/connection.ts'
 
 describe('the tries to get all locks', () => {
   it.each([250, 5_000, 20_000, 60_000])('within %d ms', (milliseconds) => {

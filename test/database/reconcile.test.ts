@@ -1,8 +1,9 @@
 import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
+import { addFingerprints } from '../../lib/backup/fingerprint.ts'
 import type { BackedUpTable, TablePart } from '../../lib/backup/manifest.ts'
-import { mergeLate } from '../../lib/database/reconcile.ts'
-import { addFingerprints, fingerprintOf, linesOf, rowsOf } from '../../lib/database/rows.ts'
+import { mergeLate } from '../../lib/backup/merge-late.ts'
+import { fingerprintOf, linesOf, rowsOf } from '../../lib/database/rows.ts'
 import { useDatabase } from './database-stack.ts'
 
 const database = useDatabase()

@@ -1,18 +1,12 @@
 import { DeleteObjectCommand, S3Client } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { getJson } from '../../lib/backup/documents/documents.ts'
 import { workKeys } from '../../lib/backup/layout.ts'
 import type { BackedUpTable } from '../../lib/backup/manifest.ts'
-import { getJson } from '../../lib/backup/storage.ts'
-import type { Clients, Connection } from '../../lib/clients.ts'
-import { countTables } from '../../lib/database/count.ts'
-import { DatabaseResult, exportDatabase } from '../../lib/database/export.ts'
-import {
-  databaseError,
-  sqlStateOf,
-  withConnection,
-  withConnections,
-  withSnapshot,
-} from '../../lib/database/snapshot.ts'
+import type { Clients } from '../../lib/clients.ts'
+import { DatabaseResult, exportDatabase } from '../../lib/database/export/export.ts'
+import { countTables } from '../../lib/database/plan/count.ts'
+import { withSnapshot } from '../../lib/database/snapshot.ts'
 import {
   BackupIsStale,
   DatabaseBusy,
@@ -21,7 +15,10 @@ import {
   RowsHidden,
   StoreUnavailable,
 } from '../../lib/errors.ts'
-import type { Plan } from '../../lib/run/work.ts'
+import type { Connection } from '../../lib/postgres/connection.ts'
+import { databaseError, sqlStateOf } from '../../lib/postgres/errors.ts'
+import { withConnection, withConnections } from '../../lib/postgres/with-connection.ts'
+import type { Plan } from '../../lib/run/planning/plan.ts'
 import { s3Error, startFront } from '../files/s3-front.ts'
 import {
   backUp,

@@ -1,8 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { Clients } from '../../lib/clients.ts'
-import { withConnection } from '../../lib/database/snapshot.ts'
 import { refreshViews } from '../../lib/database/views.ts'
-import { wipeDatabase } from '../../lib/database/wipe.ts'
+import { wipeDatabase } from '../../lib/database/wipe/wipe.ts'
 import {
   BackupDamaged,
   BackupIncomplete,
@@ -15,6 +14,7 @@ import {
   RunLost,
   StoreUnavailable,
 } from '../../lib/errors.ts'
+import { withConnection } from '../../lib/postgres/with-connection.ts'
 import {
   backUp,
   configured,

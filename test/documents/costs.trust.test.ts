@@ -1,6 +1,6 @@
 import { GetExecutionHistoryCommand, SFNClient } from '@aws-sdk/client-sfn'
 import { describe, expect, test } from 'vitest'
-import { decideRetention } from '../../lib/backup/retention.ts'
+import { decideRetention } from '../../lib/backup/retention/retention.ts'
 import { executionArn } from '../../local/machine/arn.ts'
 import { useFronts } from '../e2e/fronts.ts'
 import { fullReset, useResetStack, withVariables } from '../e2e/reset-stack.ts'

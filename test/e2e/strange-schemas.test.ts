@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from 'vitest'
-import { askDatabase } from '../../lib/run/options-tables.ts'
+import { askDatabase } from '../../lib/database/plan/options.ts'
 import { currentClients } from '../../lib/task.ts'
 import { dump } from '../restore/dump.ts'
 import { useStrangeDatabases, warned } from './strange-database.ts'

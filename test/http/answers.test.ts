@@ -1,11 +1,11 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { BackupBeingPruned, DatabaseBusy, InvalidRequest, RunActive, RunStarting } from '../../lib/errors.ts'
+import { abridged, bytesInAnswer, fitting } from '../../lib/http/answers/size.ts'
 import { makeApp } from '../../lib/http/app.ts'
 import { findCaller } from '../../lib/http/auth.ts'
 import { behindGateway } from '../../lib/http/gateway.ts'
 import { problemResponse } from '../../lib/http/problem.ts'
 import { rateLimiter } from '../../lib/http/rate-limit.ts'
-import { abridged, bytesInAnswer, fitting } from '../../lib/http/size.ts'
 import { logger } from '../../lib/log.ts'
 import { eventOf } from './recorder.ts'
 

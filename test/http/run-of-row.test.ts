@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { runOfRow } from '../../lib/http/run-of-row.ts'
+import { runOfRow } from '../../lib/http/answers/run-of-row.ts'
 import type { RunRow } from '../../lib/ledger/runs.ts'
 
 const at = (minute: number) => new Date(Date.UTC(2026, 10, 22, 19, minute))

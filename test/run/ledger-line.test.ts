@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import type { Connection } from '../../lib/clients.ts'
 import { RunLost, StoreUnavailable } from '../../lib/errors.ts'
 import { ledgerLine } from '../../lib/ledger/line.ts'
+import type { Connection } from '../../lib/postgres/connection.ts'
 import { useDatabase } from '../database/database-stack.ts'
 
 const database = useDatabase()

@@ -1,5 +1,5 @@
-import type { Catalog, ForeignKey, Table } from '../../lib/database/catalog.ts'
-import type { Sequence } from '../../lib/database/sequences.ts'
+import type { Catalog, ForeignKey, Table } from '../../lib/database/catalog/catalog.ts'
+import type { Sequence } from '../../lib/database/catalog/sequences.ts'
 
 /** A table of a hand-made catalog. `name` is `schema.table`; partitions name their parent. */
 export function table(name: string, change: Partial<Table> = {}): Table {

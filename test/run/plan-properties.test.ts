@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import type { Catalog, Table } from '../../lib/database/catalog.ts'
+import type { Catalog, Table } from '../../lib/database/catalog/catalog.ts'
+import { type DatabasePlan, type Preservation, planDatabase } from '../../lib/database/plan/table-actions.ts'
 import { PreservationConflict } from '../../lib/errors.ts'
-import { type DatabasePlan, type Preservation, planDatabase } from '../../lib/run/plan.ts'
 import { catalogWith, family, key, table } from './plan-catalog.ts'
 
 /** Random plain and partitioned tables, some of them unmanaged, with random foreign keys, and what is to be kept of them. */

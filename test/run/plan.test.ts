@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
+import { checkPermissions, type Preservation, planDatabase } from '../../lib/database/plan/table-actions.ts'
 import { InvalidRequest, NotPermitted, PreservationConflict } from '../../lib/errors.ts'
-import { checkPermissions, type Preservation, planDatabase } from '../../lib/run/plan.ts'
 import { catalogWith, family, key, sequence, table } from './plan-catalog.ts'
 
 const nothing: Preservation = { tables: [], rows: {}, excluded: [] }

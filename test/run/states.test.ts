@@ -1,20 +1,18 @@
 import { describe, expect, it } from 'vitest'
 import type { Manifest } from '../../lib/backup/manifest.ts'
-import type { CacheRestored } from '../../lib/cache/restore.ts'
-import type { CacheWiped } from '../../lib/cache/wipe.ts'
-import type { FilesRestored } from '../../lib/files/restored.ts'
+import type { CacheRestored } from '../../lib/cache/restore/restore.ts'
+import type { CacheWiped } from '../../lib/cache/wipe/wipe.ts'
+import type { FilesRestored } from '../../lib/files/restore/results.ts'
 import type { FilesWiped } from '../../lib/files/wipe.ts'
 import type { RunRow } from '../../lib/ledger/runs.ts'
-import type { Outcome } from '../../lib/run/outcome.ts'
 import {
   describeRestored,
   type Restored,
   shortfallOfRestore,
   warningsOfRestored,
-} from '../../lib/run/restored.ts'
-import { warnOfStaleViews } from '../../lib/run/stale-views.ts'
-import { targets } from '../../lib/run/strategy.ts'
-import { describeSubject } from '../../lib/run/subject.ts'
+} from '../../lib/run/finish/restore-results.ts'
+import { warnOfStaleViews } from '../../lib/run/finish/stale-views.ts'
+import { describeSubject } from '../../lib/run/finish/subject.ts'
 import {
   type Facts,
   hasBegun,
@@ -22,7 +20,9 @@ import {
   statesInLedger,
   statesOf,
   toldOf,
-} from '../../lib/run/target-states.ts'
+} from '../../lib/run/finish/target-states.ts'
+import type { Outcome } from '../../lib/run/outcome.ts'
+import { targets } from '../../lib/run/strategy.ts'
 
 const row = (more: Partial<RunRow>) =>
   ({

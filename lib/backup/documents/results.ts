@@ -1,0 +1,62 @@
+import type * as z from 'zod'
+import { BackupIncomplete, NotFound } from '../../errors.ts'
+import { isPreconditionFailure, type Storage } from '../../s3/bucket.ts'
+import { findJson, getJson, putJson } from './documents.ts'
+
+/**
+ * What a step that changes a store leaves behind for Finish and for its own repeat. One that is complete is written once:
+ * no invocation that comes to its end late, and nobody who kept an earlier one, can put another in its place. One that
+ * left something undone has a name of its own, which each further try writes over.
+ */
+const unfinished = (key: string) => key.replace(/(?=\.json$)/, '.unfinished')
+
+/** @returns the result that counts: another invocation's, when that was complete before */
+export async function putResult<Schema extends z.ZodType>(
+  storage: Storage,
+  key: string,
+  schema: Schema,
+  { result, complete, signal }: { result: z.output<Schema>; complete: boolean; signal?: AbortSignal },
+): Promise<z.output<Schema>> {
+  const given = signal === undefined ? {} : { signal }
+  if (!complete) {
+    await putJson(storage, unfinished(key), result, given)
+    return result
+  }
+  try {
+    await putJson(storage, key, result, { ...given, once: true })
+    return result
+  } catch (error) {
+    if (!isPreconditionFailure(error)) throw error
+    return await getJson(storage, key, schema) // a refusal may also mean that another write failed: then there is none
+  }
+}
+
+/** The complete result, or else the last one that was not; undefined: the step has left none. */
+export async function findResult<Schema extends z.ZodType>(
+  storage: Storage,
+  key: string,
+  schema: Schema,
+): Promise<{ result: z.output<Schema>; complete: boolean } | undefined> {
+  const complete = await findJson(storage, key, schema)
+  if (complete !== undefined) return { result: complete, complete: true }
+  const partial = await findJson(storage, unfinished(key), schema)
+  return partial === undefined ? undefined : { result: partial, complete: false }
+}
+
+/** A step's result. @throws BackupIncomplete when the step left none */
+export async function resultOf<Schema extends z.ZodType>(
+  storage: Storage,
+  key: string,
+  schema: Schema,
+  what: string,
+): Promise<z.output<Schema>> {
+  try {
+    return await getJson(storage, key, schema)
+  } catch (cause) {
+    if (!(cause instanceof NotFound)) throw cause
+    throw new BackupIncomplete(
+      `There is no result of ${what}, so the backup has a gap. Nothing was wiped; start again`,
+      { cause },
+    )
+  }
+}

@@ -1,0 +1,57 @@
+import pMap from 'p-map'
+import type { Clients } from '../../clients.ts'
+import type { Storage } from '../../s3/bucket.ts'
+import { exists } from '../../s3/bucket.ts'
+import { listFolders } from '../../s3/list.ts'
+import { isBackupId } from '../backup-id.ts'
+import { backupKeys } from '../layout.ts'
+import { findBackup, isAboutOne } from '../read.ts'
+import { isPinned } from './pin.ts'
+import type { Candidate } from './retention.ts'
+import { tombstoneKey } from './tombstone.ts'
+
+/** What a folder below BACKUP_PREFIX is. `leftover`: what is left of a backup that was begun to be deleted. */
+export type Look =
+  | (Candidate & { is: 'sealed'; hasTombstone: boolean })
+  | { is: 'left'; backupId: string; reason: string }
+  | { is: 'leftover'; backupId: string }
+  | { is: 'no backup' }
+
+/**
+ * Looks at every folder below BACKUP_PREFIX. `left`: a backup whose manifest cannot be understood or read, or
+ * of another environment: nothing decides about it.
+ * @param isNeeded whether an active run needs a backup
+ * @throws StoreUnavailable when S3 does not answer, NotPermitted when it refuses the listing
+ */
+export async function lookAtBackups(
+  { backups: storage, config }: Pick<Clients, 'backups' | 'config'>,
+  isNeeded: (backupId: string) => boolean,
+): Promise<Look[]> {
+  const [prefix, environment] = [config.BACKUP_PREFIX, config.ENVIRONMENT]
+  const folders = (await listFolders(storage, prefix)).filter(isBackupId)
+  return pMap(folders, (backupId) => look(storage, { prefix, environment, isNeeded }, backupId), {
+    concurrency: 8,
+  })
+}
+
+async function look(
+  storage: Storage,
+  about: { prefix: string; environment: string; isNeeded: (backupId: string) => boolean },
+  backupId: string,
+): Promise<Look> {
+  const { prefix, isNeeded } = about
+  try {
+    const hasTombstone = await exists(storage, tombstoneKey(backupKeys(prefix, backupId)))
+    const backup = await findBackup(storage, prefix, backupId)
+    if (backup === null) return hasTombstone ? { is: 'leftover', backupId } : { is: 'no backup' }
+    const { environment, strategy, sealedAt, rehearsedAt } = backup
+    if (environment !== about.environment)
+      return { is: 'left', backupId, reason: `it is a backup of the environment "${environment}"` }
+    const pinned = await isPinned(storage, prefix, backupId)
+    const running = isNeeded(backupId)
+    return { is: 'sealed', backupId, strategy, sealedAt, rehearsedAt, pinned, running, hasTombstone }
+  } catch (error) {
+    if (!isAboutOne(error)) throw error
+    return { is: 'left', backupId, reason: error.message }
+  }
+}

@@ -1,0 +1,83 @@
+import { BackupBeingPruned, NotFound } from '../../errors.ts'
+import { exists, type Storage } from '../../s3/bucket.ts'
+import { checkBackupId } from '../backup-id.ts'
+import { putJson, readText } from '../documents/documents.ts'
+import { noteBounds, parseJson, TooMuch } from '../documents/json.ts'
+import { backupKeys } from '../layout.ts'
+import { isSealed } from '../read.ts'
+import { tombstoneKey } from './tombstone.ts'
+
+type Keys = ReturnType<typeof backupKeys>
+
+/** Who pins or unpins which backup. */
+type Pinning = { backupId: string; by: string | null; at: Date }
+
+/**
+ * A backup that has this object is never deleted, whatever the object holds, unless that is `"pinned": false`. Unpinning
+ * writes over it: only the role that prunes may delete anything of a backup.
+ */
+export const pinKey = ({ root }: Keys) => `${root}pinned.json`
+
+/**
+ * Keeps a backup from being deleted. Repeating it keeps the first pin.
+ * @throws NotFound when there is no such sealed backup; BackupBeingPruned when it may be too late
+ */
+export async function pinBackup(
+  storage: Storage,
+  prefix: string,
+  { backupId, by, at }: Pinning,
+): Promise<void> {
+  const keys = await keysOfSealed(storage, prefix, backupId)
+  if (!(await isPinned(storage, prefix, backupId))) {
+    const pin = { version: 1, backupId, pinned: true, pinnedAt: at.toISOString(), pinnedBy: by }
+    await putJson(storage, pinKey(keys), pin)
+  }
+  // A prune writes its tombstone and then looks for a pin; we do it the other way round, so one of us sees the other.
+  if (await exists(storage, tombstoneKey(keys))) {
+    throw new BackupBeingPruned(
+      `A prune has begun to delete the backup ${backupId}. The pin is written; prune again, which keeps the backup if it is still there, and then look for it in the list`,
+    )
+  }
+}
+
+/** Lets a backup be deleted again; harmless when it is not pinned. @throws NotFound when there is no such sealed backup */
+export async function unpinBackup(
+  storage: Storage,
+  prefix: string,
+  { backupId, by, at }: Pinning,
+): Promise<void> {
+  const keys = await keysOfSealed(storage, prefix, backupId)
+  if (!(await isPinned(storage, prefix, backupId))) return
+  const unpin = { version: 1, backupId, pinned: false, unpinnedAt: at.toISOString(), unpinnedBy: by }
+  await putJson(storage, pinKey(keys), unpin)
+}
+
+/** @throws StoreUnavailable, NotPermitted when S3 does not say; what it says and is not understood is a pin */
+export async function isPinned(storage: Storage, prefix: string, backupId: string): Promise<boolean> {
+  const key = pinKey(backupKeys(prefix, backupId))
+  try {
+    const { text } = await readText(storage, key, noteBounds)
+    return !saysUnpinned(text)
+  } catch (cause) {
+    if (cause instanceof NotFound) return false
+    if (cause instanceof TooMuch) return true
+    throw cause
+  }
+}
+
+function saysUnpinned(text: string): boolean {
+  try {
+    const said = parseJson(text, noteBounds)
+    return typeof said === 'object' && said !== null && 'pinned' in said && said.pinned === false
+  } catch {
+    return false // not JSON: somebody wanted something with it, and keeping the backup is what can be undone
+  }
+}
+
+async function keysOfSealed(storage: Storage, prefix: string, backupId: string): Promise<Keys> {
+  checkBackupId(backupId)
+  if (await isSealed(storage, prefix, backupId)) return backupKeys(prefix, backupId)
+  throw new NotFound(
+    `There is no sealed backup ${backupId} below s3://${storage.bucket}/${prefix}. List the backups to see their ids`,
+  )
+}

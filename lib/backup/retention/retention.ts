@@ -1,0 +1,168 @@
+import { utc } from '../../amounts.ts'
+
+/** A sealed backup, as far as its retention goes. */
+export type Candidate = {
+  backupId: string
+  /** What the backup holds. */
+  strategy: string
+  /** ISO 8601. */
+  sealedAt: string
+  rehearsedAt: string | null
+  pinned: boolean
+  /** An active run needs it. */
+  running: boolean
+}
+
+type Sealed = Pick<Candidate, 'backupId' | 'sealedAt'>
+
+/** How many to keep, each from the newest on. A limit that is missing, or is no positive integer, is not set. */
+export type Policy = {
+  last?: number | undefined
+  daily?: number | undefined
+  weekly?: number | undefined
+}
+
+/** `reasons`: every one for keeping it, or else why no limit keeps it. */
+export type Decision = { backupId: string; keep: boolean; reasons: string[] }
+
+const dayMs = 24 * 60 * 60 * 1000
+
+/**
+ * Which sealed backups stay, the newest first. The newest, the newest rehearsed one, pinned ones and those of active runs
+ * always do. `last` keeps that many; `daily` the newest of each day, and `weekly` the newest of each ISO week, for so many
+ * days and weeks (UTC) that have a backup: when nothing was backed up for a month, nothing goes for that.
+ * Each strategy is judged by itself: an hourly backup of the cache must not take the places of nightly full ones.
+ * Without any limit everything stays. A backup that says it was sealed more than a day from now is kept and takes
+ * nobody's place.
+ */
+export function decideRetention(backups: readonly Candidate[], policy: Policy, now: Date): Decision[] {
+  const groups = Map.groupBy(backups, ({ strategy }) => strategy)
+  const decisions = new Map(
+    [...groups.values()]
+      .flatMap((group) => decideAlike(newestFirst(group), policy, now))
+      .map((decision) => [decision.backupId, decision]),
+  )
+  return newestFirst(backups).flatMap(({ backupId }) => decisions.get(backupId) ?? [])
+}
+
+/**
+ * Why a backup must not go, whatever the limits or a person say: pinned, needed by an active run, the newest and the
+ * newest rehearsed one of its strategy. No entry: nothing protects it.
+ */
+export function protectionsOf(backups: readonly Candidate[], now: Date): Map<string, string[]> {
+  const groups = Map.groupBy(backups, ({ strategy }) => strategy)
+  const found = [...groups.values()].flatMap((group) => [...protectionsAlike(newestFirst(group), now)])
+  return new Map(found.filter(([, reasons]) => reasons.length > 0))
+}
+
+function protectionsAlike(backups: readonly Candidate[], now: Date): Map<string, string[]> {
+  const past = backups.filter((backup) => !isNotYet(backup, now))
+  const newestRehearsed = past.find(({ rehearsedAt }) => rehearsedAt !== null)
+  return new Map(
+    backups.map((backup) => {
+      const reasons: string[] = []
+      if (backup.pinned) reasons.push('pinned')
+      if (backup.running) reasons.push('an active run needs it')
+      if (isNotYet(backup, now))
+        reasons.push(`sealed at ${utc(backup.sealedAt)}, which is not yet: kept, and not counted`)
+      if (backup === past[0]) reasons.push(`the newest ${backup.strategy} backup`)
+      if (backup === newestRehearsed) reasons.push(`the newest rehearsed ${backup.strategy} backup`)
+      return [backup.backupId, reasons]
+    }),
+  )
+}
+
+function decideAlike(backups: readonly Candidate[], policy: Policy, now: Date): Decision[] {
+  const last = asLimit(policy.last)
+  const daily = asLimit(policy.daily)
+  const weekly = asLimit(policy.weekly)
+  const isUnlimited = last === null && daily === null && weekly === null
+  const protections = protectionsAlike(backups, now)
+  const days = new Periods(dayOf, daily)
+  const weeks = new Periods(weekOf, weekly)
+  let counted = 0
+
+  return backups.map((backup) => {
+    const keeps = [...(protections.get(backup.backupId) ?? [])]
+    const drops: string[] = []
+    if (isUnlimited) keeps.push('no retention is set')
+    if (isNotYet(backup, now)) return { backupId: backup.backupId, keep: true, reasons: keeps }
+    counted++
+    if (last !== null) {
+      if (counted <= last) keeps.push(`number ${counted} of the last ${last} (${backup.strategy})`)
+      else drops.push(`not among the last ${last} (${backup.strategy})`)
+    }
+    days.judge(backup, { keeps, drops })
+    weeks.judge(backup, { keeps, drops })
+    const keep = keeps.length > 0
+    return { backupId: backup.backupId, keep, reasons: keep ? keeps : drops }
+  })
+}
+
+/** Counts days or weeks that have a backup; backups must come newest first. */
+class Periods {
+  readonly #nameOf: (time: number) => string
+  readonly #limit: number | null
+  #current: string | undefined
+  #count = 0
+
+  constructor(nameOf: (time: number) => string, limit: number | null) {
+    this.#nameOf = nameOf
+    this.#limit = limit
+  }
+
+  judge(backup: Candidate, { keeps, drops }: { keeps: string[]; drops: string[] }): void {
+    if (this.#limit === null) return
+    const { strategy } = backup
+    const name = this.#nameOf(timeOf(backup))
+    const isNewest = name !== this.#current
+    if (isNewest) this.#count++
+    this.#current = name
+    if (this.#count > this.#limit)
+      drops.push(`${name} is not among the last ${this.#limit} with a ${strategy} backup`)
+    else if (isNewest)
+      keeps.push(`the newest ${strategy} backup of ${name}, ${this.#count} of ${this.#limit}`)
+    else drops.push(`not the newest ${strategy} backup of ${name}`)
+  }
+}
+
+/** By the time itself: an id has only its run's second. What is no time comes first. */
+export function newestFirst<Backup extends Sealed>(backups: readonly Backup[]): Backup[] {
+  const order = (backup: Backup) => {
+    const time = timeOf(backup)
+    return Number.isNaN(time) ? Number.POSITIVE_INFINITY : time
+  }
+  return backups.toSorted((a, b) => compare(order(b), order(a)) || compare(b.backupId, a.backupId))
+}
+
+function compare<Value extends number | string>(a: Value, b: Value): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}
+
+/** More than a day from now, or no time at all. */
+function isNotYet(backup: Candidate, now: Date): boolean {
+  return !(timeOf(backup) <= now.getTime() + dayMs)
+}
+
+/** NaN when it is no time. */
+function timeOf({ sealedAt }: Sealed): number {
+  return new Date(sealedAt).getTime()
+}
+
+/** Zero backups can be nobody's wish: a limit that is empty, or went wrong on its way, must not be read as that. */
+function asLimit(limit: number | undefined): number | null {
+  return limit !== undefined && Number.isInteger(limit) && limit > 0 ? limit : null
+}
+
+function dayOf(time: number): string {
+  return `the day ${new Date(time).toISOString().slice(0, 10)}`
+}
+
+/** ISO 8601: weeks begin on Monday and belong to the year of their Thursday. */
+function weekOf(time: number): string {
+  const weekday = (new Date(time).getUTCDay() + 6) % 7
+  const thursday = new Date(time + (3 - weekday) * dayMs)
+  const year = thursday.getUTCFullYear()
+  const dayOfYear = Math.floor((thursday.getTime() - Date.UTC(year, 0, 1)) / dayMs)
+  return `the week ${year}-W${String(Math.floor(dayOfYear / 7) + 1).padStart(2, '0')}`
+}

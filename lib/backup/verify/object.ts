@@ -1,0 +1,142 @@
+import { createHash } from 'node:crypto'
+import type { Readable } from 'node:stream'
+import { GetObjectCommand, type GetObjectCommandOutput } from '@aws-sdk/client-s3'
+import { BackupDamaged, messageOf, NotFound, StoreUnavailable } from '../../errors.ts'
+import { type Storage, storageError } from '../../s3/bucket.ts'
+import { documentBounds, parseJson } from '../documents/json.ts'
+import type { CopiedFile } from '../manifest.ts'
+import { digestOf, readPartChunks, readPartLines } from '../part.ts'
+import type { Problem } from './findings.ts'
+
+/** A compressed object of a backup, and how many rows, keys or files it holds. */
+export type NamedPart = {
+  key: string
+  bytes: number
+  sha256: string
+  plain?: number | undefined
+  longest?: number | undefined
+  holds: { what: 'rows' | 'keys' | 'files'; count: number }
+}
+
+/** `byEtagOnly`: the object is of the right size and version, but has no digest that its bytes could be compared with. */
+export type Checked = { problem: Problem | null; bytes: number; byEtagOnly: boolean }
+
+/** A connection that breaks says nothing about the object: it is read again, this often at most. */
+export const tries = 3
+
+/**
+ * Reads a part to its end: the stored bytes have the manifest's SHA-256, they decompress, and hold as much as they should.
+ * Memory: some chunks, or for the cache one line.
+ * @param count reads the part and counts what it holds; it throws BackupDamaged at what it cannot understand
+ * @throws StoreUnavailable, NotPermitted
+ */
+export async function checkPart(storage: Storage, part: NamedPart, count = countHeld): Promise<Checked> {
+  return { problem: await problemOf(storage, { part, count }, tries), bytes: part.bytes, byEtagOnly: false }
+}
+
+/**
+ * Reads a copy of a file to its end and compares size and content. Its MD5 must be the ETag of the copy or of the source;
+ * where neither is an MD5 (KMS, copies in parts), S3's ETag must still be the one it gave to the copy.
+ * @throws StoreUnavailable, NotPermitted
+ */
+export async function checkFile(storage: Storage, key: string, copied: CopiedFile): Promise<Checked> {
+  for (let left = tries; ; left--) {
+    let bytes = 0
+    try {
+      const hash = createHash('md5')
+      const answer = await storage.s3.send(new GetObjectCommand({ Bucket: storage.bucket, Key: key }))
+      for await (const chunk of answer.Body as Readable as AsyncIterable<Buffer>) {
+        hash.update(chunk)
+        bytes += chunk.length
+      }
+      const problem = sizeProblem(key, bytes, copied.size)
+      if (problem !== null) return { problem, bytes, byEtagOnly: false }
+      return { ...judge(key, answer, hash.digest('hex'), copied), bytes }
+    } catch (cause) {
+      const error = storageError(storage, 'read', key, cause)
+      if (error instanceof NotFound) return { problem: missing(key), bytes, byEtagOnly: false }
+      if (left === 1 || !(error instanceof StoreUnavailable)) throw error
+    }
+  }
+}
+
+async function problemOf(
+  storage: Storage,
+  { part, count }: { part: NamedPart; count: typeof countHeld },
+  left: number,
+): Promise<Problem | null> {
+  const { key, sha256, holds } = part
+  try {
+    const found = await count(storage, part)
+    if (found === holds.count) return null
+    const detail = `it holds ${found} ${holds.what}, the manifest says ${holds.count}`
+    return { key, problem: 'changed', detail }
+  } catch (cause) {
+    if (cause instanceof NotFound) return missing(key)
+    if (cause instanceof StoreUnavailable && left > 1) return problemOf(storage, { part, count }, left - 1)
+    if (!(cause instanceof BackupDamaged)) throw cause
+    const held = await digestOf(storage, key)
+    const detail = `its bytes have the SHA-256 ${held.sha256}, the manifest says ${sha256}`
+    if (held.sha256 !== sha256)
+      return sizeProblem(key, held.bytes, part.bytes) ?? { key, problem: 'changed', detail }
+    // Its bytes are right, so it may have been the connection.
+    if (left > 1) return problemOf(storage, { part, count }, left - 1)
+    return { key, problem: 'changed', detail: messageOf(cause) }
+  }
+}
+
+/** What the size alone says; null: it is right. */
+export function sizeProblem(key: string, found: number, expected: number): Problem | null {
+  if (found === expected) return null
+  const detail = `it has ${found} bytes, ${expected} were written`
+  return { key, problem: found < expected ? 'truncated' : 'changed', detail }
+}
+
+export function missing(key: string): Problem {
+  return { key, problem: 'missing', detail: 'there is no such object' }
+}
+
+function judge(
+  key: string,
+  answer: GetObjectCommandOutput,
+  md5: string,
+  copied: CopiedFile,
+): Omit<Checked, 'bytes'> {
+  if (md5 === bare(copied.copyEtag) || md5 === bare(copied.etag)) return { problem: null, byEtagOnly: false }
+  const isMd5 = /^[0-9a-f]{32}$/.test(bare(answer.ETag)) && !isEncryptedByKey(answer)
+  if (bare(answer.ETag) === bare(copied.copyEtag) && !isMd5) return { problem: null, byEtagOnly: true }
+  const detail = `its bytes have the MD5 ${md5} and its ETag is ${bare(answer.ETag)}; the copy's ETag was ${bare(copied.copyEtag)}`
+  return { problem: { key, problem: 'changed', detail }, byEtagOnly: false }
+}
+
+/** Then the ETag is not the MD5 of the content. */
+function isEncryptedByKey({ ServerSideEncryption, SSECustomerAlgorithm }: GetObjectCommandOutput): boolean {
+  return (ServerSideEncryption ?? '').startsWith('aws:kms') || SSECustomerAlgorithm !== undefined
+}
+
+function bare(etag: string | undefined): string {
+  return (etag ?? '').replaceAll('"', '')
+}
+
+async function countHeld(storage: Storage, part: NamedPart): Promise<number> {
+  const { key, holds } = part
+  let count = 0
+  if (holds.what === 'keys') {
+    for await (const line of readPartLines(storage, key, part)) if (beginsKey(key, line)) count++
+    return count
+  }
+  for await (const chunk of readPartChunks(storage, key, part)) {
+    for (let end = chunk.indexOf(0x0a); end !== -1; end = chunk.indexOf(0x0a, end + 1)) count++
+  }
+  return count
+}
+
+/** A large value continues on lines of its own, which are of the same key. */
+function beginsKey(key: string, line: Buffer): boolean {
+  try {
+    const { part = 1 } = parseJson(line.toString(), documentBounds) as { part?: number }
+    return part === 1
+  } catch (cause) {
+    throw new BackupDamaged(`${key} holds a line that is not JSON (${messageOf(cause)})`, { cause })
+  }
+}

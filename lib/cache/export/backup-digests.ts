@@ -1,0 +1,55 @@
+import type { Clients } from '../../clients.ts'
+import type { Storage } from '../../s3/bucket.ts'
+import { KeyDigests } from '../key-digests.ts'
+import { ValueDigest } from '../value/digest.ts'
+import { knowsExpiryTime } from '../value/expiry.ts'
+import { type DecodedLine, type Part, readLines } from '../value/part-lines.ts'
+
+/**
+ * The digest of every key that parts of a backup hold, made of what lies in the backup itself; of a key that is there
+ * twice, the later one counts. Memory: about 40 bytes per key.
+ * @throws BackupDamaged, StoreUnavailable
+ */
+export async function digestsOf(
+  { backups, cache }: Pick<Clients, 'backups' | 'cache'>,
+  parts: readonly Part[],
+): Promise<KeyDigests> {
+  const digests = new KeyDigests()
+  await addDigests(backups, { parts, digests, exact: await knowsExpiryTime(cache) })
+  return digests
+}
+
+/** Adds the digests of parts. @returns how many of their keys had none before */
+export async function addDigests(
+  storage: Storage,
+  {
+    parts,
+    digests,
+    exact,
+    keyOf = (name) => name,
+  }: {
+    parts: readonly Part[]
+    digests: KeyDigests
+    exact: boolean
+    /** The key in the cache whose value a line holds. */
+    keyOf?: (name: Buffer) => Buffer
+  },
+): Promise<number> {
+  let added = 0
+  let head: DecodedLine | undefined
+  let digest: ValueDigest | undefined
+  function end(): void {
+    if (head === undefined || digest === undefined) return
+    if (digests.set(keyOf(head.key), digest.end(exact ? head.expiresAt : null))) added++
+  }
+  for await (const line of readLines(storage, parts)) {
+    if (line.part === 1) {
+      end()
+      head = line
+      digest = new ValueDigest(line.type)
+    }
+    digest?.add(line.items, line.stream)
+  }
+  end()
+  return added
+}

@@ -1,0 +1,97 @@
+import * as z from 'zod'
+import { findJson, getJson, putJson } from '../../backup/documents/documents.ts'
+import { writeOnce } from '../../backup/documents/once.ts'
+import { backupKeys, workKeys } from '../../backup/layout.ts'
+import { CachePart, Warning } from '../../backup/manifest.ts'
+import type { Clients } from '../../clients.ts'
+import type { Fence } from '../../ledger/fence.ts'
+import { scanKeys } from '../../redis/scan.ts'
+import type { Storage } from '../../s3/bucket.ts'
+import { asideBelow, putBack } from '../aside.ts'
+import { adoptFence } from '../fence.ts'
+import { Findings } from '../findings.ts'
+import { keyScope } from '../keys.ts'
+import { SeenKeys } from '../seen-keys.ts'
+import { readExpiryKnown } from '../value/expiry.ts'
+import { readLimits } from '../value/read.ts'
+import { PartWriter } from './part-writer.ts'
+import { readKeys } from './read-keys.ts'
+
+type Tools = Pick<Clients, 'backups' | 'cache' | 'config'>
+type Run = { runId: string; attempt: number }
+
+const count = z.number().int().nonnegative()
+
+/**
+ * `cacheResult`: what was exported. `vanished`: keys that expired or were deleted between scan and reading.
+ * `unsupported`: types whose keys are not in the backup, so the wipe has to leave them.
+ */
+export const CacheResult = z.strictObject({
+  keys: count,
+  parts: z.array(CachePart),
+  vanished: count,
+  warnings: z.array(Warning),
+  unsupported: z.array(z.string()),
+})
+export type CacheResult = z.output<typeof CacheResult>
+
+/** Keys asked for per SCAN, and bytes of a part before it is compressed. */
+export const exportLimits = { ...readLimits, pageKeys: 1_000, partBytes: 32 * 2 ** 20 }
+
+/**
+ * Writes every key below CACHE_PREFIX into the backup, preserved ones too, as lines (see keyLine) of parts that are
+ * read back, and the result as `cacheResult`. The keys are of no single moment: each is as it was when it was read. A
+ * repeat finds the result and exports nothing again. Memory: one part, one answer, and about 20 bytes per key.
+ * @param progress is told the keys done and `expected`, which is only passed on
+ * @throws StoreUnavailable, NotPermitted, ReadBackMismatch
+ */
+export async function exportCache(
+  { backups: storage, cache, config }: Tools,
+  { run, backupId, fence, expected = 0 }: { run: Run; backupId: string; fence: Fence; expected?: number },
+  progress: (done: number, total: number) => Promise<void>,
+  limits = exportLimits,
+): Promise<CacheResult> {
+  const earlier = await findJson(storage, workKeys(run).cacheResult, CacheResult)
+  if (earlier !== undefined) return earlier
+
+  // From here on no request of an earlier run is obeyed; what one left set aside gets its name back.
+  await adoptFence(cache, fence)
+  const aside = asideBelow(config.CACHE_PREFIX)
+  const expiry = await readExpiryKnown(cache)
+  const scope = keyScope(config.CACHE_PREFIX)
+  const seen = new SeenKeys()
+  const findings = new Findings()
+  const keyOf = backupKeys(config.BACKUP_PREFIX, backupId).cachePart
+  const writer = new PartWriter(storage, { keyOf, partBytes: limits.partBytes })
+  let exported = 0
+  for await (const page of scanKeys(cache, { match: scope.match, count: limits.pageKeys })) {
+    const back = await putBack(cache, fence, { aside, keys: page.filter(aside.holds) })
+    const keys = [...page, ...back].filter((key) => scope.includes(key) && seen.add(key))
+    for await (const keyLine of readKeys(cache, { keys, findings, limits, expiry })) {
+      await writer.add(keyLine)
+      if (keyLine.begins) exported++
+    }
+    await progress(exported, expected)
+  }
+  await writer.end()
+  const result: CacheResult = {
+    keys: exported,
+    parts: writer.parts,
+    vanished: findings.vanished,
+    warnings: findings.warnings(),
+    unsupported: [...findings.unsupported.keys()],
+  }
+  const first = await writeOnce(
+    result,
+    (options) => putJson(storage, workKeys(run).cacheResult, result, options),
+    () => findJson(storage, workKeys(run).cacheResult, CacheResult),
+  )
+  await progress(exported, exported)
+  return first
+}
+
+/** The types whose keys the run's export could not write. @throws NotFound when there was no export */
+export async function unsupportedTypes(storage: Storage, run: Run): Promise<string[]> {
+  const { unsupported } = await getJson(storage, workKeys(run).cacheResult, CacheResult)
+  return unsupported
+}

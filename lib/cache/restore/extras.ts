@@ -1,0 +1,110 @@
+import type { Fence } from '../../ledger/fence.ts'
+import type { BinaryRedis } from '../../redis/binary-redis.ts'
+import { command } from '../../redis/command.ts'
+import { asNumber, asText } from '../../redis/reply.ts'
+import { scanKeys } from '../../redis/scan.ts'
+import type { Found } from '../findings.ts'
+import type { SeenKeys } from '../seen-keys.ts'
+import { type Fate, unlinkUnchanged } from '../unlink-unchanged.ts'
+import { type ReplacedKeys, replaceTries } from './replaced-keys.ts'
+import { unfinishedMs } from './script.ts'
+
+export type ExtraKeys = {
+  match: string | undefined
+  /** Whether a key is ours to deal with. */
+  includes: (key: Buffer) => boolean
+  /** What the names of temporary keys begin with. Those that a restore left which did not end go in any case. */
+  temporary: Buffer
+  /** The keys of the backup. Those that are found beside them are added. */
+  known: SeenKeys
+  exact: boolean
+  /** Types of keys that stay, and are added to `spared`: nothing holds them but the cache itself. */
+  keptTypes: readonly string[]
+  spared: Found
+  /** What looks after the values that are deleted; null: they need not be in a backup. */
+  replaced: ReplacedKeys | null
+  pageKeys: number
+}
+
+type Tools = { cache: BinaryRedis; fence: Fence }
+
+/** Passes over the whole database; an application that writes new keys all the time would keep it busy for ever. */
+const passes = 20
+
+/**
+ * Counts the keys that the backup does not hold, and deletes them if the restore is to be exact. Passes are repeated until
+ * one finds nothing new, because a scan need not show keys that come during it.
+ * @returns `extra`: those that stay; `deleted`: those that are gone
+ * @throws RunLost, StoreUnavailable, NotPermitted
+ */
+export async function settleExtras(
+  tools: Tools,
+  asked: ExtraKeys,
+): Promise<{ extra: number; deleted: number }> {
+  const { match, includes, known, exact, spared, pageKeys } = asked
+  let [extra, deleted] = [0, 0]
+  for (let pass = 1; pass <= passes; pass++) {
+    let found = 0
+    for await (const page of scanKeys(tools.cache, { match, count: pageKeys })) {
+      const leftovers = await clearLeftovers(tools, { page, temporary: asked.temporary })
+      const extras = page.filter((key) => includes(key) && !leftovers.includes(key) && known.add(key))
+      found += extras.length
+      const fates = exact ? await deleteKeys(tools, extras, asked) : new Map<Buffer, Fate>()
+      for (const [key, fate] of fates) if (fate === 'kept') spared.add(key)
+      const gone = [...fates.values()].filter((fate) => fate === 'deleted' || fate === 'absent').length
+      deleted += gone
+      extra += extras.length - gone
+    }
+    if (!exact || found === 0) break
+  }
+  return { extra, deleted }
+}
+
+/** Deletes what is in the safety backup, to which it adds first what changed since. */
+async function deleteKeys(
+  { cache, fence }: Tools,
+  keys: readonly Buffer[],
+  { keptTypes, replaced }: ExtraKeys,
+): Promise<Map<Buffer, Fate>> {
+  const expected = (key: Buffer) => (replaced === null ? '*' : (replaced.digestOf(key) ?? ''))
+  const settled = new Map<Buffer, Fate>()
+  let wanted = keys
+  for (let attempt = 1; wanted.length > 0; attempt++) {
+    const { fates } = await unlinkUnchanged(cache, fence, { keys: wanted, expected, aside: null, keptTypes })
+    for (const [key, fate] of fates) settled.set(key, fate)
+    wanted = wanted.filter((key) => fates.get(key) === 'changed')
+    if (wanted.length === 0 || replaced === null) break
+    const left = wanted.filter((key) => attempt > replaceTries || !replaced.mayBackUp(key))
+    for (const key of left) replaced.left.add(key)
+    wanted = wanted.filter((key) => !left.includes(key))
+    await replaced.backUp(wanted)
+  }
+  return settled
+}
+
+/** Unfinished values of a restore that did not end. They have little time to live; a key that has more is somebody else's. */
+async function clearLeftovers(
+  { cache, fence }: Tools,
+  { page, temporary }: { page: readonly Buffer[]; temporary: Buffer },
+): Promise<Buffer[]> {
+  const named = page.filter((key) => key.subarray(0, temporary.length).equals(temporary))
+  if (named.length === 0) return []
+  const times = await cache.ask(named.map((key) => command('PTTL', key)))
+  const leftovers = named.filter((_, index) => {
+    const time = asNumber(times[index])
+    return time === -2 || (time >= 0 && time <= unfinishedMs)
+  })
+  await unlinkUnchanged(cache, fence, { keys: leftovers, expected: () => '*', aside: null, keptTypes: [] })
+  return leftovers
+}
+
+/** Which of the keys have one of the types. */
+export async function keysOfTypes(
+  cache: BinaryRedis,
+  keys: readonly Buffer[],
+  types: readonly string[],
+): Promise<Buffer[]> {
+  if (types.length === 0 || keys.length === 0) return []
+  const found = await cache.ask(keys.map((key) => command('TYPE', key)))
+  return keys.filter((_, index) => types.includes(asText(found[index])))
+}

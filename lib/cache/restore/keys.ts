@@ -1,0 +1,131 @@
+import type { Fence } from '../../ledger/fence.ts'
+import type { BinaryRedis } from '../../redis/binary-redis.ts'
+import { asList, asNumber } from '../../redis/reply.ts'
+import type { Storage } from '../../s3/bucket.ts'
+import type { Found } from '../findings.ts'
+import { SeenKeys } from '../seen-keys.ts'
+import type { ExpiryKnown } from '../value/expiry.ts'
+import { expiryOf, withoutExpiry } from '../value/field-expiry.ts'
+import type { Item } from '../value/pages.ts'
+import { type DecodedLine, type Part, readLines } from '../value/part-lines.ts'
+import { keysOfTypes } from './extras.ts'
+import type { Repetitions } from './repetitions.ts'
+import type { ReplacedKeys } from './replaced-keys.ts'
+import { CacheWriter, type WriteLimits } from './writer.ts'
+
+type PageLimits = { lines: number; linesBytes: number }
+
+export type KeysToWrite = {
+  parts: readonly Part[]
+  /** Of the keys of the parts. */
+  repetitions: Repetitions
+  /** Whether a key is ours to deal with. */
+  includes: (key: Buffer, expiresAt: number | null) => boolean
+  /** What the names of temporary keys begin with. */
+  temporary: string
+  fence: Fence
+  expiry: ExpiryKnown
+  /** What looks after the values that are replaced; null: they need not be in a backup. */
+  replaced: ReplacedKeys | null
+  /** Types of live keys that are not replaced, and are added to `spared`. */
+  keptTypes: readonly string[]
+  spared: Found
+}
+
+type Written = {
+  known: SeenKeys
+  keys: number
+  expired: number
+  fieldsExpired: number
+  fieldsKept: number
+}
+
+/**
+ * Writes every key of the parts whose time is not up, without the fields of hashes whose own time is.
+ * @returns `known`: the keys of the backup that exist now, `keys` of which were written; `fieldsExpired`: fields left out, and
+ *   `fieldsKept`: those that are there without the time at which they would expire, which the server cannot keep
+ * @throws BackupDamaged, RunLost, StoreUnavailable, NotPermitted
+ */
+export async function writeKeys(
+  { storage, cache }: { storage: Storage; cache: BinaryRedis },
+  { parts, includes, repetitions, keptTypes, spared, ...to }: KeysToWrite,
+  progress: (done: number) => Promise<void>,
+  limits: WriteLimits & PageLimits,
+): Promise<Written> {
+  const writer = new CacheWriter(cache, { ...to, limits })
+  const known = new SeenKeys()
+  const now = await serverTime(cache)
+  let [keys, expired, done] = [0, 0, 0]
+  const fields = { expired: 0, kept: 0 }
+
+  const isOver = (item: Item) => (expiryOf(item) ?? Number.POSITIVE_INFINITY) <= now
+
+  /** The line as it can be written now. */
+  function written(line: DecodedLine): DecodedLine {
+    if (line.type !== 'hash' || line.items.every((item) => expiryOf(item) === null)) return line
+    const items = line.items.filter((item) => !isOver(item))
+    fields.expired += line.items.length - items.length
+    if (to.expiry.ofFields) return { ...line, items }
+    fields.kept += items.filter((item) => expiryOf(item) !== null).length
+    return { ...line, items: withoutExpiry(items) }
+  }
+
+  function isWanted({ key, type, whole, items, expiresAt }: DecodedLine, kept: readonly Buffer[]): boolean {
+    if (repetitions.comesAgain(key) || !includes(key, expiresAt)) return false
+    if (items.length === 0 && type !== 'stream') return false // it was emptied while it was read
+    const isEmpty = whole && type === 'hash' && items.every((item) => isOver(item))
+    if (isEmpty || (expiresAt !== null && expiresAt <= now)) {
+      expired++
+      return false
+    }
+    known.add(key)
+    if (kept.includes(key)) {
+      spared.add(key)
+      return false
+    }
+    keys++
+    return true
+  }
+
+  let writes = false // what continues a key goes the way of its beginning
+  for await (const page of inPages(readLines(storage, parts), limits)) {
+    const beginnings = page.filter(({ part }) => part === 1)
+    const kept = await keysOfTypes(
+      cache,
+      beginnings.map(({ key }) => key),
+      keptTypes,
+    )
+    for (const line of page) {
+      if (line.part === 1) writes = isWanted(line, kept)
+      if (writes) await writer.write(written(line))
+    }
+    done += beginnings.length
+    await progress(done)
+  }
+  await writer.end()
+  return { known, keys, expired, fieldsExpired: fields.expired, fieldsKept: fields.kept }
+}
+
+/** Milliseconds since 1970 by the server's clock, which the backup's expiry times are by. */
+async function serverTime(cache: BinaryRedis): Promise<number> {
+  const [time] = await cache.ask([['TIME']])
+  const [seconds, microseconds] = asList(time)
+  return asNumber(seconds) * 1000 + Math.floor(asNumber(microseconds) / 1000)
+}
+
+async function* inPages(
+  lines: AsyncIterable<DecodedLine>,
+  limits: PageLimits,
+): AsyncGenerator<DecodedLine[]> {
+  let page: DecodedLine[] = []
+  let bytes = 0
+  for await (const line of lines) {
+    page.push(line)
+    bytes += line.bytes
+    if (page.length < limits.lines && bytes < limits.linesBytes) continue
+    yield page
+    page = []
+    bytes = 0
+  }
+  if (page.length > 0) yield page
+}

@@ -1,0 +1,48 @@
+import type { LateKeys } from '../export/late-keys.ts'
+import { Found } from '../findings.ts'
+import { dealtWith, type KeyDigests } from '../key-digests.ts'
+
+/** How often a key is added to the backup anew before it is left as it is. */
+export const replaceTries = 3
+
+/**
+ * What a restore replaces or deletes: each value must be in the safety backup when it goes. One that changed since is
+ * added to it first; one that changes all the time is left as it is.
+ */
+export class ReplacedKeys {
+  /** Keys that were left, because they changed again and again. */
+  readonly left = new Found()
+  readonly #held: { digests: KeyDigests; late: LateKeys }
+  readonly #isRepeat: boolean
+
+  /** @param isRepeat an earlier try of the step may have replaced keys already */
+  constructor(held: { digests: KeyDigests; late: LateKeys }, isRepeat: boolean) {
+    this.#held = held
+    this.#isRepeat = isRepeat
+  }
+
+  /** The digest of the value that the safety backup holds; undefined: none. */
+  digestOf(key: Buffer): string | undefined {
+    return this.#held.digests.get(key)
+  }
+
+  /**
+   * Whether a key that changed may be added to the safety backup. Not when this run may have replaced it before: what it
+   * holds now came later, and would take the place of what is to be kept safe.
+   */
+  mayBackUp(key: Buffer): boolean {
+    const digest = this.digestOf(key)
+    return digest === undefined || (digest !== dealtWith && !this.#isRepeat)
+  }
+
+  /** The key has been replaced or deleted. */
+  dealtWith(key: Buffer): void {
+    this.#held.digests.set(key, dealtWith)
+  }
+
+  /** Adds what the keys hold now to the safety backup. @throws StoreUnavailable, NotPermitted, ReadBackMismatch */
+  async backUp(keys: readonly Buffer[]): Promise<void> {
+    await this.#held.late.add(keys)
+    await this.#held.late.commit()
+  }
+}

@@ -1,0 +1,201 @@
+import { randomUUID } from 'node:crypto'
+import * as z from 'zod'
+import { agreeing, counted } from '../../amounts.ts'
+import { findJson, putJson } from '../../backup/documents/documents.ts'
+import { putResult } from '../../backup/documents/results.ts'
+import { workKeys } from '../../backup/layout.ts'
+import { Warning } from '../../backup/manifest.ts'
+import type { Clients } from '../../clients.ts'
+import { InvalidConfiguration } from '../../errors.ts'
+import type { Fence } from '../../ledger/fence.ts'
+import type { Storage } from '../../s3/bucket.ts'
+import { CacheResult } from '../export/export.ts'
+import { readHeld } from '../export/held-keys.ts'
+import { Found } from '../findings.ts'
+import { isOwn, keyScope, reservedPrefix } from '../keys.ts'
+import { readExpiryKnown } from '../value/expiry.ts'
+import { type Part, readLines } from '../value/part-lines.ts'
+import { settleExtras } from './extras.ts'
+import { writeKeys } from './keys.ts'
+import { Repetitions } from './repetitions.ts'
+import { ReplacedKeys } from './replaced-keys.ts'
+
+type Tools = Pick<Clients, 'backups' | 'cache' | 'config' | 'now'>
+type Run = { runId: string; attempt: number }
+
+type CacheToRestore = {
+  run: Run
+  fence: Fence
+  /** The backup that this run made of what is there; null: it was told to take none. */
+  safetyBackupId: string | null
+  /** The manifest's `cache.parts`. */
+  parts: readonly Part[]
+  /** Keys that are not in the backup are deleted. */
+  exact: boolean
+  /** The manifest's `cache.prefix`: keys outside were never meant to be in the backup, so they are no extra ones. */
+  prefix?: string
+}
+
+const count = z.number().int().nonnegative()
+
+/**
+ * `restored-cache`: `keys` that are as in the backup. `expired`: their time was up, so they were left out. `extra`: not in
+ * the backup (or expired there), and still there; `deleted`: not in the backup, and deleted by this try of the step.
+ * `changedMeanwhile`: keys that were left as they are, because they changed again and again after the safety backup.
+ */
+export const CacheRestored = z.strictObject({
+  keys: count,
+  expired: count,
+  extra: count,
+  deleted: count,
+  changedMeanwhile: count.default(0),
+  warnings: z.array(Warning),
+})
+export type CacheRestored = z.output<typeof CacheRestored>
+
+/**
+ * Bytes of one request's JSON, roughly (Upstash takes 10 MB); keys of one request, and elements of one command; keys
+ * asked for per SCAN; and lines that are looked at together.
+ */
+export const restoreLimits = {
+  requestBytes: 2 ** 20,
+  pageKeys: 1_000,
+  commandItems: 1_000,
+  scanKeys: 5_000,
+  lines: 500,
+  linesBytes: 4 * 2 ** 20,
+}
+
+/** Where the result lies among the run's work. */
+export function cacheRestoredKey(run: Run): string {
+  return `${workKeys(run).root}results/restored-cache.json`
+}
+
+/**
+ * Puts every key of a backup back, with its type, value and the time that it has left. All parts are read and checked
+ * before the first key is written. A live key of the same name is replaced in one piece. Keys that are not in the backup
+ * stay and are counted; with `exact` they are deleted. The environment's key is never touched, nor keys of types that the
+ * run's own backup could not hold. Repeating it gives the same keys; a repeat that finds the result writes nothing.
+ *
+ * Not restored, because a backup does not hold them: which entries of streams are pending. Memory: about 20 bytes per key, a part's line, and some MB.
+ * @param progress is told the keys that were dealt with and those of the backup
+ * @throws BackupDamaged naming the part, InvalidConfiguration when the backup holds keys outside CACHE_PREFIX
+ * @throws StoreUnavailable, NotPermitted
+ */
+export async function restoreCache(
+  tools: Tools,
+  { run, fence, safetyBackupId, parts, exact, prefix = tools.config.CACHE_PREFIX }: CacheToRestore,
+  progress: (done: number, total: number) => Promise<void>,
+  limits = restoreLimits,
+): Promise<CacheRestored> {
+  const { backups: storage, cache, config } = tools
+  const earlier = await findJson(storage, cacheRestoredKey(run), CacheRestored)
+  if (earlier !== undefined) return earlier
+
+  const scope = keyScope(config.CACHE_PREFIX)
+  const repetitions = await checkParts(storage, parts, config.CACHE_PREFIX)
+  const keptTypes = (await findJson(storage, workKeys(run).cacheResult, CacheResult))?.unsupported ?? []
+  const held =
+    safetyBackupId === null ? null : await readHeld(tools, { run, fence, backupId: safetyBackupId })
+  const begunKey = `${workKeys(run).root}results/restoring-cache.json`
+  const isRepeat = (await findJson(storage, begunKey, z.unknown())) !== undefined
+  const replaced = held === null ? null : new ReplacedKeys(held, isRepeat)
+  await putJson(storage, begunKey, {})
+
+  const temporary = reservedPrefix(config.CACHE_PREFIX, 'restoring')
+  const total = parts.reduce((sum, { keys }) => sum + keys, 0)
+  const spared = new Found()
+  const { known, keys, expired, fieldsExpired, fieldsKept } = await writeKeys(
+    { storage, cache },
+    {
+      parts,
+      // A value that a restore left unfinished may have been backed up: it has its time to live, and is nobody's.
+      includes: (key, expiresAt) =>
+        scope.includes(key) && (expiresAt === null || key.indexOf(temporary) !== 0),
+      repetitions,
+      fence,
+      temporary: `${temporary}${randomUUID()}`,
+      expiry: await readExpiryKnown(cache),
+      replaced,
+      keptTypes,
+      spared,
+    },
+    (done) => progress(done, total),
+    limits,
+  )
+  const notReplaced = replaced?.left.count ?? 0
+  const backedUp = keyScope(prefix)
+  const { extra, deleted } = await settleExtras(
+    { cache, fence },
+    {
+      match: scope.match,
+      includes: (key) => scope.includes(key) && backedUp.includes(key),
+      temporary: Buffer.from(temporary),
+      known,
+      exact,
+      keptTypes,
+      spared,
+      replaced,
+      pageKeys: limits.scanKeys,
+    },
+  )
+  const left = replaced?.left ?? new Found()
+  const result: CacheRestored = {
+    keys: keys - notReplaced,
+    expired,
+    extra,
+    deleted,
+    changedMeanwhile: left.count,
+    warnings: [
+      ...(spared.count === 0 ? [] : [sparedWarning(spared, keptTypes)]),
+      ...(left.count === 0 ? [] : [leftWarning(left)]),
+      ...fieldWarnings({ fieldsExpired, fieldsKept }),
+    ],
+  }
+  await fence.check() // the result is that of the latest invocation
+  const counts = await putResult(storage, cacheRestoredKey(run), CacheRestored, { result, complete: true })
+  await progress(total, total)
+  return counts
+}
+
+/** Reads all parts to their ends before anything is made of them. @returns the keys that they hold more than once */
+async function checkParts(storage: Storage, parts: readonly Part[], prefix: string): Promise<Repetitions> {
+  const scope = keyScope(prefix)
+  const repetitions = new Repetitions()
+  const outside = new Found()
+  for await (const { key, part } of readLines(storage, parts)) {
+    if (part === 1) repetitions.note(key)
+    if (part === 1 && !scope.includes(key) && !isOwn(key)) outside.add(key)
+  }
+  if (outside.count === 0) return repetitions
+  throw new InvalidConfiguration(
+    `The backup holds ${counted(outside.count, 'cache key')} that ${agreeing(outside.count, 'does', 'do')} not begin with CACHE_PREFIX, "${prefix}": ${outside.names()}. No key was restored. Set CACHE_PREFIX to what it was when the backup was made`,
+  )
+}
+
+function sparedWarning(spared: Found, types: readonly string[]): Warning {
+  return {
+    code: 'KeysNotReplaced',
+    message: `${counted(spared.count, 'cache key')} of a type (${types.join(', ')}) that no backup holds ${agreeing(spared.count, 'stays', 'stay')} as before: ${spared.names()}. Delete such keys and restore again to have them replaced`,
+  }
+}
+
+function fieldWarnings(of: { fieldsExpired: number; fieldsKept: number }): Warning[] {
+  const warnings: Warning[] = []
+  if (of.fieldsExpired > 0) {
+    const message = `${counted(of.fieldsExpired, 'field')} of hashes ${agreeing(of.fieldsExpired, 'had outlived its own time and was', 'had outlived their own time and were')} left out`
+    warnings.push({ code: 'FieldsExpired', message })
+  }
+  if (of.fieldsKept > 0) {
+    const message = `${counted(of.fieldsKept, 'field')} of hashes would expire, which this server does not know (HPEXPIREAT: Redis 7.4): what was put back stays until it is deleted`
+    warnings.push({ code: 'FieldsWithoutExpiry', message })
+  }
+  return warnings
+}
+
+function leftWarning(left: Found): Warning {
+  return {
+    code: 'KeysChangedMeanwhile',
+    message: `${counted(left.count, 'cache key')} changed again and again after the safety backup, and ${agreeing(left.count, 'was', 'were')} left alone: ${left.names()}. Pause what writes them and restore again`,
+  }
+}

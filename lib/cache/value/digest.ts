@@ -1,0 +1,178 @@
+import { createHash, hash } from 'node:crypto'
+import { SeenKeys } from '../seen-keys.ts'
+import type { Item, KeyType } from './pages.ts'
+import { bytesOfName, type StreamState } from './stream.ts'
+
+/** Each of four sums is modulo this: every interpreter of Lua adds them exactly, also one whose integers have 32 bits. */
+const modulus = 2 ** 28
+
+/** Elements of one value; it is not compared when it has more: the server would be busy with it for seconds. */
+export const comparedItems = 1_000_000
+
+/**
+ * A digest of 64 bits of a key's type, value and expiry, made of what is exported, which `digestScript` makes of what is in
+ * the server. Elements of sets, hashes and sorted sets count in any order and each once, because the pages of a large one
+ * may bring one twice. DUMP would not do: its bytes depend on encodings, on the order of a hash table, and on a compression
+ * that is free to differ.
+ */
+export class ValueDigest {
+  readonly #type: KeyType
+  readonly #whole = createHash('sha1')
+  readonly #sums = [0, 0, 0, 0]
+  #chain = ''
+  #state = ''
+  #size = 0
+  #seen: SeenKeys | undefined
+
+  constructor(type: KeyType) {
+    this.#type = type
+  }
+
+  /** @param stream of a stream's last line: where it stands counts as well */
+  add(items: readonly Item[], stream?: StreamState): void {
+    if (stream !== undefined) this.#state = stateText(stream)
+    for (const item of items) {
+      if (this.#type === 'string') {
+        this.#whole.update(item as Buffer)
+        this.#size += (item as Buffer).length
+      } else if (this.#type === 'list' || this.#type === 'stream') {
+        this.#chain = hash('sha1', Buffer.concat([Buffer.from(this.#chain), encoded(item)]), 'hex')
+        this.#size++
+      } else this.#addUnordered(encoded(item))
+    }
+  }
+
+  /** @param expiresAt in milliseconds; null: never, or the server does not tell it exactly (see knowsExpiryTime) */
+  end(expiresAt: number | null): string {
+    const unordered = this.#sums.join(':')
+    const state =
+      this.#type === 'string'
+        ? this.#whole.digest('hex')
+        : this.#type === 'list' || this.#type === 'stream'
+          ? this.#chain + this.#state
+          : unordered
+    return hash(
+      'sha1',
+      Buffer.from(`${this.#type}:${this.#size}:${state}:${expiresAt ?? ''}`, 'latin1'),
+      'hex',
+    ).slice(0, 16)
+  }
+
+  #addUnordered(bytes: Buffer): void {
+    this.#seen ??= new SeenKeys()
+    // Of a value that is not compared anyway, no more elements need to be remembered.
+    if (this.#size > comparedItems || !this.#seen.add(bytes)) return
+    const digest = hash('sha1', bytes, 'hex')
+    for (const [lane, sum] of this.#sums.entries()) {
+      this.#sums[lane] = (sum + Number.parseInt(digest.slice(7 * lane, 7 * lane + 7), 16)) % modulus
+    }
+    this.#size++
+  }
+}
+
+/** The last id of a stream and how far each of its groups has read, in the server's order, which is that of their names. */
+function stateText({ lastId, groups }: StreamState): string {
+  return [
+    lastId,
+    ...groups.map(
+      ({ name, lastDeliveredId }) => encoded(bytesOfName(name)).toString('latin1') + lastDeliveredId,
+    ),
+  ].join(';')
+}
+
+/** The parts of an element, each behind its length. */
+function encoded(item: Item): Buffer {
+  if (Buffer.isBuffer(item)) return Buffer.concat([Buffer.from(`${item.length}:`), item])
+  return Buffer.concat(item.map(encoded))
+}
+
+/**
+ * Lua: `sizeOf(key, type)`, the number of a value's elements (for a string, of 512 bytes), and `digestOf(key, type)`, as
+ * ValueDigest makes it.
+ */
+export const digestScript = `local function encoded(text) return #text .. ':' .. text end
+local sizes = { list = 'LLEN', set = 'SCARD', hash = 'HLEN', zset = 'ZCARD', stream = 'XLEN' }
+local function sizeOf(key, type)
+  if type == 'string' then return math.floor(redis.call('STRLEN', key) / 512) end
+  return redis.call(sizes[type], key)
+end
+local knowsFieldExpiry = true
+local function fieldExpiries(key, items)
+  local found = {}
+  for from = 1, knowsFieldExpiry and #items or 0, 2000 do
+    local call = { 'HPEXPIRETIME', key, 'FIELDS', '' }
+    for i = from, math.min(from + 1999, #items), 2 do call[#call + 1] = items[i] end
+    call[4] = string.format('%d', #call - 4)
+    local times = redis.pcall(unpack(call))
+    if times.err then
+      knowsFieldExpiry = false
+      return {}
+    end
+    for i = 1, #times do found[from + 2 * (i - 1)] = tonumber(times[i]) end
+  end
+  return found
+end
+local scans = { set = 'SSCAN', hash = 'HSCAN', zset = 'ZSCAN' }
+local function digestOf(key, type)
+  local size, state = 0, ''
+  if type == 'string' then
+    local value = redis.call('GET', key)
+    size, state = #value, redis.sha1hex(value)
+  elseif type == 'list' then
+    local length = redis.call('LLEN', key)
+    for from = 0, length - 1, 1000 do
+      for _, item in ipairs(redis.call('LRANGE', key, from, from + 999)) do
+        state = redis.sha1hex(state .. encoded(item))
+        size = size + 1
+      end
+    end
+  elseif type == 'stream' then
+    local from = '-'
+    repeat
+      local page = redis.call('XRANGE', key, from, '+', 'COUNT', 1000)
+      for _, entry in ipairs(page) do
+        local parts = { state, encoded(entry[1]) }
+        for i, field in ipairs(entry[2]) do parts[i + 2] = encoded(field) end
+        state = redis.sha1hex(table.concat(parts))
+        size = size + 1
+        from = '(' .. entry[1]
+      end
+    until #page < 1000
+    local function field(list, name)
+      for i = 1, #list, 2 do if list[i] == name then return list[i + 1] end end
+      return ''
+    end
+    local told, groups = redis.pcall('XINFO', 'STREAM', key), redis.pcall('XINFO', 'GROUPS', key)
+    if not told.err and not groups.err then
+      state = state .. field(told, 'last-generated-id')
+      for _, group in ipairs(groups) do
+        state = state .. ';' .. encoded(field(group, 'name')) .. field(group, 'last-delivered-id')
+      end
+    end
+  else
+    local a, b, c, d = 0, 0, 0, 0
+    local cursor = '0'
+    repeat
+      local reply = redis.call(scans[type], key, cursor, 'COUNT', 1000)
+      cursor = reply[1]
+      local items = reply[2]
+      local expiries = type == 'hash' and fieldExpiries(key, items) or {}
+      for i = 1, #items, type == 'set' and 1 or 2 do
+        local text = encoded(items[i])
+        if type ~= 'set' then text = text .. encoded(items[i + 1]) end
+        if (expiries[i] or -1) >= 0 then text = text .. encoded(string.format('%.0f', expiries[i])) end
+        local digest = redis.sha1hex(text)
+        a = (a + tonumber(digest:sub(1, 7), 16)) % ${modulus}
+        b = (b + tonumber(digest:sub(8, 14), 16)) % ${modulus}
+        c = (c + tonumber(digest:sub(15, 21), 16)) % ${modulus}
+        d = (d + tonumber(digest:sub(22, 28), 16)) % ${modulus}
+        size = size + 1
+      end
+    until cursor == '0'
+    state = string.format('%d:%d:%d:%d', a, b, c, d)
+  end
+  local expiry = redis.pcall('PEXPIRETIME', key)
+  expiry = tonumber(expiry) ~= nil and tonumber(expiry) >= 0 and string.format('%.0f', expiry) or ''
+  return redis.sha1hex(type .. ':' .. string.format('%d', size) .. ':' .. state .. ':' .. expiry):sub(1, 16)
+end
+`

@@ -1,0 +1,29 @@
+import type { BinaryRedis } from '../../redis/binary-redis.ts'
+import { isWrongType } from '../../redis/rest-answer.ts'
+import { environmentKey } from '../keys.ts'
+
+/**
+ * Whether the server tells the moment at which a key expires (PEXPIRETIME, Redis 7). Another one tells only how long it
+ * has, so that the moment comes out early by the time of one question, up to some dozen milliseconds.
+ */
+export async function knowsExpiryTime(cache: BinaryRedis): Promise<boolean> {
+  const [answer] = await cache.send([['PEXPIRETIME', environmentKey]])
+  return answer?.error === undefined
+}
+
+/** What the server knows of expiry. */
+export type ExpiryKnown = {
+  /** See knowsExpiryTime. */
+  exact: boolean
+  /** Single fields of a hash may expire (HPEXPIRE, HPEXPIRETIME: Redis 7.4, Valkey 9). */
+  ofFields: boolean
+}
+
+export async function readExpiryKnown(cache: BinaryRedis): Promise<ExpiryKnown> {
+  const [exact, ofFields] = await cache.send([
+    ['PEXPIRETIME', environmentKey],
+    ['HPEXPIRETIME', environmentKey, 'FIELDS', '1', 'any'],
+  ])
+  const refused = ofFields?.error
+  return { exact: exact?.error === undefined, ofFields: refused === undefined || isWrongType(refused) }
+}

@@ -1,0 +1,56 @@
+import { isUtf8 } from 'node:buffer'
+import type { Item, KeyType } from './pages.ts'
+import type { StreamState } from './stream.ts'
+
+/** Bytes in JSON: a string when they are UTF-8, and otherwise `{"base64": "…"}`. */
+export type JsonBytes = string | { base64: string }
+export type JsonItem = JsonBytes | JsonItem[]
+
+export type KeyHead = {
+  key: Buffer
+  type: KeyType
+  /** When the key expires, in milliseconds since 1970 by the server's clock; null: never. */
+  expiresAt: number | null
+}
+
+/**
+ * One line of a cache part, `{"key":…,"type":…,"value":…,"expiresAt":…}` with its line end. Keys, values, fields
+ * and members are JsonBytes. `value` by type:
+ * - string: its bytes
+ * - list: its elements in order; set: its members
+ * - hash: `[[field, value], …]`, or `[field, value, expiresAt]` for a field that expires by itself, its digits as text
+ * - zset: `[[member, score], …]`, a score being the text that Redis gives, such as `"0.1"` or `"-inf"`
+ * - stream: `[[id, [field, value, field, value, …]], …]`, oldest first
+ *
+ * The last line of a stream has `stream` as well, see StreamState.
+ *
+ * A value larger than some MB is several lines, one after the other, with `"part": 1`, `2`, …: a line without `part`,
+ * or with part 1, stands for the whole key and replaces what an earlier line said of it; any other continues the line
+ * before it (APPEND, RPUSH, SADD, HSET, ZADD, XADD). In parts, an element of a set, hash or zset may come twice.
+ */
+export function keyLine(
+  { key, type, expiresAt }: KeyHead,
+  items: readonly Item[],
+  { part, stream }: { part?: number | undefined; stream?: StreamState | undefined } = {},
+): Buffer {
+  const value = type === 'string' ? toJson(Buffer.concat(items as Buffer[])) : items.map(toJson)
+  const numbered = part === undefined ? {} : { part }
+  const stated = stream === undefined ? {} : { stream }
+  return Buffer.from(
+    `${JSON.stringify({ key: toJson(key), type, ...numbered, value, expiresAt, ...stated })}\n`,
+  )
+}
+
+/** Bytes that an item holds. */
+export function sizeOf(item: Item): number {
+  return Buffer.isBuffer(item) ? item.length : item.reduce((sum, part) => sum + sizeOf(part), 0)
+}
+
+/** Bytes as JSON holds them. */
+export function toJsonBytes(bytes: Buffer): JsonBytes {
+  return isUtf8(bytes) ? bytes.toString('utf8') : { base64: bytes.toString('base64') }
+}
+
+function toJson(item: Item): JsonItem {
+  return Buffer.isBuffer(item) ? toJsonBytes(item) : item.map(toJson)
+}

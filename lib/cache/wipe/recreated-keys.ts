@@ -1,0 +1,46 @@
+import { agreeing, counted } from '../../amounts.ts'
+import type { Warning } from '../../backup/manifest.ts'
+import type { Aside } from '../aside.ts'
+import { Found } from '../findings.ts'
+import { dealtWith, type KeyDigests } from '../key-digests.ts'
+import { SeenKeys } from '../seen-keys.ts'
+
+/**
+ * Keys that the application wrote again after they had been wiped, or may have. They stay: what they hold now came later,
+ * and in the backup it would take the place of what they held before.
+ */
+export class CameBack {
+  readonly #found = new Found()
+  readonly #seen = new SeenKeys()
+  readonly #aside: Aside
+  readonly #digests: KeyDigests | null
+
+  /** @param digests of what the backup holds; null: there is none, and keys go as often as they come */
+  constructor(aside: Aside, digests: KeyDigests | null) {
+    this.#aside = aside
+    this.#digests = digests
+  }
+
+  /** The key is not there any more. */
+  dealtWith(key: Buffer): void {
+    this.#digests?.set(this.#aside.nameOf(key), dealtWith)
+  }
+
+  add(key: Buffer): void {
+    this.dealtWith(key)
+    this.includes(key)
+  }
+
+  /** Whether the key, which is there, had been dealt with. */
+  includes(key: Buffer): boolean {
+    if (this.#aside.holds(key) || this.#digests?.get(key) !== dealtWith) return false
+    if (this.#seen.add(key)) this.#found.add(key)
+    return true
+  }
+
+  warnings(): Warning[] {
+    if (this.#found.count === 0) return []
+    const message = `${counted(this.#found.count, 'cache key')} ${agreeing(this.#found.count, 'was', 'were')} written again after the wipe, and left: ${this.#found.names()}`
+    return [{ code: 'KeysCameBack', message }]
+  }
+}

@@ -1,0 +1,220 @@
+import { agreeing, counted } from '../../amounts.ts'
+import type { Warning } from '../../backup/manifest.ts'
+import { RehearsalFailed } from '../../errors.ts'
+import type { Connection } from '../../postgres/connection.ts'
+import { quote } from '../../postgres/identifiers.ts'
+import { queryUnderOwnPath } from '../../postgres/search-path.ts'
+import { inSavepoint } from '../savepoint.ts'
+import { typedRows } from '../scratch.ts'
+import type { Pair } from './generated-columns.ts'
+
+/** A condition that a row must meet, as SQL over the table's columns, and what it is called. */
+type Condition = { name: string; column: string | null; sql: string }
+
+/**
+ * Rows that validated checks would refuse today: written past them, or before a function that they call was replaced. A
+ * restore brings such a constraint back NOT VALID. To be called in a transaction, of tables with the columns of the backup.
+ * @throws RehearsalFailed when a column that may not be null has nulls, which nothing can put back
+ */
+export async function brokenChecks(
+  connection: Connection,
+  { runId, pairs }: { runId: string; pairs: readonly Pair[] },
+): Promise<Warning[]> {
+  const conditions = await readConditions(connection, pairs)
+  const warnings: Warning[] = []
+  for (const { table, live } of pairs) {
+    const asked = conditions.get(live.oid) ?? []
+    if (asked.length === 0 || table.rows === 0) continue
+    const from = typedRows(runId, table, live)
+    const broken = await countBroken(connection, from, asked)
+    for (const [index, rows] of broken.entries()) {
+      const { name, column } = asked[index] as Condition
+      if (rows === 0) continue
+      if (column !== null) {
+        throw new RehearsalFailed(
+          `${rows === null ? 'Some rows' : counted(rows, 'row')} of ${table.name} ${agreeing(rows ?? 2, 'has', 'have')} nothing in the column ${column}, which may not be null, and could not be put back. The live tables were not touched; make the column nullable, or give such rows a value`,
+        )
+      }
+      warnings.push({
+        code: 'ConstraintBroken',
+        message:
+          rows === null
+            ? `The check ${name} of ${table.name} raises an error for its rows as they are. A restore puts them back, and the constraint as NOT VALID`
+            : `${counted(rows, 'row')} of ${table.name} ${agreeing(rows, 'does', 'do')} not keep its check ${name}. A restore puts such rows back, and the constraint as NOT VALID`,
+      })
+    }
+  }
+  return warnings
+}
+
+/** How many rows break each condition; null when asking raises an error. */
+async function countBroken(
+  connection: Connection,
+  from: string,
+  conditions: readonly Condition[],
+): Promise<(number | null)[]> {
+  const counts = conditions.map(
+    ({ sql }, at) => `pg_catalog.count(*) FILTER (WHERE NOT (${sql}))::float8 AS c${at}`,
+  )
+  let found: Record<string, number> | undefined
+  const error = await inSavepoint(connection, async () => {
+    ;[found] = await queryUnderOwnPath(connection, `SELECT ${counts.join(', ')} FROM ${from}`)
+  })
+  if (error === undefined) return conditions.map((_, at) => found?.[`c${at}`] ?? 0)
+  if (conditions.length === 1) return [null]
+  const each: (number | null)[] = []
+  for (const condition of conditions) each.push(...(await countBroken(connection, from, [condition])))
+  return each
+}
+
+async function readConditions(
+  connection: Connection,
+  pairs: readonly Pair[],
+): Promise<Map<number, Condition[]>> {
+  const answer = await connection.query(
+    `SELECT k.conrelid::bigint::float8 AS oid, k.conname AS name, NULL AS column, pg_get_expr(k.conbin, k.conrelid) AS sql
+     FROM pg_constraint k WHERE k.contype = 'c' AND k.convalidated AND k.conrelid = ANY($1::oid[])
+     UNION ALL
+     SELECT a.attrelid::bigint::float8, a.attname, a.attname, quote_ident(a.attname) || ' IS NOT NULL'
+     FROM pg_attribute a WHERE a.attrelid = ANY($1::oid[]) AND a.attnum > 0 AND a.attnotnull AND NOT a.attisdropped
+       AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = a.attrelid AND k.contype = 'n'
+         AND k.conkey = ARRAY[a.attnum] AND NOT k.convalidated)`,
+    [pairs.map(({ live }) => live.oid)],
+  )
+  return Map.groupBy(answer.rows, ({ oid }) => oid)
+}
+
+type Key = {
+  name: string
+  oid: number
+  table: string
+  partitioned: boolean
+  referencing: number[]
+  referenced: number[]
+  columns: string[]
+  targets: string[]
+  operators: string[]
+  full: boolean
+  fromRows: string
+  toRows: string
+  /** Since version 18 that of a partitioned table may be, too. */
+  mayBeNotValid: boolean
+}
+
+/**
+ * Rows whose validated foreign key points at no row of the backup. A restore brings such a key back NOT VALID; keys to tables
+ * that the backup does not hold are left out.
+ * @throws RehearsalFailed for a key of a partitioned table where Postgres knows no NOT VALID (before version 18)
+ */
+export async function brokenKeys(
+  connection: Connection,
+  { runId, pairs }: { runId: string; pairs: readonly Pair[] },
+): Promise<Warning[]> {
+  const byOid = new Map(pairs.map((pair) => [pair.live.oid, pair]))
+  const keys = await readKeys(
+    connection,
+    `k.convalidated AND (k.conrelid = ANY($1::oid[]) OR f.relkind = 'p')`,
+    [pairs.map(({ live }) => live.oid)],
+  )
+  const warnings: Warning[] = []
+  for (const key of keys) {
+    const from = key.referencing.flatMap((oid) => byOid.get(oid) ?? [])
+    const to = key.referenced.flatMap((oid) => byOid.get(oid) ?? [])
+    if (to.length < key.referenced.length) continue
+    let rows = 0
+    for (const { table, live } of from) {
+      if (table.rows === 0) continue
+      rows += await countDangling(connection, key, {
+        from: typedRows(runId, table, live, 'f'),
+        to: to.map((target) => typedRows(runId, target.table, target.live)),
+      })
+    }
+    if (rows === 0) continue
+    const broken = `${counted(rows, 'row')} of ${key.table} ${agreeing(rows, 'does', 'do')} not keep its foreign key ${key.name}: what is referred to is not there`
+    if (key.partitioned && !key.mayBeNotValid) {
+      throw new RehearsalFailed(
+        `${broken}. A key of a partitioned table cannot come back NOT VALID before PostgreSQL 18, so these rows could not be put back. The live tables were not touched; correct the rows, or drop the key`,
+      )
+    }
+    warnings.push({
+      code: 'ConstraintBroken',
+      message: `${broken}. A restore puts them back, and the key as NOT VALID`,
+    })
+  }
+  return warnings
+}
+
+/** Rows of `from`, which is known as f, that refer to no row of `to`; both as FROM has them. */
+async function countDangling(
+  connection: Connection,
+  key: Key,
+  { from, to }: { from: string; to: readonly string[] },
+): Promise<number> {
+  const pairsOf = key.columns.map(
+    (column, index) => `t.${quote(key.targets[index] as string)} ${key.operators[index]} f.${quote(column)}`,
+  )
+  const targets = key.targets.map(quote).join(', ')
+  const rows = to.map((one) => `SELECT ${targets} FROM ${one}`)
+  const given = key.columns.map((column) => `f.${quote(column)} IS NOT NULL`)
+  const some = given.join(key.full ? ' OR ' : ' AND ')
+  const exists = `EXISTS (SELECT FROM (${rows.join(' UNION ALL ')}) AS t WHERE ${pairsOf.join(' AND ')})`
+  const [counted] = await queryUnderOwnPath(
+    connection,
+    `SELECT pg_catalog.count(*)::float8 AS rows FROM ${from}
+     WHERE (${some}) AND NOT ${to.length === 0 ? 'false' : exists}`,
+  )
+  return counted?.rows
+}
+
+/** How many live rows do not keep a foreign key; null when it cannot be counted. */
+export async function countBrokenKey(
+  connection: Connection,
+  table: string,
+  name: string,
+): Promise<number | null> {
+  const [key] = await readKeys(connection, 'k.conrelid = $1::regclass AND k.conname = $2', [table, name])
+  if (key === undefined) return null
+  return countDangling(connection, key, { from: `${key.fromRows} AS f`, to: [key.toRows] })
+}
+
+/** How many live rows do not keep a check; null when asking raises an error. */
+export async function countBrokenCheck(
+  connection: Connection,
+  table: string,
+  name: string,
+): Promise<number | null> {
+  const answer = await connection.query(
+    `SELECT k.conname AS name, NULL AS column, pg_get_expr(k.conbin, k.conrelid) AS sql
+     FROM pg_constraint k WHERE k.contype = 'c' AND k.conrelid = $1::regclass AND k.conname = $2`,
+    [table, name],
+  )
+  const [condition] = answer.rows as Condition[]
+  return condition === undefined ? null : ((await countBroken(connection, table, [condition]))[0] ?? null)
+}
+
+async function readKeys(connection: Connection, where: string, values: unknown[]): Promise<Key[]> {
+  const leaves = (oid: string, kind: string) =>
+    `CASE ${kind} WHEN 'p' THEN ARRAY(SELECT relid::oid::bigint::float8 FROM pg_partition_tree(${oid}) WHERE isleaf) ELSE ARRAY[${oid}::bigint::float8] END`
+  const names = (numbers: string, oid: string) =>
+    `(SELECT json_agg(a.attname ORDER BY o.n) FROM unnest(${numbers}) WITH ORDINALITY o(num, n)
+      JOIN pg_attribute a ON a.attrelid = ${oid} AND a.attnum = o.num)`
+  const answer = await connection.query(
+    `SELECT k.conname AS name, k.conrelid::bigint::float8 AS oid, n.nspname || '.' || f.relname AS "table", f.relkind = 'p' AS partitioned,
+       ${leaves('f.oid', 'f.relkind')} AS referencing, ${leaves('t.oid', 't.relkind')} AS referenced,
+       ${names('k.conkey', 'k.conrelid')} AS columns, ${names('k.confkey', 'k.confrelid')} AS targets,
+       (SELECT json_agg('OPERATOR(' || quote_ident(opn.nspname) || '.' || op.oprname || ')' ORDER BY o.n)
+         FROM unnest(k.conpfeqop) WITH ORDINALITY o(id, n)
+         JOIN pg_operator op ON op.oid = o.id JOIN pg_namespace opn ON opn.oid = op.oprnamespace) AS operators,
+       format('%s%s', CASE WHEN f.relkind = 'p' THEN '' ELSE 'ONLY ' END, f.oid::regclass) AS "fromRows",
+       format('%s%s', CASE WHEN t.relkind = 'p' THEN '' ELSE 'ONLY ' END, t.oid::regclass) AS "toRows",
+       k.confmatchtype = 'f' AS "full", current_setting('server_version_num')::int >= 180000 AS "mayBeNotValid"
+     FROM pg_constraint k JOIN pg_class f ON f.oid = k.conrelid JOIN pg_namespace n ON n.oid = f.relnamespace
+     JOIN pg_class t ON t.oid = k.confrelid
+     WHERE k.contype = 'f' AND k.conparentid = 0 AND (${where})
+       -- one over periods asks for ranges that cover, which no pair of columns says
+       AND NOT coalesce((to_jsonb(k) ->> 'conperiod')::boolean, false)
+     ORDER BY k.oid`,
+    values,
+  )
+  return answer.rows
+}

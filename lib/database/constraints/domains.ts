@@ -1,0 +1,49 @@
+import type { Connection } from '../../postgres/connection.ts'
+import { literal, quote } from '../../postgres/identifiers.ts'
+import type { SetAside } from './constraints.ts'
+
+/**
+ * Drops constraints of the domains that the tables' columns hold, also inside arrays and composite types, when they are NOT
+ * VALID or call functions of the application: a value becomes one of the domain anew while tables are filled, and would
+ * be refused. Those of domains that the role does not own stay.
+ */
+export async function putDomainsAside(
+  connection: Connection,
+  tables: readonly { oid: number }[],
+): Promise<SetAside[]> {
+  const found = await connection.query(
+    `WITH RECURSIVE held AS (
+       SELECT a.atttypid AS type FROM pg_attribute a WHERE a.attrelid = ANY($1::oid[]) AND a.attnum > 0 AND a.atttypid >= 16384
+       UNION
+       SELECT inner_types.type FROM held h JOIN pg_type t ON t.oid = h.type CROSS JOIN LATERAL (
+         SELECT t.typelem WHERE t.typelem <> 0 UNION ALL SELECT t.typbasetype WHERE t.typbasetype <> 0
+         UNION ALL SELECT r.rngsubtype FROM pg_range r WHERE r.rngtypid = t.oid
+         UNION ALL SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+       ) AS inner_types(type)
+     )
+     SELECT t.oid::regtype::text AS sql, k.conname AS name, pg_get_constraintdef(k.oid) AS definition,
+       obj_description(k.oid, 'pg_constraint') AS comment, k.convalidated AS validated
+     FROM pg_constraint k JOIN pg_type t ON t.oid = k.contypid
+     WHERE k.contypid IN (SELECT type FROM held) AND k.contype = 'c' AND pg_has_role(t.typowner, 'USAGE')
+       AND (NOT k.convalidated OR EXISTS (
+         SELECT FROM pg_depend d WHERE d.classid = 'pg_constraint'::regclass AND d.objid = k.oid
+           AND d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass) AND d.refobjid >= 16384))
+     ORDER BY k.oid`,
+    [tables.map(({ oid }) => oid)],
+  )
+  const drops = found.rows.map(({ sql, name }) => `ALTER DOMAIN ${sql} DROP CONSTRAINT ${quote(name)}`)
+  if (drops.length > 0) await connection.query(drops.join(';\n'))
+  return found.rows.map(({ sql, name, definition, comment, validated }): SetAside => {
+    const add = `ALTER DOMAIN ${sql} ADD CONSTRAINT ${quote(name)} ${definition}`
+    const text =
+      comment === null ? [] : [`COMMENT ON CONSTRAINT ${quote(name)} ON DOMAIN ${sql} IS ${literal(comment)}`]
+    return {
+      add: [validated ? `${add} NOT VALID` : add, ...text],
+      validate: validated ? `ALTER DOMAIN ${sql} VALIDATE CONSTRAINT ${quote(name)}` : null,
+      isAlone: true,
+      name: `constraint ${name} of the domain ${sql}`,
+      broken: async () => null, // asking for a value's domain raises an error, it does not count
+      refusal: null,
+    }
+  })
+}

@@ -1,0 +1,76 @@
+import type { Warning } from '../../backup/manifest.ts'
+import { RehearsalFailed } from '../../errors.ts'
+import type { Connection } from '../../postgres/connection.ts'
+import { sqlStateOf } from '../../postgres/errors.ts'
+import { qualified, quote } from '../../postgres/identifiers.ts'
+import { inSavepoint, isOfTheRows } from '../savepoint.ts'
+import { isHeldAsText, scratchTableOf } from '../scratch.ts'
+import { putDomainsAside } from './domains.ts'
+import type { Pair } from './generated-columns.ts'
+
+/**
+ * Proves of values that are held as text that the live column's type reads them, and writes them the same way again.
+ * To be called in a transaction.
+ * @returns domains that refuse what their columns hold: a restore puts it back with the constraint NOT VALID
+ * @throws RehearsalFailed naming the column
+ */
+export async function proveTypes(
+  connection: Connection,
+  { runId, pairs }: { runId: string; pairs: readonly Pair[] },
+): Promise<Warning[]> {
+  const warnings: Warning[] = []
+  for (const pair of pairs) {
+    for (const { name, type } of pair.live.columns.filter(isHeldAsText)) {
+      if (pair.table.rows === 0 || !pair.table.columns.some((column) => column.name === name)) continue
+      const text = `SELECT count(*)::float8 AS rows FROM ${qualified(scratchTableOf(runId, pair.table))} AS r
+        WHERE (r.${quote(name)}::${type})::pg_catalog.text IS DISTINCT FROM r.${quote(name)}`
+      const refused = await readAll(connection, pair, text, { aside: false })
+      if (refused === undefined) continue
+      const anyway = await readAll(connection, pair, text, { aside: true })
+      if (anyway !== undefined) throw unreadable(pair, { name, type }, anyway)
+      warnings.push({
+        code: 'ConstraintBroken',
+        message: `A domain in the type ${type} of ${pair.table.name}.${name} refuses values that are there (SQLSTATE ${sqlStateOf(refused)}). A restore puts them back, and the domain's constraint as NOT VALID`,
+      })
+    }
+  }
+  return warnings
+}
+
+/** @returns the error that the application's expressions end with */
+async function readAll(
+  connection: Connection,
+  { live }: Pair,
+  text: string,
+  { aside }: { aside: boolean },
+): Promise<unknown> {
+  let isSame = false
+  const error = await inSavepoint(
+    connection,
+    async () => {
+      if (aside) await putDomainsAside(connection, [live])
+      // The text of regclass and its like was made under the pinned path, while functions need the role's own.
+      for (const path of ['DEFAULT', 'pg_catalog']) {
+        const answers: unknown = await connection.query(`SET LOCAL search_path TO ${path}; ${text}`)
+        const [, { rows }] = answers as [unknown, { rows: { rows: number }[] }]
+        isSame ||= rows[0]?.rows === 0
+        if (isSame) break
+      }
+      throw tried
+    },
+    (thrown) => thrown === tried || isOfTheRows(thrown),
+  )
+  if (error !== tried) return error
+  return isSame ? undefined : new Error('the text of some values is not the same again')
+}
+
+/** Takes back what was set for a trial. */
+const tried = new Error('tried')
+
+function unreadable({ table }: Pair, { name, type }: { name: string; type: string }, error: unknown): Error {
+  const state = sqlStateOf(error)
+  return new RehearsalFailed(
+    `The type ${type} of ${table.name}.${name} does not read the values that were backed up${state === undefined ? ' as they were' : ` (SQLSTATE ${state})`}. They could not be put back; the live tables were not touched. Bring the type back to what it was; a domain's constraint has to be owned by the database role to be put aside`,
+    { cause: error },
+  )
+}

@@ -1,0 +1,118 @@
+import * as z from 'zod'
+import { resultOf } from '../../backup/documents/results.ts'
+import { addFingerprints } from '../../backup/fingerprint.ts'
+import { workKeys } from '../../backup/layout.ts'
+import { type BackedUpSequence, type BackedUpTable, Late, Warning } from '../../backup/manifest.ts'
+import { mergeLate } from '../../backup/merge-late.ts'
+import { BackupIncomplete } from '../../errors.ts'
+import type { Plan } from '../../run/planning/plan.ts'
+import type { Storage } from '../../s3/bucket.ts'
+import { DatabaseResult } from './export.ts'
+
+/** Fewer of anything may really have been deleted between the count and the export. */
+export const manyRows = 100
+
+/** What Compare leaves when the exported parts were loaded and found identical, and what a restore will not bring back exactly. */
+export const Rehearsed = z.strictObject({
+  rehearsedAt: z.iso.datetime(),
+  warnings: z.array(Warning).default([]),
+})
+
+/** What Reconcile leaves: the parts that replace some of the batches', and the sequences as they stood after the snapshot. */
+export const Reconciled = Late.pick({ tables: true, sequences: true })
+
+type Exported = { tables: BackedUpTable[]; sequences: z.output<typeof BackedUpSequence>[] }
+
+/**
+ * The tables as they are rehearsed and sealed, all of one moment: what the run's batches exported, with what Reconcile
+ * exported again.
+ * @throws BackupIncomplete naming what is missing or does not agree
+ */
+export async function readExported(storage: Storage, plan: Plan): Promise<Exported> {
+  const exported = await readBatches(storage, plan)
+  if ((plan.database?.batches ?? 0) < 2) return exported
+  const { tables, sequences } = await resultOf(
+    storage,
+    workKeys(plan).reconciled,
+    Reconciled,
+    'the comparison of the batches with one snapshot',
+  )
+  return { tables: mergeLate(exported.tables, tables), sequences }
+}
+
+/**
+ * The tables as the run's batches exported them, in the order of the plan; every shard must be there once.
+ * @throws BackupIncomplete naming what is missing or does not agree
+ */
+export async function readBatches(storage: Storage, plan: Plan): Promise<Exported> {
+  const results: z.output<typeof DatabaseResult>[] = []
+  for (let batch = 0; batch < (plan.database?.batches ?? 0); batch++) {
+    results.push(await readExportedBatch(storage, plan, batch))
+  }
+  const partsOf = Map.groupBy(
+    results.flatMap(({ parts }) => parts),
+    ({ table }) => table,
+  )
+  const tables = (plan.database?.tables ?? [])
+    .filter(({ table }) => !table.partitioned)
+    .map(({ table, rows }) => {
+      const parts = (partsOf.get(table.name) ?? [])
+        .map(({ table: _, ...part }) => part)
+        .sort((a, b) => a.shard - b.shard)
+      const backedUp: BackedUpTable = {
+        name: table.name,
+        schema: table.schema,
+        table: table.table,
+        oid: table.oid,
+        columns: table.columns,
+        rows: parts.reduce((sum, part) => sum + part.rows, 0),
+        fingerprint: addFingerprints(parts.map(({ fingerprint }) => fingerprint)),
+        parts,
+      }
+      checkTable(backedUp, rows)
+      return backedUp
+    })
+  return { tables, sequences: results.at(-1)?.sequences ?? [] }
+}
+
+/** What one batch of the database exported. */
+export function readExportedBatch(
+  storage: Storage,
+  plan: Plan,
+  batch: number,
+): Promise<z.output<typeof DatabaseResult>> {
+  return resultOf(
+    storage,
+    workKeys(plan).databaseResult(batch),
+    DatabaseResult,
+    `batch ${batch} of the database`,
+  )
+}
+
+/** When the parts were rehearsed, and what that found. @throws BackupIncomplete when they were not */
+export async function readRehearsed(storage: Storage, plan: Plan): Promise<z.output<typeof Rehearsed>> {
+  return resultOf(storage, workKeys(plan).rehearsed, Rehearsed, 'the rehearsal')
+}
+
+/** The shards of a table must cover every page exactly once, and not be empty where Count found many rows. */
+function checkTable({ name, parts, rows }: BackedUpTable, counted: number): void {
+  let page = 0
+  for (const [index, part] of parts.entries()) {
+    if (part.shard !== index || part.pages.from !== page) {
+      throw new BackupIncomplete(
+        `Part ${index} of ${name} is missing or there twice. Nothing was wiped; start again`,
+      )
+    }
+    page = part.pages.to ?? Number.POSITIVE_INFINITY
+  }
+  if (page !== Number.POSITIVE_INFINITY) {
+    throw new BackupIncomplete(
+      `The parts of ${name} end at page ${page}, before the table does. Nothing was wiped; start again`,
+    )
+  }
+  if (rows === 0 && counted >= manyRows) {
+    throw new BackupIncomplete(
+      `${counted} rows were counted in ${name}, but none were exported. Nothing was wiped; if they were really deleted meanwhile, start again`,
+    )
+  }
+}

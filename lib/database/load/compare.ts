@@ -1,0 +1,85 @@
+import type { BackedUpTable, Warning } from '../../backup/manifest.ts'
+import type { Connection } from '../../postgres/connection.ts'
+import type { Table, Tables } from '../catalog/catalog.ts'
+import { differencesOf, refuseDifferences } from '../compare.ts'
+import { type Asker, readAskers } from '../constraints/askers.ts'
+import { brokenChecks, brokenKeys } from '../constraints/broken-rows.ts'
+import { putDomainsAside } from '../constraints/domains.ts'
+import { differentlyGenerated, type Pair } from '../constraints/generated-columns.ts'
+import { proveTypes } from '../constraints/types.ts'
+import { countScans, readBetween, type Scans, withoutWorkers } from '../restore/table-scans.ts'
+import { scratchTableOf } from '../scratch.ts'
+import { tryIndexes } from './trial-indexes.ts'
+
+type Loaded = {
+  runId: string
+  tables: readonly BackedUpTable[]
+  live: Tables
+  /** The live tables hold what was backed up, so the application's functions, which may read them, can be asked. */
+  isCurrent: boolean
+}
+
+/** What a comparison found. */
+export type Compared = {
+  /** What a restore will not bring back exactly. */
+  warnings: Warning[]
+  /**
+   * What looks at each row and read tables of the application meanwhile, for people: a restore must give it the same
+   * tables. Empty when functions of the application could not be asked.
+   */
+  reading: string[]
+}
+
+/**
+ * Proves of the loaded rows that they are those of the backup, and that the live tables would take them: what a restore
+ * meets there (types, indexes, generated columns) is built on them, and taken back.
+ * @throws RehearsalFailed listing the tables, or naming what would refuse the rows
+ */
+export async function compareLoaded(
+  connection: Connection,
+  { runId, tables, live, isCurrent }: Loaded,
+): Promise<Compared> {
+  refuseDifferences(await differencesOf(connection, tables, (table) => scratchTableOf(runId, table)))
+  const byName = new Map(live.tables.map((table) => [table.name, table]))
+  const pairs = tables.flatMap((table) => {
+    const now = byName.get(table.name)
+    return now === undefined ? [] : [{ table, live: now }]
+  })
+  await connection.query('BEGIN')
+  try {
+    const warnings = await proveTypes(connection, { runId, pairs })
+    await putDomainsAside(connection, liveOf(pairs))
+    const askers = isCurrent ? await readAskers(connection, liveOf(pairs)) : []
+    if (askers.length > 0) await connection.query(withoutWorkers)
+    const before = askers.length > 0 ? await countScans(connection) : new Map()
+    warnings.push(...(await tryIndexes(connection, { runId, pairs, isCurrent })))
+    if (!isCurrent) return { warnings, reading: [] }
+    warnings.push(...(await differentlyGenerated(connection, { runId, pairs })))
+    const reading = askers.length > 0 ? await readingNow(connection, { before, askers }) : []
+    warnings.push(...(await brokenChecks(connection, { runId, pairs })))
+    warnings.push(...(await brokenKeys(connection, { runId, pairs })))
+    return { warnings, reading }
+  } finally {
+    await connection.query('ROLLBACK')
+  }
+}
+
+function liveOf(pairs: readonly Pair[]): Table[] {
+  return pairs.map(({ live }) => live)
+}
+
+/** All of them when any did, for Postgres does not say which; partition keys were not asked here, so they count as if they had. */
+async function readingNow(
+  connection: Connection,
+  { before, askers }: { before: Scans; askers: readonly Asker[] },
+): Promise<string[]> {
+  const read = readBetween(before, await countScans(connection))
+  const found = await connection.query(
+    `SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+       WHERE c.oid = ANY($1::oid[]) AND NOT starts_with(n.nspname, 'taskmaster_')) AS read`,
+    [read],
+  )
+  return askers
+    .filter(({ kind }) => kind === 'partition key' || found.rows[0]?.read === true)
+    .map(({ name }) => name)
+}

@@ -1,0 +1,82 @@
+import type * as z from 'zod'
+import { putFirst } from '../../backup/documents/documents.ts'
+import { workKeys } from '../../backup/layout.ts'
+import type { BackedUpTable, Warning } from '../../backup/manifest.ts'
+import type { Clients } from '../../clients.ts'
+import { RehearsalFailed } from '../../errors.ts'
+import { databaseError } from '../../postgres/errors.ts'
+import { withConnection } from '../../postgres/with-connection.ts'
+import type { Plan } from '../../run/planning/plan.ts'
+import { exists } from '../../s3/bucket.ts'
+import { readTables, type Tables } from '../catalog/catalog.ts'
+import { changesOf, refuseChanges } from '../catalog/changes.ts'
+import { type Rehearsed, readExported, readExportedBatch } from '../export/results.ts'
+import { named } from '../plan/restore-rights.ts'
+import { checkLoaded, dropScratch, ensureScratch } from '../scratch.ts'
+import { compareLoaded } from './compare.ts'
+import { loadParts } from './load.ts'
+import { trySwap } from './trial-swap.ts'
+
+/** Loads what one batch of the run exported into its scratch schema. Repeating it doubles nothing. */
+export async function loadExported(
+  clients: Clients,
+  { plan, batch }: { plan: Plan; batch: number },
+  progress: (done: number, total: number) => Promise<void>,
+): Promise<void> {
+  const storage = clients.backups
+  if (await exists(storage, workKeys(plan).rehearsed)) return // compared and dropped already
+  const { tables } = await readExported(storage, plan)
+  const { parts } = await readExportedBatch(storage, plan, batch)
+  const keys = new Set(parts.map(({ table, shard }) => `${table} ${shard}`))
+  const loadable = tables.flatMap((table) =>
+    table.parts.filter(({ shard }) => keys.has(`${table.name} ${shard}`)).map((part) => ({ table, part })),
+  )
+  await loadParts(clients, { runId: plan.runId, parts: loadable, check: refuseOthers }, progress)
+}
+
+/**
+ * Compares the scratch schema with what was exported, and notes when. Then the schema is dropped, also when they differ; any
+ * other error leaves it for the repeat, or for Finish.
+ * @throws RehearsalFailed listing the tables, BackupIsStale when they were altered since
+ */
+export async function compareExported(clients: Clients, plan: Plan): Promise<void> {
+  const storage = clients.backups
+  const done = workKeys(plan).rehearsed
+  const { runId } = plan
+  await withConnection(clients, async (connection) => {
+    if (await exists(storage, done)) return await dropScratch(connection, runId)
+    const { tables } = await readExported(storage, plan)
+    const warnings: Warning[] = []
+    try {
+      const live = await readTables(connection, clients.config.DATABASE_SCHEMAS)
+      refuseOthers(tables, live)
+      await ensureScratch(connection, { runId, tables })
+      await checkLoaded(connection, { runId, tables })
+      const compared = await compareLoaded(connection, { runId, tables, live, isCurrent: true })
+      warnings.push(...compared.warnings)
+      const { reading } = compared
+      // A restore fills tables that are empty. A run that takes nothing away keeps nobody from his rows to try that.
+      if (reading.length > 0 && plan.operation === 'backup') warnings.push(untried(reading))
+      else if (reading.length > 0)
+        warnings.push(...(await trySwap(clients, connection, { plan, tables, reading })))
+    } catch (error) {
+      // Another invocation of the step was faster, and has dropped what this one was reading.
+      const isDone = await exists(storage, done)
+      if (isDone || error instanceof RehearsalFailed) await dropScratch(connection, runId)
+      if (isDone) return
+      throw databaseError(error)
+    }
+    const noted: z.input<typeof Rehearsed> = { rehearsedAt: clients.now().toISOString(), warnings }
+    await putFirst(storage, done, noted)
+    await dropScratch(connection, runId)
+  })
+}
+
+function untried(reading: readonly string[]): Warning {
+  const message = `It is not proved that a restore can put the rows back: ${named(reading)}, which ${reading.length === 1 ? 'reads' : 'read'} tables for each row that is put in, would have to be tried on the live tables, which a backup does not lock. A reset tries it before it wipes`
+  return { code: 'NotProved', message }
+}
+
+function refuseOthers(tables: readonly BackedUpTable[], live: Tables): void {
+  refuseChanges(changesOf(live, tables))
+}

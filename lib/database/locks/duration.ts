@@ -1,0 +1,97 @@
+import type { BackedUpTable, Warning } from '../../backup/manifest.ts'
+import { LimitExceeded } from '../../errors.ts'
+import type { Connection } from '../../postgres/connection.ts'
+
+/** What is done while the tables are locked: rows proved and removed, or proved, removed and put back. */
+export type LockedWork = 'wipe' | 'restore'
+
+const giB = 2 ** 30
+
+/** Milliseconds that one invocation has (Lambda's quota, 900 s), less what it needs before and after the locks. */
+const invocationMs = 840_000
+
+/**
+ * Bytes a second, as slow and as fast as it was measured on one core of PostgreSQL 15 to 18: in the 900 s of an invocation a wipe
+ * proved 40 to 80 GB, and a restore swapped 15 GB, twice that with fast storage and few indexes.
+ */
+const speeds: Record<LockedWork, { slow: number; fast: number }> = {
+  wipe: { slow: (40 * giB) / 900, fast: (80 * giB) / 900 },
+  restore: { slow: (15 * giB) / 900, fast: (30 * giB) / 900 },
+}
+
+/** Less than this tells nothing of the speed with much: it is round trips. */
+const tellingBytes = 64 * 2 ** 20
+
+type Estimate = { milliseconds: number; verdict: 'fits' | 'may not fit' | 'does not fit'; limit: number }
+
+/**
+ * How long the tables would stay locked, and whether that fits into LOCK_BUDGET_MS and one invocation. By the speed of
+ * the last run that is known it fits or does not; by what was measured elsewhere, it may not.
+ * @param bytesPerSecond of the last run that did the same here; null: not known
+ */
+export function estimateLocked(
+  { work, bytes, bytesPerSecond }: { work: LockedWork; bytes: number; bytesPerSecond: number | null },
+  { LOCK_BUDGET_MS }: { LOCK_BUDGET_MS: number },
+): Estimate {
+  const limit = Math.min(LOCK_BUDGET_MS, invocationMs)
+  const at = (speed: number) => Math.ceil((1000 * bytes) / speed)
+  const { slow, fast } =
+    bytesPerSecond === null ? speeds[work] : { slow: bytesPerSecond, fast: bytesPerSecond }
+  const verdict = at(fast) > limit ? 'does not fit' : at(slow) > limit ? 'may not fit' : 'fits'
+  return { milliseconds: at(slow), verdict, limit }
+}
+
+/** The same, by the speed of the last run of this database that tells. */
+export async function estimateHere(
+  connection: Connection,
+  config: { LOCK_BUDGET_MS: number },
+  asked: { work: LockedWork; bytes: number },
+): Promise<Estimate> {
+  return estimateLocked({ ...asked, bytesPerSecond: await lastSpeed(connection, asked.work) }, config)
+}
+
+/** Bytes of rows that a restore puts back. A backup of the first version tells them only compressed. */
+export function bytesHeld(tables: readonly BackedUpTable[]): number {
+  return tables.flatMap(({ parts }) => parts).reduce((sum, { bytes, plain }) => sum + (plain ?? bytes), 0)
+}
+
+/**
+ * Says before any lock what would take too long under it.
+ * @param work each with the bytes it is about; one that is `later` can only be warned of
+ * @throws LimitExceeded when it cannot be done in time
+ */
+export async function checkLockedTime(
+  connection: Connection,
+  config: { LOCK_BUDGET_MS: number },
+  works: readonly { work: LockedWork; bytes: number; later: boolean }[],
+): Promise<Warning[]> {
+  const warnings: Warning[] = []
+  for (const { work, bytes, later } of works) {
+    const bytesPerSecond = await lastSpeed(connection, work)
+    const { milliseconds, verdict, limit } = estimateLocked({ work, bytes, bytesPerSecond }, config)
+    if (verdict === 'fits') continue
+    const basis = bytesPerSecond === null ? 'as measured elsewhere' : 'at the speed of the last run here'
+    const what = later ? 'Restoring the backup' : `The ${work}`
+    const sentence = `${what} would keep the tables locked for about ${Math.round(milliseconds / 1000)} s (${bytes} bytes, ${basis}), and it has ${Math.round(limit / 1000)} s (LOCK_BUDGET_MS, and what one invocation has)`
+    if (verdict === 'does not fit' && !later) {
+      throw new LimitExceeded(
+        `${sentence}. Nothing was touched; leave large tables out (EXCLUDE_TABLES, PRESERVE_TABLES)${limit < invocationMs ? ', or raise LOCK_BUDGET_MS' : ', or give the database more cores'}`,
+      )
+    }
+    const certainty = verdict === 'may not fit' ? ': it may be given up then, with nothing changed' : ''
+    warnings.push({ code: 'MayTakeTooLong', message: `${sentence}${certainty}` })
+  }
+  return warnings
+}
+
+/** Of the last run that did the same with enough rows to tell. */
+async function lastSpeed(connection: Connection, work: LockedWork): Promise<number | null> {
+  const done = work === 'wipe' ? 'wiped' : 'restored'
+  const found = await connection.query(
+    `SELECT (locked->>'bytes')::float8 * 1000 / greatest((locked->>'milliseconds')::float8, 1) AS speed
+     FROM taskmaster_reset.runs WHERE ${done} IS NOT NULL AND (locked->>'bytes')::float8 >= $1
+     ORDER BY started_at DESC LIMIT 1`,
+    [tellingBytes],
+  )
+  return found.rows[0]?.speed ?? null
+}

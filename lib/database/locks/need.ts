@@ -1,0 +1,65 @@
+import { agreeing } from '../../amounts.ts'
+import { LimitExceeded } from '../../errors.ts'
+import type { Connection } from '../../postgres/connection.ts'
+
+/** Of the server: what it has room for is shared by all sessions (PostgreSQL's manual, "max_locks_per_transaction"). */
+export type LockSettings = { perTransaction: number; connections: number; prepared: number }
+
+/** Objects that a transaction locks: the tables, and what hangs on them. */
+export type LockNeed = {
+  tables: number
+  /** Their indexes, TOAST tables and the indexes of those. */
+  belongings: number
+  sequences: number
+  /** Copies in the scratch schema that a restore reads, with their TOAST tables; 0 for a wipe. */
+  scratch: number
+}
+
+/** How many locks the server has room for. */
+export function lockCapacity({ perTransaction, connections, prepared }: LockSettings): number {
+  return perTransaction * (connections + prepared)
+}
+
+/**
+ * Refuses what one transaction could not lock, before anything is done.
+ * @param does for the message, as in "The wipe"
+ * @throws LimitExceeded with the figures, and the setting to raise
+ */
+export function checkLockNeed(does: string, need: LockNeed, settings: LockSettings): void {
+  const { tables, belongings, sequences, scratch } = need
+  const wanted = tables + belongings + sequences + scratch
+  const capacity = lockCapacity(settings)
+  if (wanted <= capacity) return
+  const { perTransaction, connections, prepared } = settings
+  const enough = Math.ceil(wanted / (connections + prepared))
+  const parts = [
+    `${tables} ${agreeing(tables, 'table', 'tables')}`,
+    `${belongings} of their indexes and TOAST tables`,
+    `${sequences} ${agreeing(sequences, 'sequence', 'sequences')}`,
+    ...(scratch === 0 ? [] : [`${scratch} for the copies that are loaded`]),
+  ]
+  throw new LimitExceeded(
+    `${does} needs ${wanted} locks in one transaction (${parts.join(', ')}), and the server has room for ${capacity}: max_locks_per_transaction (${perTransaction}) × (max_connections (${connections}) + max_prepared_transactions (${prepared})). Nothing was touched; set max_locks_per_transaction to at least ${enough} and restart the server, or leave tables out (EXCLUDE_TABLES)`,
+  )
+}
+
+/** What locking the tables takes; `reads`: also what a restore reads. */
+export async function readLockNeed(
+  connection: Connection,
+  { oids, sequences, reads }: { oids: readonly number[]; sequences: number; reads: boolean },
+): Promise<{ need: LockNeed; settings: LockSettings }> {
+  const answer = await connection.query(
+    `SELECT count(*)::int AS tables,
+       coalesce(sum((SELECT count(*) FROM pg_index i WHERE i.indrelid = c.oid)
+         + (SELECT count(*) FROM pg_index i WHERE i.indrelid = c.reltoastrelid)), 0)::int AS indexes,
+       (count(*) FILTER (WHERE c.reltoastrelid <> 0))::int AS toast,
+       current_setting('max_locks_per_transaction')::int AS "perTransaction",
+       current_setting('max_connections')::int AS connections,
+       current_setting('max_prepared_transactions')::int AS prepared
+     FROM pg_class c WHERE c.oid = ANY($1::oid[])`,
+    [oids],
+  )
+  const { tables, indexes, toast, ...settings } = answer.rows[0]
+  const scratch = reads ? tables + 2 * toast : 0
+  return { need: { tables, belongings: indexes + toast, sequences, scratch }, settings }
+}

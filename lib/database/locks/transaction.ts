@@ -1,0 +1,103 @@
+import { setTimeout } from 'node:timers/promises'
+import type { Clients } from '../../clients.ts'
+import { messageOf } from '../../errors.ts'
+import { type LedgerLine, ledgerLine } from '../../ledger/line.ts'
+import { noteGranted, noteWaiting } from '../../ledger/runs.ts'
+import { logger } from '../../log.ts'
+import type { Connection } from '../../postgres/connection.ts'
+import { sqlStateOf } from '../../postgres/errors.ts'
+import { budgetSettings, overspending, withinBudget } from './budget.ts'
+import { isRefusedLock, type Locks, lockTables } from './locks.ts'
+
+/**
+ * Milliseconds that one more lock is waited for when all tables are locked already (a sequence, a table that only some
+ * statement needs). Less than the second after which Postgres looks for deadlocks, and may choose the application's session.
+ */
+const heldWaitMs = 500
+
+/** Milliseconds that everybody else gets through before all is tried again. */
+const pauseMs = 500
+
+/**
+ * Runs `work` in a REPEATABLE READ transaction that holds the locks; `work` commits it. The snapshot is taken by its first
+ * query, so it sees what was committed while the locks were waited for. Until they are granted the ledger says what is
+ * waited for, and the run can be cancelled. They are held for LOCK_BUDGET_MS at most. When another lock that the work needs
+ * is refused, or the ledger's row is written in the moment in which it is locked, all are given back, and it begins again
+ * while there is time.
+ * @throws DatabaseBusy when LOCK_TIMEOUT_MS or LOCK_BUDGET_MS are over; RunLost
+ */
+export async function whileLocked<Result>(
+  clients: Clients,
+  connection: Connection,
+  { runId, locks }: { runId: string; locks: Locks },
+  work: (connection: Connection) => Promise<Result>,
+): Promise<Result> {
+  const { config } = clients
+  const until = performance.now() + config.LOCK_TIMEOUT_MS
+  const ledger = ledgerLine(clients)
+  const waiting = {
+    ask: ledger.use,
+    say: (text: string) => ledger.use((line) => noteWaiting(line, runId, text)),
+  }
+  try {
+    await ledger.use((line) => noteWaiting(line, runId, 'waiting for locks'))
+    for (;;) {
+      await connection.query('BEGIN ISOLATION LEVEL REPEATABLE READ')
+      await lockTables(clients, connection, locks, waiting)
+      const granted = performance.now()
+      await connection.query(
+        `SET LOCAL lock_timeout = ${Math.min(heldWaitMs, config.LOCK_TIMEOUT_MS)}; ${budgetSettings(config)}`,
+      )
+      await ledger.use((line) => noteGranted(line, runId))
+      try {
+        return await work(withinBudget(connection, config))
+      } catch (error) {
+        if (!mayBeginAgain(error) || performance.now() >= until) {
+          await noteGivenBack(ledger, connection, runId)
+          throw overspending(error, config, performance.now() - granted)
+        }
+        await connection.query('ROLLBACK')
+        await waiting.say(
+          `waiting for a lock that was refused while the tables were locked: ${messageOf(error)}`,
+        )
+        await setTimeout(pauseMs)
+      }
+    }
+  } finally {
+    await ledger.close()
+  }
+}
+
+/**
+ * Whether what was refused may be granted next time. A sign of life of the run, or a second invocation of the step that
+ * tells that it waits, writes the row between the snapshot and the fence's lock now and then: a serialization failure.
+ */
+function mayBeginAgain(error: unknown): boolean {
+  return isRefusedLock(error) || sqlStateOf(error) === '40001'
+}
+
+/** Milliseconds that the ledger's row is waited for, which a transaction of ours holds that the server has not ended yet. */
+const rowWaitMs = 1000
+
+/**
+ * A step that failed under its locks is repeated later: until then nothing is changed, and the run can be cancelled. The
+ * transaction is over when its run's row can be written: it holds that row; what it committed after all, the row says.
+ */
+async function noteGivenBack(ledger: LedgerLine, connection: Connection, runId: string): Promise<void> {
+  await connection.query('ROLLBACK').catch(() => {}) // a connection that broke has rolled back by itself
+  try {
+    await ledger.use(async (line) => {
+      await line.query(`SET lock_timeout = ${rowWaitMs}`)
+      await noteWaiting(
+        line,
+        runId,
+        'waiting for another try: the tables were locked, and given back unchanged',
+      )
+    })
+  } catch (error) {
+    // The step's own error is the one to report.
+    logger.warn('that the locks were given back could not be noted in the ledger', {
+      reason: messageOf(error),
+    })
+  }
+}

@@ -1,0 +1,81 @@
+import type { Warning } from '../../backup/manifest.ts'
+import type { Backup } from '../../backup/read.ts'
+import { InvalidRequest } from '../../errors.ts'
+import type { Catalog } from '../catalog/catalog.ts'
+
+/**
+ * A backup without the tables and sequences that `names` says, as `schema.table`: what is no longer there cannot be put back.
+ * @throws InvalidRequest for a name that the backup does not hold
+ */
+export function leaveOut(backup: Backup, names: readonly string[]): Backup {
+  if (names.length === 0) return backup
+  const { database } = backup
+  const held = new Set([...(database?.tables ?? []), ...(database?.sequences ?? [])].map(({ name }) => name))
+  const unknown = names.filter((name) => !held.has(name))
+  if (unknown.length > 0) {
+    throw new InvalidRequest(
+      `The backup ${backup.backupId} does not hold ${unknown.join(', ')}, so "without" cannot leave it out. Correct the name, as schema.table`,
+    )
+  }
+  if (database === null) return backup
+  const stays = ({ name }: { name: string }) => !names.includes(name)
+  const tables = database.tables.filter(stays)
+  const parts = tables.flatMap((table) => table.parts)
+  return {
+    ...backup,
+    database: {
+      ...database,
+      tables,
+      rows: tables.reduce((sum, { rows }) => sum + rows, 0),
+      bytes: parts.reduce((sum, { bytes }) => sum + bytes, 0),
+      sequences: database.sequences.filter(stays),
+    },
+  }
+}
+
+/**
+ * What a restore does not put back because the request says so, with the rows that are lost with it.
+ * @throws InvalidRequest for a table or a sequence that is still there: it would keep rows of another time
+ */
+export function warnOfLeftOut(backup: Backup, names: readonly string[], catalog: Catalog): Warning[] {
+  const present = [...catalog.tables, ...catalog.sequences].find(({ name }) => names.includes(name))
+  if (present !== undefined) {
+    throw new InvalidRequest(
+      `${present.name} is there, so a restore puts it back with the others: "without" leaves out only what was dropped. Take it out of the list`,
+    )
+  }
+  const tables = (backup.database?.tables ?? []).filter(({ name }) => names.includes(name))
+  if (tables.length === 0) return []
+  const named = tables.map(({ name, rows }) => `${name} (${rowsAre(rows)})`)
+  return [
+    {
+      code: 'TablesLeftOut',
+      message: `Of the backup, and not put back because "without" names them: ${named.join(', ')}`,
+    },
+  ]
+}
+
+type Counted = { table: { name: string; partitioned: boolean; parents: string[] }; rows: number }
+
+/** Tables that a restore leaves with their rows, because they came after the backup. */
+export function warnOfLaterTables(backup: Backup, tables: readonly Counted[]): Warning[] {
+  const held = new Set((backup.database?.tables ?? []).map(({ name }) => name))
+  const later = tables.filter(({ table, rows }) => !table.partitioned && rows > 0 && !held.has(table.name))
+  if (later.length === 0) return []
+  const named = later.map(({ table: { name, parents }, rows }) =>
+    parents.length === 0
+      ? `${name} (${rowsAre(rows)})`
+      : `${name} (${rowsAre(rows)}, a partition of ${parents.join(' and ')})`,
+  )
+  const more = named.length > 20 ? ` and ${named.length - 20} more` : ''
+  return [
+    {
+      code: 'TablesNotInBackup',
+      message: `Tables that the backup does not hold keep their rows: ${named.slice(0, 20).join(', ')}${more}`,
+    },
+  ]
+}
+
+function rowsAre(rows: number): string {
+  return rows === 1 ? '1 row' : `${rows} rows`
+}

@@ -1,0 +1,162 @@
+import type { Warning } from '../../backup/manifest.ts'
+import type { Clients } from '../../clients.ts'
+import { DatabaseBusy, InvalidConfiguration, messageOf, ResetError } from '../../errors.ts'
+import { readEnvironment } from '../../ledger/runs.ts'
+import { databaseError } from '../../postgres/errors.ts'
+import { withConnection } from '../../postgres/with-connection.ts'
+import { type Catalog, readCatalog } from '../catalog/catalog.ts'
+import { models } from '../taskmaster.ts'
+import { type Count, countTables } from './count.ts'
+import { type Estimate, estimateTables, isTooSlow, type Limits, setLimits } from './estimate.ts'
+import { warnOfLeftBehind } from './out-of-reach.ts'
+import { type Action, checkPermissions, planDatabase } from './table-actions.ts'
+
+/** An error as a caller reads it: why a store cannot be asked, or why a plan is refused. */
+export type Reason = { name: string; message: string }
+
+export type TableOption = {
+  name: string
+  /** The TaskMaster model it holds. */
+  label: string | null
+  /** null when the role may not read the table. */
+  rows: number | null
+  /** `rows` and `keptRows` are what Postgres' planner expects, not a count. */
+  estimated: boolean
+  /** With TOAST, without indexes. */
+  bytes: number
+  /** What a reset of the database does to it; null when no plan can be made, see `problem`. */
+  action: 'wiped' | 'kept' | 'keeps some rows' | null
+  keptRows: number
+  /** The condition of PRESERVE_ROWS. */
+  keepRows: string | null
+}
+
+export type DatabaseOption = {
+  protected: boolean
+  serverVersion: string
+  /** Some of the tables were not counted. */
+  estimated: boolean
+  tables: TableOption[]
+  unmanaged: { name: string; reason: string }[]
+  /** What a reset would not reach although a person would expect it to, by name. */
+  warnings: Warning[]
+  /** Why a reset of the database would be refused. */
+  problem: Reason | null
+}
+
+/**
+ * The tables with live counts, exact ones unless there are limits, and what a reset would do to each.
+ * @param preserve tables that a request would preserve in addition to the configuration
+ */
+export async function askDatabase(
+  clients: Clients,
+  preserve: readonly string[],
+  limits: Limits | null,
+): Promise<{ mark: string | undefined } & DatabaseOption> {
+  const { config } = clients
+  const { row, catalog, plan } = await withConnection(clients, async (connection) => {
+    if (limits !== null) await setLimits(connection, limits)
+    const row = await readEnvironment(connection)
+    const catalog = await readCatalog(connection, config.DATABASE_SCHEMAS)
+    const { whole, ...plan } = planWipe(catalog, clients, preserve)
+    const asked = whole && { catalog, plan: whole, operation: 'reset' as const }
+    return {
+      row,
+      catalog,
+      plan: { ...plan, warnings: asked ? await warnOfLeftBehind(connection, asked) : [] },
+    }
+  }).catch((error: unknown) => {
+    if (!isTooSlow(error)) throw databaseError(error)
+    throw new DatabaseBusy('The database took too long to list its tables. Ask again in a moment', {
+      cause: error,
+    })
+  })
+  const { counts, problem } = await count(clients, plan, limits)
+  return {
+    mark: row?.name,
+    protected: row?.protected ?? false,
+    serverVersion: catalog.serverVersion,
+    estimated: [...counts.values()].some(({ estimated }) => estimated),
+    tables: plan.tables.map(({ name, table, bytes, action, keepRows }) => {
+      const { rows, keptRows, estimated } = counts.get(name) ?? unread
+      const kept = action === 'kept' ? (rows ?? 0) : keptRows
+      return { name, label: models[table] ?? null, rows, estimated, bytes, action, keptRows: kept, keepRows }
+    }),
+    unmanaged: plan.unmanaged,
+    warnings: plan.warnings,
+    problem,
+  }
+}
+
+/** The plan of a reset; when there can be none, all tables without an action, and the reason. */
+function planWipe(catalog: Catalog, { config }: Clients, preserve: readonly string[]) {
+  try {
+    const plan = planDatabase(catalog, {
+      tables: [...config.PRESERVE_TABLES, ...preserve],
+      rows: config.PRESERVE_ROWS,
+      excluded: config.EXCLUDE_TABLES,
+    })
+    const tables = plan.tables.map(({ table, action, keepRows }) => ({
+      ...table,
+      action: words[action],
+      keepRows,
+    }))
+    return {
+      tables,
+      whole: plan,
+      unmanaged: plan.unmanaged,
+      problem: reasonOfThrown(() => checkPermissions(plan, catalog, true)),
+    }
+  } catch (error) {
+    if (!(error instanceof ResetError)) throw error
+    const tables = catalog.tables.map((table) => ({ ...table, action: null, keepRows: null }))
+    return { tables, whole: null, unmanaged: catalog.unmanaged, problem: reasonOf(error) }
+  }
+}
+
+/** A condition of PRESERVE_ROWS that Postgres refuses is a problem of the plan; the tables can still be counted. */
+async function count(
+  clients: Clients,
+  { tables, problem }: Pick<ReturnType<typeof planWipe>, 'tables' | 'problem'>,
+  limits: Limits | null,
+): Promise<{ counts: Map<string, Estimate>; problem: Reason | null }> {
+  const readable = tables.filter(({ mayRead }) => mayRead)
+  const countAll = async (all: typeof readable) =>
+    limits === null ? exactly(await countTables(clients, all)) : estimateTables(clients, all, limits)
+  try {
+    return { counts: await countAll(readable), problem }
+  } catch (error) {
+    if (!(error instanceof InvalidConfiguration)) throw error
+    const all = readable.map((table) => ({ ...table, keepRows: null }))
+    return { counts: await countAll(all), problem: reasonOf(error) }
+  }
+}
+
+/** A table that the role may not read. */
+const unread = { rows: null, keptRows: 0, estimated: false }
+
+function exactly(counts: Map<string, Count>): Map<string, Estimate> {
+  return new Map([...counts].map(([name, count]) => [name, { ...count, estimated: false }]))
+}
+
+const words: Record<Action, Exclude<TableOption['action'], null>> = {
+  truncate: 'wiped',
+  delete: 'wiped',
+  'delete rows': 'keeps some rows',
+  keep: 'kept',
+}
+
+function reasonOfThrown(check: () => void): Reason | null {
+  try {
+    check()
+    return null
+  } catch (error) {
+    if (error instanceof ResetError) return reasonOf(error)
+    throw error
+  }
+}
+
+/** Also for what a library threw: a caller reads the reason, whatever it is. */
+export function reasonOf(error: unknown): Reason {
+  return { name: error instanceof Error ? error.name : 'UnexpectedError', message: messageOf(error) }
+}

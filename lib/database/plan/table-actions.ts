@@ -1,0 +1,232 @@
+import { InvalidRequest, NotPermitted, PreservationConflict } from '../../errors.ts'
+import type { Catalog, ForeignKey, Table } from '../catalog/catalog.ts'
+import type { Outside } from '../catalog/outside.ts'
+import { sequencesOf } from '../catalog/sequences.ts'
+
+/**
+ * What happens to one table: `truncate` and `delete` empty it (delete, when a table that keeps rows references it),
+ * `delete rows` empties it but for the rows that match `keepRows`, `keep` leaves it. A partitioned table holds no rows
+ * itself: its action says what happens to its partitions, `delete rows` that some of theirs stay.
+ */
+export type Action = 'truncate' | 'delete' | 'delete rows' | 'keep'
+
+export type TableAction = { table: Table; action: Action; keepRows: string | null }
+
+/** What is to be kept, from the configuration and the request together. Names are `schema.table`, or `table` alone. */
+export type Preservation = { tables: string[]; rows: Record<string, string>; excluded: string[] }
+
+export type DatabasePlan = {
+  tables: TableAction[]
+  /** Managed by schema, but left out of backup and wipe, with the reason. */
+  unmanaged: { name: string; reason: string }[]
+  /** Of the tables below managed ones that are not managed: those that EXCLUDE_TABLES does not name. */
+  outside: Outside[]
+  /** Sequences that start again, as `schema.sequence`. */
+  restart: { name: string; schema: string; table: string }[]
+  /** Foreign keys for which it depends on the rows whether what is kept needs what goes; see kept-rows.ts. */
+  dependsOnRows: ForeignKey[]
+  /** Tables that stay, but that the ON DELETE action of a foreign key is tried on: their triggers would fire. */
+  reached: { oid: number; sql: string }[]
+}
+
+/**
+ * Decides what a wipe of the database does: a pure function of the catalog and of what is to be kept.
+ * @throws InvalidRequest when a name that is to be kept does not exist (a typo must not cost a table)
+ * @throws PreservationConflict when what is kept references what goes
+ */
+export function planDatabase(catalog: Catalog, keep: Preservation): DatabasePlan {
+  checkNames(catalog, [...keep.tables, ...keep.excluded, ...Object.keys(keep.rows)])
+  const familyOf = familiesIn(catalog.tables)
+  const named = (table: Table, names: readonly string[]) =>
+    familyOf(table).some((member) => names.some((name) => isNamed(member, name)))
+  const excluded = catalog.tables.filter((table) => named(table, keep.excluded))
+  const managed = catalog.tables.filter((table) => !excluded.includes(table))
+  const actions = chooseActions(managed, catalog.foreignKeys, keep, familyOf)
+  const actionOf = new Map(actions.map(({ table, action }) => [table.name, action]))
+  const isExcluded = (table: { name: string }) => keep.excluded.some((name) => isCalled(table, name))
+  const conflicts = catalog.foreignKeys.filter(
+    (key) => (actionOf.get(key.from) ?? 'keep') === 'keep' && isEmptied(actionOf.get(key.to)),
+  )
+  if (conflicts.length > 0)
+    throw new PreservationConflict(
+      shortList(
+        conflicts.map((key) => explain(key, managed)),
+        '\n',
+      ),
+    )
+  return {
+    tables: actions,
+    unmanaged: [
+      ...leftAlone(catalog).map((one) => (isExcluded(one) ? { ...one, reason: byExclusion } : one)),
+      ...excluded.map(({ name }) => ({ name, reason: byExclusion })),
+    ],
+    outside: catalog.outside.filter((table) => !isExcluded(table)),
+    restart: catalog.sequences
+      .filter(
+        (sequence) =>
+          sequence.usedBy.length > 0 && sequence.usedBy.every((table) => isEmptied(actionOf.get(table))),
+      )
+      .map(({ name, schema, table }) => ({ name, schema, table })),
+    dependsOnRows: catalog.foreignKeys.filter((key) => {
+      if (key.derived) return false // no key is made from partition to partition; the one above them holds for both
+      const from = actionOf.get(key.from) ?? 'keep'
+      const to = actionOf.get(key.to) ?? 'keep'
+      return (from === 'delete rows' && to !== 'keep') || (from === 'keep' && to === 'delete rows')
+    }),
+    reached: catalog.foreignKeys
+      .filter(
+        ({ from, to, onDelete }) =>
+          'cnd'.includes(onDelete) &&
+          (actionOf.get(from) ?? 'keep') === 'keep' &&
+          (actionOf.get(to) ?? 'keep') !== 'keep',
+      )
+      .map(({ fromOid, fromSql }) => ({ oid: fromOid, sql: fromSql })),
+  }
+}
+
+const byExclusion = 'excluded by EXCLUDE_TABLES'
+
+/** The tables of the managed schemas, or below tables of theirs, that are not managed. */
+function leftAlone({ unmanaged, outside }: Catalog): { name: string; reason: string }[] {
+  const known = new Set(unmanaged.map(({ name }) => name))
+  return [
+    ...unmanaged,
+    ...outside
+      .filter(({ name }) => !known.has(name))
+      .map(({ name, of, partition }) => ({
+        name,
+        reason: `${partition ? 'a partition' : 'an heir'} of ${of} in a schema that is not managed`,
+      })),
+  ]
+}
+
+/**
+ * What the role is not allowed but the plan needs.
+ * @throws NotPermitted naming the tables, and what to grant
+ */
+export function checkPermissions(plan: DatabasePlan, catalog: Catalog, wipes: boolean): void {
+  const unreadable = plan.tables.filter(({ table }) => !table.mayRead)
+  if (unreadable.length > 0) {
+    const names = shortList(unreadable.map(({ table }) => table.name))
+    throw new NotPermitted(
+      `The database role may not read ${names}, so no backup would hold them. Grant it SELECT, or name them in EXCLUDE_TABLES`,
+    )
+  }
+  const hidden = sequencesOf(
+    catalog.sequences,
+    plan.tables.map(({ table }) => table),
+  ).filter(({ mayRead }) => !mayRead)
+  if (hidden.length > 0) {
+    const names = shortList(hidden.map(({ name }) => name))
+    throw new NotPermitted(
+      `The database role may not read the sequences ${names}, so no backup would hold where they stand. Grant it SELECT on them`,
+    )
+  }
+  if (!wipes) return
+  // Owning, not only TRUNCATE: triggers are disabled for the wipe, which only the owner may.
+  const foreign = plan.tables.filter(
+    ({ table, action }) => action !== 'keep' && !(table.owned && table.mayTruncate),
+  )
+  if (foreign.length > 0) {
+    const names = shortList(foreign.map(({ table }) => table.name))
+    throw new NotPermitted(
+      `The database role may not truncate ${names}. Use the role that owns them, or name them in PRESERVE_TABLES`,
+    )
+  }
+  const stuck = catalog.sequences.filter(
+    ({ name, owned }) => !owned && plan.restart.some((one) => one.name === name),
+  )
+  if (stuck.length > 0) {
+    const names = shortList(stuck.map(({ name }) => name))
+    throw new NotPermitted(
+      `The database role does not own the sequences ${names}, so they cannot start again. Make it their owner`,
+    )
+  }
+}
+
+function chooseActions(
+  managed: readonly Table[],
+  foreignKeys: readonly ForeignKey[],
+  keep: Preservation,
+  familyOf: (table: Table) => Table[],
+): TableAction[] {
+  const chosen = new Map(managed.map((table) => [table.name, chooseAlone(table, familyOf(table), keep)]))
+  for (let changed = true; changed; ) {
+    changed = false
+    const turnTo = (action: 'delete' | 'delete rows', entry: TableAction | undefined) => {
+      if (!isEmptied(entry?.action) || entry.action === action) return
+      entry.action = action
+      changed = true
+    }
+    // TRUNCATE of a partitioned table takes every partition along, also one that is kept or not managed.
+    for (const entry of chosen.values()) {
+      const below = entry.table.partitions.map((name) => chosen.get(name)?.action)
+      if (below.some((action) => !isEmptied(action))) turnTo('delete rows', entry)
+      else if (below.includes('delete')) turnTo('delete', entry)
+    }
+    // TRUNCATE is refused while any table outside the same statement references one inside it.
+    for (const { from, to } of foreignKeys) {
+      const referencing = chosen.get(from)?.action
+      if (referencing === 'delete' || referencing === 'delete rows') turnTo('delete', chosen.get(to))
+    }
+  }
+  return [...chosen.values()]
+}
+
+function chooseAlone(table: Table, family: readonly Table[], keep: Preservation): TableAction {
+  const isOf = (name: string) => family.some((member) => isNamed(member, name))
+  if (keep.tables.some(isOf)) return { table, action: 'keep', keepRows: null }
+  const conditions = Object.entries(keep.rows).flatMap(([name, condition]) => (isOf(name) ? [condition] : []))
+  const either = conditions.length > 1 ? conditions.map((one) => `(${one})`).join(' OR ') : conditions[0]
+  if (either === undefined) return { table, action: 'truncate', keepRows: null }
+  return { table, action: 'delete rows', keepRows: table.partitioned ? null : either }
+}
+
+/** A table with the partitioned tables above it: what is said of those holds for their partitions. */
+function familiesIn(tables: readonly Table[]): (table: Table) => Table[] {
+  const partitioned = new Map(tables.filter((table) => table.partitioned).map((table) => [table.name, table]))
+  return function familyOf(table): Table[] {
+    const above = table.parents.flatMap((name) => partitioned.get(name) ?? [])
+    return [table, ...above.flatMap(familyOf)]
+  }
+}
+
+function isEmptied(action: Action | undefined): action is 'truncate' | 'delete' {
+  return action === 'truncate' || action === 'delete'
+}
+
+/** @throws InvalidRequest for a name that no table has, managed or not */
+function checkNames(catalog: Catalog, names: readonly string[]): void {
+  for (const name of names) {
+    if (catalog.tables.some((table) => isNamed(table, name))) continue
+    if (leftAlone(catalog).some((table) => isCalled(table, name))) continue
+    const there = [...catalog.tables, ...catalog.unmanaged].map((table) => table.name)
+    throw new InvalidRequest(
+      `The table ${name} is to be kept, but does not exist in the managed schemas. Tables there: ${shortList(there)}. Correct the name in the request, or in PRESERVE_TABLES, PRESERVE_ROWS or EXCLUDE_TABLES`,
+    )
+  }
+}
+
+function isNamed(table: { name: string; table: string }, name: string): boolean {
+  return table.name === name || table.table === name
+}
+
+/** The same for a table that is not managed. */
+function isCalled(table: { name: string }, name: string): boolean {
+  return table.name === name || table.name.endsWith(`.${name}`)
+}
+
+function explain(key: ForeignKey, managed: readonly Table[]): string {
+  const kept = managed.some(({ name }) => name === key.from)
+    ? { what: 'is to be kept', way: `do not preserve ${key.from}` }
+    : {
+        what: 'is not managed',
+        way: `let ${key.from} be managed (DATABASE_SCHEMAS, EXCLUDE_TABLES) so that it is wiped too`,
+      }
+  return `${key.from} ${kept.what} and references ${key.to} (${key.name}), which would be wiped. Either preserve ${key.to} too, or ${kept.way}`
+}
+
+function shortList(items: readonly string[], separator = ', '): string {
+  const shown = items.slice(0, 20).join(separator)
+  return items.length <= 20 ? shown : `${shown}${separator}and ${items.length - 20} more`
+}

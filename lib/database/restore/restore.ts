@@ -1,0 +1,131 @@
+import * as z from 'zod'
+import { type Manifest, Warning } from '../../backup/manifest.ts'
+import type { Clients } from '../../clients.ts'
+import { BackupIsStale, messageOf, ResetError, SchemaChanged } from '../../errors.ts'
+import { fenceRun, recordRestored } from '../../ledger/runs.ts'
+import type { Connection } from '../../postgres/connection.ts'
+import { databaseError } from '../../postgres/errors.ts'
+import { withConnection } from '../../postgres/with-connection.ts'
+import { checkEnvironmentRow } from '../../run/guard.ts'
+import type { Plan } from '../../run/planning/plan.ts'
+import { readCatalog, type Table } from '../catalog/catalog.ts'
+import { checkSchema } from '../catalog/schema-differences.ts'
+import { bytesHeld } from '../locks/duration.ts'
+import { whileLocked } from '../locks/transaction.ts'
+import { isOfTheRows } from '../savepoint.ts'
+import { checkLoaded, dropScratch } from '../scratch.ts'
+import { Refreshed, refreshViews } from '../views.ts'
+import { proveBackup, readOwnManifest } from '../wipe/prove.ts'
+import { compareLive, putBack } from './replace-rows.ts'
+
+/** Rows that were put back, per table and in all; parts that the safety backup got anew; columns that kept their default. */
+export const DatabaseRestored = z.strictObject({
+  rows: z.number(),
+  tables: z.record(z.string(), z.number()),
+  lateParts: z.number(),
+  newColumns: z.array(z.string()),
+  /** What did not come back exactly as it was. */
+  warnings: z.array(Warning).default([]),
+  /** null: not tried yet. */
+  views: Refreshed.nullable().default(null),
+})
+export type DatabaseRestored = z.output<typeof DatabaseRestored>
+
+/**
+ * Swaps the rows of all tables of `backup` for those that were loaded into the scratch schema, in one transaction, in
+ * which it first proves that the safety backup holds exactly what it is about to remove. A repeat after a lost answer
+ * returns what the first try recorded. The scratch schema is left to Finish: dropping it would need as many locks again in
+ * the same transaction, and after it a failure would be told of a restore that is done.
+ * @throws SchemaChanged, BackupIsStale, DatabaseBusy, RunLost, RehearsalFailed: in each case the live tables are as before
+ */
+export async function restoreDatabase(
+  clients: Clients,
+  { plan, backup }: { plan: Plan; backup: Manifest },
+): Promise<DatabaseRestored> {
+  const safety = plan.backupId === null ? null : await readOwnManifest(clients, plan, plan.backupId)
+  const { runId } = plan
+  const planned = plan.database?.tables ?? []
+  const restored = await withConnection(clients, async (connection) => {
+    try {
+      await connection.query(`SET lock_timeout = ${clients.config.LOCK_TIMEOUT_MS}`)
+      // Before any lock: a run that is lost, or has restored already, must not hold up the application.
+      const earlier = await fenceRun(connection, runId)
+      if (earlier !== null) return DatabaseRestored.parse(earlier)
+      const locks = { exclusive: planned.map(({ table }) => table), shared: [] }
+      return await whileLocked(clients, connection, { runId, locks }, (locked) =>
+        swap(clients, locked, { plan, backup, safety }),
+      )
+    } catch (cause) {
+      const error = refusal(databaseError(cause))
+      // The next attempt rehearses its own safety backup first, in the same schema.
+      if (error instanceof BackupIsStale) await startOver(connection, runId)
+      throw error
+    }
+  })
+  if (restored.views !== null || backup.database === null) return restored
+  const tables = planned.filter(({ action }) => action !== 'keep').map(({ table }) => table)
+  const views = await refreshViews(clients, { runId, tables, planned: plan.database?.views ?? [] })
+  return { ...restored, views }
+}
+
+async function startOver(connection: Connection, runId: string): Promise<void> {
+  await connection.query('ROLLBACK')
+  await dropScratch(connection, runId)
+}
+
+/** Rows that the live tables refuse were fine when they were backed up: an index, a type or a function is another one now. */
+function refusal(error: unknown): unknown {
+  if (error instanceof ResetError || !isOfTheRows(error)) return error
+  return new SchemaChanged(
+    `The live tables do not take the backup's rows: ${messageOf(error)}. Nothing was changed; bring the index, the type or the function that refuses them back to what it was, then restore`,
+    { cause: error },
+  )
+}
+
+async function swap(
+  clients: Clients,
+  connection: Connection,
+  { plan, backup, safety }: { plan: Plan; backup: Manifest; safety: Manifest | null },
+): Promise<DatabaseRestored> {
+  const { database } = backup
+  if (database === null)
+    return { rows: 0, tables: {}, lateParts: 0, newColumns: [], warnings: [], views: null }
+  const began = performance.now()
+  const planned = plan.database?.tables.map(({ table }) => table) ?? []
+  const recorded = await fenceRun(connection, plan.runId)
+  if (recorded !== null) return DatabaseRestored.parse(recorded)
+  await checkEnvironmentRow(connection, clients.config)
+  const catalog = await readCatalog(connection, clients.config.DATABASE_SCHEMAS)
+  const newColumns = checkSchema(database, catalog)
+  const tables = catalog.tables.filter(({ name }) => database.tables.some((table) => table.name === name))
+  const proven =
+    safety === null
+      ? null
+      : await proveBackup(clients, connection, {
+          runId: plan.runId,
+          manifest: safety,
+          going: tables,
+          backedUp: planned,
+          catalog,
+        })
+  await checkLoaded(connection, { runId: plan.runId, tables: database.tables })
+  const pairs = database.tables.map((table) => ({
+    table,
+    live: tables.find(({ name }) => name === table.name) as Table,
+  }))
+  const warnings = await putBack(connection, { runId: plan.runId, sequences: database.sequences, pairs })
+  warnings.push(...(await compareLive(connection, plan.runId, pairs)))
+  const restored: DatabaseRestored = {
+    rows: database.rows,
+    tables: Object.fromEntries(database.tables.map(({ name, rows }) => [name, rows])),
+    lateParts: proven?.lateParts ?? 0,
+    newColumns,
+    warnings,
+    views: null,
+  }
+  const bytes = Math.max(plan.database?.bytes ?? 0, bytesHeld(database.tables))
+  const locked = { bytes, milliseconds: Math.round(performance.now() - began) }
+  await recordRestored(connection, plan.runId, restored, locked)
+  await connection.query('COMMIT')
+  return restored
+}

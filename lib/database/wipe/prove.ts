@@ -1,0 +1,78 @@
+import { writeLate } from '../../backup/late.ts'
+import { backupKeys } from '../../backup/layout.ts'
+import type { BackedUpTable, Manifest, Seen } from '../../backup/manifest.ts'
+import { mergeLate } from '../../backup/merge-late.ts'
+import { findOwnManifest } from '../../backup/read.ts'
+import type { Clients } from '../../clients.ts'
+import { BackupIncomplete, NotFound } from '../../errors.ts'
+import { noteLate } from '../../ledger/documents.ts'
+import type { Connection } from '../../postgres/connection.ts'
+import { underOwnSearchPath } from '../../postgres/search-path.ts'
+import type { Plan } from '../../run/planning/plan.ts'
+import type { Catalog, Table } from '../catalog/catalog.ts'
+import { readPositions, sequencesOf } from '../catalog/sequences.ts'
+import { reconcile } from '../export/reconcile.ts'
+
+/** The manifest of the backup that this very run sealed. @throws NotFound, BackupDamaged, BackupIncomplete */
+export async function readOwnManifest(clients: Clients, plan: Plan, backupId: string): Promise<Manifest> {
+  const { backups, config } = clients
+  const manifest = await findOwnManifest(backups, config.BACKUP_PREFIX, { backupId, runId: plan.runId })
+  if (manifest === null)
+    throw new NotFound(`There is no sealed backup ${backupId}. Nothing was wiped; start again`)
+  if (manifest.environment === config.ENVIRONMENT) return manifest
+  throw new BackupIncomplete(
+    `The backup ${backupId} was made by run ${manifest.runId} in ${manifest.environment}, not by this one. Nothing was wiped; start a new run`,
+  )
+}
+
+type Proof = {
+  manifest: Manifest
+  /** Tables that lose their rows; each must be in the backup. */
+  going: readonly Table[]
+  /** Whose backup it is, and who is about to remove the rows. */
+  runId: string
+  /** All tables that the backup holds. */
+  backedUp: readonly Table[]
+  catalog: Catalog
+}
+
+/**
+ * Makes backup and rows agree: late parts are written and listed for every difference. To be called under the locks of
+ * the transaction that is about to remove the rows.
+ * @throws BackupIncomplete, BackupIsStale
+ */
+export async function proveBackup(
+  clients: Clients,
+  connection: Connection,
+  { runId, manifest, going, backedUp, catalog }: Proof,
+): Promise<{ tables: BackedUpTable[]; lateParts: number }> {
+  const tables = manifest.database?.tables ?? []
+  const held = new Set(tables.map(({ name }) => name))
+  const missing = going.filter(({ name, partitioned }) => !partitioned && !held.has(name))
+  if (missing.length > 0) {
+    throw new BackupIncomplete(
+      `The backup ${manifest.backupId} does not hold ${missing.map(({ name }) => name).join(', ')}. Nothing was wiped; start a new run`,
+    )
+  }
+  const storage = clients.backups
+  const keys = backupKeys(clients.config.BACKUP_PREFIX, manifest.backupId)
+  const { backupId, environment } = manifest
+  // In the same transaction: the ledger knows of the late file exactly when the rows are gone.
+  const note = (late: Seen['late']) => noteLate(connection, runId, late)
+  const late = await writeLate(
+    storage,
+    { keys, backupId, environment, now: clients.now, note },
+    async (attempt) => ({
+      tables: await underOwnSearchPath(connection, () =>
+        reconcile(connection, {
+          storage,
+          tables,
+          maxBytes: clients.config.LATE_MAX_BYTES,
+          keys: (table, shard, copy) => keys.latePart(table, shard, attempt, copy),
+        }),
+      ),
+      sequences: await readPositions(connection, sequencesOf(catalog.sequences, backedUp)),
+    }),
+  )
+  return { tables: mergeLate(tables, late), lateParts: late.flatMap(({ parts }) => parts).length }
+}

@@ -1,0 +1,123 @@
+import * as z from 'zod'
+import type { Manifest } from '../../backup/manifest.ts'
+import type { Clients } from '../../clients.ts'
+import { fenceRun, recordWiped } from '../../ledger/runs.ts'
+import type { Connection } from '../../postgres/connection.ts'
+import { databaseError } from '../../postgres/errors.ts'
+import { underOwnSearchPath } from '../../postgres/search-path.ts'
+import { withConnection } from '../../postgres/with-connection.ts'
+import { checkEnvironmentRow } from '../../run/guard.ts'
+import type { Plan } from '../../run/planning/plan.ts'
+import { type Catalog, readCatalog, type Table } from '../catalog/catalog.ts'
+import { changesOf, refuseChanges } from '../catalog/changes.ts'
+import { whileLocked } from '../locks/transaction.ts'
+import { checkKeptRows } from '../plan/kept-rows.ts'
+import { type DatabasePlan, planDatabase } from '../plan/table-actions.ts'
+import { Refreshed, refreshViews } from '../views.ts'
+import { countLosses, empty } from './empty.ts'
+import { proveBackup, readOwnManifest } from './prove.ts'
+
+/** Rows that the wipe removed, per table and in all; parts of the backup it wrote anew; tables that came later and stay. */
+export const DatabaseWiped = z.strictObject({
+  rows: z.number(),
+  tables: z.record(z.string(), z.number()),
+  lateParts: z.number(),
+  appeared: z.array(z.string()),
+  /** null: not tried yet. */
+  views: Refreshed.nullable().default(null),
+})
+export type DatabaseWiped = z.output<typeof DatabaseWiped>
+
+/**
+ * Empties the tables of the plan in one transaction, in which it first proves that the backup holds exactly the rows it
+ * is about to remove. A repeat after a lost answer finds what the first try recorded and returns it.
+ * @throws BackupIsStale, DatabaseBusy, RunLost, PreservationConflict: in each case nothing was wiped
+ */
+export async function wipeDatabase(clients: Clients, plan: Plan): Promise<DatabaseWiped> {
+  const manifest = plan.backupId === null ? null : await readOwnManifest(clients, plan, plan.backupId)
+  const { runId } = plan
+  const locks = { exclusive: tablesOf(plan, 'going'), shared: tablesOf(plan, 'staying') }
+  const wiped = await withConnection(clients, async (connection) => {
+    try {
+      await connection.query(`SET lock_timeout = ${clients.config.LOCK_TIMEOUT_MS}`)
+      // Before any lock: a run that is lost, or has wiped already, must not hold up the application.
+      const earlier = await fenceRun(connection, runId)
+      if (earlier !== null) return DatabaseWiped.parse(earlier)
+      return await whileLocked(clients, connection, { runId, locks }, (locked) =>
+        wipeUnderLocks(clients, locked, { plan, manifest }),
+      )
+    } catch (error) {
+      throw databaseError(error)
+    }
+  })
+  if (wiped.views !== null) return wiped
+  const planned = plan.database?.views ?? []
+  return { ...wiped, views: await refreshViews(clients, { runId, tables: locks.exclusive, planned }) }
+}
+
+async function wipeUnderLocks(
+  clients: Clients,
+  connection: Connection,
+  { plan, manifest }: { plan: Plan; manifest: Manifest | null },
+): Promise<DatabaseWiped> {
+  const began = performance.now()
+  const recorded = await fenceRun(connection, plan.runId)
+  if (recorded !== null) return DatabaseWiped.parse(recorded) // by a try whose answer was lost, while we waited
+  await checkEnvironmentRow(connection, clients.config)
+  const catalog = await readCatalog(connection, clients.config.DATABASE_SCHEMAS)
+  const { live, appeared } = planAgain(plan, catalog)
+  await underOwnSearchPath(connection, () =>
+    checkKeptRows(connection, { tables: live.tables, keys: live.dependsOnRows }),
+  )
+  const backedUp = live.tables.map(({ table }) => table)
+  const going = live.tables.filter(({ action }) => action !== 'keep').map(({ table }) => table)
+  const reconciled =
+    manifest === null
+      ? null
+      : await proveBackup(clients, connection, { runId: plan.runId, manifest, backedUp, going, catalog })
+  const wiped = await underOwnSearchPath(connection, async () => {
+    const losses = await countLosses(connection, live, reconciled?.tables ?? [])
+    await empty(connection, live)
+    return losses
+  })
+  const result: DatabaseWiped = {
+    rows: Object.values(wiped).reduce((sum, rows) => sum + rows, 0),
+    tables: wiped,
+    lateParts: reconciled?.lateParts ?? 0,
+    appeared,
+    views: null,
+  }
+  const locked = { bytes: plan.database?.bytes ?? 0, milliseconds: Math.round(performance.now() - began) }
+  await recordWiped(connection, plan.runId, result, locked)
+  await connection.query('COMMIT')
+  return result
+}
+
+/**
+ * The plan for what is there now. The tables that were planned must be the same, with the same columns; those that came
+ * later are in no backup, so they stay.
+ * @throws BackupIsStale
+ */
+function planAgain(plan: Plan, catalog: Catalog): { live: DatabasePlan; appeared: string[] } {
+  const planned = [...tablesOf(plan, 'going'), ...tablesOf(plan, 'staying')]
+  const known = new Set([...planned, ...(plan.database?.unmanaged ?? [])].map(({ name }) => name))
+  const appeared = catalog.tables.map(({ name }) => name).filter((name) => !known.has(name))
+  const going = new Set(tablesOf(plan, 'going').map(({ name }) => name))
+  const reaching = catalog.foreignKeys.filter(({ from, to }) => appeared.includes(from) && going.has(to))
+  refuseChanges([
+    ...changesOf(catalog, planned),
+    ...reaching.map(({ from, to }) => `${from} was created and references ${to}`),
+  ])
+  const excluded = [...plan.preserve.excluded, ...appeared]
+  const live = planDatabase(catalog, { ...plan.preserve, excluded })
+  const wiped = new Set(live.tables.filter(({ action }) => action !== 'keep').map(({ table }) => table.name))
+  refuseChanges([...going].filter((name) => !wiped.has(name)).map((name) => `${name} got another parent`))
+  return { live, appeared }
+}
+
+function tablesOf(plan: Plan, which: 'going' | 'staying'): Table[] {
+  const tables = (plan.database?.tables ?? []).filter(
+    ({ action }) => (action === 'keep') === (which === 'staying'),
+  )
+  return tables.map(({ table }) => table)
+}

@@ -1,0 +1,49 @@
+import { getJsonLines } from '../backup/documents/documents.ts'
+import { workKeys } from '../backup/layout.ts'
+import { CopiedFile } from '../backup/manifest.ts'
+import { type Written, writePart } from '../backup/part.ts'
+import { BackupIncomplete } from '../errors.ts'
+import type { Storage } from '../s3/bucket.ts'
+import { compareKeys } from '../s3/key-order.ts'
+import type { Run } from './pieces.ts'
+
+/**
+ * Writes the backup's list of files, one JSON line per object as it was copied, from the lists of the copying steps.
+ * @returns where it lies (null without objects), how many objects it names, and their bytes
+ * @throws BackupIncomplete for a key that comes twice or out of order: no reader could lay it beside a listing
+ */
+export async function writeFilesIndex(
+  storage: Storage,
+  { run, lists }: { run: Run; lists: number },
+  key: string,
+): Promise<{ index: Written | null; objects: number; bytes: number }> {
+  const keys = workKeys(run)
+  let [objects, bytes] = [0, 0]
+  async function* lines(): AsyncGenerator<Buffer> {
+    let before: string | undefined
+    ;[objects, bytes] = [0, 0]
+    for (let list = 0; list < lists; list++) {
+      const copied = await getJsonLines(storage, keys.filesCopied(list), CopiedFile)
+      for (const file of copied) {
+        refuseDisorder(before, file.key)
+        before = file.key
+        bytes += file.size
+      }
+      objects += copied.length
+      if (copied.length > 0) yield Buffer.from(copied.map((file) => `${JSON.stringify(file)}\n`).join(''))
+    }
+  }
+  const index = await writePart(
+    storage,
+    (copy) => (copy === 1 ? key : key.replace('.jsonl', `.${copy}.jsonl`)),
+    lines,
+  )
+  return { index, objects, bytes }
+}
+
+function refuseDisorder(before: string | undefined, key: string): void {
+  if (before === undefined || compareKeys(before, key) < 0) return
+  throw new BackupIncomplete(
+    `The lists of copies name ${JSON.stringify(key)} ${before === key ? 'twice' : `after ${JSON.stringify(before)}`}, so the backup's files could not be restored. Nothing was wiped; start again`,
+  )
+}

@@ -1,0 +1,51 @@
+import { type S3Client, S3ServiceException } from '@aws-sdk/client-s3'
+import { BackupDamaged, ResetError, StoreUnavailable } from '../../errors.ts'
+import { isPreconditionFailure, storageError } from '../../s3/bucket.ts'
+import { type Copying, type CopyLimits, copyVersion, type Source, type Target } from '../../s3/copy.ts'
+import { lookAt } from '../../s3/same-content.ts'
+
+/**
+ * Copies one object of a backup back, on S3's side, in the version that the backup was made with. Gives the ETag that S3
+ * gave to it, or 'changed' when the target is no longer what was expected, and was left as it is.
+ * @throws BackupDamaged when the backup's copy is gone or is another one
+ * @throws StoreUnavailable or NotPermitted when S3 refuses
+ */
+export async function restoreObject(
+  s3: S3Client,
+  copying: Copying,
+  options: { limits: CopyLimits; signal: AbortSignal },
+): Promise<string | 'changed'> {
+  const { source, target } = copying
+  try {
+    return await copyVersion(s3, copying, options)
+  } catch (cause) {
+    if (cause instanceof ResetError) throw cause
+    if (!(isPreconditionFailure(cause) || isGone(cause))) throw refusal(s3, { source, target }, cause)
+    // Either end may be the reason: S3 does not say which.
+    const found = await lookAt(s3, source)
+    if (found?.ETag === source.etag) return 'changed'
+    throw new BackupDamaged(
+      `s3://${source.bucket}/${source.key} ${found === undefined ? 'no longer exists' : `has the ETag ${found.ETag}, but the backup was made with ${source.etag}`}. Bring back that version of the object, or use another backup`,
+      { cause },
+    )
+  }
+}
+
+function refusal(
+  s3: S3Client,
+  { source, target }: { source: Source; target: Target },
+  cause: unknown,
+): Error {
+  if (cause instanceof S3ServiceException && cause.name === 'InvalidObjectState') {
+    return new StoreUnavailable(
+      `s3://${source.bucket}/${source.key} is archived (Glacier) and cannot be copied. Restore it from the archive, then start again`,
+      { cause },
+    )
+  }
+  return storageError({ s3, bucket: target.bucket }, 'restore', target.key, cause)
+}
+
+/** Also what S3 says of a condition on a target that is gone. A bucket that is gone is a 404 too, and something else. */
+function isGone(cause: unknown): boolean {
+  return cause instanceof S3ServiceException && cause.name === 'NoSuchKey'
+}

@@ -1,0 +1,97 @@
+import { findResult, putResult } from '../../backup/documents/results.ts'
+import { backupKeys } from '../../backup/layout.ts'
+import type { Clients } from '../../clients.ts'
+import type { Fence } from '../../ledger/fence.ts'
+import { type CopyLimits, copyLimits } from '../../s3/copy.ts'
+import { type Batch, rangeBelow } from '../pieces.ts'
+import { deleteExtras } from './extras.ts'
+import { restorePiece } from './piece.ts'
+import { checkCopies, readRestorePieces } from './pieces.ts'
+import { FilesRestored, filesRestoredKey, RestoreTally } from './results.ts'
+import { safetyCopies } from './safety-copies.ts'
+
+type Tools = Pick<Clients, 'files' | 'backups' | 'config'>
+
+type BatchToRestore = Batch & {
+  backupId: string
+  /** Objects that are not in the backup are deleted. */
+  exact: boolean
+  /** The run has backed up the current files, and nothing goes that is not in that backup. */
+  safety: boolean
+}
+
+/** Nothing below this is ever touched: the environment's mark, work lists and backups are there. */
+const ownPrefix = '.taskmaster/'
+/** After how many copied objects the progress is told. */
+const tellEvery = 250
+
+/**
+ * Puts the files of one batch of listRestore back below FILES_PREFIX, as the backup holds them. All its copies of the
+ * batch are looked at before the first object is written. Objects that are not in the backup stay and are counted; with
+ * `exact` they are deleted. Repeating it gives the same files, with those of the first try counted as `unchanged`; a batch
+ * that has a result without failures is not touched again.
+ * @param progress is told the objects that were dealt with and those of the batch
+ * @throws BackupDamaged naming a copy that is missing or is not the one that was made
+ * @throws StoreUnavailable or NotPermitted when S3 refuses. An object that does not become what it should does not
+ *   throw: see `changedMeanwhile` and `failures`
+ */
+export async function restoreFiles(
+  { files, backups: backup, config }: Tools,
+  { backupId, exact, safety, ...batch }: BatchToRestore,
+  progress: (done: number, total: number) => Promise<void>,
+  fence: Fence,
+  limits: CopyLimits = copyLimits,
+): Promise<FilesRestored> {
+  const resultKey = filesRestoredKey(batch.run, batch.batch)
+  const earlier = await findResult(backup, resultKey, FilesRestored)
+  if (earlier?.complete) return earlier.result
+
+  let total = 0
+  for await (const piece of readRestorePieces(backup, batch)) {
+    await checkCopies(backup, { prefix: config.BACKUP_PREFIX, backupId, piece })
+    total += piece.files.length
+  }
+
+  const prefix = config.FILES_PREFIX
+  const keys = backupKeys(config.BACKUP_PREFIX, backupId)
+  // Two, because each is asked in the order of the keys and remembers its place.
+  const ofOverwritten = safetyCopies(backup, { run: batch.run, prefix })
+  const ofDeleted = safetyCopies(backup, { run: batch.run, prefix })
+  const tally = new RestoreTally(batch.batch)
+  let done = 0
+  for await (const { files: listed, range: stretch } of readRestorePieces(backup, batch)) {
+    const targets = listed.map((file) => [`${prefix}${file.key}`, file] as const)
+    const wanted = new Map(targets.filter(([key]) => !key.startsWith(ownPrefix)))
+    const range = rangeBelow(prefix, stretch)
+    const isExtra = (key: string) => !wanted.has(key) && !key.startsWith(ownPrefix)
+    let copied = 0
+    const extra = await restorePiece(
+      { files, backup },
+      {
+        range,
+        files: wanted,
+        copyOf: ({ key, copy }) => keys.file(key, copy),
+        isExtra,
+        mayOverwrite: safety ? ofOverwritten : null,
+      },
+      {
+        tally,
+        fence,
+        limits,
+        onCopied: async () => {
+          if (++copied % tellEvery === 0) await progress(done + copied, total)
+        },
+      },
+    )
+    if (exact && extra > 0) {
+      const mayGo = safety ? ofDeleted : async () => true
+      await deleteExtras(files, { range, isExtra, mayGo }, { tally, fence })
+    } else tally.result.extra += extra
+    done += listed.length
+    await progress(done, total)
+  }
+  await fence.check()
+  const { result } = tally
+  const complete = result.failures === 0
+  return await putResult(backup, resultKey, FilesRestored, { result, complete, signal: fence.signal })
+}

@@ -1,0 +1,86 @@
+import type { DescribeExecutionCommandOutput as Execution } from '@aws-sdk/client-sfn'
+import * as z from 'zod'
+import type { Clients } from '../../clients.ts'
+import { NotFound } from '../../errors.ts'
+import { findExecution } from '../../executions.ts'
+import { findRun } from '../../ledger/runs.ts'
+import { withConnection } from '../../postgres/with-connection.ts'
+import type { Run } from './run.ts'
+import { runOfRow } from './run-of-row.ts'
+
+/**
+ * A run by its id: from the ledger; before it got its row there, or when a guard of the machine refused it, from Step
+ * Functions. An execution that only repeats an earlier request gives that run.
+ * @throws NotFound
+ */
+export async function readRun(clients: Clients, runId: string): Promise<Run> {
+  const row = await withConnection(clients, (connection) => findRun(connection, runId))
+  if (row !== undefined) return runOfRow(row)
+  const execution = await findExecution(clients, runId)
+  if (execution === undefined) {
+    throw new NotFound(`There is no run ${runId}. List the runs to see their ids`)
+  }
+  const repeats = repeatedBy(execution)
+  return repeats === undefined ? runOfExecution(runId, execution) : readRun(clients, repeats)
+}
+
+const Repeated = z.object({ next: z.literal('repeated'), repeats: z.string() })
+
+function repeatedBy({ output }: Execution): string | undefined {
+  return output === undefined ? undefined : Repeated.safeParse(JSON.parse(output)).data?.repeats
+}
+
+/** What was sent may be anything: a guard refused it. */
+const Asked = z
+  .object({
+    operation: z.string().catch('unknown'),
+    strategy: z.string().nullable().catch(null),
+    requestedBy: z.string().nullable().catch(null),
+    dryRun: z.boolean().catch(false),
+  })
+  .catch({ operation: 'unknown', strategy: null, requestedBy: null, dryRun: false })
+
+function runOfExecution(runId: string, execution: Execution): Run {
+  const startedAt = (execution.startDate ?? new Date(0)).toISOString()
+  const finishedAt = execution.stopDate?.toISOString() ?? null
+  return {
+    runId,
+    ...Asked.parse(JSON.parse(execution.input ?? '{}')),
+    status: execution.status === 'RUNNING' ? 'starting' : 'failed',
+    phase: null,
+    attempt: 0,
+    backupId: null,
+    restoredBackupId: null,
+    startedAt,
+    heartbeatAt: finishedAt ?? startedAt,
+    finishedAt,
+    closingUntil: null,
+    progress: {},
+    waiting: null,
+    cancellable: false,
+    plan: null,
+    wouldDo: null,
+    outcome: null,
+    error: execution.status === 'RUNNING' ? null : errorOf(execution),
+  }
+}
+
+const AskedOfVerify = z.object({ rehearse: z.boolean().default(false) })
+
+/** Of a verify that is not planned yet. When it cannot be told any more, yes: that needs more of a caller. */
+export async function asksToRehearse(clients: Clients, runId: string): Promise<boolean> {
+  const input = (await findExecution(clients, runId))?.input
+  return input === undefined || AskedOfVerify.parse(JSON.parse(input)).rehearse
+}
+
+const LambdaError = z.object({ errorMessage: z.string() })
+
+/** A cause is a text, or what Lambda reports of an error as JSON. */
+function errorOf({ error, cause, status }: Execution): NonNullable<Run['error']> {
+  const name = error ?? `Execution ${status}`
+  try {
+    return { name, message: LambdaError.parse(JSON.parse(cause ?? '')).errorMessage }
+  } catch {
+    return { name, message: cause ?? `The execution ended ${status} without a cause` }
+  }
+}

@@ -1,0 +1,93 @@
+import * as z from 'zod'
+import { utc } from '../../amounts.ts'
+import { isCancellable, type RunRow } from '../../ledger/runs.ts'
+import { Outcome } from '../../run/outcome.ts'
+import { wouldDoOf } from '../../run/words/would-do.ts'
+import { count, Progress, Run, Target } from './run.ts'
+
+/** The parts of the ledger's `plan` that are told; see summaryOf in lib/run/planning/count.ts. */
+const StoredPlan = z.object({
+  clears: z.array(Target),
+  dryRun: z.boolean(),
+  rehearse: z.boolean().default(false),
+  warnings: z.array(z.object({ code: z.string() })),
+  database: z.object({ batches: count, tables: z.array(z.object({ rows: count })) }).nullable(),
+  files: z.object({ objects: count, bytes: count, batches: count }).nullable(),
+  cache: z.object({ keys: count }).nullable(),
+  restore: z.object({ backupId: z.string() }).nullable(),
+  /** Of a verify or a delete. */
+  subject: z.object({ backupId: z.string(), rehearse: z.boolean() }).optional(),
+})
+
+/** A row of the ledger, as it is told. */
+export function runOfRow(row: RunRow): Run {
+  const plan = row.plan === null ? null : StoredPlan.parse(row.plan)
+  const outcome = row.outcome === null ? null : Outcome.parse(row.outcome)
+  const error = outcome === null ? errorOf(row) : outcome.error
+  return {
+    runId: row.runId,
+    operation: row.operation,
+    strategy: row.strategy,
+    status: Run.shape.status.parse(row.status),
+    phase: row.phase,
+    attempt: row.attempt,
+    requestedBy: row.requestedBy,
+    dryRun: plan?.dryRun ?? false,
+    backupId: plan?.subject?.backupId ?? row.backupId,
+    restoredBackupId: plan?.restore?.backupId ?? null,
+    startedAt: row.startedAt.toISOString(),
+    heartbeatAt: row.heartbeatAt.toISOString(),
+    finishedAt: row.finishedAt?.toISOString() ?? null,
+    closingUntil: row.closingUntil?.toISOString() ?? null,
+    progress: sumByState(Progress.parse(row.progress)),
+    waiting: row.status === 'running' ? row.waiting : null,
+    cancellable: isCancellable(row),
+    plan: plan && planOf(plan, row.operation),
+    wouldDo: wouldDoOf(row.plan, row.operation, error),
+    outcome,
+    error,
+  }
+}
+
+function planOf(plan: z.output<typeof StoredPlan>, operation: string): NonNullable<Run['plan']> {
+  const { clears, rehearse, warnings, database, files, cache, subject } = plan
+  const takesNone = warnings.some(({ code }) => code === 'NoBackup')
+  return {
+    database: database && {
+      rows: database.tables.reduce((sum, { rows }) => sum + rows, 0),
+      tables: database.tables.length,
+      batches: database.batches,
+    },
+    files: files && { objects: files.objects, bytes: files.bytes, batches: files.batches },
+    cache,
+    wipes: operation === 'reset' ? clears : [],
+    backsUp: takesNone ? [] : clears,
+    rehearse: subject?.rehearse ?? rehearse,
+  }
+}
+
+/** The ledger has one entry per batch, `<state>/<batch>`. */
+function sumByState(progress: z.output<typeof Progress>): Run['progress'] {
+  const sums: Run['progress'] = {}
+  for (const [key, { done, total }] of Object.entries(progress)) {
+    const state = key.slice(0, key.lastIndexOf('/'))
+    const before = sums[state] ?? { done: 0, total: 0 }
+    sums[state] = { done: before.done + done, total: before.total + total }
+  }
+  return sums
+}
+
+const Failure = z.object({ error: z.string(), message: z.string() })
+
+/** Why a run that left no outcome is over. What a step noted while the run goes on is not an end. */
+function errorOf({ runId, status, phase, heartbeatAt, failure }: RunRow): Run['error'] {
+  if (status === 'running') return null
+  if (status !== 'abandoned' && failure !== null) {
+    const { error: name, message } = Failure.parse(failure)
+    return { name, message }
+  }
+  return {
+    name: 'RunLost',
+    message: `Run ${runId} gave its last sign of life at ${utc(heartbeatAt)}, in ${phase}, and was taken over. How far it got is not known: look at the counts (GET /v1/options) and the backups`,
+  }
+}

@@ -1,0 +1,76 @@
+import '@hono/zod-openapi' // every schema has .openapi() from here on
+import * as z from 'zod'
+import { Outcome } from '../../run/outcome.ts'
+import { targets } from '../../run/strategy.ts'
+import { WouldDo } from '../../run/words/would-do.ts'
+
+export const count = z.int().nonnegative()
+export const Target = z.enum(targets)
+export const Progress = z.record(z.string(), z.strictObject({ done: count, total: count }))
+const time = z.iso.datetime()
+
+/** A run as the API tells it: its row in the ledger, or what Step Functions knows of an execution that has none. */
+export const Run = z
+  .strictObject({
+    runId: z.string(),
+    operation: z.string().meta({ example: 'reset' }),
+    strategy: z.string().nullable().meta({ example: 'full' }),
+    status: z
+      .enum([
+        'starting',
+        'running',
+        'succeeded',
+        'succeeded_with_warnings',
+        'failed',
+        'abandoned',
+        'cancelled',
+      ])
+      .meta({ description: '`starting`: accepted, not in the ledger yet' }),
+    phase: z
+      .string()
+      .nullable()
+      .meta({ description: 'The state it is in, or was last', example: 'Wipe files' }),
+    attempt: count.meta({ description: 'Above 0: the backup was stale, and was taken again' }),
+    requestedBy: z.string().nullable().meta({ example: 'api:ci' }),
+    dryRun: z.boolean().meta({ description: 'Known once the plan is' }),
+    backupId: z.string().nullable().meta({ description: 'The backup that it writes, verifies or deletes' }),
+    restoredBackupId: z.string().nullable().meta({ description: 'The backup that it puts back' }),
+    startedAt: time,
+    heartbeatAt: time.meta({ description: 'Its last sign of life' }),
+    finishedAt: time.nullable(),
+    closingUntil: time.nullable().meta({
+      description:
+        'It is over, but an invocation of it may be alive until then; the next run can begin when that has ended',
+    }),
+    progress: Progress.meta({
+      description: 'Rows, files or keys by state, over the batches that have begun',
+    }),
+    waiting: z.string().nullable().meta({
+      description: 'What its step waits for before it changes anything, and who is in the way',
+      example:
+        'waiting for locks, try 3 of 15; in the way: process 4711 (user app, application "notebook", idle in transaction, in a transaction since 2026-11-22 18:40:00 UTC) holds stories',
+    }),
+    cancellable: z.boolean().meta({ description: 'It is under way, and nothing is wiped or restored yet' }),
+    plan: z
+      .strictObject({
+        database: z.strictObject({ rows: count, tables: count, batches: count }).nullable(),
+        files: z.strictObject({ objects: count, bytes: count, batches: count }).nullable(),
+        cache: z.strictObject({ keys: count }).nullable(),
+        wipes: z.array(Target),
+        backsUp: z.array(Target),
+        rehearse: z.boolean(),
+      })
+      .nullable()
+      .meta({ description: 'What it acts on, as it was counted; null until then' }),
+    wouldDo: WouldDo.nullable().meta({
+      description:
+        'Of a dry run: why the run that it stands for would be refused, and what it would do to each table and store; null for others',
+    }),
+    outcome: Outcome.nullable(),
+    error: z.strictObject({ name: z.string(), message: z.string() }).nullable(),
+    abridged: z.literal(true).optional().meta({
+      description: 'Of a run with too much to tell: its lists are cut; sums are not',
+    }),
+  })
+  .openapi('Run')
+export type Run = z.output<typeof Run>

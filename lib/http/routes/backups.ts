@@ -1,0 +1,227 @@
+import { createRoute, OpenAPIHono } from '@hono/zod-openapi'
+import * as z from 'zod'
+import { isBackupId } from '../../backup/backup-id.ts'
+import { pageOfBackups, summaryOf } from '../../backup/list.ts'
+import { Warning } from '../../backup/manifest.ts'
+import { readBackup } from '../../backup/read.ts'
+import { isPinned, pinBackup, unpinBackup } from '../../backup/retention/pin.ts'
+import { refuseForeign } from '../../backup/trust.ts'
+import type { Clients } from '../../clients.ts'
+import { InvalidRequest } from '../../errors.ts'
+import * as examples from '../answers/examples.ts'
+import { limitUpTo, linkToNext } from '../answers/pages.ts'
+import { abridged, answerBytes, fitting } from '../answers/size.ts'
+import { requireScope, scoped } from '../auth.ts'
+import { beginning } from '../errors.ts'
+import { revalidated } from '../request/etag.ts'
+import { type Api, answer, ifNoneMatch, noQuery, refusals, unchanged } from '../route.ts'
+import { type BackupPart, partsOf } from './parts.ts'
+
+const count = z.int().nonnegative()
+
+const backup = {
+  backupId: z.string().meta({ example: '2026-11-22T19-05-33Z-3f9a2c' }),
+  environment: z.string(),
+  strategy: z.string(),
+  startedAt: z.iso.datetime(),
+  sealedAt: z.iso.datetime(),
+  rehearsedAt: z.iso.datetime().nullable().meta({
+    description:
+      'When it was loaded and compared; null: never. Rows that changed after that were read back only, see `lateAttempts`',
+  }),
+  rows: count.nullable().meta({ description: 'null: its strategy left the database out' }),
+  files: count.nullable(),
+  keys: count.nullable(),
+  bytes: count.meta({ description: 'As stored: database and cache compressed' }),
+  consistency: z.enum(['snapshot', 'reconciled']).nullable(),
+  lateAttempts: count.meta({
+    description: 'Above 0: rows changed between the backup and the wipe, and were added to it',
+  }),
+  authentic: z.enum(['signed', 'unsigned', 'unknown key']).meta({
+    description:
+      'Whether a key of this environment signed it; what is not signed, anybody with the bucket may have made',
+  }),
+  pinned: z.boolean(),
+  abridged: z.literal(true).optional().meta({
+    description: 'There is too much to tell: texts, and lists other than `parts`, are cut',
+  }),
+}
+export const Backup = z.strictObject(backup).openapi('Backup')
+export type Backup = z.output<typeof Backup>
+
+export const BackupDetails = z
+  .strictObject({
+    ...backup,
+    tables: z.array(z.strictObject({ name: z.string(), rows: count, bytes: count })),
+    parts: z.array(
+      z.strictObject({
+        part: z.string().meta({ example: 'database/public.users/00000.jsonl.zst' }),
+        bytes: count,
+        rows: count.nullable(),
+        kind: z.enum(['database', 'files', 'cache', 'manifest']),
+      }),
+    ),
+    preserved: z.strictObject({
+      tables: z.array(z.string()),
+      rows: z.record(z.string(), z.string()),
+      files: z.array(z.string()),
+      keys: z.array(z.string()),
+    }),
+    warnings: z.array(Warning),
+    next: z.string().nullable().meta({
+      description: '`after` of the next page of `parts`; null: this is the last',
+    }),
+  })
+  .openapi('BackupDetails')
+export type BackupDetails = z.output<typeof BackupDetails>
+
+const allowForeign = { description: 'For a backup of another environment, which is refused otherwise' }
+const Pin = z.strictObject({ pinned: z.boolean(), allowForeign: z.boolean().optional().meta(allowForeign) })
+
+export const backupParams = z.object({ backupId: z.string().min(1).max(100) })
+
+const list = createRoute({
+  operationId: 'listBackups',
+  method: 'get',
+  path: '/v1/backups',
+  tags: ['Backups'],
+  summary: 'List the sealed backups, newest first',
+  description: 'Needs the scope read.',
+  middleware: [scoped('read'), revalidated],
+  request: {
+    headers: ifNoneMatch,
+    query: z.strictObject({
+      limit: limitUpTo(1000, 200),
+      before: z
+        .string()
+        .refine(isBackupId, 'is not the id of a backup')
+        .optional()
+        .meta({ description: '`next` of the page before; those with a smaller id follow' }),
+    }),
+  },
+  responses: {
+    200: answer(
+      'The backups, and those whose manifest cannot be understood',
+      z.strictObject({
+        backups: z.array(Backup),
+        unreadable: z.array(z.strictObject({ backupId: z.string(), reason: z.string() })),
+        next: z
+          .string()
+          .nullable()
+          .meta({ description: '`before` of the next page; null: this is the last' }),
+      }),
+      { has: ['ETag', 'Link'], example: { backups: [examples.backup], unreadable: [], next: null } },
+    ),
+    304: unchanged,
+    ...refusals(400),
+  },
+})
+
+const get = createRoute({
+  operationId: 'getBackup',
+  method: 'get',
+  path: '/v1/backups/{backupId}',
+  tags: ['Backups'],
+  summary: 'Look at what a backup holds, and at the objects that can be downloaded',
+  description: 'Needs the scope read. A backup of very many objects comes in pages of them.',
+  middleware: [scoped('read'), revalidated],
+  request: {
+    params: backupParams,
+    headers: ifNoneMatch,
+    query: z.strictObject({
+      after: z
+        .string()
+        .min(1)
+        .max(1024)
+        .optional()
+        .meta({ description: '`next` of the page before: `parts` begin after that one' }),
+    }),
+  },
+  responses: {
+    200: answer('The backup', BackupDetails, { has: ['ETag', 'Link'], example: examples.backupDetails }),
+    304: unchanged,
+    ...refusals(400, 404, 422),
+  },
+})
+
+const pin = createRoute({
+  operationId: 'pinBackup',
+  method: 'put',
+  path: '/v1/backups/{backupId}/pin',
+  tags: ['Backups'],
+  summary: 'Keep a backup from being deleted, or no longer',
+  description: 'Pinning needs the scope backup, unpinning delete.',
+  request: {
+    params: backupParams,
+    query: noQuery,
+    body: { required: true, content: { 'application/json': { schema: Pin, example: { pinned: true } } } },
+  },
+  responses: {
+    200: answer('As it is now', z.strictObject({ backupId: z.string(), pinned: z.boolean() }), {
+      example: { backupId: examples.backup.backupId, pinned: true },
+    }),
+    ...refusals(400, 404, 409, 413, 415, 422),
+  },
+})
+
+/** Bytes of one backup in a list: of a thousand, what an answer takes. */
+const entryBytes = answerBytes / 1000
+
+export const backups = new OpenAPIHono<Api>()
+  .openapi(list, async ({ var: { clients }, req, json }) => {
+    const { storage, prefix } = placeOf(clients)
+    const page = await pageOfBackups(storage, prefix, req.valid('query'))
+    const { next } = page
+    const backups = page.backups.map((backup) => abridged(backup, entryBytes))
+    const unreadable = page.unreadable.map(({ backupId, reason }) => ({
+      backupId,
+      reason: beginning(reason, 500),
+    }))
+    return json({ backups, unreadable, next }, 200, linkToNext(req.url, { before: next }))
+  })
+  .openapi(get, async ({ var: { clients }, req, json }) => {
+    const { storage, prefix } = placeOf(clients)
+    const { backupId } = req.valid('param')
+    const found = await readBackup(storage, prefix, backupId)
+    const tables = (found.database?.tables ?? []).map(({ name, rows, parts }) => ({
+      name,
+      rows,
+      bytes: parts.reduce((sum, { bytes }) => sum + bytes, 0),
+    }))
+    const [pinned, parts] = await Promise.all([
+      isPinned(storage, prefix, backupId),
+      partsOf(storage, prefix, found),
+    ])
+    const { preserved, warnings } = found
+    const page = pageOfParts(parts, req.valid('query').after)
+    const next = { after: page.next }
+    const told = { ...summaryOf(found), pinned, tables, preserved, warnings }
+    return json({ ...abridged(told, answerBytes / 2), ...page }, 200, linkToNext(req.url, next))
+  })
+  .openapi(pin, async ({ var: { clients, caller }, req, json }) => {
+    const { pinned, allowForeign } = req.valid('json')
+    requireScope(caller, pinned ? 'backup' : 'delete')
+    const { storage, prefix } = placeOf(clients)
+    const { backupId } = req.valid('param')
+    await refuseForeign(clients, backupId, { allowForeign })
+    const change = pinned ? pinBackup : unpinBackup
+    await change(storage, prefix, { backupId, by: `api:${caller.name}`, at: clients.now() })
+    return json({ backupId, pinned }, 200)
+  })
+
+/** @throws InvalidRequest when the backup has no part `after` which the page could begin */
+function pageOfParts(parts: readonly BackupPart[], after: string | undefined) {
+  const at = parts.findIndex(({ part }) => part === after)
+  if (after !== undefined && at === -1) {
+    throw new InvalidRequest(
+      `after: the backup names no object ${JSON.stringify(beginning(after))}. Take it from \`next\` of the page before, or leave it out to begin with the first`,
+    )
+  }
+  const rest = parts.slice(at + 1)
+  const page = fitting(rest, answerBytes / 2)
+  return { parts: page, next: rest.length > page.length ? (page.at(-1)?.part ?? null) : null }
+}
+
+function placeOf({ backups, config }: Clients) {
+  return { storage: backups, prefix: config.BACKUP_PREFIX }
+}

@@ -1,0 +1,120 @@
+import { GetObjectCommand } from '@aws-sdk/client-s3'
+import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
+import { backupKeys } from '../../backup/layout.ts'
+import { readPartLines } from '../../backup/part.ts'
+import { type Backup, readBackup } from '../../backup/read.ts'
+import { type Allowed, checkOwn } from '../../backup/trust.ts'
+import type { Clients } from '../../clients.ts'
+import { NotFound } from '../../errors.ts'
+import type { Storage } from '../../s3/bucket.ts'
+import { listSizes } from '../../s3/list.ts'
+
+/** One object of a backup; `part` is its key below the backup's root. */
+export type BackupPart = {
+  part: string
+  bytes: number
+  /** Rows or keys in it; null: it is no list of them. */
+  rows: number | null
+  kind: 'database' | 'files' | 'cache' | 'manifest'
+}
+
+/** Seconds that a presigned address is good for: to begin a download, which may then take longer. */
+const expiresIn = 300
+
+/** All objects that the backup names, but for the copies of files: those are in its index, `files.jsonl.zst`. */
+export async function partsOf(storage: Storage, prefix: string, backup: Backup): Promise<BackupPart[]> {
+  const { root, manifest, late } = backupKeys(prefix, backup.backupId)
+  const keys = backup.late === null ? [manifest] : [manifest, late(backup.late)]
+  const documents: BackupPart[] = []
+  for await (const { key, size } of listSizes(storage, keys)) {
+    if (!keys.includes(key)) continue // listed by what its key begins with
+    documents.push({ part: key.slice(root.length), bytes: size, rows: null, kind: 'manifest' })
+  }
+  return [...documents, ...dataParts(backup, root)]
+}
+
+function dataParts({ database, files, cache }: Backup, root: string): BackupPart[] {
+  const tables = (database?.tables ?? []).flatMap(({ parts }) =>
+    parts.flatMap(({ key, bytes, rows }) =>
+      key === null ? [] : [{ part: key.slice(root.length), bytes, rows, kind: 'database' as const }],
+    ),
+  )
+  const index = files?.index
+  return [
+    ...tables,
+    ...(index
+      ? [
+          {
+            part: index.key.slice(root.length),
+            bytes: index.bytes,
+            rows: files.objects,
+            kind: 'files' as const,
+          },
+        ]
+      : []),
+    ...(cache?.parts ?? []).map(({ key, bytes, keys }) => ({
+      part: key.slice(root.length),
+      bytes,
+      rows: keys,
+      kind: 'cache' as const,
+    })),
+  ]
+}
+
+/**
+ * An address from which one object can be downloaded without a token.
+ * @param names ways in which the object may have been named; the first that the backup names counts
+ * @throws ForeignBackup for a backup of another environment, unless it is allowed
+ * @throws NotFound when the backup names no such object, even if there is one
+ */
+export async function presignPart(
+  { backups: storage, config, now }: Clients,
+  { backupId, names, ...allowed }: { backupId: string; names: readonly string[] } & Allowed,
+): Promise<{ part: string; url: string; expiresAt: string }> {
+  const backup = await readBackup(storage, config.BACKUP_PREFIX, backupId)
+  checkOwn(backup, config, allowed)
+  const { root } = backupKeys(config.BACKUP_PREFIX, backupId)
+  const part = await findPart(storage, backup, config.BACKUP_PREFIX, names)
+  if (part === undefined) {
+    throw new NotFound(
+      `The backup ${backupId} names no object "${names[0]}". GET /v1/backups/${backupId} lists its parts`,
+    )
+  }
+  const fileName = part.slice(part.lastIndexOf('/') + 1)
+  const command = new GetObjectCommand({
+    Bucket: storage.bucket,
+    Key: `${root}${part}`,
+    // As a download in every browser, whatever the object says it is.
+    ResponseContentDisposition: `attachment; filename*=UTF-8''${encodeURIComponent(fileName)}`,
+  })
+  const url = await getSignedUrl(storage.s3, command, { expiresIn })
+  return { part, url, expiresAt: new Date(now().getTime() + expiresIn * 1000).toISOString() }
+}
+
+async function findPart(
+  storage: Storage,
+  backup: Backup,
+  prefix: string,
+  names: readonly string[],
+): Promise<string | undefined> {
+  const parts = await partsOf(storage, prefix, backup)
+  for (const name of names) {
+    if (parts.some(({ part }) => part === name)) return name
+    if (!name.startsWith('files/')) continue
+    const copy = await findInIndex(storage, backup, name.slice('files/'.length))
+    if (copy !== undefined) return copy === 1 ? name : name.replace('files/', `files.${copy}/`)
+  }
+  return undefined
+}
+
+/** An index may name a million files, so its lines are only searched for the path, and only what holds it is parsed. Gives which copy counts. */
+async function findInIndex(storage: Storage, { files }: Backup, path: string): Promise<number | undefined> {
+  if (!files?.index) return undefined
+  const written = JSON.stringify(path)
+  for await (const line of readPartLines(storage, files.index.key, files.index)) {
+    if (!line.includes(written)) continue
+    const file: { key: string; copy?: number } = JSON.parse(line.toString())
+    if (file.key === path) return file.copy ?? 1
+  }
+  return undefined
+}

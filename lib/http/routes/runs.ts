@@ -1,0 +1,189 @@
+import { createRoute, OpenAPIHono } from '@hono/zod-openapi'
+import * as z from 'zod'
+import { InvalidRequest } from '../../errors.ts'
+import { findRun, listRuns } from '../../ledger/runs.ts'
+import { withConnection } from '../../postgres/with-connection.ts'
+import { cancelRun, rowToCancel } from '../../run/cancel.ts'
+import type { Request } from '../../run/request.ts'
+import { type StartedRun, startRun } from '../../run/start.ts'
+import * as examples from '../answers/examples.ts'
+import { limitUpTo, linkToNext } from '../answers/pages.ts'
+import { asksToRehearse, readRun } from '../answers/read-run.ts'
+import { Run } from '../answers/run.ts'
+import { runOfRow } from '../answers/run-of-row.ts'
+import { RunRequest } from '../answers/run-request.ts'
+import { abridged, fitting } from '../answers/size.ts'
+import { requireOneOf, requireScope, scoped } from '../auth.ts'
+import { refusing } from '../errors.ts'
+import { revalidated } from '../request/etag.ts'
+import { type Api, answer, ifNoneMatch, noQuery, refusals, unchanged } from '../route.ts'
+import { scopeOf, startingScopes } from '../starting-scopes.ts'
+
+export const Started = z
+  .strictObject({ runId: z.string(), address: z.string().meta({ example: '/v1/runs/7f9c…' }) })
+  .openapi('Started')
+
+/** What a start is answered with. */
+export function accepted({ runId, replayed }: StartedRun) {
+  const address = `/v1/runs/${runId}`
+  const headers = { location: address, ...(replayed && { 'idempotency-replayed': 'true' }) }
+  return [{ runId, address }, 202, headers] as const
+}
+
+/** Also names that a person gave to an execution in the AWS console. */
+const RunId = z.string().regex(/^[A-Za-z0-9._+!@()='-]{1,80}$/, 'is not the id of a run')
+const params = z.object({ runId: RunId })
+
+export const idempotencyHeaders = z.object({
+  'idempotency-key': z
+    .string()
+    .regex(/^[\x21-\x7e]{1,128}$/, 'may hold 1 to 128 visible ASCII characters')
+    .optional()
+    .meta({ description: "The same key again gives the first run. A key is the token's own" }),
+})
+
+const post = createRoute({
+  operationId: 'startRun',
+  method: 'post',
+  path: '/v1/runs',
+  tags: ['Runs'],
+  summary: 'Start a run',
+  description:
+    'Needs the scope of its operation: backup, reset, restore or delete; claim needs reset; verify needs read, or backup when it rehearses. What would be refused at once is, and nothing is started then.',
+  request: {
+    headers: idempotencyHeaders,
+    query: noQuery,
+    body: {
+      required: true,
+      content: { 'application/json': { schema: RunRequest, examples: examples.requests } },
+    },
+  },
+  responses: {
+    202: answer('Accepted; or, with a key that was used before, the first run', Started, {
+      has: ['Location', 'Idempotency-Replayed'],
+      example: examples.started,
+    }),
+    ...refusals(400, 409, 413, 415, 422),
+  },
+})
+
+const list = createRoute({
+  operationId: 'listRuns',
+  method: 'get',
+  path: '/v1/runs',
+  tags: ['Runs'],
+  summary: 'List the runs, newest first',
+  description: 'Needs the scope read.',
+  middleware: [scoped('read'), revalidated],
+  request: {
+    headers: ifNoneMatch,
+    query: z.strictObject({
+      limit: limitUpTo(200, 50),
+      before: RunId.optional().meta({ description: '`next` of the page before' }),
+    }),
+  },
+  responses: {
+    200: answer(
+      'A page, which may have fewer runs than `limit`: it has what fits into an answer',
+      z.strictObject({
+        runs: z.array(Run),
+        next: z
+          .string()
+          .nullable()
+          .meta({ description: '`before` of the next page; null: this is the last' }),
+      }),
+      { has: ['ETag', 'Link'], example: { runs: [examples.run], next: null } },
+    ),
+    304: unchanged,
+    ...refusals(400, 422),
+  },
+})
+
+const get = createRoute({
+  operationId: 'getRun',
+  method: 'get',
+  path: '/v1/runs/{runId}',
+  tags: ['Runs'],
+  summary: 'Look at a run, as far as it is',
+  description:
+    'Needs the scope read. To be asked again and again: with `If-None-Match`, the same is not sent again.',
+  middleware: [scoped('read'), revalidated],
+  request: { params, query: noQuery, headers: ifNoneMatch },
+  responses: {
+    200: answer('The run', Run, { has: ['ETag'], example: examples.run }),
+    304: unchanged,
+    ...refusals(400, 404),
+  },
+})
+
+const cancelled = {
+  ...examples.run,
+  status: 'cancelled' as const,
+  phase: 'Copy files',
+  outcome: null,
+  error: {
+    name: 'Cancelled',
+    message: 'Cancelled by api:ci in the step "Copy files". Nothing was wiped, restored or deleted',
+  },
+}
+
+const cancel = createRoute({
+  operationId: 'cancelRun',
+  method: 'post',
+  path: '/v1/runs/{runId}/cancel',
+  tags: ['Runs'],
+  summary: 'Cancel a run',
+  description:
+    'Until it wipes, restores or deletes. Needs the scope that starting it needs. Repeating it changes nothing.',
+  request: { params, query: noQuery },
+  responses: {
+    200: answer('The run, cancelled', Run, { example: cancelled }),
+    ...refusals(400, 404, 409, 413),
+  },
+})
+
+/** Bytes of one run in a list; alone it may have more. */
+const runBytes = 2 ** 20
+
+export const runs = new OpenAPIHono<Api>()
+  .openapi(post, async (context) => {
+    const { clients, caller } = context.var
+    const wanted = context.req.valid('json')
+    const { operation } = wanted
+    const rehearse = 'rehearse' in wanted && wanted.rehearse === true
+    requireScope(caller, scopeOf({ operation, rehearse }))
+    const key = context.req.valid('header')['idempotency-key']
+    const started = await refusing(startRun(clients, { wanted, caller, key }))
+    return context.json(...accepted(started))
+  })
+  .openapi(list, async (context) => {
+    const { limit, before } = context.req.valid('query')
+    const rows = await withConnection(context.var.clients, async (connection) => {
+      if (before !== undefined && (await findRun(connection, before)) === undefined) {
+        throw new InvalidRequest(
+          `before: there is no run ${before}. Take it from \`next\` of the page before, or leave it out to begin with the newest`,
+        )
+      }
+      return listRuns(connection, limit + 1, before)
+    })
+    const page = fitting(rows.slice(0, limit).map((row) => abridged(runOfRow(row), runBytes)))
+    const next = rows.length > page.length ? (page.at(-1)?.runId ?? null) : null
+    return context.json({ runs: page, next }, 200, linkToNext(context.req.url, { before: next }))
+  })
+  .openapi(get, async (context) =>
+    context.json(abridged(await readRun(context.var.clients, context.req.valid('param').runId)), 200),
+  )
+  .openapi(cancel, async (context) => {
+    const { clients, caller } = context.var
+    const { runId } = context.req.valid('param')
+    requireOneOf(caller, startingScopes)
+    const row = await withConnection(clients, (connection) => rowToCancel(clients, connection, runId))
+    const operation = row.operation as Request['operation']
+    const rehearse =
+      operation === 'verify' && (runOfRow(row).plan?.rehearse ?? (await asksToRehearse(clients, runId)))
+    requireScope(caller, scopeOf({ operation, rehearse }))
+    return context.json(
+      abridged(runOfRow(await cancelRun(clients, { runId, by: `api:${caller.name}` }))),
+      200,
+    )
+  })

@@ -1,0 +1,50 @@
+import { backupKeys } from '../backup/layout.ts'
+import { isSealed } from '../backup/read.ts'
+import { clearRetired, type Deleted, retireBackup } from '../backup/retention/delete.ts'
+import { whileLedgerStands } from '../backup/retention/ledger-view.ts'
+import { tombstoneKey } from '../backup/retention/tombstone.ts'
+import type { Clients } from '../clients.ts'
+import { BackupKept, NotPermitted, StoreUnavailable } from '../errors.ts'
+import { fenceRun } from '../ledger/runs.ts'
+import { exists } from '../s3/bucket.ts'
+import type { BackupPlan } from './planning/plan.ts'
+
+/**
+ * State "Delete": deletes the backup that Count found to be deletable, in the order of a prune, so that what dies half-way
+ * leaves no damaged backup, but none. Repeating it goes on where it ended; one that is gone is what was wanted.
+ * @param about `signal` ends it before the next deletion
+ * @throws BackupKept when it was pinned since, RunLost, DatabaseBusy; StoreUnavailable, NotPermitted naming an object
+ */
+export async function deleteBackup(
+  clients: Clients,
+  { runId, backupId }: BackupPlan,
+  { signal }: { signal?: AbortSignal } = {},
+): Promise<void> {
+  const { backups: storage, config } = clients
+  const folder = { prefix: config.BACKUP_PREFIX, backupId }
+  if (await isSealed(storage, folder.prefix, backupId)) {
+    const reasons = [`run ${runId} was told to delete it`]
+    const retired = await whileLedgerStands(clients, async (connection, held) => {
+      signal?.throwIfAborted() // the lock may have come late
+      await fenceRun(connection, runId)
+      return retireBackup(storage, folder, { reasons, at: clients.now(), held })
+    })
+    if (retired === 'pinned') {
+      throw new BackupKept(
+        `The backup ${backupId} is not deleted, because it was pinned since the run began. Unpin it if it is to go, and start again`,
+      )
+    }
+    refuseFailures(storage.bucket, retired)
+  }
+  // Without its mark the folder is gone, or not ours to clear: see backup/retention/tombstone.ts.
+  if (!(await exists(storage, tombstoneKey(backupKeys(folder.prefix, backupId))))) return
+  refuseFailures(storage.bucket, await clearRetired(storage, folder, { signal }))
+}
+
+function refuseFailures(bucket: string, { failures, failed }: Deleted): void {
+  const [first] = failed
+  if (first === undefined) return
+  const message = `S3 did not delete ${failures} objects of the backup, for example s3://${bucket}/${first.key} (${first.code})`
+  if (first.code !== 'AccessDenied') throw new StoreUnavailable(`${message}. Delete the backup again`)
+  throw new NotPermitted(`${message}. Grant it to the function's role, or wait until Object Lock lets it go`)
+}

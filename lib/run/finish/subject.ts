@@ -1,0 +1,66 @@
+import * as z from 'zod'
+import { findJson } from '../../backup/documents/documents.ts'
+import { backupKeys, workKeys } from '../../backup/layout.ts'
+import { isSealed } from '../../backup/read.ts'
+import { tombstoneKey } from '../../backup/retention/tombstone.ts'
+import { Compared } from '../../database/load/load-backup.ts'
+import type { RunRow } from '../../ledger/runs.ts'
+import { exists, type Storage } from '../../s3/bucket.ts'
+import type { Outcome, SubjectState } from '../outcome.ts'
+import { Verified } from '../verify.ts'
+
+/** What the ledger's summary of a plan says of the backup that a verify or a delete is about; see planning/plan-maintenance.ts. */
+export const SubjectSummary = z.object({
+  backupId: z.string(),
+  rehearse: z.boolean(),
+  objects: z.number(),
+  bytes: z.number(),
+})
+export type SubjectSummary = z.output<typeof SubjectSummary>
+
+/** What is there of it now. */
+export type FoundSubject = {
+  verified: Verified | null
+  /** null: it was not rehearsed, or not to the end. */
+  compared: Compared | null
+  isSealed: boolean
+  hasTombstone: boolean
+}
+
+export async function findSubject(
+  storage: Storage,
+  prefix: string,
+  { row, backupId }: { row: RunRow; backupId: string },
+): Promise<FoundSubject> {
+  return {
+    verified: (await findJson(storage, workKeys(row).verified, Verified)) ?? null,
+    compared: (await findJson(storage, workKeys(row).compared, Compared)) ?? null,
+    isSealed: await isSealed(storage, prefix, backupId),
+    hasTombstone: await exists(storage, tombstoneKey(backupKeys(prefix, backupId))),
+  }
+}
+
+/** @param found null when it could not be looked at */
+export function describeSubject(
+  { backupId, rehearse, ...size }: SubjectSummary,
+  found: FoundSubject | null,
+  { operation, error }: { operation: string; error: Outcome['error'] },
+): NonNullable<Outcome['subject']> {
+  if (found === null) return { backupId, state: 'unknown', objects: 0, bytes: 0 }
+  if (operation === 'delete') {
+    const state = stateOfDeleted(found)
+    return { backupId, state, ...(state === 'deleted' ? size : { objects: 0, bytes: 0 }) }
+  }
+  const { objects = 0, bytes = 0 } = found.verified ?? {}
+  return { backupId, state: stateOfVerified(rehearse, error), objects, bytes }
+}
+
+function stateOfDeleted({ isSealed, hasTombstone }: FoundSubject): SubjectState {
+  if (isSealed) return 'kept'
+  return hasTombstone ? 'partly_deleted' : 'deleted'
+}
+
+function stateOfVerified(rehearse: boolean, error: Outcome['error']): SubjectState {
+  if (error === null) return rehearse ? 'rehearsed' : 'verified'
+  return ['BackupDamaged', 'RehearsalFailed'].includes(error.name) ? 'damaged' : 'unknown'
+}

@@ -1,0 +1,278 @@
+import { randomUUID } from 'node:crypto'
+import * as z from 'zod'
+import type { Warning } from '../../backup/manifest.ts'
+import { type Backup, readBackup } from '../../backup/read.ts'
+import { checkOwn, checkSigned } from '../../backup/trust.ts'
+import type { Clients } from '../../clients.ts'
+import type { Config } from '../../config.ts'
+import { warnOfPublications } from '../../database/plan/publications.ts'
+import { dropLeftovers } from '../../database/scratch.ts'
+import { InvalidRequest } from '../../errors.ts'
+import { readLateNoted } from '../../ledger/documents.ts'
+import { type Counting, openRun, type RunRow, recordPlan } from '../../ledger/runs.ts'
+import type { Connection } from '../../postgres/connection.ts'
+import { withConnection } from '../../postgres/with-connection.ts'
+import { claim } from '../claim.ts'
+import { checkConfirmation, checkMarks, refusalOfReal } from '../guard.ts'
+import {
+  digestOfRequest,
+  idempotencyKeyOf,
+  type OnBackup,
+  parseRequest,
+  type Request,
+  type Scoped,
+} from '../request.ts'
+import { scopeOf, type Target, targets } from '../strategy.ts'
+import type { Refusal } from '../words/would-do.ts'
+import { digestOfPlan, type Plan } from './plan.ts'
+import { planOnBackup } from './plan-maintenance.ts'
+import { checkLimits, makePlan } from './planning.ts'
+
+export const CountInput = z.strictObject({
+  /** As the caller sent it; checked here. */
+  request: z.unknown(),
+  runId: z.string().min(1),
+  startedAt: z.iso.datetime({ offset: true }),
+  attempt: z.number().int().nonnegative(),
+})
+
+/** The state of the execution from here on: small references; the plan itself lies in S3. */
+export type Counted =
+  | { next: 'repeated'; repeats: string; status: string }
+  | { next: 'finish'; runId: string; attempt: number; prunes: false }
+  | {
+      next: 'backup' | 'wipe' | 'restore' | 'verify' | 'delete'
+      runId: string
+      attempt: number
+      operation: Exclude<Request['operation'], 'claim'>
+      rehearse: boolean
+      /** The database is exported in several batches, of which each sees a moment of its own. */
+      reconcile: boolean
+      /** A retention is configured: old backups are pruned when the run has succeeded. */
+      prunes: boolean
+      clears: Record<Target, boolean>
+      /** The batches of each target by number, as items of the Maps: 1,000 of them are 5 KB. */
+      batches: Record<Target | 'load' | 'restoreFiles', number[]>
+    }
+
+/** State "Count": checks the request and the guards, takes the lock, counts, plans, and writes the work lists. */
+export async function countAll(clients: Clients, input: z.output<typeof CountInput>): Promise<Counted> {
+  const { runId, attempt } = input
+  const request = parseRequest(input.request)
+  checkConfirmation(request, clients.config)
+  const counting = { attempt, invocation: randomUUID() }
+  return withConnection(clients, async (connection) => {
+    if (request.operation === 'claim') {
+      await claim(clients, connection)
+      const repeats = await open(connection, { input, request, counting })
+      if (repeats === undefined) await recordClaim(connection, { runId, ...counting })
+      return repeats === undefined ? { next: 'finish', runId, attempt, prunes: false } : repeated(repeats)
+    }
+    if (request.operation === 'verify' || request.operation === 'delete') {
+      return countOnBackup(clients, connection, { input, request, counting })
+    }
+    const { restored, clears, warnings } = await checkScoped(clients, connection, request)
+    const repeats = await open(connection, { input, request, counting })
+    if (repeats !== undefined) return repeated(repeats)
+    const asked = { run: { runId, attempt }, startedAt: input.startedAt, request, clears, restored, warnings }
+    if (request.dryRun) {
+      await planDry(clients, connection, asked, counting)
+      return { next: 'finish', runId, attempt, prunes: false }
+    }
+    await dropLeftovers(connection, runId, clients.config.LOCK_TIMEOUT_MS)
+    const plan = await makePlan(clients, connection, asked)
+    const { backupId } = plan
+    const summary = summaryOf(plan, { restored, dryRun: false, refusal: null })
+    const planDigest = digestOfPlan(plan)
+    await recordPlan(connection, { runId, ...counting, backupId, plan: summary, planDigest })
+    return {
+      next: plan.backupId !== null ? 'backup' : plan.restore === null ? 'wipe' : 'restore',
+      runId,
+      attempt,
+      operation: plan.operation,
+      rehearse: plan.rehearse,
+      reconcile: (plan.database?.batches ?? 0) > 1,
+      prunes: hasRetention(clients.config),
+      clears: {
+        database: plan.clears.includes('database'),
+        files: plan.clears.includes('files'),
+        cache: plan.clears.includes('cache'),
+      },
+      batches: {
+        database: listOf(plan.database?.batches ?? 0),
+        files: listOf(plan.files?.batches ?? 0),
+        cache: listOf(plan.cache === null ? 0 : 1),
+        load: listOf(plan.restore?.batches ?? 0),
+        restoreFiles: listOf(plan.restore?.files?.batches ?? 0),
+      },
+    }
+  })
+}
+
+/**
+ * What a dry run leaves in the ledger: first that it is one, so that it is told as such whatever it is refused for; then the
+ * plan, also when limits refuse it.
+ * @throws what the real run would be refused with, but for the protection, which is kept beside the plan
+ */
+async function planDry(
+  clients: Clients,
+  connection: Connection,
+  asked: Parameters<typeof makePlan>[2],
+  counting: Counting,
+): Promise<void> {
+  const { run, request, restored, clears, warnings } = asked
+  const refusal = await refusalOfReal(clients, connection, request)
+  const told = { dryRun: true, refusal: refusal && { name: refusal.name, message: refusal.message } }
+  const nothing = { clears, warnings, database: null, files: null, cache: null, restore: null }
+  const record = (plan: unknown) =>
+    recordPlan(connection, { ...run, ...counting, backupId: null, plan, planDigest: null })
+  await record({ ...nothing, ...told })
+  const plan = await makePlan(clients, connection, asked)
+  await record(summaryOf(plan, { restored, ...told }))
+  checkLimits(plan, clients)
+}
+
+/**
+ * The guards that ask a store, for a request that acts by a plan. Nothing is written.
+ * @throws the errors of checkMarks; NotFound, BackupDamaged, ForeignBackup, InvalidRequest about what is to be restored
+ */
+export async function checkScoped(
+  clients: Clients,
+  connection: Connection,
+  request: Scoped,
+): Promise<{ restored: Backup | null; clears: Target[]; warnings: Warning[] }> {
+  const restored = request.operation === 'restore' ? await readRestorable(clients, connection, request) : null
+  const clears = clearsOf(request, restored)
+  const warnings = await checkMarks(clients, connection, {
+    wipes: request.operation !== 'backup' && !request.dryRun,
+    needsCache: clears.includes('cache'),
+  })
+  return { restored, clears, warnings }
+}
+
+/** A claim has no plan; only what has to be said of it is kept. */
+async function recordClaim(connection: Connection, run: { runId: string } & Counting): Promise<void> {
+  const warnings = await warnOfPublications(connection)
+  if (warnings.length === 0) return
+  const nothing = { clears: [], dryRun: false, database: null, files: null, cache: null, restore: null }
+  await recordPlan(connection, { ...run, backupId: null, plan: { ...nothing, warnings }, planDigest: null })
+}
+
+/** A run on one backup wipes no store: only what a rehearsal loads comes in batches. */
+async function countOnBackup(
+  clients: Clients,
+  connection: Connection,
+  { input, request, counting }: { input: z.output<typeof CountInput>; request: OnBackup; counting: Counting },
+): Promise<Counted> {
+  const run = { runId: input.runId, attempt: input.attempt }
+  const { operation } = request
+  const found = await checkMarks(clients, connection, { wipes: operation === 'delete', needsCache: false })
+  const repeats = await open(connection, { input, request, counting })
+  if (repeats !== undefined) return repeated(repeats)
+  const { plan, subject, warnings } = await planOnBackup(clients, connection, { run, request })
+  const nothing = { clears: [], dryRun: false, database: null, files: null, cache: null, restore: null }
+  const summary = { ...nothing, subject, warnings: [...found, ...warnings] }
+  const planDigest = digestOfPlan(plan)
+  await recordPlan(connection, { ...run, ...counting, backupId: null, plan: summary, planDigest })
+  return {
+    ...run,
+    next: operation,
+    operation,
+    rehearse: subject.rehearse,
+    reconcile: false,
+    prunes: false,
+    clears: { database: false, files: false, cache: false },
+    batches: { database: [], files: [], cache: [], load: listOf(plan.batches), restoreFiles: [] },
+  }
+}
+
+async function open(
+  connection: Connection,
+  {
+    input: { runId, startedAt },
+    request,
+    counting,
+  }: { input: z.output<typeof CountInput>; request: Request; counting: Counting },
+): Promise<RunRow | undefined> {
+  const run = {
+    runId,
+    operation: request.operation,
+    strategy: 'strategy' in request ? request.strategy : null,
+    requestedBy: request.requestedBy ?? null,
+    idempotencyKey: idempotencyKeyOf(request) ?? null,
+    requestDigest: digestOfRequest(request),
+    startedAt: new Date(startedAt),
+  }
+  const opened = await openRun(connection, run, counting)
+  return 'repeats' in opened ? opened.repeats : undefined
+}
+
+/** The stores that the run acts on. @throws InvalidRequest when the backup does not hold one that is to be restored */
+function clearsOf(request: Scoped, restored: Backup | null): Target[] {
+  if (request.operation !== 'restore') return scopeOf(request.strategy).clears
+  const held = targets.filter((target) => restored?.[target] !== null)
+  const missing = (request.targets ?? []).filter((target) => !held.includes(target))
+  if (missing.length === 0) return held.filter((target) => request.targets?.includes(target) ?? true)
+  throw new InvalidRequest(
+    `The backup ${request.backupId} does not hold ${missing.join(' and ')}, only ${held.join(' and ')}. Correct "targets", or leave it out to restore all that it holds`,
+  )
+}
+
+/** @throws NotFound, BackupDamaged; ForeignBackup, BackupUnsigned unless that is what was said */
+async function readRestorable(
+  { backups, config }: Clients,
+  connection: Connection,
+  request: Extract<Request, { operation: 'restore' }>,
+): Promise<Backup> {
+  const late = await readLateNoted(connection, request.backupId)
+  const backup = await readBackup(backups, config.BACKUP_PREFIX, request.backupId, { late })
+  checkOwn(backup, config, request)
+  checkSigned(backup, request)
+  return backup
+}
+
+/** What the ledger keeps of a plan: what a person asks about later, without columns and work lists. See plan-summary.ts. */
+function summaryOf(
+  plan: Plan,
+  { restored, ...told }: { restored: Backup | null; dryRun: boolean; refusal: Refusal | null },
+): unknown {
+  const after = new Map(restored?.database?.tables.map(({ name, rows }) => [name, rows]))
+  return {
+    strategy: plan.strategy,
+    clears: plan.clears,
+    ...told,
+    rehearse: plan.rehearse,
+    preserve: plan.preserve,
+    warnings: plan.warnings,
+    database: plan.database && {
+      bytes: plan.database.bytes,
+      batches: plan.database.batches,
+      unmanaged: plan.database.unmanaged,
+      views: plan.database.views,
+      tables: plan.database.tables.map(({ table, ...entry }) => ({
+        name: table.name,
+        ...entry,
+        ...(restored && entry.action !== 'keep' ? { backedUpRows: after.get(table.name) ?? 0 } : {}),
+      })),
+    },
+    files: plan.files,
+    cache: plan.cache,
+    restore: plan.restore && {
+      ...plan.restore,
+      objects: restored?.files?.objects ?? 0,
+      keys: restored?.cache?.keys ?? 0,
+    },
+  }
+}
+
+function hasRetention({ RETENTION_LAST, RETENTION_DAILY, RETENTION_WEEKLY }: Config): boolean {
+  return [RETENTION_LAST, RETENTION_DAILY, RETENTION_WEEKLY].some((limit) => limit !== undefined)
+}
+
+function repeated(first: RunRow): Counted {
+  return { next: 'repeated', repeats: first.runId, status: first.status }
+}
+
+function listOf(batches: number): number[] {
+  return Array.from({ length: batches }, (_, batch) => batch)
+}

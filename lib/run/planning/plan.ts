@@ -1,0 +1,176 @@
+import { createHash } from 'node:crypto'
+import * as z from 'zod'
+import { jsonOf, putFirst, readText } from '../../backup/documents/documents.ts'
+import { documentBounds, parseJson } from '../../backup/documents/json.ts'
+import { parseWork, workDamaged } from '../../backup/documents/signed-work.ts'
+import { workKeys } from '../../backup/layout.ts'
+import { Seen, Warning } from '../../backup/manifest.ts'
+import { Table } from '../../database/catalog/catalog.ts'
+import { NotFound, RunLost } from '../../errors.ts'
+import type { Noted } from '../../ledger/documents.ts'
+import type { Storage } from '../../s3/bucket.ts'
+import { strategies, targets } from '../strategy.ts'
+
+/** Which attempt of which run a step belongs to; every step's input holds it. */
+export const RunRef = z.object({ runId: z.string().min(1), attempt: z.number().int().nonnegative() })
+export type RunRef = z.output<typeof RunRef>
+
+/** What Count decided, as the later steps read it from S3. */
+export const Plan = z.strictObject({
+  runId: z.string(),
+  attempt: z.number(),
+  /** Which try of Count planned it: its work lists lie under this name. */
+  tried: z.string(),
+  startedAt: z.string(),
+  operation: z.enum(['backup', 'reset', 'restore']),
+  strategy: z.enum(strategies).nullable(),
+  /** null: a reset that was told to take no backup. */
+  backupId: z.string().nullable(),
+  /** The backup is loaded and compared before it is sealed. */
+  rehearse: z.boolean(),
+  clears: z.array(z.enum(targets)),
+  requestedBy: z.string().nullable(),
+  preserve: z.strictObject({
+    tables: z.array(z.string()),
+    rows: z.record(z.string(), z.string()),
+    excluded: z.array(z.string()),
+    files: z.array(z.string()),
+    keys: z.array(z.string()),
+  }),
+  database: z
+    .strictObject({
+      serverVersion: z.string(),
+      bytes: z.number(),
+      batches: z.number(),
+      tables: z.array(
+        z.strictObject({
+          table: Table,
+          action: z.enum(['truncate', 'delete', 'delete rows', 'keep']),
+          keepRows: z.string().nullable(),
+          rows: z.number(),
+          keptRows: z.number(),
+        }),
+      ),
+      unmanaged: z.array(z.strictObject({ name: z.string(), reason: z.string() })),
+      /** The materialized views over what changes, which are to be refreshed. */
+      views: z.array(z.string()),
+    })
+    .nullable(),
+  files: z
+    .strictObject({
+      objects: z.number(),
+      bytes: z.number(),
+      preservedObjects: z.number(),
+      preservedBytes: z.number(),
+      lists: z.number(),
+      listsPerBatch: z.number(),
+      batches: z.number(),
+    })
+    .nullable(),
+  cache: z.strictObject({ keys: z.number(), preservedKeys: z.number() }).nullable(),
+  /** What a restore puts back: the backup, in so many batches to load, and the files cut like a listing. */
+  restore: z
+    .strictObject({
+      backupId: z.string(),
+      /** As Count read it: the steps refuse any other. */
+      seen: Seen,
+      exact: z.boolean(),
+      /** What of the backup is left out, because it was dropped since. */
+      without: z.array(z.string()),
+      batches: z.number(),
+      files: z
+        .strictObject({
+          objects: z.number(),
+          bytes: z.number(),
+          lists: z.number(),
+          listsPerBatch: z.number(),
+          batches: z.number(),
+        })
+        .nullable(),
+    })
+    .nullable(),
+  warnings: z.array(Warning),
+})
+export type Plan = z.output<typeof Plan>
+
+/** What Count decided of a run on one backup, as the later steps read it from S3. */
+export const BackupPlan = z.strictObject({
+  runId: z.string(),
+  attempt: z.number(),
+  operation: z.enum(['verify', 'delete']),
+  /** The backup that is read or deleted. */
+  backupId: z.string(),
+  /** As Count read it: the steps refuse any other. */
+  seen: Seen,
+  /** In so many batches it is loaded; 0 when it is not rehearsed. */
+  batches: z.number(),
+})
+export type BackupPlan = z.output<typeof BackupPlan>
+
+/** The digest by which the ledger knows a plan again. */
+export function digestOfPlan(plan: Plan | BackupPlan): string {
+  return createHash('sha256').update(jsonOf(plan)).digest('hex')
+}
+
+/**
+ * The plan of a run that acts on the stores.
+ * @throws WorkDamaged when what lies in S3 is not the plan that Count noted in the ledger, RunLost when Count has planned
+ *   again since
+ */
+export function readPlan(storage: Storage, run: RunRef, noted: Noted): Promise<Plan> {
+  return readNotedPlan(storage, run, noted, Plan)
+}
+
+/** The plan of a run on one backup. @throws as readPlan */
+export function readBackupPlan(storage: Storage, run: RunRef, noted: Noted): Promise<BackupPlan> {
+  return readNotedPlan(storage, run, noted, BackupPlan)
+}
+
+async function readNotedPlan<Schema extends z.ZodType>(
+  storage: Storage,
+  run: RunRef,
+  { attempt, planDigest }: Noted,
+  schema: Schema,
+): Promise<z.output<Schema>> {
+  if (attempt !== run.attempt) {
+    throw new RunLost(
+      `Run ${run.runId} is in its attempt ${attempt} by now, not in ${run.attempt}. This step stops without acting`,
+    )
+  }
+  if (planDigest === null) throw new RunLost(`Run ${run.runId} has no plan that a step could carry out`)
+  const key = workKeys(run).plan(planDigest)
+  const { text, sha256 } = await readText(storage, key, documentBounds)
+  if (sha256 !== planDigest) throw workDamaged(storage, key, 'the ledger has the digest of another plan')
+  return parseWork(storage, key, () => schema.parse(parseJson(text, documentBounds)))
+}
+
+/** Writes the plan where the steps look for the one that has this digest, once. */
+export async function putPlan(storage: Storage, plan: Plan | BackupPlan): Promise<void> {
+  await putFirst(storage, workKeys(plan).plan(digestOfPlan(plan)), plan)
+}
+
+/** The id of the backup that the plan writes. @throws NotFound for a run that takes none */
+export function sealedAs(plan: Plan): string {
+  if (plan.backupId === null)
+    throw new NotFound(`Run ${plan.runId} was told to take no backup, so no step may write one`)
+  return plan.backupId
+}
+
+/** The listing of the files, and how it is cut. @throws NotFound when the run does not act on the files */
+export function filesOf(plan: Plan): Listing {
+  if (plan.files === null) throw new NotFound(`Run ${plan.runId} does not act on the files`)
+  return { run: listedBy(plan), lists: plan.files.lists, listsPerBatch: plan.files.listsPerBatch }
+}
+
+/** The same of the files that are put back. @throws NotFound when the run restores none */
+export function restoredFilesOf(plan: Plan): Listing {
+  const files = plan.restore?.files
+  if (!files) throw new NotFound(`Run ${plan.runId} restores no files`)
+  return { run: listedBy(plan), lists: files.lists, listsPerBatch: files.listsPerBatch }
+}
+
+type Listing = { run: RunRef & { tried: string }; lists: number; listsPerBatch: number }
+
+function listedBy({ runId, attempt, tried }: Plan): Listing['run'] {
+  return { runId, attempt, tried }
+}

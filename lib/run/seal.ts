@@ -1,0 +1,130 @@
+import { agreeing, counted } from '../amounts.ts'
+import { sealed } from '../backup/digest.ts'
+import { putJson } from '../backup/documents/documents.ts'
+import { resultOf } from '../backup/documents/results.ts'
+import { backupKeys, workKeys } from '../backup/layout.ts'
+import { Manifest } from '../backup/manifest.ts'
+import { findOwnManifest } from '../backup/read.ts'
+import { CacheResult } from '../cache/export/export.ts'
+import type { Clients } from '../clients.ts'
+import { manyRows, readExported, readRehearsed } from '../database/export/results.ts'
+import { BackupIncomplete } from '../errors.ts'
+import { sealFiles } from '../files/seal.ts'
+import type { Fence } from '../ledger/fence.ts'
+import { isPreconditionFailure, type Storage } from '../s3/bucket.ts'
+import { listSizes } from '../s3/list.ts'
+import { toolVersion } from '../version.ts'
+import type { Plan } from './planning/plan.ts'
+
+/**
+ * Writes the manifest, which makes the parts a backup, after checking that every planned batch has its result, that
+ * totals agree, and that every object is there with its size. A repeat finds the manifest and leaves it.
+ * @param check asks for the run's lock, right before the manifest is written: a straggler must not seal a folder that was
+ *   cleared since, nor a run that was called off have a backup that its outcome does not name
+ * @throws BackupIncomplete naming what is missing or does not agree; RunLost
+ */
+export async function seal(clients: Clients, plan: Plan, check: Fence['check']): Promise<void> {
+  if (plan.backupId === null)
+    throw new BackupIncomplete(`Run ${plan.runId} was told to take no backup, so there is none to seal`)
+  const storage = clients.backups
+  const keys = backupKeys(clients.config.BACKUP_PREFIX, plan.backupId)
+  const own = { backupId: plan.backupId, runId: plan.runId }
+  const isSealed = async () => (await findOwnManifest(storage, clients.config.BACKUP_PREFIX, own)) !== null
+  if (await isSealed()) return
+  const readBackAt = clients.now().toISOString()
+  const database = await sealDatabase(storage, plan)
+  const files =
+    plan.files && (await sealFiles(clients, { run: plan, backupId: plan.backupId, listing: plan.files }))
+  const cache = await sealCache(clients, storage, plan)
+  const rehearsed = plan.rehearse ? await readRehearsed(storage, plan) : null
+  const manifest: Manifest = {
+    version: 1,
+    backupId: plan.backupId,
+    runId: plan.runId,
+    environment: clients.config.ENVIRONMENT,
+    strategy: plan.strategy ?? 'restore',
+    toolVersion,
+    startedAt: new Date(plan.startedAt).toISOString(),
+    sealedAt: clients.now().toISOString(),
+    readBackAt,
+    rehearsedAt: rehearsed?.rehearsedAt ?? null,
+    database,
+    files: files?.manifest ?? null,
+    cache: cache?.manifest ?? null,
+    preserved: {
+      tables: plan.preserve.tables,
+      rows: plan.preserve.rows,
+      files: plan.preserve.files,
+      keys: plan.preserve.keys,
+    },
+    warnings: [
+      ...plan.warnings,
+      ...(rehearsed?.warnings ?? []),
+      ...(files?.warnings ?? []),
+      ...(cache?.warnings ?? []),
+    ],
+  }
+  await checkObjects(storage, keys.root, manifest)
+  await check()
+  try {
+    await putJson(storage, keys.manifest, sealed(storage.signing, Manifest.parse(manifest)), { once: true })
+  } catch (error) {
+    // Another try of this step was faster; both saw the same results.
+    if (!isPreconditionFailure(error) || !(await isSealed())) throw error
+  }
+}
+
+async function sealDatabase(storage: Storage, plan: Plan): Promise<Manifest['database']> {
+  if (plan.database === null) return null
+  const { tables, sequences } = await readExported(storage, plan)
+  return {
+    serverVersion: plan.database.serverVersion,
+    consistency: plan.database.batches > 1 ? 'reconciled' : 'snapshot',
+    rows: tables.reduce((sum, table) => sum + table.rows, 0),
+    bytes: tables.flatMap(({ parts }) => parts).reduce((sum, part) => sum + part.bytes, 0),
+    tables,
+    sequences,
+  }
+}
+
+async function sealCache(
+  clients: Clients,
+  storage: Storage,
+  plan: Plan,
+): Promise<{ manifest: NonNullable<Manifest['cache']>; warnings: Manifest['warnings'] } | null> {
+  if (plan.cache === null) return null
+  const { keys, parts, warnings } = await resultOf(
+    storage,
+    workKeys(plan).cacheResult,
+    CacheResult,
+    'the cache',
+  )
+  if (keys === 0 && plan.cache.keys >= manyRows && parts.length === 0) {
+    throw new BackupIncomplete(
+      `${counted(plan.cache.keys, 'cache key')} ${agreeing(plan.cache.keys, 'was', 'were')} counted, but none exported. Nothing was wiped; start again`,
+    )
+  }
+  return { manifest: { prefix: clients.config.CACHE_PREFIX, keys, parts }, warnings }
+}
+
+/** Each object that the manifest names is there with its size, by a listing that the steps had no part in. */
+async function checkObjects(storage: Storage, root: string, manifest: Manifest): Promise<void> {
+  const parts = [
+    ...(manifest.database?.tables ?? []).flatMap((table) => table.parts),
+    ...(manifest.cache?.parts ?? []),
+    ...(manifest.files?.index ? [manifest.files.index] : []),
+  ]
+  const expected = new Map(parts.flatMap(({ key, bytes }) => (key === null ? [] : [[key, bytes] as const])))
+  for await (const { key, size } of listSizes(storage, [
+    `${root}database/`,
+    `${root}cache/`,
+    `${root}files.`,
+  ])) {
+    if (expected.get(key) === size) expected.delete(key)
+  }
+  if (expected.size === 0) return
+  const [first] = expected
+  throw new BackupIncomplete(
+    `${counted(expected.size, 'object')} of the backup ${agreeing(expected.size, 'is missing or has', 'are missing or have')} another size, for example s3://${storage.bucket}/${first?.[0]} (${first?.[1]} bytes were written). Nothing was wiped; start again`,
+  )
+}

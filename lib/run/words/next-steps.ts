@@ -1,0 +1,67 @@
+import type { Outcome, TargetState } from '../outcome.ts'
+import { type Target, targets } from '../strategy.ts'
+import { stateWords } from './outcome.ts'
+
+/** What a person can do after a run. `restore`: the backup that a restore would put back for it; null: no command of ours. */
+export type NextStep = { says: string; restore: string | null }
+
+const changedStates: ReadonlySet<TargetState> = new Set([
+  'wiped',
+  'partly_wiped',
+  'restored',
+  'partly_restored',
+  'unknown',
+])
+
+/** The targets that the run changed, or may have changed. */
+export function changedBy({ targets: states }: Pick<Outcome, 'targets'>): Target[] {
+  return targets.filter((target) => changedStates.has(states[target].state))
+}
+
+/**
+ * How to put back what a reset wiped or a restore replaced, and what remains to be done after a failure: from what is known
+ * of each target, not from what was asked for.
+ */
+export function nextStepsOf(outcome: Outcome): NextStep[] {
+  // Of a run that was called off there is no cause to remove, and that nothing was changed is what it says itself.
+  if (outcome.dryRun || outcome.error?.name === 'Cancelled') return []
+  const { operation } = outcome
+  if (operation !== 'reset' && operation !== 'restore') {
+    return operation === 'backup' && outcome.error !== null ? [nothingChanged(operation)] : []
+  }
+  if (changedBy(outcome).length === 0) return outcome.error === null ? [] : [nothingChanged(operation)]
+  return operation === 'reset' ? afterReset(outcome) : afterRestore(outcome)
+}
+
+function nothingChanged(operation: string): NextStep {
+  return {
+    says: `Nothing was wiped or replaced. Remove the cause, and start the ${operation} again.`,
+    restore: null,
+  }
+}
+
+function afterReset({ backupId, error, ...outcome }: Outcome): NextStep[] {
+  const putBack: NextStep =
+    backupId === null
+      ? { says: 'No backup was taken: what was wiped cannot come back.', restore: null }
+      : { says: 'To put back what was wiped:', restore: backupId }
+  if (error === null) return [putBack]
+  const says = `The reset is not finished: ${statesOf(outcome)}. Remove the cause, and start it again; what it wiped already stays wiped until then.`
+  return [{ says, restore: null }, putBack]
+}
+
+function afterRestore({ backupId, error, ...outcome }: Outcome): NextStep[] {
+  const isBeside = changedBy(outcome).some((target) => target !== 'database')
+  const others = isBeside ? ', but for files and cache keys that only this restore brought' : ''
+  const goBack: NextStep =
+    backupId === null
+      ? { says: 'No safety backup was taken: what was replaced cannot come back.', restore: null }
+      : { says: `To go back to what was there before the restore${others}:`, restore: backupId }
+  if (error === null) return [goBack]
+  const says = `The restore is not finished: ${statesOf(outcome)}. Remove the cause, and start the same restore again: twice is the same as once.`
+  return [{ says, restore: null }, goBack]
+}
+
+function statesOf({ targets: states }: Pick<Outcome, 'targets'>): string {
+  return targets.map((target) => `${target} ${stateWords[states[target].state]}`).join(', ')
+}

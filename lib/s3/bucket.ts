@@ -1,0 +1,112 @@
+import {
+  AbortMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  GetObjectCommand,
+  HeadObjectCommand,
+  type S3Client,
+  S3ServiceException,
+} from '@aws-sdk/client-s3'
+import { messageOf, NotFound, NotPermitted, StoreUnavailable } from '../errors.ts'
+import type { SigningKey } from '../signature.ts'
+
+/** A bucket and the client to reach it; of the backup bucket also the keys that sign what is written there. */
+export type Storage = { s3: S3Client; bucket: string; signing?: readonly SigningKey[] }
+
+/** Whether the object is there. @throws NotPermitted, StoreUnavailable when S3 does not say */
+export async function exists(storage: Storage, key: string): Promise<boolean> {
+  try {
+    await storage.s3.send(new HeadObjectCommand({ Bucket: storage.bucket, Key: key }))
+    return true
+  } catch (cause) {
+    if (isMissing(cause)) return false
+    throw storageError(storage, 'read', key, cause)
+  }
+}
+
+/**
+ * Proves that the prefix can be written to, by beginning an upload and giving it up: no object is made.
+ * @throws NotPermitted, StoreUnavailable
+ */
+export async function checkWritable(storage: Storage, key: string): Promise<void> {
+  const target = { Bucket: storage.bucket, Key: key }
+  try {
+    const upload = await storage.s3.send(new CreateMultipartUploadCommand(target))
+    await storage.s3.send(new AbortMultipartUploadCommand({ ...target, UploadId: upload.UploadId }))
+  } catch (cause) {
+    throw storageError(storage, 'write', key, cause)
+  }
+}
+
+/**
+ * The bytes of an object, and its metadata. Reading stops at the bound, whatever S3 says about the size.
+ * @returns null for the body of an object that is larger: what came of it is dropped, and the connection with it
+ * @throws NotFound, NotPermitted, StoreUnavailable
+ */
+export async function readObject(
+  storage: Storage,
+  key: string,
+  maxBytes: number,
+): Promise<{ body: Buffer | null; metadata: Record<string, string> }> {
+  try {
+    const answer = await storage.s3.send(new GetObjectCommand({ Bucket: storage.bucket, Key: key }))
+    const metadata = answer.Metadata ?? {}
+    const chunks: Buffer[] = []
+    let bytes = 0
+    for await (const chunk of (answer.Body ?? []) as AsyncIterable<Buffer>) {
+      bytes += chunk.length
+      if (bytes > maxBytes) return { body: null, metadata }
+      chunks.push(chunk)
+    }
+    return { body: Buffer.concat(chunks), metadata }
+  } catch (cause) {
+    throw storageError(storage, 'read', key, cause)
+  }
+}
+
+/** S3's answer as one of our errors: what failed, on which object, and what to do. */
+export function storageError(storage: Storage, action: string, key: string, cause: unknown): Error {
+  const object = `s3://${storage.bucket}/${key}`
+  if (nameOf(cause) === 'NoSuchBucket') {
+    return new StoreUnavailable(
+      `The bucket ${storage.bucket} does not exist. Create it or correct its name`,
+      { cause },
+    )
+  }
+  if (isMissing(cause)) return new NotFound(`${object} does not exist`, { cause })
+  if (statusOf(cause) === 403) {
+    return new NotPermitted(
+      `S3 refuses to ${action} ${object}: ${messageOf(cause)}. Grant it to the function's role`,
+      { cause },
+    )
+  }
+  if (statusOf(cause) === 400 && action === 'read') {
+    return new NotPermitted(
+      `S3 does not give ${object} as it is asked for: ${messageOf(cause)}. Look at how the object is encrypted: with a key of the customer (SSE-C) it is none of ours`,
+      { cause },
+    )
+  }
+  return new StoreUnavailable(
+    `S3 failed to ${action} ${object}: ${messageOf(cause)}. Start again when it is back`,
+    { cause },
+  )
+}
+
+/** True when the object (or, for a HEAD, its bucket) does not exist. */
+export function isMissing(error: unknown): boolean {
+  return statusOf(error) === 404
+}
+
+/** True when a conditional write found the key taken, or lost a race for it. */
+export function isPreconditionFailure(error: unknown): boolean {
+  return (
+    statusOf(error) === 412 || (statusOf(error) === 409 && nameOf(error) === 'ConditionalRequestConflict')
+  )
+}
+
+function statusOf(error: unknown): number | undefined {
+  return error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined
+}
+
+function nameOf(error: unknown): string | undefined {
+  return error instanceof Error ? error.name : undefined
+}
