@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { CountedLate } from '../ledger/documents.ts'
 import { Signature } from '../signature.ts'
 
 /** Manifest version 1, documented in docs/formats.md. Readers refuse a version they do not know. */
@@ -157,6 +158,6 @@ export type Late = z.output<typeof Late>
 /** Which objects made up a backup when it was read: SHA-256 of their bytes. `late` null: no late file counted. */
 export const Seen = z.strictObject({
   manifest: sha256,
-  late: z.strictObject({ attempt: count.positive(), sha256 }).nullable(),
+  late: CountedLate,
 })
 export type Seen = z.output<typeof Seen>

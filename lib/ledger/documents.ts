@@ -1,8 +1,7 @@
 import * as z from 'zod'
-import { Seen } from '../backup/manifest.ts'
 import { RunLost, StoreUnavailable } from '../errors.ts'
 import type { Connection } from '../postgres/connection.ts'
-import { repeatedStep } from './runs.ts'
+import { repeatedStep } from './step.ts'
 
 /**
  * What the ledger holds of documents that lie in the bucket. Their signatures say that a step of ours wrote them; only
@@ -15,8 +14,14 @@ export type Noted = {
   planDigest: string | null
 }
 
+/** Which late file of a backup counts; null: none does. */
+export const CountedLate = z
+  .strictObject({ attempt: z.number().int().positive(), sha256: z.string().regex(/^[0-9a-f]{64}$/) })
+  .nullable()
+export type CountedLate = z.output<typeof CountedLate>
+
 const Row = z.object({ attempt: z.number(), planDigest: z.string().nullable() })
-const Late = z.object({ counts: Seen.shape.late })
+const Late = z.object({ counts: CountedLate })
 
 /** @throws RunLost when there is no such run */
 export async function readNoted(connection: Connection, runId: string): Promise<Noted> {
@@ -32,7 +37,7 @@ export async function readNoted(connection: Connection, runId: string): Promise<
  * Notes which late file of its backup counts from here on, for whoever reads the backup by this ledger; null: none does.
  * @throws RunLost when the row is no longer this run's
  */
-export async function noteLate(connection: Connection, runId: string, late: Seen['late']): Promise<void> {
+export async function noteLate(connection: Connection, runId: string, late: CountedLate): Promise<void> {
   const noted: z.input<typeof Late> = { counts: late }
   const answer = await connection.query(
     `UPDATE taskmaster_reset.runs SET late = $2 WHERE run_id = $1 AND status = 'running'`,
@@ -52,9 +57,9 @@ export async function noteLate(connection: Connection, runId: string, late: Seen
 export async function replaceLate(
   connection: Connection,
   runId: string,
-  about: { late: Seen['late']; before: Seen['late'] | undefined; invocation: string | null },
+  about: { late: CountedLate; before: CountedLate | undefined; invocation: string | null },
 ): Promise<void> {
-  const noted = (counts: Seen['late']) => JSON.stringify({ counts } satisfies z.input<typeof Late>)
+  const noted = (counts: CountedLate) => JSON.stringify({ counts } satisfies z.input<typeof Late>)
   const { late, before, invocation } = about
   const answer = await connection.query(
     `UPDATE taskmaster_reset.runs
@@ -77,7 +82,7 @@ export async function replaceLate(
 export async function readLateNoted(
   connection: Connection,
   backupId: string,
-): Promise<Seen['late'] | undefined> {
+): Promise<CountedLate | undefined> {
   // As a document, because a ledger that was not brought up to date yet has no such column.
   const answer = await connection.query(
     `SELECT to_jsonb(r) -> 'late' AS late FROM taskmaster_reset.runs AS r

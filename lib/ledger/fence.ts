@@ -1,6 +1,5 @@
-import type { Seen } from '../backup/manifest.ts'
 import { OutOfTime } from '../errors.ts'
-import type { Noted } from './documents.ts'
+import type { CountedLate, Noted } from './documents.ts'
 
 /**
  * What a step that destroys something asks before each request that does: whether its run still holds the lock. A function
@@ -24,14 +23,14 @@ export type Fence = {
   /** What the ledger holds of the run's plan. */
   noted(): Promise<Noted>
   /** Which late file of the run's backup counts; undefined: the ledger holds nothing of it. */
-  lateOf(backupId: string): Promise<Seen['late'] | undefined>
+  lateOf(backupId: string): Promise<CountedLate | undefined>
   /**
    * Notes which one counts from here on.
    * @param before what lateOf gave when it was made
    * @throws RunLost as check does
    * @throws StoreUnavailable when another one was noted since
    */
-  replaceLate(late: Seen['late'], before: Seen['late'] | undefined): Promise<void>
+  replaceLate(late: CountedLate, before: CountedLate | undefined): Promise<void>
 }
 
 /** Milliseconds before the deadline, at most: what a request that is under way may take to end. */

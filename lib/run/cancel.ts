@@ -1,11 +1,11 @@
 import type { Clients } from '../clients.ts'
 import { messageOf, NotFound, RunEnded, RunStarting, StoreUnavailable, TooLateToCancel } from '../errors.ts'
 import { findExecution, stopExecution } from '../executions.ts'
-import { findRun, isCancellable, lockRun, type RunRow, readRun, recordCancelled } from '../ledger/runs.ts'
+import { recordCancelled } from '../ledger/records.ts'
+import { findRun, isCancellable, lockRun, type RunRow, readRun, statusWords } from '../ledger/runs.ts'
 import type { Connection } from '../postgres/connection.ts'
 import { databaseError } from '../postgres/errors.ts'
 import { withConnection } from '../postgres/with-connection.ts'
-import { statusWords } from './words/outcome.ts'
 
 /** Milliseconds. Who asks over HTTP gets an answer within half a minute, or none. */
 const answerWithinMs = 10_000

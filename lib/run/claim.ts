@@ -1,9 +1,9 @@
 import { readCacheMark, writeCacheMark } from '../cache/mark.ts'
 import type { Clients } from '../clients.ts'
 import { readFilesMark, writeFilesMark } from '../files/mark.ts'
-import { ensureLedger, readEnvironment, writeEnvironment } from '../ledger/runs.ts'
+import { checkMark, readEnvironment, writeEnvironment } from '../ledger/environment.ts'
+import { ensureLedger } from '../ledger/tables.ts'
 import type { Connection } from '../postgres/connection.ts'
-import { checkMark } from './guard.ts'
 
 /**
  * Writes the environment's name into the three stores, and creates the ledger. A store that carries another name is

@@ -5,7 +5,7 @@ import { whileLedgerStands } from '../backup/retention/ledger-view.ts'
 import { tombstoneKey } from '../backup/retention/tombstone.ts'
 import type { Clients } from '../clients.ts'
 import { BackupKept, NotPermitted, StoreUnavailable } from '../errors.ts'
-import { fenceRun } from '../ledger/runs.ts'
+import { fenceRun } from '../ledger/step.ts'
 import { exists } from '../s3/bucket.ts'
 import type { BackupPlan } from './planning/plan.ts'
 

@@ -2,15 +2,9 @@ import type { Warning } from '../backup/manifest.ts'
 import { readCacheMark } from '../cache/mark.ts'
 import type { Clients } from '../clients.ts'
 import type { Config } from '../config.ts'
-import {
-  ConfirmationMismatch,
-  EnvironmentMismatch,
-  EnvironmentProtected,
-  EnvironmentUnclaimed,
-  StoreUnavailable,
-} from '../errors.ts'
+import { ConfirmationMismatch, type EnvironmentProtected, StoreUnavailable } from '../errors.ts'
 import { readFilesMark } from '../files/mark.ts'
-import { readEnvironment } from '../ledger/runs.ts'
+import { checkMark, protectedError, readEnvironment } from '../ledger/environment.ts'
 import type { Connection } from '../postgres/connection.ts'
 import { isDestructive, type Request } from './request.ts'
 import type { Target } from './strategy.ts'
@@ -87,40 +81,4 @@ export async function checkStoreMark(clients: Clients, target: Target): Promise<
   const { config } = clients
   if (target === 'files') checkMark('The files bucket', await readFilesMark(clients), config, [], thisStep)
   if (target === 'cache') checkMark('The cache', await readCacheMark(clients), config, [], thisStep)
-}
-
-/** The environment's row, looked at once more in the transaction that wipes. */
-export async function checkEnvironmentRow(connection: Connection, config: Config): Promise<void> {
-  const row = await readEnvironment(connection)
-  checkMark('The database (taskmaster_reset.environment)', row?.name, config)
-  if (row?.protected) throw protectedError(config)
-}
-
-/** @throws EnvironmentUnclaimed when a store carries no name, EnvironmentMismatch when it carries another one */
-export function checkMark(
-  where: string,
-  name: string | undefined,
-  config: Config,
-  others: readonly string[] = [],
-  untouched = 'Nothing was touched',
-): void {
-  if (name === config.ENVIRONMENT) return
-  if (name === undefined) {
-    const evicted =
-      others.length === 0
-        ? ''
-        : ` The ${others.join(' and the ')} carry it, so it was probably evicted, flushed or restored away.`
-    throw new EnvironmentUnclaimed(
-      `${where} carries no environment's name.${evicted} ${untouched}; if it really belongs to "${config.ENVIRONMENT}", claim it: {"operation":"claim","confirm":"${config.ENVIRONMENT}"}`,
-    )
-  }
-  throw new EnvironmentMismatch(
-    `${where} belongs to the environment "${name}", but the configuration says "${config.ENVIRONMENT}". ${untouched}; correct the configuration, or remove that mark by hand if it is wrong`,
-  )
-}
-
-function protectedError(config: Config): EnvironmentProtected {
-  return new EnvironmentProtected(
-    `The environment "${config.ENVIRONMENT}" is protected: nothing is wiped or deleted in it. If that is really wanted, set PROTECTED=false and claim it again`,
-  )
 }

@@ -12,7 +12,7 @@ import {
   NotFound,
   StoreUnavailable,
 } from '../../lib/errors.ts'
-import { openRun } from '../../lib/ledger/runs.ts'
+import { openRun } from '../../lib/ledger/open.ts'
 import { withConnection } from '../../lib/postgres/with-connection.ts'
 import type { Connected } from '../../local/cli/connect.ts'
 import { showPrune } from '../../local/cli/prune.ts'

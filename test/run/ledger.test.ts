@@ -5,34 +5,33 @@ import { fenceKey } from '../../lib/cache/keys.ts'
 import { makeClients } from '../../lib/clients.ts'
 import { databaseClock } from '../../lib/ledger/clock.ts'
 import { noteLate, readLateNoted, readNoted, replaceLate } from '../../lib/ledger/documents.ts'
+import { readEnvironment, writeEnvironment } from '../../lib/ledger/environment.ts'
 import type { Fence } from '../../lib/ledger/fence.ts'
 import { forgetInvocation, registerAfterEnd, registerInvocation } from '../../lib/ledger/invocations.ts'
 import {
   checkIdle,
-  checkRunning,
-  closeRun,
-  ensureLedger,
-  fenceRun,
-  findRun,
-  isCancellable,
-  listRuns,
   type NewRun,
-  noteGranted,
-  noteWaiting,
   openRun as openCounted,
-  type RunRow,
-  readEnvironment,
-  readRun,
-  recordCancelled,
   recordPlan as recordCounted,
-  recordFailure,
+} from '../../lib/ledger/open.ts'
+import {
+  closeRun,
+  recordCancelled,
   recordRestored,
   recordViews,
   recordWiped,
+} from '../../lib/ledger/records.ts'
+import { findRun, isCancellable, listRuns, type RunRow, readRun } from '../../lib/ledger/runs.ts'
+import {
+  checkRunning,
+  fenceRun,
+  noteGranted,
+  noteWaiting,
+  recordFailure,
   touchRun,
-  writeEnvironment,
-} from '../../lib/ledger/runs.ts'
+} from '../../lib/ledger/step.ts'
 import { storable } from '../../lib/ledger/storable.ts'
+import { ensureLedger } from '../../lib/ledger/tables.ts'
 import { noteTokenUse, readTokenUses } from '../../lib/ledger/token-uses.ts'
 import type { Connection } from '../../lib/postgres/connection.ts'
 import { finish } from '../../lib/run/finish/finish.ts'

@@ -1,9 +1,9 @@
 import type { Clients } from '../../clients.ts'
-import { type RunRow, readEnvironment, selectRuns } from '../../ledger/runs.ts'
+import { checkMark, readEnvironment } from '../../ledger/environment.ts'
+import { type RunRow, selectRuns } from '../../ledger/runs.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { databaseError } from '../../postgres/errors.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
-import { checkMark } from '../../run/guard.ts'
 import { backupIdOf } from '../layout.ts'
 
 /** What the ledger says about pruning. `refused`: why nothing may be pruned now; null: something may. */

@@ -1,7 +1,7 @@
 import type { Warning } from '../../backup/manifest.ts'
 import type { Clients } from '../../clients.ts'
 import { DatabaseBusy, InvalidConfiguration, messageOf, ResetError } from '../../errors.ts'
-import { readEnvironment } from '../../ledger/runs.ts'
+import { readEnvironment } from '../../ledger/environment.ts'
 import { databaseError } from '../../postgres/errors.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
 import { type Catalog, readCatalog } from '../catalog/catalog.ts'

@@ -13,17 +13,6 @@ export const stateWords: Record<TargetState, string> = {
   unknown: 'not known',
 }
 
-/** The states of a run, as people read them. */
-export const statusWords: Record<string, string> = {
-  starting: 'starting',
-  running: 'running',
-  succeeded: 'succeeded',
-  succeeded_with_warnings: 'succeeded, with warnings',
-  failed: 'failed',
-  abandoned: 'abandoned',
-  cancelled: 'cancelled',
-}
-
 /** How much of a target its state is about; nothing for one that was left alone, or of which nothing is known. */
 export function amountOf({ targets: { database, files, cache } }: Outcome, target: Target): string {
   const { state } = { database, files, cache }[target]
