@@ -12,76 +12,54 @@ export abstract class ResetError extends Error {
   abstract readonly kind: ErrorKind
 }
 
-/** The request does not fit the schema, names something that does not exist, or is not JSON. */
-export class InvalidRequest extends ResetError {
-  override readonly name = 'InvalidRequest'
-  readonly kind = 'request'
+const kinds = new Map<string, ErrorKind>()
+
+/** The kind of each error by the name under which Step Functions reports it; an unknown name is a `failure`. */
+export const errorKinds: ReadonlyMap<string, ErrorKind> = kinds
+
+function named<Name extends string, Kind extends ErrorKind>(name: Name, kind: Kind) {
+  kinds.set(name, kind)
+  return class extends ResetError {
+    override readonly name = name
+    readonly kind = kind
+  }
 }
+
+/** The request does not fit the schema, names something that does not exist, or is not JSON. */
+export class InvalidRequest extends named('InvalidRequest', 'request') {}
 
 /** An environment variable is missing or wrong; the message names it, what it should be, and an example. */
-export class InvalidConfiguration extends ResetError {
-  override readonly name = 'InvalidConfiguration'
-  readonly kind = 'request'
-}
+export class InvalidConfiguration extends named('InvalidConfiguration', 'request') {}
 
 /** The idempotency key was used before, for a request that said something else. */
-export class IdempotencyConflict extends ResetError {
-  override readonly name = 'IdempotencyConflict'
-  readonly kind = 'request'
-}
+export class IdempotencyConflict extends named('IdempotencyConflict', 'request') {}
 
 /** `confirm` is missing or is not the name of the configured environment. */
-export class ConfirmationMismatch extends ResetError {
-  override readonly name = 'ConfirmationMismatch'
-  readonly kind = 'guard'
-}
+export class ConfirmationMismatch extends named('ConfirmationMismatch', 'guard') {}
 
 /** One of the three stores does not carry the environment's name: `claim` was never run. */
-export class EnvironmentUnclaimed extends ResetError {
-  override readonly name = 'EnvironmentUnclaimed'
-  readonly kind = 'guard'
-}
+export class EnvironmentUnclaimed extends named('EnvironmentUnclaimed', 'guard') {}
 
 /** A store carries the name of another environment than the configured one. */
-export class EnvironmentMismatch extends ResetError {
-  override readonly name = 'EnvironmentMismatch'
-  readonly kind = 'guard'
-}
+export class EnvironmentMismatch extends named('EnvironmentMismatch', 'guard') {}
 
 /** The environment is marked as protected: nothing is wiped in it. */
-export class EnvironmentProtected extends ResetError {
-  override readonly name = 'EnvironmentProtected'
-  readonly kind = 'guard'
-}
+export class EnvironmentProtected extends named('EnvironmentProtected', 'guard') {}
 
 /** What is to be kept references, or would be changed by, what is to be wiped. */
-export class PreservationConflict extends ResetError {
-  override readonly name = 'PreservationConflict'
-  readonly kind = 'guard'
-}
+export class PreservationConflict extends named('PreservationConflict', 'guard') {}
 
 /** The plan would wipe more than `MAX_ROWS`, `MAX_OBJECTS` or `MAX_KEYS` allow, or more than one transaction can lock or do in time. */
-export class LimitExceeded extends ResetError {
-  override readonly name = 'LimitExceeded'
-  readonly kind = 'guard'
-}
+export class LimitExceeded extends named('LimitExceeded', 'guard') {}
 
 /** The database role may not do what the plan needs (read, lock, truncate, own), or a bucket refuses a write. */
-export class NotPermitted extends ResetError {
-  override readonly name = 'NotPermitted'
-  readonly kind = 'guard'
-}
+export class NotPermitted extends named('NotPermitted', 'guard') {}
 
 /** Row security hides rows from the database role, so that a backup made by it would be short. */
-export class RowsHidden extends ResetError {
-  override readonly name = 'RowsHidden'
-  readonly kind = 'guard'
-}
+export class RowsHidden extends named('RowsHidden', 'guard') {}
 
 /** Another run holds the ledger's lock; `activeRunId` is its id, `until` when one that is closing is over at the latest. */
-export class RunActive extends ResetError {
-  override readonly name = 'RunActive'
-  readonly kind = 'busy'
+export class RunActive extends named('RunActive', 'busy') {
   readonly activeRunId: string
   readonly until: Date | null
   constructor(activeRunId: string, message: string, until: Date | null = null) {
@@ -95,223 +73,88 @@ export class RunActive extends ResetError {
  * The ledger's row is no longer this run's: it was taken over, cancelled or finished; or a later invocation of the same step
  * has begun. The step stops without acting.
  */
-export class RunLost extends ResetError {
-  override readonly name = 'RunLost'
-  readonly kind = 'failure'
-}
+export class RunLost extends named('RunLost', 'failure') {}
 
 /** An invocation stops by itself shortly before it is ended from outside; the step is repeated and goes on. */
-export class OutOfTime extends ResetError {
-  override readonly name = 'OutOfTime'
-  readonly kind = 'failure'
-}
+export class OutOfTime extends named('OutOfTime', 'failure') {}
 
 /** A reset has ended, but the store refused to let go of some of what was to be wiped; the message says how much. */
-export class WipeIncomplete extends ResetError {
-  override readonly name = 'WipeIncomplete'
-  readonly kind = 'failure'
-}
+export class WipeIncomplete extends named('WipeIncomplete', 'failure') {}
 
 /** A restore has ended, but the store refused some of what was to be put back; the message says how much. */
-export class RestoreIncomplete extends ResetError {
-  override readonly name = 'RestoreIncomplete'
-  readonly kind = 'failure'
-}
+export class RestoreIncomplete extends named('RestoreIncomplete', 'failure') {}
 
 /** A store cannot be reached, or does not exist. */
-export class StoreUnavailable extends ResetError {
-  override readonly name = 'StoreUnavailable'
-  readonly kind = 'failure'
-}
+export class StoreUnavailable extends named('StoreUnavailable', 'failure') {}
 
 /** An S3 server listed a key twice, in no order or from elsewhere, or a listing never ends; the message names server and keys. */
-export class ListingUnreliable extends ResetError {
-  override readonly name = 'ListingUnreliable'
-  readonly kind = 'failure'
-}
+export class ListingUnreliable extends named('ListingUnreliable', 'failure') {}
 
 /** The folder of the backup that a run is to write is not empty: another run that began in the same second has its id. */
-export class BackupIdTaken extends ResetError {
-  override readonly name = 'BackupIdTaken'
-  readonly kind = 'failure'
-}
+export class BackupIdTaken extends named('BackupIdTaken', 'failure') {}
 
 /** A row cannot be read, a step's result is missing, or its totals do not agree; the backup is not sealed. */
-export class BackupIncomplete extends ResetError {
-  override readonly name = 'BackupIncomplete'
-  readonly kind = 'failure'
-}
+export class BackupIncomplete extends named('BackupIncomplete', 'failure') {}
 
 /** What was read back from the backup is not what was written. */
-export class ReadBackMismatch extends ResetError {
-  override readonly name = 'ReadBackMismatch'
-  readonly kind = 'failure'
-}
+export class ReadBackMismatch extends named('ReadBackMismatch', 'failure') {}
 
 /** A part of a backup is not what its manifest says; the message names the object. */
-export class BackupDamaged extends ResetError {
-  override readonly name = 'BackupDamaged'
-  readonly kind = 'failure'
-}
+export class BackupDamaged extends named('BackupDamaged', 'failure') {}
 
 /** The plan, a work list or a result of a run is not what a step of this environment wrote: edited, swapped or put there. */
-export class WorkDamaged extends ResetError {
-  override readonly name = 'WorkDamaged'
-  readonly kind = 'failure'
-}
+export class WorkDamaged extends named('WorkDamaged', 'failure') {}
 
 /** A document would become larger than what reads it takes, so it was not written. */
-export class TooLargeToRead extends ResetError {
-  override readonly name = 'TooLargeToRead'
-  readonly kind = 'failure'
-}
+export class TooLargeToRead extends named('TooLargeToRead', 'failure') {}
 
 /** Nobody known here signed the backup, and the request did not say that it may be believed. */
-export class BackupUnsigned extends ResetError {
-  override readonly name = 'BackupUnsigned'
-  readonly kind = 'guard'
-}
+export class BackupUnsigned extends named('BackupUnsigned', 'guard') {}
 
 /** The backup was made by a newer version of this tool, which writes another format. */
-export class BackupTooNew extends ResetError {
-  override readonly name = 'BackupTooNew'
-  readonly kind = 'request'
-}
+export class BackupTooNew extends named('BackupTooNew', 'request') {}
 
 /** A prune has begun to delete the backup. */
-export class BackupBeingPruned extends ResetError {
-  override readonly name = 'BackupBeingPruned'
-  readonly kind = 'busy'
-}
+export class BackupBeingPruned extends named('BackupBeingPruned', 'busy') {}
 
 /** The backup may not be deleted: it is pinned, the newest, the newest rehearsed one, or in use; the message says which. */
-export class BackupKept extends ResetError {
-  override readonly name = 'BackupKept'
-  readonly kind = 'guard'
-}
+export class BackupKept extends named('BackupKept', 'guard') {}
 
 /** The run has begun to wipe, restore or delete: stopping it now could leave a store half changed. */
-export class TooLateToCancel extends ResetError {
-  override readonly name = 'TooLateToCancel'
-  readonly kind = 'guard'
-}
+export class TooLateToCancel extends named('TooLateToCancel', 'guard') {}
 
 /** The run that is to be cancelled is over. */
-export class RunEnded extends ResetError {
-  override readonly name = 'RunEnded'
-  readonly kind = 'guard'
-}
+export class RunEnded extends named('RunEnded', 'guard') {}
 
 /** The run that is to be cancelled was accepted a moment ago, and is not in the ledger yet. */
-export class RunStarting extends ResetError {
-  override readonly name = 'RunStarting'
-  readonly kind = 'guard'
-}
+export class RunStarting extends named('RunStarting', 'guard') {}
 
 /** A backup was loaded, and its rows are not those that were backed up. */
-export class RehearsalFailed extends ResetError {
-  override readonly name = 'RehearsalFailed'
-  readonly kind = 'failure'
-}
+export class RehearsalFailed extends named('RehearsalFailed', 'failure') {}
 
 /** The live tables are no longer those of the backup; the message lists what differs. */
-export class SchemaChanged extends ResetError {
-  override readonly name = 'SchemaChanged'
-  readonly kind = 'guard'
-}
+export class SchemaChanged extends named('SchemaChanged', 'guard') {}
 
 /** The backup is of another environment. */
-export class ForeignBackup extends ResetError {
-  override readonly name = 'ForeignBackup'
-  readonly kind = 'guard'
-}
+export class ForeignBackup extends named('ForeignBackup', 'guard') {}
 
 /** More was written to the database since the backup than may be exported again under the wipe's lock. */
-export class BackupIsStale extends ResetError {
-  override readonly name = 'BackupIsStale'
-  readonly kind = 'failure'
-}
+export class BackupIsStale extends named('BackupIsStale', 'failure') {}
 
 /** A lock on a table was not granted in time, or held for as long as may be; the message says who holds it, or for how long. */
-export class DatabaseBusy extends ResetError {
-  override readonly name = 'DatabaseBusy'
-  readonly kind = 'failure'
-}
+export class DatabaseBusy extends named('DatabaseBusy', 'failure') {}
 
 /** Something a step relies on is not there: a plan, a work list, a run, an object of a backup. */
-export class NotFound extends ResetError {
-  override readonly name = 'NotFound'
-  readonly kind = 'failure'
-}
+export class NotFound extends named('NotFound', 'failure') {}
 
 /** The cache's plan allows no more requests, or its memory holds no more data. */
-export class CacheQuotaExceeded extends ResetError {
-  override readonly name = 'CacheQuotaExceeded'
-  readonly kind = 'failure'
-}
+export class CacheQuotaExceeded extends named('CacheQuotaExceeded', 'failure') {}
 
 /** A key or value is larger than the cache's plan takes in one request or record. */
-export class CacheValueTooLarge extends ResetError {
-  override readonly name = 'CacheValueTooLarge'
-  readonly kind = 'failure'
-}
+export class CacheValueTooLarge extends named('CacheValueTooLarge', 'failure') {}
 
 /** Keys of the application have names that are reserved for those that a run makes for a while. */
-export class KeysReserved extends ResetError {
-  override readonly name = 'KeysReserved'
-  readonly kind = 'guard'
-}
-
-const classes = [
-  CacheQuotaExceeded,
-  CacheValueTooLarge,
-  KeysReserved,
-  InvalidRequest,
-  InvalidConfiguration,
-  IdempotencyConflict,
-  ConfirmationMismatch,
-  EnvironmentUnclaimed,
-  EnvironmentMismatch,
-  EnvironmentProtected,
-  PreservationConflict,
-  LimitExceeded,
-  NotPermitted,
-  RowsHidden,
-  RunLost,
-  OutOfTime,
-  WipeIncomplete,
-  RestoreIncomplete,
-  StoreUnavailable,
-  ListingUnreliable,
-  BackupIdTaken,
-  BackupIncomplete,
-  ReadBackMismatch,
-  BackupDamaged,
-  WorkDamaged,
-  TooLargeToRead,
-  BackupUnsigned,
-  BackupTooNew,
-  BackupBeingPruned,
-  BackupKept,
-  TooLateToCancel,
-  RunEnded,
-  RunStarting,
-  RehearsalFailed,
-  SchemaChanged,
-  ForeignBackup,
-  BackupIsStale,
-  DatabaseBusy,
-  NotFound,
-]
-
-/** The kind of each error by the name under which Step Functions reports it; an unknown name is a `failure`. */
-export const errorKinds: ReadonlyMap<string, ErrorKind> = new Map<string, ErrorKind>([
-  ...classes.map((Class) => {
-    const error = new Class('')
-    return [error.name, error.kind] as const
-  }),
-  ['RunActive', 'busy'],
-])
+export class KeysReserved extends named('KeysReserved', 'guard') {}
 
 /**
  * `error`'s message when it is an Error, else its text: for wrapping what a library threw. Of what Postgres reported only
