@@ -14,6 +14,7 @@ export default defineConfig({
     pool: 'forks',
     execArgv: ['--import', new URL('local/quick-load.mjs', import.meta.url).href],
     // Files that come after each other in a process share its modules: loading them costs a second and more each time.
+    // See docs/decisions.md#test-files-share-a-processs-modules.
     isolate: false,
     // The handlers' logger reads it when it is first loaded, by whichever file comes first in a process.
     env: { LOG_LEVEL: 'SILENT' },

@@ -3,6 +3,7 @@
 // process. Our modules, drizzle's and zod's import each other by relative paths whose endings say it all, so they need
 // no look. The Lambdas need none of this: they are bundled. This file is JavaScript because what strips TypeScript takes
 // 0.07 s to load, and nothing else needs it once all is compiled.
+// See docs/decisions.md#quick-loadmjs-spares-node-a-packagejson.
 import * as module from 'node:module'
 import { fileURLToPath } from 'node:url'
 

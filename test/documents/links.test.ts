@@ -1,0 +1,71 @@
+import { existsSync, globSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, test } from 'vitest'
+import { blocksOf, read } from './blocks.ts'
+
+const root = fileURLToPath(new URL('../../', import.meta.url))
+const documents = globSync(['*.md', 'docs/*.md'], { cwd: root })
+const folders = ['.github', 'console', 'functions', 'infra', 'lib', 'local', 'scripts', 'test']
+const sources = globSync([`{${folders.join(',')}}/**/*.{ts,tsx,mjs,css,yml,json}`, '*.{ts,yml,json}'], {
+  cwd: root,
+})
+
+/** The anchors of a document, as GitHub makes them of its headings: one each. */
+function anchorsOf(document: string): string[] {
+  const fenced = new Set(blocksOf(document).flatMap(({ text }) => text.split('\n')))
+  const headings = read(document)
+    .split('\n')
+    .filter((line) => /^#{1,6} /.test(line) && !fenced.has(line))
+  return headings.map((line) =>
+    line
+      .replace(/^#+ /, '')
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}_ -]/gu, '')
+      .replaceAll(' ', '-'),
+  )
+}
+
+const withoutBlocks = (document: string) => read(document).replaceAll(/^```[\s\S]*?^```$/gm, '')
+
+test('no two headings of a document have one anchor', () => {
+  for (const document of documents) {
+    const anchors = anchorsOf(document)
+    expect(
+      anchors.filter((anchor, index) => anchors.indexOf(anchor) !== index),
+      document,
+    ).toEqual([])
+  }
+})
+
+test('each anchor that code names is one of the document that it names', () => {
+  const named = sources.flatMap((file) =>
+    [...read(file).matchAll(/\b(docs\/[\w-]+\.md)#([\w-]+)/g)].map(([, document = '', anchor = '']) => ({
+      file,
+      document,
+      anchor,
+    })),
+  )
+  expect(named.length).toBeGreaterThan(0)
+  for (const { file, document, anchor } of named) expect(anchorsOf(document), file).toContain(anchor)
+})
+
+describe.each(documents)('%s', (document) => {
+  test('links to what there is', () => {
+    for (const [, path = '', anchor] of withoutBlocks(document).matchAll(
+      /\]\((?!https?:)([^)#\s]*)(?:#([\w-]+))?\)/g,
+    )) {
+      const target = path === '' ? document : join(dirname(document), path)
+      expect(existsSync(join(root, target)), target).toBe(true)
+      if (anchor !== undefined) expect(anchorsOf(target), target).toContain(anchor)
+    }
+  })
+
+  test('names only files that there are', () => {
+    const spans = [...withoutBlocks(document).matchAll(/`([^`\n]+)`/g)].map(([, span = '']) => span)
+    const paths = spans.filter(
+      (span) => /^[\w.-]+\/[\w./*-]*$/.test(span) && folders.some((folder) => span.startsWith(`${folder}/`)),
+    )
+    for (const path of paths) expect(globSync(path, { cwd: root }), path).not.toEqual([])
+  })
+})
