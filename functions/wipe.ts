@@ -1,5 +1,6 @@
 import * as z from 'zod'
 import { unsupportedTypes } from '../lib/cache/export/export.ts'
+import { keysToWipe } from '../lib/cache/plan-section.ts'
 import { wipeCache } from '../lib/cache/wipe/wipe.ts'
 import { wipeDatabase } from '../lib/database/wipe/wipe.ts'
 import { wipeFiles } from '../lib/files/wipe.ts'
@@ -35,7 +36,7 @@ export const handler = task(
     }
     if (target === 'cache') {
       const kept = backup ? await unsupportedTypes(storage, run) : []
-      const expected = plan.cache === null ? 0 : plan.cache.keys - plan.cache.preservedKeys
+      const expected = plan.cache === null ? 0 : keysToWipe(plan.cache)
       await wipeCache(
         clients,
         {

@@ -10,21 +10,10 @@ import type { Storage } from '../../s3/bucket.ts'
 import { compareKeys } from '../../s3/key-order.ts'
 import { pieceLimits } from '../list.ts'
 import type { Run } from '../pieces.ts'
+import type { FilesRestorePlan } from '../plan-section.ts'
 
 type Tools = Pick<Clients, 'backups'>
 type Index = NonNullable<NonNullable<Manifest['files']>['index']>
-
-/**
- * How many objects, of how many bytes, a backup puts back, and how they are cut into pieces and batches. There is a batch
- * even without a piece: else nobody would look for the objects that a backup without files does not have.
- */
-export type RestoreListing = {
-  objects: number
-  bytes: number
-  lists: number
-  listsPerBatch: number
-  batches: number
-}
 
 /**
  * Cuts a backup's list of files into the run's work lists, each of which is written once. Memory: one piece.
@@ -35,7 +24,7 @@ export async function listRestore(
   { backups: storage }: Tools,
   { run, backupId, index }: { run: Run; backupId: string; index: Index | null },
   limits = pieceLimits,
-): Promise<RestoreListing> {
+): Promise<FilesRestorePlan> {
   let piece: CopiedFile[] = []
   let pieceBytes = 0
   let last: string | undefined

@@ -5,8 +5,10 @@ import { documentBounds, parseJson } from '../../backup/documents/json.ts'
 import { parseWork, workDamaged } from '../../backup/documents/signed-work.ts'
 import { workKeys } from '../../backup/layout.ts'
 import { Seen, Warning } from '../../backup/manifest.ts'
+import { CachePlan } from '../../cache/plan-section.ts'
 import { Table } from '../../database/catalog/catalog.ts'
 import { NotFound, RunLost } from '../../errors.ts'
+import { FilesPlan, FilesRestorePlan } from '../../files/plan-section.ts'
 import type { Noted } from '../../ledger/documents.ts'
 import type { Storage } from '../../s3/bucket.ts'
 import { strategies, targets } from '../strategy.ts'
@@ -56,18 +58,8 @@ export const Plan = z.strictObject({
       views: z.array(z.string()),
     })
     .nullable(),
-  files: z
-    .strictObject({
-      objects: z.number(),
-      bytes: z.number(),
-      preservedObjects: z.number(),
-      preservedBytes: z.number(),
-      lists: z.number(),
-      listsPerBatch: z.number(),
-      batches: z.number(),
-    })
-    .nullable(),
-  cache: z.strictObject({ keys: z.number(), preservedKeys: z.number() }).nullable(),
+  files: FilesPlan.nullable(),
+  cache: CachePlan.nullable(),
   /** What a restore puts back: the backup, in so many batches to load, and the files cut like a listing. */
   restore: z
     .strictObject({
@@ -78,15 +70,7 @@ export const Plan = z.strictObject({
       /** What of the backup is left out, because it was dropped since. */
       without: z.array(z.string()),
       batches: z.number(),
-      files: z
-        .strictObject({
-          objects: z.number(),
-          bytes: z.number(),
-          lists: z.number(),
-          listsPerBatch: z.number(),
-          batches: z.number(),
-        })
-        .nullable(),
+      files: FilesRestorePlan.nullable(),
     })
     .nullable(),
   warnings: z.array(Warning),

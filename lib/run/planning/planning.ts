@@ -4,8 +4,7 @@ import { putFirst } from '../../backup/documents/documents.ts'
 import { backupIdOf, backupKeys, workKeys } from '../../backup/layout.ts'
 import type { Warning } from '../../backup/manifest.ts'
 import type { Backup } from '../../backup/read.ts'
-import { countCache } from '../../cache/count.ts'
-import { probeCache, refuseReservedKeys } from '../../cache/probe.ts'
+import { cacheLimit, planCache } from '../../cache/plan.ts'
 import type { Clients } from '../../clients.ts'
 import type { Config } from '../../config.ts'
 import { type Catalog, readCatalog } from '../../database/catalog/catalog.ts'
@@ -31,10 +30,8 @@ import {
 import { tryRestore, warnOfUnproved } from '../../database/plan/trial-restore.ts'
 import { checkScratchAllowed } from '../../database/scratch.ts'
 import { viewsOver } from '../../database/views.ts'
-import { BackupIdTaken, InvalidRequest, LimitExceeded } from '../../errors.ts'
-import { listFiles } from '../../files/list.ts'
-import { probeConditions } from '../../files/probe.ts'
-import { listRestore } from '../../files/restore/list.ts'
+import { BackupIdTaken, LimitExceeded } from '../../errors.ts'
+import { filesLimit, planFiles } from '../../files/plan.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { underOwnSearchPath } from '../../postgres/search-path.ts'
 import { checkWritable, type Storage } from '../../s3/bucket.ts'
@@ -97,11 +94,6 @@ export async function makePlan(
       message: 'The request said to take no backup: what is replaced or wiped cannot come back',
     })
   }
-  const warnUnmatched = (what: string, pattern: string) =>
-    plan.warnings.push({
-      code: 'PreserveMatchedNothing',
-      message: `No ${what} ${pattern}, which was to be preserved`,
-    })
   if (clears.includes('database')) {
     plan.database = await planTables(clients, connection, plan, {
       restored,
@@ -119,24 +111,17 @@ export async function makePlan(
     }
     if (plan.rehearse && plan.operation === 'backup') await checkScratchAllowed(connection, plan.runId)
   }
-  if (clears.includes('files')) {
-    const { unmatched, ...files } = await listFiles(clients, {
-      preserve: preserve.files,
-      ...(request.dryRun ? {} : { write: plan }),
-    })
-    plan.files = files
-    refuseWholeKeys(unmatched, config.FILES_PREFIX)
-    for (const prefix of unmatched) warnUnmatched('file lies below', prefix)
-    const changesFiles = request.operation !== 'backup'
-    if (!request.dryRun) plan.warnings.push(...(await probeConditions(clients, { run, changesFiles })))
-  }
-  if (clears.includes('cache')) {
-    if (request.dryRun) await refuseReservedKeys(clients)
-    else plan.warnings.push(...(await probeCache(clients, { needsRoom: request.operation === 'restore' })))
-    const { keys, preservedKeys, unmatched } = await countCache(clients, { preserve: preserve.keys })
-    plan.cache = { keys, preservedKeys }
-    for (const pattern of unmatched) warnUnmatched('cache key matches', pattern)
-  }
+  const { operation, dryRun } = request
+  const files = clears.includes('files')
+    ? await planFiles(clients, { run: plan, operation, dryRun, preserve: preserve.files, restored })
+    : null
+  plan.files = files?.planned ?? null
+  plan.warnings.push(...(files?.warnings ?? []))
+  const cache = clears.includes('cache')
+    ? await planCache(clients, { operation, dryRun, preserve: preserve.keys })
+    : null
+  plan.cache = cache?.planned ?? null
+  plan.warnings.push(...(cache?.warnings ?? []))
   if (request.operation === 'restore' && restored !== null) {
     plan.restore = {
       backupId: restored.backupId,
@@ -144,14 +129,7 @@ export async function makePlan(
       exact: request.exact,
       without,
       batches: clears.includes('database') ? loadBatches(putBack?.database?.tables ?? []).length : 0,
-      files:
-        clears.includes('files') && !request.dryRun
-          ? await listRestore(clients, {
-              run: plan,
-              backupId: restored.backupId,
-              index: restored.files?.index ?? null,
-            })
-          : null,
+      files: files?.restore ?? null,
     }
   }
   if (request.dryRun) return plan
@@ -334,29 +312,18 @@ async function checkLocks(
   checkLockNeed(does, need, settings)
 }
 
-/** @throws InvalidRequest for a prefix that was meant from the bucket's root: it would keep nothing */
-function refuseWholeKeys(unmatched: readonly string[], filesPrefix: string): void {
-  const whole = unmatched.find((prefix) => prefix.startsWith(filesPrefix))
-  if (whole === undefined) return
-  throw new InvalidRequest(
-    `"${whole}" is to be preserved, but nothing lies there: what preserves files counts from FILES_PREFIX on. Say "${whole.slice(filesPrefix.length)}" in preserve.files or PRESERVE_FILES`,
-  )
-}
-
 /** @throws LimitExceeded when the plan would wipe more than MAX_ROWS, MAX_OBJECTS or MAX_KEYS */
 export function checkLimits(plan: Plan, { config }: Pick<Clients, 'config'>): void {
   if (plan.operation !== 'reset') return
   const rows = (plan.database?.tables ?? [])
     .filter(({ action }) => action !== 'keep')
     .reduce((sum, table) => sum + table.rows - table.keptRows, 0)
-  const objects = plan.files === null ? 0 : plan.files.objects - plan.files.preservedObjects
-  const keys = plan.cache === null ? 0 : plan.cache.keys - plan.cache.preservedKeys
   const limits = [
-    ['MAX_ROWS', config.MAX_ROWS, rows, 'row'],
-    ['MAX_OBJECTS', config.MAX_OBJECTS, objects, 'file'],
-    ['MAX_KEYS', config.MAX_KEYS, keys, 'cache key'],
-  ] as const
-  for (const [name, limit, count, what] of limits) {
+    { name: 'MAX_ROWS', limit: config.MAX_ROWS, count: rows, what: 'row' },
+    ...(plan.files === null ? [] : [filesLimit(plan.files, config)]),
+    ...(plan.cache === null ? [] : [cacheLimit(plan.cache, config)]),
+  ]
+  for (const { name, limit, count, what } of limits) {
     if (limit === undefined || count <= limit) continue
     throw new LimitExceeded(
       `The reset would wipe ${count} ${agreeing(count, what, `${what}s`)}, more than ${name}=${limit} allows. Nothing was touched; raise ${name} if that is really wanted`,

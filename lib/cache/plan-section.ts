@@ -1,0 +1,10 @@
+import * as z from 'zod'
+
+/** What the plan says of the cache: how many keys there are, and how many of them stay. */
+export const CachePlan = z.strictObject({ keys: z.number(), preservedKeys: z.number() })
+export type CachePlan = z.output<typeof CachePlan>
+
+/** How many keys a wipe by the plan deletes. */
+export function keysToWipe({ keys, preservedKeys }: CachePlan): number {
+  return keys - preservedKeys
+}
