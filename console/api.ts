@@ -1,8 +1,8 @@
 import type * as z from 'zod'
+import type { Backup, BackupDetails } from '../lib/http/answers/backup.ts'
+import type { Options } from '../lib/http/answers/options.ts'
 import type { Run } from '../lib/http/answers/run.ts'
-import type { Backup, BackupDetails } from '../lib/http/routes/backups.ts'
-import type { Options } from '../lib/http/routes/options.ts'
-import type { Session } from '../lib/http/routes/session.ts'
+import type { Session } from '../lib/http/answers/session.ts'
 import type { Request } from '../lib/run/request.ts'
 import { visible } from '../lib/visible.ts'
 

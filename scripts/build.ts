@@ -38,11 +38,11 @@ const standIns: Record<string, string> = {
 
 /** Modules of ours that the bundles have otherwise than the sources. */
 const ownStandIns: Record<string, string> = {
-  'lib/http/openapi.ts': `
+  'lib/http/document/openapi.ts': `
     import { readFileSync } from 'node:fs'
     export const openApiDocument = () => JSON.parse(readFileSync(new URL('./openapi.json', import.meta.url), 'utf8'))`,
   // Only the document shows them.
-  'lib/http/answers/examples.ts': `
+  'lib/http/document/examples.ts': `
     export const [requests, started, run, backup, backupDetails, options] = [{}, {}, {}, {}, {}, {}]`,
 }
 

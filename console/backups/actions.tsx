@@ -1,6 +1,6 @@
 import { useState } from 'preact/hooks'
+import type { Backup } from '../../lib/http/answers/backup.ts'
 import type { Run } from '../../lib/http/answers/run.ts'
-import type { Backup } from '../../lib/http/routes/backups.ts'
 import { useSession } from '../page/session.ts'
 import { useStart } from '../page/start.ts'
 import { DeleteDialog } from './delete-dialog.tsx'

@@ -1,6 +1,6 @@
 import { useState } from 'preact/hooks'
 import { bytes, utc } from '../../lib/amounts.ts'
-import type { BackupDetails } from '../../lib/http/routes/backups.ts'
+import type { BackupDetails } from '../../lib/http/answers/backup.ts'
 import { ago, listed } from '../numbers.ts'
 import { useLive } from '../page/live.ts'
 import { Failure, Loading, Notice } from '../page/notice.tsx'

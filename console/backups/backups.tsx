@@ -1,5 +1,5 @@
 import { bytes, utc } from '../../lib/amounts.ts'
-import type { Backup } from '../../lib/http/routes/backups.ts'
+import type { Backup } from '../../lib/http/answers/backup.ts'
 import { ago, listed } from '../numbers.ts'
 import { useLive } from '../page/live.ts'
 import { Failure, Loading, Notice } from '../page/notice.tsx'

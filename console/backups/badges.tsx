@@ -1,4 +1,4 @@
-import type { Backup } from '../../lib/http/routes/backups.ts'
+import type { Backup } from '../../lib/http/answers/backup.ts'
 import { originOf, proofOf } from './proof.ts'
 
 /** How far the backup is proved; and whether it is kept by hand. */

@@ -1,5 +1,5 @@
 import { utc } from '../../lib/amounts.ts'
-import type { Backup } from '../../lib/http/routes/backups.ts'
+import type { Backup } from '../../lib/http/answers/backup.ts'
 import { ConfirmDialog } from '../page/confirm-dialog.tsx'
 import { useSession } from '../page/session.ts'
 import { useStart } from '../page/start.ts'

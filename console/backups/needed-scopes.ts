@@ -1,4 +1,4 @@
-import type { Backup } from '../../lib/http/routes/backups.ts'
+import type { Backup } from '../../lib/http/answers/backup.ts'
 
 /** The scopes that a token lacks for what can be done with a backup: loading it needs what taking one needs. */
 export function missingOf(

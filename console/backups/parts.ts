@@ -1,4 +1,4 @@
-import type { BackupDetails } from '../../lib/http/routes/backups.ts'
+import type { BackupDetails } from '../../lib/http/answers/backup.ts'
 import { counted } from '../numbers.ts'
 
 type Part = BackupDetails['parts'][number]

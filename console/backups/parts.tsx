@@ -1,6 +1,6 @@
 import { useState } from 'preact/hooks'
 import { bytes } from '../../lib/amounts.ts'
-import type { BackupDetails } from '../../lib/http/routes/backups.ts'
+import type { BackupDetails } from '../../lib/http/answers/backup.ts'
 import { counted } from '../numbers.ts'
 import { useSession } from '../page/session.ts'
 import { holdsOf } from './parts.ts'

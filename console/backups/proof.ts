@@ -1,5 +1,5 @@
 import { utc } from '../../lib/amounts.ts'
-import type { Backup } from '../../lib/http/routes/backups.ts'
+import type { Backup } from '../../lib/http/answers/backup.ts'
 
 /** How far a backup was proved. What was written of a sealed one was read back; a rehearsed one was also loaded. */
 export type Proof = { level: 'rehearsed' | 'sealed'; label: string; text: string }

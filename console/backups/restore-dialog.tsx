@@ -1,5 +1,5 @@
 import { useState } from 'preact/hooks'
-import type { Backup } from '../../lib/http/routes/backups.ts'
+import type { Backup } from '../../lib/http/answers/backup.ts'
 import type { Target } from '../../lib/run/strategy.ts'
 import { contentsOf } from '../overview/contents.ts'
 import { ConfirmDialog } from '../page/confirm-dialog.tsx'

@@ -1,5 +1,5 @@
 import { utc } from '../../lib/amounts.ts'
-import type { Backup } from '../../lib/http/routes/backups.ts'
+import type { Backup } from '../../lib/http/answers/backup.ts'
 import { type Target, targets } from '../../lib/run/strategy.ts'
 import { whatRestoreMeans } from '../../lib/run/words/now-and-after.ts'
 import { listed } from '../numbers.ts'

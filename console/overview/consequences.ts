@@ -1,4 +1,4 @@
-import type { Options } from '../../lib/http/routes/options.ts'
+import type { Options } from '../../lib/http/answers/options.ts'
 import { type Strategy, scopeOf, type Target } from '../../lib/run/strategy.ts'
 import { counted, isolated, listed } from '../numbers.ts'
 import { shareOfTable, wipedBy } from './contents.ts'

@@ -1,4 +1,4 @@
-import type { Options } from '../../lib/http/routes/options.ts'
+import type { Options } from '../../lib/http/answers/options.ts'
 import { type Strategy, scopeOf, type Target } from '../../lib/run/strategy.ts'
 
 /** What of one thing goes with a reset of its store, and what stays. Counts of rows, files or keys. */

@@ -1,6 +1,6 @@
 import type { ComponentChild } from 'preact'
 import { bytes } from '../../lib/amounts.ts'
-import type { Options } from '../../lib/http/routes/options.ts'
+import type { Options } from '../../lib/http/answers/options.ts'
 import { counted, isolated, number } from '../numbers.ts'
 import { Notice } from '../page/notice.tsx'
 import { Bar } from './bar.tsx'

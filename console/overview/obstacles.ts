@@ -1,6 +1,6 @@
+import type { Options } from '../../lib/http/answers/options.ts'
 import type { Run } from '../../lib/http/answers/run.ts'
-import type { Options } from '../../lib/http/routes/options.ts'
-import type { Session } from '../../lib/http/routes/session.ts'
+import type { Session } from '../../lib/http/answers/session.ts'
 import type { Target } from '../../lib/run/strategy.ts'
 import { isUnclaimed } from '../../lib/run/words/claim-state.ts'
 import { storeNames } from './consequences.ts'

@@ -1,6 +1,6 @@
 import { useState } from 'preact/hooks'
+import type { Options } from '../../lib/http/answers/options.ts'
 import type { Run } from '../../lib/http/answers/run.ts'
-import type { Options } from '../../lib/http/routes/options.ts'
 import { type Strategy, scopeOf } from '../../lib/run/strategy.ts'
 import { Failure } from '../page/notice.tsx'
 import { useSession } from '../page/session.ts'

@@ -1,5 +1,5 @@
 import { useEffect, useMemo, useState } from 'preact/hooks'
-import type { Session } from '../../lib/http/routes/session.ts'
+import type { Session } from '../../lib/http/answers/session.ts'
 import { connect, Refused } from '../api.ts'
 import { Loading } from './notice.tsx'
 import { SignedInProvider } from './session.ts'

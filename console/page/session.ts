@@ -1,6 +1,6 @@
 import { createContext } from 'preact'
 import { useContext } from 'preact/hooks'
-import type { Session } from '../../lib/http/routes/session.ts'
+import type { Session } from '../../lib/http/answers/session.ts'
 import type { Api } from '../api.ts'
 
 export type SignedIn = { api: Api; session: Session; signOut: () => void }

@@ -1,5 +1,5 @@
 import type { Run } from '../../lib/http/answers/run.ts'
-import type { Session } from '../../lib/http/routes/session.ts'
+import type { Session } from '../../lib/http/answers/session.ts'
 import { scopeOf } from '../../lib/http/starting-scopes.ts'
 import type { Request } from '../../lib/run/request.ts'
 

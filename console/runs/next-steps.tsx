@@ -1,5 +1,5 @@
 import { useState } from 'preact/hooks'
-import type { Backup } from '../../lib/http/routes/backups.ts'
+import type { Backup } from '../../lib/http/answers/backup.ts'
 import type { Outcome } from '../../lib/run/outcome.ts'
 import { nextStepsOf } from '../../lib/run/words/next-steps.ts'
 import { RestoreDialog } from '../backups/restore-dialog.tsx'

@@ -1,5 +1,5 @@
 import type { Run } from '../../lib/http/answers/run.ts'
-import type { Session } from '../../lib/http/routes/session.ts'
+import type { Session } from '../../lib/http/answers/session.ts'
 
 /** Why nothing can be put back now; null when it can. */
 export function obstacleToPuttingBack({

@@ -4,12 +4,9 @@ import type { Clients } from '../clients.ts'
 import type { Scope, Token } from '../config.ts'
 import { InvalidConfiguration, StoreUnavailable } from '../errors.ts'
 import { logger } from '../log.ts'
+import type { Api, Caller } from './api.ts'
 import { Forbidden, Unauthorized } from './errors.ts'
 import type { Limits } from './rate-limit.ts'
-import type { Api } from './route.ts'
-
-/** Who asks: what the configuration says of the token. The token itself is kept nowhere. */
-export type Caller = Pick<Token, 'name' | 'scopes' | 'expiresAt'>
 
 /**
  * The caller that the header's token belongs to. All entries are compared, each in constant time, so that the time says

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import * as z from 'zod'
 import { InvalidRequest, messageOf } from '../errors.ts'
+import type { Gateway } from './api.ts'
 import { problemResponse } from './problem.ts'
 import { withSecurityHeaders } from './request/headers.ts'
-import type { Gateway } from './route.ts'
 
 /** What is read of an event of payload format 2.0. Cookies are not: nothing here is let in by one. */
 const Event = z.object({

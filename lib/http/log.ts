@@ -4,8 +4,8 @@ import { messageOf } from '../errors.ts'
 import { logger } from '../log.ts'
 import { databaseError } from '../postgres/errors.ts'
 import { makePresentable } from '../task.ts'
+import type { Api } from './api.ts'
 import { problemResponse } from './problem.ts'
-import type { Api } from './route.ts'
 
 /** Gives each request the gateway's id, as in its own logs: it stands in the log, in a header and in each problem. */
 export const identify: MiddlewareHandler<Api> = async (context, next) => {

@@ -1,7 +1,7 @@
 import type { Hono, MiddlewareHandler } from 'hono'
+import type { Api } from './api.ts'
 import { MethodNotAllowed } from './errors.ts'
 import type { Limits } from './rate-limit.ts'
-import type { Api } from './route.ts'
 
 const order = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
 

@@ -4,7 +4,7 @@ import { messageOf } from '../errors.ts'
 import { noteTokenUse } from '../ledger/token-uses.ts'
 import { logger } from '../log.ts'
 import { withConnection } from '../postgres/with-connection.ts'
-import type { Api } from './route.ts'
+import type { Api } from './api.ts'
 
 /** Milliseconds between two notes of one token, by one process. */
 const everyMs = 60_000

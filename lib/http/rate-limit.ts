@@ -1,6 +1,6 @@
 import type { Context, MiddlewareHandler } from 'hono'
+import type { Api } from './api.ts'
 import { TooManyRequests } from './errors.ts'
-import type { Api } from './route.ts'
 
 /** How often somebody may ask: so many at once, and then so many a second. */
 export type Rate = { burst: number; perSecond: number }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Backup } from '../../lib/backup/read.ts'
-import { options as example } from '../../lib/http/answers/examples.ts'
+import { options as example } from '../../lib/http/document/examples.ts'
 import type { ResetOptions } from '../../lib/run/options.ts'
 import { parseRequest, type Request } from '../../lib/run/request.ts'
 import { showDelete, showOptions, showReset, showRestore } from '../../local/cli/show-options.ts'

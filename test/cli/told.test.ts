@@ -1,7 +1,7 @@
 import type { HistoryEvent } from '@aws-sdk/client-sfn'
 import { describe, expect, test } from 'vitest'
 import type { SealedBackup } from '../../lib/backup/list.ts'
-import { backup, run } from '../../lib/http/answers/examples.ts'
+import { backup, run } from '../../lib/http/document/examples.ts'
 import type { RunRow } from '../../lib/ledger/runs.ts'
 import { lineOf as lineOfBackup } from '../../local/cli/list-backups.ts'
 import { closing, lineOf, summaryOf, underWay } from '../../local/cli/list-runs.ts'

@@ -1,9 +1,9 @@
 import type { Page } from 'playwright-core'
-import { backupDetails, options, run } from '../../lib/http/answers/examples.ts'
+import type { BackupDetails } from '../../lib/http/answers/backup.ts'
+import type { Options } from '../../lib/http/answers/options.ts'
 import type { Run } from '../../lib/http/answers/run.ts'
-import type { BackupDetails } from '../../lib/http/routes/backups.ts'
-import type { Options } from '../../lib/http/routes/options.ts'
-import type { Session } from '../../lib/http/routes/session.ts'
+import type { Session } from '../../lib/http/answers/session.ts'
+import { backupDetails, options, run } from '../../lib/http/document/examples.ts'
 
 /** Answers of the API that take rare stores, or long ones, to come about. */
 

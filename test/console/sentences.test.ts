@@ -29,9 +29,9 @@ import {
   titleOf,
 } from '../../console/runs/wording.ts'
 import { bytes } from '../../lib/amounts.ts'
+import type { Backup } from '../../lib/http/answers/backup.ts'
+import type { Options } from '../../lib/http/answers/options.ts'
 import type { Run } from '../../lib/http/answers/run.ts'
-import type { Backup } from '../../lib/http/routes/backups.ts'
-import type { Options } from '../../lib/http/routes/options.ts'
 import { type Outcome, type TargetState, TargetState as TargetStates } from '../../lib/run/outcome.ts'
 import { scopeOf, strategies, type Target, targets } from '../../lib/run/strategy.ts'
 import type { WouldDo } from '../../lib/run/words/would-do.ts'

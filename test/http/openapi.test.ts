@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
-import { requests } from '../../lib/http/answers/examples.ts'
 import { RunRequest } from '../../lib/http/answers/run-request.ts'
 import { makeApp } from '../../lib/http/app.ts'
+import { requests } from '../../lib/http/document/examples.ts'
 import { type Document, misfit, undocumented } from './documented.ts'
 
 const app = makeApp({

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { MiddlewareHandler } from 'hono'
-import type { Api } from '../route.ts'
+import type { Api } from '../api.ts'
 
 /**
  * For what is asked for again and again: an answer that has not changed since is a 304 without a body. A browser may keep

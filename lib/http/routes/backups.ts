@@ -2,78 +2,22 @@ import { createRoute, OpenAPIHono } from '@hono/zod-openapi'
 import * as z from 'zod'
 import { isBackupId } from '../../backup/backup-id.ts'
 import { pageOfBackups, summaryOf } from '../../backup/list.ts'
-import { Warning } from '../../backup/manifest.ts'
 import { readBackup } from '../../backup/read.ts'
 import { isPinned, pinBackup, unpinBackup } from '../../backup/retention/pin.ts'
 import { refuseForeign } from '../../backup/trust.ts'
 import type { Clients } from '../../clients.ts'
 import { InvalidRequest } from '../../errors.ts'
-import * as examples from '../answers/examples.ts'
+import { Backup, BackupDetails, type BackupPart } from '../answers/backup.ts'
 import { limitUpTo, linkToNext } from '../answers/pages.ts'
 import { abridged, answerBytes, fitting } from '../answers/size.ts'
+import type { Api } from '../api.ts'
 import { requireScope, scoped } from '../auth.ts'
+import * as examples from '../document/examples.ts'
+import { refusals } from '../document/refusals.ts'
+import { answer, ifNoneMatch, noQuery, unchanged } from '../document/route.ts'
 import { beginning } from '../errors.ts'
 import { revalidated } from '../request/etag.ts'
-import { type Api, answer, ifNoneMatch, noQuery, refusals, unchanged } from '../route.ts'
-import { type BackupPart, partsOf } from './parts.ts'
-
-const count = z.int().nonnegative()
-
-const backup = {
-  backupId: z.string().meta({ example: '2026-11-22T19-05-33Z-3f9a2c' }),
-  environment: z.string(),
-  strategy: z.string(),
-  startedAt: z.iso.datetime(),
-  sealedAt: z.iso.datetime(),
-  rehearsedAt: z.iso.datetime().nullable().meta({
-    description:
-      'When it was loaded and compared; null: never. Rows that changed after that were read back only, see `lateAttempts`',
-  }),
-  rows: count.nullable().meta({ description: 'null: its strategy left the database out' }),
-  files: count.nullable(),
-  keys: count.nullable(),
-  bytes: count.meta({ description: 'As stored: database and cache compressed' }),
-  consistency: z.enum(['snapshot', 'reconciled']).nullable(),
-  lateAttempts: count.meta({
-    description: 'Above 0: rows changed between the backup and the wipe, and were added to it',
-  }),
-  authentic: z.enum(['signed', 'unsigned', 'unknown key']).meta({
-    description:
-      'Whether a key of this environment signed it; what is not signed, anybody with the bucket may have made',
-  }),
-  pinned: z.boolean(),
-  abridged: z.literal(true).optional().meta({
-    description: 'There is too much to tell: texts, and lists other than `parts`, are cut',
-  }),
-}
-export const Backup = z.strictObject(backup).openapi('Backup')
-export type Backup = z.output<typeof Backup>
-
-export const BackupDetails = z
-  .strictObject({
-    ...backup,
-    tables: z.array(z.strictObject({ name: z.string(), rows: count, bytes: count })),
-    parts: z.array(
-      z.strictObject({
-        part: z.string().meta({ example: 'database/public.users/00000.jsonl.zst' }),
-        bytes: count,
-        rows: count.nullable(),
-        kind: z.enum(['database', 'files', 'cache', 'manifest']),
-      }),
-    ),
-    preserved: z.strictObject({
-      tables: z.array(z.string()),
-      rows: z.record(z.string(), z.string()),
-      files: z.array(z.string()),
-      keys: z.array(z.string()),
-    }),
-    warnings: z.array(Warning),
-    next: z.string().nullable().meta({
-      description: '`after` of the next page of `parts`; null: this is the last',
-    }),
-  })
-  .openapi('BackupDetails')
-export type BackupDetails = z.output<typeof BackupDetails>
+import { partsOf } from './parts.ts'
 
 const allowForeign = { description: 'For a backup of another environment, which is refused otherwise' }
 const Pin = z.strictObject({ pinned: z.boolean(), allowForeign: z.boolean().optional().meta(allowForeign) })

@@ -3,11 +3,14 @@ import * as z from 'zod'
 import { InvalidRequest } from '../../errors.ts'
 import { text } from '../../run/request.ts'
 import { startRun } from '../../run/start.ts'
-import { started } from '../answers/examples.ts'
+import { accepted, Started } from '../answers/started.ts'
+import type { Api } from '../api.ts'
 import { scoped } from '../auth.ts'
-import { type Api, answer, refusals } from '../route.ts'
+import { started } from '../document/examples.ts'
+import { refusals } from '../document/refusals.ts'
+import { answer } from '../document/route.ts'
 import { backupParams } from './backups.ts'
-import { accepted, idempotencyHeaders, Started } from './runs.ts'
+import { idempotencyHeaders } from './runs.ts'
 
 const Confirm = z.strictObject({
   confirm: text.optional().meta({ description: "The environment's name", example: 'staging' }),

@@ -1,7 +1,9 @@
 import { createRoute, OpenAPIHono } from '@hono/zod-openapi'
 import * as z from 'zod'
+import type { Api } from '../api.ts'
 import { scoped } from '../auth.ts'
-import { type Api, answer, refusals } from '../route.ts'
+import { refusals } from '../document/refusals.ts'
+import { answer } from '../document/route.ts'
 import { backupParams } from './backups.ts'
 import { presignPart } from './parts.ts'
 

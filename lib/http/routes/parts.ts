@@ -8,15 +8,7 @@ import type { Clients } from '../../clients.ts'
 import { NotFound } from '../../errors.ts'
 import type { Storage } from '../../s3/bucket.ts'
 import { listSizes } from '../../s3/list.ts'
-
-/** One object of a backup; `part` is its key below the backup's root. */
-export type BackupPart = {
-  part: string
-  bytes: number
-  /** Rows or keys in it; null: it is no list of them. */
-  rows: number | null
-  kind: 'database' | 'files' | 'cache' | 'manifest'
-}
+import type { BackupPart } from '../answers/backup.ts'
 
 /** Seconds that a presigned address is good for: to begin a download, which may then take longer. */
 const expiresIn = 300

@@ -1,7 +1,9 @@
 import { createRoute, OpenAPIHono } from '@hono/zod-openapi'
 import * as z from 'zod'
+import type { Api } from '../api.ts'
+import { withHeaders } from '../document/headers.ts'
+import { refusalsOf } from '../document/refusals.ts'
 import { NoSuchRoute } from '../errors.ts'
-import { type Api, refusalsOf, withHeaders } from '../route.ts'
 import { readFirst } from './page.ts'
 
 const route = createRoute({

@@ -5,30 +5,22 @@ import { findRun, listRuns } from '../../ledger/runs.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
 import { cancelRun, rowToCancel } from '../../run/cancel.ts'
 import type { Request } from '../../run/request.ts'
-import { type StartedRun, startRun } from '../../run/start.ts'
-import * as examples from '../answers/examples.ts'
+import { startRun } from '../../run/start.ts'
 import { limitUpTo, linkToNext } from '../answers/pages.ts'
 import { asksToRehearse, readRun } from '../answers/read-run.ts'
 import { Run } from '../answers/run.ts'
 import { runOfRow } from '../answers/run-of-row.ts'
 import { RunRequest } from '../answers/run-request.ts'
 import { abridged, fitting } from '../answers/size.ts'
+import { accepted, Started } from '../answers/started.ts'
+import type { Api } from '../api.ts'
 import { requireOneOf, requireScope, scoped } from '../auth.ts'
+import * as examples from '../document/examples.ts'
+import { refusals } from '../document/refusals.ts'
+import { answer, ifNoneMatch, noQuery, unchanged } from '../document/route.ts'
 import { refusing } from '../errors.ts'
 import { revalidated } from '../request/etag.ts'
-import { type Api, answer, ifNoneMatch, noQuery, refusals, unchanged } from '../route.ts'
 import { scopeOf, startingScopes } from '../starting-scopes.ts'
-
-export const Started = z
-  .strictObject({ runId: z.string(), address: z.string().meta({ example: '/v1/runs/7f9c…' }) })
-  .openapi('Started')
-
-/** What a start is answered with. */
-export function accepted({ runId, replayed }: StartedRun) {
-  const address = `/v1/runs/${runId}`
-  const headers = { location: address, ...(replayed && { 'idempotency-replayed': 'true' }) }
-  return [{ runId, address }, 202, headers] as const
-}
 
 /** Also names that a person gave to an execution in the AWS console. */
 const RunId = z.string().regex(/^[A-Za-z0-9._+!@()='-]{1,80}$/, 'is not the id of a run')

@@ -1,22 +1,9 @@
 import { createRoute, OpenAPIHono } from '@hono/zod-openapi'
-import * as z from 'zod'
 import { toolVersion } from '../../version.ts'
-import { type Api, answer, noQuery, refusalsOf } from '../route.ts'
-
-export const Session = z
-  .strictObject({
-    name: z.string().meta({ description: "The token's", example: 'ci' }),
-    scopes: z.array(z.string()),
-    expiresAt: z
-      .string()
-      .nullable()
-      .meta({ description: 'From when on the token is good for nothing; null: never' }),
-    environment: z.string().meta({ description: 'What `confirm` has to say', example: 'staging' }),
-    protected: z.boolean().meta({ description: 'The configuration forbids every wipe here' }),
-    version: z.string(),
-  })
-  .openapi('Session')
-export type Session = z.output<typeof Session>
+import { Session } from '../answers/session.ts'
+import type { Api } from '../api.ts'
+import { refusalsOf } from '../document/refusals.ts'
+import { answer, noQuery } from '../document/route.ts'
 
 const example = {
   name: 'ci',

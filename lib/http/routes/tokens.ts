@@ -2,8 +2,10 @@ import { createRoute, OpenAPIHono } from '@hono/zod-openapi'
 import * as z from 'zod'
 import { readTokenUses } from '../../ledger/token-uses.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
+import type { Api } from '../api.ts'
 import { scoped } from '../auth.ts'
-import { type Api, answer, noQuery, refusals } from '../route.ts'
+import { refusals } from '../document/refusals.ts'
+import { answer, noQuery } from '../document/route.ts'
 
 const TokenInfo = z
   .strictObject({

@@ -1,8 +1,8 @@
 import type * as z from 'zod'
-import type { Backup, BackupDetails } from '../routes/backups.ts'
-import type { Options } from '../routes/options.ts'
-import type { Run } from './run.ts'
-import type { RunRequest } from './run-request.ts'
+import type { Backup, BackupDetails } from '../answers/backup.ts'
+import type { Options } from '../answers/options.ts'
+import type { Run } from '../answers/run.ts'
+import type { RunRequest } from '../answers/run-request.ts'
 
 // Whole bodies for the document. A test checks each against its schema.
 

@@ -1,6 +1,7 @@
 import type { OpenAPIHono } from '@hono/zod-openapi'
-import { toolVersion } from '../version.ts'
-import { type Api, headers } from './route.ts'
+import { toolVersion } from '../../version.ts'
+import type { Api } from '../api.ts'
+import { headers } from './headers.ts'
 
 const description = `Resets an application's Postgres, files and cache after a backup that was proved to restore, and puts it back.
 
