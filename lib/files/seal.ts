@@ -11,11 +11,9 @@ import { compareCopies } from './compare-copies.ts'
 import { CopyResult } from './copy.ts'
 import { writeFilesIndex } from './index.ts'
 import { type Run, readPieces } from './pieces.ts'
+import type { FilesPlan } from './plan-section.ts'
 
 type Tools = Pick<Clients, 'backups' | 'config'>
-
-/** What the plan says of the listing: how many objects, and how they were cut. */
-type Listing = { objects: number; lists: number; listsPerBatch: number; batches: number }
 
 /** Batches whose copies are listed at the same time. */
 const concurrency = 8
@@ -27,22 +25,22 @@ const concurrency = 8
  */
 export async function sealFiles(
   { backups, config }: Tools,
-  { run, backupId, listing }: { run: Run; backupId: string; listing: Listing },
-): Promise<{ manifest: NonNullable<Manifest['files']>; warnings: Warning[] }> {
+  { run, backupId, planned }: { run: Run; backupId: string; planned: FilesPlan },
+): Promise<{ held: NonNullable<Manifest['files']>; warnings: Warning[] }> {
   const keys = backupKeys(config.BACKUP_PREFIX, backupId)
-  const total = await sumOf(backups, run, listing)
-  if (total.objects + total.vanished !== listing.objects) {
+  const total = await sumOf(backups, run, planned)
+  if (total.objects + total.vanished !== planned.objects) {
     throw new BackupIncomplete(
-      `${counted(listing.objects, 'file')} ${agreeing(listing.objects, 'was', 'were')} listed, but ${total.objects} ${agreeing(total.objects, 'was', 'were')} copied and ${total.vanished} had vanished. Nothing was wiped; start again`,
+      `${counted(planned.objects, 'file')} ${agreeing(planned.objects, 'was', 'were')} listed, but ${total.objects} ${agreeing(total.objects, 'was', 'were')} copied and ${total.vanished} had vanished. Nothing was wiped; start again`,
     )
   }
-  const { index, ...named } = await writeFilesIndex(backups, { run, lists: listing.lists }, keys.filesIndex)
+  const { index, ...named } = await writeFilesIndex(backups, { run, lists: planned.lists }, keys.filesIndex)
   if (named.objects !== total.objects || named.bytes !== total.bytes) {
     throw new BackupIncomplete(
       `${counted(total.objects, 'file')} of ${total.bytes} bytes ${agreeing(total.objects, 'was', 'were')} copied, but ${named.objects} of ${named.bytes} bytes ${agreeing(named.objects, 'is', 'are')} in the lists of copies. Nothing was wiped; start again`,
     )
   }
-  const batches = Array.from({ length: listing.batches }, (_, batch) => ({ run, batch, ...listing }))
+  const batches = Array.from({ length: planned.batches }, (_, batch) => ({ run, batch, ...planned }))
   await pMap(
     batches,
     async (batch) => {
@@ -56,12 +54,12 @@ export async function sealFiles(
   )
   const { objects, bytes, vanished } = total
   return {
-    manifest: { prefix: config.FILES_PREFIX, objects, bytes, vanished, index },
+    held: { prefix: config.FILES_PREFIX, objects, bytes, vanished, index },
     warnings: [...warningsOf(total), ...total.warnings],
   }
 }
 
-async function sumOf(backups: Clients['backups'], run: Run, { batches }: Listing) {
+async function sumOf(backups: Clients['backups'], run: Run, { batches }: FilesPlan) {
   const total = { objects: 0, bytes: 0, vanished: 0, changed: 0, warnings: [] as Warning[] }
   for (let batch = 0; batch < batches; batch++) {
     const key = workKeys(run).filesResult(batch)

@@ -1,13 +1,12 @@
 import { agreeing, counted } from '../amounts.ts'
 import { sealed } from '../backup/digest.ts'
 import { putJson } from '../backup/documents/documents.ts'
-import { resultOf } from '../backup/documents/results.ts'
-import { backupKeys, workKeys } from '../backup/layout.ts'
+import { backupKeys } from '../backup/layout.ts'
 import { Manifest } from '../backup/manifest.ts'
 import { findOwnManifest } from '../backup/read.ts'
-import { CacheResult } from '../cache/export/export.ts'
+import { sealCache } from '../cache/export/seal.ts'
 import type { Clients } from '../clients.ts'
-import { manyRows, readExported, readRehearsed } from '../database/export/results.ts'
+import { readExported, readRehearsed } from '../database/export/results.ts'
 import { BackupIncomplete } from '../errors.ts'
 import { sealFiles } from '../files/seal.ts'
 import type { Fence } from '../ledger/fence.ts'
@@ -34,8 +33,8 @@ export async function seal(clients: Clients, plan: Plan, check: Fence['check']):
   const readBackAt = clients.now().toISOString()
   const database = await sealDatabase(storage, plan)
   const files =
-    plan.files && (await sealFiles(clients, { run: plan, backupId: plan.backupId, listing: plan.files }))
-  const cache = await sealCache(clients, storage, plan)
+    plan.files && (await sealFiles(clients, { run: plan, backupId: plan.backupId, planned: plan.files }))
+  const cache = plan.cache && (await sealCache(clients, { run: plan, planned: plan.cache }))
   const rehearsed = plan.rehearse ? await readRehearsed(storage, plan) : null
   const manifest: Manifest = {
     version: 1,
@@ -49,8 +48,8 @@ export async function seal(clients: Clients, plan: Plan, check: Fence['check']):
     readBackAt,
     rehearsedAt: rehearsed?.rehearsedAt ?? null,
     database,
-    files: files?.manifest ?? null,
-    cache: cache?.manifest ?? null,
+    files: files?.held ?? null,
+    cache: cache?.held ?? null,
     preserved: {
       tables: plan.preserve.tables,
       rows: plan.preserve.rows,
@@ -85,26 +84,6 @@ async function sealDatabase(storage: Storage, plan: Plan): Promise<Manifest['dat
     tables,
     sequences,
   }
-}
-
-async function sealCache(
-  clients: Clients,
-  storage: Storage,
-  plan: Plan,
-): Promise<{ manifest: NonNullable<Manifest['cache']>; warnings: Manifest['warnings'] } | null> {
-  if (plan.cache === null) return null
-  const { keys, parts, warnings } = await resultOf(
-    storage,
-    workKeys(plan).cacheResult,
-    CacheResult,
-    'the cache',
-  )
-  if (keys === 0 && plan.cache.keys >= manyRows && parts.length === 0) {
-    throw new BackupIncomplete(
-      `${counted(plan.cache.keys, 'cache key')} ${agreeing(plan.cache.keys, 'was', 'were')} counted, but none exported. Nothing was wiped; start again`,
-    )
-  }
-  return { manifest: { prefix: clients.config.CACHE_PREFIX, keys, parts }, warnings }
 }
 
 /** Each object that the manifest names is there with its size, by a listing that the steps had no part in. */

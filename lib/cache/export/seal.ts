@@ -1,0 +1,29 @@
+import { agreeing, counted } from '../../amounts.ts'
+import { resultOf } from '../../backup/documents/results.ts'
+import { workKeys } from '../../backup/layout.ts'
+import type { Manifest, Warning } from '../../backup/manifest.ts'
+import type { Clients } from '../../clients.ts'
+import { BackupIncomplete } from '../../errors.ts'
+import type { CachePlan } from '../plan-section.ts'
+import { CacheResult } from './export.ts'
+
+/** Fewer may really have expired or gone between the count and the export. */
+const manyKeys = 100
+
+/**
+ * The cache's section of the manifest.
+ * @throws BackupIncomplete when the export left no result, or has no key although many were counted
+ */
+export async function sealCache(
+  { backups, config }: Pick<Clients, 'backups' | 'config'>,
+  { run, planned }: { run: { runId: string; attempt: number }; planned: CachePlan },
+): Promise<{ held: NonNullable<Manifest['cache']>; warnings: Warning[] }> {
+  const key = workKeys(run).cacheResult
+  const { keys, parts, warnings } = await resultOf(backups, key, CacheResult, 'the cache')
+  if (keys === 0 && planned.keys >= manyKeys && parts.length === 0) {
+    throw new BackupIncomplete(
+      `${counted(planned.keys, 'cache key')} ${agreeing(planned.keys, 'was', 'were')} counted, but none exported. Nothing was wiped; start again`,
+    )
+  }
+  return { held: { prefix: config.CACHE_PREFIX, keys, parts }, warnings }
+}
