@@ -1,7 +1,8 @@
 import * as z from 'zod'
 import { compareBackup } from '../lib/database/load/load-backup.ts'
 import { compareExported } from '../lib/database/load/rehearse.ts'
-import { RunRef, readBackupPlan, readPlan } from '../lib/run/planning/plan.ts'
+import { RunRef } from '../lib/ledger/run-ref.ts'
+import { readBackupPlan, readPlan } from '../lib/run/planning/plan.ts'
 import { task } from '../lib/task.ts'
 
 const CompareInput = RunRef.extend({ purpose: z.enum(['rehearse', 'restore', 'verify']) })

@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import { copyFiles } from '../lib/files/copy.ts'
-import { filesOf, RunRef, readPlan, sealedAs } from '../lib/run/planning/plan.ts'
+import { RunRef } from '../lib/ledger/run-ref.ts'
+import { filesOf, readPlan, sealedAs } from '../lib/run/planning/plan.ts'
 import { task } from '../lib/task.ts'
 
 const CopyInput = RunRef.extend({ batch: z.number().int().nonnegative() })

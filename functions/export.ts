@@ -4,7 +4,8 @@ import type { Clients } from '../lib/clients.ts'
 import { exportDatabase } from '../lib/database/export/export.ts'
 import { reconcileBatches } from '../lib/database/export/reconcile-batches.ts'
 import type { Fence } from '../lib/ledger/fence.ts'
-import { RunRef, readPlan, sealedAs } from '../lib/run/planning/plan.ts'
+import { RunRef } from '../lib/ledger/run-ref.ts'
+import { readPlan, sealedAs } from '../lib/run/planning/plan.ts'
 import { type Report, task } from '../lib/task.ts'
 
 const ExportInput = RunRef.extend({

@@ -1,7 +1,8 @@
 import * as z from 'zod'
 import { loadBackup } from '../lib/database/load/load-backup.ts'
 import { loadExported } from '../lib/database/load/rehearse.ts'
-import { RunRef, readBackupPlan, readPlan } from '../lib/run/planning/plan.ts'
+import { RunRef } from '../lib/ledger/run-ref.ts'
+import { readBackupPlan, readPlan } from '../lib/run/planning/plan.ts'
 import { task } from '../lib/task.ts'
 
 const LoadInput = RunRef.extend({

@@ -1,8 +1,9 @@
 import * as z from 'zod'
 import { prune } from '../lib/backup/retention/prune.ts'
 import { databaseClock } from '../lib/ledger/clock.ts'
+import { RunRef } from '../lib/ledger/run-ref.ts'
 import { deleteBackup } from '../lib/run/delete-backup.ts'
-import { RunRef, readBackupPlan } from '../lib/run/planning/plan.ts'
+import { readBackupPlan } from '../lib/run/planning/plan.ts'
 import { task } from '../lib/task.ts'
 
 const PruneInput = RunRef.extend({ purpose: z.enum(['retention', 'delete']) })

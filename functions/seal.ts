@@ -1,5 +1,6 @@
 import { databaseClock } from '../lib/ledger/clock.ts'
-import { RunRef, readPlan } from '../lib/run/planning/plan.ts'
+import { RunRef } from '../lib/ledger/run-ref.ts'
+import { readPlan } from '../lib/run/planning/plan.ts'
 import { seal } from '../lib/run/seal.ts'
 import { task } from '../lib/task.ts'
 

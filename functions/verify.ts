@@ -1,4 +1,5 @@
-import { RunRef, readBackupPlan } from '../lib/run/planning/plan.ts'
+import { RunRef } from '../lib/ledger/run-ref.ts'
+import { readBackupPlan } from '../lib/run/planning/plan.ts'
 import { verify } from '../lib/run/verify.ts'
 import { task } from '../lib/task.ts'
 

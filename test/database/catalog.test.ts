@@ -2,11 +2,11 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import type { Clients } from '../../lib/clients.ts'
 import { readCatalog, readTables } from '../../lib/database/catalog/catalog.ts'
 import { readPositions, sequencesOf } from '../../lib/database/catalog/sequences.ts'
+import { chooseActions } from '../../lib/database/plan/actions/table-actions.ts'
 import { warnOfLargeObjects } from '../../lib/database/plan/large-objects.ts'
 import { warnOfLeftBehind } from '../../lib/database/plan/out-of-reach.ts'
 import { warnOfPublications } from '../../lib/database/plan/publications.ts'
 import { lackedByKeys } from '../../lib/database/plan/restore-rights.ts'
-import { planDatabase } from '../../lib/database/plan/table-actions.ts'
 import { DatabaseBusy, InvalidConfiguration } from '../../lib/errors.ts'
 import { withConnection } from '../../lib/postgres/with-connection.ts'
 import { catalogOf, configured, useDatabase } from './database-stack.ts'
@@ -206,7 +206,7 @@ describe('what a restore would lack the rights for', () => {
 describe('what a run on the database leaves behind', () => {
   type Found = Awaited<ReturnType<typeof catalogOf>>
   const told = async (operation: 'backup' | 'reset', catalog: Found, tables: string[] = []) => {
-    const plan = planDatabase(catalog, { tables, rows: {}, excluded: [] })
+    const plan = chooseActions(catalog, { tables, rows: {}, excluded: [] })
     const warnings = await withConnection(clients, (connection) =>
       warnOfLeftBehind(connection, { catalog, plan, operation }),
     )

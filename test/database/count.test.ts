@@ -1,7 +1,7 @@
 import { beforeAll, expect, it } from 'vitest'
 import type { Clients } from '../../lib/clients.ts'
-import { countTables } from '../../lib/database/plan/count.ts'
-import { estimateTables } from '../../lib/database/plan/estimate.ts'
+import { countTables } from '../../lib/database/plan/rows/count.ts'
+import { estimateTables } from '../../lib/database/plan/rows/estimate.ts'
 import { DatabaseBusy, InvalidConfiguration, NotPermitted } from '../../lib/errors.ts'
 import { configured, session, useDatabase } from './database-stack.ts'
 

@@ -13,7 +13,7 @@ import { type Catalog, readCatalog } from '../../lib/database/catalog/catalog.ts
 import { DatabaseBatch, exportDatabase } from '../../lib/database/export/export.ts'
 import { reconcileBatches } from '../../lib/database/export/reconcile-batches.ts'
 import type { Shard } from '../../lib/database/export/shards.ts'
-import type { Preservation } from '../../lib/database/plan/table-actions.ts'
+import type { Preservation } from '../../lib/database/plan/actions/table-actions.ts'
 import { readNoted } from '../../lib/ledger/documents.ts'
 import { withConnection } from '../../lib/postgres/with-connection.ts'
 import { countAll } from '../../lib/run/planning/count.ts'

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { readCatalog } from '../../lib/database/catalog/catalog.ts'
-import { type Preservation, planDatabase } from '../../lib/database/plan/table-actions.ts'
+import { chooseActions, type Preservation } from '../../lib/database/plan/actions/table-actions.ts'
 import { wipeDatabase } from '../../lib/database/wipe/wipe.ts'
 import { PreservationConflict } from '../../lib/errors.ts'
 import type { Connection } from '../../lib/postgres/connection.ts'
@@ -58,7 +58,7 @@ async function planByHand(connection: Connection, template: Plan, preserve: Pres
   await connection.query(`UPDATE taskmaster_reset.runs SET status = 'failed' WHERE status = 'running';
     UPDATE taskmaster_reset.runs SET status = 'running', wiped = NULL WHERE run_id = '${template.runId}'`)
   const catalog = await readCatalog(connection, managed)
-  const planned = planDatabase(catalog, preserve)
+  const planned = chooseActions(catalog, preserve)
   const tables = planned.tables.map((entry) => ({ ...entry, rows: 0, keptRows: 0 }))
   return {
     ...template,

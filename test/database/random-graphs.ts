@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import type { Preservation } from '../../lib/database/plan/table-actions.ts'
+import type { Preservation } from '../../lib/database/plan/actions/table-actions.ts'
 
 /** Two managed schemas, one of them with a name that needs quotes, and one that is not managed. */
 export const schemas = ['shop', 'Sh.op "2"', 'outside'] as const

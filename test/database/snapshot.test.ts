@@ -5,7 +5,7 @@ import { workKeys } from '../../lib/backup/layout.ts'
 import type { BackedUpTable } from '../../lib/backup/manifest.ts'
 import type { Clients } from '../../lib/clients.ts'
 import { DatabaseResult, exportDatabase } from '../../lib/database/export/export.ts'
-import { countTables } from '../../lib/database/plan/count.ts'
+import { countTables } from '../../lib/database/plan/rows/count.ts'
 import { withSnapshot } from '../../lib/database/snapshot.ts'
 import {
   BackupIsStale,

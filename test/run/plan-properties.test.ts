@@ -1,7 +1,11 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import type { Catalog, Table } from '../../lib/database/catalog/catalog.ts'
-import { type DatabasePlan, type Preservation, planDatabase } from '../../lib/database/plan/table-actions.ts'
+import {
+  chooseActions,
+  type Preservation,
+  type TableActions,
+} from '../../lib/database/plan/actions/table-actions.ts'
 import { PreservationConflict } from '../../lib/errors.ts'
 import { catalogWith, family, key, table } from './plan-catalog.ts'
 
@@ -62,9 +66,9 @@ function staysWhole({ tables }: Catalog, keep: Preservation, name: string): bool
   return said.some((one) => keep.tables.includes(one) || keep.excluded.includes(one))
 }
 
-function planOrConflict(catalog: Catalog, keep: Preservation): DatabasePlan | 'conflict' {
+function planOrConflict(catalog: Catalog, keep: Preservation): TableActions | 'conflict' {
   try {
-    return planDatabase(catalog, keep)
+    return chooseActions(catalog, keep)
   } catch (error) {
     expect(error).toBeInstanceOf(PreservationConflict)
     return 'conflict'

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { checkPermissions, type Preservation, planDatabase } from '../../lib/database/plan/table-actions.ts'
+import { checkPermissions } from '../../lib/database/plan/actions/permissions.ts'
+import { chooseActions, type Preservation } from '../../lib/database/plan/actions/table-actions.ts'
 import { InvalidRequest, NotPermitted, PreservationConflict } from '../../lib/errors.ts'
 import { catalogWith, family, key, sequence, table } from './plan-catalog.ts'
 
@@ -15,7 +16,7 @@ const shop = catalogWith({
 })
 
 function actions(catalog = shop, keep: Partial<Preservation> = {}) {
-  const { tables } = planDatabase(catalog, { ...nothing, ...keep })
+  const { tables } = chooseActions(catalog, { ...nothing, ...keep })
   return Object.fromEntries(tables.map(({ table, action }) => [table.name, action]))
 }
 
@@ -32,7 +33,7 @@ describe('what is kept', () => {
   })
 
   it('is left out of the plan altogether when it is excluded', () => {
-    const plan = planDatabase(shop, { ...nothing, excluded: ['products'] })
+    const plan = chooseActions(shop, { ...nothing, excluded: ['products'] })
     expect(plan.tables.map((entry) => entry.table.name)).not.toContain('public.products')
   })
 
@@ -47,7 +48,7 @@ describe('what is kept', () => {
       outside: [outside('other.part', true), outside('other.heir', false), outside('other.both', true)],
     }
     const told = (excluded: string[]) => {
-      const plan = planDatabase(catalog, { ...nothing, excluded })
+      const plan = chooseActions(catalog, { ...nothing, excluded })
       return [
         plan.unmanaged.map(({ name, reason }) => `${name}: ${reason}`),
         plan.outside.map(({ name }) => name),
@@ -78,7 +79,7 @@ describe('what is kept', () => {
 
   it('is refused when no table has that name, because a typo must not cost a table', () => {
     for (const keep of [{ tables: ['ordres'] }, { excluded: ['ordres'] }, { rows: { ordres: 'true' } }]) {
-      const plan = () => planDatabase(shop, { ...nothing, ...keep })
+      const plan = () => chooseActions(shop, { ...nothing, ...keep })
       expect(plan).toThrow(InvalidRequest)
       expect(plan).toThrow(/ordres.*public\.customers.*PRESERVE_TABLES/s)
     }
@@ -146,7 +147,7 @@ describe('rows that are kept by a condition', () => {
   })
 
   it('are checked against every row that goes, and kept tables against the rows they reference', () => {
-    const plan = planDatabase(shop, { ...nothing, rows: { orders: 'true' }, tables: ['lines', 'products'] })
+    const plan = chooseActions(shop, { ...nothing, rows: { orders: 'true' }, tables: ['lines', 'products'] })
     expect(plan.dependsOnRows.map(({ name }) => name)).toEqual([
       'public.orders to public.customers',
       'public.lines to public.orders',
@@ -155,7 +156,7 @@ describe('rows that are kept by a condition', () => {
 
   it('are those of any condition, when a table has one under its bare name and one under its full name', () => {
     const rows = { users: "role = 'admin'", 'public.users': 'id = 1' }
-    const plan = planDatabase(catalogWith({ tables: [table('public.users')] }), { ...nothing, rows })
+    const plan = chooseActions(catalogWith({ tables: [table('public.users')] }), { ...nothing, rows })
     expect(plan.tables[0]).toMatchObject({ action: 'delete rows', keepRows: "(role = 'admin') OR (id = 1)" })
   })
 
@@ -165,7 +166,7 @@ describe('rows that are kept by a condition', () => {
       foreignKeys: [key('public.tree', 'public.tree')],
     })
     expect(actions(catalog)).toEqual({ 'public.tree': 'truncate' })
-    const plan = planDatabase(catalog, { ...nothing, rows: { tree: 'root' } })
+    const plan = chooseActions(catalog, { ...nothing, rows: { tree: 'root' } })
     expect(plan.tables[0]?.action).toBe('delete rows')
     expect(plan.dependsOnRows).toHaveLength(1)
   })
@@ -194,7 +195,7 @@ it('a kept table is reached by what its keys do when a row that they refer to go
   const reached = (onDelete: string, keep: Partial<Preservation> = {}) => {
     const foreignKeys = [key('public.notes', 'public.users', { onDelete })]
     const rows = { users: 'is_admin' }
-    return planDatabase(catalogWith({ tables, foreignKeys }), {
+    return chooseActions(catalogWith({ tables, foreignKeys }), {
       ...nothing,
       rows,
       tables: ['notes'],
@@ -221,7 +222,7 @@ describe('partitioned tables', () => {
   })
 
   it('pass a condition on to their partitions', () => {
-    const plan = planDatabase(catalogWith({ tables: events }), { ...nothing, rows: { events: 'pinned' } })
+    const plan = chooseActions(catalogWith({ tables: events }), { ...nothing, rows: { events: 'pinned' } })
     expect(plan.tables.map(({ action, keepRows }) => [action, keepRows])).toEqual([
       ['delete rows', null],
       ['delete rows', 'pinned'],
@@ -268,7 +269,7 @@ describe('partitioned tables', () => {
       tables: [...events, table('public.reads')],
       foreignKeys: events.map(({ name }, at) => key('public.reads', name, { derived: at > 0 })),
     })
-    const plan = planDatabase(catalog, { ...nothing, tables: ['reads'], rows: { events: 'pinned' } })
+    const plan = chooseActions(catalog, { ...nothing, tables: ['reads'], rows: { events: 'pinned' } })
     expect(plan.dependsOnRows.map(({ to }) => to)).toEqual(['public.events'])
   })
 })
@@ -293,7 +294,7 @@ describe('sequences', () => {
     sequence('public.p_id', ['public.p']),
   ]
   const restarted = (keep: Partial<Preservation>) =>
-    planDatabase(catalogWith({ tables, sequences }), { ...nothing, ...keep }).restart.map(({ name }) => name)
+    chooseActions(catalogWith({ tables, sequences }), { ...nothing, ...keep }).restart.map(({ name }) => name)
 
   it('start again when every table that uses them is emptied', () => {
     expect(restarted({})).toEqual(['public.a_id', 'public.shared', 'public.p_id'])
@@ -314,7 +315,7 @@ describe('sequences', () => {
 describe('the permissions', () => {
   const check = (changed: ReturnType<typeof table>, wipes = true, keep: Partial<Preservation> = {}) => {
     const catalog = catalogWith({ tables: [changed] })
-    return () => checkPermissions(planDatabase(catalog, { ...nothing, ...keep }), catalog, wipes)
+    return () => checkPermissions(chooseActions(catalog, { ...nothing, ...keep }), catalog, wipes)
   }
 
   it('to read every table are needed for a backup too, else it would be short', () => {
@@ -336,7 +337,7 @@ describe('the permissions', () => {
     const using = (change: Partial<ReturnType<typeof sequence>>, wipes: boolean) => () => {
       const tables = [table('public.t')]
       const catalog = catalogWith({ tables, sequences: [sequence('public.s', ['public.t'], change)] })
-      checkPermissions(planDatabase(catalog, nothing), catalog, wipes)
+      checkPermissions(chooseActions(catalog, nothing), catalog, wipes)
     }
     expect(using({ owned: false }, true)).toThrow(/does not own the sequences public\.s/)
     expect(using({ owned: false }, false)).not.toThrow()
@@ -346,6 +347,6 @@ describe('the permissions', () => {
   it('to a sequence that only tables outside the plan use are not needed', () => {
     const sequences = [sequence('public.s', ['other.x'], { owned: false, mayRead: false })]
     const catalog = catalogWith({ tables: [table('public.t')], sequences })
-    expect(() => checkPermissions(planDatabase(catalog, nothing), catalog, true)).not.toThrow()
+    expect(() => checkPermissions(chooseActions(catalog, nothing), catalog, true)).not.toThrow()
   })
 })

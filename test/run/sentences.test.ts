@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { describe, expect, it, vi } from 'vitest'
 import type { Backup } from '../../lib/backup/read.ts'
 import type { Config } from '../../lib/config.ts'
-import { planSwap } from '../../lib/database/plan/swap.ts'
+import { chooseRestoreActions } from '../../lib/database/plan/actions/restore-actions.ts'
 import { BackupDamaged, messageOf } from '../../lib/errors.ts'
 import { type Fence, spanOf } from '../../lib/ledger/fence.ts'
 import { failureOfEnded } from '../../lib/run/finish/execution-end.ts'
@@ -303,7 +303,7 @@ describe('the limits of a reset', () => {
 it('a restore empties the tables that the backup holds, keeps all others, and lets no key stand in the way', () => {
   const tables = ['public.a', 'public.b', 'public.c'].map((name) => tableOf(name))
   const catalog = catalogWith({ tables, foreignKeys: [key('public.b', 'public.a')] })
-  const { tables: planned } = planSwap(catalog, { excluded: ['public.c'] }, [
+  const { tables: planned } = chooseRestoreActions(catalog, { excluded: ['public.c'] }, [
     { name: 'public.a' },
     { name: 'public.c' },
   ])

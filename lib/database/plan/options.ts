@@ -6,10 +6,11 @@ import { databaseError } from '../../postgres/errors.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
 import { type Catalog, readCatalog } from '../catalog/catalog.ts'
 import { models } from '../taskmaster.ts'
-import { type Count, countTables } from './count.ts'
-import { type Estimate, estimateTables, isTooSlow, type Limits, setLimits } from './estimate.ts'
+import { checkPermissions } from './actions/permissions.ts'
+import { type Action, chooseActions } from './actions/table-actions.ts'
 import { warnOfLeftBehind } from './out-of-reach.ts'
-import { type Action, checkPermissions, planDatabase } from './table-actions.ts'
+import { type Count, countTables } from './rows/count.ts'
+import { type Estimate, estimateTables, isTooSlow, type Limits, setLimits } from './rows/estimate.ts'
 
 /** An error as a caller reads it: why a store cannot be asked, or why a plan is refused. */
 export type Reason = { name: string; message: string }
@@ -91,7 +92,7 @@ export async function askDatabase(
 /** The plan of a reset; when there can be none, all tables without an action, and the reason. */
 function planWipe(catalog: Catalog, { config }: Clients, preserve: readonly string[]) {
   try {
-    const plan = planDatabase(catalog, {
+    const plan = chooseActions(catalog, {
       tables: [...config.PRESERVE_TABLES, ...preserve],
       rows: config.PRESERVE_ROWS,
       excluded: config.EXCLUDE_TABLES,

@@ -5,11 +5,11 @@ import { plainName, qualified } from '../../postgres/identifiers.ts'
 import { ownSearchPath } from '../../postgres/search-path.ts'
 import { type Catalog, ofExtension } from '../catalog/catalog.ts'
 import { viewsOver } from '../views.ts'
-import type { DatabasePlan } from './table-actions.ts'
+import type { TableActions } from './actions/table-actions.ts'
 
 type Asked = {
   catalog: Catalog
-  plan: Pick<DatabasePlan, 'tables' | 'restart' | 'outside' | 'unmanaged'>
+  plan: Pick<TableActions, 'tables' | 'restart' | 'outside' | 'unmanaged'>
   operation: 'backup' | 'reset' | 'restore'
 }
 

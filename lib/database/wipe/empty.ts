@@ -3,8 +3,8 @@ import { PreservationConflict } from '../../errors.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { qualified } from '../../postgres/identifiers.ts'
 import { restartSequences } from '../catalog/sequences.ts'
-import { fingerprintKept } from '../plan/kept-rows.ts'
-import type { DatabasePlan } from '../plan/table-actions.ts'
+import { fingerprintKept } from '../plan/actions/kept-rows.ts'
+import type { TableActions } from '../plan/actions/table-actions.ts'
 import { disableTriggers } from '../triggers.ts'
 
 /** Tables asked for in one statement. */
@@ -13,7 +13,7 @@ const together = 100
 /** How many rows each table is going to lose; `known` are counts of whole tables that need not be made again. */
 export async function countLosses(
   connection: Connection,
-  plan: DatabasePlan,
+  plan: TableActions,
   known: readonly { name: string; rows: number }[],
 ): Promise<Record<string, number>> {
   const counts = Object.fromEntries(known.map(({ name, rows }) => [name, rows]))
@@ -31,7 +31,7 @@ export async function countLosses(
  * Empties what the plan says, and looks that the rest is as it was: kept rows, triggers and rules. Sequences start again.
  * @throws PreservationConflict when rows that go are still there, or kept ones have changed
  */
-export async function empty(connection: Connection, plan: DatabasePlan): Promise<void> {
+export async function empty(connection: Connection, plan: TableActions): Promise<void> {
   const going = plan.tables.filter(({ action }) => action !== 'keep')
   const keptBefore = await fingerprintKept(connection, plan.tables)
   const enableTriggers = await disableTriggers(connection, {
@@ -55,7 +55,7 @@ export async function empty(connection: Connection, plan: DatabasePlan): Promise
 }
 
 /** The tables that lose rows, with `FROM … WHERE …` for those rows. */
-function losses({ tables }: DatabasePlan) {
+function losses({ tables }: TableActions) {
   return tables
     .filter(({ table, action }) => action !== 'keep' && !table.partitioned)
     .map(({ table, action, keepRows }) => {
@@ -67,7 +67,7 @@ function losses({ tables }: DatabasePlan) {
 /** Kept rows must be bit for bit what they were. */
 async function checkKept(
   connection: Connection,
-  plan: DatabasePlan,
+  plan: TableActions,
   before: Awaited<ReturnType<typeof fingerprintKept>>,
 ): Promise<void> {
   const after = await fingerprintKept(connection, plan.tables)
@@ -79,7 +79,7 @@ async function checkKept(
 }
 
 /** An independent look after the wipe. */
-async function checkEmpty(connection: Connection, plan: DatabasePlan): Promise<void> {
+async function checkEmpty(connection: Connection, plan: TableActions): Promise<void> {
   const wiped = losses(plan)
   for (let start = 0; start < wiped.length; start += together) {
     const piece = wiped.slice(start, start + together)

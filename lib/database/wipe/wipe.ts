@@ -12,8 +12,8 @@ import type { Plan } from '../../run/planning/plan.ts'
 import { type Catalog, readCatalog, type Table } from '../catalog/catalog.ts'
 import { changesOf, refuseChanges } from '../catalog/changes.ts'
 import { whileLocked } from '../locks/transaction.ts'
-import { checkKeptRows } from '../plan/kept-rows.ts'
-import { type DatabasePlan, planDatabase } from '../plan/table-actions.ts'
+import { checkKeptRows } from '../plan/actions/kept-rows.ts'
+import { chooseActions, type TableActions } from '../plan/actions/table-actions.ts'
 import { Refreshed, refreshViews } from '../views.ts'
 import { countLosses, empty } from './empty.ts'
 import { proveBackup, readOwnManifest } from './prove.ts'
@@ -99,7 +99,7 @@ async function wipeUnderLocks(
  * later are in no backup, so they stay.
  * @throws BackupIsStale
  */
-function planAgain(plan: Plan, catalog: Catalog): { live: DatabasePlan; appeared: string[] } {
+function planAgain(plan: Plan, catalog: Catalog): { live: TableActions; appeared: string[] } {
   const planned = [...tablesOf(plan, 'going'), ...tablesOf(plan, 'staying')]
   const known = new Set([...planned, ...(plan.database?.unmanaged ?? [])].map(({ name }) => name))
   const appeared = catalog.tables.map(({ name }) => name).filter((name) => !known.has(name))
@@ -110,7 +110,7 @@ function planAgain(plan: Plan, catalog: Catalog): { live: DatabasePlan; appeared
     ...reaching.map(({ from, to }) => `${from} was created and references ${to}`),
   ])
   const excluded = [...plan.preserve.excluded, ...appeared]
-  const live = planDatabase(catalog, { ...plan.preserve, excluded })
+  const live = chooseActions(catalog, { ...plan.preserve, excluded })
   const wiped = new Set(live.tables.filter(({ action }) => action !== 'keep').map(({ table }) => table.name))
   refuseChanges([...going].filter((name) => !wiped.has(name)).map((name) => `${name} got another parent`))
   return { live, appeared }

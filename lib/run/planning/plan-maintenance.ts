@@ -10,9 +10,10 @@ import { loadBatches } from '../../database/plan/load-batches.ts'
 import { checkScratchAllowed, dropLeftovers } from '../../database/scratch.ts'
 import { ForeignBackup } from '../../errors.ts'
 import { readLateNoted } from '../../ledger/documents.ts'
+import type { RunRef } from '../../ledger/run-ref.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import type { OnBackup } from '../request.ts'
-import { type BackupPlan, putPlan, type RunRef } from './plan.ts'
+import { type BackupPlan, putPlan } from './plan.ts'
 
 /** The backup that a run acts on, as the ledger keeps it; counted before a delete, for afterwards nothing is left. */
 export type Subject = { backupId: string; rehearse: boolean; objects: number; bytes: number }

@@ -6,16 +6,13 @@ import { parseWork, workDamaged } from '../../backup/documents/signed-work.ts'
 import { workKeys } from '../../backup/layout.ts'
 import { Seen, Warning } from '../../backup/manifest.ts'
 import { CachePlan } from '../../cache/plan-section.ts'
-import { Table } from '../../database/catalog/catalog.ts'
+import { DatabasePlan } from '../../database/plan/section.ts'
 import { NotFound, RunLost } from '../../errors.ts'
 import { FilesPlan, FilesRestorePlan } from '../../files/plan-section.ts'
 import type { Noted } from '../../ledger/documents.ts'
+import type { PlannedRun, RunRef } from '../../ledger/run-ref.ts'
 import type { Storage } from '../../s3/bucket.ts'
 import { strategies, targets } from '../strategy.ts'
-
-/** Which attempt of which run a step belongs to; every step's input holds it. */
-export const RunRef = z.object({ runId: z.string().min(1), attempt: z.number().int().nonnegative() })
-export type RunRef = z.output<typeof RunRef>
 
 /** What Count decided, as the later steps read it from S3. */
 export const Plan = z.strictObject({
@@ -39,25 +36,7 @@ export const Plan = z.strictObject({
     files: z.array(z.string()),
     keys: z.array(z.string()),
   }),
-  database: z
-    .strictObject({
-      serverVersion: z.string(),
-      bytes: z.number(),
-      batches: z.number(),
-      tables: z.array(
-        z.strictObject({
-          table: Table,
-          action: z.enum(['truncate', 'delete', 'delete rows', 'keep']),
-          keepRows: z.string().nullable(),
-          rows: z.number(),
-          keptRows: z.number(),
-        }),
-      ),
-      unmanaged: z.array(z.strictObject({ name: z.string(), reason: z.string() })),
-      /** The materialized views over what changes, which are to be refreshed. */
-      views: z.array(z.string()),
-    })
-    .nullable(),
+  database: DatabasePlan.nullable(),
   files: FilesPlan.nullable(),
   cache: CachePlan.nullable(),
   /** What a restore puts back: the backup, in so many batches to load, and the files cut like a listing. */
@@ -143,18 +122,19 @@ export function sealedAs(plan: Plan): string {
 /** The listing of the files, and how it is cut. @throws NotFound when the run does not act on the files */
 export function filesOf(plan: Plan): Listing {
   if (plan.files === null) throw new NotFound(`Run ${plan.runId} does not act on the files`)
-  return { run: listedBy(plan), lists: plan.files.lists, listsPerBatch: plan.files.listsPerBatch }
+  return { run: plannedRun(plan), lists: plan.files.lists, listsPerBatch: plan.files.listsPerBatch }
 }
 
 /** The same of the files that are put back. @throws NotFound when the run restores none */
 export function restoredFilesOf(plan: Plan): Listing {
   const files = plan.restore?.files
   if (!files) throw new NotFound(`Run ${plan.runId} restores no files`)
-  return { run: listedBy(plan), lists: files.lists, listsPerBatch: files.listsPerBatch }
+  return { run: plannedRun(plan), lists: files.lists, listsPerBatch: files.listsPerBatch }
 }
 
-type Listing = { run: RunRef & { tried: string }; lists: number; listsPerBatch: number }
+type Listing = { run: PlannedRun; lists: number; listsPerBatch: number }
 
-function listedBy({ runId, attempt, tried }: Plan): Listing['run'] {
+/** The run, and which try of Count planned it. */
+export function plannedRun({ runId, attempt, tried }: Plan): PlannedRun {
   return { runId, attempt, tried }
 }

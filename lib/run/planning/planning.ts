@@ -1,44 +1,22 @@
 import { randomUUID } from 'node:crypto'
 import { agreeing } from '../../amounts.ts'
-import { putFirst } from '../../backup/documents/documents.ts'
-import { backupIdOf, backupKeys, workKeys } from '../../backup/layout.ts'
+import { backupIdOf, backupKeys } from '../../backup/layout.ts'
 import type { Warning } from '../../backup/manifest.ts'
 import type { Backup } from '../../backup/read.ts'
 import { cacheLimit, planCache } from '../../cache/plan.ts'
 import type { Clients } from '../../clients.ts'
 import type { Config } from '../../config.ts'
-import { type Catalog, readCatalog } from '../../database/catalog/catalog.ts'
-import { checkSchema } from '../../database/catalog/schema-differences.ts'
-import { sequencesOf } from '../../database/catalog/sequences.ts'
-import { batchesOf, shardsOf } from '../../database/export/shards.ts'
-import { bytesHeld, checkLockedTime } from '../../database/locks/duration.ts'
-import { checkLockNeed, readLockNeed } from '../../database/locks/need.ts'
-import { countInSnapshot } from '../../database/plan/count.ts'
-import { leaveOut, warnOfLaterTables, warnOfLeftOut } from '../../database/plan/exclusions.ts'
-import { checkKeptRows } from '../../database/plan/kept-rows.ts'
-import { warnOfLargeObjects } from '../../database/plan/large-objects.ts'
-import { loadBatches } from '../../database/plan/load-batches.ts'
-import { warnOfLeftBehind } from '../../database/plan/out-of-reach.ts'
-import { warnOfKept } from '../../database/plan/restore-rights.ts'
-import { planSwap } from '../../database/plan/swap.ts'
-import {
-  checkPermissions,
-  type DatabasePlan,
-  planDatabase,
-  type TableAction,
-} from '../../database/plan/table-actions.ts'
-import { tryRestore, warnOfUnproved } from '../../database/plan/trial-restore.ts'
-import { checkScratchAllowed } from '../../database/scratch.ts'
-import { viewsOver } from '../../database/views.ts'
+import { leaveOut } from '../../database/plan/exclusions.ts'
+import { databaseLimit, planDatabase } from '../../database/plan/plan.ts'
 import { BackupIdTaken, LimitExceeded } from '../../errors.ts'
 import { filesLimit, planFiles } from '../../files/plan.ts'
+import type { RunRef } from '../../ledger/run-ref.ts'
 import type { Connection } from '../../postgres/connection.ts'
-import { underOwnSearchPath } from '../../postgres/search-path.ts'
 import { checkWritable, type Storage } from '../../s3/bucket.ts'
 import { listRange } from '../../s3/list.ts'
 import type { Scoped } from '../request.ts'
 import type { Target } from '../strategy.ts'
-import { type Plan, putPlan, type RunRef } from './plan.ts'
+import { type Plan, plannedRun, putPlan } from './plan.ts'
 
 type Asked = {
   run: RunRef
@@ -70,7 +48,8 @@ export async function makePlan(
   }
   const preserve = preservationOf(request, config)
   const without = request.operation === 'restore' ? (request.without ?? []) : []
-  const putBack = restored && leaveOut(restored, without)
+  // Also for a backup that holds no database, of which no store is asked.
+  if (restored !== null) leaveOut(restored, without)
   const plan: Plan = {
     ...run,
     tried: randomUUID(),
@@ -94,26 +73,24 @@ export async function makePlan(
       message: 'The request said to take no backup: what is replaced or wiped cannot come back',
     })
   }
-  if (clears.includes('database')) {
-    plan.database = await planTables(clients, connection, plan, {
-      restored,
-      putBack,
-      without,
-      takesBackup: takesBackup(request),
-    })
-    plan.warnings.push(...(await warnOfLargeObjects(connection)))
-    const works = lockedWorks(request, plan.database.bytes, putBack)
-    plan.warnings.push(...(await checkLockedTime(connection, config, works)))
-    plan.rehearse = takesBackup(request) && isRehearsed(plan.database.bytes, request, config, plan.warnings)
-    if (plan.operation === 'reset' && takesBackup(request) && !plan.rehearse) {
-      const wiped = plan.database.tables.filter(({ action }) => action !== 'keep').map(({ table }) => table)
-      plan.warnings.push(...(await warnOfUnproved(connection, wiped)))
-    }
-    if (plan.rehearse && plan.operation === 'backup') await checkScratchAllowed(connection, plan.runId)
-  }
-  const { operation, dryRun } = request
+  const { operation, dryRun, rehearse } = request
+  const database = clears.includes('database')
+    ? await planDatabase(clients, connection, {
+        ...{ run: plannedRun(plan), operation, dryRun, takesBackup: takesBackup(request), rehearse },
+        ...{ preserve, restored, without },
+      })
+    : null
+  plan.database = database?.planned ?? null
+  plan.rehearse = database?.rehearse ?? false
+  plan.warnings.push(...(database?.warnings ?? []))
   const files = clears.includes('files')
-    ? await planFiles(clients, { run: plan, operation, dryRun, preserve: preserve.files, restored })
+    ? await planFiles(clients, {
+        run: plannedRun(plan),
+        operation,
+        dryRun,
+        preserve: preserve.files,
+        restored,
+      })
     : null
   plan.files = files?.planned ?? null
   plan.warnings.push(...(files?.warnings ?? []))
@@ -128,7 +105,7 @@ export async function makePlan(
       seen: restored.seen,
       exact: request.exact,
       without,
-      batches: clears.includes('database') ? loadBatches(putBack?.database?.tables ?? []).length : 0,
+      batches: database?.restore?.batches ?? 0,
       files: files?.restore ?? null,
     }
   }
@@ -174,152 +151,11 @@ function preservationOf(request: Scoped, config: Config): Plan['preserve'] {
   }
 }
 
-/** Whether the backup is rehearsed; one that is only read back says so. */
-function isRehearsed(bytes: number, request: Scoped, config: Config, warnings: Warning[]): boolean {
-  if (request.rehearse !== 'auto') return request.rehearse
-  if (bytes < config.REHEARSE_MAX_BYTES) return true
-  warnings.push({
-    code: 'NotRehearsed',
-    message: `The database has ${bytes} bytes, more than the ${config.REHEARSE_MAX_BYTES} of REHEARSE_MAX_BYTES: the backup is read back byte for byte, but not loaded and compared`,
-  })
-  return false
-}
-
-async function planTables(
-  clients: Clients,
-  connection: Connection,
-  plan: Plan,
-  /** The backup that is restored, whole, and without what the request leaves out. */
-  {
-    restored,
-    putBack,
-    without,
-    takesBackup,
-  }: { restored: Backup | null; putBack: Backup | null; without: string[]; takesBackup: boolean },
-): Promise<NonNullable<Plan['database']>> {
-  const { backups, config } = clients
-  const catalog = await readCatalog(connection, config.DATABASE_SCHEMAS, config.LOCK_TIMEOUT_MS)
-  const chosen = putBack?.database
-    ? planSwap(catalog, plan.preserve, putBack.database.tables)
-    : planDatabase(catalog, plan.preserve)
-  checkPermissions(chosen, catalog, plan.operation !== 'backup')
-  const { tables, unmanaged } = chosen
-  if (plan.operation === 'reset')
-    await underOwnSearchPath(connection, () =>
-      checkKeptRows(connection, { tables, keys: chosen.dependsOnRows }),
-    )
-  if (plan.operation !== 'backup') await checkLocks(connection, { plan, chosen, restored, takesBackup })
-  const swapped = tables.filter(({ action }) => action !== 'keep').map(({ table }) => table)
-  if (plan.operation !== 'backup') {
-    const sequences = sequencesOf(catalog.sequences, swapped)
-    const untried = await tryRestore(connection, { tables: swapped, sequences })
-    if (plan.operation === 'reset' && takesBackup)
-      plan.warnings.push(...untried, ...(await warnOfKeptTables(connection, catalog, tables)))
-  }
-  if (restored !== null) plan.warnings.push(...warnOfLeftOut(restored, without, catalog))
-  const newColumns = putBack?.database ? checkSchema(putBack.database, catalog) : []
-  if (newColumns.length > 0) {
-    plan.warnings.push({
-      code: 'NewColumns',
-      message: `Columns that came after the backup get their default in the restored rows: ${newColumns.join(', ')}`,
-    })
-  }
-  const counts = await countInSnapshot(
-    connection,
-    config,
-    tables.map(({ table, keepRows }) => ({ ...table, keepRows })),
-  )
-  const counted = tables.map((entry) => ({
-    ...entry,
-    ...(counts.get(entry.table.name) ?? { rows: 0, keptRows: 0 }),
-  }))
-  const { operation } = plan
-  plan.warnings.push(
-    ...(await warnOfLeftBehind(connection, { catalog, plan: chosen, operation })),
-    ...(restored === null ? [] : warnOfLaterTables(restored, counted)),
-  )
-  const views = operation === 'backup' ? [] : await viewsOver(connection, swapped)
-  const shards = tables.filter(({ table }) => !table.partitioned).flatMap(({ table }) => shardsOf(table))
-  const batches = batchesOf(shards, config.EXPORT_BATCH_BYTES)
-  if (plan.backupId !== null) {
-    for (const [batch, shards] of batches.entries()) {
-      await putFirst(backups, workKeys(plan).databaseBatch(batch), { batch, shards })
-    }
-  }
-  return {
-    serverVersion: catalog.serverVersion,
-    bytes: tables.reduce((sum, { table }) => sum + table.bytes, 0),
-    batches: batches.length,
-    tables: counted,
-    unmanaged,
-    views: views.map(({ name }) => name),
-  }
-}
-
-async function warnOfKeptTables(
-  connection: Connection,
-  { sequences }: Catalog,
-  tables: readonly TableAction[],
-): Promise<Warning[]> {
-  const swapped = tables.filter(({ action }) => action !== 'keep').map(({ table }) => table)
-  const kept = tables.filter(({ action }) => action === 'keep').map(({ table }) => table)
-  const tried = new Set(sequencesOf(sequences, swapped))
-  return warnOfKept(connection, {
-    tables: kept,
-    sequences: sequencesOf(sequences, kept).filter((sequence) => !tried.has(sequence)),
-  })
-}
-
-/** What is done under locks, now or when the backup is restored. */
-function lockedWorks(
-  request: Scoped,
-  bytes: number,
-  putBack: Backup | null,
-): Parameters<typeof checkLockedTime>[2] {
-  if (request.operation === 'backup') return []
-  if (request.operation === 'restore') {
-    const held = bytesHeld(putBack?.database?.tables ?? [])
-    return [{ work: 'restore', bytes: Math.max(bytes, held), later: false }]
-  }
-  const wipe = { work: 'wipe', bytes, later: false } as const
-  return takesBackup(request) ? [wipe, { work: 'restore', bytes, later: true }] : [wipe]
-}
-
-/**
- * A wipe that is covered by a backup needs what its restore needs: else the backup could not come back. @throws LimitExceeded
- */
-async function checkLocks(
-  connection: Connection,
-  {
-    plan,
-    chosen,
-    restored,
-    takesBackup,
-  }: { plan: Plan; chosen: DatabasePlan; restored: Backup | null; takesBackup: boolean },
-): Promise<void> {
-  const going = chosen.tables.filter(({ action }) => action !== 'keep')
-  const isRestorable = plan.operation === 'restore' || takesBackup
-  const tables = isRestorable ? chosen.tables : going
-  const oids = tables.map(({ table }) => table.oid)
-  const asked = {
-    oids,
-    sequences: restored?.database?.sequences.length ?? chosen.restart.length,
-    reads: isRestorable,
-  }
-  const { need, settings } = await readLockNeed(connection, asked)
-  const does =
-    plan.operation === 'restore' ? 'The restore' : isRestorable ? "The backup's restore" : 'The wipe'
-  checkLockNeed(does, need, settings)
-}
-
 /** @throws LimitExceeded when the plan would wipe more than MAX_ROWS, MAX_OBJECTS or MAX_KEYS */
 export function checkLimits(plan: Plan, { config }: Pick<Clients, 'config'>): void {
   if (plan.operation !== 'reset') return
-  const rows = (plan.database?.tables ?? [])
-    .filter(({ action }) => action !== 'keep')
-    .reduce((sum, table) => sum + table.rows - table.keptRows, 0)
   const limits = [
-    { name: 'MAX_ROWS', limit: config.MAX_ROWS, count: rows, what: 'row' },
+    ...(plan.database === null ? [] : [databaseLimit(plan.database, config)]),
     ...(plan.files === null ? [] : [filesLimit(plan.files, config)]),
     ...(plan.cache === null ? [] : [cacheLimit(plan.cache, config)]),
   ]

@@ -1,17 +1,17 @@
-import type { Catalog } from '../catalog/catalog.ts'
-import { type DatabasePlan, type Preservation, planDatabase } from './table-actions.ts'
+import type { Catalog } from '../../catalog/catalog.ts'
+import { chooseActions, type Preservation, type TableActions } from './table-actions.ts'
 
 /**
  * What a restore does to the tables: those that the backup holds are emptied and filled again, the others stay. Foreign
  * keys between the two are no conflict here: they are validated when the rows are back, or nothing is changed.
  */
-export function planSwap(
+export function chooseRestoreActions(
   catalog: Catalog,
   { excluded }: Pick<Preservation, 'excluded'>,
   backedUp: readonly { name: string }[],
-): DatabasePlan {
+): TableActions {
   const everything = catalog.tables.map(({ name }) => name)
-  const untouched = planDatabase(catalog, { tables: everything, rows: {}, excluded })
+  const untouched = chooseActions(catalog, { tables: everything, rows: {}, excluded })
   const names = new Set(backedUp.map(({ name }) => name))
   return {
     ...untouched,

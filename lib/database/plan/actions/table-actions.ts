@@ -1,7 +1,6 @@
-import { InvalidRequest, NotPermitted, PreservationConflict } from '../../errors.ts'
-import type { Catalog, ForeignKey, Table } from '../catalog/catalog.ts'
-import type { Outside } from '../catalog/outside.ts'
-import { sequencesOf } from '../catalog/sequences.ts'
+import { InvalidRequest, PreservationConflict } from '../../../errors.ts'
+import type { Catalog, ForeignKey, Table } from '../../catalog/catalog.ts'
+import type { Outside } from '../../catalog/outside.ts'
 
 /**
  * What happens to one table: `truncate` and `delete` empty it (delete, when a table that keeps rows references it),
@@ -15,7 +14,7 @@ export type TableAction = { table: Table; action: Action; keepRows: string | nul
 /** What is to be kept, from the configuration and the request together. Names are `schema.table`, or `table` alone. */
 export type Preservation = { tables: string[]; rows: Record<string, string>; excluded: string[] }
 
-export type DatabasePlan = {
+export type TableActions = {
   tables: TableAction[]
   /** Managed by schema, but left out of backup and wipe, with the reason. */
   unmanaged: { name: string; reason: string }[]
@@ -34,14 +33,14 @@ export type DatabasePlan = {
  * @throws InvalidRequest when a name that is to be kept does not exist (a typo must not cost a table)
  * @throws PreservationConflict when what is kept references what goes
  */
-export function planDatabase(catalog: Catalog, keep: Preservation): DatabasePlan {
+export function chooseActions(catalog: Catalog, keep: Preservation): TableActions {
   checkNames(catalog, [...keep.tables, ...keep.excluded, ...Object.keys(keep.rows)])
   const familyOf = familiesIn(catalog.tables)
   const named = (table: Table, names: readonly string[]) =>
     familyOf(table).some((member) => names.some((name) => isNamed(member, name)))
   const excluded = catalog.tables.filter((table) => named(table, keep.excluded))
   const managed = catalog.tables.filter((table) => !excluded.includes(table))
-  const actions = chooseActions(managed, catalog.foreignKeys, keep, familyOf)
+  const actions = actionsOf(managed, catalog.foreignKeys, keep, familyOf)
   const actionOf = new Map(actions.map(({ table, action }) => [table.name, action]))
   const isExcluded = (table: { name: string }) => keep.excluded.some((name) => isCalled(table, name))
   const conflicts = catalog.foreignKeys.filter(
@@ -100,51 +99,7 @@ function leftAlone({ unmanaged, outside }: Catalog): { name: string; reason: str
   ]
 }
 
-/**
- * What the role is not allowed but the plan needs.
- * @throws NotPermitted naming the tables, and what to grant
- */
-export function checkPermissions(plan: DatabasePlan, catalog: Catalog, wipes: boolean): void {
-  const unreadable = plan.tables.filter(({ table }) => !table.mayRead)
-  if (unreadable.length > 0) {
-    const names = shortList(unreadable.map(({ table }) => table.name))
-    throw new NotPermitted(
-      `The database role may not read ${names}, so no backup would hold them. Grant it SELECT, or name them in EXCLUDE_TABLES`,
-    )
-  }
-  const hidden = sequencesOf(
-    catalog.sequences,
-    plan.tables.map(({ table }) => table),
-  ).filter(({ mayRead }) => !mayRead)
-  if (hidden.length > 0) {
-    const names = shortList(hidden.map(({ name }) => name))
-    throw new NotPermitted(
-      `The database role may not read the sequences ${names}, so no backup would hold where they stand. Grant it SELECT on them`,
-    )
-  }
-  if (!wipes) return
-  // Owning, not only TRUNCATE: triggers are disabled for the wipe, which only the owner may.
-  const foreign = plan.tables.filter(
-    ({ table, action }) => action !== 'keep' && !(table.owned && table.mayTruncate),
-  )
-  if (foreign.length > 0) {
-    const names = shortList(foreign.map(({ table }) => table.name))
-    throw new NotPermitted(
-      `The database role may not truncate ${names}. Use the role that owns them, or name them in PRESERVE_TABLES`,
-    )
-  }
-  const stuck = catalog.sequences.filter(
-    ({ name, owned }) => !owned && plan.restart.some((one) => one.name === name),
-  )
-  if (stuck.length > 0) {
-    const names = shortList(stuck.map(({ name }) => name))
-    throw new NotPermitted(
-      `The database role does not own the sequences ${names}, so they cannot start again. Make it their owner`,
-    )
-  }
-}
-
-function chooseActions(
+function actionsOf(
   managed: readonly Table[],
   foreignKeys: readonly ForeignKey[],
   keep: Preservation,
@@ -226,7 +181,8 @@ function explain(key: ForeignKey, managed: readonly Table[]): string {
   return `${key.from} ${kept.what} and references ${key.to} (${key.name}), which would be wiped. Either preserve ${key.to} too, or ${kept.way}`
 }
 
-function shortList(items: readonly string[], separator = ', '): string {
+/** At most 20 of them. */
+export function shortList(items: readonly string[], separator = ', '): string {
   const shown = items.slice(0, 20).join(separator)
   return items.length <= 20 ? shown : `${shown}${separator}and ${items.length - 20} more`
 }

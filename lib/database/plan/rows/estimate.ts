@@ -1,8 +1,8 @@
-import type { Clients } from '../../clients.ts'
-import type { Connection } from '../../postgres/connection.ts'
-import { databaseError, sqlStateOf } from '../../postgres/errors.ts'
-import { qualified } from '../../postgres/identifiers.ts'
-import { withConnection } from '../../postgres/with-connection.ts'
+import type { Clients } from '../../../clients.ts'
+import type { Connection } from '../../../postgres/connection.ts'
+import { databaseError, sqlStateOf } from '../../../postgres/errors.ts'
+import { qualified } from '../../../postgres/identifiers.ts'
+import { withConnection } from '../../../postgres/with-connection.ts'
 import { type Count, type Counted, conditionError, countOn } from './count.ts'
 
 /** `bytes` as the catalog says, with TOAST. */

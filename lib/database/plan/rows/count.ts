@@ -1,12 +1,12 @@
-import type { Clients } from '../../clients.ts'
-import type { Config } from '../../config.ts'
-import { InvalidConfiguration, messageOf } from '../../errors.ts'
-import type { Connection } from '../../postgres/connection.ts'
-import { databaseError, sqlStateOf } from '../../postgres/errors.ts'
-import { qualified } from '../../postgres/identifiers.ts'
-import { ownSearchPath } from '../../postgres/search-path.ts'
-import { withConnection } from '../../postgres/with-connection.ts'
-import { beginSnapshot } from '../snapshot.ts'
+import type { Clients } from '../../../clients.ts'
+import type { Config } from '../../../config.ts'
+import { InvalidConfiguration, messageOf } from '../../../errors.ts'
+import type { Connection } from '../../../postgres/connection.ts'
+import { databaseError, sqlStateOf } from '../../../postgres/errors.ts'
+import { qualified } from '../../../postgres/identifiers.ts'
+import { ownSearchPath } from '../../../postgres/search-path.ts'
+import { withConnection } from '../../../postgres/with-connection.ts'
+import { beginSnapshot } from '../../snapshot.ts'
 
 export type Counted = { name: string; schema: string; table: string; keepRows: string | null }
 export type Count = { rows: number; keptRows: number }

@@ -1,0 +1,201 @@
+import { putFirst } from '../../backup/documents/documents.ts'
+import { workKeys } from '../../backup/layout.ts'
+import type { Warning } from '../../backup/manifest.ts'
+import type { Backup } from '../../backup/read.ts'
+import type { Clients } from '../../clients.ts'
+import type { Config } from '../../config.ts'
+import type { PlannedRun } from '../../ledger/run-ref.ts'
+import type { Connection } from '../../postgres/connection.ts'
+import { underOwnSearchPath } from '../../postgres/search-path.ts'
+import { type Catalog, readCatalog } from '../catalog/catalog.ts'
+import { checkSchema } from '../catalog/schema-differences.ts'
+import { sequencesOf } from '../catalog/sequences.ts'
+import { batchesOf, shardsOf } from '../export/shards.ts'
+import { checkLockedTime } from '../locks/duration.ts'
+import { checkScratchAllowed } from '../scratch.ts'
+import { viewsOver } from '../views.ts'
+import { checkKeptRows } from './actions/kept-rows.ts'
+import { checkPermissions } from './actions/permissions.ts'
+import { chooseRestoreActions } from './actions/restore-actions.ts'
+import { chooseActions, type Preservation, type TableAction } from './actions/table-actions.ts'
+import { leaveOut, warnOfLaterTables, warnOfLeftOut } from './exclusions.ts'
+import { warnOfLargeObjects } from './large-objects.ts'
+import { loadBatches } from './load-batches.ts'
+import { checkLocks, lockedWorks } from './lock-checks.ts'
+import { warnOfLeftBehind } from './out-of-reach.ts'
+import { warnOfKept } from './restore-rights.ts'
+import { countInSnapshot } from './rows/count.ts'
+import type { DatabasePlan } from './section.ts'
+import { tryRestore, warnOfUnproved } from './trial-restore.ts'
+
+type DatabaseToPlan = {
+  run: PlannedRun
+  operation: 'backup' | 'reset' | 'restore'
+  /** What the run removes or replaces is backed up before. */
+  takesBackup: boolean
+  /** Nothing is written. */
+  dryRun: boolean
+  /** `auto`: while the database is small enough. */
+  rehearse: boolean | 'auto'
+  preserve: Preservation
+  /** The backup that is restored, whole; null: none is. */
+  restored: Backup | null
+  /** What of it is left out, as `schema.table`. */
+  without: readonly string[]
+}
+
+/** What the run does with the database. */
+type Planned = {
+  planned: DatabasePlan
+  /** In so many batches the restored backup is loaded. */
+  restore: { batches: number } | null
+  /** The backup is loaded and compared before it is sealed. */
+  rehearse: boolean
+  warnings: Warning[]
+}
+
+/**
+ * Counts the tables, decides what happens to each, tries what a restore would need, and writes the work lists of the export.
+ * @throws NotPermitted, PreservationConflict, InvalidRequest, LimitExceeded, SchemaChanged, each before anything is touched
+ */
+export async function planDatabase(
+  clients: Clients,
+  connection: Connection,
+  asked: DatabaseToPlan,
+): Promise<Planned> {
+  const { config } = clients
+  const { operation, takesBackup, restored, without } = asked
+  const putBack = restored && leaveOut(restored, without)
+  const { planned, warnings } = await planTables(clients, connection, { ...asked, putBack })
+  warnings.push(...(await warnOfLargeObjects(connection)))
+  const { bytes } = planned
+  const works = lockedWorks({ operation, takesBackup, bytes, backedUp: putBack?.database?.tables ?? [] })
+  warnings.push(...(await checkLockedTime(connection, config, works)))
+  const rehearse = takesBackup && isRehearsed(bytes, asked, config, warnings)
+  if (operation === 'reset' && takesBackup && !rehearse)
+    warnings.push(...(await warnOfUnproved(connection, changedIn(planned.tables))))
+  if (rehearse && operation === 'backup') await checkScratchAllowed(connection, asked.run.runId)
+  const restore = putBack && { batches: loadBatches(putBack.database?.tables ?? []).length }
+  return { planned, restore, rehearse, warnings }
+}
+
+/** How many rows the plan wipes, and how many a reset may. */
+export function databaseLimit({ tables }: DatabasePlan, { MAX_ROWS }: Pick<Config, 'MAX_ROWS'>) {
+  const count = tables
+    .filter(({ action }) => action !== 'keep')
+    .reduce((sum, { rows, keptRows }) => sum + rows - keptRows, 0)
+  return { name: 'MAX_ROWS', limit: MAX_ROWS, count, what: 'row' } as const
+}
+
+/** Whether the backup is rehearsed; one that is only read back says so. */
+function isRehearsed(
+  bytes: number,
+  { rehearse }: Pick<DatabaseToPlan, 'rehearse'>,
+  config: Config,
+  warnings: Warning[],
+): boolean {
+  if (rehearse !== 'auto') return rehearse
+  if (bytes < config.REHEARSE_MAX_BYTES) return true
+  warnings.push({
+    code: 'NotRehearsed',
+    message: `The database has ${bytes} bytes, more than the ${config.REHEARSE_MAX_BYTES} of REHEARSE_MAX_BYTES: the backup is read back byte for byte, but not loaded and compared`,
+  })
+  return false
+}
+
+async function planTables(
+  clients: Clients,
+  connection: Connection,
+  /** `putBack`: the backup that is restored, without what is left out of it. */
+  asked: DatabaseToPlan & { putBack: Backup | null },
+): Promise<Pick<Planned, 'planned' | 'warnings'>> {
+  const { operation, takesBackup, restored, putBack, without } = asked
+  const { config } = clients
+  const warnings: Warning[] = []
+  const catalog = await readCatalog(connection, config.DATABASE_SCHEMAS, config.LOCK_TIMEOUT_MS)
+  const chosen = putBack?.database
+    ? chooseRestoreActions(catalog, asked.preserve, putBack.database.tables)
+    : chooseActions(catalog, asked.preserve)
+  checkPermissions(chosen, catalog, operation !== 'backup')
+  const { tables, unmanaged } = chosen
+  if (operation === 'reset') {
+    await underOwnSearchPath(connection, () =>
+      checkKeptRows(connection, { tables, keys: chosen.dependsOnRows }),
+    )
+  }
+  const changed = changedIn(tables)
+  if (operation !== 'backup') {
+    await checkLocks(connection, { operation, takesBackup, chosen, restored })
+    const sequences = sequencesOf(catalog.sequences, changed)
+    const untried = await tryRestore(connection, { tables: changed, sequences })
+    if (operation === 'reset' && takesBackup)
+      warnings.push(...untried, ...(await warnOfKeptTables(connection, catalog, tables)))
+  }
+  if (restored !== null) warnings.push(...warnOfLeftOut(restored, without, catalog))
+  const newColumns = putBack?.database ? checkSchema(putBack.database, catalog) : []
+  if (newColumns.length > 0) {
+    warnings.push({
+      code: 'NewColumns',
+      message: `Columns that came after the backup get their default in the restored rows: ${newColumns.join(', ')}`,
+    })
+  }
+  const counts = await countInSnapshot(
+    connection,
+    config,
+    tables.map(({ table, keepRows }) => ({ ...table, keepRows })),
+  )
+  const counted = tables.map((entry) => ({
+    ...entry,
+    ...(counts.get(entry.table.name) ?? { rows: 0, keptRows: 0 }),
+  }))
+  warnings.push(
+    ...(await warnOfLeftBehind(connection, { catalog, plan: chosen, operation })),
+    ...(restored === null ? [] : warnOfLaterTables(restored, counted)),
+  )
+  const views = operation === 'backup' ? [] : await viewsOver(connection, changed)
+  return {
+    planned: {
+      serverVersion: catalog.serverVersion,
+      bytes: tables.reduce((sum, { table }) => sum + table.bytes, 0),
+      batches: await planExport(clients, asked, tables),
+      tables: counted,
+      unmanaged,
+      views: views.map(({ name }) => name),
+    },
+    warnings,
+  }
+}
+
+/** Cuts the tables into batches, and writes these for the export. @returns how many there are */
+async function planExport(
+  { backups, config }: Clients,
+  { run, takesBackup, dryRun }: DatabaseToPlan,
+  tables: readonly TableAction[],
+): Promise<number> {
+  const shards = tables.filter(({ table }) => !table.partitioned).flatMap(({ table }) => shardsOf(table))
+  const batches = batchesOf(shards, config.EXPORT_BATCH_BYTES)
+  if (takesBackup && !dryRun) {
+    for (const [batch, shards] of batches.entries()) {
+      await putFirst(backups, workKeys(run).databaseBatch(batch), { batch, shards })
+    }
+  }
+  return batches.length
+}
+
+/** The tables whose rows go or are replaced. */
+function changedIn(tables: readonly TableAction[]): TableAction['table'][] {
+  return tables.filter(({ action }) => action !== 'keep').map(({ table }) => table)
+}
+
+async function warnOfKeptTables(
+  connection: Connection,
+  { sequences }: Catalog,
+  tables: readonly TableAction[],
+): Promise<Warning[]> {
+  const kept = tables.filter(({ action }) => action === 'keep').map(({ table }) => table)
+  const tried = new Set(sequencesOf(sequences, changedIn(tables)))
+  return warnOfKept(connection, {
+    tables: kept,
+    sequences: sequencesOf(sequences, kept).filter((sequence) => !tried.has(sequence)),
+  })
+}

@@ -1,0 +1,22 @@
+import * as z from 'zod'
+import { Table } from '../catalog/catalog.ts'
+
+/** The database's section of a run's plan, as the later steps read it from S3. */
+export const DatabasePlan = z.strictObject({
+  serverVersion: z.string(),
+  bytes: z.number(),
+  batches: z.number(),
+  tables: z.array(
+    z.strictObject({
+      table: Table,
+      action: z.enum(['truncate', 'delete', 'delete rows', 'keep']),
+      keepRows: z.string().nullable(),
+      rows: z.number(),
+      keptRows: z.number(),
+    }),
+  ),
+  unmanaged: z.array(z.strictObject({ name: z.string(), reason: z.string() })),
+  /** The materialized views over what changes, which are to be refreshed. */
+  views: z.array(z.string()),
+})
+export type DatabasePlan = z.output<typeof DatabasePlan>
