@@ -1,7 +1,7 @@
 import { variables } from '../lib/config.ts'
 import { messageOf } from '../lib/errors.ts'
 import { logToStderr } from './cli/logs.ts'
-import { seconds, table } from './cli/text.ts'
+import { seconds, table } from './cli/show/table.ts'
 import { describeParts } from './demo/parts.ts'
 import { provideRedis } from './provide-redis.ts'
 import { type Stack, startStack } from './stack.ts'

@@ -54,7 +54,7 @@ async function openOwn(plan: StackPlan, note: (text: string) => void): Promise<C
         'No stack runs and no service is given: this is a stack of its own, with a sample, gone afterwards.',
       )
       const { fillSample } = await import('../sample.ts')
-      const { claimEnvironment } = await import('./claim-environment.ts')
+      const { claimEnvironment } = await import('./run/claim-environment.ts')
       await fillSample(stack)
       await claimEnvironment(connected)
     }

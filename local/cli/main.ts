@@ -3,17 +3,17 @@ import { visible, visibleName } from '../../lib/visible.ts'
 import type { Answer } from './answer.ts'
 import { readArguments, WrongUsage } from './arguments.ts'
 import { asFlags } from './as-flags.ts'
-import { assertNamed } from './confirm.ts'
+import { showToken } from './commands/token.ts'
 import { type ExitCode, exitCodeOf } from './exit-code.ts'
 import { helpOf } from './help.ts'
 import type { perform } from './perform.ts'
 import { requestOf } from './request.ts'
-import { showToken } from './token.ts'
+import { assertNamed } from './run/confirm.ts'
 
 /** What the process ends with, and what it is still to write. */
 export type Ended = { code: ExitCode; stdout: string; stderr: string }
 
-type Around = {
+type Terminal = {
   /** Whether a person sits there, who can be asked. */
   isTerminal: boolean
   /** Carries out what is neither wrong nor refused: that is decided before anything is started, or even loaded. */
@@ -21,10 +21,10 @@ type Around = {
 }
 
 /** The whole command line, but for what a process has only once. */
-export async function main(argv: readonly string[], around: Around): Promise<Ended> {
+export async function main(argv: readonly string[], terminal: Terminal): Promise<Ended> {
   const json = argv.includes('--json')
   try {
-    const { document, text, code } = await answer(argv, around)
+    const { document, text, code } = await answer(argv, terminal)
     return { code, stdout: visible(json ? pretty(document) : text), stderr: '' }
   } catch (error) {
     const name = error instanceof Error ? error.name : 'UnexpectedError'
@@ -35,7 +35,7 @@ export async function main(argv: readonly string[], around: Around): Promise<End
   }
 }
 
-async function answer(argv: readonly string[], { isTerminal, perform }: Around): Promise<Answer> {
+async function answer(argv: readonly string[], { isTerminal, perform }: Terminal): Promise<Answer> {
   const args = readArguments(argv)
   if (args === undefined || args.flags.help) {
     const help = helpOf(args?.command)

@@ -10,7 +10,7 @@ export async function perform(args: Arguments, wanted: Wanted | undefined): Prom
   const connected = await connect(note)
   try {
     if (wanted === undefined) return await ask(connected, args)
-    const { carryOut } = await import('./carry-out.ts')
+    const { carryOut } = await import('./run/carry-out.ts')
     return await carryOut(connected, wanted, { json: args.flags.json ?? false })
   } finally {
     await connected.stop()
@@ -18,15 +18,12 @@ export async function perform(args: Arguments, wanted: Wanted | undefined): Prom
 }
 
 async function ask(connected: Connected, { command, argument, flags }: Arguments): Promise<Answer> {
-  if (command === 'runs') return (await import('./list-runs.ts')).showRuns(connected, argument)
-  if (command === 'tokens') return (await import('./list-tokens.ts')).showTokens(connected)
-  if (command === 'backups') return (await import('./list-backups.ts')).showBackups(connected)
-  if (command === 'prune') return (await import('./prune.ts')).showPrune(connected, flags)
+  if (command === 'runs') return (await import('./commands/runs.ts')).showRuns(connected, argument)
+  if (command === 'tokens') return (await import('./commands/tokens.ts')).showTokens(connected)
+  if (command === 'backups') return (await import('./commands/backups.ts')).showBackups(connected)
+  if (command === 'prune') return (await import('./commands/prune.ts')).showPrune(connected, flags)
   if (command === 'pin' || command === 'unpin')
-    return (await import('./pin.ts')).setPin(connected, command, argument, flags)
-  if (command === 'cancel') return (await import('./cancel.ts')).cancel(connected, argument)
-  const { getOptions } = await import('../../lib/run/options.ts')
-  const { showOptions } = await import('./show-options.ts')
-  const options = await getOptions(connected.clients)
-  return { document: options, text: showOptions(options), code: 0 }
+    return (await import('./commands/pin.ts')).setPin(connected, command, argument, flags)
+  if (command === 'cancel') return (await import('./commands/cancel.ts')).cancel(connected, argument)
+  return (await import('./commands/options.ts')).listOptions(connected)
 }

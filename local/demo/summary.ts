@@ -4,8 +4,8 @@ import { backupKeys } from '../../lib/backup/layout.ts'
 import { Manifest } from '../../lib/backup/manifest.ts'
 import type { Clients } from '../../lib/clients.ts'
 import type { Outcome } from '../../lib/run/outcome.ts'
-import type { Followed } from '../cli/follow-run.ts'
-import { seconds, table } from '../cli/text.ts'
+import type { Followed } from '../cli/run/follow.ts'
+import { seconds, table } from '../cli/show/table.ts'
 import { type Counts, totalOf } from './counts.ts'
 
 /** What was counted, backed up and where, wiped and preserved; sizes are those stored in the backup. */

@@ -6,11 +6,11 @@ import { amountOf, stateWords, subjectSentence } from '../../lib/run/words/outco
 import { wouldBackUp } from '../../lib/run/words/would-words.ts'
 import { visible, visibleName } from '../../lib/visible.ts'
 import { asFlags } from '../../local/cli/as-flags.ts'
+import { textOfPrune } from '../../local/cli/commands/prune.ts'
 import { helpOf } from '../../local/cli/help.ts'
-import { textOfPrune } from '../../local/cli/prune.ts'
-import { showOptions } from '../../local/cli/show-options.ts'
-import { documentOf, showOutcome } from '../../local/cli/show-outcome.ts'
-import { stepsOf } from '../../local/cli/steps.ts'
+import { stepsOf } from '../../local/cli/run/steps.ts'
+import { showOptions } from '../../local/cli/show/options.ts'
+import { documentOf, showOutcome } from '../../local/cli/show/outcome.ts'
 
 const states = (database: TargetState, files: TargetState, cache: TargetState): Outcome['targets'] => ({
   database: { state: database, rows: 1, tables: { 'public.users': 1 } },

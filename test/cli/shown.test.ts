@@ -3,8 +3,8 @@ import type { Backup } from '../../lib/backup/read.ts'
 import { options as example } from '../../lib/http/document/examples.ts'
 import type { ResetOptions } from '../../lib/run/options.ts'
 import { parseRequest, type Request } from '../../lib/run/request.ts'
-import { showDelete, showOptions, showReset, showRestore } from '../../local/cli/show-options.ts'
-import { ageOf, table } from '../../local/cli/text.ts'
+import { showDelete, showOptions, showReset, showRestore } from '../../local/cli/show/options.ts'
+import { ageOf, table } from '../../local/cli/show/table.ts'
 
 const cache = {
   ...{ available: true as const, mark: 'staging', prefix: 'app:', approximate: false },

@@ -3,11 +3,11 @@ import { describe, expect, test } from 'vitest'
 import type { SealedBackup } from '../../lib/backup/list.ts'
 import { backup, run } from '../../lib/http/document/examples.ts'
 import type { RunRow } from '../../lib/ledger/runs.ts'
-import { lineOf as lineOfBackup } from '../../local/cli/list-backups.ts'
-import { closing, lineOf, summaryOf, underWay } from '../../local/cli/list-runs.ts'
-import { causeOf, outcomeOf, outcomeWithoutRow } from '../../local/cli/outcome-of.ts'
-import { progressOn } from '../../local/cli/progress.ts'
-import { type Step, stepsOf, stepsOfRun } from '../../local/cli/steps.ts'
+import { backupLine } from '../../local/cli/commands/backups.ts'
+import { causeOf, outcomeOf, outcomeWithoutRow } from '../../local/cli/run/outcome-of.ts'
+import { type Step, stepsOf, stepsOfRun } from '../../local/cli/run/steps.ts'
+import { progressOn } from '../../local/cli/show/progress.ts'
+import { closing, runLine, summaryOf, underWay } from '../../local/cli/show/run.ts'
 
 const at = (second: number) => new Date(Date.UTC(2026, 10, 22, 19, 5, second))
 const config = { BACKUP_BUCKET: 'backups', BACKUP_PREFIX: 'kept/' }
@@ -20,7 +20,7 @@ const row: RunRow = {
 }
 
 describe('a run in the list of runs', () => {
-  const told = (more: Partial<RunRow>) => lineOf({ ...row, ...more }).slice(4)
+  const told = (more: Partial<RunRow>) => runLine({ ...row, ...more }).slice(4)
   const outcome = run.outcome
   const dry = {
     dryRun: true,
@@ -33,7 +33,7 @@ describe('a run in the list of runs', () => {
   }
 
   test('has its time, its id, how it stands, and the backup that it sealed: never one that is not sealed', () => {
-    expect(lineOf(row)).toEqual(['2026-11-22 19:05:00 UTC', 'r', 'reset', 'full', 'running', ''])
+    expect(runLine(row)).toEqual(['2026-11-22 19:05:00 UTC', 'r', 'reset', 'full', 'running', ''])
     expect(told({ phase: 'Wipe database' })).toEqual(['running', 'b'])
     expect(told({ status: 'succeeded', outcome })).toEqual(['succeeded', outcome?.backupId])
     expect(told({ status: 'failed', outcome: { ...outcome, backupId: null } })).toEqual(['failed', ''])
@@ -84,7 +84,7 @@ describe('a run in the list of runs', () => {
 
 test('a backup in the list says what it holds, how it was proved, and what is to be known before it is loaded', () => {
   const held: SealedBackup = { ...backup, environment: 'staging', rehearsedAt: at(50).toISOString() }
-  const told = (more: Partial<SealedBackup> = {}) => lineOfBackup({ ...held, ...more }, at(3600 + 42))
+  const told = (more: Partial<SealedBackup> = {}) => backupLine({ ...held, ...more }, at(3600 + 42))
   expect(told()).toEqual([
     ...[held.backupId, 'staging', 'full', '1,240 rows', '12 files', '96 keys', '93.9 KiB', '60 minutes old'],
     ...['rehearsed 2026-11-22 19:05:50 UTC', '', ''],

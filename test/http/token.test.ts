@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { variables } from '../../lib/config.ts'
 import { findCaller } from '../../lib/http/auth.ts'
 import { readArguments } from '../../local/cli/arguments.ts'
-import { showToken } from '../../local/cli/token.ts'
+import { showToken } from '../../local/cli/commands/token.ts'
 
 function tokenOf(...args: string[]) {
   const read = readArguments(['token', ...args])

@@ -1,5 +1,5 @@
-import { counted } from '../../lib/amounts.ts'
-import { visibleName } from '../../lib/visible.ts'
+import { counted } from '../../../lib/amounts.ts'
+import { visibleName } from '../../../lib/visible.ts'
 
 /** Durations and tables as people read them on a terminal. */
 

@@ -1,12 +1,12 @@
-import { bytes, counted } from '../../lib/amounts.ts'
-import type { Deleted } from '../../lib/backup/retention/delete.ts'
-import { type PruneResult, prune } from '../../lib/backup/retention/prune.ts'
-import { databaseClock } from '../../lib/ledger/clock.ts'
-import type { Answer } from './answer.ts'
-import type { Arguments } from './arguments.ts'
-import type { Connected } from './connect.ts'
-import { commandLine } from './program.ts'
-import { table } from './text.ts'
+import { bytes, counted } from '../../../lib/amounts.ts'
+import type { Deleted } from '../../../lib/backup/retention/delete.ts'
+import { type PruneResult, prune } from '../../../lib/backup/retention/prune.ts'
+import { databaseClock } from '../../../lib/ledger/clock.ts'
+import type { Answer } from '../answer.ts'
+import type { Arguments } from '../arguments.ts'
+import type { Connected } from '../connect.ts'
+import { commandLine } from '../program.ts'
+import { table } from '../show/table.ts'
 
 /** Command "prune": says which backups stay and which go, and why; deletes only with --delete. */
 export async function showPrune({ clients }: Connected, flags: Arguments['flags']): Promise<Answer> {

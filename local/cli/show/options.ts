@@ -1,12 +1,12 @@
-import { bytes, counted, utc } from '../../lib/amounts.ts'
-import type { Backup } from '../../lib/backup/read.ts'
-import type { TableOption } from '../../lib/database/plan/options.ts'
-import type { ResetOptions } from '../../lib/run/options.ts'
-import type { Request } from '../../lib/run/request.ts'
-import { scopeOf, targets } from '../../lib/run/strategy.ts'
-import { isUnclaimed } from '../../lib/run/words/claim-state.ts'
-import { nowAndAfter, restoredStores, whatRestoreMeans } from '../../lib/run/words/now-and-after.ts'
-import { table } from './text.ts'
+import { bytes, counted, utc } from '../../../lib/amounts.ts'
+import type { Backup } from '../../../lib/backup/read.ts'
+import type { TableOption } from '../../../lib/database/plan/options.ts'
+import type { ResetOptions } from '../../../lib/run/options.ts'
+import type { Request } from '../../../lib/run/request.ts'
+import { scopeOf, targets } from '../../../lib/run/strategy.ts'
+import { isUnclaimed } from '../../../lib/run/words/claim-state.ts'
+import { nowAndAfter, restoredStores, whatRestoreMeans } from '../../../lib/run/words/now-and-after.ts'
+import { table } from './table.ts'
 
 /** Everything that can be reset, and what it holds now. */
 export function showOptions(options: ResetOptions): string {

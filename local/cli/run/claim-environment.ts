@@ -1,7 +1,7 @@
-import { parseRequest } from '../../lib/run/request.ts'
-import type { Connected } from './connect.ts'
-import { followRun } from './follow-run.ts'
-import { startRun } from './start-run.ts'
+import { parseRequest } from '../../../lib/run/request.ts'
+import type { Connected } from '../connect.ts'
+import { followRun } from './follow.ts'
+import { startRun } from './start.ts'
 
 const silent = { show() {}, end() {} }
 

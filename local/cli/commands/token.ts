@@ -1,8 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { utc } from '../../lib/amounts.ts'
-import { type Scope, scopes, type Token, variables } from '../../lib/config.ts'
-import type { Answer } from './answer.ts'
-import { type Arguments, WrongUsage } from './arguments.ts'
+import { utc } from '../../../lib/amounts.ts'
+import { type Scope, scopes, type Token, variables } from '../../../lib/config.ts'
+import type { Answer } from '../answer.ts'
+import { type Arguments, WrongUsage } from '../arguments.ts'
 
 /** A new token, and what the configuration keeps of it. The beginning lets secret scanners find one that leaked. */
 export function newToken(

@@ -1,12 +1,12 @@
 import { createHash, randomUUID } from 'node:crypto'
-import type { Clients } from '../../lib/clients.ts'
-import { IdempotencyConflict } from '../../lib/errors.ts'
-import { findExecution, startExecution } from '../../lib/executions.ts'
-import { abandonDeadRun } from '../../lib/ledger/open.ts'
-import { findRun } from '../../lib/ledger/runs.ts'
-import { withConnection } from '../../lib/postgres/with-connection.ts'
-import { digestOfRequest, idempotencyKeyOf, parseRequest, type Request } from '../../lib/run/request.ts'
-import type { Wanted } from './request.ts'
+import type { Clients } from '../../../lib/clients.ts'
+import { IdempotencyConflict } from '../../../lib/errors.ts'
+import { findExecution, startExecution } from '../../../lib/executions.ts'
+import { abandonDeadRun } from '../../../lib/ledger/open.ts'
+import { findRun } from '../../../lib/ledger/runs.ts'
+import { withConnection } from '../../../lib/postgres/with-connection.ts'
+import { digestOfRequest, idempotencyKeyOf, parseRequest, type Request } from '../../../lib/run/request.ts'
+import type { Wanted } from '../request.ts'
 
 /**
  * Starts the execution that carries out the request; with an idempotency key that was used before, finds the first one.

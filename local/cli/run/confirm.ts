@@ -1,6 +1,6 @@
 import { createInterface } from 'node:readline/promises'
-import { ConfirmationMismatch } from '../../lib/errors.ts'
-import { isDestructive, type Request } from '../../lib/run/request.ts'
+import { ConfirmationMismatch } from '../../../lib/errors.ts'
+import { isDestructive, type Request } from '../../../lib/run/request.ts'
 
 type Terminal = { input: NodeJS.ReadableStream; output: NodeJS.WritableStream }
 

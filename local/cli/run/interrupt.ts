@@ -1,18 +1,18 @@
 import { once } from 'node:events'
 import { createInterface } from 'node:readline/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { messageOf, ResetError } from '../../lib/errors.ts'
-import { stopExecution } from '../../lib/executions.ts'
-import { findRun, isCancellable, type RunRow } from '../../lib/ledger/runs.ts'
-import { withConnection } from '../../lib/postgres/with-connection.ts'
-import { cancelRun } from '../../lib/run/cancel.ts'
-import { visibleName } from '../../lib/visible.ts'
-import type { Answer } from './answer.ts'
-import type { Connected } from './connect.ts'
+import { messageOf, ResetError } from '../../../lib/errors.ts'
+import { stopExecution } from '../../../lib/executions.ts'
+import { findRun, isCancellable, type RunRow } from '../../../lib/ledger/runs.ts'
+import { withConnection } from '../../../lib/postgres/with-connection.ts'
+import { cancelRun } from '../../../lib/run/cancel.ts'
+import { visibleName } from '../../../lib/visible.ts'
+import type { Answer } from '../answer.ts'
+import type { Connected } from '../connect.ts'
+import { commandLine } from '../program.ts'
+import { requester } from '../request.ts'
+import { showOutcome } from '../show/outcome.ts'
 import { outcomeOf } from './outcome-of.ts'
-import { commandLine } from './program.ts'
-import { requester } from './request.ts'
-import { showOutcome } from './show-outcome.ts'
 
 /** Milliseconds that a run which was started just now may need to get into the ledger. */
 const begunWithinMs = 3000
@@ -150,7 +150,7 @@ async function stopHere({ clients, stack, isGoneAfterwards }: Connected, runId: 
   const error = { Error: 'Interrupted', Cause: 'The run was stopped by Ctrl-C' }
   await stopExecution(clients, runId, { error: error.Error, cause: error.Cause })
   await stack?.machine?.stop() // what a function at work still does must be done before it is written down
-  const { finish } = await import('../../lib/run/finish/finish.ts')
+  const { finish } = await import('../../../lib/run/finish/finish.ts')
   await finish(clients, { runId, error })
   const row = await withConnection(clients, (connection) => findRun(connection, runId))
   if (row === undefined) return interruptedWith(`The run ${runId} was stopped before it began.`)

@@ -1,6 +1,6 @@
 import type { WriteStream } from 'node:tty'
-import type { Step } from './steps.ts'
-import { seconds } from './text.ts'
+import type { Step } from '../run/steps.ts'
+import { seconds } from './table.ts'
 
 export type ProgressView = {
   /** @param runId once the ledger knows the run, so that "runs" finds it by it */

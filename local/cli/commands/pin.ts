@@ -1,9 +1,9 @@
-import { pinBackup, unpinBackup } from '../../lib/backup/retention/pin.ts'
-import { refuseForeign } from '../../lib/backup/trust.ts'
-import type { Answer } from './answer.ts'
-import { type Arguments, WrongUsage } from './arguments.ts'
-import type { Connected } from './connect.ts'
-import { requester } from './request.ts'
+import { pinBackup, unpinBackup } from '../../../lib/backup/retention/pin.ts'
+import { refuseForeign } from '../../../lib/backup/trust.ts'
+import type { Answer } from '../answer.ts'
+import { type Arguments, WrongUsage } from '../arguments.ts'
+import type { Connected } from '../connect.ts'
+import { requester } from '../request.ts'
 
 const change = { pin: pinBackup, unpin: unpinBackup }
 

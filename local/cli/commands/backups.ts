@@ -1,8 +1,8 @@
-import { bytes, counted, utc } from '../../lib/amounts.ts'
-import { listBackups, type SealedBackup } from '../../lib/backup/list.ts'
-import type { Answer } from './answer.ts'
-import type { Connected } from './connect.ts'
-import { ageOf, table } from './text.ts'
+import { bytes, counted, utc } from '../../../lib/amounts.ts'
+import { listBackups, type SealedBackup } from '../../../lib/backup/list.ts'
+import type { Answer } from '../answer.ts'
+import type { Connected } from '../connect.ts'
+import { ageOf, table } from '../show/table.ts'
 
 function proofOf({ rehearsedAt, lateAttempts, rows, keys }: SealedBackup): string {
   if (rehearsedAt === null) return `sealed, ${rows === null && keys === null ? 'copies found' : 'read back'}`
@@ -10,7 +10,7 @@ function proofOf({ rehearsedAt, lateAttempts, rows, keys }: SealedBackup): strin
 }
 
 /** A backup in the list: what it holds, how old it is, how it is proved, and what is to be known before it is loaded. */
-export function lineOf(backup: SealedBackup, now: Date): string[] {
+export function backupLine(backup: SealedBackup, now: Date): string[] {
   const count = (value: number | null, one: string) => (value === null ? '' : counted(value, one))
   return [
     backup.backupId,
@@ -37,7 +37,7 @@ export async function showBackups({ clients }: Connected): Promise<Answer> {
     .join('')
   const text =
     table(
-      list.backups.map((backup) => lineOf(backup, now)),
+      list.backups.map((backup) => backupLine(backup, now)),
       '',
     ) + broken
   return { document: list, text: text === '' ? `No backup below s3://${bucket}/${prefix}.\n` : text, code: 0 }

@@ -1,9 +1,9 @@
-import { utc } from '../../lib/amounts.ts'
-import { readTokenUses } from '../../lib/ledger/token-uses.ts'
-import { withConnection } from '../../lib/postgres/with-connection.ts'
-import type { Answer } from './answer.ts'
-import type { Connected } from './connect.ts'
-import { table } from './text.ts'
+import { utc } from '../../../lib/amounts.ts'
+import { readTokenUses } from '../../../lib/ledger/token-uses.ts'
+import { withConnection } from '../../../lib/postgres/with-connection.ts'
+import type { Answer } from '../answer.ts'
+import type { Connected } from '../connect.ts'
+import { table } from '../show/table.ts'
 
 /** Command "tokens": the entries of API_TOKENS, until when they are good, and when they were last used. */
 export async function showTokens({ clients }: Connected): Promise<Answer> {

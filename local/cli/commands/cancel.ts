@@ -1,9 +1,9 @@
-import { cancelRun } from '../../lib/run/cancel.ts'
-import type { Answer } from './answer.ts'
-import { WrongUsage } from './arguments.ts'
-import type { Connected } from './connect.ts'
-import { summaryOf } from './list-runs.ts'
-import { requester } from './request.ts'
+import { cancelRun } from '../../../lib/run/cancel.ts'
+import type { Answer } from '../answer.ts'
+import { WrongUsage } from '../arguments.ts'
+import type { Connected } from '../connect.ts'
+import { requester } from '../request.ts'
+import { summaryOf } from '../show/run.ts'
 
 /** Command "cancel": calls a run off before it has changed anything. */
 export async function cancel({ clients }: Connected, runId: string | undefined): Promise<Answer> {

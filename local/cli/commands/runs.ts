@@ -1,0 +1,67 @@
+import { backupKeys } from '../../../lib/backup/layout.ts'
+import type { Clients } from '../../../lib/clients.ts'
+import { ResetError } from '../../../lib/errors.ts'
+import { findExecution } from '../../../lib/executions.ts'
+import { findRun, listRuns, type RunRow, readRun } from '../../../lib/ledger/runs.ts'
+import { withConnection } from '../../../lib/postgres/with-connection.ts'
+import { exists } from '../../../lib/s3/bucket.ts'
+import type { Answer } from '../answer.ts'
+import type { Connected } from '../connect.ts'
+import { outcomeOf, outcomeWithoutRow } from '../run/outcome-of.ts'
+import { documentOf, showOutcome } from '../show/outcome.ts'
+import { closing, runLine, summaryOf, underWay } from '../show/run.ts'
+import { table } from '../show/table.ts'
+
+const shownRuns = 50
+
+/** Command "runs": the newest runs, or one by its id. */
+export async function showRuns({ clients }: Connected, id: string | undefined): Promise<Answer> {
+  if (id !== undefined) return showById(clients, id)
+  const rows = await withConnection(clients, (connection) => listRuns(connection, shownRuns))
+  const text = table(rows.map(runLine), '')
+  return { document: { runs: rows.map(summaryOf) }, text: text === '' ? 'No run yet.\n' : text, code: 0 }
+}
+
+/** Also what was refused before it got into the ledger, as long as Step Functions knows of it. */
+async function showById(clients: Clients, id: string): Promise<Answer> {
+  const row = await withConnection(clients, (connection) => findRun(connection, id))
+  if (row !== undefined) return showRun(row, clients)
+  const execution = await findExecution(clients, id)
+  if (execution === undefined || execution.status === 'RUNNING' || execution.error === undefined)
+    return showRun(await withConnection(clients, (connection) => readRun(connection, id)), clients)
+  const outcome = outcomeWithoutRow(id, execution, [])
+  const around = { plan: null, environment: clients.config.ENVIRONMENT, didNotBegin: true }
+  return { document: documentOf(outcome, null), text: showOutcome(outcome, around), code: 0 }
+}
+
+/** One that is over as its outcome, one under way as far as it is. */
+async function showRun(row: RunRow, clients: Clients): Promise<Answer> {
+  const { config } = clients
+  if (row.status !== 'running') {
+    const outcome = outcomeOf(row, config)
+    const isDeleted = outcome.backupId !== null && !(await isThere(clients, outcome.backupId))
+    const around = { plan: row.plan, environment: config.ENVIRONMENT, status: row.status, isDeleted }
+    return {
+      document: documentOf(outcome, row.plan),
+      text: showOutcome(outcome, around) + closing(row),
+      code: 0,
+    }
+  }
+  const document = {
+    ...summaryOf(row),
+    progress: row.progress,
+    waiting: row.waiting,
+    heartbeatAt: row.heartbeatAt.toISOString(),
+  }
+  return { document, text: underWay(row), code: 0 }
+}
+
+/** Whether the backup can still be restored. Where S3 does not say, what the run did is told all the same, and not that it is gone. */
+async function isThere({ backups, config }: Clients, backupId: string): Promise<boolean> {
+  try {
+    return await exists(backups, backupKeys(config.BACKUP_PREFIX, backupId).manifest)
+  } catch (error) {
+    if (error instanceof ResetError) return true
+    throw error
+  }
+}
