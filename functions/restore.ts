@@ -6,7 +6,7 @@ import { restoreFiles } from '../lib/files/restore/restore.ts'
 import { RunRef } from '../lib/ledger/run-ref.ts'
 import { checkStoreMark } from '../lib/run/guard.ts'
 import { readPlan, restoredFilesOf } from '../lib/run/planning/plan.ts'
-import { targets } from '../lib/run/strategy.ts'
+import { targets } from '../lib/store.ts'
 import { task } from '../lib/task.ts'
 
 const RestoreInput = RunRef.extend({

@@ -1,5 +1,5 @@
-import { databaseClock } from '../lib/ledger/clock.ts'
 import { RunRef } from '../lib/ledger/run-ref.ts'
+import { databaseClock } from '../lib/postgres/clock.ts'
 import { readPlan } from '../lib/run/planning/plan.ts'
 import { seal } from '../lib/run/seal.ts'
 import { task } from '../lib/task.ts'

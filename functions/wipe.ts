@@ -7,7 +7,7 @@ import { wipeFiles } from '../lib/files/wipe.ts'
 import { RunRef } from '../lib/ledger/run-ref.ts'
 import { checkStoreMark } from '../lib/run/guard.ts'
 import { filesOf, readPlan } from '../lib/run/planning/plan.ts'
-import { targets } from '../lib/run/strategy.ts'
+import { targets } from '../lib/store.ts'
 import { task } from '../lib/task.ts'
 
 const WipeInput = RunRef.extend({ target: z.enum(targets), batch: z.number().int().nonnegative().default(0) })

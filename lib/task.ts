@@ -9,9 +9,9 @@ import { forgetInvocation, registerAfterEnd, registerInvocation } from './ledger
 import { type LedgerLine, ledgerLine } from './ledger/line.ts'
 import { changing } from './ledger/runs.ts'
 import { checkRunning, lostRun, recordFailure, touchRun } from './ledger/step.ts'
-import { storable } from './ledger/storable.ts'
 import { logger } from './log.ts'
 import { databaseError } from './postgres/errors.ts'
+import { storable } from './postgres/storable.ts'
 import { messageOfPostgres } from './postgres-message.ts'
 import { cut } from './run/outcome.ts'
 

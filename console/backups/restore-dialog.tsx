@@ -1,6 +1,6 @@
 import { useState } from 'preact/hooks'
 import type { Backup } from '../../lib/http/answers/backup.ts'
-import type { Target } from '../../lib/run/strategy.ts'
+import type { Target } from '../../lib/store.ts'
 import { contentsOf } from '../overview/contents.ts'
 import { ConfirmDialog } from '../page/confirm-dialog.tsx'
 import { useLive } from '../page/live.ts'

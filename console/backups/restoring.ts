@@ -1,7 +1,7 @@
 import { utc } from '../../lib/amounts.ts'
 import type { Backup } from '../../lib/http/answers/backup.ts'
-import { type Target, targets } from '../../lib/run/strategy.ts'
 import { whatRestoreMeans } from '../../lib/run/words/now-and-after.ts'
+import { type Target, targets } from '../../lib/store.ts'
 import { listed } from '../numbers.ts'
 import type { Wiped } from '../overview/contents.ts'
 

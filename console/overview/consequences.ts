@@ -1,5 +1,6 @@
 import type { Options } from '../../lib/http/answers/options.ts'
-import { type Strategy, scopeOf, type Target } from '../../lib/run/strategy.ts'
+import { type Strategy, scopeOf } from '../../lib/run/strategy.ts'
+import type { Target } from '../../lib/store.ts'
 import { counted, isolated, listed } from '../numbers.ts'
 import { shareOfTable, wipedBy } from './contents.ts'
 

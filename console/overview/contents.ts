@@ -1,5 +1,6 @@
 import type { Options } from '../../lib/http/answers/options.ts'
-import { type Strategy, scopeOf, type Target } from '../../lib/run/strategy.ts'
+import { type Strategy, scopeOf } from '../../lib/run/strategy.ts'
+import type { Target } from '../../lib/store.ts'
 
 /** What of one thing goes with a reset of its store, and what stays. Counts of rows, files or keys. */
 export type Share = { goes: number; stays: number; estimated: boolean }

@@ -1,8 +1,8 @@
 import type { Options } from '../../lib/http/answers/options.ts'
 import type { Run } from '../../lib/http/answers/run.ts'
 import type { Session } from '../../lib/http/answers/session.ts'
-import type { Target } from '../../lib/run/strategy.ts'
 import { isUnclaimed } from '../../lib/run/words/claim-state.ts'
+import type { Target } from '../../lib/store.ts'
 import { storeNames } from './consequences.ts'
 
 type Situation = { session: Session; options: Options; active: Run | undefined }

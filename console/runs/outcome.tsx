@@ -1,6 +1,6 @@
 import type { Outcome as Ended } from '../../lib/run/outcome.ts'
-import { targets } from '../../lib/run/strategy.ts'
 import { stateWords } from '../../lib/run/words/outcome.ts'
+import { targets } from '../../lib/store.ts'
 import { number } from '../numbers.ts'
 import { Notice } from '../page/notice.tsx'
 import { backupAddress } from '../route.ts'

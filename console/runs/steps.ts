@@ -1,5 +1,6 @@
 import type { Run } from '../../lib/http/answers/run.ts'
-import { scopeOf, strategies, type Target, targets } from '../../lib/run/strategy.ts'
+import { scopeOf, strategies } from '../../lib/run/strategy.ts'
+import { type Target, targets } from '../../lib/store.ts'
 
 /** `idle`: there was nothing for it to do, so nothing was done. `closed`: it ended the run as one that failed. */
 export type StepState = 'waiting' | 'running' | 'done' | 'stopped' | 'idle' | 'closed'

@@ -2,7 +2,7 @@ import '@hono/zod-openapi' // every schema has .openapi() from here on
 import { HTTPException } from 'hono/http-exception'
 import * as z from 'zod'
 import { type ErrorKind, InvalidRequest, messageOf, ResetError, RunActive } from '../errors.ts'
-import { storable } from '../ledger/storable.ts'
+import { storable } from '../postgres/storable.ts'
 import {
   beginning,
   Forbidden,

@@ -4,6 +4,7 @@ import { EnvironmentMismatch, EnvironmentProtected, EnvironmentUnclaimed } from 
 import type { Connection } from '../postgres/connection.ts'
 import { environment } from './schema.ts'
 import { hasLedger, ledger } from './tables.ts'
+
 /** The environment's row, or undefined when the database was never claimed. */
 export async function readEnvironment(
   connection: Connection,

@@ -2,12 +2,14 @@ import { and, eq, type SQL, sql } from 'drizzle-orm'
 import { utc } from '../amounts.ts'
 import { IdempotencyConflict, RunActive, RunLost } from '../errors.ts'
 import type { Connection } from '../postgres/connection.ts'
+import { storable } from '../postgres/storable.ts'
 import { aliveUntil, forgetDeadInvocations } from './invocations.ts'
-import { findRun, isCancellable, type RunRow, selectRuns, statusWords } from './runs.ts'
+import { findRun, isCancellable, type RunRow, selectRuns } from './runs.ts'
 import { runs } from './schema.ts'
+import { statusWords } from './status.ts'
 import { checkRunning, repeatedStep } from './step.ts'
-import { storable } from './storable.ts'
 import { ensureLedger, hasLedger, isCurrent, ledger, tablesOf } from './tables.ts'
+
 /** A run whose heartbeat is older than this is dead: the next one takes over. */
 export const abandonedAfterMinutes = 20
 

@@ -1,8 +1,9 @@
 import { and, eq, sql } from 'drizzle-orm'
 import type { Connection } from '../postgres/connection.ts'
+import { storable } from '../postgres/storable.ts'
 import { runs } from './schema.ts'
-import { storable } from './storable.ts'
 import { ledger } from './tables.ts'
+
 /** What a wipe or a restore did under its locks, and for how long they were held: the next run is estimated by it. */
 export type Locked = { bytes: number; milliseconds: number }
 

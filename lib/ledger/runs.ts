@@ -4,6 +4,7 @@ import type { Connection } from '../postgres/connection.ts'
 import { aliveUntil } from './invocations.ts'
 import { runs } from './schema.ts'
 import { hasLedger, tablesOf } from './tables.ts'
+
 export type RunRow = typeof runs.$inferSelect & {
   /** Of a run that is over: until when an invocation of it may be alive, and no other run begins; null: none is. */
   closingUntil: Date | null
@@ -11,17 +12,6 @@ export type RunRow = typeof runs.$inferSelect & {
 
 /** What a step tells about itself while it works, keyed `<step>/<batch>` in the ledger. */
 export type Progress = Record<string, { done: number; total: number }>
-
-/** The states of a run, as people read them. */
-export const statusWords: Record<string, string> = {
-  starting: 'starting',
-  running: 'running',
-  succeeded: 'succeeded',
-  succeeded_with_warnings: 'succeeded, with warnings',
-  failed: 'failed',
-  abandoned: 'abandoned',
-  cancelled: 'cancelled',
-}
 
 /** The steps after which a run cannot be left as if it had never begun. */
 export const changing = /^(Wipe|Restore|Delete)( |$)/

@@ -1,11 +1,12 @@
 import { and, eq, sql } from 'drizzle-orm'
 import { RunLost } from '../errors.ts'
 import type { Connection } from '../postgres/connection.ts'
+import { storable } from '../postgres/storable.ts'
 import type { Progress } from './runs.ts'
 import { changing, lockRun } from './runs.ts'
 import { runs } from './schema.ts'
-import { storable } from './storable.ts'
 import { ledger } from './tables.ts'
+
 /**
  * A sign of life: phase, heartbeat and progress. Once something is being changed, only such steps, and Count, which takes
  * a stale plan back, move the phase: a straggler of an earlier step must not make it look as if nothing had begun. A

@@ -2,6 +2,7 @@ import { getTableColumns, getTableName } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/neon-serverless'
 import type { Connection } from '../postgres/connection.ts'
 import { createLedger, environment, invocations, runs, tokens } from './schema.ts'
+
 export const ledger = (connection: Connection) => drizzle({ client: connection })
 
 /** Creates the ledger's schema and tables, or brings those of an earlier version up to date. */

@@ -2,7 +2,7 @@ import { setTimeout } from 'node:timers/promises'
 import type { Connection } from './connection.ts'
 
 /** What opens connections: the clients, or whatever stands for them. */
-type Opener = { connect: () => Promise<Connection> }
+export type Opener = { connect: () => Promise<Connection> }
 
 /** Runs `use` with a connection that is ended afterwards, whatever happens. */
 export async function withConnection<Result>(

@@ -6,8 +6,8 @@ import { ConfirmationMismatch, type EnvironmentProtected, StoreUnavailable } fro
 import { readFilesMark } from '../files/mark.ts'
 import { checkMark, protectedError, readEnvironment } from '../ledger/environment.ts'
 import type { Connection } from '../postgres/connection.ts'
+import type { Target } from '../store.ts'
 import { isDestructive, type Request } from './request.ts'
-import type { Target } from './strategy.ts'
 
 /**
  * What can be refused without asking a store. A dry run or a verify wipes nothing, so it needs no confirmation; one that

@@ -5,7 +5,8 @@ import { askDatabase, type DatabaseOption, type Reason, reasonOf } from '../data
 import { StoreUnavailable } from '../errors.ts'
 import { countFiles } from '../files/list.ts'
 import { readFilesMark } from '../files/mark.ts'
-import { type Strategy, scopeOf, strategies, type Target } from './strategy.ts'
+import type { Limits, Preserve, Target } from '../store.ts'
+import { type Strategy, scopeOf, strategies } from './strategy.ts'
 
 /** What is known of one store, or why it is not. `mark` is the environment's name it carries. */
 export type Asked<Found> =
@@ -44,20 +45,6 @@ export type ResetOptions = {
   database: Asked<DatabaseOption>
   files: Asked<FilesOption>
   cache: Asked<CacheOption>
-}
-
-type Preserve = { tables: readonly string[]; files: readonly string[]; keys: readonly string[] }
-
-/** How much is looked at before an answer has to do with less than everything. */
-export type Limits = {
-  /** What a store may take for all of its answer; then it counts as down. */
-  storeMs: number
-  /** When counting ends with what is known by then. */
-  countMs: number
-  /** Bytes of tables that are counted; the others are estimated. */
-  bytes: number
-  objects: number
-  keys: number
 }
 
 /** For an answer in under two seconds, however much there is. */

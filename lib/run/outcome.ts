@@ -1,24 +1,10 @@
 import * as z from 'zod'
 import { counted } from '../amounts.ts'
 import { Warning } from '../backup/manifest.ts'
+import { targetStates } from '../store.ts'
 
 const count = z.number().int().nonnegative()
-
-/**
- * What happened to a target: `untouched`; `backed_up` and otherwise untouched; `wiped`; `partly_wiped`, when the wipe
- * began and it is not known that it ended; `restored`, `partly_restored` likewise; `unknown`, when its turn had come and
- * what became of it could not be read.
- */
-export const TargetState = z.enum([
-  'untouched',
-  'backed_up',
-  'wiped',
-  'partly_wiped',
-  'restored',
-  'partly_restored',
-  'unknown',
-])
-export type TargetState = z.output<typeof TargetState>
+const targetState = z.enum(targetStates)
 
 /**
  * What is known of the backup that a verify read or a delete was to delete. `verified`: every object is what was written;
@@ -56,9 +42,9 @@ export const Outcome = z.strictObject({
   backupPrefix: z.string().nullable(),
   /** Counts are of what the state says: rows wiped, or rows backed up; 0 when untouched. */
   targets: z.strictObject({
-    database: z.strictObject({ state: TargetState, rows: count, tables: z.record(z.string(), count) }),
-    files: z.strictObject({ state: TargetState, objects: count, bytes: count }),
-    cache: z.strictObject({ state: TargetState, keys: count }),
+    database: z.strictObject({ state: targetState, rows: count, tables: z.record(z.string(), count) }),
+    files: z.strictObject({ state: targetState, objects: count, bytes: count }),
+    cache: z.strictObject({ state: targetState, keys: count }),
   }),
   warnings: z.array(Warning),
   error: z.strictObject({ name: z.string(), message: z.string() }).nullable(),

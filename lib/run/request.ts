@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
 import * as z from 'zod'
 import { InvalidRequest } from '../errors.ts'
-import { isStorable } from '../ledger/storable.ts'
-import { strategies, targets } from './strategy.ts'
+import { isStorable } from '../postgres/storable.ts'
+import { targets } from '../store.ts'
+import { strategies } from './strategy.ts'
 
 const isText = { error: 'holds a NUL character, or half of a surrogate pair, which no name can hold' }
 /** A name or an id, such as the environment's. */

@@ -1,6 +1,4 @@
-/** The three stores a run acts on. */
-export const targets = ['database', 'files', 'cache'] as const
-export type Target = (typeof targets)[number]
+import { type Target, targets } from '../store.ts'
 
 export const strategies = ['full', 'database-only', 'files-only', 'cache-only'] as const
 export type Strategy = (typeof strategies)[number]

@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import { agreeing, bytes, counted, utc } from '../../lib/amounts.ts'
-import { type Outcome, SubjectState, TargetState } from '../../lib/run/outcome.ts'
+import { type Outcome, SubjectState } from '../../lib/run/outcome.ts'
 import { nextStepsOf } from '../../lib/run/words/next-steps.ts'
 import { amountOf, stateWords, subjectSentence } from '../../lib/run/words/outcome.ts'
 import { wouldBackUp } from '../../lib/run/words/would-words.ts'
+import { type TargetState, targetStates } from '../../lib/store.ts'
 import { visible, visibleName } from '../../lib/visible.ts'
 import { asFlags } from '../../local/cli/as-flags.ts'
 import { textOfPrune } from '../../local/cli/commands/prune.ts'
@@ -87,7 +88,7 @@ describe('what remains to be done', () => {
     const backedUp = states('backed_up', 'backed_up', 'untouched')
     const again = 'Nothing was wiped or replaced. Remove the cause, and start the reset again.'
     expect(says(failed(backedUp))).toEqual([[again, null]])
-    for (const state of TargetState.options.filter((one) => !['untouched', 'backed_up'].includes(one))) {
+    for (const state of targetStates.filter((one) => !['untouched', 'backed_up'].includes(one))) {
       const [first, second] = says(failed(states('untouched', state, 'untouched')))
       expect(first?.[0]).toBe(
         `The reset is not finished: database untouched, files ${stateWords[state]}, cache untouched. Remove the cause, and start it again; what it wiped already stays wiped until then.`,
@@ -175,7 +176,7 @@ To put back what was wiped:
   })
 
   test('holds no state as the JSON has it, and no amount of what was left alone or is not known', () => {
-    for (const state of TargetState.options) {
+    for (const state of targetStates) {
       const text = showOutcome(failed(states(state, state, state)), around)
       expect(text).not.toMatch(/\w_\w/)
       const amounts = [

@@ -32,9 +32,10 @@ import { bytes } from '../../lib/amounts.ts'
 import type { Backup } from '../../lib/http/answers/backup.ts'
 import type { Options } from '../../lib/http/answers/options.ts'
 import type { Run } from '../../lib/http/answers/run.ts'
-import { type Outcome, type TargetState, TargetState as TargetStates } from '../../lib/run/outcome.ts'
-import { scopeOf, strategies, type Target, targets } from '../../lib/run/strategy.ts'
+import type { Outcome } from '../../lib/run/outcome.ts'
+import { scopeOf, strategies } from '../../lib/run/strategy.ts'
 import type { WouldDo } from '../../lib/run/words/would-do.ts'
+import { type Target, type TargetState, targetStates, targets } from '../../lib/store.ts'
 
 const table = { label: null, estimated: false, bytes: 8192, keptRows: 0, keepRows: null }
 const database = {
@@ -440,8 +441,8 @@ describe('what happened, in plain words', () => {
   it('says of each state what is gone, what is in the backup, and what to do', () => {
     const said = (state: TargetState, backupId: string | null) =>
       sentenceOf(outcomeOf(state, backupId), 'database')
-    expect(TargetStates.options.map((state) => [state, said(state, 'b'), said(state, null)])).toEqual(
-      TargetStates.options.map((state) => [state, ...expected[state]]),
+    expect(targetStates.map((state) => [state, said(state, 'b'), said(state, null)])).toEqual(
+      targetStates.map((state) => [state, ...expected[state]]),
     )
   })
 
@@ -550,7 +551,7 @@ describe('how a run ended, in one sentence', () => {
     expect(headlineOf(ended({ database: 'backed_up', files: 'backed_up' }), [])).toContain(
       'Nothing was wiped',
     )
-    const changed = TargetStates.options.filter((state) => !['untouched', 'backed_up'].includes(state))
+    const changed = targetStates.filter((state) => !['untouched', 'backed_up'].includes(state))
     expect(changed.length).toBeGreaterThan(3)
     for (const state of changed) {
       for (const target of targets) {

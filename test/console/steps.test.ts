@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { type Stage, stagesOf } from '../../console/runs/steps.ts'
 import type { Run } from '../../lib/http/answers/run.ts'
-import { strategies, targets } from '../../lib/run/strategy.ts'
+import { strategies } from '../../lib/run/strategy.ts'
+import { targets } from '../../lib/store.ts'
 import machine from '../../state-machine.asl.json' with { type: 'json' }
 
 type Drawn = Parameters<typeof stagesOf>[0]

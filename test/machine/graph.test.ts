@@ -4,7 +4,7 @@ import { errorKinds } from '../../lib/errors.ts'
 import { abandonedAfterMinutes } from '../../lib/ledger/open.ts'
 import { FinishInput } from '../../lib/run/finish/finish.ts'
 import { type Counted, CountInput } from '../../lib/run/planning/count.ts'
-import { targets } from '../../lib/run/strategy.ts'
+import { targets } from '../../lib/store.ts'
 
 type Choice = {
   Variable: string

@@ -22,7 +22,7 @@ import {
   toldOf,
 } from '../../lib/run/finish/target-states.ts'
 import type { Outcome } from '../../lib/run/outcome.ts'
-import { targets } from '../../lib/run/strategy.ts'
+import { targets } from '../../lib/store.ts'
 
 const row = (more: Partial<RunRow>) =>
   ({

@@ -1,7 +1,8 @@
 import '@hono/zod-openapi' // every schema has .openapi() from here on
 import * as z from 'zod'
 import { Warning } from '../../backup/manifest.ts'
-import { strategies, targets } from '../../run/strategy.ts'
+import { strategies } from '../../run/strategy.ts'
+import { targets } from '../../store.ts'
 
 const count = z.int().nonnegative()
 const Reason = z.strictObject({ name: z.string(), message: z.string() })

@@ -1,8 +1,8 @@
 import '@hono/zod-openapi' // every schema has .openapi() from here on
 import * as z from 'zod'
 import { Outcome } from '../../run/outcome.ts'
-import { targets } from '../../run/strategy.ts'
 import { WouldDo } from '../../run/words/would-do.ts'
+import { targets } from '../../store.ts'
 
 export const count = z.int().nonnegative()
 export const Target = z.enum(targets)

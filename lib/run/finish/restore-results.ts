@@ -8,7 +8,8 @@ import { DatabaseRestored } from '../../database/restore/restore.ts'
 import { FilesRestored, filesRestoredKey } from '../../files/restore/results.ts'
 import type { RunRow } from '../../ledger/runs.ts'
 import type { Storage } from '../../s3/bucket.ts'
-import type { Outcome, TargetState } from '../outcome.ts'
+import type { TargetState } from '../../store.ts'
+import type { Outcome } from '../outcome.ts'
 import { toldOf } from './target-states.ts'
 
 /** What the steps of a restore left behind. */

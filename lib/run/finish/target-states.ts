@@ -2,8 +2,8 @@ import type { Manifest } from '../../backup/manifest.ts'
 import type { CacheWiped } from '../../cache/wipe/wipe.ts'
 import type { FilesWiped } from '../../files/wipe.ts'
 import { changing, type RunRow } from '../../ledger/runs.ts'
-import type { TargetState } from '../outcome.ts'
-import { type Target, targets } from '../strategy.ts'
+import type { TargetState } from '../../store.ts'
+import { type Target, targets } from '../../store.ts'
 
 /** What tells how far a run got: first the ledger, which is never wrong, then what the steps left behind in S3. */
 export type Facts = {

@@ -13,6 +13,7 @@ import { type Counting, openRun, recordPlan } from '../../ledger/open.ts'
 import type { RunRow } from '../../ledger/runs.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
+import { type Target, targets } from '../../store.ts'
 import { claim } from '../claim.ts'
 import { checkConfirmation, checkMarks, refusalOfReal } from '../guard.ts'
 import {
@@ -23,7 +24,7 @@ import {
   type Request,
   type Scoped,
 } from '../request.ts'
-import { scopeOf, type Target, targets } from '../strategy.ts'
+import { scopeOf } from '../strategy.ts'
 import type { Refusal } from '../words/would-do.ts'
 import { digestOfPlan, type Plan } from './plan.ts'
 import { planOnBackup } from './plan-maintenance.ts'

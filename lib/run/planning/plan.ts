@@ -12,7 +12,8 @@ import { FilesPlan, FilesRestorePlan } from '../../files/plan-section.ts'
 import type { Noted } from '../../ledger/documents.ts'
 import type { PlannedRun, RunRef } from '../../ledger/run-ref.ts'
 import type { Storage } from '../../s3/bucket.ts'
-import { strategies, targets } from '../strategy.ts'
+import { targets } from '../../store.ts'
+import { strategies } from '../strategy.ts'
 
 /** What Count decided, as the later steps read it from S3. */
 export const Plan = z.strictObject({

@@ -14,8 +14,8 @@ import type { RunRef } from '../../ledger/run-ref.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { checkWritable, type Storage } from '../../s3/bucket.ts'
 import { listRange } from '../../s3/list.ts'
+import type { Target } from '../../store.ts'
 import type { Scoped } from '../request.ts'
-import type { Target } from '../strategy.ts'
 import { type Plan, plannedRun, putPlan } from './plan.ts'
 
 type Asked = {

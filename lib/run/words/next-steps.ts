@@ -1,5 +1,6 @@
-import type { Outcome, TargetState } from '../outcome.ts'
-import { type Target, targets } from '../strategy.ts'
+import type { TargetState } from '../../store.ts'
+import { type Target, targets } from '../../store.ts'
+import type { Outcome } from '../outcome.ts'
 import { stateWords } from './outcome.ts'
 
 /** What a person can do after a run. `restore`: the backup that a restore would put back for it; null: no command of ours. */

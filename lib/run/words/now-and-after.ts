@@ -1,8 +1,8 @@
 import { bytes, counted } from '../../amounts.ts'
 import type { Backup } from '../../backup/read.ts'
+import { type Target, targets } from '../../store.ts'
 import type { ResetOptions } from '../options.ts'
 import type { Request } from '../request.ts'
-import { type Target, targets } from '../strategy.ts'
 
 type Restore = Pick<Extract<Request, { operation: 'restore' }>, 'targets' | 'exact' | 'without'>
 

@@ -1,6 +1,6 @@
 import { bytes, counted } from '../../amounts.ts'
-import type { Outcome, TargetState } from '../outcome.ts'
-import type { Target } from '../strategy.ts'
+import type { Target, TargetState } from '../../store.ts'
+import type { Outcome } from '../outcome.ts'
 
 /** The states of a target, as people read them. */
 export const stateWords: Record<TargetState, string> = {

@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { errorKinds } from '../../errors.ts'
-import { type Target, targets } from '../strategy.ts'
+import { type Target, targets } from '../../store.ts'
 
 const count = z.number().int().nonnegative()
 

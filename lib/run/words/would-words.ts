@@ -1,5 +1,5 @@
 import { bytes, counted } from '../../amounts.ts'
-import { type Target, targets } from '../strategy.ts'
+import { type Target, targets } from '../../store.ts'
 import type { WouldDo } from './would-do.ts'
 
 /** What a table or a store holds now, and what would happen to it. */

@@ -1,7 +1,7 @@
 import { bytes, counted } from '../../../lib/amounts.ts'
 import type { Deleted } from '../../../lib/backup/retention/delete.ts'
 import { type PruneResult, prune } from '../../../lib/backup/retention/prune.ts'
-import { databaseClock } from '../../../lib/ledger/clock.ts'
+import { databaseClock } from '../../../lib/postgres/clock.ts'
 import type { Answer } from '../answer.ts'
 import type { Arguments } from '../arguments.ts'
 import type { Connected } from '../connect.ts'

@@ -6,9 +6,9 @@ import type { Config } from '../../../lib/config.ts'
 import { messageOf } from '../../../lib/errors.ts'
 import type { RunRow } from '../../../lib/ledger/runs.ts'
 import { sealedBackupOf, statesInLedger } from '../../../lib/run/finish/target-states.ts'
-import { Outcome, type TargetState } from '../../../lib/run/outcome.ts'
-import { type Target, targets } from '../../../lib/run/strategy.ts'
+import { Outcome } from '../../../lib/run/outcome.ts'
 import { refusalOf } from '../../../lib/run/words/would-do.ts'
+import { type Target, type TargetState, targets } from '../../../lib/store.ts'
 import type { Step } from './steps.ts'
 
 /** The outcome that a run's row holds; of a run that died or was called off, what its row still tells. */

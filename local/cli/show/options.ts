@@ -3,9 +3,10 @@ import type { Backup } from '../../../lib/backup/read.ts'
 import type { TableOption } from '../../../lib/database/plan/options.ts'
 import type { ResetOptions } from '../../../lib/run/options.ts'
 import type { Request } from '../../../lib/run/request.ts'
-import { scopeOf, targets } from '../../../lib/run/strategy.ts'
+import { scopeOf } from '../../../lib/run/strategy.ts'
 import { isUnclaimed } from '../../../lib/run/words/claim-state.ts'
 import { nowAndAfter, restoredStores, whatRestoreMeans } from '../../../lib/run/words/now-and-after.ts'
+import { targets } from '../../../lib/store.ts'
 import { table } from './table.ts'
 
 /** Everything that can be reset, and what it holds now. */

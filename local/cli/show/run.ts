@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import { utc } from '../../../lib/amounts.ts'
-import { isCancellable, type RunRow, statusWords } from '../../../lib/ledger/runs.ts'
+import { isCancellable, type RunRow } from '../../../lib/ledger/runs.ts'
+import { statusWords } from '../../../lib/ledger/status.ts'
 import { sealedBackupOf } from '../../../lib/run/finish/target-states.ts'
 import { Outcome } from '../../../lib/run/outcome.ts'
 import { wouldDoOf } from '../../../lib/run/words/would-do.ts'

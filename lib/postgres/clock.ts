@@ -1,5 +1,5 @@
-import type { Clients } from '../clients.ts'
-import { withConnection } from '../postgres/with-connection.ts'
+import type { Opener } from './with-connection.ts'
+import { withConnection } from './with-connection.ts'
 
 /**
  * The clock of the ledger's database, for what is compared between runs: when a backup was sealed, and which of them
@@ -7,7 +7,7 @@ import { withConnection } from '../postgres/with-connection.ts'
  * backup look older than those that came before it.
  * @throws StoreUnavailable
  */
-export async function databaseClock(clients: Pick<Clients, 'connect'>): Promise<() => Date> {
+export async function databaseClock(clients: Opener): Promise<() => Date> {
   const asked = await withConnection(clients, (connection) =>
     connection.query('SELECT clock_timestamp() AS now'),
   )
