@@ -45,7 +45,7 @@ export default class Deployment {
   /**
    * A function that is warm knows the settings as they were. Its description is part of what a version is made of, so another
    * revision publishes versions that nobody has called yet; the same code deployed again would not.
-   * See docs/decisions.md#settings-have-a-revision.
+   * @see docs/decisions.md#settings-have-a-revision
    */
   noteSettings() {
     const { functions, custom } = this.serverless.service
@@ -101,7 +101,7 @@ function textOf(value, region) {
 /**
  * The logs tell what happened to what is retained, so they are retained as well. Their names are those of the stage: who
  * deploys it again over what is still there (`adopt-existing`) makes none.
- * See docs/decisions.md#what-is-retained-is-adopted-by-not-making-it.
+ * @see docs/decisions.md#what-is-retained-is-adopted-by-not-making-it
  */
 function keepLogs({ Resources }, adopts) {
   const groups = Object.entries(Resources).filter(
@@ -120,7 +120,7 @@ function keepLogs({ Resources }, adopts) {
 /**
  * Conditions compare parameters of the framework, which are values by now: they are decided here, so that the template that
  * is looked at, checked and deployed holds what is made and nothing else.
- * See docs/decisions.md#conditions-of-the-template-are-decided-when-it-is-packaged.
+ * @see docs/decisions.md#conditions-of-the-template-are-decided-when-it-is-packaged
  */
 function settleConditions(template) {
   const { Conditions = {}, Resources, Outputs } = template
@@ -166,7 +166,7 @@ function leaveOut(Resources, ids) {
 /**
  * The machine calls the versions that are published with it. An execution keeps the definition that it began with, and so
  * goes on with the code it began with, also when the stage is deployed meanwhile, or when it is redriven days later.
- * See docs/decisions.md#a-run-keeps-its-code-by-published-versions.
+ * @see docs/decisions.md#a-run-keeps-its-code-by-published-versions
  */
 function useVersions({ Resources }) {
   const versions = Object.entries(Resources).filter(([, { Type }]) => Type === 'AWS::Lambda::Version')

@@ -23,7 +23,10 @@ export function bytes(value: number): string {
   return `${power === 0 ? scaled : scaled.toFixed(1)} ${units[power]}`
 }
 
-/** `2026-11-22 19:05:33 UTC`: the zone in which the ids of backups are, too. What is no time is told as it stands. */
+/**
+ * `2026-11-22 19:05:33 UTC`: the zone in which the ids of backups are, too. What is no time is told as it stands.
+ * @see docs/decisions.md#the-page-tells-every-time-in-utc
+ */
 export function utc(time: Date | string): string {
   const date = new Date(time)
   if (Number.isNaN(date.getTime())) return String(time)

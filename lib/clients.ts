@@ -59,7 +59,7 @@ export async function makeClients(): Promise<Clients> {
  */
 const s3SilenceMs = 120_000
 
-/** The client for both buckets. */
+/** The client for both buckets. @see docs/decisions.md#s3-is-asked-for-as-much-as-it-gives */
 export function makeS3(config: Pick<Config, 'AWS_ENDPOINT_URL_S3'>, silenceMs = s3SilenceMs): S3Client {
   const endpoint = config.AWS_ENDPOINT_URL_S3
   return new S3Client({

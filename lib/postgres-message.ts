@@ -15,6 +15,7 @@ type Told = {
  * error. A message of Postgres itself names objects, but for class 22, which repeats the value. What application code
  * raises (a check, a domain, an index function, a trigger) may say anything, and so may a statement that it makes: of
  * those only the SQLSTATE and the names are told. DETAIL, HINT and CONTEXT, which hold rows, never are.
+ * @see docs/decisions.md#no-message-may-hold-a-row
  */
 export function messageOfPostgres(error: unknown): string | undefined {
   if (!isPostgres(error)) return undefined

@@ -20,6 +20,7 @@ type Ages = {
  * before does not hold any more.
  * @param source `read` throws StoreUnavailable when the source does not answer; any other error is its answer
  * @returns what gives the value, or throws what `read` threw
+ * @see docs/decisions.md#the-list-of-tokens-is-read-again
  */
 export function refreshed<Value>(
   name: string,

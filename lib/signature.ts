@@ -17,6 +17,7 @@ export type Authenticity = 'signed' | 'unsigned' | 'unknown key'
 /**
  * Signs a text with the first of the keys.
  * @param purpose what the text is, so that a signature of one kind of text is none of another
+ * @see docs/decisions.md#who-may-write-to-the-bucket-decides-nothing
  */
 export function sign(keys: readonly SigningKey[], purpose: string, text: string | Buffer): Signature {
   const [key] = keys

@@ -36,7 +36,7 @@ const downloadLimitMs = 90_000
  * that was fetched before, else one out of Debian's packages. `REDIS_SERVER=none` asks for the imitation.
  * To be called before anything is started; without it, startRedis takes what is on the PATH.
  * @returns whether there is one
- * See docs/decisions.md#redis-is-borrowed-from-the-machines-own-packages.
+ * @see docs/decisions.md#redis-is-borrowed-from-the-machines-own-packages
  */
 export async function provideRedis(providing: Providing): Promise<boolean> {
   const {

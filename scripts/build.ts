@@ -126,7 +126,7 @@ async function buildFunctions(): Promise<void> {
   )
 }
 
-/** The API's document, from the same routes that the bundle has. See docs/decisions.md#the-document-is-made-by-the-build. */
+/** The API's document, from the same routes that the bundle has. @see docs/decisions.md#the-document-is-made-by-the-build */
 async function writeDocument(): Promise<void> {
   logger.setLogLevel('SILENT')
   const noClients = () => Promise.reject(new Error('The document needs no store'))

@@ -7,6 +7,7 @@ export type Sealed<Document> = Document & { digest: string; signature?: Signatur
 /**
  * A document with the SHA-256 of its own JSON, so that a flipped bit anywhere in it is noticed, and the signature of the
  * same JSON, so that an edit is: who may write to the bucket can make the digest anew, but not the signature.
+ * @see docs/decisions.md#a-manifest-carries-a-digest-of-itself
  */
 export function sealed<Document extends object>(
   keys: readonly SigningKey[],

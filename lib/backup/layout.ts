@@ -43,6 +43,7 @@ export const workRoot = '.taskmaster/runs/'
  * Keys of a run's work lists and step results, which are of use only while it runs. A Count that is repeated while its first
  * invocation is alive lists anew: so the plan is named by its digest, which the ledger notes, and the lists by the
  * try that the plan names. None is written twice, and no other lies where a later step looks.
+ * @see docs/decisions.md#no-two-tries-write-to-one-name
  */
 export function workKeys(run: { runId: string; attempt: number; tried?: string }) {
   const root = `${workRoot}${run.runId}/${run.attempt}/`

@@ -41,6 +41,7 @@ const [oldLine, oldLineRatio] = [64 * 2 ** 20, 64]
  * An empty source writes nothing and gives null.
  * @param keys gives the key for try 1, 2, …: the next is tried when one is taken (a repeated step finds the first's parts)
  * @throws ReadBackMismatch when the object that S3 holds is not what was sent
+ * @see docs/decisions.md#a-repeated-step-writes-beside-the-first-ones-parts
  */
 export async function writePart(
   storage: Storage,

@@ -103,6 +103,7 @@ export async function findBackup(
  * repeat it; null when there is none.
  * @param known of late files, what the ledger noted: see readBackup
  * @throws BackupDamaged, BackupTooNew
+ * @see docs/decisions.md#without-the-ledger-the-highest-late-file-counts
  */
 export async function findLate(
   storage: Storage,

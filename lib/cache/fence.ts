@@ -18,6 +18,7 @@ export const checkFence = `if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return
 /**
  * A server that is full refuses SET, but not in a script that has written already, be it that it unlinked a key that is not
  * there. Else a cache that is full could not be emptied.
+ * @see docs/decisions.md#a-cache-that-is-full-can-be-emptied
  */
 export const makeRoom = `redis.call('UNLINK', KEYS[2])
 `
@@ -30,6 +31,7 @@ const adoptions = 5
  * Makes the cache heed this run alone: writes its number, after asking the ledger. The first step of every run that acts
  * on the cache does so, so that no request of an earlier run is obeyed from then on.
  * @throws RunLost when the run does not hold the lock any more
+ * @see docs/decisions.md#the-cache-heeds-one-run-at-a-time
  */
 export async function adoptFence(cache: BinaryRedis, fence: Fence): Promise<void> {
   await fence.check()

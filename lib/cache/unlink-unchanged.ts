@@ -88,6 +88,7 @@ export type Unlinking = {
  * command in the same request.
  * @returns each key's fate, and the answer to the other command
  * @throws RunLost when another run acts on the cache; StoreUnavailable, NotPermitted
+ * @see docs/decisions.md#a-key-is-compared-by-the-script-that-deletes-it
  */
 export async function unlinkUnchanged(
   cache: BinaryRedis,

@@ -15,7 +15,10 @@ export type Difference = {
   sameCount: boolean
 }
 
-/** The tables of which count or fingerprint, as `copyOf` gives them, are not those of the backup. */
+/**
+ * The tables of which count or fingerprint, as `copyOf` gives them, are not those of the backup.
+ * @see docs/decisions.md#whole-tables-are-compared-first
+ */
 export async function differencesOf(
   connection: Connection,
   tables: readonly BackedUpTable[],

@@ -24,6 +24,7 @@ const rowText = 'pg_catalog.row_to_json(v.*)::pg_catalog.text'
 /**
  * `FROM …` for the rows of a table, with `r` as the table and `v` as the values; ONLY, because each child table is a table
  * of its own. The page range and the other condition are optional.
+ * @see docs/decisions.md#values-that-json-cannot-carry-stand-as-text
  */
 export function rowsOf(rows: Rows, range?: PageRange | null, condition?: string): string {
   const values = rows.columns.map(

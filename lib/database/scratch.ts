@@ -33,6 +33,7 @@ const lockWaitMs = 15_000
 /**
  * Values of the application's own types (domains, composite types, arrays of them) are kept there as the text that was
  * backed up: a domain may refuse what its rows have held for long, when its constraint is NOT VALID or asks a function.
+ * @see docs/decisions.md#scratch-tables-hold-nothing-that-could-refuse-a-row
  */
 export function isHeldAsText({ type, asText }: Pick<Column, 'type' | 'asText'>): boolean {
   return asText && type.includes('.')
@@ -69,6 +70,7 @@ export function typedRows(runId: string, table: BackedUpTable, live: Table, alia
  * The tables are UNLOGGED: no publication sends them to a subscriber, and they cost no write-ahead log. A server that
  * crashed has emptied all of them, `loaded` as well.
  * @throws DatabaseBusy
+ * @see docs/decisions.md#scratch-tables-are-unlogged
  */
 export async function ensureScratch(
   connection: Connection,

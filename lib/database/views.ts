@@ -76,6 +76,7 @@ export async function viewsOver(
  * What fails is told with the reason, and fails no step. The result goes into the run's record of the wipe or the restore.
  * @param planned the names of those that were there when the run was planned
  * @throws RunLost
+ * @see docs/decisions.md#materialized-views-are-refreshed-after-the-commit
  */
 export async function refreshViews(
   clients: Clients,

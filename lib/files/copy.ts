@@ -46,6 +46,7 @@ const tellEvery = 250
  * @param progress is told the objects done and those of the pieces begun so far
  * @throws ReadBackMismatch when a copy is missing or is not what S3 said it had copied
  * @throws BackupIncomplete, StoreUnavailable, NotPermitted as copyObject does; RunLost, OutOfTime as the fence does
+ * @see docs/decisions.md#copies-of-files-are-written-once-as-well
  */
 export async function copyFiles(
   tools: Tools,

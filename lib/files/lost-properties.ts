@@ -16,6 +16,7 @@ const concurrency = 32
  * files by Copy, which alone of a backup's steps may read them.
  * @returns a warning for each that was found, with how many of how many
  * @throws StoreUnavailable or NotPermitted when a file cannot be looked at: then it could not be copied either
+ * @see docs/decisions.md#what-copies-leave-behind-is-looked-for-in-the-first-250-files
  */
 export async function warnOfNotCarried(
   { files, config }: Pick<Clients, 'files' | 'config'>,

@@ -23,6 +23,7 @@ const otherEtag = `"${'0'.repeat(32)}"`
  * @param changesFiles whether the run is to delete or write files; else nothing is written into their bucket
  * @returns a warning that names what is not heeded
  * @throws StoreUnavailable, NotPermitted when a probe cannot be made, or the server knows no conditions of copies
+ * @see docs/decisions.md#count-tries-whether-the-s3-server-heeds-conditions
  */
 export async function probeConditions(
   { files, backups }: Pick<Clients, 'files' | 'backups'>,

@@ -31,7 +31,10 @@ type Tools = {
   rates?: Rates
 }
 
-/** The HTTP API and the web page. Whatever is thrown becomes a problem document. */
+/**
+ * The HTTP API and the web page. Whatever is thrown becomes a problem document.
+ * @see docs/decisions.md#hono-and-zod-openapi-for-the-http-api
+ */
 export function makeApp({ clients, pageFolders, documents, rates = usualRates }: Tools): OpenAPIHono<Api> {
   const app = new OpenAPIHono<Api>({
     defaultHook: (result) => {

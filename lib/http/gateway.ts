@@ -32,6 +32,7 @@ type App = { fetch: (request: Request, env: Gateway) => Response | Promise<Respo
 /**
  * The app as a function behind API Gateway's HTTP API. Whatever the event is, the answer is one of the app: what cannot
  * become a request is refused by it as well, with the headers and the log line that every answer has.
+ * @see docs/decisions.md#the-api-speaks-to-the-gateway-itself
  */
 export function behindGateway(app: App): (event: unknown) => Promise<GatewayAnswer> {
   return async (event) => {

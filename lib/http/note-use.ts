@@ -14,6 +14,7 @@ const patienceMs = 1_000
 /**
  * Notes in the ledger when a token was used, once a minute at most; what was refused is no use. A note that fails keeps
  * nobody from anything.
+ * @see docs/decisions.md#last-use-is-noted-by-the-tokens-name
  */
 export function noteUse(): MiddlewareHandler<Api> {
   const noted = new Map<string, number>()

@@ -10,6 +10,7 @@ export type Rates = { token: Rate; address: Rate }
 /**
  * What one process lets through. Several stand beside each other when many requests come at once, each with its own memory:
  * so this bounds what one caller makes a process do, not how many requests there are. That is the gateway's part.
+ * @see docs/decisions.md#the-function-counts-callers-the-gateway-requests
  */
 export const usualRates: Rates = {
   token: { burst: 200, perSecond: 20 },

@@ -24,5 +24,5 @@ export function scopeOf({
   return operation === 'verify' && rehearse ? 'backup' : scopeOfOperation[operation]
 }
 
-/** Those that can start any run. */
+/** Those that can start any run. @see docs/decisions.md#rehearsing-needs-the-scope-of-taking-a-backup */
 export const startingScopes = [...new Set(Object.values(scopeOfOperation))] as [Scope, ...Scope[]]

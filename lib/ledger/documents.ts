@@ -36,6 +36,7 @@ export async function readNoted(connection: Connection, runId: string): Promise<
 /**
  * Notes which late file of its backup counts from here on, for whoever reads the backup by this ledger; null: none does.
  * @throws RunLost when the row is no longer this run's
+ * @see docs/decisions.md#of-a-cache-steps-invocations-only-the-latest-acts
  */
 export async function noteLate(connection: Connection, runId: string, late: CountedLate): Promise<void> {
   const noted: z.input<typeof Late> = { counts: late }

@@ -59,6 +59,7 @@ export function checkMark(
   )
 }
 
+// See docs/decisions.md#protected-is-a-variable-of-its-own.
 export function protectedError(config: Config): EnvironmentProtected {
   return new EnvironmentProtected(
     `The environment "${config.ENVIRONMENT}" is protected: nothing is wiped or deleted in it. If that is really wanted, set PROTECTED=false and claim it again`,

@@ -17,6 +17,7 @@ export type Invocation = {
  * row: either it is written before the run ends, and the next run sees it, or it learns that the run is over.
  * Repeating it changes nothing.
  * @returns false when the run does not hold the lock any more; then it is not written down
+ * @see docs/decisions.md#a-run-that-has-ended-may-be-closing
  */
 export async function registerInvocation(
   connection: Connection,

@@ -13,6 +13,7 @@ export type LedgerLine = {
 /**
  * One connection for all that an invocation tells the ledger, opened at the first word: opening one costs more than what
  * is said. A step may be silent for minutes, and the network then end it; it is opened anew.
+ * @see docs/decisions.md#a-step-speaks-to-the-ledger-over-one-connection
  */
 export function ledgerLine(clients: Pick<Clients, 'connect'>): LedgerLine {
   let open: ReturnType<typeof openConnection> | undefined

@@ -200,7 +200,10 @@ function closingError({ runId, operation, phase, closingUntil }: RunRow): RunAct
   )
 }
 
-/** An execution that is started, or redriven, under the name of a run that is over. */
+/**
+ * An execution that is started, or redriven, under the name of a run that is over.
+ * @see docs/decisions.md#a-redriven-execution-does-not-bring-its-run-back
+ */
 function endedRun({ runId, status }: RunRow): RunLost {
   return new RunLost(
     `Run ${runId} is over (${statusWords[status] ?? status}). An execution that is redriven does not bring its run back: start a new run`,

@@ -45,7 +45,10 @@ export async function touchRun(
   return updated[0].fence
 }
 
-/** Says what the run's step waits for before it changes anything. @throws RunLost when the row is no longer this run's */
+/**
+ * Says what the run's step waits for before it changes anything. @throws RunLost when the row is no longer this run's.
+ * @see docs/decisions.md#a-run-is-waiting-until-it-has-its-locks
+ */
 export async function noteWaiting(connection: Connection, runId: string, waiting: string): Promise<void> {
   await setWaiting(connection, runId, waiting)
 }

@@ -8,6 +8,7 @@ import type { Connection } from './connection.ts'
  * and the planner looks into them already when it only reads a table that has an index on one.
  */
 export const ownSearchPath = 'SET LOCAL search_path TO DEFAULT'
+// See docs/decisions.md#the-search-path-is-pinned-where-text-is-made.
 export const pinnedSearchPath = 'SET LOCAL search_path TO pg_catalog'
 
 /** Runs `use` under the role's own search path, in a transaction or outside; after an error it stays until the transaction ends. */

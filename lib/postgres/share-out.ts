@@ -4,6 +4,7 @@ import type { Connection } from './connection.ts'
  * How many connections share some work: opening one takes as long as reading some megabytes, or a few small tables, so
  * small work gets one.
  * @param pieces each with the bytes it has, as the limits count them
+ * @see docs/decisions.md#small-work-gets-one-connection
  */
 export function connectionsFor(
   pieces: readonly { bytes: number }[],

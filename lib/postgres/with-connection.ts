@@ -4,7 +4,10 @@ import type { Connection } from './connection.ts'
 /** What opens connections: the clients, or whatever stands for them. */
 export type Opener = { connect: () => Promise<Connection> }
 
-/** Runs `use` with a connection that is ended afterwards, whatever happens. */
+/**
+ * Runs `use` with a connection that is ended afterwards, whatever happens.
+ * @see docs/decisions.md#connections-are-opened-per-step-and-closed-at-its-end
+ */
 export async function withConnection<Result>(
   clients: Opener,
   use: (connection: Connection) => Promise<Result>,

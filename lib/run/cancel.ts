@@ -19,6 +19,7 @@ const answerWithinMs = 10_000
  * @returns the run's row
  * @throws NotFound, RunStarting, RunEnded, TooLateToCancel, DatabaseBusy: nothing was changed
  * @throws StoreUnavailable when it is cancelled, but its execution could not be stopped; it then ends at its next step
+ * @see docs/decisions.md#cancelling-works-by-the-ledgers-row
  */
 export async function cancelRun(
   clients: Clients,

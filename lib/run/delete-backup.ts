@@ -14,6 +14,7 @@ import type { BackupPlan } from './planning/plan.ts'
  * leaves no damaged backup, but none. Repeating it goes on where it ended; one that is gone is what was wanted.
  * @param about `signal` ends it before the next deletion
  * @throws BackupKept when it was pinned since, RunLost, DatabaseBusy; StoreUnavailable, NotPermitted naming an object
+ * @see docs/decisions.md#verify-and-delete-are-runs
  */
 export async function deleteBackup(
   clients: Clients,

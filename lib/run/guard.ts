@@ -62,6 +62,7 @@ export async function checkMarks(
 /**
  * Why the real run would be refused that a dry one stands for, where the dry one itself is not: it wipes nothing, and so may
  * look at a protected environment.
+ * @see docs/decisions.md#a-dry-run-says-what-the-run-would-be-refused-with
  */
 export async function refusalOfReal(
   { config }: Pick<Clients, 'config'>,

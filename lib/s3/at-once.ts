@@ -11,6 +11,7 @@ const graceMs = 5_000
  * @param work is given the signal that ends it, for its requests
  * @param options `signal` aborts what is under way at once; `grace`: see graceMs
  * @throws what the first that failed threw, or the reason of `signal`
+ * @see docs/decisions.md#an-invocation-leaves-the-register-when-nothing-is-on-its-way
  */
 export async function atOnce<Item, Result>(
   items: readonly Item[],

@@ -1,6 +1,9 @@
 import { type ErrorKind, errorKinds } from '../../lib/errors.ts'
 
-/** Every exit code of the CLI, as `--help` lists them. */
+/**
+ * Every exit code of the CLI, as `--help` lists them.
+ * @see docs/decisions.md#an-unreachable-store-is-a-failure-not-a-refusal
+ */
 export const exitCodes = {
   0: 'succeeded, with or without warnings; of a dry run: the run would not be refused',
   1: 'the run failed, or a store cannot be reached',

@@ -8,7 +8,7 @@ type Properties = Resource['properties']
 
 /**
  * What CloudFormation's own description of the resource types says of a template; offline. Gives a sentence per problem.
- * See docs/decisions.md#templates-are-checked-against-cloudformations-own-types.
+ * @see docs/decisions.md#templates-are-checked-against-cloudformations-own-types
  */
 export function problemsOf(template: Checked): string[] {
   return Object.entries(template.Resources).flatMap(([id, resource]) => {

@@ -10,7 +10,7 @@ import { tokenOf, useApi } from './api-stack.ts'
 const folder = fileURLToPath(new URL('../../.ci/clients/', import.meta.url))
 /**
  * Why the tests are left out where the folder's packages are not installed, which only CI does by itself.
- * See docs/decisions.md#generators-of-clients-are-installed-in-ci-only.
+ * @see docs/decisions.md#generators-of-clients-are-installed-in-ci-only
  */
 const reason = existsSync(`${folder}node_modules`)
   ? undefined

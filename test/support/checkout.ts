@@ -9,7 +9,7 @@ import { machine } from './needs.ts'
 /**
  * A folder that is the project to whoever works in it, so that what a document has one type can be typed as it stands, and
  * what the commands leave in their folder is nobody's.
- * See docs/decisions.md#readmes-commands-are-run-as-they-are-printed.
+ * @see docs/decisions.md#readmes-commands-are-run-as-they-are-printed
  */
 export async function makeCheckout(): Promise<{ folder: string; remove: () => Promise<void> }> {
   const project = fileURLToPath(new URL('../../', import.meta.url))

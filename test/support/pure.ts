@@ -12,7 +12,7 @@ const modules = new Map<string, Module>()
 /**
  * The test files that need no server, of a folder's. What a file imports says so, and not a list or its name: one that
  * begins to use Postgres has it started from then on, and one that ceases to is quick.
- * See docs/decisions.md#what-a-test-imports-decides-about-servers.
+ * @see docs/decisions.md#what-a-test-imports-decides-about-servers
  */
 export function pureTests(pattern: string): string[] {
   return globSync(pattern)

@@ -3,7 +3,7 @@ import { appendFileSync } from 'node:fs'
 /**
  * Long proofs stand in files named `*.trust.test.ts`. `npm test` runs their short form, `npm run trust` the full one:
  * hundreds of random rounds, every stop point, every forged object.
- * See docs/decisions.md#what-takes-long-is-in-the-full-form-alone.
+ * @see docs/decisions.md#what-takes-long-is-in-the-full-form-alone
  */
 export const isFull = process.env.TRUST === 'full'
 

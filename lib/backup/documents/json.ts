@@ -9,6 +9,7 @@ export type DocumentBounds = { bytes: number; values: number; depth: number }
 /**
  * Of manifests, late files, plans and results. 16 MiB of manifest are 50,000 parts, which are 3 TB of tables; a million
  * values take some 60 MiB once they are parsed; the deepest document of ours has eight levels.
+ * @see docs/decisions.md#what-is-read-whole-has-bounds
  */
 export const documentBounds: DocumentBounds = { bytes: 16 * 2 ** 20, values: 1_000_000, depth: 32 }
 

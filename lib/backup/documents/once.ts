@@ -8,6 +8,7 @@ import { getJsonLines } from './documents.ts'
  * write finds what the first wrote, and gives that.
  * @param write is to write with `If-None-Match: *`, as `once` does
  * @throws StoreUnavailable when S3 refuses, and nothing is there all the same: two were at it at this moment
+ * @see docs/decisions.md#what-a-backup-is-made-of-is-written-once
  */
 export async function writeOnce<Result>(
   mine: Result,

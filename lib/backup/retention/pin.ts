@@ -40,7 +40,10 @@ export async function pinBackup(
   }
 }
 
-/** Lets a backup be deleted again; harmless when it is not pinned. @throws NotFound when there is no such sealed backup */
+/**
+ * Lets a backup be deleted again; harmless when it is not pinned. @throws NotFound when there is no such sealed backup.
+ * @see docs/decisions.md#unpinning-overwrites-it-does-not-delete
+ */
 export async function unpinBackup(
   storage: Storage,
   prefix: string,

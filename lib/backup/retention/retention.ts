@@ -34,6 +34,7 @@ const dayMs = 24 * 60 * 60 * 1000
  * Each strategy is judged by itself: an hourly backup of the cache must not take the places of nightly full ones.
  * Without any limit everything stays. A backup that says it was sealed more than a day from now is kept and takes
  * nobody's place.
+ * @see docs/decisions.md#each-strategy-has-its-own-retention
  */
 export function decideRetention(backups: readonly Candidate[], policy: Policy, now: Date): Decision[] {
   const groups = Map.groupBy(backups, ({ strategy }) => strategy)

@@ -13,6 +13,7 @@ export type Fields = { key: Buffer; items: Item[] }
 /**
  * Pages of hashes with the moment at which each field expires: a field that does is `[field, value, milliseconds since
  * 1970]`, one that has gone meanwhile is left out. All pages are asked about in as few requests as they take.
+ * @see docs/decisions.md#when-a-field-of-a-hash-expires-is-part-of-its-value
  */
 export async function withExpiry(cache: BinaryRedis, pages: readonly Fields[]): Promise<Item[][]> {
   const questions = pages.flatMap(({ key, items }, page) =>

@@ -37,7 +37,10 @@ JOIN pg_class a ON a.oid = b.above JOIN pg_namespace an ON an.oid = a.relnamespa
 WHERE c.relkind IN ('r', 'f') AND c.relpersistence <> 't' AND c.oid <> ALL($1::oid[]) AND ${waitingFor('$2')}
 ORDER BY c.oid, b.depth`
 
-/** The tables below the managed ones, at any depth and in any schema, that are not managed. */
+/**
+ * The tables below the managed ones, at any depth and in any schema, that are not managed.
+ * @see docs/decisions.md#what-a-run-does-not-reach-is-named
+ */
 export async function readOutside(
   connection: Connection,
   managed: readonly { oid: number }[],

@@ -75,7 +75,7 @@ export async function readPositions(
   return positions
 }
 
-/** Lets sequences start again; undone when the transaction is. */
+/** Lets sequences start again; undone when the transaction is. @see docs/decisions.md#sequences-restart-one-by-one */
 export async function restartSequences(
   connection: Connection,
   sequences: readonly { schema: string; table: string }[],

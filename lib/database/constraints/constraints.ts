@@ -51,6 +51,7 @@ type Found = {
  * Drops what could refuse rows while tables are filled, or looks at tables that are not filled yet: checks, NOT NULL that is
  * NOT VALID, foreign keys from or to one of the tables (also those of tables that stay), and constraints of domains. Unique
  * and exclusion constraints stay: Postgres has no NOT VALID for them, and they look at their own table alone.
+ * @see docs/decisions.md#a-restore-takes-what-was-there
  */
 export async function putConstraintsAside(
   connection: Connection,

@@ -20,7 +20,10 @@ const slice = 2 ** 20
 
 export type Tally = { rows: number; fingerprint: string }
 
-/** Yields the lines of `shard`, each with its line end; `tally` is complete when it ends. */
+/**
+ * Yields the lines of `shard`, each with its line end; `tally` is complete when it ends.
+ * @see docs/decisions.md#a-chunk-has-a-bound-that-holds-for-any-row
+ */
 export async function* readShard(
   connection: Connection,
   shard: Shard,

@@ -18,6 +18,7 @@ import { type Reconciled, readBatches } from './results.ts'
  * snapshot is exported again, beside the parts it replaces, and the sequences are those of that moment. It comes before the
  * rehearsal, which would else load rows of several moments, and prove parts that are not the ones that are sealed.
  * @throws BackupIsStale when that is more than LATE_MAX_BYTES, or a table is no longer the one that was counted
+ * @see docs/decisions.md#several-batches-are-made-one-moment
  */
 export async function reconcileBatches(clients: Clients, plan: Plan): Promise<void> {
   const { backups: storage, config } = clients

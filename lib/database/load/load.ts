@@ -34,6 +34,7 @@ type Load = {
  * Loads parts of a backup into the run's scratch schema, each in a transaction that also notes it, so that a repeat does
  * not double rows. The bytes are checked against the manifest's SHA-256 while they stream.
  * @throws BackupDamaged naming the object, and what `check` throws
+ * @see docs/decisions.md#one-temporary-table-per-connection
  */
 export async function loadParts(
   clients: Clients,

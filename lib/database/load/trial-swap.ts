@@ -19,6 +19,7 @@ import { viewsOver } from '../views.ts'
  * @returns what would come back otherwise, or a warning that there is no time for it
  * @throws RehearsalFailed naming the table that did not take its rows, and what it asks
  * @throws DatabaseBusy when the tables are not to be had
+ * @see docs/decisions.md#a-restore-may-be-tried-on-the-live-tables
  */
 export async function trySwap(
   clients: Clients,

@@ -8,7 +8,10 @@ import { sqlStateOf } from '../../postgres/errors.ts'
  */
 const idleMs = 30_000
 
-/** SQL that lets the server keep the budget too, when this process cannot; until the transaction ends. */
+/**
+ * SQL that lets the server keep the budget too, when this process cannot; until the transaction ends.
+ * @see docs/decisions.md#locks-have-a-budget-on-both-sides
+ */
 export function budgetSettings({ LOCK_BUDGET_MS }: { LOCK_BUDGET_MS: number }): string {
   return `SET LOCAL statement_timeout = ${LOCK_BUDGET_MS}; SET LOCAL idle_in_transaction_session_timeout = ${idleLimit({ LOCK_BUDGET_MS })}`
 }

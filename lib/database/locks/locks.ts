@@ -33,6 +33,7 @@ export function isRefusedLock(error: unknown): boolean {
  * one table it holds others only for moments: when one is refused, all are given back, so that whoever holds that one may
  * finish with the others, and next time it comes first.
  * @throws DatabaseBusy naming who holds them, when they are not granted within LOCK_TIMEOUT_MS
+ * @see docs/decisions.md#locks-are-tried-for-in-turns-all-or-none
  */
 export async function lockTables(
   { config }: Pick<Clients, 'config'>,

@@ -24,6 +24,7 @@ export function lockCapacity({ perTransaction, connections, prepared }: LockSett
  * Refuses what one transaction could not lock, before anything is done.
  * @param does for the message, as in "The wipe"
  * @throws LimitExceeded with the figures, and the setting to raise
+ * @see docs/decisions.md#what-one-transaction-cannot-lock-is-refused-by-count
  */
 export function checkLockNeed(does: string, need: LockNeed, settings: LockSettings): void {
   const { tables, belongings, sequences, scratch } = need

@@ -25,6 +25,7 @@ const pauseMs = 500
  * is refused, or the ledger's row is written in the moment in which it is locked, all are given back, and it begins again
  * while there is time.
  * @throws DatabaseBusy when LOCK_TIMEOUT_MS or LOCK_BUDGET_MS are over; RunLost
+ * @see docs/decisions.md#the-wiping-transaction-is-repeatable-read
  */
 export async function whileLocked<Result>(
   clients: Clients,

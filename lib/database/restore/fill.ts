@@ -18,6 +18,7 @@ import { countScans, readBetween, withoutWorkers } from './table-scans.ts'
  * was still empty, is tried again when others have theirs. What no order fills are tables that read themselves or each
  * other: their rows are lent to them meanwhile. What cannot be lent (partitions) has its indexes put aside.
  * @throws SchemaChanged naming the first table that takes its rows in no order
+ * @see docs/decisions.md#tables-that-ask-functions-are-filled-last
  */
 export async function fillTables(
   connection: Connection,

@@ -30,6 +30,7 @@ export async function countLosses(
 /**
  * Empties what the plan says, and looks that the rest is as it was: kept rows, triggers and rules. Sequences start again.
  * @throws PreservationConflict when rows that go are still there, or kept ones have changed
+ * @see docs/decisions.md#truncate-names-tables-with-only
  */
 export async function empty(connection: Connection, plan: TableActions): Promise<void> {
   const going = plan.tables.filter(({ action }) => action !== 'keep')

@@ -3,6 +3,7 @@ import { beginning } from '../errors.ts'
 /**
  * Bytes that a page or a document takes at most of an answer. Lambda takes 6 MB, and the answer is a text in its JSON, so
  * that each quotation mark counts twice.
+ * @see docs/decisions.md#answers-are-bounded-where-they-are-made
  */
 export const answerBytes = 4 * 2 ** 20
 

@@ -20,7 +20,7 @@ const tags = [
   { name: 'Documentation', description: 'This document and the runbook; no token is needed' },
 ]
 
-/** OpenAPI 3.1, made from the schemas that the routes check with. */
+/** OpenAPI 3.1, made from the schemas that the routes check with. @see docs/decisions.md#the-document-is-made-by-the-build */
 export function openApiDocument(app: OpenAPIHono<Api>) {
   const { openAPIRegistry: registry } = app
   registry.registerComponent('securitySchemes', 'token', {

@@ -35,6 +35,7 @@ const route = createRoute({
 /**
  * What the `type` of a problem leads to: the entry of the runbook, as it was when this version was built.
  * @param documents where docs/operations.md may lie; the first that is there counts
+ * @see docs/decisions.md#a-problems-type-is-a-path-of-the-runbook
  */
 export function problems(documents: readonly URL[]): OpenAPIHono<Api> {
   return new OpenAPIHono<Api>().openapi(route, async ({ req, html }) => {

@@ -25,6 +25,7 @@ export type Facts = {
  * What a backup or a reset did to each target, and what a restore did before it put anything back. The ledger says of the
  * database what was committed; of files and cache it says only whether their turn has come: where the steps' results
  * cannot be read, such a target is `unknown`, never `untouched`.
+ * @see docs/decisions.md#an-outcome-says-what-is-known-and-where-it-ends
  */
 export function statesOf(facts: Facts): Record<Target, TargetState> {
   return { database: stateOfDatabase(facts), files: stateOfFiles(facts), cache: stateOfCache(facts) }

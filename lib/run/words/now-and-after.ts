@@ -14,7 +14,10 @@ export function restoredStores(backup: Backup, request: Restore): Target[] {
   return targets.filter((target) => backup[target] !== null && (request.targets?.includes(target) ?? true))
 }
 
-/** Each table of the database and of the backup, the files and the cache, as far as the restore changes them. */
+/**
+ * Each table of the database and of the backup, the files and the cache, as far as the restore changes them.
+ * @see docs/decisions.md#a-sentence-is-made-from-what-is-known
+ */
 export function nowAndAfter(options: ResetOptions, backup: Backup, request: Restore): Change[] {
   const stores = restoredStores(backup, request)
   return [

@@ -7,7 +7,10 @@ export type WouldLine = { what: string; holds: string; would: string }
 
 type Table = NonNullable<WouldDo['database']>['tables'][number]
 
-/** A line per table, then the files and the cache, of those stores that the run would act on. */
+/**
+ * A line per table, then the files and the cache, of those stores that the run would act on.
+ * @see docs/decisions.md#a-sentence-is-made-from-what-is-known
+ */
 export function wouldLines(wouldDo: WouldDo, operation: string): WouldLine[] {
   const { database, files, cache } = wouldDo
   return [

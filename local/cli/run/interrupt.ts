@@ -25,6 +25,7 @@ const twiceWithinMs = 1000
  * it is left to go on, with the commands that cancel and show it. A run in this very process cannot outlive it: it is
  * cancelled, or, once it changes a store, let end; a second Ctrl-C stops it where it is.
  * @param again aborted by a second Ctrl-C
+ * @see docs/decisions.md#ctrl-c-does-not-decide-for-the-operator
  */
 export async function interrupted(
   connected: Connected,

@@ -44,6 +44,7 @@ function cancelledBy({ status, failure }: RunRow): Outcome['error'] {
 /**
  * The outcome of an execution that has no row in the ledger: mostly one that a guard refused.
  * @param steps what the execution did, from its history
+ * @see docs/decisions.md#what-has-no-row-in-the-ledger-is-no-run
  */
 export function outcomeWithoutRow(
   runId: string,

@@ -11,6 +11,7 @@ import type { TableAction } from './table-actions.ts'
  * DELETE CASCADE, SET NULL, SET DEFAULT).
  * @param keys the foreign keys for which this depends on the rows, from the plan
  * @throws PreservationConflict naming both tables and how many rows
+ * @see docs/decisions.md#a-key-between-two-partitioned-tables-is-checked-as-declared
  */
 export async function checkKeptRows(
   connection: Connection,

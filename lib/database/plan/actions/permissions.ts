@@ -6,6 +6,7 @@ import { shortList, type TableActions } from './table-actions.ts'
 /**
  * What the role is not allowed but the plan needs.
  * @throws NotPermitted naming the tables, and what to grant
+ * @see docs/decisions.md#the-database-role-must-own-what-it-wipes
  */
 export function checkPermissions(plan: TableActions, catalog: Catalog, wipes: boolean): void {
   const unreadable = plan.tables.filter(({ table }) => !table.mayRead)

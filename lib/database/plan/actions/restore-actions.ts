@@ -4,6 +4,7 @@ import { chooseActions, type Preservation, type TableActions } from './table-act
 /**
  * What a restore does to the tables: those that the backup holds are emptied and filled again, the others stay. Foreign
  * keys between the two are no conflict here: they are validated when the rows are back, or nothing is changed.
+ * @see docs/decisions.md#a-restore-replaces-what-a-reset-preserves
  */
 export function chooseRestoreActions(
   catalog: Catalog,

@@ -32,6 +32,7 @@ export type TableActions = {
  * Decides what a wipe of the database does: a pure function of the catalog and of what is to be kept.
  * @throws InvalidRequest when a name that is to be kept does not exist (a typo must not cost a table)
  * @throws PreservationConflict when what is kept references what goes
+ * @see docs/decisions.md#a-preserved-table-is-still-backed-up
  */
 export function chooseActions(catalog: Catalog, keep: Preservation): TableActions {
   checkNames(catalog, [...keep.tables, ...keep.excluded, ...Object.keys(keep.rows)])

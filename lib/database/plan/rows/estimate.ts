@@ -23,6 +23,7 @@ export type Estimate = Count & { estimated: boolean }
  * estimated.
  * @throws InvalidConfiguration when Postgres refuses a condition of PRESERVE_ROWS
  * @throws RowsHidden, NotPermitted, DatabaseBusy
+ * @see docs/decisions.md#the-quick-answer-estimates-with-the-planner
  */
 export async function estimateTables(
   clients: Pick<Clients, 'connect'>,
