@@ -4,7 +4,7 @@ import { parseRequest } from '../../lib/run/request.ts'
 import { type Connected, open } from '../cli/connect.ts'
 import { claimEnvironment } from '../cli/run/claim-environment.ts'
 import { type Followed, followRun } from '../cli/run/follow.ts'
-import { startRun } from '../cli/run/start.ts'
+import { startWanted } from '../cli/run/start.ts'
 import { showOutcome } from '../cli/show/outcome.ts'
 import { progressOn } from '../cli/show/progress.ts'
 import { fillSample } from '../sample.ts'
@@ -51,7 +51,7 @@ export async function demonstrate(stack: Stack, say: (text: string) => void): Pr
 
 /** Starts the state machine, shows its progress, and waits for its end. */
 async function carryOut(connected: Connected, sent: Record<string, unknown>): Promise<Followed> {
-  const { runId } = await startRun(connected.clients, { sent, request: parseRequest(sent) })
+  const { runId } = await startWanted(connected.clients, { sent, request: parseRequest(sent) })
   const followed = await followRun(connected.clients, runId, progressOn(process.stdout, false))
   const { error } = followed.outcome
   if (error !== null) throw new Error(`${error.name}: ${error.message}`)

@@ -2,13 +2,13 @@ import { createRoute, OpenAPIHono } from '@hono/zod-openapi'
 import * as z from 'zod'
 import { InvalidRequest } from '../../errors.ts'
 import { text } from '../../run/request.ts'
-import { startRun } from '../../run/start.ts'
 import { accepted, Started } from '../answers/started.ts'
 import type { Api } from '../api.ts'
 import { scoped } from '../auth.ts'
 import { started } from '../document/examples.ts'
 import { refusals } from '../document/refusals.ts'
 import { answer } from '../document/route.ts'
+import { startFor } from '../start.ts'
 import { backupParams } from './backups.ts'
 import { idempotencyHeaders } from './runs.ts'
 
@@ -46,7 +46,7 @@ export const deleteBackup = new OpenAPIHono<Api>().openapi(
     const confirm = confirmedIn(req.valid('query').confirm, req.valid('json').confirm)
     const wanted = { operation: 'delete', backupId: req.valid('param').backupId, confirm }
     const key = req.valid('header')['idempotency-key']
-    return json(...accepted(await startRun(clients, { wanted, caller, key })))
+    return json(...accepted(await startFor(clients, { wanted, caller, key })))
   },
 )
 

@@ -5,7 +5,6 @@ import { findRun, listRuns } from '../../ledger/runs.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
 import { cancelRun, rowToCancel } from '../../run/cancel.ts'
 import type { Request } from '../../run/request.ts'
-import { startRun } from '../../run/start.ts'
 import { limitUpTo, linkToNext } from '../answers/pages.ts'
 import { asksToRehearse, readRun } from '../answers/read-run.ts'
 import { Run } from '../answers/run.ts'
@@ -20,6 +19,7 @@ import { refusals } from '../document/refusals.ts'
 import { answer, ifNoneMatch, noQuery, unchanged } from '../document/route.ts'
 import { refusing } from '../errors.ts'
 import { revalidated } from '../request/etag.ts'
+import { startFor } from '../start.ts'
 import { scopeOf, startingScopes } from '../starting-scopes.ts'
 
 /** Also names that a person gave to an execution in the AWS console. */
@@ -145,7 +145,7 @@ export const runs = new OpenAPIHono<Api>()
     const rehearse = 'rehearse' in wanted && wanted.rehearse === true
     requireScope(caller, scopeOf({ operation, rehearse }))
     const key = context.req.valid('header')['idempotency-key']
-    const started = await refusing(startRun(clients, { wanted, caller, key }))
+    const started = await refusing(startFor(clients, { wanted, caller, key }))
     return context.json(...accepted(started))
   })
   .openapi(list, async (context) => {

@@ -12,7 +12,7 @@ import { progressOn } from '../show/progress.ts'
 import { askForName, needsName } from './confirm.ts'
 import { type Followed, followRun } from './follow.ts'
 import { interrupted, interruptedWith, listenForInterruption } from './interrupt.ts'
-import { startRun } from './start.ts'
+import { startWanted } from './start.ts'
 
 /** Commands "backup", "reset", "restore", "verify", "delete" and "claim": starts the run and waits for its end. */
 export async function carryOut(
@@ -39,15 +39,15 @@ export async function carryOut(
   if (typed === 'nothing') return interruptedWith('No name was typed. Nothing was started or touched.')
   const wanted = typed === undefined ? given : confirmed(given, typed.name)
   const view = progressOn(process.stderr)
-  let started: Awaited<ReturnType<typeof startRun>> | undefined
+  let started: Awaited<ReturnType<typeof startWanted>> | undefined
   for (;;) {
     const interruption = listenForInterruption()
     try {
       // From here on there may be a run: Ctrl-C must not end the process without a word of it.
-      started ??= await startRun(clients, wanted)
-      const { runId, isRepeat } = started
+      started ??= await startWanted(clients, wanted)
+      const { runId, replayed } = started
       const followed = await followRun(clients, runId, view, interruption.first)
-      const repeats = followed.repeats ?? (isRepeat ? runId : undefined)
+      const repeats = followed.repeats ?? (replayed ? runId : undefined)
       return answerOf(connected, { ...followed, repeats })
     } catch (error) {
       if (!interruption.first.aborted || started === undefined) throw error

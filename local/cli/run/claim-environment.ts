@@ -1,7 +1,7 @@
 import { parseRequest } from '../../../lib/run/request.ts'
 import type { Connected } from '../connect.ts'
 import { followRun } from './follow.ts'
-import { startRun } from './start.ts'
+import { startWanted } from './start.ts'
 
 const silent = { show() {}, end() {} }
 
@@ -12,7 +12,7 @@ export async function claimEnvironment(connected: Connected): Promise<void> {
     confirm: connected.clients.config.ENVIRONMENT,
     requestedBy: 'embedded stack',
   }
-  const { runId } = await startRun(connected.clients, { sent, request: parseRequest(sent) })
+  const { runId } = await startWanted(connected.clients, { sent, request: parseRequest(sent) })
   const { outcome } = await followRun(connected.clients, runId, silent)
   if (outcome.error !== null)
     throw new Error(`The environment could not be claimed: ${outcome.error.message}`)
