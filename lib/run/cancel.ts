@@ -1,6 +1,6 @@
 import type { Clients } from '../clients.ts'
 import { messageOf, NotFound, RunEnded, RunStarting, StoreUnavailable, TooLateToCancel } from '../errors.ts'
-import { findExecution, stopExecution } from '../executions.ts'
+import { findExecution, stopExecution } from '../executions/executions.ts'
 import { recordCancelled } from '../ledger/records.ts'
 import { findRun, isCancellable, lockRun, type RunRow, readRun } from '../ledger/runs.ts'
 import { statusWords } from '../ledger/status.ts'

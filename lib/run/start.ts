@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto'
 import type { Clients } from '../clients.ts'
 import { IdempotencyConflict, RunActive } from '../errors.ts'
-import { findExecution, startExecution } from '../executions.ts'
+import { findExecution, startExecution } from '../executions/executions.ts'
 import { abandonDeadRun } from '../ledger/open.ts'
 import { findRun } from '../ledger/runs.ts'
 import { withConnection } from '../postgres/with-connection.ts'

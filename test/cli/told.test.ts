@@ -1,10 +1,11 @@
 import type { HistoryEvent } from '@aws-sdk/client-sfn'
 import { describe, expect, test } from 'vitest'
 import type { SealedBackup } from '../../lib/backup/list.ts'
+import { causeOfEnd } from '../../lib/executions/cause.ts'
 import { backup, run } from '../../lib/http/document/examples.ts'
 import type { RunRow } from '../../lib/ledger/runs.ts'
 import { backupLine } from '../../local/cli/commands/backups.ts'
-import { causeOf, outcomeOf, outcomeWithoutRow } from '../../local/cli/run/outcome-of.ts'
+import { outcomeOf, outcomeWithoutRow } from '../../local/cli/run/outcome-of.ts'
 import { type Step, stepsOf, stepsOfRun } from '../../local/cli/run/steps.ts'
 import { progressOn } from '../../local/cli/show/progress.ts'
 import { closing, runLine, summaryOf, underWay } from '../../local/cli/show/run.ts'
@@ -164,7 +165,7 @@ describe('a run that left no outcome', () => {
   })
 
   test('has as its cause what Lambda reports, or the text, or how it ended', () => {
-    const cause = (more: object) => causeOf({ ...execution, ...more })
+    const cause = (more: object) => causeOfEnd({ ...execution, ...more })
     expect(cause({})).toBe('Too much')
     expect(cause({ cause: 'by hand' })).toBe('by hand')
     expect(cause({ cause: undefined, status: 'ABORTED' })).toBe('The execution ended ABORTED without a cause')

@@ -2,7 +2,8 @@ import type { DescribeExecutionCommandOutput as Execution } from '@aws-sdk/clien
 import * as z from 'zod'
 import type { Clients } from '../../clients.ts'
 import { NotFound } from '../../errors.ts'
-import { findExecution } from '../../executions.ts'
+import { causeOfEnd } from '../../executions/cause.ts'
+import { findExecution } from '../../executions/executions.ts'
 import { findRun } from '../../ledger/runs.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
 import type { Run } from './run.ts'
@@ -73,14 +74,6 @@ export async function asksToRehearse(clients: Clients, runId: string): Promise<b
   return input === undefined || AskedOfVerify.parse(JSON.parse(input)).rehearse
 }
 
-const LambdaError = z.object({ errorMessage: z.string() })
-
-/** A cause is a text, or what Lambda reports of an error as JSON. */
-function errorOf({ error, cause, status }: Execution): NonNullable<Run['error']> {
-  const name = error ?? `Execution ${status}`
-  try {
-    return { name, message: LambdaError.parse(JSON.parse(cause ?? '')).errorMessage }
-  } catch {
-    return { name, message: cause ?? `The execution ended ${status} without a cause` }
-  }
+function errorOf(execution: Execution): NonNullable<Run['error']> {
+  return { name: execution.error ?? `Execution ${execution.status}`, message: causeOfEnd(execution) }
 }

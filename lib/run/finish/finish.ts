@@ -9,6 +9,7 @@ import { CacheWiped } from '../../cache/wipe/wipe.ts'
 import type { Clients } from '../../clients.ts'
 import { DatabaseWiped } from '../../database/wipe/wipe.ts'
 import { messageOf, NotFound, RestoreIncomplete, WipeIncomplete } from '../../errors.ts'
+import { messageOfCause } from '../../executions/cause.ts'
 import { FilesWiped } from '../../files/wipe.ts'
 import { closeRun } from '../../ledger/records.ts'
 import { lockRun, type RunRow } from '../../ledger/runs.ts'
@@ -172,12 +173,7 @@ function errorOf(
   if (caught.Error === 'States.ExceedToleratedFailureThreshold' && row !== null) {
     return errorOfBatch(row, { name: caught.Error, cause })
   }
-  try {
-    const { errorMessage } = z.object({ errorMessage: z.string() }).parse(JSON.parse(cause))
-    return { name: caught.Error, message: errorMessage }
-  } catch {
-    return { name: caught.Error, message: cause } // not from Lambda: Step Functions' own errors have a plain text
-  }
+  return { name: caught.Error, message: messageOfCause(cause) }
 }
 
 /** A Distributed Map says only that children failed; the ledger knows which error it was. */

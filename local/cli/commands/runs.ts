@@ -1,7 +1,7 @@
 import { backupKeys } from '../../../lib/backup/layout.ts'
 import type { Clients } from '../../../lib/clients.ts'
 import { ResetError } from '../../../lib/errors.ts'
-import { findExecution } from '../../../lib/executions.ts'
+import { findExecution } from '../../../lib/executions/executions.ts'
 import { findRun, listRuns, type RunRow, readRun } from '../../../lib/ledger/runs.ts'
 import { withConnection } from '../../../lib/postgres/with-connection.ts'
 import { exists } from '../../../lib/s3/bucket.ts'

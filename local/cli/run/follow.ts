@@ -3,14 +3,15 @@ import type { DescribeExecutionCommandOutput } from '@aws-sdk/client-sfn'
 import * as z from 'zod'
 import type { Clients } from '../../../lib/clients.ts'
 import { StoreUnavailable } from '../../../lib/errors.ts'
-import { findExecution } from '../../../lib/executions.ts'
+import { causeOfEnd } from '../../../lib/executions/cause.ts'
+import { findExecution } from '../../../lib/executions/executions.ts'
 import { type LedgerLine, ledgerLine } from '../../../lib/ledger/line.ts'
 import { abandonedAfterMinutes } from '../../../lib/ledger/open.ts'
 import { findRun, type RunRow } from '../../../lib/ledger/runs.ts'
 import { Outcome } from '../../../lib/run/outcome.ts'
 import { MACHINE_ARN } from '../../machine/arn.ts'
 import type { ProgressView } from '../show/progress.ts'
-import { causeOf, outcomeOf, outcomeWithoutRow } from './outcome-of.ts'
+import { outcomeOf, outcomeWithoutRow } from './outcome-of.ts'
 import { readSteps, type Step } from './steps.ts'
 
 type Tools = { clients: Clients; ledger: LedgerLine }
@@ -130,7 +131,7 @@ async function close(
   row: RunRow,
   execution: DescribeExecutionCommandOutput,
 ): Promise<RunRow> {
-  const error = { Error: execution.error ?? `Execution${execution.status}`, Cause: causeOf(execution) }
+  const error = { Error: execution.error ?? `Execution${execution.status}`, Cause: causeOfEnd(execution) }
   const { finish } = await import('../../../lib/run/finish/finish.ts') // it brings along what all the steps are made of
   await finish(clients, { runId: row.runId, error })
   return (await ledger.use((connection) => findRun(connection, row.runId))) ?? row

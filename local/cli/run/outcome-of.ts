@@ -4,6 +4,7 @@ import { utc } from '../../../lib/amounts.ts'
 import { backupKeys } from '../../../lib/backup/layout.ts'
 import type { Config } from '../../../lib/config.ts'
 import { messageOf } from '../../../lib/errors.ts'
+import { causeOfEnd } from '../../../lib/executions/cause.ts'
 import type { RunRow } from '../../../lib/ledger/runs.ts'
 import { sealedBackupOf, statesInLedger } from '../../../lib/run/finish/target-states.ts'
 import { Outcome } from '../../../lib/run/outcome.ts'
@@ -56,7 +57,7 @@ export function outcomeWithoutRow(
     steps.some(({ name }) => /^(Wipe|Restore) /.test(name) && name.endsWith(target))
   const error = {
     name: execution?.error ?? 'NotFound',
-    message: execution === undefined ? `There is no run ${runId}` : causeOf(execution),
+    message: execution === undefined ? `There is no run ${runId}` : causeOfEnd(execution),
   }
   return unfinished({
     runId,
@@ -71,15 +72,6 @@ export function outcomeWithoutRow(
     startedAt: (execution?.startDate ?? new Date()).toISOString(),
     finishedAt: (execution?.stopDate ?? new Date()).toISOString(),
   })
-}
-
-/** An execution's cause is a text, or what Lambda reports of an error as JSON. */
-export function causeOf({ cause, status }: DescribeExecutionCommandOutput): string {
-  try {
-    return z.object({ errorMessage: z.string() }).parse(JSON.parse(cause ?? '')).errorMessage
-  } catch {
-    return cause ?? `The execution ended ${status} without a cause`
-  }
 }
 
 type Unfinished = Pick<

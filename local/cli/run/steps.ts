@@ -1,7 +1,7 @@
 import { GetExecutionHistoryCommand, type HistoryEvent } from '@aws-sdk/client-sfn'
 import * as z from 'zod'
 import type { Clients } from '../../../lib/clients.ts'
-import { executionArn, machineArnOf, machineError } from '../../../lib/executions.ts'
+import { executionArn, machineArnOf, machineError } from '../../../lib/executions/executions.ts'
 import type { Progress, RunRow } from '../../../lib/ledger/runs.ts'
 
 /** One state of the machine that does something, as far as it got. */

@@ -4,9 +4,9 @@ import {
   StartExecutionCommand,
   StopExecutionCommand,
 } from '@aws-sdk/client-sfn'
-import type { Clients } from './clients.ts'
-import type { Config } from './config.ts'
-import { InvalidConfiguration, messageOf, StoreUnavailable } from './errors.ts'
+import type { Clients } from '../clients.ts'
+import type { Config } from '../config.ts'
+import { InvalidConfiguration, messageOf, StoreUnavailable } from '../errors.ts'
 
 type Tools = Pick<Clients, 'sfn' | 'config'>
 

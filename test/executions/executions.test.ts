@@ -1,9 +1,9 @@
 import { SFNClient } from '@aws-sdk/client-sfn'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { Config } from '../lib/config.ts'
-import { InvalidConfiguration, StoreUnavailable } from '../lib/errors.ts'
-import { findExecution, startExecution, stopExecution } from '../lib/executions.ts'
-import { type JsonCall, startJsonService } from './deployment/json-front.ts'
+import type { Config } from '../../lib/config.ts'
+import { InvalidConfiguration, StoreUnavailable } from '../../lib/errors.ts'
+import { findExecution, startExecution, stopExecution } from '../../lib/executions/executions.ts'
+import { type JsonCall, startJsonService } from '../deployment/json-front.ts'
 
 const machine = 'arn:aws:states:eu-central-1:123456789012:stateMachine:reset'
 const execution = 'arn:aws:states:eu-central-1:123456789012:execution:reset:run-1'
