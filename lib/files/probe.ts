@@ -10,7 +10,7 @@ import type { Warning } from '../backup/manifest.ts'
 import type { Clients } from '../clients.ts'
 import { StoreUnavailable } from '../errors.ts'
 import { exists, isPreconditionFailure, type Storage, storageError } from '../s3/bucket.ts'
-import { copySource } from '../s3/copy.ts'
+import { copySource } from '../s3/copy-source.ts'
 import type { Run } from './pieces.ts'
 
 /** An ETag that no object of these probes has. */

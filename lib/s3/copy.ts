@@ -1,28 +1,23 @@
 import { CopyObjectCommand, type S3Client, S3ServiceException, type StorageClass } from '@aws-sdk/client-s3'
-import { BackupIncomplete, ResetError, StoreUnavailable } from '../errors.ts'
+import { BackupIncomplete, ResetError } from '../errors.ts'
 import { isPreconditionFailure, storageError } from './bucket.ts'
 import { copyInParts } from './copy-in-parts.ts'
+import {
+  archivedError,
+  type CopyLimits,
+  copySource,
+  isGone,
+  type Location,
+  requireEtag,
+  type Source,
+} from './copy-source.ts'
 import { etagOfEqual, lookAt } from './same-content.ts'
-
-/** One object to copy inside S3: its version is the one whose ETag is given. `size` in bytes. */
-export type Source = {
-  bucket: string
-  key: string
-  size: number
-  etag: string
-  storageClass?: string | undefined
-}
-export type Target = { bucket: string; key: string }
 
 /** What a copy may be made over: nothing that is there (null), or this version. */
 export type Expected = { etag: string | null }
 
 /** What was copied: size and ETag of the source's version, the ETag that S3 gave the copy, and under which name it lies. */
 export type Copied = { size: number; etag: string; copyEtag: string; copy?: number; storageClass?: string }
-
-/** In bytes. S3 copies at most 5 GiB at once; larger objects go in parts of 5 MiB to 5 GiB, at most 10,000 of them. */
-export const copyLimits = { single: 5 * 2 ** 30, part: 512 * 2 ** 20, parts: 10_000, tries: 5 }
-export type CopyLimits = typeof copyLimits
 
 export type ToCopy = {
   source: Source
@@ -85,7 +80,7 @@ export async function copyObject(
 /** `storageClass`: what the copy gets; without one STANDARD. */
 export type Copying = {
   source: Source
-  target: Target
+  target: Location
   expected: Expected
   storageClass?: string | undefined
 }
@@ -114,19 +109,6 @@ export async function copyVersion(
   })
   const answer = await s3.send(copy, { abortSignal: signal })
   return requireEtag(answer.CopyObjectResult?.ETag, source)
-}
-
-/** The value of a CopySource header: encoded by the caller, because the SDK sends it as it is. */
-export function copySource({ bucket, key }: { bucket: string; key: string }): string {
-  return `${bucket}/${key.split('/').map(encodeURIComponent).join('/')}`
-}
-
-/** @throws BackupIncomplete when S3 answered 200 without an ETag, which some servers do for copies that failed */
-export function requireEtag(etag: string | undefined, { bucket, key }: Source): string {
-  if (etag) return etag
-  throw new BackupIncomplete(
-    `S3 answered the copy of s3://${bucket}/${key} with success but without an ETag, so it may not have been copied. Nothing was wiped; start again`,
-  )
 }
 
 function copied({ size, etag, storageClass }: Source, copyEtag: string, copy: number): Copied {
@@ -158,11 +140,6 @@ async function currentVersion(s3: S3Client, source: Source): Promise<Source | un
   return { ...source, size, etag: requireEtag(found.ETag, source), storageClass }
 }
 
-/** Only the object: a bucket or an upload that is gone is a 404 too, and no reason to leave the object out. */
-function isGone(error: unknown): boolean {
-  return error instanceof S3ServiceException && error.name === 'NoSuchKey'
-}
-
 /** What S3 says when an upload was completed, and its answer was lost. */
 function isUploadOver(error: unknown): boolean {
   return error instanceof S3ServiceException && error.name === 'NoSuchUpload'
@@ -170,11 +147,7 @@ function isUploadOver(error: unknown): boolean {
 
 function copyError(s3: S3Client, source: Source, cause: unknown): Error {
   if (cause instanceof ResetError) return cause
-  if (cause instanceof S3ServiceException && cause.name === 'InvalidObjectState') {
-    return new StoreUnavailable(
-      `s3://${source.bucket}/${source.key} is archived (Glacier) and cannot be copied. Restore it from the archive, then start again`,
-      { cause },
-    )
-  }
-  return storageError({ s3, bucket: source.bucket }, 'copy', source.key, cause)
+  return (
+    archivedError(source, cause) ?? storageError({ s3, bucket: source.bucket }, 'copy', source.key, cause)
+  )
 }

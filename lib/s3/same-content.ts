@@ -1,12 +1,12 @@
 import { HeadObjectCommand, type HeadObjectCommandOutput, type S3Client } from '@aws-sdk/client-s3'
 import { isMissing, storageError } from './bucket.ts'
-import type { Source, Target } from './copy.ts'
+import type { Location, Source } from './copy-source.ts'
 
 /**
  * Whether two objects hold the same bytes by the checksums that S3 keeps of them. ETags do not tell where an object is
  * encrypted with KMS or was written in parts. False when there is no checksum that both have.
  */
-export async function haveSameContent(s3: S3Client, a: Target, b: Target): Promise<boolean> {
+export async function haveSameContent(s3: S3Client, a: Location, b: Location): Promise<boolean> {
   const [first, second] = [await lookAt(s3, a), await lookAt(s3, b)]
   return first !== undefined && second !== undefined && haveSameChecksums(first, second)
 }
@@ -15,7 +15,7 @@ export async function haveSameContent(s3: S3Client, a: Target, b: Target): Promi
 export async function etagOfEqual(
   s3: S3Client,
   version: Source,
-  target: Target,
+  target: Location,
 ): Promise<string | undefined> {
   const there = await lookAt(s3, target)
   if (there === undefined || there.ContentLength !== version.size) return undefined
@@ -27,7 +27,7 @@ export async function etagOfEqual(
 /** What S3 says of an object, with its checksums; undefined when there is none. */
 export async function lookAt(
   s3: S3Client,
-  { bucket, key }: Target,
+  { bucket, key }: Location,
 ): Promise<HeadObjectCommandOutput | undefined> {
   try {
     return await s3.send(new HeadObjectCommand({ Bucket: bucket, Key: key, ChecksumMode: 'ENABLED' }))

@@ -1,7 +1,8 @@
 import { expiryOf } from '../value/field-expiry.ts'
+import { fromJsonBytes } from '../value/json-bytes.ts'
 import type { KeyHead } from '../value/lines.ts'
 import type { Item } from '../value/pages.ts'
-import { bytesOfName, type StreamState } from '../value/stream.ts'
+import type { StreamState } from '../value/stream.ts'
 import { type ScriptCommand, scriptCommand } from './script.ts'
 
 /** Elements of one command (a script can pass on about 8,000 arguments), and bytes of one request's JSON. */
@@ -56,11 +57,11 @@ function* stateCommands(
     yield optional('XDEL', key, lastId)
   }
   for (const { name, lastDeliveredId, entriesRead } of groups) {
-    yield scriptCommand('XGROUP', 'CREATE', key, bytesOfName(name), lastDeliveredId)
+    yield scriptCommand('XGROUP', 'CREATE', key, fromJsonBytes(name), lastDeliveredId)
     if (entriesRead === null) continue
     const read = ['ENTRIESREAD', String(entriesRead)]
     yield {
-      ...scriptCommand('XGROUP', 'SETID', key, bytesOfName(name), lastDeliveredId, ...read),
+      ...scriptCommand('XGROUP', 'SETID', key, fromJsonBytes(name), lastDeliveredId, ...read),
       optional: true,
     }
   }

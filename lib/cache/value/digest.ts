@@ -1,7 +1,8 @@
 import { createHash, hash } from 'node:crypto'
 import { SeenKeys } from '../seen-keys.ts'
+import { fromJsonBytes } from './json-bytes.ts'
 import type { Item, KeyType } from './pages.ts'
-import { bytesOfName, type StreamState } from './stream.ts'
+import type { StreamState } from './stream.ts'
 
 /** Each of four sums is modulo this: every interpreter of Lua adds them exactly, also one whose integers have 32 bits. */
 const modulus = 2 ** 28
@@ -75,7 +76,7 @@ function stateText({ lastId, groups }: StreamState): string {
   return [
     lastId,
     ...groups.map(
-      ({ name, lastDeliveredId }) => encoded(bytesOfName(name)).toString('latin1') + lastDeliveredId,
+      ({ name, lastDeliveredId }) => encoded(fromJsonBytes(name)).toString('latin1') + lastDeliveredId,
     ),
   ].join(';')
 }

@@ -1,9 +1,7 @@
-import { isUtf8 } from 'node:buffer'
+import { type JsonBytes, toJsonBytes } from './json-bytes.ts'
 import type { Item, KeyType } from './pages.ts'
 import type { StreamState } from './stream.ts'
 
-/** Bytes in JSON: a string when they are UTF-8, and otherwise `{"base64": "…"}`. */
-export type JsonBytes = string | { base64: string }
 export type JsonItem = JsonBytes | JsonItem[]
 
 export type KeyHead = {
@@ -44,11 +42,6 @@ export function keyLine(
 /** Bytes that an item holds. */
 export function sizeOf(item: Item): number {
   return Buffer.isBuffer(item) ? item.length : item.reduce((sum, part) => sum + sizeOf(part), 0)
-}
-
-/** Bytes as JSON holds them. */
-export function toJsonBytes(bytes: Buffer): JsonBytes {
-  return isUtf8(bytes) ? bytes.toString('utf8') : { base64: bytes.toString('base64') }
 }
 
 function toJson(item: Item): JsonItem {

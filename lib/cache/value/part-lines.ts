@@ -4,6 +4,7 @@ import type { CachePart } from '../../backup/manifest.ts'
 import { readPartLines } from '../../backup/part.ts'
 import { BackupDamaged, NotFound } from '../../errors.ts'
 import type { Storage } from '../../s3/bucket.ts'
+import { fromJsonBytes, JsonBytes } from './json-bytes.ts'
 import type { KeyHead } from './lines.ts'
 import type { Item } from './pages.ts'
 import { StreamState } from './stream.ts'
@@ -19,7 +20,6 @@ export type DecodedLine = KeyHead & {
   stream?: StreamState | undefined
 }
 
-const JsonBytes = z.union([z.string(), z.strictObject({ base64: z.base64() })])
 const Pair = z.tuple([JsonBytes, JsonBytes])
 const Field = z.union([Pair, z.tuple([JsonBytes, JsonBytes, z.string().regex(/^\d{1,15}$/)])])
 const Score = z.string().regex(/^([+-]?inf|[+-]?[\d.]+(e[+-]?\d+)?)$/i)
@@ -84,9 +84,9 @@ function decode(text: Buffer): DecodedLine | undefined {
   const parsed = Line.safeParse(parseJson(text))
   if (!parsed.success) return undefined
   const { key, type, part, value, expiresAt } = parsed.data
-  const items = type === 'string' ? [bytesOf(value)] : (value as Json[]).map(itemOf)
+  const items = type === 'string' ? [fromJsonBytes(value)] : (value as Json[]).map(itemOf)
   return {
-    key: bytesOf(key),
+    key: fromJsonBytes(key),
     type,
     part: part ?? 1,
     whole: part === undefined,
@@ -97,14 +97,10 @@ function decode(text: Buffer): DecodedLine | undefined {
   }
 }
 
-type Json = z.output<typeof JsonBytes> | Json[]
+type Json = JsonBytes | Json[]
 
 function itemOf(json: Json): Item {
-  return Array.isArray(json) ? json.map(itemOf) : bytesOf(json)
-}
-
-function bytesOf(json: z.output<typeof JsonBytes>): Buffer {
-  return typeof json === 'string' ? Buffer.from(json) : Buffer.from(json.base64, 'base64')
+  return Array.isArray(json) ? json.map(itemOf) : fromJsonBytes(json)
 }
 
 function continues(line: DecodedLine, before: DecodedLine | undefined): boolean {

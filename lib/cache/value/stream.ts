@@ -2,8 +2,7 @@ import * as z from 'zod'
 import type { BinaryRedis } from '../../redis/binary-redis.ts'
 import { command } from '../../redis/command.ts'
 import { asBytes, asList, asNumber, asText, type Reply } from '../../redis/reply.ts'
-import type { JsonBytes } from './lines.ts'
-import { toJsonBytes } from './lines.ts'
+import { JsonBytes, toJsonBytes } from './json-bytes.ts'
 
 const id = z.string().regex(/^\d+-\d+$/)
 const count = z.number().int().nonnegative()
@@ -19,7 +18,7 @@ export const StreamState = z.strictObject({
   maxDeletedId: id.nullable(),
   groups: z.array(
     z.strictObject({
-      name: z.union([z.string(), z.strictObject({ base64: z.base64() })]),
+      name: JsonBytes,
       lastDeliveredId: id,
       entriesRead: count.nullable(),
     }),
@@ -53,10 +52,6 @@ export async function readStreamState(
     },
     pending: each.reduce((sum, group) => sum + asNumber(group.get('pending') ?? 0), 0),
   }
-}
-
-export function bytesOfName(name: JsonBytes): Buffer {
-  return typeof name === 'string' ? Buffer.from(name) : Buffer.from(name.base64, 'base64')
 }
 
 function fieldsOf(reply: Reply): Map<string, Reply> {

@@ -1,7 +1,8 @@
-import { type S3Client, S3ServiceException } from '@aws-sdk/client-s3'
-import { BackupDamaged, ResetError, StoreUnavailable } from '../../errors.ts'
+import type { S3Client } from '@aws-sdk/client-s3'
+import { BackupDamaged, ResetError } from '../../errors.ts'
 import { isPreconditionFailure, storageError } from '../../s3/bucket.ts'
-import { type Copying, type CopyLimits, copyVersion, type Source, type Target } from '../../s3/copy.ts'
+import { type Copying, copyVersion } from '../../s3/copy.ts'
+import { archivedError, type CopyLimits, isGone, type Location, type Source } from '../../s3/copy-source.ts'
 import { lookAt } from '../../s3/same-content.ts'
 
 /**
@@ -33,19 +34,10 @@ export async function restoreObject(
 
 function refusal(
   s3: S3Client,
-  { source, target }: { source: Source; target: Target },
+  { source, target }: { source: Source; target: Location },
   cause: unknown,
 ): Error {
-  if (cause instanceof S3ServiceException && cause.name === 'InvalidObjectState') {
-    return new StoreUnavailable(
-      `s3://${source.bucket}/${source.key} is archived (Glacier) and cannot be copied. Restore it from the archive, then start again`,
-      { cause },
-    )
-  }
-  return storageError({ s3, bucket: target.bucket }, 'restore', target.key, cause)
-}
-
-/** Also what S3 says of a condition on a target that is gone. A bucket that is gone is a 404 too, and something else. */
-function isGone(cause: unknown): boolean {
-  return cause instanceof S3ServiceException && cause.name === 'NoSuchKey'
+  return (
+    archivedError(source, cause) ?? storageError({ s3, bucket: target.bucket }, 'restore', target.key, cause)
+  )
 }
