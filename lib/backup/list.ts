@@ -1,33 +1,11 @@
 import pMap from 'p-map'
 import type { Storage } from '../s3/bucket.ts'
 import { listFolders } from '../s3/list.ts'
-import type { Authenticity } from '../signature.ts'
 import { isBackupId } from './backup-id.ts'
 import { type Backup, findBackup, isAboutOne } from './read.ts'
 import { isPinned } from './retention/pin.ts'
 import { newestFirst } from './retention/retention.ts'
-
-/** One sealed backup. A count is null when the backup's strategy left that store out. */
-export type SealedBackup = {
-  backupId: string
-  environment: string
-  strategy: string
-  startedAt: string
-  sealedAt: string
-  rehearsedAt: string | null
-  rows: number | null
-  files: number | null
-  keys: number | null
-  /** Stored in the backup: database and cache compressed, files as they are. */
-  bytes: number
-  consistency: 'snapshot' | 'reconciled' | null
-  /** How often parts were added because rows changed before the wipe took its lock. */
-  lateAttempts: number
-  /** Whether a key of SIGNING_KEYS signed it: any other may have been made by whoever can write to the bucket. */
-  authentic: Authenticity
-  /** It is not deleted until it is unpinned. */
-  pinned: boolean
-}
+import type { SealedBackup } from './sealed-backup.ts'
 
 export type BackupList = {
   /** Those of the page. */

@@ -1,6 +1,6 @@
 import type { HistoryEvent } from '@aws-sdk/client-sfn'
 import { describe, expect, test } from 'vitest'
-import type { SealedBackup } from '../../lib/backup/list.ts'
+import type { SealedBackup } from '../../lib/backup/sealed-backup.ts'
 import { causeOfEnd } from '../../lib/executions/cause.ts'
 import { backup, run } from '../../lib/http/document/examples.ts'
 import type { RunRow } from '../../lib/ledger/runs.ts'

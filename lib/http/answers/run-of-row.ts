@@ -2,6 +2,7 @@ import * as z from 'zod'
 import { utc } from '../../amounts.ts'
 import { isCancellable, type RunRow } from '../../ledger/runs.ts'
 import { Outcome } from '../../run/outcome.ts'
+import { errorWithoutOutcome } from '../../run/words/without-outcome.ts'
 import { wouldDoOf } from '../../run/words/would-do.ts'
 import { count, Progress, Run, Target } from './run.ts'
 
@@ -77,17 +78,12 @@ function sumByState(progress: z.output<typeof Progress>): Run['progress'] {
   return sums
 }
 
-const Failure = z.object({ error: z.string(), message: z.string() })
-
-/** Why a run that left no outcome is over. What a step noted while the run goes on is not an end. */
-function errorOf({ runId, status, phase, heartbeatAt, failure }: RunRow): Run['error'] {
+/** What a step noted while the run goes on is not an end. */
+function errorOf(row: RunRow): Run['error'] {
+  const { runId, status, phase, heartbeatAt } = row
   if (status === 'running') return null
-  if (status !== 'abandoned' && failure !== null) {
-    const { error: name, message } = Failure.parse(failure)
-    return { name, message }
-  }
-  return {
-    name: 'RunLost',
-    message: `Run ${runId} gave its last sign of life at ${utc(heartbeatAt)}, in ${phase}, and was taken over. How far it got is not known: look at the counts (GET /v1/options) and the backups`,
-  }
+  return errorWithoutOutcome(
+    row,
+    `Run ${runId} gave its last sign of life at ${utc(heartbeatAt)}, in ${phase}, and was taken over. How far it got is not known: look at the counts (GET /v1/options) and the backups`,
+  )
 }

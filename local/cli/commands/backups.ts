@@ -1,5 +1,6 @@
 import { bytes, counted, utc } from '../../../lib/amounts.ts'
-import { listBackups, type SealedBackup } from '../../../lib/backup/list.ts'
+import { listBackups } from '../../../lib/backup/list.ts'
+import type { SealedBackup } from '../../../lib/backup/sealed-backup.ts'
 import type { Answer } from '../answer.ts'
 import type { Connected } from '../connect.ts'
 import { ageOf, table } from '../show/table.ts'

@@ -8,6 +8,7 @@ import { causeOfEnd } from '../../../lib/executions/cause.ts'
 import type { RunRow } from '../../../lib/ledger/runs.ts'
 import { sealedBackupOf, statesInLedger } from '../../../lib/run/finish/target-states.ts'
 import { Outcome } from '../../../lib/run/outcome.ts'
+import { errorWithoutOutcome } from '../../../lib/run/words/without-outcome.ts'
 import { refusalOf } from '../../../lib/run/words/would-do.ts'
 import { type Target, type TargetState, targets } from '../../../lib/store.ts'
 import type { Step } from './steps.ts'
@@ -26,20 +27,13 @@ export function outcomeOf(row: RunRow, config: Pick<Config, 'BACKUP_BUCKET' | 'B
     backupId,
     backupPrefix:
       backupId && `s3://${config.BACKUP_BUCKET}/${backupKeys(config.BACKUP_PREFIX, backupId).root}`,
-    error: cancelledBy(row) ?? {
-      name: 'RunLost',
-      message: `Run ${row.runId} is ${row.status} in ${row.phase} and gave its last sign of life at ${utc(row.heartbeatAt)}${isKnown ? '' : '. How far it got is not known; look at the counts (options) and the backups'}`,
-    },
+    error: errorWithoutOutcome(
+      row,
+      `Run ${row.runId} is ${row.status} in ${row.phase} and gave its last sign of life at ${utc(row.heartbeatAt)}${isKnown ? '' : '. How far it got is not known; look at the counts (options) and the backups'}`,
+    ),
     startedAt: row.startedAt.toISOString(),
     finishedAt: (row.finishedAt ?? row.heartbeatAt).toISOString(),
   })
-}
-
-/** Who called the run off; null: nobody did. */
-function cancelledBy({ status, failure }: RunRow): Outcome['error'] {
-  if (status !== 'cancelled') return null
-  const { error: name, message } = z.object({ error: z.string(), message: z.string() }).parse(failure)
-  return { name, message }
 }
 
 /**

@@ -1,0 +1,31 @@
+import * as z from 'zod'
+
+const count = z.int().nonnegative()
+
+/** One sealed backup, as it is listed. */
+export const SealedBackup = z.strictObject({
+  backupId: z.string().meta({ example: '2026-11-22T19-05-33Z-3f9a2c' }),
+  environment: z.string(),
+  strategy: z.string(),
+  startedAt: z.iso.datetime(),
+  sealedAt: z.iso.datetime(),
+  rehearsedAt: z.iso.datetime().nullable().meta({
+    description:
+      'When it was loaded and compared; null: never. Rows that changed after that were read back only, see `lateAttempts`',
+  }),
+  rows: count.nullable().meta({ description: 'null: its strategy left the database out' }),
+  files: count.nullable(),
+  keys: count.nullable(),
+  bytes: count.meta({ description: 'As stored: database and cache compressed' }),
+  consistency: z.enum(['snapshot', 'reconciled']).nullable(),
+  lateAttempts: count.meta({
+    description: 'Above 0: rows changed between the backup and the wipe, and were added to it',
+  }),
+  authentic: z.enum(['signed', 'unsigned', 'unknown key']).meta({
+    description:
+      'Whether a key of this environment signed it; what is not signed, anybody with the bucket may have made',
+  }),
+  /** It is not deleted until it is unpinned. */
+  pinned: z.boolean(),
+})
+export type SealedBackup = z.output<typeof SealedBackup>
