@@ -7,7 +7,7 @@ import { makeCheckout, paste } from '../support/checkout.ts'
 import { blocksOf, commandsOf, notRun, read } from './blocks.ts'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
-const documents = ['README.md', 'CHANGELOG.md', ...globSync('docs/*.md', { cwd: root })]
+const documents = ['README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', ...globSync('docs/*.md', { cwd: root })]
 const scripts: Record<string, string> = JSON.parse(read('package.json')).scripts
 const deployment = read('serverless.yml')
 

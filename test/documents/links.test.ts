@@ -76,3 +76,10 @@ test('the changelog has what is not released yet, then the version of package.js
   const headings = [...read('CHANGELOG.md').matchAll(/^## \[(.+?)\]/gm)].map(([, name]) => name)
   expect(headings.slice(0, 2)).toEqual(['Unreleased', version])
 })
+
+test('README stays short, and promises nothing that the list of all promises lacks', () => {
+  const rows = (document: string) => read(document).match(/^\| .+ \| `test\/.+ \|$/gm) ?? []
+  expect(read('README.md').split('\n').length).toBeLessThan(300)
+  expect(rows('README.md').length).toBeGreaterThan(5)
+  expect(rows('docs/promises.md')).toEqual(expect.arrayContaining(rows('README.md')))
+})
