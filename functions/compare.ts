@@ -1,8 +1,8 @@
 import * as z from 'zod'
-import { compareBackup } from '../lib/database/load/load-backup.ts'
+import { compareBackup, compareVerified } from '../lib/database/load/load-backup.ts'
 import { compareExported } from '../lib/database/load/rehearse.ts'
 import { RunRef } from '../lib/ledger/run-ref.ts'
-import { readBackupPlan, readPlan } from '../lib/run/planning/plan.ts'
+import { databaseOf, readBackupPlan, readPlan, restoredBy } from '../lib/run/planning/plan.ts'
 import { task } from '../lib/task.ts'
 
 const CompareInput = RunRef.extend({ purpose: z.enum(['rehearse', 'restore', 'verify']) })
@@ -13,11 +13,15 @@ export const handler = task(
   { phase: ({ purpose }) => (purpose === 'rehearse' ? 'Compare' : 'Compare backup'), run: (input) => input },
   async (clients, { purpose, ...run }, _report, fence) => {
     const storage = clients.backups
+    if (purpose === 'verify') {
+      const { backupId, seen } = await readBackupPlan(storage, run, await fence.noted())
+      await compareVerified(clients, { run, backupId, seen })
+      return {}
+    }
+    const plan = await readPlan(storage, run, await fence.noted())
     if (purpose === 'rehearse')
-      await compareExported(clients, await readPlan(storage, run, await fence.noted()))
-    if (purpose === 'restore') await compareBackup(clients, await readPlan(storage, run, await fence.noted()))
-    if (purpose === 'verify')
-      await compareBackup(clients, await readBackupPlan(storage, run, await fence.noted()))
+      await compareExported(clients, { ...databaseOf(plan), wipes: plan.operation !== 'backup' })
+    else if (plan.clears.includes('database')) await compareBackup(clients, { run, ...restoredBy(plan) })
     return {}
   },
 )

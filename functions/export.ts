@@ -5,7 +5,7 @@ import { exportDatabase } from '../lib/database/export/export.ts'
 import { reconcileBatches } from '../lib/database/export/reconcile-batches.ts'
 import type { Fence } from '../lib/ledger/fence.ts'
 import { RunRef } from '../lib/ledger/run-ref.ts'
-import { readPlan, sealedAs } from '../lib/run/planning/plan.ts'
+import { databaseOf, readPlan, sealedAs } from '../lib/run/planning/plan.ts'
 import { type Report, task } from '../lib/task.ts'
 
 const ExportInput = RunRef.extend({
@@ -27,15 +27,14 @@ export const handler = task(
   async (clients: Clients, { target, batch, purpose, ...run }, report: Report, fence: Fence) => {
     const plan = await readPlan(clients.backups, run, await fence.noted())
     const backupId = sealedAs(plan)
-    const schemas = clients.config.DATABASE_SCHEMAS
     // After each part: one that wakes up when its run is over ends there, instead of leaving parts that belong to no backup.
     const whileOurs: Report = async (done, total) => {
       await fence.check()
       await report(done, total)
     }
-    if (purpose === 'reconcile') await reconcileBatches(clients, plan)
+    if (purpose === 'reconcile') await reconcileBatches(clients, { ...databaseOf(plan), backupId })
     else if (target === 'database')
-      await exportDatabase(clients, { plan, backupId, batch, schemas }, whileOurs)
+      await exportDatabase(clients, { ...databaseOf(plan), backupId, batch }, whileOurs)
     else await exportCache(clients, { run, fence, backupId, expected: plan.cache?.keys ?? 0 }, report)
     return {}
   },

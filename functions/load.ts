@@ -2,7 +2,7 @@ import * as z from 'zod'
 import { loadBackup } from '../lib/database/load/load-backup.ts'
 import { loadExported } from '../lib/database/load/rehearse.ts'
 import { RunRef } from '../lib/ledger/run-ref.ts'
-import { readBackupPlan, readPlan } from '../lib/run/planning/plan.ts'
+import { databaseOf, readBackupPlan, readPlan, restoredBy } from '../lib/run/planning/plan.ts'
 import { task } from '../lib/task.ts'
 
 const LoadInput = RunRef.extend({
@@ -16,16 +16,14 @@ export const handler = task(
   { phase: ({ purpose }) => (purpose === 'rehearse' ? 'Rehearse' : 'Load backup'), run: (input) => input },
   async (clients, { purpose, batch, ...run }, report, fence) => {
     const storage = clients.backups
-    if (purpose === 'rehearse')
-      await loadExported(clients, { plan: await readPlan(storage, run, await fence.noted()), batch }, report)
-    if (purpose === 'restore')
-      await loadBackup(clients, { plan: await readPlan(storage, run, await fence.noted()), batch }, report)
-    if (purpose === 'verify')
-      await loadBackup(
-        clients,
-        { plan: await readBackupPlan(storage, run, await fence.noted()), batch },
-        report,
-      )
+    if (purpose === 'verify') {
+      const { backupId, seen } = await readBackupPlan(storage, run, await fence.noted())
+      await loadBackup(clients, { run, batch, backupId, seen }, report)
+      return {}
+    }
+    const plan = await readPlan(storage, run, await fence.noted())
+    if (purpose === 'rehearse') await loadExported(clients, { ...databaseOf(plan), batch }, report)
+    else await loadBackup(clients, { run, batch, ...restoredBy(plan) }, report)
     return {}
   },
 )

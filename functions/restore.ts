@@ -5,7 +5,7 @@ import { restoreDatabase } from '../lib/database/restore/restore.ts'
 import { restoreFiles } from '../lib/files/restore/restore.ts'
 import { RunRef } from '../lib/ledger/run-ref.ts'
 import { checkStoreMark } from '../lib/run/guard.ts'
-import { readPlan, restoredFilesOf } from '../lib/run/planning/plan.ts'
+import { databaseOf, readPlan, restoredBy, restoredFilesOf } from '../lib/run/planning/plan.ts'
 import { targets } from '../lib/store.ts'
 import { task } from '../lib/task.ts'
 
@@ -26,9 +26,9 @@ export const handler = task(
   },
   async (clients, { target, batch, ...run }, report, fence) => {
     const plan = await readPlan(clients.backups, run, await fence.noted())
-    const backup = await readRestored(clients, plan)
-    const exact = plan.restore?.exact ?? false
-    if (target === 'database') await restoreDatabase(clients, { plan, backup })
+    const backup = await readRestored(clients, restoredBy(plan))
+    const { exact } = restoredBy(plan)
+    if (target === 'database') await restoreDatabase(clients, { ...databaseOf(plan), backup })
     if (target === 'files') {
       const { backupId } = backup
       const safety = plan.backupId !== null

@@ -6,7 +6,7 @@ import { wipeDatabase } from '../lib/database/wipe/wipe.ts'
 import { wipeFiles } from '../lib/files/wipe.ts'
 import { RunRef } from '../lib/ledger/run-ref.ts'
 import { checkStoreMark } from '../lib/run/guard.ts'
-import { filesOf, readPlan } from '../lib/run/planning/plan.ts'
+import { databaseOf, filesOf, readPlan } from '../lib/run/planning/plan.ts'
 import { targets } from '../lib/store.ts'
 import { task } from '../lib/task.ts'
 
@@ -26,7 +26,7 @@ export const handler = task(
     const storage = clients.backups
     const plan = await readPlan(storage, run, await fence.noted())
     const backup = plan.backupId !== null
-    if (target === 'database') await wipeDatabase(clients, plan)
+    if (target === 'database') await wipeDatabase(clients, databaseOf(plan))
     if (target === 'files') {
       await wipeFiles(
         clients,

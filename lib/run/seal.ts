@@ -6,7 +6,7 @@ import { Manifest } from '../backup/manifest.ts'
 import { findOwnManifest } from '../backup/read.ts'
 import { sealCache } from '../cache/export/seal.ts'
 import type { Clients } from '../clients.ts'
-import { readExported, readRehearsed } from '../database/export/results.ts'
+import { sealDatabase } from '../database/export/seal.ts'
 import { BackupIncomplete } from '../errors.ts'
 import { sealFiles } from '../files/seal.ts'
 import type { Fence } from '../ledger/fence.ts'
@@ -31,11 +31,12 @@ export async function seal(clients: Clients, plan: Plan, check: Fence['check']):
   const isSealed = async () => (await findOwnManifest(storage, clients.config.BACKUP_PREFIX, own)) !== null
   if (await isSealed()) return
   const readBackAt = clients.now().toISOString()
-  const database = await sealDatabase(storage, plan)
+  const { rehearse } = plan
+  const database =
+    plan.database && (await sealDatabase(clients, { run: plan, planned: plan.database, rehearse }))
   const files =
     plan.files && (await sealFiles(clients, { run: plan, backupId: plan.backupId, planned: plan.files }))
   const cache = plan.cache && (await sealCache(clients, { run: plan, planned: plan.cache }))
-  const rehearsed = plan.rehearse ? await readRehearsed(storage, plan) : null
   const manifest: Manifest = {
     version: 1,
     backupId: plan.backupId,
@@ -46,8 +47,8 @@ export async function seal(clients: Clients, plan: Plan, check: Fence['check']):
     startedAt: new Date(plan.startedAt).toISOString(),
     sealedAt: clients.now().toISOString(),
     readBackAt,
-    rehearsedAt: rehearsed?.rehearsedAt ?? null,
-    database,
+    rehearsedAt: database?.rehearsedAt ?? null,
+    database: database?.held ?? null,
     files: files?.held ?? null,
     cache: cache?.held ?? null,
     preserved: {
@@ -58,7 +59,7 @@ export async function seal(clients: Clients, plan: Plan, check: Fence['check']):
     },
     warnings: [
       ...plan.warnings,
-      ...(rehearsed?.warnings ?? []),
+      ...(database?.warnings ?? []),
       ...(files?.warnings ?? []),
       ...(cache?.warnings ?? []),
     ],
@@ -70,19 +71,6 @@ export async function seal(clients: Clients, plan: Plan, check: Fence['check']):
   } catch (error) {
     // Another try of this step was faster; both saw the same results.
     if (!isPreconditionFailure(error) || !(await isSealed())) throw error
-  }
-}
-
-async function sealDatabase(storage: Storage, plan: Plan): Promise<Manifest['database']> {
-  if (plan.database === null) return null
-  const { tables, sequences } = await readExported(storage, plan)
-  return {
-    serverVersion: plan.database.serverVersion,
-    consistency: plan.database.batches > 1 ? 'reconciled' : 'snapshot',
-    rows: tables.reduce((sum, table) => sum + table.rows, 0),
-    bytes: tables.flatMap(({ parts }) => parts).reduce((sum, part) => sum + part.bytes, 0),
-    tables,
-    sequences,
   }
 }
 

@@ -17,7 +17,7 @@ import type { Preservation } from '../../lib/database/plan/actions/table-actions
 import { readNoted } from '../../lib/ledger/documents.ts'
 import { withConnection } from '../../lib/postgres/with-connection.ts'
 import { countAll } from '../../lib/run/planning/count.ts'
-import { type Plan, readPlan } from '../../lib/run/planning/plan.ts'
+import { databaseOf, type Plan, readPlan } from '../../lib/run/planning/plan.ts'
 import { seal } from '../../lib/run/seal.ts'
 import type { Storage } from '../../lib/s3/bucket.ts'
 import { listSizes } from '../../lib/s3/list.ts'
@@ -117,12 +117,12 @@ export async function backUp(
   plan: Plan,
   meanwhile: () => Promise<void> = noProgress,
 ): Promise<Manifest> {
+  const backupId = plan.backupId!
   for (let batch = 0; batch < (plan.database?.batches ?? 0); batch++) {
-    const [schemas, backupId] = [clients.config.DATABASE_SCHEMAS, plan.backupId!]
-    await exportDatabase(clients, { plan, backupId, batch, schemas }, noProgress)
+    await exportDatabase(clients, { ...databaseOf(plan), backupId, batch }, noProgress)
     await meanwhile()
   }
-  if ((plan.database?.batches ?? 0) > 1) await reconcileBatches(clients, plan)
+  if ((plan.database?.batches ?? 0) > 1) await reconcileBatches(clients, { ...databaseOf(plan), backupId })
   await seal(clients, plan, async () => {})
   return (await readBackup(clients, plan.backupId!)).manifest
 }

@@ -9,6 +9,7 @@ import { DatabaseResult, exportDatabase, exportShard } from '../../lib/database/
 import { shardsOf } from '../../lib/database/export/shards.ts'
 import type { Connection } from '../../lib/postgres/connection.ts'
 import { withConnection } from '../../lib/postgres/with-connection.ts'
+import { databaseOf } from '../../lib/run/planning/plan.ts'
 import {
   backUp,
   catalogOf,
@@ -246,7 +247,7 @@ describe('an export that is repeated', () => {
     const { sql, storage } = database
     const plan = await planReset(own)
     const { database: sealed } = await backUp(own, plan)
-    const again = { plan, backupId: plan.backupId!, batch: 0, schemas }
+    const again = { ...databaseOf(plan), backupId: plan.backupId!, batch: 0 }
     const result = () => getJson(storage, workKeys(plan).databaseResult(0), DatabaseResult)
     const before = await result()
     await sql.query('INSERT INTO twice.t VALUES (3)')
@@ -258,7 +259,7 @@ describe('an export that is repeated', () => {
   it('does so when both are at work, and the first one ends last', async () => {
     const { sql, storage } = database
     const plan = await planReset(own)
-    const again = { plan, backupId: plan.backupId!, batch: 0, schemas }
+    const again = { ...databaseOf(plan), backupId: plan.backupId!, batch: 0 }
     let first: unknown
     await exportDatabase(own, again, async (done, total) => {
       if (done < total) return

@@ -3,7 +3,7 @@ import { beforeEach, expect, it } from 'vitest'
 import type { Clients } from '../../lib/clients.ts'
 import { wipeDatabase } from '../../lib/database/wipe/wipe.ts'
 import { BackupIsStale, DatabaseBusy } from '../../lib/errors.ts'
-import type { Plan } from '../../lib/run/planning/plan.ts'
+import { databaseOf, type Plan } from '../../lib/run/planning/plan.ts'
 import { backUp, configured, linesOf, planReset, readBackup, session, useDatabase } from './database-stack.ts'
 
 const database = useDatabase()
@@ -90,7 +90,7 @@ it('every committed row is in one of the backups as it was last, or still in its
     for (let round = 0; round < 3; round++) {
       const plan = await planReset(clients, { pagesPerShard: 4 })
       await backUp(clients, plan)
-      await wipeDatabase(clients, plan)
+      await wipeDatabase(clients, databaseOf(plan))
       plans.push(plan)
     }
   })
@@ -116,7 +116,7 @@ it('rows that are kept stay as they were last, and are in the backup as well', {
   const committed = await besideWriters(async () => {
     plan = await planReset(clients, { rows })
     await backUp(clients, plan)
-    await wipeDatabase(clients, plan)
+    await wipeDatabase(clients, databaseOf(plan))
   })
   const backup = await heldBy(plan!)
   const there = await stillThere()
@@ -135,14 +135,14 @@ it('nothing is lost when the backup is stale, and the next attempt covers everyt
   const committed = await besideWriters(async () => {
     const stale = await planReset(strict)
     await backUp(strict, stale)
-    await expect(wipeDatabase(strict, stale)).rejects.toThrow(BackupIsStale)
+    await expect(wipeDatabase(strict, databaseOf(stale))).rejects.toThrow(BackupIsStale)
     const old = await database.sql.query(
       `SELECT count(*)::int AS rows FROM app.boxes WHERE name LIKE 'old %'`,
     )
     expect(old.rows[0].rows).toBeGreaterThan(0)
     plan = await planReset(clients)
     await backUp(clients, plan)
-    await wipeDatabase(clients, plan)
+    await wipeDatabase(clients, databaseOf(plan))
   })
   const backup = await heldBy(plan!)
   const there = await stillThere()
@@ -158,9 +158,9 @@ it('a writer that never commits makes the wipe give way, and loses nothing itsel
   await backUp(clients, plan)
   const writer = await session(database, 'slow writer')
   await writer.query(`BEGIN; INSERT INTO app.boxes VALUES ('mine', 1)`)
-  await expect(wipeDatabase(impatient, plan)).rejects.toThrow(DatabaseBusy)
+  await expect(wipeDatabase(impatient, databaseOf(plan))).rejects.toThrow(DatabaseBusy)
   await writer.query('COMMIT')
   expect((await stillThere()).get('mine')?.version).toBe(1)
-  await wipeDatabase(impatient, plan)
+  await wipeDatabase(impatient, databaseOf(plan))
   expect((await heldBy(plan)).get('mine')?.version).toBe(1)
 })

@@ -24,7 +24,7 @@ import {
 import { readRun } from '../../lib/ledger/runs.ts'
 import { withConnection } from '../../lib/postgres/with-connection.ts'
 import { cancelRun } from '../../lib/run/cancel.ts'
-import type { Plan } from '../../lib/run/planning/plan.ts'
+import { databaseOf, type Plan, plannedRun, restoredBy } from '../../lib/run/planning/plan.ts'
 import { startFront } from '../files/s3-front.ts'
 import { load, planRestore, readBackupOf } from '../restore/steps.ts'
 import {
@@ -93,7 +93,7 @@ async function aRestore(): Promise<{ plan: Plan; swap: (own?: Clients) => Promis
   const plan = await planRestore(clients, backedUp.backupId)
   await load(clients, plan)
   const backup = await readBackupOf(clients, backedUp)
-  return { plan, swap: (own = clients) => restoreDatabase(own, { plan, backup }) }
+  return { plan, swap: (own = clients) => restoreDatabase(own, { ...databaseOf(plan), backup }) }
 }
 
 /** Each as the step that asks for the locks, with the phase in which it does. */
@@ -104,7 +104,7 @@ const steps = [
     0,
     async () => {
       const plan = await aBackup()
-      return { plan, act: (own = clients) => wipeDatabase(own, plan) as Promise<unknown> }
+      return { plan, act: (own = clients) => wipeDatabase(own, databaseOf(plan)) as Promise<unknown> }
     },
   ],
   [
@@ -287,7 +287,7 @@ describe('a wipe that has its locks', () => {
     await database.sql.query(`UPDATE app.people SET name = 'late' WHERE id = 1`)
     const writer = await session(database, 'writer')
     await withSilentS3(async (held) => {
-      const wiping = wipeDatabase(through(1000, 400), plan).catch((error: Error) => error)
+      const wiping = wipeDatabase(through(1000, 400), databaseOf(plan)).catch((error: Error) => error)
       await held
       expect(await stallOf(writer)).toBeLessThan(3000)
       const error = await wiping
@@ -332,7 +332,7 @@ describe('a wipe that has its locks', () => {
       front.faults = []
       // The next run would wait until a process that was killed cannot be alive any more.
       await database.sql.query('DELETE FROM taskmaster_reset.invocations')
-      await wipeDatabase(clients, plan)
+      await wipeDatabase(clients, databaseOf(plan))
       expect(await people()).toBe(0)
     },
   )
@@ -344,7 +344,7 @@ describe('a wipe that has its locks', () => {
       $$ BEGIN PERFORM pg_sleep(0.2); RETURN false; END $$`)
     const slow = { ...plan, preserve: { ...plan.preserve, rows: { people: 'app.slow(id)' } } }
     await enter(plan, 'Wipe database')
-    const error = await wipeDatabase(configured(clients, { LOCK_BUDGET_MS: 500 }), slow).catch(
+    const error = await wipeDatabase(configured(clients, { LOCK_BUDGET_MS: 500 }), databaseOf(slow)).catch(
       (e: Error) => e,
     )
     expect(error).toBeInstanceOf(DatabaseBusy)
@@ -363,7 +363,7 @@ describe('a wipe that has its locks', () => {
     const plan = await aBackup()
     const [other, writer] = [await session(database, 'holds a sequence'), await session(database, 'writer')]
     await other.query(`BEGIN; SELECT nextval('app.zoo_number_seq')`)
-    const wiping = endOf(wipeDatabase(clients, plan))
+    const wiping = endOf(wipeDatabase(clients, databaseOf(plan)))
     await expect
       .poll(async () => (await rowOf(plan)).waiting, { timeout: 5_000 })
       .toMatch(/^waiting for a lock that was refused while the tables were locked: \S/)
@@ -395,7 +395,7 @@ describe('a wipe that has its locks', () => {
     await enter(plan, 'Wipe database')
     await database.sql.query(`UPDATE app.people SET name = 'late' WHERE id = 1`)
     await withSilentS3(async (held, release) => {
-      const wiping = endOf(wipeDatabase(through(60_000, 30_000), plan))
+      const wiping = endOf(wipeDatabase(through(60_000, 30_000), databaseOf(plan)))
       await held
       const cancelling = cancelRun(clients, { runId: plan.runId, by: 'a test' })
       await expect(cancelling).rejects.toThrow(TooLateToCancel)
@@ -506,19 +506,23 @@ describe('the scratch schema', () => {
     const { plan, swap } = await aRestore()
     const names = (await tablesOf(scratchSchemaOf(plan.runId))).map(({ name }) => name)
     await database.sql.query(`TRUNCATE ${names.join(', ')}`) // as recovery does with all unlogged tables
-    await expect(compareBackup(clients, plan)).rejects.toThrow(StoreUnavailable)
+    await expect(compareBackup(clients, { run: plannedRun(plan), ...restoredBy(plan) })).rejects.toThrow(
+      StoreUnavailable,
+    )
     expect(await tablesOf(scratchSchemaOf(plan.runId))).toHaveLength(3) // for the repeat
     await expect(swap()).rejects.toThrow(/database was restarted in between/)
     expect(await people()).toBe(51)
     await load(clients, plan)
-    await compareBackup(clients, plan)
+    await compareBackup(clients, { run: plannedRun(plan), ...restoredBy(plan) })
     await swap()
     expect(await people()).toBe(50)
     expect((await rowOf(plan)).locked.bytes).toBeGreaterThan(0)
     // Rows that are others than the backup's will be so at each repeat.
     const loaded = names.find((name) => !name.endsWith('loaded'))
     await database.sql.query(`INSERT INTO ${loaded} SELECT * FROM ${loaded}`)
-    await expect(compareBackup(clients, plan)).rejects.toThrow(RehearsalFailed)
+    await expect(compareBackup(clients, { run: plannedRun(plan), ...restoredBy(plan) })).rejects.toThrow(
+      RehearsalFailed,
+    )
     expect(await tablesOf(scratchSchemaOf(plan.runId))).toEqual([])
   })
 
@@ -649,7 +653,7 @@ describe('the time that tables would be locked', () => {
 
   it('is learned from the last run, and refused before anything is locked or written', async () => {
     const plan = await aBackup()
-    await wipeDatabase(clients, plan)
+    await wipeDatabase(clients, databaseOf(plan))
     const { bytes, milliseconds } = (await rowOf(plan)).locked
     expect([bytes, milliseconds > 0]).toEqual([plan.database?.bytes, true])
     expect(bytes).toBeGreaterThan(0)

@@ -5,7 +5,7 @@ import { chooseActions, type Preservation } from '../../lib/database/plan/action
 import { wipeDatabase } from '../../lib/database/wipe/wipe.ts'
 import { PreservationConflict } from '../../lib/errors.ts'
 import type { Connection } from '../../lib/postgres/connection.ts'
-import type { Plan } from '../../lib/run/planning/plan.ts'
+import { databaseOf, type Plan } from '../../lib/run/planning/plan.ts'
 import { rounds, tried } from '../support/trust.ts'
 import { backUp, configured, planReset, useDatabase } from './database-stack.ts'
 import {
@@ -85,7 +85,7 @@ it('whatever the foreign keys, triggers and keep lists: what is preserved stays 
           ? await planReset(clients, preserve)
           : await planByHand(connection, template, preserve)
         if (graph.sealed) await backUp(clients, plan)
-        await wipeDatabase(clients, plan)
+        await wipeDatabase(clients, databaseOf(plan))
         seen.wiped++
       } catch (error) {
         expect(error).toBeInstanceOf(PreservationConflict)

@@ -18,7 +18,7 @@ import {
 import type { Connection } from '../../lib/postgres/connection.ts'
 import { databaseError, sqlStateOf } from '../../lib/postgres/errors.ts'
 import { withConnection, withConnections } from '../../lib/postgres/with-connection.ts'
-import type { Plan } from '../../lib/run/planning/plan.ts'
+import { databaseOf, type Plan } from '../../lib/run/planning/plan.ts'
 import { s3Error, startFront } from '../files/s3-front.ts'
 import {
   backUp,
@@ -52,8 +52,7 @@ beforeEach(async () => {
 })
 
 function exportBatch(own: Clients, plan: Plan, progress: (done: number) => Promise<void> = noProgress) {
-  const { DATABASE_SCHEMAS: schemas } = own.config
-  return exportDatabase(own, { plan, backupId: plan.backupId!, batch: 0, schemas }, progress)
+  return exportDatabase(own, { ...databaseOf(plan), backupId: plan.backupId!, batch: 0 }, progress)
 }
 
 /** The lines of the parts that an export reported. */

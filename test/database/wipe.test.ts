@@ -15,6 +15,7 @@ import {
   StoreUnavailable,
 } from '../../lib/errors.ts'
 import { withConnection } from '../../lib/postgres/with-connection.ts'
+import { databaseOf } from '../../lib/run/planning/plan.ts'
 import {
   backUp,
   configured,
@@ -84,7 +85,7 @@ describe('a wipe covered by its backup', () => {
     await database.sql.query(people)
     const plan = await planReset(clients)
     await backUp(clients, plan)
-    const wiped = await wipeDatabase(clients, plan)
+    const wiped = await wipeDatabase(clients, databaseOf(plan))
     const views = { refreshed: [], stale: [] }
     expect(wiped).toEqual({ rows: 200, tables: { 'app.people': 200 }, lateParts: 0, appeared: [], views })
     expect(await count('app.people')).toBe(0)
@@ -101,7 +102,7 @@ describe('a wipe covered by its backup', () => {
     const plan = await planReset(clients)
     await backUp(clients, plan)
     const before = await keysBelow(clients, plan)
-    await wipeDatabase(clients, plan)
+    await wipeDatabase(clients, databaseOf(plan))
     expect(await keysBelow(clients, plan)).toEqual(before)
   })
 
@@ -119,7 +120,7 @@ describe('a wipe covered by its backup', () => {
     )
     const { page } = place.rows[0]
     const changed = parts.find(({ pages }) => pages.from <= page && (pages.to === null || page < pages.to))
-    const wiped = await wipeDatabase(clients, plan)
+    const wiped = await wipeDatabase(clients, databaseOf(plan))
     const { late, tables } = await readBackup(clients, plan.backupId!)
     expect(late?.tables.map(({ name, parts: ones }) => [name, ones.map(({ shard }) => shard)])).toEqual([
       ['app.people', [0, changed?.shard]],
@@ -140,7 +141,7 @@ describe('a wipe covered by its backup', () => {
     const names = ['app.big', 'app.filled', 'app.gone', 'app.people']
     const expected: string[][] = []
     for (const name of names) expected.push(await rowsAsLines(database.sql, name))
-    await wipeDatabase(clients, plan)
+    await wipeDatabase(clients, databaseOf(plan))
     const { tables, late } = await readBackup(clients, plan.backupId!)
     expect(tables.map(({ name }) => name)).toEqual(names)
     expect(await Promise.all(tables.map((table) => linesOf(clients, table)))).toEqual(expected)
@@ -156,7 +157,7 @@ describe('a wipe covered by its backup', () => {
     const manifest = await backUp(clients, plan)
     expect(manifest.database?.sequences).toMatchObject([{ name: 'app.people_id_seq', lastValue: '200' }])
     await database.sql.query(`INSERT INTO app.people (name) VALUES ('late')`)
-    await wipeDatabase(clients, plan)
+    await wipeDatabase(clients, databaseOf(plan))
     const { late } = await readBackup(clients, plan.backupId!)
     expect(late?.sequences).toMatchObject([{ name: 'app.people_id_seq', lastValue: '201', isCalled: true }])
   })
@@ -170,7 +171,7 @@ describe('a wipe covered by its backup', () => {
     await database.sql.query(
       `INSERT INTO app.people (name) VALUES ('late'); SELECT nextval('app.kept_id_seq')`,
     )
-    await wipeDatabase(clients, plan)
+    await wipeDatabase(clients, databaseOf(plan))
     const { late } = await readBackup(clients, plan.backupId!)
     expect(late?.sequences).toMatchObject([
       { name: 'app.kept_id_seq', lastValue: '2' },
@@ -196,7 +197,7 @@ describe('a wipe covered by its backup', () => {
       { step: 'initialize', name },
     )
     try {
-      await wipeDatabase(clients, plan)
+      await wipeDatabase(clients, databaseOf(plan))
     } finally {
       s3.middlewareStack.remove(name)
     }
@@ -219,7 +220,7 @@ describe('a wipe covered by its backup', () => {
     await backUp(clients, plan)
     await database.sql.query(`CREATE TABLE app.twin (LIKE app.people INCLUDING ALL); INSERT INTO app.twin TABLE app.people;
       DROP TABLE app.people; ALTER TABLE app.twin RENAME TO people`)
-    const message = await expectNothingWiped(wipeDatabase(clients, plan), BackupIsStale)
+    const message = await expectNothingWiped(wipeDatabase(clients, databaseOf(plan)), BackupIsStale)
     expect(message).toContain('app.people was dropped, replaced or altered')
   })
 
@@ -229,7 +230,7 @@ describe('a wipe covered by its backup', () => {
     const plan = await planReset(clients, { tables: ['kept'] })
     await backUp(clients, plan)
     await database.sql.query('ALTER TABLE app.kept ATTACH PARTITION app.loose FOR VALUES IN (1)')
-    const message = await expectNothingWiped(wipeDatabase(clients, plan), BackupIsStale)
+    const message = await expectNothingWiped(wipeDatabase(clients, databaseOf(plan)), BackupIsStale)
     expect(message).toContain('app.loose got another parent')
     expect(await count('app.loose')).toBe(1)
   })
@@ -241,7 +242,7 @@ describe('a wipe covered by its backup', () => {
     await database.sql.query(`UPDATE app.people SET name = 'changed'`)
     const strict = configured(clients, { LATE_MAX_BYTES: 1000 })
     const before = await keysBelow(clients, plan)
-    const message = await expectNothingWiped(wipeDatabase(strict, plan), BackupIsStale)
+    const message = await expectNothingWiped(wipeDatabase(strict, databaseOf(plan)), BackupIsStale)
     expect(message).toMatch(/app\.people \(1 of 1 part\).*LATE_MAX_BYTES/)
     expect(await keysBelow(clients, plan)).toEqual(before)
   })
@@ -255,11 +256,11 @@ describe('a wipe covered by its backup', () => {
     // Something that fails after the late parts are written: another session holds the sequence.
     const other = await session(database, 'holds the sequence')
     await other.query(`BEGIN; SELECT nextval('app.people_id_seq')`)
-    await expectNothingWiped(wipeDatabase(clients, plan), DatabaseBusy)
+    await expectNothingWiped(wipeDatabase(clients, databaseOf(plan)), DatabaseBusy)
     await other.end()
     expect((await readBackup(clients, plan.backupId!)).attempt).toBe(1)
     await database.sql.query(`DELETE FROM app.people WHERE name = 'late 1'`)
-    await wipeDatabase(clients, plan)
+    await wipeDatabase(clients, databaseOf(plan))
     const { attempt, late, tables } = await readBackup(clients, plan.backupId!)
     expect([attempt, late?.tables]).toEqual([2, []])
     expect(await linesOf(clients, tables[0])).toEqual(before)
@@ -270,24 +271,26 @@ describe('a wipe covered by its backup', () => {
     const first = await planReset(clients)
     await backUp(clients, first)
     const plan = { ...(await planReset(clients)), backupId: first.backupId }
-    await expectNothingWiped(wipeDatabase(clients, plan), BackupDamaged)
+    await expectNothingWiped(wipeDatabase(clients, databaseOf(plan)), BackupDamaged)
   })
 
   it('refuses a backup that was never sealed, one of another environment, and one that lacks a table that would go', async () => {
     await database.sql.query(`${people} CREATE TABLE app.pets AS SELECT 1 AS id`)
     const whole = await planReset(clients)
     const plan = await planReset(clients, { excluded: ['pets'] })
-    expect(await expectNothingWiped(wipeDatabase(clients, plan), NotFound)).toContain('no sealed backup')
+    expect(await expectNothingWiped(wipeDatabase(clients, databaseOf(plan)), NotFound)).toContain(
+      'no sealed backup',
+    )
     await backUp(clients, plan)
-    const elsewhere = wipeDatabase(configured(clients, { ENVIRONMENT: 'elsewhere' }), plan)
+    const elsewhere = wipeDatabase(configured(clients, { ENVIRONMENT: 'elsewhere' }), databaseOf(plan))
     expect(await expectNothingWiped(elsewhere, BackupIncomplete)).toContain(
       `was made by run ${plan.runId} in local, not by this one`,
     )
-    const more = wipeDatabase(clients, { ...whole, runId: plan.runId, backupId: plan.backupId })
+    const more = wipeDatabase(clients, { ...databaseOf(plan), planned: databaseOf(whole).planned })
     expect(await expectNothingWiped(more, BackupIncomplete)).toContain(
       'does not hold app.pets. Nothing was wiped',
     )
-    expect(await wipeDatabase(clients, plan)).toMatchObject({ rows: 200, appeared: [] }) // what is left out did not come later
+    expect(await wipeDatabase(clients, databaseOf(plan))).toMatchObject({ rows: 200, appeared: [] }) // what is left out did not come later
     expect(await count('app.pets')).toBe(1)
   })
 
@@ -302,12 +305,12 @@ describe('a wipe covered by its backup', () => {
     const plan = await planReset(clients, { rows: { days: 'id <= 2' } })
     await backUp(clients, plan)
     await database.sql.query('INSERT INTO other.notes VALUES (7)')
-    await expect(wipeDatabase(clients, plan)).rejects.toThrow(
+    await expect(wipeDatabase(clients, databaseOf(plan))).rejects.toThrow(
       /1 row of other\.notes .* references rows of app\.days/,
     )
     expect([await count('app.days'), await count('other.notes')]).toEqual([8, 2])
     await database.sql.query('DELETE FROM other.notes WHERE day = 7')
-    await wipeDatabase(clients, plan)
+    await wipeDatabase(clients, databaseOf(plan))
     expect([await count('app.days'), await count('other.notes')]).toEqual([2, 1])
   })
 
@@ -321,14 +324,14 @@ describe('a wipe covered by its backup', () => {
     const kept = await both()
     const plan = await planReset(clients, { tables: ['monday'] })
     await backUp(clients, plan)
-    const wiped = await wipeDatabase(clients, plan)
+    const wiped = await wipeDatabase(clients, databaseOf(plan))
     expect(wiped.tables).toEqual({ 'app.people': 200, 'app.rest': 20 })
     expect(await both()).toEqual(kept)
     expect(await count('app.rest')).toBe(0)
     const wide = configured(clients, { DATABASE_SCHEMAS: ['app', 'other'] })
     const all = await planReset(wide)
     await backUp(wide, all)
-    await wipeDatabase(wide, all)
+    await wipeDatabase(wide, databaseOf(all))
     expect(await count('app.events')).toBe(0)
   })
 
@@ -338,7 +341,7 @@ describe('a wipe covered by its backup', () => {
       INSERT INTO app.t7 VALUES (1)`)
     const plan = await planReset(clients)
     await backUp(clients, plan)
-    const wiped = await wipeDatabase(clients, plan)
+    const wiped = await wipeDatabase(clients, databaseOf(plan))
     expect([wiped.rows, Object.keys(wiped.tables).length]).toEqual([1, 500])
     // Nor is one of them left out where there is no backup that has counted them.
     const kept = (body: string) =>
@@ -350,9 +353,11 @@ describe('a wipe covered by its backup', () => {
       INSERT INTO app.t77 SELECT generate_series(1, 5)`)
     const again = await planReset(clients, { backup: false, rows: { t1: 'app.kept(id)' } })
     await kept('INSERT INTO app.t99 VALUES (id);')
-    await expect(wipeDatabase(clients, again)).rejects.toThrow(/^Rows of app\.t99 are still there/)
+    await expect(wipeDatabase(clients, databaseOf(again))).rejects.toThrow(
+      /^Rows of app\.t99 are still there/,
+    )
     await kept('')
-    expect(await wipeDatabase(clients, again)).toMatchObject({
+    expect(await wipeDatabase(clients, databaseOf(again))).toMatchObject({
       ...{ rows: 7, tables: { 'app.t99': 2, 'app.t77': 5, 'app.t7': 0 } },
     })
   })
@@ -369,13 +374,13 @@ describe('a wipe beside other sessions', () => {
         `BEGIN; SELECT pg_backend_pid() AS pid; SELECT * FROM app.people LIMIT 1`,
       )) as unknown as { rows: { pid: number }[] }[]
     )[1]?.rows[0]?.pid
-    const message = await expectNothingWiped(wipeDatabase(clients, plan), DatabaseBusy)
+    const message = await expectNothingWiped(wipeDatabase(clients, databaseOf(plan)), DatabaseBusy)
     expect(message).toContain(`process ${pid} `)
     expect(message).toMatch(
       /application "forgotten notebook", idle in transaction, in a transaction since .* holds people/,
     )
     await idle.end()
-    expect(await wipeDatabase(clients, plan)).toMatchObject({ rows: 200 })
+    expect(await wipeDatabase(clients, databaseOf(plan))).toMatchObject({ rows: 200 })
   })
 
   it('gives way in the same manner when a kept table is being altered', async () => {
@@ -383,7 +388,7 @@ describe('a wipe beside other sessions', () => {
     const plan = await planReset(clients, { tables: ['plans'], backup: false })
     const other = await session(database, 'migration')
     await other.query('BEGIN; ALTER TABLE app.plans ADD COLUMN x int')
-    await expectNothingWiped(wipeDatabase(clients, plan), DatabaseBusy)
+    await expectNothingWiped(wipeDatabase(clients, databaseOf(plan)), DatabaseBusy)
     await other.end()
   })
 
@@ -413,7 +418,9 @@ describe('a wipe beside other sessions', () => {
       }
       return Object.assign(connection, { query: beside })
     }
-    expect(await wipeDatabase({ ...clients, connect } as Clients, plan)).toMatchObject({ rows: 200 })
+    expect(await wipeDatabase({ ...clients, connect } as Clients, databaseOf(plan))).toMatchObject({
+      rows: 200,
+    })
     expect(ends).toEqual(['55P03', '55P03', 'INSERT'])
     expect(await count('app.plans')).toBe(1)
   })
@@ -424,7 +431,7 @@ describe('a wipe beside other sessions', () => {
     const other = await session(database, 'writer')
     await other.query('BEGIN; LOCK TABLE app.zoo')
     const patient = configured(clients, { LOCK_TIMEOUT_MS: 20_000 })
-    const wiping = wipeDatabase(patient, plan).then(
+    const wiping = wipeDatabase(patient, databaseOf(plan)).then(
       () => 'wiped',
       (error: Error) => error.name,
     )
@@ -444,7 +451,7 @@ describe('a wipe beside other sessions', () => {
     const idle = await session(database, 'holder')
     await idle.query('BEGIN; LOCK TABLE app.people IN ACCESS SHARE MODE')
     const wiping = expectNothingWiped(
-      wipeDatabase(configured(clients, { LOCK_TIMEOUT_MS: 20_000 }), plan),
+      wipeDatabase(configured(clients, { LOCK_TIMEOUT_MS: 20_000 }), databaseOf(plan)),
       StoreUnavailable,
     )
     await expect
@@ -465,7 +472,7 @@ describe('a wipe beside other sessions', () => {
     const plan = await planReset(clients)
     await backUp(clients, plan)
     await database.sql.query('CREATE TABLE app.news AS SELECT 1 AS id')
-    expect(await wipeDatabase(clients, plan)).toMatchObject({ rows: 200, appeared: ['app.news'] })
+    expect(await wipeDatabase(clients, databaseOf(plan))).toMatchObject({ rows: 200, appeared: ['app.news'] })
     expect(await count('app.news')).toBe(1)
   })
 
@@ -491,7 +498,7 @@ describe('a wipe beside other sessions', () => {
     const plan = await planReset(clients)
     await backUp(clients, plan)
     await database.sql.query(ddl)
-    expect(await expectNothingWiped(wipeDatabase(clients, plan), BackupIsStale)).toContain(reason)
+    expect(await expectNothingWiped(wipeDatabase(clients, databaseOf(plan)), BackupIsStale)).toContain(reason)
   })
 
   it('gives way with BackupIsStale when a table was dropped, or is dropped while it waits for the lock', async () => {
@@ -500,14 +507,14 @@ describe('a wipe beside other sessions', () => {
     const other = await session(database, 'migration')
     await other.query('BEGIN; DROP TABLE app.zoo')
     const wiping = expectNothingWiped(
-      wipeDatabase(configured(clients, { LOCK_TIMEOUT_MS: 20_000 }), plan),
+      wipeDatabase(configured(clients, { LOCK_TIMEOUT_MS: 20_000 }), databaseOf(plan)),
       BackupIsStale,
     )
     await expect.poll(() => waiting(database), { timeout: 10_000 }).toBe(1)
     await other.query('COMMIT')
     expect(await wiping).toContain('app.zoo')
     await other.end()
-    await expectNothingWiped(wipeDatabase(clients, plan), BackupIsStale)
+    await expectNothingWiped(wipeDatabase(clients, databaseOf(plan)), BackupIsStale)
   })
 
   it('sees the rows of a writer it had to wait for', async () => {
@@ -516,7 +523,7 @@ describe('a wipe beside other sessions', () => {
     await backUp(clients, plan)
     const writer = await session(database, 'writer')
     await writer.query(`BEGIN; INSERT INTO app.people (name) VALUES ('last')`)
-    const wiping = wipeDatabase(configured(clients, { LOCK_TIMEOUT_MS: 20_000 }), plan)
+    const wiping = wipeDatabase(configured(clients, { LOCK_TIMEOUT_MS: 20_000 }), databaseOf(plan))
     await expect.poll(() => waiting(database), { timeout: 10_000 }).toBe(1)
     await writer.query('COMMIT')
     await writer.end()
@@ -531,14 +538,14 @@ describe('the run that wipes', () => {
     await database.sql.query(people)
     const plan = await planReset(clients)
     await backUp(clients, plan)
-    const first = await wipeDatabase(clients, plan)
+    const first = await wipeDatabase(clients, databaseOf(plan))
     await database.sql.query(`INSERT INTO app.people (name) VALUES ('after')`)
     const other = await session(database, 'busy')
     await other.query('BEGIN; LOCK TABLE app.people')
-    expect(await wipeDatabase(clients, plan)).toEqual(first)
+    expect(await wipeDatabase(clients, databaseOf(plan))).toEqual(first)
     await other.query('DROP TABLE app.people; COMMIT')
     await other.end()
-    expect(await wipeDatabase(clients, plan)).toEqual(first)
+    expect(await wipeDatabase(clients, databaseOf(plan))).toEqual(first)
   })
 
   it('refreshes materialized views that a first try, or a version before, did not come to', async () => {
@@ -546,11 +553,11 @@ describe('the run that wipes', () => {
       `${people} CREATE MATERIALIZED VIEW app.mv AS SELECT count(*)::int AS n FROM app.people`,
     )
     const plan = await planReset(clients, { backup: false })
-    const first = await wipeDatabase(clients, plan)
+    const first = await wipeDatabase(clients, databaseOf(plan))
     expect(first.views).toEqual({ refreshed: ['app.mv'], stale: [] })
     await database.sql.query(`UPDATE taskmaster_reset.runs SET wiped = wiped - 'views' WHERE run_id = '${plan.runId}';
       INSERT INTO app.people (name) VALUES ('after')`)
-    expect(await wipeDatabase(clients, plan)).toEqual(first)
+    expect(await wipeDatabase(clients, databaseOf(plan))).toEqual(first)
     expect((await database.sql.query('SELECT n FROM app.mv')).rows).toEqual([{ n: 1 }])
   })
 
@@ -590,7 +597,10 @@ describe('the run that wipes', () => {
     const plan = await planReset(clients)
     await backUp(clients, plan)
     const patient = configured(clients, { LOCK_TIMEOUT_MS: 20_000 })
-    const both = await Promise.all([wipeDatabase(patient, plan), wipeDatabase(patient, plan)])
+    const both = await Promise.all([
+      wipeDatabase(patient, databaseOf(plan)),
+      wipeDatabase(patient, databaseOf(plan)),
+    ])
     expect(both[0]).toEqual(both[1])
     expect(both[0].rows).toBe(200)
   })
@@ -600,7 +610,7 @@ describe('the run that wipes', () => {
     const plan = await planReset(clients, { backup: false })
     const other = await session(database, 'holder')
     await other.query(`BEGIN; SELECT FROM taskmaster_reset.runs WHERE run_id = '${plan.runId}' FOR UPDATE`)
-    await expectNothingWiped(wipeDatabase(clients, plan), DatabaseBusy)
+    await expectNothingWiped(wipeDatabase(clients, databaseOf(plan)), DatabaseBusy)
     await other.end()
   })
 
@@ -612,7 +622,7 @@ describe('the run that wipes', () => {
     )
     const other = await session(database, 'busy')
     await other.query('BEGIN; LOCK TABLE app.people IN ROW EXCLUSIVE MODE')
-    await expectNothingWiped(wipeDatabase(clients, plan), RunLost)
+    await expectNothingWiped(wipeDatabase(clients, databaseOf(plan)), RunLost)
     await other.end()
   })
 
@@ -622,7 +632,7 @@ describe('the run that wipes', () => {
     const other = await session(database, 'busy')
     await other.query('BEGIN; LOCK TABLE app.people IN ROW EXCLUSIVE MODE')
     const wiping = expectNothingWiped(
-      wipeDatabase(configured(clients, { LOCK_TIMEOUT_MS: 20_000 }), plan),
+      wipeDatabase(configured(clients, { LOCK_TIMEOUT_MS: 20_000 }), databaseOf(plan)),
       RunLost,
     )
     await expect.poll(() => waiting(database), { timeout: 10_000 }).toBe(1)
@@ -637,15 +647,15 @@ describe('the run that wipes', () => {
     await database.sql.query(people)
     const plan = await planReset(clients, { backup: false })
     await database.sql.query('UPDATE taskmaster_reset.environment SET protected = true')
-    await expectNothingWiped(wipeDatabase(clients, plan), EnvironmentProtected)
+    await expectNothingWiped(wipeDatabase(clients, databaseOf(plan)), EnvironmentProtected)
     await database.sql.query(`UPDATE taskmaster_reset.environment SET protected = false, name = 'production'`)
-    await expectNothingWiped(wipeDatabase(clients, plan), EnvironmentMismatch)
+    await expectNothingWiped(wipeDatabase(clients, databaseOf(plan)), EnvironmentMismatch)
   })
 
   it('wipes without a backup only what it was told to', async () => {
     await database.sql.query(people)
     const plan = await planReset(clients, { backup: false, rows: { people: 'id <= 3' } })
-    expect(await wipeDatabase(clients, plan)).toMatchObject({ rows: 197, lateParts: 0 })
+    expect(await wipeDatabase(clients, databaseOf(plan))).toMatchObject({ rows: 197, lateParts: 0 })
     expect(await count('app.people')).toBe(3)
   })
 })
@@ -683,13 +693,13 @@ describe('what a role or a database sets for all its sessions', () => {
     })
     const plan = await planReset(clients)
     await backUp(clients, plan)
-    expect(await wipeDatabase(clients, plan)).toMatchObject({ rows: 200, lateParts: 0 })
+    expect(await wipeDatabase(clients, databaseOf(plan))).toMatchObject({ rows: 200, lateParts: 0 })
   })
 })
 
 describe('what the database does of its own accord', () => {
   const wipeNow = async (wanted = {}) =>
-    wipeDatabase(clients, await planReset(clients, { backup: false, ...wanted }))
+    wipeDatabase(clients, databaseOf(await planReset(clients, { backup: false, ...wanted })))
 
   it('does not happen: triggers and rules neither write elsewhere nor keep rows, and stand afterwards as before', async () => {
     await database.sql.query(`${people} CREATE TABLE other.log (what text);
@@ -794,7 +804,7 @@ describe('what the database does of its own accord', () => {
     const plan = await planReset(clients, { backup: false, rows: { people: 'app.is_kept(id)' } })
     await database.sql.query(`CREATE OR REPLACE FUNCTION app.is_kept(id int) RETURNS boolean LANGUAGE plpgsql AS
       $$ BEGIN INSERT INTO app.looks VALUES (id); RETURN id = 1; END $$`)
-    const message = await expectNothingWiped(wipeDatabase(clients, plan), PreservationConflict)
+    const message = await expectNothingWiped(wipeDatabase(clients, databaseOf(plan)), PreservationConflict)
     expect(message).toContain('Rows of app.looks are still there after they were wiped')
   })
 
@@ -835,13 +845,13 @@ describe('sequences', () => {
           `SELECT sequencename AS name, last_value AS at FROM pg_sequences WHERE schemaname = 'app' ORDER BY 1`,
         )
       ).rows.map(({ name, at }) => [name, at])
-    await wipeDatabase(clients, await planReset(clients, { backup: false, tables: ['b'] }))
+    await wipeDatabase(clients, databaseOf(await planReset(clients, { backup: false, tables: ['b'] })))
     expect(await positions()).toEqual([
       ['free', null],
       ['shared', '11'],
       ['unused', '1'],
     ])
-    await wipeDatabase(clients, await planReset(clients, { backup: false }))
+    await wipeDatabase(clients, databaseOf(await planReset(clients, { backup: false })))
     expect(await positions()).toEqual([
       ['free', null],
       ['shared', null],

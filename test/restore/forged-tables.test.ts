@@ -9,7 +9,7 @@ import { type LoadablePart, loadBatches } from '../../lib/database/plan/load-bat
 import { restoreDatabase } from '../../lib/database/restore/restore.ts'
 import { dropScratch } from '../../lib/database/scratch.ts'
 import { withConnection } from '../../lib/postgres/with-connection.ts'
-import type { Plan } from '../../lib/run/planning/plan.ts'
+import { databaseOf, type Plan } from '../../lib/run/planning/plan.ts'
 import { backUp, noProgress, planReset, useDatabase } from '../database/database-stack.ts'
 import { dump } from './dump.ts'
 import { load, planRestore, readBackupOf } from './steps.ts'
@@ -63,7 +63,7 @@ describe('nothing of a manifest is put into SQL, and the table is named, when so
       loadParts(clients, { runId: plan.runId, parts, check: checkTables }, noProgress),
     ).rejects.toEqual(named)
     const replaced = { ...backup, database: { ...whole, tables } }
-    await expect(restoreDatabase(clients, { plan, backup: replaced })).rejects.toEqual(named)
+    await expect(restoreDatabase(clients, { ...databaseOf(plan), backup: replaced })).rejects.toEqual(named)
     expect(await dump(admin)).toEqual(before)
   })
 
@@ -74,9 +74,11 @@ describe('nothing of a manifest is put into SQL, and the table is named, when so
     for (const change of [{ sequence: 'other' }, { schema: 'taskmaster_reset' }]) {
       const sequences = whole.sequences.map((one) => ({ ...one, ...change }))
       const replaced = { ...backup, database: { ...whole, sequences } }
-      await expect(restoreDatabase(clients, { plan, backup: replaced })).rejects.toMatchObject({
-        name: 'SchemaChanged',
-      })
+      await expect(restoreDatabase(clients, { ...databaseOf(plan), backup: replaced })).rejects.toMatchObject(
+        {
+          name: 'SchemaChanged',
+        },
+      )
     }
     expect(await dump(admin)).toEqual(before)
   })

@@ -21,6 +21,7 @@ import type { Connection } from '../../lib/postgres/connection.ts'
 import { qualified, quote } from '../../lib/postgres/identifiers.ts'
 import { underOwnSearchPath } from '../../lib/postgres/search-path.ts'
 import { withConnection } from '../../lib/postgres/with-connection.ts'
+import { databaseOf } from '../../lib/run/planning/plan.ts'
 import { configured, planReset, session, useDatabase } from '../database/database-stack.ts'
 
 const database = useDatabase()
@@ -347,7 +348,7 @@ describe('a restore that has to be tried on the live tables', () => {
         sha256: null,
       }
       const large = { ...table, parts: [{ ...part, bytes: 1, plain: 100 * 2 ** 30 }] }
-      expect(await trySwap(clients, connection, { plan, tables: [large], reading })).toEqual([
+      expect(await trySwap(clients, connection, { ...databaseOf(plan), tables: [large], reading })).toEqual([
         {
           code: 'NotProved',
           message: expect.stringMatching(
@@ -355,9 +356,9 @@ describe('a restore that has to be tried on the live tables', () => {
           ),
         },
       ])
-      await expect(trySwap(clients, connection, { plan, tables: [table], reading })).rejects.toThrow(
-        DatabaseBusy,
-      )
+      await expect(
+        trySwap(clients, connection, { ...databaseOf(plan), tables: [table], reading }),
+      ).rejects.toThrow(DatabaseBusy)
     })
   })
 
@@ -373,7 +374,7 @@ describe('a restore that has to be tried on the live tables', () => {
     const before = await held()
     const warnings = await loaded('SELECT', { runId: plan.runId }, (connection, { pairs }) =>
       trySwap(clients, connection, {
-        plan,
+        ...databaseOf(plan),
         tables: pairs.map(({ table }) => table),
         reading: ['index one of app.t'],
       }),

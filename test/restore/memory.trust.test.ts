@@ -5,7 +5,7 @@ import { writePart } from '../../lib/backup/part.ts'
 import { readExported } from '../../lib/database/export/results.ts'
 import { scratchTableOf } from '../../lib/database/scratch.ts'
 import { qualified } from '../../lib/postgres/identifiers.ts'
-import type { Plan } from '../../lib/run/planning/plan.ts'
+import { databaseOf, type Plan } from '../../lib/run/planning/plan.ts'
 import { planReset, useDatabase } from '../database/database-stack.ts'
 import { useBundledChild } from '../support/bundled-child.ts'
 import { isFull } from '../support/trust.ts'
@@ -33,7 +33,7 @@ it.runIf(isFull)(
 
     const { peakMiB } = await load([plan.runId])
     console.log(`Peak memory of a load: ${peakMiB} MiB.`)
-    for (const table of (await readExported(storage, plan)).tables) {
+    for (const table of (await readExported(storage, databaseOf(plan))).tables) {
       const name = table.table as keyof typeof rowsOf
       const loaded = await sql.query(
         `SELECT count(*)::int AS rows, sum(id)::int AS ids, bool_and(text = $1 || id) AS same

@@ -4,6 +4,7 @@ import { compareBackup } from '../../lib/database/load/load-backup.ts'
 import { restoreDatabase } from '../../lib/database/restore/restore.ts'
 import { dropScratch } from '../../lib/database/scratch.ts'
 import { withConnection } from '../../lib/postgres/with-connection.ts'
+import { databaseOf, plannedRun, restoredBy } from '../../lib/run/planning/plan.ts'
 import { backUp, configured, planReset, useDatabase } from '../database/database-stack.ts'
 import { typesSql, valuesByType } from '../database/every-type.ts'
 import { rounds, tried } from '../support/trust.ts'
@@ -173,8 +174,8 @@ it(`gives every row of ${tables} random tables back`, async () => {
       )
   const plan = await planRestore(clients, first.backupId)
   await load(clients, plan)
-  await compareBackup(clients, plan)
-  await restoreDatabase(clients, { plan, backup: await readBackupOf(clients, first) })
+  await compareBackup(clients, { run: plannedRun(plan), ...restoredBy(plan) })
+  await restoreDatabase(clients, { ...databaseOf(plan), backup: await readBackupOf(clients, first) })
   await withConnection(clients, (connection) => dropScratch(connection, plan.runId)) // as Finish does
   tried('random tables', { restored: tables })
   expect(await dump(admin), `with the seed ${seed}`).toEqual(before)

@@ -11,7 +11,7 @@ import { ResetError } from '../../lib/errors.ts'
 import { readNoted } from '../../lib/ledger/documents.ts'
 import { withConnection } from '../../lib/postgres/with-connection.ts'
 import { countAll } from '../../lib/run/planning/count.ts'
-import { type Plan, readPlan } from '../../lib/run/planning/plan.ts'
+import { databaseOf, type Plan, plannedRun, readPlan, restoredBy } from '../../lib/run/planning/plan.ts'
 import { seal } from '../../lib/run/seal.ts'
 import { configured, noProgress, useDatabase } from '../database/database-stack.ts'
 import { rounds, tried } from '../support/trust.ts'
@@ -152,22 +152,22 @@ async function make({ tables, spoiler }: Drawn): Promise<void> {
 async function rehearse(clients: Clients): Promise<Plan> {
   const run = { runId: randomUUID(), attempt: 0 }
   await database.sql.query(`UPDATE taskmaster_reset.runs SET status = 'failed' WHERE status = 'running'`)
-  const { ENVIRONMENT: confirm, DATABASE_SCHEMAS: schemas } = clients.config
+  const { ENVIRONMENT: confirm } = clients.config
   const request = { operation: 'reset', strategy: 'database-only', confirm, rehearse: true }
   await countAll(clients, { request, startedAt: new Date().toISOString(), ...run })
   const noted = await withConnection(clients, (connection) => readNoted(connection, run.runId))
   const plan = await readPlan(clients.backups, run, noted)
-  await exportDatabase(clients, { plan, backupId: plan.backupId!, batch: 0, schemas }, noProgress)
-  await loadExported(clients, { plan, batch: 0 }, noProgress)
+  await exportDatabase(clients, { ...databaseOf(plan), backupId: plan.backupId!, batch: 0 }, noProgress)
+  await loadExported(clients, { ...databaseOf(plan), batch: 0 }, noProgress)
   return plan
 }
 
 /** Reset with a rehearsal, by the functions that the steps call. */
 async function reset(clients: Clients): Promise<Plan> {
   const plan = await rehearse(clients)
-  await compareExported(clients, plan)
+  await compareExported(clients, { ...databaseOf(plan), wipes: true })
   await seal(clients, plan, async () => {})
-  await wipeDatabase(clients, plan)
+  await wipeDatabase(clients, databaseOf(plan))
   return plan
 }
 
@@ -208,12 +208,12 @@ it('an invocation that compares what another one has compared and dropped meanwh
     const connection = await clients.connect()
     const query = connection.query.bind(connection) as (text: string, values?: unknown[]) => Promise<unknown>
     const late = async (text: string, values?: unknown[]) => {
-      if (text === 'BEGIN') await compareExported(clients, plan) // it has compared the rows, and goes on to the indexes
+      if (text === 'BEGIN') await compareExported(clients, { ...databaseOf(plan), wipes: true }) // it has compared the rows, and goes on to the indexes
       return query(text, values)
     }
     return Object.assign(connection, { query: late })
   }
-  await compareExported({ ...clients, connect } as Clients, plan)
+  await compareExported({ ...clients, connect } as Clients, { ...databaseOf(plan), wipes: true })
   expect((await dump(database.admin)).scratch).toEqual([])
   await seal(clients, plan, async () => {}) // which takes no backup that was to be rehearsed and is not
 })
@@ -252,9 +252,9 @@ it('whatever the schema: what is wiped is restored identically, or nothing was w
       expect((await dump(database.admin))['app.t0']).toEqual([])
       const restoring = await planRestore(clients, plan.backupId)
       await load(clients, restoring)
-      await compareBackup(clients, restoring)
+      await compareBackup(clients, { run: plannedRun(restoring), ...restoredBy(restoring) })
       const { warnings } = await restoreDatabase(clients, {
-        plan: restoring,
+        ...databaseOf(restoring),
         backup: await readBackupOf(clients, plan),
       })
       expect(without(await held(), warnings)).toEqual(without(before, warnings))

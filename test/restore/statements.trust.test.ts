@@ -5,7 +5,7 @@ import { compareBackup } from '../../lib/database/load/load-backup.ts'
 import { restoreDatabase } from '../../lib/database/restore/restore.ts'
 import { dropScratch } from '../../lib/database/scratch.ts'
 import { withConnection } from '../../lib/postgres/with-connection.ts'
-import type { Plan } from '../../lib/run/planning/plan.ts'
+import { databaseOf, type Plan, plannedRun, restoredBy } from '../../lib/run/planning/plan.ts'
 import { backUp, planReset, useDatabase } from '../database/database-stack.ts'
 import { isFull, tried } from '../support/trust.ts'
 import { dump } from './dump.ts'
@@ -39,7 +39,7 @@ beforeAll(async () => {
   plan = await planRestore(clients, first.backupId)
   backup = await readBackupOf(clients, first)
   for (const _ of [1, 2]) await load(clients, plan)
-  await compareBackup(clients, plan)
+  await compareBackup(clients, { run: plannedRun(plan), ...restoredBy(plan) })
   changed = await dump(admin)
 }, 60_000)
 
@@ -87,9 +87,10 @@ it('a failure at any statement of the restore leaves every row, sequence, constr
   const seen: string[] = []
   for (let at = 1; ; at++) {
     const broken: { statement?: string } = {}
-    const answer = await restoreDatabase(failing(at, 'before', broken), { plan, backup }).catch(
-      (error) => error,
-    )
+    const answer = await restoreDatabase(failing(at, 'before', broken), {
+      ...databaseOf(plan),
+      backup,
+    }).catch((error) => error)
     if (broken.statement === undefined || seen.at(-1) === 'COMMIT') {
       // What comes after it cannot undo it, nor make the step fail.
       expect(answer).toMatchObject({ tables: { 'public.a': 20, 'public.b': 20, 'public.low': 5 } })
@@ -122,7 +123,7 @@ it('a repeat after the answer was lost gives the same answer, and changes nothin
   await load(database.clients, again)
   for (let at = 1; ; at++) {
     const broken: { statement?: string } = {}
-    const answer = restoreDatabase(failing(at, 'after', broken), { plan: again, backup })
+    const answer = restoreDatabase(failing(at, 'after', broken), { ...databaseOf(again), backup })
     await answer.catch(() => {})
     expect(await dump(database.admin)).toMatchObject({
       'public.a': before['public.a'],
@@ -131,7 +132,7 @@ it('a repeat after the answer was lost gives the same answer, and changes nothin
     if (broken.statement === 'COMMIT') break
   }
   await database.sql.query(`INSERT INTO log VALUES ('since')`)
-  const answer = await restoreDatabase(database.clients, { plan: again, backup })
+  const answer = await restoreDatabase(database.clients, { ...databaseOf(again), backup })
   expect(answer.rows).toBe(46)
   await finish(again.runId)
   const log = ['(since)', ...(before['public.log'] as string[])].sort()

@@ -7,7 +7,7 @@ import { loadBackup } from '../../lib/database/load/load-backup.ts'
 import { readNoted } from '../../lib/ledger/documents.ts'
 import { withConnection } from '../../lib/postgres/with-connection.ts'
 import { countAll } from '../../lib/run/planning/count.ts'
-import { type Plan, readPlan } from '../../lib/run/planning/plan.ts'
+import { databaseOf, type Plan, plannedRun, readPlan, restoredBy } from '../../lib/run/planning/plan.ts'
 import { seal } from '../../lib/run/seal.ts'
 import { noProgress } from '../database/database-stack.ts'
 
@@ -17,13 +17,14 @@ export async function planRestore(clients: Clients, backupId: string | null): Pr
   await withConnection(clients, (connection) =>
     connection.query(`UPDATE taskmaster_reset.runs SET status = 'failed' WHERE status = 'running'`),
   )
-  const { ENVIRONMENT: confirm, DATABASE_SCHEMAS: schemas } = clients.config
+  const { ENVIRONMENT: confirm } = clients.config
   const request = { operation: 'restore', backupId, confirm, rehearse: false }
   await countAll(clients, { request, startedAt: new Date().toISOString(), ...run })
   const noted = await withConnection(clients, (connection) => readNoted(connection, run.runId))
   const plan = await readPlan(clients.backups, run, noted)
-  await exportDatabase(clients, { plan, backupId: plan.backupId ?? '', batch: 0, schemas }, noProgress)
-  if ((plan.database?.batches ?? 0) > 1) await reconcileBatches(clients, plan)
+  const exporting = { ...databaseOf(plan), backupId: plan.backupId ?? '' }
+  await exportDatabase(clients, { ...exporting, batch: 0 }, noProgress)
+  if ((plan.database?.batches ?? 0) > 1) await reconcileBatches(clients, exporting)
   await seal(clients, plan, async () => {})
   return plan
 }
@@ -31,7 +32,7 @@ export async function planRestore(clients: Clients, backupId: string | null): Pr
 /** The state "Load backup". */
 export async function load(clients: Clients, plan: Plan): Promise<void> {
   for (let batch = 0; batch < (plan.restore?.batches ?? 0); batch++) {
-    await loadBackup(clients, { plan, batch }, noProgress)
+    await loadBackup(clients, { run: plannedRun(plan), batch, ...restoredBy(plan) }, noProgress)
   }
 }
 

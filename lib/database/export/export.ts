@@ -10,11 +10,11 @@ import { databaseError } from '../../postgres/errors.ts'
 import { qualified } from '../../postgres/identifiers.ts'
 import { ownSearchPath, pinnedSearchPath } from '../../postgres/search-path.ts'
 import { connectionsFor, shareOut } from '../../postgres/share-out.ts'
-import type { Plan } from '../../run/planning/plan.ts'
 import { exists, type Storage } from '../../s3/bucket.ts'
 import { readTables } from '../catalog/catalog.ts'
 import { changesOf, refuseChanges } from '../catalog/changes.ts'
 import { readPositions, readSequences, sequencesOf } from '../catalog/sequences.ts'
+import type { PlannedDatabase } from '../plan-section.ts'
 import { isOfTheRows } from '../savepoint.ts'
 import { withSnapshot } from '../snapshot.ts'
 import { readShard, type Tally } from './chunks.ts'
@@ -34,7 +34,7 @@ export const DatabaseResult = z.strictObject({
 /** Connections that read one snapshot side by side, one for so many bytes; memory grows with each by about 30 MB. */
 const limits = { connections: 3, bytesEach: 16 * 2 ** 20 }
 
-type Export = { plan: Plan; backupId: string; batch: number; schemas: readonly string[] }
+type Export = PlannedDatabase & { backupId: string; batch: number }
 
 /**
  * Exports one batch of the database into the backup; every part is read back before it counts.
@@ -42,22 +42,24 @@ type Export = { plan: Plan; backupId: string; batch: number; schemas: readonly s
  */
 export async function exportDatabase(
   clients: Clients,
-  { plan, backupId, batch, schemas }: Export,
+  { run, planned, backupId, batch }: Export,
   progress: (done: number, total: number) => Promise<void>,
 ): Promise<void> {
   const storage = clients.backups
-  if (await exists(storage, workKeys(plan).databaseResult(batch))) return // by a try whose answer was lost
-  const { shards } = await getJson(storage, workKeys(plan).databaseBatch(batch), DatabaseBatch)
+  const work = workKeys(run)
+  if (await exists(storage, work.databaseResult(batch))) return // by a try whose answer was lost
+  const { shards } = await getJson(storage, work.databaseBatch(batch), DatabaseBatch)
+  const schemas = clients.config.DATABASE_SCHEMAS
   const tables = [...new Map(shards.map((shard) => [shard.name, shard])).values()]
   const keys = backupKeys(clients.config.BACKUP_PREFIX, backupId)
   const result = await withSnapshot(clients, tables, connectionsFor(shards, limits), async (connections) => {
     const leader = connections[0] as Connection
     const snapshotAt = clients.now().toISOString()
-    const planned = (plan.database?.tables ?? []).map(({ table }) => table)
+    const known = planned.tables.map(({ table }) => table)
     refuseChanges(
       changesOf(
         await readTables(leader, schemas),
-        planned.filter(({ name }) => tables.some((table) => table.name === name)),
+        known.filter(({ name }) => tables.some((table) => table.name === name)),
       ),
     )
     const endPages = await readEndPages(leader, tables)
@@ -74,10 +76,10 @@ export async function exportDatabase(
       await progress(parts.length, shards.length)
     })
     await leader.query(pinnedSearchPath)
-    const sequences = await readPositions(leader, sequencesOf(await readSequences(leader, schemas), planned))
+    const sequences = await readPositions(leader, sequencesOf(await readSequences(leader, schemas), known))
     return { batch, snapshotAt, parts, sequences } satisfies z.input<typeof DatabaseResult>
   })
-  await putFirst(storage, workKeys(plan).databaseResult(batch), result)
+  await putFirst(storage, work.databaseResult(batch), result)
 }
 
 /** A row that cannot be made text, as when a virtual generated column divides by zero. */

@@ -4,11 +4,11 @@ import { backupKeys, workKeys } from '../../backup/layout.ts'
 import type { Clients } from '../../clients.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { ownSearchPath } from '../../postgres/search-path.ts'
-import { type Plan, sealedAs } from '../../run/planning/plan.ts'
 import { exists } from '../../s3/bucket.ts'
 import { readTables } from '../catalog/catalog.ts'
 import { changesOf, refuseChanges } from '../catalog/changes.ts'
 import { readPositions, readSequences, sequencesOf } from '../catalog/sequences.ts'
+import type { PlannedDatabase } from '../plan-section.ts'
 import { withSnapshot } from '../snapshot.ts'
 import { reconcile } from './reconcile.ts'
 import { type Reconciled, readBatches } from './results.ts'
@@ -20,17 +20,20 @@ import { type Reconciled, readBatches } from './results.ts'
  * @throws BackupIsStale when that is more than LATE_MAX_BYTES, or a table is no longer the one that was counted
  * @see docs/decisions.md#several-batches-are-made-one-moment
  */
-export async function reconcileBatches(clients: Clients, plan: Plan): Promise<void> {
+export async function reconcileBatches(
+  clients: Clients,
+  { run, planned, backupId }: PlannedDatabase & { backupId: string },
+): Promise<void> {
   const { backups: storage, config } = clients
-  const done = workKeys(plan).reconciled
+  const done = workKeys(run).reconciled
   if (await exists(storage, done)) return // by a try whose answer was lost
-  const { tables } = await readBatches(storage, plan)
-  const { tablePart } = backupKeys(config.BACKUP_PREFIX, sealedAs(plan))
-  const planned = (plan.database?.tables ?? []).map(({ table }) => table)
+  const { tables } = await readBatches(storage, { run, planned })
+  const { tablePart } = backupKeys(config.BACKUP_PREFIX, backupId)
+  const known = planned.tables.map(({ table }) => table)
   const result = await withSnapshot(clients, tables, 1, async ([leader]) => {
     const connection = leader as Connection
     refuseChanges(changesOf(await readTables(connection, config.DATABASE_SCHEMAS), tables))
-    const sequences = sequencesOf(await readSequences(connection, config.DATABASE_SCHEMAS), planned)
+    const sequences = sequencesOf(await readSequences(connection, config.DATABASE_SCHEMAS), known)
     await connection.query(ownSearchPath)
     const late = await reconcile(connection, {
       storage,

@@ -5,8 +5,9 @@ import { workKeys } from '../../backup/layout.ts'
 import { type BackedUpSequence, type BackedUpTable, Late, Warning } from '../../backup/manifest.ts'
 import { mergeLate } from '../../backup/merge-late.ts'
 import { BackupIncomplete } from '../../errors.ts'
-import type { Plan } from '../../run/planning/plan.ts'
+import type { RunRef } from '../../ledger/run-ref.ts'
 import type { Storage } from '../../s3/bucket.ts'
+import type { PlannedDatabase } from '../plan-section.ts'
 import { DatabaseResult } from './export.ts'
 
 /** Fewer of anything may really have been deleted between the count and the export. */
@@ -28,12 +29,12 @@ type Exported = { tables: BackedUpTable[]; sequences: z.output<typeof BackedUpSe
  * exported again.
  * @throws BackupIncomplete naming what is missing or does not agree
  */
-export async function readExported(storage: Storage, plan: Plan): Promise<Exported> {
-  const exported = await readBatches(storage, plan)
-  if ((plan.database?.batches ?? 0) < 2) return exported
+export async function readExported(storage: Storage, { run, planned }: PlannedDatabase): Promise<Exported> {
+  const exported = await readBatches(storage, { run, planned })
+  if (planned.batches < 2) return exported
   const { tables, sequences } = await resultOf(
     storage,
-    workKeys(plan).reconciled,
+    workKeys(run).reconciled,
     Reconciled,
     'the comparison of the batches with one snapshot',
   )
@@ -44,16 +45,16 @@ export async function readExported(storage: Storage, plan: Plan): Promise<Export
  * The tables as the run's batches exported them, in the order of the plan; every shard must be there once.
  * @throws BackupIncomplete naming what is missing or does not agree
  */
-export async function readBatches(storage: Storage, plan: Plan): Promise<Exported> {
+export async function readBatches(storage: Storage, { run, planned }: PlannedDatabase): Promise<Exported> {
   const results: z.output<typeof DatabaseResult>[] = []
-  for (let batch = 0; batch < (plan.database?.batches ?? 0); batch++) {
-    results.push(await readExportedBatch(storage, plan, batch))
+  for (let batch = 0; batch < planned.batches; batch++) {
+    results.push(await readExportedBatch(storage, run, batch))
   }
   const partsOf = Map.groupBy(
     results.flatMap(({ parts }) => parts),
     ({ table }) => table,
   )
-  const tables = (plan.database?.tables ?? [])
+  const tables = planned.tables
     .filter(({ table }) => !table.partitioned)
     .map(({ table, rows }) => {
       const parts = (partsOf.get(table.name) ?? [])
@@ -78,20 +79,20 @@ export async function readBatches(storage: Storage, plan: Plan): Promise<Exporte
 /** What one batch of the database exported. */
 export function readExportedBatch(
   storage: Storage,
-  plan: Plan,
+  run: RunRef,
   batch: number,
 ): Promise<z.output<typeof DatabaseResult>> {
   return resultOf(
     storage,
-    workKeys(plan).databaseResult(batch),
+    workKeys(run).databaseResult(batch),
     DatabaseResult,
     `batch ${batch} of the database`,
   )
 }
 
 /** When the parts were rehearsed, and what that found. @throws BackupIncomplete when they were not */
-export async function readRehearsed(storage: Storage, plan: Plan): Promise<z.output<typeof Rehearsed>> {
-  return resultOf(storage, workKeys(plan).rehearsed, Rehearsed, 'the rehearsal')
+export async function readRehearsed(storage: Storage, run: RunRef): Promise<z.output<typeof Rehearsed>> {
+  return resultOf(storage, workKeys(run).rehearsed, Rehearsed, 'the rehearsal')
 }
 
 /** The shards of a table must cover every page exactly once, and not be empty where Count found many rows. */

@@ -6,12 +6,12 @@ import type { Clients } from '../../clients.ts'
 import { RehearsalFailed } from '../../errors.ts'
 import { databaseError } from '../../postgres/errors.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
-import type { Plan } from '../../run/planning/plan.ts'
 import { exists } from '../../s3/bucket.ts'
 import { readTables, type Tables } from '../catalog/catalog.ts'
 import { changesOf, refuseChanges } from '../catalog/changes.ts'
 import { type Rehearsed, readExported, readExportedBatch } from '../export/results.ts'
 import { named } from '../plan/restore-rights.ts'
+import type { PlannedDatabase } from '../plan-section.ts'
 import { checkLoaded, dropScratch, ensureScratch } from '../scratch.ts'
 import { compareLoaded } from './compare.ts'
 import { loadParts } from './load.ts'
@@ -20,32 +20,36 @@ import { trySwap } from './trial-swap.ts'
 /** Loads what one batch of the run exported into its scratch schema. Repeating it doubles nothing. */
 export async function loadExported(
   clients: Clients,
-  { plan, batch }: { plan: Plan; batch: number },
+  { run, planned, batch }: PlannedDatabase & { batch: number },
   progress: (done: number, total: number) => Promise<void>,
 ): Promise<void> {
   const storage = clients.backups
-  if (await exists(storage, workKeys(plan).rehearsed)) return // compared and dropped already
-  const { tables } = await readExported(storage, plan)
-  const { parts } = await readExportedBatch(storage, plan, batch)
+  if (await exists(storage, workKeys(run).rehearsed)) return // compared and dropped already
+  const { tables } = await readExported(storage, { run, planned })
+  const { parts } = await readExportedBatch(storage, run, batch)
   const keys = new Set(parts.map(({ table, shard }) => `${table} ${shard}`))
   const loadable = tables.flatMap((table) =>
     table.parts.filter(({ shard }) => keys.has(`${table.name} ${shard}`)).map((part) => ({ table, part })),
   )
-  await loadParts(clients, { runId: plan.runId, parts: loadable, check: refuseOthers }, progress)
+  await loadParts(clients, { runId: run.runId, parts: loadable, check: refuseOthers }, progress)
 }
 
 /**
  * Compares the scratch schema with what was exported, and notes when. Then the schema is dropped, also when they differ; any
  * other error leaves it for the repeat, or for Finish.
+ * @param wipes whether the run wipes or replaces the tables afterwards: then it may lock them to try a restore
  * @throws RehearsalFailed listing the tables, BackupIsStale when they were altered since
  */
-export async function compareExported(clients: Clients, plan: Plan): Promise<void> {
+export async function compareExported(
+  clients: Clients,
+  { run, planned, wipes }: PlannedDatabase & { wipes: boolean },
+): Promise<void> {
   const storage = clients.backups
-  const done = workKeys(plan).rehearsed
-  const { runId } = plan
+  const done = workKeys(run).rehearsed
+  const { runId } = run
   await withConnection(clients, async (connection) => {
     if (await exists(storage, done)) return await dropScratch(connection, runId)
-    const { tables } = await readExported(storage, plan)
+    const { tables } = await readExported(storage, { run, planned })
     const warnings: Warning[] = []
     try {
       const live = await readTables(connection, clients.config.DATABASE_SCHEMAS)
@@ -56,9 +60,9 @@ export async function compareExported(clients: Clients, plan: Plan): Promise<voi
       warnings.push(...compared.warnings)
       const { reading } = compared
       // A restore fills tables that are empty. A run that takes nothing away keeps nobody from his rows to try that.
-      if (reading.length > 0 && plan.operation === 'backup') warnings.push(untried(reading))
+      if (reading.length > 0 && !wipes) warnings.push(untried(reading))
       else if (reading.length > 0)
-        warnings.push(...(await trySwap(clients, connection, { plan, tables, reading })))
+        warnings.push(...(await trySwap(clients, connection, { run, planned, tables, reading })))
     } catch (error) {
       // Another invocation of the step was faster, and has dropped what this one was reading.
       const isDone = await exists(storage, done)

@@ -2,20 +2,26 @@ import type { BackedUpTable, Warning } from '../../backup/manifest.ts'
 import type { Clients } from '../../clients.ts'
 import { DatabaseBusy, messageOf, RehearsalFailed, SchemaChanged } from '../../errors.ts'
 import type { Connection } from '../../postgres/connection.ts'
-import type { Plan } from '../../run/planning/plan.ts'
 import { readTables, type Table } from '../catalog/catalog.ts'
 import { bytesHeld, estimateHere } from '../locks/duration.ts'
 import { whileLocked } from '../locks/transaction.ts'
 import { named } from '../plan/restore-rights.ts'
+import type { DatabasePlan, PlannedDatabase } from '../plan-section.ts'
 import { compareLive, putBack } from '../restore/replace-rows.ts'
 import { inSavepoint, isOfTheRows } from '../savepoint.ts'
 import { viewsOver } from '../views.ts'
+
+type Swap = PlannedDatabase & {
+  /** What was loaded. */
+  tables: readonly BackedUpTable[]
+  /** What reads tables, for people. */
+  reading: readonly string[]
+}
 
 /**
  * Does what a restore of the loaded rows will do, to the live tables, and takes all of it back: the only proof where an
  * index, a generated column or a partition key calls functions that read tables, which a restore has to empty and fill. The
  * tables are locked as long as it takes, like in the wipe.
- * @param reading what reads tables, for people
  * @returns what would come back otherwise, or a warning that there is no time for it
  * @throws RehearsalFailed naming the table that did not take its rows, and what it asks
  * @throws DatabaseBusy when the tables are not to be had
@@ -24,9 +30,8 @@ import { viewsOver } from '../views.ts'
 export async function trySwap(
   clients: Clients,
   connection: Connection,
-  { plan, tables, reading }: { plan: Plan; tables: readonly BackedUpTable[]; reading: readonly string[] },
+  { run: { runId }, planned, tables, reading }: Swap,
 ): Promise<Warning[]> {
-  const { runId } = plan
   const what = `${named(reading)}, which ${reading.length === 1 ? 'reads' : 'read'} tables for each row that is put in`
   const estimate = await estimateHere(connection, clients.config, {
     work: 'restore',
@@ -37,7 +42,7 @@ export async function trySwap(
     return [{ code: 'NotProved', message }]
   }
   // What the role may not replace is told by a warning of its own.
-  const locks = { exclusive: replaceable(plan), shared: [] }
+  const locks = { exclusive: replaceable(planned), shared: [] }
   const taken = new Set(locks.exclusive.map(({ name }) => name))
   let isLocked = false
   try {
@@ -49,7 +54,7 @@ export async function trySwap(
           const now = live.find(({ name }) => name === table.name)
           return now === undefined || !taken.has(table.name) ? [] : [{ table, live: now }]
         })
-        const emptied = () => refreshAsAfterWipe(locked, plan)
+        const emptied = () => refreshAsAfterWipe(locked, planned)
         await putBack(locked, { runId, sequences: [], pairs, emptied })
         return await compareLive(locked, runId, pairs)
       } finally {
@@ -68,15 +73,13 @@ export async function trySwap(
   }
 }
 
-function replaceable({ database }: Plan): Table[] {
-  return (database?.tables ?? [])
-    .map(({ table }) => table)
-    .filter(({ owned, mayTruncate }) => owned && mayTruncate)
+function replaceable({ tables }: DatabasePlan): Table[] {
+  return tables.map(({ table }) => table).filter(({ owned, mayTruncate }) => owned && mayTruncate)
 }
 
 /** Materialized views show at a restore what they did after the wipe: nothing. One that cannot be refreshed stays as it is. */
-async function refreshAsAfterWipe(connection: Connection, { database }: Plan): Promise<void> {
-  const going = (database?.tables ?? []).filter(({ action }) => action !== 'keep').map(({ table }) => table)
+async function refreshAsAfterWipe(connection: Connection, { tables }: DatabasePlan): Promise<void> {
+  const going = tables.filter(({ action }) => action !== 'keep').map(({ table }) => table)
   for (const { sql, mayRefresh } of await viewsOver(connection, going)) {
     if (!mayRefresh) continue
     await inSavepoint(connection, () => connection.query(`REFRESH MATERIALIZED VIEW ${sql}`))

@@ -8,11 +8,11 @@ import { fenceRun } from '../../ledger/step.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { databaseError } from '../../postgres/errors.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
-import type { Plan } from '../../run/planning/plan.ts'
 import { readCatalog, type Table } from '../catalog/catalog.ts'
 import { checkSchema } from '../catalog/schema-differences.ts'
 import { bytesHeld } from '../locks/duration.ts'
 import { whileLocked } from '../locks/transaction.ts'
+import type { PlannedDatabase } from '../plan-section.ts'
 import { isOfTheRows } from '../savepoint.ts'
 import { checkLoaded, dropScratch } from '../scratch.ts'
 import { Refreshed, refreshViews } from '../views.ts'
@@ -32,6 +32,13 @@ export const DatabaseRestored = z.strictObject({
 })
 export type DatabaseRestored = z.output<typeof DatabaseRestored>
 
+type Restore = PlannedDatabase & {
+  /** Without what is left out of it. */
+  backup: Manifest
+  /** The backup of what it replaces; null: the run was told to take none. */
+  backupId: string | null
+}
+
 /**
  * Swaps the rows of all tables of `backup` for those that were loaded into the scratch schema, in one transaction, in
  * which it first proves that the safety backup holds exactly what it is about to remove. A repeat after a lost answer
@@ -41,20 +48,19 @@ export type DatabaseRestored = z.output<typeof DatabaseRestored>
  */
 export async function restoreDatabase(
   clients: Clients,
-  { plan, backup }: { plan: Plan; backup: Manifest },
+  { run, planned, backup, backupId }: Restore,
 ): Promise<DatabaseRestored> {
-  const safety = plan.backupId === null ? null : await readOwnManifest(clients, plan, plan.backupId)
-  const { runId } = plan
-  const planned = plan.database?.tables ?? []
+  const { runId } = run
+  const safety = backupId === null ? null : await readOwnManifest(clients, { runId, backupId })
   const restored = await withConnection(clients, async (connection) => {
     try {
       await connection.query(`SET lock_timeout = ${clients.config.LOCK_TIMEOUT_MS}`)
       // Before any lock: a run that is lost, or has restored already, must not hold up the application.
       const earlier = await fenceRun(connection, runId)
       if (earlier !== null) return DatabaseRestored.parse(earlier)
-      const locks = { exclusive: planned.map(({ table }) => table), shared: [] }
+      const locks = { exclusive: planned.tables.map(({ table }) => table), shared: [] }
       return await whileLocked(clients, connection, { runId, locks }, (locked) =>
-        swap(clients, locked, { plan, backup, safety }),
+        swap(clients, locked, { run, planned, backup, safety }),
       )
     } catch (cause) {
       const error = refusal(databaseError(cause))
@@ -64,8 +70,8 @@ export async function restoreDatabase(
     }
   })
   if (restored.views !== null || backup.database === null) return restored
-  const tables = planned.filter(({ action }) => action !== 'keep').map(({ table }) => table)
-  const views = await refreshViews(clients, { runId, tables, planned: plan.database?.views ?? [] })
+  const tables = planned.tables.filter(({ action }) => action !== 'keep').map(({ table }) => table)
+  const views = await refreshViews(clients, { runId, tables, planned: planned.views })
   return { ...restored, views }
 }
 
@@ -86,14 +92,13 @@ function refusal(error: unknown): unknown {
 async function swap(
   clients: Clients,
   connection: Connection,
-  { plan, backup, safety }: { plan: Plan; backup: Manifest; safety: Manifest | null },
+  { run: { runId }, planned, backup, safety }: Omit<Restore, 'backupId'> & { safety: Manifest | null },
 ): Promise<DatabaseRestored> {
   const { database } = backup
   if (database === null)
     return { rows: 0, tables: {}, lateParts: 0, newColumns: [], warnings: [], views: null }
   const began = performance.now()
-  const planned = plan.database?.tables.map(({ table }) => table) ?? []
-  const recorded = await fenceRun(connection, plan.runId)
+  const recorded = await fenceRun(connection, runId)
   if (recorded !== null) return DatabaseRestored.parse(recorded)
   await checkEnvironmentRow(connection, clients.config)
   const catalog = await readCatalog(connection, clients.config.DATABASE_SCHEMAS)
@@ -103,19 +108,19 @@ async function swap(
     safety === null
       ? null
       : await proveBackup(clients, connection, {
-          runId: plan.runId,
+          runId,
           manifest: safety,
           going: tables,
-          backedUp: planned,
+          backedUp: planned.tables.map(({ table }) => table),
           catalog,
         })
-  await checkLoaded(connection, { runId: plan.runId, tables: database.tables })
+  await checkLoaded(connection, { runId, tables: database.tables })
   const pairs = database.tables.map((table) => ({
     table,
     live: tables.find(({ name }) => name === table.name) as Table,
   }))
-  const warnings = await putBack(connection, { runId: plan.runId, sequences: database.sequences, pairs })
-  warnings.push(...(await compareLive(connection, plan.runId, pairs)))
+  const warnings = await putBack(connection, { runId, sequences: database.sequences, pairs })
+  warnings.push(...(await compareLive(connection, runId, pairs)))
   const restored: DatabaseRestored = {
     rows: database.rows,
     tables: Object.fromEntries(database.tables.map(({ name, rows }) => [name, rows])),
@@ -124,9 +129,9 @@ async function swap(
     warnings,
     views: null,
   }
-  const bytes = Math.max(plan.database?.bytes ?? 0, bytesHeld(database.tables))
+  const bytes = Math.max(planned.bytes, bytesHeld(database.tables))
   const locked = { bytes, milliseconds: Math.round(performance.now() - began) }
-  await recordRestored(connection, plan.runId, restored, locked)
+  await recordRestored(connection, runId, restored, locked)
   await connection.query('COMMIT')
   return restored
 }

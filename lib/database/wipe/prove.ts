@@ -8,15 +8,16 @@ import { BackupIncomplete, NotFound } from '../../errors.ts'
 import { noteLate } from '../../ledger/documents.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { underOwnSearchPath } from '../../postgres/search-path.ts'
-import type { Plan } from '../../run/planning/plan.ts'
 import type { Catalog, Table } from '../catalog/catalog.ts'
 import { readPositions, sequencesOf } from '../catalog/sequences.ts'
 import { reconcile } from '../export/reconcile.ts'
 
 /** The manifest of the backup that this very run sealed. @throws NotFound, BackupDamaged, BackupIncomplete */
-export async function readOwnManifest(clients: Clients, plan: Plan, backupId: string): Promise<Manifest> {
-  const { backups, config } = clients
-  const manifest = await findOwnManifest(backups, config.BACKUP_PREFIX, { backupId, runId: plan.runId })
+export async function readOwnManifest(
+  { backups, config }: Pick<Clients, 'backups' | 'config'>,
+  { runId, backupId }: { runId: string; backupId: string },
+): Promise<Manifest> {
+  const manifest = await findOwnManifest(backups, config.BACKUP_PREFIX, { backupId, runId })
   if (manifest === null)
     throw new NotFound(`There is no sealed backup ${backupId}. Nothing was wiped; start again`)
   if (manifest.environment === config.ENVIRONMENT) return manifest

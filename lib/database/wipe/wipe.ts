@@ -8,12 +8,12 @@ import type { Connection } from '../../postgres/connection.ts'
 import { databaseError } from '../../postgres/errors.ts'
 import { underOwnSearchPath } from '../../postgres/search-path.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
-import type { Plan } from '../../run/planning/plan.ts'
 import { type Catalog, readCatalog, type Table } from '../catalog/catalog.ts'
 import { changesOf, refuseChanges } from '../catalog/changes.ts'
 import { whileLocked } from '../locks/transaction.ts'
 import { checkKeptRows } from '../plan/actions/kept-rows.ts'
-import { chooseActions, type TableActions } from '../plan/actions/table-actions.ts'
+import { chooseActions, type Preservation, type TableActions } from '../plan/actions/table-actions.ts'
+import type { DatabasePlan, PlannedDatabase } from '../plan-section.ts'
 import { Refreshed, refreshViews } from '../views.ts'
 import { countLosses, empty } from './empty.ts'
 import { proveBackup, readOwnManifest } from './prove.ts'
@@ -29,15 +29,24 @@ export const DatabaseWiped = z.strictObject({
 })
 export type DatabaseWiped = z.output<typeof DatabaseWiped>
 
+type Wipe = PlannedDatabase & {
+  preserve: Preservation
+  /** The backup that covers it; null: the run was told to take none. */
+  backupId: string | null
+}
+
 /**
  * Empties the tables of the plan in one transaction, in which it first proves that the backup holds exactly the rows it
  * is about to remove. A repeat after a lost answer finds what the first try recorded and returns it.
  * @throws BackupIsStale, DatabaseBusy, RunLost, PreservationConflict: in each case nothing was wiped
  */
-export async function wipeDatabase(clients: Clients, plan: Plan): Promise<DatabaseWiped> {
-  const manifest = plan.backupId === null ? null : await readOwnManifest(clients, plan, plan.backupId)
-  const { runId } = plan
-  const locks = { exclusive: tablesOf(plan, 'going'), shared: tablesOf(plan, 'staying') }
+export async function wipeDatabase(
+  clients: Clients,
+  { run, planned, preserve, backupId }: Wipe,
+): Promise<DatabaseWiped> {
+  const { runId } = run
+  const manifest = backupId === null ? null : await readOwnManifest(clients, { runId, backupId })
+  const locks = { exclusive: tablesOf(planned, 'going'), shared: tablesOf(planned, 'staying') }
   const wiped = await withConnection(clients, async (connection) => {
     try {
       await connection.query(`SET lock_timeout = ${clients.config.LOCK_TIMEOUT_MS}`)
@@ -45,28 +54,28 @@ export async function wipeDatabase(clients: Clients, plan: Plan): Promise<Databa
       const earlier = await fenceRun(connection, runId)
       if (earlier !== null) return DatabaseWiped.parse(earlier)
       return await whileLocked(clients, connection, { runId, locks }, (locked) =>
-        wipeUnderLocks(clients, locked, { plan, manifest }),
+        wipeUnderLocks(clients, locked, { run, planned, preserve, manifest }),
       )
     } catch (error) {
       throw databaseError(error)
     }
   })
   if (wiped.views !== null) return wiped
-  const planned = plan.database?.views ?? []
-  return { ...wiped, views: await refreshViews(clients, { runId, tables: locks.exclusive, planned }) }
+  const { views } = planned
+  return { ...wiped, views: await refreshViews(clients, { runId, tables: locks.exclusive, planned: views }) }
 }
 
 async function wipeUnderLocks(
   clients: Clients,
   connection: Connection,
-  { plan, manifest }: { plan: Plan; manifest: Manifest | null },
+  { run: { runId }, planned, preserve, manifest }: Omit<Wipe, 'backupId'> & { manifest: Manifest | null },
 ): Promise<DatabaseWiped> {
   const began = performance.now()
-  const recorded = await fenceRun(connection, plan.runId)
+  const recorded = await fenceRun(connection, runId)
   if (recorded !== null) return DatabaseWiped.parse(recorded) // by a try whose answer was lost, while we waited
   await checkEnvironmentRow(connection, clients.config)
   const catalog = await readCatalog(connection, clients.config.DATABASE_SCHEMAS)
-  const { live, appeared } = planAgain(plan, catalog)
+  const { live, appeared } = planAgain({ planned, preserve }, catalog)
   await underOwnSearchPath(connection, () =>
     checkKeptRows(connection, { tables: live.tables, keys: live.dependsOnRows }),
   )
@@ -75,7 +84,7 @@ async function wipeUnderLocks(
   const reconciled =
     manifest === null
       ? null
-      : await proveBackup(clients, connection, { runId: plan.runId, manifest, backedUp, going, catalog })
+      : await proveBackup(clients, connection, { runId, manifest, backedUp, going, catalog })
   const wiped = await underOwnSearchPath(connection, async () => {
     const losses = await countLosses(connection, live, reconciled?.tables ?? [])
     await empty(connection, live)
@@ -88,8 +97,8 @@ async function wipeUnderLocks(
     appeared,
     views: null,
   }
-  const locked = { bytes: plan.database?.bytes ?? 0, milliseconds: Math.round(performance.now() - began) }
-  await recordWiped(connection, plan.runId, result, locked)
+  const locked = { bytes: planned.bytes, milliseconds: Math.round(performance.now() - began) }
+  await recordWiped(connection, runId, result, locked)
   await connection.query('COMMIT')
   return result
 }
@@ -99,26 +108,28 @@ async function wipeUnderLocks(
  * later are in no backup, so they stay.
  * @throws BackupIsStale
  */
-function planAgain(plan: Plan, catalog: Catalog): { live: TableActions; appeared: string[] } {
-  const planned = [...tablesOf(plan, 'going'), ...tablesOf(plan, 'staying')]
-  const known = new Set([...planned, ...(plan.database?.unmanaged ?? [])].map(({ name }) => name))
+function planAgain(
+  { planned, preserve }: Pick<Wipe, 'planned' | 'preserve'>,
+  catalog: Catalog,
+): { live: TableActions; appeared: string[] } {
+  const tables = [...tablesOf(planned, 'going'), ...tablesOf(planned, 'staying')]
+  const known = new Set([...tables, ...planned.unmanaged].map(({ name }) => name))
   const appeared = catalog.tables.map(({ name }) => name).filter((name) => !known.has(name))
-  const going = new Set(tablesOf(plan, 'going').map(({ name }) => name))
+  const going = new Set(tablesOf(planned, 'going').map(({ name }) => name))
   const reaching = catalog.foreignKeys.filter(({ from, to }) => appeared.includes(from) && going.has(to))
   refuseChanges([
-    ...changesOf(catalog, planned),
+    ...changesOf(catalog, tables),
     ...reaching.map(({ from, to }) => `${from} was created and references ${to}`),
   ])
-  const excluded = [...plan.preserve.excluded, ...appeared]
-  const live = chooseActions(catalog, { ...plan.preserve, excluded })
+  const excluded = [...preserve.excluded, ...appeared]
+  const live = chooseActions(catalog, { ...preserve, excluded })
   const wiped = new Set(live.tables.filter(({ action }) => action !== 'keep').map(({ table }) => table.name))
   refuseChanges([...going].filter((name) => !wiped.has(name)).map((name) => `${name} got another parent`))
   return { live, appeared }
 }
 
-function tablesOf(plan: Plan, which: 'going' | 'staying'): Table[] {
-  const tables = (plan.database?.tables ?? []).filter(
-    ({ action }) => (action === 'keep') === (which === 'staying'),
-  )
-  return tables.map(({ table }) => table)
+function tablesOf({ tables }: DatabasePlan, which: 'going' | 'staying'): Table[] {
+  return tables
+    .filter(({ action }) => (action === 'keep') === (which === 'staying'))
+    .map(({ table }) => table)
 }

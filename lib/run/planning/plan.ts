@@ -6,7 +6,7 @@ import { parseWork, workDamaged } from '../../backup/documents/signed-work.ts'
 import { workKeys } from '../../backup/layout.ts'
 import { Seen, Warning } from '../../backup/manifest.ts'
 import { CachePlan } from '../../cache/plan-section.ts'
-import { DatabasePlan } from '../../database/plan/section.ts'
+import { DatabasePlan, type PlannedDatabase } from '../../database/plan-section.ts'
 import { NotFound, RunLost } from '../../errors.ts'
 import { FilesPlan, FilesRestorePlan } from '../../files/plan-section.ts'
 import type { Noted } from '../../ledger/documents.ts'
@@ -118,6 +118,19 @@ export function sealedAs(plan: Plan): string {
   if (plan.backupId === null)
     throw new NotFound(`Run ${plan.runId} was told to take no backup, so no step may write one`)
   return plan.backupId
+}
+
+/** What the steps of the database are told. @throws NotFound when the run does not act on it */
+export function databaseOf(plan: Plan): PlannedDatabase & Pick<Plan, 'preserve' | 'backupId'> {
+  if (plan.database === null) throw new NotFound(`Run ${plan.runId} does not act on the database`)
+  const { preserve, backupId } = plan
+  return { run: plannedRun(plan), planned: plan.database, preserve, backupId }
+}
+
+/** The backup that the run restores, and what is left out of it. @throws NotFound for a run that restores none */
+export function restoredBy(plan: Plan): NonNullable<Plan['restore']> {
+  if (plan.restore === null) throw new NotFound(`Run ${plan.runId} restores no backup`)
+  return plan.restore
 }
 
 /** The listing of the files, and how it is cut. @throws NotFound when the run does not act on the files */

@@ -1,5 +1,6 @@
 import * as z from 'zod'
-import { Table } from '../catalog/catalog.ts'
+import type { PlannedRun } from '../ledger/run-ref.ts'
+import { Table } from './catalog/catalog.ts'
 
 /** The database's section of a run's plan, as the later steps read it from S3. */
 export const DatabasePlan = z.strictObject({
@@ -20,3 +21,6 @@ export const DatabasePlan = z.strictObject({
   views: z.array(z.string()),
 })
 export type DatabasePlan = z.output<typeof DatabasePlan>
+
+/** The same with the run whose plan it is: what a step on the database is told. */
+export type PlannedDatabase = { run: PlannedRun; planned: DatabasePlan }
