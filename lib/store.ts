@@ -152,3 +152,22 @@ export type Ender<Summary, Held, Left, Counts> = {
   /** What is left to do when the outcome is written; what fails changes nothing in it. Absent: nothing. */
   tidy?(clients: Clients, row: RunRow): Promise<void>
 }
+
+/** Whether the turn of the target has come in a reset or a restore: the steps come in the order of the targets. */
+export function hasBegun({ operation, phase, waiting, progress }: RunRow, target: Target): boolean {
+  if (operation !== 'reset' && operation !== 'restore') return false
+  const verb = operation === 'reset' ? 'Wipe' : 'Restore'
+  const at = targets.findIndex((one) => phase === `${verb} ${one}`)
+  const reached = waiting === null ? at : at - 1
+  const told = Object.keys(progress as object).some((key) => key.startsWith(`${verb} ${target}/`))
+  return told || reached >= targets.indexOf(target)
+}
+
+/** Of the keys that a wipe of the cache deleted before it broke off: how many it told. */
+export function toldOf({ progress }: RunRow, step: string): number {
+  const told = progress as Record<string, { done: number } | undefined>
+  return Object.entries(told).reduce(
+    (sum, [key, one]) => sum + (key.startsWith(`${step}/`) ? (one?.done ?? 0) : 0),
+    0,
+  )
+}

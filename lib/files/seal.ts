@@ -7,13 +7,12 @@ import type { Manifest, Warning } from '../backup/manifest.ts'
 import { CopiedFile } from '../backup/manifest.ts'
 import type { Clients } from '../clients.ts'
 import { BackupIncomplete } from '../errors.ts'
+import type { Sealer } from '../store.ts'
 import { compareCopies } from './compare-copies.ts'
 import { CopyResult } from './copy.ts'
 import { writeFilesIndex } from './index.ts'
 import { type Run, readPieces } from './pieces.ts'
 import type { FilesPlan } from './plan-section.ts'
-
-type Tools = Pick<Clients, 'backups' | 'config'>
 
 /** Batches whose copies are listed at the same time. */
 const concurrency = 8
@@ -23,10 +22,10 @@ const concurrency = 8
  * its size and ETag, by a listing that the copying steps had no part in.
  * @throws BackupIncomplete when a batch left no result, fewer were copied than listed, or a copy is missing or another one
  */
-export async function sealFiles(
-  { backups, config }: Tools,
-  { run, backupId, planned }: { run: Run; backupId: string; planned: FilesPlan },
-): Promise<{ held: NonNullable<Manifest['files']>; warnings: Warning[] }> {
+export const sealFiles: Sealer<FilesPlan, NonNullable<Manifest['files']>> = async (
+  { backups, config },
+  { run, backupId, planned },
+) => {
   const keys = backupKeys(config.BACKUP_PREFIX, backupId)
   const total = await sumOf(backups, run, planned)
   if (total.objects + total.vanished !== planned.objects) {

@@ -1,10 +1,8 @@
-import { countCache } from '../cache/count.ts'
-import { readCacheMark } from '../cache/mark.ts'
+import { type CacheOption, lookAtCache } from '../cache/options.ts'
 import type { Clients } from '../clients.ts'
 import { askDatabase, type DatabaseOption, type Reason, reasonOf } from '../database/plan/options.ts'
 import { StoreUnavailable } from '../errors.ts'
-import { countFiles } from '../files/list.ts'
-import { readFilesMark } from '../files/mark.ts'
+import { type FilesOption, lookAtFiles } from '../files/options.ts'
 import type { Limits, Preserve, Target } from '../store.ts'
 import { type Strategy, scopeOf, strategies } from './strategy.ts'
 
@@ -12,29 +10,6 @@ import { type Strategy, scopeOf, strategies } from './strategy.ts'
 export type Asked<Found> =
   | ({ available: true; mark: string | null } & Found)
   | { available: false; reason: Reason }
-
-export type FilesOption = {
-  bucket: string
-  prefix: string
-  objects: number
-  bytes: number
-  preservedObjects: number
-  preservedBytes: number
-  /** Preserved prefixes below which nothing lies. */
-  unmatched: string[]
-  /** There are at least so many: listing them ended early. */
-  approximate: boolean
-}
-
-export type CacheOption = {
-  prefix: string
-  keys: number
-  preservedKeys: number
-  /** Preserved patterns that match no key. */
-  unmatched: string[]
-  /** There are at least so many: scanning them ended early. */
-  approximate: boolean
-}
 
 export type ResetOptions = {
   environment: string
@@ -69,11 +44,10 @@ export async function getOptions(
 ): Promise<ResetOptions> {
   const { config } = clients
   const inTables = limits && { bytes: limits.bytes, milliseconds: limits.countMs }
-  const signal = limits ? AbortSignal.timeout(limits.countMs) : undefined
   const [database, files, cache] = await Promise.all([
     ask('The database', limits, () => askDatabase(clients, preserve.tables, inTables)),
-    ask('The files', limits, () => askFiles(clients, preserve, { limit: limits?.objects, signal })),
-    ask('The cache', limits, () => askCache(clients, preserve, { limit: limits?.keys, signal })),
+    ask('The files', limits, () => lookAtFiles(clients, { preserve, limits })),
+    ask('The cache', limits, () => lookAtCache(clients, { preserve, limits })),
   ])
   return {
     environment: config.ENVIRONMENT,
@@ -111,36 +85,6 @@ async function within<Answer>(milliseconds: number, name: string, answer: Promis
   } finally {
     clearTimeout(timer)
   }
-}
-
-type Bounds = { limit: number | undefined; signal: AbortSignal | undefined }
-
-async function askFiles(
-  clients: Clients,
-  preserve: Preserve,
-  { limit, signal }: Bounds,
-): Promise<{ mark: string | undefined } & FilesOption> {
-  const { FILES_BUCKET: bucket, FILES_PREFIX: prefix, PRESERVE_FILES } = clients.config
-  const mark = await readFilesMark(clients)
-  const { complete, ...totals } = await countFiles(clients, {
-    preserve: [...PRESERVE_FILES, ...preserve.files],
-    ...(limit === undefined ? {} : { limit, signal }),
-  })
-  return { mark, bucket, prefix, ...totals, approximate: !complete }
-}
-
-async function askCache(
-  clients: Clients,
-  preserve: Preserve,
-  { limit, signal }: Bounds,
-): Promise<{ mark: string | undefined } & CacheOption> {
-  const { CACHE_PREFIX: prefix, PRESERVE_KEYS } = clients.config
-  const mark = await readCacheMark(clients)
-  const { complete, ...counts } = await countCache(clients, {
-    preserve: [...PRESERVE_KEYS, ...preserve.keys],
-    ...(limit === undefined ? {} : { limit, signal }),
-  })
-  return { mark, prefix, ...counts, approximate: !complete }
 }
 
 function describe(strategy: Strategy, { config }: Clients): string {

@@ -13,7 +13,7 @@ import type { Fence } from '../ledger/fence.ts'
 import { isPreconditionFailure, type Storage } from '../s3/bucket.ts'
 import { listSizes } from '../s3/list.ts'
 import { toolVersion } from '../version.ts'
-import type { Plan } from './planning/plan.ts'
+import { type Plan, plannedRun } from './planning/plan.ts'
 
 /**
  * Writes the manifest, which makes the parts a backup, after checking that every planned batch has its result, that
@@ -31,12 +31,10 @@ export async function seal(clients: Clients, plan: Plan, check: Fence['check']):
   const isSealed = async () => (await findOwnManifest(storage, clients.config.BACKUP_PREFIX, own)) !== null
   if (await isSealed()) return
   const readBackAt = clients.now().toISOString()
-  const { rehearse } = plan
-  const database =
-    plan.database && (await sealDatabase(clients, { run: plan, planned: plan.database, rehearse }))
-  const files =
-    plan.files && (await sealFiles(clients, { run: plan, backupId: plan.backupId, planned: plan.files }))
-  const cache = plan.cache && (await sealCache(clients, { run: plan, planned: plan.cache }))
+  const asked = { run: plannedRun(plan), backupId: plan.backupId, rehearse: plan.rehearse }
+  const database = plan.database && (await sealDatabase(clients, { ...asked, planned: plan.database }))
+  const files = plan.files && (await sealFiles(clients, { ...asked, planned: plan.files }))
+  const cache = plan.cache && (await sealCache(clients, { ...asked, planned: plan.cache }))
   const manifest: Manifest = {
     version: 1,
     backupId: plan.backupId,

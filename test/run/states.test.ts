@@ -13,16 +13,9 @@ import {
 } from '../../lib/run/finish/restore-results.ts'
 import { warnOfStaleViews } from '../../lib/run/finish/stale-views.ts'
 import { describeSubject } from '../../lib/run/finish/subject.ts'
-import {
-  type Facts,
-  hasBegun,
-  sealedBackupOf,
-  statesInLedger,
-  statesOf,
-  toldOf,
-} from '../../lib/run/finish/target-states.ts'
+import { type Facts, sealedBackupOf, statesInLedger, statesOf } from '../../lib/run/finish/target-states.ts'
 import type { Outcome } from '../../lib/run/outcome.ts'
-import { targets } from '../../lib/store.ts'
+import { hasBegun, targets, toldOf } from '../../lib/store.ts'
 
 const row = (more: Partial<RunRow>) =>
   ({

@@ -1,9 +1,9 @@
 import { agreeing, counted } from '../../amounts.ts'
 import { resultOf } from '../../backup/documents/results.ts'
 import { workKeys } from '../../backup/layout.ts'
-import type { Manifest, Warning } from '../../backup/manifest.ts'
-import type { Clients } from '../../clients.ts'
+import type { Manifest } from '../../backup/manifest.ts'
 import { BackupIncomplete } from '../../errors.ts'
+import type { Sealer } from '../../store.ts'
 import type { CachePlan } from '../plan-section.ts'
 import { CacheResult } from './export.ts'
 
@@ -14,10 +14,10 @@ const manyKeys = 100
  * The cache's section of the manifest.
  * @throws BackupIncomplete when the export left no result, or has no key although many were counted
  */
-export async function sealCache(
-  { backups, config }: Pick<Clients, 'backups' | 'config'>,
-  { run, planned }: { run: { runId: string; attempt: number }; planned: CachePlan },
-): Promise<{ held: NonNullable<Manifest['cache']>; warnings: Warning[] }> {
+export const sealCache: Sealer<CachePlan, NonNullable<Manifest['cache']>> = async (
+  { backups, config },
+  { run, planned },
+) => {
   const key = workKeys(run).cacheResult
   const { keys, parts, warnings } = await resultOf(backups, key, CacheResult, 'the cache')
   if (keys === 0 && planned.keys >= manyKeys && parts.length === 0) {

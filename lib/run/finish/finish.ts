@@ -18,7 +18,7 @@ import type { Connection } from '../../postgres/connection.ts'
 import { sqlStateOf } from '../../postgres/errors.ts'
 import { storable } from '../../postgres/storable.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
-import { type Target, targets } from '../../store.ts'
+import { type Target, targets, toldOf } from '../../store.ts'
 import { cut, Outcome, reduced, shortened } from '../outcome.ts'
 import { Refusal, refusalOf } from '../words/would-do.ts'
 import {
@@ -32,7 +32,7 @@ import {
 } from './restore-results.ts'
 import { staleViews, warnOfStaleViews } from './stale-views.ts'
 import { describeSubject, type FoundSubject, findSubject, SubjectSummary } from './subject.ts'
-import { sealedBackupOf, statesOf, toldOf } from './target-states.ts'
+import { sealedBackupOf, statesOf } from './target-states.ts'
 
 export const FinishInput = z.object({
   runId: z.string().min(1),

@@ -9,8 +9,8 @@ import { FilesRestored, filesRestoredKey } from '../../files/restore/results.ts'
 import type { RunRow } from '../../ledger/runs.ts'
 import type { Storage } from '../../s3/bucket.ts'
 import type { TargetState } from '../../store.ts'
+import { toldOf } from '../../store.ts'
 import type { Outcome } from '../outcome.ts'
-import { toldOf } from './target-states.ts'
 
 /** What the steps of a restore left behind. */
 export type Restored = {

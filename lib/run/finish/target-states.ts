@@ -2,8 +2,7 @@ import type { Manifest } from '../../backup/manifest.ts'
 import type { CacheWiped } from '../../cache/wipe/wipe.ts'
 import type { FilesWiped } from '../../files/wipe.ts'
 import { changing, type RunRow } from '../../ledger/runs.ts'
-import type { TargetState } from '../../store.ts'
-import { type Target, targets } from '../../store.ts'
+import { hasBegun, type Target, type TargetState } from '../../store.ts'
 
 /** What tells how far a run got: first the ledger, which is never wrong, then what the steps left behind in S3. */
 export type Facts = {
@@ -52,25 +51,6 @@ export function sealedBackupOf(row: RunRow, manifest: Manifest | null): string |
   if (manifest !== null) return manifest.backupId
   const isChanging = changing.test(row.phase) || row.wiped !== null || row.restored !== null
   return isChanging ? row.backupId : null
-}
-
-/** Whether the turn of the target has come in a reset or a restore: the steps come in the order of the targets. */
-export function hasBegun({ operation, phase, waiting, progress }: RunRow, target: Target): boolean {
-  if (operation !== 'reset' && operation !== 'restore') return false
-  const verb = operation === 'reset' ? 'Wipe' : 'Restore'
-  const at = targets.findIndex((one) => phase === `${verb} ${one}`)
-  const reached = waiting === null ? at : at - 1
-  const told = Object.keys(progress as object).some((key) => key.startsWith(`${verb} ${target}/`))
-  return told || reached >= targets.indexOf(target)
-}
-
-/** Of the keys that a wipe of the cache deleted before it broke off: how many it told. */
-export function toldOf({ progress }: RunRow, step: string): number {
-  const told = progress as Record<string, { done: number } | undefined>
-  return Object.entries(told).reduce(
-    (sum, [key, one]) => sum + (key.startsWith(`${step}/`) ? (one?.done ?? 0) : 0),
-    0,
-  )
 }
 
 function stateOfDatabase({ row, manifest }: Facts): TargetState {

@@ -14,7 +14,7 @@ import type { RunRef } from '../../ledger/run-ref.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { checkWritable, type Storage } from '../../s3/bucket.ts'
 import { listRange } from '../../s3/list.ts'
-import type { Target } from '../../store.ts'
+import type { Planning, Target } from '../../store.ts'
 import type { Scoped } from '../request.ts'
 import { type Plan, plannedRun, putPlan } from './plan.ts'
 
@@ -74,29 +74,18 @@ export async function makePlan(
     })
   }
   const { operation, dryRun, rehearse } = request
-  const database = clears.includes('database')
-    ? await planDatabase(clients, connection, {
-        ...{ run: plannedRun(plan), operation, dryRun, takesBackup: takesBackup(request), rehearse },
-        ...{ preserve, restored, without },
-      })
-    : null
+  const asked: Planning = {
+    ...{ run: plannedRun(plan), operation, takesBackup: takesBackup(request), dryRun, rehearse },
+    ...{ preserve, restored, without },
+  }
+  const database = clears.includes('database') ? await planDatabase(clients, connection, asked) : null
   plan.database = database?.planned ?? null
   plan.rehearse = database?.rehearse ?? false
   plan.warnings.push(...(database?.warnings ?? []))
-  const files = clears.includes('files')
-    ? await planFiles(clients, {
-        run: plannedRun(plan),
-        operation,
-        dryRun,
-        preserve: preserve.files,
-        restored,
-      })
-    : null
+  const files = clears.includes('files') ? await planFiles(clients, connection, asked) : null
   plan.files = files?.planned ?? null
   plan.warnings.push(...(files?.warnings ?? []))
-  const cache = clears.includes('cache')
-    ? await planCache(clients, { operation, dryRun, preserve: preserve.keys })
-    : null
+  const cache = clears.includes('cache') ? await planCache(clients, connection, asked) : null
   plan.cache = cache?.planned ?? null
   plan.warnings.push(...(cache?.warnings ?? []))
   if (request.operation === 'restore' && restored !== null) {

@@ -1,0 +1,25 @@
+import type { Look } from '../store.ts'
+import { countCache } from './count.ts'
+import { readCacheMark } from './mark.ts'
+
+export type CacheOption = {
+  prefix: string
+  keys: number
+  preservedKeys: number
+  /** Preserved patterns that match no key. */
+  unmatched: string[]
+  /** There are at least so many: scanning them ended early. */
+  approximate: boolean
+}
+
+/** What of the cache could be reset. @throws StoreUnavailable, NotPermitted */
+export const lookAtCache: Look<CacheOption> = async (clients, { preserve, limits }) => {
+  const { CACHE_PREFIX: prefix, PRESERVE_KEYS } = clients.config
+  const signal = limits ? AbortSignal.timeout(limits.countMs) : undefined
+  const mark = await readCacheMark(clients)
+  const { complete, ...counts } = await countCache(clients, {
+    preserve: [...PRESERVE_KEYS, ...preserve.keys],
+    ...(limits === null ? {} : { limit: limits.keys, signal }),
+  })
+  return { mark, prefix, ...counts, approximate: !complete }
+}
