@@ -146,6 +146,8 @@ export type Ender<Summary, Held, Left, Counts> = {
   ): {
     counts: { state: TargetState } & Counts
     warnings: Warning[]
+    /** Codes of warnings of the plan and of the manifest that do not count any more: it is known now. Absent: none. */
+    settled?: readonly string[]
     /** What a wipe or a restore without an error left undone, in the words of an error; null: nothing. */
     shortfall: { wipe: string | null; restore: string | null }
   }

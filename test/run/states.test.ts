@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { Manifest } from '../../lib/backup/manifest.ts'
 import type { CacheRestored } from '../../lib/cache/restore/restore.ts'
 import type { CacheWiped } from '../../lib/cache/wipe/wipe.ts'
+import { warnOfStaleViews } from '../../lib/database/outcome.ts'
 import type { FilesRestored } from '../../lib/files/restore/results.ts'
 import type { FilesWiped } from '../../lib/files/wipe.ts'
 import type { RunRow } from '../../lib/ledger/runs.ts'
@@ -11,7 +12,6 @@ import {
   shortfallOfRestore,
   warningsOfRestored,
 } from '../../lib/run/finish/restore-results.ts'
-import { warnOfStaleViews } from '../../lib/run/finish/stale-views.ts'
 import { describeSubject } from '../../lib/run/finish/subject.ts'
 import { type Facts, sealedBackupOf, statesInLedger, statesOf } from '../../lib/run/finish/target-states.ts'
 import type { Outcome } from '../../lib/run/outcome.ts'

@@ -7,6 +7,7 @@ import type { Manifest, Warning } from '../../backup/manifest.ts'
 import { findOwnManifest } from '../../backup/read.ts'
 import { CacheWiped } from '../../cache/wipe/wipe.ts'
 import type { Clients } from '../../clients.ts'
+import { staleViews, warnOfStaleViews } from '../../database/outcome.ts'
 import { DatabaseWiped } from '../../database/wipe/wipe.ts'
 import { messageOf, NotFound, RestoreIncomplete, WipeIncomplete } from '../../errors.ts'
 import { messageOfCause } from '../../executions/cause.ts'
@@ -30,7 +31,6 @@ import {
   shortfallOfRestore,
   warningsOfRestored,
 } from './restore-results.ts'
-import { staleViews, warnOfStaleViews } from './stale-views.ts'
 import { describeSubject, type FoundSubject, findSubject, SubjectSummary } from './subject.ts'
 import { sealedBackupOf, statesOf } from './target-states.ts'
 

@@ -1,5 +1,6 @@
 import type { Manifest } from '../../backup/manifest.ts'
 import type { CacheWiped } from '../../cache/wipe/wipe.ts'
+import { stateOfDatabase } from '../../database/outcome.ts'
 import type { FilesWiped } from '../../files/wipe.ts'
 import { changing, type RunRow } from '../../ledger/runs.ts'
 import { hasBegun, type Target, type TargetState } from '../../store.ts'
@@ -27,7 +28,11 @@ export type Facts = {
  * @see docs/decisions.md#an-outcome-says-what-is-known-and-where-it-ends
  */
 export function statesOf(facts: Facts): Record<Target, TargetState> {
-  return { database: stateOfDatabase(facts), files: stateOfFiles(facts), cache: stateOfCache(facts) }
+  return {
+    database: stateOfDatabase(facts.row, facts.manifest?.database),
+    files: stateOfFiles(facts),
+    cache: stateOfCache(facts),
+  }
 }
 
 /** The same from the ledger alone: for a run that left no outcome. */
@@ -51,12 +56,6 @@ export function sealedBackupOf(row: RunRow, manifest: Manifest | null): string |
   if (manifest !== null) return manifest.backupId
   const isChanging = changing.test(row.phase) || row.wiped !== null || row.restored !== null
   return isChanging ? row.backupId : null
-}
-
-function stateOfDatabase({ row, manifest }: Facts): TargetState {
-  if (row.restored !== null) return 'restored'
-  if (row.wiped !== null) return 'wiped'
-  return manifest?.database ? 'backed_up' : 'untouched'
 }
 
 function stateOfFiles(facts: Facts): TargetState {

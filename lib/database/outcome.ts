@@ -1,0 +1,98 @@
+import * as z from 'zod'
+import type { Manifest, Warning } from '../backup/manifest.ts'
+import type { RunRow } from '../ledger/runs.ts'
+import { withConnection } from '../postgres/with-connection.ts'
+import type { Ender, Ending, TargetState } from '../store.ts'
+import { DatabaseRestored } from './restore/restore.ts'
+import { dropScratch } from './scratch.ts'
+import type { Refreshed } from './views.ts'
+import { DatabaseWiped } from './wipe/wipe.ts'
+
+/** What the ledger's summary of a plan must say of the database. */
+export const DatabaseSummary = z.object({ views: z.array(z.string()).default([]) })
+export type DatabaseSummary = z.output<typeof DatabaseSummary>
+
+type HeldDatabase = Pick<NonNullable<Manifest['database']>, 'rows' | 'tables'>
+
+/** What the steps recorded in the transaction that changed the rows. */
+export type DatabaseLeft = { wiped: DatabaseWiped | null; restored: DatabaseRestored | null }
+
+/** What became of the database. All of it stands in the ledger, and what was not committed was not done. */
+export const databaseEnd: Ender<
+  DatabaseSummary,
+  HeldDatabase,
+  DatabaseLeft,
+  { rows: number; tables: Record<string, number> }
+> = {
+  inLedger: ({ wiped, restored }) => ({
+    wiped: wiped === null ? null : DatabaseWiped.parse(wiped),
+    restored: restored === null ? null : DatabaseRestored.parse(restored),
+  }),
+  end: (ending, left) => ({
+    counts: { state: stateOfDatabase(ending.row, ending.held), ...countsOf(ending, left) },
+    warnings: warningsOf(ending, left),
+    settled: (left.wiped ?? left.restored) === null ? [] : [staleViews],
+    shortfall: { wipe: null, restore: null },
+  }),
+  tidy: (clients, { runId }) => withConnection(clients, (connection) => dropScratch(connection, runId)),
+}
+
+/** @param held the database's section of the manifest that the run sealed */
+export function stateOfDatabase(
+  { wiped, restored }: Pick<RunRow, 'wiped' | 'restored'>,
+  held: unknown,
+): TargetState {
+  if (restored !== null) return 'restored'
+  if (wiped !== null) return 'wiped'
+  return held ? 'backed_up' : 'untouched'
+}
+
+function countsOf(
+  { row, held }: Ending<DatabaseSummary, HeldDatabase>,
+  { wiped, restored }: DatabaseLeft,
+): { rows: number; tables: Record<string, number> } {
+  const changed = restored ?? wiped
+  if (changed !== null) return { rows: changed.rows, tables: changed.tables }
+  if (held === null || stateOfDatabase(row, held) !== 'backed_up') return { rows: 0, tables: {} }
+  return { rows: held.rows, tables: Object.fromEntries(held.tables.map(({ name, rows }) => [name, rows])) }
+}
+
+function warningsOf(
+  { row, summary }: Ending<DatabaseSummary, HeldDatabase>,
+  { wiped, restored }: DatabaseLeft,
+): Warning[] {
+  const appeared = wiped?.appeared ?? []
+  const before = row.backupId === null ? 'the count' : 'the backup'
+  const message = `Created since ${before}, so not wiped: ${appeared.join(', ')}`
+  return [
+    ...warnOfStaleViews(summary?.views ?? [], wiped ?? restored),
+    ...(restored?.warnings ?? []),
+    ...(appeared.length === 0 ? [] : [{ code: 'TablesAppeared', message }]),
+  ]
+}
+
+/** Also what a plan foretells; once the views were tried, that is what counts. */
+export const staleViews = 'ViewsNotRefreshed'
+
+/**
+ * The materialized views that still show what was wiped or replaced.
+ * @param planned those that were to be refreshed
+ * @param changed what the step that changed their tables left; null when it changed none
+ */
+export function warnOfStaleViews(
+  planned: readonly string[],
+  changed: { views: Refreshed | null } | null,
+): Warning[] {
+  if (changed === null) return []
+  const stale =
+    changed.views?.stale.map(({ name, reason }) => `${name} (${reason})`) ??
+    planned.map((name) => `${name} (the step ended before)`)
+  if (stale.length === 0) return []
+  const more = stale.length > 20 ? ` and ${stale.length - 20} more` : ''
+  return [
+    {
+      code: staleViews,
+      message: `Materialized views that still show rows of before: ${stale.slice(0, 20).join(', ')}${more}. Refresh them (REFRESH MATERIALIZED VIEW)`,
+    },
+  ]
+}
