@@ -4,7 +4,7 @@ import type { Storage } from '../s3/bucket.ts'
 import { listSizes } from '../s3/list.ts'
 import type { SigningKey } from '../signature.ts'
 import { sealed } from './digest.ts'
-import { jsonOf, putJson } from './documents/documents.ts'
+import { jsonOf, putJson } from './documents/write.ts'
 import type { backupKeys } from './layout.ts'
 import type { Late, Seen } from './manifest.ts'
 

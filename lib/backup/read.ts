@@ -1,18 +1,15 @@
 import pMap from 'p-map'
-import * as z from 'zod'
-import { BackupDamaged, BackupTooNew, messageOf, NotFound, NotPermitted } from '../errors.ts'
+import { BackupDamaged, BackupTooNew, NotFound, NotPermitted } from '../errors.ts'
 import { exists, type Storage } from '../s3/bucket.ts'
 import { listFolders } from '../s3/list.ts'
 import type { Authenticity } from '../signature.ts'
 import { checkBackupId, isBackupId } from './backup-id.ts'
 import { lateProblems, manifestProblems } from './consistency.ts'
-import { authenticityOf, digestOf } from './digest.ts'
-import { readText } from './documents/documents.ts'
-import { documentBounds, parseJson, TooMuch } from './documents/json.ts'
+import { DocumentDamaged, type Read, readDocument, refuse } from './documents/backup-document.ts'
 import { lastAttempt } from './late.ts'
 import { backupKeys } from './layout.ts'
 import { Late, Manifest, type Seen } from './manifest.ts'
-import { mergeLate } from './merge-late.ts'
+import { withLate } from './merge-late.ts'
 
 /**
  * A backup as it is restored: its manifest with the parts, sequences and totals of the late file that counts in place.
@@ -24,18 +21,6 @@ export type Backup = Manifest & { late: number | null; authentic: Authenticity; 
 /** What is known about a backup's documents from elsewhere; what is not known is looked for in its folder. */
 export type Known = { manifest?: string | undefined; late?: Seen['late'] | undefined }
 
-/** A manifest or a late file is not what was written; `key` is the object's. */
-export class DocumentDamaged extends BackupDamaged {
-  readonly key: string
-  constructor({ bucket }: Storage, key: string, problem: string, options?: ErrorOptions) {
-    super(
-      `s3://${bucket}/${key} is damaged: ${problem}. Use another backup, or bring back an earlier version of the object`,
-      options,
-    )
-    this.key = key
-  }
-}
-
 /**
  * Whether an error is about this one backup, so that it must not hide the others: it is damaged, of a newer version, or S3
  * refuses one of its objects (encrypted with a key of somebody else, or archived).
@@ -43,9 +28,6 @@ export class DocumentDamaged extends BackupDamaged {
 export function isAboutOne(error: unknown): error is BackupDamaged | BackupTooNew | NotPermitted {
   return error instanceof BackupDamaged || error instanceof BackupTooNew || error instanceof NotPermitted
 }
-
-/** The current format of manifests and late files; documents say theirs in `version`. */
-const currentVersion = 1
 
 /** Folders that are looked at, and ids that are named, when an id is not there. */
 const [lookedAt, named] = [20, 5]
@@ -95,7 +77,7 @@ export async function findBackup(
   if (found === null) return { ...manifest, late: null, authentic, seen: { manifest: sha256, late: null } }
   const { attempt } = found.document
   const seen = { manifest: sha256, late: { attempt, sha256: found.sha256 } }
-  return { ...merge(manifest, found.document), authentic, seen }
+  return { ...withLate(manifest, found.document), authentic, seen }
 }
 
 /**
@@ -158,8 +140,6 @@ export async function isSealed(storage: Storage, prefix: string, backupId: strin
   return exists(storage, backupKeys(prefix, backupId).manifest)
 }
 
-type Read<Document> = { document: Document; sha256: string; authentic: Authenticity }
-
 async function readManifest(
   storage: Storage,
   prefix: string,
@@ -184,80 +164,6 @@ async function readLate(storage: Storage, key: string): Promise<Read<Late>> {
     if (!(cause instanceof NotFound)) throw cause
     throw new DocumentDamaged(storage, key, 'it should be there, but is not', { cause })
   }
-}
-
-async function readDocument<Schema extends z.ZodType<Manifest | Late>>(
-  storage: Storage,
-  key: string,
-  schema: Schema,
-): Promise<Read<z.output<Schema>>> {
-  const { json, sha256 } = await readUnknown(storage, key)
-  // Before the schema, which would only say that it knows no such fields.
-  const { data: newer } = z.object({ version: z.number().gt(currentVersion) }).safeParse(json)
-  if (newer !== undefined) {
-    throw new BackupTooNew(
-      `s3://${storage.bucket}/${key} has the version ${newer.version}, but this tool reads ${currentVersion}: it was made by a newer version. Update the tool`,
-    )
-  }
-  const { data: digested } = z.looseObject({ digest: z.string() }).safeParse(json)
-  if (digested !== undefined && digestOf(json as object) !== digested.digest) {
-    refuse(storage, key, ['it is not what its own digest was made of'])
-  }
-  const parsed = schema.safeParse(json)
-  if (!parsed.success) {
-    const problems = parsed.error.issues.map(
-      ({ path, message }) => `${path.join('.') || 'document'}: ${message}`,
-    )
-    refuse(storage, key, problems)
-    throw parsed.error // a failed parse has at least one issue
-  }
-  const authentic = authenticityOf(storage.signing ?? [], json as object, parsed.data.signature)
-  if (authentic !== 'forged') return { document: parsed.data, sha256, authentic }
-  throw new DocumentDamaged(storage, key, 'its signature is not that of what it says: somebody edited it')
-}
-
-async function readUnknown(storage: Storage, key: string): Promise<{ json: unknown; sha256: string }> {
-  try {
-    const { text, sha256 } = await readText(storage, key, documentBounds)
-    return { json: parseJson(text, documentBounds), sha256 }
-  } catch (cause) {
-    if (cause instanceof TooMuch) throw new DocumentDamaged(storage, key, cause.message, { cause })
-    if (!(cause instanceof SyntaxError)) throw cause
-    throw new DocumentDamaged(storage, key, `it is not JSON (${messageOf(cause)})`, { cause })
-  }
-}
-
-/** Three problems say enough; a table that is missing makes hundreds. */
-function refuse(storage: Storage, key: string, problems: Iterable<string>): void {
-  const first: string[] = []
-  for (const problem of problems) if (first.push(problem) === 3) break
-  if (first.length > 0) throw new DocumentDamaged(storage, key, first.join('; '))
-}
-
-function merge(manifest: Manifest, late: Late): Manifest & { late: number } {
-  return {
-    ...manifest,
-    database: manifest.database && mergeDatabase(manifest.database, late),
-    cache: manifest.cache && mergeCache(manifest.cache, late),
-    late: late.attempt,
-  }
-}
-
-function mergeDatabase(database: NonNullable<Manifest['database']>, late: Late): Manifest['database'] {
-  const tables = mergeLate(database.tables, late.tables)
-  return {
-    ...database,
-    tables,
-    rows: tables.reduce((sum, { rows }) => sum + rows, 0),
-    bytes: tables.flatMap(({ parts }) => parts).reduce((sum, { bytes }) => sum + bytes, 0),
-    sequences: late.sequences,
-  }
-}
-
-/** Late parts come last: of a key that is there twice, the later line counts. */
-function mergeCache(cache: NonNullable<Manifest['cache']>, late: Late): Manifest['cache'] {
-  if (late.cache === undefined) return cache
-  return { ...cache, keys: cache.keys + late.cache.added, parts: [...cache.parts, ...late.cache.parts] }
 }
 
 /** Which backups there are instead: the newest, and not as if they were all. */

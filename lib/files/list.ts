@@ -1,4 +1,4 @@
-import { putLinesFirst } from '../backup/documents/documents.ts'
+import { putLinesOnce } from '../backup/documents/write-once.ts'
 import { workKeys } from '../backup/layout.ts'
 import type { Clients } from '../clients.ts'
 import { listRange } from '../s3/list.ts'
@@ -43,7 +43,7 @@ export async function listFiles(
   let lists = 0
 
   async function closePiece(): Promise<void> {
-    if (write !== undefined) await putLinesFirst(work, workKeys(write).filesList(lists), piece)
+    if (write !== undefined) await putLinesOnce(work, workKeys(write).filesList(lists), piece)
     lists++
     piece = []
     pieceBytes = 0

@@ -1,6 +1,7 @@
 import * as z from 'zod'
-import { getJson, putJson } from '../backup/documents/documents.ts'
 import { noteBounds } from '../backup/documents/json.ts'
+import { getJson } from '../backup/documents/read.ts'
+import { putJson } from '../backup/documents/write.ts'
 import type { Clients } from '../clients.ts'
 import { EnvironmentMismatch, messageOf, NotFound, ResetError } from '../errors.ts'
 import { isPreconditionFailure } from '../s3/bucket.ts'

@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { getJsonLines } from '../backup/documents/documents.ts'
+import { getJsonLines } from '../backup/documents/read.ts'
 import { workKeys } from '../backup/layout.ts'
 import type { Storage } from '../s3/bucket.ts'
 import type { KeyRange } from '../s3/list.ts'

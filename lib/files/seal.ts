@@ -1,6 +1,6 @@
 import pMap from 'p-map'
 import { agreeing, counted } from '../amounts.ts'
-import { getJsonLines } from '../backup/documents/documents.ts'
+import { getJsonLines } from '../backup/documents/read.ts'
 import { resultOf } from '../backup/documents/results.ts'
 import { backupKeys, workKeys } from '../backup/layout.ts'
 import type { Manifest, Warning } from '../backup/manifest.ts'

@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { getJsonLines } from '../backup/documents/documents.ts'
+import { getJsonLines } from '../backup/documents/read.ts'
 import { findResult, putResult } from '../backup/documents/results.ts'
 import { workKeys } from '../backup/layout.ts'
 import { CopiedFile } from '../backup/manifest.ts'

@@ -1,6 +1,6 @@
 import { agreeing, counted } from '../amounts.ts'
 import { sealed } from '../backup/digest.ts'
-import { putJson } from '../backup/documents/documents.ts'
+import { putJson } from '../backup/documents/write.ts'
 import { backupKeys } from '../backup/layout.ts'
 import { Manifest } from '../backup/manifest.ts'
 import { findOwnManifest } from '../backup/read.ts'

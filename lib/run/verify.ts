@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { agreeing, counted } from '../amounts.ts'
-import { putFirst } from '../backup/documents/documents.ts'
+import { putOnce } from '../backup/documents/write-once.ts'
 import { workKeys } from '../backup/layout.ts'
 import { Warning } from '../backup/manifest.ts'
 import { type Verification, verifyBackup } from '../backup/verify/verify.ts'
@@ -32,7 +32,7 @@ export async function verify(
   const found = await verifyBackup(storage, config.BACKUP_PREFIX, plan.backupId, report, now, plan.seen)
   const { objects, bytes } = found
   const verified: Verified = { objects, bytes, warnings: warningsOf(found) }
-  await putFirst(storage, workKeys(plan).verified, verified)
+  await putOnce(storage, workKeys(plan).verified, verified)
   if (found.ok) return
   const list = listOf(found.problems.map(({ key, problem, detail }) => `${key} is ${problem}: ${detail}`))
   throw new BackupDamaged(

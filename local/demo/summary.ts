@@ -1,5 +1,5 @@
 import { bytes, counted, utc } from '../../lib/amounts.ts'
-import { getJson } from '../../lib/backup/documents/documents.ts'
+import { getJson } from '../../lib/backup/documents/read.ts'
 import { backupKeys } from '../../lib/backup/layout.ts'
 import { Manifest } from '../../lib/backup/manifest.ts'
 import type { Clients } from '../../lib/clients.ts'

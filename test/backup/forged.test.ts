@@ -2,18 +2,14 @@ import { createHash } from 'node:crypto'
 import { constants, zstdCompressSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import { sealed, withDigest } from '../../lib/backup/digest.ts'
-import {
-  getJson,
-  getJsonLines,
-  putFirst,
-  putJson,
-  putJsonLines,
-} from '../../lib/backup/documents/documents.ts'
 import { documentBounds, noteBounds, parseJson } from '../../lib/backup/documents/json.ts'
+import { getJson, getJsonLines } from '../../lib/backup/documents/read.ts'
+import { putJson, putJsonLines } from '../../lib/backup/documents/write.ts'
+import { putOnce } from '../../lib/backup/documents/write-once.ts'
 import { backupKeys, workKeys } from '../../lib/backup/layout.ts'
 import { listBackups } from '../../lib/backup/list.ts'
 import type { Late, Seen } from '../../lib/backup/manifest.ts'
-import { type Expected, readPartLines } from '../../lib/backup/part.ts'
+import { type Expected, readPartLines } from '../../lib/backup/part/read.ts'
 import { type Backup, findLate, findOwnManifest, readBackup } from '../../lib/backup/read.ts'
 import { lookAtBackups } from '../../lib/backup/retention/look.ts'
 import { isPinned, pinKey } from '../../lib/backup/retention/pin.ts'
@@ -206,7 +202,7 @@ describe('the work of a run', () => {
       const error = await read().catch((cause: unknown) => cause)
       expect(error).toBeInstanceOf(WorkDamaged)
       expect((error as Error).message).toContain(reason)
-      await expect(putFirst(storage, list, {})).rejects.toThrow(WorkDamaged)
+      await expect(putOnce(storage, list, {})).rejects.toThrow(WorkDamaged)
     }
     objects.set(list, json({ ...file, key: 'b.txt' }))
     await refused('its signature is not that of its bytes and its key')

@@ -1,5 +1,5 @@
 import { listBackups } from '../../lib/backup/list.ts'
-import { readPartLines } from '../../lib/backup/part.ts'
+import { readPartLines } from '../../lib/backup/part/read.ts'
 import { readBackup } from '../../lib/backup/read.ts'
 import { lookAtBackups } from '../../lib/backup/retention/look.ts'
 import { verifyBackup } from '../../lib/backup/verify/verify.ts'

@@ -1,7 +1,7 @@
 import { GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
-import { getJson, readText } from '../../lib/backup/documents/documents.ts'
 import { documentBounds } from '../../lib/backup/documents/json.ts'
+import { getJson, readText } from '../../lib/backup/documents/read.ts'
 import { lastAttempt, writeLate } from '../../lib/backup/late.ts'
 import { backupKeys } from '../../lib/backup/layout.ts'
 import { Late } from '../../lib/backup/manifest.ts'

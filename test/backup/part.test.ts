@@ -8,7 +8,8 @@ import {
   S3Client,
 } from '@aws-sdk/client-s3'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { digestOf, readPartLines, writePart } from '../../lib/backup/part.ts'
+import { digestOfObject, readPartLines } from '../../lib/backup/part/read.ts'
+import { writePart } from '../../lib/backup/part/write.ts'
 import {
   BackupDamaged,
   NotFound,
@@ -93,7 +94,7 @@ describe('a part', () => {
       ...{ key: key(1), bytes, sha256: expect.stringMatching(/^[0-9a-f]{64}$/) },
       ...{ plain: 16, longest: 8 },
     })
-    expect(await digestOf(storage, key(1))).toEqual({ bytes, sha256: written?.sha256 })
+    expect(await digestOfObject(storage, key(1))).toEqual({ bytes, sha256: written?.sha256 })
     expect(await linesOf(key(1))).toEqual(['{"a":1}', '{"a":2}'])
   })
 
@@ -101,7 +102,7 @@ describe('a part', () => {
     const written = await writePart(storage, key, () => noise(14))
     expect(written?.bytes).toBeGreaterThan(14 * 2 ** 20)
     expect(front.seen.filter((request) => request.startsWith(`PUT ${key(1)}?`)).length).toBe(3)
-    expect(await digestOf(storage, key(1))).toEqual({ bytes: written?.bytes, sha256: written?.sha256 })
+    expect(await digestOfObject(storage, key(1))).toEqual({ bytes: written?.bytes, sha256: written?.sha256 })
   })
 
   it('is not written at all when there is nothing to write', async () => {
@@ -148,7 +149,7 @@ describe('a part whose key is taken', () => {
     }
     expect(await writePart(storage, key, () => lines('x\n'))).toMatchObject({ key: key(3) })
     expect((await keysThere()).length).toBe(3)
-    expect((await digestOf(storage, key(1))).bytes).toBe('earlier'.length)
+    expect((await digestOfObject(storage, key(1))).bytes).toBe('earlier'.length)
   })
 
   it.each([

@@ -1,7 +1,7 @@
 import { S3Client } from '@aws-sdk/client-s3'
 import { afterAll, beforeEach } from 'vitest'
 import { backupKeys } from '../../lib/backup/layout.ts'
-import { readPartLines } from '../../lib/backup/part.ts'
+import { readPartLines } from '../../lib/backup/part/read.ts'
 import type { CacheResult } from '../../lib/cache/export/export.ts'
 import { fenceKey } from '../../lib/cache/keys.ts'
 import { bucketsOf } from '../../lib/clients.ts'

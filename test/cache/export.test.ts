@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { getJson } from '../../lib/backup/documents/documents.ts'
+import { getJson } from '../../lib/backup/documents/read.ts'
 import { workKeys } from '../../lib/backup/layout.ts'
 import { CacheResult, exportCache, exportLimits, unsupportedTypes } from '../../lib/cache/export/export.ts'
 import { Found } from '../../lib/cache/findings.ts'

@@ -1,5 +1,5 @@
 import { sealed } from '../../lib/backup/digest.ts'
-import { putJson } from '../../lib/backup/documents/documents.ts'
+import { putJson } from '../../lib/backup/documents/write.ts'
 import { backupIdOf, backupKeys } from '../../lib/backup/layout.ts'
 import type { Manifest } from '../../lib/backup/manifest.ts'
 import { exportCache, exportLimits } from '../../lib/cache/export/export.ts'

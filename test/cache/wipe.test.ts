@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { getJson } from '../../lib/backup/documents/documents.ts'
+import { getJson } from '../../lib/backup/documents/read.ts'
 import { findResult } from '../../lib/backup/documents/results.ts'
 import { writeLate } from '../../lib/backup/late.ts'
 import { backupKeys, workKeys } from '../../lib/backup/layout.ts'

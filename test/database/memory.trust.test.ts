@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { getJson } from '../../lib/backup/documents/documents.ts'
+import { getJson } from '../../lib/backup/documents/read.ts'
 import { workKeys } from '../../lib/backup/layout.ts'
 import { DatabaseResult } from '../../lib/database/export/export.ts'
 import { useBundledChild } from '../support/bundled-child.ts'

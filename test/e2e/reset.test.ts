@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { CreateBucketCommand } from '@aws-sdk/client-s3'
 import { describe, expect, test } from 'vitest'
 import { backupKeys } from '../../lib/backup/layout.ts'
-import { readPartLines } from '../../lib/backup/part.ts'
+import { readPartLines } from '../../lib/backup/part/read.ts'
 import { fenceKey } from '../../lib/cache/keys.ts'
 import {
   backupBucket,

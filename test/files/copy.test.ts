@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import { HeadObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { describe, expect, test, vi } from 'vitest'
-import { getJson, getJsonLines } from '../../lib/backup/documents/documents.ts'
+import { getJson, getJsonLines } from '../../lib/backup/documents/read.ts'
 import { backupKeys, workKeys } from '../../lib/backup/layout.ts'
 import { CopiedFile } from '../../lib/backup/manifest.ts'
 import { OutOfTime, RunLost } from '../../lib/errors.ts'

@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from 'vitest'
-import { getJsonLines } from '../../lib/backup/documents/documents.ts'
+import { getJsonLines } from '../../lib/backup/documents/read.ts'
 import { workKeys } from '../../lib/backup/layout.ts'
 import { makeS3 } from '../../lib/clients.ts'
 import { countFiles, listFiles, pieceLimits } from '../../lib/files/list.ts'

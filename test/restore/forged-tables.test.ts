@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { BackedUpTable } from '../../lib/backup/manifest.ts'
-import { writePart } from '../../lib/backup/part.ts'
+import { writePart } from '../../lib/backup/part/write.ts'
 import type { Backup } from '../../lib/backup/read.ts'
 import { checkTables } from '../../lib/database/catalog/schema-differences.ts'
 import { loadParts } from '../../lib/database/load/load.ts'

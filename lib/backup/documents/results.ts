@@ -1,7 +1,8 @@
 import type * as z from 'zod'
 import { BackupIncomplete, NotFound } from '../../errors.ts'
 import { isPreconditionFailure, type Storage } from '../../s3/bucket.ts'
-import { findJson, getJson, putJson } from './documents.ts'
+import { findJson, getJson } from './read.ts'
+import { putJson } from './write.ts'
 
 /**
  * What a step that changes a store leaves behind for Finish and for its own repeat. One that is complete is written once:

@@ -1,6 +1,6 @@
 import { DeleteObjectCommand } from '@aws-sdk/client-s3'
 import { type Storage, storageError } from '../../s3/bucket.ts'
-import { putJson } from '../documents/documents.ts'
+import { putJson } from '../documents/write.ts'
 import type { backupKeys } from '../layout.ts'
 
 type Keys = ReturnType<typeof backupKeys>

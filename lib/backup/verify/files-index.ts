@@ -4,7 +4,7 @@ import { compareKeys } from '../../s3/key-order.ts'
 import { noteBounds, parseJson } from '../documents/json.ts'
 import type { Manifest } from '../manifest.ts'
 import { CopiedFile } from '../manifest.ts'
-import { readPartLines } from '../part.ts'
+import { readPartLines } from '../part/read.ts'
 import { type Checked, checkPart, tries } from './object.ts'
 
 type Files = NonNullable<Manifest['files']>

@@ -5,7 +5,7 @@ import { BackupDamaged, messageOf, NotFound, StoreUnavailable } from '../../erro
 import { type Storage, storageError } from '../../s3/bucket.ts'
 import { documentBounds, parseJson } from '../documents/json.ts'
 import type { CopiedFile } from '../manifest.ts'
-import { digestOf, readPartChunks, readPartLines } from '../part.ts'
+import { digestOfObject, readPartChunks, readPartLines } from '../part/read.ts'
 import type { Problem } from './findings.ts'
 
 /** A compressed object of a backup, and how many rows, keys or files it holds. */
@@ -75,7 +75,7 @@ async function problemOf(
     if (cause instanceof NotFound) return missing(key)
     if (cause instanceof StoreUnavailable && left > 1) return problemOf(storage, { part, count }, left - 1)
     if (!(cause instanceof BackupDamaged)) throw cause
-    const held = await digestOf(storage, key)
+    const held = await digestOfObject(storage, key)
     const detail = `its bytes have the SHA-256 ${held.sha256}, the manifest says ${sha256}`
     if (held.sha256 !== sha256)
       return sizeProblem(key, held.bytes, part.bytes) ?? { key, problem: 'changed', detail }

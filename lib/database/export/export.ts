@@ -1,8 +1,9 @@
 import * as z from 'zod'
-import { getJson, putFirst } from '../../backup/documents/documents.ts'
+import { getJson } from '../../backup/documents/read.ts'
+import { putOnce } from '../../backup/documents/write-once.ts'
 import { backupKeys, workKeys } from '../../backup/layout.ts'
 import { BackedUpSequence, TablePart } from '../../backup/manifest.ts'
-import { writePart } from '../../backup/part.ts'
+import { writePart } from '../../backup/part/write.ts'
 import type { Clients } from '../../clients.ts'
 import { BackupIncomplete, messageOf } from '../../errors.ts'
 import type { Connection } from '../../postgres/connection.ts'
@@ -79,7 +80,7 @@ export async function exportDatabase(
     const sequences = await readPositions(leader, sequencesOf(await readSequences(leader, schemas), known))
     return { batch, snapshotAt, parts, sequences } satisfies z.input<typeof DatabaseResult>
   })
-  await putFirst(storage, work.databaseResult(batch), result)
+  await putOnce(storage, work.databaseResult(batch), result)
 }
 
 /** A row that cannot be made text, as when a virtual generated column divides by zero. */

@@ -1,5 +1,5 @@
 import type * as z from 'zod'
-import { putFirst } from '../../backup/documents/documents.ts'
+import { putOnce } from '../../backup/documents/write-once.ts'
 import { backupKeys, workKeys } from '../../backup/layout.ts'
 import type { Clients } from '../../clients.ts'
 import type { Connection } from '../../postgres/connection.ts'
@@ -47,5 +47,5 @@ export async function reconcileBatches(
       sequences: await readPositions(connection, sequences),
     } satisfies z.input<typeof Reconciled>
   })
-  await putFirst(storage, done, result)
+  await putOnce(storage, done, result)
 }

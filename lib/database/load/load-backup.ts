@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { putFirst } from '../../backup/documents/documents.ts'
+import { putOnce } from '../../backup/documents/write-once.ts'
 import { workKeys } from '../../backup/layout.ts'
 import { type BackedUpTable, type Seen, Warning } from '../../backup/manifest.ts'
 import { type Backup, readBackup } from '../../backup/read.ts'
@@ -70,7 +70,7 @@ export async function compareVerified(
   { run, ...loaded }: LoadedBackup & { run: RunRef },
 ): Promise<void> {
   const compared = await compareBackup(clients, { run, ...loaded })
-  await putFirst(clients.backups, workKeys(run).compared, compared)
+  await putOnce(clients.backups, workKeys(run).compared, compared)
 }
 
 async function compareHere(

@@ -1,5 +1,5 @@
 import type * as z from 'zod'
-import { putFirst } from '../../backup/documents/documents.ts'
+import { putOnce } from '../../backup/documents/write-once.ts'
 import { workKeys } from '../../backup/layout.ts'
 import type { BackedUpTable, Warning } from '../../backup/manifest.ts'
 import type { Clients } from '../../clients.ts'
@@ -71,7 +71,7 @@ export async function compareExported(
       throw databaseError(error)
     }
     const noted: z.input<typeof Rehearsed> = { rehearsedAt: clients.now().toISOString(), warnings }
-    await putFirst(storage, done, noted)
+    await putOnce(storage, done, noted)
     await dropScratch(connection, runId)
   })
 }

@@ -1,4 +1,4 @@
-import { putFirst } from '../../backup/documents/documents.ts'
+import { putOnce } from '../../backup/documents/write-once.ts'
 import { workKeys } from '../../backup/layout.ts'
 import type { Warning } from '../../backup/manifest.ts'
 import type { Backup } from '../../backup/read.ts'
@@ -176,7 +176,7 @@ async function planExport(
   const batches = batchesOf(shards, config.EXPORT_BATCH_BYTES)
   if (takesBackup && !dryRun) {
     for (const [batch, shards] of batches.entries()) {
-      await putFirst(backups, workKeys(run).databaseBatch(batch), { batch, shards })
+      await putOnce(backups, workKeys(run).databaseBatch(batch), { batch, shards })
     }
   }
   return batches.length

@@ -1,9 +1,9 @@
-import { putLinesFirst } from '../../backup/documents/documents.ts'
 import { parseJson as boundedJson, noteBounds } from '../../backup/documents/json.ts'
+import { putLinesOnce } from '../../backup/documents/write-once.ts'
 import { workKeys } from '../../backup/layout.ts'
 import type { Manifest } from '../../backup/manifest.ts'
 import { CopiedFile } from '../../backup/manifest.ts'
-import { readPartLines } from '../../backup/part.ts'
+import { readPartLines } from '../../backup/part/read.ts'
 import type { Clients } from '../../clients.ts'
 import { BackupDamaged, NotFound } from '../../errors.ts'
 import type { Storage } from '../../s3/bucket.ts'
@@ -31,7 +31,7 @@ export async function listRestore(
   const totals = { objects: 0, bytes: 0, lists: 0 }
 
   async function closePiece(): Promise<void> {
-    await putLinesFirst(storage, workKeys(run).restoreList(totals.lists), piece)
+    await putLinesOnce(storage, workKeys(run).restoreList(totals.lists), piece)
     totals.lists++
     piece = []
     pieceBytes = 0

@@ -1,4 +1,4 @@
-import { getJsonLines } from '../../backup/documents/documents.ts'
+import { getJsonLines } from '../../backup/documents/read.ts'
 import { backupKeys, workKeys } from '../../backup/layout.ts'
 import { CopiedFile } from '../../backup/manifest.ts'
 import { BackupDamaged } from '../../errors.ts'

@@ -1,4 +1,4 @@
-import { getJsonLines } from '../../backup/documents/documents.ts'
+import { getJsonLines } from '../../backup/documents/read.ts'
 import { workKeys } from '../../backup/layout.ts'
 import { CopiedFile } from '../../backup/manifest.ts'
 import type { Storage } from '../../s3/bucket.ts'

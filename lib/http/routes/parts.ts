@@ -1,7 +1,7 @@
 import { GetObjectCommand } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import { backupKeys } from '../../backup/layout.ts'
-import { readPartLines } from '../../backup/part.ts'
+import { readPartLines } from '../../backup/part/read.ts'
 import { type Backup, readBackup } from '../../backup/read.ts'
 import { type Allowed, checkOwn } from '../../backup/trust.ts'
 import type { Clients } from '../../clients.ts'

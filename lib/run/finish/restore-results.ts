@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { agreeing, counted } from '../../amounts.ts'
-import { findJson } from '../../backup/documents/documents.ts'
+import { findJson } from '../../backup/documents/read.ts'
 import { findResult } from '../../backup/documents/results.ts'
 import type { Warning } from '../../backup/manifest.ts'
 import { CacheRestored, cacheRestoredKey } from '../../cache/restore/restore.ts'

@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { findJson } from '../../backup/documents/documents.ts'
+import { findJson } from '../../backup/documents/read.ts'
 import { backupKeys, workKeys } from '../../backup/layout.ts'
 import { isSealed } from '../../backup/read.ts'
 import { tombstoneKey } from '../../backup/retention/tombstone.ts'

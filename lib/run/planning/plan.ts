@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto'
 import * as z from 'zod'
-import { jsonOf, putFirst, readText } from '../../backup/documents/documents.ts'
 import { documentBounds, parseJson } from '../../backup/documents/json.ts'
+import { readText } from '../../backup/documents/read.ts'
 import { parseWork, workDamaged } from '../../backup/documents/signed-work.ts'
+import { jsonOf } from '../../backup/documents/write.ts'
+import { putOnce } from '../../backup/documents/write-once.ts'
 import { workKeys } from '../../backup/layout.ts'
 import { Seen, Warning } from '../../backup/manifest.ts'
 import { CachePlan } from '../../cache/plan-section.ts'
@@ -110,7 +112,7 @@ async function readNotedPlan<Schema extends z.ZodType>(
 
 /** Writes the plan where the steps look for the one that has this digest, once. */
 export async function putPlan(storage: Storage, plan: Plan | BackupPlan): Promise<void> {
-  await putFirst(storage, workKeys(plan).plan(digestOfPlan(plan)), plan)
+  await putOnce(storage, workKeys(plan).plan(digestOfPlan(plan)), plan)
 }
 
 /** The id of the backup that the plan writes. @throws NotFound for a run that takes none */

@@ -1,10 +1,11 @@
 import { PutObjectCommand, type S3Client, S3ServiceException } from '@aws-sdk/client-s3'
 import { beforeEach, describe, expect, test } from 'vitest'
 import * as z from 'zod'
-import { findJson, putFirst, putJson, putJsonLines, readText } from '../../lib/backup/documents/documents.ts'
 import { documentBounds } from '../../lib/backup/documents/json.ts'
-import { findJsonLines, writeOnce } from '../../lib/backup/documents/once.ts'
+import { findJson, findJsonLines, readText } from '../../lib/backup/documents/read.ts'
 import { findResult, putResult } from '../../lib/backup/documents/results.ts'
+import { putJson, putJsonLines } from '../../lib/backup/documents/write.ts'
+import { putOnce, writeOnce } from '../../lib/backup/documents/write-once.ts'
 import { workKeys } from '../../lib/backup/layout.ts'
 import { NotFound, NotPermitted, OutOfTime, StoreUnavailable, TooLargeToRead } from '../../lib/errors.ts'
 import { exists, type Storage } from '../../lib/s3/bucket.ts'
@@ -56,7 +57,7 @@ describe("a step's result", () => {
   test('that another invocation is writing at this moment is an error: nobody knows yet what it will be', async () => {
     const conflict = refusing(refusal('ConditionalRequestConflict', 409))
     await expect(put(0, true, conflict)).rejects.toThrow(NotFound)
-    await expect(putFirst(conflict, key, { left: 0 })).rejects.toThrow(NotFound)
+    await expect(putOnce(conflict, key, { left: 0 })).rejects.toThrow(NotFound)
     const written = writeOnce(
       { left: 0 },
       (options) => putJson(conflict, key, { left: 0 }, options),
@@ -71,7 +72,7 @@ describe("a step's result", () => {
     for (const error of [refusal('OperationAborted', 409), refusal('SlowDown', 503)]) {
       const failing = refusing(error)
       await expect(put(1, true, failing)).rejects.toThrow(StoreUnavailable)
-      await expect(putFirst(failing, key, { left: 1 })).rejects.toThrow(StoreUnavailable)
+      await expect(putOnce(failing, key, { left: 1 })).rejects.toThrow(StoreUnavailable)
       const written = writeOnce(
         { left: 1 },
         (options) => putJson(failing, key, { left: 1 }, options),

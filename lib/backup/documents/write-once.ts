@@ -1,0 +1,54 @@
+import { messageOf, StoreUnavailable } from '../../errors.ts'
+import { isPreconditionFailure, type Storage } from '../../s3/bucket.ts'
+import { documentBounds } from './json.ts'
+import { readText } from './read.ts'
+import { putJson, putJsonLines } from './write.ts'
+
+/**
+ * Writes what a step leaves behind, once. A step may be repeated while its first invocation is still alive: the second to
+ * write finds what the first wrote, and gives that.
+ * @param write is to write with `If-None-Match: *`, as `once` does
+ * @throws StoreUnavailable when S3 refuses, and nothing is there all the same: two were at it at this moment
+ * @see docs/decisions.md#what-a-backup-is-made-of-is-written-once
+ */
+export async function writeOnce<Result>(
+  mine: Result,
+  write: (options: { once: true }) => Promise<void>,
+  find: () => Promise<Result | undefined>,
+): Promise<Result> {
+  try {
+    await write({ once: true })
+    return mine
+  } catch (cause) {
+    if (!isPreconditionFailure(cause)) throw cause
+    const first = await find()
+    if (first !== undefined) return first
+    throw new StoreUnavailable(
+      `S3 refused to write a step's result, because another invocation was writing it: ${messageOf(cause)}. Start again`,
+      { cause },
+    )
+  }
+}
+
+/**
+ * Writes a step's result as JSON, unless an earlier try left one: what later steps have read stays what it was, also when
+ * an invocation that was given up comes to its end late.
+ * @throws WorkDamaged when what is there was not left by a step of ours
+ */
+export async function putOnce(storage: Storage, key: string, value: unknown): Promise<void> {
+  await unlessThere(storage, key, () => putJson(storage, key, value, { once: true }))
+}
+
+/** The same with one JSON document per line, as putJsonLines writes it. */
+export async function putLinesOnce(storage: Storage, key: string, values: readonly unknown[]): Promise<void> {
+  await unlessThere(storage, key, () => putJsonLines(storage, key, values, { once: true }))
+}
+
+async function unlessThere(storage: Storage, key: string, write: () => Promise<void>): Promise<void> {
+  try {
+    await write()
+  } catch (error) {
+    if (!isPreconditionFailure(error)) throw error
+    await readText(storage, key, documentBounds) // a refusal may also mean that another write failed: then there is none
+  }
+}
