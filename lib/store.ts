@@ -19,10 +19,21 @@ export type Mark = {
   where(config: Config): string
   /** The store alone, as a message says it. */
   store: string
-  /** The name; undefined: the store carries none. @throws StoreUnavailable, NotPermitted when it cannot be asked */
-  read(clients: Clients, connection: Connection): Promise<string | undefined>
+  /** Writing it again is fine. @throws EnvironmentMismatch when another environment's name stands there */
   write(clients: Clients, connection: Connection): Promise<void>
-}
+  /** It may be gone without anybody's doing, and the store be down while a run does without it. Absent: neither. */
+  isVolatile?: true
+  /** Whether the store says that nothing may be wiped in its environment. Absent: it cannot say so. */
+  isProtected?(connection: Connection): Promise<boolean>
+} & (
+  | { isTransactional?: never; read(clients: Clients, connection?: Connection): Promise<string | undefined> }
+  | {
+      /** It is read once more in the transaction that changes the store; without, right before. */
+      isTransactional: true
+      /** The name; undefined: the store carries none. @throws StoreUnavailable, NotPermitted when it cannot be asked */
+      read(clients: Clients, connection: Connection): Promise<string | undefined>
+    }
+)
 
 /** What is kept from a wipe, in addition to what the configuration keeps. */
 export type Preserve = { tables: readonly string[]; files: readonly string[]; keys: readonly string[] }

@@ -1,6 +1,7 @@
 import type { Clients } from '../clients.ts'
 import { EnvironmentMismatch } from '../errors.ts'
 import { asText } from '../redis/reply.ts'
+import type { Mark } from '../store.ts'
 import { environmentKey } from './keys.ts'
 
 type Tools = Pick<Clients, 'cache'>
@@ -26,4 +27,12 @@ export async function writeCacheMark(
   throw new EnvironmentMismatch(
     `The cache at ${cache.host} carries the mark of the environment "${mark}", not "${environment}". Check UPSTASH_REDIS_REST_URL and ENVIRONMENT; if the cache was really handed over, delete its key ${environmentKey} and claim again`,
   )
+}
+
+export const cacheMark: Mark = {
+  where: () => `The cache (key ${environmentKey})`,
+  store: 'The cache',
+  read: readCacheMark,
+  write: (clients) => writeCacheMark(clients, { environment: clients.config.ENVIRONMENT }),
+  isVolatile: true,
 }

@@ -5,12 +5,13 @@ import { putJson } from '../backup/documents/write.ts'
 import type { Clients } from '../clients.ts'
 import { EnvironmentMismatch, messageOf, NotFound, ResetError } from '../errors.ts'
 import { isPreconditionFailure } from '../s3/bucket.ts'
+import type { Mark } from '../store.ts'
 
 type Tools = Pick<Clients, 'files'>
 
 const key = '.taskmaster/environment.json'
 
-const Mark = z.strictObject({ environment: z.string().min(1), claimedAt: z.iso.datetime() })
+const MarkObject = z.strictObject({ environment: z.string().min(1), claimedAt: z.iso.datetime() })
 
 /**
  * The environment's name that the files bucket carries, or undefined when `claim` was never run for it.
@@ -18,7 +19,7 @@ const Mark = z.strictObject({ environment: z.string().min(1), claimedAt: z.iso.d
  */
 export async function readFilesMark({ files }: Tools): Promise<string | undefined> {
   try {
-    return (await getJson(files, key, Mark, noteBounds)).environment
+    return (await getJson(files, key, MarkObject, noteBounds)).environment
   } catch (error) {
     if (error instanceof NotFound) return undefined
     if (error instanceof ResetError) throw error
@@ -54,4 +55,15 @@ async function carries({ files }: Tools, environment: string): Promise<boolean> 
   throw new EnvironmentMismatch(
     `The bucket ${files.bucket} carries the mark of the environment "${present}", not "${environment}". Check FILES_BUCKET and ENVIRONMENT; if the bucket was really handed over, delete s3://${files.bucket}/${key} and claim again`,
   )
+}
+
+export const filesMark: Mark = {
+  where: ({ FILES_BUCKET }) => `The files (s3://${FILES_BUCKET}/${key})`,
+  store: 'The files bucket',
+  read: readFilesMark,
+  write: (clients) =>
+    writeFilesMark(clients, {
+      environment: clients.config.ENVIRONMENT,
+      at: clients.now().toISOString(),
+    }),
 }

@@ -5,6 +5,9 @@ import type { Connection } from '../postgres/connection.ts'
 import { environment } from './schema.ts'
 import { hasLedger, ledger } from './tables.ts'
 
+/** Where the environment's name stands in the database. */
+export const placeOfName = 'The database (taskmaster_reset.environment)'
+
 /** The environment's row, or undefined when the database was never claimed. */
 export async function readEnvironment(
   connection: Connection,
@@ -32,7 +35,7 @@ export async function writeEnvironment(
 /** The environment's row, looked at once more in the transaction that wipes. */
 export async function checkEnvironmentRow(connection: Connection, config: Config): Promise<void> {
   const row = await readEnvironment(connection)
-  checkMark('The database (taskmaster_reset.environment)', row?.name, config)
+  checkMark(placeOfName, row?.name, config)
   if (row?.protected) throw protectedError(config)
 }
 

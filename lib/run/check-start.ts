@@ -28,11 +28,11 @@ async function checkGuards(clients: Clients, connection: Connection, request: Re
     case 'claim':
       return // what it has to find is no mark, or ours; only the machine writes and so looks
     case 'verify':
-      await checkMarks(clients, connection, { wipes: false, needsCache: false })
+      await checkMarks(clients, connection, { wipes: false, needs: [] })
       checkVerifiable(await readBackup(backups, config.BACKUP_PREFIX, request.backupId), config, request)
       return
     case 'delete':
-      await checkMarks(clients, connection, { wipes: true, needsCache: false })
+      await checkMarks(clients, connection, { wipes: true, needs: [] })
       await checkDeletable(clients, connection, request)
       return
     default:

@@ -1,12 +1,11 @@
 import type { Warning } from '../backup/manifest.ts'
-import { readCacheMark } from '../cache/mark.ts'
 import type { Clients } from '../clients.ts'
 import type { Config } from '../config.ts'
 import { ConfirmationMismatch, type EnvironmentProtected, StoreUnavailable } from '../errors.ts'
-import { readFilesMark } from '../files/mark.ts'
 import { checkMark, protectedError, readEnvironment } from '../ledger/environment.ts'
 import type { Connection } from '../postgres/connection.ts'
-import type { Target } from '../store.ts'
+import { type Target, targets } from '../store.ts'
+import { marks } from '../stores.ts'
 import { isDestructive, type Request } from './request.ts'
 
 /**
@@ -29,34 +28,32 @@ export function checkConfirmation(request: Request, config: Config): void {
 
 /**
  * The environment's name must be in each store, and be the configured one.
- * @returns a warning when the cache cannot be asked and the run does not need it
+ * @param needs the stores that the run acts on
+ * @returns a warning when a store cannot be asked that may be down while a run does not need it
  * @throws EnvironmentUnclaimed, EnvironmentMismatch, EnvironmentProtected, StoreUnavailable
  */
 export async function checkMarks(
   clients: Clients,
   connection: Connection,
-  { wipes, needsCache }: { wipes: boolean; needsCache: boolean },
+  { wipes, needs }: { wipes: boolean; needs: readonly Target[] },
 ): Promise<Warning[]> {
-  const row = await readEnvironment(connection)
-  checkMark('The database (taskmaster_reset.environment)', row?.name, clients.config)
-  if (wipes && row?.protected) throw protectedError(clients.config)
-  const object = `The files (s3://${clients.config.FILES_BUCKET}/.taskmaster/environment.json)`
-  checkMark(object, await readFilesMark(clients), clients.config)
-  try {
-    checkMark('The cache (key taskmaster:environment)', await readCacheMark(clients), clients.config, [
-      'database',
-      'files',
-    ])
-    return []
-  } catch (error) {
-    if (needsCache || !(error instanceof StoreUnavailable)) throw error
-    return [
-      {
-        code: 'CacheUnavailable',
+  const { config } = clients
+  const warnings: Warning[] = []
+  for (const [place, target] of targets.entries()) {
+    const { where, read, isVolatile, isProtected } = marks[target]
+    try {
+      const name = await read(clients, connection)
+      checkMark(where(config), name, config, isVolatile ? targets.slice(0, place) : [])
+    } catch (error) {
+      if (!isVolatile || needs.includes(target) || !(error instanceof StoreUnavailable)) throw error
+      warnings.push({
+        code: `${target[0]?.toUpperCase()}${target.slice(1)}Unavailable`,
         message: `${error.message}. This run does not need it`,
-      },
-    ]
+      })
+    }
+    if (wipes && (await isProtected?.(connection))) throw protectedError(config)
   }
+  return warnings
 }
 
 /**
@@ -77,9 +74,8 @@ export async function refusalOfReal(
 /** Other stores may be wiped by then. */
 const thisStep = 'This step touched nothing'
 
-/** The mark of one store, looked at once more right before it is wiped; the database's in its own transaction. */
+/** The mark of one store, looked at once more right before it is changed, unless its own transaction does that. */
 export async function checkStoreMark(clients: Clients, target: Target): Promise<void> {
-  const { config } = clients
-  if (target === 'files') checkMark('The files bucket', await readFilesMark(clients), config, [], thisStep)
-  if (target === 'cache') checkMark('The cache', await readCacheMark(clients), config, [], thisStep)
+  const mark = marks[target]
+  if (!mark.isTransactional) checkMark(mark.store, await mark.read(clients), clients.config, [], thisStep)
 }

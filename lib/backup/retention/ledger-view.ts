@@ -1,5 +1,5 @@
 import type { Clients } from '../../clients.ts'
-import { checkMark, readEnvironment } from '../../ledger/environment.ts'
+import { checkMark, placeOfName, readEnvironment } from '../../ledger/environment.ts'
 import { type RunRow, selectRuns } from '../../ledger/runs.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { databaseError } from '../../postgres/errors.ts'
@@ -26,7 +26,7 @@ export async function readLedger(
   endOf: string | null,
 ): Promise<LedgerView> {
   const row = await readEnvironment(connection)
-  checkMark('The database (taskmaster_reset.environment)', row?.name, config)
+  checkMark(placeOfName, row?.name, config)
   const active = await selectRuns(connection, `WHERE status = 'running'`)
   // Of those that ended at the same moment, one that failed.
   const [latest] = await selectRuns(

@@ -147,7 +147,7 @@ export async function checkScoped(
   const clears = clearsOf(request, restored)
   const warnings = await checkMarks(clients, connection, {
     wipes: request.operation !== 'backup' && !request.dryRun,
-    needsCache: clears.includes('cache'),
+    needs: clears,
   })
   return { restored, clears, warnings }
 }
@@ -168,7 +168,7 @@ async function countOnBackup(
 ): Promise<Counted> {
   const run = { runId: input.runId, attempt: input.attempt }
   const { operation } = request
-  const found = await checkMarks(clients, connection, { wipes: operation === 'delete', needsCache: false })
+  const found = await checkMarks(clients, connection, { wipes: operation === 'delete', needs: [] })
   const repeats = await open(connection, { input, request, counting })
   if (repeats !== undefined) return repeated(repeats)
   const { plan, subject, warnings } = await planOnBackup(clients, connection, { run, request })
