@@ -1,9 +1,31 @@
 import { cacheMark } from './cache/mark.ts'
+import { cacheLimit, planCache } from './cache/plan.ts'
+import type { CachePlan } from './cache/plan-section.ts'
 import { databaseMark } from './database/mark.ts'
+import { databaseLimit, planDatabase } from './database/plan/plan.ts'
+import type { DatabasePlan } from './database/plan-section.ts'
 import { filesMark } from './files/mark.ts'
-import type { Mark, Target } from './store.ts'
+import { filesLimit, planFiles } from './files/plan.ts'
+import type { FilesPlan, FilesRestorePlan } from './files/plan-section.ts'
+import type { Limit, Mark, Planner, Target } from './store.ts'
 
 // What each store answers to what a run asks of all of them. A function that asks one question carries only the modules
 // that answer it, since each list stands by itself.
 
+/** A store's section of the plan, and what a restore of it needs besides. */
+export type Planned = { database: DatabasePlan; files: FilesPlan; cache: CachePlan }
+export type Restores = { database: { batches: number }; files: FilesRestorePlan; cache: never }
+
 export const marks: Record<Target, Mark> = { database: databaseMark, files: filesMark, cache: cacheMark }
+
+export const planners: { [T in Target]: Planner<Planned[T], Restores[T]> } = {
+  database: planDatabase,
+  files: planFiles,
+  cache: planCache,
+}
+
+export const limits: { [T in Target]: Limit<Planned[T]> } = {
+  database: databaseLimit,
+  files: filesLimit,
+  cache: cacheLimit,
+}

@@ -4,9 +4,9 @@ import type { Warning } from '../../backup/manifest.ts'
 import type { Backup } from '../../backup/read.ts'
 import type { Clients } from '../../clients.ts'
 import type { Config } from '../../config.ts'
-import type { PlannedRun } from '../../ledger/run-ref.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { underOwnSearchPath } from '../../postgres/search-path.ts'
+import type { Limit, Planner, Planning } from '../../store.ts'
 import { type Catalog, readCatalog } from '../catalog/catalog.ts'
 import { checkSchema } from '../catalog/schema-differences.ts'
 import { sequencesOf } from '../catalog/sequences.ts'
@@ -18,7 +18,7 @@ import { viewsOver } from '../views.ts'
 import { checkKeptRows } from './actions/kept-rows.ts'
 import { checkPermissions } from './actions/permissions.ts'
 import { chooseRestoreActions } from './actions/restore-actions.ts'
-import { chooseActions, type Preservation, type TableAction } from './actions/table-actions.ts'
+import { chooseActions, type TableAction } from './actions/table-actions.ts'
 import { leaveOut, warnOfLaterTables, warnOfLeftOut } from './exclusions.ts'
 import { warnOfLargeObjects } from './large-objects.ts'
 import { loadBatches } from './load-batches.ts'
@@ -28,41 +28,15 @@ import { warnOfKept } from './restore-rights.ts'
 import { countInSnapshot } from './rows/count.ts'
 import { tryRestore, warnOfUnproved } from './trial-restore.ts'
 
-type DatabaseToPlan = {
-  run: PlannedRun
-  operation: 'backup' | 'reset' | 'restore'
-  /** What the run removes or replaces is backed up before. */
-  takesBackup: boolean
-  /** Nothing is written. */
-  dryRun: boolean
-  /** `auto`: while the database is small enough. */
-  rehearse: boolean | 'auto'
-  preserve: Preservation
-  /** The backup that is restored, whole; null: none is. */
-  restored: Backup | null
-  /** What of it is left out, as `schema.table`. */
-  without: readonly string[]
-}
-
-/** What the run does with the database. */
-type Planned = {
-  planned: DatabasePlan
-  /** In so many batches the restored backup is loaded. */
-  restore: { batches: number } | null
-  /** The backup is loaded and compared before it is sealed. */
-  rehearse: boolean
-  warnings: Warning[]
-}
-
 /**
  * Counts the tables, decides what happens to each, tries what a restore would need, and writes the work lists of the export.
  * @throws NotPermitted, PreservationConflict, InvalidRequest, LimitExceeded, SchemaChanged, each before anything is touched
  */
-export async function planDatabase(
-  clients: Clients,
-  connection: Connection,
-  asked: DatabaseToPlan,
-): Promise<Planned> {
+export const planDatabase: Planner<DatabasePlan, { batches: number }> = async (
+  clients,
+  connection,
+  asked,
+) => {
   const { config } = clients
   const { operation, takesBackup, restored, without } = asked
   const putBack = restored && leaveOut(restored, without)
@@ -80,17 +54,17 @@ export async function planDatabase(
 }
 
 /** How many rows the plan wipes, and how many a reset may. */
-export function databaseLimit({ tables }: DatabasePlan, { MAX_ROWS }: Pick<Config, 'MAX_ROWS'>) {
+export const databaseLimit: Limit<DatabasePlan> = ({ tables }, { MAX_ROWS }) => {
   const count = tables
     .filter(({ action }) => action !== 'keep')
     .reduce((sum, { rows, keptRows }) => sum + rows - keptRows, 0)
-  return { name: 'MAX_ROWS', limit: MAX_ROWS, count, what: 'row' } as const
+  return { name: 'MAX_ROWS', limit: MAX_ROWS, count, what: 'row' }
 }
 
 /** Whether the backup is rehearsed; one that is only read back says so. */
 function isRehearsed(
   bytes: number,
-  { rehearse }: Pick<DatabaseToPlan, 'rehearse'>,
+  { rehearse }: Pick<Planning, 'rehearse'>,
   config: Config,
   warnings: Warning[],
 ): boolean {
@@ -107,8 +81,8 @@ async function planTables(
   clients: Clients,
   connection: Connection,
   /** `putBack`: the backup that is restored, without what is left out of it. */
-  asked: DatabaseToPlan & { putBack: Backup | null },
-): Promise<Pick<Planned, 'planned' | 'warnings'>> {
+  asked: Planning & { putBack: Backup | null },
+): Promise<{ planned: DatabasePlan; warnings: Warning[] }> {
   const { operation, takesBackup, restored, putBack, without } = asked
   const { config } = clients
   const warnings: Warning[] = []
@@ -169,7 +143,7 @@ async function planTables(
 /** Cuts the tables into batches, and writes these for the export. @returns how many there are */
 async function planExport(
   { backups, config }: Clients,
-  { run, takesBackup, dryRun }: DatabaseToPlan,
+  { run, takesBackup, dryRun }: Planning,
   tables: readonly TableAction[],
 ): Promise<number> {
   const shards = tables.filter(({ table }) => !table.partitioned).flatMap(({ table }) => shardsOf(table))

@@ -3,18 +3,16 @@ import { agreeing } from '../../amounts.ts'
 import { backupIdOf, backupKeys } from '../../backup/layout.ts'
 import type { Warning } from '../../backup/manifest.ts'
 import type { Backup } from '../../backup/read.ts'
-import { cacheLimit, planCache } from '../../cache/plan.ts'
 import type { Clients } from '../../clients.ts'
 import type { Config } from '../../config.ts'
 import { leaveOut } from '../../database/plan/exclusions.ts'
-import { databaseLimit, planDatabase } from '../../database/plan/plan.ts'
 import { BackupIdTaken, LimitExceeded } from '../../errors.ts'
-import { filesLimit, planFiles } from '../../files/plan.ts'
 import type { RunRef } from '../../ledger/run-ref.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { checkWritable, type Storage } from '../../s3/bucket.ts'
 import { listRange } from '../../s3/list.ts'
-import type { Planning, Target } from '../../store.ts'
+import { type Target, targets } from '../../store.ts'
+import { limits, type Planned, planners, type Restores } from '../../stores.ts'
 import type { Scoped } from '../request.ts'
 import { type Plan, plannedRun, putPlan } from './plan.ts'
 
@@ -50,6 +48,7 @@ export async function makePlan(
   const without = request.operation === 'restore' ? (request.without ?? []) : []
   // Also for a backup that holds no database, of which no store is asked.
   if (restored !== null) leaveOut(restored, without)
+  const sections: { [T in Target]: Planned[T] | null } = { database: null, files: null, cache: null }
   const plan: Plan = {
     ...run,
     tried: randomUUID(),
@@ -61,9 +60,7 @@ export async function makePlan(
     clears,
     requestedBy: request.requestedBy ?? null,
     preserve,
-    database: null,
-    files: null,
-    cache: null,
+    ...sections,
     restore: null,
     warnings: [...warnings],
   }
@@ -73,29 +70,34 @@ export async function makePlan(
       message: 'The request said to take no backup: what is replaced or wiped cannot come back',
     })
   }
-  const { operation, dryRun, rehearse } = request
-  const asked: Planning = {
-    ...{ run: plannedRun(plan), operation, takesBackup: takesBackup(request), dryRun, rehearse },
-    ...{ preserve, restored, without },
+  const asked = {
+    run: plannedRun(plan),
+    operation: request.operation,
+    takesBackup: takesBackup(request),
+    dryRun: request.dryRun,
+    rehearse: request.rehearse,
+    preserve,
+    restored,
+    without,
   }
-  const database = clears.includes('database') ? await planDatabase(clients, connection, asked) : null
-  plan.database = database?.planned ?? null
-  plan.rehearse = database?.rehearse ?? false
-  plan.warnings.push(...(database?.warnings ?? []))
-  const files = clears.includes('files') ? await planFiles(clients, connection, asked) : null
-  plan.files = files?.planned ?? null
-  plan.warnings.push(...(files?.warnings ?? []))
-  const cache = clears.includes('cache') ? await planCache(clients, connection, asked) : null
-  plan.cache = cache?.planned ?? null
-  plan.warnings.push(...(cache?.warnings ?? []))
+  const restores: { [T in Target]?: Restores[T] | null } = {}
+  async function planStore<T extends Target>(target: T): Promise<void> {
+    const { planned, restore, rehearse, warnings } = await planners[target](clients, connection, asked)
+    sections[target] = planned
+    restores[target] = restore
+    plan.rehearse ||= rehearse ?? false
+    plan.warnings.push(...warnings)
+  }
+  for (const target of clears) await planStore(target)
+  Object.assign(plan, sections)
   if (request.operation === 'restore' && restored !== null) {
     plan.restore = {
       backupId: restored.backupId,
       seen: restored.seen,
       exact: request.exact,
       without,
-      batches: database?.restore?.batches ?? 0,
-      files: files?.restore ?? null,
+      batches: restores.database?.batches ?? 0,
+      files: restores.files ?? null,
     }
   }
   if (request.dryRun) return plan
@@ -143,15 +145,19 @@ function preservationOf(request: Scoped, config: Config): Plan['preserve'] {
 /** @throws LimitExceeded when the plan would wipe more than MAX_ROWS, MAX_OBJECTS or MAX_KEYS */
 export function checkLimits(plan: Plan, { config }: Pick<Clients, 'config'>): void {
   if (plan.operation !== 'reset') return
-  const limits = [
-    ...(plan.database === null ? [] : [databaseLimit(plan.database, config)]),
-    ...(plan.files === null ? [] : [filesLimit(plan.files, config)]),
-    ...(plan.cache === null ? [] : [cacheLimit(plan.cache, config)]),
-  ]
-  for (const { name, limit, count, what } of limits) {
-    if (limit === undefined || count <= limit) continue
-    throw new LimitExceeded(
-      `The reset would wipe ${count} ${agreeing(count, what, `${what}s`)}, more than ${name}=${limit} allows. Nothing was touched; raise ${name} if that is really wanted`,
-    )
-  }
+  for (const target of targets) checkLimit(target, plan, config)
+}
+
+function checkLimit<T extends Target>(
+  target: T,
+  plan: { [K in T]: Planned[K] | null },
+  config: Config,
+): void {
+  const planned = plan[target]
+  if (planned === null) return
+  const { name, limit, count, what } = limits[target](planned, config)
+  if (limit === undefined || count <= limit) return
+  throw new LimitExceeded(
+    `The reset would wipe ${count} ${agreeing(count, what, `${what}s`)}, more than ${name}=${limit} allows. Nothing was touched; raise ${name} if that is really wanted`,
+  )
 }
