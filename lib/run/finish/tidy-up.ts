@@ -1,14 +1,11 @@
 import * as z from 'zod'
-import { closeFence } from '../../cache/fence.ts'
+import { cacheEnd } from '../../cache/outcome.ts'
 import type { Clients } from '../../clients.ts'
 import { dropScratch } from '../../database/scratch.ts'
 import { messageOf } from '../../errors.ts'
 import { findRun, type RunRow } from '../../ledger/runs.ts'
 import { logger } from '../../log.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
-
-/** Milliseconds that the cache has: its outcome is written, and whoever waits for it should not wait long. */
-const patience = 5_000
 
 const Cleared = z.object({ clears: z.array(z.string()) })
 
@@ -21,8 +18,8 @@ export async function tidyUp(clients: Clients, runId: string): Promise<void> {
   const row = await withConnection(clients, (connection) => findRun(connection, runId))
   if (row === undefined || row.status === 'running') return
   if (usesCache(row))
-    await unlessRefused('the cache was not closed to the run', runId, () =>
-      closeFence(clients.cache, row.fence, AbortSignal.timeout(patience)),
+    await unlessRefused('the cache was not closed to the run', runId, async () =>
+      cacheEnd.tidy?.(clients, row),
     )
   await unlessRefused('the scratch schema was not dropped', runId, () =>
     withConnection(clients, (connection) => dropScratch(connection, runId)),

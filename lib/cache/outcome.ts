@@ -1,0 +1,107 @@
+import { agreeing, counted } from '../amounts.ts'
+import { findJson } from '../backup/documents/read.ts'
+import { findResult } from '../backup/documents/results.ts'
+import { workKeys } from '../backup/layout.ts'
+import type { Manifest, Warning } from '../backup/manifest.ts'
+import type { Clients } from '../clients.ts'
+import type { RunRow } from '../ledger/runs.ts'
+import { type Ender, type Ending, hasBegun, type TargetState, toldOf } from '../store.ts'
+import { closeFence } from './fence.ts'
+import { CacheRestored, cacheRestoredKey } from './restore/restore.ts'
+import { CacheWiped } from './wipe/wipe.ts'
+
+/** Of the ledger's summary of the plan nothing is needed but that the run acts on the cache. */
+export type CacheSummary = { planned: object | null }
+
+export type CacheLeft = { wiped: CacheWiped | null; restored: CacheRestored | null }
+
+type CacheEnding = Ending<CacheSummary, NonNullable<Manifest['cache']>>
+
+/** Milliseconds that the cache has: the outcome is written, and whoever waits for it should not wait long. */
+const patience = 5_000
+
+/** What became of the cache: of it the ledger says only whether its turn has come, and what a step told on its way. */
+export const cacheEnd: Ender<CacheSummary, NonNullable<Manifest['cache']>, CacheLeft, { keys: number }> = {
+  inLedger: () => ({ wiped: null, restored: null }),
+  inBucket: findLeft,
+  end: (ending, left) => ({
+    counts: countsOf(ending, left),
+    warnings: warningsOf(ending, left),
+    shortfall: { wipe: notWiped(left), restore: null },
+  }),
+  tidy: (clients, row) => closeFence(clients.cache, row.fence, AbortSignal.timeout(patience)),
+}
+
+async function findLeft(
+  { backups }: Pick<Clients, 'backups'>,
+  { row, summary }: { row: RunRow; summary: CacheSummary | null },
+): Promise<CacheLeft> {
+  if (!summary?.planned) return { wiped: null, restored: null }
+  const wiped = await findResult(backups, workKeys(row).cacheWiped, CacheWiped)
+  const restored =
+    row.operation === 'restore' ? await findJson(backups, cacheRestoredKey(row), CacheRestored) : undefined
+  return { wiped: wiped?.result ?? null, restored: restored ?? null }
+}
+
+/** Keys are those of what the state says; of a step that broke off those that it told, never what the backup holds. */
+function countsOf(ending: CacheEnding, { wiped, restored }: CacheLeft): { state: TargetState; keys: number } {
+  const { row, held } = ending
+  const before = stateBeforeRestore(ending, wiped)
+  const state = (before === 'unknown' ? null : stateOfRestore(row, restored)) ?? before
+  if (state === 'restored' || state === 'partly_restored')
+    return { state, keys: restored?.keys ?? toldOf(row, 'Restore cache') }
+  const backedUp = state === 'backed_up' ? held?.keys : undefined
+  return { state, keys: wiped?.keys ?? backedUp ?? toldOf(row, 'Wipe cache') }
+}
+
+/** As of the files: see there. */
+function stateBeforeRestore(
+  { row, clears, held, unread }: CacheEnding,
+  wiped: CacheWiped | null,
+): TargetState {
+  if (wiped !== null) return wiped.left === 0 ? 'wiped' : 'partly_wiped'
+  const otherwise = held === null ? 'untouched' : 'backed_up'
+  if (!clears || !hasBegun(row, 'cache')) return otherwise
+  if (unread) return 'unknown'
+  return row.operation === 'restore' ? otherwise : 'partly_wiped'
+}
+
+/** null: nothing was put back, nor was it tried. */
+function stateOfRestore(
+  { phase }: RunRow,
+  restored: CacheRestored | null,
+): 'restored' | 'partly_restored' | null {
+  if (restored?.changedMeanwhile === 0) return 'restored'
+  return restored !== null || phase === 'Restore cache' ? 'partly_restored' : null
+}
+
+function notWiped({ wiped }: CacheLeft): string | null {
+  if (wiped === null || wiped.left === 0) return null
+  return `${counted(wiped.left, 'cache key')} ${agreeing(wiped.left, 'is', 'are')} still there`
+}
+
+function warningsOf({ exact }: CacheEnding, { wiped, restored }: CacheLeft): Warning[] {
+  const [extra, expired] = [restored?.extra ?? 0, restored?.expired ?? 0]
+  const left = exact
+    ? agreeing(
+        extra,
+        'is not in the backup and could not be removed: it is of a type that no backup holds, changed again and again, or is too large to be compared',
+        'are not in the backup and could not be removed: they are of a type that no backup holds, changed again and again, or are too large to be compared',
+      )
+    : agreeing(
+        extra,
+        'is not in the backup and was left; "exact": true removes it',
+        'are not in the backup and were left; "exact": true removes them',
+      )
+  const over = agreeing(
+    expired,
+    'had outlived its time and was left out',
+    'had outlived their time and were left out',
+  )
+  return [
+    ...(wiped?.warnings ?? []),
+    ...(extra === 0 ? [] : [{ code: 'KeysNotInBackup', message: `${counted(extra, 'cache key')} ${left}` }]),
+    ...(expired === 0 ? [] : [{ code: 'KeysExpired', message: `${counted(expired, 'cache key')} ${over}` }]),
+    ...(restored?.warnings ?? []),
+  ]
+}
