@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest'
-import type { Backup } from '../../lib/backup/read.ts'
-import { options as example } from '../../lib/http/document/examples.ts'
-import type { ResetOptions } from '../../lib/run/options.ts'
-import { parseRequest, type Request } from '../../lib/run/request.ts'
-import { showDelete, showOptions, showReset, showRestore } from '../../local/cli/show/options.ts'
-import { ageOf, table } from '../../local/cli/show/table.ts'
+import type { Backup } from '../../../lib/backup/read.ts'
+import { options as example } from '../../../lib/http/document/examples.ts'
+import type { ResetOptions } from '../../../lib/run/options.ts'
+import { parseRequest, type Request } from '../../../lib/run/request.ts'
+import { showDelete, showOptions, showReset, showRestore } from '../../../local/cli/show/options.ts'
+import { ageOf, table } from '../../../local/cli/show/table.ts'
 
 const cache = {
   ...{ available: true as const, mark: 'staging', prefix: 'app:', approximate: false },
