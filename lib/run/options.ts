@@ -1,6 +1,6 @@
 import { type CacheOption, lookAtCache } from '../cache/options.ts'
 import type { Clients } from '../clients.ts'
-import { askDatabase, type DatabaseOption, type Reason, reasonOf } from '../database/plan/options.ts'
+import { type DatabaseOption, lookAtDatabase, type Reason, reasonOf } from '../database/options.ts'
 import { StoreUnavailable } from '../errors.ts'
 import { type FilesOption, lookAtFiles } from '../files/options.ts'
 import type { Limits, Preserve, Target } from '../store.ts'
@@ -43,9 +43,8 @@ export async function getOptions(
   limits: Limits | null = null,
 ): Promise<ResetOptions> {
   const { config } = clients
-  const inTables = limits && { bytes: limits.bytes, milliseconds: limits.countMs }
   const [database, files, cache] = await Promise.all([
-    ask('The database', limits, () => askDatabase(clients, preserve.tables, inTables)),
+    ask('The database', limits, () => lookAtDatabase(clients, { preserve, limits })),
     ask('The files', limits, () => lookAtFiles(clients, { preserve, limits })),
     ask('The cache', limits, () => lookAtCache(clients, { preserve, limits })),
   ])

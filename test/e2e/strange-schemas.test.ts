@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from 'vitest'
-import { askDatabase } from '../../lib/database/plan/options.ts'
+import { lookAtDatabase } from '../../lib/database/options.ts'
 import { currentClients } from '../../lib/task.ts'
 import { dump } from '../restore/dump.ts'
 import { useStrangeDatabases, warned } from './strange-database.ts'
@@ -9,7 +9,10 @@ const strange = useStrangeDatabases()
 
 /** What a look before any run says would stay. */
 async function foretold(code: string): Promise<string> {
-  const { warnings } = await askDatabase(await currentClients(), [], null)
+  const { warnings } = await lookAtDatabase(await currentClients(), {
+    preserve: { tables: [], files: [], keys: [] },
+    limits: null,
+  })
   return warned({ warnings }, code)
 }
 

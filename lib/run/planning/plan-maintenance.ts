@@ -4,10 +4,7 @@ import { checkDeletable } from '../../backup/retention/deletable.ts'
 import { sizeOfFolder } from '../../backup/retention/delete.ts'
 import { checkVerifiable } from '../../backup/trust.ts'
 import type { Clients } from '../../clients.ts'
-import { readCatalog } from '../../database/catalog/catalog.ts'
-import { checkSchema } from '../../database/catalog/schema-differences.ts'
-import { loadBatches } from '../../database/plan/load-batches.ts'
-import { checkScratchAllowed, dropLeftovers } from '../../database/scratch.ts'
+import { planRehearsal } from '../../database/plan/rehearsal.ts'
 import { ForeignBackup } from '../../errors.ts'
 import { readLateNoted } from '../../ledger/documents.ts'
 import type { RunRef } from '../../ledger/run-ref.ts'
@@ -75,12 +72,6 @@ async function planVerify(
       `The backup ${backupId} is of the environment "${backup.environment}": its rows are not loaded into the database of "${config.ENVIRONMENT}". Rehearse it there, or verify it without "rehearse"`,
     )
   }
-  checkSchema(backup.database, await readCatalog(connection, config.DATABASE_SCHEMAS))
-  await checkScratchAllowed(connection, run.runId)
-  await dropLeftovers(connection, run.runId, config.LOCK_TIMEOUT_MS)
-  return {
-    plan: { ...plan, batches: loadBatches(backup.database.tables).length },
-    subject,
-    warnings: [],
-  }
+  const { batches } = await planRehearsal(clients, connection, { runId: run.runId, held: backup.database })
+  return { plan: { ...plan, batches }, subject, warnings: [] }
 }

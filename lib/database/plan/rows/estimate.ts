@@ -8,7 +8,7 @@ import { type Count, type Counted, conditionError, countOn } from './count.ts'
 /** `bytes` as the catalog says, with TOAST. */
 type Sized = Counted & { bytes: number }
 
-export type Limits = {
+export type CountLimits = {
   /** Tables are counted while they have no more than so many bytes together, the small ones first. */
   bytes: number
   /** How long one statement may take or wait for a lock. */
@@ -28,7 +28,7 @@ export type Estimate = Count & { estimated: boolean }
 export async function estimateTables(
   clients: Pick<Clients, 'connect'>,
   tables: readonly Sized[],
-  limits: Limits,
+  limits: CountLimits,
 ): Promise<Map<string, Estimate>> {
   const { small, large } = split(tables, limits.bytes)
   return withConnection(clients, async (connection) => {
@@ -44,7 +44,7 @@ export async function estimateTables(
 }
 
 /** Bounds every statement on the connection from now on; a lock that is not granted is told before that time is over. */
-export async function setLimits(connection: Connection, { milliseconds }: Limits): Promise<void> {
+export async function setLimits(connection: Connection, { milliseconds }: CountLimits): Promise<void> {
   const lockMs = Math.ceil(milliseconds * 0.8)
   await connection.query(`SET statement_timeout = ${milliseconds}; SET lock_timeout = ${lockMs}`)
 }

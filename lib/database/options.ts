@@ -1,16 +1,23 @@
-import type { Warning } from '../../backup/manifest.ts'
-import type { Clients } from '../../clients.ts'
-import { DatabaseBusy, InvalidConfiguration, messageOf, ResetError } from '../../errors.ts'
-import { readEnvironment } from '../../ledger/environment.ts'
-import { databaseError } from '../../postgres/errors.ts'
-import { withConnection } from '../../postgres/with-connection.ts'
-import { type Catalog, readCatalog } from '../catalog/catalog.ts'
-import { models } from '../taskmaster.ts'
-import { checkPermissions } from './actions/permissions.ts'
-import { type Action, chooseActions } from './actions/table-actions.ts'
-import { warnOfLeftBehind } from './out-of-reach.ts'
-import { type Count, countTables } from './rows/count.ts'
-import { type Estimate, estimateTables, isTooSlow, type Limits, setLimits } from './rows/estimate.ts'
+import type { Warning } from '../backup/manifest.ts'
+import type { Clients } from '../clients.ts'
+import { DatabaseBusy, InvalidConfiguration, messageOf, ResetError } from '../errors.ts'
+import { readEnvironment } from '../ledger/environment.ts'
+import { databaseError } from '../postgres/errors.ts'
+import { withConnection } from '../postgres/with-connection.ts'
+import type { Look } from '../store.ts'
+import { type Catalog, readCatalog } from './catalog/catalog.ts'
+import { checkPermissions } from './plan/actions/permissions.ts'
+import { type Action, chooseActions } from './plan/actions/table-actions.ts'
+import { warnOfLeftBehind } from './plan/out-of-reach.ts'
+import { type Count, countTables } from './plan/rows/count.ts'
+import {
+  type CountLimits,
+  type Estimate,
+  estimateTables,
+  isTooSlow,
+  setLimits,
+} from './plan/rows/estimate.ts'
+import { models } from './taskmaster.ts'
 
 /** An error as a caller reads it: why a store cannot be asked, or why a plan is refused. */
 export type Reason = { name: string; message: string }
@@ -45,21 +52,15 @@ export type DatabaseOption = {
   problem: Reason | null
 }
 
-/**
- * The tables with live counts, exact ones unless there are limits, and what a reset would do to each.
- * @param preserve tables that a request would preserve in addition to the configuration
- */
-export async function askDatabase(
-  clients: Clients,
-  preserve: readonly string[],
-  limits: Limits | null,
-): Promise<{ mark: string | undefined } & DatabaseOption> {
+/** The tables with live counts, exact ones unless there are limits, and what a reset would do to each. */
+export const lookAtDatabase: Look<DatabaseOption> = async (clients, { preserve, limits: bounds }) => {
+  const limits = bounds && { bytes: bounds.bytes, milliseconds: bounds.countMs }
   const { config } = clients
   const { row, catalog, plan } = await withConnection(clients, async (connection) => {
     if (limits !== null) await setLimits(connection, limits)
     const row = await readEnvironment(connection)
     const catalog = await readCatalog(connection, config.DATABASE_SCHEMAS)
-    const { whole, ...plan } = planWipe(catalog, clients, preserve)
+    const { whole, ...plan } = planWipe(catalog, clients, preserve.tables)
     const asked = whole && { catalog, plan: whole, operation: 'reset' as const }
     return {
       row,
@@ -119,7 +120,7 @@ function planWipe(catalog: Catalog, { config }: Clients, preserve: readonly stri
 async function count(
   clients: Clients,
   { tables, problem }: Pick<ReturnType<typeof planWipe>, 'tables' | 'problem'>,
-  limits: Limits | null,
+  limits: CountLimits | null,
 ): Promise<{ counts: Map<string, Estimate>; problem: Reason | null }> {
   const readable = tables.filter(({ mayRead }) => mayRead)
   const countAll = async (all: typeof readable) =>

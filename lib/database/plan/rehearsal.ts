@@ -1,0 +1,22 @@
+import type { Backup } from '../../backup/read.ts'
+import type { Clients } from '../../clients.ts'
+import type { Connection } from '../../postgres/connection.ts'
+import { readCatalog } from '../catalog/catalog.ts'
+import { checkSchema } from '../catalog/schema-differences.ts'
+import { checkScratchAllowed, dropLeftovers } from '../scratch.ts'
+import { loadBatches } from './load-batches.ts'
+
+/**
+ * Whether a backup can be loaded and compared here, and in how many batches; what dead runs left is dropped.
+ * @throws SchemaChanged, NotPermitted, DatabaseBusy
+ */
+export async function planRehearsal(
+  { config }: Pick<Clients, 'config'>,
+  connection: Connection,
+  { runId, held }: { runId: string; held: NonNullable<Backup['database']> },
+): Promise<{ batches: number }> {
+  checkSchema(held, await readCatalog(connection, config.DATABASE_SCHEMAS))
+  await checkScratchAllowed(connection, runId)
+  await dropLeftovers(connection, runId, config.LOCK_TIMEOUT_MS)
+  return { batches: loadBatches(held.tables).length }
+}
