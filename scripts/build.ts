@@ -13,7 +13,10 @@ const outdir = join(root, 'dist')
 /** A cold start reads all of it: above 1 MiB somebody imported more than a function needs. */
 const maxBytes = 2 ** 20
 
-/** It gathers what zod exports in one object, and is empty in a bundle unless that object is asked for by name. */
+/**
+ * It gathers what zod exports in one object, and is empty in a bundle unless that object is asked for by name.
+ * @see docs/decisions.md#zod-is-imported-as-its-parts
+ */
 const namesOfZod = 'node_modules/zod/v4/classic/external.js'
 
 /** In place of modules that a function never uses, but that tree shaking cannot know to be useless. */
