@@ -274,7 +274,7 @@ export const variables = {
 } satisfies Record<string, Variable>
 
 /** Marks, work lists and, unless configured otherwise, backups. */
-const ownFolder = '.taskmaster/'
+export const ownFolder = '.taskmaster/'
 
 type Name = keyof typeof variables
 

@@ -1,6 +1,10 @@
 import { createHash } from 'node:crypto'
+import { ownFolder } from '../config.ts'
 
-/** Where everything lies in the backup bucket. Keys are documented in docs/formats.md. */
+/**
+ * Where everything lies in the two buckets: `backupKeys` and `workKeys` in that of the backups, `filesKeys` in that of the
+ * files. Keys are documented in docs/formats.md.
+ */
 
 const number = (value: number) => String(value).padStart(5, '0')
 const again = (copy: number) => (copy === 1 ? '' : `.${copy}`)
@@ -22,6 +26,20 @@ export function backupKeys(prefix: string, backupId: string) {
     root,
     manifest: `${root}manifest.json`,
     late: (attempt: number) => `${root}late-${attempt}.json`,
+    /**
+     * A backup that has this object is never deleted, whatever the object holds, unless that is `"pinned": false`. Unpinning
+     * writes over it: only the role that prunes may delete anything of a backup.
+     */
+    pin: `${root}pinned.json`,
+    /**
+     * Written before the manifest is deleted. A folder that has it and no manifest is what a prune left half deleted. A folder
+     * without it is never cleared: without a manifest it may be a backup that is being written.
+     */
+    tombstone: `${root}pruning.json`,
+    /** So begin the keys of objects that Count begins and gives up, to learn whether it may write. */
+    probes: `${root}.probe-`,
+    /** All of its late files, and nothing else, begin so. */
+    lateFiles: `${root}late-`,
     /** `copy` counts from 1: a repeated export writes beside the part that a first one left, never over it. */
     tablePart: (table: string, shard: number, copy: number) =>
       `${root}database/${encodeTable(table)}/${number(shard)}${again(copy)}.jsonl.zst`,
@@ -37,7 +55,7 @@ export function backupKeys(prefix: string, backupId: string) {
 }
 
 /** Below it lies the work of all runs, which expires. */
-export const workRoot = '.taskmaster/runs/'
+export const workRoot = `${ownFolder}runs/`
 
 /**
  * Keys of a run's work lists and step results, which are of use only while it runs. A Count that is repeated while its first
@@ -67,10 +85,31 @@ export function workKeys(run: { runId: string; attempt: number; tried?: string }
     cacheResult: `${root}results/cache.json`,
     filesWiped: (batch: number) => `${root}results/wiped-files-${number(batch)}.json`,
     cacheWiped: `${root}results/wiped-cache.json`,
+    /** What a wipe of the cache did before it was interrupted. */
+    cacheWipedSoFar: `${root}results/wiped-cache-so-far.json`,
+    filesRestored: (batch: number) => `${root}results/restored-files-${number(batch)}.json`,
+    /** A restore of the cache has begun: its repeat may find keys that it wrote itself. */
+    cacheRestoring: `${root}results/restoring-cache.json`,
+    cacheRestored: `${root}results/restored-cache.json`,
     verified: `${root}results/verified.json`,
     /** What the rehearsal of a verify found. */
     compared: `${root}results/compared.json`,
+    /** What S3 does with conditions of copies and deletions is tried with these two. */
+    probe: (which: 1 | 2) => `${root}probe-${which}`,
   }
+}
+
+/** The key of a result that left something undone, beside that of a complete one. */
+export function unfinishedKey(key: string): string {
+  return key.replace(/(?=\.json$)/, '.unfinished')
+}
+
+export const filesKeys = {
+  /** Below it nothing is a file of the application's, so nothing there is copied, wiped or restored. */
+  own: ownFolder,
+  /** Holds the environment's name. */
+  mark: `${ownFolder}environment.json`,
+  probe: (run: { runId: string; attempt: number }) => `${ownFolder}probe-${run.runId}-${run.attempt}`,
 }
 
 /** A table's name as one segment of a key: everything outside A-Z a-z 0-9 . _ - is percent-encoded. */

@@ -7,7 +7,7 @@ import type { Clients } from '../clients.ts'
 import type { RunRow } from '../ledger/runs.ts'
 import { type Ender, type Ending, hasBegun, type TargetState, toldOf } from '../store.ts'
 import { closeFence } from './fence.ts'
-import { CacheRestored, cacheRestoredKey } from './restore/restore.ts'
+import { CacheRestored } from './restore/restore.ts'
 import { CacheWiped } from './wipe/wipe.ts'
 
 /** Of the ledger's summary of the plan nothing is needed but that the run acts on the cache. */
@@ -39,7 +39,9 @@ async function findLeft(
   if (!summary?.planned) return { wiped: null, restored: null }
   const wiped = await findResult(backups, workKeys(row).cacheWiped, CacheWiped)
   const restored =
-    row.operation === 'restore' ? await findJson(backups, cacheRestoredKey(row), CacheRestored) : undefined
+    row.operation === 'restore'
+      ? await findJson(backups, workKeys(row).cacheRestored, CacheRestored)
+      : undefined
   return { wiped: wiped?.result ?? null, restored: restored ?? null }
 }
 

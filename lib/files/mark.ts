@@ -2,6 +2,7 @@ import * as z from 'zod'
 import { noteBounds } from '../backup/documents/json.ts'
 import { getJson } from '../backup/documents/read.ts'
 import { putJson } from '../backup/documents/write.ts'
+import { filesKeys } from '../backup/layout.ts'
 import type { Clients } from '../clients.ts'
 import { EnvironmentMismatch, messageOf, NotFound, ResetError } from '../errors.ts'
 import { isPreconditionFailure } from '../s3/bucket.ts'
@@ -9,7 +10,7 @@ import type { Mark } from '../store.ts'
 
 type Tools = Pick<Clients, 'files'>
 
-const key = '.taskmaster/environment.json'
+const key = filesKeys.mark
 
 const MarkObject = z.strictObject({ environment: z.string().min(1), claimedAt: z.iso.datetime() })
 

@@ -6,7 +6,7 @@ import type { Clients } from '../clients.ts'
 import type { RunRow } from '../ledger/runs.ts'
 import { type Ender, type Ending, hasBegun, type TargetState } from '../store.ts'
 import type { FilesPlan, FilesRestorePlan } from './plan-section.ts'
-import { FilesRestored, filesRestoredKey } from './restore/results.ts'
+import { FilesRestored } from './restore/results.ts'
 import { FilesWiped } from './wipe.ts'
 
 /** Of the ledger's summary of the plan: in how many batches the files are wiped, and put back. */
@@ -50,7 +50,7 @@ async function findLeft(
   }
   const restored: FilesRestored[] = []
   for (let batch = 0; batch < (summary?.restore?.batches ?? 0); batch++) {
-    const found = await findResult(backups, filesRestoredKey(row, batch), FilesRestored)
+    const found = await findResult(backups, workKeys(row).filesRestored(batch), FilesRestored)
     if (found !== undefined) restored.push(found.result)
   }
   return { wiped, restored }

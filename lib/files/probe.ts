@@ -5,7 +5,7 @@ import {
   PutObjectCommand,
   S3ServiceException,
 } from '@aws-sdk/client-s3'
-import { workKeys } from '../backup/layout.ts'
+import { filesKeys, workKeys } from '../backup/layout.ts'
 import type { Warning } from '../backup/manifest.ts'
 import type { Clients } from '../clients.ts'
 import { StoreUnavailable } from '../errors.ts'
@@ -29,8 +29,8 @@ export async function probeConditions(
   { files, backups }: Pick<Clients, 'files' | 'backups'>,
   { run, changesFiles }: { run: Run; changesFiles: boolean },
 ): Promise<Warning[]> {
-  const source = { storage: backups, key: `${workKeys(run).root}probe-1` }
-  const target = { storage: backups, key: `${workKeys(run).root}probe-2` }
+  const source = { storage: backups, key: workKeys(run).probe(1) }
+  const target = { storage: backups, key: workKeys(run).probe(2) }
   await put(source)
   await put(target)
   const copies = [
@@ -39,7 +39,7 @@ export async function probeConditions(
   ]
   const deletions: boolean[] = []
   if (changesFiles) {
-    const probe = { storage: files, key: `.taskmaster/probe-${run.runId}-${run.attempt}` }
+    const probe = { storage: files, key: filesKeys.probe(run) }
     await put(probe)
     copies.push(await isCopied(source, probe, { IfNoneMatch: '*' }))
     copies.push(await isCopied(source, probe, { IfMatch: otherEtag }))

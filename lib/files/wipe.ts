@@ -1,7 +1,7 @@
 import * as z from 'zod'
 import { getJsonLines } from '../backup/documents/read.ts'
 import { findResult, putResult } from '../backup/documents/results.ts'
-import { workKeys } from '../backup/layout.ts'
+import { filesKeys, workKeys } from '../backup/layout.ts'
 import { CopiedFile } from '../backup/manifest.ts'
 import type { Clients } from '../clients.ts'
 import type { Fence } from '../ledger/fence.ts'
@@ -32,7 +32,6 @@ export const FilesWiped = z.strictObject({
 export type FilesWiped = z.output<typeof FilesWiped>
 
 /** Nothing below this is ever wiped: the environment's mark, work lists and backups are there. */
-const ownPrefix = '.taskmaster/'
 const failuresNamed = 20
 
 /**
@@ -54,7 +53,7 @@ export async function wipeFiles(
   if (earlier?.complete) return earlier.result
 
   const stays = (full: string) =>
-    full.startsWith(ownPrefix) || isPreserved(full.slice(config.FILES_PREFIX.length), preserve)
+    full.startsWith(filesKeys.own) || isPreserved(full.slice(config.FILES_PREFIX.length), preserve)
   const result: FilesWiped = {
     batch: batch.batch,
     objects: 0,

@@ -2,7 +2,6 @@ import { backupKeys } from '../backup/layout.ts'
 import { isSealed } from '../backup/read.ts'
 import { clearRetired, type Deleted, retireBackup } from '../backup/retention/delete.ts'
 import { whileLedgerStands } from '../backup/retention/ledger-view.ts'
-import { tombstoneKey } from '../backup/retention/tombstone.ts'
 import type { Clients } from '../clients.ts'
 import { BackupKept, NotPermitted, StoreUnavailable } from '../errors.ts'
 import { fenceRun } from '../ledger/step.ts'
@@ -38,7 +37,7 @@ export async function deleteBackup(
     refuseFailures(storage.bucket, retired)
   }
   // Without its mark the folder is gone, or not ours to clear: see backup/retention/tombstone.ts.
-  if (!(await exists(storage, tombstoneKey(backupKeys(folder.prefix, backupId))))) return
+  if (!(await exists(storage, backupKeys(folder.prefix, backupId).tombstone))) return
   refuseFailures(storage.bucket, await clearRetired(storage, folder, { signal }))
 }
 

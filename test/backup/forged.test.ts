@@ -12,7 +12,7 @@ import type { Late, Seen } from '../../lib/backup/manifest.ts'
 import { type Expected, readPartLines } from '../../lib/backup/part/read.ts'
 import { type Backup, findLate, findOwnManifest, readBackup } from '../../lib/backup/read.ts'
 import { lookAtBackups } from '../../lib/backup/retention/look.ts'
-import { isPinned, pinKey } from '../../lib/backup/retention/pin.ts'
+import { isPinned } from '../../lib/backup/retention/pin.ts'
 import { type Allowed, checkVerifiable, refuseForeign } from '../../lib/backup/trust.ts'
 import type { Config } from '../../lib/config.ts'
 import { BackupDamaged, RunLost, StoreUnavailable, WorkDamaged } from '../../lib/errors.ts'
@@ -269,7 +269,7 @@ describe('what is read of a bucket', () => {
   test('is a pin when it lies there and cannot be understood', async () => {
     for (const text of ['', deep, ' '.repeat(noteBounds.bytes + 1), '{"pinned": "false"}', '[false]']) {
       const sample = sampleBackup()
-      sample.objects.set(pinKey(sample.keys), Buffer.from(text))
+      sample.objects.set(sample.keys.pin, Buffer.from(text))
       expect(await isPinned(memoryS3(sample.objects).storage, prefix, sample.backupId)).toBe(true)
     }
   })

@@ -3,18 +3,14 @@ import { DeleteObjectCommand, GetObjectCommand, PutObjectCommand } from '@aws-sd
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { findJson, getJson } from '../../lib/backup/documents/read.ts'
+import { workKeys } from '../../lib/backup/layout.ts'
 import { writePart } from '../../lib/backup/part/write.ts'
 import { readBackup } from '../../lib/backup/read.ts'
 import { type CacheResult, exportCache, exportLimits } from '../../lib/cache/export/export.ts'
 import { adoptFence } from '../../lib/cache/fence.ts'
 import { environmentKey, reservedPrefix } from '../../lib/cache/keys.ts'
 import { expiringCommands } from '../../lib/cache/restore/commands.ts'
-import {
-  CacheRestored,
-  cacheRestoredKey,
-  restoreCache,
-  restoreLimits,
-} from '../../lib/cache/restore/restore.ts'
+import { CacheRestored, restoreCache, restoreLimits } from '../../lib/cache/restore/restore.ts'
 import { bytesOf } from '../../lib/cache/restore/script.ts'
 import { comparedItems } from '../../lib/cache/value/digest.ts'
 import { RunLost } from '../../lib/errors.ts'
@@ -435,7 +431,7 @@ describe('restoring the cache', () => {
     front.seen = []
     expect(await restore(backup, { run })).toEqual(first)
     expect(front.seen).toEqual([])
-    expect(await getJson(stack.storage, cacheRestoredKey(run), CacheRestored)).toEqual(first)
+    expect(await getJson(stack.storage, workKeys(run).cacheRestored, CacheRestored)).toEqual(first)
   })
 
   needsServer(
@@ -829,7 +825,7 @@ describe('restoring the cache', () => {
     ]
     const data = { run, fence: own, safetyBackupId: null, parts, exact: false }
     await expect(restoreCache(stack.clients, data, noProgress)).rejects.toMatchObject({ name: 'RunLost' })
-    expect(await findJson(stack.storage, cacheRestoredKey(run), CacheRestored)).toBeUndefined()
+    expect(await findJson(stack.storage, workKeys(run).cacheRestored, CacheRestored)).toBeUndefined()
   })
 
   test('an exact restore also deletes what comes while it looks, and what is gone meanwhile is gone', async () => {

@@ -2,7 +2,7 @@ import { HeadObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { getJson } from '../../lib/backup/documents/read.ts'
-import { backupKeys } from '../../lib/backup/layout.ts'
+import { backupKeys, workKeys } from '../../lib/backup/layout.ts'
 import { type Written, writePart } from '../../lib/backup/part/write.ts'
 import { RunLost } from '../../lib/errors.ts'
 import { copyFiles } from '../../lib/files/copy.ts'
@@ -11,7 +11,7 @@ import { listFiles, pieceLimits } from '../../lib/files/list.ts'
 import type { Run } from '../../lib/files/pieces.ts'
 import { listRestore } from '../../lib/files/restore/list.ts'
 import { restoreFiles } from '../../lib/files/restore/restore.ts'
-import { FilesRestored, filesRestoredKey, RestoreTally } from '../../lib/files/restore/results.ts'
+import { FilesRestored, RestoreTally } from '../../lib/files/restore/results.ts'
 import { copyLimits } from '../../lib/s3/copy-source.ts'
 import { fenceOf } from '../support/fences.ts'
 import { rounds } from '../support/trust.ts'
@@ -562,7 +562,7 @@ describe('restoring the files', () => {
     stack.front.seen = []
     expect(await carryOut(prepared)).toEqual(first)
     expect(stack.front.seen.filter((line) => !line.startsWith('GET .taskmaster/runs/'))).toEqual([])
-    const written = await getJson(storage(), filesRestoredKey(prepared.run, 0), FilesRestored)
+    const written = await getJson(storage(), workKeys(prepared.run).filesRestored(0), FilesRestored)
     expect(written).toEqual({ ...first, unchangedBytes: 0 })
   })
 
@@ -593,7 +593,7 @@ describe('restoring the files', () => {
       expect(result).toMatchObject({ extra: 0, changedMeanwhile: 0, failures: 0 })
       expect(result.objects + result.unchanged).toBe(3)
       expect(await contents()).toEqual(before)
-      for (const batch of [0, 1]) await remove(filesRestoredKey(prepared.run, batch), 'backups')
+      for (const batch of [0, 1]) await remove(workKeys(prepared.run).filesRestored(batch), 'backups')
     }
     expect(requests).toBeGreaterThan(15)
   }, 60_000)
@@ -853,7 +853,7 @@ describe('restoring the files', () => {
     }
     await expect(restoreFiles(stack.clients, batch, lose, late)).rejects.toMatchObject({ name: 'RunLost' })
     expect(await stack.files()).toEqual(['a', 'b'])
-    expect(await stack.keysIn('backups')).not.toContain(filesRestoredKey(prepared.run, 0))
+    expect(await stack.keysIn('backups')).not.toContain(workKeys(prepared.run).filesRestored(0))
   })
 
   test('tells how far it is', async () => {

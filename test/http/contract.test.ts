@@ -2,7 +2,6 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { sealed } from '../../lib/backup/digest.ts'
 import { backupKeys } from '../../lib/backup/layout.ts'
 import type { Manifest } from '../../lib/backup/manifest.ts'
-import { tombstoneKey } from '../../lib/backup/retention/tombstone.ts'
 import { makeApp } from '../../lib/http/app.ts'
 import { behindGateway } from '../../lib/http/gateway.ts'
 import { currentClients } from '../../lib/task.ts'
@@ -165,9 +164,9 @@ test('what a backup of another environment, or one that is being pruned, is refu
   await api.reset.put(keys.manifest, '{"version":1}', backupBucket)
   expect(await asking('getBackup')).toBe(422)
   await api.reset.put(keys.manifest, real, backupBucket)
-  await api.reset.put(tombstoneKey(keys), '{}', backupBucket)
+  await api.reset.put(keys.tombstone, '{}', backupBucket)
   expect(await asking('pinBackup')).toBe(409)
-  await api.reset.remove(backupBucket, [tombstoneKey(keys)])
+  await api.reset.remove(backupBucket, [keys.tombstone])
 })
 
 test('what stands in the way of a run, and how one is started, called off, and deletes a backup', async () => {

@@ -1,6 +1,7 @@
 import type * as z from 'zod'
 import { BackupIncomplete, NotFound } from '../../errors.ts'
 import { isPreconditionFailure, type Storage } from '../../s3/bucket.ts'
+import { unfinishedKey } from '../layout.ts'
 import { findJson, getJson } from './read.ts'
 import { putJson } from './write.ts'
 
@@ -9,8 +10,6 @@ import { putJson } from './write.ts'
  * no invocation that comes to its end late, and nobody who kept an earlier one, can put another in its place. One that
  * left something undone has a name of its own, which each further try writes over.
  */
-const unfinished = (key: string) => key.replace(/(?=\.json$)/, '.unfinished')
-
 /** @returns the result that counts: another invocation's, when that was complete before */
 export async function putResult<Schema extends z.ZodType>(
   storage: Storage,
@@ -20,7 +19,7 @@ export async function putResult<Schema extends z.ZodType>(
 ): Promise<z.output<Schema>> {
   const given = signal === undefined ? {} : { signal }
   if (!complete) {
-    await putJson(storage, unfinished(key), result, given)
+    await putJson(storage, unfinishedKey(key), result, given)
     return result
   }
   try {
@@ -40,7 +39,7 @@ export async function findResult<Schema extends z.ZodType>(
 ): Promise<{ result: z.output<Schema>; complete: boolean } | undefined> {
   const complete = await findJson(storage, key, schema)
   if (complete !== undefined) return { result: complete, complete: true }
-  const partial = await findJson(storage, unfinished(key), schema)
+  const partial = await findJson(storage, unfinishedKey(key), schema)
   return partial === undefined ? undefined : { result: partial, complete: false }
 }
 

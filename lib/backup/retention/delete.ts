@@ -5,7 +5,7 @@ import { type ListedObject, listRange } from '../../s3/list.ts'
 import { backupKeys } from '../layout.ts'
 import { isSealed } from '../read.ts'
 import { isPinned } from './pin.ts'
-import { putTombstone, removeTombstone, tombstoneKey } from './tombstone.ts'
+import { putTombstone, removeTombstone } from './tombstone.ts'
 
 /** Objects and their bytes that are gone; `failures`: S3 refused to delete them; `failed` names 20 with S3's code. */
 export type Deleted = {
@@ -60,10 +60,10 @@ export async function clearRetired(
       `s3://${storage.bucket}/${keys.manifest} is there although it was deleted, so the backup ${backupId} is left as it is. Look who writes it`,
     )
   }
-  for (const part of [`${keys.root}late-`, keys.root]) {
+  for (const part of [keys.lateFiles, keys.root]) {
     for await (const page of listRange(storage, { prefix: part })) {
       signal?.throwIfAborted()
-      const objects = page.filter(({ key }) => key !== tombstoneKey(keys))
+      const objects = page.filter(({ key }) => key !== keys.tombstone)
       await deletePage(storage, objects, deleted)
     }
   }

@@ -8,7 +8,6 @@ import { backupKeys } from '../layout.ts'
 import { findBackup, isAboutOne } from '../read.ts'
 import { isPinned } from './pin.ts'
 import type { Candidate } from './retention.ts'
-import { tombstoneKey } from './tombstone.ts'
 
 /** What a folder below BACKUP_PREFIX is. `leftover`: what is left of a backup that was begun to be deleted. */
 export type Look =
@@ -41,7 +40,7 @@ async function look(
 ): Promise<Look> {
   const { prefix, isNeeded } = about
   try {
-    const hasTombstone = await exists(storage, tombstoneKey(backupKeys(prefix, backupId)))
+    const hasTombstone = await exists(storage, backupKeys(prefix, backupId).tombstone)
     const backup = await findBackup(storage, prefix, backupId)
     if (backup === null) return hasTombstone ? { is: 'leftover', backupId } : { is: 'no backup' }
     const { environment, strategy, sealedAt, rehearsedAt } = backup

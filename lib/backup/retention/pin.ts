@@ -6,18 +6,11 @@ import { readText } from '../documents/read.ts'
 import { putJson } from '../documents/write.ts'
 import { backupKeys } from '../layout.ts'
 import { isSealed } from '../read.ts'
-import { tombstoneKey } from './tombstone.ts'
 
 type Keys = ReturnType<typeof backupKeys>
 
 /** Who pins or unpins which backup. */
 type Pinning = { backupId: string; by: string | null; at: Date }
-
-/**
- * A backup that has this object is never deleted, whatever the object holds, unless that is `"pinned": false`. Unpinning
- * writes over it: only the role that prunes may delete anything of a backup.
- */
-export const pinKey = ({ root }: Keys) => `${root}pinned.json`
 
 /**
  * Keeps a backup from being deleted. Repeating it keeps the first pin.
@@ -31,10 +24,10 @@ export async function pinBackup(
   const keys = await keysOfSealed(storage, prefix, backupId)
   if (!(await isPinned(storage, prefix, backupId))) {
     const pin = { version: 1, backupId, pinned: true, pinnedAt: at.toISOString(), pinnedBy: by }
-    await putJson(storage, pinKey(keys), pin)
+    await putJson(storage, keys.pin, pin)
   }
   // A prune writes its tombstone and then looks for a pin; we do it the other way round, so one of us sees the other.
-  if (await exists(storage, tombstoneKey(keys))) {
+  if (await exists(storage, keys.tombstone)) {
     throw new BackupBeingPruned(
       `A prune has begun to delete the backup ${backupId}. The pin is written; prune again, which keeps the backup if it is still there, and then look for it in the list`,
     )
@@ -53,12 +46,12 @@ export async function unpinBackup(
   const keys = await keysOfSealed(storage, prefix, backupId)
   if (!(await isPinned(storage, prefix, backupId))) return
   const unpin = { version: 1, backupId, pinned: false, unpinnedAt: at.toISOString(), unpinnedBy: by }
-  await putJson(storage, pinKey(keys), unpin)
+  await putJson(storage, keys.pin, unpin)
 }
 
 /** @throws StoreUnavailable, NotPermitted when S3 does not say; what it says and is not understood is a pin */
 export async function isPinned(storage: Storage, prefix: string, backupId: string): Promise<boolean> {
-  const key = pinKey(backupKeys(prefix, backupId))
+  const key = backupKeys(prefix, backupId).pin
   try {
     const { text } = await readText(storage, key, noteBounds)
     return !saysUnpinned(text)

@@ -5,23 +5,17 @@ import type { backupKeys } from '../layout.ts'
 
 type Keys = ReturnType<typeof backupKeys>
 
-/**
- * `pruning.json` is written before a backup's manifest is deleted. A folder that has it and no manifest is what a prune
- * left half deleted. A folder without it is never cleared: without a manifest it may be a backup that is being written.
- */
-export const tombstoneKey = ({ root }: Keys) => `${root}pruning.json`
-
 export async function putTombstone(
   storage: Storage,
   keys: Keys,
   tombstone: { backupId: string; reasons: readonly string[]; at: Date },
 ): Promise<void> {
   const { at, ...about } = tombstone
-  await putJson(storage, tombstoneKey(keys), { version: 1, ...about, startedAt: at.toISOString() })
+  await putJson(storage, keys.tombstone, { version: 1, ...about, startedAt: at.toISOString() })
 }
 
 export async function removeTombstone(storage: Storage, keys: Keys): Promise<void> {
-  const key = tombstoneKey(keys)
+  const key = keys.tombstone
   try {
     await storage.s3.send(new DeleteObjectCommand({ Bucket: storage.bucket, Key: key }))
   } catch (cause) {

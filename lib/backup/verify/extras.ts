@@ -1,14 +1,12 @@
 import type { backupKeys } from '../layout.ts'
 import type { Backup } from '../read.ts'
-import { pinKey } from '../retention/pin.ts'
-import { tombstoneKey } from '../retention/tombstone.ts'
 import type { Extra, Problem } from './findings.ts'
 
 type Keys = ReturnType<typeof backupKeys>
 
 /** The documents of a backup itself, which readBackup has read, and its pin. */
 export function isOwnDocument(keys: Keys, { late }: Backup, key: string): boolean {
-  return key === keys.manifest || (late !== null && key === keys.late(late)) || key === pinKey(keys)
+  return key === keys.manifest || (late !== null && key === keys.late(late)) || key === keys.pin
 }
 
 /** What it means that an object is there which the backup does not name. */
@@ -61,8 +59,7 @@ function lateCacheGap(keys: Keys, backup: Backup, key: string): Problem | null {
 
 function whyExtra(keys: Keys, { late }: Backup, key: string): string {
   const path = key.slice(keys.root.length)
-  if (key === tombstoneKey(keys))
-    return 'a prune of this backup was begun and not finished; the next one decides'
+  if (key === keys.tombstone) return 'a prune of this backup was begun and not finished; the next one decides'
   if (/^late-\d+\.json$/.test(path)) return `harmless: late-${late}.json counts in its place`
   if (/^(database\/[^/]+|cache)\/(late-\d+\/)?\d+(\.\d+)?\.jsonl\.zst$/.test(path))
     return 'harmless: a later part counts in its place, or a repeated step left it'

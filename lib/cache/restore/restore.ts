@@ -67,11 +67,6 @@ export const restoreLimits = {
   linesBytes: 4 * 2 ** 20,
 }
 
-/** Where the result lies among the run's work. */
-export function cacheRestoredKey(run: Run): string {
-  return `${workKeys(run).root}results/restored-cache.json`
-}
-
 /**
  * Puts every key of a backup back, with its type, value and the time that it has left. All parts are read and checked
  * before the first key is written. A live key of the same name is replaced in one piece. Keys that are not in the backup
@@ -90,7 +85,7 @@ export async function restoreCache(
   limits = restoreLimits,
 ): Promise<CacheRestored> {
   const { backups: storage, cache, config } = tools
-  const earlier = await findJson(storage, cacheRestoredKey(run), CacheRestored)
+  const earlier = await findJson(storage, workKeys(run).cacheRestored, CacheRestored)
   if (earlier !== undefined) return earlier
 
   const scope = keyScope(config.CACHE_PREFIX)
@@ -98,7 +93,7 @@ export async function restoreCache(
   const keptTypes = (await findJson(storage, workKeys(run).cacheResult, CacheResult))?.unsupported ?? []
   const held =
     safetyBackupId === null ? null : await readHeld(tools, { run, fence, backupId: safetyBackupId })
-  const begunKey = `${workKeys(run).root}results/restoring-cache.json`
+  const begunKey = workKeys(run).cacheRestoring
   const isRepeat = (await findJson(storage, begunKey, z.unknown())) !== undefined
   const replaced = held === null ? null : new ReplacedKeys(held, isRepeat)
   await putJson(storage, begunKey, {})
@@ -154,7 +149,10 @@ export async function restoreCache(
     ],
   }
   await fence.check() // the result is that of the latest invocation
-  const counts = await putResult(storage, cacheRestoredKey(run), CacheRestored, { result, complete: true })
+  const counts = await putResult(storage, workKeys(run).cacheRestored, CacheRestored, {
+    result,
+    complete: true,
+  })
   await progress(total, total)
   return counts
 }

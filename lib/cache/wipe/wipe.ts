@@ -75,7 +75,7 @@ export async function wipeCache(
   if (earlier?.complete) return earlier.result
 
   // A try that was cut off has left its counts, so that the sums stay honest.
-  const noteKey = `${workKeys(run).root}results/wiped-cache-so-far.json`
+  const noteKey = workKeys(run).cacheWipedSoFar
   const begun = earlier?.result ?? (await findJson(storage, noteKey, Note))
   const tally = { keys: begun?.keys ?? 0, late: begun?.late ?? 0 }
   const note = () => putJson(storage, noteKey, tally)

@@ -1,5 +1,5 @@
 import { findResult, putResult } from '../../backup/documents/results.ts'
-import { backupKeys } from '../../backup/layout.ts'
+import { backupKeys, filesKeys, workKeys } from '../../backup/layout.ts'
 import type { Clients } from '../../clients.ts'
 import type { Fence } from '../../ledger/fence.ts'
 import { type CopyLimits, copyLimits } from '../../s3/copy-source.ts'
@@ -7,7 +7,7 @@ import { type Batch, rangeBelow } from '../pieces.ts'
 import { deleteExtras } from './extras.ts'
 import { restorePiece } from './piece.ts'
 import { checkCopies, readRestorePieces } from './pieces.ts'
-import { FilesRestored, filesRestoredKey, RestoreTally } from './results.ts'
+import { FilesRestored, RestoreTally } from './results.ts'
 import { safetyCopies } from './safety-copies.ts'
 
 type Tools = Pick<Clients, 'files' | 'backups' | 'config'>
@@ -21,7 +21,6 @@ type BatchToRestore = Batch & {
 }
 
 /** Nothing below this is ever touched: the environment's mark, work lists and backups are there. */
-const ownPrefix = '.taskmaster/'
 /** After how many copied objects the progress is told. */
 const tellEvery = 250
 
@@ -42,7 +41,7 @@ export async function restoreFiles(
   fence: Fence,
   limits: CopyLimits = copyLimits,
 ): Promise<FilesRestored> {
-  const resultKey = filesRestoredKey(batch.run, batch.batch)
+  const resultKey = workKeys(batch.run).filesRestored(batch.batch)
   const earlier = await findResult(backup, resultKey, FilesRestored)
   if (earlier?.complete) return earlier.result
 
@@ -61,9 +60,9 @@ export async function restoreFiles(
   let done = 0
   for await (const { files: listed, range: stretch } of readRestorePieces(backup, batch)) {
     const targets = listed.map((file) => [`${prefix}${file.key}`, file] as const)
-    const wanted = new Map(targets.filter(([key]) => !key.startsWith(ownPrefix)))
+    const wanted = new Map(targets.filter(([key]) => !key.startsWith(filesKeys.own)))
     const range = rangeBelow(prefix, stretch)
-    const isExtra = (key: string) => !wanted.has(key) && !key.startsWith(ownPrefix)
+    const isExtra = (key: string) => !wanted.has(key) && !key.startsWith(filesKeys.own)
     let copied = 0
     const extra = await restorePiece(
       { files, backup },

@@ -1,7 +1,5 @@
 import * as z from 'zod'
-import { workKeys } from '../../backup/layout.ts'
 import type { CopiedFile } from '../../backup/manifest.ts'
-import type { Run } from '../pieces.ts'
 
 const count = z.number().int().nonnegative()
 
@@ -25,11 +23,6 @@ export const FilesRestored = z.strictObject({
   failed: z.array(z.strictObject({ key: z.string(), code: z.string() })),
 })
 export type FilesRestored = z.output<typeof FilesRestored>
-
-/** Where the result of a batch lies among the run's work. */
-export function filesRestoredKey(run: Run, batch: number): string {
-  return `${workKeys(run).root}results/restored-files-${String(batch).padStart(5, '0')}.json`
-}
 
 const keysNamed = 20
 

@@ -2,14 +2,14 @@ import * as z from 'zod'
 import { agreeing, counted } from '../../amounts.ts'
 import { findJson } from '../../backup/documents/read.ts'
 import { findResult } from '../../backup/documents/results.ts'
+import { workKeys } from '../../backup/layout.ts'
 import type { Warning } from '../../backup/manifest.ts'
-import { CacheRestored, cacheRestoredKey } from '../../cache/restore/restore.ts'
+import { CacheRestored } from '../../cache/restore/restore.ts'
 import { DatabaseRestored } from '../../database/restore/restore.ts'
-import { FilesRestored, filesRestoredKey } from '../../files/restore/results.ts'
+import { FilesRestored } from '../../files/restore/results.ts'
 import type { RunRow } from '../../ledger/runs.ts'
 import type { Storage } from '../../s3/bucket.ts'
-import type { TargetState } from '../../store.ts'
-import { toldOf } from '../../store.ts'
+import { type TargetState, toldOf } from '../../store.ts'
 import type { Outcome } from '../outcome.ts'
 
 /** What the steps of a restore left behind. */
@@ -45,13 +45,13 @@ export async function findRestored(
   const batches = summary.files?.batches ?? 0
   const files: FilesRestored[] = []
   for (let batch = 0; batch < batches; batch++) {
-    const found = await findResult(storage, filesRestoredKey(row, batch), FilesRestored)
+    const found = await findResult(storage, workKeys(row).filesRestored(batch), FilesRestored)
     if (found !== undefined) files.push(found.result)
   }
   return {
     ...restoredInLedger(row, summary),
     files,
-    cache: (await findJson(storage, cacheRestoredKey(row), CacheRestored)) ?? null,
+    cache: (await findJson(storage, workKeys(row).cacheRestored, CacheRestored)) ?? null,
   }
 }
 

@@ -2,7 +2,6 @@ import * as z from 'zod'
 import { findJson } from '../../backup/documents/read.ts'
 import { backupKeys, workKeys } from '../../backup/layout.ts'
 import { isSealed } from '../../backup/read.ts'
-import { tombstoneKey } from '../../backup/retention/tombstone.ts'
 import { Compared } from '../../database/load/load-backup.ts'
 import type { RunRow } from '../../ledger/runs.ts'
 import { exists, type Storage } from '../../s3/bucket.ts'
@@ -36,7 +35,7 @@ export async function findSubject(
     verified: (await findJson(storage, workKeys(row).verified, Verified)) ?? null,
     compared: (await findJson(storage, workKeys(row).compared, Compared)) ?? null,
     isSealed: await isSealed(storage, prefix, backupId),
-    hasTombstone: await exists(storage, tombstoneKey(backupKeys(prefix, backupId))),
+    hasTombstone: await exists(storage, backupKeys(prefix, backupId).tombstone),
   }
 }
 

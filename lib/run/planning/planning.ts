@@ -40,9 +40,9 @@ export async function makePlan(
   const storage = clients.backups
   const backupId = takesBackup(request) && !request.dryRun ? backupIdOf({ ...run, startedAt }) : null
   if (takesBackup(request)) {
-    const { root } = backupKeys(config.BACKUP_PREFIX, backupIdOf({ ...run, startedAt }))
-    await checkUnused(storage, root)
-    await checkWritable(storage, `${root}${probe}${randomUUID()}`)
+    const keys = backupKeys(config.BACKUP_PREFIX, backupIdOf({ ...run, startedAt }))
+    await checkUnused(storage, keys)
+    await checkWritable(storage, `${keys.probes}${randomUUID()}`)
   }
   const preserve = preservationOf(request, config)
   const without = request.operation === 'restore' ? (request.without ?? []) : []
@@ -106,16 +106,13 @@ export async function makePlan(
   return plan
 }
 
-/** An object that Count begins and gives up, to learn whether it may write. */
-const probe = '.probe-'
-
 /**
  * An id is a second and six hexadecimal digits: what lies there is another run's, since this one has not begun to write.
  * @throws BackupIdTaken
  */
-async function checkUnused(storage: Storage, root: string): Promise<void> {
+async function checkUnused(storage: Storage, { root, probes }: ReturnType<typeof backupKeys>): Promise<void> {
   for await (const page of listRange(storage, { prefix: root })) {
-    const foreign = page.find(({ key }) => !key.startsWith(`${root}${probe}`))
+    const foreign = page.find(({ key }) => !key.startsWith(probes))
     if (foreign === undefined) continue
     throw new BackupIdTaken(
       `The run's backup would be written below s3://${storage.bucket}/${root}, but something lies there already, for example ${foreign.key}: another run has the same id. Nothing was touched; start again`,
