@@ -4,7 +4,7 @@ import { DatabaseBusy, messageOf, RehearsalFailed, SchemaChanged } from '../../e
 import type { Connection } from '../../postgres/connection.ts'
 import { readTables, type Table } from '../catalog/catalog.ts'
 import { bytesHeld, estimateHere } from '../locks/duration.ts'
-import { whileLocked } from '../locks/transaction.ts'
+import { mayBeginAgain, whileLocked } from '../locks/transaction.ts'
 import { named } from '../plan/restore-rights.ts'
 import type { DatabasePlan, PlannedDatabase } from '../plan-section.ts'
 import { compareLive, putBack } from '../restore/replace-rows.ts'
@@ -57,6 +57,9 @@ export async function trySwap(
         const emptied = () => refreshAsAfterWipe(locked, planned)
         await putBack(locked, { runId, sequences: [], pairs, emptied })
         return await compareLive(locked, runId, pairs)
+      } catch (error) {
+        isLocked = !mayBeginAgain(error) // what ends it then is that the locks were not to be had
+        throw error
       } finally {
         await connection.query('ROLLBACK')
       }

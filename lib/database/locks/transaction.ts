@@ -1,6 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
 import type { Clients } from '../../clients.ts'
-import { messageOf } from '../../errors.ts'
+import { DatabaseBusy, messageOf } from '../../errors.ts'
 import { type LedgerLine, ledgerLine } from '../../ledger/line.ts'
 import { noteGranted, noteWaiting } from '../../ledger/step.ts'
 import { logger } from '../../log.ts'
@@ -58,9 +58,11 @@ export async function whileLocked<Result>(
           throw overspending(error, config, performance.now() - granted)
         }
         await connection.query('ROLLBACK')
-        await waiting.say(
-          `waiting for a lock that was refused while the tables were locked: ${messageOf(error)}`,
-        )
+        const what =
+          stateOf(error) === serializationFailure
+            ? 'another try'
+            : 'a lock that was refused while the tables were locked'
+        await waiting.say(`waiting for ${what}: ${messageOf(error)}`)
         await setTimeout(pauseMs)
       }
     }
@@ -69,12 +71,23 @@ export async function whileLocked<Result>(
   }
 }
 
+const serializationFailure = '40001'
+
 /**
  * Whether what was refused may be granted next time. A sign of life of the run, or a second invocation of the step that
  * tells that it waits, writes the row between the snapshot and the fence's lock now and then: a serialization failure.
  */
-function mayBeginAgain(error: unknown): boolean {
-  return isRefusedLock(error) || sqlStateOf(error) === '40001'
+export function mayBeginAgain(error: unknown): boolean {
+  return isRefusedLock(refusalIn(error)) || stateOf(error) === serializationFailure
+}
+
+/** What the look at the tables tells in our words is a refusal all the same. */
+function refusalIn(error: unknown): unknown {
+  return error instanceof DatabaseBusy ? error.cause : error
+}
+
+function stateOf(error: unknown): string | undefined {
+  return sqlStateOf(refusalIn(error))
 }
 
 /** Milliseconds that the ledger's row is waited for, which a transaction of ours holds that the server has not ended yet. */

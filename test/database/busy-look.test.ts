@@ -1,0 +1,91 @@
+import { beforeEach, describe, expect, it } from 'vitest'
+import type { Clients } from '../../lib/clients.ts'
+import { trySwap } from '../../lib/database/load/trial-swap.ts'
+import { restoreDatabase } from '../../lib/database/restore/restore.ts'
+import { wipeDatabase } from '../../lib/database/wipe/wipe.ts'
+import { withConnection } from '../../lib/postgres/with-connection.ts'
+import { databaseOf } from '../../lib/run/planning/plan.ts'
+import { load, planRestore, readBackupOf } from '../restore/steps.ts'
+import { backUp, configured, planReset, session, useDatabase } from './database-stack.ts'
+
+const database = useDatabase()
+let clients: Clients
+
+beforeEach(async () => {
+  clients = configured(database.clients, { DATABASE_SCHEMAS: ['app'], LOCK_TIMEOUT_MS: 20_000 })
+  await database.sql.query(`DROP SCHEMA IF EXISTS app CASCADE; CREATE SCHEMA app;
+    CREATE TABLE app.people (id int PRIMARY KEY, name text);
+    INSERT INTO app.people SELECT g, 'person ' || g FROM generate_series(1, 50) g;
+    CREATE TABLE app.schema_migrations (version text)`)
+})
+
+const endOf = (promise: Promise<unknown>) =>
+  promise.then(
+    () => 'done',
+    (error: Error) => `${error.name}: ${error.message}`,
+  )
+
+/** Clients whose first look at the tables under the locks finds one of them locked by somebody for a second. */
+async function busyAtTheLook(nth: number) {
+  const other = await session(database, 'a migration')
+  let looks = 0
+  const connect = async () => {
+    const connection = await clients.connect()
+    const query = connection.query.bind(connection) as (...given: unknown[]) => Promise<unknown>
+    const late = async (...given: unknown[]) => {
+      if (JSON.stringify(given[0]).includes('pg_table_size(c.oid) AS bytes') && ++looks === nth) {
+        await other.query('BEGIN; LOCK TABLE app.schema_migrations')
+        setTimeout(() => other.query('COMMIT').catch(() => {}), 1000)
+      }
+      return query(...given)
+    }
+    return Object.assign(connection, { query: late })
+  }
+  return { own: { ...clients, connect } as Clients, looks: () => looks }
+}
+
+describe('a table that is not locked by the step, and that somebody has locked for a moment', () => {
+  it('makes a wipe begin again', async () => {
+    const plan = await planReset(clients)
+    await backUp(clients, plan)
+    const { own, looks } = await busyAtTheLook(1)
+    expect(await endOf(wipeDatabase(own, databaseOf(plan)))).toBe('done')
+    expect(looks()).toBe(2)
+  })
+  it('makes a restore begin again', async () => {
+    const backedUp = await planReset(clients)
+    await backUp(clients, backedUp)
+    const plan = await planRestore(clients, backedUp.backupId)
+    await load(clients, plan)
+    const backup = await readBackupOf(clients, backedUp)
+    const { own } = await busyAtTheLook(1)
+    expect(await endOf(restoreDatabase(own, { ...databaseOf(plan), backup }))).toBe('done')
+  })
+  it('makes the trial of a restore begin again', async () => {
+    const backedUp = await planReset(clients)
+    await backUp(clients, backedUp)
+    const plan = await planRestore(clients, backedUp.backupId)
+    await load(clients, plan)
+    const { database: held } = await readBackupOf(clients, backedUp)
+    const { own } = await busyAtTheLook(1)
+    const trying = withConnection(own, (connection) =>
+      trySwap(own, connection, { ...databaseOf(plan), tables: held!.tables, reading: ['index x'] }),
+    )
+    expect(await endOf(trying)).toBe('done')
+  })
+  it('and tables that are not to be had then are no reason to say that rows are refused', async () => {
+    const backedUp = await planReset(clients)
+    await backUp(clients, backedUp)
+    const plan = await planRestore(clients, backedUp.backupId)
+    await load(clients, plan)
+    const { database: held } = await readBackupOf(clients, backedUp)
+    const { own } = await busyAtTheLook(1)
+    const short = configured(own, { LOCK_TIMEOUT_MS: 1500 })
+    const idle = await session(database, 'idle')
+    setTimeout(() => idle.query('BEGIN; SELECT FROM app.people').catch(() => {}), 600)
+    const trying = withConnection(short, (connection) =>
+      trySwap(short, connection, { ...databaseOf(plan), tables: held!.tables, reading: ['index x'] }),
+    )
+    expect(await endOf(trying)).toMatch(/^DatabaseBusy: The tables could not be locked/)
+  })
+})
