@@ -47,6 +47,7 @@ export async function loadBackup(
 /**
  * Compares what was loaded with the backup, before a live table is touched.
  * @throws RehearsalFailed listing the tables
+ * @throws DatabaseBusy when one of the live tables is locked for longer than LOCK_TIMEOUT_MS
  */
 export async function compareBackup(
   clients: Clients,
@@ -56,6 +57,7 @@ export async function compareBackup(
   const tables = database?.tables ?? []
   return withConnection(clients, async (connection) => {
     try {
+      await connection.query(`SET lock_timeout = ${clients.config.LOCK_TIMEOUT_MS}`)
       return { warnings: await compareHere(clients, connection, { runId, tables }) }
     } catch (error) {
       if (error instanceof RehearsalFailed) await dropScratch(connection, runId)

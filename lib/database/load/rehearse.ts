@@ -39,6 +39,7 @@ export async function loadExported(
  * other error leaves it for the repeat, or for Finish.
  * @param wipes whether the run wipes or replaces the tables afterwards: then it may lock them to try a restore
  * @throws RehearsalFailed listing the tables, BackupIsStale when they were altered since
+ * @throws DatabaseBusy when one of them is locked for longer than LOCK_TIMEOUT_MS
  */
 export async function compareExported(
   clients: Clients,
@@ -52,6 +53,7 @@ export async function compareExported(
     const { tables } = await readExported(storage, { run, planned })
     const warnings: Warning[] = []
     try {
+      await connection.query(`SET lock_timeout = ${clients.config.LOCK_TIMEOUT_MS}`)
       const live = await readTables(connection, clients.config.DATABASE_SCHEMAS)
       refuseOthers(tables, live)
       await ensureScratch(connection, { runId, tables })
