@@ -22,7 +22,7 @@ export type Page = { limit: number; before?: string | undefined }
  * @throws StoreUnavailable when S3 does not answer, NotPermitted when it refuses the listing
  */
 export async function listBackups(storage: Storage, prefix: string): Promise<BackupList> {
-  return lookAt(storage, prefix, await idsOf(storage, prefix))
+  return readSummaries(storage, prefix, await idsOf(storage, prefix))
 }
 
 /**
@@ -38,7 +38,7 @@ export async function pageOfBackups(
   const ids = (await idsOf(storage, prefix)).filter((id) => before === undefined || id < before)
   const page = ids.slice(0, limit)
   const next = ids.length > page.length ? (page.at(-1) ?? null) : null
-  return { ...(await lookAt(storage, prefix, page)), next }
+  return { ...(await readSummaries(storage, prefix, page)), next }
 }
 
 /** The newest first. */
@@ -46,15 +46,15 @@ async function idsOf(storage: Storage, prefix: string): Promise<string[]> {
   return (await listFolders(storage, prefix)).filter(isBackupId).sort().reverse()
 }
 
-async function lookAt(storage: Storage, prefix: string, ids: readonly string[]): Promise<BackupList> {
-  const found = await pMap(ids, (backupId) => look(storage, prefix, backupId), { concurrency: 16 })
+async function readSummaries(storage: Storage, prefix: string, ids: readonly string[]): Promise<BackupList> {
+  const found = await pMap(ids, (backupId) => readSummary(storage, prefix, backupId), { concurrency: 16 })
   return {
     backups: newestFirst(found.filter((backup) => backup !== null && 'sealedAt' in backup)),
     unreadable: found.filter((backup) => backup !== null && 'reason' in backup),
   }
 }
 
-async function look(
+async function readSummary(
   storage: Storage,
   prefix: string,
   backupId: string,

@@ -1,5 +1,5 @@
 import { readBackup } from '../backup/read.ts'
-import { checkDeletable } from '../backup/retention/deletable.ts'
+import { checkDeletable } from '../backup/retention/check-delete.ts'
 import { checkVerifiable } from '../backup/trust.ts'
 import type { Clients } from '../clients.ts'
 import { checkIdle } from '../ledger/open.ts'

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { checkDeletable } from '../../lib/backup/retention/deletable.ts'
+import { checkDeletable } from '../../lib/backup/retention/check-delete.ts'
 import { pinBackup } from '../../lib/backup/retention/pin.ts'
 import { prune } from '../../lib/backup/retention/prune.ts'
 import { verifyBackup } from '../../lib/backup/verify/verify.ts'

@@ -11,7 +11,7 @@ import { listBackups } from '../../lib/backup/list.ts'
 import type { Late, Seen } from '../../lib/backup/manifest.ts'
 import { type Expected, readPartLines } from '../../lib/backup/part/read.ts'
 import { type Backup, findLate, findOwnManifest, readBackup } from '../../lib/backup/read.ts'
-import { lookAtBackups } from '../../lib/backup/retention/look.ts'
+import { readBackupFolders } from '../../lib/backup/retention/folders.ts'
 import { isPinned } from '../../lib/backup/retention/pin.ts'
 import { type Allowed, checkVerifiable, refuseForeign } from '../../lib/backup/trust.ts'
 import type { Config } from '../../lib/config.ts'
@@ -259,7 +259,7 @@ describe('what is read of a bucket', () => {
     expect(backups.map(({ backupId }) => backupId)).toEqual([good.backupId])
     expect(unreadable).toEqual([{ backupId: bad, reason: expect.stringContaining('is damaged') }])
     const config = { BACKUP_PREFIX: prefix, ENVIRONMENT: 'local' } as Config
-    const looks = await lookAtBackups({ backups: memory.storage, config }, () => false)
+    const looks = await readBackupFolders({ backups: memory.storage, config }, () => false)
     expect(looks).toMatchObject([
       { is: 'sealed', backupId: good.backupId },
       { is: 'left', backupId: bad, reason: expect.stringContaining('is damaged') },

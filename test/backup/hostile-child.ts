@@ -1,7 +1,7 @@
 import { listBackups } from '../../lib/backup/list.ts'
 import { readPartLines } from '../../lib/backup/part/read.ts'
 import { readBackup } from '../../lib/backup/read.ts'
-import { lookAtBackups } from '../../lib/backup/retention/look.ts'
+import { readBackupFolders } from '../../lib/backup/retention/folders.ts'
 import { verifyBackup } from '../../lib/backup/verify/verify.ts'
 import { makeClients } from '../../lib/clients.ts'
 import { peakMiB } from '../support/peak-memory.ts'
@@ -31,7 +31,7 @@ await attempt(async () => {
   }
 })
 const { backups } = await listBackups(clients.backups, prefix)
-await lookAtBackups(clients, () => false)
+await readBackupFolders(clients, () => false)
 clients.backups.s3.destroy()
 const listed = backups.map((backup) => backup.backupId)
 process.stdout.write(JSON.stringify({ said, listed, megabytes: peakMiB() }))

@@ -3,7 +3,7 @@ import { withConnection } from '../../postgres/with-connection.ts'
 import { backupKeys } from '../layout.ts'
 import { clearRetired, type Deleted, retireBackup, sizeOfFolder } from './delete.ts'
 import { readLedger, whileLedgerStands } from './ledger-view.ts'
-import { lookAtBackups } from './look.ts'
+import { readBackupFolders } from './folders.ts'
 import { type Decision, decideRetention, type Policy } from './retention.ts'
 import { removeTombstone } from './tombstone.ts'
 
@@ -47,11 +47,11 @@ export async function prune(
     weekly: config.RETENTION_WEEKLY,
   }
   const ledger = await withConnection(clients, (connection) => readLedger(connection, clients, endOf))
-  const looks = await lookAtBackups(clients, (backupId) => ledger.neededBy(backupId).length > 0)
-  const sealed = looks.filter((one) => one.is === 'sealed')
+  const folders = await readBackupFolders(clients, (backupId) => ledger.neededBy(backupId).length > 0)
+  const sealed = folders.filter((one) => one.is === 'sealed')
   const result: PruneResult = {
     ...{ dryRun, policy, refused: ledger.refused, backups: [], leftovers: [] },
-    left: looks.filter((one) => one.is === 'left').map(({ backupId, reason }) => ({ backupId, reason })),
+    left: folders.filter((one) => one.is === 'left').map(({ backupId, reason }) => ({ backupId, reason })),
   }
   const byId = new Map(sealed.map((one) => [one.backupId, one]))
   for (const decision of decideRetention(sealed, policy, clients.now())) {
@@ -61,7 +61,7 @@ export async function prune(
       await whileLedgerStands(clients, () => removeTombstone(storage, backupKeys(prefix, decision.backupId)))
     result.backups.push({ ...carriedOut, strategy, sealedAt })
   }
-  for (const { backupId } of looks.filter((one) => one.is === 'leftover')) {
+  for (const { backupId } of folders.filter((one) => one.is === 'leftover')) {
     const folder = { prefix, backupId }
     const isDry = dryRun || ledger.refused !== null
     const deleted = await (isDry ? sizeOfFolder(storage, folder) : clearRetired(storage, folder, { signal }))

@@ -1,6 +1,6 @@
 import type { Warning } from '../../backup/manifest.ts'
 import { readBackup } from '../../backup/read.ts'
-import { checkDeletable } from '../../backup/retention/deletable.ts'
+import { checkDeletable } from '../../backup/retention/check-delete.ts'
 import { sizeOfFolder } from '../../backup/retention/delete.ts'
 import { checkVerifiable } from '../../backup/trust.ts'
 import type { Clients } from '../../clients.ts'

@@ -3,7 +3,7 @@ import { BackupKept, ForeignBackup } from '../../errors.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { type Backup, readBackup } from '../read.ts'
 import { readLedger } from './ledger-view.ts'
-import { lookAtBackups } from './look.ts'
+import { readBackupFolders } from './folders.ts'
 import { protectionsOf } from './retention.ts'
 
 /**
@@ -28,8 +28,8 @@ export async function checkDeletable(
   }
   const { neededBy } = await readLedger(connection, clients, runId)
   const isNeeded = (id: string) => neededBy(id).some((other) => other !== runId)
-  const looks = await lookAtBackups(clients, isNeeded)
-  const sealed = looks.filter((one) => one.is === 'sealed')
+  const folders = await readBackupFolders(clients, isNeeded)
+  const sealed = folders.filter((one) => one.is === 'sealed')
   // By the clock of the ledger, as in a prune: one that is late would find another backup the newest.
   const { rows } = await connection.query('SELECT clock_timestamp() AS now')
   const reasons = protectionsOf(sealed, rows[0]?.now).get(backupId)

@@ -10,34 +10,34 @@ import { isPinned } from './pin.ts'
 import type { Candidate } from './retention.ts'
 
 /** What a folder below BACKUP_PREFIX is. `leftover`: what is left of a backup that was begun to be deleted. */
-export type Look =
+export type BackupFolder =
   | (Candidate & { is: 'sealed'; hasTombstone: boolean })
   | { is: 'left'; backupId: string; reason: string }
   | { is: 'leftover'; backupId: string }
   | { is: 'no backup' }
 
 /**
- * Looks at every folder below BACKUP_PREFIX. `left`: a backup whose manifest cannot be understood or read, or
+ * Reads every folder below BACKUP_PREFIX. `left`: a backup whose manifest cannot be understood or read, or
  * of another environment: nothing decides about it.
  * @param isNeeded whether an active run needs a backup
  * @throws StoreUnavailable when S3 does not answer, NotPermitted when it refuses the listing
  */
-export async function lookAtBackups(
+export async function readBackupFolders(
   { backups: storage, config }: Pick<Clients, 'backups' | 'config'>,
   isNeeded: (backupId: string) => boolean,
-): Promise<Look[]> {
+): Promise<BackupFolder[]> {
   const [prefix, environment] = [config.BACKUP_PREFIX, config.ENVIRONMENT]
   const folders = (await listFolders(storage, prefix)).filter(isBackupId)
-  return pMap(folders, (backupId) => look(storage, { prefix, environment, isNeeded }, backupId), {
+  return pMap(folders, (backupId) => readFolder(storage, { prefix, environment, isNeeded }, backupId), {
     concurrency: 8,
   })
 }
 
-async function look(
+async function readFolder(
   storage: Storage,
   about: { prefix: string; environment: string; isNeeded: (backupId: string) => boolean },
   backupId: string,
-): Promise<Look> {
+): Promise<BackupFolder> {
   const { prefix, isNeeded } = about
   try {
     const hasTombstone = await exists(storage, backupKeys(prefix, backupId).tombstone)
