@@ -1,26 +1,45 @@
-import { type CacheOption, lookAtCache } from '../cache/options.ts'
+import * as z from 'zod'
+import { lookAtCache } from '../cache/options/look.ts'
+import { CacheOption } from '../cache/options/schema.ts'
 import type { Clients } from '../clients.ts'
-import { type DatabaseOption, lookAtDatabase, type Reason, reasonOf } from '../database/options.ts'
+import { lookAtDatabase, reasonOf } from '../database/options/look.ts'
+import { DatabaseOption, Reason } from '../database/options/schema.ts'
 import { StoreUnavailable } from '../errors.ts'
-import { type FilesOption, lookAtFiles } from '../files/options.ts'
-import type { Limits, Preserve, Target } from '../store.ts'
+import { lookAtFiles } from '../files/options/look.ts'
+import { FilesOption } from '../files/options/schema.ts'
+import { type Limits, type Preserve, type Target, targets } from '../store.ts'
 import { type Strategy, scopeOf, strategies } from './strategy.ts'
 
-/** What is known of one store, or why it is not. `mark` is the environment's name it carries. */
-export type Asked<Found> =
-  | ({ available: true; mark: string | null } & Found)
-  | { available: false; reason: Reason }
-
-export type ResetOptions = {
-  environment: string
-  /** True when all three stores carry the environment's name; false also when one cannot be asked. */
-  claimed: boolean
-  protected: boolean
-  strategies: { name: Strategy; clears: Target[]; preserves: Target[]; description: string }[]
-  database: Asked<DatabaseOption>
-  files: Asked<FilesOption>
-  cache: Asked<CacheOption>
+/** A store as it was counted, or why it was not. `mark` is the environment's name it carries. */
+function asked<Shape extends z.ZodRawShape>({ shape }: z.ZodObject<Shape>) {
+  return z.discriminatedUnion('available', [
+    z.strictObject({ available: z.literal(true), mark: z.string().nullable(), ...shape }),
+    z.strictObject({ available: z.literal(false), reason: Reason }),
+  ])
 }
+
+const Targets = z.array(z.enum(targets))
+
+/** What can be reset. */
+export const ResetOptions = z.strictObject({
+  environment: z.string(),
+  claimed: z.boolean().meta({
+    description: "All three stores carry the environment's name; false also when one cannot be asked",
+  }),
+  protected: z.boolean(),
+  strategies: z.array(
+    z.strictObject({
+      name: z.enum(strategies),
+      clears: Targets,
+      preserves: Targets,
+      description: z.string(),
+    }),
+  ),
+  database: asked(DatabaseOption),
+  files: asked(FilesOption),
+  cache: asked(CacheOption),
+})
+export type ResetOptions = z.output<typeof ResetOptions>
 
 /** For an answer in under two seconds, however much there is. */
 export const quickly: Limits = {
@@ -63,12 +82,14 @@ async function ask<Found>(
   name: string,
   limits: Limits | null,
   store: () => Promise<{ mark: string | undefined } & Found>,
-): Promise<Asked<Omit<Found, 'mark'>>> {
+) {
   try {
-    const found = await (limits === null ? store() : within(limits.storeMs, name, store()))
-    return { ...found, available: true, mark: found.mark ?? null }
+    const { mark = null, ...found } = await (limits === null
+      ? store()
+      : within(limits.storeMs, name, store()))
+    return { ...found, available: true as const, mark }
   } catch (error) {
-    return { available: false, reason: reasonOf(error) }
+    return { available: false as const, reason: reasonOf(error) }
   }
 }
 

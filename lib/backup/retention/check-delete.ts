@@ -2,8 +2,8 @@ import type { Clients } from '../../clients.ts'
 import { BackupKept, ForeignBackup } from '../../errors.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { type Backup, readBackup } from '../read.ts'
-import { readLedger } from './ledger-view.ts'
 import { readBackupFolders } from './folders.ts'
+import { readLedger } from './ledger-view.ts'
 import { protectionsOf } from './retention.ts'
 
 /**

@@ -1,56 +1,23 @@
-import type { Warning } from '../backup/manifest.ts'
-import type { Clients } from '../clients.ts'
-import { DatabaseBusy, InvalidConfiguration, messageOf, ResetError } from '../errors.ts'
-import { readEnvironment } from '../ledger/environment.ts'
-import { databaseError } from '../postgres/errors.ts'
-import { withConnection } from '../postgres/with-connection.ts'
-import type { Look } from '../store.ts'
-import { type Catalog, readCatalog } from './catalog/catalog.ts'
-import { checkPermissions } from './plan/actions/permissions.ts'
-import { type Action, chooseActions } from './plan/actions/table-actions.ts'
-import { warnOfLeftBehind } from './plan/out-of-reach.ts'
-import { type Count, countTables } from './plan/rows/count.ts'
+import type { Clients } from '../../clients.ts'
+import { DatabaseBusy, InvalidConfiguration, messageOf, ResetError } from '../../errors.ts'
+import { readEnvironment } from '../../ledger/environment.ts'
+import { databaseError } from '../../postgres/errors.ts'
+import { withConnection } from '../../postgres/with-connection.ts'
+import type { Look } from '../../store.ts'
+import { type Catalog, readCatalog } from '../catalog/catalog.ts'
+import { checkPermissions } from '../plan/actions/permissions.ts'
+import { type Action, chooseActions } from '../plan/actions/table-actions.ts'
+import { warnOfLeftBehind } from '../plan/out-of-reach.ts'
+import { type Count, countTables } from '../plan/rows/count.ts'
 import {
   type CountLimits,
   type Estimate,
   estimateTables,
   isTooSlow,
   setLimits,
-} from './plan/rows/estimate.ts'
-import { models } from './taskmaster.ts'
-
-/** An error as a caller reads it: why a store cannot be asked, or why a plan is refused. */
-export type Reason = { name: string; message: string }
-
-export type TableOption = {
-  name: string
-  /** The TaskMaster model it holds. */
-  label: string | null
-  /** null when the role may not read the table. */
-  rows: number | null
-  /** `rows` and `keptRows` are what Postgres' planner expects, not a count. */
-  estimated: boolean
-  /** With TOAST, without indexes. */
-  bytes: number
-  /** What a reset of the database does to it; null when no plan can be made, see `problem`. */
-  action: 'wiped' | 'kept' | 'keeps some rows' | null
-  keptRows: number
-  /** The condition of PRESERVE_ROWS. */
-  keepRows: string | null
-}
-
-export type DatabaseOption = {
-  protected: boolean
-  serverVersion: string
-  /** Some of the tables were not counted. */
-  estimated: boolean
-  tables: TableOption[]
-  unmanaged: { name: string; reason: string }[]
-  /** What a reset would not reach although a person would expect it to, by name. */
-  warnings: Warning[]
-  /** Why a reset of the database would be refused. */
-  problem: Reason | null
-}
+} from '../plan/rows/estimate.ts'
+import { models } from '../taskmaster.ts'
+import type { DatabaseOption, Reason, TableOption } from './schema.ts'
 
 /** The tables with live counts, exact ones unless there are limits, and what a reset would do to each. */
 export const lookAtDatabase: Look<DatabaseOption> = async (clients, { preserve, limits: bounds }) => {

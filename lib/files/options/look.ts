@@ -1,19 +1,7 @@
-import type { Look } from '../store.ts'
-import { countFiles } from './list.ts'
-import { readFilesMark } from './mark.ts'
-
-export type FilesOption = {
-  bucket: string
-  prefix: string
-  objects: number
-  bytes: number
-  preservedObjects: number
-  preservedBytes: number
-  /** Preserved prefixes below which nothing lies. */
-  unmatched: string[]
-  /** There are at least so many: listing them ended early. */
-  approximate: boolean
-}
+import type { Look } from '../../store.ts'
+import { countFiles } from '../list.ts'
+import { readFilesMark } from '../mark.ts'
+import type { FilesOption } from './schema.ts'
 
 /** What of the files could be reset. @throws EnvironmentMismatch, StoreUnavailable, NotPermitted */
 export const lookAtFiles: Look<FilesOption> = async (clients, { preserve, limits }) => {

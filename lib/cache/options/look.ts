@@ -1,16 +1,7 @@
-import type { Look } from '../store.ts'
-import { countCache } from './count.ts'
-import { readCacheMark } from './mark.ts'
-
-export type CacheOption = {
-  prefix: string
-  keys: number
-  preservedKeys: number
-  /** Preserved patterns that match no key. */
-  unmatched: string[]
-  /** There are at least so many: scanning them ended early. */
-  approximate: boolean
-}
+import type { Look } from '../../store.ts'
+import { countCache } from '../count.ts'
+import { readCacheMark } from '../mark.ts'
+import type { CacheOption } from './schema.ts'
 
 /** What of the cache could be reset. @throws StoreUnavailable, NotPermitted */
 export const lookAtCache: Look<CacheOption> = async (clients, { preserve, limits }) => {
