@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { copyFiles } from '../lib/files/copy.ts'
+import { copyFiles } from '../lib/files/copy/copy.ts'
 import { RunRef } from '../lib/ledger/run-ref.ts'
 import { filesOf, readPlan, sealedAs } from '../lib/run/planning/plan.ts'
 import { task } from '../lib/task.ts'

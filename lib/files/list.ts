@@ -1,8 +1,8 @@
-import { putLinesOnce } from '../backup/documents/write-once.ts'
-import { workKeys } from '../backup/layout.ts'
 import type { Clients } from '../clients.ts'
+import type { PlannedRun } from '../ledger/run-ref.ts'
 import { listRange } from '../s3/list.ts'
-import type { ListedFile, Run } from './pieces.ts'
+import { type ListedFile, listedFiles } from './pieces.ts'
+import { type Cut, pieceLimits, WorkLists } from './work-lists.ts'
 
 type Tools = Pick<Clients, 'files' | 'backups' | 'config'>
 
@@ -16,16 +16,6 @@ export type FileTotals = {
   unmatched: string[]
 }
 
-export type FileListing = FileTotals & { lists: number; listsPerBatch: number; batches: number }
-
-/** What one piece of the listing holds at most; and how many batches a Map of the state machine is given at most. */
-export const pieceLimits = {
-  objects: 5_000,
-  /** An invocation ends after 15 minutes; S3 copies this much in well under that. */
-  bytes: 256 * 2 ** 30,
-  batches: 1_000,
-}
-
 /**
  * Lists FILES_PREFIX once and adds it up. With `write`, the listing is kept as the run's work lists (JSON Lines of
  * ListedFile), `lists` pieces, of which a batch takes `listsPerBatch`. Preserved objects are in the lists too: they are
@@ -34,34 +24,20 @@ export const pieceLimits = {
  */
 export async function listFiles(
   { files, backups: work, config }: Tools,
-  { write, preserve }: { write?: Run; preserve: readonly string[] },
+  { write, preserve }: { write?: PlannedRun; preserve: readonly string[] },
   limits = pieceLimits,
-): Promise<FileListing> {
+): Promise<FileTotals & Cut> {
   const tally = tallyOf(preserve)
-  let piece: ListedFile[] = []
-  let pieceBytes = 0
-  let lists = 0
-
-  async function closePiece(): Promise<void> {
-    if (write !== undefined) await putLinesOnce(work, workKeys(write).filesList(lists), piece)
-    lists++
-    piece = []
-    pieceBytes = 0
-  }
-
+  const keyOf = write === undefined ? null : (list: number) => listedFiles.keyOf(write, list)
+  const lists = new WorkLists<ListedFile>(work, { keyOf, limits })
   for await (const page of listRange(files, { prefix: config.FILES_PREFIX })) {
     for (const object of page) {
       const file = { ...object, key: object.key.slice(config.FILES_PREFIX.length) }
       tally.add(file)
-      if (piece.length > 0 && pieceBytes + file.size > limits.bytes) await closePiece()
-      piece.push(file)
-      pieceBytes += file.size
-      if (piece.length >= limits.objects) await closePiece()
+      await lists.add(file)
     }
   }
-  if (piece.length > 0) await closePiece()
-  const listsPerBatch = Math.max(1, Math.ceil(lists / limits.batches))
-  return { ...tally.totals(), lists, listsPerBatch, batches: Math.ceil(lists / listsPerBatch) }
+  return { ...tally.totals(), ...(await lists.end()) }
 }
 
 /**

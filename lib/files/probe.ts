@@ -9,9 +9,9 @@ import { filesKeys, workKeys } from '../backup/layout.ts'
 import type { Warning } from '../backup/manifest.ts'
 import type { Clients } from '../clients.ts'
 import { StoreUnavailable } from '../errors.ts'
+import type { RunRef } from '../ledger/run-ref.ts'
 import { exists, isPreconditionFailure, type Storage, storageError } from '../s3/bucket.ts'
 import { copySource } from '../s3/copy-source.ts'
-import type { Run } from './pieces.ts'
 
 /** An ETag that no object of these probes has. */
 const otherEtag = `"${'0'.repeat(32)}"`
@@ -27,7 +27,7 @@ const otherEtag = `"${'0'.repeat(32)}"`
  */
 export async function probeConditions(
   { files, backups }: Pick<Clients, 'files' | 'backups'>,
-  { run, changesFiles }: { run: Run; changesFiles: boolean },
+  { run, changesFiles }: { run: RunRef; changesFiles: boolean },
 ): Promise<Warning[]> {
   const source = { storage: backups, key: workKeys(run).probe(1) }
   const target = { storage: backups, key: workKeys(run).probe(2) }

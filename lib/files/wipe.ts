@@ -9,7 +9,7 @@ import type { Storage } from '../s3/bucket.ts'
 import { deleteObjects, type Version } from '../s3/delete.ts'
 import { type KeyRange, listRange } from '../s3/list.ts'
 import { isPreserved } from './list.ts'
-import { type Batch, type Piece, rangeBelow, readPieces } from './pieces.ts'
+import { type Batch, type ListedFile, listedFiles, type Piece, rangeBelow, readPieces } from './pieces.ts'
 
 type Tools = Pick<Clients, 'files' | 'backups' | 'config'>
 
@@ -64,7 +64,7 @@ export async function wipeFiles(
     failed: [],
   }
   let done = 0
-  for await (const piece of readPieces(work, batch)) {
+  for await (const piece of readPieces(work, batch, listedFiles)) {
     const covered = await coveredBy(work, { run: batch.run, piece, backup })
     const known = covered.map((file) => ({ ...file, key: `${config.FILES_PREFIX}${file.key}` }))
     const range = rangeBelow(config.FILES_PREFIX, piece.range)
@@ -80,7 +80,7 @@ export async function wipeFiles(
 /** The objects of a piece that may be deleted: with a backup only what was copied. */
 async function coveredBy(
   work: Storage,
-  { run, piece, backup }: { run: Batch['run']; piece: Piece; backup: boolean },
+  { run, piece, backup }: { run: Batch['run']; piece: Piece<ListedFile>; backup: boolean },
 ): Promise<(Version & { size: number })[]> {
   return backup ? await getJsonLines(work, workKeys(run).filesCopied(piece.list), CopiedFile) : piece.files
 }

@@ -1,7 +1,7 @@
 import { DescribeExecutionCommand, GetExecutionHistoryCommand, SFNClient } from '@aws-sdk/client-sfn'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { batchesOf, type Shard } from '../../lib/database/export/shards.ts'
-import { pieceLimits } from '../../lib/files/list.ts'
+import { pieceLimits } from '../../lib/files/work-lists.ts'
 import { type Outcome, shortened } from '../../lib/run/outcome.ts'
 import { executionArn } from '../../local/machine/arn.ts'
 import type { Fault } from '../files/s3-front.ts'

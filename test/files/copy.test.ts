@@ -5,8 +5,9 @@ import { getJson, getJsonLines } from '../../lib/backup/documents/read.ts'
 import { backupKeys, workKeys } from '../../lib/backup/layout.ts'
 import { CopiedFile } from '../../lib/backup/manifest.ts'
 import { OutOfTime, RunLost } from '../../lib/errors.ts'
-import { CopyResult, copyFiles } from '../../lib/files/copy.ts'
-import { listFiles, pieceLimits } from '../../lib/files/list.ts'
+import { CopyResult, copyFiles } from '../../lib/files/copy/copy.ts'
+import { listFiles } from '../../lib/files/list.ts'
+import { pieceLimits } from '../../lib/files/work-lists.ts'
 import { copyObject } from '../../lib/s3/copy.ts'
 import { copyLimits } from '../../lib/s3/copy-source.ts'
 import { fenceOf } from '../support/fences.ts'
@@ -14,7 +15,7 @@ import { backupId, fence, noProgress, prefix, useFiles } from './files-stack.ts'
 import { oddKeys } from './odd-keys.ts'
 import { type Fault, holding, type S3Request, s3Error } from './s3-front.ts'
 
-const run = { runId: 'run-1', attempt: 1 }
+const run = { runId: 'run-1', attempt: 1, tried: 'once' }
 const stack = useFiles()
 const copyOf = (key: string) => `.taskmaster/backups/${backupId}/files/${key}`
 

@@ -2,14 +2,15 @@ import { describe, expect, test, vi } from 'vitest'
 import { getJsonLines } from '../../lib/backup/documents/read.ts'
 import { workKeys } from '../../lib/backup/layout.ts'
 import { makeS3 } from '../../lib/clients.ts'
-import { countFiles, listFiles, pieceLimits } from '../../lib/files/list.ts'
-import { warnOfNotCarried } from '../../lib/files/lost-properties.ts'
+import { warnOfNotCarried } from '../../lib/files/copy/lost-properties.ts'
+import { countFiles, listFiles } from '../../lib/files/list.ts'
 import { ListedFile } from '../../lib/files/pieces.ts'
+import { pieceLimits } from '../../lib/files/work-lists.ts'
 import { listFolders, listRange, listSizes } from '../../lib/s3/list.ts'
 import { prefix, useFiles } from './files-stack.ts'
 import { type Fault, s3Error, smallPages } from './s3-front.ts'
 
-const run = { runId: 'run-1', attempt: 1 }
+const run = { runId: 'run-1', attempt: 1, tried: 'once' }
 const stack = useFiles()
 
 const listed = async (list: number) =>

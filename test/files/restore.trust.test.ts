@@ -5,13 +5,14 @@ import { getJson } from '../../lib/backup/documents/read.ts'
 import { backupKeys, workKeys } from '../../lib/backup/layout.ts'
 import { type Written, writePart } from '../../lib/backup/part/write.ts'
 import { RunLost } from '../../lib/errors.ts'
-import { copyFiles } from '../../lib/files/copy.ts'
-import { writeFilesIndex } from '../../lib/files/index.ts'
-import { listFiles, pieceLimits } from '../../lib/files/list.ts'
-import type { Run } from '../../lib/files/pieces.ts'
+import { copyFiles } from '../../lib/files/copy/copy.ts'
+import { writeFilesIndex } from '../../lib/files/copy/write-index.ts'
+import { listFiles } from '../../lib/files/list.ts'
 import { listRestore } from '../../lib/files/restore/list.ts'
 import { restoreFiles } from '../../lib/files/restore/restore.ts'
 import { FilesRestored, RestoreTally } from '../../lib/files/restore/results.ts'
+import { pieceLimits } from '../../lib/files/work-lists.ts'
+import type { PlannedRun } from '../../lib/ledger/run-ref.ts'
 import { copyLimits } from '../../lib/s3/copy-source.ts'
 import { fenceOf } from '../support/fences.ts'
 import { rounds } from '../support/trust.ts'
@@ -22,7 +23,7 @@ import { errorElement, type Fault, isBulkDelete, type S3Request, s3Error, smallP
 const stack = useFiles()
 const safetyId = '2026-11-23T00-00-00Z-5afe00'
 let runs = 0
-const nextRun = (): Run => ({ runId: `run-${++runs}`, attempt: 1 })
+const nextRun = (): PlannedRun => ({ runId: `run-${++runs}`, attempt: 1, tried: 'once' })
 const storage = () => stack.clients.backups
 const copyOf = (key: string) => `.taskmaster/backups/${backupId}/files/${key}`
 const put = (key: string, body: string) => stack.put(`${prefix}${key}`, body)
@@ -42,7 +43,7 @@ type Options = {
   exact?: boolean
   safety?: boolean
   limits?: typeof pieceLimits
-  run?: Run
+  run?: PlannedRun
   copy?: typeof copyLimits
 }
 

@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { bucketsOf, makeS3 } from '../../lib/clients.ts'
-import { copyFiles } from '../../lib/files/copy.ts'
+import { copyFiles } from '../../lib/files/copy/copy.ts'
 import { listFiles } from '../../lib/files/list.ts'
 import { wipeFiles } from '../../lib/files/wipe.ts'
 import { useFronts } from '../e2e/fronts.ts'
@@ -49,7 +49,7 @@ function limited() {
 
 test('a bucket that asks to slow down is copied and wiped whole: what a batch gave up on, its repeat goes on with', async () => {
   await stack.putMany(Array.from({ length: files }, (_, i) => `${prefix}${String(i).padStart(6, '0')}`))
-  const run = { runId: 'run-1', attempt: 1 }
+  const run = { runId: 'run-1', attempt: 1, tried: 'once' }
   const limits = { objects: files / (2 * functions), bytes: 2 ** 40, batches: 8 }
   const { batches, lists } = await listFiles(stack.clients, { write: run, preserve: [] }, limits)
   const s3 = limited()

@@ -2,9 +2,10 @@ import { setTimeout } from 'node:timers/promises'
 import { describe, expect, test, vi } from 'vitest'
 import { workKeys } from '../../lib/backup/layout.ts'
 import { OutOfTime, RunLost } from '../../lib/errors.ts'
-import { copyFiles } from '../../lib/files/copy.ts'
-import { listFiles, pieceLimits } from '../../lib/files/list.ts'
+import { copyFiles } from '../../lib/files/copy/copy.ts'
+import { listFiles } from '../../lib/files/list.ts'
 import { wipeFiles } from '../../lib/files/wipe.ts'
+import { pieceLimits } from '../../lib/files/work-lists.ts'
 import { fenceOf } from '../support/fences.ts'
 import { backupId, fence, noProgress, prefix, useFiles } from './files-stack.ts'
 import { oddKeys } from './odd-keys.ts'
@@ -18,7 +19,7 @@ import {
   smallPages,
 } from './s3-front.ts'
 
-const run = { runId: 'run-1', attempt: 1 }
+const run = { runId: 'run-1', attempt: 1, tried: 'once' }
 const stack = useFiles()
 
 /** Lists, copies, and gives what the wipe of the only batch is called with. */

@@ -1,14 +1,11 @@
 import { BackupDamaged, messageOf, StoreUnavailable } from '../../errors.ts'
 import type { Storage } from '../../s3/bucket.ts'
 import { compareKeys } from '../../s3/key-order.ts'
-import { noteBounds, parseJson } from '../documents/json.ts'
-import type { Manifest } from '../manifest.ts'
-import { CopiedFile } from '../manifest.ts'
-import { readPartLines } from '../part/read.ts'
+import type { CopiedFile, Manifest } from '../manifest.ts'
+import { type FilesIndex, readFilesIndex } from '../part/files-index.ts'
 import { type Checked, checkPart, tries } from './object.ts'
 
 type Files = NonNullable<Manifest['files']>
-type Index = NonNullable<Files['index']>
 
 /**
  * Reads the files' index to its end: it is the object that the manifest names, and its lines are the manifest's count and
@@ -18,7 +15,7 @@ type Index = NonNullable<Files['index']>
 export async function checkIndex(
   storage: Storage,
   files: Files,
-  index: Index,
+  index: FilesIndex,
 ): Promise<Checked & { copies: ReadonlySet<number> }> {
   const copies = new Set([1])
   const part = { ...index, holds: { what: 'files', count: files.objects } as const }
@@ -42,7 +39,7 @@ export async function checkIndex(
  * Each call goes on to `path` (null: to the end), tells `onPassed` the paths that come before it, and gives the line of
  * `path` itself, if there is one.
  */
-export function seekCopies(storage: Storage, index: Index, copy: number) {
+export function seekCopies(storage: Storage, index: FilesIndex, copy: number) {
   const copies = steadily(storage, index)
   let pending: IteratorResult<CopiedFile, undefined> | undefined
   return async (path: string | null, onPassed: (path: string) => void): Promise<CopiedFile | undefined> => {
@@ -66,7 +63,7 @@ export function seekCopies(storage: Storage, index: Index, copy: number) {
  * The lines of an index that was found sound. It is read as slowly as the copies are, for hours maybe, and S3 ends such a
  * connection: then it is opened again and read on from where it was.
  */
-async function* steadily(storage: Storage, index: Index): AsyncGenerator<CopiedFile, undefined> {
+async function* steadily(storage: Storage, index: FilesIndex): AsyncGenerator<CopiedFile, undefined> {
   let after: string | undefined
   for (let left = tries; ; left--) {
     try {
@@ -88,27 +85,9 @@ async function* steadily(storage: Storage, index: Index): AsyncGenerator<CopiedF
   }
 }
 
-/** @throws BackupDamaged at a line that is none, or out of order */
-async function* copiesOf(storage: Storage, index: Index): AsyncGenerator<CopiedFile, undefined> {
-  let before: string | undefined
-  for await (const line of readPartLines(storage, index.key, {
-    ...index,
-    longest: index.longest ?? noteBounds.bytes,
-  })) {
-    const file = parse(index.key, line)
-    if (before !== undefined && compareKeys(before, file.key) >= 0)
-      throw new BackupDamaged(`${index.key} names ${file.key} out of order, or twice`)
-    before = file.key
-    yield file
-  }
-}
-
-function parse(key: string, line: Buffer): CopiedFile {
-  try {
-    return CopiedFile.parse(parseJson(line.toString(), noteBounds))
-  } catch (cause) {
-    throw new BackupDamaged(`${key} holds a line that names no file: ${line.toString().slice(0, 200)}`, {
-      cause,
-    })
-  }
+function copiesOf(storage: Storage, index: FilesIndex): AsyncGenerator<CopiedFile, undefined> {
+  return readFilesIndex(storage, index, ({ text, file, cause }) => {
+    if (file !== null) return new BackupDamaged(`${index.key} names ${file.key} out of order, or twice`)
+    return new BackupDamaged(`${index.key} holds a line that names no file: ${text.slice(0, 200)}`, { cause })
+  })
 }

@@ -6,6 +6,7 @@ import { backupKeys, workKeys } from '../../backup/layout.ts'
 import { CachePart, Warning } from '../../backup/manifest.ts'
 import type { Clients } from '../../clients.ts'
 import type { Fence } from '../../ledger/fence.ts'
+import type { RunRef } from '../../ledger/run-ref.ts'
 import { scanKeys } from '../../redis/scan.ts'
 import type { Storage } from '../../s3/bucket.ts'
 import { asideBelow, putBack } from '../aside.ts'
@@ -19,7 +20,6 @@ import { PartWriter } from './part-writer.ts'
 import { readKeys } from './read-keys.ts'
 
 type Tools = Pick<Clients, 'backups' | 'cache' | 'config'>
-type Run = { runId: string; attempt: number }
 
 const count = z.number().int().nonnegative()
 
@@ -48,7 +48,7 @@ export const exportLimits = { ...readLimits, pageKeys: 1_000, partBytes: 32 * 2 
  */
 export async function exportCache(
   { backups: storage, cache, config }: Tools,
-  { run, backupId, fence, expected = 0 }: { run: Run; backupId: string; fence: Fence; expected?: number },
+  { run, backupId, fence, expected = 0 }: { run: RunRef; backupId: string; fence: Fence; expected?: number },
   progress: (done: number, total: number) => Promise<void>,
   limits = exportLimits,
 ): Promise<CacheResult> {
@@ -92,7 +92,7 @@ export async function exportCache(
 }
 
 /** The types whose keys the run's export could not write. @throws NotFound when there was no export */
-export async function unsupportedTypes(storage: Storage, run: Run): Promise<string[]> {
+export async function unsupportedTypes(storage: Storage, run: RunRef): Promise<string[]> {
   const { unsupported } = await getJson(storage, workKeys(run).cacheResult, CacheResult)
   return unsupported
 }

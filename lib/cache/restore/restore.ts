@@ -9,6 +9,7 @@ import { Warning } from '../../backup/manifest.ts'
 import type { Clients } from '../../clients.ts'
 import { InvalidConfiguration } from '../../errors.ts'
 import type { Fence } from '../../ledger/fence.ts'
+import type { RunRef } from '../../ledger/run-ref.ts'
 import type { Storage } from '../../s3/bucket.ts'
 import { CacheResult } from '../export/export.ts'
 import { readHeld } from '../export/held-keys.ts'
@@ -22,10 +23,9 @@ import { Repetitions } from './repetitions.ts'
 import { ReplacedKeys } from './replaced-keys.ts'
 
 type Tools = Pick<Clients, 'backups' | 'cache' | 'config' | 'now'>
-type Run = { runId: string; attempt: number }
 
 type CacheToRestore = {
-  run: Run
+  run: RunRef
   fence: Fence
   /** The backup that this run made of what is there; null: it was told to take none. */
   safetyBackupId: string | null

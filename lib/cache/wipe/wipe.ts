@@ -7,6 +7,7 @@ import { workKeys } from '../../backup/layout.ts'
 import { Warning } from '../../backup/manifest.ts'
 import type { Clients } from '../../clients.ts'
 import type { Fence } from '../../ledger/fence.ts'
+import type { RunRef } from '../../ledger/run-ref.ts'
 import { asideBelow, putAllBack } from '../aside.ts'
 import { readHeld } from '../export/held-keys.ts'
 import { Found } from '../findings.ts'
@@ -18,7 +19,6 @@ import { findDoomed, type Selection, wipeOnce } from './pass.ts'
 import { CameBack } from './recreated-keys.ts'
 
 type Tools = Pick<Clients, 'backups' | 'cache' | 'config' | 'now'>
-type Run = { runId: string; attempt: number }
 
 const count = z.number().int().nonnegative()
 
@@ -42,7 +42,7 @@ export type CacheWiped = z.output<typeof CacheWiped>
 export const wipeLimits = { pageKeys: 5_000, passes: 100, asideFrom: 3, noteEvery: 20 }
 
 export type CacheToWipe = {
-  run: Run
+  run: RunRef
   fence: Fence
   /** The backup that this run sealed; null: it was told to take none, so keys go whatever they hold. */
   backupId: string | null

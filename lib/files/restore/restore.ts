@@ -1,12 +1,13 @@
 import { findResult, putResult } from '../../backup/documents/results.ts'
 import { backupKeys, filesKeys, workKeys } from '../../backup/layout.ts'
 import type { Clients } from '../../clients.ts'
+import { BackupDamaged } from '../../errors.ts'
 import type { Fence } from '../../ledger/fence.ts'
 import { type CopyLimits, copyLimits } from '../../s3/copy-source.ts'
-import { type Batch, rangeBelow } from '../pieces.ts'
+import { type CopiesRefusal, checkCopies } from '../copy/check-copies.ts'
+import { type Batch, filesToRestore, rangeBelow, readPieces } from '../pieces.ts'
 import { deleteExtras } from './extras.ts'
 import { restorePiece } from './piece.ts'
-import { checkCopies, readRestorePieces } from './pieces.ts'
 import { FilesRestored, RestoreTally } from './results.ts'
 import { safetyCopies } from './safety-copies.ts'
 
@@ -46,19 +47,19 @@ export async function restoreFiles(
   if (earlier?.complete) return earlier.result
 
   let total = 0
-  for await (const piece of readRestorePieces(backup, batch)) {
-    await checkCopies(backup, { prefix: config.BACKUP_PREFIX, backupId, piece })
-    total += piece.files.length
+  const keys = backupKeys(config.BACKUP_PREFIX, backupId)
+  for await (const { files: copies, range } of readPieces(backup, batch, filesToRestore)) {
+    await checkCopies(backup, { keys, range, copies }, refusal)
+    total += copies.length
   }
 
   const prefix = config.FILES_PREFIX
-  const keys = backupKeys(config.BACKUP_PREFIX, backupId)
   // Two, because each is asked in the order of the keys and remembers its place.
   const ofOverwritten = safetyCopies(backup, { run: batch.run, prefix })
   const ofDeleted = safetyCopies(backup, { run: batch.run, prefix })
   const tally = new RestoreTally(batch.batch)
   let done = 0
-  for await (const { files: listed, range: stretch } of readRestorePieces(backup, batch)) {
+  for await (const { files: listed, range: stretch } of readPieces(backup, batch, filesToRestore)) {
     const targets = listed.map((file) => [`${prefix}${file.key}`, file] as const)
     const wanted = new Map(targets.filter(([key]) => !key.startsWith(filesKeys.own)))
     const range = rangeBelow(prefix, stretch)
@@ -93,4 +94,14 @@ export async function restoreFiles(
   const { result } = tally
   const complete = result.failures === 0
   return await putResult(backup, resultKey, FilesRestored, { result, complete, signal: fence.signal })
+}
+
+const refusal: CopiesRefusal = {
+  Refusal: BackupDamaged,
+  expected: ({ size, copyEtag }) => `the backup was made with ${size} bytes and ETag ${copyEtag}`,
+  missing: (count, of) => `${count} of ${of} copies are missing`,
+  advice: {
+    other: 'Bring back that version of the object, or use another backup',
+    missing: "Bring them back from the bucket's versions, or use another backup",
+  },
 }

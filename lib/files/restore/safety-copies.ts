@@ -1,11 +1,12 @@
 import { getJsonLines } from '../../backup/documents/read.ts'
 import { workKeys } from '../../backup/layout.ts'
 import { CopiedFile } from '../../backup/manifest.ts'
+import type { PlannedRun } from '../../ledger/run-ref.ts'
 import type { Storage } from '../../s3/bucket.ts'
 import type { Version } from '../../s3/delete.ts'
 import { compareKeys } from '../../s3/key-order.ts'
 import { listRange } from '../../s3/list.ts'
-import { ListedFile, type Run } from '../pieces.ts'
+import { ListedFile } from '../pieces.ts'
 
 /** The copies of one piece of the listing, and the last key that the piece reaches to. */
 type Position = { list: number; last: string; copies: Map<string, string> }
@@ -18,7 +19,7 @@ type Position = { list: number; last: string; copies: Map<string, string> }
  */
 export function safetyCopies(
   work: Storage,
-  { run, prefix }: { run: Run; prefix: string },
+  { run, prefix }: { run: PlannedRun; prefix: string },
 ): (version: Version) => Promise<boolean> {
   const keys = workKeys(run)
   let lists: number | undefined

@@ -1,11 +1,11 @@
-import { getJsonLines } from '../backup/documents/read.ts'
-import { workKeys } from '../backup/layout.ts'
-import { CopiedFile } from '../backup/manifest.ts'
-import { type Written, writePart } from '../backup/part/write.ts'
-import { BackupIncomplete } from '../errors.ts'
-import type { Storage } from '../s3/bucket.ts'
-import { compareKeys } from '../s3/key-order.ts'
-import type { Run } from './pieces.ts'
+import { getJsonLines } from '../../backup/documents/read.ts'
+import { workKeys } from '../../backup/layout.ts'
+import { CopiedFile } from '../../backup/manifest.ts'
+import { type Written, writePart } from '../../backup/part/write.ts'
+import { BackupIncomplete } from '../../errors.ts'
+import type { RunRef } from '../../ledger/run-ref.ts'
+import type { Storage } from '../../s3/bucket.ts'
+import { compareKeys } from '../../s3/key-order.ts'
 
 /**
  * Writes the backup's list of files, one JSON line per object as it was copied, from the lists of the copying steps.
@@ -14,7 +14,7 @@ import type { Run } from './pieces.ts'
  */
 export async function writeFilesIndex(
   storage: Storage,
-  { run, lists }: { run: Run; lists: number },
+  { run, lists }: { run: RunRef; lists: number },
   key: string,
 ): Promise<{ index: Written | null; objects: number; bytes: number }> {
   const keys = workKeys(run)

@@ -1,20 +1,20 @@
 import * as z from 'zod'
-import { findJson, findJsonLines } from '../backup/documents/read.ts'
-import { putJson, putJsonLines } from '../backup/documents/write.ts'
-import { writeOnce } from '../backup/documents/write-once.ts'
-import { backupKeys, workKeys } from '../backup/layout.ts'
-import { CopiedFile, Warning } from '../backup/manifest.ts'
-import type { Clients } from '../clients.ts'
-import { ReadBackMismatch } from '../errors.ts'
-import type { Fence } from '../ledger/fence.ts'
-import { atOnce } from '../s3/at-once.ts'
-import { copyObject } from '../s3/copy.ts'
-import { type CopyLimits, copyLimits } from '../s3/copy-source.ts'
-import { type ListedObject, listRange } from '../s3/list.ts'
-import { sharedCheck } from '../s3/shared-check.ts'
-import { compareCopies } from './compare-copies.ts'
+import { findJson, findJsonLines } from '../../backup/documents/read.ts'
+import { putJson, putJsonLines } from '../../backup/documents/write.ts'
+import { writeOnce } from '../../backup/documents/write-once.ts'
+import { backupKeys, workKeys } from '../../backup/layout.ts'
+import { CopiedFile, Warning } from '../../backup/manifest.ts'
+import type { Clients } from '../../clients.ts'
+import { ReadBackMismatch } from '../../errors.ts'
+import type { Fence } from '../../ledger/fence.ts'
+import { atOnce } from '../../s3/at-once.ts'
+import { copyObject } from '../../s3/copy.ts'
+import { type CopyLimits, copyLimits } from '../../s3/copy-source.ts'
+import { type ListedObject, listRange } from '../../s3/list.ts'
+import { sharedCheck } from '../../s3/shared-check.ts'
+import { type Batch, type ListedFile, listedFiles, type Piece, rangeBelow, readPieces } from '../pieces.ts'
+import { type CopiesRefusal, checkCopies } from './check-copies.ts'
 import { warnOfNotCarried } from './lost-properties.ts'
-import { type Batch, type Piece, rangeBelow, readPieces } from './pieces.ts'
 
 type Tools = Pick<Clients, 'files' | 'backups' | 'config'>
 
@@ -72,7 +72,7 @@ export async function copyFiles(
   }
   let done = 0
   let total = 0
-  for await (const piece of readPieces(work, batch)) {
+  for await (const piece of readPieces(work, batch, listedFiles)) {
     total += piece.files.length
     if (piece.list === 0) result.warnings = await warnOfNotCarried(tools, piece.files)
     const onCopied = async () => {
@@ -98,7 +98,7 @@ type Options = { onCopied: () => Promise<void>; fence: Fence; limits: CopyLimits
 /** Gives the copies as they are recorded, be it by another invocation that was faster. */
 async function copyPiece(
   { files, backups: work, config }: Tools,
-  { backupId, piece, recorded }: { backupId: string; piece: Piece; recorded: string },
+  { backupId, piece, recorded }: { backupId: string; piece: Piece<ListedFile>; recorded: string },
   { onCopied, fence, limits }: Options,
 ): Promise<CopiedFile[]> {
   const keys = backupKeys(config.BACKUP_PREFIX, backupId)
@@ -129,7 +129,7 @@ async function copyPiece(
       { concurrency, signal: fence.signal },
     )
     const copies = outcomes.filter((outcome) => outcome !== undefined)
-    await verifyCopies(work, { keys, range: piece.range, copies })
+    await checkCopies(work, { keys, range: piece.range, copies }, refusal)
     await fence.check()
     return await writeOnce(
       copies,
@@ -146,7 +146,7 @@ async function copyPiece(
 /** Another invocation has copied the piece: from then on its files may be wiped, or replaced, and no version is followed. */
 class Recorded extends Error {}
 
-function addCopies(result: CopyResult, { files }: Piece, copies: readonly CopiedFile[]): void {
+function addCopies(result: CopyResult, { files }: Piece<ListedFile>, copies: readonly CopiedFile[]): void {
   const listed = new Map(files.map(({ key, etag }) => [key, etag]))
   for (const { key, size, etag } of copies) {
     result.objects++
@@ -166,19 +166,9 @@ async function objectsIn(
   return objects
 }
 
-async function verifyCopies(
-  backup: Clients['backups'],
-  asked: Parameters<typeof compareCopies>[1],
-): Promise<void> {
-  const difference = await compareCopies(backup, asked)
-  if (difference === undefined) return
-  if (difference.is === 'other') {
-    const { file, found } = difference
-    throw new ReadBackMismatch(
-      `s3://${backup.bucket}/${found.key} has ${found.size} bytes and ETag ${found.etag}, but ${file.size} bytes with ETag ${file.copyEtag} were copied. Nothing was wiped; start again`,
-    )
-  }
-  throw new ReadBackMismatch(
-    `${difference.count} of ${asked.copies.length} copies are not in the backup although S3 said they were made, for example s3://${backup.bucket}/${difference.first}. Nothing was wiped; start again`,
-  )
+const refusal: CopiesRefusal = {
+  Refusal: ReadBackMismatch,
+  expected: ({ size, copyEtag }) => `${size} bytes with ETag ${copyEtag} were copied`,
+  missing: (count, of) => `${count} of ${of} copies are not in the backup although S3 said they were made`,
+  advice: { other: 'Nothing was wiped; start again', missing: 'Nothing was wiped; start again' },
 }

@@ -1,18 +1,18 @@
 import pMap from 'p-map'
-import { agreeing, counted } from '../amounts.ts'
-import { getJsonLines } from '../backup/documents/read.ts'
-import { resultOf } from '../backup/documents/results.ts'
-import { backupKeys, workKeys } from '../backup/layout.ts'
-import type { Manifest, Warning } from '../backup/manifest.ts'
-import { CopiedFile } from '../backup/manifest.ts'
-import type { Clients } from '../clients.ts'
-import { BackupIncomplete } from '../errors.ts'
-import type { Sealer } from '../store.ts'
-import { compareCopies } from './compare-copies.ts'
+import { agreeing, counted } from '../../amounts.ts'
+import { getJsonLines } from '../../backup/documents/read.ts'
+import { resultOf } from '../../backup/documents/results.ts'
+import { backupKeys, workKeys } from '../../backup/layout.ts'
+import { CopiedFile, type Manifest, type Warning } from '../../backup/manifest.ts'
+import type { Clients } from '../../clients.ts'
+import { BackupIncomplete } from '../../errors.ts'
+import type { RunRef } from '../../ledger/run-ref.ts'
+import type { Sealer } from '../../store.ts'
+import { listedFiles, readPieces } from '../pieces.ts'
+import type { FilesPlan } from '../plan-section.ts'
+import { type CopiesRefusal, checkCopies } from './check-copies.ts'
 import { CopyResult } from './copy.ts'
-import { writeFilesIndex } from './index.ts'
-import { type Run, readPieces } from './pieces.ts'
-import type { FilesPlan } from './plan-section.ts'
+import { writeFilesIndex } from './write-index.ts'
 
 /** Batches whose copies are listed at the same time. */
 const concurrency = 8
@@ -43,10 +43,9 @@ export const sealFiles: Sealer<FilesPlan, NonNullable<Manifest['files']>> = asyn
   await pMap(
     batches,
     async (batch) => {
-      for await (const { list, range } of readPieces(backups, batch)) {
+      for await (const { list, range } of readPieces(backups, batch, listedFiles)) {
         const copies = await getJsonLines(backups, workKeys(run).filesCopied(list), CopiedFile)
-        const difference = await compareCopies(backups, { keys, range, copies })
-        if (difference !== undefined) throw incomplete(backups.bucket, difference)
+        await checkCopies(backups, { keys, range, copies }, refusal)
       }
     },
     { concurrency },
@@ -58,7 +57,7 @@ export const sealFiles: Sealer<FilesPlan, NonNullable<Manifest['files']>> = asyn
   }
 }
 
-async function sumOf(backups: Clients['backups'], run: Run, { batches }: FilesPlan) {
+async function sumOf(backups: Clients['backups'], run: RunRef, { batches }: FilesPlan) {
   const total = { objects: 0, bytes: 0, vanished: 0, changed: 0, warnings: [] as Warning[] }
   for (let batch = 0; batch < batches; batch++) {
     const key = workKeys(run).filesResult(batch)
@@ -72,16 +71,14 @@ async function sumOf(backups: Clients['backups'], run: Run, { batches }: FilesPl
   return total
 }
 
-function incomplete(bucket: string, difference: NonNullable<Awaited<ReturnType<typeof compareCopies>>>) {
-  if (difference.is === 'missing') {
-    return new BackupIncomplete(
-      `${difference.count} copies of files are missing, for example s3://${bucket}/${difference.first}. Nothing was wiped; start again`,
-    )
-  }
-  const { file, found } = difference
-  return new BackupIncomplete(
-    `s3://${bucket}/${found.key} has ${found.size} bytes and ETag ${found.etag}, but ${file.size} bytes with ETag ${file.copyEtag} were copied. Nothing was wiped; find out who writes there, and start again`,
-  )
+const refusal: CopiesRefusal = {
+  Refusal: BackupIncomplete,
+  expected: ({ size, copyEtag }) => `${size} bytes with ETag ${copyEtag} were copied`,
+  missing: (count) => `${count} copies of files are missing`,
+  advice: {
+    other: 'Nothing was wiped; find out who writes there, and start again',
+    missing: 'Nothing was wiped; start again',
+  },
 }
 
 function warningsOf({ vanished, changed }: { vanished: number; changed: number }): Warning[] {

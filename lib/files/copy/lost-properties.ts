@@ -1,10 +1,10 @@
 import type { HeadObjectCommandOutput } from '@aws-sdk/client-s3'
 import pMap from 'p-map'
-import { agreeing, counted } from '../amounts.ts'
-import type { Warning } from '../backup/manifest.ts'
-import type { Clients } from '../clients.ts'
-import { lookAt } from '../s3/same-content.ts'
-import type { ListedFile } from './pieces.ts'
+import { agreeing, counted } from '../../amounts.ts'
+import type { Warning } from '../../backup/manifest.ts'
+import type { Clients } from '../../clients.ts'
+import { lookAt } from '../../s3/same-content.ts'
+import type { ListedFile } from '../pieces.ts'
 
 /** Files that are looked at, since no listing tells what this is about; and how many at the same time. */
 const lookedAt = 250

@@ -1,0 +1,43 @@
+import type { Storage } from '../../s3/bucket.ts'
+import { compareKeys } from '../../s3/key-order.ts'
+import { noteBounds, parseJson } from '../documents/json.ts'
+import { CopiedFile, type Manifest } from '../manifest.ts'
+import { readPartLines } from './read.ts'
+
+/** The manifest's `files.index`. */
+export type FilesIndex = NonNullable<NonNullable<Manifest['files']>['index']>
+
+/** A line, by its number from 1, that describes no file (null), or one that does not come after the one before it. */
+export type BadLine = { number: number; text: string; file: CopiedFile | null; cause?: unknown }
+
+/**
+ * The files that a backup's index names, in S3's order. Memory: one line.
+ * @param damaged gives what is thrown of a line that is not as it should be
+ * @throws NotFound, and as readPartLines does for bytes that are not what the manifest says
+ */
+export async function* readFilesIndex(
+  storage: Storage,
+  index: FilesIndex,
+  damaged: (line: BadLine) => Error,
+): AsyncGenerator<CopiedFile, undefined> {
+  let number = 0
+  let before: string | undefined
+  const expected = { ...index, longest: index.longest ?? noteBounds.bytes }
+  for await (const line of readPartLines(storage, index.key, expected)) {
+    number++
+    const file = fileOf(line, (text, cause) => damaged({ number, text, file: null, cause }))
+    if (before !== undefined && compareKeys(before, file.key) >= 0)
+      throw damaged({ number, text: line.toString(), file })
+    before = file.key
+    yield file
+  }
+}
+
+function fileOf(line: Buffer, damaged: (text: string, cause: unknown) => Error): CopiedFile {
+  const text = line.toString()
+  try {
+    return CopiedFile.parse(parseJson(text, noteBounds))
+  } catch (cause) {
+    throw damaged(text, cause)
+  }
+}
