@@ -8,6 +8,7 @@ import { ownFolder } from '../config.ts'
 
 const number = (value: number) => String(value).padStart(5, '0')
 const again = (copy: number) => (copy === 1 ? '' : `.${copy}`)
+const part = (place: number, copy: number) => `/${number(place)}${again(copy)}.jsonl.zst`
 
 /**
  * The id of the backup that a run's attempt writes, `2026-11-22T19-05-33Z-3f9a2c`: sorts by time, and is the same when
@@ -22,10 +23,13 @@ export function backupIdOf(run: { runId: string; attempt: number; startedAt: str
 /** Keys of one backup; `prefix` is BACKUP_PREFIX. */
 export function backupKeys(prefix: string, backupId: string) {
   const root = `${prefix}${backupId}/`
+  const late = `${root}late-`
+  const table = (name: string) => `${root}database/${encodeTable(name)}`
+  const cache = `${root}cache`
   return {
     root,
     manifest: `${root}manifest.json`,
-    late: (attempt: number) => `${root}late-${attempt}.json`,
+    late: (attempt: number) => `${late}${attempt}.json`,
     /**
      * A backup that has this object is never deleted, whatever the object holds, unless that is `"pinned": false`. Unpinning
      * writes over it: only the role that prunes may delete anything of a backup.
@@ -39,18 +43,17 @@ export function backupKeys(prefix: string, backupId: string) {
     /** So begin the keys of objects that Count begins and gives up, to learn whether it may write. */
     probes: `${root}.probe-`,
     /** All of its late files, and nothing else, begin so. */
-    lateFiles: `${root}late-`,
+    lateFiles: late,
     /** `copy` counts from 1: a repeated export writes beside the part that a first one left, never over it. */
-    tablePart: (table: string, shard: number, copy: number) =>
-      `${root}database/${encodeTable(table)}/${number(shard)}${again(copy)}.jsonl.zst`,
-    latePart: (table: string, shard: number, attempt: number, copy: number) =>
-      `${root}database/${encodeTable(table)}/late-${attempt}/${number(shard)}${again(copy)}.jsonl.zst`,
+    tablePart: (name: string, shard: number, copy: number) => `${table(name)}${part(shard, copy)}`,
+    latePart: (name: string, shard: number, attempt: number, copy: number) =>
+      `${table(name)}/late-${attempt}${part(shard, copy)}`,
     /** `path` is the object's key below FILES_PREFIX; `copy` as for tablePart. Without a path: the folder of such copies. */
     file: (path: string, copy = 1) => `${root}files${again(copy)}/${path}`,
     filesIndex: `${root}files.jsonl.zst`,
-    cachePart: (part: number, copy: number) => `${root}cache/${number(part)}${again(copy)}.jsonl.zst`,
-    lateCachePart: (part: number, attempt: number, copy: number) =>
-      `${root}cache/late-${attempt}/${number(part)}${again(copy)}.jsonl.zst`,
+    cachePart: (shard: number, copy: number) => `${cache}${part(shard, copy)}`,
+    lateCachePart: (shard: number, attempt: number, copy: number) =>
+      `${cache}/late-${attempt}${part(shard, copy)}`,
   }
 }
 
@@ -66,6 +69,7 @@ export const workRoot = `${ownFolder}runs/`
 export function workKeys(run: { runId: string; attempt: number; tried?: string }) {
   const root = `${workRoot}${run.runId}/${run.attempt}/`
   const lists = run.tried === undefined ? root : `${root}lists-${run.tried}/`
+  const result = (name: string) => `${root}results/${name}.json`
   return {
     root,
     lists,
@@ -75,25 +79,25 @@ export function workKeys(run: { runId: string; attempt: number; tried?: string }
     filesList: (list: number) => `${lists}files/${number(list)}.jsonl`,
     /** The `list`-th piece of a restored backup's list of files, JSON Lines. */
     restoreList: (list: number) => `${lists}restore-files/${number(list)}.jsonl`,
-    databaseResult: (batch: number) => `${root}results/database-${number(batch)}.json`,
+    databaseResult: (batch: number) => result(`database-${number(batch)}`),
     /** The parts that replace some of the batches', and the sequences, of one common snapshot. */
-    reconciled: `${root}results/reconciled.json`,
-    rehearsed: `${root}results/rehearsed.json`,
-    filesResult: (batch: number) => `${root}results/files-${number(batch)}.json`,
+    reconciled: result('reconciled'),
+    rehearsed: result('rehearsed'),
+    filesResult: (batch: number) => result(`files-${number(batch)}`),
     /** What was copied of one piece of the listing, JSON Lines. */
     filesCopied: (list: number) => `${root}results/copied-${number(list)}.jsonl`,
-    cacheResult: `${root}results/cache.json`,
-    filesWiped: (batch: number) => `${root}results/wiped-files-${number(batch)}.json`,
-    cacheWiped: `${root}results/wiped-cache.json`,
+    cacheResult: result('cache'),
+    filesWiped: (batch: number) => result(`wiped-files-${number(batch)}`),
+    cacheWiped: result('wiped-cache'),
     /** What a wipe of the cache did before it was interrupted. */
-    cacheWipedSoFar: `${root}results/wiped-cache-so-far.json`,
-    filesRestored: (batch: number) => `${root}results/restored-files-${number(batch)}.json`,
+    cacheWipedSoFar: result('wiped-cache-so-far'),
+    filesRestored: (batch: number) => result(`restored-files-${number(batch)}`),
     /** A restore of the cache has begun: its repeat may find keys that it wrote itself. */
-    cacheRestoring: `${root}results/restoring-cache.json`,
-    cacheRestored: `${root}results/restored-cache.json`,
-    verified: `${root}results/verified.json`,
+    cacheRestoring: result('restoring-cache'),
+    cacheRestored: result('restored-cache'),
+    verified: result('verified'),
     /** What the rehearsal of a verify found. */
-    compared: `${root}results/compared.json`,
+    compared: result('compared'),
     /** What S3 does with conditions of copies and deletions is tried with these two. */
     probe: (which: 1 | 2) => `${root}probe-${which}`,
   }
