@@ -1,13 +1,17 @@
+import type { Manifest } from './backup/manifest.ts'
+import { sealCache } from './cache/export/seal.ts'
 import { cacheMark } from './cache/mark.ts'
 import { cacheLimit, planCache } from './cache/plan.ts'
 import type { CachePlan } from './cache/plan-section.ts'
+import { sealDatabase } from './database/export/seal.ts'
 import { databaseMark } from './database/mark.ts'
 import { databaseLimit, planDatabase } from './database/plan/plan.ts'
 import type { DatabasePlan } from './database/plan-section.ts'
+import { sealFiles } from './files/copy/seal.ts'
 import { filesMark } from './files/mark.ts'
 import { filesLimit, planFiles } from './files/plan.ts'
 import type { FilesPlan, FilesRestorePlan } from './files/plan-section.ts'
-import type { Limit, Mark, Planner, Target } from './store.ts'
+import type { Limit, Mark, Planner, Sealer, Target } from './store.ts'
 
 // What each store answers to what a run asks of all of them. A function that asks one question carries only the modules
 // that answer it, since each list stands by itself.
@@ -15,6 +19,9 @@ import type { Limit, Mark, Planner, Target } from './store.ts'
 /** A store's section of the plan, and what a restore of it needs besides. */
 export type Planned = { database: DatabasePlan; files: FilesPlan; cache: CachePlan }
 export type Restores = { database: { batches: number }; files: FilesRestorePlan; cache: never }
+
+/** A store's section of the manifest. */
+export type Held = { [T in Target]: NonNullable<Manifest[T]> }
 
 export const marks: Record<Target, Mark> = { database: databaseMark, files: filesMark, cache: cacheMark }
 
@@ -28,4 +35,10 @@ export const limits: { [T in Target]: Limit<Planned[T]> } = {
   database: databaseLimit,
   files: filesLimit,
   cache: cacheLimit,
+}
+
+export const sealers: { [T in Target]: Sealer<Planned[T], Held[T]> } = {
+  database: sealDatabase,
+  files: sealFiles,
+  cache: sealCache,
 }

@@ -2,16 +2,16 @@ import { agreeing, counted } from '../amounts.ts'
 import { sealed } from '../backup/digest.ts'
 import { putJson } from '../backup/documents/write.ts'
 import { backupKeys } from '../backup/layout.ts'
-import { Manifest } from '../backup/manifest.ts'
+import { Manifest, type Warning } from '../backup/manifest.ts'
+import { namedObjects } from '../backup/named-objects.ts'
 import { findOwnManifest } from '../backup/read.ts'
-import { sealCache } from '../cache/export/seal.ts'
 import type { Clients } from '../clients.ts'
-import { sealDatabase } from '../database/export/seal.ts'
 import { BackupIncomplete } from '../errors.ts'
-import { sealFiles } from '../files/copy/seal.ts'
 import type { Fence } from '../ledger/fence.ts'
 import { isPreconditionFailure, type Storage } from '../s3/bucket.ts'
 import { listSizes } from '../s3/list.ts'
+import { type Target, targets } from '../store.ts'
+import { type Held, type Planned, sealers } from '../stores.ts'
 import { toolVersion } from '../version.ts'
 import { type Plan, plannedRun } from './planning/plan.ts'
 
@@ -31,10 +31,7 @@ export async function seal(clients: Clients, plan: Plan, check: Fence['check']):
   const isSealed = async () => (await findOwnManifest(storage, clients.config.BACKUP_PREFIX, own)) !== null
   if (await isSealed()) return
   const readBackAt = clients.now().toISOString()
-  const asked = { run: plannedRun(plan), backupId: plan.backupId, rehearse: plan.rehearse }
-  const database = plan.database && (await sealDatabase(clients, { ...asked, planned: plan.database }))
-  const files = plan.files && (await sealFiles(clients, { ...asked, planned: plan.files }))
-  const cache = plan.cache && (await sealCache(clients, { ...asked, planned: plan.cache }))
+  const { held, rehearsedAt, warnings } = await sealStores(clients, { ...plan, backupId: plan.backupId })
   const manifest: Manifest = {
     version: 1,
     backupId: plan.backupId,
@@ -45,22 +42,15 @@ export async function seal(clients: Clients, plan: Plan, check: Fence['check']):
     startedAt: new Date(plan.startedAt).toISOString(),
     sealedAt: clients.now().toISOString(),
     readBackAt,
-    rehearsedAt: database?.rehearsedAt ?? null,
-    database: database?.held ?? null,
-    files: files?.held ?? null,
-    cache: cache?.held ?? null,
+    rehearsedAt,
+    ...held,
     preserved: {
       tables: plan.preserve.tables,
       rows: plan.preserve.rows,
       files: plan.preserve.files,
       keys: plan.preserve.keys,
     },
-    warnings: [
-      ...plan.warnings,
-      ...(database?.warnings ?? []),
-      ...(files?.warnings ?? []),
-      ...(cache?.warnings ?? []),
-    ],
+    warnings: [...plan.warnings, ...warnings],
   }
   await checkObjects(storage, keys.root, manifest)
   await check()
@@ -72,14 +62,28 @@ export async function seal(clients: Clients, plan: Plan, check: Fence['check']):
   }
 }
 
+/** The sections of the manifest, one for each store that the run acts on. */
+async function sealStores(clients: Clients, plan: Plan & { backupId: string }) {
+  const { backupId, rehearse } = plan
+  const held: { [T in Target]: Held[T] | null } = { database: null, files: null, cache: null }
+  const sealed = { held, rehearsedAt: null as string | null, warnings: [] as Warning[] }
+  async function sealStore<T extends Target>(target: T, planned: Planned[T]): Promise<void> {
+    const asked = { run: plannedRun(plan), backupId, planned, rehearse }
+    const store = await sealers[target](clients, asked)
+    held[target] = store.held
+    sealed.rehearsedAt ??= store.rehearsedAt ?? null
+    sealed.warnings.push(...store.warnings)
+  }
+  for (const target of targets) {
+    const planned = plan[target]
+    if (planned !== null) await sealStore(target, planned)
+  }
+  return sealed
+}
+
 /** Each object that the manifest names is there with its size, by a listing that the steps had no part in. */
 async function checkObjects(storage: Storage, root: string, manifest: Manifest): Promise<void> {
-  const parts = [
-    ...(manifest.database?.tables ?? []).flatMap((table) => table.parts),
-    ...(manifest.cache?.parts ?? []),
-    ...(manifest.files?.index ? [manifest.files.index] : []),
-  ]
-  const expected = new Map(parts.flatMap(({ key, bytes }) => (key === null ? [] : [[key, bytes] as const])))
+  const expected = new Map(namedObjects(manifest).map(({ key, bytes }) => [key, bytes]))
   for await (const { key, size } of listSizes(storage, [
     `${root}database/`,
     `${root}cache/`,

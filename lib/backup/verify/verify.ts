@@ -5,6 +5,7 @@ import type { Authenticity } from '../../signature.ts'
 import { DocumentDamaged } from '../documents/backup-document.ts'
 import { backupKeys } from '../layout.ts'
 import type { CopiedFile } from '../manifest.ts'
+import { namedObjects } from '../named-objects.ts'
 import { type Backup, type Known, readBackup } from '../read.ts'
 import { isOwnDocument, judgeUnnamed } from './extras.ts'
 import { checkIndex, seekCopies } from './files-index.ts'
@@ -145,13 +146,10 @@ async function check(storage: Storage, job: Job): Promise<Checked> {
 }
 
 /** The parts of tables and of the cache. */
-function partsOf({ database, cache }: Backup): NamedPart[] {
-  const parts: NamedPart[] = []
-  for (const { key, sha256, rows, ...part } of (database?.tables ?? []).flatMap((table) => table.parts)) {
-    if (key !== null && sha256 !== null)
-      parts.push({ ...part, key, sha256, holds: { what: 'rows', count: rows } })
-  }
-  for (const { keys, ...part } of cache?.parts ?? [])
-    parts.push({ ...part, holds: { what: 'keys', count: keys } })
-  return parts
+function partsOf(backup: Backup): NamedPart[] {
+  return namedObjects(backup).flatMap(({ section, count, ...part }) =>
+    section === 'files'
+      ? []
+      : [{ ...part, holds: { what: section === 'database' ? ('rows' as const) : ('keys' as const), count } }],
+  )
 }

@@ -1,6 +1,7 @@
 import { GetObjectCommand } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import { backupKeys } from '../../backup/layout.ts'
+import { namedObjects } from '../../backup/named-objects.ts'
 import { readPartLines } from '../../backup/part/read.ts'
 import { type Backup, readBackup } from '../../backup/read.ts'
 import { type Allowed, checkOwn } from '../../backup/trust.ts'
@@ -22,35 +23,13 @@ export async function partsOf(storage: Storage, prefix: string, backup: Backup):
     if (!keys.includes(key)) continue // listed by what its key begins with
     documents.push({ part: key.slice(root.length), bytes: size, rows: null, kind: 'manifest' })
   }
-  return [...documents, ...dataParts(backup, root)]
-}
-
-function dataParts({ database, files, cache }: Backup, root: string): BackupPart[] {
-  const tables = (database?.tables ?? []).flatMap(({ parts }) =>
-    parts.flatMap(({ key, bytes, rows }) =>
-      key === null ? [] : [{ part: key.slice(root.length), bytes, rows, kind: 'database' as const }],
-    ),
-  )
-  const index = files?.index
-  return [
-    ...tables,
-    ...(index
-      ? [
-          {
-            part: index.key.slice(root.length),
-            bytes: index.bytes,
-            rows: files.objects,
-            kind: 'files' as const,
-          },
-        ]
-      : []),
-    ...(cache?.parts ?? []).map(({ key, bytes, keys }) => ({
-      part: key.slice(root.length),
-      bytes,
-      rows: keys,
-      kind: 'cache' as const,
-    })),
-  ]
+  const parts = namedObjects(backup).map(({ section: kind, key, bytes, count }) => ({
+    part: key.slice(root.length),
+    bytes,
+    rows: count,
+    kind,
+  }))
+  return [...documents, ...parts]
 }
 
 /**
