@@ -35,6 +35,9 @@ export type Mark = {
     }
 )
 
+/** All that is managed of a store, as a sentence says it: "the files below s3://…". */
+export type Extent = (config: Config) => string
+
 /** What is kept from a wipe, in addition to what the configuration keeps. */
 export type Preserve = { tables: readonly string[]; files: readonly string[]; keys: readonly string[] }
 
@@ -57,7 +60,7 @@ export type Limits = {
 export type Look<Found> = (
   clients: Clients,
   asked: { preserve: Preserve; limits: Limits | null },
-) => Promise<{ mark: string | undefined } & Found>
+) => Promise<{ mark: string | undefined; found: Found }>
 
 /** What Count asks of a store that the run acts on. */
 export type Planning = {

@@ -1,13 +1,12 @@
 import * as z from 'zod'
-import { lookAtCache } from '../cache/options/look.ts'
 import { CacheOption } from '../cache/options/schema.ts'
 import type { Clients } from '../clients.ts'
-import { lookAtDatabase, reasonOf } from '../database/options/look.ts'
+import { reasonOf } from '../database/options/look.ts'
 import { DatabaseOption, Reason } from '../database/options/schema.ts'
 import { StoreUnavailable } from '../errors.ts'
-import { lookAtFiles } from '../files/options/look.ts'
 import { FilesOption } from '../files/options/schema.ts'
 import { type Limits, type Preserve, type Target, targets } from '../store.ts'
+import { extents, looks } from '../stores.ts'
 import { type Strategy, scopeOf, strategies } from './strategy.ts'
 
 /** A store as it was counted, or why it was not. `mark` is the environment's name it carries. */
@@ -62,11 +61,9 @@ export async function getOptions(
   limits: Limits | null = null,
 ): Promise<ResetOptions> {
   const { config } = clients
-  const [database, files, cache] = await Promise.all([
-    ask('The database', limits, () => lookAtDatabase(clients, { preserve, limits })),
-    ask('The files', limits, () => lookAtFiles(clients, { preserve, limits })),
-    ask('The cache', limits, () => lookAtCache(clients, { preserve, limits })),
-  ])
+  const lookAt = <T extends Target>(target: T) =>
+    ask(`The ${target}`, limits, () => looks[target](clients, { preserve, limits }))
+  const [database, files, cache] = await Promise.all([lookAt('database'), lookAt('files'), lookAt('cache')])
   return {
     environment: config.ENVIRONMENT,
     claimed: [database, files, cache].every((store) => store.available && store.mark === config.ENVIRONMENT),
@@ -81,12 +78,10 @@ export async function getOptions(
 async function ask<Found>(
   name: string,
   limits: Limits | null,
-  store: () => Promise<{ mark: string | undefined } & Found>,
+  store: () => Promise<{ mark: string | undefined; found: Found }>,
 ) {
   try {
-    const { mark = null, ...found } = await (limits === null
-      ? store()
-      : within(limits.storeMs, name, store()))
+    const { mark = null, found } = await (limits === null ? store() : within(limits.storeMs, name, store()))
     return { ...found, available: true as const, mark }
   } catch (error) {
     return { available: false as const, reason: reasonOf(error) }
@@ -108,13 +103,8 @@ async function within<Answer>(milliseconds: number, name: string, answer: Promis
 }
 
 function describe(strategy: Strategy, { config }: Clients): string {
-  const what: Record<Target, string> = {
-    database: `the tables of ${config.DATABASE_SCHEMAS.join(', ')}`,
-    files: `the files below s3://${config.FILES_BUCKET}/${config.FILES_PREFIX}`,
-    cache: config.CACHE_PREFIX === '*' ? 'all cache keys' : `the cache keys ${config.CACHE_PREFIX}…`,
-  }
   const { clears, preserves } = scopeOf(strategy)
   const list = (targets: readonly Target[]) =>
-    new Intl.ListFormat('en').format(targets.map((target) => what[target]))
+    new Intl.ListFormat('en').format(targets.map((target) => extents[target](config)))
   return `Clears ${list(clears)}. Preserves ${preserves.length > 0 ? list(preserves) : 'only what is said to be preserved'}.`
 }

@@ -9,11 +9,11 @@ const strange = useStrangeDatabases()
 
 /** What a look before any run says would stay. */
 async function foretold(code: string): Promise<string> {
-  const { warnings } = await lookAtDatabase(await currentClients(), {
+  const { found } = await lookAtDatabase(await currentClients(), {
     preserve: { tables: [], files: [], keys: [] },
     limits: null,
   })
-  return warned({ warnings }, code)
+  return warned(found, code)
 }
 
 describe('a database comes back from a reset and a restore exactly as it was', () => {

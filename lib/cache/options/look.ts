@@ -1,4 +1,4 @@
-import type { Look } from '../../store.ts'
+import type { Extent, Look } from '../../store.ts'
 import { countCache } from '../count.ts'
 import { readCacheMark } from '../mark.ts'
 import type { CacheOption } from './schema.ts'
@@ -12,5 +12,9 @@ export const lookAtCache: Look<CacheOption> = async (clients, { preserve, limits
     preserve: [...PRESERVE_KEYS, ...preserve.keys],
     ...(limits === null ? {} : { limit: limits.keys, signal }),
   })
-  return { mark, prefix, ...counts, approximate: !complete }
+  return { mark, found: { prefix, ...counts, approximate: !complete } }
 }
+
+/** All that is managed of the cache, as a sentence says it. */
+export const cacheExtent: Extent = ({ CACHE_PREFIX }) =>
+  CACHE_PREFIX === '*' ? 'all cache keys' : `the cache keys ${CACHE_PREFIX}…`

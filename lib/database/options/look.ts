@@ -3,7 +3,7 @@ import { DatabaseBusy, InvalidConfiguration, messageOf, ResetError } from '../..
 import { readEnvironment } from '../../ledger/environment.ts'
 import { databaseError } from '../../postgres/errors.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
-import type { Look } from '../../store.ts'
+import type { Extent, Look } from '../../store.ts'
 import { type Catalog, readCatalog } from '../catalog/catalog.ts'
 import { checkPermissions } from '../plan/actions/permissions.ts'
 import { type Action, chooseActions } from '../plan/actions/table-actions.ts'
@@ -41,8 +41,7 @@ export const lookAtDatabase: Look<DatabaseOption> = async (clients, { preserve, 
     })
   })
   const { counts, problem } = await count(clients, plan, limits)
-  return {
-    mark: row?.name,
+  const found: DatabaseOption = {
     protected: row?.protected ?? false,
     serverVersion: catalog.serverVersion,
     estimated: [...counts.values()].some(({ estimated }) => estimated),
@@ -55,6 +54,7 @@ export const lookAtDatabase: Look<DatabaseOption> = async (clients, { preserve, 
     warnings: plan.warnings,
     problem,
   }
+  return { mark: row?.name, found }
 }
 
 /** The plan of a reset; when there can be none, all tables without an action, and the reason. */
@@ -129,3 +129,6 @@ function reasonOfThrown(check: () => void): Reason | null {
 export function reasonOf(error: unknown): Reason {
   return { name: error instanceof Error ? error.name : 'UnexpectedError', message: messageOf(error) }
 }
+
+/** All that is managed of the database, as a sentence says it. */
+export const databaseExtent: Extent = ({ DATABASE_SCHEMAS }) => `the tables of ${DATABASE_SCHEMAS.join(', ')}`

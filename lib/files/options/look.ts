@@ -1,4 +1,4 @@
-import type { Look } from '../../store.ts'
+import type { Extent, Look } from '../../store.ts'
 import { countFiles } from '../list.ts'
 import { readFilesMark } from '../mark.ts'
 import type { FilesOption } from './schema.ts'
@@ -12,5 +12,9 @@ export const lookAtFiles: Look<FilesOption> = async (clients, { preserve, limits
     preserve: [...PRESERVE_FILES, ...preserve.files],
     ...(limits === null ? {} : { limit: limits.objects, signal }),
   })
-  return { mark, bucket, prefix, ...totals, approximate: !complete }
+  return { mark, found: { bucket, prefix, ...totals, approximate: !complete } }
 }
+
+/** All that is managed of the files, as a sentence says it. */
+export const filesExtent: Extent = ({ FILES_BUCKET, FILES_PREFIX }) =>
+  `the files below s3://${FILES_BUCKET}/${FILES_PREFIX}`
