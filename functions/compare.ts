@@ -1,6 +1,5 @@
 import * as z from 'zod'
-import { compareBackup, compareVerified } from '../lib/database/load/load-backup.ts'
-import { compareExported } from '../lib/database/load/rehearse.ts'
+import { compareBackup, compareExported, compareVerified } from '../lib/database/load/rehearse.ts'
 import { RunRef } from '../lib/ledger/run-ref.ts'
 import { databaseOf, readBackupPlan, readPlan, restoredBy } from '../lib/run/planning/plan.ts'
 import { task } from '../lib/task.ts'

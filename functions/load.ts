@@ -1,6 +1,5 @@
 import * as z from 'zod'
-import { loadBackup } from '../lib/database/load/load-backup.ts'
-import { loadExported } from '../lib/database/load/rehearse.ts'
+import { loadBackup, loadExported } from '../lib/database/load/rehearse.ts'
 import { RunRef } from '../lib/ledger/run-ref.ts'
 import { databaseOf, readBackupPlan, readPlan, restoredBy } from '../lib/run/planning/plan.ts'
 import { task } from '../lib/task.ts'

@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { restoreCache } from '../lib/cache/restore/restore.ts'
-import { readRestored } from '../lib/database/load/load-backup.ts'
+import { readRestored } from '../lib/database/load/sources.ts'
 import { restoreDatabase } from '../lib/database/restore/restore.ts'
 import { restoreFiles } from '../lib/files/restore/restore.ts'
 import { RunRef } from '../lib/ledger/run-ref.ts'

@@ -53,6 +53,9 @@ export const BackedUpTable = z.strictObject({
 })
 export type BackedUpTable = z.output<typeof BackedUpTable>
 
+/** A table of a backup, without its rows. */
+export type TableDefinition = Pick<BackedUpTable, 'name' | 'schema' | 'table' | 'oid' | 'columns'>
+
 export const BackedUpSequence = z.strictObject({
   name: z.string(),
   schema: z.string(),

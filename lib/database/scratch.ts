@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { agreeing, counted } from '../amounts.ts'
-import type { BackedUpTable, Column } from '../backup/manifest.ts'
+import type { BackedUpTable, Column, TableDefinition } from '../backup/manifest.ts'
 import { messageOf, NotPermitted, StoreUnavailable } from '../errors.ts'
 import type { Connection } from '../postgres/connection.ts'
 import { databaseError, sqlStateOf } from '../postgres/errors.ts'
@@ -17,7 +17,7 @@ export function scratchSchemaOf(runId: string): string {
 }
 
 /** The copy of a table there. Named by number: a name made of schema and table could exceed Postgres' 63 bytes. */
-export function scratchTableOf(runId: string, table: BackedUpTable): Rows {
+export function scratchTableOf(runId: string, table: Pick<TableDefinition, 'oid' | 'columns'>): Rows {
   return { schema: scratchSchemaOf(runId), table: `t${table.oid}`, columns: table.columns }
 }
 
@@ -39,7 +39,7 @@ export function isHeldAsText({ type, asText }: Pick<Column, 'type' | 'asText'>):
   return asText && type.includes('.')
 }
 
-function heldColumns({ columns }: BackedUpTable): string {
+function heldColumns({ columns }: Pick<TableDefinition, 'columns'>): string {
   return columns
     .map((column) =>
       isHeldAsText(column)
@@ -74,7 +74,7 @@ export function typedRows(runId: string, table: BackedUpTable, live: Table, alia
  */
 export async function ensureScratch(
   connection: Connection,
-  { runId, tables }: { runId: string; tables: readonly BackedUpTable[] },
+  { runId, tables }: { runId: string; tables: readonly TableDefinition[] },
 ): Promise<void> {
   const name = scratchSchemaOf(runId)
   const schema = quote(name)

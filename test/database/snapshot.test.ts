@@ -1,10 +1,11 @@
 import { DeleteObjectCommand, S3Client } from '@aws-sdk/client-s3'
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
 import { getJson } from '../../lib/backup/documents/read.ts'
 import { workKeys } from '../../lib/backup/layout.ts'
 import type { BackedUpTable } from '../../lib/backup/manifest.ts'
 import type { Clients } from '../../lib/clients.ts'
 import { DatabaseResult, exportDatabase } from '../../lib/database/export/export.ts'
+import { loadExported } from '../../lib/database/load/rehearse.ts'
 import { countTables } from '../../lib/database/plan/rows/count.ts'
 import { withSnapshot } from '../../lib/database/snapshot.ts'
 import {
@@ -293,6 +294,32 @@ describe('a backup of several batches', () => {
     ).toEqual(await rowsAsLines(database.sql, 'app.pets'))
     const { parts } = tables.find(({ name }) => name === 'app.people')!
     expect(parts.map(({ key }) => key)).toEqual([expect.stringMatching(/00000\.2\.jsonl\.zst$/)])
+  })
+
+  it('is loaded with reads that grow with its batches, not with their square', async () => {
+    const front = await startFront(database.env.AWS_ENDPOINT_URL_S3 ?? '')
+    onTestFinished(() => front.stop())
+    const s3 = new S3Client({
+      ...{ endpoint: front.url, region: 'us-east-1', forcePathStyle: true },
+      credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
+    })
+    const each = configured(clients, { EXPORT_BATCH_BYTES: 1 })
+    const readsOf = async (batches: number) => {
+      for (let table = 1; table < batches; table++)
+        await database.sql.query(`CREATE TABLE IF NOT EXISTS app.t${table} AS SELECT 1 AS id`)
+      const plan = await planReset(each)
+      expect(plan.database?.batches).toBe(batches)
+      await backUp(each, plan)
+      front.seen.length = 0
+      for (let batch = 0; batch < batches; batch++) {
+        const through = { ...each, backups: { ...each.backups, s3 } }
+        await loadExported(through, { ...databaseOf(plan), batch }, noProgress)
+      }
+      return front.seen.filter((request) => request.startsWith('GET ')).length
+    }
+    const reads = await readsOf(4)
+    expect(reads).toBeGreaterThanOrEqual(4)
+    expect(await readsOf(12)).toBe(3 * reads)
   })
 
   it('is not sealed when too much changed, or a table was altered between them', async () => {

@@ -15,7 +15,7 @@ import {
   StoreUnavailable,
 } from '../../lib/errors.ts'
 import { withConnection } from '../../lib/postgres/with-connection.ts'
-import { databaseOf } from '../../lib/run/planning/plan.ts'
+import { databaseOf, plannedRun } from '../../lib/run/planning/plan.ts'
 import {
   backUp,
   configured,
@@ -286,7 +286,11 @@ describe('a wipe covered by its backup', () => {
     expect(await expectNothingWiped(elsewhere, BackupIncomplete)).toContain(
       `was made by run ${plan.runId} in local, not by this one`,
     )
-    const more = wipeDatabase(clients, { ...databaseOf(plan), planned: databaseOf(whole).planned })
+    const more = wipeDatabase(clients, {
+      ...databaseOf(whole),
+      run: plannedRun(plan),
+      backupId: plan.backupId,
+    })
     expect(await expectNothingWiped(more, BackupIncomplete)).toContain(
       'does not hold app.pets. Nothing was wiped',
     )

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { beforeAll, expect, it } from 'vitest'
-import { compareBackup } from '../../lib/database/load/load-backup.ts'
+import { compareBackup } from '../../lib/database/load/rehearse.ts'
 import { restoreDatabase } from '../../lib/database/restore/restore.ts'
 import { dropScratch } from '../../lib/database/scratch.ts'
 import { withConnection } from '../../lib/postgres/with-connection.ts'

@@ -1,7 +1,7 @@
 import { beforeAll, expect, it } from 'vitest'
 import type { Backup } from '../../lib/backup/read.ts'
 import type { Clients } from '../../lib/clients.ts'
-import { compareBackup } from '../../lib/database/load/load-backup.ts'
+import { compareBackup } from '../../lib/database/load/rehearse.ts'
 import { restoreDatabase } from '../../lib/database/restore/restore.ts'
 import { dropScratch } from '../../lib/database/scratch.ts'
 import { withConnection } from '../../lib/postgres/with-connection.ts'

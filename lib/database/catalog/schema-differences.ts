@@ -1,4 +1,4 @@
-import type { BackedUpTable, Manifest } from '../../backup/manifest.ts'
+import type { Manifest, TableDefinition } from '../../backup/manifest.ts'
 import { SchemaChanged } from '../../errors.ts'
 import type { Catalog, Table, Tables } from './catalog.ts'
 
@@ -12,7 +12,7 @@ export type SchemaDifferences = {
 }
 
 /** Of a backup's database, what has to fit. */
-type Held = Pick<NonNullable<Manifest['database']>, 'tables' | 'sequences'>
+type Held = Pick<NonNullable<Manifest['database']>, 'sequences'> & { tables: readonly TableDefinition[] }
 
 /** What differs between the tables of a backup and the live ones: a pure function. */
 export function schemaDifferences(
@@ -58,7 +58,7 @@ export function checkSchema(database: Held, catalog: Pick<Catalog, 'tables' | 's
 }
 
 function compareColumns(
-  table: BackedUpTable,
+  table: TableDefinition,
   now: Table,
   { blocking, tolerated }: Pick<SchemaDifferences, 'blocking' | 'tolerated'>,
 ): void {
@@ -86,6 +86,6 @@ function compareColumns(
 }
 
 /** The same for tables alone. @throws SchemaChanged listing what differs */
-export function checkTables(tables: readonly BackedUpTable[], live: Tables): void {
-  checkSchema({ tables: [...tables], sequences: [] }, { ...live, sequences: [] })
+export function checkTables(tables: readonly TableDefinition[], live: Tables): void {
+  checkSchema({ tables, sequences: [] }, { ...live, sequences: [] })
 }

@@ -7,6 +7,7 @@ import { mergeLate } from '../../backup/merge-late.ts'
 import { BackupIncomplete } from '../../errors.ts'
 import type { RunRef } from '../../ledger/run-ref.ts'
 import type { Storage } from '../../s3/bucket.ts'
+import type { LoadablePart } from '../plan/load-batches.ts'
 import type { PlannedDatabase } from '../plan-section.ts'
 import { DatabaseResult } from './export.ts'
 
@@ -32,13 +33,39 @@ type Exported = { tables: BackedUpTable[]; sequences: z.output<typeof BackedUpSe
 export async function readExported(storage: Storage, { run, planned }: PlannedDatabase): Promise<Exported> {
   const exported = await readBatches(storage, { run, planned })
   if (planned.batches < 2) return exported
-  const { tables, sequences } = await resultOf(
+  const { tables, sequences } = await readReconciled(storage, run)
+  return { tables: mergeLate(exported.tables, tables), sequences }
+}
+
+/**
+ * What one batch exported, with what Reconcile exported again in place; no other batch is read.
+ * @throws BackupIncomplete naming what is missing
+ */
+export async function readExportedParts(
+  storage: Storage,
+  { run, planned }: PlannedDatabase,
+  batch: number,
+): Promise<LoadablePart[]> {
+  const { parts } = await readExportedBatch(storage, run, batch)
+  const { tables } = planned.batches < 2 ? { tables: [] } : await readReconciled(storage, run)
+  const again = new Map(
+    tables.flatMap(({ name, parts }) => parts.map((part) => [`${name} ${part.shard}`, part] as const)),
+  )
+  const partsOf = Map.groupBy(parts, ({ table }) => table)
+  return planned.tables.flatMap(({ table }) =>
+    (partsOf.get(table.name) ?? [])
+      .map(({ table: name, ...part }) => ({ table, part: again.get(`${name} ${part.shard}`) ?? part }))
+      .sort((a, b) => a.part.shard - b.part.shard),
+  )
+}
+
+function readReconciled(storage: Storage, run: RunRef): Promise<z.output<typeof Reconciled>> {
+  return resultOf(
     storage,
     workKeys(run).reconciled,
     Reconciled,
     'the comparison of the batches with one snapshot',
   )
-  return { tables: mergeLate(exported.tables, tables), sequences }
 }
 
 /**
@@ -77,7 +104,7 @@ export async function readBatches(storage: Storage, { run, planned }: PlannedDat
 }
 
 /** What one batch of the database exported. */
-export function readExportedBatch(
+function readExportedBatch(
   storage: Storage,
   run: RunRef,
   batch: number,

@@ -20,7 +20,7 @@ type Loaded = {
 }
 
 /** What a comparison found. */
-export type Compared = {
+export type Comparison = {
   /** What a restore will not bring back exactly. */
   warnings: Warning[]
   /**
@@ -38,7 +38,7 @@ export type Compared = {
 export async function compareLoaded(
   connection: Connection,
   { runId, tables, live, isCurrent }: Loaded,
-): Promise<Compared> {
+): Promise<Comparison> {
   refuseDifferences(await differencesOf(connection, tables, (table) => scratchTableOf(runId, table)))
   const byName = new Map(live.tables.map((table) => [table.name, table]))
   const pairs = tables.flatMap((table) => {

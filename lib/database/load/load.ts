@@ -2,7 +2,7 @@ import { pipeline } from 'node:stream/promises'
 import { setTimeout } from 'node:timers/promises'
 import { from as copyFrom } from 'pg-copy-streams'
 import { agreeing, counted } from '../../amounts.ts'
-import type { BackedUpTable } from '../../backup/manifest.ts'
+import type { TableDefinition } from '../../backup/manifest.ts'
 import { readPartChunks } from '../../backup/part/read.ts'
 import type { Clients } from '../../clients.ts'
 import { BackupDamaged, messageOf, SchemaChanged } from '../../errors.ts'
@@ -27,7 +27,7 @@ type Load = {
   runId: string
   parts: readonly LoadablePart[]
   /** Throws when the live tables are not those of the parts. */
-  check: (tables: readonly BackedUpTable[], live: Tables) => void
+  check: (tables: readonly TableDefinition[], live: Tables) => void
 }
 
 /**

@@ -1,7 +1,7 @@
-import type { BackedUpTable, TablePart } from '../../backup/manifest.ts'
+import type { BackedUpTable, TableDefinition, TablePart } from '../../backup/manifest.ts'
 
 /** One part and the table it belongs to. */
-export type LoadablePart = { table: BackedUpTable; part: TablePart }
+export type LoadablePart = { table: TableDefinition; part: TablePart }
 
 /** Compressed bytes that one invocation loads. */
 const batchBytes = 256 * 2 ** 20

@@ -1,0 +1,59 @@
+import type { BackedUpTable, Seen, TableDefinition } from '../../backup/manifest.ts'
+import { type Backup, readBackup } from '../../backup/read.ts'
+import type { Clients } from '../../clients.ts'
+import { NotFound } from '../../errors.ts'
+import type { Tables } from '../catalog/catalog.ts'
+import { changesOf, refuseChanges } from '../catalog/changes.ts'
+import { checkTables } from '../catalog/schema-differences.ts'
+import { readExported, readExportedParts } from '../export/results.ts'
+import { leaveOut } from '../plan/exclusions.ts'
+import { type LoadablePart, loadBatches } from '../plan/load-batches.ts'
+import type { PlannedDatabase } from '../plan-section.ts'
+
+/** Where the parts come from that are loaded into a run's scratch schema. */
+export type Source = {
+  /** What one batch loads, which reads no other batch. @throws NotFound when there is no such batch, BackupIncomplete */
+  partsOf(batch: number): Promise<LoadablePart[]>
+  /** The tables with all of their parts. */
+  tables(): Promise<BackedUpTable[]>
+  /** Throws when the live tables are not those of the parts. */
+  check(tables: readonly TableDefinition[], live: Tables): void
+  /** The live tables hold what was backed up, so the application's functions, which may read them, can be asked. */
+  isCurrent: boolean
+}
+
+/** What the run itself exported, before it is sealed: a table that was altered since makes that stale. */
+export function exportedParts({ backups }: Pick<Clients, 'backups'>, exported: PlannedDatabase): Source {
+  return {
+    partsOf: (batch) => readExportedParts(backups, exported, batch),
+    tables: async () => (await readExported(backups, exported)).tables,
+    check: (tables, live) => refuseChanges(changesOf(live, tables)),
+    isCurrent: true,
+  }
+}
+
+/** Which backup a run loads, as Count read it, and what of it is left out. */
+export type LoadedBackup = { backupId: string; seen: Seen; without?: readonly string[] }
+
+/** A sealed backup, of which the live tables only have to be able to take the rows. */
+export function backupParts(clients: Pick<Clients, 'backups' | 'config'>, loaded: LoadedBackup): Source {
+  const tables = async () => (await readRestored(clients, loaded)).database?.tables ?? []
+  return {
+    async partsOf(batch) {
+      const parts = loadBatches(await tables())[batch]
+      if (parts === undefined) throw new NotFound(`The backup has no batch ${batch} to load`)
+      return parts
+    },
+    tables,
+    check: checkTables,
+    isCurrent: false,
+  }
+}
+
+/** The backup, without what is left out of it. @throws NotFound, BackupDamaged, InvalidRequest */
+export async function readRestored(
+  { backups, config }: Pick<Clients, 'backups' | 'config'>,
+  { backupId, seen, without = [] }: LoadedBackup,
+): Promise<Backup> {
+  return leaveOut(await readBackup(backups, config.BACKUP_PREFIX, backupId, seen), without)
+}
