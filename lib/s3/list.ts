@@ -33,17 +33,10 @@ const emptyPagesMax = 100
  * @throws ListingUnreliable for a key that comes twice, in no order, or from elsewhere, and for a listing without an end
  */
 export async function* listRange(storage: Storage, range: KeyRange): AsyncGenerator<ListedObject[]> {
-  refuseDirectoryBucket(storage.bucket)
-  const problemOf = orderOf(range)
-  for await (const page of pagesOf(storage, {
-    Prefix: range.prefix,
-    ...(range.after === undefined ? {} : { StartAfter: range.after }),
-  })) {
-    const objects = (page.Contents ?? []).map((object) => read(storage, object, isEncoded(page)))
-    for (const { key } of objects) {
-      const problem = problemOf(key)
-      if (problem !== undefined) throw await unreliable(storage, range.prefix, problem)
-    }
+  const after = range.after === undefined ? {} : { StartAfter: range.after }
+  const objectsOf = (page: ListObjectsV2CommandOutput) =>
+    (page.Contents ?? []).map((object) => read(storage, object, isEncoded(page)))
+  for await (const objects of list(storage, range, after, objectsOf)) {
     yield objects.filter(({ key }) => isWithin(key, range.through))
     const last = objects.at(-1)
     if (last !== undefined && !isWithin(last.key, range.through)) return
@@ -60,19 +53,33 @@ export async function* listSizes(
 
 /** The names of the folders right below `prefix`, which ends in "/". @throws as listRange does */
 export async function listFolders(storage: Storage, prefix: string): Promise<string[]> {
+  const foldersOf = (page: ListObjectsV2CommandOutput) =>
+    (page.CommonPrefixes ?? []).flatMap(({ Prefix: key }) =>
+      key === undefined ? [] : [{ key: isEncoded(page) ? decodeKey(storage, key) : key }],
+    )
+  const names: string[] = []
+  for await (const folders of list(storage, { prefix }, { Delimiter: '/' }, foldersOf))
+    names.push(...folders.map(({ key }) => key.slice(prefix.length, -1)))
+  return names
+}
+
+/** What stands on the pages of a listing, each once and in the order of the keys. */
+async function* list<Entry extends { key: string }>(
+  storage: Storage,
+  range: KeyRange,
+  parameters: Partial<ListObjectsV2CommandInput>,
+  entriesOf: (page: ListObjectsV2CommandOutput) => Entry[],
+): AsyncGenerator<Entry[]> {
   refuseDirectoryBucket(storage.bucket)
-  const problemOf = orderOf({ prefix })
-  const folders: string[] = []
-  for await (const page of pagesOf(storage, { Prefix: prefix, Delimiter: '/' })) {
-    for (const { Prefix } of page.CommonPrefixes ?? []) {
-      if (Prefix === undefined) continue
-      const folder = isEncoded(page) ? decodeKey(storage, Prefix) : Prefix
-      const problem = problemOf(folder)
-      if (problem !== undefined) throw await unreliable(storage, prefix, problem)
-      folders.push(folder.slice(prefix.length, -1))
+  const problemOf = orderOf(range)
+  for await (const page of pagesOf(storage, { ...parameters, Prefix: range.prefix })) {
+    const entries = entriesOf(page)
+    for (const { key } of entries) {
+      const problem = problemOf(key)
+      if (problem !== undefined) throw await unreliable(storage, range.prefix, problem)
     }
+    yield entries
   }
-  return folders
 }
 
 /** The pages of a listing to its end. */
