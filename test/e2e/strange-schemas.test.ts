@@ -27,6 +27,25 @@ describe('a database comes back from a reset and a restore exactly as it was', (
     expect(emptied['public.t']).toEqual([])
     expect(emptied['public.t_id_seq']).toEqual(['1 false'])
   })
+
+  it('with an index and a generated column whose function reads another table, also one of an extension', async () => {
+    const { sql } = await strange.database(
+      `CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE z (id int PRIMARY KEY, label text); CREATE INDEX ON z (lower(label));
+       INSERT INTO z SELECT g, 'label ' || g FROM generate_series(1, 20) g;
+       CREATE FUNCTION label(i int) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN (SELECT z.label FROM public.z WHERE z.id = i); END $$;
+       CREATE INDEX a_label ON a (public.label(id)); ALTER TABLE a ADD l text GENERATED ALWAYS AS (public.label(id)) STORED;
+       INSERT INTO a SELECT g FROM generate_series(1, 20) g`,
+      { admin: 'CREATE EXTENSION citext; ALTER EXTENSION citext ADD FUNCTION public.label(int)' },
+    )
+    await sql.query('SET enable_seqscan = off; SET enable_bitmapscan = off')
+    const byIndex = async () => (await sql.query(`SELECT id FROM a WHERE public.label(id) = 'label 7'`)).rows
+    const byColumn = async () => (await sql.query(`SELECT id FROM a WHERE l = 'label 7'`)).rows
+    expect([await byIndex(), await byColumn()]).toEqual([[{ id: 7 }], [{ id: 7 }]])
+    const { backupId } = await strange.reset.succeed(strange.wipe())
+    const { status } = await strange.reset.succeed(strange.putBack(backupId))
+    expect([await byIndex(), await byColumn()]).toEqual([[{ id: 7 }], [{ id: 7 }]])
+    expect(status).toBe('succeeded')
+  })
 })
 
 describe('materialized views over wiped tables', () => {

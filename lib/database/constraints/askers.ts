@@ -28,7 +28,8 @@ const tableName = (oid: string) =>
 
 /**
  * The indexes, generated columns and partition keys of these tables that call functions of the application, which may read
- * tables although they are declared IMMUTABLE. Those of extensions do not.
+ * tables although they are declared IMMUTABLE. Those of extensions hardly ever do: nothing is locked to try them, but a
+ * restore looks at what is read while it fills the tables.
  */
 export async function readAskers(
   connection: Connection,

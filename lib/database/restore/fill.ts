@@ -64,11 +64,10 @@ async function fillInTurn(connection: Connection, { runId, left, lent, askers }:
   for (;;) {
     const before = open.length
     for (const pair of [...open]) {
-      // One statement does not see what it puts in, so a table that it reads is still empty, also when it is its own.
-      // Postgres' own look into an exclusion constraint's index counts as reading, too, of tables that ask nothing.
-      const empty = new Set(
-        asks.has(pair.live.oid) ? open.flatMap(({ live }) => (lent.has(live.oid) ? [] : live.oid)) : [],
-      )
+      // One statement does not see what it puts in, so a table that it reads is still empty, also when it is its own. Of one
+      // that asks nothing, its own is only read by Postgres itself, in the index of an exclusion constraint.
+      const others = asks.has(pair.live.oid) ? open : open.filter((other) => other !== pair)
+      const empty = new Set(others.flatMap(({ live }) => (lent.has(live.oid) ? [] : live.oid)))
       if (!(await fillUnlessEmptyIsRead(connection, { runId, pair, empty }))) continue
       const one = lent.get(pair.live.oid)
       if (one !== undefined) await takeBack(connection, one)
