@@ -179,6 +179,22 @@ describe('prune', () => {
   })
 })
 
+test('a backup of which something is not proved does not take the place of the newest rehearsed one', async () => {
+  const ids = [1, 2, 3].map((age) => {
+    const sealedAt = new Date(now.getTime() - age * 24 * 60 * 60 * 1000).toISOString()
+    const sample = sampleBackup({
+      backupId: `${sealedAt.slice(0, 19).replaceAll(':', '-')}Z-aaaaaa`,
+      sealedAt,
+    })
+    sample.manifest.rehearsedAt = sealedAt
+    if (age === 1) sample.manifest.warnings = [{ code: 'NotProved', message: 'It is not proved' }]
+    sample.write()
+    bucket.put(sample.objects)
+    return sample.backupId
+  })
+  expect(split(await pruneWith({ RETENTION_LAST: 1 })).kept).toEqual([ids[0], ids[1]])
+})
+
 describe('runs', () => {
   test('nothing is pruned when the latest run failed, was abandoned or was cancelled', async () => {
     const ids = bucket.sealed([1, 2, 3])

@@ -8,7 +8,16 @@ const dayMs = 86_400_000
 /** A backup by the time at which it was sealed; its id is that time unless it has to be another one. */
 function sealed(sealedAt: string, about: Partial<Candidate> = {}): Candidate {
   const backupId = `${new Date(sealedAt).toISOString().slice(0, 19).replaceAll(':', '-')}Z-000000`
-  return { backupId, strategy: 'full', sealedAt, rehearsedAt: null, pinned: false, running: false, ...about }
+  return {
+    backupId,
+    strategy: 'full',
+    sealedAt,
+    rehearsedAt: null,
+    unproved: false,
+    pinned: false,
+    running: false,
+    ...about,
+  }
 }
 
 /** As `golden` tables have it: a line per backup, newest first, `+` for one that stays. */
@@ -112,6 +121,23 @@ describe('retention', () => {
     ])
   })
 
+  test('lets one that warns NotProved be the newest rehearsed, beside the newest of which nothing is left to prove', () => {
+    const backups = [
+      sealed('2026-11-22T03:00:00Z'),
+      sealed('2026-11-21T03:00:00Z', { rehearsedAt: '2026-11-21T03:01:00Z', unproved: true }),
+      sealed('2026-11-20T03:00:00Z', { rehearsedAt: '2026-11-20T03:01:00Z', unproved: true }),
+      sealed('2026-11-19T03:00:00Z', { rehearsedAt: '2026-11-19T03:01:00Z' }),
+      sealed('2026-11-18T03:00:00Z', { rehearsedAt: '2026-11-18T03:01:00Z' }),
+    ]
+    expect(decided(backups, { last: 1 })).toEqual([
+      '+ 2026-11-22T03:00 the newest full backup; number 1 of the last 1 (full)',
+      '+ 2026-11-21T03:00 the newest rehearsed full backup',
+      '- 2026-11-20T03:00 not among the last 1 (full)',
+      '+ 2026-11-19T03:00 the newest rehearsed full backup without the warning NotProved',
+      '- 2026-11-18T03:00 not among the last 1 (full)',
+    ])
+  })
+
   test('an empty or missing limit is never read as zero: without a limit everything stays', () => {
     for (const policy of [{}, { last: undefined }, { last: 0 }, { daily: Number.NaN }, { weekly: -3 }]) {
       expect(decided(daily(3), policy)).toEqual([
@@ -194,6 +220,7 @@ describe('for any backups and limits', () => {
         .integer({ min: -60 * 24, max: 5 * 24 })
         .map((hours) => new Date(now.getTime() + hours * 3_600_000).toISOString()),
       rehearsedAt: fc.option(fc.constant('2026-11-22T00:00:00Z')),
+      unproved: fc.boolean(),
       pinned: fc.boolean(),
       running: fc.boolean(),
     }),
@@ -228,7 +255,8 @@ describe('for any backups and limits', () => {
         }
         for (const group of Map.groupBy(backups.filter(isReal), ({ strategy }) => strategy).values()) {
           const rehearsed = group.filter(({ rehearsedAt }) => rehearsedAt !== null)
-          for (const some of [group, rehearsed].filter(({ length }) => length > 0)) {
+          const proved = rehearsed.filter(({ unproved }) => !unproved)
+          for (const some of [group, rehearsed, proved].filter(({ length }) => length > 0)) {
             const first = some.filter((one) => time(one) === newest(some))
             expect(first.some(({ backupId }) => stays.has(backupId))).toBe(true)
           }

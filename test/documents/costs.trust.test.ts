@@ -63,7 +63,7 @@ describe('the costs in docs/operations.md', () => {
     const night = (ago: number) => new Date(Date.UTC(2026, 10, 22, 3) - ago * 86_400_000).toISOString()
     const nights = Array.from({ length: 100 }, (_, ago) => ({
       ...{ backupId: night(ago), strategy: 'full', sealedAt: night(ago), rehearsedAt: night(ago) },
-      ...{ pinned: false, running: false },
+      ...{ unproved: false, pinned: false, running: false },
     }))
     const policy = { last: 7, daily: 14, weekly: 8 }
     const kept = decideRetention(nights, policy, new Date(night(0))).filter(({ keep }) => keep)

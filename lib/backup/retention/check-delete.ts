@@ -8,7 +8,7 @@ import { protectionsOf } from './retention.ts'
 
 /**
  * Whether a person may delete a backup: not when it is pinned, needed by another active run, or the newest or newest
- * rehearsed one of its strategy. Only new backups change who is the newest, so what may go at one time may go later, but
+ * rehearsed one of its strategy, with or without something that is not proved. Only new backups change who is the newest, so what may go at one time may go later, but
  * for a pin, which is looked for again.
  * @param runId the run that is to delete it, when there is one already
  * @throws BackupKept naming every rule, NotFound, BackupDamaged, BackupTooNew, ForeignBackup

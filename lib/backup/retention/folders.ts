@@ -44,11 +44,13 @@ async function readFolder(
     const backup = await findBackup(storage, prefix, backupId)
     if (backup === null) return hasTombstone ? { is: 'leftover', backupId } : { is: 'no backup' }
     const { environment, strategy, sealedAt, rehearsedAt } = backup
+    const unproved = backup.warnings.some(({ code }) => code === 'NotProved')
     if (environment !== about.environment)
       return { is: 'left', backupId, reason: `it is a backup of the environment "${environment}"` }
     const pinned = await isPinned(storage, prefix, backupId)
     const running = isNeeded(backupId)
-    return { is: 'sealed', backupId, strategy, sealedAt, rehearsedAt, pinned, running, hasTombstone }
+    const retained = { backupId, strategy, sealedAt, rehearsedAt, unproved, pinned, running }
+    return { is: 'sealed', ...retained, hasTombstone }
   } catch (error) {
     if (!isAboutOne(error)) throw error
     return { is: 'left', backupId, reason: error.message }

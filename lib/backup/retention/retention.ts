@@ -8,6 +8,8 @@ export type Candidate = {
   /** ISO 8601. */
   sealedAt: string
   rehearsedAt: string | null
+  /** It warns that something of a restore is not proved, also when it was rehearsed. */
+  unproved: boolean
   pinned: boolean
   /** An active run needs it. */
   running: boolean
@@ -28,8 +30,8 @@ export type Decision = { backupId: string; keep: boolean; reasons: string[] }
 const dayMs = 24 * 60 * 60 * 1000
 
 /**
- * Which sealed backups stay, the newest first. The newest, the newest rehearsed one, pinned ones and those of active runs
- * always do. `last` keeps that many; `daily` the newest of each day, and `weekly` the newest of each ISO week, for so many
+ * Which sealed backups stay, the newest first. The newest, the newest rehearsed one, the newest rehearsed one of which
+ * nothing is left to prove (a restore may refuse the other after all), pinned ones and those of active runs always do. `last` keeps that many; `daily` the newest of each day, and `weekly` the newest of each ISO week, for so many
  * days and weeks (UTC) that have a backup: when nothing was backed up for a month, nothing goes for that.
  * Each strategy is judged by itself: an hourly backup of the cache must not take the places of nightly full ones.
  * Without any limit everything stays. A backup that says it was sealed more than a day from now is kept and takes
@@ -48,7 +50,8 @@ export function decideRetention(backups: readonly Candidate[], policy: Policy, n
 
 /**
  * Why a backup must not go, whatever the limits or a person say: pinned, needed by an active run, the newest and the
- * newest rehearsed one of its strategy. No entry: nothing protects it.
+ * newest rehearsed one of its strategy, and the newest rehearsed one without the warning NotProved. No entry: nothing
+ * protects it.
  */
 export function protectionsOf(backups: readonly Candidate[], now: Date): Map<string, string[]> {
   const groups = Map.groupBy(backups, ({ strategy }) => strategy)
@@ -58,7 +61,8 @@ export function protectionsOf(backups: readonly Candidate[], now: Date): Map<str
 
 function protectionsAlike(backups: readonly Candidate[], now: Date): Map<string, string[]> {
   const past = backups.filter((backup) => !isNotYet(backup, now))
-  const newestRehearsed = past.find(({ rehearsedAt }) => rehearsedAt !== null)
+  const rehearsed = past.filter(({ rehearsedAt }) => rehearsedAt !== null)
+  const newestProved = rehearsed.find(({ unproved }) => !unproved)
   return new Map(
     backups.map((backup) => {
       const reasons: string[] = []
@@ -67,7 +71,9 @@ function protectionsAlike(backups: readonly Candidate[], now: Date): Map<string,
       if (isNotYet(backup, now))
         reasons.push(`sealed at ${utc(backup.sealedAt)}, which is not yet: kept, and not counted`)
       if (backup === past[0]) reasons.push(`the newest ${backup.strategy} backup`)
-      if (backup === newestRehearsed) reasons.push(`the newest rehearsed ${backup.strategy} backup`)
+      if (backup === rehearsed[0]) reasons.push(`the newest rehearsed ${backup.strategy} backup`)
+      else if (backup === newestProved)
+        reasons.push(`the newest rehearsed ${backup.strategy} backup without the warning NotProved`)
       return [backup.backupId, reasons]
     }),
   )

@@ -139,6 +139,6 @@ async function compareTables(
 }
 
 function untried(reading: readonly string[]): Warning {
-  const message = `It is not proved that a restore can put the rows back: ${named(reading)}, which ${reading.length === 1 ? 'reads' : 'read'} tables for each row that is put in, would have to be tried on the live tables, which a backup does not lock. A reset tries it before it wipes`
+  const message = `It is not proved that a restore can put the rows back: ${named(reading)}, which ${reading.length === 1 ? 'reads' : 'read'} tables for each row that is put in, would have to be tried on the live tables, which a backup does not lock. A reset that rehearses its backup tries it before it wipes, where there is time`
   return { code: 'NotProved', message }
 }
