@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import type { Clients } from '../../lib/clients.ts'
-import { trySwap } from '../../lib/database/load/trial-swap.ts'
+import { tryReplace } from '../../lib/database/load/trial-replace.ts'
 import { restoreDatabase } from '../../lib/database/restore/restore.ts'
 import { wipeDatabase } from '../../lib/database/wipe/wipe.ts'
 import { withConnection } from '../../lib/postgres/with-connection.ts'
@@ -69,7 +69,7 @@ describe('a table that is not locked by the step, and that somebody has locked f
     const { database: held } = await readBackupOf(clients, backedUp)
     const { own } = await busyAtTheLook(1)
     const trying = withConnection(own, (connection) =>
-      trySwap(own, connection, { ...databaseOf(plan), tables: held!.tables, reading: ['index x'] }),
+      tryReplace(own, connection, { ...databaseOf(plan), tables: held!.tables, reading: ['index x'] }),
     )
     expect(await endOf(trying)).toBe('done')
   })
@@ -84,7 +84,7 @@ describe('a table that is not locked by the step, and that somebody has locked f
     const idle = await session(database, 'idle')
     setTimeout(() => idle.query('BEGIN; SELECT FROM app.people').catch(() => {}), 600)
     const trying = withConnection(short, (connection) =>
-      trySwap(short, connection, { ...databaseOf(plan), tables: held!.tables, reading: ['index x'] }),
+      tryReplace(short, connection, { ...databaseOf(plan), tables: held!.tables, reading: ['index x'] }),
     )
     expect(await endOf(trying)).toMatch(/^DatabaseBusy: The tables could not be locked/)
   })

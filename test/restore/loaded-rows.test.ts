@@ -2,15 +2,15 @@ import { randomUUID } from 'node:crypto'
 import { beforeEach, describe, expect, it } from 'vitest'
 import type { BackedUpTable } from '../../lib/backup/manifest.ts'
 import { readTables, type Tables } from '../../lib/database/catalog/catalog.ts'
-import { readAskers } from '../../lib/database/constraints/askers.ts'
 import { brokenChecks, brokenKeys } from '../../lib/database/constraints/broken-rows.ts'
 import { constraintChanges } from '../../lib/database/constraints/constraints.ts'
 import { differentlyGenerated, type Pair } from '../../lib/database/constraints/generated-columns.ts'
-import { putIndexesAside } from '../../lib/database/constraints/indexes.ts'
+import { dropIndexes } from '../../lib/database/constraints/indexes.ts'
+import { readRowExpressions } from '../../lib/database/constraints/row-expressions.ts'
 import { proveTypes } from '../../lib/database/constraints/types.ts'
 import { compareLoaded } from '../../lib/database/load/compare.ts'
 import { tryIndexes } from '../../lib/database/load/trial-indexes.ts'
-import { trySwap } from '../../lib/database/load/trial-swap.ts'
+import { tryReplace } from '../../lib/database/load/trial-replace.ts'
 import { warnOfUnproved } from '../../lib/database/plan/trial-restore.ts'
 import { fillTables } from '../../lib/database/restore/fill.ts'
 import { compareLive } from '../../lib/database/restore/replace-rows.ts'
@@ -236,7 +236,7 @@ describe('what looks at each row', () => {
       CREATE INDEX by_operator ON app.u ((v OPERATOR(app.##) 1)); CREATE INDEX by_domain ON app.u ((v::app.checked)); CREATE INDEX simple ON app.u ((v::app.simple), (v + 1))`,
     )
     const found = await withConnection(database.clients, async (connection) =>
-      readAskers(connection, (await readTables(connection, ['app'])).tables),
+      readRowExpressions(connection, (await readTables(connection, ['app'])).tables),
     )
     expect(found.map(({ name }) => name)).toEqual([
       'generated column g of app.t',
@@ -304,7 +304,7 @@ it('an index is only put aside where making it again gives the same', async () =
     const names = async () => (await connection.query(indexes)).rows.map(({ name }) => name)
     const { tables } = await readTables(connection, ['app'])
     await connection.query('BEGIN')
-    const aside = await putIndexesAside(connection, tables)
+    const aside = await dropIndexes(connection, tables)
     expect(await names()).toEqual([
       'clustered',
       'constraint_',
@@ -348,7 +348,9 @@ describe('a restore that has to be tried on the live tables', () => {
         sha256: null,
       }
       const large = { ...table, parts: [{ ...part, bytes: 1, plain: 100 * 2 ** 30 }] }
-      expect(await trySwap(clients, connection, { ...databaseOf(plan), tables: [large], reading })).toEqual([
+      expect(
+        await tryReplace(clients, connection, { ...databaseOf(plan), tables: [large], reading }),
+      ).toEqual([
         {
           code: 'NotProved',
           message: expect.stringMatching(
@@ -357,7 +359,7 @@ describe('a restore that has to be tried on the live tables', () => {
         },
       ])
       await expect(
-        trySwap(clients, connection, { ...databaseOf(plan), tables: [table], reading }),
+        tryReplace(clients, connection, { ...databaseOf(plan), tables: [table], reading }),
       ).rejects.toThrow(DatabaseBusy)
     })
   })
@@ -373,7 +375,7 @@ describe('a restore that has to be tried on the live tables', () => {
     const held = async () => (await sql.query('SELECT v, xmin::text FROM app.t')).rows
     const before = await held()
     const warnings = await loaded('SELECT', { runId: plan.runId }, (connection, { pairs }) =>
-      trySwap(clients, connection, {
+      tryReplace(clients, connection, {
         ...databaseOf(plan),
         tables: pairs.map(({ table }) => table),
         reading: ['index one of app.t'],

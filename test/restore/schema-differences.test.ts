@@ -4,10 +4,10 @@ import type { Backup } from '../../lib/backup/read.ts'
 import type { Table } from '../../lib/database/catalog/catalog.ts'
 import { changesOf, refuseChanges } from '../../lib/database/catalog/changes.ts'
 import { schemaDifferences } from '../../lib/database/catalog/schema-differences.ts'
-import { refuseDifferences } from '../../lib/database/compare.ts'
 import { bytesHeld } from '../../lib/database/locks/duration.ts'
 import { leaveOut, warnOfLaterTables } from '../../lib/database/plan/exclusions.ts'
 import { named } from '../../lib/database/plan/restore-rights.ts'
+import { refuseDifferences } from '../../lib/database/row-differences.ts'
 import { BackupIsStale, InvalidRequest, RehearsalFailed } from '../../lib/errors.ts'
 
 const column = (name: string, more: Partial<Column> = {}): Column => ({

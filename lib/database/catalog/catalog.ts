@@ -5,8 +5,8 @@ import { ledgerSchema } from '../../ledger/schema.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { databaseError } from '../../postgres/errors.ts'
 import { plainName } from '../../postgres/identifiers.ts'
-import { type Outside, readOutside, waitingFor } from './outside.ts'
 import { readSequences, type Sequence } from './sequences.ts'
+import { readUnmanagedChildren, type UnmanagedChild, waitingFor } from './unmanaged-children.ts'
 
 /** One table that holds rows, or one partitioned table (which holds none itself). */
 export const Table = z.strictObject({
@@ -38,7 +38,7 @@ export type ForeignKey = {
   to: string
   /** The same as SQL writes it. */
   fromSql: string
-  /** What to write after FROM for the rows that reference, and for those that are referenced: all partitions, no heirs. */
+  /** What to write after FROM for the rows that reference, and for those that are referenced: all partitions, no inheritance children. */
   fromRows: string
   toRows: string
   /** One that Postgres made for a partition, from the one of the table above it. */
@@ -59,7 +59,7 @@ export type Tables = {
   /** Those that are not managed, with the reason. */
   unmanaged: { name: string; reason: string }[]
   /** Those below a managed one, in any schema, that are not managed. */
-  outside: Outside[]
+  outside: UnmanagedChild[]
 }
 
 /** What the database holds, read live. Foreign keys and sequences are those of the whole database. */
@@ -174,7 +174,7 @@ export async function readTables(
       const reason = reasonToLeave(row)
       return reason === undefined ? [] : [{ name: row.name, reason }]
     }),
-    outside: await readOutside(connection, tables, waitMs).catch(busy),
+    outside: await readUnmanagedChildren(connection, tables, waitMs).catch(busy),
   }
 }
 

@@ -7,23 +7,10 @@ import { literal, quote } from '../../postgres/identifiers.ts'
 import { queryUnderOwnPath } from '../../postgres/search-path.ts'
 import { inSavepoint } from '../savepoint.ts'
 import { countBrokenCheck, countBrokenKey } from './broken-rows.ts'
-import { putDomainsAside } from './domains.ts'
+import { dropDomainConstraints } from './domains.ts'
+import type { PostDataConstraint } from './post-data.ts'
 
 export type AlteredTable = { schema: string; table: string; oid: number }
-
-/** A constraint that was put aside: how it comes back, and how it becomes valid again. */
-export type SetAside = {
-  add: string[]
-  validate: string | null
-  /** Nothing else validates it by the way. One that is inherited follows its parent, unless that was NOT VALID, or fails. */
-  isAlone: boolean
-  /** What people call it: `check later of public.a`. */
-  name: string
-  /** How many rows break it; null when that cannot be counted. */
-  broken: (connection: Connection) => Promise<number | null>
-  /** Why rows that break it end the restore; null: it comes back NOT VALID. */
-  refusal: string | null
-}
 
 type Found = {
   oid: number
@@ -42,8 +29,8 @@ type Found = {
   inherited: boolean
   parentValidated: boolean
   partitioned: boolean
-  /** Its rows are among those that are swapped. */
-  swapped: boolean
+  /** Its rows are among those that are replaced. */
+  replaced: boolean
   mayBeNotValid: boolean
 }
 
@@ -53,17 +40,17 @@ type Found = {
  * and exclusion constraints stay: Postgres has no NOT VALID for them, and they look at their own table alone.
  * @see docs/decisions.md#a-restore-takes-what-was-there
  */
-export async function putConstraintsAside(
+export async function dropConstraints(
   connection: Connection,
   tables: readonly AlteredTable[],
-): Promise<SetAside[]> {
+): Promise<PostDataConstraint[]> {
   const found = await readConstraints(connection, tables)
   const drops = found
     .filter(({ inherited }) => !inherited)
     .map(({ sql, name }) => `ALTER TABLE ${sql} DROP CONSTRAINT ${quote(name)}`)
   if (drops.length > 0) await connection.query(drops.join(';\n'))
-  const domains = await putDomainsAside(connection, tables)
-  return [...domains, ...found.map(toSetAside)]
+  const domains = await dropDomainConstraints(connection, tables)
+  return [...domains, ...found.map(toPostData)]
 }
 
 /**
@@ -79,19 +66,19 @@ export async function constraintChanges(
   )
   const changes = found.map((one) => ({
     oid: one.oid,
-    statements: [`ALTER TABLE ${one.sql} DROP CONSTRAINT ${quote(one.name)}`, ...toSetAside(one).add],
+    statements: [`ALTER TABLE ${one.sql} DROP CONSTRAINT ${quote(one.name)}`, ...toPostData(one).add],
   }))
   const known = new Set(tables.map(({ oid }) => oid))
   const byTable = new Map<number, string[]>()
   for (const { oid, statements } of changes) {
-    // A key of a table that is not swapped is tried with the first that is.
+    // A key of a table that is not replaced is tried with the first that is.
     const table = known.has(oid) ? oid : (tables[0]?.oid ?? oid)
     byTable.set(table, [...(byTable.get(table) ?? []), ...statements])
   }
   return byTable
 }
 
-function toSetAside(found: Found): SetAside {
+function toPostData(found: Found): PostDataConstraint {
   const { kind, sql, name, definition, comment } = found
   const isKey = kind === 'f'
   const isValidated = found.validated && found.enforced
@@ -113,7 +100,7 @@ function toSetAside(found: Found): SetAside {
     broken: (connection) => (isKey ? countBrokenKey : countBrokenCheck)(connection, sql, name),
     refusal: atOnce
       ? 'a key of a partitioned table cannot be NOT VALID before PostgreSQL 18'
-      : isKey && !found.swapped
+      : isKey && !found.replaced
         ? 'its table is not in the backup, and refers to rows that would go'
         : null,
   }
@@ -125,13 +112,13 @@ function toSetAside(found: Found): SetAside {
  * @returns a warning for each of those
  * @throws SchemaChanged where there is no NOT VALID, or where rows outside the backup would lose what they refer to
  */
-export async function putConstraintsBack(
+export async function addConstraints(
   connection: Connection,
-  aside: readonly SetAside[],
+  dropped: readonly PostDataConstraint[],
 ): Promise<Warning[]> {
-  const adds = aside.flatMap(({ add }) => add)
+  const adds = dropped.flatMap(({ add }) => add)
   if (adds.length > 0) await connection.query(adds.join(';\n'))
-  const toValidate = aside.filter(({ validate }) => validate !== null)
+  const toValidate = dropped.filter(({ validate }) => validate !== null)
   const all = toValidate.filter(({ isAlone }) => isAlone).map(({ validate }) => validate as string)
   if (all.length === 0 || (await validated(connection, all)) === undefined) return []
   const warnings: Warning[] = []
@@ -149,7 +136,7 @@ async function validated(connection: Connection, statements: readonly string[]):
   })
 }
 
-async function explain(connection: Connection, one: SetAside, error: unknown): Promise<Warning> {
+async function explain(connection: Connection, one: PostDataConstraint, error: unknown): Promise<Warning> {
   if (one.refusal !== null) {
     throw new SchemaChanged(
       `The ${one.name} does not hold for the rows of the backup, and ${one.refusal}. Nothing was changed; correct these rows or drop the key, then restore`,
@@ -168,9 +155,9 @@ async function explain(connection: Connection, one: SetAside, error: unknown): P
 /** In the order in which they can be dropped: what a child table declares itself goes after what it inherits. */
 async function readConstraints(connection: Connection, tables: readonly AlteredTable[]): Promise<Found[]> {
   const answer = await connection.query(
-    `WITH RECURSIVE swapped AS (SELECT oid FROM unnest($1::oid[]) AS t(oid)),
+    `WITH RECURSIVE replaced AS (SELECT oid FROM unnest($1::oid[]) AS t(oid)),
      up AS (
-       SELECT oid, oid AS above FROM swapped
+       SELECT oid, oid AS above FROM replaced
        UNION SELECT up.oid, i.inhparent FROM up JOIN pg_inherits i ON i.inhrelid = up.above
      ),
      affected AS (SELECT DISTINCT above AS oid FROM up),
@@ -185,7 +172,7 @@ async function readConstraints(connection: Connection, tables: readonly AlteredT
        NOT k.conislocal AS inherited, NOT EXISTS (
          SELECT FROM pg_inherits i JOIN pg_constraint p ON p.conrelid = i.inhparent AND p.conname = k.conname AND p.contype = k.contype
          WHERE i.inhrelid = k.conrelid AND NOT p.convalidated) AS "parentValidated",
-       c.relkind = 'p' AS partitioned, k.conrelid IN (SELECT oid FROM affected) AS swapped,
+       c.relkind = 'p' AS partitioned, k.conrelid IN (SELECT oid FROM affected) AS replaced,
        current_setting('server_version_num')::int >= 180000 AS "mayBeNotValid"
      FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE (k.contype = 'f' AND k.conparentid = 0
@@ -193,7 +180,7 @@ async function readConstraints(connection: Connection, tables: readonly AlteredT
        -- a child's own declaration may be merged with the inherited one
        OR (k.contype IN ('c', 'n') AND (k.contype = 'c' OR NOT k.convalidated) AND k.conislocal
          AND k.conrelid IN (SELECT oid FROM affected)
-         AND NOT (k.connoinherit AND k.conrelid NOT IN (SELECT oid FROM swapped)))
+         AND NOT (k.connoinherit AND k.conrelid NOT IN (SELECT oid FROM replaced)))
        OR (k.contype = 'c' AND k.convalidated AND NOT k.conislocal AND k.conrelid IN (SELECT oid FROM down))
        -- NOT NULL comes back to a child as its parent has it, also where the child's own was valid
        OR (k.contype = 'n' AND k.convalidated AND NOT k.conislocal AND k.conrelid IN (SELECT oid FROM down) AND EXISTS (

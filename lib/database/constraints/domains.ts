@@ -1,16 +1,16 @@
 import type { Connection } from '../../postgres/connection.ts'
 import { literal, quote } from '../../postgres/identifiers.ts'
-import type { SetAside } from './constraints.ts'
+import type { PostDataConstraint } from './post-data.ts'
 
 /**
  * Drops constraints of the domains that the tables' columns hold, also inside arrays and composite types, when they are NOT
  * VALID or call functions of the application: a value becomes one of the domain anew while tables are filled, and would
  * be refused. Those of domains that the role does not own stay.
  */
-export async function putDomainsAside(
+export async function dropDomainConstraints(
   connection: Connection,
   tables: readonly { oid: number }[],
-): Promise<SetAside[]> {
+): Promise<PostDataConstraint[]> {
   const found = await connection.query(
     `WITH RECURSIVE held AS (
        SELECT a.atttypid AS type FROM pg_attribute a WHERE a.attrelid = ANY($1::oid[]) AND a.attnum > 0 AND a.atttypid >= 16384
@@ -33,7 +33,7 @@ export async function putDomainsAside(
   )
   const drops = found.rows.map(({ sql, name }) => `ALTER DOMAIN ${sql} DROP CONSTRAINT ${quote(name)}`)
   if (drops.length > 0) await connection.query(drops.join(';\n'))
-  return found.rows.map(({ sql, name, definition, comment, validated }): SetAside => {
+  return found.rows.map(({ sql, name, definition, comment, validated }): PostDataConstraint => {
     const add = `ALTER DOMAIN ${sql} ADD CONSTRAINT ${quote(name)} ${definition}`
     const text =
       comment === null ? [] : [`COMMENT ON CONSTRAINT ${quote(name)} ON DOMAIN ${sql} IS ${literal(comment)}`]

@@ -2,17 +2,17 @@ import type { Connection } from '../../postgres/connection.ts'
 import { literal } from '../../postgres/identifiers.ts'
 
 /** An index that was dropped: of which table, by its oid, and the statements that make it again. */
-export type SetAsideIndex = { table: number; make: string }
+export type DroppedIndex = { table: number; make: string }
 
 /**
  * Drops the indexes of tables whose expressions or conditions are asked about each row, where making one again gives the same
  * but for its oid: none that stands behind a constraint or belongs to a partitioned one, is the mark of CLUSTER, depends on
  * an extension, or has statistics or a tablespace of its own. A replica identity has neither expression nor condition.
  */
-export async function putIndexesAside(
+export async function dropIndexes(
   connection: Connection,
   tables: readonly { oid: number }[],
-): Promise<SetAsideIndex[]> {
+): Promise<DroppedIndex[]> {
   const found = await connection.query(
     `SELECT i.indrelid::bigint::float8 AS table, c.oid::regclass::text AS name, pg_get_indexdef(c.oid) AS definition,
        obj_description(c.oid, 'pg_class') AS comment

@@ -5,7 +5,7 @@ import { sqlStateOf } from '../../postgres/errors.ts'
 import { qualified, quote } from '../../postgres/identifiers.ts'
 import { inSavepoint, isOfTheRows } from '../savepoint.ts'
 import { isHeldAsText, scratchTableOf } from '../scratch.ts'
-import { putDomainsAside } from './domains.ts'
+import { dropDomainConstraints } from './domains.ts'
 import type { Pair } from './generated-columns.ts'
 
 /**
@@ -24,9 +24,9 @@ export async function proveTypes(
       if (pair.table.rows === 0 || !pair.table.columns.some((column) => column.name === name)) continue
       const text = `SELECT count(*)::float8 AS rows FROM ${qualified(scratchTableOf(runId, pair.table))} AS r
         WHERE (r.${quote(name)}::${type})::pg_catalog.text IS DISTINCT FROM r.${quote(name)}`
-      const refused = await readAll(connection, pair, text, { aside: false })
+      const refused = await readAll(connection, pair, text, { withoutDomainConstraints: false })
       if (refused === undefined) continue
-      const anyway = await readAll(connection, pair, text, { aside: true })
+      const anyway = await readAll(connection, pair, text, { withoutDomainConstraints: true })
       if (anyway !== undefined) throw unreadable(pair, { name, type }, anyway)
       warnings.push({
         code: 'ConstraintBroken',
@@ -42,13 +42,13 @@ async function readAll(
   connection: Connection,
   { live }: Pair,
   text: string,
-  { aside }: { aside: boolean },
+  { withoutDomainConstraints }: { withoutDomainConstraints: boolean },
 ): Promise<unknown> {
   let isSame = false
   const error = await inSavepoint(
     connection,
     async () => {
-      if (aside) await putDomainsAside(connection, [live])
+      if (withoutDomainConstraints) await dropDomainConstraints(connection, [live])
       // The text of regclass and its like was made under the pinned path, while functions need the role's own.
       for (const path of ['DEFAULT', 'pg_catalog']) {
         const answers: unknown = await connection.query(`SET LOCAL search_path TO ${path}; ${text}`)
@@ -70,7 +70,7 @@ const tried = new Error('tried')
 function unreadable({ table }: Pair, { name, type }: { name: string; type: string }, error: unknown): Error {
   const state = sqlStateOf(error)
   return new RehearsalFailed(
-    `The type ${type} of ${table.name}.${name} does not read the values that were backed up${state === undefined ? ' as they were' : ` (SQLSTATE ${state})`}. They could not be put back; the live tables were not touched. Bring the type back to what it was; a domain's constraint has to be owned by the database role to be put aside`,
+    `The type ${type} of ${table.name}.${name} does not read the values that were backed up${state === undefined ? ' as they were' : ` (SQLSTATE ${state})`}. They could not be put back; the live tables were not touched. Bring the type back to what it was; a domain's constraint has to be owned by the database role to be put withoutDomainConstraints`,
     { cause: error },
   )
 }

@@ -1,13 +1,13 @@
 import type { BackedUpTable, Warning } from '../../backup/manifest.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import type { Table, Tables } from '../catalog/catalog.ts'
-import { differencesOf, refuseDifferences } from '../compare.ts'
-import { type Asker, readAskers } from '../constraints/askers.ts'
 import { brokenChecks, brokenKeys } from '../constraints/broken-rows.ts'
-import { putDomainsAside } from '../constraints/domains.ts'
+import { dropDomainConstraints } from '../constraints/domains.ts'
 import { differentlyGenerated, type Pair } from '../constraints/generated-columns.ts'
+import { type RowExpression, readRowExpressions } from '../constraints/row-expressions.ts'
 import { proveTypes } from '../constraints/types.ts'
 import { countScans, readBetween, type Scans, withoutWorkers } from '../restore/table-scans.ts'
+import { differencesOf, refuseDifferences } from '../row-differences.ts'
 import { scratchTableOf } from '../scratch.ts'
 import { tryIndexes } from './trial-indexes.ts'
 
@@ -48,14 +48,14 @@ export async function compareLoaded(
   await connection.query('BEGIN')
   try {
     const warnings = await proveTypes(connection, { runId, pairs })
-    await putDomainsAside(connection, liveOf(pairs))
-    const askers = isCurrent ? await readAskers(connection, liveOf(pairs)) : []
-    if (askers.length > 0) await connection.query(withoutWorkers)
-    const before = askers.length > 0 ? await countScans(connection) : new Map()
+    await dropDomainConstraints(connection, liveOf(pairs))
+    const expressions = isCurrent ? await readRowExpressions(connection, liveOf(pairs)) : []
+    if (expressions.length > 0) await connection.query(withoutWorkers)
+    const before = expressions.length > 0 ? await countScans(connection) : new Map()
     warnings.push(...(await tryIndexes(connection, { runId, pairs, isCurrent })))
     if (!isCurrent) return { warnings, reading: [] }
     warnings.push(...(await differentlyGenerated(connection, { runId, pairs })))
-    const reading = askers.length > 0 ? await readingNow(connection, { before, askers }) : []
+    const reading = expressions.length > 0 ? await readingNow(connection, { before, expressions }) : []
     warnings.push(...(await brokenChecks(connection, { runId, pairs })))
     warnings.push(...(await brokenKeys(connection, { runId, pairs })))
     return { warnings, reading }
@@ -71,7 +71,7 @@ function liveOf(pairs: readonly Pair[]): Table[] {
 /** All of them when any did, for Postgres does not say which; partition keys were not asked here, so they count as if they had. */
 async function readingNow(
   connection: Connection,
-  { before, askers }: { before: Scans; askers: readonly Asker[] },
+  { before, expressions }: { before: Scans; expressions: readonly RowExpression[] },
 ): Promise<string[]> {
   const read = readBetween(before, await countScans(connection))
   const found = await connection.query(
@@ -79,7 +79,7 @@ async function readingNow(
        WHERE c.oid = ANY($1::oid[]) AND NOT starts_with(n.nspname, 'taskmaster_')) AS read`,
     [read],
   )
-  return askers
+  return expressions
     .filter(({ kind }) => kind === 'partition key' || found.rows[0]?.read === true)
     .map(({ name }) => name)
 }

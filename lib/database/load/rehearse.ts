@@ -17,7 +17,7 @@ import { checkLoaded, dropScratch, ensureScratch } from '../scratch.ts'
 import { type Comparison, compareLoaded } from './compare.ts'
 import { loadParts } from './load.ts'
 import { backupParts, exportedParts, type LoadedBackup, type Source } from './sources.ts'
-import { trySwap } from './trial-swap.ts'
+import { tryReplace } from './trial-replace.ts'
 
 /** What "Compare backup" of a verify found, for its outcome. A restore says itself what came back otherwise. */
 export const Compared = z.strictObject({ warnings: z.array(Warning) })
@@ -80,7 +80,7 @@ export async function compareExported(
       // A restore fills tables that are empty. A run that takes nothing away keeps nobody from his rows to try that.
       if (reading.length > 0 && !wipes) warnings.push(untried(reading))
       else if (reading.length > 0)
-        warnings.push(...(await trySwap(clients, connection, { ...exported, tables, reading })))
+        warnings.push(...(await tryReplace(clients, connection, { ...exported, tables, reading })))
     } catch (error) {
       // Another invocation of the step was faster, and has dropped what this one was reading.
       const isDone = await exists(storage, done)

@@ -12,7 +12,7 @@ const invocationMs = 840_000
 
 /**
  * Bytes a second, as slow and as fast as it was measured on one core of PostgreSQL 15 to 18: in the 900 s of an invocation a wipe
- * proved 40 to 80 GB, and a restore swapped 15 GB, twice that with fast storage and few indexes.
+ * proved 40 to 80 GB, and a restore replaced 15 GB, twice that with fast storage and few indexes.
  */
 const speeds: Record<LockedWork, { slow: number; fast: number }> = {
   wipe: { slow: (40 * giB) / 900, fast: (80 * giB) / 900 },

@@ -7,7 +7,7 @@ import { type Catalog, ofExtension } from '../catalog/catalog.ts'
 import { viewsOver } from '../views.ts'
 import type { TableActions } from './actions/table-actions.ts'
 
-type Asked = {
+type Reach = {
   catalog: Catalog
   plan: Pick<TableActions, 'tables' | 'restart' | 'outside' | 'unmanaged'>
   operation: 'backup' | 'reset' | 'restore'
@@ -20,28 +20,28 @@ const listed = 20
  * What a run on the database does not reach although a person would expect it to, by name: a "succeeded" must not hide it.
  * To be asked outside of a transaction.
  */
-export async function warnOfLeftBehind(connection: Connection, asked: Asked): Promise<Warning[]> {
+export async function warnOfLeftBehind(connection: Connection, reach: Reach): Promise<Warning[]> {
   return [
-    ...warning('RowsElsewhere', await rowsElsewhere(connection, asked), (names) =>
-      asked.operation === 'backup'
+    ...warning('RowsElsewhere', await rowsElsewhere(connection, reach), (names) =>
+      reach.operation === 'backup'
         ? `Not in the backup, because they are not managed: ${names}. Name their schemas in DATABASE_SCHEMAS, or, when that is meant, the tables in EXCLUDE_TABLES`
         : `Rows that are not backed up and stay as they are, because their tables are not managed: ${names}. Name their schemas in DATABASE_SCHEMAS, or, when that is meant, the tables in EXCLUDE_TABLES`,
     ),
     ...warning(
       'ExtensionRows',
-      await extensionRows(connection, asked),
+      await extensionRows(connection, reach),
       (names) =>
         `Rows in tables that belong to an extension are neither backed up nor changed: ${names}. When that is meant, name the tables in EXCLUDE_TABLES`,
     ),
     ...warning(
       'SequencesNotRestarted',
-      sequencesThatGoOn(asked),
+      sequencesThatGoOn(reach),
       (names) =>
         `Sequences that do not start again: ${names}. One that belongs to a wiped table starts again when it is its own (ALTER SEQUENCE … OWNED BY)`,
     ),
     ...warning(
       'ViewsNotRefreshed',
-      await viewsThatStay(connection, asked),
+      await viewsThatStay(connection, reach),
       (names) =>
         `Materialized views that will go on showing rows that are no longer there: ${names}. Let the role own them, or refresh them afterwards (REFRESH MATERIALIZED VIEW)`,
     ),
@@ -54,13 +54,13 @@ function warning(code: string, names: readonly string[], say: (names: string) =>
   return [{ code, message: say(names.slice(0, listed).join(', ') + more) }]
 }
 
-/** Partitions and heirs of tables that the run acts on, which hold rows, or hold them on another server. */
-async function rowsElsewhere(connection: Connection, asked: Asked): Promise<string[]> {
+/** Partitions and inheritance children of tables that the run acts on, which hold rows, or hold them on another server. */
+async function rowsElsewhere(connection: Connection, reach: Reach): Promise<string[]> {
   // Partitioned tables hold no rows, so that no backup names them; a restore acts on their partitions.
-  const above = asked.plan.tables.filter(({ table }) => table.partitioned && asked.operation === 'restore')
-  const acted = new Set([...actedOn(asked), ...above.map(({ table }) => table)].map(({ name }) => name))
+  const above = reach.plan.tables.filter(({ table }) => table.partitioned && reach.operation === 'restore')
+  const acted = new Set([...actedOn(reach), ...above.map(({ table }) => table)].map(({ name }) => name))
   const left: string[] = []
-  for (const one of asked.plan.outside) {
+  for (const one of reach.plan.outside) {
     if (!acted.has(one.of)) continue
     const isHolding =
       one.foreign || ((await holdsRows(connection, `ONLY ${qualified(one)}`)) ?? one.pages > 0)
@@ -97,7 +97,7 @@ JOIN pg_extension e ON e.oid = d.refobjid
 WHERE d.refclassid = 'pg_extension'::regclass AND c.relkind = 'r' AND ${plainName('n.nspname', 'c.relname')} = ANY($1)
 ORDER BY 1`
 
-async function extensionRows(connection: Connection, { plan }: Asked): Promise<string[]> {
+async function extensionRows(connection: Connection, { plan }: Reach): Promise<string[]> {
   const names = plan.unmanaged.filter(({ reason }) => reason === ofExtension).map(({ name }) => name)
   if (names.length === 0) return []
   const tables = await connection.query(extensionTablesQuery, [names])
@@ -109,7 +109,7 @@ async function extensionRows(connection: Connection, { plan }: Asked): Promise<s
 }
 
 /** Those of a reset that a person would expect to start again: of no column, or of columns that are wiped and of others. */
-function sequencesThatGoOn({ catalog, plan, operation }: Asked): string[] {
+function sequencesThatGoOn({ catalog, plan, operation }: Reach): string[] {
   if (operation !== 'reset') return []
   const actionOf = new Map(plan.tables.map(({ table, action }) => [table.name, action]))
   const restarted = new Set(plan.restart.map(({ name }) => name))
@@ -122,15 +122,15 @@ function sequencesThatGoOn({ catalog, plan, operation }: Asked): string[] {
   })
 }
 
-async function viewsThatStay(connection: Connection, asked: Asked): Promise<string[]> {
-  if (asked.operation === 'backup') return []
-  const views = await viewsOver(connection, actedOn(asked))
+async function viewsThatStay(connection: Connection, reach: Reach): Promise<string[]> {
+  if (reach.operation === 'backup') return []
+  const views = await viewsOver(connection, actedOn(reach))
   return views
     .filter(({ mayRefresh }) => !mayRefresh)
     .map(({ name }) => `${name} (the role neither owns it nor may refresh it)`)
 }
 
-function actedOn({ plan, operation }: Asked) {
+function actedOn({ plan, operation }: Reach) {
   return plan.tables
     .filter(({ action }) => operation === 'backup' || action !== 'keep')
     .map(({ table }) => table)

@@ -39,17 +39,17 @@ export const planDatabase: Planner<DatabasePlan, { batches: number }> = async (
 ) => {
   const { config } = clients
   const { operation, takesBackup, restored, without } = asked
-  const putBack = restored && leaveOut(restored, without)
-  const { planned, warnings } = await planTables(clients, connection, { ...asked, putBack })
+  const toLoad = restored && leaveOut(restored, without)
+  const { planned, warnings } = await planTables(clients, connection, { ...asked, toLoad })
   warnings.push(...(await warnOfLargeObjects(connection)))
   const { bytes } = planned
-  const works = lockedWorks({ operation, takesBackup, bytes, backedUp: putBack?.database?.tables ?? [] })
+  const works = lockedWorks({ operation, takesBackup, bytes, backedUp: toLoad?.database?.tables ?? [] })
   warnings.push(...(await checkLockedTime(connection, config, works)))
   const rehearse = takesBackup && isRehearsed(bytes, asked, config, warnings)
   if (operation === 'reset' && takesBackup && !rehearse)
     warnings.push(...(await warnOfUnproved(connection, changedIn(planned.tables))))
   if (rehearse && operation === 'backup') await checkScratchAllowed(connection, asked.run.runId)
-  const restore = putBack && { batches: loadBatches(putBack.database?.tables ?? []).length }
+  const restore = toLoad && { batches: loadBatches(toLoad.database?.tables ?? []).length }
   return { planned, restore, rehearse, warnings }
 }
 
@@ -80,15 +80,15 @@ function isRehearsed(
 async function planTables(
   clients: Clients,
   connection: Connection,
-  /** `putBack`: the backup that is restored, without what is left out of it. */
-  asked: Planning & { putBack: Backup | null },
+  /** `toLoad`: the backup that is restored, without what is left out of it. */
+  asked: Planning & { toLoad: Backup | null },
 ): Promise<{ planned: DatabasePlan; warnings: Warning[] }> {
-  const { operation, takesBackup, restored, putBack, without } = asked
+  const { operation, takesBackup, restored, toLoad, without } = asked
   const { config } = clients
   const warnings: Warning[] = []
   const catalog = await readCatalog(connection, config.DATABASE_SCHEMAS, config.LOCK_TIMEOUT_MS)
-  const chosen = putBack?.database
-    ? chooseRestoreActions(catalog, asked.preserve, putBack.database.tables)
+  const chosen = toLoad?.database
+    ? chooseRestoreActions(catalog, asked.preserve, toLoad.database.tables)
     : chooseActions(catalog, asked.preserve)
   checkPermissions(chosen, catalog, operation !== 'backup')
   const { tables, unmanaged } = chosen
@@ -106,7 +106,7 @@ async function planTables(
       warnings.push(...untried, ...(await warnOfKeptTables(connection, catalog, tables)))
   }
   if (restored !== null) warnings.push(...warnOfLeftOut(restored, without, catalog))
-  const newColumns = putBack?.database ? checkSchema(putBack.database, catalog) : []
+  const newColumns = toLoad?.database ? checkSchema(toLoad.database, catalog) : []
   if (newColumns.length > 0) {
     warnings.push({
       code: 'NewColumns',

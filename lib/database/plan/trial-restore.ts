@@ -4,8 +4,8 @@ import type { Connection } from '../../postgres/connection.ts'
 import { sqlStateOf } from '../../postgres/errors.ts'
 import { qualified, quote } from '../../postgres/identifiers.ts'
 import type { Sequence } from '../catalog/sequences.ts'
-import { readAskers } from '../constraints/askers.ts'
 import { type AlteredTable, constraintChanges } from '../constraints/constraints.ts'
+import { readRowExpressions } from '../constraints/row-expressions.ts'
 import { isOfTheRows } from '../savepoint.ts'
 import { lackedByKeys, named, roleOf } from './restore-rights.ts'
 
@@ -116,8 +116,8 @@ export async function warnOfUnproved(
      WHERE i.indrelid = ANY($1::oid[]) AND i.indisready AND i.indisunique AND NOT i.indisvalid ORDER BY 1`,
     [tables.map(({ oid }) => oid)],
   )
-  const askers = await readAskers(connection, tables)
-  const names = [...invalid.rows, ...askers].map(({ name }) => `the ${name}`)
+  const expressions = await readRowExpressions(connection, tables)
+  const names = [...invalid.rows, ...expressions].map(({ name }) => `the ${name}`)
   if (names.length === 0) return []
   const message = `Without a rehearsal it is not proved that a restore could put the rows back: ${named([...new Set(names)])} may refuse or change them`
   return [{ code: 'NotProved', message }]

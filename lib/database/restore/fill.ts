@@ -3,12 +3,12 @@ import { messageOf, SchemaChanged } from '../../errors.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { sqlStateOf } from '../../postgres/errors.ts'
 import { qualified, quote } from '../../postgres/identifiers.ts'
-import { type Asker, readAskers } from '../constraints/askers.ts'
 import type { Pair } from '../constraints/generated-columns.ts'
-import { putIndexesAside } from '../constraints/indexes.ts'
+import { dropIndexes } from '../constraints/indexes.ts'
+import { type RowExpression, readRowExpressions } from '../constraints/row-expressions.ts'
 import { inSavepoint, isOfTheRows } from '../savepoint.ts'
 import { scratchTableOf, typedRows } from '../scratch.ts'
-import { type Lent, lendRows, takeBack } from './lend-rows.ts'
+import { addFilledChild, type ChildTable, dropChild } from './child-table.ts'
 import { countScans, readBetween, withoutWorkers } from './table-scans.ts'
 
 /**
@@ -16,7 +16,7 @@ import { countScans, readBetween, withoutWorkers } from './table-scans.ts'
  * the application that look at a row while it is put in (generated columns, indexes, partition keys) may read other tables,
  * or their own, so tables that have them come last, and one that refuses its rows, or was asked while a table that is read
  * was still empty, is tried again when others have theirs. What no order fills are tables that read themselves or each
- * other: their rows are lent to them meanwhile. What cannot be lent (partitions) has its indexes put aside.
+ * other: a child table holds their rows meanwhile. What can have no child (partitions) has its indexes dropped and made again.
  * @throws SchemaChanged naming the first table that takes its rows in no order
  * @see docs/decisions.md#tables-that-ask-functions-are-filled-last
  */
@@ -24,53 +24,61 @@ export async function fillTables(
   connection: Connection,
   { runId, pairs }: { runId: string; pairs: readonly Pair[] },
 ): Promise<void> {
-  const asking = await readAsking(connection, pairs)
-  const askers = await readAskers(
+  const callers = await readCallers(connection, pairs)
+  const expressions = await readRowExpressions(
     connection,
     pairs.map(({ live }) => live),
   )
-  if (askers.length > 0) await connection.query(withoutWorkers)
+  if (expressions.length > 0) await connection.query(withoutWorkers)
   for (const pair of pairs) {
-    if (asking.has(pair.live.oid)) continue
+    if (callers.has(pair.live.oid)) continue
     try {
       await connection.query(insertOf(runId, pair))
     } catch (error) {
-      throw isOfTheRows(error) ? refusedBy(pair, askers, error) : error
+      throw isOfTheRows(error) ? refusedBy(pair, expressions, error) : error
     }
   }
-  let left = pairs.filter(({ live }) => asking.has(live.oid))
-  left = await fillInTurn(connection, { runId, left, lent: new Map(), askers })
+  let left = pairs.filter(({ live }) => callers.has(live.oid))
+  left = await fillInTurn(connection, { runId, left, children: new Map(), expressions })
   if (left.length > 0) {
-    const lent = await lendAll(connection, { runId, left, askers })
-    left = await fillInTurn(connection, { runId, left, lent, askers })
+    const children = await addChildren(connection, { runId, left, expressions })
+    left = await fillInTurn(connection, { runId, left, children, expressions })
     for (const { live } of left) {
-      const one = lent.get(live.oid)
-      if (one !== undefined) await takeBack(connection, one)
+      const one = children.get(live.oid)
+      if (one !== undefined) await dropChild(connection, one)
     }
   }
-  if (left.length > 0) await fillWithoutIndexes(connection, { runId, left, askers })
+  if (left.length > 0) await fillWithoutIndexes(connection, { runId, left, expressions })
 }
 
-type Filling = { runId: string; left: readonly Pair[]; lent: Map<number, Lent>; askers: readonly Asker[] }
+type Filling = {
+  runId: string
+  left: readonly Pair[]
+  children: Map<number, ChildTable>
+  expressions: readonly RowExpression[]
+}
 
 /**
  * Fills one table after the other, again and again while there is one that takes its rows.
- * @param lent the tables of which the rows can be read all the same; each is taken back when its table is filled
+ * @param children child tables by which the rows of tables can be read all the same; each is dropped when its table is filled
  * @returns the tables that are left
  */
-async function fillInTurn(connection: Connection, { runId, left, lent, askers }: Filling): Promise<Pair[]> {
-  const asks = new Set(askers.map(({ oid }) => oid))
+async function fillInTurn(
+  connection: Connection,
+  { runId, left, children, expressions }: Filling,
+): Promise<Pair[]> {
+  const calling = new Set(expressions.map(({ oid }) => oid))
   let open = [...left]
   for (;;) {
     const before = open.length
     for (const pair of [...open]) {
       // One statement does not see what it puts in, so a table that it reads is still empty, also when it is its own. Of one
-      // that asks nothing, its own is only read by Postgres itself, in the index of an exclusion constraint.
-      const others = asks.has(pair.live.oid) ? open : open.filter((other) => other !== pair)
-      const empty = new Set(others.flatMap(({ live }) => (lent.has(live.oid) ? [] : live.oid)))
+      // that calls nothing, its own is only read by Postgres itself, in the index of an exclusion constraint.
+      const others = calling.has(pair.live.oid) ? open : open.filter((other) => other !== pair)
+      const empty = new Set(others.flatMap(({ live }) => (children.has(live.oid) ? [] : live.oid)))
       if (!(await fillUnlessEmptyIsRead(connection, { runId, pair, empty }))) continue
-      const one = lent.get(pair.live.oid)
-      if (one !== undefined) await takeBack(connection, one)
+      const one = children.get(pair.live.oid)
+      if (one !== undefined) await dropChild(connection, one)
       open = open.filter((other) => other !== pair)
     }
     if (open.length === 0 || open.length === before) return open
@@ -96,31 +104,39 @@ async function fillUnlessEmptyIsRead(
   return refused === undefined
 }
 
-/** Lends what can be lent, of tables that ask functions: rows of one may be needed to make those of another. */
-async function lendAll(
+/** Adds a child where a table that calls functions can have one: rows of one may be needed to make those of another. */
+async function addChildren(
   connection: Connection,
-  { runId, left, askers }: { runId: string; left: readonly Pair[]; askers: readonly Asker[] },
-): Promise<Map<number, Lent>> {
-  const lent = new Map<number, Lent>()
-  const asks = new Set(askers.map(({ oid }) => oid))
-  const wanted = new Set(left.filter(({ live }) => asks.has(live.oid)))
+  {
+    runId,
+    left,
+    expressions,
+  }: { runId: string; left: readonly Pair[]; expressions: readonly RowExpression[] },
+): Promise<Map<number, ChildTable>> {
+  const children = new Map<number, ChildTable>()
+  const calling = new Set(expressions.map(({ oid }) => oid))
+  const wanted = new Set(left.filter(({ live }) => calling.has(live.oid)))
   for (let before = -1; before !== wanted.size; ) {
     before = wanted.size
     for (const pair of wanted) {
-      const one = await lendRows(connection, { runId, pair }, (to) => insertOf(runId, pair, to))
+      const one = await addFilledChild(connection, { runId, pair }, (to) => insertOf(runId, pair, to))
       if (one === undefined) continue
-      lent.set(pair.live.oid, one)
+      children.set(pair.live.oid, one)
       wanted.delete(pair)
     }
   }
-  return lent
+  return children
 }
 
 async function fillWithoutIndexes(
   connection: Connection,
-  { runId, left, askers }: { runId: string; left: readonly Pair[]; askers: readonly Asker[] },
+  {
+    runId,
+    left,
+    expressions,
+  }: { runId: string; left: readonly Pair[]; expressions: readonly RowExpression[] },
 ): Promise<void> {
-  const aside = await putIndexesAside(
+  const dropped = await dropIndexes(
     connection,
     left.map(({ live }) => live),
   )
@@ -132,23 +148,27 @@ async function fillWithoutIndexes(
     }
     const [first] = refused
     if (first !== undefined && refused.length === open.length)
-      throw refusedBy(first.pair, askers, first.error)
+      throw refusedBy(first.pair, expressions, first.error)
     open = refused.map(({ pair }) => pair)
   }
-  for (const { table, make } of aside) {
+  for (const { table, make } of dropped) {
     const pair = left.find(({ live }) => live.oid === table) as Pair
     // Of an expression that reads the very table, Postgres cannot make an index at all, and calls that damage.
     const isExpected = (error: unknown) => isOfTheRows(error) || sqlStateOf(error) === 'XX001'
     const error = await inSavepoint(connection, () => connection.query(make), isExpected)
-    if (error !== undefined) throw refusedBy(pair, askers, error)
+    if (error !== undefined) throw refusedBy(pair, expressions, error)
   }
 }
 
 /** Rows that a table refuses were fine when they were backed up: an index, a type or a function is another one now. */
-function refusedBy({ table, live }: Pair, askers: readonly Asker[], error: unknown): SchemaChanged {
-  const asked = askers.filter(({ oid }) => oid === live.oid).map(({ label }) => label)
+function refusedBy(
+  { table, live }: Pair,
+  expressions: readonly RowExpression[],
+  error: unknown,
+): SchemaChanged {
+  const labels = expressions.filter(({ oid }) => oid === live.oid).map(({ label }) => label)
   const calls =
-    asked.length === 0 ? '' : ` (its ${asked.join(', its ')} may call a function that refuses them)`
+    labels.length === 0 ? '' : ` (its ${labels.join(', its ')} may call a function that refuses them)`
   return new SchemaChanged(
     `The live table ${table.name} does not take its rows of the backup: ${messageOf(error)}${calls}. Nothing was changed; bring the index, the type, the generated column or the function that refuses them back to what it was, then restore`,
     { cause: error },
@@ -171,8 +191,8 @@ function givenColumns({ columns }: BackedUpTable): string[] {
   return columns.filter(({ generated }) => generated === '').map(({ name }) => quote(name))
 }
 
-/** The tables that ask functions or operators of the application about each row that is put in. */
-async function readAsking(connection: Connection, pairs: readonly Pair[]): Promise<Set<number>> {
+/** The tables that call functions or operators of the application about each row that is put in. */
+async function readCallers(connection: Connection, pairs: readonly Pair[]): Promise<Set<number>> {
   const answer = await connection.query(
     `SELECT d.adrelid::bigint::float8 AS oid FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
      WHERE a.attgenerated <> '' AND d.adrelid = ANY($1::oid[])

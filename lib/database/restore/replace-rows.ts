@@ -3,9 +3,9 @@ import type { Connection } from '../../postgres/connection.ts'
 import { qualified } from '../../postgres/identifiers.ts'
 import { underOwnSearchPath } from '../../postgres/search-path.ts'
 import { restartSequences } from '../catalog/sequences.ts'
-import { differencesOf, refuseDifferences } from '../compare.ts'
-import { putConstraintsAside, putConstraintsBack } from '../constraints/constraints.ts'
+import { addConstraints, dropConstraints } from '../constraints/constraints.ts'
 import { differentlyStored, type Pair } from '../constraints/generated-columns.ts'
+import { differencesOf, refuseDifferences } from '../row-differences.ts'
 import { fingerprintOf, queryRows, type Rows, rowsOf } from '../rows.ts'
 import { scratchTableOf } from '../scratch.ts'
 import { disableTriggers } from '../triggers.ts'
@@ -16,7 +16,7 @@ import { fillTables } from './fill.ts'
  * @param emptied called when all are empty, under the role's own search path
  * @returns what did not come back as it was
  */
-export async function putBack(
+export async function replaceRows(
   connection: Connection,
   {
     runId,
@@ -35,7 +35,7 @@ export async function putBack(
     going: tables.map((table) => ({ oid: table.oid, sql: qualified(table) })),
     reached: [],
   })
-  const aside = await putConstraintsAside(connection, tables)
+  const dropped = await dropConstraints(connection, tables)
   await underOwnSearchPath(connection, async () => {
     await connection.query('SET CONSTRAINTS ALL IMMEDIATE') // a deferred unique key would leave events that ALTER refuses
     if (tables.length > 0)
@@ -43,7 +43,7 @@ export async function putBack(
     await emptied()
     await fillTables(connection, { runId, pairs })
   })
-  const warnings = await putConstraintsBack(connection, aside)
+  const warnings = await addConstraints(connection, dropped)
   if (enableTriggers.length > 0) await connection.query(enableTriggers.join(';\n'))
   const sequences = wanted.map(({ schema, sequence }) => ({ schema, table: sequence }))
   await restartSequences(connection, sequences) // what setval does from here on is undone with the transaction

@@ -17,7 +17,7 @@ import { isOfTheRows } from '../savepoint.ts'
 import { checkLoaded, dropScratch } from '../scratch.ts'
 import { Refreshed, refreshViews } from '../views.ts'
 import { proveBackup, readOwnManifest } from '../wipe/prove.ts'
-import { compareLive, putBack } from './replace-rows.ts'
+import { compareLive, replaceRows } from './replace-rows.ts'
 
 /** Rows that were put back, per table and in all; parts that the safety backup got anew; columns that kept their default. */
 export const DatabaseRestored = z.strictObject({
@@ -60,7 +60,7 @@ export async function restoreDatabase(
       if (earlier !== null) return DatabaseRestored.parse(earlier)
       const locks = { exclusive: planned.tables.map(({ table }) => table), shared: [] }
       return await whileLocked(clients, connection, { runId, locks }, (locked) =>
-        swap(clients, locked, { run, planned, backup, safety }),
+        replaceTables(clients, locked, { run, planned, backup, safety }),
       )
     } catch (cause) {
       const error = refusal(databaseError(cause))
@@ -89,7 +89,7 @@ function refusal(error: unknown): unknown {
   )
 }
 
-async function swap(
+async function replaceTables(
   clients: Clients,
   connection: Connection,
   { run: { runId }, planned, backup, safety }: Omit<Restore, 'backupId'> & { safety: Manifest | null },
@@ -119,7 +119,7 @@ async function swap(
     table,
     live: tables.find(({ name }) => name === table.name) as Table,
   }))
-  const warnings = await putBack(connection, { runId, sequences: database.sequences, pairs })
+  const warnings = await replaceRows(connection, { runId, sequences: database.sequences, pairs })
   warnings.push(...(await compareLive(connection, runId, pairs)))
   const restored: DatabaseRestored = {
     rows: database.rows,

@@ -1,6 +1,6 @@
 import { InvalidRequest, PreservationConflict } from '../../../errors.ts'
 import type { Catalog, ForeignKey, Table } from '../../catalog/catalog.ts'
-import type { Outside } from '../../catalog/outside.ts'
+import type { UnmanagedChild } from '../../catalog/unmanaged-children.ts'
 
 /**
  * What happens to one table: `truncate` and `delete` empty it (delete, when a table that keeps rows references it),
@@ -19,7 +19,7 @@ export type TableActions = {
   /** Managed by schema, but left out of backup and wipe, with the reason. */
   unmanaged: { name: string; reason: string }[]
   /** Of the tables below managed ones that are not managed: those that EXCLUDE_TABLES does not name. */
-  outside: Outside[]
+  outside: UnmanagedChild[]
   /** Sequences that start again, as `schema.sequence`. */
   restart: { name: string; schema: string; table: string }[]
   /** Foreign keys for which it depends on the rows whether what is kept needs what goes; see kept-rows.ts. */

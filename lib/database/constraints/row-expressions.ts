@@ -2,7 +2,7 @@ import type { Connection } from '../../postgres/connection.ts'
 import { literal } from '../../postgres/identifiers.ts'
 
 /** What of a table calls functions of the application about each row that is put in. */
-export type Asker = {
+export type RowExpression = {
   /** The table, by its oid. */
   oid: number
   kind: 'index' | 'generated column' | 'partition key'
@@ -31,10 +31,10 @@ const tableName = (oid: string) =>
  * tables although they are declared IMMUTABLE. Those of extensions hardly ever do: nothing is locked to try them, but a
  * restore looks at what is read while it fills the tables.
  */
-export async function readAskers(
+export async function readRowExpressions(
   connection: Connection,
   tables: readonly { oid: number }[],
-): Promise<Asker[]> {
+): Promise<RowExpression[]> {
   const found = await connection.query(
     `SELECT oid::bigint::float8 AS oid, kind, format('%s %s', kind, called) AS label, CASE kind WHEN 'partition key' THEN kind || ' ' || called ELSE format('%s %s of %s', kind, called, "table") END AS name FROM (
      SELECT i.indrelid AS oid, 'index' AS kind, c.relname::text AS called, ${tableName('i.indrelid')} AS "table" FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid

@@ -1,8 +1,8 @@
 import type { Connection } from '../../postgres/connection.ts'
 import { plainName } from '../../postgres/identifiers.ts'
 
-/** A table that holds rows of a managed one, as its partition or heir, but is not managed itself. */
-export type Outside = {
+/** A table that holds rows of a managed one, as its partition or inheritance child, but is not managed itself. */
+export type UnmanagedChild = {
   name: string
   schema: string
   table: string
@@ -41,11 +41,11 @@ ORDER BY c.oid, b.depth`
  * The tables below the managed ones, at any depth and in any schema, that are not managed.
  * @see docs/decisions.md#what-a-run-does-not-reach-is-named
  */
-export async function readOutside(
+export async function readUnmanagedChildren(
   connection: Connection,
   managed: readonly { oid: number }[],
   waitMs: number,
-): Promise<Outside[]> {
+): Promise<UnmanagedChild[]> {
   const answer = await connection.query(outsideQuery, [managed.map(({ oid }) => oid), waitMs])
   return answer.rows.toSorted((a, b) => (a.name < b.name ? -1 : 1))
 }

@@ -7,11 +7,11 @@ import { bytesHeld, estimateHere } from '../locks/duration.ts'
 import { mayBeginAgain, whileLocked } from '../locks/transaction.ts'
 import { named } from '../plan/restore-rights.ts'
 import type { DatabasePlan, PlannedDatabase } from '../plan-section.ts'
-import { compareLive, putBack } from '../restore/replace-rows.ts'
+import { compareLive, replaceRows } from '../restore/replace-rows.ts'
 import { inSavepoint, isOfTheRows } from '../savepoint.ts'
 import { viewsOver } from '../views.ts'
 
-type Swap = PlannedDatabase & {
+type Replace = PlannedDatabase & {
   /** What was loaded. */
   tables: readonly BackedUpTable[]
   /** What reads tables, for people. */
@@ -27,10 +27,10 @@ type Swap = PlannedDatabase & {
  * @throws DatabaseBusy when the tables are not to be had
  * @see docs/decisions.md#a-restore-may-be-tried-on-the-live-tables
  */
-export async function trySwap(
+export async function tryReplace(
   clients: Clients,
   connection: Connection,
-  { run: { runId }, planned, tables, reading }: Swap,
+  { run: { runId }, planned, tables, reading }: Replace,
 ): Promise<Warning[]> {
   const what = `${named(reading)}, which ${reading.length === 1 ? 'reads' : 'read'} tables for each row that is put in`
   const estimate = await estimateHere(connection, clients.config, {
@@ -55,7 +55,7 @@ export async function trySwap(
           return now === undefined || !taken.has(table.name) ? [] : [{ table, live: now }]
         })
         const emptied = () => refreshAsAfterWipe(locked, planned)
-        await putBack(locked, { runId, sequences: [], pairs, emptied })
+        await replaceRows(locked, { runId, sequences: [], pairs, emptied })
         return await compareLive(locked, runId, pairs)
       } catch (error) {
         isLocked = !mayBeginAgain(error) // what ends it then is that the locks were not to be had
