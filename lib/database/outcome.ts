@@ -4,7 +4,7 @@ import type { RunRow } from '../ledger/runs.ts'
 import { withConnection } from '../postgres/with-connection.ts'
 import type { Ender, Ending, TargetState } from '../store.ts'
 import { DatabaseRestored } from './restore/restore.ts'
-import { dropScratch } from './scratch.ts'
+import { dropScratch } from './scratch/drop.ts'
 import type { Refreshed } from './views.ts'
 import { DatabaseWiped } from './wipe/wipe.ts'
 

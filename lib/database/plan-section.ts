@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import type { PlannedRun } from '../ledger/run-ref.ts'
-import { Table } from './catalog/catalog.ts'
+import { Table } from './catalog/table.ts'
 
 /** The database's section of a run's plan, as the later steps read it from S3. */
 export const DatabasePlan = z.strictObject({

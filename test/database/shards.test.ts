@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { BackedUpTable } from '../../lib/backup/manifest.ts'
-import { batchesOf, shardsOf } from '../../lib/database/export/shards.ts'
-import { loadBatches } from '../../lib/database/plan/load-batches.ts'
+import { loadBatches } from '../../lib/database/parts/load-batches.ts'
+import { batchesOf, shardsOf } from '../../lib/database/parts/shards.ts'
 import { table } from '../run/plan-catalog.ts'
 
 const mebibyte = 2 ** 20

@@ -1,6 +1,6 @@
 import { DescribeExecutionCommand, GetExecutionHistoryCommand, SFNClient } from '@aws-sdk/client-sfn'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { batchesOf, type Shard } from '../../lib/database/export/shards.ts'
+import { batchesOf, type Shard } from '../../lib/database/parts/shards.ts'
 import { pieceLimits } from '../../lib/files/work-lists.ts'
 import { type Outcome, shortened } from '../../lib/run/outcome.ts'
 import { executionArn } from '../../local/machine/arn.ts'

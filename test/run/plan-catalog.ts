@@ -1,5 +1,7 @@
-import type { Catalog, ForeignKey, Table } from '../../lib/database/catalog/catalog.ts'
+import type { Catalog } from '../../lib/database/catalog/catalog.ts'
+import type { ForeignKey } from '../../lib/database/catalog/foreign-keys.ts'
 import type { Sequence } from '../../lib/database/catalog/sequences.ts'
+import type { Table } from '../../lib/database/catalog/table.ts'
 
 /** A table of a hand-made catalog. `name` is `schema.table`; partitions name their parent. */
 export function table(name: string, change: Partial<Table> = {}): Table {

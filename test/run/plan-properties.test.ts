@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import type { Catalog, Table } from '../../lib/database/catalog/catalog.ts'
+import type { Catalog } from '../../lib/database/catalog/catalog.ts'
+import type { Table } from '../../lib/database/catalog/table.ts'
 import {
   chooseActions,
   type Preservation,

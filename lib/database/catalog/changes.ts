@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { BackupIsStale } from '../../errors.ts'
-import type { Table, Tables } from './catalog.ts'
+import type { Table } from './table.ts'
+import type { Tables } from './tables.ts'
 
 type Known = Pick<Table, 'name' | 'oid' | 'columns'>
 

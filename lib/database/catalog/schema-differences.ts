@@ -1,6 +1,8 @@
 import type { Manifest, TableDefinition } from '../../backup/manifest.ts'
 import { SchemaChanged } from '../../errors.ts'
-import type { Catalog, Table, Tables } from './catalog.ts'
+import type { Catalog } from './catalog.ts'
+import type { Table } from './table.ts'
+import type { Tables } from './tables.ts'
 
 export type SchemaDifferences = {
   /** Why the backup cannot be put into the live tables, readable, one per table or column. */

@@ -5,9 +5,9 @@ import type { Connection } from '../../postgres/connection.ts'
 import { sqlStateOf } from '../../postgres/errors.ts'
 import { quote } from '../../postgres/identifiers.ts'
 import { queryUnderOwnPath } from '../../postgres/search-path.ts'
-import type { Table } from '../catalog/catalog.ts'
+import type { Table } from '../catalog/table.ts'
 import { linesOf, queryRows, rowsOf } from '../rows.ts'
-import { scratchTableOf, typedRows } from '../scratch.ts'
+import { scratchTableOf, typedRows } from '../scratch/schema.ts'
 
 /** A table of a backup, and the live one. */
 export type Pair = { table: BackedUpTable; live: Table }

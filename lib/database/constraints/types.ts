@@ -4,7 +4,7 @@ import type { Connection } from '../../postgres/connection.ts'
 import { sqlStateOf } from '../../postgres/errors.ts'
 import { qualified, quote } from '../../postgres/identifiers.ts'
 import { inSavepoint, isOfTheRows } from '../savepoint.ts'
-import { isHeldAsText, scratchTableOf } from '../scratch.ts'
+import { isHeldAsText, scratchTableOf } from '../scratch/schema.ts'
 import { dropDomainConstraints } from './domains.ts'
 import type { Pair } from './generated-columns.ts'
 

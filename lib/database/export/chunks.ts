@@ -2,8 +2,8 @@ import { addFingerprints } from '../../backup/fingerprint.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { literal } from '../../postgres/identifiers.ts'
 import { ownSearchPath } from '../../postgres/search-path.ts'
+import type { Shard } from '../parts/shards.ts'
 import { linesOf, type PageRange, queryRows, rowsOf } from '../rows.ts'
-import type { Shard } from './shards.ts'
 
 /**
  * Reads a shard as JSON Lines in chunks. What one chunk may hold in memory is bounded by these, whatever the rows:

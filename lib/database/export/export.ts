@@ -12,14 +12,14 @@ import { qualified } from '../../postgres/identifiers.ts'
 import { ownSearchPath, pinnedSearchPath } from '../../postgres/search-path.ts'
 import { connectionsFor, shareOut } from '../../postgres/share-out.ts'
 import { exists, type Storage } from '../../s3/bucket.ts'
-import { readTables } from '../catalog/catalog.ts'
 import { changesOf, refuseChanges } from '../catalog/changes.ts'
 import { readPositions, readSequences, sequencesOf } from '../catalog/sequences.ts'
+import { readTables } from '../catalog/tables.ts'
+import { Shard } from '../parts/shards.ts'
 import type { PlannedDatabase } from '../plan-section.ts'
 import { isOfTheRows } from '../savepoint.ts'
 import { withSnapshot } from '../snapshot.ts'
 import { readShard, type Tally } from './chunks.ts'
-import { Shard } from './shards.ts'
 
 /** One batch of shards as Count wrote it. */
 export const DatabaseBatch = z.strictObject({ batch: z.number(), shards: z.array(Shard) })

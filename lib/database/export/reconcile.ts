@@ -3,9 +3,9 @@ import type { BackedUpTable, TablePart } from '../../backup/manifest.ts'
 import { BackupIsStale } from '../../errors.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import type { Storage } from '../../s3/bucket.ts'
+import type { Shard } from '../parts/shards.ts'
 import { fingerprintOf, queryRows, rowsOf } from '../rows.ts'
 import { exportShard, readEndPages } from './export.ts'
-import type { Shard } from './shards.ts'
 
 export type LateParts = { name: string; parts: TablePart[] }[]
 

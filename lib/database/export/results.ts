@@ -7,7 +7,7 @@ import { mergeLate } from '../../backup/merge-late.ts'
 import { BackupIncomplete } from '../../errors.ts'
 import type { RunRef } from '../../ledger/run-ref.ts'
 import type { Storage } from '../../s3/bucket.ts'
-import type { LoadablePart } from '../plan/load-batches.ts'
+import type { LoadablePart } from '../parts/load-batches.ts'
 import type { PlannedDatabase } from '../plan-section.ts'
 import { DatabaseResult } from './export.ts'
 

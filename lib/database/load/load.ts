@@ -13,9 +13,11 @@ import { ownSearchPath } from '../../postgres/search-path.ts'
 import { connectionsFor, shareOut } from '../../postgres/share-out.ts'
 import { withConnections } from '../../postgres/with-connection.ts'
 import type { Storage } from '../../s3/bucket.ts'
-import { readTables, type Table, type Tables } from '../catalog/catalog.ts'
-import type { LoadablePart } from '../plan/load-batches.ts'
-import { ensureScratch, isHeldAsText, scratchSchemaOf, scratchTableOf } from '../scratch.ts'
+import type { Table } from '../catalog/table.ts'
+import { readTables, type Tables } from '../catalog/tables.ts'
+import type { LoadablePart } from '../parts/load-batches.ts'
+import { ensureScratch } from '../scratch/create.ts'
+import { isHeldAsText, scratchSchemaOf, scratchTableOf } from '../scratch/schema.ts'
 
 /** Connections that load parts side by side, one for so many bytes as they lie in S3. */
 const limits = { connections: 2, bytesEach: 4 * 2 ** 20 }

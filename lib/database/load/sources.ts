@@ -2,12 +2,12 @@ import type { BackedUpTable, Seen, TableDefinition } from '../../backup/manifest
 import { type Backup, readBackup } from '../../backup/read.ts'
 import type { Clients } from '../../clients.ts'
 import { NotFound } from '../../errors.ts'
-import type { Tables } from '../catalog/catalog.ts'
 import { changesOf, refuseChanges } from '../catalog/changes.ts'
 import { checkTables } from '../catalog/schema-differences.ts'
+import type { Tables } from '../catalog/tables.ts'
 import { readExported, readExportedParts } from '../export/results.ts'
+import { type LoadablePart, loadBatches } from '../parts/load-batches.ts'
 import { leaveOut } from '../plan/exclusions.ts'
-import { type LoadablePart, loadBatches } from '../plan/load-batches.ts'
 import type { PlannedDatabase } from '../plan-section.ts'
 
 /** Where the parts come from that are loaded into a run's scratch schema. */

@@ -7,7 +7,7 @@ import { ownSearchPath } from '../../postgres/search-path.ts'
 import { indexBody } from '../catalog/index-body.ts'
 import type { Pair } from '../constraints/generated-columns.ts'
 import { inSavepoint, isOfTheRows } from '../savepoint.ts'
-import { isHeldAsText, scratchSchemaOf, scratchTableOf, typedRows } from '../scratch.ts'
+import { isHeldAsText, scratchSchemaOf, scratchTableOf, typedRows } from '../scratch/schema.ts'
 
 type Index = {
   oid: number

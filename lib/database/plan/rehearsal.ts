@@ -3,8 +3,9 @@ import type { Clients } from '../../clients.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { readCatalog } from '../catalog/catalog.ts'
 import { checkSchema } from '../catalog/schema-differences.ts'
-import { checkScratchAllowed, dropLeftovers } from '../scratch.ts'
-import { loadBatches } from './load-batches.ts'
+import { loadBatches } from '../parts/load-batches.ts'
+import { dropLeftovers } from '../scratch/drop.ts'
+import { checkScratchAllowed } from '../scratch/event-triggers.ts'
 
 /**
  * Whether a backup can be loaded and compared here, and in how many batches; what dead runs left is dropped.

@@ -1,7 +1,7 @@
 import type { Warning } from '../../backup/manifest.ts'
 import type { Connection } from '../../postgres/connection.ts'
-import type { Table } from '../catalog/catalog.ts'
 import type { Sequence } from '../catalog/sequences.ts'
+import type { Table } from '../catalog/table.ts'
 import type { AlteredTable } from '../constraints/constraints.ts'
 
 /** How many objects a message names. */

@@ -3,7 +3,7 @@ import { qualified, quote } from '../../postgres/identifiers.ts'
 import { indexBody } from '../catalog/index-body.ts'
 import type { Pair } from '../constraints/generated-columns.ts'
 import { inSavepoint } from '../savepoint.ts'
-import { scratchSchemaOf } from '../scratch.ts'
+import { scratchSchemaOf } from '../scratch/schema.ts'
 
 /** The table that holds another's rows for a while. */
 export type ChildTable = { schema: string; table: string }

@@ -7,7 +7,7 @@ import type { Pair } from '../constraints/generated-columns.ts'
 import { dropIndexes } from '../constraints/indexes.ts'
 import { type RowExpression, readRowExpressions } from '../constraints/row-expressions.ts'
 import { inSavepoint, isOfTheRows } from '../savepoint.ts'
-import { scratchTableOf, typedRows } from '../scratch.ts'
+import { scratchTableOf, typedRows } from '../scratch/schema.ts'
 import { addFilledChild, type ChildTable, dropChild } from './child-table.ts'
 import { countScans, readBetween, withoutWorkers } from './table-scans.ts'
 

@@ -7,7 +7,7 @@ import { addConstraints, dropConstraints } from '../constraints/constraints.ts'
 import { differentlyStored, type Pair } from '../constraints/generated-columns.ts'
 import { differencesOf, refuseDifferences } from '../row-differences.ts'
 import { fingerprintOf, queryRows, type Rows, rowsOf } from '../rows.ts'
-import { scratchTableOf } from '../scratch.ts'
+import { scratchTableOf } from '../scratch/schema.ts'
 import { disableTriggers } from '../triggers.ts'
 import { fillTables } from './fill.ts'
 

@@ -8,8 +8,9 @@ import { BackupIncomplete, NotFound } from '../../errors.ts'
 import { noteLate } from '../../ledger/documents.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { underOwnSearchPath } from '../../postgres/search-path.ts'
-import type { Catalog, Table } from '../catalog/catalog.ts'
+import type { Catalog } from '../catalog/catalog.ts'
 import { readPositions, sequencesOf } from '../catalog/sequences.ts'
+import type { Table } from '../catalog/table.ts'
 import { reconcile } from '../export/reconcile.ts'
 
 /** The manifest of the backup that this very run sealed. @throws NotFound, BackupDamaged, BackupIncomplete */

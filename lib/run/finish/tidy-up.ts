@@ -1,7 +1,7 @@
 import * as z from 'zod'
 import { cacheEnd } from '../../cache/outcome.ts'
 import type { Clients } from '../../clients.ts'
-import { dropScratch } from '../../database/scratch.ts'
+import { dropScratch } from '../../database/scratch/drop.ts'
 import { messageOf } from '../../errors.ts'
 import { findRun, type RunRow } from '../../ledger/runs.ts'
 import { logger } from '../../log.ts'

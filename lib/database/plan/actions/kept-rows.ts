@@ -2,7 +2,7 @@ import { agreeing, counted } from '../../../amounts.ts'
 import { PreservationConflict } from '../../../errors.ts'
 import type { Connection } from '../../../postgres/connection.ts'
 import { qualified, quote } from '../../../postgres/identifiers.ts'
-import type { ForeignKey } from '../../catalog/catalog.ts'
+import type { ForeignKey } from '../../catalog/foreign-keys.ts'
 import { fingerprintOf, queryRows, rowsOf } from '../../rows.ts'
 import type { TableAction } from './table-actions.ts'
 

@@ -1,5 +1,7 @@
 import { InvalidRequest, PreservationConflict } from '../../../errors.ts'
-import type { Catalog, ForeignKey, Table } from '../../catalog/catalog.ts'
+import type { Catalog } from '../../catalog/catalog.ts'
+import type { ForeignKey } from '../../catalog/foreign-keys.ts'
+import type { Table } from '../../catalog/table.ts'
 import type { UnmanagedChild } from '../../catalog/unmanaged-children.ts'
 
 /**

@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { Column } from '../../backup/manifest.ts'
-import type { Table } from '../catalog/catalog.ts'
+import type { Table } from '../catalog/table.ts'
 
 /** A shard: what becomes one part of the backup, a page range of one table. */
 export const Shard = z.strictObject({
