@@ -375,6 +375,22 @@ describe('a wipe that has its locks', () => {
     expect(await people()).toBe(0)
   })
 
+  it('gives them back, and begins again a few times only, when code of the application fails as if it had met a writer', async () => {
+    const plan = await aBackup()
+    await database.sql.query(`CREATE SEQUENCE public.tries; CREATE FUNCTION app.unlucky(int) RETURNS boolean LANGUAGE plpgsql AS
+      $$ BEGIN PERFORM nextval('public.tries'); RAISE EXCEPTION 'again' USING ERRCODE = '40001'; END $$`)
+    try {
+      const planned = { ...plan, preserve: { ...plan.preserve, rows: { people: 'app.unlucky(id)' } } }
+      const patient = configured(clients, { LOCK_TIMEOUT_MS: 5_000 })
+      expect(await endOf(wipeDatabase(patient, databaseOf(planned)))).toBe('DatabaseBusy')
+      const { rows } = await database.sql.query(`SELECT last_value::int AS tries FROM public.tries`)
+      expect(rows).toEqual([{ tries: 3 }])
+      expect(await people()).toBe(50)
+    } finally {
+      await database.sql.query('DROP SEQUENCE public.tries')
+    }
+  })
+
   it('is the budget of all statements together, of which each is short', async () => {
     const { runId } = await aBackup()
     const own = configured(clients, { LOCK_BUDGET_MS: 300 })

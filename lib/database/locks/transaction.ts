@@ -19,11 +19,17 @@ const heldWaitMs = 500
 const pauseMs = 500
 
 /**
+ * The serialization failure that ends it. One is met once in a while, when the ledger's row is written in that very moment;
+ * what fails so each time is code of the application, and every further try would lock the tables for nothing.
+ */
+const mostFailures = 3
+
+/**
  * Runs `work` in a REPEATABLE READ transaction that holds the locks; `work` commits it. The snapshot is taken by its first
  * query, so it sees what was committed while the locks were waited for. Until they are granted the ledger says what is
  * waited for, and the run can be cancelled. They are held for LOCK_BUDGET_MS at most. When another lock that the work needs
  * is refused, or the ledger's row is written in the moment in which it is locked, all are given back, and it begins again
- * while there is time.
+ * while there is time, for the latter a few times at most.
  * @throws DatabaseBusy when LOCK_TIMEOUT_MS or LOCK_BUDGET_MS are over; RunLost
  * @see docs/decisions.md#the-wiping-transaction-is-repeatable-read
  */
@@ -42,7 +48,7 @@ export async function whileLocked<Result>(
   }
   try {
     await ledger.use((line) => noteWaiting(line, runId, 'waiting for locks'))
-    for (;;) {
+    for (let failures = 0; ; ) {
       await connection.query('BEGIN ISOLATION LEVEL REPEATABLE READ')
       await lockTables(clients, connection, locks, waiting)
       const granted = performance.now()
@@ -53,15 +59,14 @@ export async function whileLocked<Result>(
       try {
         return await work(withinBudget(connection, config))
       } catch (error) {
-        if (!mayBeginAgain(error) || performance.now() >= until) {
+        const isFailure = stateOf(error) === serializationFailure
+        if (isFailure) failures++
+        if (!mayBeginAgain(error) || failures === mostFailures || performance.now() >= until) {
           await noteGivenBack(ledger, connection, runId)
           throw overspending(error, config, performance.now() - granted)
         }
         await connection.query('ROLLBACK')
-        const what =
-          stateOf(error) === serializationFailure
-            ? 'another try'
-            : 'a lock that was refused while the tables were locked'
+        const what = isFailure ? 'another try' : 'a lock that was refused while the tables were locked'
         await waiting.say(`waiting for ${what}: ${messageOf(error)}`)
         await setTimeout(pauseMs)
       }
