@@ -145,6 +145,11 @@ export function parseRequest(input: unknown): Request {
   throw new InvalidRequest(`The request is wrong: ${problems.join('; ')}. A right request: ${example}`)
 }
 
+/** A request that was accepted, maybe by rules of an earlier version; undefined when it cannot be read any more. */
+export function readAccepted(input: unknown): Request | undefined {
+  return Request.safeParse(input).data
+}
+
 /** What no field says by itself: a list that would be ignored is a mistake, of the list or of the targets. */
 function consistent(request: Request): Request {
   if (request.operation !== 'restore' || !request.without?.length) return request

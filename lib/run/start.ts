@@ -6,7 +6,7 @@ import { abandonDeadRun } from '../ledger/open.ts'
 import { findRun } from '../ledger/runs.ts'
 import { withConnection } from '../postgres/with-connection.ts'
 import { checkStartable } from './check-start.ts'
-import { digestOfRequest, parseRequest, type Request } from './request.ts'
+import { digestOfRequest, type Request, readAccepted } from './request.ts'
 
 /** `replayed`: an earlier request with the same key had started it. */
 export type StartedRun = { runId: string; replayed: boolean }
@@ -49,7 +49,8 @@ export async function startRun(clients: Clients, start: Start): Promise<StartedR
   }
 }
 
-type Known = { digest: string } | 'spent'
+/** `digest`: of the request of the run; undefined when it cannot be read any more, so that it is another one than any of today. */
+type Known = { digest: string | undefined } | 'spent'
 
 async function startUnlessKnown(clients: Clients, start: Start, runId: string): Promise<Known | 'started'> {
   let known = start.checkFirst ? await lookUp(clients, runId) : 'free'
@@ -79,7 +80,8 @@ async function tryToStart(
 async function lookUp(clients: Clients, runId: string): Promise<Known | 'free'> {
   const execution = await findExecution(clients, runId)
   if (execution?.status === 'RUNNING') {
-    return { digest: digestOfRequest(parseRequest(JSON.parse(execution.input ?? ''))) }
+    const accepted = readAccepted(JSON.parse(execution.input ?? ''))
+    return { digest: accepted && digestOfRequest(accepted) }
   }
   const row = await withConnection(clients, async (connection) => {
     await abandonDeadRun(connection)

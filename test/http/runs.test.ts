@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { startJsonService } from '../deployment/json-front.ts'
 import { filesPrefix, quickReset, withVariables } from '../e2e/reset-stack.ts'
@@ -394,6 +395,25 @@ describe('an Idempotency-Key', () => {
       expect(body.detail).toContain(first.body.runId)
     }
   })
+
+  test.each([
+    { operation: 'restore', backupId: 'b', targets: ['files'], without: ['public.gone'] },
+    { operation: 'compact' },
+  ])(
+    'of a run whose request would be refused by now is a conflict: the new one is not blamed for it',
+    async (accepted) => {
+      const count = holdBefore('Count')
+      const key = `earlier-${accepted.operation}`
+      const name = `api-${createHash('sha256').update(`all\n${key}`).digest('hex').slice(0, 40)}`
+      const first = api.reset.run(accepted, name)
+      await count.reached
+      const { status, body } = await start(backup, keyed(key))
+      count.release()
+      expect((await first).error).toBe('InvalidRequest')
+      expect([status, body.title]).toEqual([422, 'IdempotencyConflict'])
+      expect(body.detail).toContain(name)
+    },
+  )
 
   test("is the token's own", async () => {
     const one = await start({ ...backup, dryRun: true }, { ...keyed('shared'), as: 'all' })
