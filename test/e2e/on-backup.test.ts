@@ -68,6 +68,24 @@ describe('verify', () => {
     expect(scratch.rowCount).toBe(0)
   })
 
+  test('with a rehearsal says what was not proved when the backup was made, for it does not prove that either', async () => {
+    const { sql } = reset.stack
+    await sql.query(`CREATE FUNCTION told(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT $1 || count(*) FROM public.worlds';
+      CREATE INDEX by_told_name ON users (told(name))`)
+    try {
+      const unproved = await backUp('full', true)
+      const outcome = await reset.succeed({ operation: 'verify', backupId: unproved, rehearse: true })
+      expect(outcome.subject).toMatchObject({ state: 'rehearsed' })
+      expect(outcome.warnings).toEqual([
+        { code: 'NotProved', message: expect.stringMatching(/^When the backup was made .* by_told_name /) },
+      ])
+      const read = await reset.succeed({ operation: 'verify', backupId: unproved })
+      expect(read.warnings).toEqual([])
+    } finally {
+      await sql.query('DROP FUNCTION told CASCADE')
+    }
+  })
+
   test('with a rehearsal of a backup without a database says that there is nothing to rehearse', async () => {
     const filesOnly = await backUp('files-only')
     const outcome = await reset.succeed({ operation: 'verify', backupId: filesOnly, rehearse: true })

@@ -1,5 +1,5 @@
 import type { Warning } from '../../backup/manifest.ts'
-import { readBackup } from '../../backup/read.ts'
+import { type Backup, readBackup } from '../../backup/read.ts'
 import { checkDeletable } from '../../backup/retention/check-delete.ts'
 import { sizeOfFolder } from '../../backup/retention/delete.ts'
 import { checkVerifiable } from '../../backup/trust.ts'
@@ -73,5 +73,15 @@ async function planVerify(
     )
   }
   const { batches } = await planRehearsal(clients, connection, { runId: run.runId, held: backup.database })
-  return { plan: { ...plan, batches }, subject, warnings: [] }
+  return { plan: { ...plan, batches }, subject, warnings: unprovedIn(backup) }
+}
+
+/** What its rehearsal leaves open, too: the live tables hold other rows by now, and nothing is locked to try a restore. */
+function unprovedIn({ warnings }: Backup): Warning[] {
+  return warnings
+    .filter(({ code }) => code === 'NotProved')
+    .map(({ code, message }) => ({
+      code,
+      message: `When the backup was made this was not proved, and a rehearsal of it proves it in part at most: ${message}`,
+    }))
 }
