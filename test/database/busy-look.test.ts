@@ -25,17 +25,18 @@ const endOf = (promise: Promise<unknown>) =>
     (error: Error) => `${error.name}: ${error.message}`,
   )
 
-/** Clients whose first look at the tables under the locks finds one of them locked by somebody for a second. */
-async function busyAtTheLook(nth: number) {
+/** Clients whose first look at the tables under the locks finds one of them locked by somebody for a second; `then` happens at it, too. */
+async function busyAtTheLook(then = () => {}) {
   const other = await session(database, 'a migration')
   let looks = 0
   const connect = async () => {
     const connection = await clients.connect()
     const query = connection.query.bind(connection) as (...given: unknown[]) => Promise<unknown>
     const late = async (...given: unknown[]) => {
-      if (JSON.stringify(given[0]).includes('pg_table_size(c.oid) AS bytes') && ++looks === nth) {
+      if (JSON.stringify(given[0]).includes('pg_table_size(c.oid) AS bytes') && ++looks === 1) {
         await other.query('BEGIN; LOCK TABLE app.schema_migrations')
         setTimeout(() => other.query('COMMIT').catch(() => {}), 1000)
+        then()
       }
       return query(...given)
     }
@@ -48,7 +49,7 @@ describe('a table that is not locked by the step, and that somebody has locked f
   it('makes a wipe begin again', async () => {
     const plan = await planReset(clients)
     await backUp(clients, plan)
-    const { own, looks } = await busyAtTheLook(1)
+    const { own, looks } = await busyAtTheLook()
     expect(await endOf(wipeDatabase(own, databaseOf(plan)))).toBe('done')
     expect(looks()).toBe(2)
   })
@@ -58,7 +59,7 @@ describe('a table that is not locked by the step, and that somebody has locked f
     const plan = await planRestore(clients, backedUp.backupId)
     await load(clients, plan)
     const backup = await readBackupOf(clients, backedUp)
-    const { own } = await busyAtTheLook(1)
+    const { own } = await busyAtTheLook()
     expect(await endOf(restoreDatabase(own, { ...databaseOf(plan), backup }))).toBe('done')
   })
   it('makes the trial of a restore begin again', async () => {
@@ -67,7 +68,7 @@ describe('a table that is not locked by the step, and that somebody has locked f
     const plan = await planRestore(clients, backedUp.backupId)
     await load(clients, plan)
     const { database: held } = await readBackupOf(clients, backedUp)
-    const { own } = await busyAtTheLook(1)
+    const { own } = await busyAtTheLook()
     const trying = withConnection(own, (connection) =>
       tryReplace(own, connection, { ...databaseOf(plan), tables: held!.tables, reading: ['index x'] }),
     )
@@ -79,10 +80,12 @@ describe('a table that is not locked by the step, and that somebody has locked f
     const plan = await planRestore(clients, backedUp.backupId)
     await load(clients, plan)
     const { database: held } = await readBackupOf(clients, backedUp)
-    const { own } = await busyAtTheLook(1)
-    const short = configured(own, { LOCK_TIMEOUT_MS: 1500 })
     const idle = await session(database, 'idle')
-    setTimeout(() => idle.query('BEGIN; SELECT FROM app.people').catch(() => {}), 600)
+    // Waits for our lock, and has the table when it is given back.
+    const { own } = await busyAtTheLook(
+      () => void idle.query('BEGIN; SELECT FROM app.people').catch(() => {}),
+    )
+    const short = configured(own, { LOCK_TIMEOUT_MS: 2500 })
     const trying = withConnection(short, (connection) =>
       tryReplace(short, connection, { ...databaseOf(plan), tables: held!.tables, reading: ['index x'] }),
     )
