@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import { compareBackup, compareExported, compareVerified } from '../lib/database/load/rehearse.ts'
 import { RunRef } from '../lib/ledger/run-ref.ts'
+import { destroys } from '../lib/operations.ts'
 import { databaseOf, readBackupPlan, readPlan, restoredBy } from '../lib/run/planning/plan.ts'
 import { task } from '../lib/task.ts'
 
@@ -19,7 +20,7 @@ export const handler = task(
     }
     const plan = await readPlan(storage, run, await fence.noted())
     if (purpose === 'rehearse')
-      await compareExported(clients, { ...databaseOf(plan), wipes: plan.operation !== 'backup' })
+      await compareExported(clients, { ...databaseOf(plan), wipes: destroys(plan.operation) })
     else if (plan.clears.includes('database')) await compareBackup(clients, { run, ...restoredBy(plan) })
     return {}
   },

@@ -4,6 +4,7 @@ import type { Clients } from './clients.ts'
 import type { Config } from './config.ts'
 import type { PlannedRun } from './ledger/run-ref.ts'
 import type { RunRow } from './ledger/runs.ts'
+import { operationOf, type StoreOperation } from './operations.ts'
 import type { Connection } from './postgres/connection.ts'
 
 // What a run asks of every store, in the same words. Each question is a type of its own, so that a function carries only
@@ -65,7 +66,7 @@ export type Look<Found> = (
 /** What Count asks of a store that the run acts on. */
 export type Planning = {
   run: PlannedRun
-  operation: 'backup' | 'reset' | 'restore'
+  operation: StoreOperation
   /** What the run removes or replaces is backed up before, and has to be restorable. */
   takesBackup: boolean
   /** Nothing is written: no work lists, and nothing to try the store with. */
@@ -171,8 +172,9 @@ export type Ender<Summary, Held, Left, Counts> = {
 
 /** Whether the turn of the target has come in a reset or a restore: the steps come in the order of the targets. */
 export function hasBegun({ operation, phase, waiting, progress }: RunRow, target: Target): boolean {
-  if (operation !== 'reset' && operation !== 'restore') return false
-  const verb = operation === 'reset' ? 'Wipe' : 'Restore'
+  const known = operationOf(operation)
+  if (known?.actsOn !== 'stores' || known.changes === null) return false
+  const verb = known.changes === 'wiped' ? 'Wipe' : 'Restore'
   const at = targets.findIndex((one) => phase === `${verb} ${one}`)
   const reached = waiting === null ? at : at - 1
   const told = Object.keys(progress as object).some((key) => key.startsWith(`${verb} ${target}/`))

@@ -20,6 +20,7 @@ export async function buildConsole(folder: string): Promise<void> {
     jsx: 'automatic',
     jsxImportSource: 'preact',
     minify: true,
+    charset: 'utf8', // as it is served; escapes are longer
   })
   await copyFile(`${source}index.html`, `${folder}/index.html`)
 }

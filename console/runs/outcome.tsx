@@ -1,3 +1,4 @@
+import { operationOf } from '../../lib/operations.ts'
 import type { Outcome as Ended } from '../../lib/run/outcome.ts'
 import { stateWords } from '../../lib/run/words/outcome.ts'
 import { targets } from '../../lib/store.ts'
@@ -29,7 +30,7 @@ export function Outcome({ outcome }: { outcome: Ended }) {
         </table>
         {outcome.backupId && (
           <p>
-            {outcome.operation === 'restore' ? 'Safety backup' : 'Backup'}:{' '}
+            {operationOf(outcome.operation)?.changes === 'replaced' ? 'Safety backup' : 'Backup'}:{' '}
             <a href={backupAddress(outcome.backupId)}>{outcome.backupId}</a>
           </p>
         )}

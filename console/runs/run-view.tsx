@@ -1,5 +1,6 @@
 import { useState } from 'preact/hooks'
 import { utc } from '../../lib/amounts.ts'
+import { operationOf } from '../../lib/operations.ts'
 import { Refused } from '../api.ts'
 import { useLive } from '../page/live.ts'
 import { Failure, Loading, Notice } from '../page/notice.tsx'
@@ -21,8 +22,6 @@ import {
   staleSentence,
   titleOf,
 } from './wording.ts'
-
-const actsOnStores = new Set(['backup', 'reset', 'restore'])
 
 /** One run: live while it is active, its outcome afterwards. */
 export function RunView({ runId }: { runId: string }) {
@@ -121,7 +120,9 @@ export function RunView({ runId }: { runId: string }) {
       )}
       {run.wouldDo && <Plan wouldDo={run.wouldDo} operation={run.operation} />}
       {run.outcome && <NextSteps outcome={run.outcome} />}
-      {run.outcome && actsOnStores.has(run.operation) && !run.dryRun && <Outcome outcome={run.outcome} />}
+      {run.outcome && operationOf(run.operation)?.actsOn === 'stores' && !run.dryRun && (
+        <Outcome outcome={run.outcome} />
+      )}
       {run.outcome && <Warnings outcome={run.outcome} />}
     </>
   )

@@ -1,15 +1,17 @@
 import { bytes, counted } from '../../lib/amounts.ts'
 import type { Run } from '../../lib/http/answers/run.ts'
 import { statusWords } from '../../lib/ledger/status.ts'
+import { operationOf } from '../../lib/operations.ts'
 import type { Outcome } from '../../lib/run/outcome.ts'
 import { changedBy } from '../../lib/run/words/next-steps.ts'
 import { subjectSentence } from '../../lib/run/words/outcome.ts'
 import { wouldBeRefused } from '../../lib/run/words/would-words.ts'
 import type { Target, TargetState } from '../../lib/store.ts'
+import { targets } from '../../lib/store.ts'
 import { duration } from '../numbers.ts'
 import type { Stage } from './steps.ts'
 
-const operations: Record<string, string> = {
+const titles: Record<string, string> = {
   backup: 'Backup',
   reset: 'Reset',
   restore: 'Restore',
@@ -24,7 +26,7 @@ export function titleOf({
   strategy,
   dryRun,
 }: Pick<Run, 'operation' | 'strategy' | 'dryRun'>): string {
-  const name = operations[operation] ?? operation
+  const name = titles[operation] ?? operation
   const what = dryRun ? `Dry run of ${name.toLowerCase()}` : name
   return strategy === null ? what : `${what}, ${strategy}`
 }
@@ -36,7 +38,7 @@ export function aboutBackup({
   restoredBackupId,
 }: Pick<Run, 'operation' | 'backupId' | 'restoredBackupId'>): { says: string; backupId: string } | null {
   if (restoredBackupId !== null) return { says: 'from', backupId: restoredBackupId }
-  if (backupId === null || !['verify', 'delete'].includes(operation)) return null
+  if (backupId === null || operationOf(operation)?.actsOn !== 'backup') return null
   return { says: 'of', backupId }
 }
 
@@ -102,7 +104,6 @@ function damageOf(outcome: Outcome): string {
 }
 
 const changes: Record<string, string> = { Wipe: 'wiping', Restore: 'putting back' }
-const stores: Record<string, string> = { database: 'database', files: 'files', cache: 'cache' }
 
 /** Whether an active run can be cancelled, and why not: from what the ledger says of the step that it is in. */
 export function cancelSentence({
@@ -112,19 +113,17 @@ export function cancelSentence({
   phase,
   waiting,
 }: Pick<Run, 'operation' | 'dryRun' | 'cancellable' | 'phase' | 'waiting'>): string {
+  const { actsOn, changes: becomes = 'replaced' } = operationOf(operation) ?? {}
   if (cancellable) {
     if (waiting !== null) return 'Possible: it waits, and has changed nothing yet.'
-    if (dryRun || operation === 'backup' || operation === 'verify') {
-      return 'Possible until it ends: it changes nothing.'
-    }
-    if (operation === 'delete') return 'Possible until the backup is deleted.'
-    return `Possible until something is ${operation === 'reset' ? 'wiped' : 'replaced'}.`
+    if (dryRun || becomes === null) return 'Possible until it ends: it changes nothing.'
+    return `Possible until ${actsOn === 'backup' ? 'the backup' : 'something'} is ${becomes}.`
   }
-  if (operation === 'claim') return 'It ends by itself in a moment.'
+  if (actsOn === 'environment') return 'It ends by itself in a moment.'
   const [verb = '', store = ''] = (phase ?? '').split(' ')
   if (verb === 'Delete') return 'Too late to cancel: the backup is being deleted.'
   const change = changes[verb] ?? 'changing the stores'
-  const where = stores[store] === undefined ? '' : `, and is at the ${stores[store]}`
+  const where = targets.some((target) => target === store) ? `, and is at the ${store}` : ''
   return `Too late to cancel: ${change} has begun${where}. Let it end; what it took a backup of can be put back.`
 }
 

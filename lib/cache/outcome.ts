@@ -5,6 +5,7 @@ import { workKeys } from '../backup/layout.ts'
 import type { Manifest, Warning } from '../backup/manifest.ts'
 import type { Clients } from '../clients.ts'
 import type { RunRow } from '../ledger/runs.ts'
+import { operationOf } from '../operations.ts'
 import { type Ender, type Ending, hasBegun, type TargetState, toldOf } from '../store.ts'
 import { closeFence } from './fence.ts'
 import { CacheRestored } from './restore/restore.ts'
@@ -39,7 +40,7 @@ async function findLeft(
   if (!summary?.planned) return { wiped: null, restored: null }
   const wiped = await findResult(backups, workKeys(row).cacheWiped, CacheWiped)
   const restored =
-    row.operation === 'restore'
+    operationOf(row.operation)?.changes === 'replaced'
       ? await findJson(backups, workKeys(row).cacheRestored, CacheRestored)
       : undefined
   return { wiped: wiped?.result ?? null, restored: restored ?? null }
@@ -65,7 +66,7 @@ function stateBeforeRestore(
   const otherwise = held === null ? 'untouched' : 'backed_up'
   if (!clears || !hasBegun(row, 'cache')) return otherwise
   if (unread) return 'unknown'
-  return row.operation === 'restore' ? otherwise : 'partly_wiped'
+  return operationOf(row.operation)?.changes === 'replaced' ? otherwise : 'partly_wiped'
 }
 
 /** null: nothing was put back, nor was it tried. */

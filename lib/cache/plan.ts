@@ -1,4 +1,5 @@
 import type { Warning } from '../backup/manifest.ts'
+import { operations } from '../operations.ts'
 import type { Limit, Planner } from '../store.ts'
 import { countCache } from './count.ts'
 import { type CachePlan, keysToWipe } from './plan-section.ts'
@@ -12,7 +13,8 @@ export const planCache: Planner<CachePlan, never> = async (
 ) => {
   const warnings: Warning[] = []
   if (dryRun) await refuseReservedKeys(clients)
-  else warnings.push(...(await probeCache(clients, { needsRoom: operation === 'restore' })))
+  else
+    warnings.push(...(await probeCache(clients, { needsRoom: operations[operation].changes === 'replaced' })))
   const { keys, preservedKeys, unmatched } = await countCache(clients, { preserve: preserve.keys })
   for (const pattern of unmatched) {
     warnings.push({

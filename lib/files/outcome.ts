@@ -4,6 +4,7 @@ import { workKeys } from '../backup/layout.ts'
 import type { Manifest, Warning } from '../backup/manifest.ts'
 import type { Clients } from '../clients.ts'
 import type { RunRow } from '../ledger/runs.ts'
+import { operationOf } from '../operations.ts'
 import { type Ender, type Ending, hasBegun, type TargetState } from '../store.ts'
 import type { FilesPlan, FilesRestorePlan } from './plan-section.ts'
 import { FilesRestored } from './restore/results.ts'
@@ -91,7 +92,7 @@ function stateBeforeRestore(
   const begun = hasBegun(row, 'files')
   if (unread && begun) return 'unknown'
   const batches = summary?.planned?.batches
-  if (row.operation !== 'reset' || batches === undefined) return otherwise
+  if (operationOf(row.operation)?.changes !== 'wiped' || batches === undefined) return otherwise
   // Without files there is no batch to leave a result; the folder is empty all the same once its turn has come.
   if (batches === 0) return succeeded || row.wiped !== null || begun ? 'wiped' : otherwise
   if (wiped.length === batches && sumOf(wiped, ({ failures }) => failures) === 0) return 'wiped'

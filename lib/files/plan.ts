@@ -1,5 +1,6 @@
 import type { Warning } from '../backup/manifest.ts'
 import { InvalidRequest } from '../errors.ts'
+import { destroys } from '../operations.ts'
 import type { Limit, Planner } from '../store.ts'
 import { listFiles } from './list.ts'
 import type { FilesPlan, FilesRestorePlan } from './plan-section.ts'
@@ -27,7 +28,7 @@ export const planFiles: Planner<FilesPlan, FilesRestorePlan> = async (
     message: `No file lies below ${prefix}, which was to be preserved`,
   }))
   if (dryRun) return { planned, restore: null, warnings }
-  warnings.push(...(await probeConditions(clients, { run, changesFiles: operation !== 'backup' })))
+  warnings.push(...(await probeConditions(clients, { run, changesFiles: destroys(operation) })))
   if (restored === null) return { planned, restore: null, warnings }
   const { backupId, files } = restored
   const restore = await listRestore(clients, { run, backupId, index: files?.index ?? null })

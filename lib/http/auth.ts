@@ -4,6 +4,7 @@ import type { Clients } from '../clients.ts'
 import type { Scope, Token } from '../config.ts'
 import { InvalidConfiguration, StoreUnavailable } from '../errors.ts'
 import { logger } from '../log.ts'
+import { operations } from '../operations.ts'
 import type { Api, Caller } from './api.ts'
 import { Forbidden, Unauthorized } from './errors.ts'
 import type { Limits } from './rate-limit.ts'
@@ -43,14 +44,22 @@ function checkExpiry({ sha256: _, ...caller }: Token, now: Date): Caller {
   )
 }
 
-/** @throws Forbidden */
-export function requireScope(caller: Caller, scope: Scope): void {
+/** Each that starts some run. */
+const startingScopes = [...new Set(Object.values(operations).map(({ scope }) => scope))] as [
+  Scope,
+  ...Scope[],
+]
+
+/** @param scope undefined: of what another version does it is not known here. @throws Forbidden */
+export function requireScope(caller: Caller, scope: Scope | undefined): void {
+  if (scope === undefined) throw new Forbidden(caller.name, ...startingScopes)
   if (!caller.scopes.includes(scope)) throw new Forbidden(caller.name, scope)
 }
 
-/** What one token at least may do, before anything is read that would say which it is. @throws Forbidden */
-export function requireOneOf(caller: Caller, scopes: readonly [Scope, ...Scope[]]): void {
-  if (!scopes.some((scope) => caller.scopes.includes(scope))) throw new Forbidden(caller.name, ...scopes)
+/** That the token can start something, before anything is read that would say what it would have to. @throws Forbidden */
+export function requireSomeStart(caller: Caller): void {
+  if (!startingScopes.some((scope) => caller.scopes.includes(scope)))
+    throw new Forbidden(caller.name, ...startingScopes)
 }
 
 /** For a route that always needs the same scope: refused before anything is read. */

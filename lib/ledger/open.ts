@@ -1,6 +1,7 @@
 import { and, eq, type SQL, sql } from 'drizzle-orm'
 import { utc } from '../amounts.ts'
 import { IdempotencyConflict, RunActive, RunLost } from '../errors.ts'
+import { isOneStep } from '../operations.ts'
 import type { Connection } from '../postgres/connection.ts'
 import { storable } from '../postgres/storable.ts'
 import { aliveUntil, forgetDeadInvocations } from './invocations.ts'
@@ -183,7 +184,7 @@ function activeError(run: RunRow): RunActive {
   const where = waiting === null ? phase : `${phase}: ${waiting}`
   const wayOut = isCancellable(run)
     ? 'It has changed nothing yet: wait for it, or cancel it'
-    : operation === 'claim'
+    : isOneStep(operation)
       ? 'Wait for it'
       : 'Wait for it: it changes what it acts on, or is about to, and cannot be cancelled any more'
   return new RunActive(

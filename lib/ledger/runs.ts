@@ -1,5 +1,6 @@
 import { getTableColumns } from 'drizzle-orm'
 import { EnvironmentUnclaimed, NotFound } from '../errors.ts'
+import { isOneStep } from '../operations.ts'
 import type { Connection } from '../postgres/connection.ts'
 import { aliveUntil } from './invocations.ts'
 import { runs } from './schema.ts'
@@ -31,7 +32,7 @@ function hasBegunToChange({
 
 /** Whether a run is under way and has changed nothing yet. A claim is one step, which is over when the row is there. */
 export function isCancellable(run: RunRow): boolean {
-  return run.status === 'running' && run.operation !== 'claim' && !hasBegunToChange(run)
+  return run.status === 'running' && !isOneStep(run.operation) && !hasBegunToChange(run)
 }
 
 /** The run's row, locked until the transaction ends. */

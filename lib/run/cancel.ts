@@ -4,6 +4,7 @@ import { findExecution, stopExecution } from '../executions/executions.ts'
 import { recordCancelled } from '../ledger/records.ts'
 import { findRun, isCancellable, lockRun, type RunRow, readRun } from '../ledger/runs.ts'
 import { statusWords } from '../ledger/status.ts'
+import { isOneStep } from '../operations.ts'
 import type { Connection } from '../postgres/connection.ts'
 import { databaseError } from '../postgres/errors.ts'
 import { withConnection } from '../postgres/with-connection.ts'
@@ -85,7 +86,7 @@ function refuse(runId: string, row: RunRow): void {
   }
   if (!isCancellable(row)) {
     throw new TooLateToCancel(
-      row.operation === 'claim'
+      isOneStep(row.operation)
         ? `Run ${runId} is a claim, which is one step: it is done, or fails by itself. There is nothing to cancel`
         : `Run ${runId} is in the step "${row.phase}" and changes what it acts on, or is about to: stopping it now could leave that half changed. Let it end; if it took a backup, what it changes can be restored from that`,
     )

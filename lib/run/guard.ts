@@ -3,10 +3,11 @@ import type { Clients } from '../clients.ts'
 import type { Config } from '../config.ts'
 import { ConfirmationMismatch, type EnvironmentProtected, StoreUnavailable } from '../errors.ts'
 import { checkMark, protectedError, readEnvironment } from '../ledger/environment.ts'
+import { destroys } from '../operations.ts'
 import type { Connection } from '../postgres/connection.ts'
 import { type Target, targets } from '../store.ts'
 import { marks } from '../stores.ts'
-import { isDestructive, type Request } from './request.ts'
+import { isDestructive, type Request, wantsConfirm } from './request.ts'
 
 /**
  * What can be refused without asking a store. A dry run or a verify wipes nothing, so it needs no confirmation; one that
@@ -15,8 +16,7 @@ import { isDestructive, type Request } from './request.ts'
  */
 export function checkConfirmation(request: Request, config: Config): void {
   const wipes = isDestructive(request)
-  const needed = request.operation === 'claim' || wipes
-  if (request.confirm === undefined && !needed) return
+  if (request.confirm === undefined && !wantsConfirm(request)) return
   if (request.confirm !== config.ENVIRONMENT) {
     const said = request.confirm === undefined ? 'is missing' : `is "${request.confirm}"`
     throw new ConfirmationMismatch(
@@ -66,7 +66,7 @@ export async function refusalOfReal(
   connection: Connection,
   { operation }: Request,
 ): Promise<EnvironmentProtected | null> {
-  if (operation === 'backup') return null
+  if (!destroys(operation)) return null
   const row = await readEnvironment(connection)
   return config.PROTECTED || row?.protected ? protectedError(config) : null
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import * as z from 'zod'
 import { InvalidRequest } from '../errors.ts'
+import { destroys, needsConfirm, type OperationName, type StoreOperation } from '../operations.ts'
 import { isStorable } from '../postgres/storable.ts'
 import { targets } from '../store.ts'
 import { strategies } from './strategy.ts'
@@ -109,19 +110,37 @@ const Delete = z.strictObject({ operation: z.literal('delete'), backupId: text, 
 
 const Claim = z.strictObject({ operation: z.literal('claim'), ...common })
 
+/** The requests, each by the name of its operation. */
+export const requests = {
+  backup: Backup,
+  reset: Reset,
+  restore: Restore,
+  verify: Verify,
+  delete: Delete,
+  claim: Claim,
+} satisfies Record<OperationName, z.ZodType>
+
 /** What a caller asks for; the same for the HTTP API, the schedule, the console and the CLI. */
 export const Request = z.discriminatedUnion('operation', [Backup, Reset, Restore, Verify, Delete, Claim])
 export type Request = z.output<typeof Request>
 
 /** A request that acts on the three stores, by a plan. */
-export type Scoped = Extract<Request, { operation: 'backup' | 'reset' | 'restore' }>
+export type Scoped = Extract<Request, { operation: StoreOperation }>
 /** A request that acts on one backup, and on no store. */
 export type OnBackup = Extract<Request, { operation: 'verify' | 'delete' }>
 
 /** Whether the request takes away what is there: from a store, or a backup. */
 export function isDestructive(request: Request): boolean {
-  if (request.operation === 'delete') return true
-  return (request.operation === 'reset' || request.operation === 'restore') && !request.dryRun
+  return destroys(request.operation) && !isDry(request)
+}
+
+/** Whether the environment's name has to be said. */
+export function wantsConfirm(request: Request): boolean {
+  return needsConfirm(request.operation) && !isDry(request)
+}
+
+function isDry(request: Request): boolean {
+  return 'dryRun' in request && request.dryRun
 }
 
 /** The largest request that is read, in bytes of JSON. */

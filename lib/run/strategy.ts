@@ -1,20 +1,16 @@
 import { type Target, targets } from '../store.ts'
 
-export const strategies = ['full', 'database-only', 'files-only', 'cache-only'] as const
+export const strategies = ['full', 'database-only', 'files-only', 'cache-only'] as const satisfies (
+  | 'full'
+  | `${Target}-only`
+)[]
 export type Strategy = (typeof strategies)[number]
-
-const cleared: Record<Strategy, readonly Target[]> = {
-  full: ['database', 'files', 'cache'],
-  'database-only': ['database'],
-  'files-only': ['files'],
-  'cache-only': ['cache'],
-}
 
 /** What a strategy clears, and what it leaves as it is. */
 export function scopeOf(strategy: Strategy): { clears: Target[]; preserves: Target[] } {
-  const clears = cleared[strategy]
+  const isCleared = (target: Target) => strategy === 'full' || strategy === `${target}-only`
   return {
-    clears: targets.filter((target) => clears.includes(target)),
-    preserves: targets.filter((target) => !clears.includes(target)),
+    clears: targets.filter(isCleared),
+    preserves: targets.filter((target) => !isCleared(target)),
   }
 }

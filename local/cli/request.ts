@@ -2,7 +2,8 @@ import { readFile } from 'node:fs/promises'
 import { userInfo } from 'node:os'
 import { text } from 'node:stream/consumers'
 import { InvalidRequest, messageOf } from '../../lib/errors.ts'
-import { parseRequest, type Request } from '../../lib/run/request.ts'
+import { needsConfirm, type OperationName } from '../../lib/operations.ts'
+import { parseRequest, type Request, requests } from '../../lib/run/request.ts'
 import { type Arguments, WrongUsage } from './arguments.ts'
 
 /** A request as it is sent, and as it is understood. */
@@ -25,14 +26,11 @@ export function confirmed({ sent, request }: Wanted, confirm: string): Wanted {
   return { sent: { ...sent, confirm }, request: { ...request, confirm } }
 }
 
-/** The commands that are about a backup, by its id. */
-const onBackup: ReadonlySet<string> = new Set(['restore', 'verify', 'delete'])
-
 function fromFlags({ command, argument, flags }: Arguments): Record<string, unknown> {
   if (command === 'reset' && argument === undefined) {
     throw new WrongUsage('reset needs a strategy: what is to be wiped', command)
   }
-  const isOnBackup = onBackup.has(command)
+  const isOnBackup = takes(command, 'backupId')
   if (isOnBackup && argument === undefined) {
     throw new WrongUsage(`${command} needs the id of a backup; "backups" lists them`, command)
   }
@@ -82,13 +80,18 @@ async function fromText({ command, argument, flags }: Arguments, given: string):
 }
 
 export function exampleOf(command: string): string {
-  const about = onBackup.has(command)
+  const about = takes(command, 'backupId')
     ? { backupId: '2026-11-22T19-05-33Z-3f9a2c' }
-    : command === 'claim'
-      ? {}
-      : { strategy: 'full' }
-  const confirm = command === 'backup' || command === 'verify' ? {} : { confirm: 'staging' }
+    : takes(command, 'strategy')
+      ? { strategy: 'full' }
+      : {}
+  const confirm = needsConfirm(command) ? { confirm: 'staging' } : {}
   return JSON.stringify({ operation: command, ...about, ...confirm })
+}
+
+/** Whether a request of that name has the field. */
+function takes(command: string, field: 'backupId' | 'strategy'): boolean {
+  return Object.hasOwn(requests, command) && field in requests[command as OperationName].shape
 }
 
 async function fileText(given: string): Promise<string> {

@@ -1,6 +1,7 @@
 import type { Clients } from '../../clients.ts'
 import { checkMark, placeOfName, readEnvironment } from '../../ledger/environment.ts'
 import { type RunRow, selectRuns } from '../../ledger/runs.ts'
+import { isOneStep, operationOf } from '../../operations.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { databaseError } from '../../postgres/errors.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
@@ -73,9 +74,10 @@ const isTelling = `(plan ->> 'dryRun') IS DISTINCT FROM 'true' AND operation NOT
   AND NOT (operation = 'verify' AND status LIKE 'succeeded%')`
 
 function whyWait({ runId, operation, plan }: RunRow): string | null {
-  if (operation === 'restore') return `run ${runId} is restoring a backup. Nothing is pruned meanwhile`
-  if (operation === 'delete') return `run ${runId} is deleting a backup. Nothing is pruned meanwhile`
-  if (plan !== null || operation === 'claim') return null
+  const changes = operationOf(operation)?.changes
+  if (changes === 'replaced') return `run ${runId} is restoring a backup. Nothing is pruned meanwhile`
+  if (changes === 'deleted') return `run ${runId} is deleting a backup. Nothing is pruned meanwhile`
+  if (plan !== null || isOneStep(operation)) return null
   return `run ${runId} has only begun, and which backup it needs is not known yet. Prune again in a moment`
 }
 

@@ -1,12 +1,13 @@
 import type { BackedUpTable } from '../../backup/manifest.ts'
 import type { Backup } from '../../backup/read.ts'
+import { operations, type StoreOperation } from '../../operations.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { bytesHeld, type LockedWork } from '../locks/duration.ts'
 import { checkLockNeed, readLockNeed } from '../locks/need.ts'
 import type { TableActions } from './actions/table-actions.ts'
 
 type Locking = {
-  operation: 'backup' | 'reset' | 'restore'
+  operation: StoreOperation
   /** What the run removes or replaces is backed up before. */
   takesBackup: boolean
 }
@@ -22,8 +23,9 @@ export function lockedWorks({
   bytes: number
   later: boolean
 }[] {
-  if (operation === 'backup') return []
-  if (operation === 'restore')
+  const { changes } = operations[operation]
+  if (changes === null) return []
+  if (changes === 'replaced')
     return [{ work: 'restore', bytes: Math.max(bytes, bytesHeld(backedUp)), later: false }]
   const wipe = { work: 'wipe', bytes, later: false } as const
   return takesBackup ? [wipe, { work: 'restore', bytes, later: true }] : [wipe]
@@ -38,7 +40,8 @@ export async function checkLocks(
   { operation, takesBackup, chosen, restored }: Locking & { chosen: TableActions; restored: Backup | null },
 ): Promise<void> {
   const going = chosen.tables.filter(({ action }) => action !== 'keep')
-  const isRestorable = operation === 'restore' || takesBackup
+  const isRestore = operations[operation].changes === 'replaced'
+  const isRestorable = isRestore || takesBackup
   const tables = isRestorable ? chosen.tables : going
   const oids = tables.map(({ table }) => table.oid)
   const asked = {
@@ -47,6 +50,6 @@ export async function checkLocks(
     reads: isRestorable,
   }
   const { need, settings } = await readLockNeed(connection, asked)
-  const does = operation === 'restore' ? 'The restore' : isRestorable ? "The backup's restore" : 'The wipe'
+  const does = isRestore ? 'The restore' : isRestorable ? "The backup's restore" : 'The wipe'
   checkLockNeed(does, need, settings)
 }

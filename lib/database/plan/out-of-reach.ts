@@ -1,4 +1,5 @@
 import type { Warning } from '../../backup/manifest.ts'
+import { destroys, operations, type StoreOperation } from '../../operations.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { databaseError, sqlStateOf } from '../../postgres/errors.ts'
 import { plainName, qualified } from '../../postgres/identifiers.ts'
@@ -11,7 +12,7 @@ import type { TableActions } from './actions/table-actions.ts'
 type Reach = {
   catalog: Catalog
   plan: Pick<TableActions, 'tables' | 'restart' | 'outside' | 'unmanaged'>
-  operation: 'backup' | 'reset' | 'restore'
+  operation: StoreOperation
 }
 
 /** How many names a message lists. */
@@ -24,7 +25,7 @@ const listed = 20
 export async function warnOfLeftBehind(connection: Connection, reach: Reach): Promise<Warning[]> {
   return [
     ...warning('RowsElsewhere', await rowsElsewhere(connection, reach), (names) =>
-      reach.operation === 'backup'
+      !destroys(reach.operation)
         ? `Not in the backup, because they are not managed: ${names}. Name their schemas in DATABASE_SCHEMAS, or, when that is meant, the tables in EXCLUDE_TABLES`
         : `Rows that are not backed up and stay as they are, because their tables are not managed: ${names}. Name their schemas in DATABASE_SCHEMAS, or, when that is meant, the tables in EXCLUDE_TABLES`,
     ),
@@ -58,7 +59,9 @@ function warning(code: string, names: readonly string[], say: (names: string) =>
 /** Partitions and inheritance children of tables that the run acts on, which hold rows, or hold them on another server. */
 async function rowsElsewhere(connection: Connection, reach: Reach): Promise<string[]> {
   // Partitioned tables hold no rows, so that no backup names them; a restore acts on their partitions.
-  const above = reach.plan.tables.filter(({ table }) => table.partitioned && reach.operation === 'restore')
+  const above = reach.plan.tables.filter(
+    ({ table }) => table.partitioned && operations[reach.operation].changes === 'replaced',
+  )
   const acted = new Set([...actedOn(reach), ...above.map(({ table }) => table)].map(({ name }) => name))
   const left: string[] = []
   for (const one of reach.plan.outside) {
@@ -111,7 +114,7 @@ async function extensionRows(connection: Connection, { plan }: Reach): Promise<s
 
 /** Those of a reset that a person would expect to start again: of no column, or of columns that are wiped and of others. */
 function sequencesThatGoOn({ catalog, plan, operation }: Reach): string[] {
-  if (operation !== 'reset') return []
+  if (operations[operation].changes !== 'wiped') return []
   const actionOf = new Map(plan.tables.map(({ table, action }) => [table.name, action]))
   const restarted = new Set(plan.restart.map(({ name }) => name))
   return catalog.sequences.flatMap(({ name, usedBy }) => {
@@ -124,7 +127,7 @@ function sequencesThatGoOn({ catalog, plan, operation }: Reach): string[] {
 }
 
 async function viewsThatStay(connection: Connection, reach: Reach): Promise<string[]> {
-  if (reach.operation === 'backup') return []
+  if (!destroys(reach.operation)) return []
   const views = await viewsOver(connection, actedOn(reach))
   return views
     .filter(({ mayRefresh }) => !mayRefresh)
@@ -133,6 +136,6 @@ async function viewsThatStay(connection: Connection, reach: Reach): Promise<stri
 
 function actedOn({ plan, operation }: Reach) {
   return plan.tables
-    .filter(({ action }) => operation === 'backup' || action !== 'keep')
+    .filter(({ action }) => !destroys(operation) || action !== 'keep')
     .map(({ table }) => table)
 }

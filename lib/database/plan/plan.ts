@@ -4,6 +4,7 @@ import type { Warning } from '../../backup/manifest.ts'
 import type { Backup } from '../../backup/read.ts'
 import type { Clients } from '../../clients.ts'
 import type { Config } from '../../config.ts'
+import { operations } from '../../operations.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { underOwnSearchPath } from '../../postgres/search-path.ts'
 import type { Limit, Planner, Planning } from '../../store.ts'
@@ -39,6 +40,7 @@ export const planDatabase: Planner<DatabasePlan, { batches: number }> = async (
 ) => {
   const { config } = clients
   const { operation, takesBackup, restored, without } = asked
+  const { changes } = operations[operation]
   const toLoad = restored && leaveOut(restored, without)
   const { planned, warnings } = await planTables(clients, connection, { ...asked, toLoad })
   warnings.push(...(await warnOfLargeObjects(connection)))
@@ -46,9 +48,9 @@ export const planDatabase: Planner<DatabasePlan, { batches: number }> = async (
   const works = lockedWorks({ operation, takesBackup, bytes, backedUp: toLoad?.database?.tables ?? [] })
   warnings.push(...(await checkLockedTime(connection, config, works)))
   const rehearse = takesBackup && isRehearsed(bytes, asked, config, warnings)
-  if (operation === 'reset' && takesBackup && !rehearse)
+  if (changes === 'wiped' && takesBackup && !rehearse)
     warnings.push(...(await warnOfUnproved(connection, changedIn(planned.tables))))
-  if (rehearse && operation === 'backup') await checkScratchAllowed(connection, asked.run.runId)
+  if (rehearse && changes === null) await checkScratchAllowed(connection, asked.run.runId)
   const restore = toLoad && { batches: loadBatches(toLoad.database?.tables ?? []).length }
   return { planned, restore, rehearse, warnings }
 }
@@ -84,25 +86,26 @@ async function planTables(
   asked: Planning & { toLoad: Backup | null },
 ): Promise<{ planned: DatabasePlan; warnings: Warning[] }> {
   const { operation, takesBackup, restored, toLoad, without } = asked
+  const { changes } = operations[operation]
   const { config } = clients
   const warnings: Warning[] = []
   const catalog = await readCatalog(connection, config.DATABASE_SCHEMAS, config.LOCK_TIMEOUT_MS)
   const chosen = toLoad?.database
     ? chooseRestoreActions(catalog, asked.preserve, toLoad.database.tables)
     : chooseActions(catalog, asked.preserve)
-  checkPermissions(chosen, catalog, operation !== 'backup')
+  checkPermissions(chosen, catalog, changes !== null)
   const { tables, unmanaged } = chosen
-  if (operation === 'reset') {
+  if (changes === 'wiped') {
     await underOwnSearchPath(connection, () =>
       checkKeptRows(connection, { tables, keys: chosen.dependsOnRows }),
     )
   }
   const changed = changedIn(tables)
-  if (operation !== 'backup') {
+  if (changes !== null) {
     await checkLocks(connection, { operation, takesBackup, chosen, restored })
     const sequences = sequencesOf(catalog.sequences, changed)
     const untried = await tryRestore(connection, { tables: changed, sequences })
-    if (operation === 'reset' && takesBackup)
+    if (changes === 'wiped' && takesBackup)
       warnings.push(...untried, ...(await warnOfKeptTables(connection, catalog, tables)))
   }
   if (restored !== null) warnings.push(...warnOfLeftOut(restored, without, catalog))
@@ -126,7 +129,7 @@ async function planTables(
     ...(await warnOfLeftBehind(connection, { catalog, plan: chosen, operation })),
     ...(restored === null ? [] : warnOfLaterTables(restored, counted)),
   )
-  const views = operation === 'backup' ? [] : await viewsOver(connection, changed)
+  const views = changes === null ? [] : await viewsOver(connection, changed)
   return {
     planned: {
       serverVersion: catalog.serverVersion,

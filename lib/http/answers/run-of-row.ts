@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import { utc } from '../../amounts.ts'
 import { isCancellable, type RunRow } from '../../ledger/runs.ts'
+import { operationOf } from '../../operations.ts'
 import { Outcome } from '../../run/outcome.ts'
 import { errorWithoutOutcome } from '../../run/words/without-outcome.ts'
 import { wouldDoOf } from '../../run/words/would-do.ts'
@@ -61,7 +62,7 @@ function planOf(plan: z.output<typeof StoredPlan>, operation: string): NonNullab
     },
     files: files && { objects: files.objects, bytes: files.bytes, batches: files.batches },
     cache,
-    wipes: operation === 'reset' ? clears : [],
+    wipes: operationOf(operation)?.changes === 'wiped' ? clears : [],
     backsUp: takesNone ? [] : clears,
     rehearse: subject?.rehearse ?? rehearse,
   }

@@ -1,9 +1,9 @@
 import '@hono/zod-openapi' // every schema has .openapi() from here on
 import * as z from 'zod'
-import { Request } from '../../run/request.ts'
+import { requests } from '../../run/request.ts'
 
 const own = { idempotencyKey: true, requestedBy: true, scheduledTime: true } as const
-const [backup, reset, restore, verify, remove, claim] = Request.options
+const { backup, reset, restore, verify, claim } = requests
 
 /** A request as every way in takes it, without what the API says itself. */
 export const RunRequest = z
@@ -12,7 +12,7 @@ export const RunRequest = z
     reset.omit(own).openapi('ResetRequest'),
     restore.omit(own).openapi('RestoreRequest'),
     verify.omit(own).openapi('VerifyRequest'),
-    remove.omit(own).openapi('DeleteRequest'),
+    requests.delete.omit(own).openapi('DeleteRequest'),
     claim.omit(own).openapi('ClaimRequest'),
   ])
   .openapi('RunRequest')

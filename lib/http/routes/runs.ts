@@ -2,9 +2,9 @@ import { createRoute, OpenAPIHono } from '@hono/zod-openapi'
 import * as z from 'zod'
 import { InvalidRequest } from '../../errors.ts'
 import { findRun, listRuns } from '../../ledger/runs.ts'
+import { operationOf, scopeToStart } from '../../operations.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
 import { cancelRun, rowToCancel } from '../../run/cancel.ts'
-import type { Request } from '../../run/request.ts'
 import { limitUpTo, linkToNext } from '../answers/pages.ts'
 import { asksToRehearse, readRun } from '../answers/read-run.ts'
 import { Run } from '../answers/run.ts'
@@ -13,14 +13,13 @@ import { RunRequest } from '../answers/run-request.ts'
 import { abridged, fitting } from '../answers/size.ts'
 import { accepted, Started } from '../answers/started.ts'
 import type { Api } from '../api.ts'
-import { requireOneOf, requireScope, scoped } from '../auth.ts'
+import { requireScope, requireSomeStart, scoped } from '../auth.ts'
 import * as examples from '../document/examples.ts'
 import { refusals } from '../document/refusals.ts'
 import { answer, ifNoneMatch, noQuery, unchanged } from '../document/route.ts'
 import { refusing } from '../errors.ts'
 import { revalidated } from '../request/etag.ts'
 import { startFor } from '../start.ts'
-import { scopeOf, startingScopes } from '../starting-scopes.ts'
 
 /** Also names that a person gave to an execution in the AWS console. */
 const RunId = z.string().regex(/^[A-Za-z0-9._+!@()='-]{1,80}$/, 'is not the id of a run')
@@ -143,7 +142,7 @@ export const runs = new OpenAPIHono<Api>()
     const wanted = context.req.valid('json')
     const { operation } = wanted
     const rehearse = 'rehearse' in wanted && wanted.rehearse === true
-    requireScope(caller, scopeOf({ operation, rehearse }))
+    requireScope(caller, scopeToStart(operation, rehearse))
     const key = context.req.valid('header')['idempotency-key']
     const started = await refusing(startFor(clients, { wanted, caller, key }))
     return context.json(...accepted(started))
@@ -168,12 +167,13 @@ export const runs = new OpenAPIHono<Api>()
   .openapi(cancel, async (context) => {
     const { clients, caller } = context.var
     const { runId } = context.req.valid('param')
-    requireOneOf(caller, startingScopes)
+    requireSomeStart(caller)
     const row = await withConnection(clients, (connection) => rowToCancel(clients, connection, runId))
-    const operation = row.operation as Request['operation']
+    const { operation } = row
     const rehearse =
-      operation === 'verify' && (runOfRow(row).plan?.rehearse ?? (await asksToRehearse(clients, runId)))
-    requireScope(caller, scopeOf({ operation, rehearse }))
+      operationOf(operation)?.scopeToRehearse !== undefined &&
+      (runOfRow(row).plan?.rehearse ?? (await asksToRehearse(clients, runId)))
+    requireScope(caller, scopeToStart(operation, rehearse))
     return context.json(
       abridged(runOfRow(await cancelRun(clients, { runId, by: `api:${caller.name}` }))),
       200,

@@ -19,6 +19,7 @@ import { checkConfirmation, checkMarks, refusalOfReal } from '../guard.ts'
 import {
   digestOfRequest,
   idempotencyKeyOf,
+  isDestructive,
   type OnBackup,
   parseRequest,
   type Request,
@@ -146,7 +147,7 @@ export async function checkScoped(
   const restored = request.operation === 'restore' ? await readRestorable(clients, connection, request) : null
   const clears = clearsOf(request, restored)
   const warnings = await checkMarks(clients, connection, {
-    wipes: request.operation !== 'backup' && !request.dryRun,
+    wipes: isDestructive(request),
     needs: clears,
   })
   return { restored, clears, warnings }
@@ -168,7 +169,7 @@ async function countOnBackup(
 ): Promise<Counted> {
   const run = { runId: input.runId, attempt: input.attempt }
   const { operation } = request
-  const found = await checkMarks(clients, connection, { wipes: operation === 'delete', needs: [] })
+  const found = await checkMarks(clients, connection, { wipes: isDestructive(request), needs: [] })
   const repeats = await open(connection, { input, request, counting })
   if (repeats !== undefined) return repeated(repeats)
   const { plan, subject, warnings } = await planOnBackup(clients, connection, { run, request })

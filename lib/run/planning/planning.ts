@@ -8,6 +8,7 @@ import type { Config } from '../../config.ts'
 import { leaveOut } from '../../database/plan/exclusions.ts'
 import { BackupIdTaken, LimitExceeded } from '../../errors.ts'
 import type { RunRef } from '../../ledger/run-ref.ts'
+import { operations } from '../../operations.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { checkWritable, type Storage } from '../../s3/bucket.ts'
 import { listRange } from '../../s3/list.ts'
@@ -54,7 +55,7 @@ export async function makePlan(
     tried: randomUUID(),
     startedAt,
     operation: request.operation,
-    strategy: request.operation === 'restore' ? null : request.strategy,
+    strategy: 'strategy' in request ? request.strategy : null,
     backupId,
     rehearse: false,
     clears,
@@ -141,7 +142,7 @@ function preservationOf(request: Scoped, config: Config): Plan['preserve'] {
 
 /** @throws LimitExceeded when the plan would wipe more than MAX_ROWS, MAX_OBJECTS or MAX_KEYS */
 export function checkLimits(plan: Plan, { config }: Pick<Clients, 'config'>): void {
-  if (plan.operation !== 'reset') return
+  if (operations[plan.operation].changes !== 'wiped') return
   for (const target of targets) checkLimit(target, plan, config)
 }
 

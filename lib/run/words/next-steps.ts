@@ -1,3 +1,4 @@
+import { operationOf } from '../../operations.ts'
 import type { TargetState } from '../../store.ts'
 import { type Target, targets } from '../../store.ts'
 import type { Outcome } from '../outcome.ts'
@@ -27,11 +28,11 @@ export function nextStepsOf(outcome: Outcome): NextStep[] {
   // Of a run that was called off there is no cause to remove, and that nothing was changed is what it says itself.
   if (outcome.dryRun || outcome.error?.name === 'Cancelled') return []
   const { operation } = outcome
-  if (operation !== 'reset' && operation !== 'restore') {
-    return operation === 'backup' && outcome.error !== null ? [nothingChanged(operation)] : []
-  }
-  if (changedBy(outcome).length === 0) return outcome.error === null ? [] : [nothingChanged(operation)]
-  return operation === 'reset' ? afterReset(outcome) : afterRestore(outcome)
+  const known = operationOf(operation)
+  if (known?.actsOn !== 'stores') return []
+  if (known.changes === null || changedBy(outcome).length === 0)
+    return outcome.error === null ? [] : [nothingChanged(operation)]
+  return known.changes === 'wiped' ? afterReset(outcome) : afterRestore(outcome)
 }
 
 function nothingChanged(operation: string): NextStep {

@@ -1,5 +1,6 @@
 import * as z from 'zod'
 import { errorKinds } from '../../errors.ts'
+import { operationOf } from '../../operations.ts'
 import { type Target, targets } from '../../store.ts'
 
 const count = z.number().int().nonnegative()
@@ -129,10 +130,11 @@ type PlannedTable = NonNullable<z.output<typeof Planned>['database']>['tables'][
 type Fate = NonNullable<WouldDo['database']>['tables'][number]
 
 function fateOf(operation: string) {
+  const changes = operationOf(operation)?.changes
   return ({ name, action, rows, keptRows, backedUpRows }: PlannedTable): Fate => {
-    if (operation === 'backup') return { name, would: 'backed up', rows, keptRows: rows, rowsAfter: rows }
+    if (changes === null) return { name, would: 'backed up', rows, keptRows: rows, rowsAfter: rows }
     if (action === 'keep') return { name, would: 'kept', rows, keptRows: rows, rowsAfter: rows }
-    if (operation === 'restore')
+    if (changes === 'replaced')
       return { name, would: 'replaced', rows, keptRows: 0, rowsAfter: backedUpRows ?? 0 }
     return { name, would: 'wiped', rows, keptRows, rowsAfter: keptRows }
   }

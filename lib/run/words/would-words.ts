@@ -1,4 +1,5 @@
 import { bytes, counted } from '../../amounts.ts'
+import { operationOf } from '../../operations.ts'
 import { type Target, targets } from '../../store.ts'
 import type { WouldDo } from './would-do.ts'
 
@@ -52,7 +53,7 @@ function fateOfStore(
   { files, cache, restores }: WouldDo,
   operation: string,
 ): string {
-  if (operation === 'backup') return 'would be backed up, and stay'
+  if (operationOf(operation)?.changes === null) return 'would be backed up, and stay'
   const one = store === 'files' ? 'file' : 'key'
   if (restores !== null) {
     const held = counted(store === 'files' ? restores.objects : restores.keys, one)
@@ -68,10 +69,10 @@ export function wouldBackUp(wouldDo: WouldDo, operation: string): string {
   const { backsUp, database, files, cache } = wouldDo
   if (!backsUp) return 'NO BACKUP would be taken first: what goes could not come back.'
   const isWritten = database !== null || cache !== null
-  const backup = operation === 'backup' ? 'The backup' : 'First a backup of what is there now'
+  const changes = operationOf(operation)?.changes
+  const backup = changes === null ? 'The backup' : 'First a backup of what is there now'
   const taken = `${backup} would be ${isWritten ? `written, ${proofOf(wouldDo)}` : 'taken'}`
-  const then = operation === 'restore' ? 'replaced' : 'wiped'
-  const condition = operation === 'backup' ? '' : `; without it nothing would be ${then}`
+  const condition = changes === null ? '' : `; without it nothing would be ${changes ?? 'wiped'}`
   return `${taken}${condition}.${files === null ? '' : copying}`
 }
 

@@ -1,12 +1,13 @@
 import { createInterface } from 'node:readline/promises'
 import { ConfirmationMismatch } from '../../../lib/errors.ts'
-import { isDestructive, type Request } from '../../../lib/run/request.ts'
+import { operations } from '../../../lib/operations.ts'
+import { type Request, wantsConfirm } from '../../../lib/run/request.ts'
 
 type Terminal = { input: NodeJS.ReadableStream; output: NodeJS.WritableStream }
 
 /** Whether the environment's name is still missing in the request. */
 export function needsName(request: Request): boolean {
-  return request.confirm === undefined && (request.operation === 'claim' || isDestructive(request))
+  return request.confirm === undefined && wantsConfirm(request)
 }
 
 /** For where nobody can be asked. @throws ConfirmationMismatch when the environment's name is still missing */
@@ -28,7 +29,7 @@ export async function askForName(
   { input, output }: Terminal = { input: process.stdin, output: process.stderr },
 ): Promise<{ name: string } | 'nothing'> {
   const terminal = createInterface({ input, output })
-  const what = request.operation === 'delete' ? 'the backup' : 'it'
+  const what = operations[request.operation].actsOn === 'backup' ? 'the backup' : 'it'
   const question = `Type the environment's name (${environment}) to ${request.operation} ${what}: `
   try {
     // Ctrl-C and Ctrl-D reject.

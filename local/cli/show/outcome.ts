@@ -1,5 +1,6 @@
 import { utc } from '../../../lib/amounts.ts'
 import { statusWords } from '../../../lib/ledger/status.ts'
+import { isOneStep, operationOf } from '../../../lib/operations.ts'
 import type { Outcome } from '../../../lib/run/outcome.ts'
 import { nextStepsOf } from '../../../lib/run/words/next-steps.ts'
 import { amountOf, stateWords, subjectSentence } from '../../../lib/run/words/outcome.ts'
@@ -60,7 +61,7 @@ function backupsOf(
   { isDeleted = false }: Around,
 ): string {
   const restored = error === null ? 'Put back' : 'Was to be put back'
-  const own = operation === 'restore' ? 'Safety backup' : 'Backup'
+  const own = operationOf(operation)?.changes === 'replaced' ? 'Safety backup' : 'Backup'
   return [
     restoredBackupId === undefined ? '' : `\n${restored}: ${restoredBackupId}\n`,
     backupPrefix === null ? '' : `\n${own}: ${backupPrefix}${isDeleted ? ' (deleted since)' : ''}\n`,
@@ -69,7 +70,7 @@ function backupsOf(
 
 /** A claim has no row before it has written the name into the stores. */
 function notBegun(outcome: Outcome): string {
-  return outcome.operation === 'claim'
+  return isOneStep(outcome.operation)
     ? "Claim failed; some of the stores may carry the environment's name by now. It can be repeated.\n"
     : `${titleOf(outcome)} did not begin; nothing was touched.\n`
 }

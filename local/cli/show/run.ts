@@ -2,6 +2,7 @@ import * as z from 'zod'
 import { utc } from '../../../lib/amounts.ts'
 import { isCancellable, type RunRow } from '../../../lib/ledger/runs.ts'
 import { statusWords } from '../../../lib/ledger/status.ts'
+import { operationOf } from '../../../lib/operations.ts'
 import { sealedBackupOf } from '../../../lib/run/finish/target-states.ts'
 import { Outcome } from '../../../lib/run/outcome.ts'
 import { wouldDoOf } from '../../../lib/run/words/would-do.ts'
@@ -75,9 +76,10 @@ function madeBy(row: RunRow): string | null {
 /** Which backup it made, put back, read or deleted: never one that there is not, or not yet. */
 function aboutOf(row: RunRow): string {
   const { restoredBackupId, ...summary } = summaryOf(row)
-  const isOnBackup = row.operation === 'verify' || row.operation === 'delete'
+  const known = operationOf(row.operation)
+  const isOnBackup = known?.actsOn === 'backup'
   const backupId = isOnBackup ? summary.backupId : madeBy(row)
-  if (row.operation === 'restore') {
+  if (known?.changes === 'replaced') {
     const safety = backupId === null ? '' : `, safety backup ${backupId}`
     return restoredBackupId === null ? '' : `from ${restoredBackupId}${safety}`
   }

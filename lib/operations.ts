@@ -1,0 +1,60 @@
+import type { Scope } from './config.ts'
+
+type Operation = {
+  /** `stores`: the three stores, by a plan; `backup`: one backup, and no store; `environment`: the names that the stores carry. */
+  actsOn: 'stores' | 'backup' | 'environment'
+  /** What becomes of what it acts on, unless it is a dry run; null: that stays as it is. */
+  changes: 'wiped' | 'replaced' | 'deleted' | null
+  /** What a token needs to start it, and to cancel it. */
+  scope: Scope
+  /** The same where rows are loaded into the database to try them; absent: it makes no difference. */
+  scopeToRehearse?: Scope
+}
+
+/** What there is to know of each operation. What only one operation does stands where it does it. */
+export const operations = {
+  backup: { actsOn: 'stores', changes: null, scope: 'backup' },
+  reset: { actsOn: 'stores', changes: 'wiped', scope: 'reset' },
+  restore: { actsOn: 'stores', changes: 'replaced', scope: 'restore' },
+  verify: {
+    actsOn: 'backup',
+    changes: null,
+    scope: 'read',
+    scopeToRehearse: 'backup',
+  },
+  delete: { actsOn: 'backup', changes: 'deleted', scope: 'delete' },
+  claim: { actsOn: 'environment', changes: null, scope: 'reset' },
+} as const satisfies Record<string, Operation>
+
+export type OperationName = keyof typeof operations
+
+/** Those of a plan. */
+export type StoreOperation = {
+  [Name in OperationName]: (typeof operations)[Name]['actsOn'] extends 'stores' ? Name : never
+}[OperationName]
+
+/** What is known of an operation by its name, as a row of the ledger has it; undefined: another version wrote it. */
+export function operationOf(name: string): Operation | undefined {
+  return Object.hasOwn(operations, name) ? operations[name as OperationName] : undefined
+}
+
+/** Whether it takes away what is there. */
+export function destroys(name: string): boolean {
+  return (operationOf(name)?.changes ?? null) !== null
+}
+
+/** Whether it is over with its first step, so that there is nothing to cancel, and no backup that it needs. */
+export function isOneStep(name: string): boolean {
+  return operationOf(name)?.actsOn === 'environment'
+}
+
+/** Whether the environment's name has to be said: for what takes away, and for the name itself. */
+export function needsConfirm(name: string): boolean {
+  return destroys(name) || operationOf(name)?.actsOn === 'environment'
+}
+
+/** The scope that starting a run needs, and cancelling it. */
+export function scopeToStart(name: string, rehearse: boolean): Scope | undefined {
+  const { scope, scopeToRehearse = scope } = operationOf(name) ?? {}
+  return rehearse ? scopeToRehearse : scope
+}

@@ -1,0 +1,40 @@
+import { expect, test } from 'vitest'
+import {
+  destroys,
+  isOneStep,
+  needsConfirm,
+  operationOf,
+  operations,
+  scopeToStart,
+} from '../lib/operations.ts'
+import { Request, requests } from '../lib/run/request.ts'
+
+const names = Object.keys(operations)
+
+test('each operation is a request that can be sent, and each request an operation', () => {
+  const asked = Request.options.map(({ shape }) => shape.operation.value)
+  expect(asked.toSorted()).toEqual(names.toSorted())
+  for (const [name, { shape }] of Object.entries(requests)) expect(shape.operation.value).toBe(name)
+})
+
+test('what takes away, and a claim, want the name of the environment; and a request can say it', () => {
+  expect(names.filter(destroys)).toEqual(['reset', 'restore', 'delete'])
+  expect(names.filter(needsConfirm)).toEqual(['reset', 'restore', 'delete', 'claim'])
+  expect(names.filter(isOneStep)).toEqual(['claim'])
+})
+
+test('only a verify needs another scope when it loads rows into the database', () => {
+  const differing = names.filter((name) => scopeToStart(name, true) !== scopeToStart(name, false))
+  expect(differing).toEqual(['verify'])
+  expect(scopeToStart('verify', true)).toBe(scopeToStart('backup', false))
+})
+
+test('of an operation of another version nothing is known, whatever it is called', () => {
+  for (const name of ['archive', 'constructor', '']) {
+    expect(operationOf(name)).toBeUndefined()
+    expect([destroys(name), needsConfirm(name), isOneStep(name), scopeToStart(name, true)]).toEqual([
+      ...[false, false, false],
+      undefined,
+    ])
+  }
+})
