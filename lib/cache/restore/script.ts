@@ -20,7 +20,7 @@ export type ScriptCommand = {
  * One step of building a value under a temporary key. Steps of one key count from 1, and each runs once, however often
  * it is sent; `number` 0 is a step that may be repeated as it is. `needs`: a key that an earlier step wrote.
  */
-export type Step = {
+export type ScriptStep = {
   temporary: string
   number: number
   needs: string | null
@@ -28,11 +28,11 @@ export type Step = {
   /** Keys that are there already; declared, so that a server that keeps them on disk loads them before it begins. */
   targets: readonly Buffer[]
   /** Nothing is done unless each of these keys, if it is there, has one of the digests. */
-  checks: readonly Check[]
+  checks: readonly ValueCheck[]
 }
 
 /** A key that is replaced, and the digests of the values of which nothing is lost thereby. */
-export type Check = { key: Buffer; digests: readonly string[] }
+export type ValueCheck = { key: Buffer; digests: readonly string[] }
 
 /** How long what is unfinished stays, in milliseconds: longer than an invocation may last. */
 export const unfinishedMs = 3_600_000
@@ -88,7 +88,7 @@ return 1`
 /** The step as one command, which is atomic. */
 export function stepCommand(
   fence: Fence,
-  { temporary, number, needs, commands, targets, checks }: Step,
+  { temporary, number, needs, commands, targets, checks }: ScriptStep,
 ): Command {
   const keys = [fenceKey, ...targets.filter((key) => isUtf8(key)).map((key) => key.toString())]
   const compared = checks.flatMap(({ key, digests }) => [argumentOf(key).text, digests.join(' ')])
