@@ -1,8 +1,8 @@
 import type { Clients } from '../clients.ts'
 import { asNumber } from '../redis/reply.ts'
 import { scanKeys } from '../redis/scan.ts'
+import { KeySet } from './key-set.ts'
 import { keyScope, ownKeys, preservedBy } from './keys.ts'
-import { SeenKeys } from './seen-keys.ts'
 
 export type KeyCount = {
   keys: number
@@ -37,7 +37,7 @@ export async function countCache(
   }
   const patternsOf = preservedBy(preserve)
   const matched = new Set<number>()
-  const seen = new SeenKeys()
+  const seen = new KeySet()
   let preservedKeys = 0
   for await (const page of scanKeys(cache, { match: scope.match, count: pageKeys })) {
     for (const key of page) {

@@ -8,7 +8,7 @@ const examplesKept = 5
 const nameLength = 200
 
 /** How many keys something was found of, and the first few of them. */
-export class Found {
+export class KeyTally {
   count = 0
   readonly examples: Buffer[] = []
 
@@ -36,17 +36,17 @@ export class Findings {
   /** Keys that expired or were deleted between the scan and the reading. */
   vanished = 0
   /** Keys of types that a backup cannot hold, by type. */
-  readonly unsupported = new Map<string, Found>()
+  readonly unsupported = new Map<string, KeyTally>()
   /** Streams of which the server does not tell what they hold besides their entries. */
-  readonly grouped = new Found()
+  readonly grouped = new KeyTally()
   /** Streams with entries that consumers had taken and not acknowledged, and how many. */
-  readonly pending = new Found()
+  readonly pending = new KeyTally()
   pendingEntries = 0
   /** Keys that were replaced or deleted while they were read in several answers. */
-  readonly torn = new Found()
+  readonly torn = new KeyTally()
 
   addUnsupported(type: string, key: Buffer): void {
-    const found = this.unsupported.get(type) ?? new Found()
+    const found = this.unsupported.get(type) ?? new KeyTally()
     found.add(key)
     this.unsupported.set(type, found)
   }

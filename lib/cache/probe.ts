@@ -7,7 +7,7 @@ import { command } from '../redis/command.ts'
 import { escapeGlob } from '../redis/glob.ts'
 import { asNumber, asText, type Reply } from '../redis/reply.ts'
 import { scanKeys } from '../redis/scan.ts'
-import { Found } from './findings.ts'
+import { KeyTally } from './findings.ts'
 import { fenceKey, reservedPrefix } from './keys.ts'
 import { unfinishedMs } from './restore/script.ts'
 
@@ -57,7 +57,7 @@ export async function refuseReservedKeys({ cache, config }: Tools): Promise<void
 
 /** Ours have little time to live; a key that has more, or none, is the application's. */
 async function refuseReserved({ cache }: Tools, prefix: string): Promise<void> {
-  const foreign = new Found()
+  const foreign = new KeyTally()
   for await (const page of scanKeys(cache, { match: `${escapeGlob(prefix)}*`, count: 5_000 })) {
     const named = page.filter((key) => key.indexOf(prefix) === 0)
     const times = named.length === 0 ? [] : await cache.ask(named.map((key) => command('PTTL', key)))

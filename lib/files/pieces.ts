@@ -17,7 +17,7 @@ export const ListedFile = z.strictObject({
 export type ListedFile = z.output<typeof ListedFile>
 
 /** What one invocation works on: `listsPerBatch` consecutive pieces of the `lists` that the count wrote. From 0. */
-export type Batch = { run: PlannedRun; batch: number; listsPerBatch: number; lists: number }
+export type FilesBatch = { run: PlannedRun; batch: number; listsPerBatch: number; lists: number }
 
 /** One piece of a listing, and the stretch of keys below FILES_PREFIX that it covers. */
 export type Piece<File> = { list: number; files: File[]; range: Omit<KeyRange, 'prefix'> }
@@ -51,7 +51,7 @@ export const filesToRestore: Lists<CopiedFile> = {
  */
 export async function* readPieces<File extends { key: string }>(
   work: Storage,
-  { run, batch, listsPerBatch, lists }: Batch,
+  { run, batch, listsPerBatch, lists }: FilesBatch,
   { keyOf, schema, neverNone }: Lists<File>,
 ): AsyncGenerator<Piece<File>> {
   if (lists === 0 && neverNone)

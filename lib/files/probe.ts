@@ -11,7 +11,7 @@ import type { Clients } from '../clients.ts'
 import { StoreUnavailable } from '../errors.ts'
 import type { RunRef } from '../ledger/run-ref.ts'
 import { exists, isPreconditionFailure, type Storage, storageError } from '../s3/bucket.ts'
-import { copySource } from '../s3/copy-source.ts'
+import { copySourceHeader } from '../s3/copy-source.ts'
 
 /** An ETag that no object of these probes has. */
 const otherEtag = `"${'0'.repeat(32)}"`
@@ -75,7 +75,7 @@ async function isCopied(
   { storage, key }: Probe,
   condition: { IfNoneMatch: string } | { IfMatch: string } | { CopySourceIfMatch: string },
 ): Promise<boolean> {
-  const from = copySource({ bucket: source.storage.bucket, key: source.key })
+  const from = copySourceHeader({ bucket: source.storage.bucket, key: source.key })
   try {
     await storage.s3.send(
       new CopyObjectCommand({ Bucket: storage.bucket, Key: key, CopySource: from, ...condition }),

@@ -9,7 +9,14 @@ import type { Storage } from '../s3/bucket.ts'
 import { deleteObjects, type Version } from '../s3/delete.ts'
 import { type KeyRange, listRange } from '../s3/list.ts'
 import { isPreserved } from './list.ts'
-import { type Batch, type ListedFile, listedFiles, type Piece, rangeBelow, readPieces } from './pieces.ts'
+import {
+  type FilesBatch,
+  type ListedFile,
+  listedFiles,
+  type Piece,
+  rangeBelow,
+  readPieces,
+} from './pieces.ts'
 
 type Tools = Pick<Clients, 'files' | 'backups' | 'config'>
 
@@ -44,7 +51,7 @@ const failuresNamed = 20
  */
 export async function wipeFiles(
   { files, backups: work, config }: Tools,
-  { backup, preserve, ...batch }: Batch & { backup: boolean; preserve: readonly string[] },
+  { backup, preserve, ...batch }: FilesBatch & { backup: boolean; preserve: readonly string[] },
   progress: (done: number, total: number) => Promise<void>,
   fence: Fence,
 ): Promise<FilesWiped> {
@@ -80,7 +87,7 @@ export async function wipeFiles(
 /** The objects of a piece that may be deleted: with a backup only what was copied. */
 async function coveredBy(
   work: Storage,
-  { run, piece, backup }: { run: Batch['run']; piece: Piece<ListedFile>; backup: boolean },
+  { run, piece, backup }: { run: FilesBatch['run']; piece: Piece<ListedFile>; backup: boolean },
 ): Promise<(Version & { size: number })[]> {
   return backup ? await getJsonLines(work, workKeys(run).filesCopied(piece.list), CopiedFile) : piece.files
 }

@@ -11,7 +11,13 @@ import {
   UploadPartCopyCommand,
 } from '@aws-sdk/client-s3'
 import { atOnce } from './at-once.ts'
-import { type CopyLimits, copySource, type Location, requireEtag, type Source } from './copy-source.ts'
+import {
+  type CopyLimits,
+  type CopySource,
+  copySourceHeader,
+  type Location,
+  requireEtag,
+} from './copy-source.ts'
 
 /** What the object gets beside what its source has. */
 type Made = { StorageClass?: StorageClass }
@@ -29,7 +35,12 @@ const concurrency = 32
  */
 export async function copyInParts(
   s3: S3Client,
-  { source, target, condition, made }: { source: Source; target: Location; condition: Condition; made: Made },
+  {
+    source,
+    target,
+    condition,
+    made,
+  }: { source: CopySource; target: Location; condition: Condition; made: Made },
   { limits, signal }: { limits: CopyLimits; signal: AbortSignal },
 ): Promise<string> {
   const upload = {
@@ -48,7 +59,7 @@ export async function copyInParts(
         const part = new UploadPartCopyCommand({
           ...upload,
           PartNumber,
-          CopySource: copySource(source),
+          CopySource: copySourceHeader(source),
           CopySourceIfMatch: source.etag,
           CopySourceRange: `bytes=${start}-${end}`,
         })
@@ -72,7 +83,7 @@ export async function copyInParts(
 
 async function begin(
   s3: S3Client,
-  { source, target, made }: { source: Source; target: Location; made: Made },
+  { source, target, made }: { source: CopySource; target: Location; made: Made },
   abortSignal: AbortSignal,
 ): Promise<string> {
   const version = { Bucket: source.bucket, Key: source.key }

@@ -5,7 +5,7 @@ import { BackupIncomplete, StoreUnavailable } from '../errors.ts'
 export type Location = { bucket: string; key: string }
 
 /** One object to copy inside S3: its version is the one whose ETag is given. `size` in bytes. */
-export type Source = Location & {
+export type CopySource = Location & {
   size: number
   etag: string
   storageClass?: string | undefined
@@ -16,12 +16,12 @@ export const copyLimits = { single: 5 * 2 ** 30, part: 512 * 2 ** 20, parts: 10_
 export type CopyLimits = typeof copyLimits
 
 /** The value of a CopySource header: encoded by the caller, because the SDK sends it as it is. */
-export function copySource({ bucket, key }: Location): string {
+export function copySourceHeader({ bucket, key }: Location): string {
   return `${bucket}/${key.split('/').map(encodeURIComponent).join('/')}`
 }
 
 /** @throws BackupIncomplete when S3 answered 200 without an ETag, which some servers do for copies that failed */
-export function requireEtag(etag: string | undefined, { bucket, key }: Source): string {
+export function requireEtag(etag: string | undefined, { bucket, key }: CopySource): string {
   if (etag) return etag
   throw new BackupIncomplete(
     `S3 answered the copy of s3://${bucket}/${key} with success but without an ETag, so it may not have been copied. Nothing was wiped; start again`,

@@ -5,22 +5,22 @@ import { copyInParts } from './copy-in-parts.ts'
 import {
   archivedError,
   type CopyLimits,
-  copySource,
+  type CopySource,
+  copySourceHeader,
   isGone,
   type Location,
   requireEtag,
-  type Source,
 } from './copy-source.ts'
-import { etagOfEqual, lookAt } from './same-content.ts'
+import { etagOfEqual, headObject } from './head-object.ts'
 
 /** What a copy may be made over: nothing that is there (null), or this version. */
-export type Expected = { etag: string | null }
+export type ExpectedTarget = { etag: string | null }
 
 /** What was copied: size and ETag of the source's version, the ETag that S3 gave the copy, and under which name it lies. */
 export type Copied = { size: number; etag: string; copyEtag: string; copy?: number; storageClass?: string }
 
 export type ToCopy = {
-  source: Source
+  source: CopySource
   /** The bucket, and the key for copy 1, 2, …: a name that is taken by something else is left alone. */
   bucket: string
   keyOf: (copy: number) => string
@@ -45,7 +45,7 @@ export async function copyObject(
   { source, bucket, keyOf, there, mayFollow }: ToCopy,
   { limits, signal }: { limits: CopyLimits; signal: AbortSignal },
 ): Promise<Copied | undefined> {
-  let version: Source | undefined = source
+  let version: CopySource | undefined = source
   let copy = 1
   let taken = there !== undefined
   // What a try before has copied costs no request, so that a repeat goes on where that one had to stop.
@@ -66,7 +66,7 @@ export async function copyObject(
       if (!isPreconditionFailure(cause) && !isUploadOver(cause)) throw copyError(s3, source, cause)
     }
     // Either end may be the reason, and S3 does not say which: an own try whose answer was lost, or a newer version.
-    taken = (await lookAt(s3, target)) !== undefined
+    taken = (await headObject(s3, target)) !== undefined
     if (taken) continue
     version = await currentVersion(s3, source)
     if (version === undefined) return undefined
@@ -79,9 +79,9 @@ export async function copyObject(
 
 /** `storageClass`: what the copy gets; without one STANDARD. */
 export type Copying = {
-  source: Source
+  source: CopySource
   target: Location
-  expected: Expected
+  expected: ExpectedTarget
   storageClass?: string | undefined
 }
 
@@ -102,7 +102,7 @@ export async function copyVersion(
   const copy = new CopyObjectCommand({
     Bucket: target.bucket,
     Key: target.key,
-    CopySource: copySource(source),
+    CopySource: copySourceHeader(source),
     CopySourceIfMatch: source.etag,
     ...condition,
     ...made,
@@ -111,7 +111,7 @@ export async function copyVersion(
   return requireEtag(answer.CopyObjectResult?.ETag, source)
 }
 
-function copied({ size, etag, storageClass }: Source, copyEtag: string, copy: number): Copied {
+function copied({ size, etag, storageClass }: CopySource, copyEtag: string, copy: number): Copied {
   return {
     size,
     etag,
@@ -121,11 +121,11 @@ function copied({ size, etag, storageClass }: Source, copyEtag: string, copy: nu
   }
 }
 
-function conditionOf({ etag }: Expected): { IfMatch?: string; IfNoneMatch?: string } {
+function conditionOf({ etag }: ExpectedTarget): { IfMatch?: string; IfNoneMatch?: string } {
   return etag === null ? { IfNoneMatch: '*' } : { IfMatch: etag }
 }
 
-function refuseLongKey(source: Source, key: string): void {
+function refuseLongKey(source: CopySource, key: string): void {
   const bytes = Buffer.byteLength(key)
   if (bytes <= keyMaxBytes) return
   throw new BackupIncomplete(
@@ -133,8 +133,8 @@ function refuseLongKey(source: Source, key: string): void {
   )
 }
 
-async function currentVersion(s3: S3Client, source: Source): Promise<Source | undefined> {
-  const found = await lookAt(s3, source)
+async function currentVersion(s3: S3Client, source: CopySource): Promise<CopySource | undefined> {
+  const found = await headObject(s3, source)
   if (found === undefined) return undefined
   const { ContentLength: size = source.size, StorageClass: storageClass } = found
   return { ...source, size, etag: requireEtag(found.ETag, source), storageClass }
@@ -145,7 +145,7 @@ function isUploadOver(error: unknown): boolean {
   return error instanceof S3ServiceException && error.name === 'NoSuchUpload'
 }
 
-function copyError(s3: S3Client, source: Source, cause: unknown): Error {
+function copyError(s3: S3Client, source: CopySource, cause: unknown): Error {
   if (cause instanceof ResetError) return cause
   return (
     archivedError(source, cause) ?? storageError({ s3, bucket: source.bucket }, 'copy', source.key, cause)

@@ -3,7 +3,7 @@ import { DeleteObjectCommand, DeleteObjectsCommand, S3ServiceException } from '@
 import { StoreUnavailable } from '../errors.ts'
 import { atOnce } from './at-once.ts'
 import { type Storage, storageError } from './bucket.ts'
-import { type Check, sharedCheck } from './shared-check.ts'
+import { type Check, sharedCheck } from './fence-check.ts'
 
 /** A version of an object: it is deleted only while it has this ETag. */
 export type Version = { key: string; etag: string }

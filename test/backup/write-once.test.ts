@@ -9,7 +9,7 @@ import { putOnce, writeOnce } from '../../lib/backup/documents/write-once.ts'
 import { workKeys } from '../../lib/backup/layout.ts'
 import { NotFound, NotPermitted, OutOfTime, StoreUnavailable, TooLargeToRead } from '../../lib/errors.ts'
 import { exists, type Storage } from '../../lib/s3/bucket.ts'
-import { lookAt } from '../../lib/s3/same-content.ts'
+import { headObject } from '../../lib/s3/head-object.ts'
 import { memoryS3 } from './memory-s3.ts'
 
 const memory = memoryS3()
@@ -97,7 +97,7 @@ test('an object of which S3 does not say whether it is there is no absent one', 
     ['a document', (of) => findJson(of, key, Result)],
     ["a step's result", (of) => findResult(of, key, Result)],
     ['a key that may be taken', (of) => exists(of, key)],
-    ['a copy', ({ s3 }) => lookAt(s3, { bucket, key })],
+    ['a copy', ({ s3 }) => headObject(s3, { bucket, key })],
   ]
   const without = (answer: Error): Storage => ({
     ...storage,

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import { countCache } from '../../lib/cache/count.ts'
 import { KeyDigests } from '../../lib/cache/key-digests.ts'
+import { KeySet } from '../../lib/cache/key-set.ts'
 import { environmentKey } from '../../lib/cache/keys.ts'
 import { readCacheMark, writeCacheMark } from '../../lib/cache/mark.ts'
-import { SeenKeys } from '../../lib/cache/seen-keys.ts'
 import { prefix, startCache } from './cache-stack.ts'
 import { oddScan } from './odd-scan.ts'
 
@@ -72,7 +72,7 @@ describe('counting the keys', () => {
   })
 
   test('remembers keys in about 20 bytes each', () => {
-    const seen = new SeenKeys()
+    const seen = new KeySet()
     const bytes = Buffer.alloc(10) // one for all keys: what the test throws away would be measured, too
     const key = (n: number) => bytes.subarray(0, bytes.write(`key:${n}`))
     const before = process.memoryUsage().arrayBuffers

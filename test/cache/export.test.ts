@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { getJson } from '../../lib/backup/documents/read.ts'
 import { workKeys } from '../../lib/backup/layout.ts'
 import { CacheResult, exportCache, exportLimits, unsupportedTypes } from '../../lib/cache/export/export.ts'
-import { Found } from '../../lib/cache/findings.ts'
+import { KeyTally } from '../../lib/cache/findings.ts'
 import { environmentKey } from '../../lib/cache/keys.ts'
 import { readStreamState } from '../../lib/cache/value/stream.ts'
 import { backupId, bytesOf, fence, noProgress, prefix, startCache } from './cache-stack.ts'
@@ -483,12 +483,12 @@ describe('the export of the cache', () => {
   )
 
   test('a long name is cut between characters, and one that is no text is told in base64', () => {
-    const found = new Found()
+    const found = new KeyTally()
     found.add(Buffer.from('😀'.repeat(300)))
     found.add(Buffer.from([0xff, 0xfe]))
     expect(found.names()).toBe(`${'😀'.repeat(200)}…, base64://4=`)
     expect(found.names().isWellFormed()).toBe(true)
-    const many = new Found()
+    const many = new KeyTally()
     for (let n = 1; n <= 7; n++) many.add(Buffer.from(`${n}`))
     expect([many.count, many.names()]).toEqual([7, '1, 2, 3, 4, 5, …'])
   })

@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { compareAndUnlink } from '../../lib/cache/compare-and-unlink.ts'
 import { digestsOf } from '../../lib/cache/export/backup-digests.ts'
 import { exportCache, exportLimits } from '../../lib/cache/export/export.ts'
-import { unlinkUnchanged } from '../../lib/cache/unlink-unchanged.ts'
 import { ValueDigest } from '../../lib/cache/value/digest.ts'
 import type { Item, KeyType } from '../../lib/cache/value/pages.ts'
 import { backupId, fence, noProgress, prefix, startCache } from './cache-stack.ts'
@@ -24,10 +24,10 @@ async function fatesOf(change = async () => {}, limits = exportLimits): Promise<
     (key) => !key.toString().startsWith('taskmaster:environment'),
   )
   const expected = (key: Buffer) => digests.get(key) ?? ''
-  const { fates } = await unlinkUnchanged(clients.cache, fence, {
+  const { fates } = await compareAndUnlink(clients.cache, fence, {
     keys,
     expected,
-    aside: null,
+    quarantine: null,
     keptTypes: [],
   })
   return Object.fromEntries([...fates].map(([key, fate]) => [key.toString('latin1'), fate]))

@@ -5,12 +5,12 @@ import { writeLate } from '../../lib/backup/late.ts'
 import { backupKeys, workKeys } from '../../lib/backup/layout.ts'
 import { Late, type Seen } from '../../lib/backup/manifest.ts'
 import { readBackup } from '../../lib/backup/read.ts'
-import { asideBelow, putBack } from '../../lib/cache/aside.ts'
+import { compareAndUnlink } from '../../lib/cache/compare-and-unlink.ts'
 import { exportCache, exportLimits } from '../../lib/cache/export/export.ts'
 import { adoptFence } from '../../lib/cache/fence.ts'
 import { environmentKey, fenceKey, reservedPrefix } from '../../lib/cache/keys.ts'
+import { quarantineBelow, release } from '../../lib/cache/quarantine.ts'
 import { restoreCache } from '../../lib/cache/restore/restore.ts'
-import { unlinkUnchanged } from '../../lib/cache/unlink-unchanged.ts'
 import { comparedItems } from '../../lib/cache/value/digest.ts'
 import { CacheWiped, wipeCache, wipeLimits } from '../../lib/cache/wipe/wipe.ts'
 import { RunLost } from '../../lib/errors.ts'
@@ -85,11 +85,11 @@ describe('wiping the cache', () => {
       `${prefix}lock:a`,
       `${prefix}lock:b`,
     )
-    // By the name that it had, also one that a wipe which did not end has set aside.
-    const aside = `${reservedPrefix(prefix, 'aside')}${prefix}session:2`
-    await set(aside)
+    // By the name that it had, also one that a wipe which did not end has quarantined.
+    const quarantine = `${reservedPrefix(prefix, 'aside')}${prefix}session:2`
+    await set(quarantine)
     expect(await wipe({ preserve: [`${prefix}session:*`, '*:[a]'] })).toMatchObject({ keys: 3, left: 0 })
-    expect(await stack.keys()).toEqual([aside, `${prefix}lock:a`, `${prefix}session:1`].sort())
+    expect(await stack.keys()).toEqual([quarantine, `${prefix}lock:a`, `${prefix}session:1`].sort())
   })
 
   needsServer('types that the backup could not hold stay (needs redis-server)', async () => {
@@ -423,7 +423,7 @@ describe('a wipe that is covered by a backup', () => {
     expect(Object.keys(restored)).toEqual(['a', 'late 0', 'late 1', 'late 2'].map((name) => prefix + name))
   })
 
-  test('a key that changes all the time is set aside, added, and deleted', async () => {
+  test('a key that changes all the time is quarantined, added, and deleted', async () => {
     await redis.set(`${prefix}counter`, '1000')
     let rounds = 0
     const { wiped, left, restored } = await wipeAfter(async () => {}, {
@@ -484,13 +484,13 @@ describe('a wipe that is covered by a backup', () => {
     await expect(wipe({ run, backupId })).rejects.toMatchObject({ name: 'NotPermitted' })
     expect(await redis.get(`${prefix}a`)).toBe('later')
     stack.s3Front.faults = []
-    const repeated = await wipe({ run, backupId }, stack.clients, { ...wipeLimits, asideFrom: 1 })
+    const repeated = await wipe({ run, backupId }, stack.clients, { ...wipeLimits, quarantineFrom: 1 })
     expect(repeated).toMatchObject({ keys: 1, left: 0, warnings: [{ code: 'KeysCameBack' }] })
     expect(await redis.get(`${prefix}a`)).toBe('later')
   })
 
   needsServer(
-    'a wipe that dies while keys are aside loses none: the next backup finds them under their names (needs redis-server)',
+    'a wipe that dies while keys are quarantined loses none: the next backup finds them under their names (needs redis-server)',
     async () => {
       await redis.set(`${prefix}counter`, '7')
       const run = stack.nextRun()
@@ -523,7 +523,7 @@ describe('a wipe that is covered by a backup', () => {
   )
 
   needsServer(
-    'a wipe that fails while keys are aside gives them their names back before it ends (needs redis-server)',
+    'a wipe that fails while keys are quarantined gives them their names back before it ends (needs redis-server)',
     async () => {
       const counter = `${prefix}counter`
       await redis.set(counter, '7')
@@ -590,7 +590,7 @@ describe('a wipe that is covered by a backup', () => {
     await expect(wipeCache(stack.clients, asked, kill)).rejects.toThrow('killed')
     stack.s3Front.faults = []
     await redis.set(`${prefix}a`, 'came after it')
-    // What the try had set aside came before its deletion.
+    // What the try had quarantined came before its deletion.
     await redis.set(`${reservedPrefix(prefix, 'aside')}${prefix}b`, 'later')
     expect(await wipe({ run, backupId })).toMatchObject({
       ...{ late: 1, left: 0 },
@@ -618,11 +618,11 @@ describe('a wipe that is covered by a backup', () => {
   )
 
   needsServer(
-    'a key that is aside when the last pass ends has its name again, and is said to be left (needs redis-server)',
+    'a key that is quarantined when the last pass ends has its name again, and is said to be left (needs redis-server)',
     async () => {
       await set(`${prefix}a`)
       const { wiped, left } = await wipeAfter(() => redis.set(`${prefix}a`, 'later'), {
-        limits: { ...wipeLimits, passes: 1, asideFrom: 1 },
+        limits: { ...wipeLimits, passes: 1, quarantineFrom: 1 },
       })
       expect(wiped).toMatchObject({ keys: 0, late: 1, left: 1, warnings: [{ code: 'KeysLeft' }] })
       expect(left).toEqual([`${prefix}a`])
@@ -650,15 +650,15 @@ describe('a wipe that is covered by a backup', () => {
     },
   )
 
-  test('a key is not set aside over one that is there already, and what is aside is not renamed again', async () => {
-    const aside = reservedPrefix(prefix, 'aside')
-    await redis.mset(`${aside}${prefix}a`, 'older', `${prefix}a`, 'newer', `${prefix}b`, 'x')
-    const keys = [`${prefix}a`, `${aside}${prefix}a`, `${prefix}b`].map((key) => Buffer.from(key))
-    const asked = { keys, expected: () => '', aside, keptTypes: [] }
+  test('a key is not quarantined over one that is there already, and what is quarantined is not renamed again', async () => {
+    const quarantine = reservedPrefix(prefix, 'aside')
+    await redis.mset(`${quarantine}${prefix}a`, 'older', `${prefix}a`, 'newer', `${prefix}b`, 'x')
+    const keys = [`${prefix}a`, `${quarantine}${prefix}a`, `${prefix}b`].map((key) => Buffer.from(key))
+    const asked = { keys, expected: () => '', quarantine, keptTypes: [] }
     await adoptFence(stack.clients.cache, fence)
-    const { fates } = await unlinkUnchanged(stack.clients.cache, fence, asked)
-    expect(keys.map((key) => fates.get(key))).toEqual(['changed', 'changed', 'aside'])
-    expect(await redis.mget(`${aside}${prefix}a`, `${prefix}a`, `${aside}${prefix}b`)).toEqual([
+    const { fates } = await compareAndUnlink(stack.clients.cache, fence, asked)
+    expect(keys.map((key) => fates.get(key))).toEqual(['changed', 'changed', 'renamed'])
+    expect(await redis.mget(`${quarantine}${prefix}a`, `${prefix}a`, `${quarantine}${prefix}b`)).toEqual([
       ...['older', 'newer', 'x'],
     ])
   })
@@ -676,10 +676,10 @@ describe('a wipe that is covered by a backup', () => {
         },
       ]
       const keys = [binary, ...['a', 'b', 'c'].map((name) => Buffer.from(prefix + name))]
-      const asked = { keys, expected: () => '*', aside: null, keptTypes: [] }
+      const asked = { keys, expected: () => '*', quarantine: null, keptTypes: [] }
       await adoptFence(stack.clients.cache, fence)
       front.seen = []
-      const { fates } = await unlinkUnchanged(stack.clients.cache, fence, asked)
+      const { fates } = await compareAndUnlink(stack.clients.cache, fence, asked)
       expect(keys.map((key) => fates.get(key))).toEqual(Array(4).fill('deleted'))
       expect(front.seen).toHaveLength(4)
     },
@@ -688,27 +688,27 @@ describe('a wipe that is covered by a backup', () => {
   test('keys with long names go in several scripts, none of them longer than it may be', async () => {
     const keys = Array.from({ length: 3 }, (_, n) => Buffer.from(`${prefix}${n}${'x'.repeat(600_000)}`))
     for (const key of keys) await redis.set(key, 'x')
-    const asked = { keys, expected: () => '*', aside: null, keptTypes: [] }
-    const { fates } = await unlinkUnchanged(stack.clients.cache, fence, asked)
+    const asked = { keys, expected: () => '*', quarantine: null, keptTypes: [] }
+    const { fates } = await compareAndUnlink(stack.clients.cache, fence, asked)
     expect([...fates.values()]).toEqual(Array(3).fill('deleted'))
     const lengths = front.seen.flat().map((command) => command.join('').length)
     expect(Math.max(...lengths)).toBeLessThan(2 ** 20)
   })
 
-  test('what was set aside and not deleted gets its name back, unless that was taken, and twice is the same as once', async () => {
-    const aside = asideBelow(prefix)
+  test('what was quarantined and not deleted gets its name back, unless that was taken, and twice is the same as once', async () => {
+    const quarantine = quarantineBelow(prefix)
     const names = ['a', 'b', 'c'].map((name) => Buffer.from(prefix + name))
     const binary = Buffer.concat([Buffer.from(prefix), Buffer.from([0xff, 0x80])])
-    for (const key of [...names.slice(0, 2), binary]) await redis.set(aside.keyOf(key), 'older')
+    for (const key of [...names.slice(0, 2), binary]) await redis.set(quarantine.keyOf(key), 'older')
     await redis.set(`${prefix}b`, 'newer')
     await adoptFence(stack.clients.cache, fence)
-    const keys = [...names, binary].map(aside.keyOf)
+    const keys = [...names, binary].map(quarantine.keyOf)
     const expected = [`${prefix}a`, binary.toString()]
     for (const time of ['at first', 'again']) {
-      const back = await putBack(stack.clients.cache, fence, { aside, keys })
+      const back = await release(stack.clients.cache, fence, { quarantine, keys })
       expect(back.map(String), time).toEqual(expected)
     }
-    expect(await redis.mget(`${prefix}a`, `${prefix}b`, aside.keyOf(names[1]!))).toEqual([
+    expect(await redis.mget(`${prefix}a`, `${prefix}b`, quarantine.keyOf(names[1]!))).toEqual([
       ...['older', 'newer', 'older'],
     ])
     expect(await redis.get(binary)).toBe('older')

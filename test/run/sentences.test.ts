@@ -17,7 +17,7 @@ import { nextStepsOf } from '../../lib/run/words/next-steps.ts'
 import { nowAndAfter, restoredStores, whatRestoreMeans } from '../../lib/run/words/now-and-after.ts'
 import { refusalOf, type WouldDo, wouldDoOf } from '../../lib/run/words/would-do.ts'
 import { wouldBeRefused, wouldLeave, wouldLines } from '../../lib/run/words/would-words.ts'
-import { sharedCheck } from '../../lib/s3/shared-check.ts'
+import { sharedCheck } from '../../lib/s3/fence-check.ts'
 import { catalogWith, key, table as tableOf } from './plan-catalog.ts'
 
 const down = { available: false as const, reason: { name: 'DatabaseBusy', message: 'It is locked' } }

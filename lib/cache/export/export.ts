@@ -9,11 +9,11 @@ import type { Fence } from '../../ledger/fence.ts'
 import type { RunRef } from '../../ledger/run-ref.ts'
 import { scanKeys } from '../../redis/scan.ts'
 import type { Storage } from '../../s3/bucket.ts'
-import { asideBelow, putBack } from '../aside.ts'
 import { adoptFence } from '../fence.ts'
 import { Findings } from '../findings.ts'
+import { KeySet } from '../key-set.ts'
 import { keyScope } from '../keys.ts'
-import { SeenKeys } from '../seen-keys.ts'
+import { quarantineBelow, release } from '../quarantine.ts'
 import { readExpiryKnown } from '../value/expiry.ts'
 import { readLimits } from '../value/read.ts'
 import { PartWriter } from './part-writer.ts'
@@ -55,18 +55,18 @@ export async function exportCache(
   const earlier = await findJson(storage, workKeys(run).cacheResult, CacheResult)
   if (earlier !== undefined) return earlier
 
-  // From here on no request of an earlier run is obeyed; what one left set aside gets its name back.
+  // From here on no request of an earlier run is obeyed; what one left quarantined gets its name back.
   await adoptFence(cache, fence)
-  const aside = asideBelow(config.CACHE_PREFIX)
+  const quarantine = quarantineBelow(config.CACHE_PREFIX)
   const expiry = await readExpiryKnown(cache)
   const scope = keyScope(config.CACHE_PREFIX)
-  const seen = new SeenKeys()
+  const seen = new KeySet()
   const findings = new Findings()
   const keyOf = backupKeys(config.BACKUP_PREFIX, backupId).cachePart
   const writer = new PartWriter(storage, { keyOf, partBytes: limits.partBytes })
   let exported = 0
   for await (const page of scanKeys(cache, { match: scope.match, count: limits.pageKeys })) {
-    const back = await putBack(cache, fence, { aside, keys: page.filter(aside.holds) })
+    const back = await release(cache, fence, { quarantine, keys: page.filter(quarantine.holds) })
     const keys = [...page, ...back].filter((key) => scope.includes(key) && seen.add(key))
     for await (const keyLine of readKeys(cache, { keys, findings, limits, expiry })) {
       await writer.add(keyLine)

@@ -6,7 +6,7 @@ import type { Clients } from '../../clients.ts'
 import type { Fence } from '../../ledger/fence.ts'
 import { Findings } from '../findings.ts'
 import type { KeyDigests } from '../key-digests.ts'
-import { SeenKeys } from '../seen-keys.ts'
+import { KeySet } from '../key-set.ts'
 import { type ExpiryKnown, readExpiryKnown } from '../value/expiry.ts'
 import { addDigests } from './backup-digests.ts'
 import { exportLimits } from './export.ts'
@@ -29,9 +29,9 @@ export class LateKeys {
   readonly #expiry: ExpiryKnown
   readonly #nameOf: (key: Buffer) => Buffer
   #writer: PartWriter | undefined
-  #seen = new SeenKeys()
-  /** Keys that are aside, by their names in hex, and whether those are new to the backup. */
-  #aside = new Map<string, { key: Buffer; isNew: boolean }>()
+  #seen = new KeySet()
+  /** Keys that are quarantined, by their names in hex, and whether those are new to the backup. */
+  #quarantine = new Map<string, { key: Buffer; isNew: boolean }>()
 
   private constructor(tools: Tools, { manifest, fence, digests, nameOf }: Into, expiry: ExpiryKnown) {
     this.#tools = tools
@@ -55,7 +55,7 @@ export class LateKeys {
     for (const key of wanted) {
       const name = this.#nameOf(key)
       if (name === key) continue
-      this.#aside.set(name.toString('hex'), { key, isNew: this.#digests.get(name) === undefined })
+      this.#quarantine.set(name.toString('hex'), { key, isNew: this.#digests.get(name) === undefined })
     }
     const read = {
       keys: wanted,
@@ -78,7 +78,7 @@ export class LateKeys {
   async commit(): Promise<number> {
     const writer = this.#writer
     this.#writer = undefined
-    this.#seen = new SeenKeys()
+    this.#seen = new KeySet()
     if (writer === undefined) return 0
     await writer.end()
     await this.#fence.check() // of an invocation that was repeated nothing is to be in the backup
@@ -88,11 +88,11 @@ export class LateKeys {
     const known = await this.#fence.lateOf(backupId)
     const before = await findLate(backups, config.BACKUP_PREFIX, this.#manifest, known)
     const { parts } = writer
-    const aside = this.#aside
-    this.#aside = new Map()
+    const quarantine = this.#quarantine
+    this.#quarantine = new Map()
     let renamed = 0 // keys that the backup held already, under the name that they had
     const keyOf = (name: Buffer) => {
-      const found = aside.get(name.toString('hex'))
+      const found = quarantine.get(name.toString('hex'))
       if (found === undefined) return name
       if (!found.isNew && this.#digests.get(found.key) === undefined) renamed++
       return found.key

@@ -8,11 +8,11 @@ import type { Findings } from '../findings.ts'
 import type { ExpiryKnown } from '../value/expiry.ts'
 import { withExpiry } from '../value/field-expiry.ts'
 import type { KeyHead } from '../value/lines.ts'
-import { keyTypes, type Page, pagesOf } from '../value/pages.ts'
+import { keyTypes, pagesOf, type ValuePage } from '../value/pages.ts'
 import { type KeyLine, type ReadLimits, readValue } from '../value/read.ts'
 
 /** A first page of a value: null when it was too large to be had together with others, or at all. */
-type FirstPage = { head: KeyHead; page: Page | null }
+type FirstPage = { head: KeyHead; page: ValuePage | null }
 
 /** How often a key that changes its type while it is read is begun anew. */
 const tries = 5
@@ -109,7 +109,7 @@ async function* firstPages(
   }
 }
 
-function firstPageOf({ type }: KeyHead, reply: Reply, limits: ReadLimits): Page | null {
+function firstPageOf({ type }: KeyHead, reply: Reply, limits: ReadLimits): ValuePage | null {
   const { first, read } = pagesOf[type]
   return reply === null ? null : read(reply, first, type === 'string' ? limits.pieceBytes : limits.pageItems)
 }

@@ -3,10 +3,10 @@ import type { BinaryRedis } from '../../redis/binary-redis.ts'
 import { command } from '../../redis/command.ts'
 import { asNumber, asText } from '../../redis/reply.ts'
 import { scanKeys } from '../../redis/scan.ts'
-import type { Found } from '../findings.ts'
-import type { SeenKeys } from '../seen-keys.ts'
-import { type Fate, unlinkUnchanged } from '../unlink-unchanged.ts'
-import { type ReplacedKeys, replaceTries } from './replaced-keys.ts'
+import { compareAndUnlink, type KeyFate } from '../compare-and-unlink.ts'
+import type { KeyTally } from '../findings.ts'
+import type { KeySet } from '../key-set.ts'
+import { replaceTries, type SafetyBackup } from './safety-backup.ts'
 import { unfinishedMs } from './script.ts'
 
 export type ExtraKeys = {
@@ -16,13 +16,13 @@ export type ExtraKeys = {
   /** What the names of temporary keys begin with. Those that a restore left which did not end go in any case. */
   temporary: Buffer
   /** The keys of the backup. Those that are found beside them are added. */
-  known: SeenKeys
+  known: KeySet
   exact: boolean
   /** Types of keys that stay, and are added to `spared`: nothing holds them but the cache itself. */
   keptTypes: readonly string[]
-  spared: Found
+  spared: KeyTally
   /** What looks after the values that are deleted; null: they need not be in a backup. */
-  replaced: ReplacedKeys | null
+  safety: SafetyBackup | null
   pageKeys: number
 }
 
@@ -49,7 +49,7 @@ export async function settleExtras(
       const leftovers = await clearLeftovers(tools, { page, temporary: asked.temporary })
       const extras = page.filter((key) => includes(key) && !leftovers.includes(key) && known.add(key))
       found += extras.length
-      const fates = exact ? await deleteKeys(tools, extras, asked) : new Map<Buffer, Fate>()
+      const fates = exact ? await deleteKeys(tools, extras, asked) : new Map<Buffer, KeyFate>()
       for (const [key, fate] of fates) if (fate === 'kept') spared.add(key)
       const gone = [...fates.values()].filter((fate) => fate === 'deleted' || fate === 'absent').length
       deleted += gone
@@ -64,20 +64,25 @@ export async function settleExtras(
 async function deleteKeys(
   { cache, fence }: Tools,
   keys: readonly Buffer[],
-  { keptTypes, replaced }: ExtraKeys,
-): Promise<Map<Buffer, Fate>> {
-  const expected = (key: Buffer) => (replaced === null ? '*' : (replaced.digestOf(key) ?? ''))
-  const settled = new Map<Buffer, Fate>()
+  { keptTypes, safety }: ExtraKeys,
+): Promise<Map<Buffer, KeyFate>> {
+  const expected = (key: Buffer) => (safety === null ? '*' : (safety.digestOf(key) ?? ''))
+  const settled = new Map<Buffer, KeyFate>()
   let wanted = keys
   for (let attempt = 1; wanted.length > 0; attempt++) {
-    const { fates } = await unlinkUnchanged(cache, fence, { keys: wanted, expected, aside: null, keptTypes })
+    const { fates } = await compareAndUnlink(cache, fence, {
+      keys: wanted,
+      expected,
+      quarantine: null,
+      keptTypes,
+    })
     for (const [key, fate] of fates) settled.set(key, fate)
     wanted = wanted.filter((key) => fates.get(key) === 'changed')
-    if (wanted.length === 0 || replaced === null) break
-    const left = wanted.filter((key) => attempt > replaceTries || !replaced.mayBackUp(key))
-    for (const key of left) replaced.left.add(key)
+    if (wanted.length === 0 || safety === null) break
+    const left = wanted.filter((key) => attempt > replaceTries || !safety.mayBackUp(key))
+    for (const key of left) safety.left.add(key)
     wanted = wanted.filter((key) => !left.includes(key))
-    await replaced.backUp(wanted)
+    await safety.backUp(wanted)
   }
   return settled
 }
@@ -94,7 +99,12 @@ async function clearLeftovers(
     const time = asNumber(times[index])
     return time === -2 || (time >= 0 && time <= unfinishedMs)
   })
-  await unlinkUnchanged(cache, fence, { keys: leftovers, expected: () => '*', aside: null, keptTypes: [] })
+  await compareAndUnlink(cache, fence, {
+    keys: leftovers,
+    expected: () => '*',
+    quarantine: null,
+    keptTypes: [],
+  })
   return leftovers
 }
 

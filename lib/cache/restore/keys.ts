@@ -2,15 +2,15 @@ import type { Fence } from '../../ledger/fence.ts'
 import type { BinaryRedis } from '../../redis/binary-redis.ts'
 import { asList, asNumber } from '../../redis/reply.ts'
 import type { Storage } from '../../s3/bucket.ts'
-import type { Found } from '../findings.ts'
-import { SeenKeys } from '../seen-keys.ts'
+import type { KeyTally } from '../findings.ts'
+import { KeySet } from '../key-set.ts'
 import type { ExpiryKnown } from '../value/expiry.ts'
 import { expiryOf, withoutExpiry } from '../value/field-expiry.ts'
 import type { Item } from '../value/pages.ts'
 import { type DecodedLine, type Part, readLines } from '../value/part-lines.ts'
 import { keysOfTypes } from './extras.ts'
 import type { Repetitions } from './repetitions.ts'
-import type { ReplacedKeys } from './replaced-keys.ts'
+import type { SafetyBackup } from './safety-backup.ts'
 import { CacheWriter, type WriteLimits } from './writer.ts'
 
 type PageLimits = { lines: number; linesBytes: number }
@@ -26,14 +26,14 @@ export type KeysToWrite = {
   fence: Fence
   expiry: ExpiryKnown
   /** What looks after the values that are replaced; null: they need not be in a backup. */
-  replaced: ReplacedKeys | null
+  safety: SafetyBackup | null
   /** Types of live keys that are not replaced, and are added to `spared`. */
   keptTypes: readonly string[]
-  spared: Found
+  spared: KeyTally
 }
 
 type Written = {
-  known: SeenKeys
+  known: KeySet
   keys: number
   expired: number
   fieldsExpired: number
@@ -53,7 +53,7 @@ export async function writeKeys(
   limits: WriteLimits & PageLimits,
 ): Promise<Written> {
   const writer = new CacheWriter(cache, { ...to, limits })
-  const known = new SeenKeys()
+  const known = new KeySet()
   const now = await serverTime(cache)
   let [keys, expired, done] = [0, 0, 0]
   const fields = { expired: 0, kept: 0 }

@@ -2,7 +2,7 @@ import { ValueDigest } from '../value/digest.ts'
 import type { KeyHead } from '../value/lines.ts'
 import type { DecodedLine } from '../value/part-lines.ts'
 import { type CommandLimits, commandsOf, expiringCommands, piecesOf } from './commands.ts'
-import type { Replacer } from './replace.ts'
+import type { Replacer } from './replacer.ts'
 import { bytesOf, type ScriptCommand, scriptCommand, stagedIn, unfinishedMs } from './script.ts'
 
 /** A value that is put together under a temporary key, in as many requests as it takes, and then renamed. */

@@ -1,12 +1,12 @@
 import { KeyDigests } from '../key-digests.ts'
-import { SeenKeys } from '../seen-keys.ts'
+import { KeySet } from '../key-set.ts'
 
 /**
  * Keys that a backup holds more than once, because they changed between their export and the wipe: only what was written
  * last counts. Memory: about 20 bytes per key, and 40 more for each that is there again.
  */
 export class Repetitions {
-  readonly #seen = new SeenKeys()
+  readonly #seen = new KeySet()
   /** How often a key that is there again comes, as digits of a digest. */
   readonly #times = new KeyDigests()
 

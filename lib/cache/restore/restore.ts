@@ -12,15 +12,15 @@ import type { Fence } from '../../ledger/fence.ts'
 import type { RunRef } from '../../ledger/run-ref.ts'
 import type { Storage } from '../../s3/bucket.ts'
 import { CacheResult } from '../export/export.ts'
-import { readHeld } from '../export/held-keys.ts'
-import { Found } from '../findings.ts'
+import { openOwnBackup } from '../export/own-backup.ts'
+import { KeyTally } from '../findings.ts'
 import { isOwn, keyScope, reservedPrefix } from '../keys.ts'
 import { readExpiryKnown } from '../value/expiry.ts'
 import { type Part, readLines } from '../value/part-lines.ts'
 import { settleExtras } from './extras.ts'
 import { writeKeys } from './keys.ts'
 import { Repetitions } from './repetitions.ts'
-import { ReplacedKeys } from './replaced-keys.ts'
+import { SafetyBackup } from './safety-backup.ts'
 
 type Tools = Pick<Clients, 'backups' | 'cache' | 'config' | 'now'>
 
@@ -92,15 +92,15 @@ export async function restoreCache(
   const repetitions = await checkParts(storage, parts, config.CACHE_PREFIX)
   const keptTypes = (await findJson(storage, workKeys(run).cacheResult, CacheResult))?.unsupported ?? []
   const held =
-    safetyBackupId === null ? null : await readHeld(tools, { run, fence, backupId: safetyBackupId })
+    safetyBackupId === null ? null : await openOwnBackup(tools, { run, fence, backupId: safetyBackupId })
   const begunKey = workKeys(run).cacheRestoring
   const isRepeat = (await findJson(storage, begunKey, z.unknown())) !== undefined
-  const replaced = held === null ? null : new ReplacedKeys(held, isRepeat)
+  const safety = held === null ? null : new SafetyBackup(held, isRepeat)
   await putJson(storage, begunKey, {})
 
   const temporary = reservedPrefix(config.CACHE_PREFIX, 'restoring')
   const total = parts.reduce((sum, { keys }) => sum + keys, 0)
-  const spared = new Found()
+  const spared = new KeyTally()
   const { known, keys, expired, fieldsExpired, fieldsKept } = await writeKeys(
     { storage, cache },
     {
@@ -112,14 +112,14 @@ export async function restoreCache(
       fence,
       temporary: `${temporary}${randomUUID()}`,
       expiry: await readExpiryKnown(cache),
-      replaced,
+      safety,
       keptTypes,
       spared,
     },
     (done) => progress(done, total),
     limits,
   )
-  const notReplaced = replaced?.left.count ?? 0
+  const notReplaced = safety?.left.count ?? 0
   const backedUp = keyScope(prefix)
   const { extra, deleted } = await settleExtras(
     { cache, fence },
@@ -131,11 +131,11 @@ export async function restoreCache(
       exact,
       keptTypes,
       spared,
-      replaced,
+      safety,
       pageKeys: limits.scanKeys,
     },
   )
-  const left = replaced?.left ?? new Found()
+  const left = safety?.left ?? new KeyTally()
   const result: CacheRestored = {
     keys: keys - notReplaced,
     expired,
@@ -161,7 +161,7 @@ export async function restoreCache(
 async function checkParts(storage: Storage, parts: readonly Part[], prefix: string): Promise<Repetitions> {
   const scope = keyScope(prefix)
   const repetitions = new Repetitions()
-  const outside = new Found()
+  const outside = new KeyTally()
   for await (const { key, part } of readLines(storage, parts)) {
     if (part === 1) repetitions.note(key)
     if (part === 1 && !scope.includes(key) && !isOwn(key)) outside.add(key)
@@ -172,7 +172,7 @@ async function checkParts(storage: Storage, parts: readonly Part[], prefix: stri
   )
 }
 
-function sparedWarning(spared: Found, types: readonly string[]): Warning {
+function sparedWarning(spared: KeyTally, types: readonly string[]): Warning {
   return {
     code: 'KeysNotReplaced',
     message: `${counted(spared.count, 'cache key')} of a type (${types.join(', ')}) that no backup holds ${agreeing(spared.count, 'stays', 'stay')} as before: ${spared.names()}. Delete such keys and restore again to have them replaced`,
@@ -192,7 +192,7 @@ function fieldWarnings(of: { fieldsExpired: number; fieldsKept: number }): Warni
   return warnings
 }
 
-function leftWarning(left: Found): Warning {
+function leftWarning(left: KeyTally): Warning {
   return {
     code: 'KeysChangedMeanwhile',
     message: `${counted(left.count, 'cache key')} changed again and again after the safety backup, and ${agreeing(left.count, 'was', 'were')} left alone: ${left.names()}. Pause what writes them and restore again`,

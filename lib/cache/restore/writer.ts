@@ -5,8 +5,8 @@ import type { ExpiryKnown } from '../value/expiry.ts'
 import type { DecodedLine } from '../value/part-lines.ts'
 import { type CommandLimits, commandsOf, expiringCommands } from './commands.ts'
 import { LargeValue } from './large-value.ts'
-import { Replacer } from './replace.ts'
-import type { ReplacedKeys } from './replaced-keys.ts'
+import { Replacer } from './replacer.ts'
+import type { SafetyBackup } from './safety-backup.ts'
 import { argumentOf, type ScriptCommand, scriptCommand } from './script.ts'
 
 export type WriteLimits = CommandLimits & { pageKeys: number }
@@ -20,7 +20,7 @@ export type WriteTo = {
   temporary: string
   expiry: ExpiryKnown
   /** What looks after the values that are replaced; null: they need not be in a backup. */
-  replaced: ReplacedKeys | null
+  safety: SafetyBackup | null
   limits: WriteLimits
 }
 
@@ -39,7 +39,7 @@ export class CacheWriter {
 
   constructor(cache: BinaryRedis, to: WriteTo) {
     this.#to = to
-    this.#replacer = new Replacer(cache, to.fence, to.replaced)
+    this.#replacer = new Replacer(cache, to.fence, to.safety)
   }
 
   /** @throws RunLost; StoreUnavailable when the cache refuses a command, NotPermitted */

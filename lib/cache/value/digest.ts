@@ -1,5 +1,5 @@
 import { createHash, hash } from 'node:crypto'
-import { SeenKeys } from '../seen-keys.ts'
+import { KeySet } from '../key-set.ts'
 import { fromJsonBytes } from './json-bytes.ts'
 import type { Item, KeyType } from './pages.ts'
 import type { StreamState } from './stream.ts'
@@ -23,7 +23,7 @@ export class ValueDigest {
   #chain = ''
   #state = ''
   #size = 0
-  #seen: SeenKeys | undefined
+  #seen: KeySet | undefined
 
   constructor(type: KeyType) {
     this.#type = type
@@ -60,7 +60,7 @@ export class ValueDigest {
   }
 
   #addUnordered(bytes: Buffer): void {
-    this.#seen ??= new SeenKeys()
+    this.#seen ??= new KeySet()
     // Of a value that is not compared anyway, no more elements need to be remembered.
     if (this.#size > comparedItems || !this.#seen.add(bytes)) return
     const digest = hash('sha1', bytes, 'hex')

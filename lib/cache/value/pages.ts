@@ -11,14 +11,14 @@ export type KeyType = (typeof keyTypes)[number]
 export type Item = Buffer | Item[]
 
 /** Some items of a value, and where the next page begins; null: there is none. */
-export type Page = { items: Item[]; next: string | null }
+export type ValuePage = { items: Item[]; next: string | null }
 
 export type Pages = {
   /** The cursor of the first page. */
   first: string
   /** Reads about `count` items (bytes, of a string) from a cursor on. */
   command(key: Buffer, cursor: string, count: number): Command
-  read(reply: Reply, cursor: string, count: number): Page
+  read(reply: Reply, cursor: string, count: number): ValuePage
 }
 
 /** How a value of each type is read page by page. A page that holds the whole value is of one moment. */

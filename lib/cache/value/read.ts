@@ -6,7 +6,7 @@ import { AnswerTooLarge, isTooLarge, isWrongType } from '../../redis/rest-answer
 import { type Findings, nameOfKey } from '../findings.ts'
 import { withExpiry } from './field-expiry.ts'
 import { type KeyHead, keyLine, sizeOf } from './lines.ts'
-import { type Item, type Page, pagesOf } from './pages.ts'
+import { type Item, pagesOf, type ValuePage } from './pages.ts'
 import { readStreamState, type StreamState } from './stream.ts'
 
 /** What bounds memory, in bytes of one answer's JSON and of one line, and what is asked for of a value at once. */
@@ -41,11 +41,11 @@ type Reading = {
  */
 export async function* readValue(
   cache: BinaryRedis,
-  { page: firstPage, ...reading }: Reading & { page: Page | null },
+  { page: firstPage, ...reading }: Reading & { page: ValuePage | null },
 ): AsyncGenerator<KeyLine> {
   const { head, findings, limits } = reading
   const named = { ...head, key: reading.nameOf(head.key) }
-  let page: Page | 'gone' = firstPage ?? { items: [], next: pagesOf[head.type].first }
+  let page: ValuePage | 'gone' = firstPage ?? { items: [], next: pagesOf[head.type].first }
   let items: Item[] = []
   let bytes = 0
   let part = 0
@@ -81,7 +81,7 @@ async function nextPage(
   cache: BinaryRedis,
   cursor: string,
   { head, limits, ofFields }: Reading,
-): Promise<Page | 'gone'> {
+): Promise<ValuePage | 'gone'> {
   const { command: ask, read } = pagesOf[head.type]
   const most = head.type === 'string' ? limits.largePieceBytes : limits.pageItems
   for (let count = most; count > 0; count = count === 1 ? 0 : Math.ceil(count / 8)) {

@@ -2,7 +2,7 @@ import type { Fence } from '../../ledger/fence.ts'
 import type { BinaryRedis } from '../../redis/binary-redis.ts'
 import { asBytes } from '../../redis/reply.ts'
 import { firstCursor, readScan, scanCommand, scanKeys } from '../../redis/scan.ts'
-import { type Fate, type Unlinking, unlinkUnchanged } from '../unlink-unchanged.ts'
+import { compareAndUnlink, type KeyFate, type Unlinking } from '../compare-and-unlink.ts'
 
 /** Which keys go: those that a SCAN finds by `match`, for which `goes` is true, and how. */
 export type Selection = Omit<Unlinking, 'keys'> & {
@@ -15,14 +15,14 @@ export type Selection = Omit<Unlinking, 'keys'> & {
 export async function wipeOnce(
   { cache, fence }: { cache: BinaryRedis; fence: Fence },
   selection: Selection,
-  onPage: (fates: ReadonlyMap<Buffer, Fate>) => Promise<void>,
+  onPage: (fates: ReadonlyMap<Buffer, KeyFate>) => Promise<void>,
 ): Promise<number> {
   let found = 0
   let cursor: string | undefined = firstCursor
   let doomed: Buffer[] = []
   while (cursor !== undefined || doomed.length > 0) {
     const scan = cursor === undefined ? undefined : scanCommand(cursor, selection.match, selection.pageKeys)
-    const { fates, besides } = await unlinkUnchanged(cache, fence, { ...selection, keys: doomed }, scan)
+    const { fates, besides } = await compareAndUnlink(cache, fence, { ...selection, keys: doomed }, scan)
     found += [...fates.values()].filter((fate) => fate !== 'kept').length
     if (doomed.length > 0) await onPage(fates)
     if (scan === undefined) break

@@ -8,15 +8,15 @@ import { Warning } from '../../backup/manifest.ts'
 import type { Clients } from '../../clients.ts'
 import type { Fence } from '../../ledger/fence.ts'
 import type { RunRef } from '../../ledger/run-ref.ts'
-import { asideBelow, putAllBack } from '../aside.ts'
-import { readHeld } from '../export/held-keys.ts'
-import { Found } from '../findings.ts'
+import type { KeyFate } from '../compare-and-unlink.ts'
+import { openOwnBackup } from '../export/own-backup.ts'
+import { KeyTally } from '../findings.ts'
+import { KeySet } from '../key-set.ts'
 import { keyScope, preservedBy } from '../keys.ts'
+import { quarantineBelow, releaseAll } from '../quarantine.ts'
 import { keysOfTypes } from '../restore/extras.ts'
-import { SeenKeys } from '../seen-keys.ts'
-import type { Fate } from '../unlink-unchanged.ts'
 import { findDoomed, type Selection, wipeOnce } from './pass.ts'
-import { CameBack } from './recreated-keys.ts'
+import { Rewrites } from './rewrites.ts'
 
 type Tools = Pick<Clients, 'backups' | 'cache' | 'config' | 'now'>
 
@@ -36,10 +36,10 @@ export const CacheWiped = z.strictObject({
 export type CacheWiped = z.output<typeof CacheWiped>
 
 /**
- * Keys asked for per SCAN; passes over the whole database; the pass from which on keys are set aside that changed again;
+ * Keys asked for per SCAN; passes over the whole database; the pass from which on keys are quarantined that changed again;
  * and pages between two notes of how far it is.
  */
-export const wipeLimits = { pageKeys: 5_000, passes: 100, asideFrom: 3, noteEvery: 20 }
+export const wipeLimits = { pageKeys: 5_000, passes: 100, quarantineFrom: 3, noteEvery: 20 }
 
 export type CacheToWipe = {
   run: RunRef
@@ -80,40 +80,40 @@ export async function wipeCache(
   const tally = { keys: begun?.keys ?? 0, late: begun?.late ?? 0 }
   const note = () => putJson(storage, noteKey, tally)
 
-  const aside = asideBelow(config.CACHE_PREFIX)
+  const quarantine = quarantineBelow(config.CACHE_PREFIX)
   const held =
-    backupId === null ? null : await readHeld(tools, { run, fence, backupId, nameOf: aside.nameOf })
-  const cameBack = new CameBack(aside, held?.digests ?? null)
+    backupId === null ? null : await openOwnBackup(tools, { run, fence, backupId, nameOf: quarantine.nameOf })
+  const rewrites = new Rewrites(quarantine, held?.digests ?? null)
   await note() // before the first key goes: from then on a repeat cannot tell what changed before from what came after
   const scope = keyScope(config.CACHE_PREFIX)
   const patternsOf = preservedBy(preserve)
   const keptTypes = new Set(unsupportedTypes)
-  const selection = (setsAside: boolean): Selection => ({
+  const selection = (quarantines: boolean): Selection => ({
     match: scope.match,
     goes: (key) =>
-      scope.includes(key) && patternsOf(aside.nameOf(key)).length === 0 && !cameBack.includes(key),
+      scope.includes(key) && patternsOf(quarantine.nameOf(key)).length === 0 && !rewrites.includes(key),
     expected: (key) => {
       if (held === null) return '*'
       const digest = held.digests.get(key) ?? ''
       return begun !== undefined && digest !== '' ? `!${digest}` : digest
     },
-    aside: setsAside ? aside.prefix : null,
+    quarantine: quarantines ? quarantine.prefix : null,
     keptTypes: [...keptTypes],
     pageKeys: limits.pageKeys,
   })
   let pages = 0
-  async function onPage(fates: ReadonlyMap<Buffer, Fate>): Promise<void> {
+  async function onPage(fates: ReadonlyMap<Buffer, KeyFate>): Promise<void> {
     tally.keys += keysOf(fates, 'deleted').length
     for (const fate of ['deleted', 'absent'] as const)
-      for (const key of keysOf(fates, fate)) cameBack.dealtWith(key)
+      for (const key of keysOf(fates, fate)) rewrites.dealtWith(key)
     const changed = keysOf(fates, 'changed').filter((key) => {
-      const isUnclear = begun !== undefined && !aside.holds(key) && held?.digests.get(key) !== undefined
-      if (isUnclear) cameBack.add(key)
+      const isUnclear = begun !== undefined && !quarantine.holds(key) && held?.digests.get(key) !== undefined
+      if (isUnclear) rewrites.add(key)
       return !isUnclear
     })
-    const renamed = keysOf(fates, 'aside').map(aside.keyOf)
+    const renamed = keysOf(fates, 'renamed').map(quarantine.keyOf)
     await held?.late.add([...changed, ...renamed])
-    for (const key of keysOf(fates, 'aside')) cameBack.dealtWith(key) // whoever writes to its name now writes a new key
+    for (const key of keysOf(fates, 'renamed')) rewrites.dealtWith(key) // whoever writes to its name now writes a new key
     if (++pages % limits.noteEvery === 0) await note()
     await progress(tally.keys, expected)
   }
@@ -122,7 +122,7 @@ export async function wipeCache(
   try {
     for (let pass = 1, idle = 0; pass <= limits.passes && found > 0 && idle < 2; pass++) {
       const before = tally.keys
-      found = await wipeOnce({ cache, fence }, selection(pass >= limits.asideFrom), onPage)
+      found = await wipeOnce({ cache, fence }, selection(pass >= limits.quarantineFrom), onPage)
       const late = (await held?.late.commit()) ?? 0
       tally.late += late
       for (const type of held?.late.findings.unsupported.keys() ?? []) keptTypes.add(type)
@@ -132,18 +132,18 @@ export async function wipeCache(
   } catch (error) {
     await note().catch(() => {}) // the error is what counts; without the note the sums are only smaller
     // Whose value is in no backup yet is not to be missing because a step failed; what stays is put back by the next run.
-    await putAllBack(cache, fence, aside).catch(() => {})
+    await releaseAll(cache, fence, quarantine).catch(() => {})
     throw error
   }
-  const left = found === 0 ? new Found() : await findLeft(tools, selection(false))
-  if (left.count > 0) await putAllBack(cache, fence, aside)
+  const left = found === 0 ? new KeyTally() : await findLeft(tools, selection(false))
+  if (left.count > 0) await releaseAll(cache, fence, quarantine)
   const result: CacheWiped = {
     ...tally,
     left: left.count,
     warnings: [
       ...(held?.late.findings.warnings() ?? []),
       ...(left.count === 0 ? [] : [leftWarning(left, limits.passes)]),
-      ...cameBack.warnings(),
+      ...rewrites.warnings(),
     ],
   }
   await fence.check() // the result is that of the latest invocation
@@ -156,9 +156,9 @@ export async function wipeCache(
 const Note = z.object({ keys: count, late: count.default(0) })
 
 /** The keys that should have gone and are there, each once. */
-async function findLeft({ cache }: Tools, selection: Selection): Promise<Found> {
-  const left = new Found()
-  const seen = new SeenKeys()
+async function findLeft({ cache }: Tools, selection: Selection): Promise<KeyTally> {
+  const left = new KeyTally()
+  const seen = new KeySet()
   for await (const keys of findDoomed(cache, selection)) {
     const kept = await keysOfTypes(cache, keys, selection.keptTypes)
     for (const key of keys) if (!kept.includes(key) && seen.add(key)) left.add(key)
@@ -166,11 +166,11 @@ async function findLeft({ cache }: Tools, selection: Selection): Promise<Found> 
   return left
 }
 
-function keysOf(fates: ReadonlyMap<Buffer, Fate>, fate: Fate): Buffer[] {
+function keysOf(fates: ReadonlyMap<Buffer, KeyFate>, fate: KeyFate): Buffer[] {
   return [...fates].flatMap(([key, found]) => (found === fate ? [key] : []))
 }
 
-function leftWarning(left: Found, passes: number): Warning {
+function leftWarning(left: KeyTally, passes: number): Warning {
   return {
     code: 'KeysLeft',
     message: `${counted(left.count, 'cache key')} ${agreeing(left.count, 'is', 'are')} still there after up to ${counted(passes, 'pass', 'passes')}: the application writes faster than keys are deleted, Redis does not delete, or a key is too large to be compared with the backup: ${left.names()}. Pause the application and run again`,

@@ -10,11 +10,18 @@ import type { Fence } from '../../ledger/fence.ts'
 import { atOnce } from '../../s3/at-once.ts'
 import { copyObject } from '../../s3/copy.ts'
 import { type CopyLimits, copyLimits } from '../../s3/copy-source.ts'
+import { sharedCheck } from '../../s3/fence-check.ts'
 import { type ListedObject, listRange } from '../../s3/list.ts'
-import { sharedCheck } from '../../s3/shared-check.ts'
-import { type Batch, type ListedFile, listedFiles, type Piece, rangeBelow, readPieces } from '../pieces.ts'
+import {
+  type FilesBatch,
+  type ListedFile,
+  listedFiles,
+  type Piece,
+  rangeBelow,
+  readPieces,
+} from '../pieces.ts'
 import { type CopiesRefusal, checkCopies } from './check-copies.ts'
-import { warnOfNotCarried } from './lost-properties.ts'
+import { warnOfNotCarried } from './object-properties.ts'
 
 type Tools = Pick<Clients, 'files' | 'backups' | 'config'>
 
@@ -52,7 +59,7 @@ const tellEvery = 250
  */
 export async function copyFiles(
   tools: Tools,
-  { backupId, ...batch }: Batch & { backupId: string },
+  { backupId, ...batch }: FilesBatch & { backupId: string },
   progress: (done: number, total: number) => Promise<void>,
   fence: Fence,
   limits: CopyLimits = copyLimits,

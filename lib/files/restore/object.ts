@@ -2,8 +2,14 @@ import type { S3Client } from '@aws-sdk/client-s3'
 import { BackupDamaged, ResetError } from '../../errors.ts'
 import { isPreconditionFailure, storageError } from '../../s3/bucket.ts'
 import { type Copying, copyVersion } from '../../s3/copy.ts'
-import { archivedError, type CopyLimits, isGone, type Location, type Source } from '../../s3/copy-source.ts'
-import { lookAt } from '../../s3/same-content.ts'
+import {
+  archivedError,
+  type CopyLimits,
+  type CopySource,
+  isGone,
+  type Location,
+} from '../../s3/copy-source.ts'
+import { headObject } from '../../s3/head-object.ts'
 
 /**
  * Copies one object of a backup back, on S3's side, in the version that the backup was made with. Gives the ETag that S3
@@ -23,7 +29,7 @@ export async function restoreObject(
     if (cause instanceof ResetError) throw cause
     if (!(isPreconditionFailure(cause) || isGone(cause))) throw refusal(s3, { source, target }, cause)
     // Either end may be the reason: S3 does not say which.
-    const found = await lookAt(s3, source)
+    const found = await headObject(s3, source)
     if (found?.ETag === source.etag) return 'changed'
     throw new BackupDamaged(
       `s3://${source.bucket}/${source.key} ${found === undefined ? 'no longer exists' : `has the ETag ${found.ETag}, but the backup was made with ${source.etag}`}. Bring back that version of the object, or use another backup`,
@@ -34,7 +40,7 @@ export async function restoreObject(
 
 function refusal(
   s3: S3Client,
-  { source, target }: { source: Source; target: Location },
+  { source, target }: { source: CopySource; target: Location },
   cause: unknown,
 ): Error {
   return (

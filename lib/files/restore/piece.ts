@@ -4,9 +4,9 @@ import { atOnce } from '../../s3/at-once.ts'
 import type { Storage } from '../../s3/bucket.ts'
 import type { CopyLimits } from '../../s3/copy-source.ts'
 import type { Version } from '../../s3/delete.ts'
+import { sharedCheck } from '../../s3/fence-check.ts'
+import { haveSameContent, headObject } from '../../s3/head-object.ts'
 import { type KeyRange, type ListedObject, listRange } from '../../s3/list.ts'
-import { haveSameContent, lookAt } from '../../s3/same-content.ts'
-import { sharedCheck } from '../../s3/shared-check.ts'
 import { restoreObject } from './object.ts'
 import type { RestoreTally } from './results.ts'
 
@@ -88,7 +88,7 @@ async function putBack(
       { limits, signal },
     )
     if (answer !== 'changed' || left === 1) return answer
-    expected = { etag: (await lookAt(files.s3, target))?.ETag ?? null }
+    expected = { etag: (await headObject(files.s3, target))?.ETag ?? null }
   }
 }
 

@@ -5,7 +5,7 @@ import { BackupDamaged } from '../../errors.ts'
 import type { Fence } from '../../ledger/fence.ts'
 import { type CopyLimits, copyLimits } from '../../s3/copy-source.ts'
 import { type CopiesRefusal, checkCopies } from '../copy/check-copies.ts'
-import { type Batch, filesToRestore, rangeBelow, readPieces } from '../pieces.ts'
+import { type FilesBatch, filesToRestore, rangeBelow, readPieces } from '../pieces.ts'
 import { deleteExtras } from './extras.ts'
 import { restorePiece } from './piece.ts'
 import { FilesRestored, RestoreTally } from './results.ts'
@@ -13,7 +13,7 @@ import { safetyCopies } from './safety-copies.ts'
 
 type Tools = Pick<Clients, 'files' | 'backups' | 'config'>
 
-type BatchToRestore = Batch & {
+type BatchToRestore = FilesBatch & {
   backupId: string
   /** Objects that are not in the backup are deleted. */
   exact: boolean

@@ -1,5 +1,5 @@
 import type { LateKeys } from '../export/late-keys.ts'
-import { Found } from '../findings.ts'
+import { KeyTally } from '../findings.ts'
 import { dealtWith, type KeyDigests } from '../key-digests.ts'
 
 /** How often a key is added to the backup anew before it is left as it is. */
@@ -9,9 +9,9 @@ export const replaceTries = 3
  * What a restore replaces or deletes: each value must be in the safety backup when it goes. One that changed since is
  * added to it first; one that changes all the time is left as it is.
  */
-export class ReplacedKeys {
+export class SafetyBackup {
   /** Keys that were left, because they changed again and again. */
-  readonly left = new Found()
+  readonly left = new KeyTally()
   readonly #held: { digests: KeyDigests; late: LateKeys }
   readonly #isRepeat: boolean
 

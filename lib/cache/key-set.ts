@@ -7,7 +7,7 @@ const initialSlots = 1024
  * per key, half as much again for the moment in which it grows, whatever the keys' length. That two of n keys share
  * their 64 bits, so that one is taken for a repetition, has a probability of n²/2⁶⁵: 3 in 10⁸ for a million keys.
  */
-export class SeenKeys {
+export class KeySet {
   #slots = new Uint32Array(2 * initialSlots)
   #size = 0
 

@@ -1,29 +1,29 @@
 import { agreeing, counted } from '../../amounts.ts'
 import type { Warning } from '../../backup/manifest.ts'
-import type { Aside } from '../aside.ts'
-import { Found } from '../findings.ts'
+import { KeyTally } from '../findings.ts'
 import { dealtWith, type KeyDigests } from '../key-digests.ts'
-import { SeenKeys } from '../seen-keys.ts'
+import { KeySet } from '../key-set.ts'
+import type { Quarantine } from '../quarantine.ts'
 
 /**
  * Keys that the application wrote again after they had been wiped, or may have. They stay: what they hold now came later,
  * and in the backup it would take the place of what they held before.
  */
-export class CameBack {
-  readonly #found = new Found()
-  readonly #seen = new SeenKeys()
-  readonly #aside: Aside
+export class Rewrites {
+  readonly #found = new KeyTally()
+  readonly #seen = new KeySet()
+  readonly #quarantine: Quarantine
   readonly #digests: KeyDigests | null
 
   /** @param digests of what the backup holds; null: there is none, and keys go as often as they come */
-  constructor(aside: Aside, digests: KeyDigests | null) {
-    this.#aside = aside
+  constructor(quarantine: Quarantine, digests: KeyDigests | null) {
+    this.#quarantine = quarantine
     this.#digests = digests
   }
 
   /** The key is not there any more. */
   dealtWith(key: Buffer): void {
-    this.#digests?.set(this.#aside.nameOf(key), dealtWith)
+    this.#digests?.set(this.#quarantine.nameOf(key), dealtWith)
   }
 
   add(key: Buffer): void {
@@ -33,7 +33,7 @@ export class CameBack {
 
   /** Whether the key, which is there, had been dealt with. */
   includes(key: Buffer): boolean {
-    if (this.#aside.holds(key) || this.#digests?.get(key) !== dealtWith) return false
+    if (this.#quarantine.holds(key) || this.#digests?.get(key) !== dealtWith) return false
     if (this.#seen.add(key)) this.#found.add(key)
     return true
   }

@@ -11,7 +11,7 @@ import { LateKeys } from './late-keys.ts'
  * @param nameOf the name under which a key stands in the backup
  * @throws BackupIncomplete when there is none, or it was made without the cache; BackupDamaged when the run did not sign it
  */
-export async function readHeld(
+export async function openOwnBackup(
   tools: Pick<Clients, 'backups' | 'cache' | 'config' | 'now'>,
   {
     run: { runId },

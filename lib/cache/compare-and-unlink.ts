@@ -11,27 +11,27 @@ const scriptLimits = { keys: 1_000, bytes: 2 ** 20, items: 50_000 }
 
 /**
  * What a key must be to be deleted: 16 digits, its value as ValueDigest has it; `'*'`: whatever it is; `''`: no backup holds
- * it, so it stays. A `!` before it: it is not set aside either.
+ * it, so it stays. A `!` before it: it is not quarantined either.
  */
-export type Expected = string
+export type ExpectedDigest = string
 
 /**
- * What became of a key: deleted; not there; not deleted because its value is another one, which with `aside` means that it
+ * What became of a key: deleted; not there; not deleted because its value is another one, which with `quarantine` means that it
  * was renamed; of a type that is kept; or of more elements than are compared.
  */
-export type Fate = 'deleted' | 'absent' | 'changed' | 'aside' | 'kept' | 'large'
+export type KeyFate = 'deleted' | 'absent' | 'changed' | 'renamed' | 'kept' | 'large'
 
-const fates: Record<string, Fate> = {
+const fates: Record<string, KeyFate> = {
   d: 'deleted',
   n: 'absent',
   c: 'changed',
-  a: 'aside',
+  a: 'renamed',
   k: 'kept',
   l: 'large',
 }
 
 /**
- * ARGV: fencing number, prefix of keys that are set aside ('' to set none aside), kept types between commas, items; then
+ * ARGV: fencing number, prefix of keys that are quarantined ('' to quarantine none), kept types between commas, items; then
  * what is expected of each key in KEYS, and pairs of a key in hex and what is expected of it. Answers with a letter for
  * each key, and stops early, after at least one, when it has compared many elements: nobody else is served meanwhile.
  */
@@ -77,9 +77,9 @@ return table.concat(fates)`
 
 export type Unlinking = {
   keys: readonly Buffer[]
-  expected: (key: Buffer) => Expected
+  expected: (key: Buffer) => ExpectedDigest
   /** What keys that changed are renamed to begin with; null: they stay as they are. */
-  aside: string | null
+  quarantine: string | null
   keptTypes: readonly string[]
 }
 
@@ -90,18 +90,18 @@ export type Unlinking = {
  * @throws RunLost when another run acts on the cache; StoreUnavailable, NotPermitted
  * @see docs/decisions.md#a-key-is-compared-by-the-script-that-deletes-it
  */
-export async function unlinkUnchanged(
+export async function compareAndUnlink(
   cache: BinaryRedis,
   fence: Fence,
-  { keys, expected, aside, keptTypes }: Unlinking,
+  { keys, expected, quarantine, keptTypes }: Unlinking,
   besides?: Command,
-): Promise<{ fates: Map<Buffer, Fate>; besides: Reply | undefined }> {
-  const result = new Map<Buffer, Fate>()
+): Promise<{ fates: Map<Buffer, KeyFate>; besides: Reply | undefined }> {
+  const result = new Map<Buffer, KeyFate>()
   let reply: Reply | undefined
   let wanted = [...keys.filter((key) => isUtf8(key)), ...keys.filter((key) => !isUtf8(key))]
   for (let first = true; wanted.length > 0 || (first && besides !== undefined); first = false) {
     const chunks = chunksOf(wanted)
-    const commands = chunks.map((chunk) => commandOf(fence, { keys: chunk, expected, aside, keptTypes }))
+    const commands = chunks.map((chunk) => commandOf(fence, { keys: chunk, expected, quarantine, keptTypes }))
     const extra = first && besides !== undefined ? [besides] : []
     const replies = await askFenced(cache, fence, [...commands, ...extra])
     if (first && besides !== undefined) reply = replies.at(-1)
@@ -119,13 +119,13 @@ export async function unlinkUnchanged(
   return { fates: result, besides: reply }
 }
 
-function commandOf(fence: Fence, { keys, expected, aside, keptTypes }: Unlinking): Command {
+function commandOf(fence: Fence, { keys, expected, quarantine, keptTypes }: Unlinking): Command {
   const text = keys.filter((key) => isUtf8(key))
   const binary = keys.filter((key) => !isUtf8(key))
   return [
     ...(['EVAL', script, String(1 + text.length), fenceKey] as const),
     ...text.map((key) => key.toString()),
-    ...[String(fence.number), aside ?? '', `,${keptTypes.join(',')},`, String(scriptLimits.items)],
+    ...[String(fence.number), quarantine ?? '', `,${keptTypes.join(',')},`, String(scriptLimits.items)],
     ...text.map(expected),
     ...binary.flatMap((key) => [key.toString('hex'), expected(key)]),
   ]

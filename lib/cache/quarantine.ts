@@ -11,17 +11,17 @@ import { fenceKey, reservedPrefix } from './keys.ts'
  * Keys that are being wiped although they change all the time: renamed, so that nobody writes to them any more, until
  * their value is in the backup. The name says what they were called.
  */
-export type Aside = {
+export type Quarantine = {
   /** What their names begin with. */
   prefix: string
   holds(key: Buffer): boolean
-  /** A key under its own name, whether or not it was set aside. */
+  /** A key under its own name, whether or not it was quarantined. */
   nameOf(key: Buffer): Buffer
-  /** The name under which a key is set aside. */
+  /** The name under which a key is quarantined. */
   keyOf(name: Buffer): Buffer
 }
 
-export function asideBelow(cachePrefix: string): Aside {
+export function quarantineBelow(cachePrefix: string): Quarantine {
   const prefix = reservedPrefix(cachePrefix, 'aside')
   const start = Buffer.from(prefix)
   const holds = (key: Buffer) => key.subarray(0, start.length).equals(start)
@@ -43,27 +43,27 @@ if redis.call('EXISTS', aside) == 0 then return redis.call('EXISTS', name) end
 return redis.call('RENAMENX', aside, name)`
 
 /**
- * Puts keys that a wipe set aside, and did not come to delete, back under their names. One whose name was taken meanwhile
+ * Puts keys that a wipe quarantined, and did not come to delete, back under their names. One whose name was taken meanwhile
  * stays where it is, and is a key like any other.
  * @returns the names that are there again
  * @throws RunLost, StoreUnavailable, NotPermitted
  */
-export async function putBack(
+export async function release(
   cache: BinaryRedis,
   fence: Fence,
-  { aside, keys }: { aside: Aside; keys: readonly Buffer[] },
+  { quarantine, keys }: { quarantine: Quarantine; keys: readonly Buffer[] },
 ): Promise<Buffer[]> {
   const commands = keys.map((key): Command => {
-    const { encoding, texts } = textOrHex([key, aside.nameOf(key)])
+    const { encoding, texts } = textOrHex([key, quarantine.nameOf(key)])
     return ['EVAL', giveBack, '1', fenceKey, String(fence.number), ...texts, encoding]
   })
   const replies = commands.length === 0 ? [] : await askFenced(cache, fence, commands)
-  return keys.filter((_, index) => asNumber(replies[index]) === 1).map((key) => aside.nameOf(key))
+  return keys.filter((_, index) => asNumber(replies[index]) === 1).map((key) => quarantine.nameOf(key))
 }
 
-/** As putBack, for all keys that are aside. */
-export async function putAllBack(cache: BinaryRedis, fence: Fence, aside: Aside): Promise<void> {
-  for await (const page of scanKeys(cache, { match: `${escapeGlob(aside.prefix)}*`, count: 5_000 })) {
-    await putBack(cache, fence, { aside, keys: page.filter(aside.holds) })
+/** As release, for all keys that are quarantined. */
+export async function releaseAll(cache: BinaryRedis, fence: Fence, quarantine: Quarantine): Promise<void> {
+  for await (const page of scanKeys(cache, { match: `${escapeGlob(quarantine.prefix)}*`, count: 5_000 })) {
+    await release(cache, fence, { quarantine, keys: page.filter(quarantine.holds) })
   }
 }

@@ -2,7 +2,7 @@ import type { Fence } from '../../ledger/fence.ts'
 import type { BinaryRedis } from '../../redis/binary-redis.ts'
 import type { Reply } from '../../redis/reply.ts'
 import { askFenced } from '../fence.ts'
-import { type ReplacedKeys, replaceTries } from './replaced-keys.ts'
+import { replaceTries, type SafetyBackup } from './safety-backup.ts'
 import { failedChecks, type ScriptStep, stepCommand, type ValueCheck } from './script.ts'
 
 /** A key, and the digest of the value that it is given. */
@@ -12,13 +12,13 @@ type NewValue = { key: Buffer; digest: string }
 export class Replacer {
   readonly #cache: BinaryRedis
   readonly #fence: Fence
-  readonly #replaced: ReplacedKeys | null
+  readonly #safety: SafetyBackup | null
 
-  /** @param replaced null: what is replaced need not be in a backup */
-  constructor(cache: BinaryRedis, fence: Fence, replaced: ReplacedKeys | null) {
+  /** @param safety null: what is replaced need not be in a backup */
+  constructor(cache: BinaryRedis, fence: Fence, safety: SafetyBackup | null) {
     this.#cache = cache
     this.#fence = fence
-    this.#replaced = replaced
+    this.#safety = safety
   }
 
   /** @throws RunLost; StoreUnavailable when the cache refuses a command, NotPermitted */
@@ -38,24 +38,24 @@ export class Replacer {
     attempt: number,
     step: Omit<ScriptStep, 'checks' | 'targets'>,
   ): Promise<'done' | Buffer[]> {
-    const replaced = this.#replaced
-    const checks = replaced === null ? [] : values.map((value) => checkOf(replaced, value))
+    const safety = this.#safety
+    const checks = safety === null ? [] : values.map((value) => checkOf(safety, value))
     const targets = values.map(({ key }) => key)
     const reply = await this.run({ ...step, checks, targets })
     const changed = failedChecks(reply).flatMap((position) => checks[position]?.key ?? [])
-    if (changed.length === 0 || replaced === null) {
-      for (const key of targets) replaced?.dealtWith(key)
+    if (changed.length === 0 || safety === null) {
+      for (const key of targets) safety?.dealtWith(key)
       return 'done'
     }
-    const left = changed.filter((key) => attempt > replaceTries || !replaced.mayBackUp(key))
-    for (const key of left) replaced.left.add(key)
-    await replaced.backUp(changed.filter((key) => !left.includes(key)))
+    const left = changed.filter((key) => attempt > replaceTries || !safety.mayBackUp(key))
+    for (const key of left) safety.left.add(key)
+    await safety.backUp(changed.filter((key) => !left.includes(key)))
     return left
   }
 }
 
 /** What may be replaced by a value: what the safety backup holds, and that value itself, which an earlier try has written. */
-function checkOf(replaced: ReplacedKeys, { key, digest }: NewValue): ValueCheck {
-  const held = replaced.digestOf(key)
+function checkOf(safety: SafetyBackup, { key, digest }: NewValue): ValueCheck {
+  const held = safety.digestOf(key)
   return { key, digests: held === undefined ? [digest] : [held, digest] }
 }

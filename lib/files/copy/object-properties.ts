@@ -3,7 +3,7 @@ import pMap from 'p-map'
 import { agreeing, counted } from '../../amounts.ts'
 import type { Warning } from '../../backup/manifest.ts'
 import type { Clients } from '../../clients.ts'
-import { lookAt } from '../../s3/same-content.ts'
+import { headObject } from '../../s3/head-object.ts'
 import type { ListedFile } from '../pieces.ts'
 
 /** Files that are looked at, since no listing tells what this is about; and how many at the same time. */
@@ -24,7 +24,7 @@ export async function warnOfNotCarried(
 ): Promise<Warning[]> {
   const looks = await pMap(
     listed.slice(0, lookedAt),
-    ({ key }) => lookAt(files.s3, { bucket: files.bucket, key: `${config.FILES_PREFIX}${key}` }),
+    ({ key }) => headObject(files.s3, { bucket: files.bucket, key: `${config.FILES_PREFIX}${key}` }),
     { concurrency },
   )
   const found = looks.filter((look) => look !== undefined)
