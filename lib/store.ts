@@ -132,10 +132,10 @@ export const targetStates = [
 export type TargetState = (typeof targetStates)[number]
 
 /** What is known of a run that has ended, for one of its stores. */
-export type Ending<Summary, Held> = {
+export type Ending<Summary, Restore, Held> = {
   row: RunRow
-  /** Its section of the ledger's summary of the plan; null: there is none. */
-  summary: Summary | null
+  /** Its section of the ledger's summary of the plan, and what a restore needs besides; null: nothing is known of the plan. */
+  summary: { planned: Summary | null; restore: Restore | null } | null
   /** The run acts on this store, or would. */
   clears: boolean
   dryRun: boolean
@@ -150,13 +150,17 @@ export type Ending<Summary, Held> = {
 }
 
 /** What "Finish" asks of a store: what really happened, from what the steps left behind. */
-export type Ender<Summary, Held, Left, Counts> = {
+export type Ender<Summary, Restore, Held, Left, Counts> = {
   /** What the ledger says. @throws when another version wrote it */
   inLedger(row: RunRow): Left
   /** With what the steps left in the bucket. Absent: the ledger has all of it. */
-  inBucket?(clients: Clients, about: { row: RunRow; summary: Summary | null }, left: Left): Promise<Left>
+  inBucket?(
+    clients: Clients,
+    about: Pick<Ending<Summary, Restore, Held>, 'row' | 'summary'>,
+    left: Left,
+  ): Promise<Left>
   end(
-    ending: Ending<Summary, Held>,
+    ending: Ending<Summary, Restore, Held>,
     left: Left,
   ): {
     counts: { state: TargetState } & Counts
@@ -167,7 +171,13 @@ export type Ender<Summary, Held, Left, Counts> = {
     shortfall: { wipe: string | null; restore: string | null }
   }
   /** What is left to do when the outcome is written; what fails changes nothing in it. Absent: nothing. */
-  tidy?(clients: Clients, row: RunRow): Promise<void>
+  tidy?: {
+    /** What a log says where it fails. */
+    otherwise: string
+    /** Also of a run that does not act on the store. */
+    isForAll?: true
+    act(clients: Clients, row: RunRow): Promise<void>
+  }
 }
 
 /** Whether the turn of the target has come in a reset or a restore: the steps come in the order of the targets. */

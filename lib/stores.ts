@@ -3,21 +3,24 @@ import { sealCache } from './cache/export/seal.ts'
 import { cacheMark } from './cache/mark.ts'
 import { cacheExtent, lookAtCache } from './cache/options/look.ts'
 import type { CacheOption } from './cache/options/schema.ts'
+import { type CacheLeft, cacheEnd } from './cache/outcome.ts'
 import { cacheLimit, planCache } from './cache/plan.ts'
-import type { CachePlan } from './cache/plan-section.ts'
+import type { CachePlan, CacheSummary } from './cache/plan-section.ts'
 import { sealDatabase } from './database/export/seal.ts'
 import { databaseMark } from './database/mark.ts'
 import { databaseExtent, lookAtDatabase } from './database/options/look.ts'
 import type { DatabaseOption } from './database/options/schema.ts'
+import { type DatabaseLeft, databaseEnd } from './database/outcome.ts'
 import { databaseLimit, planDatabase } from './database/plan/plan.ts'
-import type { DatabasePlan } from './database/plan-section.ts'
+import type { DatabasePlan, DatabaseSummary } from './database/plan-section.ts'
 import { sealFiles } from './files/copy/seal.ts'
 import { filesMark } from './files/mark.ts'
 import { filesExtent, lookAtFiles } from './files/options/look.ts'
 import type { FilesOption } from './files/options/schema.ts'
+import { type FilesLeft, filesEnd } from './files/outcome.ts'
 import { filesLimit, planFiles } from './files/plan.ts'
-import type { FilesPlan, FilesRestorePlan } from './files/plan-section.ts'
-import type { Extent, Limit, Look, Mark, Planner, Sealer, Target } from './store.ts'
+import type { FilesPlan, FilesRestorePlan, FilesRestoreSummary, FilesSummary } from './files/plan-section.ts'
+import type { Ender, Extent, Limit, Look, Mark, Planner, Sealer, Target } from './store.ts'
 
 // What each store answers to what a run asks of all of them. A function that asks one question carries only the modules
 // that answer it, since each list stands by itself.
@@ -62,4 +65,24 @@ export const sealers: { [T in Target]: Sealer<Planned[T], Held[T]> } = {
   database: sealDatabase,
   files: sealFiles,
   cache: sealCache,
+}
+
+/** What the ledger keeps of a store's section of the plan, and of what a restore of it needs besides. */
+export type Summaries = { database: DatabaseSummary; files: FilesSummary; cache: CacheSummary }
+export type RestoreSummaries = { database: { batches: number }; files: FilesRestoreSummary; cache: never }
+
+/** What a run's steps left of a store, and the numbers that its outcome tells. */
+export type Left = { database: DatabaseLeft; files: FilesLeft; cache: CacheLeft }
+export type Counts = {
+  database: { rows: number; tables: Record<string, number> }
+  files: { objects: number; bytes: number }
+  cache: { keys: number }
+}
+
+export const enders: {
+  [T in Target]: Ender<Summaries[T], RestoreSummaries[T], Held[T], Left[T], Counts[T]>
+} = {
+  database: databaseEnd,
+  files: filesEnd,
+  cache: cacheEnd,
 }

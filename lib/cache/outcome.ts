@@ -11,18 +11,15 @@ import { closeFence } from './fence.ts'
 import { CacheRestored } from './restore/restore.ts'
 import { CacheWiped } from './wipe/wipe.ts'
 
-/** Of the ledger's summary of the plan nothing is needed but that the run acts on the cache. */
-export type CacheSummary = { planned: object | null }
-
 export type CacheLeft = { wiped: CacheWiped | null; restored: CacheRestored | null }
 
-type CacheEnding = Ending<CacheSummary, NonNullable<Manifest['cache']>>
+type CacheEnding = Ending<object, never, NonNullable<Manifest['cache']>>
 
 /** Milliseconds that the cache has: the outcome is written, and whoever waits for it should not wait long. */
 const patience = 5_000
 
 /** What became of the cache: of it the ledger says only whether its turn has come, and what a step told on its way. */
-export const cacheEnd: Ender<CacheSummary, NonNullable<Manifest['cache']>, CacheLeft, { keys: number }> = {
+export const cacheEnd: Ender<object, never, NonNullable<Manifest['cache']>, CacheLeft, { keys: number }> = {
   inLedger: () => ({ wiped: null, restored: null }),
   inBucket: findLeft,
   end: (ending, left) => ({
@@ -30,12 +27,15 @@ export const cacheEnd: Ender<CacheSummary, NonNullable<Manifest['cache']>, Cache
     warnings: warningsOf(ending, left),
     shortfall: { wipe: notWiped(left), restore: null },
   }),
-  tidy: (clients, row) => closeFence(clients.cache, row.fence, AbortSignal.timeout(patience)),
+  tidy: {
+    otherwise: 'the cache was not closed to the run',
+    act: (clients, row) => closeFence(clients.cache, row.fence, AbortSignal.timeout(patience)),
+  },
 }
 
 async function findLeft(
   { backups }: Pick<Clients, 'backups'>,
-  { row, summary }: { row: RunRow; summary: CacheSummary | null },
+  { row, summary }: { row: RunRow; summary: CacheEnding['summary'] },
 ): Promise<CacheLeft> {
   if (!summary?.planned) return { wiped: null, restored: null }
   const wiped = await findResult(backups, workKeys(row).cacheWiped, CacheWiped)

@@ -1,18 +1,16 @@
-import * as z from 'zod'
 import type { Manifest, Warning } from '../backup/manifest.ts'
 import type { RunRow } from '../ledger/runs.ts'
 import { withConnection } from '../postgres/with-connection.ts'
 import type { Ender, Ending, TargetState } from '../store.ts'
+import type { DatabaseSummary } from './plan-section.ts'
 import { DatabaseRestored } from './restore/restore.ts'
 import { dropScratch } from './scratch/drop.ts'
 import type { Refreshed } from './views.ts'
 import { DatabaseWiped } from './wipe/wipe.ts'
 
-/** What the ledger's summary of a plan must say of the database. */
-export const DatabaseSummary = z.object({ views: z.array(z.string()).default([]) })
-export type DatabaseSummary = z.output<typeof DatabaseSummary>
-
 type HeldDatabase = Pick<NonNullable<Manifest['database']>, 'rows' | 'tables'>
+
+type DatabaseEnding = Ending<DatabaseSummary, { batches: number }, HeldDatabase>
 
 /** What the steps recorded in the transaction that changed the rows. */
 export type DatabaseLeft = { wiped: DatabaseWiped | null; restored: DatabaseRestored | null }
@@ -20,6 +18,7 @@ export type DatabaseLeft = { wiped: DatabaseWiped | null; restored: DatabaseRest
 /** What became of the database. All of it stands in the ledger, and what was not committed was not done. */
 export const databaseEnd: Ender<
   DatabaseSummary,
+  { batches: number },
   HeldDatabase,
   DatabaseLeft,
   { rows: number; tables: Record<string, number> }
@@ -34,7 +33,11 @@ export const databaseEnd: Ender<
     settled: (left.wiped ?? left.restored) === null ? [] : [staleViews],
     shortfall: { wipe: null, restore: null },
   }),
-  tidy: (clients, { runId }) => withConnection(clients, (connection) => dropScratch(connection, runId)),
+  tidy: {
+    otherwise: 'the scratch schema was not dropped',
+    isForAll: true, // a verify loads a backup, too
+    act: (clients, { runId }) => withConnection(clients, (connection) => dropScratch(connection, runId)),
+  },
 }
 
 /** @param held the database's section of the manifest that the run sealed */
@@ -48,7 +51,7 @@ export function stateOfDatabase(
 }
 
 function countsOf(
-  { row, held }: Ending<DatabaseSummary, HeldDatabase>,
+  { row, held }: DatabaseEnding,
   { wiped, restored }: DatabaseLeft,
 ): { rows: number; tables: Record<string, number> } {
   const changed = restored ?? wiped
@@ -57,15 +60,12 @@ function countsOf(
   return { rows: held.rows, tables: Object.fromEntries(held.tables.map(({ name, rows }) => [name, rows])) }
 }
 
-function warningsOf(
-  { row, summary }: Ending<DatabaseSummary, HeldDatabase>,
-  { wiped, restored }: DatabaseLeft,
-): Warning[] {
+function warningsOf({ row, summary }: DatabaseEnding, { wiped, restored }: DatabaseLeft): Warning[] {
   const appeared = wiped?.appeared ?? []
   const before = row.backupId === null ? 'the count' : 'the backup'
   const message = `Created since ${before}, so not wiped: ${appeared.join(', ')}`
   return [
-    ...warnOfStaleViews(summary?.views ?? [], wiped ?? restored),
+    ...warnOfStaleViews(summary?.planned?.views ?? [], wiped ?? restored),
     ...(restored?.warnings ?? []),
     ...(appeared.length === 0 ? [] : [{ code: 'TablesAppeared', message }]),
   ]

@@ -6,24 +6,20 @@ import type { Clients } from '../clients.ts'
 import type { RunRow } from '../ledger/runs.ts'
 import { operationOf } from '../operations.ts'
 import { type Ender, type Ending, hasBegun, type TargetState } from '../store.ts'
-import type { FilesPlan, FilesRestorePlan } from './plan-section.ts'
+import type { FilesRestoreSummary, FilesSummary } from './plan-section.ts'
 import { FilesRestored } from './restore/results.ts'
 import { FilesWiped } from './wipe.ts'
-
-/** Of the ledger's summary of the plan: in how many batches the files are wiped, and put back. */
-export type FilesSummary = {
-  planned: Pick<FilesPlan, 'batches'> | null
-  restore: Pick<FilesRestorePlan, 'batches'> | null
-}
 
 /** The results of the batches that left one. */
 export type FilesLeft = { wiped: readonly FilesWiped[]; restored: readonly FilesRestored[] }
 
-type FilesEnding = Ending<FilesSummary, NonNullable<Manifest['files']>>
+type Batches = Pick<FilesSummary & FilesRestoreSummary, 'batches'>
+type FilesEnding = Ending<Batches, Batches, NonNullable<Manifest['files']>>
 
 /** What became of the files: of them the ledger says only whether their turn has come. */
 export const filesEnd: Ender<
-  FilesSummary,
+  Batches,
+  Batches,
   NonNullable<Manifest['files']>,
   FilesLeft,
   { objects: number; bytes: number }
@@ -42,7 +38,7 @@ export const filesEnd: Ender<
 
 async function findLeft(
   { backups }: Pick<Clients, 'backups'>,
-  { row, summary }: { row: RunRow; summary: FilesSummary | null },
+  { row, summary }: { row: RunRow; summary: FilesEnding['summary'] },
 ): Promise<FilesLeft> {
   const wiped: FilesWiped[] = []
   for (let batch = 0; batch < (summary?.planned?.batches ?? 0); batch++) {

@@ -13,7 +13,7 @@ const row = (more: Partial<RunRow>) =>
   }) as RunRow
 const at = (phase: string, more: Partial<RunRow> = {}) => row({ phase, wiped: {}, ...more })
 const reset: Ending = {
-  ...{ row: row({}), summary: { planned: {} }, clears: true, dryRun: false, exact: false },
+  ...{ row: row({}), summary: { planned: {}, restore: null }, clears: true, dryRun: false, exact: false },
   ...{ succeeded: false, held: { prefix: '*', keys: 7, parts: [] }, unread: false },
 }
 const end = (ending: Partial<Ending>, left: Partial<CacheLeft> = {}) =>

@@ -258,7 +258,7 @@ To put back what was wiped:
     const tables = [{ name: 'public.users', action: 'truncate', rows: 3, keptRows: 0 }]
     const plan = {
       ...{ dryRun: true, clears: ['database', 'files'], warnings: [], database: { tables } },
-      ...{ files: { objects: 1, bytes: 1 }, cache: null, restore: null },
+      ...{ files: { objects: 1, bytes: 1, batches: 1 }, cache: null, restore: null },
     }
     const dry = { ...outcome, dryRun: true as const, targets: states('untouched', 'untouched', 'untouched') }
     expect(

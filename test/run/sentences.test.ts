@@ -32,7 +32,7 @@ describe('what a dry run says', () => {
   const planned = {
     ...{ clears: ['database', 'files', 'cache'], dryRun: true, rehearse: true, warnings: [] },
     database: { tables: [table('truncate'), table('delete rows', { keptRows: 4 }), table('keep')] },
-    files: { objects: 3, bytes: 30, preservedObjects: 1, preservedBytes: 10 },
+    files: { objects: 3, bytes: 30, preservedObjects: 1, preservedBytes: 10, batches: 1 },
     cache: { keys: 5, preservedKeys: 2 },
     restore: null,
   }
@@ -106,7 +106,7 @@ describe('what a dry run says', () => {
   it('is nothing for a run that is not dry, or has no plan', () => {
     expect(wouldDoOf({ ...planned, dryRun: false }, 'reset', null)).toBeNull()
     expect(wouldDoOf(null, 'reset', null)).toBeNull()
-    expect(would({ warnings: [{ code: 'NoBackup' }] }).backsUp).toBe(false)
+    expect(would({ warnings: [{ code: 'NoBackup', message: 'none' }] }).backsUp).toBe(false)
   })
 
   it('is a refusal when a rule refuses it, and not when a store failed', () => {

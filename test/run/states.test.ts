@@ -3,35 +3,62 @@ import type { Manifest } from '../../lib/backup/manifest.ts'
 import type { CacheRestored } from '../../lib/cache/restore/restore.ts'
 import type { CacheWiped } from '../../lib/cache/wipe/wipe.ts'
 import { warnOfStaleViews } from '../../lib/database/outcome.ts'
+import type { DatabaseRestored } from '../../lib/database/restore/restore.ts'
 import type { FilesRestored } from '../../lib/files/restore/results.ts'
 import type { FilesWiped } from '../../lib/files/wipe.ts'
 import type { RunRow } from '../../lib/ledger/runs.ts'
-import {
-  describeRestored,
-  type Restored,
-  shortfallOfRestore,
-  warningsOfRestored,
-} from '../../lib/run/finish/restore-results.ts'
+import { endOfStores } from '../../lib/run/finish/stores-end.ts'
 import { describeSubject } from '../../lib/run/finish/subject.ts'
-import { type Facts, sealedBackupOf, statesInLedger, statesOf } from '../../lib/run/finish/target-states.ts'
+import { sealedBackupOf, statesInLedger } from '../../lib/run/finish/target-states.ts'
 import type { Outcome } from '../../lib/run/outcome.ts'
-import { hasBegun, targets, toldOf } from '../../lib/store.ts'
+import { PlanSummary } from '../../lib/run/planning/plan-summary.ts'
+import { hasBegun, type Target, targets, toldOf } from '../../lib/store.ts'
 
 const row = (more: Partial<RunRow>) =>
   ({
     ...{ runId: 'r', operation: 'reset', status: 'running', phase: 'Seal', waiting: null, progress: {} },
     ...{ backupId: 'b', wiped: null, restored: null, ...more },
   }) as RunRow
-const manifest = { backupId: 'b', database: {}, files: {}, cache: {} } as Manifest
+const manifest = {
+  backupId: 'b',
+  database: { rows: 7, tables: [{ name: 'public.a', rows: 7 }] },
+  files: { objects: 7, bytes: 7 },
+  cache: { keys: 7 },
+} as unknown as Manifest
 const wiped = (failures = 0): FilesWiped => ({
   ...{ batch: 0, objects: 1, bytes: 1, changed: 0, appeared: 0, failures, failed: [] },
 })
 const cacheWiped = (left: number): CacheWiped => ({ keys: 1, late: 0, left, warnings: [] })
+/** `batches` null: a plan that cannot be understood. */
+type Facts = {
+  row: RunRow
+  clears: readonly Target[]
+  dryRun: boolean
+  batches: number | null
+  succeeded: boolean
+  manifest: Manifest | null
+  files: readonly FilesWiped[]
+  cache: CacheWiped | null
+  unread: boolean
+}
 const reset: Facts = {
   ...{ row: row({}), clears: targets, dryRun: false, batches: 2, succeeded: false },
-  ...{ manifest, files: [], cache: null, unread: null },
+  ...{ manifest, files: [], cache: null, unread: false },
 }
-const states = (facts: Partial<Facts>) => Object.values(statesOf({ ...reset, ...facts }))
+const summaryOf = (more: object) =>
+  PlanSummary.parse({ clears: targets, dryRun: false, warnings: [], files: null, restore: null, ...more })
+
+function states(facts: Partial<Facts>): string[] {
+  const { row, clears, dryRun, batches, succeeded, manifest, files, cache, unread } = { ...reset, ...facts }
+  const left = {
+    database: { wiped: null, restored: null },
+    files: { wiped: files, restored: [] },
+    cache: { wiped: cache, restored: null },
+  }
+  const summary = batches === null ? null : summaryOf({ clears, dryRun, files: { batches } })
+  const known = { row: { ...row, plan: {} }, summary, manifest, left, succeeded, unread }
+  return Object.values(endOfStores(known).targets).map(({ state }) => state)
+}
 
 describe('what a run did to each store', () => {
   const at = (phase: string, more: Partial<RunRow> = {}) => row({ phase, wiped: {}, ...more })
@@ -75,13 +102,13 @@ describe('what a run did to each store', () => {
   })
 
   it('is not known where results cannot be read, from its turn on, and never that it was left alone', () => {
-    const unread = 'S3 is away'
+    const unread = true
     expect(states({ unread, row: at('Wipe database') })).toEqual(['wiped', 'backed_up', 'backed_up'])
     expect(states({ unread, row: at('Wipe files') })).toEqual(['wiped', 'unknown', 'backed_up'])
     expect(states({ unread, row: at('Wipe cache') })).toEqual(['wiped', 'unknown', 'unknown'])
     const restored = row({ operation: 'restore', phase: 'Restore cache', restored: {} })
     expect(states({ unread, row: restored })).toEqual(['restored', 'unknown', 'unknown'])
-    expect(states({ row: restored })).toEqual(['restored', 'backed_up', 'backed_up'])
+    expect(states({ row: restored })).toEqual(['restored', 'backed_up', 'partly_restored'])
   })
 
   it('is told by the ledger alone, for a run that left no outcome', () => {
@@ -126,6 +153,29 @@ describe('what a run did to each store', () => {
   })
 })
 
+type Restored = {
+  database: DatabaseRestored | null
+  files: FilesRestored[]
+  batches: number
+  cache: CacheRestored | null
+  exact: boolean
+  unread: boolean
+}
+
+function endOfRestore(restored: Partial<Restored>, more: Partial<RunRow> = {}) {
+  const { database = null, files = [], batches = 2, cache = null, exact = false, unread = false } = restored
+  const left = {
+    database: { wiped: null, restored: database },
+    files: { wiped: [], restored: files },
+    cache: { wiped: null, restored: cache },
+  }
+  const restore = { backupId: 'a', exact, files: { batches } }
+  const about = row({ operation: 'restore', plan: {}, ...(database && { restored: database }), ...more })
+  return endOfStores({
+    ...{ row: about, summary: summaryOf({ restore }), manifest, left, succeeded: false, unread },
+  })
+}
+
 describe('what a restore did to each store', () => {
   const before: Outcome['targets'] = {
     database: { state: 'backed_up', rows: 7, tables: { 'public.a': 7 } },
@@ -139,9 +189,8 @@ describe('what a restore did to each store', () => {
   const cache = (more: Partial<CacheRestored> = {}): CacheRestored => ({
     ...{ keys: 5, expired: 0, extra: 0, deleted: 0, changedMeanwhile: 0, warnings: [], ...more },
   })
-  const nothing: Restored = { database: null, files: [], batches: 2, cache: null, exact: false }
-  const told = (restored: Partial<Restored>, more: Partial<RunRow> = {}, was = before) =>
-    describeRestored({ ...nothing, ...restored }, row({ operation: 'restore', ...more }), was)
+  const told = (restored: Partial<Restored>, more: Partial<RunRow> = {}) =>
+    endOfRestore(restored, more).targets
   const rows = { rows: 4, tables: { 'public.a': 4 }, lateParts: 0, newColumns: [], warnings: [], views: null }
 
   it('is nothing before its turn, and the numbers of what was put back after it', () => {
@@ -174,33 +223,32 @@ describe('what a restore did to each store', () => {
     })
   })
 
-  it('stays unknown where it is', () => {
-    const unknown: Outcome['targets'] = {
-      ...before,
+  it('is unknown from its turn on where results cannot be read', () => {
+    const unknown = {
       files: { state: 'unknown', objects: 0, bytes: 0 },
       cache: { state: 'unknown', keys: 0 },
     }
-    for (const phase of ['Restore files', 'Restore cache'])
-      expect(told({}, { phase }, unknown)).toEqual(unknown)
+    expect(told({ unread: true }, { phase: 'Restore files' }).files).toEqual(unknown.files)
+    expect(told({ unread: true }, { phase: 'Restore cache' })).toMatchObject(unknown)
   })
 
   it('is a failure only where S3 refused something, by number and an example', () => {
-    expect(shortfallOfRestore({ ...nothing, files: [batch({ changedMeanwhile: 3 })] })).toBeNull()
+    const shortfalls = (files: FilesRestored[]) => endOfRestore({ files }).shortfalls.restore
+    expect(shortfalls([batch({ changedMeanwhile: 3 })])).toEqual([])
     const failed = [{ key: 'a.txt', code: 'AccessDenied' }]
-    expect(
-      shortfallOfRestore({ ...nothing, files: [batch({ failures: 1 }), batch({ failures: 2, failed })] }),
-    ).toBe('3 files could not be put back or removed (for example a.txt: AccessDenied)')
-    expect(shortfallOfRestore({ ...nothing, files: [batch({ failures: 1 })] })).toBe(
-      '1 file could not be put back or removed',
-    )
+    expect(shortfalls([batch({ failures: 1 }), batch({ failures: 2, failed })])).toEqual([
+      '3 files could not be put back or removed (for example a.txt: AccessDenied)',
+    ])
+    expect(shortfalls([batch({ failures: 1 })])).toEqual(['1 file could not be put back or removed'])
   })
 
   it('is a warning for each number that is not none, beside those of the steps', () => {
-    expect(warningsOfRestored({ ...nothing, database: rows, files: [batch()], cache: cache() })).toEqual([])
+    const warningsOf = (restored: Partial<Restored>) => endOfRestore(restored).warnings
+    expect(warningsOf({ database: rows, files: [batch()], cache: cache() })).toEqual([])
     const own = { code: 'Own', message: 'of a step' }
     const files = [batch({ extra: 1, changedMeanwhile: 2, failures: 1 }), batch({ extra: 1 })]
-    const all = { ...nothing, files, cache: cache({ extra: 1, expired: 2, warnings: [own] }) }
-    expect(warningsOfRestored({ ...all, database: { ...rows, warnings: [own] } })).toEqual([
+    const all = { files, cache: cache({ extra: 1, expired: 2, warnings: [own] }) }
+    expect(warningsOf({ ...all, database: { ...rows, warnings: [own] } })).toEqual([
       own,
       {
         code: 'FilesNotInBackup',
@@ -223,8 +271,7 @@ describe('what a restore did to each store', () => {
 
 it('an exact restore that left keys does not advise to say what it was told', () => {
   const cache = { keys: 5, expired: 0, extra: 2, deleted: 0, changedMeanwhile: 0, warnings: [] }
-  const left = { database: null, files: [], batches: 0, cache, exact: true }
-  expect(warningsOfRestored(left)).toEqual([
+  expect(endOfRestore({ batches: 0, cache, exact: true }).warnings).toEqual([
     {
       code: 'KeysNotInBackup',
       message:

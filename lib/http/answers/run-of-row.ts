@@ -1,29 +1,16 @@
-import * as z from 'zod'
+import type * as z from 'zod'
 import { utc } from '../../amounts.ts'
 import { isCancellable, type RunRow } from '../../ledger/runs.ts'
 import { operationOf } from '../../operations.ts'
 import { Outcome } from '../../run/outcome.ts'
+import { PlanSummary } from '../../run/planning/plan-summary.ts'
 import { errorWithoutOutcome } from '../../run/words/without-outcome.ts'
 import { wouldDoOf } from '../../run/words/would-do.ts'
-import { count, Progress, Run, Target } from './run.ts'
-
-/** The parts of the ledger's `plan` that are told; see summaryOf in lib/run/planning/count.ts. */
-const StoredPlan = z.object({
-  clears: z.array(Target),
-  dryRun: z.boolean(),
-  rehearse: z.boolean().default(false),
-  warnings: z.array(z.object({ code: z.string() })),
-  database: z.object({ batches: count, tables: z.array(z.object({ rows: count })) }).nullable(),
-  files: z.object({ objects: count, bytes: count, batches: count }).nullable(),
-  cache: z.object({ keys: count }).nullable(),
-  restore: z.object({ backupId: z.string() }).nullable(),
-  /** Of a verify or a delete. */
-  subject: z.object({ backupId: z.string(), rehearse: z.boolean() }).optional(),
-})
+import { Progress, Run } from './run.ts'
 
 /** A row of the ledger, as it is told. */
 export function runOfRow(row: RunRow): Run {
-  const plan = row.plan === null ? null : StoredPlan.parse(row.plan)
+  const plan = row.plan === null ? null : PlanSummary.parse(row.plan)
   const outcome = row.outcome === null ? null : Outcome.parse(row.outcome)
   const error = outcome === null ? errorOf(row) : outcome.error
   return {
@@ -51,7 +38,7 @@ export function runOfRow(row: RunRow): Run {
   }
 }
 
-function planOf(plan: z.output<typeof StoredPlan>, operation: string): NonNullable<Run['plan']> {
+function planOf(plan: PlanSummary, operation: string): NonNullable<Run['plan']> {
   const { clears, rehearse, warnings, database, files, cache, subject } = plan
   const takesNone = warnings.some(({ code }) => code === 'NoBackup')
   return {
@@ -61,7 +48,7 @@ function planOf(plan: z.output<typeof StoredPlan>, operation: string): NonNullab
       batches: database.batches,
     },
     files: files && { objects: files.objects, bytes: files.bytes, batches: files.batches },
-    cache,
+    cache: cache && { keys: cache.keys },
     wipes: operationOf(operation)?.changes === 'wiped' ? clears : [],
     backsUp: takesNone ? [] : clears,
     rehearse: subject?.rehearse ?? rehearse,

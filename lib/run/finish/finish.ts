@@ -1,17 +1,11 @@
 import { DrizzleQueryError } from 'drizzle-orm'
 import * as z from 'zod'
-import { agreeing, counted } from '../../amounts.ts'
-import { findResult } from '../../backup/documents/results.ts'
-import { backupKeys, workKeys } from '../../backup/layout.ts'
-import type { Manifest, Warning } from '../../backup/manifest.ts'
+import { backupKeys } from '../../backup/layout.ts'
+import type { Warning } from '../../backup/manifest.ts'
 import { findOwnManifest } from '../../backup/read.ts'
-import { CacheWiped } from '../../cache/wipe/wipe.ts'
 import type { Clients } from '../../clients.ts'
-import { staleViews, warnOfStaleViews } from '../../database/outcome.ts'
-import { DatabaseWiped } from '../../database/wipe/wipe.ts'
 import { messageOf, NotFound, RestoreIncomplete, WipeIncomplete } from '../../errors.ts'
 import { messageOfCause } from '../../executions/cause.ts'
-import { FilesWiped } from '../../files/wipe.ts'
 import { closeRun } from '../../ledger/records.ts'
 import { lockRun, type RunRow } from '../../ledger/runs.ts'
 import { lostRun } from '../../ledger/step.ts'
@@ -19,20 +13,12 @@ import type { Connection } from '../../postgres/connection.ts'
 import { sqlStateOf } from '../../postgres/errors.ts'
 import { storable } from '../../postgres/storable.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
-import { type Target, targets, toldOf } from '../../store.ts'
 import { cut, Outcome, reduced, shortened } from '../outcome.ts'
-import { Refusal, refusalOf } from '../words/would-do.ts'
-import {
-  describeRestored,
-  findRestored,
-  type Restored,
-  RestoreSummary,
-  restoredInLedger,
-  shortfallOfRestore,
-  warningsOfRestored,
-} from './restore-results.ts'
-import { describeSubject, type FoundSubject, findSubject, SubjectSummary } from './subject.ts'
-import { sealedBackupOf, statesOf } from './target-states.ts'
+import { PlanSummary } from '../planning/plan-summary.ts'
+import { refusalOf } from '../words/would-do.ts'
+import { endOfStores, type Known, leftInBucket, leftInLedger, type StoresEnd } from './stores-end.ts'
+import { describeSubject, type FoundSubject, findSubject } from './subject.ts'
+import { sealedBackupOf } from './target-states.ts'
 
 export const FinishInput = z.object({
   runId: z.string().min(1),
@@ -43,32 +29,9 @@ export const FinishInput = z.object({
 /** For the Fail state. */
 export type Failure = { Error: string; Cause: string }
 
-/** What the ledger's summary of a plan must say for the outcome. */
-const Summary = z.object({
-  clears: z.array(z.enum(targets)),
-  dryRun: z.boolean(),
-  refusal: Refusal.nullish(),
-  files: z.object({ batches: z.number() }).nullable(),
-  database: z
-    .object({ views: z.array(z.string()).default([]) })
-    .nullable()
-    .default(null),
-  restore: RestoreSummary.nullable(),
-  subject: SubjectSummary.optional(),
-  warnings: z.array(z.object({ code: z.string(), message: z.string() })),
-})
-type Summary = z.output<typeof Summary>
-
-type Found = {
-  row: RunRow
-  summary: Summary | null
-  manifest: Manifest | null
-  database: DatabaseWiped | null
-  files: FilesWiped[]
-  cache: CacheWiped | null
-  restored: Restored | null
+type Found = Omit<Known, 'unread' | 'succeeded'> & {
   subject: FoundSubject | null
-  /** Why what lies in S3 could not be read; then nothing that follows from it is known. */
+  /** Why what lies in the bucket could not be read; then nothing that follows from it is known. */
   unread: string | null
 }
 
@@ -100,8 +63,9 @@ export async function finish(
       return failureOf(error)
     }
     const found = await find(clients, row, error !== null)
-    if (error === null) refuseShortfall(found)
-    const outcome = storable(describe(clients, found, error))
+    const end = endOfStores({ ...found, succeeded: error === null, unread: found.unread !== null })
+    if (error === null) refuseShortfall(row, end)
+    const outcome = storable(describe(clients, { found, end, error }))
     await closeWith(connection, outcome)
     await connection.query('COMMIT')
     return answer(outcome)
@@ -130,30 +94,17 @@ async function closeWith(connection: Connection, outcome: Outcome): Promise<void
 }
 
 /** @throws WipeIncomplete, RestoreIncomplete: what was not done is a failure, whatever each step made of it */
-function refuseShortfall({ row, files, cache, restored }: Found): void {
-  const failures = files.reduce((sum, wiped) => sum + wiped.failures, 0)
-  const left = [
-    ...(failures > 0 ? [`${counted(failures, 'file')} could not be deleted${exampleOf(files)}`] : []),
-    ...(cache !== null && cache.left > 0
-      ? [`${counted(cache.left, 'cache key')} ${agreeing(cache.left, 'is', 'are')} still there`]
-      : []),
-  ]
-  if (left.length > 0) {
+function refuseShortfall({ runId }: RunRow, { shortfalls: { wipe, restore } }: StoresEnd): void {
+  if (wipe.length > 0) {
     throw new WipeIncomplete(
-      `The reset ${row.runId} did not do all of its work: ${left.join('; ')}. What went is in its backup, if it took one; remove the cause, and reset again`,
+      `The reset ${runId} did not do all of its work: ${wipe.join('; ')}. What went is in its backup, if it took one; remove the cause, and reset again`,
     )
   }
-  const shortfall = restored === null ? null : shortfallOfRestore(restored)
-  if (shortfall !== null) {
+  if (restore.length > 0) {
     throw new RestoreIncomplete(
-      `The restore ${row.runId} did not do all of its work: ${shortfall}. Remove the cause, and restore again: twice is the same as once`,
+      `The restore ${runId} did not do all of its work: ${restore.join('; ')}. Remove the cause, and restore again: twice is the same as once`,
     )
   }
-}
-
-function exampleOf(files: readonly FilesWiped[]): string {
-  const [first] = files.flatMap((wiped) => wiped.failed)
-  return first === undefined ? '' : ` (for example ${first.key}: ${first.code})`
 }
 
 function answer(outcome: Outcome): Outcome | Failure {
@@ -195,84 +146,41 @@ function errorOfBatch(row: RunRow, { name, cause }: { name: string; cause: strin
  *   would hold the lock until it is dead
  */
 async function find(clients: Clients, row: RunRow, partly: boolean): Promise<Found> {
-  const found: Found = {
-    ...{ row, summary: null, manifest: null, database: null, files: [], cache: null, restored: null },
-    ...{ subject: null, unread: null },
-  }
+  const nothing = leftInLedger({ ...row, wiped: null, restored: null })
+  const found: Found = { row, summary: null, manifest: null, left: nothing, subject: null, unread: null }
   try {
-    found.summary = row.plan === null ? null : Summary.parse(row.plan)
-    found.database = row.wiped === null ? null : DatabaseWiped.parse(row.wiped)
-    found.restored = found.summary?.restore ? restoredInLedger(row, found.summary.restore) : null
-    return { ...found, ...(await findInS3(clients, row, found.summary)) }
+    found.summary = row.plan === null ? null : PlanSummary.parse(row.plan)
+    found.left = leftInLedger(row)
+    return { ...found, ...(await findInBucket(clients, found)) }
   } catch (error) {
     if (!partly) throw error
     return { ...found, unread: messageOf(error) }
   }
 }
 
-async function findInS3(
+async function findInBucket(
   clients: Clients,
-  row: RunRow,
-  summary: Summary | null,
-): Promise<Pick<Found, 'manifest' | 'files' | 'cache' | 'restored' | 'subject'>> {
-  const storage = clients.backups
-  const work = workKeys(row)
-  const files: FilesWiped[] = []
-  for (let batch = 0; batch < (summary?.files?.batches ?? 0); batch++) {
-    const wiped = await findResult(storage, work.filesWiped(batch), FilesWiped)
-    if (wiped !== undefined) files.push(wiped.result)
-  }
+  found: Found,
+): Promise<Pick<Found, 'manifest' | 'left' | 'subject'>> {
+  const { row, summary } = found
+  const { backups, config } = clients
+  const left = await leftInBucket(clients, found)
   const { backupId: own, runId } = row
   const manifest =
-    own === null
-      ? null
-      : await findOwnManifest(storage, clients.config.BACKUP_PREFIX, { backupId: own, runId })
-  const cache = summary?.clears.includes('cache')
-    ? await findResult(storage, work.cacheWiped, CacheWiped)
-    : undefined
-  const restored = summary?.restore ? await findRestored(storage, row, summary.restore) : null
+    own === null ? null : await findOwnManifest(backups, config.BACKUP_PREFIX, { backupId: own, runId })
   const { backupId } = summary?.subject ?? {}
   const subject =
-    backupId === undefined
-      ? null
-      : await findSubject(storage, clients.config.BACKUP_PREFIX, { row, backupId })
-  return { manifest, files, cache: cache?.result ?? null, restored, subject }
+    backupId === undefined ? null : await findSubject(backups, config.BACKUP_PREFIX, { row, backupId })
+  return { manifest, left, subject }
 }
 
-function describe(clients: Clients, found: Found, error: Outcome['error']): Outcome {
-  const { row, summary, manifest, database, files, cache, restored, unread } = found
-  const states = statesOf({
-    ...{ row, manifest, files, cache, unread, succeeded: error === null },
-    // What cannot be understood may have been about any of them.
-    clears: summary?.clears ?? (row.plan === null ? [] : targets),
-    dryRun: summary?.dryRun ?? false,
-    batches: summary === null && row.plan !== null ? null : (summary?.files?.batches ?? 0),
-  })
-  const warnings = collectWarnings(found)
-  const sum = (pick: (wiped: FilesWiped) => number) => files.reduce((total, wiped) => total + pick(wiped), 0)
-  const held = <Held>(target: Target, of: (manifest: Manifest) => Held): Held | undefined =>
-    states[target] === 'backed_up' && manifest !== null ? of(manifest) : undefined
-  const before: Outcome['targets'] = {
-    database: {
-      state: states.database,
-      rows: database?.rows ?? held('database', ({ database }) => database?.rows) ?? 0,
-      tables:
-        database?.tables ??
-        Object.fromEntries(
-          (held('database', ({ database }) => database?.tables) ?? []).map(({ name, rows }) => [name, rows]),
-        ),
-    },
-    files: {
-      state: states.files,
-      objects: held('files', ({ files }) => files?.objects) ?? sum(({ objects }) => objects),
-      bytes: held('files', ({ files }) => files?.bytes) ?? sum(({ bytes }) => bytes),
-    },
-    cache: {
-      state: states.cache,
-      // Of a wipe that broke off: what it told, never what the backup holds.
-      keys: cache?.keys ?? held('cache', ({ cache }) => cache?.keys) ?? toldOf(row, 'Wipe cache'),
-    },
-  }
+function describe(
+  clients: Clients,
+  { found, end, error }: { found: Found; end: StoresEnd; error: Outcome['error'] },
+): Outcome {
+  const { row, summary, manifest } = found
+  const { BACKUP_BUCKET, BACKUP_PREFIX } = clients.config
+  const warnings = collectWarnings(found, end)
   const backupId = sealedBackupOf(row, manifest)
   return {
     runId: row.runId,
@@ -281,10 +189,8 @@ function describe(clients: Clients, found: Found, error: Outcome['error']): Outc
     ...(summary?.dryRun ? { dryRun: true, refusal: refusalOf(summary.refusal, error) } : {}),
     status: error !== null ? 'failed' : warnings.length > 0 ? 'succeeded_with_warnings' : 'succeeded',
     backupId,
-    backupPrefix:
-      backupId &&
-      `s3://${clients.config.BACKUP_BUCKET}/${backupKeys(clients.config.BACKUP_PREFIX, backupId).root}`,
-    targets: restored === null ? before : describeRestored(restored, row, before),
+    backupPrefix: backupId && `s3://${BACKUP_BUCKET}/${backupKeys(BACKUP_PREFIX, backupId).root}`,
+    targets: end.targets,
     ...(summary?.restore ? { restoredBackupId: summary.restore.backupId } : {}),
     ...(summary?.subject
       ? { subject: describeSubject(summary.subject, found.subject, { operation: row.operation, error }) }
@@ -296,47 +202,15 @@ function describe(clients: Clients, found: Found, error: Outcome['error']): Outc
   }
 }
 
-function collectWarnings({
-  row,
-  summary,
-  manifest,
-  database,
-  files,
-  cache,
-  restored,
-  subject,
-  unread,
-}: Found): Warning[] {
-  const changed = database ?? restored?.database ?? null
-  const isKnown = ({ code }: Warning) => code === staleViews && changed !== null
+function collectWarnings({ row, summary, manifest, subject, unread }: Found, end: StoresEnd): Warning[] {
+  if (row.operation === 'claim') return summary?.warnings ?? []
+  const foretold = [...(summary?.warnings ?? []), ...(manifest?.warnings ?? [])]
   const warnings: Warning[] = [
-    ...[...(summary?.warnings ?? []), ...(manifest?.warnings ?? [])].filter((one) => !isKnown(one)),
-    ...warnOfStaleViews(summary?.database?.views ?? [], changed),
-    ...(cache?.warnings ?? []),
-    ...(restored === null ? [] : warningsOfRestored(restored)),
+    ...foretold.filter(({ code }) => !end.settled.includes(code)),
+    ...end.warnings,
     ...(subject?.verified?.warnings ?? []),
     ...(subject?.compared?.warnings ?? []),
   ]
-  const add = (code: string, count: number, message: string) => {
-    if (count > 0) warnings.push({ code, message })
-  }
-  const before = row.backupId === null ? 'the count' : 'the backup'
-  const appeared = database?.appeared ?? []
-  add('TablesAppeared', appeared.length, `Created since ${before}, so not wiped: ${appeared.join(', ')}`)
-  const changedLater = files.reduce((sum, wiped) => sum + wiped.changed, 0)
-  add(
-    'FilesChangedLater',
-    changedLater,
-    `${counted(changedLater, 'file')} changed after ${before}, and ${agreeing(changedLater, 'was', 'were')} not deleted`,
-  )
-  const came = files.reduce((sum, wiped) => sum + wiped.appeared, 0)
-  add(
-    'FilesAppeared',
-    came,
-    `${counted(came, 'file')} came after ${before}, and ${agreeing(came, 'was', 'were')} not deleted`,
-  )
-  const failures = files.reduce((sum, wiped) => sum + wiped.failures, 0)
-  add('FilesNotDeleted', failures, `${counted(failures, 'file')} could not be deleted${exampleOf(files)}`)
   if (unread !== null) {
     const about = row.backupId ?? summary?.subject?.backupId ?? null
     warnings.push({
@@ -344,6 +218,5 @@ function collectWarnings({
       message: `${about === null ? 'How' : `What became of the backup ${about}, and how`} far the run got could not be read: ${unread}`,
     })
   }
-  const byText = new Map(warnings.map((warning) => [`${warning.code} ${warning.message}`, warning]))
-  return row.operation === 'claim' ? (summary?.warnings ?? []) : [...byText.values()]
+  return [...new Map(warnings.map((one) => [`${one.code} ${one.message}`, one])).values()]
 }

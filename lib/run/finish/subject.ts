@@ -1,4 +1,3 @@
-import * as z from 'zod'
 import { findJson } from '../../backup/documents/read.ts'
 import { backupKeys, workKeys } from '../../backup/layout.ts'
 import { isSealed } from '../../backup/read.ts'
@@ -6,16 +5,8 @@ import { Compared } from '../../database/load/rehearse.ts'
 import type { RunRow } from '../../ledger/runs.ts'
 import { exists, type Storage } from '../../s3/bucket.ts'
 import type { Outcome, SubjectState } from '../outcome.ts'
+import type { SubjectSummary } from '../planning/plan-summary.ts'
 import { Verified } from '../verify.ts'
-
-/** What the ledger's summary of a plan says of the backup that a verify or a delete is about; see planning/plan-maintenance.ts. */
-export const SubjectSummary = z.object({
-  backupId: z.string(),
-  rehearse: z.boolean(),
-  objects: z.number(),
-  bytes: z.number(),
-})
-export type SubjectSummary = z.output<typeof SubjectSummary>
 
 /** What is there of it now. */
 export type FoundSubject = {

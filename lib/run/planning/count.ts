@@ -26,9 +26,9 @@ import {
   type Scoped,
 } from '../request.ts'
 import { scopeOf } from '../strategy.ts'
-import type { Refusal } from '../words/would-do.ts'
-import { digestOfPlan, type Plan } from './plan.ts'
+import { digestOfPlan } from './plan.ts'
 import { planOnBackup } from './plan-maintenance.ts'
+import { noPlan, type PlanSummary, summaryOf } from './plan-summary.ts'
 import { checkLimits, makePlan } from './planning.ts'
 
 export const CountInput = z.strictObject({
@@ -126,10 +126,9 @@ async function planDry(
   const { run, request, restored, clears, warnings } = asked
   const refusal = await refusalOfReal(clients, connection, request)
   const told = { dryRun: true, refusal: refusal && { name: refusal.name, message: refusal.message } }
-  const nothing = { clears, warnings, database: null, files: null, cache: null, restore: null }
-  const record = (plan: unknown) =>
+  const record = (plan: z.input<typeof PlanSummary>) =>
     recordPlan(connection, { ...run, ...counting, backupId: null, plan, planDigest: null })
-  await record({ ...nothing, ...told })
+  await record({ ...noPlan, clears, warnings, ...told })
   const plan = await makePlan(clients, connection, asked)
   await record(summaryOf(plan, { restored, ...told }))
   checkLimits(plan, clients)
@@ -157,8 +156,7 @@ export async function checkScoped(
 async function recordClaim(connection: Connection, run: { runId: string } & Counting): Promise<void> {
   const warnings = await warnOfPublications(connection)
   if (warnings.length === 0) return
-  const nothing = { clears: [], dryRun: false, database: null, files: null, cache: null, restore: null }
-  await recordPlan(connection, { ...run, backupId: null, plan: { ...nothing, warnings }, planDigest: null })
+  await recordPlan(connection, { ...run, backupId: null, plan: { ...noPlan, warnings }, planDigest: null })
 }
 
 /** A run on one backup wipes no store: only what a rehearsal loads comes in batches. */
@@ -173,8 +171,7 @@ async function countOnBackup(
   const repeats = await open(connection, { input, request, counting })
   if (repeats !== undefined) return repeated(repeats)
   const { plan, subject, warnings } = await planOnBackup(clients, connection, { run, request })
-  const nothing = { clears: [], dryRun: false, database: null, files: null, cache: null, restore: null }
-  const summary = { ...nothing, subject, warnings: [...found, ...warnings] }
+  const summary = { ...noPlan, subject, warnings: [...found, ...warnings] }
   const planDigest = digestOfPlan(plan)
   await recordPlan(connection, { ...run, ...counting, backupId: null, plan: summary, planDigest })
   return {
@@ -232,40 +229,6 @@ async function readRestorable(
   checkOwn(backup, config, request)
   checkSigned(backup, request)
   return backup
-}
-
-/** What the ledger keeps of a plan: what a person asks about later, without columns and work lists. See plan-summary.ts. */
-function summaryOf(
-  plan: Plan,
-  { restored, ...told }: { restored: Backup | null; dryRun: boolean; refusal: Refusal | null },
-): unknown {
-  const after = new Map(restored?.database?.tables.map(({ name, rows }) => [name, rows]))
-  return {
-    strategy: plan.strategy,
-    clears: plan.clears,
-    ...told,
-    rehearse: plan.rehearse,
-    preserve: plan.preserve,
-    warnings: plan.warnings,
-    database: plan.database && {
-      bytes: plan.database.bytes,
-      batches: plan.database.batches,
-      unmanaged: plan.database.unmanaged,
-      views: plan.database.views,
-      tables: plan.database.tables.map(({ table, ...entry }) => ({
-        name: table.name,
-        ...entry,
-        ...(restored && entry.action !== 'keep' ? { backedUpRows: after.get(table.name) ?? 0 } : {}),
-      })),
-    },
-    files: plan.files,
-    cache: plan.cache,
-    restore: plan.restore && {
-      ...plan.restore,
-      objects: restored?.files?.objects ?? 0,
-      keys: restored?.cache?.keys ?? 0,
-    },
-  }
 }
 
 function hasRetention({ RETENTION_LAST, RETENTION_DAILY, RETENTION_WEEKLY }: Config): boolean {

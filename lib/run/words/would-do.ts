@@ -1,53 +1,12 @@
 import * as z from 'zod'
+import type { DatabaseSummary } from '../../database/plan-section.ts'
 import { errorKinds } from '../../errors.ts'
+import type { FilesSummary } from '../../files/plan-section.ts'
 import { operationOf } from '../../operations.ts'
-import { type Target, targets } from '../../store.ts'
+import type { Target } from '../../store.ts'
+import { PlanSummary, Refusal } from '../planning/plan-summary.ts'
 
 const count = z.number().int().nonnegative()
-
-/** Why a run is refused, or would be. */
-export const Refusal = z.strictObject({ name: z.string(), message: z.string() })
-export type Refusal = z.output<typeof Refusal>
-
-/** What the ledger keeps of a plan, as far as a dry run is told by it; Count writes it. */
-const Planned = z.object({
-  clears: z.array(z.enum(targets)),
-  dryRun: z.boolean(),
-  refusal: Refusal.nullish(),
-  rehearse: z.boolean().default(false),
-  warnings: z.array(z.object({ code: z.string() })),
-  database: z
-    .object({
-      tables: z.array(
-        z.object({
-          name: z.string(),
-          action: z.enum(['truncate', 'delete', 'delete rows', 'keep']),
-          rows: count,
-          keptRows: count.default(0),
-          /** Of a restore: the rows that the backup holds. */
-          backedUpRows: count.optional(),
-        }),
-      ),
-    })
-    .nullable(),
-  files: z
-    .object({
-      objects: count,
-      bytes: count,
-      preservedObjects: count.default(0),
-      preservedBytes: count.default(0),
-    })
-    .nullable(),
-  cache: z.object({ keys: count, preservedKeys: count.default(0) }).nullable(),
-  restore: z
-    .object({
-      backupId: z.string(),
-      exact: z.boolean().default(false),
-      objects: count.default(0),
-      keys: count.default(0),
-    })
-    .nullable(),
-})
 
 /** `wiped` but for `keptRows`; `replaced` by `rowsAfter` of the backup; `kept` and `backed up` tables stay as they are. */
 export const TableFate = z.enum(['wiped', 'kept', 'replaced', 'backed up'])
@@ -107,7 +66,8 @@ export function refusalOf(
  */
 export function wouldDoOf(plan: unknown, operation: string, error: Refusal | null): WouldDo | null {
   if (plan === null) return null
-  const { dryRun, refusal, rehearse, warnings, clears, database, files, cache, restore } = Planned.parse(plan)
+  const { dryRun, refusal, rehearse, warnings, clears, database, files, cache, restore } =
+    PlanSummary.parse(plan)
   if (!dryRun) return null
   const isCounted = (target: Target) => clears.includes(target)
   return {
@@ -115,7 +75,7 @@ export function wouldDoOf(plan: unknown, operation: string, error: Refusal | nul
     backsUp: !warnings.some(({ code }) => code === 'NoBackup'),
     rehearses: rehearse,
     database: database && isCounted('database') ? { tables: database.tables.map(fateOf(operation)) } : null,
-    files: files && isCounted('files') ? files : null,
+    files: files && isCounted('files') ? filesOf(files) : null,
     cache: cache && isCounted('cache') ? cache : null,
     restores: restore && {
       backupId: restore.backupId,
@@ -126,7 +86,11 @@ export function wouldDoOf(plan: unknown, operation: string, error: Refusal | nul
   }
 }
 
-type PlannedTable = NonNullable<z.output<typeof Planned>['database']>['tables'][number]
+function filesOf({ objects, bytes, preservedObjects, preservedBytes }: FilesSummary): WouldDo['files'] {
+  return { objects, bytes, preservedObjects, preservedBytes }
+}
+
+type PlannedTable = DatabaseSummary['tables'][number]
 type Fate = NonNullable<WouldDo['database']>['tables'][number]
 
 function fateOf(operation: string) {

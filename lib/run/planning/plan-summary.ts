@@ -1,0 +1,94 @@
+import * as z from 'zod'
+import { Warning } from '../../backup/manifest.ts'
+import type { Backup } from '../../backup/read.ts'
+import { CacheSummary } from '../../cache/plan-section.ts'
+import { DatabaseSummary } from '../../database/plan-section.ts'
+import { FilesRestoreSummary, FilesSummary } from '../../files/plan-section.ts'
+import { targets } from '../../store.ts'
+import { Plan } from './plan.ts'
+
+/** Why a run is refused, or would be. */
+export const Refusal = z.strictObject({ name: z.string(), message: z.string() })
+export type Refusal = z.output<typeof Refusal>
+
+/** Of the backup that a verify or a delete is about. */
+export const SubjectSummary = z.object({
+  backupId: z.string(),
+  rehearse: z.boolean(),
+  objects: z.number().default(0),
+  bytes: z.number().default(0),
+})
+export type SubjectSummary = z.output<typeof SubjectSummary>
+
+/**
+ * What the ledger keeps of a plan (`plan` of its row): what a person asks about later, without columns and work lists.
+ * Earlier versions wrote less: what has a default may be missing.
+ */
+export const PlanSummary = z.object({
+  strategy: z.string().nullish(),
+  clears: z.array(z.enum(targets)),
+  dryRun: z.boolean(),
+  /** Of a dry run: why the real one would be refused by a rule that a dry run passes. */
+  refusal: Refusal.nullish(),
+  rehearse: z.boolean().default(false),
+  preserve: Plan.shape.preserve.partial().optional(),
+  warnings: z.array(Warning),
+  database: DatabaseSummary.nullable().default(null),
+  files: FilesSummary.nullable(),
+  cache: CacheSummary.nullable().default(null),
+  restore: z
+    .object({
+      backupId: z.string(),
+      seen: z.unknown().optional(),
+      exact: z.boolean().default(false),
+      without: z.array(z.string()).default([]),
+      batches: z.number().default(0),
+      files: FilesRestoreSummary.nullable().default(null),
+      /** Files and keys that the backup holds. */
+      objects: z.number().default(0),
+      keys: z.number().default(0),
+    })
+    .nullable(),
+  subject: SubjectSummary.optional(),
+})
+export type PlanSummary = z.output<typeof PlanSummary>
+
+/** The summary of a run that acts on no store, or of which nothing is planned yet. */
+export const noPlan = {
+  ...{ clears: [], dryRun: false, warnings: [], database: null, files: null, cache: null, restore: null },
+} satisfies z.input<typeof PlanSummary>
+
+/** @param restored the backup that is put back */
+export function summaryOf(
+  plan: Plan,
+  { restored, ...told }: { restored: Backup | null; dryRun: boolean; refusal: Refusal | null },
+): z.input<typeof PlanSummary> {
+  const { strategy, clears, rehearse, preserve, warnings, database, files, cache, restore } = plan
+  const after = new Map(restored?.database?.tables.map(({ name, rows }) => [name, rows]))
+  return {
+    strategy,
+    clears,
+    ...told,
+    rehearse,
+    preserve,
+    warnings,
+    database: database && {
+      bytes: database.bytes,
+      batches: database.batches,
+      unmanaged: database.unmanaged,
+      views: database.views,
+      tables: database.tables.map(({ table, ...entry }) => ({
+        name: table.name,
+        ...entry,
+        ...(restored && entry.action !== 'keep' ? { backedUpRows: after.get(table.name) ?? 0 } : {}),
+      })),
+    },
+    files,
+    cache,
+    restore: restore && {
+      ...restore,
+      objects: restored?.files?.objects ?? 0,
+      keys: restored?.cache?.keys ?? 0,
+    },
+  }
+}
