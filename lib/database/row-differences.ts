@@ -7,7 +7,7 @@ import { fingerprintOf, queryRows, type Rows, rowsOf } from './rows.ts'
 /** How many differences a message lists. */
 const listed = 20
 
-export type Difference = {
+export type RowDifference = {
   table: BackedUpTable
   /** For people. */
   what: string
@@ -23,8 +23,8 @@ export async function differencesOf(
   connection: Connection,
   tables: readonly BackedUpTable[],
   copyOf: (table: BackedUpTable) => Rows,
-): Promise<Difference[]> {
-  const differences: Difference[] = []
+): Promise<RowDifference[]> {
+  const differences: RowDifference[] = []
   for (const table of tables) {
     const copy = copyOf(table)
     const [found] = await queryRows(connection, [copy], fingerprintOf(rowsOf(copy)))
@@ -41,7 +41,7 @@ export async function differencesOf(
 }
 
 /** @throws RehearsalFailed listing what differs */
-export function refuseDifferences(differences: readonly Pick<Difference, 'what'>[]): void {
+export function refuseDifferences(differences: readonly Pick<RowDifference, 'what'>[]): void {
   if (differences.length === 0) return
   const more = differences.length > listed ? [`and ${differences.length - listed} more`] : []
   throw new RehearsalFailed(

@@ -2,11 +2,9 @@ import { setTimeout } from 'node:timers/promises'
 import type { Clients } from '../clients.ts'
 import type { Connection } from '../postgres/connection.ts'
 import { databaseError } from '../postgres/errors.ts'
-import { literal } from '../postgres/identifiers.ts'
+import { literal, type Relation } from '../postgres/identifiers.ts'
 import { withConnection, withConnections } from '../postgres/with-connection.ts'
 import { isRefusedLock, lockTables, lockText } from './locks/locks.ts'
-
-type Relation = { schema: string; table: string }
 
 /** Begins a transaction that reads, and that sees one moment: that of its first query. */
 export const beginSnapshot = 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY'

@@ -2,7 +2,7 @@ import type { Connection } from '../postgres/connection.ts'
 import { quote } from '../postgres/identifiers.ts'
 
 /** A table by its oid, and as SQL writes its name. */
-type Relation = { oid: number; sql: string }
+type TriggeredTable = { oid: number; sql: string }
 
 const states: Record<string, string> = { O: 'ENABLE', R: 'ENABLE REPLICA', A: 'ENABLE ALWAYS' }
 
@@ -13,7 +13,7 @@ const states: Record<string, string> = { O: 'ENABLE', R: 'ENABLE REPLICA', A: 'E
  */
 export async function disableTriggers(
   connection: Connection,
-  { going, reached }: { going: readonly Relation[]; reached: readonly Relation[] },
+  { going, reached }: { going: readonly TriggeredTable[]; reached: readonly TriggeredTable[] },
 ): Promise<string[]> {
   const found = await connection.query(
     `SELECT tgrelid::bigint AS oid, 'TRIGGER' AS kind, tgname AS name, tgenabled AS state FROM pg_trigger

@@ -3,9 +3,12 @@ export function quote(identifier: string): string {
   return `"${identifier.replaceAll('"', '""')}"`
 }
 
+/** A table, or another relation, by its names as the catalog has them. */
+export type Relation = { schema: string; table: string }
+
 /** A schema-qualified name as SQL writes it. */
-export function qualified(relation: { schema: string; table: string }): string {
-  return `${quote(relation.schema)}.${quote(relation.table)}`
+export function qualified({ schema, table }: Relation): string {
+  return `${quote(schema)}.${quote(table)}`
 }
 
 /**

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import type { BackedUpTable } from '../../lib/backup/manifest.ts'
 import { loadBatches } from '../../lib/database/parts/load-batches.ts'
 import { batchesOf, shardsOf } from '../../lib/database/parts/shards.ts'
-import { table } from '../run/plan-catalog.ts'
+import { table } from './made-catalog.ts'
 
 const mebibyte = 2 ** 20
 const sizes = fc

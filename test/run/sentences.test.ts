@@ -18,7 +18,7 @@ import { nowAndAfter, restoredStores, whatRestoreMeans } from '../../lib/run/wor
 import { refusalOf, type WouldDo, wouldDoOf } from '../../lib/run/words/would-do.ts'
 import { wouldBeRefused, wouldLeave, wouldLines } from '../../lib/run/words/would-words.ts'
 import { sharedCheck } from '../../lib/s3/fence-check.ts'
-import { catalogWith, key, table as tableOf } from './plan-catalog.ts'
+import { catalogWith, key, table as tableOf } from '../database/made-catalog.ts'
 
 const down = { available: false as const, reason: { name: 'DatabaseBusy', message: 'It is locked' } }
 

@@ -3,10 +3,10 @@ import { BackupIsStale } from '../../errors.ts'
 import type { Table } from './table.ts'
 import type { Tables } from './tables.ts'
 
-type Known = Pick<Table, 'name' | 'oid' | 'columns'>
+type KnownTable = Pick<Table, 'name' | 'oid' | 'columns'>
 
 /** What a migration did to `tables` since they were read: one sentence for each that is no longer the same. */
-export function changesOf({ tables: now }: Pick<Tables, 'tables'>, tables: readonly Known[]): string[] {
+export function changesOf({ tables: now }: Pick<Tables, 'tables'>, tables: readonly KnownTable[]): string[] {
   const present = new Map(now.map((table) => [table.name, table]))
   return tables
     .filter(({ name, oid, columns }) => {

@@ -14,11 +14,13 @@ export type SchemaDifferences = {
 }
 
 /** Of a backup's database, what has to fit. */
-type Held = Pick<NonNullable<Manifest['database']>, 'sequences'> & { tables: readonly TableDefinition[] }
+type BackedUpDatabase = Pick<NonNullable<Manifest['database']>, 'sequences'> & {
+  tables: readonly TableDefinition[]
+}
 
 /** What differs between the tables of a backup and the live ones: a pure function. */
 export function schemaDifferences(
-  database: Held,
+  database: BackedUpDatabase,
   catalog: Pick<Catalog, 'tables' | 'sequences'>,
 ): SchemaDifferences {
   const blocking: string[] = []
@@ -47,7 +49,10 @@ export function schemaDifferences(
  * @returns the columns that came later and keep their default
  * @throws SchemaChanged listing what differs
  */
-export function checkSchema(database: Held, catalog: Pick<Catalog, 'tables' | 'sequences'>): string[] {
+export function checkSchema(
+  database: BackedUpDatabase,
+  catalog: Pick<Catalog, 'tables' | 'sequences'>,
+): string[] {
   const { blocking, tolerated, missing } = schemaDifferences(database, catalog)
   if (blocking.length === 0) return tolerated
   throw new SchemaChanged(

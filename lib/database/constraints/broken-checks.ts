@@ -8,7 +8,7 @@ import { typedRows } from '../scratch/schema.ts'
 import type { Pair } from './generated-columns.ts'
 
 /** A condition that a row must meet, as SQL over the table's columns, and what it is called. */
-type Condition = { name: string; column: string | null; sql: string }
+type CheckCondition = { name: string; column: string | null; sql: string }
 
 /**
  * Rows that validated checks would refuse today: written past them, or before a function that they call was replaced. A
@@ -27,7 +27,7 @@ export async function brokenChecks(
     const from = typedRows(runId, table, live)
     const broken = await countBroken(connection, from, asked)
     for (const [index, rows] of broken.entries()) {
-      const { name, column } = asked[index] as Condition
+      const { name, column } = asked[index] as CheckCondition
       if (rows === 0) continue
       if (column !== null) {
         throw new RehearsalFailed(
@@ -50,7 +50,7 @@ export async function brokenChecks(
 async function countBroken(
   connection: Connection,
   from: string,
-  conditions: readonly Condition[],
+  conditions: readonly CheckCondition[],
 ): Promise<(number | null)[]> {
   const counts = conditions.map(
     ({ sql }, at) => `pg_catalog.count(*) FILTER (WHERE NOT (${sql}))::float8 AS c${at}`,
@@ -69,7 +69,7 @@ async function countBroken(
 async function readConditions(
   connection: Connection,
   pairs: readonly Pair[],
-): Promise<Map<number, Condition[]>> {
+): Promise<Map<number, CheckCondition[]>> {
   const answer = await connection.query(
     `SELECT k.conrelid::bigint::float8 AS oid, k.conname AS name, NULL AS column, pg_get_expr(k.conbin, k.conrelid) AS sql
      FROM pg_constraint k WHERE k.contype = 'c' AND k.convalidated AND k.conrelid = ANY($1::oid[])
@@ -94,6 +94,6 @@ export async function countBrokenCheck(
      FROM pg_constraint k WHERE k.contype = 'c' AND k.conrelid = $1::regclass AND k.conname = $2`,
     [table, name],
   )
-  const [condition] = answer.rows as Condition[]
+  const [condition] = answer.rows as CheckCondition[]
   return condition === undefined ? null : ((await countBroken(connection, table, [condition]))[0] ?? null)
 }

@@ -13,7 +13,7 @@ import type { PostDataConstraint } from './post-data.ts'
 
 export type AlteredTable = { schema: string; table: string; oid: number }
 
-type Found = {
+type ConstraintRow = {
   oid: number
   kind: 'c' | 'f' | 'n'
   schema: string
@@ -79,7 +79,7 @@ export async function constraintChanges(
   return byTable
 }
 
-function toPostData(found: Found): PostDataConstraint {
+function toPostData(found: ConstraintRow): PostDataConstraint {
   const { kind, sql, name, definition, comment } = found
   const isKey = kind === 'f'
   const isValidated = found.validated && found.enforced
@@ -154,7 +154,10 @@ async function explain(connection: Connection, one: PostDataConstraint, error: u
 }
 
 /** In the order in which they can be dropped: what a child table declares itself goes after what it inherits. */
-async function readConstraints(connection: Connection, tables: readonly AlteredTable[]): Promise<Found[]> {
+async function readConstraints(
+  connection: Connection,
+  tables: readonly AlteredTable[],
+): Promise<ConstraintRow[]> {
   const answer = await connection.query(
     `WITH RECURSIVE replaced AS (SELECT oid FROM unnest($1::oid[]) AS t(oid)),
      up AS (

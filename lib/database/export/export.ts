@@ -35,7 +35,7 @@ export const DatabaseResult = z.strictObject({
 /** Connections that read one snapshot side by side, one for so many bytes; memory grows with each by about 30 MB. */
 const limits = { connections: 3, bytesEach: 16 * 2 ** 20 }
 
-type Export = PlannedDatabase & { backupId: string; batch: number }
+type DatabaseExport = PlannedDatabase & { backupId: string; batch: number }
 
 /**
  * Exports one batch of the database into the backup; every part is read back before it counts.
@@ -43,7 +43,7 @@ type Export = PlannedDatabase & { backupId: string; batch: number }
  */
 export async function exportDatabase(
   clients: Clients,
-  { run, planned, backupId, batch }: Export,
+  { run, planned, backupId, batch }: DatabaseExport,
   progress: (done: number, total: number) => Promise<void>,
 ): Promise<void> {
   const storage = clients.backups

@@ -13,7 +13,7 @@ import { differencesOf, refuseDifferences } from '../row-differences.ts'
 import { scratchTableOf } from '../scratch/schema.ts'
 import { tryIndexes } from './trial-indexes.ts'
 
-type Loaded = {
+type LoadedTables = {
   runId: string
   tables: readonly BackedUpTable[]
   live: Tables
@@ -39,7 +39,7 @@ export type Comparison = {
  */
 export async function compareLoaded(
   connection: Connection,
-  { runId, tables, live, isCurrent }: Loaded,
+  { runId, tables, live, isCurrent }: LoadedTables,
 ): Promise<Comparison> {
   refuseDifferences(await differencesOf(connection, tables, (table) => scratchTableOf(runId, table)))
   const byName = new Map(live.tables.map((table) => [table.name, table]))

@@ -25,7 +25,7 @@ const limits = { connections: 2, bytesEach: 4 * 2 ** 20 }
 /** Bytes that one COPY sends before it waits: a WebSocket has no back-pressure, so this bounds what is under way. */
 const copyBytes = 4 * 2 ** 20
 
-type Load = {
+type PartsToLoad = {
   runId: string
   parts: readonly LoadablePart[]
   /** Throws when the live tables are not those of the parts. */
@@ -40,7 +40,7 @@ type Load = {
  */
 export async function loadParts(
   clients: Clients,
-  { runId, parts, check }: Load,
+  { runId, parts, check }: PartsToLoad,
   progress: (done: number, total: number) => Promise<void>,
 ): Promise<void> {
   const storage = clients.backups

@@ -24,13 +24,13 @@ import { tryReplace } from './trial-replace.ts'
 export const Compared = z.strictObject({ warnings: z.array(Warning) })
 export type Compared = z.output<typeof Compared>
 
-type Progress = (done: number, total: number) => Promise<void>
+type OnProgress = (done: number, total: number) => Promise<void>
 
 /** Loads what one batch of the run exported into its scratch schema. Repeating it doubles nothing. */
 export async function loadExported(
   clients: Clients,
   { batch, ...exported }: PlannedDatabase & { batch: number },
-  progress: Progress,
+  progress: OnProgress,
 ): Promise<void> {
   const { run } = exported
   if (await exists(clients.backups, workKeys(run).rehearsed)) return // compared and dropped already
@@ -41,7 +41,7 @@ export async function loadExported(
 export async function loadBackup(
   clients: Clients,
   { run, batch, ...loaded }: LoadedBackup & { run: RunRef; batch: number },
-  progress: Progress,
+  progress: OnProgress,
 ): Promise<void> {
   await loadBatch(clients, { run, batch, source: backupParts(clients, loaded) }, progress)
 }
@@ -49,7 +49,7 @@ export async function loadBackup(
 async function loadBatch(
   clients: Clients,
   { run: { runId }, batch, source }: { run: RunRef; batch: number; source: Source },
-  progress: Progress,
+  progress: OnProgress,
 ): Promise<void> {
   const parts = await source.partsOf(batch)
   await loadParts(clients, { runId, parts, check: source.check }, progress)

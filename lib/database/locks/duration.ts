@@ -22,7 +22,7 @@ const speeds: Record<LockedWork, { slow: number; fast: number }> = {
 /** Less than this tells nothing of the speed with much: it is round trips. */
 const tellingBytes = 64 * 2 ** 20
 
-type Estimate = { milliseconds: number; verdict: 'fits' | 'may not fit' | 'does not fit'; limit: number }
+type LockEstimate = { milliseconds: number; verdict: 'fits' | 'may not fit' | 'does not fit'; limit: number }
 
 /**
  * How long the tables would stay locked, and whether that fits into LOCK_BUDGET_MS and one invocation. By the speed of
@@ -32,7 +32,7 @@ type Estimate = { milliseconds: number; verdict: 'fits' | 'may not fit' | 'does 
 export function estimateLocked(
   { work, bytes, bytesPerSecond }: { work: LockedWork; bytes: number; bytesPerSecond: number | null },
   { LOCK_BUDGET_MS }: { LOCK_BUDGET_MS: number },
-): Estimate {
+): LockEstimate {
   const limit = Math.min(LOCK_BUDGET_MS, invocationMs)
   const at = (speed: number) => Math.ceil((1000 * bytes) / speed)
   const { slow, fast } =
@@ -46,7 +46,7 @@ export async function estimateHere(
   connection: Connection,
   config: { LOCK_BUDGET_MS: number },
   asked: { work: LockedWork; bytes: number },
-): Promise<Estimate> {
+): Promise<LockEstimate> {
   return estimateLocked({ ...asked, bytesPerSecond: await lastSpeed(connection, asked.work) }, config)
 }
 

@@ -3,11 +3,9 @@ import type { Clients } from '../../clients.ts'
 import { DatabaseBusy, messageOf } from '../../errors.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { sqlStateOf } from '../../postgres/errors.ts'
-import { qualified } from '../../postgres/identifiers.ts'
+import { qualified, type Relation } from '../../postgres/identifiers.ts'
 import { findHolders, type Holders, type Wanted } from './holders.ts'
 import { type Try, triesWithin } from './tries.ts'
-
-type Relation = { schema: string; table: string }
 
 export type Locks = {
   /** Locked against everybody else. */

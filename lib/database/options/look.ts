@@ -11,9 +11,9 @@ import { warnOfLeftBehind } from '../plan/out-of-reach.ts'
 import { type Count, countTables } from '../plan/rows/count.ts'
 import {
   type CountLimits,
-  type Estimate,
   estimateTables,
   isTooSlow,
+  type RowEstimate,
   setLimits,
 } from '../plan/rows/estimate.ts'
 import { models } from '../taskmaster.ts'
@@ -88,7 +88,7 @@ async function count(
   clients: Clients,
   { tables, problem }: Pick<ReturnType<typeof planWipe>, 'tables' | 'problem'>,
   limits: CountLimits | null,
-): Promise<{ counts: Map<string, Estimate>; problem: Reason | null }> {
+): Promise<{ counts: Map<string, RowEstimate>; problem: Reason | null }> {
   const readable = tables.filter(({ mayRead }) => mayRead)
   const countAll = async (all: typeof readable) =>
     limits === null ? exactly(await countTables(clients, all)) : estimateTables(clients, all, limits)
@@ -104,7 +104,7 @@ async function count(
 /** A table that the role may not read. */
 const unread = { rows: null, keptRows: 0, estimated: false }
 
-function exactly(counts: Map<string, Count>): Map<string, Estimate> {
+function exactly(counts: Map<string, Count>): Map<string, RowEstimate> {
   return new Map([...counts].map(([name, count]) => [name, { ...count, estimated: false }]))
 }
 

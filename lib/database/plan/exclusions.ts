@@ -55,10 +55,10 @@ export function warnOfLeftOut(backup: Backup, names: readonly string[], catalog:
   ]
 }
 
-type Counted = { table: { name: string; partitioned: boolean; parents: string[] }; rows: number }
+type CountedTable = { table: { name: string; partitioned: boolean; parents: string[] }; rows: number }
 
 /** Tables that a restore leaves with their rows, because they came after the backup. */
-export function warnOfLaterTables(backup: Backup, tables: readonly Counted[]): Warning[] {
+export function warnOfLaterTables(backup: Backup, tables: readonly CountedTable[]): Warning[] {
   const held = new Set((backup.database?.tables ?? []).map(({ name }) => name))
   const later = tables.filter(({ table, rows }) => !table.partitioned && rows > 0 && !held.has(table.name))
   if (later.length === 0) return []

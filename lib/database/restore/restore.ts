@@ -34,7 +34,7 @@ export const DatabaseRestored = z.strictObject({
 })
 export type DatabaseRestored = z.output<typeof DatabaseRestored>
 
-type Restore = PlannedDatabase & {
+type DatabaseRestore = PlannedDatabase & {
   /** Without what is left out of it. */
   backup: Manifest
   /** The backup of what it replaces; null: the run was told to take none. */
@@ -50,7 +50,7 @@ type Restore = PlannedDatabase & {
  */
 export async function restoreDatabase(
   clients: Clients,
-  { run, planned, backup, backupId }: Restore,
+  { run, planned, backup, backupId }: DatabaseRestore,
 ): Promise<DatabaseRestored> {
   const { runId } = run
   const safety = backupId === null ? null : await readOwnManifest(clients, { runId, backupId })
@@ -94,7 +94,12 @@ function refusal(error: unknown): unknown {
 async function replaceTables(
   clients: Clients,
   connection: Connection,
-  { run: { runId }, planned, backup, safety }: Omit<Restore, 'backupId'> & { safety: Manifest | null },
+  {
+    run: { runId },
+    planned,
+    backup,
+    safety,
+  }: Omit<DatabaseRestore, 'backupId'> & { safety: Manifest | null },
 ): Promise<DatabaseRestored> {
   const { database } = backup
   if (database === null)

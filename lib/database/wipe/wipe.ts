@@ -30,7 +30,7 @@ export const DatabaseWiped = z.strictObject({
 })
 export type DatabaseWiped = z.output<typeof DatabaseWiped>
 
-type Wipe = PlannedDatabase & {
+type DatabaseWipe = PlannedDatabase & {
   preserve: Preservation
   /** The backup that covers it; null: the run was told to take none. */
   backupId: string | null
@@ -43,7 +43,7 @@ type Wipe = PlannedDatabase & {
  */
 export async function wipeDatabase(
   clients: Clients,
-  { run, planned, preserve, backupId }: Wipe,
+  { run, planned, preserve, backupId }: DatabaseWipe,
 ): Promise<DatabaseWiped> {
   const { runId } = run
   const manifest = backupId === null ? null : await readOwnManifest(clients, { runId, backupId })
@@ -69,7 +69,12 @@ export async function wipeDatabase(
 async function wipeUnderLocks(
   clients: Clients,
   connection: Connection,
-  { run: { runId }, planned, preserve, manifest }: Omit<Wipe, 'backupId'> & { manifest: Manifest | null },
+  {
+    run: { runId },
+    planned,
+    preserve,
+    manifest,
+  }: Omit<DatabaseWipe, 'backupId'> & { manifest: Manifest | null },
 ): Promise<DatabaseWiped> {
   const began = performance.now()
   const recorded = await fenceRun(connection, runId)
@@ -110,7 +115,7 @@ async function wipeUnderLocks(
  * @throws BackupIsStale
  */
 function planAgain(
-  { planned, preserve }: Pick<Wipe, 'planned' | 'preserve'>,
+  { planned, preserve }: Pick<DatabaseWipe, 'planned' | 'preserve'>,
   catalog: Catalog,
 ): { live: TableActions; appeared: string[] } {
   const tables = [...tablesOf(planned, 'going'), ...tablesOf(planned, 'staying')]

@@ -8,7 +8,7 @@ import { ownSearchPath } from '../../../postgres/search-path.ts'
 import { withConnection } from '../../../postgres/with-connection.ts'
 import { beginSnapshot } from '../../snapshot.ts'
 
-export type Counted = { name: string; schema: string; table: string; keepRows: string | null }
+export type TableToCount = { name: string; schema: string; table: string; keepRows: string | null }
 export type Count = { rows: number; keptRows: number }
 
 /** Tables counted in one statement. */
@@ -19,7 +19,10 @@ const together = 50
  * @throws InvalidConfiguration when Postgres refuses a condition of PRESERVE_ROWS
  * @throws RowsHidden, NotPermitted, DatabaseBusy
  */
-export async function countTables(clients: Clients, tables: readonly Counted[]): Promise<Map<string, Count>> {
+export async function countTables(
+  clients: Clients,
+  tables: readonly TableToCount[],
+): Promise<Map<string, Count>> {
   return withConnection(clients, (connection) => countInSnapshot(connection, clients.config, tables))
 }
 
@@ -27,7 +30,7 @@ export async function countTables(clients: Clients, tables: readonly Counted[]):
 export async function countInSnapshot(
   connection: Connection,
   { LOCK_TIMEOUT_MS }: Pick<Config, 'LOCK_TIMEOUT_MS'>,
-  tables: readonly Counted[],
+  tables: readonly TableToCount[],
 ): Promise<Map<string, Count>> {
   await connection.query(`${beginSnapshot}; SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}; ${ownSearchPath}`)
   const counts = await countOn(connection, tables)
@@ -38,7 +41,7 @@ export async function countInSnapshot(
 /** The same in the transaction, and with the limits, that the connection has. */
 export async function countOn(
   connection: Connection,
-  tables: readonly Counted[],
+  tables: readonly TableToCount[],
 ): Promise<Map<string, Count>> {
   const counts = new Map<string, Count>()
   for (const table of tables) {
@@ -59,7 +62,7 @@ export async function countOn(
 }
 
 /** In a statement of its own, so that it is known whose condition fails; some fail only when they meet a row. */
-async function countKept(connection: Connection, table: Counted, condition: string): Promise<Count> {
+async function countKept(connection: Connection, table: TableToCount, condition: string): Promise<Count> {
   try {
     const answer = await connection.query(
       `SELECT count(*)::float8 AS rows, count(*) FILTER (WHERE (${condition}))::float8 AS "keptRows" FROM ONLY ${qualified(table)}`,
@@ -71,7 +74,7 @@ async function countKept(connection: Connection, table: Counted, condition: stri
 }
 
 /** What Postgres reported of a query with a condition of PRESERVE_ROWS, as one of our errors. */
-export function conditionError({ name }: Counted, condition: string, cause: unknown): unknown {
+export function conditionError({ name }: TableToCount, condition: string, cause: unknown): unknown {
   const isOfTheCondition = /^(22|25|42)/.test(sqlStateOf(cause) ?? '') && sqlStateOf(cause) !== '42501'
   if (!isOfTheCondition) return databaseError(cause)
   return new InvalidConfiguration(

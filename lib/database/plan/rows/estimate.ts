@@ -3,10 +3,10 @@ import type { Connection } from '../../../postgres/connection.ts'
 import { databaseError, sqlStateOf } from '../../../postgres/errors.ts'
 import { qualified } from '../../../postgres/identifiers.ts'
 import { withConnection } from '../../../postgres/with-connection.ts'
-import { type Count, type Counted, conditionError, countOn } from './count.ts'
+import { type Count, conditionError, countOn, type TableToCount } from './count.ts'
 
 /** `bytes` as the catalog says, with TOAST. */
-type Sized = Counted & { bytes: number }
+type SizedTable = TableToCount & { bytes: number }
 
 export type CountLimits = {
   /** Tables are counted while they have no more than so many bytes together, the small ones first. */
@@ -15,7 +15,7 @@ export type CountLimits = {
   milliseconds: number
 }
 
-export type Estimate = Count & { estimated: boolean }
+export type RowEstimate = Count & { estimated: boolean }
 
 /**
  * Rows per table in a time that does not grow with the tables: the small ones are counted, of the others it is what the
@@ -27,16 +27,16 @@ export type Estimate = Count & { estimated: boolean }
  */
 export async function estimateTables(
   clients: Pick<Clients, 'connect'>,
-  tables: readonly Sized[],
+  tables: readonly SizedTable[],
   limits: CountLimits,
-): Promise<Map<string, Estimate>> {
+): Promise<Map<string, RowEstimate>> {
   const { small, large } = split(tables, limits.bytes)
   return withConnection(clients, async (connection) => {
     await setLimits(connection, limits)
     await connection.query('SET search_path TO DEFAULT') // see postgres/search-path.ts; from here on only their tables are read
     const counted = await countInTime(connection, small)
     const left = counted === null ? tables : large
-    const estimates = new Map<string, Estimate>()
+    const estimates = new Map<string, RowEstimate>()
     for (const [name, count] of counted ?? []) estimates.set(name, { ...count, estimated: false })
     for (const table of left) estimates.set(table.name, await estimate(connection, table))
     return estimates
@@ -54,9 +54,9 @@ export function isTooSlow(error: unknown): boolean {
   return sqlStateOf(error) === '57014'
 }
 
-function split(tables: readonly Sized[], bytes: number): { small: Sized[]; large: Sized[] } {
-  const small: Sized[] = []
-  const large: Sized[] = []
+function split(tables: readonly SizedTable[], bytes: number): { small: SizedTable[]; large: SizedTable[] } {
+  const small: SizedTable[] = []
+  const large: SizedTable[] = []
   let left = bytes
   for (const table of tables.toSorted((a, b) => a.bytes - b.bytes)) {
     left -= table.bytes
@@ -69,7 +69,7 @@ function split(tables: readonly Sized[], bytes: number): { small: Sized[]; large
 /** @returns null when it took too long */
 async function countInTime(
   connection: Connection,
-  tables: readonly Counted[],
+  tables: readonly TableToCount[],
 ): Promise<Map<string, Count> | null> {
   try {
     return await countOn(connection, tables)
@@ -79,7 +79,7 @@ async function countInTime(
   }
 }
 
-async function estimate(connection: Connection, table: Counted): Promise<Estimate> {
+async function estimate(connection: Connection, table: TableToCount): Promise<RowEstimate> {
   const all = `SELECT FROM ONLY ${qualified(table)}`
   const rows = await expectedRows(connection, all).catch((error: unknown) => {
     throw databaseError(error)

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { checkPermissions } from '../../lib/database/plan/actions/permissions.ts'
 import { chooseActions, type Preservation } from '../../lib/database/plan/actions/table-actions.ts'
 import { InvalidRequest, NotPermitted, PreservationConflict } from '../../lib/errors.ts'
-import { catalogWith, family, key, sequence, table } from './plan-catalog.ts'
+import { catalogWith, family, key, sequence, table } from './made-catalog.ts'
 
 const nothing: Preservation = { tables: [], rows: {}, excluded: [] }
 const shop = catalogWith({

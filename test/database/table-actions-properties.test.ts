@@ -8,7 +8,7 @@ import {
   type TableActions,
 } from '../../lib/database/plan/actions/table-actions.ts'
 import { PreservationConflict } from '../../lib/errors.ts'
-import { catalogWith, family, key, table } from './plan-catalog.ts'
+import { catalogWith, family, key, table } from './made-catalog.ts'
 
 /** Random plain and partitioned tables, some of them unmanaged, with random foreign keys, and what is to be kept of them. */
 const cases = fc
