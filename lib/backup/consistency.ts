@@ -1,9 +1,7 @@
 import { quote } from '../postgres/identifiers.ts'
 import { addFingerprints } from './fingerprint.ts'
-import { backupKeys } from './layout.ts'
+import { type BackupKeys, backupKeys } from './layout.ts'
 import type { BackedUpTable, Late, Manifest, TablePart } from './manifest.ts'
-
-type Keys = ReturnType<typeof backupKeys>
 
 /**
  * What does not fit together inside a manifest, a sentence each: the parts of a table cover its pages once, sums agree,
@@ -68,7 +66,7 @@ function writtenBy(key: string | null, attempt: number): number {
 function* lateCacheProblems(
   { added, parts }: NonNullable<Late['cache']>,
   { cache }: Manifest,
-  { keys, attempt }: { keys: Keys; attempt: number },
+  { keys, attempt }: { keys: BackupKeys; attempt: number },
 ): Generator<string> {
   if (cache === null) yield 'the manifest has no cache whose keys it could replace'
   yield* twice(
@@ -84,7 +82,7 @@ function* lateCacheProblems(
   }
 }
 
-function* databaseProblems(database: NonNullable<Manifest['database']>, keys: Keys): Generator<string> {
+function* databaseProblems(database: NonNullable<Manifest['database']>, keys: BackupKeys): Generator<string> {
   yield* twice('table', database.tables)
   yield* sequenceProblems(database.sequences)
   for (const table of database.tables) yield* tableProblems(table, keys)
@@ -93,7 +91,7 @@ function* databaseProblems(database: NonNullable<Manifest['database']>, keys: Ke
   yield* differs('database.bytes', database.bytes, sum(parts.map(({ bytes }) => bytes)))
 }
 
-function* tableProblems(table: BackedUpTable, keys: Keys): Generator<string> {
+function* tableProblems(table: BackedUpTable, keys: BackupKeys): Generator<string> {
   const { name, parts } = table
   if (name !== plainName(table.schema, table.table))
     yield `${name} is not the name of ${table.table} in the schema ${table.schema}`
@@ -129,14 +127,14 @@ function* sequenceProblems(sequences: Late['sequences']): Generator<string> {
   }
 }
 
-function* filesProblems(files: NonNullable<Manifest['files']>, keys: Keys): Generator<string> {
+function* filesProblems(files: NonNullable<Manifest['files']>, keys: BackupKeys): Generator<string> {
   if ((files.objects === 0) !== (files.index === null)) yield 'files and their index do not go together'
   if (files.objects === 0 && files.bytes !== 0) yield 'there are bytes of files, but no file'
   if (files.index === null) return
   if (!isCopyOf(keys.filesIndex, files.index.key)) yield `the files' index cannot lie at ${files.index.key}`
 }
 
-function* cacheProblems(cache: NonNullable<Manifest['cache']>, keys: Keys): Generator<string> {
+function* cacheProblems(cache: NonNullable<Manifest['cache']>, keys: BackupKeys): Generator<string> {
   yield* differs('cache.keys', cache.keys, sum(cache.parts.map((part) => part.keys)))
   for (const [index, { key }] of cache.parts.entries()) {
     if (!isCopyOf(keys.cachePart(index, 1), key)) yield `part ${index} of the cache cannot lie at ${key}`

@@ -5,7 +5,7 @@ import { listSizes } from '../s3/list.ts'
 import type { SigningKey } from '../signature.ts'
 import { sealed } from './digest.ts'
 import { jsonOf, putJson } from './documents/write.ts'
-import type { backupKeys } from './layout.ts'
+import type { BackupKeys } from './layout.ts'
 import type { Late, Seen } from './manifest.ts'
 
 type Differences = Pick<Late, 'tables' | 'sequences' | 'cache'>
@@ -23,7 +23,7 @@ const maxAttempt = 99_999
 export async function writeLate(
   storage: Storage & { signing: readonly SigningKey[] },
   backup: {
-    keys: ReturnType<typeof backupKeys>
+    keys: BackupKeys
     backupId: string
     environment: string
     now: () => Date

@@ -57,6 +57,8 @@ export function backupKeys(prefix: string, backupId: string) {
   }
 }
 
+export type BackupKeys = ReturnType<typeof backupKeys>
+
 /** Below it lies the work of all runs, which expires. */
 export const workRoot = `${ownFolder}runs/`
 

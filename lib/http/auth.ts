@@ -7,7 +7,7 @@ import { logger } from '../log.ts'
 import { operations } from '../operations.ts'
 import type { Api, Caller } from './api.ts'
 import { Forbidden, Unauthorized } from './errors.ts'
-import type { Limits } from './rate-limit.ts'
+import type { RateLimits } from './rate-limit.ts'
 
 /**
  * The caller that the header's token belongs to. All entries are compared, each in constant time, so that the time says
@@ -71,7 +71,7 @@ export function scoped(scope: Scope): MiddlewareHandler<Api> {
 }
 
 /** Lets nobody pass without a token of API_TOKENS, nor too often, and gives the routes the clients. */
-export function authenticated(clients: () => Promise<Clients>, limits: Limits): MiddlewareHandler<Api> {
+export function authenticated(clients: () => Promise<Clients>, limits: RateLimits): MiddlewareHandler<Api> {
   return async (context, next) => {
     const authorization = context.req.header('authorization')
     const made = await clients().catch(withholdFromStrangers)

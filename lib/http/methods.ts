@@ -1,12 +1,12 @@
 import type { Hono, MiddlewareHandler } from 'hono'
 import type { Api } from './api.ts'
 import { MethodNotAllowed } from './errors.ts'
-import type { Limits } from './rate-limit.ts'
+import type { RateLimits } from './rate-limit.ts'
 
 const order = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
 
 /** Answers OPTIONS, and refuses a method that the path does not take, before anybody is asked for a token: the document is public. */
-export function knownMethods(app: Hono<Api>, limits: Limits): MiddlewareHandler<Api> {
+export function knownMethods(app: Hono<Api>, limits: RateLimits): MiddlewareHandler<Api> {
   let known: { methods: Set<string>; pattern: RegExp }[] | undefined
   return async (context, next) => {
     const { req, env } = context

@@ -63,17 +63,17 @@ const statusOfName: Record<string, number> = {
   StoreUnavailable: 503,
 }
 
-type Asked = { instance: string; requestId: string }
+type ProblemOrigin = { instance: string; requestId: string }
 
 /** The answer to a request that was refused or failed. */
-export function problemResponse(thrown: unknown, asked: Asked): Response {
-  const problem = problemOf(thrown, asked)
+export function problemResponse(thrown: unknown, origin: ProblemOrigin): Response {
+  const problem = problemOf(thrown, origin)
   const seconds = retryAfter(thrown, problem.status)
   return new Response(JSON.stringify(storable(problem)), {
     status: problem.status,
     headers: {
       'content-type': 'application/problem+json',
-      'x-request-id': asked.requestId,
+      'x-request-id': origin.requestId,
       ...challengeOf(thrown),
       ...(thrown instanceof MethodNotAllowed && { allow: thrown.allowed }),
       ...(seconds !== null && { 'retry-after': String(seconds) }),
@@ -85,7 +85,7 @@ export function problemResponse(thrown: unknown, asked: Asked): Response {
 const detailMax = 8000
 
 /** The problem that an error is told as. The message of one that is not ours stays in the log: it may hold anything. */
-function problemOf(thrown: unknown, { instance, requestId }: Asked): Problem {
+function problemOf(thrown: unknown, { instance, requestId }: ProblemOrigin): Problem {
   const error = ourError(thrown)
   const about = { instance: beginning(instance, 1000), requestId }
   if (error === undefined) {

@@ -37,7 +37,7 @@ export function rateLimiter({ burst, perSecond }: Rate): { take: (name: string) 
   }
 }
 
-export type Limits = ReturnType<typeof makeLimits>
+export type RateLimits = ReturnType<typeof makeLimits>
 
 /** Strangers count by address, callers by token: whoever floods an address locks out nobody who has a token behind it. */
 export function makeLimits(rates: Rates) {
@@ -60,7 +60,7 @@ export function makeLimits(rates: Rates) {
 }
 
 /** Who sends no token is counted before anything else is looked at, and who sends one to where nobody asks for it. */
-export function limitStrangers(limits: Limits): MiddlewareHandler<Api> {
+export function limitStrangers(limits: RateLimits): MiddlewareHandler<Api> {
   return async (context, next) => {
     if (!isToBeKnown(context)) limits.stranger(context)
     await next()

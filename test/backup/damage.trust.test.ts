@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { DeleteObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { backupKeys } from '../../lib/backup/layout.ts'
+import { type BackupKeys, backupKeys } from '../../lib/backup/layout.ts'
 import type { Late, Manifest } from '../../lib/backup/manifest.ts'
 import { readBackup } from '../../lib/backup/read.ts'
 import { verifyBackup } from '../../lib/backup/verify/verify.ts'
@@ -39,7 +39,7 @@ const unguarded: Record<'manifest' | 'late', string[]> = {
 }
 
 let backups: Backups
-let main: { backupId: string; keys: ReturnType<typeof backupKeys>; objects: Objects }
+let main: { backupId: string; keys: BackupKeys; objects: Objects }
 let other: typeof main
 /** What a restore of `main` reads, beside the two documents. */
 let named: string[]

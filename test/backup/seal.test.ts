@@ -2,7 +2,7 @@ import { PutObjectCommand } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { handler } from '../../functions/seal.ts'
 import { isWork, signWork } from '../../lib/backup/documents/signed-work.ts'
-import { backupIdOf, backupKeys, workKeys } from '../../lib/backup/layout.ts'
+import { type BackupKeys, backupIdOf, backupKeys, workKeys } from '../../lib/backup/layout.ts'
 import { makeClients } from '../../lib/clients.ts'
 import { useFronts } from '../e2e/fronts.ts'
 import { backupBucket, useResetStack, withVariables } from '../e2e/reset-stack.ts'
@@ -26,7 +26,7 @@ const fronts = useFronts(reset)
 
 let execution: string
 let run: { runId: string; attempt: number }
-let keys: ReturnType<typeof backupKeys>
+let keys: BackupKeys
 let work: ReturnType<typeof workKeys>
 
 beforeAll(async () => {

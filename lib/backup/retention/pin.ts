@@ -4,10 +4,8 @@ import { checkBackupId } from '../backup-id.ts'
 import { noteBounds, parseJson, TooMuch } from '../documents/json.ts'
 import { readText } from '../documents/read.ts'
 import { putJson } from '../documents/write.ts'
-import { backupKeys } from '../layout.ts'
+import { type BackupKeys, backupKeys } from '../layout.ts'
 import { isSealed } from '../read.ts'
-
-type Keys = ReturnType<typeof backupKeys>
 
 /** Who pins or unpins which backup. */
 type Pinning = { backupId: string; by: string | null; at: Date }
@@ -71,7 +69,7 @@ function saysUnpinned(text: string): boolean {
   }
 }
 
-async function keysOfSealed(storage: Storage, prefix: string, backupId: string): Promise<Keys> {
+async function keysOfSealed(storage: Storage, prefix: string, backupId: string): Promise<BackupKeys> {
   checkBackupId(backupId)
   if (await isSealed(storage, prefix, backupId)) return backupKeys(prefix, backupId)
   throw new NotFound(

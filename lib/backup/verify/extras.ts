@@ -1,16 +1,14 @@
-import type { backupKeys } from '../layout.ts'
+import type { BackupKeys } from '../layout.ts'
 import type { Backup } from '../read.ts'
 import type { Extra, Problem } from './findings.ts'
 
-type Keys = ReturnType<typeof backupKeys>
-
 /** The documents of a backup itself, which readBackup has read, and its pin. */
-export function isOwnDocument(keys: Keys, { late }: Backup, key: string): boolean {
+export function isOwnDocument(keys: BackupKeys, { late }: Backup, key: string): boolean {
   return key === keys.manifest || (late !== null && key === keys.late(late)) || key === keys.pin
 }
 
 /** What it means that an object is there which the backup does not name. */
-export function judgeUnnamed(keys: Keys, backup: Backup, key: string): Problem | Extra {
+export function judgeUnnamed(keys: BackupKeys, backup: Backup, key: string): Problem | Extra {
   return (
     sectionGap(keys, backup, key) ??
     lateGap(keys, backup, key) ?? { key, problem: 'extra', detail: whyExtra(keys, backup, key) }
@@ -18,7 +16,7 @@ export function judgeUnnamed(keys: Keys, backup: Backup, key: string): Problem |
 }
 
 /** No step writes anything into a store's folder when the backup leaves that store out: then the manifest was edited. */
-function sectionGap({ root, manifest }: Keys, backup: Backup, key: string): Problem | null {
+function sectionGap({ root, manifest }: BackupKeys, backup: Backup, key: string): Problem | null {
   const folder = /^(database|files|cache)[/.]/.exec(key.slice(root.length))?.[1]
   if (folder === undefined || backup[folder as 'database' | 'files' | 'cache'] !== null) return null
   const detail = `it says that the backup has no ${folder}, but there is ${key}`
@@ -29,7 +27,7 @@ function sectionGap({ root, manifest }: Keys, backup: Backup, key: string): Prob
  * A late part that no late file names. Its `late-<n>.json` was lost, or the wipe that wrote it never committed; from the
  * backup alone the two cannot be told apart, and in the first case rows are missing.
  */
-function lateGap(keys: Keys, backup: Backup, key: string): Problem | null {
+function lateGap(keys: BackupKeys, backup: Backup, key: string): Problem | null {
   const path = key.slice(keys.root.length)
   const found = /^database\/([^/]+)\/late-(\d+)\/(\d+)/.exec(path)
   if (found === null) return lateCacheGap(keys, backup, key)
@@ -50,14 +48,14 @@ function lateGap(keys: Keys, backup: Backup, key: string): Problem | null {
  * As lateGap, for keys of the cache. Of an attempt that a late file counts for, what is not named was left by a try that was
  * cut off before it wrote the file, and its keys were exported again.
  */
-function lateCacheGap(keys: Keys, backup: Backup, key: string): Problem | null {
+function lateCacheGap(keys: BackupKeys, backup: Backup, key: string): Problem | null {
   const attempt = Number(/^cache\/late-(\d+)\/\d+/.exec(key.slice(keys.root.length))?.[1] ?? 0)
   if (attempt === 0 || attempt <= (backup.late ?? 0)) return null
   const detail = `it does not name ${key}. Either it was lost, and values of keys with it, or the wipe of run ${backup.runId} that wrote the part ended before it wrote this file, and then it did not wipe those keys; the run's outcome says which`
   return { key: keys.late(attempt), problem: 'missing', detail }
 }
 
-function whyExtra(keys: Keys, { late }: Backup, key: string): string {
+function whyExtra(keys: BackupKeys, { late }: Backup, key: string): string {
   const path = key.slice(keys.root.length)
   if (key === keys.tombstone) return 'a prune of this backup was begun and not finished; the next one decides'
   if (/^late-\d+\.json$/.test(path)) return `harmless: late-${late}.json counts in its place`

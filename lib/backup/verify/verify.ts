@@ -3,7 +3,7 @@ import type { Storage } from '../../s3/bucket.ts'
 import { listRange } from '../../s3/list.ts'
 import type { Authenticity } from '../../signature.ts'
 import { DocumentDamaged } from '../documents/backup-document.ts'
-import { backupKeys } from '../layout.ts'
+import { type BackupKeys, backupKeys } from '../layout.ts'
 import type { CopiedFile } from '../manifest.ts'
 import { namedObjects } from '../named-objects.ts'
 import { type Backup, type Known, readBackup } from '../read.ts'
@@ -34,7 +34,6 @@ export type Verification = {
 /** Objects that are read at the same time. */
 const concurrency = 16
 
-type Keys = ReturnType<typeof backupKeys>
 type Job = { part: NamedPart; size: number } | { file: CopiedFile; key: string; size: number }
 
 /**
@@ -103,7 +102,7 @@ async function readOrNote(
  */
 async function* jobsOf(
   storage: Storage,
-  { backup, keys, copies }: { backup: Backup; keys: Keys; copies: ReadonlySet<number> | null },
+  { backup, keys, copies }: { backup: Backup; keys: BackupKeys; copies: ReadonlySet<number> | null },
   findings: Findings,
 ): AsyncGenerator<Job> {
   const waiting = new Map(partsOf(backup).map((part) => [part.key, part]))
@@ -134,7 +133,7 @@ async function* jobsOf(
   for (const { seek, noteMissing } of folders) await seek?.(null, noteMissing)
 }
 
-function isCopy({ root }: Keys, key: string): boolean {
+function isCopy({ root }: BackupKeys, key: string): boolean {
   return /^files(\.\d)?\//.test(key.slice(root.length))
 }
 

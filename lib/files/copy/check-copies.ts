@@ -1,4 +1,4 @@
-import type { backupKeys } from '../../backup/layout.ts'
+import type { BackupKeys } from '../../backup/layout.ts'
 import type { CopiedFile } from '../../backup/manifest.ts'
 import type { ResetError } from '../../errors.ts'
 import type { Storage } from '../../s3/bucket.ts'
@@ -7,7 +7,7 @@ import { type Piece, rangeBelow } from '../pieces.ts'
 
 /** The copies of a piece, as they are noted. */
 export type CopiesToCheck = {
-  keys: ReturnType<typeof backupKeys>
+  keys: BackupKeys
   range: Piece<CopiedFile>['range']
   copies: readonly CopiedFile[]
 }

@@ -4,6 +4,7 @@ import type { Clients } from '../../clients.ts'
 import { NotFound } from '../../errors.ts'
 import { causeOfEnd } from '../../executions/cause.ts'
 import { findExecution } from '../../executions/executions.ts'
+import { repeatedIn, requestIn } from '../../executions/payloads.ts'
 import { findRun } from '../../ledger/runs.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
 import type { Run } from './run.ts'
@@ -21,32 +22,16 @@ export async function readRun(clients: Clients, runId: string): Promise<Run> {
   if (execution === undefined) {
     throw new NotFound(`There is no run ${runId}. List the runs to see their ids`)
   }
-  const repeats = repeatedBy(execution)
+  const repeats = repeatedIn(execution.output)
   return repeats === undefined ? runOfExecution(runId, execution) : readRun(clients, repeats)
 }
-
-const Repeated = z.object({ next: z.literal('repeated'), repeats: z.string() })
-
-function repeatedBy({ output }: Execution): string | undefined {
-  return output === undefined ? undefined : Repeated.safeParse(JSON.parse(output)).data?.repeats
-}
-
-/** What was sent may be anything: a guard refused it. */
-const Asked = z
-  .object({
-    operation: z.string().catch('unknown'),
-    strategy: z.string().nullable().catch(null),
-    requestedBy: z.string().nullable().catch(null),
-    dryRun: z.boolean().catch(false),
-  })
-  .catch({ operation: 'unknown', strategy: null, requestedBy: null, dryRun: false })
 
 function runOfExecution(runId: string, execution: Execution): Run {
   const startedAt = (execution.startDate ?? new Date(0)).toISOString()
   const finishedAt = execution.stopDate?.toISOString() ?? null
   return {
     runId,
-    ...Asked.parse(JSON.parse(execution.input ?? '{}')),
+    ...requestIn(execution.input),
     status: execution.status === 'RUNNING' ? 'starting' : 'failed',
     phase: null,
     attempt: 0,

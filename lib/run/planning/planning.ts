@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { agreeing } from '../../amounts.ts'
-import { backupIdOf, backupKeys } from '../../backup/layout.ts'
+import { type BackupKeys, backupIdOf, backupKeys } from '../../backup/layout.ts'
 import type { Warning } from '../../backup/manifest.ts'
 import type { Backup } from '../../backup/read.ts'
 import type { Clients } from '../../clients.ts'
@@ -111,7 +111,7 @@ export async function makePlan(
  * An id is a second and six hexadecimal digits: what lies there is another run's, since this one has not begun to write.
  * @throws BackupIdTaken
  */
-async function checkUnused(storage: Storage, { root, probes }: ReturnType<typeof backupKeys>): Promise<void> {
+async function checkUnused(storage: Storage, { root, probes }: BackupKeys): Promise<void> {
   for await (const page of listRange(storage, { prefix: root })) {
     const foreign = page.find(({ key }) => !key.startsWith(probes))
     if (foreign === undefined) continue

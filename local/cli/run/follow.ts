@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { DescribeExecutionCommandOutput } from '@aws-sdk/client-sfn'
-import * as z from 'zod'
 import type { Clients } from '../../../lib/clients.ts'
 import { StoreUnavailable } from '../../../lib/errors.ts'
 import { causeOfEnd } from '../../../lib/executions/cause.ts'
 import { findExecution } from '../../../lib/executions/executions.ts'
+import { repeatedIn } from '../../../lib/executions/payloads.ts'
 import { type LedgerLine, ledgerLine } from '../../../lib/ledger/line.ts'
 import { abandonedAfterMinutes } from '../../../lib/ledger/open.ts'
 import { findRun, type RunRow } from '../../../lib/ledger/runs.ts'
@@ -69,7 +69,7 @@ async function follow(
   }
   view.show(now.steps, now.row?.runId)
   view.end()
-  const repeats = firstRun(now.execution)
+  const repeats = repeatedIn(now.execution?.output)
   if (repeats !== undefined) return { ...(await follow(tools, repeats, view, signal)), repeats }
   return { ...(await endOf(tools, runId, now)), repeats }
 }
@@ -117,12 +117,6 @@ async function readRow(
 function isUnderWay({ execution, row }: Look): boolean {
   if (execution !== undefined) return execution.status === 'RUNNING'
   return row?.status === 'running' && Date.now() - row.heartbeatAt.getTime() < abandonedAfterMinutes * 60_000
-}
-
-function firstRun(execution: DescribeExecutionCommandOutput | undefined): string | undefined {
-  if (execution?.status !== 'SUCCEEDED') return undefined
-  const output = z.object({ repeats: z.string() }).safeParse(JSON.parse(execution.output ?? '{}'))
-  return output.data?.repeats
 }
 
 /** An execution that was aborted or timed out cannot write its outcome itself. On AWS an event does it as well. */

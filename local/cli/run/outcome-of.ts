@@ -1,10 +1,9 @@
 import type { DescribeExecutionCommandOutput } from '@aws-sdk/client-sfn'
-import * as z from 'zod'
 import { utc } from '../../../lib/amounts.ts'
 import { backupKeys } from '../../../lib/backup/layout.ts'
 import type { Config } from '../../../lib/config.ts'
-import { messageOf } from '../../../lib/errors.ts'
 import { causeOfEnd } from '../../../lib/executions/cause.ts'
+import { requestIn } from '../../../lib/executions/payloads.ts'
 import type { RunRow } from '../../../lib/ledger/runs.ts'
 import { sealedBackupOf, statesInLedger } from '../../../lib/run/finish/target-states.ts'
 import { Outcome } from '../../../lib/run/outcome.ts'
@@ -46,7 +45,7 @@ export function outcomeWithoutRow(
   execution: DescribeExecutionCommandOutput | undefined,
   steps: readonly Step[],
 ): Outcome {
-  const asked = askedFor(execution?.input)
+  const asked = requestIn(execution?.input)
   const began = (target: Target) =>
     steps.some(({ name }) => /^(Wipe|Restore) /.test(name) && name.endsWith(target))
   const error = {
@@ -101,20 +100,5 @@ function unfinished({ states, ...known }: Unfinished): Outcome {
     error: known.error,
     startedAt: known.startedAt,
     finishedAt: known.finishedAt,
-  }
-}
-
-const Asked = z.object({
-  operation: z.string().catch('unknown'),
-  strategy: z.string().nullable().catch(null),
-  dryRun: z.boolean().catch(false),
-})
-
-function askedFor(input: string | undefined): z.output<typeof Asked> {
-  try {
-    return Asked.parse(JSON.parse(input ?? '{}'))
-  } catch (error) {
-    // The input is JSON, else the execution had not begun.
-    return Asked.parse({ operation: `unknown (${messageOf(error)})` })
   }
 }
