@@ -1,4 +1,4 @@
-import { existsSync, globSync } from 'node:fs'
+import { existsSync, globSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
@@ -82,4 +82,12 @@ test('README stays short, and promises nothing that the list of all promises lac
   expect(read('README.md').split('\n').length).toBeLessThan(300)
   expect(rows('README.md').length).toBeGreaterThan(5)
   expect(rows('docs/promises.md')).toEqual(expect.arrayContaining(rows('README.md')))
+})
+
+test('the drawing of the tower has every room of lib, and nothing that is not there', () => {
+  const [drawing] = blocksOf('docs/architecture.md').filter(({ language }) => language === 'text')
+  const drawn = drawing?.text.match(/\blib\/[\w./-]*\w/g) ?? []
+  const rooms = readdirSync(join(root, 'lib'), { withFileTypes: true }).filter((each) => each.isDirectory())
+  expect(rooms.map(({ name }) => `lib/${name}`).filter((room) => !drawn.includes(room))).toEqual([])
+  expect(drawn.filter((path) => !existsSync(join(root, path)))).toEqual([])
 })
