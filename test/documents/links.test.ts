@@ -86,7 +86,7 @@ test('README stays short, and promises nothing that the list of all promises lac
 
 test('the drawing of the tower has every room of lib, and nothing that is not there', () => {
   const [drawing] = blocksOf('docs/architecture.md').filter(({ language }) => language === 'text')
-  const drawn = drawing?.text.match(/\blib\/[\w./-]*\w/g) ?? []
+  const drawn: string[] = drawing?.text.match(/\blib\/[\w./-]*\w/g) ?? []
   const rooms = readdirSync(join(root, 'lib'), { withFileTypes: true }).filter((each) => each.isDirectory())
   expect(rooms.map(({ name }) => `lib/${name}`).filter((room) => !drawn.includes(room))).toEqual([])
   expect(drawn.filter((path) => !existsSync(join(root, path)))).toEqual([])
