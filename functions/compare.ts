@@ -12,13 +12,13 @@ export const handler = task(
   CompareInput,
   { phase: ({ purpose }) => (purpose === 'rehearse' ? 'Compare' : 'Compare backup'), run: (input) => input },
   async (clients, { purpose, ...run }, _report, fence) => {
-    const storage = clients.backups
+    const bucket = clients.backups
     if (purpose === 'verify') {
-      const { backupId, seen } = await readBackupPlan(storage, run, await fence.noted())
+      const { backupId, seen } = await readBackupPlan(bucket, run, await fence.noted())
       await compareVerified(clients, { run, backupId, seen })
       return {}
     }
-    const plan = await readPlan(storage, run, await fence.noted())
+    const plan = await readPlan(bucket, run, await fence.noted())
     if (purpose === 'rehearse')
       await compareExported(clients, { ...databaseOf(plan), wipes: destroys(plan.operation) })
     else if (plan.clears.includes('database')) await compareBackup(clients, { run, ...restoredBy(plan) })

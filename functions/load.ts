@@ -14,13 +14,13 @@ export const handler = task(
   LoadInput,
   { phase: ({ purpose }) => (purpose === 'rehearse' ? 'Rehearse' : 'Load backup'), run: (input) => input },
   async (clients, { purpose, batch, ...run }, report, fence) => {
-    const storage = clients.backups
+    const bucket = clients.backups
     if (purpose === 'verify') {
-      const { backupId, seen } = await readBackupPlan(storage, run, await fence.noted())
+      const { backupId, seen } = await readBackupPlan(bucket, run, await fence.noted())
       await loadBackup(clients, { run, batch, backupId, seen }, report)
       return {}
     }
-    const plan = await readPlan(storage, run, await fence.noted())
+    const plan = await readPlan(bucket, run, await fence.noted())
     if (purpose === 'rehearse') await loadExported(clients, { ...databaseOf(plan), batch }, report)
     else await loadBackup(clients, { run, batch, ...restoredBy(plan) }, report)
     return {}

@@ -23,8 +23,8 @@ export const handler = task(
     guard: (clients, { target }) => checkStoreMark(clients, target),
   },
   async (clients, { target, batch, ...run }, report, fence) => {
-    const storage = clients.backups
-    const plan = await readPlan(storage, run, await fence.noted())
+    const bucket = clients.backups
+    const plan = await readPlan(bucket, run, await fence.noted())
     const backup = plan.backupId !== null
     if (target === 'database') await wipeDatabase(clients, databaseOf(plan))
     if (target === 'files') {
@@ -36,7 +36,7 @@ export const handler = task(
       )
     }
     if (target === 'cache') {
-      const kept = backup ? await unsupportedTypes(storage, run) : []
+      const kept = backup ? await unsupportedTypes(bucket, run) : []
       const expected = plan.cache === null ? 0 : keysToWipe(plan.cache)
       await wipeCache(
         clients,

@@ -6,16 +6,16 @@ import { messageOf, StoreUnavailable } from './errors.ts'
 import { type Connection, connect } from './postgres/connection.ts'
 import { BinaryRedis } from './redis/binary-redis.ts'
 import { refreshed } from './refresh.ts'
-import type { Storage } from './s3/bucket.ts'
+import type { Bucket } from './s3/bucket.ts'
 import type { SigningKey } from './signature.ts'
 
 /** What a domain function is given to work with. */
 export type Clients = {
   config: Config
   /** The bucket of the generated files, FILES_BUCKET. */
-  files: Storage
+  files: Bucket
   /** The bucket of the backups and of the runs' work, BACKUP_BUCKET, with the keys that sign them. */
-  backups: Storage & { signing: readonly SigningKey[] }
+  backups: Bucket & { signing: readonly SigningKey[] }
   /** Every string in an answer is a Buffer: keys and values need not be UTF-8. */
   cache: BinaryRedis
   /** Of the Region of STATE_MACHINE_ARN; only for what starts or stops runs. */
@@ -84,8 +84,8 @@ export function makeS3(config: Pick<Config, 'AWS_ENDPOINT_URL_S3'>, silenceMs = 
 /** The two buckets of a configuration, which one client reaches. */
 export function bucketsOf(config: Config, s3: S3Client): Pick<Clients, 'files' | 'backups'> {
   return {
-    files: { s3, bucket: config.FILES_BUCKET },
-    backups: { s3, bucket: config.BACKUP_BUCKET, signing: config.SIGNING_KEYS },
+    files: { s3, name: config.FILES_BUCKET },
+    backups: { s3, name: config.BACKUP_BUCKET, signing: config.SIGNING_KEYS },
   }
 }
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { BackupIncomplete } from '../errors.ts'
-import type { Storage } from '../s3/bucket.ts'
+import type { Bucket } from '../s3/bucket.ts'
 import { listSizes } from '../s3/list.ts'
 import type { SigningKey } from '../signature.ts'
 import { sealed } from './digest.ts'
@@ -21,7 +21,7 @@ const maxAttempt = 99_999
  * @param find makes the differences for the attempt's number
  */
 export async function writeLate(
-  storage: Storage & { signing: readonly SigningKey[] },
+  bucket: Bucket & { signing: readonly SigningKey[] },
   backup: {
     keys: BackupKeys
     backupId: string
@@ -31,11 +31,11 @@ export async function writeLate(
   },
   find: (attempt: number) => Promise<Differences>,
 ): Promise<Differences['tables']> {
-  const attempt = 1 + (await lastAttempt(storage, backup.keys.root))
+  const attempt = 1 + (await lastAttempt(bucket, backup.keys.root))
   const key = backup.keys.late(attempt)
   if (attempt > maxAttempt) {
     throw new BackupIncomplete(
-      `s3://${storage.bucket}/${key} would be one late file too many: somebody put others there. Nothing was wiped; start a new run`,
+      `s3://${bucket.name}/${key} would be one late file too many: somebody put others there. Nothing was wiped; start a new run`,
     )
   }
   const differences = await find(attempt)
@@ -48,16 +48,16 @@ export async function writeLate(
     const { backupId, environment } = backup
     const writtenAt = backup.now().toISOString()
     const late: Late = { version: 1, backupId, environment, attempt, writtenAt, ...differences }
-    const document = sealed(storage.signing, late)
-    await putJson(storage, key, document, { once: true })
+    const document = sealed(bucket.signing, late)
+    await putJson(bucket, key, document, { once: true })
     return { attempt, sha256: createHash('sha256').update(jsonOf(document)).digest('hex') }
   }
 }
 
 /** The highest n of the backup's `late-<n>.json`, 0 when there is none. */
-export async function lastAttempt(storage: Storage, root: string): Promise<number> {
+export async function lastAttempt(bucket: Bucket, root: string): Promise<number> {
   let last = 0
-  for await (const { key } of listSizes(storage, [`${root}late-`])) {
+  for await (const { key } of listSizes(bucket, [`${root}late-`])) {
     const found = /^late-([1-9]\d{0,4})\.json$/.exec(key.slice(root.length))
     if (found !== null) last = Math.max(last, Number(found[1]))
   }

@@ -1,5 +1,5 @@
 import pMap from 'p-map'
-import type { Storage } from '../s3/bucket.ts'
+import type { Bucket } from '../s3/bucket.ts'
 import { listFolders } from '../s3/list.ts'
 import { isBackupId } from './backup-id.ts'
 import { type Backup, findBackup, isAboutOne } from './read.ts'
@@ -21,8 +21,8 @@ export type Page = { limit: number; before?: string | undefined }
  * The sealed backups below `prefix`, the newest first. What has no manifest is no backup (G4), so it is not listed.
  * @throws StoreUnavailable when S3 does not answer, NotPermitted when it refuses the listing
  */
-export async function listBackups(storage: Storage, prefix: string): Promise<BackupList> {
-  return readSummaries(storage, prefix, await idsOf(storage, prefix))
+export async function listBackups(bucket: Bucket, prefix: string): Promise<BackupList> {
+  return readSummaries(bucket, prefix, await idsOf(bucket, prefix))
 }
 
 /**
@@ -31,23 +31,23 @@ export async function listBackups(storage: Storage, prefix: string): Promise<Bac
  *   without a manifest count
  */
 export async function pageOfBackups(
-  storage: Storage,
+  bucket: Bucket,
   prefix: string,
   { limit, before }: Page,
 ): Promise<BackupList & { next: string | null }> {
-  const ids = (await idsOf(storage, prefix)).filter((id) => before === undefined || id < before)
+  const ids = (await idsOf(bucket, prefix)).filter((id) => before === undefined || id < before)
   const page = ids.slice(0, limit)
   const next = ids.length > page.length ? (page.at(-1) ?? null) : null
-  return { ...(await readSummaries(storage, prefix, page)), next }
+  return { ...(await readSummaries(bucket, prefix, page)), next }
 }
 
 /** The newest first. */
-async function idsOf(storage: Storage, prefix: string): Promise<string[]> {
-  return (await listFolders(storage, prefix)).filter(isBackupId).sort().reverse()
+async function idsOf(bucket: Bucket, prefix: string): Promise<string[]> {
+  return (await listFolders(bucket, prefix)).filter(isBackupId).sort().reverse()
 }
 
-async function readSummaries(storage: Storage, prefix: string, ids: readonly string[]): Promise<BackupList> {
-  const found = await pMap(ids, (backupId) => readSummary(storage, prefix, backupId), { concurrency: 16 })
+async function readSummaries(bucket: Bucket, prefix: string, ids: readonly string[]): Promise<BackupList> {
+  const found = await pMap(ids, (backupId) => readSummary(bucket, prefix, backupId), { concurrency: 16 })
   return {
     backups: newestFirst(found.filter((backup) => backup !== null && 'sealedAt' in backup)),
     unreadable: found.filter((backup) => backup !== null && 'reason' in backup),
@@ -55,13 +55,13 @@ async function readSummaries(storage: Storage, prefix: string, ids: readonly str
 }
 
 async function readSummary(
-  storage: Storage,
+  bucket: Bucket,
   prefix: string,
   backupId: string,
 ): Promise<SealedBackup | BackupList['unreadable'][number] | null> {
   try {
-    const backup = await findBackup(storage, prefix, backupId)
-    return backup && { ...summaryOf(backup), pinned: await isPinned(storage, prefix, backupId) }
+    const backup = await findBackup(bucket, prefix, backupId)
+    return backup && { ...summaryOf(backup), pinned: await isPinned(bucket, prefix, backupId) }
   } catch (error) {
     if (!isAboutOne(error)) throw error
     return { backupId, reason: error.message }

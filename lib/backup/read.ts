@@ -1,6 +1,6 @@
 import pMap from 'p-map'
 import { BackupDamaged, BackupTooNew, NotFound, NotPermitted } from '../errors.ts'
-import { exists, type Storage } from '../s3/bucket.ts'
+import { type Bucket, exists } from '../s3/bucket.ts'
 import { listFolders } from '../s3/list.ts'
 import type { Authenticity } from '../signature.ts'
 import { checkBackupId, isBackupId } from './backup-id.ts'
@@ -45,35 +45,35 @@ const [lookedAt, named] = [20, 5]
  * @throws BackupDamaged naming the document and what is wrong with it, BackupTooNew
  */
 export async function readBackup(
-  storage: Storage,
+  bucket: Bucket,
   prefix: string,
   backupId: string,
   known: Known = {},
 ): Promise<Backup> {
-  const backup = await findBackup(storage, prefix, backupId, known)
+  const backup = await findBackup(bucket, prefix, backupId, known)
   if (backup !== null) return backup
-  const others = await othersThan(storage, prefix)
+  const others = await othersThan(bucket, prefix)
   throw new NotFound(
-    `There is no sealed backup ${backupId} below s3://${storage.bucket}/${prefix}: without a manifest it is none. ${others}`,
+    `There is no sealed backup ${backupId} below s3://${bucket.name}/${prefix}: without a manifest it is none. ${others}`,
   )
 }
 
 /** As readBackup, but null when there is no such sealed backup. */
 export async function findBackup(
-  storage: Storage,
+  bucket: Bucket,
   prefix: string,
   backupId: string,
   known: Known = {},
 ): Promise<Backup | null> {
   checkBackupId(backupId)
-  const read = await readManifest(storage, prefix, backupId)
+  const read = await readManifest(bucket, prefix, backupId)
   if (read === null) return null
   const { document: manifest, sha256, authentic } = read
   if (known.manifest !== undefined && known.manifest !== sha256) {
     const key = backupKeys(prefix, backupId).manifest
-    refuse(storage, key, ['it is not the one that was there when the run was planned'])
+    refuse(bucket, key, ['it is not the one that was there when the run was planned'])
   }
-  const found = await findLateOf(storage, prefix, read, known.late)
+  const found = await findLateOf(bucket, prefix, read, known.late)
   if (found === null) return { ...manifest, late: null, authentic, seen: { manifest: sha256, late: null } }
   const { attempt } = found.document
   const seen = { manifest: sha256, late: { attempt, sha256: found.sha256 } }
@@ -88,32 +88,32 @@ export async function findBackup(
  * @see docs/decisions.md#without-the-ledger-the-highest-late-file-counts
  */
 export async function findLate(
-  storage: Storage,
+  bucket: Bucket,
   prefix: string,
   manifest: Manifest,
   known?: Known['late'],
 ): Promise<Late | null> {
-  const found = await findLateOf(storage, prefix, { document: manifest, authentic: 'signed' }, known)
+  const found = await findLateOf(bucket, prefix, { document: manifest, authentic: 'signed' }, known)
   return found?.document ?? null
 }
 
 async function findLateOf(
-  storage: Storage,
+  bucket: Bucket,
   prefix: string,
   { document: manifest, authentic }: Pick<Read<Manifest>, 'document' | 'authentic'>,
   known: Known['late'],
 ): Promise<Read<Late> | null> {
   const { backupId } = manifest
   const keys = backupKeys(prefix, backupId)
-  const attempt = known === undefined ? await lastAttempt(storage, keys.root) : (known?.attempt ?? 0)
+  const attempt = known === undefined ? await lastAttempt(bucket, keys.root) : (known?.attempt ?? 0)
   if (attempt === 0) return null
   const key = keys.late(attempt)
-  const late = await readLate(storage, key)
+  const late = await readLate(bucket, key)
   if (known && known.sha256 !== late.sha256)
-    refuse(storage, key, ['it is not the one that the ledger noted when it was written'])
+    refuse(bucket, key, ['it is not the one that the ledger noted when it was written'])
   if (authentic === 'signed' && late.authentic !== 'signed')
-    refuse(storage, key, [`it is not signed (${late.authentic}), but the manifest is: somebody put it there`])
-  refuse(storage, key, lateProblems(late.document, manifest, { prefix, backupId, attempt }))
+    refuse(bucket, key, [`it is not signed (${late.authentic}), but the manifest is: somebody put it there`])
+  refuse(bucket, key, lateProblems(late.document, manifest, { prefix, backupId, attempt }))
   return late
 }
 
@@ -122,33 +122,33 @@ async function findLateOf(
  * @throws BackupDamaged when it is not signed, or not of this run
  */
 export async function findOwnManifest(
-  storage: Storage,
+  bucket: Bucket,
   prefix: string,
   { backupId, runId }: { backupId: string; runId: string },
 ): Promise<Manifest | null> {
-  const read = await readManifest(storage, prefix, backupId)
+  const read = await readManifest(bucket, prefix, backupId)
   if (read === null) return null
   const { document: manifest, authentic } = read
   const key = backupKeys(prefix, backupId).manifest
-  if (manifest.runId !== runId) refuse(storage, key, [`it was written by another run, ${manifest.runId}`])
-  if (authentic !== 'signed') refuse(storage, key, [`the run ${runId} did not sign it (${authentic})`])
+  if (manifest.runId !== runId) refuse(bucket, key, [`it was written by another run, ${manifest.runId}`])
+  if (authentic !== 'signed') refuse(bucket, key, [`the run ${runId} did not sign it (${authentic})`])
   return manifest
 }
 
 /** Whether the folder holds a manifest, which alone makes it a backup. */
-export async function isSealed(storage: Storage, prefix: string, backupId: string): Promise<boolean> {
-  return exists(storage, backupKeys(prefix, backupId).manifest)
+export async function isSealed(bucket: Bucket, prefix: string, backupId: string): Promise<boolean> {
+  return exists(bucket, backupKeys(prefix, backupId).manifest)
 }
 
 async function readManifest(
-  storage: Storage,
+  bucket: Bucket,
   prefix: string,
   backupId: string,
 ): Promise<Read<Manifest> | null> {
   const key = backupKeys(prefix, backupId).manifest
   try {
-    const read = await readDocument(storage, key, Manifest)
-    refuse(storage, key, manifestProblems(read.document, { prefix, backupId }))
+    const read = await readDocument(bucket, key, Manifest)
+    refuse(bucket, key, manifestProblems(read.document, { prefix, backupId }))
     return read
   } catch (error) {
     if (error instanceof NotFound) return null
@@ -157,20 +157,20 @@ async function readManifest(
 }
 
 /** A listed late file that cannot be read must not look like a backup that is not there. */
-async function readLate(storage: Storage, key: string): Promise<Read<Late>> {
+async function readLate(bucket: Bucket, key: string): Promise<Read<Late>> {
   try {
-    return await readDocument(storage, key, Late)
+    return await readDocument(bucket, key, Late)
   } catch (cause) {
     if (!(cause instanceof NotFound)) throw cause
-    throw new DocumentDamaged(storage, key, 'it should be there, but is not', { cause })
+    throw new DocumentDamaged(bucket, key, 'it should be there, but is not', { cause })
   }
 }
 
 /** Which backups there are instead: the newest, and not as if they were all. */
-async function othersThan(storage: Storage, prefix: string): Promise<string> {
-  const folders = (await listFolders(storage, prefix)).filter(isBackupId).sort().reverse() // ids begin with their time
+async function othersThan(bucket: Bucket, prefix: string): Promise<string> {
+  const folders = (await listFolders(bucket, prefix)).filter(isBackupId).sort().reverse() // ids begin with their time
   const looks = await pMap(folders.slice(0, lookedAt), async (backupId) =>
-    (await isSealed(storage, prefix, backupId)) ? [backupId] : [],
+    (await isSealed(bucket, prefix, backupId)) ? [backupId] : [],
   )
   const sealed = looks.flat().slice(0, named)
   if (sealed.length > 0) return `The newest ${sealed.length === 1 ? 'is' : 'are'} ${sealed.join(', ')}`

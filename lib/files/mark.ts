@@ -25,7 +25,7 @@ export async function readFilesMark({ files }: Tools): Promise<string | undefine
     if (error instanceof NotFound) return undefined
     if (error instanceof ResetError) throw error
     throw new EnvironmentMismatch(
-      `s3://${files.bucket}/${key} is not the mark that claim writes: ${messageOf(error)}. Look at it; delete it and claim again if nothing else uses it`,
+      `s3://${files.name}/${key} is not the mark that claim writes: ${messageOf(error)}. Look at it; delete it and claim again if nothing else uses it`,
       { cause: error },
     )
   }
@@ -54,7 +54,7 @@ async function carries({ files }: Tools, environment: string): Promise<boolean> 
   const present = await readFilesMark({ files })
   if (present === undefined || present === environment) return present === environment
   throw new EnvironmentMismatch(
-    `The bucket ${files.bucket} carries the mark of the environment "${present}", not "${environment}". Check FILES_BUCKET and ENVIRONMENT; if the bucket was really handed over, delete s3://${files.bucket}/${key} and claim again`,
+    `The bucket ${files.name} carries the mark of the environment "${present}", not "${environment}". Check FILES_BUCKET and ENVIRONMENT; if the bucket was really handed over, delete s3://${files.name}/${key} and claim again`,
   )
 }
 

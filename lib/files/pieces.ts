@@ -3,7 +3,7 @@ import { getJsonLines } from '../backup/documents/read.ts'
 import { workKeys } from '../backup/layout.ts'
 import { CopiedFile } from '../backup/manifest.ts'
 import type { PlannedRun } from '../ledger/run-ref.ts'
-import type { Storage } from '../s3/bucket.ts'
+import type { Bucket } from '../s3/bucket.ts'
 import type { KeyRange } from '../s3/list.ts'
 
 /** One line of `filesList`: an object as the count listed it. `key` is relative to FILES_PREFIX, `size` in bytes. */
@@ -50,7 +50,7 @@ export const filesToRestore: Lists<CopiedFile> = {
  * key there can be, and what came before, between and after their files is seen exactly once.
  */
 export async function* readPieces<File extends { key: string }>(
-  work: Storage,
+  work: Bucket,
   { run, batch, listsPerBatch, lists }: FilesBatch,
   { keyOf, schema, neverNone }: Lists<File>,
 ): AsyncGenerator<Piece<File>> {

@@ -10,7 +10,7 @@ import type { Warning } from '../backup/manifest.ts'
 import type { Clients } from '../clients.ts'
 import { StoreUnavailable } from '../errors.ts'
 import type { RunRef } from '../ledger/run-ref.ts'
-import { exists, isPreconditionFailure, type Storage, storageError } from '../s3/bucket.ts'
+import { type Bucket, bucketError, exists, isPreconditionFailure } from '../s3/bucket.ts'
 import { copySourceHeader } from '../s3/copy-source.ts'
 
 /** An ETag that no object of these probes has. */
@@ -29,8 +29,8 @@ export async function probeConditions(
   { files, backups }: Pick<Clients, 'files' | 'backups'>,
   { run, changesFiles }: { run: RunRef; changesFiles: boolean },
 ): Promise<Warning[]> {
-  const source = { storage: backups, key: workKeys(run).probe(1) }
-  const target = { storage: backups, key: workKeys(run).probe(2) }
+  const source = { bucket: backups, key: workKeys(run).probe(1) }
+  const target = { bucket: backups, key: workKeys(run).probe(2) }
   await put(source)
   await put(target)
   const copies = [
@@ -39,7 +39,7 @@ export async function probeConditions(
   ]
   const deletions: boolean[] = []
   if (changesFiles) {
-    const probe = { storage: files, key: filesKeys.probe(run) }
+    const probe = { bucket: files, key: filesKeys.probe(run) }
     await put(probe)
     copies.push(await isCopied(source, probe, { IfNoneMatch: '*' }))
     copies.push(await isCopied(source, probe, { IfMatch: otherEtag }))
@@ -59,69 +59,67 @@ export async function probeConditions(
   ]
 }
 
-type Probe = { storage: Storage; key: string }
+type Probe = { bucket: Bucket; key: string }
 
-async function put({ storage, key }: Probe): Promise<void> {
+async function put({ bucket, key }: Probe): Promise<void> {
   try {
-    await storage.s3.send(new PutObjectCommand({ Bucket: storage.bucket, Key: key, Body: 'probe' }))
+    await bucket.s3.send(new PutObjectCommand({ Bucket: bucket.name, Key: key, Body: 'probe' }))
   } catch (cause) {
-    throw storageError(storage, 'write', key, cause)
+    throw bucketError(bucket, 'write', key, cause)
   }
 }
 
 /** Whether a copy was made although its condition does not hold. */
 async function isCopied(
   source: Probe,
-  { storage, key }: Probe,
+  { bucket, key }: Probe,
   condition: { IfNoneMatch: string } | { IfMatch: string } | { CopySourceIfMatch: string },
 ): Promise<boolean> {
-  const from = copySourceHeader({ bucket: source.storage.bucket, key: source.key })
+  const from = copySourceHeader({ bucket: source.bucket.name, key: source.key })
   try {
-    await storage.s3.send(
-      new CopyObjectCommand({ Bucket: storage.bucket, Key: key, CopySource: from, ...condition }),
+    await bucket.s3.send(
+      new CopyObjectCommand({ Bucket: bucket.name, Key: key, CopySource: from, ...condition }),
     )
     return true
   } catch (cause) {
     if (isPreconditionFailure(cause)) return false
     if (cause instanceof S3ServiceException && cause.$metadata.httpStatusCode === 501) {
       throw new StoreUnavailable(
-        `The S3 server of ${storage.bucket} knows no copies with ${Object.keys(condition)[0]} (501), so no backup of files could be kept from being overwritten. Nothing was touched; update the server, or use another one`,
+        `The S3 server of ${bucket.name} knows no copies with ${Object.keys(condition)[0]} (501), so no backup of files could be kept from being overwritten. Nothing was touched; update the server, or use another one`,
         { cause },
       )
     }
-    throw storageError(storage, 'copy', key, cause)
+    throw bucketError(bucket, 'copy', key, cause)
   }
 }
 
 async function isDeletedTogether(probe: Probe): Promise<boolean> {
-  const { storage, key } = probe
+  const { bucket, key } = probe
   const Objects = [{ Key: key, ETag: otherEtag }]
   try {
-    await storage.s3.send(
-      new DeleteObjectsCommand({ Bucket: storage.bucket, Delete: { Objects, Quiet: true } }),
-    )
+    await bucket.s3.send(new DeleteObjectsCommand({ Bucket: bucket.name, Delete: { Objects, Quiet: true } }))
   } catch (cause) {
-    throw storageError(storage, 'delete', key, cause)
+    throw bucketError(bucket, 'delete', key, cause)
   }
-  return !(await exists(storage, key)) // S3's answer says nothing
+  return !(await exists(bucket, key)) // S3's answer says nothing
 }
 
 async function isDeletedAlone(probe: Probe): Promise<boolean> {
-  const { storage, key } = probe
-  if (!(await exists(storage, key))) return true
+  const { bucket, key } = probe
+  if (!(await exists(bucket, key))) return true
   try {
-    await storage.s3.send(new DeleteObjectCommand({ Bucket: storage.bucket, Key: key, IfMatch: otherEtag }))
+    await bucket.s3.send(new DeleteObjectCommand({ Bucket: bucket.name, Key: key, IfMatch: otherEtag }))
   } catch (cause) {
     if (isPreconditionFailure(cause)) return false
-    throw storageError(storage, 'delete', key, cause)
+    throw bucketError(bucket, 'delete', key, cause)
   }
-  return !(await exists(storage, key))
+  return !(await exists(bucket, key))
 }
 
-async function deleteProbe({ storage, key }: Probe): Promise<void> {
+async function deleteProbe({ bucket, key }: Probe): Promise<void> {
   try {
-    await storage.s3.send(new DeleteObjectCommand({ Bucket: storage.bucket, Key: key }))
+    await bucket.s3.send(new DeleteObjectCommand({ Bucket: bucket.name, Key: key }))
   } catch (cause) {
-    throw storageError(storage, 'delete', key, cause)
+    throw bucketError(bucket, 'delete', key, cause)
   }
 }

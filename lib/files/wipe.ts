@@ -5,7 +5,7 @@ import { filesKeys, workKeys } from '../backup/layout.ts'
 import { CopiedFile } from '../backup/manifest.ts'
 import type { Clients } from '../clients.ts'
 import type { Fence } from '../ledger/fence.ts'
-import type { Storage } from '../s3/bucket.ts'
+import type { Bucket } from '../s3/bucket.ts'
 import { deleteObjects, type Version } from '../s3/delete.ts'
 import { type KeyRange, listRange } from '../s3/list.ts'
 import { isPreserved } from './list.ts'
@@ -86,14 +86,14 @@ export async function wipeFiles(
 
 /** The objects of a piece that may be deleted: with a backup only what was copied. */
 async function coveredBy(
-  work: Storage,
+  work: Bucket,
   { run, piece, backup }: { run: FilesBatch['run']; piece: Piece<ListedFile>; backup: boolean },
 ): Promise<(Version & { size: number })[]> {
   return backup ? await getJsonLines(work, workKeys(run).filesCopied(piece.list), CopiedFile) : piece.files
 }
 
 async function wipePiece(
-  files: Storage,
+  files: Bucket,
   piece: { range: KeyRange; known: readonly (Version & { size: number })[]; stays: (key: string) => boolean },
   { result, fence }: { result: FilesWiped; fence: Fence },
 ): Promise<void> {
@@ -121,7 +121,7 @@ async function wipePiece(
 
 /** The ETags of the piece's objects that exist now, and how many others lie in its range and are not kept on purpose. */
 async function presentIn(
-  files: Storage,
+  files: Bucket,
   { range, known, stays }: Parameters<typeof wipePiece>[1],
 ): Promise<{ etags: Map<string, string>; appeared: number }> {
   const keys = new Set(known.map(({ key }) => key))

@@ -1,5 +1,5 @@
 import { putLinesOnce } from '../backup/documents/write-once.ts'
-import type { Storage } from '../s3/bucket.ts'
+import type { Bucket } from '../s3/bucket.ts'
 
 /** What one piece of a listing holds at most; and how many batches a Map of the state machine is given at most. */
 export const pieceLimits = {
@@ -14,7 +14,7 @@ export type Cut = { lists: number; listsPerBatch: number; batches: number }
 
 /** Cuts files that come in the order of their keys into pieces, and writes each as a work list, once. Memory: one piece. */
 export class WorkLists<File extends { size: number }> {
-  readonly #work: Storage
+  readonly #work: Bucket
   /** null: they are only counted. */
   readonly #keyOf: ((list: number) => string) | null
   readonly #limits: typeof pieceLimits
@@ -23,7 +23,7 @@ export class WorkLists<File extends { size: number }> {
   #lists = 0
 
   constructor(
-    work: Storage,
+    work: Bucket,
     { keyOf, limits }: { keyOf: ((list: number) => string) | null; limits: typeof pieceLimits },
   ) {
     this.#work = work

@@ -20,25 +20,25 @@ export async function deleteBackup(
   { runId, backupId }: BackupPlan,
   { signal }: { signal?: AbortSignal } = {},
 ): Promise<void> {
-  const { backups: storage, config } = clients
+  const { backups: bucket, config } = clients
   const folder = { prefix: config.BACKUP_PREFIX, backupId }
-  if (await isSealed(storage, folder.prefix, backupId)) {
+  if (await isSealed(bucket, folder.prefix, backupId)) {
     const reasons = [`run ${runId} was told to delete it`]
     const retired = await whileLedgerStands(clients, async (connection, held) => {
       signal?.throwIfAborted() // the lock may have come late
       await fenceRun(connection, runId)
-      return retireBackup(storage, folder, { reasons, at: clients.now(), held })
+      return retireBackup(bucket, folder, { reasons, at: clients.now(), held })
     })
     if (retired === 'pinned') {
       throw new BackupKept(
         `The backup ${backupId} is not deleted, because it was pinned since the run began. Unpin it if it is to go, and start again`,
       )
     }
-    refuseFailures(storage.bucket, retired)
+    refuseFailures(bucket.name, retired)
   }
   // Without its mark the folder is gone, or not ours to clear: see backup/retention/tombstone.ts.
-  if (!(await exists(storage, backupKeys(folder.prefix, backupId).tombstone))) return
-  refuseFailures(storage.bucket, await clearRetired(storage, folder, { signal }))
+  if (!(await exists(bucket, backupKeys(folder.prefix, backupId).tombstone))) return
+  refuseFailures(bucket.name, await clearRetired(bucket, folder, { signal }))
 }
 
 function refuseFailures(bucket: string, { failures, failed }: Deleted): void {

@@ -8,7 +8,7 @@ import { findOwnManifest } from '../backup/read.ts'
 import type { Clients } from '../clients.ts'
 import { BackupIncomplete } from '../errors.ts'
 import type { Fence } from '../ledger/fence.ts'
-import { isPreconditionFailure, type Storage } from '../s3/bucket.ts'
+import { type Bucket, isPreconditionFailure } from '../s3/bucket.ts'
 import { listSizes } from '../s3/list.ts'
 import { type Target, targets } from '../store.ts'
 import { type Held, type Planned, sealers } from '../stores.ts'
@@ -25,10 +25,10 @@ import { type Plan, plannedRun } from './planning/plan.ts'
 export async function seal(clients: Clients, plan: Plan, check: Fence['check']): Promise<void> {
   if (plan.backupId === null)
     throw new BackupIncomplete(`Run ${plan.runId} was told to take no backup, so there is none to seal`)
-  const storage = clients.backups
+  const bucket = clients.backups
   const keys = backupKeys(clients.config.BACKUP_PREFIX, plan.backupId)
   const own = { backupId: plan.backupId, runId: plan.runId }
-  const isSealed = async () => (await findOwnManifest(storage, clients.config.BACKUP_PREFIX, own)) !== null
+  const isSealed = async () => (await findOwnManifest(bucket, clients.config.BACKUP_PREFIX, own)) !== null
   if (await isSealed()) return
   const readBackAt = clients.now().toISOString()
   const { held, rehearsedAt, warnings } = await sealStores(clients, { ...plan, backupId: plan.backupId })
@@ -52,10 +52,10 @@ export async function seal(clients: Clients, plan: Plan, check: Fence['check']):
     },
     warnings: [...plan.warnings, ...warnings],
   }
-  await checkObjects(storage, keys.root, manifest)
+  await checkObjects(bucket, keys.root, manifest)
   await check()
   try {
-    await putJson(storage, keys.manifest, sealed(storage.signing, Manifest.parse(manifest)), { once: true })
+    await putJson(bucket, keys.manifest, sealed(bucket.signing, Manifest.parse(manifest)), { once: true })
   } catch (error) {
     // Another try of this step was faster; both saw the same results.
     if (!isPreconditionFailure(error) || !(await isSealed())) throw error
@@ -82,9 +82,9 @@ async function sealStores(clients: Clients, plan: Plan & { backupId: string }) {
 }
 
 /** Each object that the manifest names is there with its size, by a listing that the steps had no part in. */
-async function checkObjects(storage: Storage, root: string, manifest: Manifest): Promise<void> {
+async function checkObjects(bucket: Bucket, root: string, manifest: Manifest): Promise<void> {
   const expected = new Map(namedObjects(manifest).map(({ key, bytes }) => [key, bytes]))
-  for await (const { key, size } of listSizes(storage, [
+  for await (const { key, size } of listSizes(bucket, [
     `${root}database/`,
     `${root}cache/`,
     `${root}files.`,
@@ -94,6 +94,6 @@ async function checkObjects(storage: Storage, root: string, manifest: Manifest):
   if (expected.size === 0) return
   const [first] = expected
   throw new BackupIncomplete(
-    `${counted(expected.size, 'object')} of the backup ${agreeing(expected.size, 'is missing or has', 'are missing or have')} another size, for example s3://${storage.bucket}/${first?.[0]} (${first?.[1]} bytes were written). Nothing was wiped; start again`,
+    `${counted(expected.size, 'object')} of the backup ${agreeing(expected.size, 'is missing or has', 'are missing or have')} another size, for example s3://${bucket.name}/${first?.[0]} (${first?.[1]} bytes were written). Nothing was wiped; start again`,
   )
 }

@@ -28,15 +28,15 @@ export async function verify(
   plan: BackupPlan,
   report: (done: number, total: number) => Promise<void>,
 ): Promise<void> {
-  const { backups: storage, config, now } = clients
-  const found = await verifyBackup(storage, config.BACKUP_PREFIX, plan.backupId, report, now, plan.seen)
+  const { backups: bucket, config, now } = clients
+  const found = await verifyBackup(bucket, config.BACKUP_PREFIX, plan.backupId, report, now, plan.seen)
   const { objects, bytes } = found
   const verified: Verified = { objects, bytes, warnings: warningsOf(found) }
-  await putOnce(storage, workKeys(plan).verified, verified)
+  await putOnce(bucket, workKeys(plan).verified, verified)
   if (found.ok) return
   const list = listOf(found.problems.map(({ key, problem, detail }) => `${key} is ${problem}: ${detail}`))
   throw new BackupDamaged(
-    `The backup ${plan.backupId} is damaged in ${counted(found.found.problems, 'object')} of s3://${storage.bucket}: ${list}. Do not rely on it: take a new backup now, or bring back earlier versions of these objects`,
+    `The backup ${plan.backupId} is damaged in ${counted(found.found.problems, 'object')} of s3://${bucket.name}: ${list}. Do not rely on it: take a new backup now, or bring back earlier versions of these objects`,
   )
 }
 

@@ -10,16 +10,16 @@ import { messageOf, NotFound, NotPermitted, StoreUnavailable } from '../errors.t
 import type { SigningKey } from '../signature.ts'
 
 /** A bucket and the client to reach it; of the backup bucket also the keys that sign what is written there. */
-export type Storage = { s3: S3Client; bucket: string; signing?: readonly SigningKey[] }
+export type Bucket = { s3: S3Client; name: string; signing?: readonly SigningKey[] }
 
 /** Whether the object is there. @throws NotPermitted, StoreUnavailable when S3 does not say */
-export async function exists(storage: Storage, key: string): Promise<boolean> {
+export async function exists(bucket: Bucket, key: string): Promise<boolean> {
   try {
-    await storage.s3.send(new HeadObjectCommand({ Bucket: storage.bucket, Key: key }))
+    await bucket.s3.send(new HeadObjectCommand({ Bucket: bucket.name, Key: key }))
     return true
   } catch (cause) {
     if (isMissing(cause)) return false
-    throw storageError(storage, 'read', key, cause)
+    throw bucketError(bucket, 'read', key, cause)
   }
 }
 
@@ -27,13 +27,13 @@ export async function exists(storage: Storage, key: string): Promise<boolean> {
  * Proves that the prefix can be written to, by beginning an upload and giving it up: no object is made.
  * @throws NotPermitted, StoreUnavailable
  */
-export async function checkWritable(storage: Storage, key: string): Promise<void> {
-  const target = { Bucket: storage.bucket, Key: key }
+export async function checkWritable(bucket: Bucket, key: string): Promise<void> {
+  const target = { Bucket: bucket.name, Key: key }
   try {
-    const upload = await storage.s3.send(new CreateMultipartUploadCommand(target))
-    await storage.s3.send(new AbortMultipartUploadCommand({ ...target, UploadId: upload.UploadId }))
+    const upload = await bucket.s3.send(new CreateMultipartUploadCommand(target))
+    await bucket.s3.send(new AbortMultipartUploadCommand({ ...target, UploadId: upload.UploadId }))
   } catch (cause) {
-    throw storageError(storage, 'write', key, cause)
+    throw bucketError(bucket, 'write', key, cause)
   }
 }
 
@@ -43,12 +43,12 @@ export async function checkWritable(storage: Storage, key: string): Promise<void
  * @throws NotFound, NotPermitted, StoreUnavailable
  */
 export async function readObject(
-  storage: Storage,
+  bucket: Bucket,
   key: string,
   maxBytes: number,
 ): Promise<{ body: Buffer | null; metadata: Record<string, string> }> {
   try {
-    const answer = await storage.s3.send(new GetObjectCommand({ Bucket: storage.bucket, Key: key }))
+    const answer = await bucket.s3.send(new GetObjectCommand({ Bucket: bucket.name, Key: key }))
     const metadata = answer.Metadata ?? {}
     const chunks: Buffer[] = []
     let bytes = 0
@@ -59,18 +59,22 @@ export async function readObject(
     }
     return { body: Buffer.concat(chunks), metadata }
   } catch (cause) {
-    throw storageError(storage, 'read', key, cause)
+    throw bucketError(bucket, 'read', key, cause)
   }
 }
 
 /** S3's answer as one of our errors: what failed, on which object, and what to do. */
-export function storageError(storage: Storage, action: string, key: string, cause: unknown): Error {
-  const object = `s3://${storage.bucket}/${key}`
+export function bucketError(
+  bucket: Pick<Bucket, 'name'>,
+  action: string,
+  key: string,
+  cause: unknown,
+): Error {
+  const object = `s3://${bucket.name}/${key}`
   if (nameOf(cause) === 'NoSuchBucket') {
-    return new StoreUnavailable(
-      `The bucket ${storage.bucket} does not exist. Create it or correct its name`,
-      { cause },
-    )
+    return new StoreUnavailable(`The bucket ${bucket.name} does not exist. Create it or correct its name`, {
+      cause,
+    })
   }
   if (isMissing(cause)) return new NotFound(`${object} does not exist`, { cause })
   if (statusOf(cause) === 403) {

@@ -1,6 +1,6 @@
 import { CopyObjectCommand, type S3Client, S3ServiceException, type StorageClass } from '@aws-sdk/client-s3'
 import { BackupIncomplete, ResetError } from '../errors.ts'
-import { isPreconditionFailure, storageError } from './bucket.ts'
+import { bucketError, isPreconditionFailure } from './bucket.ts'
 import { copyInParts } from './copy-in-parts.ts'
 import {
   archivedError,
@@ -63,7 +63,7 @@ export async function copyObject(
       return copied(version, await copyVersion(s3, data, { limits, signal }), copy)
     } catch (cause) {
       if (isGone(cause)) return undefined
-      if (!isPreconditionFailure(cause) && !isUploadOver(cause)) throw copyError(s3, source, cause)
+      if (!isPreconditionFailure(cause) && !isUploadOver(cause)) throw copyError(source, cause)
     }
     // Either end may be the reason, and S3 does not say which: an own try whose answer was lost, or a newer version.
     taken = (await headObject(s3, target)) !== undefined
@@ -145,9 +145,7 @@ function isUploadOver(error: unknown): boolean {
   return error instanceof S3ServiceException && error.name === 'NoSuchUpload'
 }
 
-function copyError(s3: S3Client, source: CopySource, cause: unknown): Error {
+function copyError(source: CopySource, cause: unknown): Error {
   if (cause instanceof ResetError) return cause
-  return (
-    archivedError(source, cause) ?? storageError({ s3, bucket: source.bucket }, 'copy', source.key, cause)
-  )
+  return archivedError(source, cause) ?? bucketError({ name: source.bucket }, 'copy', source.key, cause)
 }

@@ -2,7 +2,7 @@ import { setTimeout } from 'node:timers/promises'
 import { DeleteObjectCommand, DeleteObjectsCommand, S3ServiceException } from '@aws-sdk/client-s3'
 import { StoreUnavailable } from '../errors.ts'
 import { atOnce } from './at-once.ts'
-import { type Storage, storageError } from './bucket.ts'
+import { type Bucket, bucketError } from './bucket.ts'
 import { type Check, sharedCheck } from './fence-check.ts'
 
 /** A version of an object: it is deleted only while it has this ETag. */
@@ -36,7 +36,7 @@ const busy = new Set(['SlowDown', 'ServiceUnavailable'])
  *   try; RunLost, OutOfTime as the fence does
  */
 export async function deleteObjects(
-  storage: Storage,
+  bucket: Bucket,
   versions: readonly Version[],
   fence: Asking | null,
 ): Promise<Map<string, string>> {
@@ -47,14 +47,14 @@ export async function deleteObjects(
   for (const wait of [0, ...waits]) {
     await setTimeout(wait, undefined, { signal })
     for (const { key } of pending) refused.delete(key)
-    for (const [key, code] of await deleteOnce(storage, pending, { check, signal })) refused.set(key, code)
+    for (const [key, code] of await deleteOnce(bucket, pending, { check, signal })) refused.set(key, code)
     pending = pending.filter(({ key }) => transient.has(refused.get(key) ?? ''))
     if (pending.length === 0) break
   }
   const [first] = pending.filter(({ key }) => busy.has(refused.get(key) ?? ''))
   if (first === undefined) return refused
   throw new StoreUnavailable(
-    `S3 asked ${waits.length + 1} times to slow down (${refused.get(first.key)}) when s3://${storage.bucket}/${first.key} was to be deleted; ${pending.length} of ${versions.length} objects are left. Start again when it is back`,
+    `S3 asked ${waits.length + 1} times to slow down (${refused.get(first.key)}) when s3://${bucket.name}/${first.key} was to be deleted; ${pending.length} of ${versions.length} objects are left. Start again when it is back`,
   )
 }
 
@@ -62,7 +62,7 @@ export async function deleteObjects(
 type Asking = { check: Check; signal: AbortSignal }
 
 async function deleteOnce(
-  storage: Storage,
+  bucket: Bucket,
   versions: readonly Version[],
   { check, signal }: Asking,
 ): Promise<Map<string, string>> {
@@ -75,7 +75,7 @@ async function deleteOnce(
     chunks,
     async (chunk, abortSignal) => {
       await check()
-      return deleteTogether(storage, chunk, abortSignal)
+      return deleteTogether(bucket, chunk, abortSignal)
     },
     { concurrency: requests, signal },
   )
@@ -83,7 +83,7 @@ async function deleteOnce(
     others,
     async (version, abortSignal) => {
       await check()
-      return deleteAlone(storage, version, abortSignal)
+      return deleteAlone(bucket, version, abortSignal)
     },
     { concurrency: singles, signal },
   )
@@ -91,34 +91,34 @@ async function deleteOnce(
 }
 
 async function deleteTogether(
-  storage: Storage,
+  bucket: Bucket,
   versions: readonly Version[],
   abortSignal: AbortSignal,
 ): Promise<[string, string][]> {
   const Objects = versions.map(({ key, etag }) => ({ Key: key, ETag: etag }))
   try {
-    const answer = await storage.s3.send(
-      new DeleteObjectsCommand({ Bucket: storage.bucket, Delete: { Objects, Quiet: true } }),
+    const answer = await bucket.s3.send(
+      new DeleteObjectsCommand({ Bucket: bucket.name, Delete: { Objects, Quiet: true } }),
       { abortSignal },
     )
     return (answer.Errors ?? []).map(({ Key = '', Code = 'Unknown' }) => [Key, Code])
   } catch (cause) {
-    throw storageError(storage, 'delete', `${versions[0]?.key} and ${versions.length - 1} more`, cause)
+    throw bucketError(bucket, 'delete', `${versions[0]?.key} and ${versions.length - 1} more`, cause)
   }
 }
 
 async function deleteAlone(
-  storage: Storage,
+  bucket: Bucket,
   { key, etag }: Version,
   abortSignal: AbortSignal,
 ): Promise<[string, string][]> {
   try {
-    const request = new DeleteObjectCommand({ Bucket: storage.bucket, Key: key, IfMatch: etag })
-    await storage.s3.send(request, { abortSignal })
+    const request = new DeleteObjectCommand({ Bucket: bucket.name, Key: key, IfMatch: etag })
+    await bucket.s3.send(request, { abortSignal })
     return []
   } catch (cause) {
     const isOfThisKey = cause instanceof S3ServiceException && cause.name !== 'NoSuchBucket'
-    if (!isOfThisKey) throw storageError(storage, 'delete', key, cause)
+    if (!isOfThisKey) throw bucketError(bucket, 'delete', key, cause)
     return cause.$metadata.httpStatusCode === 412 ? [[key, 'PreconditionFailed']] : [[key, cause.name]]
   }
 }

@@ -1,5 +1,5 @@
 import { HeadObjectCommand, type HeadObjectCommandOutput, type S3Client } from '@aws-sdk/client-s3'
-import { isMissing, storageError } from './bucket.ts'
+import { bucketError, isMissing } from './bucket.ts'
 import type { CopySource, Location } from './copy-source.ts'
 
 /**
@@ -33,7 +33,7 @@ export async function headObject(
     return await s3.send(new HeadObjectCommand({ Bucket: bucket, Key: key, ChecksumMode: 'ENABLED' }))
   } catch (cause) {
     if (isMissing(cause)) return undefined
-    throw storageError({ s3, bucket }, 'read', key, cause)
+    throw bucketError({ name: bucket }, 'read', key, cause)
   }
 }
 

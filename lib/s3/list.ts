@@ -5,7 +5,7 @@ import {
   type ListObjectsV2CommandOutput,
 } from '@aws-sdk/client-s3'
 import { InvalidConfiguration, ListingUnreliable, StoreUnavailable } from '../errors.ts'
-import { type Storage, storageError } from './bucket.ts'
+import { type Bucket, bucketError } from './bucket.ts'
 import { compareKeys } from './key-order.ts'
 
 /**
@@ -32,11 +32,11 @@ const emptyPagesMax = 100
  * @throws StoreUnavailable or NotPermitted when any page fails: an incomplete listing is never taken for a complete one
  * @throws ListingUnreliable for a key that comes twice, in no order, or from elsewhere, and for a listing without an end
  */
-export async function* listRange(storage: Storage, range: KeyRange): AsyncGenerator<ListedObject[]> {
+export async function* listRange(bucket: Bucket, range: KeyRange): AsyncGenerator<ListedObject[]> {
   const after = range.after === undefined ? {} : { StartAfter: range.after }
   const objectsOf = (page: ListObjectsV2CommandOutput) =>
-    (page.Contents ?? []).map((object) => read(storage, object, isEncoded(page)))
-  for await (const objects of list(storage, range, after, objectsOf)) {
+    (page.Contents ?? []).map((object) => read(bucket, object, isEncoded(page)))
+  for await (const objects of list(bucket, range, after, objectsOf)) {
     yield objects.filter(({ key }) => isWithin(key, range.through))
     const last = objects.at(-1)
     if (last !== undefined && !isWithin(last.key, range.through)) return
@@ -45,38 +45,38 @@ export async function* listRange(storage: Storage, range: KeyRange): AsyncGenera
 
 /** Keys and sizes in bytes of all objects below the prefixes. @throws as listRange does */
 export async function* listSizes(
-  storage: Storage,
+  bucket: Bucket,
   prefixes: readonly string[],
 ): AsyncGenerator<{ key: string; size: number }> {
-  for (const prefix of prefixes) for await (const page of listRange(storage, { prefix })) yield* page
+  for (const prefix of prefixes) for await (const page of listRange(bucket, { prefix })) yield* page
 }
 
 /** The names of the folders right below `prefix`, which ends in "/". @throws as listRange does */
-export async function listFolders(storage: Storage, prefix: string): Promise<string[]> {
+export async function listFolders(bucket: Bucket, prefix: string): Promise<string[]> {
   const foldersOf = (page: ListObjectsV2CommandOutput) =>
     (page.CommonPrefixes ?? []).flatMap(({ Prefix: key }) =>
-      key === undefined ? [] : [{ key: isEncoded(page) ? decodeKey(storage, key) : key }],
+      key === undefined ? [] : [{ key: isEncoded(page) ? decodeKey(bucket, key) : key }],
     )
   const names: string[] = []
-  for await (const folders of list(storage, { prefix }, { Delimiter: '/' }, foldersOf))
+  for await (const folders of list(bucket, { prefix }, { Delimiter: '/' }, foldersOf))
     names.push(...folders.map(({ key }) => key.slice(prefix.length, -1)))
   return names
 }
 
 /** What stands on the pages of a listing, each once and in the order of the keys. */
 async function* list<Entry extends { key: string }>(
-  storage: Storage,
+  bucket: Bucket,
   range: KeyRange,
   parameters: Partial<ListObjectsV2CommandInput>,
   entriesOf: (page: ListObjectsV2CommandOutput) => Entry[],
 ): AsyncGenerator<Entry[]> {
-  refuseDirectoryBucket(storage.bucket)
+  refuseDirectoryBucket(bucket.name)
   const problemOf = orderOf(range)
-  for await (const page of pagesOf(storage, { ...parameters, Prefix: range.prefix })) {
+  for await (const page of pagesOf(bucket, { ...parameters, Prefix: range.prefix })) {
     const entries = entriesOf(page)
     for (const { key } of entries) {
       const problem = problemOf(key)
-      if (problem !== undefined) throw await unreliable(storage, range.prefix, problem)
+      if (problem !== undefined) throw await unreliable(bucket, range.prefix, problem)
     }
     yield entries
   }
@@ -84,20 +84,20 @@ async function* list<Entry extends { key: string }>(
 
 /** The pages of a listing to its end. */
 async function* pagesOf(
-  storage: Storage,
+  bucket: Bucket,
   parameters: Partial<ListObjectsV2CommandInput> & { Prefix: string },
 ): AsyncGenerator<ListObjectsV2CommandOutput> {
   const tokens = new Set<string>()
   let emptyPages = 0
   let token: string | undefined
   for (;;) {
-    const page = await listPage(storage, { ...parameters, ContinuationToken: token })
+    const page = await listPage(bucket, { ...parameters, ContinuationToken: token })
     yield page
     if (!page.IsTruncated) return
     token = page.NextContinuationToken
     if (token === undefined) {
       throw new StoreUnavailable(
-        `S3 said that the listing of s3://${storage.bucket}/${parameters.Prefix} goes on, but not where. Start again`,
+        `S3 said that the listing of s3://${bucket.name}/${parameters.Prefix} goes on, but not where. Start again`,
       )
     }
     emptyPages = page.Contents?.length || page.CommonPrefixes?.length ? 0 : emptyPages + 1
@@ -105,26 +105,26 @@ async function* pagesOf(
       const problem = tokens.has(token)
         ? `came back after ${tokens.size} pages to the token ${JSON.stringify(token.slice(0, 100))}`
         : `gave ${emptyPagesMax} pages without a key, one after the other`
-      throw await unreliable(storage, parameters.Prefix, `${problem}, so it would never end`)
+      throw await unreliable(bucket, parameters.Prefix, `${problem}, so it would never end`)
     }
     tokens.add(token)
   }
 }
 
 async function listPage(
-  storage: Storage,
+  bucket: Bucket,
   { ContinuationToken, ...parameters }: Partial<ListObjectsV2CommandInput> & { Prefix: string },
 ): Promise<ListObjectsV2CommandOutput> {
   const list = new ListObjectsV2Command({
-    Bucket: storage.bucket,
+    Bucket: bucket.name,
     EncodingType: 'url', // control characters in a key would not survive the XML of the answer
     ...parameters,
     ...(ContinuationToken === undefined ? {} : { ContinuationToken }),
   })
   try {
-    return await storage.s3.send(list)
+    return await bucket.s3.send(list)
   } catch (cause) {
-    throw storageError(storage, 'list', parameters.Prefix, cause)
+    throw bucketError(bucket, 'list', parameters.Prefix, cause)
   }
 }
 
@@ -145,23 +145,23 @@ function orderOf({ prefix, after }: KeyRange): (key: string) => string | undefin
   }
 }
 
-async function unreliable(storage: Storage, prefix: string, problem: string): Promise<ListingUnreliable> {
-  const endpoint = await storage.s3.config.endpoint?.()
+async function unreliable(bucket: Bucket, prefix: string, problem: string): Promise<ListingUnreliable> {
+  const endpoint = await bucket.s3.config.endpoint?.()
   const port = endpoint?.port === undefined ? '' : `:${endpoint.port}`
   const server = endpoint === undefined ? 'Amazon S3' : `The S3 server at ${endpoint.hostname}${port}`
   return new ListingUnreliable(
-    `${server}, listing s3://${storage.bucket}/${prefix}, ${problem}. Nothing can be backed up, wiped or restored by such a listing. Correct or update the server, or use another one`,
+    `${server}, listing s3://${bucket.name}/${prefix}, ${problem}. Nothing can be backed up, wiped or restored by such a listing. Correct or update the server, or use another one`,
   )
 }
 
-function read(storage: Storage, object: _Object, encoded: boolean): ListedObject {
+function read(bucket: Bucket, object: _Object, encoded: boolean): ListedObject {
   const { Key, Size, ETag, LastModified, StorageClass } = object
   if (Key === undefined || Size === undefined || !ETag || LastModified === undefined) {
     throw new StoreUnavailable(
-      `S3 listed an object of ${storage.bucket} without key, size, ETag or time: ${JSON.stringify(object)}. Without them it cannot be copied safely`,
+      `S3 listed an object of ${bucket.name} without key, size, ETag or time: ${JSON.stringify(object)}. Without them it cannot be copied safely`,
     )
   }
-  const key = encoded ? decodeKey(storage, Key) : Key
+  const key = encoded ? decodeKey(bucket, Key) : Key
   const storageClass =
     StorageClass === undefined || StorageClass === 'STANDARD' ? {} : { storageClass: StorageClass }
   return { key, size: Size, etag: ETag, modified: LastModified.toISOString(), ...storageClass }
@@ -172,12 +172,12 @@ function isEncoded(page: ListObjectsV2CommandOutput): boolean {
 }
 
 /** S3 encodes the keys of a listing as forms are encoded: a space is "+". */
-function decodeKey(storage: Storage, key: string): string {
+function decodeKey(bucket: Bucket, key: string): string {
   try {
     return decodeURIComponent(key.replaceAll('+', '%20'))
   } catch (cause) {
     throw new StoreUnavailable(
-      `S3 listed a key of ${storage.bucket} that is not UTF-8: ${key}. Rename or remove the object`,
+      `S3 listed a key of ${bucket.name} that is not UTF-8: ${key}. Rename or remove the object`,
       { cause },
     )
   }

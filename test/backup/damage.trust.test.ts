@@ -6,7 +6,7 @@ import type { Late, Manifest } from '../../lib/backup/manifest.ts'
 import { readBackup } from '../../lib/backup/read.ts'
 import { verifyBackup } from '../../lib/backup/verify/verify.ts'
 import { BackupTooNew, NotFound } from '../../lib/errors.ts'
-import type { Storage } from '../../lib/s3/bucket.ts'
+import type { Bucket } from '../../lib/s3/bucket.ts'
 import type { SigningKey } from '../../lib/signature.ts'
 import { currentClients } from '../../lib/task.ts'
 import { isFull, rounds, tried } from '../support/trust.ts'
@@ -75,7 +75,7 @@ async function take(request: unknown): Promise<typeof main> {
 
 type Verdict = { ok: boolean; extra: string[]; problems: string[]; text: string }
 
-async function verdictOn(storage: Storage): Promise<Verdict> {
+async function verdictOn(storage: Bucket): Promise<Verdict> {
   try {
     const { ok, authentic, problems, extra } = await verifyBackup(storage, prefix, main.backupId, noReport)
     if (ok && authentic !== 'signed')
@@ -347,7 +347,7 @@ describe('of a real backup', () => {
   })
 
   test('a sample of the damages gives the same on an S3 that is asked over HTTP', async () => {
-    const real = { s3: backups.s3, bucket: backups.bucket, signing }
+    const real = { s3: backups.s3, name: backups.bucket, signing }
     const sample: Damage[] = []
     for (let index = 0; index < 20; index++) {
       const key = some(named.filter((one) => bytesOf(one).length > 0))

@@ -198,7 +198,7 @@ describe('deleting a backup', () => {
     expect((await bucket.objects()).filter((line) => !line.includes('pruning.json'))).toEqual(before)
     await expect(remove(old!, refusing(stubborn))).rejects.toThrow(NotPermitted)
     await expect(remove(old!, refusing(stubborn))).rejects.toThrow(
-      `s3://${bucket.storage.bucket}/${stubborn} (AccessDenied)`,
+      `s3://${bucket.storage.name}/${stubborn} (AccessDenied)`,
     )
     const changed = remove(old!, refusing(stubborn, 'PreconditionFailed'))
     await expect(changed).rejects.toThrow(StoreUnavailable)

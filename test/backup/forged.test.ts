@@ -181,10 +181,10 @@ describe('the work of a run', () => {
   test('is neither written nor believed where no key could sign it', async () => {
     const list = keys.filesList(7)
     await putJsonLines(storage, list, [])
-    const { s3, bucket } = storage
+    const { s3, name } = storage
     for (const keyless of [
-      { s3, bucket, signing: [] },
-      { s3, bucket },
+      { s3, name, signing: [] },
+      { s3, name },
     ]) {
       const refusal = { name: 'InvalidConfiguration', message: expect.stringContaining('no SIGNING_KEYS') }
       await expect(getJsonLines(keyless, list, ListedFile)).rejects.toMatchObject(refusal)

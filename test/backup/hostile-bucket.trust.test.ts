@@ -312,7 +312,8 @@ describe('a forged object', () => {
 
   async function workKeysNow(): Promise<string[]> {
     const keys: string[] = []
-    for await (const { key } of listSizes(backups, [workRoot])) keys.push(key)
+    for await (const { key } of listSizes({ s3: backups.s3, name: backups.bucket }, [workRoot]))
+      keys.push(key)
     return keys
   }
 

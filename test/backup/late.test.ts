@@ -6,13 +6,13 @@ import { lastAttempt, writeLate } from '../../lib/backup/late.ts'
 import { backupKeys } from '../../lib/backup/layout.ts'
 import { Late } from '../../lib/backup/manifest.ts'
 import { BackupIncomplete, StoreUnavailable } from '../../lib/errors.ts'
-import { isPreconditionFailure, type Storage } from '../../lib/s3/bucket.ts'
+import { type Bucket, isPreconditionFailure } from '../../lib/s3/bucket.ts'
 import { startS3 } from '../../local/s3.ts'
 import { s3Error, smallPages, startFront } from '../files/s3-front.ts'
 import { signing } from '../support/signing.ts'
 
 let front: Awaited<ReturnType<typeof startFront>>
-let storage: Storage & { signing: typeof signing }
+let storage: Bucket & { signing: typeof signing }
 let stop: () => Promise<void>
 let number = 0
 let backup: Parameters<typeof writeLate>[1]
@@ -28,7 +28,7 @@ beforeAll(async () => {
     forcePathStyle: true,
     maxAttempts: 1,
   })
-  storage = { s3: client, bucket: 'backups', signing }
+  storage = { s3: client, name: 'backups', signing }
   stop = async () => {
     client.destroy()
     await front.stop()

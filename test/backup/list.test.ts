@@ -10,7 +10,7 @@ import { sampleBackup } from './sample-backup.ts'
 
 let s3: S3Client
 let embedded: EmbeddedS3
-let storage: { s3: S3Client; bucket: string }
+let storage: { s3: S3Client; name: string }
 let count = 0
 
 beforeAll(async () => {
@@ -22,7 +22,7 @@ afterAll(async () => {
   await embedded?.stop()
 })
 beforeEach(() => {
-  storage = { s3, bucket: `backups-${count++}` }
+  storage = { s3, name: `backups-${count++}` }
 })
 
 const connect = () =>
@@ -36,7 +36,7 @@ const connect = () =>
 const put = (Key: string, Body: unknown) =>
   s3.send(
     new PutObjectCommand({
-      Bucket: storage.bucket,
+      Bucket: storage.name,
       Key: `prefix/${Key}`,
       Body: typeof Body === 'string' ? Body : JSON.stringify(Body),
     }),
@@ -203,7 +203,7 @@ describe('the list of backups', () => {
   })
 
   test('is an error, and not empty, when the bucket cannot be listed', async () => {
-    await expect(listBackups({ s3, bucket: 'no-such-bucket' }, 'prefix/')).rejects.toMatchObject({
+    await expect(listBackups({ s3, name: 'no-such-bucket' }, 'prefix/')).rejects.toMatchObject({
       name: 'StoreUnavailable',
       message: expect.stringContaining('no-such-bucket'),
     })

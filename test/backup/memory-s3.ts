@@ -13,7 +13,7 @@ import {
   type S3Client,
   S3ServiceException,
 } from '@aws-sdk/client-s3'
-import type { Storage } from '../../lib/s3/bucket.ts'
+import type { Bucket } from '../../lib/s3/bucket.ts'
 import { compareKeys } from '../../lib/s3/key-order.ts'
 import { signing } from '../support/signing.ts'
 import type { Objects } from './real-backups.ts'
@@ -36,7 +36,7 @@ export function memoryS3(objects: Objects = new Map()) {
     etags: new Map<string, string>(),
     seen: [] as string[],
     metadata: new Map<string, Record<string, string> | undefined>(),
-    storage: { bucket, signing, s3: { send } as unknown as S3Client } satisfies Storage,
+    storage: { name: bucket, signing, s3: { send } as unknown as S3Client } satisfies Bucket,
   }
   return memory
 

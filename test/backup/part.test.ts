@@ -17,12 +17,12 @@ import {
   ReadBackMismatch,
   StoreUnavailable,
 } from '../../lib/errors.ts'
-import type { Storage } from '../../lib/s3/bucket.ts'
+import type { Bucket } from '../../lib/s3/bucket.ts'
 import { startS3 } from '../../local/s3.ts'
 import { s3Error, startFront } from '../files/s3-front.ts'
 
 let front: Awaited<ReturnType<typeof startFront>>
-let storage: Storage
+let storage: Bucket
 let stop: () => Promise<void>
 let number = 0
 const unhandled: unknown[] = []
@@ -38,7 +38,7 @@ beforeAll(async () => {
     forcePathStyle: true,
     maxAttempts: 1,
   })
-  storage = { s3: client, bucket: 'backups' }
+  storage = { s3: client, name: 'backups' }
   process.on('unhandledRejection', note)
   stop = async () => {
     process.off('unhandledRejection', note)

@@ -5,7 +5,7 @@ import type { Config } from '../../lib/config.ts'
 import { writeEnvironment } from '../../lib/ledger/environment.ts'
 import { ensureLedger } from '../../lib/ledger/tables.ts'
 import { withConnection } from '../../lib/postgres/with-connection.ts'
-import type { Storage } from '../../lib/s3/bucket.ts'
+import type { Bucket } from '../../lib/s3/bucket.ts'
 import { listRange } from '../../lib/s3/list.ts'
 import { currentClients } from '../../lib/task.ts'
 import { type FreshStack, freshStack } from '../support/stack.ts'
@@ -104,7 +104,7 @@ export function usePrune() {
   }
 
   /** Every object, as text that changes with it. */
-  async function objects(below = '', { s3 }: Pick<Storage, 's3'> = use.clients.backups): Promise<string[]> {
+  async function objects(below = '', { s3 }: Pick<Bucket, 's3'> = use.clients.backups): Promise<string[]> {
     const found: string[] = []
     for await (const page of listRange({ ...memory.storage, s3 }, { prefix: below }))
       for (const { key, size, etag } of page) found.push(`${key} ${size} ${etag}`)
@@ -138,7 +138,7 @@ export function usePrune() {
     },
     async copyToEmbedded(): Promise<void> {
       for (const [Key, Body] of memory.objects)
-        await use.embedded.backups.s3.send(new PutObjectCommand({ Bucket: memory.storage.bucket, Key, Body }))
+        await use.embedded.backups.s3.send(new PutObjectCommand({ Bucket: memory.storage.name, Key, Body }))
     },
     bytes: (key: string) => memory.objects.get(key) ?? Buffer.alloc(0),
     json: (key: string) => JSON.parse(memory.objects.get(key)?.toString() ?? ''),

@@ -8,7 +8,7 @@ import { putJson, putJsonLines } from '../../lib/backup/documents/write.ts'
 import { putOnce, writeOnce } from '../../lib/backup/documents/write-once.ts'
 import { workKeys } from '../../lib/backup/layout.ts'
 import { NotFound, NotPermitted, OutOfTime, StoreUnavailable, TooLargeToRead } from '../../lib/errors.ts'
-import { exists, type Storage } from '../../lib/s3/bucket.ts'
+import { type Bucket, exists } from '../../lib/s3/bucket.ts'
 import { headObject } from '../../lib/s3/head-object.ts'
 import { memoryS3 } from './memory-s3.ts'
 
@@ -23,7 +23,7 @@ const refusal = (name: string, httpStatusCode: number) =>
   new S3ServiceException({ name, $fault: 'client', message: name, $metadata: { httpStatusCode } })
 
 /** The same bucket, where S3 refuses what is to be written. */
-const refusing = (error: Error): Storage => ({
+const refusing = (error: Error): Bucket => ({
   ...storage,
   s3: {
     send: (command: never) => {
@@ -33,7 +33,7 @@ const refusing = (error: Error): Storage => ({
   } as unknown as S3Client,
 })
 
-const put = (left: number, complete: boolean, to: Storage = storage) =>
+const put = (left: number, complete: boolean, to: Bucket = storage) =>
   putResult(to, key, Result, { result: { left }, complete })
 
 describe("a step's result", () => {
@@ -84,7 +84,7 @@ describe("a step's result", () => {
 
   test('is not written when the time of its step is over, and S3 is not told as the reason', async () => {
     const over = new AbortController()
-    const late: Storage = refusing(new Error('aborted'))
+    const late: Bucket = refusing(new Error('aborted'))
     over.abort(new OutOfTime('the step has no time left'))
     const writing = putResult(late, key, Result, { result: { left: 0 }, complete: true, signal: over.signal })
     await expect(writing).rejects.toThrow(OutOfTime)
@@ -92,14 +92,14 @@ describe("a step's result", () => {
 })
 
 test('an object of which S3 does not say whether it is there is no absent one', async () => {
-  const { bucket } = storage
-  const ways: readonly (readonly [string, (of: Storage) => Promise<unknown>])[] = [
+  const { name: bucket } = storage
+  const ways: readonly (readonly [string, (of: Bucket) => Promise<unknown>])[] = [
     ['a document', (of) => findJson(of, key, Result)],
     ["a step's result", (of) => findResult(of, key, Result)],
     ['a key that may be taken', (of) => exists(of, key)],
     ['a copy', ({ s3 }) => headObject(s3, { bucket, key })],
   ]
-  const without = (answer: Error): Storage => ({
+  const without = (answer: Error): Bucket => ({
     ...storage,
     s3: { send: () => Promise.reject(answer) } as unknown as S3Client,
   })

@@ -20,7 +20,7 @@ import { withConnection } from '../../lib/postgres/with-connection.ts'
 import { countAll } from '../../lib/run/planning/count.ts'
 import { databaseOf, type Plan, readPlan } from '../../lib/run/planning/plan.ts'
 import { seal } from '../../lib/run/seal.ts'
-import type { Storage } from '../../lib/s3/bucket.ts'
+import type { Bucket } from '../../lib/s3/bucket.ts'
 import { listSizes } from '../../lib/s3/list.ts'
 import { currentClients } from '../../lib/task.ts'
 import { type FreshStack, freshStack } from '../support/stack.ts'
@@ -29,7 +29,7 @@ export const noProgress = async () => {}
 
 /** A database, a bucket and a ledger, without the state machine; tables are made and looked at past the product. */
 export function useDatabase() {
-  const database = {} as FreshStack & { clients: Clients; storage: Storage }
+  const database = {} as FreshStack & { clients: Clients; storage: Bucket }
   beforeAll(async () => {
     const stack = await freshStack({
       definition: { StartAt: 'Done', States: { Done: { Type: 'Succeed' } } },

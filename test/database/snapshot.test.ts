@@ -156,7 +156,7 @@ describe('an export', () => {
     const first = await keysBelow(clients, plan)
     await database.sql.query('DELETE FROM app.people WHERE id > 100')
     // The first try died before it told what it had exported.
-    const { s3, bucket } = clients.backups
+    const { s3, name: bucket } = clients.backups
     await s3.send(new DeleteObjectCommand({ Bucket: bucket, Key: workKeys(plan).databaseResult(0) }))
     await exportBatch(clients, plan)
     const all = await keysBelow(clients, plan)

@@ -38,7 +38,7 @@ async function checkObjects(backupId: string | null): Promise<void> {
     const body = await reset.bytesOf(key)
     expect([body.length, createHash('sha256').update(body).digest('hex')], key).toEqual([bytes, sha256])
   }
-  const storage = { s3: reset.stack.s3, bucket: backupBucket }
+  const storage = { s3: reset.stack.s3, name: backupBucket }
   for (const { name, rows, parts } of manifest.database?.tables ?? []) {
     let lines = 0
     for (const { key } of parts) {

@@ -98,7 +98,7 @@ async function inBackup(backupId: string | null): Promise<Map<string, number>> {
     let rows = 0
     for (const { key } of table.parts) {
       if (key === null) continue
-      for await (const line of readPartLines({ s3: reset.stack.s3, bucket: backupBucket }, key)) {
+      for await (const line of readPartLines({ s3: reset.stack.s3, name: backupBucket }, key)) {
         const { name, version } = JSON.parse(line.toString())
         expect(found.has(name), `${name} is in the backup twice`).toBe(false)
         found.set(name, version)

@@ -119,7 +119,7 @@ describe('listing the files', () => {
     const s3 = makeS3({ AWS_ENDPOINT_URL_S3: stack.front.url })
     let asked = 0
     stack.front.faults = [() => (++asked <= 2 ? s3Error(503, 'SlowDown') : undefined)]
-    const files = { s3, bucket: stack.clients.files.bucket }
+    const files = { s3, name: stack.clients.files.name }
     expect(await countFiles({ ...stack.clients, files }, { preserve: [] })).toMatchObject({ objects: 1 })
     expect(asked).toBe(3)
     s3.destroy()
@@ -325,7 +325,7 @@ describe('listing the files', () => {
   })
 
   test('a directory bucket is refused, because it lists in no order', async () => {
-    const files = { ...stack.clients.files, bucket: 'files--use1-az4--x-s3' }
+    const files = { ...stack.clients.files, name: 'files--use1-az4--x-s3' }
     await expect(listFiles({ ...stack.clients, files }, { preserve: [] })).rejects.toMatchObject({
       name: 'InvalidConfiguration',
     })

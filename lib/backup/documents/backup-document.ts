@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { BackupDamaged, BackupTooNew, messageOf } from '../../errors.ts'
-import type { Storage } from '../../s3/bucket.ts'
+import type { Bucket } from '../../s3/bucket.ts'
 import type { Authenticity } from '../../signature.ts'
 import { authenticityOf, digestOf } from '../digest.ts'
 import type { Late, Manifest } from '../manifest.ts'
@@ -13,7 +13,7 @@ const currentVersion = 1
 /** A manifest or a late file is not what was written; `key` is the object's. */
 export class DocumentDamaged extends BackupDamaged {
   readonly key: string
-  constructor({ bucket }: Storage, key: string, problem: string, options?: ErrorOptions) {
+  constructor({ name: bucket }: Bucket, key: string, problem: string, options?: ErrorOptions) {
     super(
       `s3://${bucket}/${key} is damaged: ${problem}. Use another backup, or bring back an earlier version of the object`,
       options,
@@ -30,49 +30,49 @@ export type Read<Document> = { document: Document; sha256: string; authentic: Au
  * @throws NotFound, BackupDamaged, BackupTooNew
  */
 export async function readDocument<Schema extends z.ZodType<Manifest | Late>>(
-  storage: Storage,
+  bucket: Bucket,
   key: string,
   schema: Schema,
 ): Promise<Read<z.output<Schema>>> {
-  const { json, sha256 } = await readUnknown(storage, key)
+  const { json, sha256 } = await readUnknown(bucket, key)
   // Before the schema, which would only say that it knows no such fields.
   const { data: newer } = z.object({ version: z.number().gt(currentVersion) }).safeParse(json)
   if (newer !== undefined) {
     throw new BackupTooNew(
-      `s3://${storage.bucket}/${key} has the version ${newer.version}, but this tool reads ${currentVersion}: it was made by a newer version. Update the tool`,
+      `s3://${bucket.name}/${key} has the version ${newer.version}, but this tool reads ${currentVersion}: it was made by a newer version. Update the tool`,
     )
   }
   const { data: digested } = z.looseObject({ digest: z.string() }).safeParse(json)
   if (digested !== undefined && digestOf(json as object) !== digested.digest) {
-    refuse(storage, key, ['it is not what its own digest was made of'])
+    refuse(bucket, key, ['it is not what its own digest was made of'])
   }
   const parsed = schema.safeParse(json)
   if (!parsed.success) {
     const problems = parsed.error.issues.map(
       ({ path, message }) => `${path.join('.') || 'document'}: ${message}`,
     )
-    refuse(storage, key, problems)
+    refuse(bucket, key, problems)
     throw parsed.error // a failed parse has at least one issue
   }
-  const authentic = authenticityOf(storage.signing ?? [], json as object, parsed.data.signature)
+  const authentic = authenticityOf(bucket.signing ?? [], json as object, parsed.data.signature)
   if (authentic !== 'forged') return { document: parsed.data, sha256, authentic }
-  throw new DocumentDamaged(storage, key, 'its signature is not that of what it says: somebody edited it')
+  throw new DocumentDamaged(bucket, key, 'its signature is not that of what it says: somebody edited it')
 }
 
-async function readUnknown(storage: Storage, key: string): Promise<{ json: unknown; sha256: string }> {
+async function readUnknown(bucket: Bucket, key: string): Promise<{ json: unknown; sha256: string }> {
   try {
-    const { text, sha256 } = await readText(storage, key, documentBounds)
+    const { text, sha256 } = await readText(bucket, key, documentBounds)
     return { json: parseJson(text, documentBounds), sha256 }
   } catch (cause) {
-    if (cause instanceof TooMuch) throw new DocumentDamaged(storage, key, cause.message, { cause })
+    if (cause instanceof TooMuch) throw new DocumentDamaged(bucket, key, cause.message, { cause })
     if (!(cause instanceof SyntaxError)) throw cause
-    throw new DocumentDamaged(storage, key, `it is not JSON (${messageOf(cause)})`, { cause })
+    throw new DocumentDamaged(bucket, key, `it is not JSON (${messageOf(cause)})`, { cause })
   }
 }
 
 /** Three problems say enough; a table that is missing makes hundreds. */
-export function refuse(storage: Storage, key: string, problems: Iterable<string>): void {
+export function refuse(bucket: Bucket, key: string, problems: Iterable<string>): void {
   const first: string[] = []
   for (const problem of problems) if (first.push(problem) === 3) break
-  if (first.length > 0) throw new DocumentDamaged(storage, key, first.join('; '))
+  if (first.length > 0) throw new DocumentDamaged(bucket, key, first.join('; '))
 }

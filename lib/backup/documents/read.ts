@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type * as z from 'zod'
 import { NotFound } from '../../errors.ts'
-import { readObject, type Storage } from '../../s3/bucket.ts'
+import { type Bucket, readObject } from '../../s3/bucket.ts'
 import { type DocumentBounds, documentBounds, parseJson, TooMuch } from './json.ts'
 import { checkWork, isWork, parseWork, workDamaged } from './signed-work.ts'
 
@@ -12,25 +12,25 @@ import { checkWork, isWork, parseWork, workDamaged } from './signed-work.ts'
  * @throws TooMuch, SyntaxError, an error of the schema, when it is anything else: the caller says what that means
  */
 export async function getJson<Schema extends z.ZodType>(
-  storage: Storage,
+  bucket: Bucket,
   key: string,
   schema: Schema,
   bounds: DocumentBounds = documentBounds,
 ): Promise<z.output<Schema>> {
-  const { text } = await readText(storage, key, bounds)
-  if (isWork(key)) return parseWork(storage, key, () => schema.parse(parseJson(text, bounds)))
+  const { text } = await readText(bucket, key, bounds)
+  if (isWork(key)) return parseWork(bucket, key, () => schema.parse(parseJson(text, bounds)))
   return schema.parse(parseJson(text, bounds))
 }
 
 /** Reads and parses a JSON object, or gives undefined when the key does not exist. */
 export async function findJson<Schema extends z.ZodType>(
-  storage: Storage,
+  bucket: Bucket,
   key: string,
   schema: Schema,
   bounds: DocumentBounds = documentBounds,
 ): Promise<z.output<Schema> | undefined> {
   try {
-    return await getJson(storage, key, schema, bounds)
+    return await getJson(bucket, key, schema, bounds)
   } catch (error) {
     if (error instanceof NotFound) return undefined
     throw error
@@ -39,12 +39,12 @@ export async function findJson<Schema extends z.ZodType>(
 
 /** Reads what putJsonLines wrote: a run's work list. @throws NotFound when the key does not exist; WorkDamaged */
 export async function getJsonLines<Schema extends z.ZodType>(
-  storage: Storage,
+  bucket: Bucket,
   key: string,
   schema: Schema,
 ): Promise<z.output<Schema>[]> {
-  const { text } = await readText(storage, key, documentBounds)
-  return parseWork(storage, key, () =>
+  const { text } = await readText(bucket, key, documentBounds)
+  return parseWork(bucket, key, () =>
     text
       .split('\n')
       .filter((line) => line !== '')
@@ -54,12 +54,12 @@ export async function getJsonLines<Schema extends z.ZodType>(
 
 /** Reads what putJsonLines wrote, or gives undefined when the key does not exist. */
 export async function findJsonLines<Schema extends z.ZodType>(
-  storage: Storage,
+  bucket: Bucket,
   key: string,
   schema: Schema,
 ): Promise<z.output<Schema>[] | undefined> {
   try {
-    return await getJsonLines(storage, key, schema)
+    return await getJsonLines(bucket, key, schema)
   } catch (error) {
     if (error instanceof NotFound) return undefined
     throw error
@@ -72,15 +72,15 @@ export async function findJsonLines<Schema extends z.ZodType>(
  * @throws TooMuch when it is larger; WorkDamaged in its place, and when the signature is not ours, for a run's work
  */
 export async function readText(
-  storage: Storage,
+  bucket: Bucket,
   key: string,
   { bytes }: DocumentBounds,
 ): Promise<{ text: string; sha256: string }> {
-  const { body, metadata } = await readObject(storage, key, bytes)
+  const { body, metadata } = await readObject(bucket, key, bytes)
   if (body === null) {
     const reason = `it has more than the ${bytes} bytes that are read of such an object`
-    throw isWork(key) ? workDamaged(storage, key, reason) : new TooMuch(reason)
+    throw isWork(key) ? workDamaged(bucket, key, reason) : new TooMuch(reason)
   }
-  if (isWork(key)) checkWork(storage, key, { body, metadata })
+  if (isWork(key)) checkWork(bucket, key, { body, metadata })
   return { text: body.toString('utf8'), sha256: createHash('sha256').update(body).digest('hex') }
 }

@@ -1,6 +1,6 @@
 import type * as z from 'zod'
 import { BackupIncomplete, NotFound } from '../../errors.ts'
-import { isPreconditionFailure, type Storage } from '../../s3/bucket.ts'
+import { type Bucket, isPreconditionFailure } from '../../s3/bucket.ts'
 import { unfinishedKey } from '../layout.ts'
 import { findJson, getJson } from './read.ts'
 import { putJson } from './write.ts'
@@ -12,46 +12,46 @@ import { putJson } from './write.ts'
  */
 /** @returns the result that counts: another invocation's, when that was complete before */
 export async function putResult<Schema extends z.ZodType>(
-  storage: Storage,
+  bucket: Bucket,
   key: string,
   schema: Schema,
   { result, complete, signal }: { result: z.output<Schema>; complete: boolean; signal?: AbortSignal },
 ): Promise<z.output<Schema>> {
   const given = signal === undefined ? {} : { signal }
   if (!complete) {
-    await putJson(storage, unfinishedKey(key), result, given)
+    await putJson(bucket, unfinishedKey(key), result, given)
     return result
   }
   try {
-    await putJson(storage, key, result, { ...given, once: true })
+    await putJson(bucket, key, result, { ...given, once: true })
     return result
   } catch (error) {
     if (!isPreconditionFailure(error)) throw error
-    return await getJson(storage, key, schema) // a refusal may also mean that another write failed: then there is none
+    return await getJson(bucket, key, schema) // a refusal may also mean that another write failed: then there is none
   }
 }
 
 /** The complete result, or else the last one that was not; undefined: the step has left none. */
 export async function findResult<Schema extends z.ZodType>(
-  storage: Storage,
+  bucket: Bucket,
   key: string,
   schema: Schema,
 ): Promise<{ result: z.output<Schema>; complete: boolean } | undefined> {
-  const complete = await findJson(storage, key, schema)
+  const complete = await findJson(bucket, key, schema)
   if (complete !== undefined) return { result: complete, complete: true }
-  const partial = await findJson(storage, unfinishedKey(key), schema)
+  const partial = await findJson(bucket, unfinishedKey(key), schema)
   return partial === undefined ? undefined : { result: partial, complete: false }
 }
 
 /** A step's result. @throws BackupIncomplete when the step left none */
 export async function resultOf<Schema extends z.ZodType>(
-  storage: Storage,
+  bucket: Bucket,
   key: string,
   schema: Schema,
   what: string,
 ): Promise<z.output<Schema>> {
   try {
-    return await getJson(storage, key, schema)
+    return await getJson(bucket, key, schema)
   } catch (cause) {
     if (!(cause instanceof NotFound)) throw cause
     throw new BackupIncomplete(

@@ -1,5 +1,5 @@
 import { InvalidConfiguration, messageOf, WorkDamaged } from '../../errors.ts'
-import type { Storage } from '../../s3/bucket.ts'
+import type { Bucket } from '../../s3/bucket.ts'
 import { checkSignature, Signature, sign } from '../../signature.ts'
 import { workRoot } from '../layout.ts'
 
@@ -15,38 +15,38 @@ export function isWork(key: string): boolean {
 }
 
 /** The metadata that an object of a run's work is written with. */
-export function signWork(storage: Storage, key: string, text: string): Record<string, string> {
-  const { keyId, hmac } = sign(keysOf(storage), purposeOf(key), text)
+export function signWork(bucket: Bucket, key: string, text: string): Record<string, string> {
+  const { keyId, hmac } = sign(keysOf(bucket), purposeOf(key), text)
   return { signature: `${keyId} ${hmac}` }
 }
 
 /** @throws WorkDamaged when the object is not signed, or not as this key's */
 export function checkWork(
-  storage: Storage,
+  bucket: Bucket,
   key: string,
   { body, metadata }: { body: Buffer; metadata: Record<string, string> },
 ): void {
   const [keyId, hmac] = (metadata.signature ?? '').split(' ')
   const signature = Signature.safeParse({ keyId, hmac })
-  if (!signature.success) throw workDamaged(storage, key, 'it is not signed')
-  const checked = checkSignature(keysOf(storage), purposeOf(key), body, signature.data)
+  if (!signature.success) throw workDamaged(bucket, key, 'it is not signed')
+  const checked = checkSignature(keysOf(bucket), purposeOf(key), body, signature.data)
   if (checked === 'unknown key')
-    throw workDamaged(storage, key, `it is signed with the key "${keyId}", which SIGNING_KEYS does not hold`)
+    throw workDamaged(bucket, key, `it is signed with the key "${keyId}", which SIGNING_KEYS does not hold`)
   if (checked === 'wrong')
-    throw workDamaged(storage, key, 'its signature is not that of its bytes and its key')
+    throw workDamaged(bucket, key, 'its signature is not that of its bytes and its key')
 }
 
 /** What cannot be understood although it is signed: written for another operation, or by another version. */
-export function parseWork<Value>(storage: Storage, key: string, parse: () => Value): Value {
+export function parseWork<Value>(bucket: Bucket, key: string, parse: () => Value): Value {
   try {
     return parse()
   } catch (cause) {
-    throw workDamaged(storage, key, `it cannot be understood: ${messageOf(cause).slice(0, 500)}`, { cause })
+    throw workDamaged(bucket, key, `it cannot be understood: ${messageOf(cause).slice(0, 500)}`, { cause })
   }
 }
 
 export function workDamaged(
-  { bucket }: Storage,
+  { name: bucket }: Bucket,
   key: string,
   problem: string,
   options?: ErrorOptions,
@@ -57,7 +57,7 @@ export function workDamaged(
   )
 }
 
-function keysOf({ bucket, signing }: Storage) {
+function keysOf({ name: bucket, signing }: Bucket) {
   if (signing !== undefined && signing.length > 0) return signing
   throw new InvalidConfiguration(`Work of a run lies in ${bucket}, for which there are no SIGNING_KEYS`)
 }

@@ -1,5 +1,5 @@
 import { messageOf, StoreUnavailable } from '../../errors.ts'
-import { isPreconditionFailure, type Storage } from '../../s3/bucket.ts'
+import { type Bucket, isPreconditionFailure } from '../../s3/bucket.ts'
 import { documentBounds } from './json.ts'
 import { readText } from './read.ts'
 import { putJson, putJsonLines } from './write.ts'
@@ -35,20 +35,20 @@ export async function writeOnce<Result>(
  * an invocation that was given up comes to its end late.
  * @throws WorkDamaged when what is there was not left by a step of ours
  */
-export async function putOnce(storage: Storage, key: string, value: unknown): Promise<void> {
-  await unlessThere(storage, key, () => putJson(storage, key, value, { once: true }))
+export async function putOnce(bucket: Bucket, key: string, value: unknown): Promise<void> {
+  await unlessThere(bucket, key, () => putJson(bucket, key, value, { once: true }))
 }
 
 /** The same with one JSON document per line, as putJsonLines writes it. */
-export async function putLinesOnce(storage: Storage, key: string, values: readonly unknown[]): Promise<void> {
-  await unlessThere(storage, key, () => putJsonLines(storage, key, values, { once: true }))
+export async function putLinesOnce(bucket: Bucket, key: string, values: readonly unknown[]): Promise<void> {
+  await unlessThere(bucket, key, () => putJsonLines(bucket, key, values, { once: true }))
 }
 
-async function unlessThere(storage: Storage, key: string, write: () => Promise<void>): Promise<void> {
+async function unlessThere(bucket: Bucket, key: string, write: () => Promise<void>): Promise<void> {
   try {
     await write()
   } catch (error) {
     if (!isPreconditionFailure(error)) throw error
-    await readText(storage, key, documentBounds) // a refusal may also mean that another write failed: then there is none
+    await readText(bucket, key, documentBounds) // a refusal may also mean that another write failed: then there is none
   }
 }

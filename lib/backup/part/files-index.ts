@@ -1,4 +1,4 @@
-import type { Storage } from '../../s3/bucket.ts'
+import type { Bucket } from '../../s3/bucket.ts'
 import { compareKeys } from '../../s3/key-order.ts'
 import { noteBounds, parseJson } from '../documents/json.ts'
 import { CopiedFile, type Manifest } from '../manifest.ts'
@@ -16,14 +16,14 @@ export type BadLine = { number: number; text: string; file: CopiedFile | null; c
  * @throws NotFound, and as readPartLines does for bytes that are not what the manifest says
  */
 export async function* readFilesIndex(
-  storage: Storage,
+  bucket: Bucket,
   index: FilesIndex,
   damaged: (line: BadLine) => Error,
 ): AsyncGenerator<CopiedFile, undefined> {
   let number = 0
   let before: string | undefined
   const expected = { ...index, longest: index.longest ?? noteBounds.bytes }
-  for await (const line of readPartLines(storage, index.key, expected)) {
+  for await (const line of readPartLines(bucket, index.key, expected)) {
     number++
     const file = fileOf(line, (text, cause) => damaged({ number, text, file: null, cause }))
     if (before !== undefined && compareKeys(before, file.key) >= 0)

@@ -4,7 +4,7 @@ import { pipeline } from 'node:stream/promises'
 import { constants, createZstdDecompress } from 'node:zlib'
 import { GetObjectCommand } from '@aws-sdk/client-s3'
 import { BackupDamaged, messageOf } from '../../errors.ts'
-import { type Storage, storageError } from '../../s3/bucket.ts'
+import { type Bucket, bucketError } from '../../s3/bucket.ts'
 import { TooMuch } from '../documents/json.ts'
 
 /** What the manifest says of a part: no more is read of it than that. */
@@ -36,7 +36,7 @@ const [oldLine, oldLineRatio] = [64 * 2 ** 20, 64]
  *   nothing is compared
  */
 export async function* readPartChunks(
-  storage: Storage,
+  bucket: Bucket,
   key: string,
   expected: Expected = {},
 ): AsyncGenerator<Buffer> {
@@ -46,7 +46,7 @@ export async function* readPartChunks(
     chunkSize: 256 * 1024,
     params: { [constants.ZSTD_d_windowLogMax]: windowLog },
   })
-  const body = await open(storage, key)
+  const body = await open(bucket, key)
   let lost: Error | undefined
   let stored = 0
   body
@@ -61,20 +61,20 @@ export async function* readPartChunks(
   try {
     yield* bounded(plain as AsyncIterable<Buffer>, expected)
   } catch (cause) {
-    if (cause instanceof TooMuch) throw unreadable(storage, key, cause)
-    if (isConnectionLoss(lost)) throw storageError(storage, 'read', key, lost)
-    throw unreadable(storage, key, cause)
+    if (cause instanceof TooMuch) throw unreadable(bucket, key, cause)
+    if (isConnectionLoss(lost)) throw bucketError(bucket, 'read', key, lost)
+    throw unreadable(bucket, key, cause)
   }
   const found = hash.digest('hex')
   if (sha256 == null || found === sha256) return
   throw new BackupDamaged(
-    `s3://${storage.bucket}/${key} has the SHA-256 ${found}, but the manifest says ${sha256}. Use another backup`,
+    `s3://${bucket.name}/${key} has the SHA-256 ${found}, but the manifest says ${sha256}. Use another backup`,
   )
 }
 
-function unreadable(storage: Storage, key: string, cause: unknown): BackupDamaged {
+function unreadable(bucket: Bucket, key: string, cause: unknown): BackupDamaged {
   return new BackupDamaged(
-    `s3://${storage.bucket}/${key} cannot be read: ${messageOf(cause)}. Use another backup`,
+    `s3://${bucket.name}/${key} cannot be read: ${messageOf(cause)}. Use another backup`,
     { cause },
   )
 }
@@ -110,12 +110,12 @@ function isConnectionLoss(error: Error | undefined): error is Error {
 
 /** The lines of a part, without their line ends; split at byte 0x0A only (U+2028 is no line end). */
 export async function* readPartLines(
-  storage: Storage,
+  bucket: Bucket,
   key: string,
   expected: Expected = {},
 ): AsyncGenerator<Buffer> {
   let rest: Buffer[] = []
-  for await (const chunk of readPartChunks(storage, key, expected)) {
+  for await (const chunk of readPartChunks(bucket, key, expected)) {
     let start = 0
     for (let end = chunk.indexOf(0x0a); end !== -1; end = chunk.indexOf(0x0a, start)) {
       yield rest.length === 0
@@ -131,28 +131,28 @@ export async function* readPartLines(
 
 /** Size and SHA-256 of an object's bytes as S3 holds them. */
 export async function digestOfObject(
-  storage: Storage,
+  bucket: Bucket,
   key: string,
 ): Promise<{ bytes: number; sha256: string }> {
   const hash = createHash('sha256')
   let bytes = 0
-  const body: AsyncIterable<Buffer> = await open(storage, key)
+  const body: AsyncIterable<Buffer> = await open(bucket, key)
   try {
     for await (const chunk of body) {
       hash.update(chunk)
       bytes += chunk.length
     }
   } catch (cause) {
-    throw storageError(storage, 'read', key, cause)
+    throw bucketError(bucket, 'read', key, cause)
   }
   return { bytes, sha256: hash.digest('hex') }
 }
 
-async function open(storage: Storage, key: string): Promise<Readable> {
+async function open(bucket: Bucket, key: string): Promise<Readable> {
   try {
-    const answer = await storage.s3.send(new GetObjectCommand({ Bucket: storage.bucket, Key: key }))
+    const answer = await bucket.s3.send(new GetObjectCommand({ Bucket: bucket.name, Key: key }))
     return answer.Body as Readable
   } catch (cause) {
-    throw storageError(storage, 'read', key, cause)
+    throw bucketError(bucket, 'read', key, cause)
   }
 }

@@ -4,7 +4,7 @@ import { pipeline } from 'node:stream/promises'
 import { constants, createZstdCompress } from 'node:zlib'
 import { Upload } from '@aws-sdk/lib-storage'
 import { ReadBackMismatch } from '../../errors.ts'
-import { exists, isPreconditionFailure, type Storage, storageError } from '../../s3/bucket.ts'
+import { type Bucket, bucketError, exists, isPreconditionFailure } from '../../s3/bucket.ts'
 import { digestOfObject } from './read.ts'
 
 /**
@@ -22,22 +22,22 @@ export type Written = { key: string; bytes: number; sha256: string; plain: numbe
  * @see docs/decisions.md#a-repeated-step-writes-beside-the-first-ones-parts
  */
 export async function writePart(
-  storage: Storage,
+  bucket: Bucket,
   keys: (copy: number) => string,
   source: () => AsyncIterable<Buffer>,
 ): Promise<Written | null> {
   for (let copy = 1; ; copy++) {
     const key = keys(copy)
-    if (await exists(storage, key)) continue
+    if (await exists(bucket, key)) continue
     const chunks = source()[Symbol.asyncIterator]()
     const first = await chunks.next()
     if (first.done) return null
-    const sent = await uploadCompressed(storage, key, { first: first.value, rest: chunks })
+    const sent = await uploadCompressed(bucket, key, { first: first.value, rest: chunks })
     if (sent === 'taken') continue
-    const held = await digestOfObject(storage, key)
+    const held = await digestOfObject(bucket, key)
     if (held.sha256 !== sent.sha256 || held.bytes !== sent.bytes) {
       throw new ReadBackMismatch(
-        `s3://${storage.bucket}/${key} was read back as ${held.bytes} bytes (SHA-256 ${held.sha256}), but ${sent.bytes} bytes (SHA-256 ${sent.sha256}) were sent. Nothing was wiped; start again`,
+        `s3://${bucket.name}/${key} was read back as ${held.bytes} bytes (SHA-256 ${held.sha256}), but ${sent.bytes} bytes (SHA-256 ${sent.sha256}) were sent. Nothing was wiped; start again`,
       )
     }
     return { key, ...sent }
@@ -45,7 +45,7 @@ export async function writePart(
 }
 
 async function uploadCompressed(
-  storage: Storage,
+  bucket: Bucket,
   key: string,
   { first, rest }: { first: Buffer; rest: AsyncIterator<Buffer> },
 ): Promise<Omit<Written, 'key'> | 'taken'> {
@@ -60,9 +60,9 @@ async function uploadCompressed(
   })
   const body = new PassThrough({ highWaterMark: 2 ** 20 })
   const upload = new Upload({
-    client: storage.s3,
+    client: bucket.s3,
     params: {
-      Bucket: storage.bucket,
+      Bucket: bucket.name,
       Key: key,
       Body: body,
       ContentType: 'application/zstd',
@@ -85,7 +85,7 @@ async function uploadCompressed(
   if (failures.length > 0) throw failures[0]
   if (uploaded.status === 'rejected') {
     if (isPreconditionFailure(uploaded.reason)) return 'taken'
-    throw storageError(storage, 'write', key, uploaded.reason)
+    throw bucketError(bucket, 'write', key, uploaded.reason)
   }
   if (produced.status === 'rejected') throw produced.reason
   const { plain, longest } = size

@@ -1,5 +1,5 @@
 import { StoreUnavailable } from '../../errors.ts'
-import type { Storage } from '../../s3/bucket.ts'
+import type { Bucket } from '../../s3/bucket.ts'
 import { deleteObjects } from '../../s3/delete.ts'
 import { type ListedObject, listRange } from '../../s3/list.ts'
 import { backupKeys } from '../layout.ts'
@@ -25,21 +25,21 @@ type Folder = { prefix: string; backupId: string }
  * @returns `pinned` when it was pinned in the meantime; then it is what it was
  */
 export async function retireBackup(
-  storage: Storage,
+  bucket: Bucket,
   { prefix, backupId }: Folder,
   { reasons, at, held }: { reasons: readonly string[]; at: Date; held: () => Promise<unknown> },
 ): Promise<Deleted | 'pinned'> {
   const keys = backupKeys(prefix, backupId)
-  await putTombstone(storage, keys, { backupId, reasons, at })
-  if (await isPinned(storage, prefix, backupId)) {
-    await removeTombstone(storage, keys)
+  await putTombstone(bucket, keys, { backupId, reasons, at })
+  if (await isPinned(bucket, prefix, backupId)) {
+    await removeTombstone(bucket, keys)
     return 'pinned'
   }
   const deleted = nothing()
-  for await (const page of listRange(storage, { prefix: keys.manifest })) {
+  for await (const page of listRange(bucket, { prefix: keys.manifest })) {
     const manifest = page.filter(({ key }) => key === keys.manifest)
     await held()
-    await deletePage(storage, manifest, deleted)
+    await deletePage(bucket, manifest, deleted)
   }
   return deleted
 }
@@ -50,43 +50,39 @@ export async function retireBackup(
  * @throws what `signal` was aborted with, before the next request
  */
 export async function clearRetired(
-  storage: Storage,
+  bucket: Bucket,
   { prefix, backupId }: Folder,
   { deleted = nothing(), signal }: { deleted?: Deleted; signal?: AbortSignal | undefined } = {},
 ): Promise<Deleted> {
   const keys = backupKeys(prefix, backupId)
-  if (await isSealed(storage, prefix, backupId)) {
+  if (await isSealed(bucket, prefix, backupId)) {
     throw new StoreUnavailable(
-      `s3://${storage.bucket}/${keys.manifest} is there although it was deleted, so the backup ${backupId} is left as it is. Look who writes it`,
+      `s3://${bucket.name}/${keys.manifest} is there although it was deleted, so the backup ${backupId} is left as it is. Look who writes it`,
     )
   }
   for (const part of [keys.lateFiles, keys.root]) {
-    for await (const page of listRange(storage, { prefix: part })) {
+    for await (const page of listRange(bucket, { prefix: part })) {
       signal?.throwIfAborted()
       const objects = page.filter(({ key }) => key !== keys.tombstone)
-      await deletePage(storage, objects, deleted)
+      await deletePage(bucket, objects, deleted)
     }
   }
-  if (deleted.failures === 0) await removeTombstone(storage, keys)
+  if (deleted.failures === 0) await removeTombstone(bucket, keys)
   return deleted
 }
 
 /** What a folder holds: what deleting it would delete. */
-export async function sizeOfFolder(storage: Storage, { prefix, backupId }: Folder): Promise<Deleted> {
+export async function sizeOfFolder(bucket: Bucket, { prefix, backupId }: Folder): Promise<Deleted> {
   const size = nothing()
-  for await (const page of listRange(storage, { prefix: backupKeys(prefix, backupId).root })) {
+  for await (const page of listRange(bucket, { prefix: backupKeys(prefix, backupId).root })) {
     for (const object of page) add(size, object)
   }
   return size
 }
 
 /** Each object in the version that was listed; S3 answers 200 whatever became of the single ones. */
-async function deletePage(
-  storage: Storage,
-  objects: readonly ListedObject[],
-  deleted: Deleted,
-): Promise<void> {
-  const refused = await deleteObjects(storage, objects, null)
+async function deletePage(bucket: Bucket, objects: readonly ListedObject[], deleted: Deleted): Promise<void> {
+  const refused = await deleteObjects(bucket, objects, null)
   for (const object of objects) {
     const code = refused.get(object.key)
     if (code === undefined) add(deleted, object)

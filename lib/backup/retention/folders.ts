@@ -1,6 +1,6 @@
 import pMap from 'p-map'
 import type { Clients } from '../../clients.ts'
-import type { Storage } from '../../s3/bucket.ts'
+import type { Bucket } from '../../s3/bucket.ts'
 import { exists } from '../../s3/bucket.ts'
 import { listFolders } from '../../s3/list.ts'
 import { isBackupId } from '../backup-id.ts'
@@ -23,31 +23,31 @@ export type BackupFolder =
  * @throws StoreUnavailable when S3 does not answer, NotPermitted when it refuses the listing
  */
 export async function readBackupFolders(
-  { backups: storage, config }: Pick<Clients, 'backups' | 'config'>,
+  { backups: bucket, config }: Pick<Clients, 'backups' | 'config'>,
   isNeeded: (backupId: string) => boolean,
 ): Promise<BackupFolder[]> {
   const [prefix, environment] = [config.BACKUP_PREFIX, config.ENVIRONMENT]
-  const folders = (await listFolders(storage, prefix)).filter(isBackupId)
-  return pMap(folders, (backupId) => readFolder(storage, { prefix, environment, isNeeded }, backupId), {
+  const folders = (await listFolders(bucket, prefix)).filter(isBackupId)
+  return pMap(folders, (backupId) => readFolder(bucket, { prefix, environment, isNeeded }, backupId), {
     concurrency: 8,
   })
 }
 
 async function readFolder(
-  storage: Storage,
+  bucket: Bucket,
   about: { prefix: string; environment: string; isNeeded: (backupId: string) => boolean },
   backupId: string,
 ): Promise<BackupFolder> {
   const { prefix, isNeeded } = about
   try {
-    const hasTombstone = await exists(storage, backupKeys(prefix, backupId).tombstone)
-    const backup = await findBackup(storage, prefix, backupId)
+    const hasTombstone = await exists(bucket, backupKeys(prefix, backupId).tombstone)
+    const backup = await findBackup(bucket, prefix, backupId)
     if (backup === null) return hasTombstone ? { is: 'leftover', backupId } : { is: 'no backup' }
     const { environment, strategy, sealedAt, rehearsedAt } = backup
     const unproved = backup.warnings.some(({ code }) => code === 'NotProved')
     if (environment !== about.environment)
       return { is: 'left', backupId, reason: `it is a backup of the environment "${environment}"` }
-    const pinned = await isPinned(storage, prefix, backupId)
+    const pinned = await isPinned(bucket, prefix, backupId)
     const running = isNeeded(backupId)
     const retained = { backupId, strategy, sealedAt, rehearsedAt, unproved, pinned, running }
     return { is: 'sealed', ...retained, hasTombstone }

@@ -1,5 +1,5 @@
 import { BackupBeingPruned, NotFound } from '../../errors.ts'
-import { exists, type Storage } from '../../s3/bucket.ts'
+import { type Bucket, exists } from '../../s3/bucket.ts'
 import { checkBackupId } from '../backup-id.ts'
 import { noteBounds, parseJson, TooMuch } from '../documents/json.ts'
 import { readText } from '../documents/read.ts'
@@ -15,17 +15,17 @@ type Pinning = { backupId: string; by: string | null; at: Date }
  * @throws NotFound when there is no such sealed backup; BackupBeingPruned when it may be too late
  */
 export async function pinBackup(
-  storage: Storage,
+  bucket: Bucket,
   prefix: string,
   { backupId, by, at }: Pinning,
 ): Promise<void> {
-  const keys = await keysOfSealed(storage, prefix, backupId)
-  if (!(await isPinned(storage, prefix, backupId))) {
+  const keys = await keysOfSealed(bucket, prefix, backupId)
+  if (!(await isPinned(bucket, prefix, backupId))) {
     const pin = { version: 1, backupId, pinned: true, pinnedAt: at.toISOString(), pinnedBy: by }
-    await putJson(storage, keys.pin, pin)
+    await putJson(bucket, keys.pin, pin)
   }
   // A prune writes its tombstone and then looks for a pin; we do it the other way round, so one of us sees the other.
-  if (await exists(storage, keys.tombstone)) {
+  if (await exists(bucket, keys.tombstone)) {
     throw new BackupBeingPruned(
       `A prune has begun to delete the backup ${backupId}. The pin is written; prune again, which keeps the backup if it is still there, and then look for it in the list`,
     )
@@ -37,21 +37,21 @@ export async function pinBackup(
  * @see docs/decisions.md#unpinning-overwrites-it-does-not-delete
  */
 export async function unpinBackup(
-  storage: Storage,
+  bucket: Bucket,
   prefix: string,
   { backupId, by, at }: Pinning,
 ): Promise<void> {
-  const keys = await keysOfSealed(storage, prefix, backupId)
-  if (!(await isPinned(storage, prefix, backupId))) return
+  const keys = await keysOfSealed(bucket, prefix, backupId)
+  if (!(await isPinned(bucket, prefix, backupId))) return
   const unpin = { version: 1, backupId, pinned: false, unpinnedAt: at.toISOString(), unpinnedBy: by }
-  await putJson(storage, keys.pin, unpin)
+  await putJson(bucket, keys.pin, unpin)
 }
 
 /** @throws StoreUnavailable, NotPermitted when S3 does not say; what it says and is not understood is a pin */
-export async function isPinned(storage: Storage, prefix: string, backupId: string): Promise<boolean> {
+export async function isPinned(bucket: Bucket, prefix: string, backupId: string): Promise<boolean> {
   const key = backupKeys(prefix, backupId).pin
   try {
-    const { text } = await readText(storage, key, noteBounds)
+    const { text } = await readText(bucket, key, noteBounds)
     return !saysUnpinned(text)
   } catch (cause) {
     if (cause instanceof NotFound) return false
@@ -69,10 +69,10 @@ function saysUnpinned(text: string): boolean {
   }
 }
 
-async function keysOfSealed(storage: Storage, prefix: string, backupId: string): Promise<BackupKeys> {
+async function keysOfSealed(bucket: Bucket, prefix: string, backupId: string): Promise<BackupKeys> {
   checkBackupId(backupId)
-  if (await isSealed(storage, prefix, backupId)) return backupKeys(prefix, backupId)
+  if (await isSealed(bucket, prefix, backupId)) return backupKeys(prefix, backupId)
   throw new NotFound(
-    `There is no sealed backup ${backupId} below s3://${storage.bucket}/${prefix}. List the backups to see their ids`,
+    `There is no sealed backup ${backupId} below s3://${bucket.name}/${prefix}. List the backups to see their ids`,
   )
 }

@@ -40,7 +40,7 @@ export async function prune(
   { dryRun = true, endOf = null, signal }: Options = {},
 ): Promise<PruneResult> {
   const { backups, config } = clients
-  const [storage, prefix] = [backups, config.BACKUP_PREFIX]
+  const [bucket, prefix] = [backups, config.BACKUP_PREFIX]
   const policy = {
     last: config.RETENTION_LAST,
     daily: config.RETENTION_DAILY,
@@ -58,13 +58,13 @@ export async function prune(
     const { strategy = '', sealedAt = '', hasTombstone = false } = byId.get(decision.backupId) ?? {}
     const carriedOut = await carryOut(clients, decision, { dryRun, endOf, signal, refused: ledger.refused })
     if (carriedOut.keep && hasTombstone && !dryRun && ledger.refused === null)
-      await whileLedgerStands(clients, () => removeTombstone(storage, backupKeys(prefix, decision.backupId)))
+      await whileLedgerStands(clients, () => removeTombstone(bucket, backupKeys(prefix, decision.backupId)))
     result.backups.push({ ...carriedOut, strategy, sealedAt })
   }
   for (const { backupId } of folders.filter((one) => one.is === 'leftover')) {
     const folder = { prefix, backupId }
     const isDry = dryRun || ledger.refused !== null
-    const deleted = await (isDry ? sizeOfFolder(storage, folder) : clearRetired(storage, folder, { signal }))
+    const deleted = await (isDry ? sizeOfFolder(bucket, folder) : clearRetired(bucket, folder, { signal }))
     result.leftovers.push({ backupId, deleted })
   }
   return result
@@ -78,20 +78,20 @@ async function carryOut(
   const { backupId, keep, reasons } = decision
   if (keep) return { ...decision, deleted: null }
   if (refused !== null) return kept(backupId, refused)
-  const storage = clients.backups
+  const bucket = clients.backups
   const folder = { prefix: clients.config.BACKUP_PREFIX, backupId }
-  if (dryRun) return { ...decision, deleted: await sizeOfFolder(storage, folder) }
+  if (dryRun) return { ...decision, deleted: await sizeOfFolder(bucket, folder) }
   // The ledger was looked at a while ago; a run may have begun since that needs this very backup.
   const retired = await whileLedgerStands(clients, async (connection, held) => {
     signal?.throwIfAborted()
     const ledger = await readLedger(connection, clients, endOf)
     if (ledger.refused !== null) return ledger.refused
     if (ledger.neededBy(backupId).length > 0) return 'an active run needs it'
-    return retireBackup(storage, folder, { reasons, at: clients.now(), held })
+    return retireBackup(bucket, folder, { reasons, at: clients.now(), held })
   })
   if (typeof retired === 'string') return kept(backupId, retired)
   if (retired.failures > 0) return { ...kept(backupId, 'its manifest cannot be deleted'), deleted: retired }
-  return { ...decision, deleted: await clearRetired(storage, folder, { deleted: retired, signal }) }
+  return { ...decision, deleted: await clearRetired(bucket, folder, { deleted: retired, signal }) }
 }
 
 function kept(backupId: string, reason: string): Decision & { deleted: null } {

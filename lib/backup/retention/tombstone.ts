@@ -1,22 +1,22 @@
 import { DeleteObjectCommand } from '@aws-sdk/client-s3'
-import { type Storage, storageError } from '../../s3/bucket.ts'
+import { type Bucket, bucketError } from '../../s3/bucket.ts'
 import { putJson } from '../documents/write.ts'
 import type { BackupKeys } from '../layout.ts'
 
 export async function putTombstone(
-  storage: Storage,
+  bucket: Bucket,
   keys: BackupKeys,
   tombstone: { backupId: string; reasons: readonly string[]; at: Date },
 ): Promise<void> {
   const { at, ...about } = tombstone
-  await putJson(storage, keys.tombstone, { version: 1, ...about, startedAt: at.toISOString() })
+  await putJson(bucket, keys.tombstone, { version: 1, ...about, startedAt: at.toISOString() })
 }
 
-export async function removeTombstone(storage: Storage, keys: BackupKeys): Promise<void> {
+export async function removeTombstone(bucket: Bucket, keys: BackupKeys): Promise<void> {
   const key = keys.tombstone
   try {
-    await storage.s3.send(new DeleteObjectCommand({ Bucket: storage.bucket, Key: key }))
+    await bucket.s3.send(new DeleteObjectCommand({ Bucket: bucket.name, Key: key }))
   } catch (cause) {
-    throw storageError(storage, 'delete', key, cause)
+    throw bucketError(bucket, 'delete', key, cause)
   }
 }

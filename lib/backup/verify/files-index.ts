@@ -1,5 +1,5 @@
 import { BackupDamaged, messageOf, StoreUnavailable } from '../../errors.ts'
-import type { Storage } from '../../s3/bucket.ts'
+import type { Bucket } from '../../s3/bucket.ts'
 import { compareKeys } from '../../s3/key-order.ts'
 import type { CopiedFile, Manifest } from '../manifest.ts'
 import { type FilesIndex, readFilesIndex } from '../part/files-index.ts'
@@ -13,15 +13,15 @@ type Files = NonNullable<Manifest['files']>
  * `copies`: under which names they lie, see backupKeys().file; nearly always only the first.
  */
 export async function checkIndex(
-  storage: Storage,
+  bucket: Bucket,
   files: Files,
   index: FilesIndex,
 ): Promise<Checked & { copies: ReadonlySet<number> }> {
   const copies = new Set([1])
   const part = { ...index, holds: { what: 'files', count: files.objects } as const }
-  const checked = await checkPart(storage, part, async () => {
+  const checked = await checkPart(bucket, part, async () => {
     let [objects, bytes] = [0, 0]
-    for await (const { size, copy = 1 } of copiesOf(storage, index)) {
+    for await (const { size, copy = 1 } of copiesOf(bucket, index)) {
       copies.add(copy)
       objects++
       bytes += size
@@ -39,8 +39,8 @@ export async function checkIndex(
  * Each call goes on to `path` (null: to the end), tells `onPassed` the paths that come before it, and gives the line of
  * `path` itself, if there is one.
  */
-export function seekCopies(storage: Storage, index: FilesIndex, copy: number) {
-  const copies = steadily(storage, index)
+export function seekCopies(bucket: Bucket, index: FilesIndex, copy: number) {
+  const copies = steadily(bucket, index)
   let pending: IteratorResult<CopiedFile, undefined> | undefined
   return async (path: string | null, onPassed: (path: string) => void): Promise<CopiedFile | undefined> => {
     for (;;) {
@@ -63,11 +63,11 @@ export function seekCopies(storage: Storage, index: FilesIndex, copy: number) {
  * The lines of an index that was found sound. It is read as slowly as the copies are, for hours maybe, and S3 ends such a
  * connection: then it is opened again and read on from where it was.
  */
-async function* steadily(storage: Storage, index: FilesIndex): AsyncGenerator<CopiedFile, undefined> {
+async function* steadily(bucket: Bucket, index: FilesIndex): AsyncGenerator<CopiedFile, undefined> {
   let after: string | undefined
   for (let left = tries; ; left--) {
     try {
-      for await (const file of copiesOf(storage, index)) {
+      for await (const file of copiesOf(bucket, index)) {
         if (after !== undefined && compareKeys(file.key, after) <= 0) continue
         after = file.key
         left = tries
@@ -78,15 +78,15 @@ async function* steadily(storage: Storage, index: FilesIndex): AsyncGenerator<Co
       if (!(cause instanceof BackupDamaged || cause instanceof StoreUnavailable)) throw cause
       if (left > 1) continue
       throw new StoreUnavailable(
-        `s3://${storage.bucket}/${index.key} was read once, but not again: ${messageOf(cause)}. Start again`,
+        `s3://${bucket.name}/${index.key} was read once, but not again: ${messageOf(cause)}. Start again`,
         { cause },
       )
     }
   }
 }
 
-function copiesOf(storage: Storage, index: FilesIndex): AsyncGenerator<CopiedFile, undefined> {
-  return readFilesIndex(storage, index, ({ text, file, cause }) => {
+function copiesOf(bucket: Bucket, index: FilesIndex): AsyncGenerator<CopiedFile, undefined> {
+  return readFilesIndex(bucket, index, ({ text, file, cause }) => {
     if (file !== null) return new BackupDamaged(`${index.key} names ${file.key} out of order, or twice`)
     return new BackupDamaged(`${index.key} holds a line that names no file: ${text.slice(0, 200)}`, { cause })
   })

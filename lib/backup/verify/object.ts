@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import { GetObjectCommand, type GetObjectCommandOutput } from '@aws-sdk/client-s3'
 import { BackupDamaged, messageOf, NotFound, StoreUnavailable } from '../../errors.ts'
-import { type Storage, storageError } from '../../s3/bucket.ts'
+import { type Bucket, bucketError } from '../../s3/bucket.ts'
 import { documentBounds, parseJson } from '../documents/json.ts'
 import type { CopiedFile } from '../manifest.ts'
 import { digestOfObject, readPartChunks, readPartLines } from '../part/read.ts'
@@ -30,8 +30,8 @@ export const tries = 3
  * @param count reads the part and counts what it holds; it throws BackupDamaged at what it cannot understand
  * @throws StoreUnavailable, NotPermitted
  */
-export async function checkPart(storage: Storage, part: NamedPart, count = countHeld): Promise<Checked> {
-  return { problem: await problemOf(storage, { part, count }, tries), bytes: part.bytes, byEtagOnly: false }
+export async function checkPart(bucket: Bucket, part: NamedPart, count = countHeld): Promise<Checked> {
+  return { problem: await problemOf(bucket, { part, count }, tries), bytes: part.bytes, byEtagOnly: false }
 }
 
 /**
@@ -39,12 +39,12 @@ export async function checkPart(storage: Storage, part: NamedPart, count = count
  * where neither is an MD5 (KMS, copies in parts), S3's ETag must still be the one it gave to the copy.
  * @throws StoreUnavailable, NotPermitted
  */
-export async function checkFile(storage: Storage, key: string, copied: CopiedFile): Promise<Checked> {
+export async function checkFile(bucket: Bucket, key: string, copied: CopiedFile): Promise<Checked> {
   for (let left = tries; ; left--) {
     let bytes = 0
     try {
       const hash = createHash('md5')
-      const answer = await storage.s3.send(new GetObjectCommand({ Bucket: storage.bucket, Key: key }))
+      const answer = await bucket.s3.send(new GetObjectCommand({ Bucket: bucket.name, Key: key }))
       for await (const chunk of answer.Body as Readable as AsyncIterable<Buffer>) {
         hash.update(chunk)
         bytes += chunk.length
@@ -53,7 +53,7 @@ export async function checkFile(storage: Storage, key: string, copied: CopiedFil
       if (problem !== null) return { problem, bytes, byEtagOnly: false }
       return { ...judge(key, answer, hash.digest('hex'), copied), bytes }
     } catch (cause) {
-      const error = storageError(storage, 'read', key, cause)
+      const error = bucketError(bucket, 'read', key, cause)
       if (error instanceof NotFound) return { problem: missing(key), bytes, byEtagOnly: false }
       if (left === 1 || !(error instanceof StoreUnavailable)) throw error
     }
@@ -61,26 +61,26 @@ export async function checkFile(storage: Storage, key: string, copied: CopiedFil
 }
 
 async function problemOf(
-  storage: Storage,
+  bucket: Bucket,
   { part, count }: { part: NamedPart; count: typeof countHeld },
   left: number,
 ): Promise<Problem | null> {
   const { key, sha256, holds } = part
   try {
-    const found = await count(storage, part)
+    const found = await count(bucket, part)
     if (found === holds.count) return null
     const detail = `it holds ${found} ${holds.what}, the manifest says ${holds.count}`
     return { key, problem: 'changed', detail }
   } catch (cause) {
     if (cause instanceof NotFound) return missing(key)
-    if (cause instanceof StoreUnavailable && left > 1) return problemOf(storage, { part, count }, left - 1)
+    if (cause instanceof StoreUnavailable && left > 1) return problemOf(bucket, { part, count }, left - 1)
     if (!(cause instanceof BackupDamaged)) throw cause
-    const held = await digestOfObject(storage, key)
+    const held = await digestOfObject(bucket, key)
     const detail = `its bytes have the SHA-256 ${held.sha256}, the manifest says ${sha256}`
     if (held.sha256 !== sha256)
       return sizeProblem(key, held.bytes, part.bytes) ?? { key, problem: 'changed', detail }
     // Its bytes are right, so it may have been the connection.
-    if (left > 1) return problemOf(storage, { part, count }, left - 1)
+    if (left > 1) return problemOf(bucket, { part, count }, left - 1)
     return { key, problem: 'changed', detail: messageOf(cause) }
   }
 }
@@ -118,14 +118,14 @@ function bare(etag: string | undefined): string {
   return (etag ?? '').replaceAll('"', '')
 }
 
-async function countHeld(storage: Storage, part: NamedPart): Promise<number> {
+async function countHeld(bucket: Bucket, part: NamedPart): Promise<number> {
   const { key, holds } = part
   let count = 0
   if (holds.what === 'keys') {
-    for await (const line of readPartLines(storage, key, part)) if (beginsKey(key, line)) count++
+    for await (const line of readPartLines(bucket, key, part)) if (beginsKey(key, line)) count++
     return count
   }
-  for await (const chunk of readPartChunks(storage, key, part)) {
+  for await (const chunk of readPartChunks(bucket, key, part)) {
     for (let end = chunk.indexOf(0x0a); end !== -1; end = chunk.indexOf(0x0a, end + 1)) count++
   }
   return count

@@ -1,5 +1,5 @@
 import { pMapIterable } from 'p-map'
-import type { Storage } from '../../s3/bucket.ts'
+import type { Bucket } from '../../s3/bucket.ts'
 import { listRange } from '../../s3/list.ts'
 import type { Authenticity } from '../../signature.ts'
 import { DocumentDamaged } from '../documents/backup-document.ts'
@@ -46,7 +46,7 @@ type Job = { part: NamedPart; size: number } | { file: CopiedFile; key: string; 
  * @throws StoreUnavailable, NotPermitted when an object cannot be read, which says nothing about it
  */
 export async function verifyBackup(
-  storage: Storage,
+  bucket: Bucket,
   prefix: string,
   backupId: string,
   report: (done: number, total: number) => Promise<void>,
@@ -55,7 +55,7 @@ export async function verifyBackup(
 ): Promise<Verification> {
   const findings = new Findings()
   const sums = { objects: 0, bytes: 0, byEtagOnly: 0 }
-  const backup = await readOrNote(storage, { prefix, backupId, known }, findings)
+  const backup = await readOrNote(bucket, { prefix, backupId, known }, findings)
   if (backup !== null) await verifyObjects(backup)
   const { problems, extra, found } = findings
   const verifiedAt = now().toISOString()
@@ -72,23 +72,23 @@ export async function verifyBackup(
       if (byEtagOnly) sums.byEtagOnly++
       await report(sums.objects, total)
     }
-    const index = files?.index ? await checkIndex(storage, files, files.index) : null
+    const index = files?.index ? await checkIndex(bucket, files, files.index) : null
     if (index !== null) await tally(index)
     const copies = index?.problem ? null : (index?.copies ?? new Set<number>())
     const source = { backup, keys: backupKeys(prefix, backupId), copies }
-    const jobs = jobsOf(storage, source, findings)
-    for await (const checked of pMapIterable(jobs, (job) => check(storage, job), { concurrency }))
+    const jobs = jobsOf(bucket, source, findings)
+    for await (const checked of pMapIterable(jobs, (job) => check(bucket, job), { concurrency }))
       await tally(checked)
   }
 }
 
 async function readOrNote(
-  storage: Storage,
+  bucket: Bucket,
   { prefix, backupId, known }: { prefix: string; backupId: string; known: Known },
   findings: Findings,
 ): Promise<Backup | null> {
   try {
-    return await readBackup(storage, prefix, backupId, known)
+    return await readBackup(bucket, prefix, backupId, known)
   } catch (error) {
     if (!(error instanceof DocumentDamaged)) throw error
     findings.add({ key: error.key, problem: 'changed', detail: error.message })
@@ -101,7 +101,7 @@ async function readOrNote(
  * missing or not named. `copies`: under which names copies lie; null: without a sound index nothing can be said about them.
  */
 async function* jobsOf(
-  storage: Storage,
+  bucket: Bucket,
   { backup, keys, copies }: { backup: Backup; keys: BackupKeys; copies: ReadonlySet<number> | null },
   findings: Findings,
 ): AsyncGenerator<Job> {
@@ -109,11 +109,11 @@ async function* jobsOf(
   const index = backup.files?.index ?? null
   const folders = [...(copies ?? [])].map((copy) => ({
     root: keys.file('', copy),
-    seek: index && seekCopies(storage, index, copy),
+    seek: index && seekCopies(bucket, index, copy),
     noteMissing: (path: string) => findings.add(missing(keys.file(path, copy))),
   }))
 
-  for await (const page of listRange(storage, { prefix: keys.root })) {
+  for await (const page of listRange(bucket, { prefix: keys.root })) {
     for (const { key, size } of page) {
       const part = waiting.get(key)
       if (part !== undefined) {
@@ -137,11 +137,11 @@ function isCopy({ root }: BackupKeys, key: string): boolean {
   return /^files(\.\d)?\//.test(key.slice(root.length))
 }
 
-async function check(storage: Storage, job: Job): Promise<Checked> {
+async function check(bucket: Bucket, job: Job): Promise<Checked> {
   const [key, expected] = 'file' in job ? [job.key, job.file.size] : [job.part.key, job.part.bytes]
   const problem = sizeProblem(key, job.size, expected)
   if (problem !== null) return { problem, bytes: 0, byEtagOnly: false }
-  return 'file' in job ? checkFile(storage, key, job.file) : checkPart(storage, job.part)
+  return 'file' in job ? checkFile(bucket, key, job.file) : checkPart(bucket, job.part)
 }
 
 /** The parts of tables and of the cache. */

@@ -1,5 +1,5 @@
 import type { Clients } from '../../clients.ts'
-import type { Storage } from '../../s3/bucket.ts'
+import type { Bucket } from '../../s3/bucket.ts'
 import { KeyDigests } from '../key-digests.ts'
 import { ValueDigest } from '../value/digest.ts'
 import { knowsExpiryTime } from '../value/expiry.ts'
@@ -21,7 +21,7 @@ export async function digestsOf(
 
 /** Adds the digests of parts. @returns how many of their keys had none before */
 export async function addDigests(
-  storage: Storage,
+  bucket: Bucket,
   {
     parts,
     digests,
@@ -42,7 +42,7 @@ export async function addDigests(
     if (head === undefined || digest === undefined) return
     if (digests.set(keyOf(head.key), digest.end(exact ? head.expiresAt : null))) added++
   }
-  for await (const line of readLines(storage, parts)) {
+  for await (const line of readLines(bucket, parts)) {
     if (line.part === 1) {
       end()
       head = line

@@ -8,7 +8,7 @@ import type { Clients } from '../../clients.ts'
 import type { Fence } from '../../ledger/fence.ts'
 import type { RunRef } from '../../ledger/run-ref.ts'
 import { scanKeys } from '../../redis/scan.ts'
-import type { Storage } from '../../s3/bucket.ts'
+import type { Bucket } from '../../s3/bucket.ts'
 import { adoptFence } from '../fence.ts'
 import { Findings } from '../findings.ts'
 import { KeySet } from '../key-set.ts'
@@ -47,12 +47,12 @@ export const exportLimits = { ...readLimits, pageKeys: 1_000, partBytes: 32 * 2 
  * @throws StoreUnavailable, NotPermitted, ReadBackMismatch
  */
 export async function exportCache(
-  { backups: storage, cache, config }: Tools,
+  { backups: bucket, cache, config }: Tools,
   { run, backupId, fence, expected = 0 }: { run: RunRef; backupId: string; fence: Fence; expected?: number },
   progress: (done: number, total: number) => Promise<void>,
   limits = exportLimits,
 ): Promise<CacheResult> {
-  const earlier = await findJson(storage, workKeys(run).cacheResult, CacheResult)
+  const earlier = await findJson(bucket, workKeys(run).cacheResult, CacheResult)
   if (earlier !== undefined) return earlier
 
   // From here on no request of an earlier run is obeyed; what one left quarantined gets its name back.
@@ -63,7 +63,7 @@ export async function exportCache(
   const seen = new KeySet()
   const findings = new Findings()
   const keyOf = backupKeys(config.BACKUP_PREFIX, backupId).cachePart
-  const writer = new PartWriter(storage, { keyOf, partBytes: limits.partBytes })
+  const writer = new PartWriter(bucket, { keyOf, partBytes: limits.partBytes })
   let exported = 0
   for await (const page of scanKeys(cache, { match: scope.match, count: limits.pageKeys })) {
     const back = await release(cache, fence, { quarantine, keys: page.filter(quarantine.holds) })
@@ -84,15 +84,15 @@ export async function exportCache(
   }
   const first = await writeOnce(
     result,
-    (options) => putJson(storage, workKeys(run).cacheResult, result, options),
-    () => findJson(storage, workKeys(run).cacheResult, CacheResult),
+    (options) => putJson(bucket, workKeys(run).cacheResult, result, options),
+    () => findJson(bucket, workKeys(run).cacheResult, CacheResult),
   )
   await progress(exported, exported)
   return first
 }
 
 /** The types whose keys the run's export could not write. @throws NotFound when there was no export */
-export async function unsupportedTypes(storage: Storage, run: RunRef): Promise<string[]> {
-  const { unsupported } = await getJson(storage, workKeys(run).cacheResult, CacheResult)
+export async function unsupportedTypes(bucket: Bucket, run: RunRef): Promise<string[]> {
+  const { unsupported } = await getJson(bucket, workKeys(run).cacheResult, CacheResult)
   return unsupported
 }

@@ -2,7 +2,7 @@ import type * as z from 'zod'
 import type { CachePart } from '../../backup/manifest.ts'
 import { writePart } from '../../backup/part/write.ts'
 import { BackupIncomplete } from '../../errors.ts'
-import type { Storage } from '../../s3/bucket.ts'
+import type { Bucket } from '../../s3/bucket.ts'
 import type { KeyLine } from '../value/read.ts'
 
 /** Bytes handed to the compression at once; single lines would cost more than they weigh. */
@@ -14,7 +14,7 @@ const chunkBytes = 256 * 2 ** 10
  */
 export class PartWriter {
   readonly parts: z.output<typeof CachePart>[] = []
-  readonly #storage: Storage
+  readonly #bucket: Bucket
   readonly #keyOf: (part: number, copy: number) => string
   readonly #partBytes: number
   #lines: Buffer[] = []
@@ -22,10 +22,10 @@ export class PartWriter {
   #keys = 0
 
   constructor(
-    storage: Storage,
+    bucket: Bucket,
     { keyOf, partBytes }: { keyOf: (part: number, copy: number) => string; partBytes: number },
   ) {
-    this.#storage = storage
+    this.#bucket = bucket
     this.#keyOf = keyOf
     this.#partBytes = partBytes
   }
@@ -43,7 +43,7 @@ export class PartWriter {
     const lines = this.#lines
     const number = this.parts.length
     const written = await writePart(
-      this.#storage,
+      this.#bucket,
       (copy) => this.#keyOf(number, copy),
       async function* () {
         yield* chunksOf(lines)

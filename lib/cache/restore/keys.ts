@@ -1,7 +1,7 @@
 import type { Fence } from '../../ledger/fence.ts'
 import type { BinaryRedis } from '../../redis/binary-redis.ts'
 import { asList, asNumber } from '../../redis/reply.ts'
-import type { Storage } from '../../s3/bucket.ts'
+import type { Bucket } from '../../s3/bucket.ts'
 import type { KeyTally } from '../findings.ts'
 import { KeySet } from '../key-set.ts'
 import type { ExpiryKnown } from '../value/expiry.ts'
@@ -47,7 +47,7 @@ type Written = {
  * @throws BackupDamaged, RunLost, StoreUnavailable, NotPermitted
  */
 export async function writeKeys(
-  { storage, cache }: { storage: Storage; cache: BinaryRedis },
+  { bucket, cache }: { bucket: Bucket; cache: BinaryRedis },
   { parts, includes, repetitions, keptTypes, spared, ...to }: KeysToWrite,
   progress: (done: number) => Promise<void>,
   limits: WriteLimits & PageLimits,
@@ -88,7 +88,7 @@ export async function writeKeys(
   }
 
   let writes = false // what continues a key goes the way of its beginning
-  for await (const page of inPages(readLines(storage, parts), limits)) {
+  for await (const page of inPages(readLines(bucket, parts), limits)) {
     const beginnings = page.filter(({ part }) => part === 1)
     const kept = await keysOfTypes(
       cache,

@@ -10,7 +10,7 @@ import type { Clients } from '../../clients.ts'
 import { InvalidConfiguration } from '../../errors.ts'
 import type { Fence } from '../../ledger/fence.ts'
 import type { RunRef } from '../../ledger/run-ref.ts'
-import type { Storage } from '../../s3/bucket.ts'
+import type { Bucket } from '../../s3/bucket.ts'
 import { CacheResult } from '../export/export.ts'
 import { openOwnBackup } from '../export/own-backup.ts'
 import { KeyTally } from '../findings.ts'
@@ -84,25 +84,25 @@ export async function restoreCache(
   progress: (done: number, total: number) => Promise<void>,
   limits = restoreLimits,
 ): Promise<CacheRestored> {
-  const { backups: storage, cache, config } = tools
-  const earlier = await findJson(storage, workKeys(run).cacheRestored, CacheRestored)
+  const { backups: bucket, cache, config } = tools
+  const earlier = await findJson(bucket, workKeys(run).cacheRestored, CacheRestored)
   if (earlier !== undefined) return earlier
 
   const scope = keyScope(config.CACHE_PREFIX)
-  const repetitions = await checkParts(storage, parts, config.CACHE_PREFIX)
-  const keptTypes = (await findJson(storage, workKeys(run).cacheResult, CacheResult))?.unsupported ?? []
+  const repetitions = await checkParts(bucket, parts, config.CACHE_PREFIX)
+  const keptTypes = (await findJson(bucket, workKeys(run).cacheResult, CacheResult))?.unsupported ?? []
   const held =
     safetyBackupId === null ? null : await openOwnBackup(tools, { run, fence, backupId: safetyBackupId })
   const begunKey = workKeys(run).cacheRestoring
-  const isRepeat = (await findJson(storage, begunKey, z.unknown())) !== undefined
+  const isRepeat = (await findJson(bucket, begunKey, z.unknown())) !== undefined
   const safety = held === null ? null : new SafetyBackup(held, isRepeat)
-  await putJson(storage, begunKey, {})
+  await putJson(bucket, begunKey, {})
 
   const temporary = reservedPrefix(config.CACHE_PREFIX, 'restoring')
   const total = parts.reduce((sum, { keys }) => sum + keys, 0)
   const spared = new KeyTally()
   const { known, keys, expired, fieldsExpired, fieldsKept } = await writeKeys(
-    { storage, cache },
+    { bucket: bucket, cache },
     {
       parts,
       // A value that a restore left unfinished may have been backed up: it has its time to live, and is nobody's.
@@ -149,7 +149,7 @@ export async function restoreCache(
     ],
   }
   await fence.check() // the result is that of the latest invocation
-  const counts = await putResult(storage, workKeys(run).cacheRestored, CacheRestored, {
+  const counts = await putResult(bucket, workKeys(run).cacheRestored, CacheRestored, {
     result,
     complete: true,
   })
@@ -158,11 +158,11 @@ export async function restoreCache(
 }
 
 /** Reads all parts to their ends before anything is made of them. @returns the keys that they hold more than once */
-async function checkParts(storage: Storage, parts: readonly Part[], prefix: string): Promise<Repetitions> {
+async function checkParts(bucket: Bucket, parts: readonly Part[], prefix: string): Promise<Repetitions> {
   const scope = keyScope(prefix)
   const repetitions = new Repetitions()
   const outside = new KeyTally()
-  for await (const { key, part } of readLines(storage, parts)) {
+  for await (const { key, part } of readLines(bucket, parts)) {
     if (part === 1) repetitions.note(key)
     if (part === 1 && !scope.includes(key) && !isOwn(key)) outside.add(key)
   }

@@ -3,7 +3,7 @@ import { parseJson as boundedJson, documentBounds } from '../../backup/documents
 import type { CachePart } from '../../backup/manifest.ts'
 import { readPartLines } from '../../backup/part/read.ts'
 import { BackupDamaged, NotFound } from '../../errors.ts'
-import type { Storage } from '../../s3/bucket.ts'
+import type { Bucket } from '../../s3/bucket.ts'
 import { fromJsonBytes, JsonBytes } from './json-bytes.ts'
 import type { KeyHead } from './lines.ts'
 import type { Item } from './pages.ts'
@@ -49,33 +49,33 @@ const Line = z.discriminatedUnion('type', [
  * them counts only when it ended without an error. Memory: one line.
  * @throws BackupDamaged naming the part that is missing, has other bytes than the manifest says, or holds what is no key
  */
-export async function* readLines(storage: Storage, parts: readonly Part[]): AsyncGenerator<DecodedLine> {
+export async function* readLines(bucket: Bucket, parts: readonly Part[]): AsyncGenerator<DecodedLine> {
   let before: DecodedLine | undefined
   for (const part of parts) {
     let lines = 0
     let keys = 0
-    for await (const text of linesOf(storage, part)) {
+    for await (const text of linesOf(bucket, part)) {
       const line = decode(text)
       lines++
-      if (line === undefined) throw damaged(storage, part, `its line ${lines} describes no key`)
+      if (line === undefined) throw damaged(bucket, part, `its line ${lines} describes no key`)
       if (line.part === 1) keys++
       else if (!continues(line, before)) {
-        throw damaged(storage, part, `its line ${lines} continues a key that is not the one before it`)
+        throw damaged(bucket, part, `its line ${lines} continues a key that is not the one before it`)
       }
       before = line
       yield line
     }
     if (keys !== part.keys) {
-      throw damaged(storage, part, `it holds ${keys} keys, but the manifest says ${part.keys}`)
+      throw damaged(bucket, part, `it holds ${keys} keys, but the manifest says ${part.keys}`)
     }
   }
 }
 
-async function* linesOf(storage: Storage, part: Part): AsyncGenerator<Buffer> {
+async function* linesOf(bucket: Bucket, part: Part): AsyncGenerator<Buffer> {
   try {
-    yield* readPartLines(storage, part.key, part)
+    yield* readPartLines(bucket, part.key, part)
   } catch (cause) {
-    if (cause instanceof NotFound) throw damaged(storage, part, 'it does not exist', cause)
+    if (cause instanceof NotFound) throw damaged(bucket, part, 'it does not exist', cause)
     throw cause
   }
 }
@@ -108,9 +108,9 @@ function continues(line: DecodedLine, before: DecodedLine | undefined): boolean 
   return line.part === before.part + 1 && line.type === before.type && line.key.equals(before.key)
 }
 
-function damaged(storage: Storage, part: Part, problem: string, cause?: Error): BackupDamaged {
+function damaged(bucket: Bucket, part: Part, problem: string, cause?: Error): BackupDamaged {
   return new BackupDamaged(
-    `s3://${storage.bucket}/${part.key} is damaged: ${problem}. Use another backup`,
+    `s3://${bucket.name}/${part.key} is damaged: ${problem}. Use another backup`,
     cause && { cause },
   )
 }

@@ -70,15 +70,15 @@ export async function wipeCache(
   progress: (done: number, total: number) => Promise<void>,
   limits = wipeLimits,
 ): Promise<CacheWiped> {
-  const { backups: storage, cache, config } = tools
-  const earlier = await findResult(storage, workKeys(run).cacheWiped, CacheWiped)
+  const { backups: bucket, cache, config } = tools
+  const earlier = await findResult(bucket, workKeys(run).cacheWiped, CacheWiped)
   if (earlier?.complete) return earlier.result
 
   // A try that was cut off has left its counts, so that the sums stay honest.
   const noteKey = workKeys(run).cacheWipedSoFar
-  const begun = earlier?.result ?? (await findJson(storage, noteKey, Note))
+  const begun = earlier?.result ?? (await findJson(bucket, noteKey, Note))
   const tally = { keys: begun?.keys ?? 0, late: begun?.late ?? 0 }
-  const note = () => putJson(storage, noteKey, tally)
+  const note = () => putJson(bucket, noteKey, tally)
 
   const quarantine = quarantineBelow(config.CACHE_PREFIX)
   const held =
@@ -148,7 +148,7 @@ export async function wipeCache(
   }
   await fence.check() // the result is that of the latest invocation
   const complete = result.left === 0
-  const counts = await putResult(storage, workKeys(run).cacheWiped, CacheWiped, { result, complete })
+  const counts = await putResult(bucket, workKeys(run).cacheWiped, CacheWiped, { result, complete })
   await progress(tally.keys, tally.keys)
   return counts
 }

@@ -11,7 +11,7 @@ import { databaseError } from '../../postgres/errors.ts'
 import { qualified } from '../../postgres/identifiers.ts'
 import { ownSearchPath, pinnedSearchPath } from '../../postgres/search-path.ts'
 import { connectionsFor, shareOut } from '../../postgres/share-out.ts'
-import { exists, type Storage } from '../../s3/bucket.ts'
+import { type Bucket, exists } from '../../s3/bucket.ts'
 import { changesOf, refuseChanges } from '../catalog/changes.ts'
 import { readPositions, readSequences, sequencesOf } from '../catalog/sequences.ts'
 import { readTables } from '../catalog/tables.ts'
@@ -46,10 +46,10 @@ export async function exportDatabase(
   { run, planned, backupId, batch }: DatabaseExport,
   progress: (done: number, total: number) => Promise<void>,
 ): Promise<void> {
-  const storage = clients.backups
+  const bucket = clients.backups
   const work = workKeys(run)
-  if (await exists(storage, work.databaseResult(batch))) return // by a try whose answer was lost
-  const { shards } = await getJson(storage, work.databaseBatch(batch), DatabaseBatch)
+  if (await exists(bucket, work.databaseResult(batch))) return // by a try whose answer was lost
+  const { shards } = await getJson(bucket, work.databaseBatch(batch), DatabaseBatch)
   const schemas = clients.config.DATABASE_SCHEMAS
   const tables = [...new Map(shards.map((shard) => [shard.name, shard])).values()]
   const keys = backupKeys(clients.config.BACKUP_PREFIX, backupId)
@@ -68,7 +68,7 @@ export async function exportDatabase(
     for (const connection of connections) await connection.query(ownSearchPath)
     await shareOut(connections, shards, async (connection, shard) => {
       const endPage = shard.pages.to ?? endPages.get(shard.name) ?? 0
-      const part = await exportShard(storage, connection, shard, endPage, (copy) =>
+      const part = await exportShard(bucket, connection, shard, endPage, (copy) =>
         keys.tablePart(shard.name, shard.shard, copy),
       ).catch((cause: unknown) => {
         throw isOfTheRows(cause) && databaseError(cause) === cause ? unreadable(shard, cause) : cause
@@ -80,7 +80,7 @@ export async function exportDatabase(
     const sequences = await readPositions(leader, sequencesOf(await readSequences(leader, schemas), known))
     return { batch, snapshotAt, parts, sequences } satisfies z.input<typeof DatabaseResult>
   })
-  await putOnce(storage, work.databaseResult(batch), result)
+  await putOnce(bucket, work.databaseResult(batch), result)
 }
 
 /** A row that cannot be made text, as when a virtual generated column divides by zero. */
@@ -93,14 +93,14 @@ function unreadable({ name }: Shard, cause: unknown): BackupIncomplete {
 
 /** Writes one shard as one part and reads it back. A shard without rows writes nothing. */
 export async function exportShard(
-  storage: Storage,
+  bucket: Bucket,
   connection: Connection,
   shard: Shard,
   endPage: number,
   keys: (copy: number) => string,
 ): Promise<TablePart> {
   let tally: Tally = { rows: 0, fingerprint: '0' }
-  const written = await writePart(storage, keys, () => {
+  const written = await writePart(bucket, keys, () => {
     tally = { rows: 0, fingerprint: '0' }
     return readShard(connection, shard, endPage, tally)
   })

@@ -24,10 +24,10 @@ export async function reconcileBatches(
   clients: Clients,
   { run, planned, backupId }: PlannedDatabase & { backupId: string },
 ): Promise<void> {
-  const { backups: storage, config } = clients
+  const { backups: bucket, config } = clients
   const done = workKeys(run).reconciled
-  if (await exists(storage, done)) return // by a try whose answer was lost
-  const { tables } = await readBatches(storage, { run, planned })
+  if (await exists(bucket, done)) return // by a try whose answer was lost
+  const { tables } = await readBatches(bucket, { run, planned })
   const { tablePart } = backupKeys(config.BACKUP_PREFIX, backupId)
   const known = planned.tables.map(({ table }) => table)
   const result = await withSnapshot(clients, tables, 1, async ([leader]) => {
@@ -36,7 +36,7 @@ export async function reconcileBatches(
     const sequences = sequencesOf(await readSequences(connection, config.DATABASE_SCHEMAS), known)
     await connection.query(ownSearchPath)
     const late = await reconcile(connection, {
-      storage,
+      bucket: bucket,
       tables,
       maxBytes: config.LATE_MAX_BYTES,
       keys: tablePart,
@@ -47,5 +47,5 @@ export async function reconcileBatches(
       sequences: await readPositions(connection, sequences),
     } satisfies z.input<typeof Reconciled>
   })
-  await putOnce(storage, done, result)
+  await putOnce(bucket, done, result)
 }

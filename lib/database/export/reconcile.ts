@@ -2,7 +2,7 @@ import { counted } from '../../amounts.ts'
 import type { BackedUpTable, TablePart } from '../../backup/manifest.ts'
 import { BackupIsStale } from '../../errors.ts'
 import type { Connection } from '../../postgres/connection.ts'
-import type { Storage } from '../../s3/bucket.ts'
+import type { Bucket } from '../../s3/bucket.ts'
 import type { Shard } from '../parts/shards.ts'
 import { fingerprintOf, queryRows, rowsOf } from '../rows.ts'
 import { exportShard, readEndPages } from './export.ts'
@@ -10,7 +10,7 @@ import { exportShard, readEndPages } from './export.ts'
 export type LateParts = { name: string; parts: TablePart[] }[]
 
 type Reconcile = {
-  storage: Storage
+  bucket: Bucket
   tables: readonly BackedUpTable[]
   maxBytes: number
   /** The key of a part that replaces one of the backup's. */
@@ -25,7 +25,7 @@ type Reconcile = {
  */
 export async function reconcile(
   connection: Connection,
-  { storage, tables, maxBytes, keys }: Reconcile,
+  { bucket, tables, maxBytes, keys }: Reconcile,
 ): Promise<LateParts> {
   const changed = await findChanged(connection, tables)
   const differing: { table: BackedUpTable; shards: Shard[] }[] = []
@@ -46,7 +46,7 @@ export async function reconcile(
     for (const shard of shards) {
       const endPage = shard.pages.to ?? endPages.get(table.name) ?? 0
       parts.push(
-        await exportShard(storage, connection, shard, endPage, (copy) => keys(table.name, shard.shard, copy)),
+        await exportShard(bucket, connection, shard, endPage, (copy) => keys(table.name, shard.shard, copy)),
       )
     }
     late.push({ name: table.name, parts })

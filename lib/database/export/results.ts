@@ -6,7 +6,7 @@ import { type BackedUpSequence, type BackedUpTable, Late, Warning } from '../../
 import { mergeLate } from '../../backup/merge-late.ts'
 import { BackupIncomplete } from '../../errors.ts'
 import type { RunRef } from '../../ledger/run-ref.ts'
-import type { Storage } from '../../s3/bucket.ts'
+import type { Bucket } from '../../s3/bucket.ts'
 import type { LoadablePart } from '../parts/load-batches.ts'
 import type { PlannedDatabase } from '../plan-section.ts'
 import { DatabaseResult } from './export.ts'
@@ -30,10 +30,10 @@ type Exported = { tables: BackedUpTable[]; sequences: z.output<typeof BackedUpSe
  * exported again.
  * @throws BackupIncomplete naming what is missing or does not agree
  */
-export async function readExported(storage: Storage, { run, planned }: PlannedDatabase): Promise<Exported> {
-  const exported = await readBatches(storage, { run, planned })
+export async function readExported(bucket: Bucket, { run, planned }: PlannedDatabase): Promise<Exported> {
+  const exported = await readBatches(bucket, { run, planned })
   if (planned.batches < 2) return exported
-  const { tables, sequences } = await readReconciled(storage, run)
+  const { tables, sequences } = await readReconciled(bucket, run)
   return { tables: mergeLate(exported.tables, tables), sequences }
 }
 
@@ -42,12 +42,12 @@ export async function readExported(storage: Storage, { run, planned }: PlannedDa
  * @throws BackupIncomplete naming what is missing
  */
 export async function readExportedParts(
-  storage: Storage,
+  bucket: Bucket,
   { run, planned }: PlannedDatabase,
   batch: number,
 ): Promise<LoadablePart[]> {
-  const { parts } = await readExportedBatch(storage, run, batch)
-  const { tables } = planned.batches < 2 ? { tables: [] } : await readReconciled(storage, run)
+  const { parts } = await readExportedBatch(bucket, run, batch)
+  const { tables } = planned.batches < 2 ? { tables: [] } : await readReconciled(bucket, run)
   const again = new Map(
     tables.flatMap(({ name, parts }) => parts.map((part) => [`${name} ${part.shard}`, part] as const)),
   )
@@ -59,9 +59,9 @@ export async function readExportedParts(
   )
 }
 
-function readReconciled(storage: Storage, run: RunRef): Promise<z.output<typeof Reconciled>> {
+function readReconciled(bucket: Bucket, run: RunRef): Promise<z.output<typeof Reconciled>> {
   return resultOf(
-    storage,
+    bucket,
     workKeys(run).reconciled,
     Reconciled,
     'the comparison of the batches with one snapshot',
@@ -72,10 +72,10 @@ function readReconciled(storage: Storage, run: RunRef): Promise<z.output<typeof 
  * The tables as the run's batches exported them, in the order of the plan; every shard must be there once.
  * @throws BackupIncomplete naming what is missing or does not agree
  */
-export async function readBatches(storage: Storage, { run, planned }: PlannedDatabase): Promise<Exported> {
+export async function readBatches(bucket: Bucket, { run, planned }: PlannedDatabase): Promise<Exported> {
   const results: z.output<typeof DatabaseResult>[] = []
   for (let batch = 0; batch < planned.batches; batch++) {
-    results.push(await readExportedBatch(storage, run, batch))
+    results.push(await readExportedBatch(bucket, run, batch))
   }
   const partsOf = Map.groupBy(
     results.flatMap(({ parts }) => parts),
@@ -105,12 +105,12 @@ export async function readBatches(storage: Storage, { run, planned }: PlannedDat
 
 /** What one batch of the database exported. */
 function readExportedBatch(
-  storage: Storage,
+  bucket: Bucket,
   run: RunRef,
   batch: number,
 ): Promise<z.output<typeof DatabaseResult>> {
   return resultOf(
-    storage,
+    bucket,
     workKeys(run).databaseResult(batch),
     DatabaseResult,
     `batch ${batch} of the database`,
@@ -118,8 +118,8 @@ function readExportedBatch(
 }
 
 /** When the parts were rehearsed, and what that found. @throws BackupIncomplete when they were not */
-export async function readRehearsed(storage: Storage, run: RunRef): Promise<z.output<typeof Rehearsed>> {
-  return resultOf(storage, workKeys(run).rehearsed, Rehearsed, 'the rehearsal')
+export async function readRehearsed(bucket: Bucket, run: RunRef): Promise<z.output<typeof Rehearsed>> {
+  return resultOf(bucket, workKeys(run).rehearsed, Rehearsed, 'the rehearsal')
 }
 
 /** The shards of a table must cover every page exactly once, and not be empty where Count found many rows. */

@@ -12,7 +12,7 @@ import { qualified, quote } from '../../postgres/identifiers.ts'
 import { ownSearchPath } from '../../postgres/search-path.ts'
 import { connectionsFor, shareOut } from '../../postgres/share-out.ts'
 import { withConnections } from '../../postgres/with-connection.ts'
-import type { Storage } from '../../s3/bucket.ts'
+import type { Bucket } from '../../s3/bucket.ts'
 import type { Table } from '../catalog/table.ts'
 import { readTables, type Tables } from '../catalog/tables.ts'
 import type { LoadablePart } from '../parts/load-batches.ts'
@@ -43,7 +43,7 @@ export async function loadParts(
   { runId, parts, check }: PartsToLoad,
   progress: (done: number, total: number) => Promise<void>,
 ): Promise<void> {
-  const storage = clients.backups
+  const bucket = clients.backups
   const tables = [...new Map(parts.map(({ table }) => [table.name, table])).values()]
   const sizes = parts.map(({ part }) => part)
   await withConnections(clients, connectionsFor(sizes, limits), async (connections) => {
@@ -57,7 +57,7 @@ export async function loadParts(
       await connection.query('CREATE TEMP TABLE lines (line text) ON COMMIT DELETE ROWS')
     let done = 0
     await shareOut(connections, parts, async (connection, part) => {
-      await loadPart(connection, storage, { runId, loadable: part, live: live.get(part.table.name) as Table })
+      await loadPart(connection, bucket, { runId, loadable: part, live: live.get(part.table.name) as Table })
       await progress(++done, parts.length)
     })
   })
@@ -65,7 +65,7 @@ export async function loadParts(
 
 async function loadPart(
   connection: Connection,
-  storage: Storage,
+  bucket: Bucket,
   { runId, loadable, live }: { runId: string; loadable: LoadablePart; live: Table },
 ): Promise<void> {
   const { part } = loadable
@@ -78,14 +78,14 @@ async function loadPart(
   )
   if (noted.rows.length > 0) {
     try {
-      await copyLines(connection, readPartChunks(storage, key, part))
+      await copyLines(connection, readPartChunks(bucket, key, part))
     } catch (cause) {
-      throw damage(storage, key, cause)
+      throw damage(bucket, key, cause)
     }
     try {
       await insertRows(connection, { runId, loadable, live })
     } catch (cause) {
-      throw misfit(storage, key, loadable, cause)
+      throw misfit(bucket, key, loadable, cause)
     }
   }
   await connection.query('COMMIT')
@@ -162,19 +162,19 @@ async function insertRows(
 }
 
 /** What Postgres says of a damaged line does not name the object; our own errors do. */
-function damage(storage: Storage, key: string, cause: unknown): unknown {
+function damage(bucket: Bucket, key: string, cause: unknown): unknown {
   if (!isRefusal(cause)) return cause
   return new BackupDamaged(
-    `s3://${storage.bucket}/${key} cannot be loaded: ${messageOf(cause)}. The live tables were not touched; use another backup`,
+    `s3://${bucket.name}/${key} cannot be loaded: ${messageOf(cause)}. The live tables were not touched; use another backup`,
     { cause },
   )
 }
 
 /** The object was checked by then, so what does not take its rows are the live types: an enum, a domain, a column. */
-function misfit(storage: Storage, key: string, { table }: LoadablePart, cause: unknown): unknown {
+function misfit(bucket: Bucket, key: string, { table }: LoadablePart, cause: unknown): unknown {
   if (!isRefusal(cause)) return cause
   return new SchemaChanged(
-    `A table like ${table.name} does not take the rows of s3://${storage.bucket}/${key}, whose bytes are those that were backed up: ${messageOf(cause)}. The live tables were not touched; bring the type or the column back to what it was`,
+    `A table like ${table.name} does not take the rows of s3://${bucket.name}/${key}, whose bytes are those that were backed up: ${messageOf(cause)}. The live tables were not touched; bring the type or the column back to what it was`,
     { cause },
   )
 }

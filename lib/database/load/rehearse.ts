@@ -67,10 +67,10 @@ export async function compareExported(
   { wipes, ...exported }: PlannedDatabase & { wipes: boolean },
 ): Promise<void> {
   const { run } = exported
-  const storage = clients.backups
+  const bucket = clients.backups
   const done = workKeys(run).rehearsed
   await withConnection(clients, async (connection) => {
-    if (await exists(storage, done)) return await dropScratch(connection, run.runId)
+    if (await exists(bucket, done)) return await dropScratch(connection, run.runId)
     const source = exportedParts(clients, exported)
     const tables = await source.tables()
     const warnings: Warning[] = []
@@ -84,13 +84,13 @@ export async function compareExported(
         warnings.push(...(await tryReplace(clients, connection, { ...exported, tables, reading })))
     } catch (error) {
       // Another invocation of the step was faster, and has dropped what this one was reading.
-      const isDone = await exists(storage, done)
+      const isDone = await exists(bucket, done)
       if (isDone || error instanceof RehearsalFailed) await dropScratch(connection, run.runId)
       if (isDone) return
       throw databaseError(error)
     }
     const noted: z.input<typeof Rehearsed> = { rehearsedAt: clients.now().toISOString(), warnings }
-    await putOnce(storage, done, noted)
+    await putOnce(bucket, done, noted)
     await dropScratch(connection, run.runId)
   })
 }

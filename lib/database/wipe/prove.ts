@@ -56,18 +56,18 @@ export async function proveBackup(
       `The backup ${manifest.backupId} does not hold ${missing.map(({ name }) => name).join(', ')}. Nothing was wiped; start a new run`,
     )
   }
-  const storage = clients.backups
+  const bucket = clients.backups
   const keys = backupKeys(clients.config.BACKUP_PREFIX, manifest.backupId)
   const { backupId, environment } = manifest
   // In the same transaction: the ledger knows of the late file exactly when the rows are gone.
   const note = (late: Seen['late']) => noteLate(connection, runId, late)
   const late = await writeLate(
-    storage,
+    bucket,
     { keys, backupId, environment, now: clients.now, note },
     async (attempt) => ({
       tables: await underOwnSearchPath(connection, () =>
         reconcile(connection, {
-          storage,
+          bucket: bucket,
           tables,
           maxBytes: clients.config.LATE_MAX_BYTES,
           keys: (table, shard, copy) => keys.latePart(table, shard, attempt, copy),

@@ -1,7 +1,7 @@
 import type { BackupKeys } from '../../backup/layout.ts'
 import type { CopiedFile } from '../../backup/manifest.ts'
 import type { ResetError } from '../../errors.ts'
-import type { Storage } from '../../s3/bucket.ts'
+import type { Bucket } from '../../s3/bucket.ts'
 import { type ListedObject, listRange } from '../../s3/list.ts'
 import { type Piece, rangeBelow } from '../pieces.ts'
 
@@ -29,7 +29,7 @@ export type CopiesRefusal = {
  * @throws `Refusal` for the first difference in key, size or ETag
  */
 export async function checkCopies(
-  backup: Storage,
+  backup: Bucket,
   asked: CopiesToCheck,
   { Refusal, expected, missing, advice }: CopiesRefusal,
 ): Promise<void> {
@@ -38,12 +38,12 @@ export async function checkCopies(
   if (difference.is === 'missing') {
     const { count, first } = difference
     throw new Refusal(
-      `${missing(count, asked.copies.length)}, for example s3://${backup.bucket}/${first}. ${advice.missing}`,
+      `${missing(count, asked.copies.length)}, for example s3://${backup.name}/${first}. ${advice.missing}`,
     )
   }
   const { copy, found } = difference
   throw new Refusal(
-    `s3://${backup.bucket}/${found.key} has ${found.size} bytes and ETag ${found.etag}, but ${expected(copy)}. ${advice.other}`,
+    `s3://${backup.name}/${found.key} has ${found.size} bytes and ETag ${found.etag}, but ${expected(copy)}. ${advice.other}`,
   )
 }
 
@@ -52,7 +52,7 @@ type Difference =
   | { is: 'missing'; count: number; first: string }
 
 async function compare(
-  backup: Storage,
+  backup: Bucket,
   { keys, range, copies }: CopiesToCheck,
 ): Promise<Difference | undefined> {
   const missing = new Map(copies.map((copy) => [keys.file(copy.key, copy.copy), copy]))

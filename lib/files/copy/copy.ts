@@ -120,8 +120,8 @@ async function copyPiece(
         const copied = await copyObject(
           work.s3,
           {
-            source: { bucket: files.bucket, key: `${config.FILES_PREFIX}${key}`, size, etag, storageClass },
-            bucket: work.bucket,
+            source: { bucket: files.name, key: `${config.FILES_PREFIX}${key}`, size, etag, storageClass },
+            bucket: work.name,
             keyOf: (copy) => keys.file(key, copy),
             there: taken.get(keys.file(key)),
             mayFollow: async () => {

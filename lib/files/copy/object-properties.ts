@@ -24,7 +24,7 @@ export async function warnOfNotCarried(
 ): Promise<Warning[]> {
   const looks = await pMap(
     listed.slice(0, lookedAt),
-    ({ key }) => headObject(files.s3, { bucket: files.bucket, key: `${config.FILES_PREFIX}${key}` }),
+    ({ key }) => headObject(files.s3, { bucket: files.name, key: `${config.FILES_PREFIX}${key}` }),
     { concurrency },
   )
   const found = looks.filter((look) => look !== undefined)

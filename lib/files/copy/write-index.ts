@@ -4,7 +4,7 @@ import { CopiedFile } from '../../backup/manifest.ts'
 import { type Written, writePart } from '../../backup/part/write.ts'
 import { BackupIncomplete } from '../../errors.ts'
 import type { RunRef } from '../../ledger/run-ref.ts'
-import type { Storage } from '../../s3/bucket.ts'
+import type { Bucket } from '../../s3/bucket.ts'
 import { compareKeys } from '../../s3/key-order.ts'
 
 /**
@@ -13,7 +13,7 @@ import { compareKeys } from '../../s3/key-order.ts'
  * @throws BackupIncomplete for a key that comes twice or out of order: no reader could lay it beside a listing
  */
 export async function writeFilesIndex(
-  storage: Storage,
+  bucket: Bucket,
   { run, lists }: { run: RunRef; lists: number },
   key: string,
 ): Promise<{ index: Written | null; objects: number; bytes: number }> {
@@ -23,7 +23,7 @@ export async function writeFilesIndex(
     let before: string | undefined
     ;[objects, bytes] = [0, 0]
     for (let list = 0; list < lists; list++) {
-      const copied = await getJsonLines(storage, keys.filesCopied(list), CopiedFile)
+      const copied = await getJsonLines(bucket, keys.filesCopied(list), CopiedFile)
       for (const file of copied) {
         refuseDisorder(before, file.key)
         before = file.key
@@ -34,7 +34,7 @@ export async function writeFilesIndex(
     }
   }
   const index = await writePart(
-    storage,
+    bucket,
     (copy) => (copy === 1 ? key : key.replace('.jsonl', `.${copy}.jsonl`)),
     lines,
   )

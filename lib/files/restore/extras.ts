@@ -1,5 +1,5 @@
 import type { Fence } from '../../ledger/fence.ts'
-import type { Storage } from '../../s3/bucket.ts'
+import type { Bucket } from '../../s3/bucket.ts'
 import { deleteObjects, type Version } from '../../s3/delete.ts'
 import { type KeyRange, type ListedObject, listRange } from '../../s3/list.ts'
 import type { RestoreTally } from './results.ts'
@@ -17,7 +17,7 @@ export type ExtraSelection = {
  * @throws StoreUnavailable or NotPermitted when a whole request fails; RunLost, OutOfTime as the fence does
  */
 export async function deleteExtras(
-  files: Storage,
+  files: Bucket,
   { range, isExtra, mayGo }: ExtraSelection,
   { tally, fence }: { tally: RestoreTally; fence: Fence },
 ): Promise<void> {
@@ -38,7 +38,7 @@ export async function deleteExtras(
 }
 
 async function deleteVersions(
-  files: Storage,
+  files: Bucket,
   stretch: KeyRange,
   versions: readonly Version[],
   { tally, fence }: { tally: RestoreTally; fence: Fence },

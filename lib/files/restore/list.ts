@@ -3,7 +3,7 @@ import { type FilesIndex, readFilesIndex } from '../../backup/part/files-index.t
 import type { Clients } from '../../clients.ts'
 import { BackupDamaged, NotFound } from '../../errors.ts'
 import type { PlannedRun } from '../../ledger/run-ref.ts'
-import type { Storage } from '../../s3/bucket.ts'
+import type { Bucket } from '../../s3/bucket.ts'
 import { filesToRestore } from '../pieces.ts'
 import type { FilesRestorePlan } from '../plan-section.ts'
 import { pieceLimits, WorkLists } from '../work-lists.ts'
@@ -31,12 +31,12 @@ export async function listRestore(
 }
 
 async function* readIndex(
-  backup: Storage,
+  backup: Bucket,
   { backupId, index }: { backupId: string; index: FilesIndex },
 ): AsyncGenerator<CopiedFile> {
   const damaged = (problem: string, cause?: Error) =>
     new BackupDamaged(
-      `The list of files s3://${backup.bucket}/${index.key} is damaged: ${problem}. Use another backup, or restore the other stores alone: "targets": ["database", "cache"]`,
+      `The list of files s3://${backup.name}/${index.key} is damaged: ${problem}. Use another backup, or restore the other stores alone: "targets": ["database", "cache"]`,
       cause && { cause },
     )
   try {

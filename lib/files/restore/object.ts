@@ -1,6 +1,6 @@
 import type { S3Client } from '@aws-sdk/client-s3'
 import { BackupDamaged, ResetError } from '../../errors.ts'
-import { isPreconditionFailure, storageError } from '../../s3/bucket.ts'
+import { bucketError, isPreconditionFailure } from '../../s3/bucket.ts'
 import { type Copying, copyVersion } from '../../s3/copy.ts'
 import {
   archivedError,
@@ -27,7 +27,7 @@ export async function restoreObject(
     return await copyVersion(s3, copying, options)
   } catch (cause) {
     if (cause instanceof ResetError) throw cause
-    if (!(isPreconditionFailure(cause) || isGone(cause))) throw refusal(s3, { source, target }, cause)
+    if (!(isPreconditionFailure(cause) || isGone(cause))) throw refusal({ source, target }, cause)
     // Either end may be the reason: S3 does not say which.
     const found = await headObject(s3, source)
     if (found?.ETag === source.etag) return 'changed'
@@ -38,12 +38,6 @@ export async function restoreObject(
   }
 }
 
-function refusal(
-  s3: S3Client,
-  { source, target }: { source: CopySource; target: Location },
-  cause: unknown,
-): Error {
-  return (
-    archivedError(source, cause) ?? storageError({ s3, bucket: target.bucket }, 'restore', target.key, cause)
-  )
+function refusal({ source, target }: { source: CopySource; target: Location }, cause: unknown): Error {
+  return archivedError(source, cause) ?? bucketError({ name: target.bucket }, 'restore', target.key, cause)
 }

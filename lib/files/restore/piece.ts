@@ -1,7 +1,7 @@
 import type { CopiedFile } from '../../backup/manifest.ts'
 import type { Fence } from '../../ledger/fence.ts'
 import { atOnce } from '../../s3/at-once.ts'
-import type { Storage } from '../../s3/bucket.ts'
+import type { Bucket } from '../../s3/bucket.ts'
 import type { CopyLimits } from '../../s3/copy-source.ts'
 import type { Version } from '../../s3/delete.ts'
 import { sharedCheck } from '../../s3/fence-check.ts'
@@ -35,7 +35,7 @@ const concurrency = 32
  * @throws as restoreObject and the fence do
  */
 export async function restorePiece(
-  { files, backup }: { files: Storage; backup: Storage },
+  { files, backup }: { files: Bucket; backup: Bucket },
   piece: PieceToRestore,
   { tally, fence, limits, onCopied }: Options,
 ): Promise<number> {
@@ -71,13 +71,13 @@ export async function restorePiece(
 
 /** Gives the ETag of what was made, or 'changed'. What may be overwritten anyway is tried again over what is there now. */
 async function putBack(
-  { files, backup }: { files: Storage; backup: Storage },
+  { files, backup }: { files: Bucket; backup: Bucket },
   { restoring, mayOverwriteAll }: { restoring: Restoring; mayOverwriteAll: boolean },
   { check, limits, signal }: { check: Fence['check']; limits: CopyLimits; signal: AbortSignal },
 ): Promise<string | 'changed'> {
   const { file, copy } = restoring
-  const source = { bucket: backup.bucket, key: copy, size: file.size, etag: file.copyEtag }
-  const target = { bucket: files.bucket, key: restoring.target }
+  const source = { bucket: backup.name, key: copy, size: file.size, etag: file.copyEtag }
+  const target = { bucket: files.name, key: restoring.target }
   const { storageClass } = file
   let expected = { etag: restoring.live?.etag ?? null }
   for (let left = mayOverwriteAll ? limits.tries : 1; ; left--) {
@@ -112,7 +112,7 @@ async function decide(
 
 /** Where ETags do not tell, the object may be the backup's all the same, put back by an earlier try of this step. */
 async function settle(
-  { files, backup }: { files: Storage; backup: Storage },
+  { files, backup }: { files: Bucket; backup: Bucket },
   doubtful: readonly Restoring[],
   { tally, signal }: { tally: RestoreTally; signal: AbortSignal },
 ): Promise<void> {
@@ -122,8 +122,8 @@ async function settle(
       live?.size === file.size &&
       (await haveSameContent(
         files.s3,
-        { bucket: backup.bucket, key: copy },
-        { bucket: files.bucket, key: target },
+        { bucket: backup.name, key: copy },
+        { bucket: files.name, key: target },
       )),
     { concurrency, signal },
   )
@@ -140,12 +140,12 @@ function isAsBackedUp(live: ListedObject | undefined, file: CopiedFile): boolean
 
 /** Which of the piece's objects exist, and how many others. */
 async function survey(
-  storage: Storage,
+  bucket: Bucket,
   { range, files, isExtra }: PieceToRestore,
 ): Promise<{ present: Map<string, ListedObject>; extra: number }> {
   const present = new Map<string, ListedObject>()
   let extra = 0
-  for await (const page of listRange(storage, range)) {
+  for await (const page of listRange(bucket, range)) {
     for (const object of page) {
       if (files.has(object.key)) present.set(object.key, object)
       else if (isExtra(object.key)) extra++

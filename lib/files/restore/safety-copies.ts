@@ -2,7 +2,7 @@ import { getJsonLines } from '../../backup/documents/read.ts'
 import { workKeys } from '../../backup/layout.ts'
 import { CopiedFile } from '../../backup/manifest.ts'
 import type { PlannedRun } from '../../ledger/run-ref.ts'
-import type { Storage } from '../../s3/bucket.ts'
+import type { Bucket } from '../../s3/bucket.ts'
 import type { Version } from '../../s3/delete.ts'
 import { compareKeys } from '../../s3/key-order.ts'
 import { listRange } from '../../s3/list.ts'
@@ -18,7 +18,7 @@ type Position = { list: number; last: string; copies: Map<string, string> }
  * @throws NotFound when the run listed files and did not copy them all
  */
 export function safetyCopies(
-  work: Storage,
+  work: Bucket,
   { run, prefix }: { run: PlannedRun; prefix: string },
 ): (version: Version) => Promise<boolean> {
   const keys = workKeys(run)

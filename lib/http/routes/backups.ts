@@ -113,8 +113,8 @@ const entryBytes = answerBytes / 1000
 
 export const backups = new OpenAPIHono<Api>()
   .openapi(list, async ({ var: { clients }, req, json }) => {
-    const { storage, prefix } = placeOf(clients)
-    const page = await pageOfBackups(storage, prefix, req.valid('query'))
+    const { bucket, prefix } = placeOf(clients)
+    const page = await pageOfBackups(bucket, prefix, req.valid('query'))
     const { next } = page
     const backups = page.backups.map((backup) => abridged(backup, entryBytes))
     const unreadable = page.unreadable.map(({ backupId, reason }) => ({
@@ -124,17 +124,17 @@ export const backups = new OpenAPIHono<Api>()
     return json({ backups, unreadable, next }, 200, linkToNext(req.url, { before: next }))
   })
   .openapi(get, async ({ var: { clients }, req, json }) => {
-    const { storage, prefix } = placeOf(clients)
+    const { bucket, prefix } = placeOf(clients)
     const { backupId } = req.valid('param')
-    const found = await readBackup(storage, prefix, backupId)
+    const found = await readBackup(bucket, prefix, backupId)
     const tables = (found.database?.tables ?? []).map(({ name, rows, parts }) => ({
       name,
       rows,
       bytes: parts.reduce((sum, { bytes }) => sum + bytes, 0),
     }))
     const [pinned, parts] = await Promise.all([
-      isPinned(storage, prefix, backupId),
-      partsOf(storage, prefix, found),
+      isPinned(bucket, prefix, backupId),
+      partsOf(bucket, prefix, found),
     ])
     const { preserved, warnings } = found
     const page = pageOfParts(parts, req.valid('query').after)
@@ -145,11 +145,11 @@ export const backups = new OpenAPIHono<Api>()
   .openapi(pin, async ({ var: { clients, caller }, req, json }) => {
     const { pinned, allowForeign } = req.valid('json')
     requireScope(caller, pinned ? 'backup' : 'delete')
-    const { storage, prefix } = placeOf(clients)
+    const { bucket, prefix } = placeOf(clients)
     const { backupId } = req.valid('param')
     await refuseForeign(clients, backupId, { allowForeign })
     const change = pinned ? pinBackup : unpinBackup
-    await change(storage, prefix, { backupId, by: `api:${caller.name}`, at: clients.now() })
+    await change(bucket, prefix, { backupId, by: `api:${caller.name}`, at: clients.now() })
     return json({ backupId, pinned }, 200)
   })
 
@@ -167,5 +167,5 @@ function pageOfParts(parts: readonly BackupPart[], after: string | undefined) {
 }
 
 function placeOf({ backups, config }: Clients) {
-  return { storage: backups, prefix: config.BACKUP_PREFIX }
+  return { bucket: backups, prefix: config.BACKUP_PREFIX }
 }

@@ -7,7 +7,7 @@ import { type Backup, readBackup } from '../../backup/read.ts'
 import { type Allowed, checkOwn } from '../../backup/trust.ts'
 import type { Clients } from '../../clients.ts'
 import { NotFound } from '../../errors.ts'
-import type { Storage } from '../../s3/bucket.ts'
+import type { Bucket } from '../../s3/bucket.ts'
 import { listSizes } from '../../s3/list.ts'
 import type { BackupPart } from '../answers/backup.ts'
 
@@ -15,11 +15,11 @@ import type { BackupPart } from '../answers/backup.ts'
 const expiresIn = 300
 
 /** All objects that the backup names, but for the copies of files: those are in its index, `files.jsonl.zst`. */
-export async function partsOf(storage: Storage, prefix: string, backup: Backup): Promise<BackupPart[]> {
+export async function partsOf(bucket: Bucket, prefix: string, backup: Backup): Promise<BackupPart[]> {
   const { root, manifest, late } = backupKeys(prefix, backup.backupId)
   const keys = backup.late === null ? [manifest] : [manifest, late(backup.late)]
   const documents: BackupPart[] = []
-  for await (const { key, size } of listSizes(storage, keys)) {
+  for await (const { key, size } of listSizes(bucket, keys)) {
     if (!keys.includes(key)) continue // listed by what its key begins with
     documents.push({ part: key.slice(root.length), bytes: size, rows: null, kind: 'manifest' })
   }
@@ -39,13 +39,13 @@ export async function partsOf(storage: Storage, prefix: string, backup: Backup):
  * @throws NotFound when the backup names no such object, even if there is one
  */
 export async function presignPart(
-  { backups: storage, config, now }: Clients,
+  { backups: bucket, config, now }: Clients,
   { backupId, names, ...allowed }: { backupId: string; names: readonly string[] } & Allowed,
 ): Promise<{ part: string; url: string; expiresAt: string }> {
-  const backup = await readBackup(storage, config.BACKUP_PREFIX, backupId)
+  const backup = await readBackup(bucket, config.BACKUP_PREFIX, backupId)
   checkOwn(backup, config, allowed)
   const { root } = backupKeys(config.BACKUP_PREFIX, backupId)
-  const part = await findPart(storage, backup, config.BACKUP_PREFIX, names)
+  const part = await findPart(bucket, backup, config.BACKUP_PREFIX, names)
   if (part === undefined) {
     throw new NotFound(
       `The backup ${backupId} names no object "${names[0]}". GET /v1/backups/${backupId} lists its parts`,
@@ -53,36 +53,36 @@ export async function presignPart(
   }
   const fileName = part.slice(part.lastIndexOf('/') + 1)
   const command = new GetObjectCommand({
-    Bucket: storage.bucket,
+    Bucket: bucket.name,
     Key: `${root}${part}`,
     // As a download in every browser, whatever the object says it is.
     ResponseContentDisposition: `attachment; filename*=UTF-8''${encodeURIComponent(fileName)}`,
   })
-  const url = await getSignedUrl(storage.s3, command, { expiresIn })
+  const url = await getSignedUrl(bucket.s3, command, { expiresIn })
   return { part, url, expiresAt: new Date(now().getTime() + expiresIn * 1000).toISOString() }
 }
 
 async function findPart(
-  storage: Storage,
+  bucket: Bucket,
   backup: Backup,
   prefix: string,
   names: readonly string[],
 ): Promise<string | undefined> {
-  const parts = await partsOf(storage, prefix, backup)
+  const parts = await partsOf(bucket, prefix, backup)
   for (const name of names) {
     if (parts.some(({ part }) => part === name)) return name
     if (!name.startsWith('files/')) continue
-    const copy = await findInIndex(storage, backup, name.slice('files/'.length))
+    const copy = await findInIndex(bucket, backup, name.slice('files/'.length))
     if (copy !== undefined) return copy === 1 ? name : name.replace('files/', `files.${copy}/`)
   }
   return undefined
 }
 
 /** An index may name a million files, so its lines are only searched for the path, and only what holds it is parsed. Gives which copy counts. */
-async function findInIndex(storage: Storage, { files }: Backup, path: string): Promise<number | undefined> {
+async function findInIndex(bucket: Bucket, { files }: Backup, path: string): Promise<number | undefined> {
   if (!files?.index) return undefined
   const written = JSON.stringify(path)
-  for await (const line of readPartLines(storage, files.index.key, files.index)) {
+  for await (const line of readPartLines(bucket, files.index.key, files.index)) {
     if (!line.includes(written)) continue
     const file: { key: string; copy?: number } = JSON.parse(line.toString())
     if (file.key === path) return file.copy ?? 1

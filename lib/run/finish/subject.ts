@@ -3,7 +3,7 @@ import { backupKeys, workKeys } from '../../backup/layout.ts'
 import { isSealed } from '../../backup/read.ts'
 import { Compared } from '../../database/load/rehearse.ts'
 import type { RunRow } from '../../ledger/runs.ts'
-import { exists, type Storage } from '../../s3/bucket.ts'
+import { type Bucket, exists } from '../../s3/bucket.ts'
 import type { Outcome, SubjectState } from '../outcome.ts'
 import type { SubjectSummary } from '../planning/plan-summary.ts'
 import { Verified } from '../verify.ts'
@@ -18,15 +18,15 @@ export type FoundSubject = {
 }
 
 export async function findSubject(
-  storage: Storage,
+  bucket: Bucket,
   prefix: string,
   { row, backupId }: { row: RunRow; backupId: string },
 ): Promise<FoundSubject> {
   return {
-    verified: (await findJson(storage, workKeys(row).verified, Verified)) ?? null,
-    compared: (await findJson(storage, workKeys(row).compared, Compared)) ?? null,
-    isSealed: await isSealed(storage, prefix, backupId),
-    hasTombstone: await exists(storage, backupKeys(prefix, backupId).tombstone),
+    verified: (await findJson(bucket, workKeys(row).verified, Verified)) ?? null,
+    compared: (await findJson(bucket, workKeys(row).compared, Compared)) ?? null,
+    isSealed: await isSealed(bucket, prefix, backupId),
+    hasTombstone: await exists(bucket, backupKeys(prefix, backupId).tombstone),
   }
 }
 

@@ -13,7 +13,7 @@ import { NotFound, RunLost } from '../../errors.ts'
 import { FilesPlan, FilesRestorePlan } from '../../files/plan-section.ts'
 import type { Noted } from '../../ledger/documents.ts'
 import type { PlannedRun, RunRef } from '../../ledger/run-ref.ts'
-import type { Storage } from '../../s3/bucket.ts'
+import type { Bucket } from '../../s3/bucket.ts'
 import { targets } from '../../store.ts'
 import { strategies } from '../strategy.ts'
 
@@ -83,17 +83,17 @@ export function digestOfPlan(plan: Plan | BackupPlan): string {
  * @throws WorkDamaged when what lies in S3 is not the plan that Count noted in the ledger, RunLost when Count has planned
  *   again since
  */
-export function readPlan(storage: Storage, run: RunRef, noted: Noted): Promise<Plan> {
-  return readNotedPlan(storage, run, noted, Plan)
+export function readPlan(bucket: Bucket, run: RunRef, noted: Noted): Promise<Plan> {
+  return readNotedPlan(bucket, run, noted, Plan)
 }
 
 /** The plan of a run on one backup. @throws as readPlan */
-export function readBackupPlan(storage: Storage, run: RunRef, noted: Noted): Promise<BackupPlan> {
-  return readNotedPlan(storage, run, noted, BackupPlan)
+export function readBackupPlan(bucket: Bucket, run: RunRef, noted: Noted): Promise<BackupPlan> {
+  return readNotedPlan(bucket, run, noted, BackupPlan)
 }
 
 async function readNotedPlan<Schema extends z.ZodType>(
-  storage: Storage,
+  bucket: Bucket,
   run: RunRef,
   { attempt, planDigest }: Noted,
   schema: Schema,
@@ -105,14 +105,14 @@ async function readNotedPlan<Schema extends z.ZodType>(
   }
   if (planDigest === null) throw new RunLost(`Run ${run.runId} has no plan that a step could carry out`)
   const key = workKeys(run).plan(planDigest)
-  const { text, sha256 } = await readText(storage, key, documentBounds)
-  if (sha256 !== planDigest) throw workDamaged(storage, key, 'the ledger has the digest of another plan')
-  return parseWork(storage, key, () => schema.parse(parseJson(text, documentBounds)))
+  const { text, sha256 } = await readText(bucket, key, documentBounds)
+  if (sha256 !== planDigest) throw workDamaged(bucket, key, 'the ledger has the digest of another plan')
+  return parseWork(bucket, key, () => schema.parse(parseJson(text, documentBounds)))
 }
 
 /** Writes the plan where the steps look for the one that has this digest, once. */
-export async function putPlan(storage: Storage, plan: Plan | BackupPlan): Promise<void> {
-  await putOnce(storage, workKeys(plan).plan(digestOfPlan(plan)), plan)
+export async function putPlan(bucket: Bucket, plan: Plan | BackupPlan): Promise<void> {
+  await putOnce(bucket, workKeys(plan).plan(digestOfPlan(plan)), plan)
 }
 
 /** The id of the backup that the plan writes. @throws NotFound for a run that takes none */

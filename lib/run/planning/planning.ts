@@ -10,7 +10,7 @@ import { BackupIdTaken, LimitExceeded } from '../../errors.ts'
 import type { RunRef } from '../../ledger/run-ref.ts'
 import { operations } from '../../operations.ts'
 import type { Connection } from '../../postgres/connection.ts'
-import { checkWritable, type Storage } from '../../s3/bucket.ts'
+import { type Bucket, checkWritable } from '../../s3/bucket.ts'
 import { listRange } from '../../s3/list.ts'
 import { type Target, targets } from '../../store.ts'
 import { limits, type Planned, planners, type Restores } from '../../stores.ts'
@@ -38,12 +38,12 @@ export async function makePlan(
   { run, startedAt, request, clears, restored, warnings }: Asked,
 ): Promise<Plan> {
   const { config } = clients
-  const storage = clients.backups
+  const bucket = clients.backups
   const backupId = takesBackup(request) && !request.dryRun ? backupIdOf({ ...run, startedAt }) : null
   if (takesBackup(request)) {
     const keys = backupKeys(config.BACKUP_PREFIX, backupIdOf({ ...run, startedAt }))
-    await checkUnused(storage, keys)
-    await checkWritable(storage, `${keys.probes}${randomUUID()}`)
+    await checkUnused(bucket, keys)
+    await checkWritable(bucket, `${keys.probes}${randomUUID()}`)
   }
   const preserve = preservationOf(request, config)
   const without = request.operation === 'restore' ? (request.without ?? []) : []
@@ -103,7 +103,7 @@ export async function makePlan(
   }
   if (request.dryRun) return plan
   checkLimits(plan, clients)
-  await putPlan(storage, plan)
+  await putPlan(bucket, plan)
   return plan
 }
 
@@ -111,12 +111,12 @@ export async function makePlan(
  * An id is a second and six hexadecimal digits: what lies there is another run's, since this one has not begun to write.
  * @throws BackupIdTaken
  */
-async function checkUnused(storage: Storage, { root, probes }: BackupKeys): Promise<void> {
-  for await (const page of listRange(storage, { prefix: root })) {
+async function checkUnused(bucket: Bucket, { root, probes }: BackupKeys): Promise<void> {
+  for await (const page of listRange(bucket, { prefix: root })) {
     const foreign = page.find(({ key }) => !key.startsWith(probes))
     if (foreign === undefined) continue
     throw new BackupIdTaken(
-      `The run's backup would be written below s3://${storage.bucket}/${root}, but something lies there already, for example ${foreign.key}: another run has the same id. Nothing was touched; start again`,
+      `The run's backup would be written below s3://${bucket.name}/${root}, but something lies there already, for example ${foreign.key}: another run has the same id. Nothing was touched; start again`,
     )
   }
 }
