@@ -10,6 +10,7 @@ import { findHolders } from '../../lib/database/locks/holders.ts'
 import { checkLockNeed, readLockNeed } from '../../lib/database/locks/need.ts'
 import { whileLocked } from '../../lib/database/locks/transaction.ts'
 import { restoreDatabase } from '../../lib/database/restore/restore.ts'
+import { ensureScratch } from '../../lib/database/scratch/create.ts'
 import { dropLeftovers } from '../../lib/database/scratch/drop.ts'
 import { checkScratchAllowed } from '../../lib/database/scratch/event-triggers.ts'
 import { scratchSchemaOf } from '../../lib/database/scratch/schema.ts'
@@ -518,6 +519,32 @@ describe('the scratch schema', () => {
     } finally {
       await database.admin.query('DROP PUBLICATION everything')
     }
+  })
+
+  it('is made by one function after the other: a table that another makes meanwhile is waited for', async () => {
+    const tables = (await backUp(clients, await planReset(clients))).database?.tables ?? []
+    const name = scratchSchemaOf('two')
+    const other = await session(database, 'other')
+    let ended: Promise<unknown> | undefined
+    await withConnection(clients, async (connection) => {
+      const query = connection.query.bind(connection) as (
+        text: string,
+        values?: unknown[],
+      ) => Promise<unknown>
+      const beside = async (text: string, values?: unknown[]) => {
+        const answer = await query(text, values)
+        if (ended !== undefined || !text.includes(`ORDER BY c.relname <> 'loaded'`)) return answer
+        // The other one has looked as well, came first to what was missing, and is not done yet.
+        await other.query(`BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('"${name}"', 0));
+          CREATE UNLOGGED TABLE ${name}.t${tables[0]?.oid} AS SELECT FROM app.people WITH NO DATA`)
+        ended = new Promise((resolve) => setTimeout(resolve, 300)).then(() => other.query('COMMIT'))
+        return answer
+      }
+      await ensureScratch(Object.assign(connection, { query: beside }), { runId: 'two', tables })
+      await ended
+    })
+    expect(ended).toBeDefined()
+    expect(await tablesOf(name)).toHaveLength(tables.length + 1)
   })
 
   it('that a restart of the server has emptied ends the restore by that name, and a repeat loads it again', async () => {

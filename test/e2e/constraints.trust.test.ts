@@ -189,20 +189,21 @@ describe('a restore takes what was there', () => {
   it('when the function of a check, of a domain or of a generated column was replaced after the rows, and says so before', async () => {
     const made = await strange.database(
       `CREATE FUNCTION fine(i int) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true';
-       CREATE FUNCTION label(i int) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT 'v1-' || i $$;
+       CREATE FUNCTION label(i int) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT CASE i WHEN 1 THEN NULL ELSE 'v1-' || i END $$;
        CREATE DOMAIN good AS int CHECK (public.fine(VALUE)); CREATE TABLE g (v good);
        CREATE TABLE t (i int PRIMARY KEY CONSTRAINT fine CHECK (public.fine(i)), l text GENERATED ALWAYS AS (public.label(i)) STORED);
-       INSERT INTO t (i) VALUES (1), (2); INSERT INTO g VALUES (1);
-       CREATE OR REPLACE FUNCTION label(i int) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT 'v2-' || i $$;
+       -- Another text, a text in place of NULL, and NULL in place of a text.
+       INSERT INTO t (i) VALUES (0), (1), (2); INSERT INTO g VALUES (1);
+       CREATE OR REPLACE FUNCTION label(i int) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT CASE i WHEN 2 THEN NULL ELSE 'v2-' || i END $$;
        INSERT INTO t (i) VALUES (3);
        CREATE OR REPLACE FUNCTION fine(i int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN IF i < 3 THEN RAISE 'secret %', i; END IF; RETURN true; END $$`,
     )
     const { reset, restore } = await strange.roundTrip(made, {}, (before) => ({
       ...notValid('fine', 'good_check')(before),
-      'public.t': ['(1,v2-1)', '(2,v2-2)', '(3,v2-3)'],
+      'public.t': ['(0,v2-0)', '(1,v2-1)', '(2,)', '(3,v2-3)'],
     }))
-    expect(warned(reset, 'GeneratedDiffers')).toMatch(/2 rows of public\.t .*column l /)
-    expect(warned(restore, 'GeneratedDiffers')).toMatch(/2 rows of public\.t .*column l /)
+    expect(warned(reset, 'GeneratedDiffers')).toMatch(/3 rows of public\.t .*column l /)
+    expect(warned(restore, 'GeneratedDiffers')).toMatch(/3 rows of public\.t .*column l /)
     expect(warned(reset, 'ConstraintBroken')).toMatch(/fine of public\.t|check fine/)
     for (const name of ['check fine of public.t', 'domain public.good'])
       expect(warned(restore, 'ConstraintNotValid')).toContain(name)

@@ -215,6 +215,24 @@ describe('with limits, so that they are there in under two seconds', () => {
     }
   })
 
+  test('tables are counted, the small ones first, while they have no more bytes together than that', async () => {
+    const names = ['one', 'two', 'three', 'four']
+    await stack.sql.query(
+      names.map((name) => `CREATE TABLE ${name} AS SELECT i FROM generate_series(1, 50000) i`).join(';'),
+    )
+    try {
+      const [{ bytes }] = (await stack.sql.query(`SELECT pg_table_size('one')::int AS bytes`)).rows
+      // What the others take beside two of them is less than another one.
+      const options = await withLimits({ bytes: 3 * bytes - 1 })
+      const estimated = names.map((name) => tableOf(options, name)?.estimated)
+      expect(estimated.filter((one) => one === false).length).toBeGreaterThan(0)
+      expect(estimated.filter((one) => one === true).length).toBeGreaterThan(1)
+      expect(tableOf(options, 'users')).toMatchObject({ rows: 60, estimated: false })
+    } finally {
+      await stack.sql.query(`DROP TABLE ${names.join(', ')}`)
+    }
+  })
+
   test('what takes too long to count is estimated, however small it is', async () => {
     await stack.sql.query(`CREATE FUNCTION slowly(text) RETURNS boolean LANGUAGE plpgsql VOLATILE COST 1
       AS 'BEGIN PERFORM pg_sleep(0.05); RETURN true; END'`)
