@@ -303,6 +303,23 @@ describe('listing the files', () => {
     expect(await listFolders(stack.clients.files, below)).toEqual(names)
   })
 
+  test('a stretch of it begins after one key and gives none after its end, which may lie anywhere on a page', async () => {
+    await stack.putMany(['a', 'b', 'c', 'd', 'e', 'f', 'g'].map((key) => `${prefix}${key}`))
+    stack.front.faults = [smallPages(3)]
+    const namesIn = async (through: string) => {
+      const range = { prefix, after: `${prefix}a`, through: `${prefix}${through}` }
+      const names: string[] = []
+      for await (const page of listRange(stack.clients.files, range))
+        names.push(...page.map(({ key }) => key.slice(prefix.length)))
+      return names
+    }
+    expect(await namesIn('c')).toEqual(['b', 'c'])
+    expect(await namesIn('cc')).toEqual(['b', 'c'])
+    expect(await namesIn('d')).toEqual(['b', 'c', 'd'])
+    expect(await namesIn('f')).toEqual(['b', 'c', 'd', 'e', 'f'])
+    expect(await namesIn('z')).toEqual(['b', 'c', 'd', 'e', 'f', 'g'])
+  })
+
   test('counting writes nothing, and stops at its limit', async () => {
     await stack.putMany(['a', 'b', 'c'].map((key) => `${prefix}${key}`))
     expect(await countFiles(stack.clients, { preserve: ['a'] })).toMatchObject({
