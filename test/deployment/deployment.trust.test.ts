@@ -522,6 +522,14 @@ describe('the template', () => {
     )
   })
 
+  test('keeps the bucket of the deployments from being made public, too', () => {
+    for (const each of [template, prod, odd])
+      expect(propertiesOf('ServerlessDeploymentBucket', each).PublicAccessBlockConfiguration).toEqual({
+        ...{ BlockPublicAcls: true, BlockPublicPolicy: true },
+        ...{ IgnorePublicAcls: true, RestrictPublicBuckets: true },
+      })
+  })
+
   test('has two keys: nobody but the functions needs that of the backups, and few of them that of the files', () => {
     for (const id of ['FilesKey', 'BackupKey']) {
       const { EnableKeyRotation, PendingWindowInDays } = propertiesOf(id, prod)
@@ -539,6 +547,8 @@ describe('the template', () => {
       ['api', 'copy', 'count', 'prune', 'restore', 'wipe'].sort(),
     )
     expect(uses('kms:GenerateDataKey', keys.files).sort()).toEqual(['count', 'restore'])
+    for (const action of ['kms:Decrypt', 'kms:GenerateDataKey'])
+      expect(uses(action, keys.files.replace(/f$/, 'of-somebody-else')), action).toEqual([])
     // Where none is given, or this is said, S3's own key of the account is used, for which nobody needs a grant.
     expect(JSON.stringify(functionsOf(template).map(({ role }) => role.statements))).not.toContain('kms:')
     for (const id of ['FilesKey', 'BackupKey'])

@@ -74,7 +74,7 @@ describe('a deployment from GitHub', () => {
     Resource: Bound | Bound[]
     Condition?: object
   }
-  const { Resources } = json('infra/deployment-role.json')
+  const { Resources, Outputs } = json('infra/deployment-role.json')
   const statementsOf = (id: string): Statement[] =>
     [Resources[id].Properties.PolicyDocument ?? Resources[id].Properties.Policies[0].PolicyDocument].flatMap(
       ({ Statement }) => Statement,
@@ -90,6 +90,17 @@ describe('a deployment from GitHub', () => {
         'token.actions.githubusercontent.com:sub': { 'Fn::Sub': 'repo:${Repository}:environment:${Stage}' },
       },
     })
+  })
+
+  test('gives the ARN of each of its two roles under the name of the variable that it goes into', () => {
+    for (const [name, variable] of [
+      ['DeployRole', 'AWS_DEPLOY_ROLE'],
+      ['ResourcesRole', 'AWS_RESOURCES_ROLE'],
+    ] as const) {
+      const { Description, Value } = Outputs[`${name}Arn`]
+      expect(Description).toContain(`variable ${variable}`)
+      expect(Value).toEqual({ 'Fn::GetAtt': [name, 'Arn'] })
+    }
   })
 
   test('has a role that touches no resource, and hands on one that touches those of the stage alone', () => {
