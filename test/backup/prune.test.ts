@@ -350,6 +350,18 @@ describe('runs', () => {
     expect(split(await pruneWith(two, carryOut)).gone).toEqual([old])
   })
 
+  test('no manifest goes without a tombstone, or nobody would clear what is left of the backup', async () => {
+    const [, , old] = bucket.sealed([1, 2, 3])
+    const before = await bucket.objects()
+    const pruning = pruneWith(two, carryOut, (command, when) => {
+      const isTombstone = command.input.Key === `${root(old!)}pruning.json`
+      if (when === 'before' && isTombstone && nameOf(command) === 'PutObjectCommand')
+        throw new Error('reset by peer')
+    })
+    await expect(pruning).rejects.toMatchObject({ name: 'StoreUnavailable' })
+    expect(await bucket.objects()).toEqual(before)
+  })
+
   test('a manifest that somebody writes back while the rest is deleted stops the deletion: the backup stays whole', async () => {
     const [, , old] = bucket.sealed([1, 2, 3])
     const folder = await bucket.objects(root(old!))

@@ -562,6 +562,12 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     await page.getByRole('heading', { name: 'Verification' }).waitFor()
     // What it did to the stores is nothing: there is no outcome of them to show.
     expect(await page.getByRole('heading', { name: 'Outcome' }).count()).toBe(0)
+
+    // Also of a backup that is not pinned: the scope that pins deletes nothing.
+    await tell(page, /\/v1\/backups\/older$/, other)
+    await page.goto(`${page.url().split('#')[0]}#/backups/older`)
+    await page.getByRole('button', { name: 'Pin', exact: true }).waitFor()
+    expect(await Promise.all(['Restore …', 'Pin', 'Delete …'].map(may))).toEqual([false, true, false])
   })
 
   it('says all that it is told of runs, asks when it is looked at again, and lets go of a token that is revoked', async () => {

@@ -532,9 +532,11 @@ describe('while a run is active', () => {
   test('one that there is none of cannot be cancelled', async () => {
     const { status, body } = await api.ask('POST', '/v1/runs/nobody/cancel')
     expect([status, body.title]).toEqual([404, 'NotFound'])
-    // A token that can cancel nothing does not learn what there is.
+    // A token that can cancel nothing does not learn what there is, and so not which scope it would need either.
     const none = await api.ask('POST', '/v1/runs/nobody/cancel', { as: 'none' })
     expect([none.status, none.body.title]).toEqual([403, 'Forbidden'])
+    expect(none.body).not.toHaveProperty('requiredScope')
+    expect(none.headers.get('www-authenticate')).toMatch(/error="insufficient_scope"$/)
   })
 })
 
