@@ -67,7 +67,9 @@ describe.each(documents)('%s', (document) => {
     const paths = spans.filter(
       (span) => /^[\w.-]+\/[\w./*-]*$/.test(span) && folders.some((folder) => span.startsWith(`${folder}/`)),
     )
-    for (const path of paths) expect(globSync(path, { cwd: root }), path).not.toEqual([])
+    const shell = blocksOf(document).filter(({ language }) => language === 'sh')
+    const tests = shell.flatMap(({ text }) => text.match(/\btest\/[\w./-]+\.ts\b/g) ?? [])
+    for (const path of [...paths, ...tests]) expect(globSync(path, { cwd: root }), path).not.toEqual([])
   })
 })
 
