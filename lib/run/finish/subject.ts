@@ -3,6 +3,7 @@ import { backupKeys, workKeys } from '../../backup/layout.ts'
 import { isSealed } from '../../backup/read.ts'
 import { Compared } from '../../database/load/rehearse.ts'
 import type { RunRow } from '../../ledger/runs.ts'
+import { operationOf } from '../../operations.ts'
 import { type Bucket, exists } from '../../s3/bucket.ts'
 import type { Outcome, SubjectState } from '../outcome.ts'
 import type { SubjectSummary } from '../planning/plan-summary.ts'
@@ -37,7 +38,7 @@ export function describeSubject(
   { operation, error }: { operation: string; error: Outcome['error'] },
 ): NonNullable<Outcome['subject']> {
   if (found === null) return { backupId, state: 'unknown', objects: 0, bytes: 0 }
-  if (operation === 'delete') {
+  if (operationOf(operation)?.changes === 'deleted') {
     const state = stateOfDeleted(found)
     return { backupId, state, ...(state === 'deleted' ? size : { objects: 0, bytes: 0 }) }
   }
