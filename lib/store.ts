@@ -20,8 +20,6 @@ export type Mark = {
   where(config: Config): string
   /** The store alone, as a message says it. */
   store: string
-  /** Writing it again is fine. @throws EnvironmentMismatch when another environment's name stands there */
-  write(clients: Clients, connection: Connection): Promise<void>
   /** It may be gone without anybody's doing, and the store be down while a run does without it. Absent: neither. */
   isVolatile?: true
   /** Whether the store says that nothing may be wiped in its environment. Absent: it cannot say so. */
@@ -35,6 +33,9 @@ export type Mark = {
       read(clients: Clients, connection: Connection): Promise<string | undefined>
     }
 )
+
+/** Writes the name; once more is fine. @throws EnvironmentMismatch when another environment's stands there */
+export type MarkWriter = (clients: Clients, connection: Connection) => Promise<void>
 
 /** All that is managed of a store, as a sentence says it: "the files below s3://…". */
 export type Extent = (config: Config) => string

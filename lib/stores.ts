@@ -1,26 +1,26 @@
 import type { Manifest } from './backup/manifest.ts'
 import { sealCache } from './cache/export/seal.ts'
-import { cacheMark } from './cache/mark.ts'
+import { cacheMark, claimCache } from './cache/mark.ts'
 import { cacheExtent, lookAtCache } from './cache/options/look.ts'
 import type { CacheOption } from './cache/options/schema.ts'
 import { type CacheLeft, cacheEnd } from './cache/outcome.ts'
 import { cacheLimit, planCache } from './cache/plan.ts'
 import type { CachePlan, CacheSummary } from './cache/plan-section.ts'
 import { sealDatabase } from './database/export/seal.ts'
-import { databaseMark } from './database/mark.ts'
+import { claimDatabase, databaseMark } from './database/mark.ts'
 import { databaseExtent, lookAtDatabase } from './database/options/look.ts'
 import type { DatabaseOption } from './database/options/schema.ts'
 import { type DatabaseLeft, databaseEnd } from './database/outcome.ts'
 import { databaseLimit, planDatabase } from './database/plan/plan.ts'
 import type { DatabasePlan, DatabaseSummary } from './database/plan-section.ts'
 import { sealFiles } from './files/copy/seal.ts'
-import { filesMark } from './files/mark.ts'
+import { claimFiles, filesMark } from './files/mark.ts'
 import { filesExtent, lookAtFiles } from './files/options/look.ts'
 import type { FilesOption } from './files/options/schema.ts'
 import { type FilesLeft, filesEnd } from './files/outcome.ts'
 import { filesLimit, planFiles } from './files/plan.ts'
 import type { FilesPlan, FilesRestorePlan, FilesRestoreSummary, FilesSummary } from './files/plan-section.ts'
-import type { Ender, Extent, Limit, Look, Mark, Planner, Sealer, Target } from './store.ts'
+import type { Ender, Extent, Limit, Look, Mark, MarkWriter, Planner, Sealer, Target } from './store.ts'
 
 // What each store answers to what a run asks of all of them. A function that asks one question carries only the modules
 // that answer it, since each list stands by itself.
@@ -33,6 +33,12 @@ export type Restores = { database: { batches: number }; files: FilesRestorePlan;
 export type Held = { [T in Target]: NonNullable<Manifest[T]> }
 
 export const marks: Record<Target, Mark> = { database: databaseMark, files: filesMark, cache: cacheMark }
+
+export const markWriters: Record<Target, MarkWriter> = {
+  database: claimDatabase,
+  files: claimFiles,
+  cache: claimCache,
+}
 
 /** What could be reset of a store. */
 export type Found = { database: DatabaseOption; files: FilesOption; cache: CacheOption }

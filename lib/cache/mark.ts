@@ -1,7 +1,7 @@
 import type { Clients } from '../clients.ts'
 import { EnvironmentMismatch } from '../errors.ts'
 import { asText } from '../redis/reply.ts'
-import type { Mark } from '../store.ts'
+import type { Mark, MarkWriter } from '../store.ts'
 import { environmentKey } from './keys.ts'
 
 type Tools = Pick<Clients, 'cache'>
@@ -33,6 +33,8 @@ export const cacheMark: Mark = {
   where: () => `The cache (key ${environmentKey})`,
   store: 'The cache',
   read: readCacheMark,
-  write: (clients) => writeCacheMark(clients, { environment: clients.config.ENVIRONMENT }),
   isVolatile: true,
 }
+
+export const claimCache: MarkWriter = (clients) =>
+  writeCacheMark(clients, { environment: clients.config.ENVIRONMENT })

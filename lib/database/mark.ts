@@ -1,6 +1,6 @@
 import { placeOfName, readEnvironment, writeEnvironment } from '../ledger/environment.ts'
 import { ensureLedger } from '../ledger/tables.ts'
-import type { Mark } from '../store.ts'
+import type { Mark, MarkWriter } from '../store.ts'
 
 /** The environment's row of the ledger, which alone can protect. */
 export const databaseMark: Mark = {
@@ -8,9 +8,11 @@ export const databaseMark: Mark = {
   store: 'The database',
   isTransactional: true,
   read: async (_clients, connection) => (await readEnvironment(connection))?.name,
-  async write({ config }, connection) {
-    await ensureLedger(connection)
-    await writeEnvironment(connection, { name: config.ENVIRONMENT, protected: config.PROTECTED })
-  },
   isProtected: async (connection) => (await readEnvironment(connection))?.protected ?? false,
+}
+
+/** The ledger comes with it. */
+export const claimDatabase: MarkWriter = async ({ config }, connection) => {
+  await ensureLedger(connection)
+  await writeEnvironment(connection, { name: config.ENVIRONMENT, protected: config.PROTECTED })
 }

@@ -6,7 +6,7 @@ import { filesKeys } from '../backup/layout.ts'
 import type { Clients } from '../clients.ts'
 import { EnvironmentMismatch, messageOf, NotFound, ResetError } from '../errors.ts'
 import { isPreconditionFailure } from '../s3/bucket.ts'
-import type { Mark } from '../store.ts'
+import type { Mark, MarkWriter } from '../store.ts'
 
 type Tools = Pick<Clients, 'files'>
 
@@ -62,9 +62,7 @@ export const filesMark: Mark = {
   where: ({ FILES_BUCKET }) => `The files (s3://${FILES_BUCKET}/${key})`,
   store: 'The files bucket',
   read: readFilesMark,
-  write: (clients) =>
-    writeFilesMark(clients, {
-      environment: clients.config.ENVIRONMENT,
-      at: clients.now().toISOString(),
-    }),
 }
+
+export const claimFiles: MarkWriter = (clients) =>
+  writeFilesMark(clients, { environment: clients.config.ENVIRONMENT, at: clients.now().toISOString() })

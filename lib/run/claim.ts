@@ -2,7 +2,7 @@ import type { Clients } from '../clients.ts'
 import { checkMark } from '../ledger/environment.ts'
 import type { Connection } from '../postgres/connection.ts'
 import { targets } from '../store.ts'
-import { marks } from '../stores.ts'
+import { marks, markWriters } from '../stores.ts'
 
 /**
  * Writes the environment's name into every store, and creates the ledger. A store that carries another name is refused
@@ -15,5 +15,5 @@ export async function claim(clients: Clients, connection: Connection): Promise<v
     const name = await read(clients, connection)
     if (name !== undefined) checkMark(where(config), name, config)
   }
-  for (const target of targets) await marks[target].write(clients, connection)
+  for (const target of targets) await markWriters[target](clients, connection)
 }
