@@ -2,6 +2,7 @@ import { existsSync, globSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
+import { pureTests } from '../support/pure.ts'
 import { blocksOf, read } from './blocks.ts'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
@@ -92,4 +93,9 @@ test('the drawing of the tower has every room of lib, and nothing that is not th
   const rooms = readdirSync(join(root, 'lib'), { withFileTypes: true }).filter((each) => each.isDirectory())
   expect(rooms.map(({ name }) => `lib/${name}`).filter((room) => !drawn.includes(room))).toEqual([])
   expect(drawn.filter((path) => !existsSync(join(root, path)))).toEqual([])
+})
+
+test('the test that is shown to who comes new needs no server', () => {
+  const [, path = ''] = /^npx vitest run (test\/\S+)$/m.exec(read('CONTRIBUTING.md')) ?? []
+  expect(pureTests(join(root, 'test/**/*.test.ts'))).toContain(join(root, path).replaceAll('\\', '/'))
 })
