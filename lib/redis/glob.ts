@@ -1,5 +1,5 @@
 /** One place of a pattern: bytes that match there (a table of 256), or any number of any bytes. */
-type Token = 'any' | Uint8Array
+type GlobToken = 'any' | Uint8Array
 
 const code = (character: string) => character.charCodeAt(0)
 const [STAR, QUESTION, OPEN, CLOSE, BACKSLASH, CARET, DASH] = ['*', '?', '[', ']', '\\', '^', '-'].map(code)
@@ -39,8 +39,8 @@ export function escapeGlob(text: string): string {
   return text.replace(/[*?[\\]/g, '\\$&')
 }
 
-function parse(pattern: Buffer): Token[] {
-  const tokens: Token[] = []
+function parse(pattern: Buffer): GlobToken[] {
+  const tokens: GlobToken[] = []
   for (let at = 0; at < pattern.length; at++) {
     const byte = pattern[at]
     if (byte === STAR) tokens.push('any')

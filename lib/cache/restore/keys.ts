@@ -32,7 +32,7 @@ export type KeysToWrite = {
   spared: KeyTally
 }
 
-type Written = {
+type WrittenKeys = {
   known: KeySet
   keys: number
   expired: number
@@ -51,7 +51,7 @@ export async function writeKeys(
   { parts, includes, repetitions, keptTypes, spared, ...to }: KeysToWrite,
   progress: (done: number) => Promise<void>,
   limits: WriteLimits & PageLimits,
-): Promise<Written> {
+): Promise<WrittenKeys> {
   const writer = new CacheWriter(cache, { ...to, limits })
   const known = new KeySet()
   const now = await serverTime(cache)

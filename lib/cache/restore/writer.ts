@@ -12,7 +12,7 @@ import { argumentOf, type ScriptCommand, scriptCommand } from './script.ts'
 export type WriteLimits = CommandLimits & { pageKeys: number }
 
 /** The commands that write one key, and the digest of what they write. */
-type Entry = { key: Buffer; commands: ScriptCommand[]; bytes: number; digest: string }
+type PageEntry = { key: Buffer; commands: ScriptCommand[]; bytes: number; digest: string }
 
 export type WriteTo = {
   fence: Fence
@@ -32,7 +32,7 @@ export type WriteTo = {
 export class CacheWriter {
   readonly #to: WriteTo
   readonly #replacer: Replacer
-  #page: Entry[] = []
+  #page: PageEntry[] = []
   #pageBytes = 0
   #large: LargeValue | undefined
   #built = 0

@@ -100,13 +100,13 @@ export async function copyFiles(
   )
 }
 
-type Options = { onCopied: () => Promise<void>; fence: Fence; limits: CopyLimits }
+type CopyOptions = { onCopied: () => Promise<void>; fence: Fence; limits: CopyLimits }
 
 /** Gives the copies as they are recorded, be it by another invocation that was faster. */
 async function copyPiece(
   { files, backups: work, config }: Tools,
   { backupId, piece, recorded }: { backupId: string; piece: Piece<ListedFile>; recorded: string },
-  { onCopied, fence, limits }: Options,
+  { onCopied, fence, limits }: CopyOptions,
 ): Promise<CopiedFile[]> {
   const keys = backupKeys(config.BACKUP_PREFIX, backupId)
   const check = sharedCheck(fence)

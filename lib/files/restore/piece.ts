@@ -23,7 +23,7 @@ export type PieceToRestore = {
   mayOverwrite: ((version: Version) => Promise<boolean>) | null
 }
 
-type Options = { tally: RestoreTally; fence: Fence; limits: CopyLimits; onCopied: () => Promise<void> }
+type PieceOptions = { tally: RestoreTally; fence: Fence; limits: CopyLimits; onCopied: () => Promise<void> }
 
 /** Objects copied at the same time, as in a backup. */
 const concurrency = 32
@@ -37,7 +37,7 @@ const concurrency = 32
 export async function restorePiece(
   { files, backup }: { files: Bucket; backup: Bucket },
   piece: PieceToRestore,
-  { tally, fence, limits, onCopied }: Options,
+  { tally, fence, limits, onCopied }: PieceOptions,
 ): Promise<number> {
   const mayOverwriteAll = piece.mayOverwrite === null
   const before = await survey(files, piece)
