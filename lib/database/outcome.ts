@@ -41,7 +41,7 @@ export const databaseEnd: Ender<
 }
 
 /** @param held the database's section of the manifest that the run sealed */
-export function stateOfDatabase(
+function stateOfDatabase(
   { wiped, restored }: Pick<RunRow, 'wiped' | 'restored'>,
   held: unknown,
 ): TargetState {

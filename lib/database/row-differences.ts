@@ -7,7 +7,7 @@ import { fingerprintOf, queryRows, type Rows, rowsOf } from './rows.ts'
 /** How many differences a message lists. */
 const listed = 20
 
-export type RowDifference = {
+type RowDifference = {
   table: BackedUpTable
   /** For people. */
   what: string

@@ -9,7 +9,7 @@ import { plainName } from '../postgres/identifiers.ts'
 import { withConnection } from '../postgres/with-connection.ts'
 
 /** A materialized view that shows rows of other tables. */
-export type MaterializedView = { name: string; sql: string; mayRefresh: boolean }
+type MaterializedView = { name: string; sql: string; mayRefresh: boolean }
 
 /** What became of the materialized views over tables whose rows were wiped or restored. */
 export const Refreshed = z.strictObject({

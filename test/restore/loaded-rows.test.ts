@@ -5,7 +5,7 @@ import { readTables, type Tables } from '../../lib/database/catalog/tables.ts'
 import { brokenChecks } from '../../lib/database/constraints/broken-checks.ts'
 import { brokenKeys } from '../../lib/database/constraints/broken-keys.ts'
 import { constraintChanges } from '../../lib/database/constraints/constraints.ts'
-import { differentlyGenerated, type Pair } from '../../lib/database/constraints/generated-columns.ts'
+import { differentlyGenerated } from '../../lib/database/constraints/generated-columns.ts'
 import { dropIndexes } from '../../lib/database/constraints/indexes.ts'
 import { readRowExpressions } from '../../lib/database/constraints/row-expressions.ts'
 import { proveTypes } from '../../lib/database/constraints/types.ts'
@@ -19,6 +19,7 @@ import { fingerprintOf, queryRows, rowsOf } from '../../lib/database/rows.ts'
 import { ensureScratch } from '../../lib/database/scratch/create.ts'
 import { dropScratch } from '../../lib/database/scratch/drop.ts'
 import { isHeldAsText, scratchTableOf } from '../../lib/database/scratch/schema.ts'
+import type { TablePair } from '../../lib/database/table-pair.ts'
 import { DatabaseBusy, RehearsalFailed, SchemaChanged } from '../../lib/errors.ts'
 import type { Connection } from '../../lib/postgres/connection.ts'
 import { qualified, quote } from '../../lib/postgres/identifiers.ts'
@@ -39,7 +40,7 @@ const plpgsql = (name: string, returns: string, body: string) =>
   `CREATE OR REPLACE FUNCTION app.${name}(i int) RETURNS ${returns} LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN ${body} END $$`
 const same = plpgsql('same', 'int', 'RETURN i;')
 
-type Loaded = { runId: string; pairs: Pair[]; live: Tables }
+type Loaded = { runId: string; pairs: TablePair[]; live: Tables }
 
 /**
  * Makes tables of the schema app, loads their rows beside them as a rehearsal does, and lets something happen to the live ones.

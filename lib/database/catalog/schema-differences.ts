@@ -4,7 +4,7 @@ import type { Catalog } from './catalog.ts'
 import type { Table } from './table.ts'
 import type { Tables } from './tables.ts'
 
-export type SchemaDifferences = {
+type SchemaDifferences = {
   /** Why the backup cannot be put into the live tables, readable, one per table or column. */
   blocking: string[]
   /** Columns that came later and that the backup's rows can do without: nullable, or with a default. */

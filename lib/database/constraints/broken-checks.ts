@@ -5,7 +5,7 @@ import type { Connection } from '../../postgres/connection.ts'
 import { queryUnderOwnPath } from '../../postgres/search-path.ts'
 import { inSavepoint } from '../savepoint.ts'
 import { typedRows } from '../scratch/schema.ts'
-import type { Pair } from './generated-columns.ts'
+import type { TablePair } from '../table-pair.ts'
 
 /** A condition that a row must meet, as SQL over the table's columns, and what it is called. */
 type CheckCondition = { name: string; column: string | null; sql: string }
@@ -17,7 +17,7 @@ type CheckCondition = { name: string; column: string | null; sql: string }
  */
 export async function brokenChecks(
   connection: Connection,
-  { runId, pairs }: { runId: string; pairs: readonly Pair[] },
+  { runId, pairs }: { runId: string; pairs: readonly TablePair[] },
 ): Promise<Warning[]> {
   const conditions = await readConditions(connection, pairs)
   const warnings: Warning[] = []
@@ -68,7 +68,7 @@ async function countBroken(
 
 async function readConditions(
   connection: Connection,
-  pairs: readonly Pair[],
+  pairs: readonly TablePair[],
 ): Promise<Map<number, CheckCondition[]>> {
   const answer = await connection.query(
     `SELECT k.conrelid::bigint::float8 AS oid, k.conname AS name, NULL AS column, pg_get_expr(k.conbin, k.conrelid) AS sql

@@ -5,7 +5,7 @@ import type { Connection } from '../../postgres/connection.ts'
 import { quote } from '../../postgres/identifiers.ts'
 import { queryUnderOwnPath } from '../../postgres/search-path.ts'
 import { typedRows } from '../scratch/schema.ts'
-import type { Pair } from './generated-columns.ts'
+import type { TablePair } from '../table-pair.ts'
 
 type Key = {
   name: string
@@ -31,7 +31,7 @@ type Key = {
  */
 export async function brokenKeys(
   connection: Connection,
-  { runId, pairs }: { runId: string; pairs: readonly Pair[] },
+  { runId, pairs }: { runId: string; pairs: readonly TablePair[] },
 ): Promise<Warning[]> {
   const byOid = new Map(pairs.map((pair) => [pair.live.oid, pair]))
   const keys = await readKeys(

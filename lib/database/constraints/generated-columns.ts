@@ -1,16 +1,13 @@
 import { agreeing, counted } from '../../amounts.ts'
-import type { BackedUpTable, Warning } from '../../backup/manifest.ts'
+import type { Warning } from '../../backup/manifest.ts'
 import { RehearsalFailed } from '../../errors.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { sqlStateOf } from '../../postgres/errors.ts'
 import { quote } from '../../postgres/identifiers.ts'
 import { queryUnderOwnPath } from '../../postgres/search-path.ts'
-import type { Table } from '../catalog/table.ts'
 import { linesOf, queryRows, rowsOf } from '../rows.ts'
 import { scratchTableOf, typedRows } from '../scratch/schema.ts'
-
-/** A table of a backup, and the live one. */
-export type Pair = { table: BackedUpTable; live: Table }
+import type { TablePair } from '../table-pair.ts'
 
 /**
  * Generated columns whose loaded values are not what their expression makes today, as when a function was replaced after
@@ -19,7 +16,7 @@ export type Pair = { table: BackedUpTable; live: Table }
  */
 export async function differentlyGenerated(
   connection: Connection,
-  { runId, pairs }: { runId: string; pairs: readonly Pair[] },
+  { runId, pairs }: { runId: string; pairs: readonly TablePair[] },
 ): Promise<Warning[]> {
   const warnings: Warning[] = []
   const made = pairs.filter(({ table }) => table.columns.some(({ generated }) => generated !== ''))
@@ -41,7 +38,7 @@ export async function differentlyGenerated(
  */
 export async function differentlyStored(
   connection: Connection,
-  { runId, pairs }: { runId: string; pairs: readonly Pair[] },
+  { runId, pairs }: { runId: string; pairs: readonly TablePair[] },
 ): Promise<Warning[]> {
   const warnings: Warning[] = []
   for (const pair of pairs) {
@@ -64,7 +61,7 @@ export async function differentlyStored(
   return warnings
 }
 
-function warningOf({ table }: Pair, column: string, rows: number): Warning {
+function warningOf({ table }: TablePair, column: string, rows: number): Warning {
   return {
     code: 'GeneratedDiffers',
     message: `${counted(rows, 'row')} of ${table.name} ${agreeing(rows, 'has', 'have')} a value in the generated column ${column} that its expression does not make any more: a function it calls was replaced, or reads tables whose rows are put back meanwhile. A restore makes these values anew, and brings back all other columns as they are`,
@@ -74,7 +71,7 @@ function warningOf({ table }: Pair, column: string, rows: number): Warning {
 async function countDifferent(
   connection: Connection,
   runId: string,
-  { table, live }: Pair,
+  { table, live }: TablePair,
   { column, expression }: { column: string; expression: string },
 ): Promise<number> {
   const held = `${quote(table.table)}.${quote(column)}::pg_catalog.text`
@@ -95,7 +92,7 @@ async function countDifferent(
 
 async function readExpressions(
   connection: Connection,
-  pairs: readonly Pair[],
+  pairs: readonly TablePair[],
 ): Promise<Map<number, { column: string; expression: string }[]>> {
   if (pairs.length === 0) return new Map()
   const answer = await connection.query(

@@ -2,7 +2,7 @@ import type { Connection } from '../../postgres/connection.ts'
 import { literal } from '../../postgres/identifiers.ts'
 
 /** An index that was dropped: of which table, by its oid, and the statements that make it again. */
-export type DroppedIndex = { table: number; make: string }
+type DroppedIndex = { table: number; make: string }
 
 /**
  * Drops the indexes of tables whose expressions or conditions are asked about each row, where making one again gives the same

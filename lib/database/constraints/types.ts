@@ -5,8 +5,8 @@ import { sqlStateOf } from '../../postgres/errors.ts'
 import { qualified, quote } from '../../postgres/identifiers.ts'
 import { inSavepoint, isOfTheRows } from '../savepoint.ts'
 import { isHeldAsText, scratchTableOf } from '../scratch/schema.ts'
+import type { TablePair } from '../table-pair.ts'
 import { dropDomainConstraints } from './domains.ts'
-import type { Pair } from './generated-columns.ts'
 
 /**
  * Proves of values that are held as text that the live column's type reads them, and writes them the same way again.
@@ -16,7 +16,7 @@ import type { Pair } from './generated-columns.ts'
  */
 export async function proveTypes(
   connection: Connection,
-  { runId, pairs }: { runId: string; pairs: readonly Pair[] },
+  { runId, pairs }: { runId: string; pairs: readonly TablePair[] },
 ): Promise<Warning[]> {
   const warnings: Warning[] = []
   for (const pair of pairs) {
@@ -40,7 +40,7 @@ export async function proveTypes(
 /** @returns the error that the application's expressions end with */
 async function readAll(
   connection: Connection,
-  { live }: Pair,
+  { live }: TablePair,
   text: string,
   { withoutDomainConstraints }: { withoutDomainConstraints: boolean },
 ): Promise<unknown> {
@@ -67,7 +67,11 @@ async function readAll(
 /** Takes back what was set for a trial. */
 const tried = new Error('tried')
 
-function unreadable({ table }: Pair, { name, type }: { name: string; type: string }, error: unknown): Error {
+function unreadable(
+  { table }: TablePair,
+  { name, type }: { name: string; type: string },
+  error: unknown,
+): Error {
   const state = sqlStateOf(error)
   return new RehearsalFailed(
     `The type ${type} of ${table.name}.${name} does not read the values that were backed up${state === undefined ? ' as they were' : ` (SQLSTATE ${state})`}. They could not be put back; the live tables were not touched. Bring the type back to what it was; a domain's constraint has to be owned by the database role to be put withoutDomainConstraints`,

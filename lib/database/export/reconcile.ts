@@ -7,7 +7,7 @@ import type { Shard } from '../parts/shards.ts'
 import { fingerprintOf, queryRows, rowsOf } from '../rows.ts'
 import { exportShard, readEndPages } from './export.ts'
 
-export type LateParts = { name: string; parts: TablePart[] }[]
+type LateParts = { name: string; parts: TablePart[] }[]
 
 type Reconcile = {
   bucket: Bucket

@@ -12,7 +12,7 @@ import type { PlannedDatabase } from '../plan-section.ts'
 import { DatabaseResult } from './export.ts'
 
 /** Fewer of anything may really have been deleted between the count and the export. */
-export const manyRows = 100
+const manyRows = 100
 
 /** What Compare leaves when the exported parts were loaded and found identical, and what a restore will not bring back exactly. */
 export const Rehearsed = z.strictObject({

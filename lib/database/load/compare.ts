@@ -5,12 +5,13 @@ import type { Tables } from '../catalog/tables.ts'
 import { brokenChecks } from '../constraints/broken-checks.ts'
 import { brokenKeys } from '../constraints/broken-keys.ts'
 import { dropDomainConstraints } from '../constraints/domains.ts'
-import { differentlyGenerated, type Pair } from '../constraints/generated-columns.ts'
+import { differentlyGenerated } from '../constraints/generated-columns.ts'
 import { type RowExpression, readRowExpressions } from '../constraints/row-expressions.ts'
 import { proveTypes } from '../constraints/types.ts'
 import { countScans, readBetween, type Scans, withoutWorkers } from '../restore/table-scans.ts'
 import { differencesOf, refuseDifferences } from '../row-differences.ts'
 import { scratchTableOf } from '../scratch/schema.ts'
+import type { TablePair } from '../table-pair.ts'
 import { tryIndexes } from './trial-indexes.ts'
 
 type LoadedTables = {
@@ -66,7 +67,7 @@ export async function compareLoaded(
   }
 }
 
-function liveOf(pairs: readonly Pair[]): Table[] {
+function liveOf(pairs: readonly TablePair[]): Table[] {
   return pairs.map(({ live }) => live)
 }
 

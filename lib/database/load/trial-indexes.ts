@@ -5,9 +5,9 @@ import { sqlStateOf } from '../../postgres/errors.ts'
 import { qualified, quote } from '../../postgres/identifiers.ts'
 import { ownSearchPath } from '../../postgres/search-path.ts'
 import { indexBody } from '../catalog/index-body.ts'
-import type { Pair } from '../constraints/generated-columns.ts'
 import { inSavepoint, isOfTheRows } from '../savepoint.ts'
 import { isHeldAsText, scratchSchemaOf, scratchTableOf, typedRows } from '../scratch/schema.ts'
+import type { TablePair } from '../table-pair.ts'
 
 type Index = {
   oid: number
@@ -29,7 +29,7 @@ type Index = {
  */
 export async function tryIndexes(
   connection: Connection,
-  { runId, pairs, isCurrent }: { runId: string; pairs: readonly Pair[]; isCurrent: boolean },
+  { runId, pairs, isCurrent }: { runId: string; pairs: readonly TablePair[]; isCurrent: boolean },
 ): Promise<Warning[]> {
   const indexes = await readIndexes(connection, pairs)
   const warnings: Warning[] = []
@@ -48,7 +48,7 @@ export async function tryIndexes(
   return warnings
 }
 
-function statementOf({ table, live }: Pair, { body, constraint, unique }: Index, runId: string): string {
+function statementOf({ table, live }: TablePair, { body, constraint, unique }: Index, runId: string): string {
   const target = live.columns.some(isHeldAsText)
     ? `${quote(scratchSchemaOf(runId))}.typed`
     : qualified(scratchTableOf(runId, table))
@@ -61,7 +61,7 @@ function statementOf({ table, live }: Pair, { body, constraint, unique }: Index,
 async function tryOut(
   connection: Connection,
   runId: string,
-  { table, live }: Pair,
+  { table, live }: TablePair,
   statements: readonly string[],
 ): Promise<unknown> {
   const typed = live.columns.some(isHeldAsText)
@@ -82,7 +82,7 @@ async function tryOut(
 }
 
 /** @throws RehearsalFailed unless it is only the trial that cannot be made */
-function explain({ table }: Pair, { name, valid }: Index, error: unknown): Warning {
+function explain({ table }: TablePair, { name, valid }: Index, error: unknown): Warning {
   const state = sqlStateOf(error)
   // Since PostgreSQL 17 an index is made under a safe search path, and a row is put into it under the session's.
   if (state?.startsWith('42')) {
@@ -102,7 +102,10 @@ function isDuplicate(error: unknown): boolean {
   return ['23505', '23P01'].includes(sqlStateOf(error) ?? '')
 }
 
-async function readIndexes(connection: Connection, pairs: readonly Pair[]): Promise<Map<number, Index[]>> {
+async function readIndexes(
+  connection: Connection,
+  pairs: readonly TablePair[],
+): Promise<Map<number, Index[]>> {
   const answer = await connection.query(
     `SELECT i.indrelid::bigint::float8 AS oid, c.relname AS name, i.indisvalid AS valid, i.indisunique AS unique,
        ${indexBody} AS body,

@@ -14,7 +14,7 @@ export type Locks = {
   shared: readonly Relation[]
 }
 
-export type Waiting = {
+type Waiting = {
   /** Asks past the connection that waits, which can ask nothing in a transaction that must not have a snapshot yet. */
   ask<Result>(question: (connection: Connection) => Promise<Result>): Promise<Result>
   /** Told after each try that was refused, with who is in the way. */

@@ -3,10 +3,10 @@ import { LimitExceeded } from '../../errors.ts'
 import type { Connection } from '../../postgres/connection.ts'
 
 /** Of the server: what it has room for is shared by all sessions (PostgreSQL's manual, "max_locks_per_transaction"). */
-export type LockSettings = { perTransaction: number; connections: number; prepared: number }
+type LockSettings = { perTransaction: number; connections: number; prepared: number }
 
 /** Objects that a transaction locks: the tables, and what hangs on them. */
-export type LockNeed = {
+type LockNeed = {
   tables: number
   /** Their indexes, TOAST tables and the indexes of those. */
   belongings: number
@@ -16,7 +16,7 @@ export type LockNeed = {
 }
 
 /** How many locks the server has room for. */
-export function lockCapacity({ perTransaction, connections, prepared }: LockSettings): number {
+function lockCapacity({ perTransaction, connections, prepared }: LockSettings): number {
   return perTransaction * (connections + prepared)
 }
 

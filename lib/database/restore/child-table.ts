@@ -1,9 +1,9 @@
 import type { Connection } from '../../postgres/connection.ts'
 import { qualified, quote } from '../../postgres/identifiers.ts'
 import { indexBody } from '../catalog/index-body.ts'
-import type { Pair } from '../constraints/generated-columns.ts'
 import { inSavepoint } from '../savepoint.ts'
 import { scratchSchemaOf } from '../scratch/schema.ts'
+import type { TablePair } from '../table-pair.ts'
 
 /** The table that holds another's rows for a while. */
 export type ChildTable = { schema: string; table: string }
@@ -17,7 +17,7 @@ export type ChildTable = { schema: string; table: string }
  */
 export async function addFilledChild(
   connection: Connection,
-  { runId, pair: { live } }: { runId: string; pair: Pair },
+  { runId, pair: { live } }: { runId: string; pair: TablePair },
   insertInto: (table: ChildTable) => string,
 ): Promise<ChildTable | undefined> {
   const child = { schema: scratchSchemaOf(runId), table: `lent_${live.oid}` }

@@ -3,11 +3,11 @@ import { messageOf, SchemaChanged } from '../../errors.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { sqlStateOf } from '../../postgres/errors.ts'
 import { qualified, quote } from '../../postgres/identifiers.ts'
-import type { Pair } from '../constraints/generated-columns.ts'
 import { dropIndexes } from '../constraints/indexes.ts'
 import { type RowExpression, readRowExpressions } from '../constraints/row-expressions.ts'
 import { inSavepoint, isOfTheRows } from '../savepoint.ts'
 import { scratchTableOf, typedRows } from '../scratch/schema.ts'
+import type { TablePair } from '../table-pair.ts'
 import { addFilledChild, type ChildTable, dropChild } from './child-table.ts'
 import { countScans, readBetween, withoutWorkers } from './table-scans.ts'
 
@@ -22,7 +22,7 @@ import { countScans, readBetween, withoutWorkers } from './table-scans.ts'
  */
 export async function fillTables(
   connection: Connection,
-  { runId, pairs }: { runId: string; pairs: readonly Pair[] },
+  { runId, pairs }: { runId: string; pairs: readonly TablePair[] },
 ): Promise<void> {
   const callers = await readCallers(connection, pairs)
   const expressions = await readRowExpressions(
@@ -53,7 +53,7 @@ export async function fillTables(
 
 type Filling = {
   runId: string
-  left: readonly Pair[]
+  left: readonly TablePair[]
   children: Map<number, ChildTable>
   expressions: readonly RowExpression[]
 }
@@ -66,7 +66,7 @@ type Filling = {
 async function fillInTurn(
   connection: Connection,
   { runId, left, children, expressions }: Filling,
-): Promise<Pair[]> {
+): Promise<TablePair[]> {
   const calling = new Set(expressions.map(({ oid }) => oid))
   let open = [...left]
   for (;;) {
@@ -88,7 +88,7 @@ async function fillInTurn(
 /** @returns false when the table does not take its rows, or a table that has none yet was read for them */
 async function fillUnlessEmptyIsRead(
   connection: Connection,
-  { runId, pair, empty }: { runId: string; pair: Pair; empty: ReadonlySet<number> },
+  { runId, pair, empty }: { runId: string; pair: TablePair; empty: ReadonlySet<number> },
 ): Promise<boolean> {
   const tooEarly = new Error('a table was read that has no rows yet')
   const before = await countScans(connection)
@@ -111,7 +111,7 @@ async function addChildren(
     runId,
     left,
     expressions,
-  }: { runId: string; left: readonly Pair[]; expressions: readonly RowExpression[] },
+  }: { runId: string; left: readonly TablePair[]; expressions: readonly RowExpression[] },
 ): Promise<Map<number, ChildTable>> {
   const children = new Map<number, ChildTable>()
   const calling = new Set(expressions.map(({ oid }) => oid))
@@ -134,14 +134,14 @@ async function fillWithoutIndexes(
     runId,
     left,
     expressions,
-  }: { runId: string; left: readonly Pair[]; expressions: readonly RowExpression[] },
+  }: { runId: string; left: readonly TablePair[]; expressions: readonly RowExpression[] },
 ): Promise<void> {
   const dropped = await dropIndexes(
     connection,
     left.map(({ live }) => live),
   )
   for (let open = [...left]; open.length > 0; ) {
-    const refused: { pair: Pair; error: unknown }[] = []
+    const refused: { pair: TablePair; error: unknown }[] = []
     for (const pair of open) {
       const error = await inSavepoint(connection, () => connection.query(insertOf(runId, pair)))
       if (error !== undefined) refused.push({ pair, error })
@@ -152,7 +152,7 @@ async function fillWithoutIndexes(
     open = refused.map(({ pair }) => pair)
   }
   for (const { table, make } of dropped) {
-    const pair = left.find(({ live }) => live.oid === table) as Pair
+    const pair = left.find(({ live }) => live.oid === table) as TablePair
     // Of an expression that reads the very table, Postgres cannot make an index at all, and calls that damage.
     const isExpected = (error: unknown) => isOfTheRows(error) || sqlStateOf(error) === 'XX001'
     const error = await inSavepoint(connection, () => connection.query(make), isExpected)
@@ -162,7 +162,7 @@ async function fillWithoutIndexes(
 
 /** Rows that a table refuses were fine when they were backed up: an index, a type or a function is another one now. */
 function refusedBy(
-  { table, live }: Pair,
+  { table, live }: TablePair,
   expressions: readonly RowExpression[],
   error: unknown,
 ): SchemaChanged {
@@ -177,7 +177,7 @@ function refusedBy(
 
 function insertOf(
   runId: string,
-  { table, live }: Pair,
+  { table, live }: TablePair,
   into: { schema: string; table: string } = table,
 ): string {
   const columns = givenColumns(table)
@@ -192,7 +192,7 @@ function givenColumns({ columns }: BackedUpTable): string[] {
 }
 
 /** The tables that call functions or operators of the application about each row that is put in. */
-async function readCallers(connection: Connection, pairs: readonly Pair[]): Promise<Set<number>> {
+async function readCallers(connection: Connection, pairs: readonly TablePair[]): Promise<Set<number>> {
   const answer = await connection.query(
     `SELECT d.adrelid::bigint::float8 AS oid FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
      WHERE a.attgenerated <> '' AND d.adrelid = ANY($1::oid[])

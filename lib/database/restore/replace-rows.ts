@@ -4,10 +4,11 @@ import { qualified } from '../../postgres/identifiers.ts'
 import { underOwnSearchPath } from '../../postgres/search-path.ts'
 import { restartSequences } from '../catalog/sequences.ts'
 import { addConstraints, dropConstraints } from '../constraints/constraints.ts'
-import { differentlyStored, type Pair } from '../constraints/generated-columns.ts'
+import { differentlyStored } from '../constraints/generated-columns.ts'
 import { differencesOf, refuseDifferences } from '../row-differences.ts'
 import { fingerprintOf, queryRows, type Rows, rowsOf } from '../rows.ts'
 import { scratchTableOf } from '../scratch/schema.ts'
+import type { TablePair } from '../table-pair.ts'
 import { disableTriggers } from '../triggers.ts'
 import { fillTables } from './fill.ts'
 
@@ -26,7 +27,7 @@ export async function replaceRows(
   }: {
     runId: string
     sequences: NonNullable<Manifest['database']>['sequences']
-    pairs: readonly Pair[]
+    pairs: readonly TablePair[]
     emptied?: () => Promise<void>
   },
 ): Promise<Warning[]> {
@@ -62,7 +63,7 @@ export async function replaceRows(
 export async function compareLive(
   connection: Connection,
   runId: string,
-  pairs: readonly Pair[],
+  pairs: readonly TablePair[],
 ): Promise<Warning[]> {
   const find = (tables: readonly BackedUpTable[], copyOf: (table: BackedUpTable) => Rows) =>
     underOwnSearchPath(connection, () => differencesOf(connection, tables, copyOf))

@@ -35,7 +35,7 @@ export async function checkKeptRows(
   }
 }
 
-export type KeptRows = { name: string; rows: string; fingerprint: string }
+type KeptRows = { name: string; rows: string; fingerprint: string }
 
 /** Count and fingerprint of the rows that stay in the tables that keep some. */
 export async function fingerprintKept(

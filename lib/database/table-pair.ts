@@ -1,0 +1,5 @@
+import type { BackedUpTable } from '../backup/manifest.ts'
+import type { Table } from './catalog/table.ts'
+
+/** A table of a backup, and the live one. */
+export type TablePair = { table: BackedUpTable; live: Table }
