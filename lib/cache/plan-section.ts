@@ -8,7 +8,3 @@ export type CachePlan = z.output<typeof CachePlan>
 export function keysToWipe({ keys, preservedKeys }: CachePlan): number {
   return keys - preservedKeys
 }
-
-/** What the ledger keeps of it. */
-export const CacheSummary = z.object({ keys: z.number().default(0), preservedKeys: z.number().default(0) })
-export type CacheSummary = z.output<typeof CacheSummary>

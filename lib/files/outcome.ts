@@ -6,7 +6,7 @@ import type { Clients } from '../clients.ts'
 import type { RunRow } from '../ledger/runs.ts'
 import { operationOf } from '../operations.ts'
 import { type Ender, type Ending, hasBegun, type TargetState } from '../store.ts'
-import type { FilesRestoreSummary, FilesSummary } from './plan-section.ts'
+import type { FilesRestoreSummary, FilesSummary } from './plan-summary.ts'
 import { FilesRestored } from './restore/results.ts'
 import { FilesWiped } from './wipe.ts'
 

@@ -16,21 +16,5 @@ export type FilesPlan = z.output<typeof FilesPlan>
  * How many objects, of how many bytes, a restore puts back, and how they are cut into pieces and batches. There is a batch
  * even without a piece: else nobody would look for the objects that a backup without files does not have.
  */
-export const FilesRestorePlan = z.strictObject({
-  objects: z.number(),
-  bytes: z.number(),
-  lists: z.number(),
-  listsPerBatch: z.number(),
-  batches: z.number(),
-})
+export const FilesRestorePlan = FilesPlan.omit({ preservedObjects: true, preservedBytes: true })
 export type FilesRestorePlan = z.output<typeof FilesRestorePlan>
-
-/** What the ledger keeps of both. */
-export const FilesSummary = z.object({
-  ...{ objects: z.number().default(0), bytes: z.number().default(0) },
-  ...{ preservedObjects: z.number().default(0), preservedBytes: z.number().default(0) },
-  ...{ lists: z.number().optional(), listsPerBatch: z.number().optional(), batches: z.number() },
-})
-export type FilesSummary = z.output<typeof FilesSummary>
-export const FilesRestoreSummary = FilesSummary.omit({ preservedObjects: true, preservedBytes: true })
-export type FilesRestoreSummary = z.output<typeof FilesRestoreSummary>

@@ -1,9 +1,9 @@
 import * as z from 'zod'
 import { Warning } from '../../backup/manifest.ts'
 import type { Backup } from '../../backup/read.ts'
-import { CacheSummary } from '../../cache/plan-section.ts'
-import { DatabaseSummary } from '../../database/plan-section.ts'
-import { FilesRestoreSummary, FilesSummary } from '../../files/plan-section.ts'
+import { CacheSummary } from '../../cache/plan-summary.ts'
+import { DatabaseSummary } from '../../database/plan-summary.ts'
+import { FilesRestoreSummary, FilesSummary } from '../../files/plan-summary.ts'
 import { targets } from '../../store.ts'
 import { Plan } from './plan.ts'
 
