@@ -2,8 +2,13 @@ import * as z from 'zod'
 import type { PlannedRun } from '../ledger/run-ref.ts'
 import { Table } from './catalog/table.ts'
 
-/** How a table is emptied, or that it stays. */
+/**
+ * What happens to one table: `truncate` and `delete` empty it (delete, when a table that keeps rows references it),
+ * `delete rows` empties it but for the rows that match `keepRows`, `keep` leaves it. A partitioned table holds no rows
+ * itself: its action says what happens to its partitions, `delete rows` that some of theirs stay.
+ */
 export const Action = z.enum(['truncate', 'delete', 'delete rows', 'keep'])
+export type Action = z.output<typeof Action>
 
 /** The database's section of a run's plan, as the later steps read it from S3. */
 export const DatabasePlan = z.strictObject({

@@ -6,7 +6,7 @@ import { withConnection } from '../../postgres/with-connection.ts'
 import type { Extent, Look } from '../../store.ts'
 import { type Catalog, readCatalog } from '../catalog/catalog.ts'
 import { checkPermissions } from '../plan/actions/permissions.ts'
-import { type Action, chooseActions } from '../plan/actions/table-actions.ts'
+import { chooseActions } from '../plan/actions/table-actions.ts'
 import { warnOfLeftBehind } from '../plan/out-of-reach.ts'
 import { type Count, countTables } from '../plan/rows/count.ts'
 import {
@@ -16,6 +16,7 @@ import {
   type RowEstimate,
   setLimits,
 } from '../plan/rows/estimate.ts'
+import type { Action } from '../plan-section.ts'
 import { models } from '../taskmaster.ts'
 import type { DatabaseOption, Reason, TableOption } from './schema.ts'
 

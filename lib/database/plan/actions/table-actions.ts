@@ -3,13 +3,7 @@ import type { Catalog } from '../../catalog/catalog.ts'
 import type { ForeignKey } from '../../catalog/foreign-keys.ts'
 import type { Table } from '../../catalog/table.ts'
 import type { UnmanagedChild } from '../../catalog/unmanaged-children.ts'
-
-/**
- * What happens to one table: `truncate` and `delete` empty it (delete, when a table that keeps rows references it),
- * `delete rows` empties it but for the rows that match `keepRows`, `keep` leaves it. A partitioned table holds no rows
- * itself: its action says what happens to its partitions, `delete rows` that some of theirs stay.
- */
-export type Action = 'truncate' | 'delete' | 'delete rows' | 'keep'
+import type { Action } from '../../plan-section.ts'
 
 export type TableAction = { table: Table; action: Action; keepRows: string | null }
 
