@@ -1,4 +1,4 @@
-import type { Scope } from './config.ts'
+import type { Scope } from './config/values.ts'
 
 type Operation = {
   /** `stores`: the three stores, by a plan; `backup`: one backup, and no store; `environment`: the names that the stores carry. */

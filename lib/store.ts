@@ -1,7 +1,7 @@
 import type { Warning } from './backup/manifest.ts'
 import type { Backup } from './backup/read.ts'
 import type { Clients } from './clients.ts'
-import type { Config } from './config.ts'
+import type { Config } from './config/variables.ts'
 import type { PlannedRun } from './ledger/run-ref.ts'
 import type { RunRow } from './ledger/runs.ts'
 import { operationOf, type StoreOperation } from './operations.ts'

@@ -3,12 +3,10 @@ import type * as z from 'zod'
 import { type Clients, makeClients } from './clients.ts'
 import { environmentOf } from './config.ts'
 import { InvalidRequest, messageOf } from './errors.ts'
-import { readLateNoted, readNoted, replaceLate } from './ledger/documents.ts'
-import { type Fence, type Span, spanOf } from './ledger/fence.ts'
-import { forgetInvocation, registerAfterEnd, registerInvocation } from './ledger/invocations.ts'
-import { type LedgerLine, ledgerLine } from './ledger/line.ts'
+import { type Fence, fenceOf, spanOf } from './ledger/fence.ts'
+import { type LedgerLine, ledgerLine, registerOf } from './ledger/line.ts'
 import { changing } from './ledger/runs.ts'
-import { checkRunning, lostRun, recordFailure, touchRun } from './ledger/step.ts'
+import { recordFailure, touchRun } from './ledger/step.ts'
 import { logger } from './log.ts'
 import { databaseError } from './postgres/errors.ts'
 import { storable } from './postgres/storable.ts'
@@ -114,40 +112,6 @@ export function task<Schema extends z.ZodType, Output>(
   }
 }
 
-/** The ledger's register of the invocations that may change a store: see closingUntil in ledger/runs.ts. */
-function registerOf(
-  ledger: LedgerLine,
-  { phase, requestId, remaining }: { phase: string; requestId: string; remaining: number },
-) {
-  const id = randomUUID()
-  let isRegistered = false
-  const invocationOf = (runId: string) => ({ id, runId, requestId, step: phase, remaining })
-  return {
-    async begin(runId: string): Promise<void> {
-      isRegistered = true
-      const isActive = await ledger.use((connection) => registerInvocation(connection, invocationOf(runId)))
-      if (!isActive) throw lostRun(runId)
-    },
-    async afterEnd(runId: string): Promise<void> {
-      isRegistered = true
-      await ledger.use((connection) => registerAfterEnd(connection, invocationOf(runId)))
-    },
-    async end(): Promise<void> {
-      if (!isRegistered) return
-      try {
-        await ledger.use((connection) => forgetInvocation(connection, id))
-      } catch (cause) {
-        // What the step did counts; the next run has to wait for the deadline.
-        logger.warn('the end of the invocation could not be noted in the ledger', {
-          phase,
-          requestId,
-          reason: messageOf(cause),
-        })
-      }
-    },
-  }
-}
-
 function reporter(
   { now: clock }: Clients,
   ledger: LedgerLine,
@@ -160,33 +124,6 @@ function reporter(
     last = now
     const progress = { [`${phase}/${run.batch ?? 0}`]: { done, total } }
     await ledger.use((connection) => touchRun(connection, { runId: run.runId, phase, progress }))
-  }
-}
-
-/** A step that opens or closes the run itself, or acts after its end, has no run that could hold the lock. */
-function fenceOf(
-  ledger: LedgerLine,
-  span: Span,
-  { runId, number, invocation }: { runId: string | null; number: number | null; invocation: string | null },
-): Fence {
-  const { signal } = span
-  if (runId === null || number === null) {
-    const check = () =>
-      Promise.reject(new Error('This step belongs to no run, so it may not destroy anything'))
-    return { number: 0, signal, check, noted: check, lateOf: check, replaceLate: check }
-  }
-  return {
-    number,
-    signal,
-    async check() {
-      span.check()
-      await ledger.use((connection) => checkRunning(connection, runId, invocation))
-      span.check() // the answer may have come late
-    },
-    noted: () => ledger.use((connection) => readNoted(connection, runId)),
-    lateOf: (backupId) => ledger.use((connection) => readLateNoted(connection, backupId)),
-    replaceLate: (late, before) =>
-      ledger.use((connection) => replaceLate(connection, runId, { late, before, invocation })),
   }
 }
 

@@ -1,4 +1,4 @@
-import { variables } from '../lib/config.ts'
+import { variables } from '../lib/config/variables.ts'
 import { messageOf } from '../lib/errors.ts'
 import { logToStderr } from './cli/logs.ts'
 import { seconds, table } from './cli/show/table.ts'

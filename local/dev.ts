@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { counted } from '../lib/amounts.ts'
-import { scopes } from '../lib/config.ts'
+import { scopes } from '../lib/config/values.ts'
 import { messageOf } from '../lib/errors.ts'
 import { buildConsole } from '../scripts/build-console.ts'
 import { newToken } from './cli/commands/token.ts'

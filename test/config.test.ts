@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { readConfig, variables } from '../lib/config.ts'
+import { variables } from '../lib/config/variables.ts'
+import { readConfig } from '../lib/config.ts'
 import { StoreUnavailable } from '../lib/errors.ts'
 
 type Name = keyof typeof variables

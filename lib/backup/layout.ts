@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { ownFolder } from '../config.ts'
+import { ownFolder } from '../config/variables.ts'
 
 /**
  * Where everything lies in the two buckets: `backupKeys` and `workKeys` in that of the backups, `filesKeys` in that of the

@@ -1,5 +1,5 @@
 import type { Clients } from '../clients.ts'
-import type { Config } from '../config.ts'
+import type { Config } from '../config/variables.ts'
 import { BackupUnsigned, ForeignBackup } from '../errors.ts'
 import { type Backup, findBackup, isAboutOne } from './read.ts'
 

@@ -5,7 +5,7 @@ import {
   StopExecutionCommand,
 } from '@aws-sdk/client-sfn'
 import type { Clients } from '../clients.ts'
-import type { Config } from '../config.ts'
+import type { Config } from '../config/variables.ts'
 import { InvalidConfiguration, messageOf, StoreUnavailable } from '../errors.ts'
 
 type Tools = Pick<Clients, 'sfn' | 'config'>

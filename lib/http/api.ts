@@ -1,5 +1,5 @@
 import type { Clients } from '../clients.ts'
-import type { Token } from '../config.ts'
+import type { Token } from '../config/values.ts'
 
 /** What the gateway knows of a request; the app may be asked without one, and then there is none. */
 export type Gateway = {

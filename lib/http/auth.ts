@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { MiddlewareHandler } from 'hono'
 import type { Clients } from '../clients.ts'
-import type { Scope, Token } from '../config.ts'
+import type { Scope, Token } from '../config/values.ts'
 import { InvalidConfiguration, StoreUnavailable } from '../errors.ts'
 import { logger } from '../log.ts'
 import { operations } from '../operations.ts'

@@ -1,5 +1,5 @@
 import type * as z from 'zod'
-import type { Scope } from '../config.ts'
+import type { Scope } from '../config/values.ts'
 import { InvalidRequest, NotFound, ResetError } from '../errors.ts'
 
 // Errors that only the HTTP API has: they come before a run, so the state machine never sees them.

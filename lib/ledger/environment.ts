@@ -1,5 +1,5 @@
 import { eq } from 'drizzle-orm'
-import type { Config } from '../config.ts'
+import type { Config } from '../config/variables.ts'
 import { EnvironmentMismatch, EnvironmentProtected, EnvironmentUnclaimed } from '../errors.ts'
 import type { Connection } from '../postgres/connection.ts'
 import { environment } from './schema.ts'

@@ -1,5 +1,7 @@
 import { OutOfTime } from '../errors.ts'
-import type { CountedLate, Noted } from './documents.ts'
+import { type CountedLate, type Noted, readLateNoted, readNoted, replaceLate } from './documents.ts'
+import type { LedgerLine } from './line.ts'
+import { checkRunning } from './step.ts'
 
 /**
  * What a step that destroys something asks before each request that does: whether its run still holds the lock. A function
@@ -71,5 +73,32 @@ export function spanOf(phase: string, remainingMs: () => number): Span {
       clearTimeout(timer)
       over.abort(new OutOfTime(`The invocation of the step "${phase}" has ended, so nothing of it goes on`))
     },
+  }
+}
+
+/** A step that opens or closes the run itself, or acts after its end, has no run that could hold the lock. */
+export function fenceOf(
+  ledger: LedgerLine,
+  span: Span,
+  { runId, number, invocation }: { runId: string | null; number: number | null; invocation: string | null },
+): Fence {
+  const { signal } = span
+  if (runId === null || number === null) {
+    const check = () =>
+      Promise.reject(new Error('This step belongs to no run, so it may not destroy anything'))
+    return { number: 0, signal, check, noted: check, lateOf: check, replaceLate: check }
+  }
+  return {
+    number,
+    signal,
+    async check() {
+      span.check()
+      await ledger.use((connection) => checkRunning(connection, runId, invocation))
+      span.check() // the answer may have come late
+    },
+    noted: () => ledger.use((connection) => readNoted(connection, runId)),
+    lateOf: (backupId) => ledger.use((connection) => readLateNoted(connection, backupId)),
+    replaceLate: (late, before) =>
+      ledger.use((connection) => replaceLate(connection, runId, { late, before, invocation })),
   }
 }

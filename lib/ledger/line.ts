@@ -1,7 +1,11 @@
+import { randomUUID } from 'node:crypto'
 import type { Clients } from '../clients.ts'
-import { RunLost } from '../errors.ts'
+import { messageOf, RunLost } from '../errors.ts'
+import { logger } from '../log.ts'
 import type { Connection } from '../postgres/connection.ts'
 import { openConnection } from '../postgres/with-connection.ts'
+import { forgetInvocation, registerAfterEnd, registerInvocation } from './invocations.ts'
+import { lostRun } from './step.ts'
 
 /** The way to the ledger during one invocation. */
 export type LedgerLine = {
@@ -40,4 +44,38 @@ export function ledgerLine(clients: Pick<Clients, 'connect'>): LedgerLine {
   }
 
   return { use, close }
+}
+
+/** The ledger's register of the invocations that may change a store: see closingUntil in ledger/runs.ts. */
+export function registerOf(
+  ledger: LedgerLine,
+  { phase, requestId, remaining }: { phase: string; requestId: string; remaining: number },
+) {
+  const id = randomUUID()
+  let isRegistered = false
+  const invocationOf = (runId: string) => ({ id, runId, requestId, step: phase, remaining })
+  return {
+    async begin(runId: string): Promise<void> {
+      isRegistered = true
+      const isActive = await ledger.use((connection) => registerInvocation(connection, invocationOf(runId)))
+      if (!isActive) throw lostRun(runId)
+    },
+    async afterEnd(runId: string): Promise<void> {
+      isRegistered = true
+      await ledger.use((connection) => registerAfterEnd(connection, invocationOf(runId)))
+    },
+    async end(): Promise<void> {
+      if (!isRegistered) return
+      try {
+        await ledger.use((connection) => forgetInvocation(connection, id))
+      } catch (cause) {
+        // What the step did counts; the next run has to wait for the deadline.
+        logger.warn('the end of the invocation could not be noted in the ledger', {
+          phase,
+          requestId,
+          reason: messageOf(cause),
+        })
+      }
+    },
+  }
 }

@@ -1,5 +1,5 @@
 import { Client } from '@neondatabase/serverless'
-import type { Config } from '../config.ts'
+import type { Config } from '../config/variables.ts'
 import { messageOf, StoreUnavailable } from '../errors.ts'
 
 /** An open database connection. */

@@ -6,7 +6,7 @@ import { checkIdle } from '../ledger/open.ts'
 import type { Connection } from '../postgres/connection.ts'
 import { withConnection } from '../postgres/with-connection.ts'
 import { checkConfirmation, checkMarks } from './guard.ts'
-import { checkScoped } from './planning/count.ts'
+import { checkScoped } from './planning/scope.ts'
 import type { Request } from './request.ts'
 
 /**

@@ -1,6 +1,6 @@
 import type { Warning } from '../backup/manifest.ts'
 import type { Clients } from '../clients.ts'
-import type { Config } from '../config.ts'
+import type { Config } from '../config/variables.ts'
 import { ConfirmationMismatch, type EnvironmentProtected, StoreUnavailable } from '../errors.ts'
 import { checkMark, protectedError, readEnvironment } from '../ledger/environment.ts'
 import { destroys } from '../operations.ts'

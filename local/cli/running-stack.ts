@@ -1,7 +1,7 @@
 import { readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import * as z from 'zod'
-import { variables } from '../../lib/config.ts'
+import { variables } from '../../lib/config/variables.ts'
 import { isRunning } from '../sweep.ts'
 
 /** In the folder it was started in; holds secrets, so it is readable by its owner only, and git-ignored. */

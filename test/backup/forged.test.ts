@@ -14,7 +14,7 @@ import { type Backup, findLate, findOwnManifest, readBackup } from '../../lib/ba
 import { readBackupFolders } from '../../lib/backup/retention/folders.ts'
 import { isPinned } from '../../lib/backup/retention/pin.ts'
 import { type Allowed, checkVerifiable, refuseForeign } from '../../lib/backup/trust.ts'
-import type { Config } from '../../lib/config.ts'
+import type { Config } from '../../lib/config/variables.ts'
 import { BackupDamaged, RunLost, StoreUnavailable, WorkDamaged } from '../../lib/errors.ts'
 import { ListedFile } from '../../lib/files/pieces.ts'
 import { type BackupPlan, digestOfPlan, putPlan, readBackupPlan } from '../../lib/run/planning/plan.ts'

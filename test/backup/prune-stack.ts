@@ -1,7 +1,7 @@
 import { PutObjectCommand, type S3Client } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, beforeEach } from 'vitest'
 import type { Clients } from '../../lib/clients.ts'
-import type { Config } from '../../lib/config.ts'
+import type { Config } from '../../lib/config/variables.ts'
 import { writeEnvironment } from '../../lib/ledger/environment.ts'
 import { ensureLedger } from '../../lib/ledger/tables.ts'
 import { withConnection } from '../../lib/postgres/with-connection.ts'

@@ -9,7 +9,7 @@ import { type BackedUpTable, Late, Manifest } from '../../lib/backup/manifest.ts
 import { mergeLate } from '../../lib/backup/merge-late.ts'
 import { readPartLines } from '../../lib/backup/part/read.ts'
 import type { Clients } from '../../lib/clients.ts'
-import type { Config } from '../../lib/config.ts'
+import type { Config } from '../../lib/config/variables.ts'
 import { type Catalog, readCatalog } from '../../lib/database/catalog/catalog.ts'
 import { DatabaseBatch, exportDatabase } from '../../lib/database/export/export.ts'
 import { reconcileBatches } from '../../lib/database/export/reconcile-batches.ts'

@@ -1,6 +1,6 @@
 import { SFNClient } from '@aws-sdk/client-sfn'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { Config } from '../../lib/config.ts'
+import type { Config } from '../../lib/config/variables.ts'
 import { InvalidConfiguration, StoreUnavailable } from '../../lib/errors.ts'
 import { findExecution, startExecution, stopExecution } from '../../lib/executions/executions.ts'
 import { type JsonCall, startJsonService } from '../deployment/json-front.ts'

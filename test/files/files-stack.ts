@@ -8,7 +8,7 @@ import {
 import pMap from 'p-map'
 import { afterAll, beforeAll, beforeEach } from 'vitest'
 import { bucketsOf, type Clients } from '../../lib/clients.ts'
-import type { Config } from '../../lib/config.ts'
+import type { Config } from '../../lib/config/variables.ts'
 import type { Fence } from '../../lib/ledger/fence.ts'
 import { startS3 } from '../../local/s3.ts'
 import { fenceOf } from '../support/fences.ts'

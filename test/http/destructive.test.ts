@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest'
-import { type Scope, scopes } from '../../lib/config.ts'
+import { type Scope, scopes } from '../../lib/config/values.ts'
 import { useFronts } from '../e2e/fronts.ts'
 import { backupBucket, withVariables } from '../e2e/reset-stack.ts'
 import { type Asked, useApi } from './api-stack.ts'

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { variables } from '../../lib/config.ts'
+import { variables } from '../../lib/config/variables.ts'
 import { findCaller } from '../../lib/http/auth.ts'
 import { readArguments } from '../../local/cli/arguments.ts'
 import { showToken } from '../../local/cli/commands/token.ts'

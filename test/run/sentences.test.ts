@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { describe, expect, it, vi } from 'vitest'
 import type { Backup } from '../../lib/backup/read.ts'
-import type { Config } from '../../lib/config.ts'
+import type { Config } from '../../lib/config/variables.ts'
 import { chooseRestoreActions } from '../../lib/database/plan/actions/restore-actions.ts'
 import { BackupDamaged, messageOf } from '../../lib/errors.ts'
 import { type Fence, spanOf } from '../../lib/ledger/fence.ts'

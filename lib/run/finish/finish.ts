@@ -5,7 +5,6 @@ import type { Warning } from '../../backup/manifest.ts'
 import { findOwnManifest } from '../../backup/read.ts'
 import type { Clients } from '../../clients.ts'
 import { messageOf, NotFound, RestoreIncomplete, WipeIncomplete } from '../../errors.ts'
-import { messageOfCause } from '../../executions/cause.ts'
 import { closeRun } from '../../ledger/records.ts'
 import { lockRun, type RunRow } from '../../ledger/runs.ts'
 import { lostRun } from '../../ledger/step.ts'
@@ -16,6 +15,7 @@ import { withConnection } from '../../postgres/with-connection.ts'
 import { cut, Outcome, reduced, shortened } from '../outcome.ts'
 import { PlanSummary } from '../planning/plan-summary.ts'
 import { refusalOf } from '../words/would-do.ts'
+import { errorOf } from './failure.ts'
 import { endOfStores, type Known, leftInBucket, leftInLedger, type StoresEnd } from './stores-end.ts'
 import { describeSubject, type FoundSubject, findSubject } from './subject.ts'
 import { sealedBackupOf } from './target-states.ts'
@@ -114,31 +114,6 @@ function answer(outcome: Outcome): Outcome | Failure {
 
 function failureOf(error: { name: string; message: string }): Failure {
   return { Error: error.name, Cause: cut(error.message, causeMaxBytes, 'the ledger has all of it') }
-}
-
-function errorOf(
-  caught: { Error: string; Cause?: string | undefined },
-  row: RunRow | null,
-): { name: string; message: string } {
-  const cause = caught.Cause ?? ''
-  if (caught.Error === 'States.ExceedToleratedFailureThreshold' && row !== null) {
-    return errorOfBatch(row, { name: caught.Error, cause })
-  }
-  return { name: caught.Error, message: messageOfCause(cause) }
-}
-
-/** A Distributed Map says only that children failed; the ledger knows which error it was. */
-function errorOfBatch(row: RunRow, { name, cause }: { name: string; cause: string }) {
-  const noted = z.object({ error: z.string(), message: z.string() }).safeParse(row.failure)
-  if (noted.success) return { name: noted.data.error, message: noted.data.message }
-  if (row.status !== 'running') {
-    const lost = lostRun(row.runId)
-    return { name: lost.name, message: lost.message }
-  }
-  return {
-    name,
-    message: `A batch of the step "${row.phase}" ended without saying why: its function crashed, or ran out of time or memory (${cause}). Look at the failed children of the Map, then start again`,
-  }
 }
 
 /**

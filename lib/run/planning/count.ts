@@ -1,19 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import * as z from 'zod'
-import type { Warning } from '../../backup/manifest.ts'
-import { type Backup, readBackup } from '../../backup/read.ts'
-import { checkOwn, checkSigned } from '../../backup/trust.ts'
 import type { Clients } from '../../clients.ts'
-import type { Config } from '../../config.ts'
+import type { Config } from '../../config/variables.ts'
 import { warnOfPublications } from '../../database/plan/publications.ts'
 import { dropLeftovers } from '../../database/scratch/drop.ts'
-import { InvalidRequest } from '../../errors.ts'
-import { readLateNoted } from '../../ledger/documents.ts'
 import { type Counting, openRun, recordPlan } from '../../ledger/open.ts'
 import type { RunRow } from '../../ledger/runs.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
-import { type Target, targets } from '../../store.ts'
+import type { Target } from '../../store.ts'
 import { claim } from '../claim.ts'
 import { checkConfirmation, checkMarks, refusalOfReal } from '../guard.ts'
 import {
@@ -23,13 +18,12 @@ import {
   type OnBackup,
   parseRequest,
   type Request,
-  type Scoped,
 } from '../request.ts'
-import { scopeOf } from '../strategy.ts'
 import { digestOfPlan } from './plan.ts'
 import { planOnBackup } from './plan-maintenance.ts'
 import { noPlan, type PlanSummary, summaryOf } from './plan-summary.ts'
 import { checkLimits, makePlan } from './planning.ts'
+import { checkScoped } from './scope.ts'
 
 export const CountInput = z.strictObject({
   /** As the caller sent it; checked here. */
@@ -134,24 +128,6 @@ async function planDry(
   checkLimits(plan, clients)
 }
 
-/**
- * The guards that ask a store, for a request that acts by a plan. Nothing is written.
- * @throws the errors of checkMarks; NotFound, BackupDamaged, ForeignBackup, InvalidRequest about what is to be restored
- */
-export async function checkScoped(
-  clients: Clients,
-  connection: Connection,
-  request: Scoped,
-): Promise<{ restored: Backup | null; clears: Target[]; warnings: Warning[] }> {
-  const restored = request.operation === 'restore' ? await readRestorable(clients, connection, request) : null
-  const clears = clearsOf(request, restored)
-  const warnings = await checkMarks(clients, connection, {
-    wipes: isDestructive(request),
-    needs: clears,
-  })
-  return { restored, clears, warnings }
-}
-
 /** A claim has no plan; only what has to be said of it is kept. */
 async function recordClaim(connection: Connection, run: { runId: string } & Counting): Promise<void> {
   const warnings = await warnOfPublications(connection)
@@ -205,30 +181,6 @@ async function open(
   }
   const opened = await openRun(connection, run, counting)
   return 'repeats' in opened ? opened.repeats : undefined
-}
-
-/** The stores that the run acts on. @throws InvalidRequest when the backup does not hold one that is to be restored */
-function clearsOf(request: Scoped, restored: Backup | null): Target[] {
-  if (request.operation !== 'restore') return scopeOf(request.strategy).clears
-  const held = targets.filter((target) => restored?.[target] !== null)
-  const missing = (request.targets ?? []).filter((target) => !held.includes(target))
-  if (missing.length === 0) return held.filter((target) => request.targets?.includes(target) ?? true)
-  throw new InvalidRequest(
-    `The backup ${request.backupId} does not hold ${missing.join(' and ')}, only ${held.join(' and ')}. Correct "targets", or leave it out to restore all that it holds`,
-  )
-}
-
-/** @throws NotFound, BackupDamaged; ForeignBackup, BackupUnsigned unless that is what was said */
-async function readRestorable(
-  { backups, config }: Clients,
-  connection: Connection,
-  request: Extract<Request, { operation: 'restore' }>,
-): Promise<Backup> {
-  const late = await readLateNoted(connection, request.backupId)
-  const backup = await readBackup(backups, config.BACKUP_PREFIX, request.backupId, { late })
-  checkOwn(backup, config, request)
-  checkSigned(backup, request)
-  return backup
 }
 
 function hasRetention({ RETENTION_LAST, RETENTION_DAILY, RETENTION_WEEKLY }: Config): boolean {

@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { utc } from '../../../lib/amounts.ts'
-import { type Scope, scopes, type Token, variables } from '../../../lib/config.ts'
+import { type Scope, scopes, type Token } from '../../../lib/config/values.ts'
+import { variables } from '../../../lib/config/variables.ts'
 import type { Answer } from '../answer.ts'
 import { type Arguments, WrongUsage } from '../arguments.ts'
 

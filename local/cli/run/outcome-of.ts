@@ -1,7 +1,7 @@
 import type { DescribeExecutionCommandOutput } from '@aws-sdk/client-sfn'
 import { utc } from '../../../lib/amounts.ts'
 import { backupKeys } from '../../../lib/backup/layout.ts'
-import type { Config } from '../../../lib/config.ts'
+import type { Config } from '../../../lib/config/variables.ts'
 import { causeOfEnd } from '../../../lib/executions/cause.ts'
 import { requestIn } from '../../../lib/executions/payloads.ts'
 import type { RunRow } from '../../../lib/ledger/runs.ts'

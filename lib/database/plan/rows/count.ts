@@ -1,5 +1,5 @@
 import type { Clients } from '../../../clients.ts'
-import type { Config } from '../../../config.ts'
+import type { Config } from '../../../config/variables.ts'
 import { InvalidConfiguration, messageOf } from '../../../errors.ts'
 import type { Connection } from '../../../postgres/connection.ts'
 import { databaseError, sqlStateOf } from '../../../postgres/errors.ts'

@@ -1,0 +1,54 @@
+import type { Warning } from '../../backup/manifest.ts'
+import type { Backup } from '../../backup/read.ts'
+import { readBackup } from '../../backup/read.ts'
+import { checkOwn, checkSigned } from '../../backup/trust.ts'
+import type { Clients } from '../../clients.ts'
+import { InvalidRequest } from '../../errors.ts'
+import { readLateNoted } from '../../ledger/documents.ts'
+import type { Connection } from '../../postgres/connection.ts'
+import { type Target, targets } from '../../store.ts'
+import { checkMarks } from '../guard.ts'
+import { isDestructive, type Request, type Scoped } from '../request.ts'
+import { scopeOf } from '../strategy.ts'
+
+/**
+ * The guards that ask a store, for a request that acts by a plan. Nothing is written.
+ * @throws the errors of checkMarks; NotFound, BackupDamaged, ForeignBackup, InvalidRequest about what is to be restored
+ */
+export async function checkScoped(
+  clients: Clients,
+  connection: Connection,
+  request: Scoped,
+): Promise<{ restored: Backup | null; clears: Target[]; warnings: Warning[] }> {
+  const restored = request.operation === 'restore' ? await readRestorable(clients, connection, request) : null
+  const clears = clearsOf(request, restored)
+  const warnings = await checkMarks(clients, connection, {
+    wipes: isDestructive(request),
+    needs: clears,
+  })
+  return { restored, clears, warnings }
+}
+
+/** The stores that the run acts on. @throws InvalidRequest when the backup does not hold one that is to be restored */
+function clearsOf(request: Scoped, restored: Backup | null): Target[] {
+  if (request.operation !== 'restore') return scopeOf(request.strategy).clears
+  const held = targets.filter((target) => restored?.[target] !== null)
+  const missing = (request.targets ?? []).filter((target) => !held.includes(target))
+  if (missing.length === 0) return held.filter((target) => request.targets?.includes(target) ?? true)
+  throw new InvalidRequest(
+    `The backup ${request.backupId} does not hold ${missing.join(' and ')}, only ${held.join(' and ')}. Correct "targets", or leave it out to restore all that it holds`,
+  )
+}
+
+/** @throws NotFound, BackupDamaged; ForeignBackup, BackupUnsigned unless that is what was said */
+async function readRestorable(
+  { backups, config }: Clients,
+  connection: Connection,
+  request: Extract<Request, { operation: 'restore' }>,
+): Promise<Backup> {
+  const late = await readLateNoted(connection, request.backupId)
+  const backup = await readBackup(backups, config.BACKUP_PREFIX, request.backupId, { late })
+  checkOwn(backup, config, request)
+  checkSigned(backup, request)
+  return backup
+}
