@@ -81,7 +81,7 @@ function hasNothingToDo({ plan, outcome }: Drawn, step: string): boolean {
 /** Before Count has planned, what the request alone says is drawn. */
 function outlineOf({ operation, strategy, dryRun, plan }: Drawn): Outline[] {
   const scope = strategies.find((name) => name === strategy)
-  const wanted = scope === undefined ? [...targets] : scopeOf(scope).clears
+  const wanted: readonly Target[] = scope === undefined ? targets : scopeOf(scope).clears
   const acted = plan === null ? wanted : targets.filter((target) => plan[target] !== null)
   const { wipes, backsUp, rehearse } = plan ?? { wipes: wanted, backsUp: wanted, rehearse: false }
   const count = { name: 'Plan', steps: ['Count'] }
