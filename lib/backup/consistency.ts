@@ -131,7 +131,7 @@ function* filesProblems(files: NonNullable<Manifest['files']>, keys: BackupKeys)
   if ((files.objects === 0) !== (files.index === null)) yield 'files and their index do not go together'
   if (files.objects === 0 && files.bytes !== 0) yield 'there are bytes of files, but no file'
   if (files.index === null) return
-  if (!isCopyOf(keys.filesIndex, files.index.key)) yield `the files' index cannot lie at ${files.index.key}`
+  if (!isCopyOf(keys.filesIndex(), files.index.key)) yield `the files' index cannot lie at ${files.index.key}`
 }
 
 function* cacheProblems(cache: NonNullable<Manifest['cache']>, keys: BackupKeys): Generator<string> {

@@ -50,7 +50,7 @@ export function backupKeys(prefix: string, backupId: string) {
       `${table(name)}/late-${attempt}${part(shard, copy)}`,
     /** `path` is the object's key below FILES_PREFIX; `copy` as for tablePart. Without a path: the folder of such copies. */
     file: (path: string, copy = 1) => `${root}files${again(copy)}/${path}`,
-    filesIndex: `${root}files.jsonl.zst`,
+    filesIndex: (copy = 1) => `${root}files${again(copy)}.jsonl.zst`,
     cachePart: (shard: number, copy: number) => `${cache}${part(shard, copy)}`,
     lateCachePart: (shard: number, attempt: number, copy: number) =>
       `${cache}/late-${attempt}${part(shard, copy)}`,

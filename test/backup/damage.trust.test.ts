@@ -260,7 +260,7 @@ describe('of a real backup', () => {
       keys.tablePart('public.users', 0, 2),
       keys.latePart('public.users', 0, 1, 2),
       keys.cachePart(9, 1),
-      keys.filesIndex.replace('.jsonl', '.2.jsonl'),
+      keys.filesIndex(2),
       keys.file('world/3.txt'),
       keys.file('\u{10ffff}'),
       `${keys.root}late-0.json`,

@@ -121,7 +121,7 @@ export function sampleBackup(options: Partial<Contents & About> = {}) {
         return { key, size: body.length, etag, copyEtag: etag }
       })
       .sort((a, b) => compareKeys(a.key, b.key))
-    const index = copied.length === 0 ? null : put(keys.filesIndex, copied)
+    const index = copied.length === 0 ? null : put(keys.filesIndex(), copied)
     const bytes = sum(copied.map(({ size }) => size))
     return { prefix: 'generated_stories/', objects: copied.length, bytes, vanished: 0, index }
   }

@@ -48,7 +48,7 @@ function rewriteIndex(
   sample.manifest.files = {
     ...sample.manifest.files!,
     ...about,
-    index: sample.put(sample.keys.filesIndex, lines),
+    index: sample.put(sample.keys.filesIndex(), lines),
   }
   sample.write()
 }
@@ -80,7 +80,7 @@ describe('verify', () => {
     const { keys } = sample
     const read = [
       ...[keys.tablePart('public.users', 0, 1), keys.tablePart('public.users', 2, 1)],
-      ...[keys.latePart('public.worlds', 0, 1, 1), keys.cachePart(0, 1), keys.filesIndex],
+      ...[keys.latePart('public.worlds', 0, 1, 1), keys.cachePart(0, 1), keys.filesIndex()],
       ...[keys.file('a.txt'), keys.file('b/c.txt')],
     ]
     expect(result).toEqual({
@@ -259,7 +259,7 @@ describe('files', () => {
 
   test('while their index is damaged, nothing is said of them', async () => {
     const found = await verified(({ objects, keys }) => {
-      objects.set(keys.filesIndex, Buffer.from('x'))
+      objects.set(keys.filesIndex(), Buffer.from('x'))
       objects.delete(keys.file('a.txt'))
       objects.set(keys.file('extra'), Buffer.from('x'))
       objects.set(`${keys.root}readme.md`, Buffer.from('x'))
@@ -269,7 +269,7 @@ describe('files', () => {
       /^truncated files.jsonl.zst: it has 1 bytes, \d+ were written; so the copies of files could not be checked$/,
     )
     expect(found.extra).toEqual([expect.stringMatching(/^extra readme.md: no step writes/)])
-    const missing = await verified(({ objects, keys }) => objects.delete(keys.filesIndex))
+    const missing = await verified(({ objects, keys }) => objects.delete(keys.filesIndex()))
     expect(missing.problems).toEqual([
       'missing files.jsonl.zst: there is no such object; so the copies of files could not be checked',
     ])
@@ -434,7 +434,7 @@ describe('an S3 that fails', () => {
     const nameOf = (index: number) => `${index}`.padStart(300, '0')
     const files = Object.fromEntries(Array.from({ length: 2_000 }, (_, n) => [nameOf(n), `${n}`]))
     const sample = sampleBackup({ files })
-    const bytes = sample.objects.get(sample.keys.filesIndex)!
+    const bytes = sample.objects.get(sample.keys.filesIndex())!
     let reads = 0
     const brokenOf = (memory: Memory) => (answer: GetObjectCommandOutput) => {
       const sixths = ++reads
@@ -449,14 +449,14 @@ describe('an S3 that fails', () => {
       return sixths > 1 && sixths < 6 ? ({ ...answer, Body } as unknown as GetObjectCommandOutput) : answer
     }
     const found = await verified(
-      ({ keys }, memory) => void memory.answers.set(keys.filesIndex, brokenOf(memory)),
+      ({ keys }, memory) => void memory.answers.set(keys.filesIndex(), brokenOf(memory)),
       sample,
     )
     expect(found).toMatchObject({ ok: true, objects: 2_005, found: { problems: 0, extra: 0 } })
     expect(reads).toBe(6)
     const never = verified(({ keys }, memory) => {
       reads = 0
-      memory.answers.set(keys.filesIndex, (answer) => (++reads === 1 ? answer : breaking(answer)))
+      memory.answers.set(keys.filesIndex(), (answer) => (++reads === 1 ? answer : breaking(answer)))
     }, sample)
     await expect(never).rejects.toThrow('was read once, but not again')
   })
@@ -475,7 +475,7 @@ describe('an S3 that fails', () => {
   test('an object that goes between listing and reading is missing', async () => {
     const found = await verified(({ keys, objects }, memory) => {
       const key = keys.cachePart(0, 1)
-      memory.answers.set(keys.filesIndex, (answer) => answer)
+      memory.answers.set(keys.filesIndex(), (answer) => answer)
       memory.answers.set(key, () => {
         objects.delete(key)
         throw refusal('NoSuchKey', 404)

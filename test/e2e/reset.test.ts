@@ -435,7 +435,7 @@ describe('the backups', () => {
   test('whose list of files is gone put back rows and keys, when those are asked for', async () => {
     await reset.seed()
     const { backupId } = await reset.succeed({ ...fullReset, rehearse: false })
-    const index = backupKeys('.taskmaster/backups/', backupId ?? '').filesIndex
+    const index = backupKeys('.taskmaster/backups/', backupId ?? '').filesIndex()
     const restore = { operation: 'restore', backupId, confirm: environment, rehearse: false } as const
     const before = await reset.fingerprint()
     await reset.remove(backupBucket, [index])

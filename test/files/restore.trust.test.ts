@@ -35,8 +35,8 @@ async function backUp(id = backupId, run = nextRun(), limits = pieceLimits): Pro
   const listing = await listFiles(stack.clients, { write: run, preserve: [] }, limits)
   for (let batch = 0; batch < listing.batches; batch++)
     await copyFiles(stack.clients, { run, backupId: id, batch, ...listing }, noProgress, fence)
-  const key = backupKeys('.taskmaster/backups/', id).filesIndex
-  return (await writeFilesIndex(storage(), { run, lists: listing.lists }, key)).index
+  const keyOf = backupKeys('.taskmaster/backups/', id).filesIndex
+  return (await writeFilesIndex(storage(), { run, lists: listing.lists }, keyOf)).index
 }
 
 type Options = {
@@ -188,8 +188,8 @@ describe('restoring the files', () => {
         const run = nextRun()
         const listing = await listFiles(stack.clients, { write: run, preserve: [] })
         await copyFiles(stack.clients, { run, backupId, batch: 0, ...listing }, noProgress, fence, copy)
-        const key = backupKeys('.taskmaster/backups/', backupId).filesIndex
-        const { index } = await writeFilesIndex(stack.clients.backups, { run, lists: listing.lists }, key)
+        const keyOf = backupKeys('.taskmaster/backups/', backupId).filesIndex
+        const { index } = await writeFilesIndex(stack.clients.backups, { run, lists: listing.lists }, keyOf)
         for (const name of ['a', 'b']) await put(name, 'changed')
         await restore(index, { copy, safety: false })
         expect(classes.sort()).toEqual([
@@ -527,18 +527,18 @@ describe('restoring the files', () => {
 
   test('its list is written under the next name when its own is taken meanwhile, and counts each file once', async () => {
     await stack.putMany([`${prefix}a`, `${prefix}b`])
-    const key = backupKeys('.taskmaster/backups/', backupId).filesIndex
+    const keyOf = backupKeys('.taskmaster/backups/', backupId).filesIndex
     stack.front.faults = [
       (request) =>
-        request.method === 'PUT' && request.key === key ? s3Error(412, 'PreconditionFailed') : undefined,
+        request.method === 'PUT' && request.key === keyOf() ? s3Error(412, 'PreconditionFailed') : undefined,
     ]
     const run = nextRun()
     const { lists } = await listFiles(stack.clients, { write: run, preserve: [] })
     const batch = { run, backupId, batch: 0, listsPerBatch: 1, lists }
     await copyFiles(stack.clients, batch, noProgress, fence)
-    expect(await writeFilesIndex(storage(), { run, lists }, key)).toMatchObject({
+    expect(await writeFilesIndex(storage(), { run, lists }, keyOf)).toMatchObject({
       ...{ objects: 2, bytes: `${prefix}a${prefix}b`.length },
-      index: { key: key.replace('files.', 'files.2.') },
+      index: { key: keyOf().replace('files.', 'files.2.') },
     })
   })
 

@@ -15,7 +15,7 @@ import { compareKeys } from '../../s3/key-order.ts'
 export async function writeFilesIndex(
   bucket: Bucket,
   { run, lists }: { run: RunRef; lists: number },
-  key: string,
+  keyOf: (copy: number) => string,
 ): Promise<{ index: Written | null; objects: number; bytes: number }> {
   const keys = workKeys(run)
   let [objects, bytes] = [0, 0]
@@ -33,11 +33,7 @@ export async function writeFilesIndex(
       if (copied.length > 0) yield Buffer.from(copied.map((file) => `${JSON.stringify(file)}\n`).join(''))
     }
   }
-  const index = await writePart(
-    bucket,
-    (copy) => (copy === 1 ? key : key.replace('.jsonl', `.${copy}.jsonl`)),
-    lines,
-  )
+  const index = await writePart(bucket, keyOf, lines)
   return { index, objects, bytes }
 }
 
