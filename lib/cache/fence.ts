@@ -20,7 +20,7 @@ export const checkFence = `if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return
  * there. Else a cache that is full could not be emptied.
  * @see docs/decisions.md#a-cache-that-is-full-can-be-emptied
  */
-export const makeRoom = `redis.call('UNLINK', KEYS[2])
+const makeRoom = `redis.call('UNLINK', KEYS[2])
 `
 const adopt = `${makeRoom}return redis.call('SET', KEYS[1], ARGV[1])`
 
