@@ -2,7 +2,7 @@ import * as z from 'zod'
 import { compareBackup, compareExported, compareVerified } from '../lib/database/load/rehearse.ts'
 import { RunRef } from '../lib/ledger/run-ref.ts'
 import { destroys } from '../lib/operations.ts'
-import { databaseOf, readBackupPlan, readPlan, restoredBy } from '../lib/run/planning/plan.ts'
+import { databaseOf, readMaintenancePlan, readPlan, restoredBy } from '../lib/run/planning/plan.ts'
 import { task } from '../lib/task.ts'
 
 const CompareInput = RunRef.extend({ purpose: z.enum(['rehearse', 'restore', 'verify']) })
@@ -14,7 +14,7 @@ export const handler = task(
   async (clients, { purpose, ...run }, _report, fence) => {
     const bucket = clients.backups
     if (purpose === 'verify') {
-      const { backupId, seen } = await readBackupPlan(bucket, run, await fence.noted())
+      const { backupId, seen } = await readMaintenancePlan(bucket, run, await fence.noted())
       await compareVerified(clients, { run, backupId, seen })
       return {}
     }

@@ -1,7 +1,7 @@
 import * as z from 'zod'
 import { loadBackup, loadExported } from '../lib/database/load/rehearse.ts'
 import { RunRef } from '../lib/ledger/run-ref.ts'
-import { databaseOf, readBackupPlan, readPlan, restoredBy } from '../lib/run/planning/plan.ts'
+import { databaseOf, readMaintenancePlan, readPlan, restoredBy } from '../lib/run/planning/plan.ts'
 import { task } from '../lib/task.ts'
 
 const LoadInput = RunRef.extend({
@@ -16,7 +16,7 @@ export const handler = task(
   async (clients, { purpose, batch, ...run }, report, fence) => {
     const bucket = clients.backups
     if (purpose === 'verify') {
-      const { backupId, seen } = await readBackupPlan(bucket, run, await fence.noted())
+      const { backupId, seen } = await readMaintenancePlan(bucket, run, await fence.noted())
       await loadBackup(clients, { run, batch, backupId, seen }, report)
       return {}
     }

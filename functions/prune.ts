@@ -3,7 +3,7 @@ import { prune } from '../lib/backup/retention/prune.ts'
 import { RunRef } from '../lib/ledger/run-ref.ts'
 import { databaseClock } from '../lib/postgres/clock.ts'
 import { deleteBackup } from '../lib/run/delete-backup.ts'
-import { readBackupPlan } from '../lib/run/planning/plan.ts'
+import { readMaintenancePlan } from '../lib/run/planning/plan.ts'
 import { task } from '../lib/task.ts'
 
 const PruneInput = RunRef.extend({ purpose: z.enum(['retention', 'delete']) })
@@ -21,7 +21,7 @@ export const handler = task(
   },
   async (clients, { purpose, ...run }, _report, fence) => {
     if (purpose === 'delete') {
-      const plan = await readBackupPlan(clients.backups, run, await fence.noted())
+      const plan = await readMaintenancePlan(clients.backups, run, await fence.noted())
       await deleteBackup(clients, plan, fence)
       return {}
     }

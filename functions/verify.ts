@@ -1,5 +1,5 @@
 import { RunRef } from '../lib/ledger/run-ref.ts'
-import { readBackupPlan } from '../lib/run/planning/plan.ts'
+import { readMaintenancePlan } from '../lib/run/planning/plan.ts'
 import { verify } from '../lib/run/verify.ts'
 import { task } from '../lib/task.ts'
 
@@ -8,7 +8,7 @@ export const handler = task(
   RunRef,
   { phase: () => 'Verify', run: (input) => input },
   async (clients, run, report, fence) => {
-    const plan = await readBackupPlan(clients.backups, run, await fence.noted())
+    const plan = await readMaintenancePlan(clients.backups, run, await fence.noted())
     await verify(clients, plan, report)
     return {}
   },

@@ -1,4 +1,4 @@
-// A process of its own, started by guarded.ts. It is told on stdin what to look after; when stdin closes, its parent has
+// A process of its own, started by child-processes.ts. It is told on stdin what to look after; when stdin closes, its parent has
 // ended, in whatever way (an orderly stop, a crash, SIGKILL), and it sweeps away what is still there.
 import { createInterface } from 'node:readline'
 import { sweep } from './sweep.ts'

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { chown, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import pg from 'pg'
-import type { Guarded } from './guarded.ts'
+import type { Guarded } from './child-processes.ts'
 import { freePort, LOOPBACK } from './loopback.ts'
 import { findPostgres, type PostgresPrograms } from './postgres-programs.ts'
 

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { basename } from 'node:path'
 import { Redis } from 'ioredis'
 import RedisMock from 'ioredis-mock'
-import type { Guarded } from './guarded.ts'
+import type { Guarded } from './child-processes.ts'
 import { freePort, LOOPBACK } from './loopback.ts'
 import { findProgram } from './programs.ts'
 

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import type { Guarded } from './guarded.ts'
+import type { Guarded } from './child-processes.ts'
 import { createDatabase, dropDatabase, startPostgres } from './postgres.ts'
 import { postgresTarget } from './postgres-socket.ts'
 import { givenRedis, howToInstall, startRedis } from './redis.ts'

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import type { Redis } from 'ioredis'
+import { type Guarded, guardProcesses } from './child-processes.ts'
 import { loadFunctions as loadProductFunctions } from './functions.ts'
-import { type Guarded, guardProcesses } from './guarded.ts'
 import { MACHINE_ARN } from './machine/arn.ts'
 import { assertRunsHere, type Definition, readDefinition } from './machine/definition.ts'
 import type { Handler } from './machine/tasks.ts'

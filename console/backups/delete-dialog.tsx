@@ -3,7 +3,7 @@ import type { Backup } from '../../lib/http/answers/backup.ts'
 import { ConfirmDialog } from '../page/confirm-dialog.tsx'
 import { useSession } from '../page/session.ts'
 import { useStart } from '../page/start.ts'
-import { deleteConsequences } from './restoring.ts'
+import { deleteConsequences } from './consequences-of-restore.ts'
 
 export function DeleteDialog({ backup, onClose }: { backup: Backup; onClose: () => void }) {
   const { environment } = useSession().session

@@ -1,14 +1,14 @@
 import { useState } from 'preact/hooks'
 import type { Backup } from '../../lib/http/answers/backup.ts'
 import type { Target } from '../../lib/store.ts'
-import { contentsOf } from '../overview/contents.ts'
+import { contentsOf } from '../overview/shares.ts'
 import { ConfirmDialog } from '../page/confirm-dialog.tsx'
 import { useLive } from '../page/live.ts'
 import { useSession } from '../page/session.ts'
 import { useStart } from '../page/start.ts'
 import { targetNames } from '../runs/wording.ts'
+import { consequencesOf, exactLabel, heldBy, restoreLabel } from './consequences-of-restore.ts'
 import { originOf } from './proof.ts'
-import { consequencesOf, exactLabel, heldBy, restoreLabel } from './restoring.ts'
 
 /** Puts a backup back, after a safety backup of what is there now. */
 export function RestoreDialog({ backup, onClose }: { backup: Backup; onClose: () => void }) {

@@ -2,7 +2,7 @@ import type { Options } from '../../lib/http/answers/options.ts'
 import { type Strategy, scopeOf } from '../../lib/run/strategy.ts'
 import type { Target } from '../../lib/store.ts'
 import { counted, isolated, listed } from '../numbers.ts'
-import { shareOfTable, wipedBy } from './contents.ts'
+import { shareOfTable, wipedBy } from './shares.ts'
 
 export const storeNames: Record<Target, string> = {
   database: 'the database',

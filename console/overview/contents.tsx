@@ -4,7 +4,7 @@ import type { Options } from '../../lib/http/answers/options.ts'
 import { counted, isolated, number } from '../numbers.ts'
 import { Notice } from '../page/notice.tsx'
 import { Bar } from './bar.tsx'
-import { type Share, shareOfCache, shareOfFiles, shareOfTable } from './contents.ts'
+import { type Share, shareOfCache, shareOfFiles, shareOfTable } from './shares.ts'
 
 /** Every table, the files and the cache, with counts as bars. */
 export function Contents({ options }: { options: Options }) {

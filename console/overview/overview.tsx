@@ -9,9 +9,9 @@ import { useSession } from '../page/session.ts'
 import { ActiveRun, useRuns } from '../runs/active-run.tsx'
 import { ClaimDialog } from './claim-dialog.tsx'
 import { notAllAreShown } from './consequences.ts'
-import { contentsOf } from './contents.ts'
 import { Contents } from './contents.tsx'
 import { ResetDialog } from './reset-dialog.tsx'
+import { contentsOf } from './shares.ts'
 import { Strategies } from './strategies.tsx'
 
 /** What is there, and what can be done with it. */

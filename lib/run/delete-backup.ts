@@ -6,7 +6,7 @@ import type { Clients } from '../clients.ts'
 import { BackupKept, NotPermitted, StoreUnavailable } from '../errors.ts'
 import { fenceRun } from '../ledger/step.ts'
 import { exists } from '../s3/bucket.ts'
-import type { BackupPlan } from './planning/plan.ts'
+import type { MaintenancePlan } from './planning/plan.ts'
 
 /**
  * State "Delete": deletes the backup that Count found to be deletable, in the order of a prune, so that what dies half-way
@@ -17,7 +17,7 @@ import type { BackupPlan } from './planning/plan.ts'
  */
 export async function deleteBackup(
   clients: Clients,
-  { runId, backupId }: BackupPlan,
+  { runId, backupId }: MaintenancePlan,
   { signal }: { signal?: AbortSignal } = {},
 ): Promise<void> {
   const { backups: bucket, config } = clients

@@ -50,9 +50,13 @@ export async function startRun(clients: Clients, start: Start): Promise<StartedR
 }
 
 /** `digest`: of the request of the run; undefined when it cannot be read any more, so that it is another one than any of today. */
-type Known = { digest: string | undefined } | 'spent'
+type FirstRun = { digest: string | undefined } | 'spent'
 
-async function startUnlessKnown(clients: Clients, start: Start, runId: string): Promise<Known | 'started'> {
+async function startUnlessKnown(
+  clients: Clients,
+  start: Start,
+  runId: string,
+): Promise<FirstRun | 'started'> {
   let known = start.checkFirst ? await lookUp(clients, runId) : 'free'
   while (known === 'free') {
     if (await tryToStart(clients, start, runId)) return 'started'
@@ -77,7 +81,7 @@ async function tryToStart(
 }
 
 /** The execution first: one that is over has its row by then, if it ever became a run. */
-async function lookUp(clients: Clients, runId: string): Promise<Known | 'free'> {
+async function lookUp(clients: Clients, runId: string): Promise<FirstRun | 'free'> {
   const execution = await findExecution(clients, runId)
   if (execution?.status === 'RUNNING') {
     const accepted = readAccepted(JSON.parse(execution.input ?? ''))

@@ -6,7 +6,7 @@ import { Warning } from '../backup/manifest.ts'
 import { type Verification, verifyBackup } from '../backup/verify/verify.ts'
 import type { Clients } from '../clients.ts'
 import { BackupDamaged } from '../errors.ts'
-import type { BackupPlan } from './planning/plan.ts'
+import type { MaintenancePlan } from './planning/plan.ts'
 
 /** What "Verify" found, for the outcome. */
 export const Verified = z.strictObject({
@@ -25,7 +25,7 @@ const named = 10
  */
 export async function verify(
   clients: Clients,
-  plan: BackupPlan,
+  plan: MaintenancePlan,
   report: (done: number, total: number) => Promise<void>,
 ): Promise<void> {
   const { backups: bucket, config, now } = clients

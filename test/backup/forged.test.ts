@@ -17,7 +17,12 @@ import { type Allowed, checkVerifiable, refuseForeign } from '../../lib/backup/t
 import type { Config } from '../../lib/config/variables.ts'
 import { BackupDamaged, RunLost, StoreUnavailable, WorkDamaged } from '../../lib/errors.ts'
 import { ListedFile } from '../../lib/files/pieces.ts'
-import { type BackupPlan, digestOfPlan, putPlan, readBackupPlan } from '../../lib/run/planning/plan.ts'
+import {
+  digestOfPlan,
+  type MaintenancePlan,
+  putPlan,
+  readMaintenancePlan,
+} from '../../lib/run/planning/plan.ts'
 import type { Authenticity } from '../../lib/signature.ts'
 import { signing, strange } from '../support/signing.ts'
 import { memoryS3 } from './memory-s3.ts'
@@ -150,7 +155,7 @@ describe('the work of a run', () => {
   const { storage, objects, metadata } = memory
   const run = { runId: 'run-1', attempt: 0 }
   const keys = workKeys(run)
-  const plan: BackupPlan = {
+  const plan: MaintenancePlan = {
     ...{ ...run, operation: 'verify', backupId: sampleId, batches: 0 },
     seen: { manifest: 'a'.repeat(64), late: null },
   }
@@ -162,18 +167,18 @@ describe('the work of a run', () => {
   test('is planned by the plan that the ledger has the digest of; another one is refused, though it is signed', async () => {
     const noted = { attempt: 0, planDigest: digestOfPlan(plan) }
     await putPlan(storage, plan)
-    expect(await readBackupPlan(storage, run, noted)).toEqual(plan)
+    expect(await readMaintenancePlan(storage, run, noted)).toEqual(plan)
     // That of a Count that was repeated while its first invocation was alive lies beside it.
     await putPlan(storage, { ...plan, operation: 'delete' })
-    expect(await readBackupPlan(storage, run, noted)).toEqual(plan)
+    expect(await readMaintenancePlan(storage, run, noted)).toEqual(plan)
     await putJson(storage, keys.plan(noted.planDigest), { ...plan, operation: 'delete' })
-    await expect(readBackupPlan(storage, run, noted)).rejects.toThrow('the digest of another plan')
-    await expect(readBackupPlan(storage, run, { ...noted, attempt: 1 })).rejects.toThrow(
+    await expect(readMaintenancePlan(storage, run, noted)).rejects.toThrow('the digest of another plan')
+    await expect(readMaintenancePlan(storage, run, { ...noted, attempt: 1 })).rejects.toThrow(
       new RunLost(
         `Run ${run.runId} is in its attempt 1 by now, not in ${run.attempt}. This step stops without acting`,
       ),
     )
-    await expect(readBackupPlan(storage, run, { ...noted, planDigest: null })).rejects.toThrow(
+    await expect(readMaintenancePlan(storage, run, { ...noted, planDigest: null })).rejects.toThrow(
       new RunLost(`Run ${run.runId} has no plan that a step could carry out`),
     )
   })

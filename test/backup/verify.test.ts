@@ -14,7 +14,7 @@ import {
   NotPermitted,
   StoreUnavailable,
 } from '../../lib/errors.ts'
-import type { BackupPlan } from '../../lib/run/planning/plan.ts'
+import type { MaintenancePlan } from '../../lib/run/planning/plan.ts'
 import { Verified, verify as verifyInRun } from '../../lib/run/verify.ts'
 import { memoryS3 } from './memory-s3.ts'
 import { prefix } from './real-backups.ts'
@@ -224,7 +224,7 @@ describe('files', () => {
       }
       const clients = { backups: memory.storage, config: { BACKUP_PREFIX: prefix }, now: () => new Date() }
       const plan = { runId: 'r', attempt: 0, operation: 'verify', backupId: sample.backupId, batches: 0 }
-      const error = await verifyInRun(clients as unknown as Clients, plan as BackupPlan, noReport).catch(
+      const error = await verifyInRun(clients as unknown as Clients, plan as MaintenancePlan, noReport).catch(
         (error: Error) => error,
       )
       const left = await getJson(memory.storage, workKeys({ runId: 'r', attempt: 0 }).verified, Verified)

@@ -1,20 +1,20 @@
 import { describe, expect, it } from 'vitest'
-import { missingOf } from '../../console/backups/needed-scopes.ts'
-import { holdsOf } from '../../console/backups/parts.ts'
-import { originOf, proofOf } from '../../console/backups/proof.ts'
 import {
   deleteConsequences,
   exactLabel,
   heldBy,
   restoreLabel,
   consequencesOf as restoring,
-} from '../../console/backups/restoring.ts'
+} from '../../console/backups/consequences-of-restore.ts'
+import { missingOf } from '../../console/backups/needed-scopes.ts'
+import { holdsOf } from '../../console/backups/parts.ts'
+import { originOf, proofOf } from '../../console/backups/proof.ts'
 import { ago, clock, duration, listed, number } from '../../console/numbers.ts'
 import { consequencesOf, resetLabel, staysWith } from '../../console/overview/consequences.ts'
-import { contentsOf, shareOfTable, wipedBy } from '../../console/overview/contents.ts'
 import { obstaclesTo, reasonsOf } from '../../console/overview/obstacles.ts'
+import { contentsOf, shareOfTable, wipedBy } from '../../console/overview/shares.ts'
 import { backupAddress, routeOf, runAddress } from '../../console/route.ts'
-import { obstacleToCancelling } from '../../console/runs/cancelling.ts'
+import { obstacleToCancelling } from '../../console/runs/obstacle-to-cancel.ts'
 import { obstacleToPuttingBack } from '../../console/runs/putting-back.ts'
 import { stagesOf } from '../../console/runs/steps.ts'
 import {

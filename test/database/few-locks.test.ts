@@ -3,7 +3,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { countAll } from '../../lib/run/planning/count.ts'
 import { currentClients } from '../../lib/task.ts'
-import { type Guarded, guardProcesses } from '../../local/guarded.ts'
+import { type Guarded, guardProcesses } from '../../local/child-processes.ts'
 import { startPostgres } from '../../local/postgres.ts'
 import { type Stack, startStack } from '../../local/stack.ts'
 

@@ -1,6 +1,6 @@
 import { Redis } from '@upstash/redis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Guarded, guardProcesses } from '../../local/guarded.ts'
+import { type Guarded, guardProcesses } from '../../local/child-processes.ts'
 import { type RedisStore, startRedis } from '../../local/redis.ts'
 import { startUpstashRest, type UpstashRest } from '../../local/upstash-rest.ts'
 

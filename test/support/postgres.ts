@@ -1,6 +1,6 @@
 import { readFile, statfs } from 'node:fs/promises'
 import type { TestProject } from 'vitest/node'
-import { guardProcesses } from '../../local/guarded.ts'
+import { guardProcesses } from '../../local/child-processes.ts'
 import { startPostgres } from '../../local/postgres.ts'
 import { provideRedis } from '../../local/provide-redis.ts'
 import { startRedis } from '../../local/redis.ts'

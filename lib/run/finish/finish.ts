@@ -16,7 +16,7 @@ import { cut, Outcome, reduced, shortened } from '../outcome.ts'
 import { PlanSummary } from '../planning/plan-summary.ts'
 import { refusalOf } from '../words/would-do.ts'
 import { errorOf } from './failure.ts'
-import { endOfStores, type Known, leftInBucket, leftInLedger, type StoresEnd } from './stores-end.ts'
+import { type EndFacts, endOfStores, leftInBucket, leftInLedger, type StoresEnd } from './stores-end.ts'
 import { describeSubject, type FoundSubject, findSubject } from './subject.ts'
 import { sealedBackupOf } from './target-states.ts'
 
@@ -29,7 +29,7 @@ export const FinishInput = z.object({
 /** For the Fail state. */
 export type Failure = { Error: string; Cause: string }
 
-type Found = Omit<Known, 'unread' | 'succeeded'> & {
+type Found = Omit<EndFacts, 'unread' | 'succeeded'> & {
   subject: FoundSubject | null
   /** Why what lies in the bucket could not be read; then nothing that follows from it is known. */
   unread: string | null

@@ -7,7 +7,7 @@ import type { Outcome } from '../outcome.ts'
 import type { PlanSummary } from '../planning/plan-summary.ts'
 
 /** What tells how far a run got: first the ledger, which is never wrong, then what the steps left behind in the bucket. */
-export type Known = {
+export type EndFacts = {
   row: RunRow
   /** null: the row has no plan, or one that cannot be understood. */
   summary: PlanSummary | null
@@ -40,7 +40,7 @@ export function leftInLedger(row: RunRow): Left {
 /** The same with what the steps left in the bucket. @throws when something of it cannot be read */
 export async function leftInBucket(
   clients: Clients,
-  { row, summary, left }: Pick<Known, 'row' | 'summary' | 'left'>,
+  { row, summary, left }: Pick<EndFacts, 'row' | 'summary' | 'left'>,
 ): Promise<Left> {
   const found = { ...left }
   async function find<T extends Target>(target: T): Promise<void> {
@@ -57,7 +57,7 @@ export async function leftInBucket(
  * their turn has come: where the steps' results cannot be read, such a store is `unknown`, never `untouched`.
  * @see docs/decisions.md#an-outcome-says-what-is-known-and-where-it-ends
  */
-export function endOfStores(known: Known): StoresEnd {
+export function endOfStores(known: EndFacts): StoresEnd {
   const ends = {
     database: enders.database.end(endingOf(known, 'database'), known.left.database),
     files: enders.files.end(endingOf(known, 'files'), known.left.files),
@@ -74,7 +74,7 @@ export function endOfStores(known: Known): StoresEnd {
 }
 
 function endingOf<T extends Target>(
-  { row, summary, manifest, succeeded, unread }: Known,
+  { row, summary, manifest, succeeded, unread }: EndFacts,
   target: T,
 ): Ending<Summaries[T], RestoreSummaries[T], Held[T]> {
   // What cannot be understood may have been about any of them.

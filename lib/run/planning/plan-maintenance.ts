@@ -10,12 +10,12 @@ import { readLateNoted } from '../../ledger/documents.ts'
 import type { RunRef } from '../../ledger/run-ref.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import type { OnBackup } from '../request.ts'
-import { type BackupPlan, putPlan } from './plan.ts'
+import { type MaintenancePlan, putPlan } from './plan.ts'
 
 /** The backup that a run acts on, as the ledger keeps it; counted before a delete, for afterwards nothing is left. */
 export type Subject = { backupId: string; rehearse: boolean; objects: number; bytes: number }
 
-type Planned = { plan: BackupPlan; subject: Subject; warnings: Warning[] }
+type PlannedMaintenance = { plan: MaintenancePlan; subject: Subject; warnings: Warning[] }
 
 /**
  * Decides what a verify or a delete does, and keeps it for the steps.
@@ -26,7 +26,7 @@ export async function planOnBackup(
   clients: Clients,
   connection: Connection,
   { run, request }: { run: RunRef; request: OnBackup },
-): Promise<Planned> {
+): Promise<PlannedMaintenance> {
   const planned =
     request.operation === 'delete'
       ? await planDelete(clients, connection, { run, request })
@@ -35,13 +35,13 @@ export async function planOnBackup(
   return planned
 }
 
-type Asked<Operation> = { run: RunRef; request: Extract<OnBackup, { operation: Operation }> }
+type MaintenanceRequest<Operation> = { run: RunRef; request: Extract<OnBackup, { operation: Operation }> }
 
 async function planDelete(
   clients: Clients,
   connection: Connection,
-  { run, request: { operation, backupId } }: Asked<'delete'>,
-): Promise<Planned> {
+  { run, request: { operation, backupId } }: MaintenanceRequest<'delete'>,
+): Promise<PlannedMaintenance> {
   const { backups, config } = clients
   const { seen } = await checkDeletable(clients, connection, { backupId, runId: run.runId })
   const folder = { prefix: config.BACKUP_PREFIX, backupId }
@@ -53,8 +53,8 @@ async function planDelete(
 async function planVerify(
   clients: Clients,
   connection: Connection,
-  { run, request }: Asked<'verify'>,
-): Promise<Planned> {
+  { run, request }: MaintenanceRequest<'verify'>,
+): Promise<PlannedMaintenance> {
   const { operation, backupId, rehearse } = request
   const { backups, config } = clients
   const late = await readLateNoted(connection, backupId)

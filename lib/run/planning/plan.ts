@@ -60,7 +60,7 @@ export const Plan = z.strictObject({
 export type Plan = z.output<typeof Plan>
 
 /** What Count decided of a run on one backup, as the later steps read it from S3. */
-export const BackupPlan = z.strictObject({
+export const MaintenancePlan = z.strictObject({
   runId: z.string(),
   attempt: z.number(),
   operation: z.enum(['verify', 'delete']),
@@ -71,10 +71,10 @@ export const BackupPlan = z.strictObject({
   /** In so many batches it is loaded; 0 when it is not rehearsed. */
   batches: z.number(),
 })
-export type BackupPlan = z.output<typeof BackupPlan>
+export type MaintenancePlan = z.output<typeof MaintenancePlan>
 
 /** The digest by which the ledger knows a plan again. */
-export function digestOfPlan(plan: Plan | BackupPlan): string {
+export function digestOfPlan(plan: Plan | MaintenancePlan): string {
   return createHash('sha256').update(jsonOf(plan)).digest('hex')
 }
 
@@ -88,8 +88,8 @@ export function readPlan(bucket: Bucket, run: RunRef, noted: Noted): Promise<Pla
 }
 
 /** The plan of a run on one backup. @throws as readPlan */
-export function readBackupPlan(bucket: Bucket, run: RunRef, noted: Noted): Promise<BackupPlan> {
-  return readNotedPlan(bucket, run, noted, BackupPlan)
+export function readMaintenancePlan(bucket: Bucket, run: RunRef, noted: Noted): Promise<MaintenancePlan> {
+  return readNotedPlan(bucket, run, noted, MaintenancePlan)
 }
 
 async function readNotedPlan<Schema extends z.ZodType>(
@@ -111,7 +111,7 @@ async function readNotedPlan<Schema extends z.ZodType>(
 }
 
 /** Writes the plan where the steps look for the one that has this digest, once. */
-export async function putPlan(bucket: Bucket, plan: Plan | BackupPlan): Promise<void> {
+export async function putPlan(bucket: Bucket, plan: Plan | MaintenancePlan): Promise<void> {
   await putOnce(bucket, workKeys(plan).plan(digestOfPlan(plan)), plan)
 }
 

@@ -17,7 +17,7 @@ import { limits, type Planned, planners, type Restores } from '../../stores.ts'
 import type { Scoped } from '../request.ts'
 import { type Plan, plannedRun, putPlan } from './plan.ts'
 
-type Asked = {
+type PlanRequest = {
   run: RunRef
   startedAt: string
   request: Scoped
@@ -35,7 +35,7 @@ type Asked = {
 export async function makePlan(
   clients: Clients,
   connection: Connection,
-  { run, startedAt, request, clears, restored, warnings }: Asked,
+  { run, startedAt, request, clears, restored, warnings }: PlanRequest,
 ): Promise<Plan> {
   const { config } = clients
   const bucket = clients.backups

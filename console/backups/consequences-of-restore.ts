@@ -3,7 +3,7 @@ import type { Backup } from '../../lib/http/answers/backup.ts'
 import { whatRestoreMeans } from '../../lib/run/words/now-and-after.ts'
 import { type Target, targets } from '../../lib/store.ts'
 import { listed } from '../numbers.ts'
-import type { Wiped } from '../overview/contents.ts'
+import type { Wiped } from '../overview/shares.ts'
 
 /** The stores that a backup holds. */
 export function heldBy({ rows, files, keys }: Pick<Backup, 'rows' | 'files' | 'keys'>): Target[] {
