@@ -1,4 +1,4 @@
-import { placeOfName, readEnvironment, writeEnvironment } from '../ledger/environment.ts'
+import { checkMark, placeOfName, readEnvironment, writeEnvironment } from '../ledger/environment.ts'
 import { ensureLedger } from '../ledger/tables.ts'
 import type { Mark, MarkWriter } from '../store.ts'
 
@@ -15,4 +15,6 @@ export const databaseMark: Mark = {
 export const claimDatabase: MarkWriter = async ({ config }, connection) => {
   await ensureLedger(connection)
   await writeEnvironment(connection, { name: config.ENVIRONMENT, protected: config.PROTECTED })
+  // Another's name is left as it is, also one that was written since claim looked.
+  checkMark(placeOfName, (await readEnvironment(connection))?.name, config)
 }
