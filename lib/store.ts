@@ -14,6 +14,11 @@ import type { Connection } from './postgres/connection.ts'
 export const targets = ['database', 'files', 'cache'] as const
 export type Target = (typeof targets)[number]
 
+/** An answer for each store. */
+export function perStore<Answer>(answer: (target: Target) => Answer): Record<Target, Answer> {
+  return Object.fromEntries(targets.map((target) => [target, answer(target)])) as Record<Target, Answer>
+}
+
 /** The environment's name, which each store carries so that no other environment's is wiped by mistake. */
 export type Mark = {
   /** Where it stands, as a message says it: "The files (s3://…)". */

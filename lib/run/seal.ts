@@ -10,7 +10,7 @@ import { BackupIncomplete } from '../errors.ts'
 import type { Fence } from '../ledger/fence.ts'
 import { type Bucket, isPreconditionFailure } from '../s3/bucket.ts'
 import { listSizes } from '../s3/list.ts'
-import { type Target, targets } from '../store.ts'
+import { perStore, type Target, targets } from '../store.ts'
 import { type Held, type Planned, sealers } from '../stores.ts'
 import { toolVersion } from '../version.ts'
 import { type Plan, plannedRun } from './planning/plan.ts'
@@ -65,7 +65,7 @@ export async function seal(clients: Clients, plan: Plan, check: Fence['check']):
 /** The sections of the manifest, one for each store that the run acts on. */
 async function sealStores(clients: Clients, plan: Plan & { backupId: string }) {
   const { backupId, rehearse } = plan
-  const held: { [T in Target]: Held[T] | null } = { database: null, files: null, cache: null }
+  const held: { [T in Target]: Held[T] | null } = perStore(() => null)
   const sealed = { held, rehearsedAt: null as string | null, warnings: [] as Warning[] }
   async function sealStore<T extends Target>(target: T, planned: Planned[T]): Promise<void> {
     const asked = { run: plannedRun(plan), backupId, planned, rehearse }

@@ -1,7 +1,7 @@
 import type { Manifest, Warning } from '../../backup/manifest.ts'
 import type { Clients } from '../../clients.ts'
 import type { RunRow } from '../../ledger/runs.ts'
-import { type Ending, type Target, targets } from '../../store.ts'
+import { type Ending, perStore, type Target, targets } from '../../store.ts'
 import { enders, type Held, type Left, type RestoreSummaries, type Summaries } from '../../stores.ts'
 import type { Outcome } from '../outcome.ts'
 import type { PlanSummary } from '../planning/plan-summary.ts'
@@ -30,11 +30,7 @@ export type StoresEnd = {
 
 /** What the ledger says of each store. @throws when another version wrote it */
 export function leftInLedger(row: RunRow): Left {
-  return {
-    database: enders.database.inLedger(row),
-    files: enders.files.inLedger(row),
-    cache: enders.cache.inLedger(row),
-  }
+  return perStore((target) => enders[target].inLedger(row)) as Left
 }
 
 /** The same with what the steps left in the bucket. @throws when something of it cannot be read */
@@ -58,15 +54,12 @@ export async function leftInBucket(
  * @see docs/decisions.md#an-outcome-says-what-is-known-and-where-it-ends
  */
 export function endOfStores(known: EndFacts): StoresEnd {
-  const ends = {
-    database: enders.database.end(endingOf(known, 'database'), known.left.database),
-    files: enders.files.end(endingOf(known, 'files'), known.left.files),
-    cache: enders.cache.end(endingOf(known, 'cache'), known.left.cache),
-  }
-  const each = targets.map((target) => ends[target])
+  const end = <T extends Target>(target: T) => enders[target].end(endingOf(known, target), known.left[target])
+  const ends = perStore(end)
+  const each = Object.values(ends)
   const shortfalls = (of: 'wipe' | 'restore') => each.flatMap(({ shortfall }) => shortfall[of] ?? [])
   return {
-    targets: { database: ends.database.counts, files: ends.files.counts, cache: ends.cache.counts },
+    targets: perStore((target) => ends[target].counts) as StoresEnd['targets'],
     warnings: each.flatMap(({ warnings }) => warnings),
     settled: each.flatMap(({ settled }) => settled ?? []),
     shortfalls: { wipe: shortfalls('wipe'), restore: shortfalls('restore') },

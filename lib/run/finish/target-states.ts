@@ -1,18 +1,17 @@
 import type { Manifest } from '../../backup/manifest.ts'
 import { changing, type RunRow } from '../../ledger/runs.ts'
-import { hasBegun, type Target, type TargetState } from '../../store.ts'
+import { hasBegun, perStore, type Target, type TargetState } from '../../store.ts'
 
 /** What happened to each store, from the ledger alone: for a run that left no outcome. */
 export function statesInLedger(row: RunRow): Record<Target, TargetState> {
   const committed = row.restored !== null ? 'restored' : row.wiped !== null ? 'wiped' : null
   const isOpen = row.status === 'running'
   const stateOf = (target: Target): TargetState => (hasBegun(row, target) ? 'unknown' : 'untouched')
-  return {
+  return perStore((target) => {
+    if (target !== 'database') return stateOf(target)
     // Its transaction holds the run's row: once the run is over, what it did not record it did not do.
-    database: committed ?? (isOpen ? stateOf('database') : 'untouched'),
-    files: stateOf('files'),
-    cache: stateOf('cache'),
-  }
+    return committed ?? (isOpen ? stateOf(target) : 'untouched')
+  })
 }
 
 /**

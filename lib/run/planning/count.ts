@@ -8,7 +8,7 @@ import { type Counting, openRun, recordPlan } from '../../ledger/open.ts'
 import type { RunRow } from '../../ledger/runs.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
-import type { Target } from '../../store.ts'
+import { perStore, type Target } from '../../store.ts'
 import { claim } from '../claim.ts'
 import { checkConfirmation, checkMarks, refusalOfReal } from '../guard.ts'
 import {
@@ -90,11 +90,7 @@ export async function countAll(clients: Clients, input: z.output<typeof CountInp
       rehearse: plan.rehearse,
       reconcile: (plan.database?.batches ?? 0) > 1,
       prunes: hasRetention(clients.config),
-      clears: {
-        database: plan.clears.includes('database'),
-        files: plan.clears.includes('files'),
-        cache: plan.clears.includes('cache'),
-      },
+      clears: perStore((target) => plan.clears.includes(target)),
       batches: {
         database: listOf(plan.database?.batches ?? 0),
         files: listOf(plan.files?.batches ?? 0),
@@ -157,8 +153,8 @@ async function countOnBackup(
     rehearse: subject.rehearse,
     reconcile: false,
     prunes: false,
-    clears: { database: false, files: false, cache: false },
-    batches: { database: [], files: [], cache: [], load: listOf(plan.batches), restoreFiles: [] },
+    clears: perStore(() => false),
+    batches: { ...perStore(() => []), load: listOf(plan.batches), restoreFiles: [] },
   }
 }
 

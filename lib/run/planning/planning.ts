@@ -12,7 +12,7 @@ import { operations } from '../../operations.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { type Bucket, checkWritable } from '../../s3/bucket.ts'
 import { listRange } from '../../s3/list.ts'
-import { type Target, targets } from '../../store.ts'
+import { perStore, type Target, targets } from '../../store.ts'
 import { limits, type Planned, planners, type Restores } from '../../stores.ts'
 import type { Scoped } from '../request.ts'
 import { type Plan, plannedRun, putPlan } from './plan.ts'
@@ -49,7 +49,7 @@ export async function makePlan(
   const without = request.operation === 'restore' ? (request.without ?? []) : []
   // Also for a backup that holds no database, of which no store is asked.
   if (restored !== null) leaveOut(restored, without)
-  const sections: { [T in Target]: Planned[T] | null } = { database: null, files: null, cache: null }
+  const sections: { [T in Target]: Planned[T] | null } = perStore(() => null)
   const plan: Plan = {
     ...run,
     tried: randomUUID(),
