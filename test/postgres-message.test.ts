@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { messageOfPostgres } from '../../lib/postgres-message.ts'
+import { messageOfPostgres } from '../lib/postgres-message.ts'
 
 /** What Postgres reports, as its driver gives it; the rows' own values are "secret". */
 const reported = (about: object) =>

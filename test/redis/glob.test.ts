@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { escapeGlob, globMatcher } from '../../lib/redis/glob.ts'
-import { startCache } from './cache-stack.ts'
+import { startCache } from '../cache/cache-stack.ts'
 
 const stack = await startCache()
 const needsServer = test.skipIf(stack.mock)

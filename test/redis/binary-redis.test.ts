@@ -6,7 +6,7 @@ import { asBytes, asList, asNumber, asText } from '../../lib/redis/reply.ts'
 import { AnswerTooLarge } from '../../lib/redis/rest-answer.ts'
 import { readScan } from '../../lib/redis/scan.ts'
 import { close, freePort, listen } from '../../local/loopback.ts'
-import { startCache } from './cache-stack.ts'
+import { startCache } from '../cache/cache-stack.ts'
 
 const stack = await startCache()
 const needsServer = test.skipIf(stack.mock)
