@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto'
 import { REGION } from './machine/arn.ts'
 import type { StackPlan } from './stack-plan.ts'
 
-export const FILES_BUCKET = 'taskmaster-files'
-export const BACKUP_BUCKET = 'taskmaster-backups'
+const FILES_BUCKET = 'taskmaster-files'
+const BACKUP_BUCKET = 'taskmaster-backups'
 
 /** Buckets, Region and credentials: what is given wins, the embedded S3 is content with any. */
 export function filesEnvironment(plan: StackPlan['files'], given: NodeJS.ProcessEnv): Record<string, string> {

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Command, Reply } from './redis-commands.ts'
 
 /** Upstash's limit for one request on its free and pay-as-you-go plans. */
-export const MAX_REQUEST_BYTES = 10 * 1024 * 1024
+const MAX_REQUEST_BYTES = 10 * 1024 * 1024
 
 export class HttpError extends Error {
   override readonly name = 'HttpError'

@@ -17,11 +17,6 @@ export function sealed<Document extends object>(
   return { ...document, digest: sha256(text), signature: sign(keys, 'document', text) }
 }
 
-/** A document with its digest only, as they were written before there were signatures. */
-export function withDigest<Document extends object>(document: Document): Document & { digest: string } {
-  return { ...document, digest: digestOf(document) }
-}
-
 /** The digest of a document as it was parsed, without digest and signature; the order of its fields counts. */
 export function digestOf(document: object): string {
   return sha256(textOf(document))

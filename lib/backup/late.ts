@@ -31,7 +31,7 @@ export async function writeLate(
   },
   find: (attempt: number) => Promise<Differences>,
 ): Promise<Differences['tables']> {
-  const attempt = 1 + (await lastAttempt(bucket, backup.keys.root))
+  const attempt = 1 + (await lastAttempt(bucket, backup.keys))
   const key = backup.keys.late(attempt)
   if (attempt > maxAttempt) {
     throw new BackupIncomplete(
@@ -55,9 +55,9 @@ export async function writeLate(
 }
 
 /** The highest n of the backup's `late-<n>.json`, 0 when there is none. */
-export async function lastAttempt(bucket: Bucket, root: string): Promise<number> {
+export async function lastAttempt(bucket: Bucket, { root, lateFiles }: BackupKeys): Promise<number> {
   let last = 0
-  for await (const { key } of listSizes(bucket, [`${root}late-`])) {
+  for await (const { key } of listSizes(bucket, [lateFiles])) {
     const found = /^late-([1-9]\d{0,4})\.json$/.exec(key.slice(root.length))
     if (found !== null) last = Math.max(last, Number(found[1]))
   }

@@ -51,6 +51,8 @@ export function backupKeys(prefix: string, backupId: string) {
     /** `path` is the object's key below FILES_PREFIX; `copy` as for tablePart. Without a path: the folder of such copies. */
     file: (path: string, copy = 1) => `${root}files${again(copy)}/${path}`,
     filesIndex: (copy = 1) => `${root}files${again(copy)}.jsonl.zst`,
+    /** So begin the keys of all parts, and of the files' index, also of those that a repeated step wrote. */
+    parts: [`${root}database/`, `${cache}/`, `${root}files.`],
     cachePart: (shard: number, copy: number) => `${cache}${part(shard, copy)}`,
     lateCachePart: (shard: number, attempt: number, copy: number) =>
       `${cache}/late-${attempt}${part(shard, copy)}`,

@@ -105,7 +105,7 @@ async function findLateOf(
 ): Promise<Read<Late> | null> {
   const { backupId } = manifest
   const keys = backupKeys(prefix, backupId)
-  const attempt = known === undefined ? await lastAttempt(bucket, keys.root) : (known?.attempt ?? 0)
+  const attempt = known === undefined ? await lastAttempt(bucket, keys) : (known?.attempt ?? 0)
   if (attempt === 0) return null
   const key = keys.late(attempt)
   const late = await readLate(bucket, key)

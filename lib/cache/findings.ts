@@ -32,7 +32,7 @@ export function nameOfKey(key: Buffer): string {
 }
 
 /** What an export came across, over all its pages. */
-export class Findings {
+export class KeyFindings {
   /** Keys that expired or were deleted between the scan and the reading. */
   vanished = 0
   /** Keys of types that a backup cannot hold, by type. */

@@ -72,7 +72,7 @@ function warningsOf({ row, summary }: DatabaseEnding, { wiped, restored }: Datab
 }
 
 /** Also what a plan foretells; once the views were tried, that is what counts. */
-export const staleViews = 'ViewsNotRefreshed'
+const staleViews = 'ViewsNotRefreshed'
 
 /**
  * The materialized views that still show what was wiped or replaced.

@@ -1,7 +1,7 @@
 import { agreeing, counted } from '../amounts.ts'
 import { sealed } from '../backup/digest.ts'
 import { putJson } from '../backup/documents/write.ts'
-import { backupKeys } from '../backup/layout.ts'
+import { type BackupKeys, backupKeys } from '../backup/layout.ts'
 import { Manifest, type Warning } from '../backup/manifest.ts'
 import { namedObjects } from '../backup/named-objects.ts'
 import { findOwnManifest } from '../backup/read.ts'
@@ -52,7 +52,7 @@ export async function seal(clients: Clients, plan: Plan, check: Fence['check']):
     },
     warnings: [...plan.warnings, ...warnings],
   }
-  await checkObjects(bucket, keys.root, manifest)
+  await checkObjects(bucket, keys, manifest)
   await check()
   try {
     await putJson(bucket, keys.manifest, sealed(bucket.signing, Manifest.parse(manifest)), { once: true })
@@ -82,13 +82,9 @@ async function sealStores(clients: Clients, plan: Plan & { backupId: string }) {
 }
 
 /** Each object that the manifest names is there with its size, by a listing that the steps had no part in. */
-async function checkObjects(bucket: Bucket, root: string, manifest: Manifest): Promise<void> {
+async function checkObjects(bucket: Bucket, keys: BackupKeys, manifest: Manifest): Promise<void> {
   const expected = new Map(namedObjects(manifest).map(({ key, bytes }) => [key, bytes]))
-  for await (const { key, size } of listSizes(bucket, [
-    `${root}database/`,
-    `${root}cache/`,
-    `${root}files.`,
-  ])) {
+  for await (const { key, size } of listSizes(bucket, keys.parts)) {
     if (expected.get(key) === size) expected.delete(key)
   }
   if (expected.size === 0) return

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { constants, zstdCompressSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
-import { sealed, withDigest } from '../../lib/backup/digest.ts'
+import { sealed } from '../../lib/backup/digest.ts'
 import { documentBounds, noteBounds, parseJson } from '../../lib/backup/documents/json.ts'
 import { getJson, getJsonLines } from '../../lib/backup/documents/read.ts'
 import { putJson, putJsonLines } from '../../lib/backup/documents/write.ts'
@@ -24,7 +24,7 @@ import {
   readMaintenancePlan,
 } from '../../lib/run/planning/plan.ts'
 import type { Authenticity } from '../../lib/signature.ts'
-import { signing, strange } from '../support/signing.ts'
+import { signing, strange, withDigest } from '../support/signing.ts'
 import { memoryS3 } from './memory-s3.ts'
 import { prefix } from './real-backups.ts'
 import { json, sampleBackup, sampleId } from './sample-backup.ts'

@@ -10,13 +10,13 @@ import {
   PutObjectCommand,
 } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { sealed, withDigest } from '../../lib/backup/digest.ts'
+import { sealed } from '../../lib/backup/digest.ts'
 import { backupKeys, workRoot } from '../../lib/backup/layout.ts'
 import type { Manifest } from '../../lib/backup/manifest.ts'
 import { isOwn } from '../../lib/cache/keys.ts'
 import { listSizes } from '../../lib/s3/list.ts'
 import { useBundledChild } from '../support/bundled-child.ts'
-import { strange } from '../support/signing.ts'
+import { strange, withDigest } from '../support/signing.ts'
 import { isFull, tried } from '../support/trust.ts'
 import { type Backups, type Objects, prefix, startBackups } from './real-backups.ts'
 

@@ -60,7 +60,7 @@ const put = (key: string) =>
 
 it('a first list is written only when something differs', async () => {
   expect(await writeLate(storage, backup, async () => nothing)).toEqual([])
-  expect(await lastAttempt(storage, backup.keys.root)).toBe(0)
+  expect(await lastAttempt(storage, backup.keys)).toBe(0)
   expect(await writeLate(storage, backup, async () => difference)).toEqual(difference.tables)
   expect(await getJson(storage, backup.keys.late(1), Late)).toMatchObject({
     ...{ version: 1, attempt: 1, backupId: backup.backupId, writtenAt: '2026-11-22T20:00:00.000Z' },
@@ -80,14 +80,14 @@ it('keys of the cache alone make a list too, and the ledger is told which list c
 it('a list beyond any number that runs come to was put there by somebody else: none is written after it', async () => {
   await put(backup.keys.late(99_999))
   await expect(writeLate(storage, backup, async () => difference)).rejects.toThrow(BackupIncomplete)
-  expect(await lastAttempt(storage, backup.keys.root)).toBe(99_999)
+  expect(await lastAttempt(storage, backup.keys)).toBe(99_999)
   expect(noted).toEqual([])
 })
 
 it('a later list takes the place of an earlier one, also when nothing differs any more', async () => {
   await writeLate(storage, backup, async () => difference)
   await writeLate(storage, backup, async () => nothing)
-  expect(await lastAttempt(storage, backup.keys.root)).toBe(2)
+  expect(await lastAttempt(storage, backup.keys)).toBe(2)
   expect(await getJson(storage, backup.keys.late(2), Late)).toMatchObject({ attempt: 2, tables: [] })
 })
 
@@ -115,9 +115,9 @@ it('lists are counted as numbers, over all pages of the listing, and other objec
   ]) {
     await put(`${keys.root}${name}`)
   }
-  expect(await lastAttempt(storage, keys.root)).toBe(1001)
+  expect(await lastAttempt(storage, keys)).toBe(1001)
   await writeLate(storage, backup, async () => difference)
-  expect(await lastAttempt(storage, keys.root)).toBe(1002)
+  expect(await lastAttempt(storage, keys)).toBe(1002)
 })
 
 it('a list is never written over another one', async () => {

@@ -18,7 +18,7 @@ import { compareKeys } from '../../lib/s3/key-order.ts'
 import { signing } from '../support/signing.ts'
 import type { Objects } from './real-backups.ts'
 
-export const bucket = 'taskmaster-backups'
+const bucket = 'taskmaster-backups'
 
 const metadata = (httpStatusCode: number) => ({ $metadata: { httpStatusCode }, message: 'in memory' })
 

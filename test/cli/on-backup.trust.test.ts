@@ -1,8 +1,8 @@
 import { DeleteObjectCommand, GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { beforeAll, expect, test } from 'vitest'
-import { withDigest } from '../../lib/backup/digest.ts'
 import { Outcome } from '../../lib/run/outcome.ts'
 import { withVariables } from '../e2e/reset-stack.ts'
+import { withDigest } from '../support/signing.ts'
 import { isFull } from '../support/trust.ts'
 import { useCliStack } from './cli-stack.ts'
 

@@ -3,11 +3,11 @@ import { DeleteObjectCommand, GetObjectCommand, PutObjectCommand } from '@aws-sd
 import type { Route } from 'playwright-core'
 import { describe, expect, it } from 'vitest'
 import { bytes, counted } from '../../lib/amounts.ts'
-import { withDigest } from '../../lib/backup/digest.ts'
 import type { Backup } from '../../lib/http/answers/backup.ts'
 import type { Run } from '../../lib/http/answers/run.ts'
 import { totalOf } from '../../local/demo/counts.ts'
 import { withVariables } from '../e2e/reset-stack.ts'
+import { withDigest } from '../support/signing.ts'
 import { isFull } from '../support/trust.ts'
 import {
   dryRun,

@@ -133,7 +133,7 @@ export async function readBackup(clients: Clients, backupId: string) {
   const storage = clients.backups
   const keys = backupKeys(clients.config.BACKUP_PREFIX, backupId)
   const manifest = await getJson(storage, keys.manifest, Manifest)
-  const attempt = await lastAttempt(storage, keys.root)
+  const attempt = await lastAttempt(storage, keys)
   const late = attempt === 0 ? null : await getJson(storage, keys.late(attempt), Late)
   const tables = mergeLate(manifest.database?.tables ?? [], late?.tables ?? [])
   return { manifest, late, attempt, tables }

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import type { Preservation } from '../../lib/database/plan/actions/table-actions.ts'
 
 /** Two managed schemas, one of them with a name that needs quotes, and one that is not managed. */
-export const schemas = ['shop', 'Sh.op "2"', 'outside'] as const
+const schemas = ['shop', 'Sh.op "2"', 'outside'] as const
 export const managed = schemas.slice(0, 2)
 
 const onDelete = ['CASCADE', 'SET NULL', 'SET DEFAULT', 'RESTRICT', 'NO ACTION'] as const
@@ -145,7 +145,7 @@ export function sqlOf({ nodes, links, sharedSequence }: Graph): string {
 export const dropSql = schemas.map((schema) => `DROP SCHEMA IF EXISTS ${quote(schema)} CASCADE`).join(';\n')
 
 /** As the catalog names tables: a schema with a dot in its name is quoted. */
-export function planName({ schema, name }: Node): string {
+function planName({ schema, name }: Node): string {
   return `${/[."]/.test(schema) ? quote(schema) : schema}.${name}`
 }
 

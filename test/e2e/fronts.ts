@@ -6,7 +6,7 @@ import { startFront } from '../files/s3-front.ts'
 import type { FreshStack } from '../support/stack.ts'
 
 /** A server in front of the database's WebSocket proxy, which counts connections. `down`: it refuses them. */
-export async function startDatabaseFront(upstream: string) {
+async function startDatabaseFront(upstream: string) {
   const { hostname, port } = new URL(`tcp://${upstream}`)
   const front = {
     address: '',

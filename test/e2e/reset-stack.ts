@@ -199,7 +199,7 @@ export function useResetStack(options: StackOptions = {}) {
   /** The latest late file of a backup, or undefined. */
   async function lateOf(backupId: string | null): Promise<Late | undefined> {
     const keys = backupKeys('.taskmaster/backups/', backupId ?? '')
-    const attempt = await lastAttempt({ s3: stack.s3, name: backupBucket }, keys.root)
+    const attempt = await lastAttempt({ s3: stack.s3, name: backupBucket }, keys)
     if (attempt === 0) return undefined
     return Late.parse(JSON.parse((await bytesOf(keys.late(attempt))).toString()))
   }

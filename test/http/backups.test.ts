@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto'
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { sealed, withDigest } from '../../lib/backup/digest.ts'
+import { sealed } from '../../lib/backup/digest.ts'
 import { backupKeys } from '../../lib/backup/layout.ts'
 import type { Manifest } from '../../lib/backup/manifest.ts'
 import { currentClients } from '../../lib/task.ts'
 import { backupBucket, filesPrefix, quickReset } from '../e2e/reset-stack.ts'
-import { strange } from '../support/signing.ts'
+import { strange, withDigest } from '../support/signing.ts'
 import { useApi } from './api-stack.ts'
 
 let beforeTask: (state: string) => Promise<void> = async () => {}

@@ -1,4 +1,4 @@
-// Run by memory.test.ts as a process of its own, like a Lambda: loads what a run exported, and tells its peak.
+// Run by memory.trust.test.ts as a process of its own, like a Lambda: loads what a run exported, and tells its peak.
 import { handler } from '../../functions/load.ts'
 import { peakMiB } from '../support/peak-memory.ts'
 

@@ -1,3 +1,4 @@
+import { digestOf } from '../../lib/backup/digest.ts'
 import type { SigningKey } from '../../lib/signature.ts'
 
 const key = (id: string): SigningKey => ({ id, secret: Buffer.alloc(32, id) })
@@ -8,7 +9,7 @@ export const signing = [key('test')] as const
 /** A key that signs as well, but that nobody else knows. */
 export const strange = [key('strange')] as const
 
-/** As the variable SIGNING_KEYS holds them. */
-export function variableOf(keys: readonly SigningKey[]): string {
-  return JSON.stringify(keys.map(({ id, secret }) => ({ id, secret: secret.toString('base64') })))
+/** A document with its digest only, as they were written before there were signatures. */
+export function withDigest<Document extends object>(document: Document): Document & { digest: string } {
+  return { ...document, digest: digestOf(document) }
 }

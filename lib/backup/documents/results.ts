@@ -10,6 +10,7 @@ import { putJson } from './write.ts'
  * no invocation that comes to its end late, and nobody who kept an earlier one, can put another in its place. One that
  * left something undone has a name of its own, which each further try writes over.
  */
+
 /** @returns the result that counts: another invocation's, when that was complete before */
 export async function putResult<Schema extends z.ZodType>(
   bucket: Bucket,

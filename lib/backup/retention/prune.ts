@@ -23,7 +23,7 @@ export type PruneResult = {
   leftovers: { backupId: string; deleted: Deleted }[]
 }
 
-type Options = { dryRun?: boolean; endOf?: string | null; signal?: AbortSignal | undefined }
+type PruneOptions = { dryRun?: boolean; endOf?: string | null; signal?: AbortSignal | undefined }
 
 /**
  * Deletes the sealed backups that RETENTION_LAST, _DAILY and _WEEKLY keep no longer, and finishes what an earlier prune
@@ -37,7 +37,7 @@ type Options = { dryRun?: boolean; endOf?: string | null; signal?: AbortSignal |
  */
 export async function prune(
   clients: Clients,
-  { dryRun = true, endOf = null, signal }: Options = {},
+  { dryRun = true, endOf = null, signal }: PruneOptions = {},
 ): Promise<PruneResult> {
   const { backups, config } = clients
   const [bucket, prefix] = [backups, config.BACKUP_PREFIX]
@@ -73,7 +73,7 @@ export async function prune(
 async function carryOut(
   clients: Clients,
   decision: Decision,
-  { dryRun, endOf, signal, refused }: Required<Options> & { refused: string | null },
+  { dryRun, endOf, signal, refused }: Required<PruneOptions> & { refused: string | null },
 ): Promise<Decision & { deleted: Deleted | null }> {
   const { backupId, keep, reasons } = decision
   if (keep) return { ...decision, deleted: null }

@@ -15,7 +15,7 @@ export type Candidate = {
   running: boolean
 }
 
-type Sealed = Pick<Candidate, 'backupId' | 'sealedAt'>
+type Dated = Pick<Candidate, 'backupId' | 'sealedAt'>
 
 /** How many to keep, each from the newest on. A limit that is missing, or is no positive integer, is not set. */
 export type Policy = {
@@ -134,7 +134,7 @@ class Periods {
 }
 
 /** By the time itself: an id has only its run's second. What is no time comes first. */
-export function newestFirst<Backup extends Sealed>(backups: readonly Backup[]): Backup[] {
+export function newestFirst<Backup extends Dated>(backups: readonly Backup[]): Backup[] {
   const order = (backup: Backup) => {
     const time = timeOf(backup)
     return Number.isNaN(time) ? Number.POSITIVE_INFINITY : time
@@ -152,7 +152,7 @@ function isNotYet(backup: Candidate, now: Date): boolean {
 }
 
 /** NaN when it is no time. */
-function timeOf({ sealedAt }: Sealed): number {
+function timeOf({ sealedAt }: Dated): number {
   return new Date(sealedAt).getTime()
 }
 

@@ -1,6 +1,6 @@
 import type { BackupKeys } from '../layout.ts'
 import type { Backup } from '../read.ts'
-import type { Extra, Problem } from './findings.ts'
+import type { Extra, ObjectProblem } from './findings.ts'
 
 /** The documents of a backup itself, which readBackup has read, and its pin. */
 export function isOwnDocument(keys: BackupKeys, { late }: Backup, key: string): boolean {
@@ -8,7 +8,7 @@ export function isOwnDocument(keys: BackupKeys, { late }: Backup, key: string): 
 }
 
 /** What it means that an object is there which the backup does not name. */
-export function judgeUnnamed(keys: BackupKeys, backup: Backup, key: string): Problem | Extra {
+export function judgeUnnamed(keys: BackupKeys, backup: Backup, key: string): ObjectProblem | Extra {
   return (
     sectionGap(keys, backup, key) ??
     lateGap(keys, backup, key) ?? { key, problem: 'extra', detail: whyExtra(keys, backup, key) }
@@ -16,7 +16,7 @@ export function judgeUnnamed(keys: BackupKeys, backup: Backup, key: string): Pro
 }
 
 /** No step writes anything into a store's folder when the backup leaves that store out: then the manifest was edited. */
-function sectionGap({ root, manifest }: BackupKeys, backup: Backup, key: string): Problem | null {
+function sectionGap({ root, manifest }: BackupKeys, backup: Backup, key: string): ObjectProblem | null {
   const folder = /^(database|files|cache)[/.]/.exec(key.slice(root.length))?.[1]
   if (folder === undefined || backup[folder as 'database' | 'files' | 'cache'] !== null) return null
   const detail = `it says that the backup has no ${folder}, but there is ${key}`
@@ -27,7 +27,7 @@ function sectionGap({ root, manifest }: BackupKeys, backup: Backup, key: string)
  * A late part that no late file names. Its `late-<n>.json` was lost, or the wipe that wrote it never committed; from the
  * backup alone the two cannot be told apart, and in the first case rows are missing.
  */
-function lateGap(keys: BackupKeys, backup: Backup, key: string): Problem | null {
+function lateGap(keys: BackupKeys, backup: Backup, key: string): ObjectProblem | null {
   const path = key.slice(keys.root.length)
   const found = /^database\/([^/]+)\/late-(\d+)\/(\d+)/.exec(path)
   if (found === null) return lateCacheGap(keys, backup, key)
@@ -48,7 +48,7 @@ function lateGap(keys: BackupKeys, backup: Backup, key: string): Problem | null 
  * As lateGap, for keys of the cache. Of an attempt that a late file counts for, what is not named was left by a try that was
  * cut off before it wrote the file, and its keys were exported again.
  */
-function lateCacheGap(keys: BackupKeys, backup: Backup, key: string): Problem | null {
+function lateCacheGap(keys: BackupKeys, backup: Backup, key: string): ObjectProblem | null {
   const attempt = Number(/^cache\/late-(\d+)\/\d+/.exec(key.slice(keys.root.length))?.[1] ?? 0)
   if (attempt === 0 || attempt <= (backup.late ?? 0)) return null
   const detail = `it does not name ${key}. Either it was lost, and values of keys with it, or the wipe of run ${backup.runId} that wrote the part ended before it wrote this file, and then it did not wipe those keys; the run's outcome says which`

@@ -6,7 +6,7 @@ import { type Bucket, bucketError } from '../../s3/bucket.ts'
 import { documentBounds, parseJson } from '../documents/json.ts'
 import type { CopiedFile } from '../manifest.ts'
 import { digestOfObject, readPartChunks, readPartLines } from '../part/read.ts'
-import type { Problem } from './findings.ts'
+import type { ObjectProblem } from './findings.ts'
 
 /** A compressed object of a backup, and how many rows, keys or files it holds. */
 export type NamedPart = {
@@ -19,7 +19,7 @@ export type NamedPart = {
 }
 
 /** `byEtagOnly`: the object is of the right size and version, but has no digest that its bytes could be compared with. */
-export type Checked = { problem: Problem | null; bytes: number; byEtagOnly: boolean }
+export type Checked = { problem: ObjectProblem | null; bytes: number; byEtagOnly: boolean }
 
 /** A connection that breaks says nothing about the object: it is read again, this often at most. */
 export const tries = 3
@@ -64,7 +64,7 @@ async function problemOf(
   bucket: Bucket,
   { part, count }: { part: NamedPart; count: typeof countHeld },
   left: number,
-): Promise<Problem | null> {
+): Promise<ObjectProblem | null> {
   const { key, sha256, holds } = part
   try {
     const found = await count(bucket, part)
@@ -86,13 +86,13 @@ async function problemOf(
 }
 
 /** What the size alone says; null: it is right. */
-export function sizeProblem(key: string, found: number, expected: number): Problem | null {
+export function sizeProblem(key: string, found: number, expected: number): ObjectProblem | null {
   if (found === expected) return null
   const detail = `it has ${found} bytes, ${expected} were written`
   return { key, problem: found < expected ? 'truncated' : 'changed', detail }
 }
 
-export function missing(key: string): Problem {
+export function missing(key: string): ObjectProblem {
   return { key, problem: 'missing', detail: 'there is no such object' }
 }
 

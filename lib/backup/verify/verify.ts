@@ -9,7 +9,7 @@ import { namedObjects } from '../named-objects.ts'
 import { type Backup, type Known, readBackup } from '../read.ts'
 import { isOwnDocument, judgeUnnamed } from './extras.ts'
 import { checkIndex, seekCopies } from './files-index.ts'
-import { type Extra, Findings, type Problem } from './findings.ts'
+import { type Extra, Findings, type ObjectProblem } from './findings.ts'
 import { type Checked, checkFile, checkPart, missing, type NamedPart, sizeProblem } from './object.ts'
 
 /**
@@ -24,7 +24,7 @@ export type Verification = {
   authentic: Authenticity | null
   objects: number
   bytes: number
-  problems: Problem[]
+  problems: ObjectProblem[]
   extra: Extra[]
   found: { problems: number; extra: number }
   byEtagOnly: number

@@ -10,7 +10,7 @@ import type { RunRef } from '../../ledger/run-ref.ts'
 import { scanKeys } from '../../redis/scan.ts'
 import type { Bucket } from '../../s3/bucket.ts'
 import { adoptFence } from '../fence.ts'
-import { Findings } from '../findings.ts'
+import { KeyFindings } from '../findings.ts'
 import { KeySet } from '../key-set.ts'
 import { keyScope } from '../keys.ts'
 import { quarantineBelow, release } from '../quarantine.ts'
@@ -61,7 +61,7 @@ export async function exportCache(
   const expiry = await readExpiryKnown(cache)
   const scope = keyScope(config.CACHE_PREFIX)
   const seen = new KeySet()
-  const findings = new Findings()
+  const findings = new KeyFindings()
   const keyOf = backupKeys(config.BACKUP_PREFIX, backupId).cachePart
   const writer = new PartWriter(bucket, { keyOf, partBytes: limits.partBytes })
   let exported = 0

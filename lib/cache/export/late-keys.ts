@@ -4,7 +4,7 @@ import type { Late, Manifest, Seen } from '../../backup/manifest.ts'
 import { findLate } from '../../backup/read.ts'
 import type { Clients } from '../../clients.ts'
 import type { Fence } from '../../ledger/fence.ts'
-import { Findings } from '../findings.ts'
+import { KeyFindings } from '../findings.ts'
 import type { KeyDigests } from '../key-digests.ts'
 import { KeySet } from '../key-set.ts'
 import { type ExpiryKnown, readExpiryKnown } from '../value/expiry.ts'
@@ -21,7 +21,7 @@ type Tools = Pick<Clients, 'backups' | 'cache' | 'config' | 'now'>
  */
 export class LateKeys {
   /** Keys that were found on the way but cannot be backed up. */
-  readonly findings = new Findings()
+  readonly findings = new KeyFindings()
   readonly #tools: Tools
   readonly #manifest: Manifest
   readonly #fence: Fence
@@ -116,7 +116,7 @@ export class LateKeys {
   async #open(): Promise<PartWriter> {
     const { backups, config } = this.#tools
     const keys = backupKeys(config.BACKUP_PREFIX, this.#manifest.backupId)
-    const attempt = 1 + (await lastAttempt(backups, keys.root))
+    const attempt = 1 + (await lastAttempt(backups, keys))
     return new PartWriter(backups, {
       keyOf: (part, copy) => keys.lateCachePart(part, attempt, copy),
       partBytes: exportLimits.partBytes,

@@ -4,7 +4,7 @@ import { type BinaryRedis, refusal } from '../../redis/binary-redis.ts'
 import { command } from '../../redis/command.ts'
 import { type Answer, asList, asNumber, asText, type Reply } from '../../redis/reply.ts'
 import { AnswerTooLarge, isTooLarge, isWrongType } from '../../redis/rest-answer.ts'
-import type { Findings } from '../findings.ts'
+import type { KeyFindings } from '../findings.ts'
 import type { ExpiryKnown } from '../value/expiry.ts'
 import { withExpiry } from '../value/field-expiry.ts'
 import type { KeyHead } from '../value/lines.ts'
@@ -32,7 +32,7 @@ export async function* readKeys(
     nameOf = (key) => key,
   }: {
     keys: readonly Buffer[]
-    findings: Findings
+    findings: KeyFindings
     limits: ReadLimits
     expiry: ExpiryKnown
     /** The name under which a key stands in its lines. */
@@ -59,7 +59,7 @@ export async function* readKeys(
 /** Type and expiry, by the server's clock. A key that expired or was deleted since the scan is counted and left out. */
 async function readHeads(
   cache: BinaryRedis,
-  { keys, findings, exactExpiry }: { keys: readonly Buffer[]; findings: Findings; exactExpiry: boolean },
+  { keys, findings, exactExpiry }: { keys: readonly Buffer[]; findings: KeyFindings; exactExpiry: boolean },
 ): Promise<KeyHead[]> {
   const name = exactExpiry ? 'PEXPIRETIME' : 'PTTL'
   const questions = keys.flatMap((key) => [command('TYPE', key), command(name, key)])

@@ -3,7 +3,7 @@ import { type BinaryRedis, refusal } from '../../redis/binary-redis.ts'
 import { command } from '../../redis/command.ts'
 import { asText } from '../../redis/reply.ts'
 import { AnswerTooLarge, isTooLarge, isWrongType } from '../../redis/rest-answer.ts'
-import { type Findings, nameOfKey } from '../findings.ts'
+import { type KeyFindings, nameOfKey } from '../findings.ts'
 import { withExpiry } from './field-expiry.ts'
 import { type KeyHead, keyLine, sizeOf } from './lines.ts'
 import { type Item, pagesOf, type ValuePage } from './pages.ts'
@@ -26,7 +26,7 @@ export type KeyLine = { line: Buffer; begins: boolean }
 
 type Reading = {
   head: KeyHead
-  findings: Findings
+  findings: KeyFindings
   limits: ReadLimits
   /** The name under which the key stands in its lines. */
   nameOf: (key: Buffer) => Buffer

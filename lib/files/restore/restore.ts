@@ -21,7 +21,6 @@ type BatchToRestore = FilesBatch & {
   safety: boolean
 }
 
-/** Nothing below this is ever touched: the environment's mark, work lists and backups are there. */
 /** After how many copied objects the progress is told. */
 const tellEvery = 250
 

@@ -5,7 +5,6 @@ import { WouldDo } from '../../run/words/would-do.ts'
 import { targets } from '../../store.ts'
 
 export const count = z.int().nonnegative()
-export const Target = z.enum(targets)
 export const Progress = z.record(z.string(), z.strictObject({ done: count, total: count }))
 const time = z.iso.datetime()
 
@@ -56,8 +55,8 @@ export const Run = z
         database: z.strictObject({ rows: count, tables: count, batches: count }).nullable(),
         files: z.strictObject({ objects: count, bytes: count, batches: count }).nullable(),
         cache: z.strictObject({ keys: count }).nullable(),
-        wipes: z.array(Target),
-        backsUp: z.array(Target),
+        wipes: z.array(z.enum(targets)),
+        backsUp: z.array(z.enum(targets)),
         rehearse: z.boolean(),
       })
       .nullable()

@@ -71,21 +71,21 @@ const meanings = {
       'The database taskmaster at ep-cool-1.neon.tech cannot be reached. Check DATABASE_URL and that the server runs',
   },
 } as const satisfies Record<number, Meaning>
-type Refusal = keyof typeof meanings
+type RefusalStatus = keyof typeof meanings
 
 /** The refusals that every route with a token has, and those of this one, by status. */
-export function refusals(...own: Refusal[]) {
+export function refusals(...own: RefusalStatus[]) {
   return refusalsOf(401, 403, ...own, 429, 500, 503)
 }
 
 /** Those of a route that needs no token. */
-export function refusalsOf(...statuses: Refusal[]) {
+export function refusalsOf(...statuses: RefusalStatus[]) {
   return Object.fromEntries(
     statuses.toSorted((one, other) => one - other).map((status) => [status, refusalOf(status)]),
   )
 }
 
-function refusalOf(status: Refusal) {
+function refusalOf(status: RefusalStatus) {
   const { description, has = [], title, detail, more }: Meaning = meanings[status]
   const example = {
     type: `/problems/${title}`,

@@ -29,7 +29,7 @@ export const FinishInput = z.object({
 /** For the Fail state. */
 export type Failure = { Error: string; Cause: string }
 
-type Found = Omit<EndFacts, 'unread' | 'succeeded'> & {
+type FinishFacts = Omit<EndFacts, 'unread' | 'succeeded'> & {
   subject: FoundSubject | null
   /** Why what lies in the bucket could not be read; then nothing that follows from it is known. */
   unread: string | null
@@ -120,9 +120,16 @@ function failureOf(error: { name: string; message: string }): Failure {
  * @param partly a run that failed is closed even when S3, or what another version left in the ledger, cannot be read: else it
  *   would hold the lock until it is dead
  */
-async function find(clients: Clients, row: RunRow, partly: boolean): Promise<Found> {
+async function find(clients: Clients, row: RunRow, partly: boolean): Promise<FinishFacts> {
   const nothing = leftInLedger({ ...row, wiped: null, restored: null })
-  const found: Found = { row, summary: null, manifest: null, left: nothing, subject: null, unread: null }
+  const found: FinishFacts = {
+    row,
+    summary: null,
+    manifest: null,
+    left: nothing,
+    subject: null,
+    unread: null,
+  }
   try {
     found.summary = row.plan === null ? null : PlanSummary.parse(row.plan)
     found.left = leftInLedger(row)
@@ -135,8 +142,8 @@ async function find(clients: Clients, row: RunRow, partly: boolean): Promise<Fou
 
 async function findInBucket(
   clients: Clients,
-  found: Found,
-): Promise<Pick<Found, 'manifest' | 'left' | 'subject'>> {
+  found: FinishFacts,
+): Promise<Pick<FinishFacts, 'manifest' | 'left' | 'subject'>> {
   const { row, summary } = found
   const { backups, config } = clients
   const left = await leftInBucket(clients, found)
@@ -151,7 +158,7 @@ async function findInBucket(
 
 function describe(
   clients: Clients,
-  { found, end, error }: { found: Found; end: StoresEnd; error: Outcome['error'] },
+  { found, end, error }: { found: FinishFacts; end: StoresEnd; error: Outcome['error'] },
 ): Outcome {
   const { row, summary, manifest } = found
   const { BACKUP_BUCKET, BACKUP_PREFIX } = clients.config
@@ -177,7 +184,10 @@ function describe(
   }
 }
 
-function collectWarnings({ row, summary, manifest, subject, unread }: Found, end: StoresEnd): Warning[] {
+function collectWarnings(
+  { row, summary, manifest, subject, unread }: FinishFacts,
+  end: StoresEnd,
+): Warning[] {
   if (row.operation === 'claim') return summary?.warnings ?? []
   const foretold = [...(summary?.warnings ?? []), ...(manifest?.warnings ?? [])]
   const warnings: Warning[] = [

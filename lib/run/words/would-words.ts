@@ -6,7 +6,7 @@ import type { WouldDo } from './would-do.ts'
 /** What a table or a store holds now, and what would happen to it. */
 export type WouldLine = { what: string; holds: string; would: string }
 
-type Table = NonNullable<WouldDo['database']>['tables'][number]
+type WouldTable = NonNullable<WouldDo['database']>['tables'][number]
 
 /**
  * A line per table, then the files and the cache, of those stores that the run would act on.
@@ -41,7 +41,7 @@ export function wouldLines(wouldDo: WouldDo, operation: string): WouldLine[] {
   ]
 }
 
-function fateOfTable({ would, keptRows, rowsAfter }: Table): string {
+function fateOfTable({ would, keptRows, rowsAfter }: WouldTable): string {
   if (would === 'backed up') return 'would be backed up, and stay'
   if (would === 'kept') return 'would stay'
   if (would === 'replaced') return `would be replaced by the ${counted(rowsAfter, 'row')} of the backup`
