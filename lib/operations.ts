@@ -28,10 +28,14 @@ export const operations = {
 
 export type OperationName = keyof typeof operations
 
-/** Those of a plan. */
-export type StoreOperation = {
-  [Name in OperationName]: (typeof operations)[Name]['actsOn'] extends 'stores' ? Name : never
+type ActingOn<What extends Operation['actsOn']> = {
+  [Name in OperationName]: (typeof operations)[Name]['actsOn'] extends What ? Name : never
 }[OperationName]
+
+/** Those of a plan. */
+export type StoreOperation = ActingOn<'stores'>
+/** Those on one backup. */
+export type BackupOperation = ActingOn<'backup'>
 
 /** What is known of an operation by its name, as a row of the ledger has it; undefined: another version wrote it. */
 export function operationOf(name: string): Operation | undefined {

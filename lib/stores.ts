@@ -26,7 +26,7 @@ import type { FilesRestoreSummary, FilesSummary } from './files/plan-summary.ts'
 import type { Ender, Extent, Limit, Look, Mark, MarkWriter, Planner, Sealer, Target } from './store.ts'
 
 // What each store answers to what a run asks of all of them. A function that asks one question carries only the modules
-// that answer it, since each list stands by itself.
+// that answer it, since each list stands by itself. See docs/decisions.md#what-a-run-asks-of-the-stores-is-a-list-for-each-question.
 
 /** A store's section of the plan, and what a restore of it needs besides. */
 export type Planned = { database: DatabasePlan; files: FilesPlan; cache: CachePlan }

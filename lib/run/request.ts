@@ -1,7 +1,13 @@
 import { createHash } from 'node:crypto'
 import * as z from 'zod'
 import { InvalidRequest } from '../errors.ts'
-import { destroys, needsConfirm, type OperationName, type StoreOperation } from '../operations.ts'
+import {
+  type BackupOperation,
+  destroys,
+  needsConfirm,
+  type OperationName,
+  type StoreOperation,
+} from '../operations.ts'
 import { isStorable } from '../postgres/storable.ts'
 import { targets } from '../store.ts'
 import { strategies } from './strategy.ts'
@@ -127,7 +133,7 @@ export type Request = z.output<typeof Request>
 /** A request that acts on the three stores, by a plan. */
 export type Scoped = Extract<Request, { operation: StoreOperation }>
 /** A request that acts on one backup, and on no store. */
-export type OnBackup = Extract<Request, { operation: 'verify' | 'delete' }>
+export type OnBackup = Extract<Request, { operation: BackupOperation }>
 
 /** Whether the request takes away what is there: from a store, or a backup. */
 export function isDestructive(request: Request): boolean {

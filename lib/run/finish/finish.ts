@@ -8,6 +8,7 @@ import { messageOf, NotFound, RestoreIncomplete, WipeIncomplete } from '../../er
 import { closeRun } from '../../ledger/records.ts'
 import { lockRun, type RunRow } from '../../ledger/runs.ts'
 import { lostRun } from '../../ledger/step.ts'
+import { operationOf } from '../../operations.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { sqlStateOf } from '../../postgres/errors.ts'
 import { storable } from '../../postgres/storable.ts'
@@ -188,7 +189,7 @@ function collectWarnings(
   { row, summary, manifest, subject, unread }: FinishFacts,
   end: StoresEnd,
 ): Warning[] {
-  if (row.operation === 'claim') return summary?.warnings ?? []
+  if (operationOf(row.operation)?.actsOn === 'environment') return summary?.warnings ?? []
   const foretold = [...(summary?.warnings ?? []), ...(manifest?.warnings ?? [])]
   const warnings: Warning[] = [
     ...foretold.filter(({ code }) => !end.settled.includes(code)),
