@@ -88,7 +88,7 @@ export type Planning = {
     keys: string[]
   }
   /** The backup that is restored, whole; null: none is. */
-  restored: Backup | null
+  backup: Backup | null
   /** What of it is left out, as `schema.table`. */
   without: readonly string[]
 }

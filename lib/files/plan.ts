@@ -16,7 +16,7 @@ import { listRestore } from './restore/list.ts'
 export const planFiles: Planner<FilesPlan, FilesRestorePlan> = async (
   clients,
   _connection,
-  { run, operation, dryRun, preserve, restored },
+  { run, operation, dryRun, preserve, backup },
 ) => {
   const { unmatched, ...planned } = await listFiles(clients, {
     preserve: preserve.files,
@@ -29,8 +29,8 @@ export const planFiles: Planner<FilesPlan, FilesRestorePlan> = async (
   }))
   if (dryRun) return { planned, restore: null, warnings }
   warnings.push(...(await probeConditions(clients, { run, changesFiles: destroys(operation) })))
-  if (restored === null) return { planned, restore: null, warnings }
-  const { backupId, files } = restored
+  if (backup === null) return { planned, restore: null, warnings }
+  const { backupId, files } = backup
   const restore = await listRestore(clients, { run, backupId, index: files?.index ?? null })
   return { planned, restore, warnings }
 }

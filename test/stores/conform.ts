@@ -269,7 +269,7 @@ export function conforms<T extends Target>(place: Place, store: Conforming<T>): 
       dryRun: true,
       rehearse: 'auto',
       preserve,
-      restored: null,
+      backup: null,
       without: [],
     })
     return planned

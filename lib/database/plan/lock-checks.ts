@@ -37,7 +37,7 @@ export function lockedWorks({
  */
 export async function checkLocks(
   connection: Connection,
-  { operation, takesBackup, chosen, restored }: Locking & { chosen: TableActions; restored: Backup | null },
+  { operation, takesBackup, chosen, backup }: Locking & { chosen: TableActions; backup: Backup | null },
 ): Promise<void> {
   const going = chosen.tables.filter(({ action }) => action !== 'keep')
   const isRestore = operations[operation].changes === 'replaced'
@@ -46,7 +46,7 @@ export async function checkLocks(
   const oids = tables.map(({ table }) => table.oid)
   const asked = {
     oids,
-    sequences: restored?.database?.sequences.length ?? chosen.restart.length,
+    sequences: backup?.database?.sequences.length ?? chosen.restart.length,
     reads: isRestorable,
   }
   const { need, settings } = await readLockNeed(connection, asked)

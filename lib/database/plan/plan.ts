@@ -39,9 +39,9 @@ export const planDatabase: Planner<DatabasePlan, { batches: number }> = async (
   asked,
 ) => {
   const { config } = clients
-  const { operation, takesBackup, restored, without } = asked
+  const { operation, takesBackup, backup, without } = asked
   const { changes } = operations[operation]
-  const toLoad = restored && leaveOut(restored, without)
+  const toLoad = backup && leaveOut(backup, without)
   const { planned, warnings } = await planTables(clients, connection, { ...asked, toLoad })
   warnings.push(...(await warnOfLargeObjects(connection)))
   const { bytes } = planned
@@ -85,7 +85,7 @@ async function planTables(
   /** `toLoad`: the backup that is restored, without what is left out of it. */
   asked: Planning & { toLoad: Backup | null },
 ): Promise<{ planned: DatabasePlan; warnings: Warning[] }> {
-  const { operation, takesBackup, restored, toLoad, without } = asked
+  const { operation, takesBackup, backup, toLoad, without } = asked
   const { changes } = operations[operation]
   const { config } = clients
   const warnings: Warning[] = []
@@ -102,13 +102,13 @@ async function planTables(
   }
   const changed = changedIn(tables)
   if (changes !== null) {
-    await checkLocks(connection, { operation, takesBackup, chosen, restored })
+    await checkLocks(connection, { operation, takesBackup, chosen, backup })
     const sequences = sequencesOf(catalog.sequences, changed)
     const untried = await tryRestore(connection, { tables: changed, sequences })
     if (changes === 'wiped' && takesBackup)
       warnings.push(...untried, ...(await warnOfKeptTables(connection, catalog, tables)))
   }
-  if (restored !== null) warnings.push(...warnOfLeftOut(restored, without, catalog))
+  if (backup !== null) warnings.push(...warnOfLeftOut(backup, without, catalog))
   const newColumns = toLoad?.database ? checkSchema(toLoad.database, catalog) : []
   if (newColumns.length > 0) {
     warnings.push({
@@ -127,7 +127,7 @@ async function planTables(
   }))
   warnings.push(
     ...(await warnOfLeftBehind(connection, { catalog, plan: chosen, operation })),
-    ...(restored === null ? [] : warnOfLaterTables(restored, counted)),
+    ...(backup === null ? [] : warnOfLaterTables(backup, counted)),
   )
   const views = changes === null ? [] : await viewsOver(connection, changed)
   return {

@@ -68,10 +68,10 @@ export async function countAll(clients: Clients, input: z.output<typeof CountInp
     if (request.operation === 'verify' || request.operation === 'delete') {
       return countOnBackup(clients, connection, { input, request, counting })
     }
-    const { restored, clears, warnings } = await checkScoped(clients, connection, request)
+    const { backup, clears, warnings } = await checkScoped(clients, connection, request)
     const repeats = await open(connection, { input, request, counting })
     if (repeats !== undefined) return repeated(repeats)
-    const asked = { run: { runId, attempt }, startedAt: input.startedAt, request, clears, restored, warnings }
+    const asked = { run: { runId, attempt }, startedAt: input.startedAt, request, clears, backup, warnings }
     if (request.dryRun) {
       await planDry(clients, connection, asked, counting)
       return { next: 'finish', runId, attempt, prunes: false }
@@ -79,7 +79,7 @@ export async function countAll(clients: Clients, input: z.output<typeof CountInp
     await dropLeftovers(connection, runId, clients.config.LOCK_TIMEOUT_MS)
     const plan = await makePlan(clients, connection, asked)
     const { backupId } = plan
-    const summary = summaryOf(plan, { restored, dryRun: false, refusal: null })
+    const summary = summaryOf(plan, { backup, dryRun: false, refusal: null })
     const planDigest = digestOfPlan(plan)
     await recordPlan(connection, { runId, ...counting, backupId, plan: summary, planDigest })
     return {
@@ -113,14 +113,14 @@ async function planDry(
   asked: Parameters<typeof makePlan>[2],
   counting: Counting,
 ): Promise<void> {
-  const { run, request, restored, clears, warnings } = asked
+  const { run, request, backup, clears, warnings } = asked
   const refusal = await refusalOfReal(clients, connection, request)
   const told = { dryRun: true, refusal: refusal && { name: refusal.name, message: refusal.message } }
   const record = (plan: z.input<typeof PlanSummary>) =>
     recordPlan(connection, { ...run, ...counting, backupId: null, plan, planDigest: null })
   await record({ ...noPlan, clears, warnings, ...told })
   const plan = await makePlan(clients, connection, asked)
-  await record(summaryOf(plan, { restored, ...told }))
+  await record(summaryOf(plan, { backup, ...told }))
   checkLimits(plan, clients)
 }
 

@@ -58,13 +58,13 @@ export const noPlan = {
   ...{ clears: [], dryRun: false, warnings: [], database: null, files: null, cache: null, restore: null },
 } satisfies z.input<typeof PlanSummary>
 
-/** @param restored the backup that is put back */
+/** @param backup the backup that is put back */
 export function summaryOf(
   plan: Plan,
-  { restored, ...told }: { restored: Backup | null; dryRun: boolean; refusal: Refusal | null },
+  { backup, ...told }: { backup: Backup | null; dryRun: boolean; refusal: Refusal | null },
 ): z.input<typeof PlanSummary> {
   const { strategy, clears, rehearse, preserve, warnings, database, files, cache, restore } = plan
-  const after = new Map(restored?.database?.tables.map(({ name, rows }) => [name, rows]))
+  const after = new Map(backup?.database?.tables.map(({ name, rows }) => [name, rows]))
   return {
     strategy,
     clears,
@@ -80,15 +80,15 @@ export function summaryOf(
       tables: database.tables.map(({ table, ...entry }) => ({
         name: table.name,
         ...entry,
-        ...(restored && entry.action !== 'keep' ? { backedUpRows: after.get(table.name) ?? 0 } : {}),
+        ...(backup && entry.action !== 'keep' ? { backedUpRows: after.get(table.name) ?? 0 } : {}),
       })),
     },
     files,
     cache,
     restore: restore && {
       ...restore,
-      objects: restored?.files?.objects ?? 0,
-      keys: restored?.cache?.keys ?? 0,
+      objects: backup?.files?.objects ?? 0,
+      keys: backup?.cache?.keys ?? 0,
     },
   }
 }

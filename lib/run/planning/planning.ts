@@ -24,7 +24,7 @@ type PlanRequest = {
   /** The stores that the run acts on. */
   clears: Target[]
   /** The backup that is to be restored, for a restore. */
-  restored: Backup | null
+  backup: Backup | null
   warnings: Warning[]
 }
 
@@ -35,7 +35,7 @@ type PlanRequest = {
 export async function makePlan(
   clients: Clients,
   connection: Connection,
-  { run, startedAt, request, clears, restored, warnings }: PlanRequest,
+  { run, startedAt, request, clears, backup, warnings }: PlanRequest,
 ): Promise<Plan> {
   const { config } = clients
   const bucket = clients.backups
@@ -48,7 +48,7 @@ export async function makePlan(
   const preserve = preservationOf(request, config)
   const without = request.operation === 'restore' ? (request.without ?? []) : []
   // Also for a backup that holds no database, of which no store is asked.
-  if (restored !== null) leaveOut(restored, without)
+  if (backup !== null) leaveOut(backup, without)
   const sections: { [T in Target]: Planned[T] | null } = perStore(() => null)
   const plan: Plan = {
     ...run,
@@ -78,7 +78,7 @@ export async function makePlan(
     dryRun: request.dryRun,
     rehearse: request.rehearse,
     preserve,
-    restored,
+    backup,
     without,
   }
   const restores: { [T in Target]?: Restores[T] | null } = {}
@@ -91,10 +91,10 @@ export async function makePlan(
   }
   for (const target of clears) await planStore(target)
   Object.assign(plan, sections)
-  if (request.operation === 'restore' && restored !== null) {
+  if (request.operation === 'restore' && backup !== null) {
     plan.restore = {
-      backupId: restored.backupId,
-      seen: restored.seen,
+      backupId: backup.backupId,
+      seen: backup.seen,
       exact: request.exact,
       without,
       batches: restores.database?.batches ?? 0,

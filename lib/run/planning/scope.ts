@@ -19,20 +19,20 @@ export async function checkScoped(
   clients: Clients,
   connection: Connection,
   request: Scoped,
-): Promise<{ restored: Backup | null; clears: Target[]; warnings: Warning[] }> {
-  const restored = request.operation === 'restore' ? await readRestorable(clients, connection, request) : null
-  const clears = clearsOf(request, restored)
+): Promise<{ backup: Backup | null; clears: Target[]; warnings: Warning[] }> {
+  const backup = request.operation === 'restore' ? await readRestorable(clients, connection, request) : null
+  const clears = clearsOf(request, backup)
   const warnings = await checkMarks(clients, connection, {
     wipes: isDestructive(request),
     needs: clears,
   })
-  return { restored, clears, warnings }
+  return { backup, clears, warnings }
 }
 
 /** The stores that the run acts on. @throws InvalidRequest when the backup does not hold one that is to be restored */
-function clearsOf(request: Scoped, restored: Backup | null): Target[] {
+function clearsOf(request: Scoped, backup: Backup | null): Target[] {
   if (request.operation !== 'restore') return scopeOf(request.strategy).clears
-  const held = targets.filter((target) => restored?.[target] !== null)
+  const held = targets.filter((target) => backup?.[target] !== null)
   const missing = (request.targets ?? []).filter((target) => !held.includes(target))
   if (missing.length === 0) return held.filter((target) => request.targets?.includes(target) ?? true)
   throw new InvalidRequest(
