@@ -1,7 +1,5 @@
 import { bytes, counted, utc } from '../../lib/amounts.ts'
-import { getJson } from '../../lib/backup/documents/read.ts'
-import { backupKeys } from '../../lib/backup/layout.ts'
-import { Manifest } from '../../lib/backup/manifest.ts'
+import { readBackup } from '../../lib/backup/read.ts'
 import type { Clients } from '../../lib/clients.ts'
 import type { Outcome } from '../../lib/run/outcome.ts'
 import type { Followed } from '../cli/run/follow.ts'
@@ -14,10 +12,9 @@ export async function summarize(
   { outcome }: Followed,
   before: Counts,
 ): Promise<string> {
-  const keys = backupKeys(config.BACKUP_PREFIX, outcome.backupId ?? '')
-  const manifest = await getJson(backups, keys.manifest, Manifest)
+  const backup = await readBackup(backups, config.BACKUP_PREFIX, outcome.backupId ?? '')
   const { database, files, cache } = outcome.targets
-  const cacheBytes = (manifest.cache?.parts ?? []).reduce((sum, part) => sum + part.bytes, 0)
+  const cacheBytes = (backup.cache?.parts ?? []).reduce((sum, part) => sum + part.bytes, 0)
   return [
     `Run ${outcome.runId}: ${outcome.status.replaceAll('_', ' ')}, ${tookOf(outcome)}.\n\n`,
     table([
@@ -25,21 +22,21 @@ export async function summarize(
       [
         'database',
         `${counted(totalOf(before.rows), 'row')} in ${counted(Object.keys(before.rows).length, 'table')}`,
-        `${counted(manifest.database?.rows ?? 0, 'row')}, ${bytes(manifest.database?.bytes ?? 0)} zstd`,
+        `${counted(backup.database?.rows ?? 0, 'row')}, ${bytes(backup.database?.bytes ?? 0)} zstd`,
         counted(database.rows, 'row'),
         'the ledger (taskmaster_reset)',
       ],
       [
         'files',
         `${counted(before.files.objects, 'file')}, ${bytes(before.files.bytes)}`,
-        `${counted(manifest.files?.objects ?? 0, 'file')}, ${bytes(manifest.files?.bytes ?? 0)}`,
+        `${counted(backup.files?.objects ?? 0, 'file')}, ${bytes(backup.files?.bytes ?? 0)}`,
         `${counted(files.objects, 'file')}, ${bytes(files.bytes)}`,
         "the environment's mark",
       ],
       [
         'cache',
         counted(before.keys, 'key'),
-        `${counted(manifest.cache?.keys ?? 0, 'key')}, ${bytes(cacheBytes)} zstd`,
+        `${counted(backup.cache?.keys ?? 0, 'key')}, ${bytes(cacheBytes)} zstd`,
         counted(cache.keys, 'key'),
         "the environment's mark",
       ],
@@ -47,11 +44,9 @@ export async function summarize(
     '\n',
     table(Object.entries(database.tables).map(([name, rows]) => [name, counted(rows, 'row'), 'wiped'])),
     `\nBackup: ${outcome.backupPrefix}\n`,
-    `  the rows are of one moment (${manifest.database?.consistency}); what was written was read back byte for byte`,
-    manifest.rehearsedAt === null
-      ? ''
-      : ';\n  the rows were loaded into a scratch schema and found identical',
-    `; sealed at ${utc(manifest.sealedAt)}\n`,
+    `  the rows are of one moment (${backup.database?.consistency}); what was written was read back byte for byte`,
+    backup.rehearsedAt === null ? '' : ';\n  the rows were loaded into a scratch schema and found identical',
+    `; sealed at ${utc(backup.sealedAt)}\n`,
     outcome.warnings.map(({ code, message }) => `  Warning ${code}: ${message}\n`).join(''),
   ].join('')
 }
