@@ -1,4 +1,5 @@
 import { messageOf } from '../../lib/errors.ts'
+import { operationOf } from '../../lib/operations.ts'
 import { visible, visibleName } from '../../lib/visible.ts'
 import type { Answer } from './answer.ts'
 import { readArguments, WrongUsage } from './arguments.ts'
@@ -42,7 +43,7 @@ async function answer(argv: readonly string[], { isTerminal, perform }: Terminal
     return { document: { help }, text: help, code: 0 }
   }
   if (args.command === 'token') return showToken(args)
-  const isRun = ['backup', 'reset', 'restore', 'verify', 'delete', 'claim'].includes(args.command)
+  const isRun = operationOf(args.command) !== undefined
   const wanted = isRun ? await requestOf(args) : undefined
   if (wanted !== undefined && !isTerminal) assertNamed(wanted.request)
   return perform(args, wanted)

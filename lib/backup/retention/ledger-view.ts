@@ -1,7 +1,7 @@
 import type { Clients } from '../../clients.ts'
 import { checkMark, placeOfName, readEnvironment } from '../../ledger/environment.ts'
 import { type RunRow, selectRuns } from '../../ledger/runs.ts'
-import { isOneStep, operationOf } from '../../operations.ts'
+import { isOneStep, type OperationName, operationOf, operations } from '../../operations.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { databaseError } from '../../postgres/errors.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
@@ -70,8 +70,17 @@ export async function whileLedgerStands<Result>(
   })
 }
 
-const isTelling = `(plan ->> 'dryRun') IS DISTINCT FROM 'true' AND operation NOT IN ('claim', 'delete')
-  AND NOT (operation = 'verify' AND status LIKE 'succeeded%')`
+type Kind = (typeof operations)[OperationName]
+
+/** The operations of a kind, as SQL lists them. */
+function namesOf(isOfKind: (kind: Kind) => boolean): string {
+  const names = Object.entries(operations).filter(([, kind]) => isOfKind(kind))
+  return names.map(([name]) => `'${name}'`).join(', ')
+}
+
+const isTelling = `(plan ->> 'dryRun') IS DISTINCT FROM 'true'
+  AND operation NOT IN (${namesOf(({ actsOn, changes }) => actsOn === 'environment' || changes === 'deleted')})
+  AND NOT (operation IN (${namesOf(({ actsOn, changes }) => actsOn === 'backup' && changes === null)}) AND status LIKE 'succeeded%')`
 
 function whyWait({ runId, operation, plan }: RunRow): string | null {
   const changes = operationOf(operation)?.changes

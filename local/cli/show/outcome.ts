@@ -46,7 +46,7 @@ export function showOutcome(outcome: Outcome, around: Around): string {
     around.didNotBegin ? notBegun(outcome) : headingOf(outcome, around.status),
     outcome.error === null ? '' : `\n${outcome.error.name}: ${visibleName(asFlags(outcome.error.message))}\n`,
     outcome.subject === undefined ? '' : `\n${visibleName(subjectSentence(outcome.subject))}\n`,
-    around.didNotBegin || ['claim', 'verify', 'delete'].includes(outcome.operation)
+    around.didNotBegin || (operationOf(outcome.operation)?.actsOn ?? 'stores') !== 'stores'
       ? ''
       : `\n${table(targets.map((target) => [target, stateWords[outcome.targets[target].state], amountOf(outcome, target)]))}`,
     backupsOf(outcome, around),
