@@ -1,6 +1,6 @@
 import { quote } from '../postgres/identifiers.ts'
 import { addFingerprints } from './fingerprint.ts'
-import { type BackupKeys, backupKeys } from './layout.ts'
+import { type BackupKeys, backupKeys, isCopyOf, stemOf } from './layout.ts'
 import type { BackedUpTable, Late, Manifest, TablePart } from './manifest.ts'
 
 /**
@@ -76,7 +76,7 @@ function* lateCacheProblems(
   const held = sum(parts.map((part) => part.keys))
   if (added > held) yield `${added} keys are said to be new, but its parts hold ${held}`
   for (const { key } of parts) {
-    const number = Number(/\/(\d+)(\.\d+)?\.jsonl\.zst$/.exec(key)?.[1] ?? 0)
+    const number = Number(/\/(\d+)$/.exec(stemOf(key) ?? '')?.[1] ?? 0)
     if (!isCopyOf(keys.lateCachePart(number, writtenBy(key, attempt), 1), key))
       yield `a part of the cache cannot lie at ${key}`
   }
@@ -151,12 +151,6 @@ function* twice(what: string, named: readonly { name: string }[]): Generator<str
 
 function* differs<Value>(what: string, said: Value, found: Value): Generator<string> {
   if (said !== found) yield `${what}: ${said} is said, but the parts make ${found}`
-}
-
-/** Whether `key` is `first`, or one that a repeated step wrote beside it: `00000.2.jsonl.zst` for `00000.jsonl.zst`. */
-function isCopyOf(first: string, key: string): boolean {
-  const stem = first.slice(0, first.indexOf('.jsonl', first.lastIndexOf('/')))
-  return key.startsWith(stem) && /^(\.[1-9]\d*)?\.jsonl\.zst$/.test(key.slice(stem.length))
 }
 
 /** As `plainName` of lib/postgres/identifiers.ts does it in SQL. */

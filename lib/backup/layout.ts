@@ -8,7 +8,24 @@ import { ownFolder } from '../config/variables.ts'
 
 const number = (value: number) => String(value).padStart(5, '0')
 const again = (copy: number) => (copy === 1 ? '' : `.${copy}`)
-const part = (place: number, copy: number) => `/${number(place)}${again(copy)}.jsonl.zst`
+/** How the end of a part tells its codec: JSON lines, compressed with zstd. */
+const suffix = '.jsonl.zst'
+const part = (place: number, copy: number) => `/${number(place)}${again(copy)}${suffix}`
+
+/** Whether `key` is `first`, or one that a repeated step wrote beside it: `00000.2.jsonl.zst` for `00000.jsonl.zst`. */
+export function isCopyOf(first: string, key: string): boolean {
+  const stem = first.slice(0, -suffix.length)
+  return (
+    key.startsWith(stem) &&
+    key.endsWith(suffix) &&
+    /^(\.[1-9]\d*)?$/.test(key.slice(stem.length, -suffix.length))
+  )
+}
+
+/** What stands before the end of a key, without the number of its copy; undefined: it is the key of no part. */
+export function stemOf(key: string): string | undefined {
+  return key.endsWith(suffix) ? key.slice(0, -suffix.length).replace(/\.\d+$/, '') : undefined
+}
 
 /**
  * The id of the backup that a run's attempt writes, `2026-11-22T19-05-33Z-3f9a2c`: sorts by time, and is the same when
@@ -50,7 +67,7 @@ export function backupKeys(prefix: string, backupId: string) {
       `${table(name)}/late-${attempt}${part(shard, copy)}`,
     /** `path` is the object's key below FILES_PREFIX; `copy` as for tablePart. Without a path: the folder of such copies. */
     file: (path: string, copy = 1) => `${root}files${again(copy)}/${path}`,
-    filesIndex: (copy = 1) => `${root}files${again(copy)}.jsonl.zst`,
+    filesIndex: (copy = 1) => `${root}files${again(copy)}${suffix}`,
     /** So begin the keys of all parts, and of the files' index, also of those that a repeated step wrote. */
     parts: [`${root}database/`, `${cache}/`, `${root}files.`],
     cachePart: (shard: number, copy: number) => `${cache}${part(shard, copy)}`,

@@ -1,4 +1,4 @@
-import type { BackupKeys } from '../layout.ts'
+import { type BackupKeys, stemOf } from '../layout.ts'
 import type { Backup } from '../read.ts'
 import type { Extra, ObjectProblem } from './findings.ts'
 
@@ -59,9 +59,10 @@ function whyExtra(keys: BackupKeys, { late }: Backup, key: string): string {
   const path = key.slice(keys.root.length)
   if (key === keys.tombstone) return 'a prune of this backup was begun and not finished; the next one decides'
   if (/^late-\d+\.json$/.test(path)) return `harmless: late-${late}.json counts in its place`
-  if (/^(database\/[^/]+|cache)\/(late-\d+\/)?\d+(\.\d+)?\.jsonl\.zst$/.test(path))
+  const stem = stemOf(path) ?? ''
+  if (/^(database\/[^/]+|cache)\/(late-\d+\/)?\d+$/.test(stem))
     return 'harmless: a later part counts in its place, or a repeated step left it'
-  if (/^files(\.\d+)?\.jsonl\.zst$/.test(path)) return 'harmless: a repeated step left it'
+  if (stem === 'files') return 'harmless: a repeated step left it'
   if (/^files(\.\d)?\//.test(path)) return 'harmless: a repeated step left it, or somebody put it there'
   return 'no step writes such an object: somebody put it there'
 }
