@@ -18,7 +18,7 @@ export const DatabaseSummary = z.object({
       }),
     )
     .default([]),
-  unmanaged: DatabasePlan.shape.unmanaged.default([]),
+  unmanaged: z.array(z.object(DatabasePlan.shape.unmanaged.element.shape)).default([]),
   views: DatabasePlan.shape.views.default([]),
 })
 export type DatabaseSummary = z.output<typeof DatabaseSummary>

@@ -82,7 +82,7 @@ async function ask<Found>(
 ) {
   try {
     const { mark = null, found } = await (limits === null ? store() : within(limits.storeMs, name, store()))
-    return { ...found, available: true as const, mark }
+    return { mark, ...found, available: true as const }
   } catch (error) {
     return { available: false as const, reason: reasonOf(error) }
   }

@@ -83,7 +83,10 @@ test('a verify and a delete name the backup that they are of, and a restore the 
   const subject = { backupId: 'other', rehearse: false }
   const verify = told({ operation: 'verify', backupId: null, plan: { ...plan, clears: [], subject } })
   expect([verify.backupId, verify.plan?.rehearse]).toEqual(['other', false])
-  const restore = told({ operation: 'restore', plan: { ...plan, restore: { backupId: 'first' } } })
+  const restore = told({
+    operation: 'restore',
+    plan: { ...plan, restore: { backupId: 'first', files: null } },
+  })
   expect([restore.backupId, restore.restoredBackupId]).toEqual(['backup', 'first'])
   const early = told({ plan: null, backupId: null })
   expect([early.plan, early.dryRun, early.backupId]).toEqual([null, false, null])
@@ -101,4 +104,15 @@ test('what a step noted is why a run ended, and not while it goes on; of one tha
       name: 'RunLost',
       message: expect.stringContaining('last sign of life at 2026-11-22 19:05:00 UTC, in Wipe database'),
     })
+})
+
+test('a run whose plan a later version wrote, with more in it, is told all the same', () => {
+  const later = {
+    ...plan,
+    later: 1,
+    preserve: { tables: [], rows: {}, excluded: [], files: [], keys: [], later: [] },
+    warnings: [{ code: 'CacheUnavailable', message: 'x', later: 1 }],
+    database: { ...plan.database, unmanaged: [{ name: 'public.old', reason: 'x', later: 1 }] },
+  }
+  expect(told({ plan: later })).toEqual(told({}))
 })

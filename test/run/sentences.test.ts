@@ -83,14 +83,14 @@ describe('what a dry run says', () => {
   it('of a restore is what the backup holds, and what becomes of the others', () => {
     const restore = { backupId: 'b', exact: false, objects: 7, keys: 1 }
     const database = { tables: [table('truncate', { backedUpRows: 2 }), table('delete'), table('keep')] }
-    expect(lines(would({ restore, database }, 'restore'), 'restore')).toEqual([
+    expect(lines(would({ restore: { ...restore, files: null }, database }, 'restore'), 'restore')).toEqual([
       'public.truncate: 9 rows would be replaced by the 2 rows of the backup',
       'public.delete: 9 rows would be replaced by the 0 rows of the backup',
       'public.keep: 9 rows would stay',
       'files: 3 files, 30 B the 7 files of the backup would be put back; others would stay',
       'cache: 5 keys the 1 key of the backup would be put back; others would stay',
     ])
-    const exact = would({ restore: { ...restore, exact: true } }, 'restore')
+    const exact = would({ restore: { ...restore, files: null, exact: true } }, 'restore')
     expect(exact.restores).toEqual({ ...restore, exact: true })
     expect(lines(exact, 'restore')[4]).toContain('others would be removed')
   })

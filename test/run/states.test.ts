@@ -46,7 +46,15 @@ const reset: Facts = {
   ...{ manifest, files: [], cache: null, unread: false },
 }
 const summaryOf = (more: object) =>
-  PlanSummary.parse({ clears: targets, dryRun: false, warnings: [], files: null, restore: null, ...more })
+  PlanSummary.parse({
+    clears: targets,
+    dryRun: false,
+    warnings: [],
+    files: null,
+    cache: null,
+    restore: null,
+    ...more,
+  })
 
 function states(facts: Partial<Facts>): string[] {
   const { row, clears, dryRun, batches, succeeded, manifest, files, cache, unread } = { ...reset, ...facts }

@@ -22,7 +22,8 @@ export type SubjectSummary = z.output<typeof SubjectSummary>
 
 /**
  * What the ledger keeps of a plan (`plan` of its row): what a person asks about later, without columns and work lists.
- * Earlier versions wrote less: what has a default may be missing.
+ * Earlier versions wrote less: what has a default may be missing. Later ones may have written more, which is not read: a
+ * run of theirs must still be shown and ended after a rollback, so that nothing here is strict.
  */
 export const PlanSummary = z.object({
   strategy: z.string().nullish(),
@@ -31,11 +32,11 @@ export const PlanSummary = z.object({
   /** Of a dry run: why the real one would be refused by a rule that a dry run passes. */
   refusal: Refusal.nullish(),
   rehearse: z.boolean().default(false),
-  preserve: Plan.shape.preserve.partial().optional(),
-  warnings: z.array(Warning),
+  preserve: z.object(Plan.shape.preserve.shape).partial().optional(),
+  warnings: z.array(z.object(Warning.shape)),
   database: DatabaseSummary.nullable().default(null),
   files: FilesSummary.nullable(),
-  cache: CacheSummary.nullable().default(null),
+  cache: CacheSummary.nullable(),
   restore: z
     .object({
       backupId: z.string(),
@@ -43,7 +44,8 @@ export const PlanSummary = z.object({
       exact: z.boolean().default(false),
       without: z.array(z.string()).default([]),
       batches: z.number().default(0),
-      files: FilesRestoreSummary.nullable().default(null),
+      /** Not taken for none when it is missing: Finish goes by it when it looks for what was put back. */
+      files: FilesRestoreSummary.nullable(),
       /** Files and keys that the backup holds. */
       objects: z.number().default(0),
       keys: z.number().default(0),
