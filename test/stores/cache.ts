@@ -5,7 +5,7 @@ import { environmentKey, fenceKey } from '../../lib/cache/keys.ts'
 import type { FreshStack } from '../support/stack.ts'
 import type { Conforming } from './conform.ts'
 
-/** With the CACHE_PREFIX of conform.test.ts. */
+/** With the CACHE_PREFIX of conform.trust.test.ts. */
 const prefix = 'app:'
 
 /** Values of two types, some with an expiry, some below a preserved pattern, and a key that begins otherwise. */
