@@ -816,7 +816,14 @@ describe('a Count that was given up, and wakes up late,', () => {
 
 describe('the end of a run', () => {
   const plan = {
-    ...{ clears: ['database'], dryRun: false, files: null, restore: null, warnings: [] as object[] },
+    ...{
+      clears: ['database'],
+      dryRun: false,
+      files: null,
+      cache: null,
+      restore: null,
+      warnings: [] as object[],
+    },
     database: { views: [] as string[] },
   }
   /** What Finish makes of a run of which everything stands in the ledger. */
