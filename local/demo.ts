@@ -1,9 +1,9 @@
 import { variables } from '../lib/config/variables.ts'
 import { messageOf } from '../lib/errors.ts'
+import { provideRedis } from './cache/provide-redis.ts'
 import { logToStderr } from './cli/logs.ts'
 import { seconds, table } from './cli/show/table.ts'
 import { describeParts } from './demo/parts.ts'
-import { provideRedis } from './provide-redis.ts'
 import { type Stack, startStack } from './stack.ts'
 
 /** `npm start`: a full reset with backup on a stack of its own, from nothing to the proof. It touches no given service. */

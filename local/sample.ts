@@ -1,10 +1,10 @@
 import { S3Client } from '@aws-sdk/client-s3'
 import pg from 'pg'
 import { tables } from '../lib/database/taskmaster.ts'
-import { createTables } from './sample/create-tables.ts'
-import { putKeys } from './sample/keys.ts'
-import { insertRows, sampleSizes } from './sample/rows.ts'
-import { putStories } from './sample/stories.ts'
+import { putKeys } from './cache/sample-keys.ts'
+import { createTables } from './database/create-tables.ts'
+import { insertRows, sampleSizes } from './database/sample-rows.ts'
+import { putStories } from './files/sample-stories.ts'
 import type { Stack } from './stack.ts'
 
 export type Sample = { rows: Record<string, number>; objects: number; bytes: number; keys: number }

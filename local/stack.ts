@@ -1,18 +1,18 @@
 import { readFile } from 'node:fs/promises'
 import type { Redis } from 'ioredis'
-import { type Guarded, guardProcesses } from './child-processes.ts'
 import { loadFunctions as loadProductFunctions } from './functions.ts'
 import { MACHINE_ARN } from './machine/arn.ts'
 import { assertRunsHere, type Definition, readDefinition } from './machine/definition.ts'
-import type { Handler } from './machine/tasks.ts'
-import { borrowEnvironment, filesEnvironment, signingEnvironment } from './stack-environment.ts'
-import { planStack } from './stack-plan.ts'
-import { type Service, startCache, startDatabase, startFiles } from './stack-services.ts'
 import {
   type StepFunctionsEndpoint,
   type StepFunctionsOptions,
   startStepFunctions,
-} from './step-functions.ts'
+} from './machine/step-functions.ts'
+import type { Handler } from './machine/tasks.ts'
+import { type Guarded, guardProcesses } from './processes/child-processes.ts'
+import { borrowEnvironment, filesEnvironment, signingEnvironment } from './stack-environment.ts'
+import { planStack } from './stack-plan.ts'
+import { type Service, startCache, startDatabase, startFiles } from './stack-services.ts'
 
 export type Stack = {
   /** The environment of the handlers and the CLI, which is also put into process.env until stop(). Holds secrets. */

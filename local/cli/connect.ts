@@ -43,7 +43,7 @@ function isComplete({ database, cache, machine }: StackPlan): boolean {
 async function openOwn(plan: StackPlan, note: (text: string) => void): Promise<Connected> {
   const { startStack } = await import('../stack.ts')
   if (plan.cache.embedded) {
-    const { provideRedis } = await import('../provide-redis.ts')
+    const { provideRedis } = await import('../cache/provide-redis.ts')
     await provideRedis({ fetch: false, note })
   }
   const stack = await startStack()

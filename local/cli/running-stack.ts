@@ -2,7 +2,7 @@ import { readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import * as z from 'zod'
 import { variables } from '../../lib/config/variables.ts'
-import { isRunning } from '../sweep.ts'
+import { isRunning } from '../processes/sweep.ts'
 
 /** In the folder it was started in; holds secrets, so it is readable by its owner only, and git-ignored. */
 const fileName = '.taskmaster-dev.json'

@@ -7,7 +7,7 @@ import { backupKeys } from '../../lib/backup/layout.ts'
 import { Late } from '../../lib/backup/manifest.ts'
 import { BackupIncomplete, StoreUnavailable } from '../../lib/errors.ts'
 import { type Bucket, isPreconditionFailure } from '../../lib/s3/bucket.ts'
-import { startS3 } from '../../local/s3.ts'
+import { startS3 } from '../../local/files/s3.ts'
 import { s3Error, smallPages, startFront } from '../files/s3-front.ts'
 import { signing } from '../support/signing.ts'
 

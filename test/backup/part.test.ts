@@ -18,7 +18,7 @@ import {
   StoreUnavailable,
 } from '../../lib/errors.ts'
 import type { Bucket } from '../../lib/s3/bucket.ts'
-import { startS3 } from '../../local/s3.ts'
+import { startS3 } from '../../local/files/s3.ts'
 import { s3Error, startFront } from '../files/s3-front.ts'
 
 let front: Awaited<ReturnType<typeof startFront>>

@@ -3,8 +3,8 @@ import pg from 'pg'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { countAll } from '../../lib/run/planning/count.ts'
 import { currentClients } from '../../lib/task.ts'
-import { type Guarded, guardProcesses } from '../../local/child-processes.ts'
-import { startPostgres } from '../../local/postgres.ts'
+import { startPostgres } from '../../local/database/postgres.ts'
+import { type Guarded, guardProcesses } from '../../local/processes/child-processes.ts'
 import { type Stack, startStack } from '../../local/stack.ts'
 
 /** For a wipe alone there is room; a restore needs more. */

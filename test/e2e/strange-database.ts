@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { expect, inject, onTestFinished } from 'vitest'
 import type { Outcome } from '../../lib/run/outcome.ts'
-import { createDatabase, dropDatabase } from '../../local/postgres.ts'
+import { createDatabase, dropDatabase } from '../../local/database/postgres.ts'
 import { dump } from '../restore/dump.ts'
 import { type Ended, environment, useResetStack } from './reset-stack.ts'
 

@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { expect, inject, test } from 'vitest'
 import { createLedger, environment, invocations, runs, tokens } from '../../lib/ledger/schema.ts'
-import { createDatabase, dropDatabase } from '../../local/postgres.ts'
+import { createDatabase, dropDatabase } from '../../local/database/postgres.ts'
 import { declaredShape, liveShapes } from '../schema/tables.ts'
 
 test('the ledger that claim creates is that of the drizzle schema; creating it again changes nothing', async () => {

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { afterAll, expect, test, vi } from 'vitest'
-import { isRunning } from '../../local/sweep.ts'
+import { isRunning } from '../../local/processes/sweep.ts'
 
 type Started = { child: ChildProcess; lines: string[]; pids: number[]; folder: string }
 

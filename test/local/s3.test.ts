@@ -10,7 +10,7 @@ import {
 import { Upload } from '@aws-sdk/lib-storage'
 import pMap from 'p-map'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import { type EmbeddedS3, startS3 } from '../../local/s3.ts'
+import { type EmbeddedS3, startS3 } from '../../local/files/s3.ts'
 
 const MB = 1024 * 1024
 const Bucket = 'files'

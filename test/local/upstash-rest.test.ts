@@ -1,8 +1,8 @@
 import { Redis } from '@upstash/redis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Guarded, guardProcesses } from '../../local/child-processes.ts'
-import { type RedisStore, startRedis } from '../../local/redis.ts'
-import { startUpstashRest, type UpstashRest } from '../../local/upstash-rest.ts'
+import { type RedisStore, startRedis } from '../../local/cache/redis.ts'
+import { startUpstashRest, type UpstashRest } from '../../local/cache/upstash-rest.ts'
+import { type Guarded, guardProcesses } from '../../local/processes/child-processes.ts'
 
 const BYTES = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte))
 

@@ -4,10 +4,10 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { Client, neonConfig } from '@neondatabase/serverless'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { WebSocket } from 'ws'
+import { createDatabase, dropDatabase } from '../../local/database/postgres.ts'
+import { postgresTarget } from '../../local/database/socket.ts'
+import { startWebSocketProxy, type WebSocketProxy } from '../../local/database/websocket-proxy.ts'
 import { close, LOOPBACK, listen } from '../../local/loopback.ts'
-import { createDatabase, dropDatabase } from '../../local/postgres.ts'
-import { postgresTarget } from '../../local/postgres-socket.ts'
-import { startWebSocketProxy, type WebSocketProxy } from '../../local/websocket-proxy.ts'
 
 const MB = 1024 * 1024
 let url: string

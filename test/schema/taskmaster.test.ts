@@ -2,9 +2,9 @@ import { getTableConfig } from 'drizzle-orm/pg-core'
 import pg from 'pg'
 import { expect, inject, test } from 'vitest'
 import { models, tables } from '../../lib/database/taskmaster.ts'
-import { createDatabase, dropDatabase } from '../../local/postgres.ts'
-import { createTables } from '../../local/sample/create-tables.ts'
-import { insertRows, sampleSizes } from '../../local/sample/rows.ts'
+import { createTables } from '../../local/database/create-tables.ts'
+import { createDatabase, dropDatabase } from '../../local/database/postgres.ts'
+import { insertRows, sampleSizes } from '../../local/database/sample-rows.ts'
 import { declaredShape, liveShapes } from './tables.ts'
 
 test('the tables that the sample creates are those of the drizzle schema, and take its rows', async () => {

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { findProgram } from '../../local/programs.ts'
+import { findProgram } from '../../local/packages/programs.ts'
 
 /** Where `npm run chromium` puts one. npm ci clears it away. @see docs/decisions.md#chromium-is-fetched-when-it-is-asked-for */
 export const chromiumCache = fileURLToPath(new URL('../../node_modules/.cache/chromium', import.meta.url))

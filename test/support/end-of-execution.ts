@@ -3,7 +3,7 @@ import {
   type DescribeExecutionCommandOutput,
   type SFNClient,
 } from '@aws-sdk/client-sfn'
-import type { StepFunctionsEndpoint } from '../../local/step-functions.ts'
+import type { StepFunctionsEndpoint } from '../../local/machine/step-functions.ts'
 
 /** Waits for the end of an execution of the embedded machine without asking for it again and again; tells how it ended. */
 export async function endOfExecution(

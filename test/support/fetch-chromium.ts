@@ -3,9 +3,9 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { chromium } from 'playwright-core'
 import { messageOf } from '../../lib/errors.ts'
-import { assertFetches } from '../../local/apt.ts'
-import { fetchDebianPackages } from '../../local/debian-packages.ts'
-import { fetchOnce } from '../../local/fetch-once.ts'
+import { assertFetches } from '../../local/packages/apt.ts'
+import { fetchDebianPackages } from '../../local/packages/debian-packages.ts'
+import { fetchOnce } from '../../local/packages/fetch-once.ts'
 import { chromiumCache, chromiumOf } from './chromium.ts'
 
 const limitMinutes = 15

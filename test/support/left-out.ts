@@ -1,5 +1,5 @@
 import type { Reporter, TestCase, TestModule, Vitest } from 'vitest/node'
-import { findServer, howToInstall } from '../../local/redis.ts'
+import { findServer, howToInstall } from '../../local/cache/redis.ts'
 import { chromiumOf } from './chromium.ts'
 import { inFullForm } from './trust.ts'
 

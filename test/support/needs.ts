@@ -1,5 +1,5 @@
 import { test } from 'vitest'
-import { findServer } from '../../local/redis.ts'
+import { findServer } from '../../local/cache/redis.ts'
 
 /** Whether stacks get a real Redis, and not ioredis-mock. */
 export const hasRedis = findServer() !== undefined

@@ -1,9 +1,9 @@
 import { readFile, statfs } from 'node:fs/promises'
 import type { TestProject } from 'vitest/node'
-import { guardProcesses } from '../../local/child-processes.ts'
-import { startPostgres } from '../../local/postgres.ts'
-import { provideRedis } from '../../local/provide-redis.ts'
-import { startRedis } from '../../local/redis.ts'
+import { provideRedis } from '../../local/cache/provide-redis.ts'
+import { startRedis } from '../../local/cache/redis.ts'
+import { startPostgres } from '../../local/database/postgres.ts'
+import { guardProcesses } from '../../local/processes/child-processes.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {

@@ -5,7 +5,7 @@ import {
   type StepFunctionsEndpoint,
   type StepFunctionsOptions,
   startStepFunctions,
-} from '../../local/step-functions.ts'
+} from '../../local/machine/step-functions.ts'
 import { endOfExecution } from './end-of-execution.ts'
 
 export type TestMachine = {

@@ -3,12 +3,12 @@ import { rm } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { messageOf } from '../lib/errors.ts'
-import { assertFetches, type Fetching, isUnknownPackage } from './apt.ts'
-import { guardProcesses } from './child-processes.ts'
-import { fetchDebianPackages } from './debian-packages.ts'
-import { fetchOnce } from './fetch-once.ts'
-import { findProgram } from './programs.ts'
+import { messageOf } from '../../lib/errors.ts'
+import { assertFetches, type Fetching, isUnknownPackage } from '../packages/apt.ts'
+import { fetchDebianPackages } from '../packages/debian-packages.ts'
+import { fetchOnce } from '../packages/fetch-once.ts'
+import { findProgram } from '../packages/programs.ts'
+import { guardProcesses } from '../processes/child-processes.ts'
 import { howToInstall, servers, startServer } from './redis.ts'
 
 export type Providing = {
@@ -24,7 +24,7 @@ export type Providing = {
   silenceMs?: number
 }
 
-const ownCache = fileURLToPath(new URL('../node_modules/.cache/redis', import.meta.url))
+const ownCache = fileURLToPath(new URL('../../node_modules/.cache/redis', import.meta.url))
 const packagesOf = {
   'redis-server': ['redis-server', 'redis-tools'],
   'valkey-server': ['valkey-server', 'valkey-tools'],

@@ -1,6 +1,6 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import { close, LOOPBACK, listen } from './loopback.ts'
+import { close, LOOPBACK, listen } from '../loopback.ts'
 import type { RedisStore } from './redis.ts'
 import { type Command, type RedisCommands, redisCommands } from './redis-commands.ts'
 import {

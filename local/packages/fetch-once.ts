@@ -1,7 +1,7 @@
 import { mkdir, readFile, rename, rm, unlink, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { isRunning } from './sweep.ts'
+import { isRunning } from '../processes/sweep.ts'
 
 export type Fetch = {
   /** The folder it is kept in. */

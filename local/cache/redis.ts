@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto'
 import { basename } from 'node:path'
 import { Redis } from 'ioredis'
 import RedisMock from 'ioredis-mock'
-import type { Guarded } from './child-processes.ts'
-import { freePort, LOOPBACK } from './loopback.ts'
-import { findProgram } from './programs.ts'
+import { freePort, LOOPBACK } from '../loopback.ts'
+import { findProgram } from '../packages/programs.ts'
+import type { Guarded } from '../processes/child-processes.ts'
 
 export type RedisStore = {
   description: string

@@ -1,8 +1,8 @@
 import { createServer } from 'node:http'
 import type { Socket } from 'node:net'
 import { type RawData, type WebSocket, WebSocketServer } from 'ws'
-import { close, LOOPBACK, listen } from './loopback.ts'
-import { connectPostgres, type PostgresTarget } from './postgres-socket.ts'
+import { close, LOOPBACK, listen } from '../loopback.ts'
+import { connectPostgres, type PostgresTarget } from './socket.ts'
 
 export type WebSocketProxy = {
   /** host:port, without a scheme, as the driver's `wsProxy` wants it. */

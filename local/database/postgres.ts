@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto'
 import { chown, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import pg from 'pg'
-import type { Guarded } from './child-processes.ts'
-import { freePort, LOOPBACK } from './loopback.ts'
-import { findPostgres, type PostgresPrograms } from './postgres-programs.ts'
+import { freePort, LOOPBACK } from '../loopback.ts'
+import type { Guarded } from '../processes/child-processes.ts'
+import { findPostgres, type PostgresPrograms } from './programs.ts'
 
 export type Postgres = {
   /** For the superuser: holds the password, so it goes into no message. */

@@ -126,7 +126,7 @@ class ServiceFailed extends Error {
 
 function startGuardian(): ChildProcess {
   const script = fileURLToPath(new URL('./guardian.ts', import.meta.url))
-  const quickLoad = new URL('./quick-load.mjs', import.meta.url).href
+  const quickLoad = new URL('../quick-load.mjs', import.meta.url).href
   // In its own session and folder: it survives the end of a terminal and keeps no folder busy.
   const guardian = spawn(process.execPath, ['--import', quickLoad, script], {
     cwd: tmpdir(),

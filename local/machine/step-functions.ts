@@ -1,10 +1,10 @@
 import { createServer, type IncomingMessage } from 'node:http'
-import { close, LOOPBACK, listen } from './loopback.ts'
-import { type Operation, operations } from './machine/api.ts'
-import type { Definition } from './machine/definition.ts'
-import { ApiError, createExecutions, type Execution, type Executions } from './machine/executions.ts'
-import type { Handler, TaskFailure, TaskPayload, TaskSettings } from './machine/tasks.ts'
-import type { RetryIntervals } from './machine/wait-overrides.ts'
+import { close, LOOPBACK, listen } from '../loopback.ts'
+import { type Operation, operations } from './api.ts'
+import type { Definition } from './definition.ts'
+import { ApiError, createExecutions, type Execution, type Executions } from './executions.ts'
+import type { Handler, TaskFailure, TaskPayload, TaskSettings } from './tasks.ts'
+import type { RetryIntervals } from './wait-overrides.ts'
 
 export type StepFunctionsEndpoint = {
   url: string

@@ -3,7 +3,7 @@ import { cp } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
-import type { Guarded } from './child-processes.ts'
+import type { Guarded } from '../processes/child-processes.ts'
 
 export type PostgresPrograms = {
   initdb: string
