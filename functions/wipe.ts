@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { unsupportedTypes } from '../lib/cache/export/export.ts'
-import { keysToWipe } from '../lib/cache/plan-section.ts'
+import { keysToWipe } from '../lib/cache/schema/plan.ts'
 import { wipeCache } from '../lib/cache/wipe/wipe.ts'
 import { wipeDatabase } from '../lib/database/wipe/wipe.ts'
 import { wipeFiles } from '../lib/files/wipe.ts'

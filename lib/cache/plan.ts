@@ -2,8 +2,8 @@ import type { Warning } from '../backup/manifest.ts'
 import { operations } from '../operations.ts'
 import type { Limit, Planner } from '../store.ts'
 import { countCache } from './count.ts'
-import { type CachePlan, keysToWipe } from './plan-section.ts'
 import { probeCache, refuseReservedKeys } from './probe.ts'
+import { type CachePlan, keysToWipe } from './schema/plan.ts'
 
 /** Tries what the steps rely on, and counts the keys. @throws as probeCache does */
 export const planCache: Planner<CachePlan, never> = async (

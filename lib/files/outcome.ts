@@ -6,8 +6,8 @@ import type { Clients } from '../clients.ts'
 import type { RunRow } from '../ledger/runs.ts'
 import { operationOf } from '../operations.ts'
 import { type Ender, type Ending, hasBegun, type TargetState } from '../store.ts'
-import type { FilesRestoreSummary, FilesSummary } from './plan-summary.ts'
 import { FilesRestored } from './restore/results.ts'
+import type { FilesRestoreSummary, FilesSummary } from './schema/plan-summary.ts'
 import { FilesWiped } from './wipe.ts'
 
 /** The results of the batches that left one. */

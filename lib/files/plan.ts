@@ -3,9 +3,9 @@ import { InvalidRequest } from '../errors.ts'
 import { destroys } from '../operations.ts'
 import type { Limit, Planner } from '../store.ts'
 import { listFiles } from './list.ts'
-import type { FilesPlan, FilesRestorePlan } from './plan-section.ts'
 import { probeConditions } from './probe.ts'
 import { listRestore } from './restore/list.ts'
+import type { FilesPlan, FilesRestorePlan } from './schema/plan.ts'
 
 /**
  * Lists the files, and those of the backup that is restored, into the run's work lists, and tries what the steps rely on.

@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from 'vitest'
-import { lookAtDatabase } from '../../lib/database/options/look.ts'
+import { lookAtDatabase } from '../../lib/database/look.ts'
 import { currentClients } from '../../lib/task.ts'
 import { dump } from '../restore/dump.ts'
 import { useStrangeDatabases, warned } from './strange-database.ts'

@@ -4,7 +4,7 @@ import { workKeys } from '../../backup/layout.ts'
 import type { Manifest } from '../../backup/manifest.ts'
 import { BackupIncomplete } from '../../errors.ts'
 import type { Sealer } from '../../store.ts'
-import type { CachePlan } from '../plan-section.ts'
+import type { CachePlan } from '../schema/plan.ts'
 import { CacheResult } from './export.ts'
 
 /** Fewer may really have expired or gone between the count and the export. */

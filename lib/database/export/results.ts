@@ -8,7 +8,7 @@ import { BackupIncomplete } from '../../errors.ts'
 import type { RunRef } from '../../ledger/run-ref.ts'
 import type { Bucket } from '../../s3/bucket.ts'
 import type { LoadablePart } from '../parts/load-batches.ts'
-import type { PlannedDatabase } from '../plan-section.ts'
+import type { PlannedDatabase } from '../schema/plan.ts'
 import { DatabaseResult } from './export.ts'
 
 /** Fewer of anything may really have been deleted between the count and the export. */

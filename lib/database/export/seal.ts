@@ -1,6 +1,6 @@
 import type { Manifest } from '../../backup/manifest.ts'
 import type { Sealer } from '../../store.ts'
-import type { DatabasePlan } from '../plan-section.ts'
+import type { DatabasePlan } from '../schema/plan.ts'
 import { readExported, readRehearsed } from './results.ts'
 
 /**

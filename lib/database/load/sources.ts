@@ -8,7 +8,7 @@ import type { Tables } from '../catalog/tables.ts'
 import { readExported, readExportedParts } from '../export/results.ts'
 import { type LoadablePart, loadBatches } from '../parts/load-batches.ts'
 import { leaveOut } from '../plan/exclusions.ts'
-import type { PlannedDatabase } from '../plan-section.ts'
+import type { PlannedDatabase } from '../schema/plan.ts'
 
 /** Where the parts come from that are loaded into a run's scratch schema. */
 export type Source = {

@@ -7,9 +7,9 @@ import { readTables } from '../catalog/tables.ts'
 import { bytesHeld, estimateHere } from '../locks/duration.ts'
 import { mayBeginAgain, whileLocked } from '../locks/transaction.ts'
 import { named } from '../plan/restore-rights.ts'
-import type { DatabasePlan, PlannedDatabase } from '../plan-section.ts'
 import { compareLive, replaceRows } from '../restore/replace-rows.ts'
 import { inSavepoint, isOfTheRows } from '../savepoint.ts'
+import type { DatabasePlan, PlannedDatabase } from '../schema/plan.ts'
 import { viewsOver } from '../views.ts'
 
 type Replace = PlannedDatabase & {

@@ -5,7 +5,7 @@ import { BackupDamaged, NotFound } from '../../errors.ts'
 import type { PlannedRun } from '../../ledger/run-ref.ts'
 import type { Bucket } from '../../s3/bucket.ts'
 import { filesToRestore } from '../pieces.ts'
-import type { FilesRestorePlan } from '../plan-section.ts'
+import type { FilesRestorePlan } from '../schema/plan.ts'
 import { pieceLimits, WorkLists } from '../work-lists.ts'
 
 /**

@@ -1,9 +1,9 @@
 import * as z from 'zod'
 import { Warning } from '../../backup/manifest.ts'
 import type { Backup } from '../../backup/read.ts'
-import { CacheSummary } from '../../cache/plan-summary.ts'
-import { DatabaseSummary } from '../../database/plan-summary.ts'
-import { FilesRestoreSummary, FilesSummary } from '../../files/plan-summary.ts'
+import { CacheSummary } from '../../cache/schema/plan-summary.ts'
+import { DatabaseSummary } from '../../database/schema/plan-summary.ts'
+import { FilesRestoreSummary, FilesSummary } from '../../files/schema/plan-summary.ts'
 import { targets } from '../../store.ts'
 import { Plan } from './plan.ts'
 

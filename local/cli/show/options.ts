@@ -1,6 +1,6 @@
 import { bytes, counted, utc } from '../../../lib/amounts.ts'
 import type { Backup } from '../../../lib/backup/read.ts'
-import type { TableOption } from '../../../lib/database/options/schema.ts'
+import type { TableOption } from '../../../lib/database/schema/option.ts'
 import type { ResetOptions } from '../../../lib/run/options.ts'
 import type { Request } from '../../../lib/run/request.ts'
 import { scopeOf } from '../../../lib/run/strategy.ts'

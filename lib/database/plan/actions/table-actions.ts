@@ -3,7 +3,7 @@ import type { Catalog } from '../../catalog/catalog.ts'
 import type { ForeignKey } from '../../catalog/foreign-keys.ts'
 import type { Table } from '../../catalog/table.ts'
 import type { UnmanagedChild } from '../../catalog/unmanaged-children.ts'
-import type { Action } from '../../plan-section.ts'
+import type { Action } from '../../schema/plan.ts'
 
 export type TableAction = { table: Table; action: Action; keepRows: string | null }
 

@@ -1,6 +1,6 @@
 import * as z from 'zod'
-import type { PlannedRun } from '../ledger/run-ref.ts'
-import { Table } from './catalog/table.ts'
+import type { PlannedRun } from '../../ledger/run-ref.ts'
+import { Table } from '../catalog/table.ts'
 
 /**
  * What happens to one table: `truncate` and `delete` empty it (delete, when a table that keeps rows references it),

@@ -1,24 +1,24 @@
-import type { Clients } from '../../clients.ts'
-import { DatabaseBusy, InvalidConfiguration, messageOf, ResetError } from '../../errors.ts'
-import { readEnvironment } from '../../ledger/environment.ts'
-import { databaseError } from '../../postgres/errors.ts'
-import { withConnection } from '../../postgres/with-connection.ts'
-import type { Extent, Look } from '../../store.ts'
-import { type Catalog, readCatalog } from '../catalog/catalog.ts'
-import { checkPermissions } from '../plan/actions/permissions.ts'
-import { chooseActions } from '../plan/actions/table-actions.ts'
-import { warnOfLeftBehind } from '../plan/out-of-reach.ts'
-import { type Count, countTables } from '../plan/rows/count.ts'
+import type { Clients } from '../clients.ts'
+import { DatabaseBusy, InvalidConfiguration, messageOf, ResetError } from '../errors.ts'
+import { readEnvironment } from '../ledger/environment.ts'
+import { databaseError } from '../postgres/errors.ts'
+import { withConnection } from '../postgres/with-connection.ts'
+import type { Extent, Look } from '../store.ts'
+import { type Catalog, readCatalog } from './catalog/catalog.ts'
+import { checkPermissions } from './plan/actions/permissions.ts'
+import { chooseActions } from './plan/actions/table-actions.ts'
+import { warnOfLeftBehind } from './plan/out-of-reach.ts'
+import { type Count, countTables } from './plan/rows/count.ts'
 import {
   type CountLimits,
   estimateTables,
   isTooSlow,
   type RowEstimate,
   setLimits,
-} from '../plan/rows/estimate.ts'
-import type { Action } from '../plan-section.ts'
-import { models } from '../taskmaster.ts'
-import type { DatabaseOption, Reason, TableOption } from './schema.ts'
+} from './plan/rows/estimate.ts'
+import type { DatabaseOption, Reason, TableOption } from './schema/option.ts'
+import type { Action } from './schema/plan.ts'
+import { models } from './taskmaster.ts'
 
 /** The tables with live counts, exact ones unless there are limits, and what a reset would do to each. */
 export const lookAtDatabase: Look<DatabaseOption> = async (clients, { preserve, limits: bounds }) => {

@@ -1,7 +1,7 @@
-import type { Extent, Look } from '../../store.ts'
-import { countCache } from '../count.ts'
-import { readCacheMark } from '../mark.ts'
-import type { CacheOption } from './schema.ts'
+import type { Extent, Look } from '../store.ts'
+import { countCache } from './count.ts'
+import { readCacheMark } from './mark.ts'
+import type { CacheOption } from './schema/option.ts'
 
 /** What of the cache could be reset. @throws StoreUnavailable, NotPermitted */
 export const lookAtCache: Look<CacheOption> = async (clients, { preserve, limits }) => {

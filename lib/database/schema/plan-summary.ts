@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { Action, DatabasePlan } from './plan-section.ts'
+import { Action, DatabasePlan } from './plan.ts'
 
 /** What the ledger keeps of it, without columns. */
 export const DatabaseSummary = z.object({

@@ -1,7 +1,7 @@
-import type { Extent, Look } from '../../store.ts'
-import { countFiles } from '../list.ts'
-import { readFilesMark } from '../mark.ts'
-import type { FilesOption } from './schema.ts'
+import type { Extent, Look } from '../store.ts'
+import { countFiles } from './list.ts'
+import { readFilesMark } from './mark.ts'
+import type { FilesOption } from './schema/option.ts'
 
 /** What of the files could be reset. @throws EnvironmentMismatch, StoreUnavailable, NotPermitted */
 export const lookAtFiles: Look<FilesOption> = async (clients, { preserve, limits }) => {
