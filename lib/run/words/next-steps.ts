@@ -1,7 +1,7 @@
 import { operationOf } from '../../operations.ts'
-import type { TargetState } from '../../store.ts'
-import { type Target, targets } from '../../store.ts'
+import { type Target, type TargetState, targets } from '../../store.ts'
 import type { Outcome } from '../outcome.ts'
+import { putBeside } from './now-and-after.ts'
 import { stateWords } from './outcome.ts'
 
 /** What a person can do after a run. `restore`: the backup that a restore would put back for it; null: no command of ours. */
@@ -53,8 +53,8 @@ function afterReset({ backupId, error, ...outcome }: Outcome): NextStep[] {
 }
 
 function afterRestore({ backupId, error, ...outcome }: Outcome): NextStep[] {
-  const isBeside = changedBy(outcome).some((target) => target !== 'database')
-  const others = isBeside ? ', but for files and cache keys that only this restore brought' : ''
+  const isBeside = putBeside(changedBy(outcome)) !== ''
+  const others = isBeside ? `, but for ${putBeside(targets)} that only this restore brought` : ''
   const goBack: NextStep =
     backupId === null
       ? { says: 'No safety backup was taken: what was replaced cannot come back.', restore: null }

@@ -1,5 +1,6 @@
 import { bytes, counted } from '../../amounts.ts'
 import type { Target, TargetState } from '../../store.ts'
+import { type ToldStores, words } from '../../stores/words.ts'
 import type { Outcome } from '../outcome.ts'
 
 /** The states of a target, as people read them. */
@@ -14,17 +15,17 @@ export const stateWords: Record<TargetState, string> = {
 }
 
 /** How much of a target its state is about; nothing for one that was left alone, or of which nothing is known. */
-export function amountOf({ targets: { database, files, cache } }: Outcome, target: Target): string {
-  const { state } = { database, files, cache }[target]
+export function amountOf({ targets }: Outcome, target: Target): string {
+  const { state } = targets[target]
   if (state === 'untouched' || state === 'unknown') return ''
   const known =
     state === 'partly_wiped' ? 'known to be gone: ' : state === 'partly_restored' ? 'known to be back: ' : ''
-  if (target === 'files') return `${known}${counted(files.objects, 'file')}, ${bytes(files.bytes)}`
-  if (target === 'cache') return `${known}${counted(cache.keys, 'key')}`
-  const tables = Object.keys(database.tables).length
-  // A long outcome is kept without the names of its tables.
-  const where = tables === 0 && database.rows > 0 ? '' : ` in ${counted(tables, 'table')}`
-  return `${known}${counted(database.rows, 'row')}${where}`
+  return `${known}${amountOfStore(target, targets[target])}`
+}
+
+function amountOfStore<T extends Target>(target: T, counts: ToldStores[T]['amount']): string {
+  const { amount, outcome = amount } = words[target]
+  return outcome(counts)
 }
 
 /** What a verify or a delete found or did, with the backup it is about. */

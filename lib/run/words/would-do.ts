@@ -1,15 +1,10 @@
 import * as z from 'zod'
-import type { DatabaseSummary } from '../../database/schema/plan-summary.ts'
+import { CacheBack, CacheWould, wouldOfCache } from '../../cache/schema/plan-answer.ts'
+import { DatabaseWould, wouldOfDatabase } from '../../database/schema/plan-answer.ts'
 import { errorKinds } from '../../errors.ts'
-import type { FilesSummary } from '../../files/schema/plan-summary.ts'
-import { operationOf } from '../../operations.ts'
+import { FilesBack, FilesWould, wouldOfFiles } from '../../files/schema/plan-answer.ts'
 import type { Target } from '../../store.ts'
 import { PlanSummary, Refusal } from '../planning/plan-summary.ts'
-
-const count = z.number().int().nonnegative()
-
-/** `wiped` but for `keptRows`; `replaced` by `rowsAfter` of the backup; `kept` and `backed up` tables stay as they are. */
-export const TableFate = z.enum(['wiped', 'kept', 'replaced', 'backed up'])
 
 /** What the run would do that a dry run stands for. */
 export const WouldDo = z.strictObject({
@@ -19,26 +14,12 @@ export const WouldDo = z.strictObject({
   backsUp: z.boolean(),
   /** Whether that would be loaded and compared, and not only read back. */
   rehearses: z.boolean(),
-  database: z
-    .strictObject({
-      tables: z.array(
-        z.strictObject({
-          name: z.string(),
-          would: TableFate,
-          rows: count,
-          keptRows: count,
-          rowsAfter: count,
-        }),
-      ),
-    })
-    .nullable(),
-  files: z
-    .strictObject({ objects: count, bytes: count, preservedObjects: count, preservedBytes: count })
-    .nullable(),
-  cache: z.strictObject({ keys: count, preservedKeys: count }).nullable(),
-  /** Of a restore: the backup, the files and keys it holds, and whether those that it does not hold would be removed. */
+  database: DatabaseWould.nullable(),
+  files: FilesWould.nullable(),
+  cache: CacheWould.nullable(),
+  /** Of a restore: the backup, how much it holds, and whether what it does not hold would be removed. */
   restores: z
-    .strictObject({ backupId: z.string(), objects: count, keys: count, exact: z.boolean() })
+    .strictObject({ backupId: z.string(), ...FilesBack.shape, ...CacheBack.shape, exact: z.boolean() })
     .nullable(),
 })
 export type WouldDo = z.output<typeof WouldDo>
@@ -74,32 +55,14 @@ export function wouldDoOf(plan: unknown, operation: string, error: Refusal | nul
     refusal: refusalOf(refusal, error),
     backsUp: !warnings.some(({ code }) => code === 'NoBackup'),
     rehearses: rehearse,
-    database: database && isCounted('database') ? { tables: database.tables.map(fateOf(operation)) } : null,
-    files: files && isCounted('files') ? filesOf(files) : null,
-    cache: cache && isCounted('cache') ? cache : null,
+    database: database && isCounted('database') ? wouldOfDatabase(database, operation) : null,
+    files: files && isCounted('files') ? wouldOfFiles(files) : null,
+    cache: cache && isCounted('cache') ? wouldOfCache(cache) : null,
     restores: restore && {
       backupId: restore.backupId,
       objects: restore.objects,
       keys: restore.keys,
       exact: restore.exact,
     },
-  }
-}
-
-function filesOf({ objects, bytes, preservedObjects, preservedBytes }: FilesSummary): WouldDo['files'] {
-  return { objects, bytes, preservedObjects, preservedBytes }
-}
-
-type PlannedTable = DatabaseSummary['tables'][number]
-type Fate = NonNullable<WouldDo['database']>['tables'][number]
-
-function fateOf(operation: string) {
-  const changes = operationOf(operation)?.changes
-  return ({ name, action, rows, keptRows, backedUpRows }: PlannedTable): Fate => {
-    if (changes === null) return { name, would: 'backed up', rows, keptRows: rows, rowsAfter: rows }
-    if (action === 'keep') return { name, would: 'kept', rows, keptRows: rows, rowsAfter: rows }
-    if (changes === 'replaced')
-      return { name, would: 'replaced', rows, keptRows: 0, rowsAfter: backedUpRows ?? 0 }
-    return { name, would: 'wiped', rows, keptRows, rowsAfter: keptRows }
   }
 }

@@ -1,83 +1,55 @@
-import { bytes, counted } from '../../amounts.ts'
+import { counted } from '../../amounts.ts'
 import { operationOf } from '../../operations.ts'
+import type { Words, WouldLine } from '../../store/words.ts'
 import { type Target, targets } from '../../store.ts'
+import { type ToldStores, words } from '../../stores/words.ts'
 import type { WouldDo } from './would-do.ts'
 
-/** What a table or a store holds now, and what would happen to it. */
-export type WouldLine = { what: string; holds: string; would: string }
-
-type WouldTable = NonNullable<WouldDo['database']>['tables'][number]
-
 /**
- * A line per table, then the files and the cache, of those stores that the run would act on.
+ * A line per table, and one for each other store, of those that the run would act on.
  * @see docs/decisions.md#a-sentence-is-made-from-what-is-known
  */
 export function wouldLines(wouldDo: WouldDo, operation: string): WouldLine[] {
-  const { database, files, cache } = wouldDo
-  return [
-    ...(database?.tables ?? []).map((table) => ({
-      what: table.name,
-      holds: counted(table.rows, 'row'),
-      would: fateOfTable(table),
-    })),
-    ...(files === null
-      ? []
-      : [
-          {
-            what: 'files',
-            holds: `${counted(files.objects, 'file')}, ${bytes(files.bytes)}`,
-            would: fateOfStore('files', wouldDo, operation),
-          },
-        ]),
-    ...(cache === null
-      ? []
-      : [
-          {
-            what: 'cache',
-            holds: counted(cache.keys, 'key'),
-            would: fateOfStore('cache', wouldDo, operation),
-          },
-        ]),
-  ]
+  return targets.flatMap((target) => {
+    const would = wouldDo[target]
+    return would === null ? [] : linesOf(target, would, { restores: wouldDo.restores, operation })
+  })
 }
 
-function fateOfTable({ would, keptRows, rowsAfter }: WouldTable): string {
-  if (would === 'backed up') return 'would be backed up, and stay'
-  if (would === 'kept') return 'would stay'
-  if (would === 'replaced') return `would be replaced by the ${counted(rowsAfter, 'row')} of the backup`
-  return keptRows === 0 ? 'would be wiped' : `would be wiped but for ${counted(keptRows, 'row')}`
+function linesOf<T extends Target>(
+  target: T,
+  would: ToldStores[T]['would'],
+  run: { restores: WouldDo['restores']; operation: string },
+): WouldLine[] {
+  const told = words[target]
+  if (told.parts !== undefined) return told.parts.would(would)
+  return [{ what: target, holds: told.amount(would), would: fateOf(told, would, run) }]
 }
-
-function fateOfStore(
-  store: 'files' | 'cache',
-  { files, cache, restores }: WouldDo,
-  operation: string,
+function fateOf<T extends Target>(
+  { unit, count, kept, back }: Extract<Words<ToldStores[T]>, { parts?: never }>,
+  would: ToldStores[T]['would'],
+  { restores, operation }: { restores: WouldDo['restores']; operation: string },
 ): string {
   if (operationOf(operation)?.changes === null) return 'would be backed up, and stay'
-  const one = store === 'files' ? 'file' : 'key'
   if (restores !== null) {
-    const held = counted(store === 'files' ? restores.objects : restores.keys, one)
     const others = restores.exact ? 'others would be removed' : 'others would stay'
-    return `the ${held} of the backup would be put back; ${others}`
+    return `the ${counted(back(restores), unit)} of the backup would be put back; ${others}`
   }
-  const kept = store === 'files' ? (files?.preservedObjects ?? 0) : (cache?.preservedKeys ?? 0)
-  return kept === 0 ? 'would be wiped' : `would be wiped but for ${counted(kept, one)}`
+  const stays = count(kept(would))
+  return stays === 0 ? 'would be wiped' : `would be wiped but for ${counted(stays, unit)}`
 }
 
 /** How what goes would be backed up first, or that it would not. */
 export function wouldBackUp(wouldDo: WouldDo, operation: string): string {
-  const { backsUp, database, files, cache } = wouldDo
-  if (!backsUp) return 'NO BACKUP would be taken first: what goes could not come back.'
-  const isWritten = database !== null || cache !== null
+  if (!wouldDo.backsUp) return 'NO BACKUP would be taken first: what goes could not come back.'
+  const taking = targets.filter((target) => wouldDo[target] !== null)
+  const isWritten = taking.some((target) => words[target].copied === undefined)
   const changes = operationOf(operation)?.changes
   const backup = changes === null ? 'The backup' : 'First a backup of what is there now'
   const taken = `${backup} would be ${isWritten ? `written, ${proofOf(wouldDo)}` : 'taken'}`
   const condition = changes === null ? '' : `; without it nothing would be ${changes ?? 'wiped'}`
-  return `${taken}${condition}.${files === null ? '' : copying}`
+  return [`${taken}${condition}.`, ...taking.flatMap((target) => words[target].copied ?? [])].join(' ')
 }
-
-/** Rows and keys pass through our hands and are read back; files do not. */
-const copying = ' S3 would copy the files, and each copy would be found again, with its size and ETag.'
 
 function proofOf({ rehearses, database }: WouldDo): string {
   if (database === null) return 'and read back byte for byte'
