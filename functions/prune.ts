@@ -2,7 +2,7 @@ import * as z from 'zod'
 import { prune } from '../lib/backup/retention/prune.ts'
 import { RunRef } from '../lib/ledger/run-ref.ts'
 import { databaseClock } from '../lib/postgres/clock.ts'
-import { deleteBackup } from '../lib/run/delete-backup.ts'
+import { deleteBackup } from '../lib/run/on-backup/delete.ts'
 import { readMaintenancePlan } from '../lib/run/planning/plan.ts'
 import { task } from '../lib/task.ts'
 

@@ -1,6 +1,6 @@
 import { RunRef } from '../lib/ledger/run-ref.ts'
+import { verify } from '../lib/run/on-backup/verify.ts'
 import { readMaintenancePlan } from '../lib/run/planning/plan.ts'
-import { verify } from '../lib/run/verify.ts'
 import { task } from '../lib/task.ts'
 
 /** State "Verify": reads every object of a backup to its end and compares it with what was written. */

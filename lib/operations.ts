@@ -37,6 +37,12 @@ export type StoreOperation = ActingOn<'stores'>
 /** Those on one backup. */
 export type BackupOperation = ActingOn<'backup'>
 
+/** The names of those that act on it. */
+export function operationsOn<What extends Operation['actsOn']>(what: What): ActingOn<What>[] {
+  const names = Object.keys(operations) as OperationName[]
+  return names.filter((name) => operations[name].actsOn === what) as ActingOn<What>[]
+}
+
 /** What is known of an operation by its name, as a row of the ledger has it; undefined: another version wrote it. */
 export function operationOf(name: string): Operation | undefined {
   return Object.hasOwn(operations, name) ? operations[name as OperationName] : undefined

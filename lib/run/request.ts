@@ -6,6 +6,7 @@ import {
   destroys,
   needsConfirm,
   type OperationName,
+  operations,
   type StoreOperation,
 } from '../operations.ts'
 import { isStorable } from '../postgres/storable.ts'
@@ -127,13 +128,18 @@ export const requests = {
 } satisfies Record<OperationName, z.ZodType>
 
 /** What a caller asks for; the same for the HTTP API, the schedule, the console and the CLI. */
-export const Request = z.discriminatedUnion('operation', [Backup, Reset, Restore, Verify, Delete, Claim])
+export const Request = z.discriminatedUnion('operation', Object.values(requests) as [AnyOf, ...AnyOf[]])
 export type Request = z.output<typeof Request>
+type AnyOf = (typeof requests)[OperationName]
 
 /** A request that acts on the three stores, by a plan. */
 export type Scoped = Extract<Request, { operation: StoreOperation }>
 /** A request that acts on one backup, and on no store. */
 export type OnBackup = Extract<Request, { operation: BackupOperation }>
+
+export function isOnBackup(request: Request): request is OnBackup {
+  return operations[request.operation].actsOn === 'backup'
+}
 
 /** Whether the request takes away what is there: from a store, or a backup. */
 export function isDestructive(request: Request): boolean {

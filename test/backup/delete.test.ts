@@ -13,7 +13,7 @@ import {
   StoreUnavailable,
 } from '../../lib/errors.ts'
 import { withConnection } from '../../lib/postgres/with-connection.ts'
-import { deleteBackup } from '../../lib/run/delete-backup.ts'
+import { deleteBackup } from '../../lib/run/on-backup/delete.ts'
 import { type Command, type Hook, now, usePrune } from './prune-stack.ts'
 import { prefix } from './real-backups.ts'
 import { sampleBackup } from './sample-backup.ts'

@@ -14,8 +14,8 @@ import {
   NotPermitted,
   StoreUnavailable,
 } from '../../lib/errors.ts'
+import { Verified, verify as verifyInRun } from '../../lib/run/on-backup/verify.ts'
 import type { MaintenancePlan } from '../../lib/run/planning/plan.ts'
-import { Verified, verify as verifyInRun } from '../../lib/run/verify.ts'
 import { memoryS3 } from './memory-s3.ts'
 import { prefix } from './real-backups.ts'
 import { json, sampleBackup } from './sample-backup.ts'

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { countAll } from '../../lib/run/planning/count.ts'
+import { countAll } from '../../lib/run/count.ts'
 import { currentClients } from '../../lib/task.ts'
 import { startPostgres } from '../../local/database/postgres.ts'
 import { type Guarded, guardProcesses } from '../../local/processes/child-processes.ts'

@@ -6,7 +6,7 @@ import { reconcileBatches } from '../../lib/database/export/reconcile-batches.ts
 import { loadBackup } from '../../lib/database/load/rehearse.ts'
 import { readNoted } from '../../lib/ledger/documents.ts'
 import { withConnection } from '../../lib/postgres/with-connection.ts'
-import { countAll } from '../../lib/run/planning/count.ts'
+import { countAll } from '../../lib/run/count.ts'
 import { databaseOf, type Plan, plannedRun, readPlan, restoredBy } from '../../lib/run/planning/plan.ts'
 import { seal } from '../../lib/run/seal.ts'
 import { noProgress } from '../database/database-stack.ts'

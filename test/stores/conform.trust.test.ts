@@ -8,7 +8,7 @@ import {
 import { afterAll, beforeAll, describe } from 'vitest'
 import type { Clients } from '../../lib/clients.ts'
 import { openConnection } from '../../lib/postgres/with-connection.ts'
-import { countAll } from '../../lib/run/planning/count.ts'
+import { countAll } from '../../lib/run/count.ts'
 import { targets } from '../../lib/store.ts'
 import { currentClients } from '../../lib/task.ts'
 import { type FreshStack, freshStack } from '../support/stack.ts'

@@ -1,18 +1,18 @@
 import '@hono/zod-openapi' // every schema has .openapi() from here on
 import * as z from 'zod'
+import type { OperationName } from '../../operations.ts'
 import { requests } from '../../run/request.ts'
 
 const own = { idempotencyKey: true, requestedBy: true, scheduledTime: true } as const
-const { backup, reset, restore, verify, claim } = requests
+
+type Sent<Request extends z.ZodObject> = z.ZodObject<Omit<Request['shape'], keyof typeof own>, z.core.$strict>
+type AnySent = { [Name in OperationName]: Sent<(typeof requests)[Name]> }[OperationName]
+
+const sent = Object.entries<z.ZodObject>(requests).map(([name, request]) =>
+  request.omit(own).openapi(`${name[0]?.toUpperCase()}${name.slice(1)}Request`),
+)
 
 /** A request as every way in takes it, without what the API says itself. */
 export const RunRequest = z
-  .discriminatedUnion('operation', [
-    backup.omit(own).openapi('BackupRequest'),
-    reset.omit(own).openapi('ResetRequest'),
-    restore.omit(own).openapi('RestoreRequest'),
-    verify.omit(own).openapi('VerifyRequest'),
-    requests.delete.omit(own).openapi('DeleteRequest'),
-    claim.omit(own).openapi('ClaimRequest'),
-  ])
+  .discriminatedUnion('operation', sent as unknown as [AnySent, ...AnySent[]])
   .openapi('RunRequest')

@@ -3,11 +3,13 @@ import { backupKeys, workKeys } from '../../backup/layout.ts'
 import { isSealed } from '../../backup/read.ts'
 import { Compared } from '../../database/load/rehearse.ts'
 import type { RunRow } from '../../ledger/runs.ts'
-import { operationOf } from '../../operations.ts'
+import type { BackupOperation } from '../../operations.ts'
 import { type Bucket, exists } from '../../s3/bucket.ts'
-import type { Outcome, SubjectState } from '../outcome.ts'
+import type { SubjectEnd } from '../on-backup/operation.ts'
+import { enders } from '../on-backup/operations.ts'
+import { Verified } from '../on-backup/verify.ts'
+import type { Outcome } from '../outcome.ts'
 import type { SubjectSummary } from '../planning/plan-summary.ts'
-import { Verified } from '../verify.ts'
 
 /** What is there of it now. */
 export type FoundSubject = {
@@ -31,27 +33,21 @@ export async function findSubject(
   }
 }
 
+type Ender = (summary: SubjectSummary, found: FoundSubject, error: Outcome['error']) => SubjectEnd
+
 /** @param found null when it could not be looked at */
 export function describeSubject(
-  { backupId, rehearse, ...size }: SubjectSummary,
+  summary: SubjectSummary,
   found: FoundSubject | null,
   { operation, error }: { operation: string; error: Outcome['error'] },
 ): NonNullable<Outcome['subject']> {
-  if (found === null) return { backupId, state: 'unknown', objects: 0, bytes: 0 }
-  if (operationOf(operation)?.changes === 'deleted') {
-    const state = stateOfDeleted(found)
-    return { backupId, state, ...(state === 'deleted' ? size : { objects: 0, bytes: 0 }) }
-  }
-  const { objects = 0, bytes = 0 } = found.verified ?? {}
-  return { backupId, state: stateOfVerified(rehearse, error), objects, bytes }
+  const end = enderOf(operation)
+  const became =
+    found && end ? end(summary, found, error) : { state: 'unknown' as const, objects: 0, bytes: 0 }
+  return { backupId: summary.backupId, ...became }
 }
 
-function stateOfDeleted({ isSealed, hasTombstone }: FoundSubject): SubjectState {
-  if (isSealed) return 'kept'
-  return hasTombstone ? 'partly_deleted' : 'deleted'
-}
-
-function stateOfVerified(rehearse: boolean, error: Outcome['error']): SubjectState {
-  if (error === null) return rehearse ? 'rehearsed' : 'verified'
-  return ['BackupDamaged', 'RehearsalFailed'].includes(error.name) ? 'damaged' : 'unknown'
+/** undefined: the row is of another version, and what its operation makes of a backup is not known. */
+function enderOf(operation: string): Ender | undefined {
+  return Object.hasOwn(enders, operation) ? enders[operation as BackupOperation] : undefined
 }

@@ -13,6 +13,7 @@ import { NotFound, RunLost } from '../../errors.ts'
 import { FilesPlan, FilesRestorePlan } from '../../files/schema/plan.ts'
 import type { Noted } from '../../ledger/documents.ts'
 import type { PlannedRun, RunRef } from '../../ledger/run-ref.ts'
+import { operationsOn } from '../../operations.ts'
 import type { Bucket } from '../../s3/bucket.ts'
 import { targets } from '../../store.ts'
 import { strategies } from '../strategy.ts'
@@ -24,7 +25,7 @@ export const Plan = z.strictObject({
   /** Which try of Count planned it: its work lists lie under this name. */
   tried: z.string(),
   startedAt: z.string(),
-  operation: z.enum(['backup', 'reset', 'restore']),
+  operation: z.enum(operationsOn('stores')),
   strategy: z.enum(strategies).nullable(),
   /** null: a reset that was told to take no backup. */
   backupId: z.string().nullable(),
@@ -63,7 +64,7 @@ export type Plan = z.output<typeof Plan>
 export const MaintenancePlan = z.strictObject({
   runId: z.string(),
   attempt: z.number(),
-  operation: z.enum(['verify', 'delete']),
+  operation: z.enum(operationsOn('backup')),
   /** The backup that is read or deleted. */
   backupId: z.string(),
   /** As Count read it: the steps refuse any other. */

@@ -1,29 +1,31 @@
 import { randomUUID } from 'node:crypto'
 import * as z from 'zod'
-import type { Clients } from '../../clients.ts'
-import type { Config } from '../../config/variables.ts'
-import { warnOfPublications } from '../../database/plan/publications.ts'
-import { dropLeftovers } from '../../database/scratch/drop.ts'
-import { type Counting, openRun, recordPlan } from '../../ledger/open.ts'
-import type { RunRow } from '../../ledger/runs.ts'
-import type { Connection } from '../../postgres/connection.ts'
-import { withConnection } from '../../postgres/with-connection.ts'
-import { perStore, type Target } from '../../store.ts'
-import { claim } from '../claim.ts'
-import { checkConfirmation, checkMarks, refusalOfReal } from '../guard.ts'
+import type { Clients } from '../clients.ts'
+import type { Config } from '../config/variables.ts'
+import { warnOfPublications } from '../database/plan/publications.ts'
+import { dropLeftovers } from '../database/scratch/drop.ts'
+import { type Counting, openRun, recordPlan } from '../ledger/open.ts'
+import type { RunRow } from '../ledger/runs.ts'
+import type { BackupOperation } from '../operations.ts'
+import type { Connection } from '../postgres/connection.ts'
+import { withConnection } from '../postgres/with-connection.ts'
+import { perStore, type Target } from '../store.ts'
+import { claim } from './claim.ts'
+import { checkConfirmation, checkMarks, refusalOfReal } from './guard.ts'
+import { planOnBackup } from './on-backup/operations.ts'
+import { digestOfPlan } from './planning/plan.ts'
+import { noPlan, type PlanSummary, summaryOf } from './planning/plan-summary.ts'
+import { checkLimits, makePlan } from './planning/planning.ts'
+import { checkScoped } from './planning/scope.ts'
 import {
   digestOfRequest,
   idempotencyKeyOf,
   isDestructive,
+  isOnBackup,
   type OnBackup,
   parseRequest,
   type Request,
-} from '../request.ts'
-import { digestOfPlan } from './plan.ts'
-import { planOnBackup } from './plan-maintenance.ts'
-import { noPlan, type PlanSummary, summaryOf } from './plan-summary.ts'
-import { checkLimits, makePlan } from './planning.ts'
-import { checkScoped } from './scope.ts'
+} from './request.ts'
 
 export const CountInput = z.strictObject({
   /** As the caller sent it; checked here. */
@@ -38,7 +40,7 @@ export type Counted =
   | { next: 'repeated'; repeats: string; status: string }
   | { next: 'finish'; runId: string; attempt: number; prunes: false }
   | {
-      next: 'backup' | 'wipe' | 'restore' | 'verify' | 'delete'
+      next: 'backup' | 'wipe' | 'restore' | BackupOperation
       runId: string
       attempt: number
       operation: Exclude<Request['operation'], 'claim'>
@@ -65,9 +67,7 @@ export async function countAll(clients: Clients, input: z.output<typeof CountInp
       if (repeats === undefined) await recordClaim(connection, { runId, ...counting })
       return repeats === undefined ? { next: 'finish', runId, attempt, prunes: false } : repeated(repeats)
     }
-    if (request.operation === 'verify' || request.operation === 'delete') {
-      return countOnBackup(clients, connection, { input, request, counting })
-    }
+    if (isOnBackup(request)) return countOnBackup(clients, connection, { input, request, counting })
     const { backup, clears, warnings } = await checkScoped(clients, connection, request)
     const repeats = await open(connection, { input, request, counting })
     if (repeats !== undefined) return repeated(repeats)

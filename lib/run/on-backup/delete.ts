@@ -1,12 +1,34 @@
-import { backupKeys } from '../backup/layout.ts'
-import { isSealed } from '../backup/read.ts'
-import { clearRetired, type Deleted, retireBackup } from '../backup/retention/delete.ts'
-import { whileLedgerStands } from '../backup/retention/ledger-view.ts'
-import type { Clients } from '../clients.ts'
-import { BackupKept, NotPermitted, StoreUnavailable } from '../errors.ts'
-import { fenceRun } from '../ledger/step.ts'
-import { exists } from '../s3/bucket.ts'
-import type { MaintenancePlan } from './planning/plan.ts'
+import { backupKeys } from '../../backup/layout.ts'
+import { isSealed } from '../../backup/read.ts'
+import { checkDeletable } from '../../backup/retention/check-delete.ts'
+import { clearRetired, type Deleted, retireBackup, sizeOfFolder } from '../../backup/retention/delete.ts'
+import { whileLedgerStands } from '../../backup/retention/ledger-view.ts'
+import type { Clients } from '../../clients.ts'
+import { BackupKept, NotPermitted, StoreUnavailable } from '../../errors.ts'
+import { fenceRun } from '../../ledger/step.ts'
+import { exists } from '../../s3/bucket.ts'
+import type { MaintenancePlan } from '../planning/plan.ts'
+import type { SubjectSummary } from '../planning/plan-summary.ts'
+import type { Check, Planner, SubjectEnd } from './operation.ts'
+
+/** @throws BackupKept, NotFound, BackupDamaged, BackupTooNew */
+export const checkDelete: Check<'delete'> = async (clients, connection, request) => {
+  await checkDeletable(clients, connection, request)
+}
+
+/** Counts it as well, for afterwards nothing is left. @throws as checkDelete */
+export const planDelete: Planner<'delete'> = async (
+  clients,
+  connection,
+  { run, request: { operation, backupId } },
+) => {
+  const { backups, config } = clients
+  const { seen } = await checkDeletable(clients, connection, { backupId, runId: run.runId })
+  const folder = { prefix: config.BACKUP_PREFIX, backupId }
+  const { objects, bytes } = await sizeOfFolder(backups, folder)
+  const plan = { ...run, operation, backupId, seen, batches: 0 }
+  return { plan, subject: { backupId, rehearse: false, objects, bytes }, warnings: [] }
+}
 
 /**
  * State "Delete": deletes the backup that Count found to be deletable, in the order of a prune, so that what dies half-way
@@ -47,4 +69,14 @@ function refuseFailures(bucket: string, { failures, failed }: Deleted): void {
   const message = `S3 did not delete ${failures} objects of the backup, for example s3://${bucket}/${first.key} (${first.code})`
   if (first.code !== 'AccessDenied') throw new StoreUnavailable(`${message}. Delete the backup again`)
   throw new NotPermitted(`${message}. Grant it to the function's role, or wait until Object Lock lets it go`)
+}
+
+export function endOfDelete(
+  { objects, bytes }: SubjectSummary,
+  { isSealed, hasTombstone }: { isSealed: boolean; hasTombstone: boolean },
+): SubjectEnd {
+  if (isSealed) return { state: 'kept', objects: 0, bytes: 0 }
+  return hasTombstone
+    ? { state: 'partly_deleted', objects: 0, bytes: 0 }
+    : { state: 'deleted', objects, bytes }
 }
