@@ -1,6 +1,6 @@
 import { quote } from '../postgres/identifiers.ts'
 import { addFingerprints } from './fingerprint.ts'
-import { type BackupKeys, backupKeys, isCopyOf, stemOf } from './layout.ts'
+import { type BackupKeys, backupKeys, isCopyOf, latePartOf } from './layout.ts'
 import type { BackedUpTable, Late, Manifest, TablePart } from './manifest.ts'
 
 /**
@@ -51,16 +51,15 @@ export function* lateProblems(
       replaced.add(part.shard)
       if (original?.pages.from !== part.pages.from || original.pages.to !== part.pages.to)
         yield `its part ${part.shard} of ${name} has other pages than the manifest's`
-      yield* partProblems(name, part, keys.latePart(name, part.shard, writtenBy(part.key, attempt), 1))
+      yield* partProblems(name, part, keys.latePart(name, part.shard, writtenBy(keys, part.key, attempt), 1))
     }
   }
   if (late.cache !== undefined) yield* lateCacheProblems(late.cache, manifest, { keys, attempt })
 }
 
 /** A late file repeats the parts of those before it, which lie where their own attempt put them. */
-function writtenBy(key: string | null, attempt: number): number {
-  const found = Number(/\/late-([1-9]\d*)\//.exec(key ?? '')?.[1] ?? attempt)
-  return Math.min(found, attempt)
+function writtenBy(keys: BackupKeys, key: string | null, attempt: number): number {
+  return Math.min(latePartOf(keys, key ?? '')?.attempt || attempt, attempt) // attempts count from 1
 }
 
 function* lateCacheProblems(
@@ -76,8 +75,8 @@ function* lateCacheProblems(
   const held = sum(parts.map((part) => part.keys))
   if (added > held) yield `${added} keys are said to be new, but its parts hold ${held}`
   for (const { key } of parts) {
-    const number = Number(/\/(\d+)$/.exec(stemOf(key) ?? '')?.[1] ?? 0)
-    if (!isCopyOf(keys.lateCachePart(number, writtenBy(key, attempt), 1), key))
+    const shard = latePartOf(keys, key)?.shard ?? 0
+    if (!isCopyOf(keys.lateCachePart(shard, writtenBy(keys, key, attempt), 1), key))
       yield `a part of the cache cannot lie at ${key}`
   }
 }

@@ -5,13 +5,10 @@ import { listSizes } from '../s3/list.ts'
 import type { SigningKey } from '../signature.ts'
 import { sealed } from './digest.ts'
 import { jsonOf, putJson } from './documents/write.ts'
-import type { BackupKeys } from './layout.ts'
+import { type BackupKeys, lateFileOf, maxAttempt } from './layout.ts'
 import type { Late, Seen } from './manifest.ts'
 
 type Differences = Pick<Late, 'tables' | 'sequences' | 'cache'>
-
-/** More digits than this in a name make no late file: a run tries its wipe a few times. */
-const maxAttempt = 99_999
 
 /**
  * Writes the next `late-<n>.json` of a backup, which lists all that differs from its manifest. Without differences it
@@ -55,11 +52,9 @@ export async function writeLate(
 }
 
 /** The highest n of the backup's `late-<n>.json`, 0 when there is none. */
-export async function lastAttempt(bucket: Bucket, { root, lateFiles }: BackupKeys): Promise<number> {
+export async function lastAttempt(bucket: Bucket, keys: BackupKeys): Promise<number> {
   let last = 0
-  for await (const { key } of listSizes(bucket, [lateFiles])) {
-    const found = /^late-([1-9]\d{0,4})\.json$/.exec(key.slice(root.length))
-    if (found !== null) last = Math.max(last, Number(found[1]))
-  }
+  for await (const { key } of listSizes(bucket, [keys.lateFiles]))
+    last = Math.max(last, lateFileOf(keys, key) ?? 0)
   return last
 }

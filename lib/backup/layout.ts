@@ -1,30 +1,21 @@
 import { createHash } from 'node:crypto'
 import { ownFolder } from '../config/variables.ts'
+import { stemOf, suffix } from './codec.ts'
 
 /**
  * Where everything lies in the two buckets: `backupKeys` and `workKeys` in that of the backups, `filesKeys` in that of the
- * files. Keys are documented in docs/formats.md.
+ * files; and what a key says that was found there. Keys are documented in docs/formats.md.
  */
 
 const number = (value: number) => String(value).padStart(5, '0')
 const again = (copy: number) => (copy === 1 ? '' : `.${copy}`)
-/** How the end of a part tells its codec: JSON lines, compressed with zstd. */
-const suffix = '.jsonl.zst'
 const part = (place: number, copy: number) => `/${number(place)}${again(copy)}${suffix}`
 
 /** Whether `key` is `first`, or one that a repeated step wrote beside it: `00000.2.jsonl.zst` for `00000.jsonl.zst`. */
 export function isCopyOf(first: string, key: string): boolean {
-  const stem = first.slice(0, -suffix.length)
-  return (
-    key.startsWith(stem) &&
-    key.endsWith(suffix) &&
-    /^(\.[1-9]\d*)?$/.test(key.slice(stem.length, -suffix.length))
-  )
-}
-
-/** What stands before the end of a key, without the number of its copy; undefined: it is the key of no part. */
-export function stemOf(key: string): string | undefined {
-  return key.endsWith(suffix) ? key.slice(0, -suffix.length).replace(/\.\d+$/, '') : undefined
+  const [stem, other] = [stemOf(first), stemOf(key)]
+  if (stem === undefined || !other?.startsWith(stem)) return false
+  return /^(\.[1-9]\d*)?$/.test(other.slice(stem.length))
 }
 
 /**
@@ -77,6 +68,39 @@ export function backupKeys(prefix: string, backupId: string) {
 }
 
 export type BackupKeys = ReturnType<typeof backupKeys>
+
+/** The store in whose folder of a backup `key` lies; undefined: it lies in none. */
+export function storeOf({ root }: BackupKeys, key: string): 'database' | 'files' | 'cache' | undefined {
+  const store = /^(database|files|cache)[/.]/.exec(key.slice(root.length))?.[1]
+  return store as ReturnType<typeof storeOf>
+}
+
+/** More digits than this in a name make no late file: a run tries its wipe a few times. */
+export const maxAttempt = 99_999
+
+/** Of which attempt `key` is the late file. */
+export function lateFileOf({ root }: BackupKeys, key: string): number | undefined {
+  const attempt = /^late-([1-9]\d{0,4})\.json$/.exec(key.slice(root.length))?.[1]
+  return attempt === undefined ? undefined : Number(attempt)
+}
+
+/** Where a late part lies: `folder` is that of its table, or the cache's. The end of the key may be anything. */
+export function latePartOf({ root }: BackupKeys, key: string) {
+  const found = /^(database\/[^/]+|cache)\/late-(\d+)\/(\d+)/.exec(key.slice(root.length))
+  return found === null ? undefined : { folder: found[1], attempt: Number(found[2]), shard: Number(found[3]) }
+}
+
+/** What a step that writes such a key writes; undefined: no step does. */
+export function kindOf(
+  { root }: BackupKeys,
+  key: string,
+): 'part' | 'files index' | 'copy of a file' | undefined {
+  const path = key.slice(root.length)
+  if (/^files(\.\d)?\//.test(path)) return 'copy of a file'
+  const stem = stemOf(path)?.replace(/\.\d+$/, '') ?? ''
+  if (/^(database\/[^/]+|cache)\/(late-\d+\/)?\d+$/.test(stem)) return 'part'
+  return stem === 'files' ? 'files index' : undefined
+}
 
 /** Below it lies the work of all runs, which expires. */
 export const workRoot = `${ownFolder}runs/`

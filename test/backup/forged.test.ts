@@ -283,10 +283,11 @@ describe('what is read of a bucket', () => {
 describe('a part', () => {
   const memory = memoryS3()
   async function read(bytes: Buffer, expected: Partial<Expected>): Promise<number> {
-    memory.objects.set('part', bytes)
+    memory.objects.set('part.jsonl.zst', bytes)
     let lines = 0
     const whole = { bytes: bytes.length, sha256: sha256(bytes), ...expected }
-    for await (const line of readPartLines(memory.storage, 'part', whole)) if (line.length > 0) lines++
+    for await (const line of readPartLines(memory.storage, 'part.jsonl.zst', whole))
+      if (line.length > 0) lines++
     return lines
   }
   const plain = Buffer.from('{"id":1}\n{"id":22}\n')

@@ -58,7 +58,7 @@ afterEach(async () => {
   expect(unhandled).toEqual([])
 })
 
-const key = (copy: number) => `parts/${number}-${copy}`
+const key = (copy: number) => `parts/${number}-${copy}.jsonl.zst`
 async function* lines(...texts: string[]): AsyncGenerator<Buffer> {
   for (const text of texts) yield Buffer.from(text)
 }

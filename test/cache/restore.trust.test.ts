@@ -244,7 +244,7 @@ describe('restoring the cache', () => {
       const line = Buffer.from(`${JSON.stringify({ key: 'hash', type: 'hash', value, expiresAt: null })}\n`)
       const part = await writePart(
         stack.storage,
-        (copy) => `.taskmaster/backups/${backupId}/cache/fields.${copy}`,
+        (copy) => `.taskmaster/backups/${backupId}/cache/fields.${copy}.jsonl.zst`,
         async function* () {
           yield line
         },
@@ -645,12 +645,12 @@ describe('restoring the cache', () => {
         const lines = `${first}\n${line}${line === '' ? '' : '\n'}`
         const part = await writePart(
           stack.storage,
-          () => `made/${n}.zst`,
+          () => `made/${n}.jsonl.zst`,
           async function* () {
             yield Buffer.from(lines)
           },
         )
-        await expectRefused([{ ...part!, keys: 2 }], `made/${n}.zst`)
+        await expectRefused([{ ...part!, keys: 2 }], `made/${n}.jsonl.zst`)
       }
     })
   })
@@ -673,7 +673,7 @@ describe('restoring the cache', () => {
     const line = { key: environmentKey, type: 'string', value: 'production', expiresAt: null }
     const part = await writePart(
       stack.storage,
-      () => 'made/environment.zst',
+      () => 'made/environment.jsonl.zst',
       async function* () {
         yield Buffer.from(`${JSON.stringify(line)}\n`)
       },
@@ -693,7 +693,7 @@ describe('restoring the cache', () => {
     const lines = [line, { ...line, type: 'string', value: 'later', part: undefined }]
     const part = await writePart(
       stack.storage,
-      () => 'made/twice.zst',
+      () => 'made/twice.jsonl.zst',
       async function* () {
         yield Buffer.from(lines.map((one) => `${JSON.stringify(one)}\n`).join(''))
       },
@@ -706,7 +706,7 @@ describe('restoring the cache', () => {
   async function partOf(name: string, lines: object[]): Promise<CacheResult['parts'][number]> {
     const part = await writePart(
       stack.storage,
-      () => `made/${name}.zst`,
+      () => `made/${name}.jsonl.zst`,
       async function* () {
         yield Buffer.from(lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
       },

@@ -508,7 +508,7 @@ describe('restoring the files', () => {
       const made = async (...lines: unknown[]) =>
         await writePart(
           storage(),
-          (copy) => `made/${copy}.zst`,
+          (copy) => `made/${copy}.jsonl.zst`,
           async function* () {
             yield Buffer.from(
               lines.map((line) => `${typeof line === 'string' ? line : JSON.stringify(line)}\n`).join(''),

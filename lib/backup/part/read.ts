@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { constants, createZstdDecompress } from 'node:zlib'
 import { GetObjectCommand } from '@aws-sdk/client-s3'
 import { BackupDamaged, messageOf } from '../../errors.ts'
 import { type Bucket, bucketError } from '../../s3/bucket.ts'
+import { codecOf } from '../codec.ts'
 import { TooMuch } from '../documents/json.ts'
 
 /** What the manifest says of a part: no more is read of it than that. */
@@ -14,12 +14,6 @@ export type Expected = {
   plain?: number | undefined
   longest?: number | undefined
 }
-
-/**
- * What a frame may ask for as its window, as a power of two: our compression takes 2^19, zstd would allow 2^27 to each of
- * sixteen objects that are read at a time.
- */
-const windowLog = 21
 
 /**
  * Backups of before `plain` and `longest` say neither. A part holds some 64 MiB of a table, which JSON makes larger, and rows
@@ -42,10 +36,7 @@ export async function* readPartChunks(
 ): AsyncGenerator<Buffer> {
   const { sha256 } = expected
   const hash = createHash('sha256')
-  const plain = createZstdDecompress({
-    chunkSize: 256 * 1024,
-    params: { [constants.ZSTD_d_windowLogMax]: windowLog },
-  })
+  const plain = codecOf(key).decompress()
   const body = await open(bucket, key)
   let lost: Error | undefined
   let stored = 0

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
 import { PassThrough, Readable, Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { constants, createZstdCompress } from 'node:zlib'
 import { Upload } from '@aws-sdk/lib-storage'
 import { ReadBackMismatch } from '../../errors.ts'
 import { type Bucket, bucketError, exists, isPreconditionFailure } from '../../s3/bucket.ts'
+import { codecOf } from '../codec.ts'
 import { digestOfObject } from './read.ts'
 
 /**
@@ -14,7 +14,7 @@ import { digestOfObject } from './read.ts'
 export type Written = { key: string; bytes: number; sha256: string; plain: number; longest: number }
 
 /**
- * Compresses `source` with zstd into one new object, never over an existing one, reads the object back and compares.
+ * Compresses `source` into one new object, never over an existing one, reads the object back and compares.
  * Memory: one chunk of the source plus three upload parts of 5 MiB, whatever the size.
  * An empty source writes nothing and gives null.
  * @param keys gives the key for try 1, 2, …: the next is tried when one is taken (a repeated step finds the first's parts)
@@ -49,6 +49,7 @@ async function uploadCompressed(
   key: string,
   { first, rest }: { first: Buffer; rest: AsyncIterator<Buffer> },
 ): Promise<Omit<Written, 'key'> | 'taken'> {
+  const codec = codecOf(key)
   const hash = createHash('sha256')
   let bytes = 0
   const count = new Transform({
@@ -65,21 +66,17 @@ async function uploadCompressed(
       Bucket: bucket.name,
       Key: key,
       Body: body,
-      ContentType: 'application/zstd',
+      ContentType: codec.contentType,
       IfNoneMatch: '*',
     },
     partSize: 5 * 2 ** 20,
     queueSize: 2,
   })
-  const zstd = createZstdCompress({
-    params: { [constants.ZSTD_c_compressionLevel]: 1 },
-    chunkSize: 256 * 1024, // the default of 16 KiB costs a callback and an allocation each
-  })
   // Either side ends the other one: only the one that failed first can say why.
   const failures: unknown[] = []
   const size = { plain: 0, longest: 0, line: 0 }
   const [produced, uploaded] = await Promise.allSettled([
-    pipeline(Readable.from(withFirst(first, rest, { failures, size })), zstd, count, body),
+    pipeline(Readable.from(withFirst(first, rest, { failures, size })), codec.compress(), count, body),
     upload.done().finally(() => body.destroy()), // else the pipeline would wait for a reader that is gone
   ])
   if (failures.length > 0) throw failures[0]

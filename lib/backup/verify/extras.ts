@@ -1,4 +1,4 @@
-import { type BackupKeys, stemOf } from '../layout.ts'
+import { type BackupKeys, kindOf, lateFileOf, latePartOf, storeOf } from '../layout.ts'
 import type { Backup } from '../read.ts'
 import type { Extra, ObjectProblem } from './findings.ts'
 
@@ -16,11 +16,11 @@ export function judgeUnnamed(keys: BackupKeys, backup: Backup, key: string): Obj
 }
 
 /** No step writes anything into a store's folder when the backup leaves that store out: then the manifest was edited. */
-function sectionGap({ root, manifest }: BackupKeys, backup: Backup, key: string): ObjectProblem | null {
-  const folder = /^(database|files|cache)[/.]/.exec(key.slice(root.length))?.[1]
-  if (folder === undefined || backup[folder as 'database' | 'files' | 'cache'] !== null) return null
-  const detail = `it says that the backup has no ${folder}, but there is ${key}`
-  return { key: manifest, problem: 'changed', detail }
+function sectionGap(keys: BackupKeys, backup: Backup, key: string): ObjectProblem | null {
+  const store = storeOf(keys, key)
+  if (store === undefined || backup[store] !== null) return null
+  const detail = `it says that the backup has no ${store}, but there is ${key}`
+  return { key: keys.manifest, problem: 'changed', detail }
 }
 
 /**
@@ -28,16 +28,17 @@ function sectionGap({ root, manifest }: BackupKeys, backup: Backup, key: string)
  * backup alone the two cannot be told apart, and in the first case rows are missing.
  */
 function lateGap(keys: BackupKeys, backup: Backup, key: string): ObjectProblem | null {
-  const path = key.slice(keys.root.length)
-  const found = /^database\/([^/]+)\/late-(\d+)\/(\d+)/.exec(path)
-  if (found === null) return lateCacheGap(keys, backup, key)
-  const [folder, attempt, shard] = [found[1], Number(found[2]), Number(found[3])]
+  const found = latePartOf(keys, key)
+  if (found === undefined) return null
+  const { folder, attempt, shard } = found
+  if (folder === 'cache') return lateCacheGap(keys, backup, { key, attempt })
   const late = backup.late ?? 0
   if (attempt < late) return null
-  const isReplaced = backup.database?.tables.some((table) =>
-    table.parts.some(
-      (part) => part.shard === shard && part.key?.startsWith(`${keys.root}database/${folder}/late-${late}/`),
-    ),
+  const isReplaced = backup.database?.tables.some(({ parts }) =>
+    parts.some((part) => {
+      const by = part.shard === shard ? latePartOf(keys, part.key ?? '') : undefined
+      return by !== undefined && by.folder === folder && by.attempt === late
+    }),
   )
   if (attempt === late && isReplaced) return null
   const detail = `it does not name ${key}. Either it was lost, and rows with it, or the wipe of run ${backup.runId} that wrote the part did not take place; the run's outcome says which`
@@ -48,21 +49,26 @@ function lateGap(keys: BackupKeys, backup: Backup, key: string): ObjectProblem |
  * As lateGap, for keys of the cache. Of an attempt that a late file counts for, what is not named was left by a try that was
  * cut off before it wrote the file, and its keys were exported again.
  */
-function lateCacheGap(keys: BackupKeys, backup: Backup, key: string): ObjectProblem | null {
-  const attempt = Number(/^cache\/late-(\d+)\/\d+/.exec(key.slice(keys.root.length))?.[1] ?? 0)
-  if (attempt === 0 || attempt <= (backup.late ?? 0)) return null
+function lateCacheGap(
+  keys: BackupKeys,
+  backup: Backup,
+  { key, attempt }: { key: string; attempt: number },
+): ObjectProblem | null {
+  if (attempt <= (backup.late ?? 0)) return null
   const detail = `it does not name ${key}. Either it was lost, and values of keys with it, or the wipe of run ${backup.runId} that wrote the part ended before it wrote this file, and then it did not wipe those keys; the run's outcome says which`
   return { key: keys.late(attempt), problem: 'missing', detail }
 }
 
 function whyExtra(keys: BackupKeys, { late }: Backup, key: string): string {
-  const path = key.slice(keys.root.length)
   if (key === keys.tombstone) return 'a prune of this backup was begun and not finished; the next one decides'
-  if (/^late-\d+\.json$/.test(path)) return `harmless: late-${late}.json counts in its place`
-  const stem = stemOf(path) ?? ''
-  if (/^(database\/[^/]+|cache)\/(late-\d+\/)?\d+$/.test(stem))
-    return 'harmless: a later part counts in its place, or a repeated step left it'
-  if (stem === 'files') return 'harmless: a repeated step left it'
-  if (/^files(\.\d)?\//.test(path)) return 'harmless: a repeated step left it, or somebody put it there'
-  return 'no step writes such an object: somebody put it there'
+  if (lateFileOf(keys, key) !== undefined) return `harmless: late-${late}.json counts in its place`
+  const kind = kindOf(keys, key)
+  if (kind === undefined) return 'no step writes such an object: somebody put it there'
+  return why[kind]
+}
+
+const why = {
+  part: 'harmless: a later part counts in its place, or a repeated step left it',
+  'files index': 'harmless: a repeated step left it',
+  'copy of a file': 'harmless: a repeated step left it, or somebody put it there',
 }

@@ -3,7 +3,7 @@ import type { Bucket } from '../../s3/bucket.ts'
 import { listRange } from '../../s3/list.ts'
 import type { Authenticity } from '../../signature.ts'
 import { DocumentDamaged } from '../documents/backup-document.ts'
-import { type BackupKeys, backupKeys } from '../layout.ts'
+import { type BackupKeys, backupKeys, kindOf } from '../layout.ts'
 import type { CopiedFile } from '../manifest.ts'
 import { namedObjects } from '../named-objects.ts'
 import { type Backup, type Known, readBackup } from '../read.ts'
@@ -122,7 +122,7 @@ async function* jobsOf(
         continue
       }
       if (key === index?.key) continue // checkIndex has read it
-      if (copies === null && isCopy(keys, key)) continue
+      if (copies === null && kindOf(keys, key) === 'copy of a file') continue
       const folder = folders.find(({ root }) => key.startsWith(root))
       const file = await folder?.seek?.(key.slice(folder.root.length), folder.noteMissing)
       if (file !== undefined) yield { file, key, size }
@@ -131,10 +131,6 @@ async function* jobsOf(
   }
   for (const key of waiting.keys()) findings.add(missing(key))
   for (const { seek, noteMissing } of folders) await seek?.(null, noteMissing)
-}
-
-function isCopy({ root }: BackupKeys, key: string): boolean {
-  return /^files(\.\d)?\//.test(key.slice(root.length))
 }
 
 async function check(bucket: Bucket, job: Job): Promise<Checked> {

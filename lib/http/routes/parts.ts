@@ -14,7 +14,7 @@ import type { BackupPart } from '../answers/backup.ts'
 /** Seconds that a presigned address is good for: to begin a download, which may then take longer. */
 const expiresIn = 300
 
-/** All objects that the backup names, but for the copies of files: those are in its index, `files.jsonl.zst`. */
+/** All objects that the backup names, but for the copies of files: those are in its index. */
 export async function partsOf(bucket: Bucket, prefix: string, backup: Backup): Promise<BackupPart[]> {
   const { root, manifest, late } = backupKeys(prefix, backup.backupId)
   const keys = backup.late === null ? [manifest] : [manifest, late(backup.late)]
@@ -69,11 +69,14 @@ async function findPart(
   names: readonly string[],
 ): Promise<string | undefined> {
   const parts = await partsOf(bucket, prefix, backup)
+  const { root, file } = backupKeys(prefix, backup.backupId)
+  const files = file('').slice(root.length)
   for (const name of names) {
     if (parts.some(({ part }) => part === name)) return name
-    if (!name.startsWith('files/')) continue
-    const copy = await findInIndex(bucket, backup, name.slice('files/'.length))
-    if (copy !== undefined) return copy === 1 ? name : name.replace('files/', `files.${copy}/`)
+    if (!name.startsWith(files)) continue
+    const path = name.slice(files.length)
+    const copy = await findInIndex(bucket, backup, path)
+    if (copy !== undefined) return file(path, copy).slice(root.length)
   }
   return undefined
 }
