@@ -1,10 +1,11 @@
 import { variables } from '../lib/config/variables.ts'
 import { messageOf } from '../lib/errors.ts'
-import { provideRedis } from './cache/provide-redis.ts'
 import { logToStderr } from './cli/logs.ts'
 import { seconds, table } from './cli/show/table.ts'
 import { describeParts } from './demo/parts.ts'
 import { type Stack, startStack } from './stack.ts'
+import { addresses, planStack } from './stack-plan.ts'
+import { provideServices } from './stack-services.ts'
 
 /** `npm start`: a full reset with backup on a stack of its own, from nothing to the proof. It touches no given service. */
 
@@ -15,7 +16,10 @@ forgetGivenServices()
 logToStderr('SILENT')
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void end(130))
 try {
-  await provideRedis({ fetch: true, note: (text) => process.stderr.write(`${text}\n`) })
+  await provideServices(planStack({}), {
+    fetch: true,
+    note: (text) => process.stderr.write(`${text}\n`),
+  })
   const starting = startStack({
     environment: { PATH: process.env.PATH },
     onCrash: (error) => void fail(error),
@@ -36,8 +40,8 @@ try {
 /** What the shell is configured with could name real stores; the demonstration wipes only what it made. */
 function forgetGivenServices(): void {
   const { LOG_LEVEL: _, ...named } = variables
-  const others = ['REDIS_URL', 'STATE_MACHINE_ARN', 'AWS_ENDPOINT_URL', 'AWS_ENDPOINT_URL_SFN', 'AWS_PROFILE']
-  for (const name of [...Object.keys(named), ...others]) delete process.env[name]
+  const others = ['AWS_ENDPOINT_URL', 'AWS_ENDPOINT_URL_SFN', 'AWS_PROFILE']
+  for (const name of [...Object.keys(named), ...addresses, ...others]) delete process.env[name]
 }
 
 function say(text: string): void {

@@ -1,9 +1,7 @@
 import { fileURLToPath } from 'node:url'
-import { counted } from '../lib/amounts.ts'
 import { scopes } from '../lib/config/values.ts'
 import { messageOf } from '../lib/errors.ts'
 import { buildConsole } from '../scripts/build-console.ts'
-import { provideRedis } from './cache/provide-redis.ts'
 import { newToken } from './cli/commands/token.ts'
 import { open } from './cli/connect.ts'
 import { logToStderr } from './cli/logs.ts'
@@ -12,9 +10,10 @@ import { takePlace } from './cli/running-stack.ts'
 import { table } from './cli/show/table.ts'
 import { readEnvFile } from './env-file.ts'
 import { type HttpHandler, startHttpFront } from './http-front.ts'
-import { fillSample, type Sample } from './sample.ts'
+import { fillSample, type Sample, sampleInWords } from './sample.ts'
 import { type Stack, startStack } from './stack.ts'
-import { planStack } from './stack-plan.ts'
+import { isAllEmbedded, planStack } from './stack-plan.ts'
+import { provideServices } from './stack-services.ts'
 
 /**
  * `npm run dev`: keeps the stack running, with the HTTP API and the page, until Ctrl-C. `PORT` is the page's, if set, and
@@ -39,7 +38,7 @@ try {
   readEnvFile(note)
   logToStderr('WARN')
   const given = givenToken()
-  if (planStack(process.env).cache.embedded) await provideRedis({ fetch: true, note })
+  await provideServices(planStack(process.env), { fetch: true, note })
   stack = await startStack({
     onCrash: (error) => {
       process.stderr.write(`${error.message}\n`)
@@ -70,8 +69,7 @@ async function prepare(stack: Stack): Promise<Sample | undefined> {
 function givenToken(): string | undefined {
   const token = process.env.DEV_TOKEN
   if (!token) return undefined
-  const { database, cache, files } = planStack(process.env)
-  if (database.embedded && cache.embedded && files.embedded) return token
+  if (isAllEmbedded(planStack(process.env))) return token
   throw new Error(
     'DEV_TOKEN opens a stack of its own only, and services are given. Leave it out, or make a token with "npm run -s cli -- token" and put its entry into API_TOKENS',
   )
@@ -97,12 +95,13 @@ function describe(
   { url, token }: { url: string; token: string | undefined },
 ): string {
   const services = stack.services.map(({ name, description }) => [name, description])
-  const rows = Object.values(sample?.rows ?? {}).reduce((sum, rows) => sum + rows, 0)
   const { ENVIRONMENT = '', DATABASE_URL = '' } = stack.env
   const filled =
     sample === undefined
       ? `These are given services, so nothing was put into them. If they were never claimed:\n\n  npm run -s cli -- claim --confirm ${ENVIRONMENT}`
-      : `Filled with ${counted(rows, 'row')}, ${counted(sample.objects, 'file')} and ${counted(sample.keys, 'cache key')}. Everything is gone when this ends.\n\n  psql '${DATABASE_URL}'`
+      : `Filled with ${sampleInWords(sample)
+          .join(', ')
+          .replace(/, (?=[^,]*$)/, ' and ')}. Everything is gone when this ends.\n\n  psql '${DATABASE_URL}'`
   return `The stack of the environment "${ENVIRONMENT}" runs:
 
 ${table(services)}

@@ -1,13 +1,13 @@
+import type { Target } from '../lib/store.ts'
+import { type Shapes, storeNames, stores } from './stores.ts'
+
 /** Which services come from the environment, and which are embedded. Decided before anything is started. */
-export type StackPlan = {
-  database: { embedded: true } | { embedded: false; url: string; proxy: boolean }
-  cache:
-    | { embedded: true }
-    | { embedded: false; redisUrl: string }
-    | { embedded: false; restUrl: string; token: string }
-  files: { embedded: true } | { embedded: false; endpoint: string | undefined }
+export type StackPlan = { [T in Target]: Shapes[T]['plan'] } & {
   machine: { embedded: true } | { embedded: false; arn: string }
 }
+
+/** Variables of which each names a service. */
+export const addresses = [...storeNames.flatMap((store) => stores[store].addresses), 'STATE_MACHINE_ARN']
 
 /**
  * The embedded S3 was asked to hold the files and the backups of a database or cache that outlives it: a reset would
@@ -26,75 +26,31 @@ export class EmbeddedFilesRefused extends Error {
   }
 }
 
-const CREDENTIALS = [
-  'AWS_ACCESS_KEY_ID',
-  'AWS_PROFILE',
-  'AWS_WEB_IDENTITY_TOKEN_FILE',
-  'AWS_CONTAINER_CREDENTIALS_FULL_URI',
-  'AWS_CONTAINER_CREDENTIALS_RELATIVE_URI',
-]
-
 /** An empty variable counts as not given, as in a .env file with a line left open. */
 export function planStack(environment: NodeJS.ProcessEnv): StackPlan {
+  const planned = storeNames.map((store) => [store, stores[store].plan(environment)])
+  const arn = environment.STATE_MACHINE_ARN
   const plan: StackPlan = {
-    database: planDatabase(environment),
-    cache: planCache(environment),
-    files: planFiles(environment),
-    machine: environment.STATE_MACHINE_ARN
-      ? { embedded: false, arn: environment.STATE_MACHINE_ARN }
-      : { embedded: true },
+    ...(Object.fromEntries(planned) as Pick<StackPlan, Target>),
+    machine: arn ? { embedded: false, arn } : { embedded: true },
   }
-  if (plan.files.embedded) {
-    const given = [
-      ...(plan.database.embedded ? [] : ['DATABASE_URL']),
-      ...(plan.cache.embedded ? [] : ['redisUrl' in plan.cache ? 'REDIS_URL' : 'UPSTASH_REDIS_REST_URL']),
-    ]
-    if (given.length > 0) throw new EmbeddedFilesRefused(given)
-  }
+  const given = storeNames.filter((store) => !plan[store].embedded)
+  if (plan.files.embedded && given.length > 0)
+    throw new EmbeddedFilesRefused(given.map((store) => givenBy(plan, store)))
   return plan
 }
 
-function planDatabase(environment: NodeJS.ProcessEnv): StackPlan['database'] {
-  const url = environment.DATABASE_URL
-  if (!url) return { embedded: true }
-  if (url.startsWith('ssm:')) return { embedded: false, url, proxy: false } // Its value is fetched later, by the product.
-  const { hostname, protocol } = parseUrl('DATABASE_URL', url)
-  if (!/^postgres(ql)?:$/.test(protocol)) {
-    throw new Error(`DATABASE_URL must begin with postgres:// or postgresql://, not ${protocol}//.`)
-  }
-  const onNeon = hostname === 'neon.tech' || hostname.endsWith('.neon.tech')
-  return { embedded: false, url, proxy: !onNeon && !environment.DATABASE_WEBSOCKET_PROXY }
+function givenBy<T extends Target>(plan: StackPlan, store: T): string {
+  return stores[store].givenBy(plan[store])
 }
 
-function planCache(environment: NodeJS.ProcessEnv): StackPlan['cache'] {
-  const {
-    UPSTASH_REDIS_REST_URL: restUrl,
-    UPSTASH_REDIS_REST_TOKEN: token,
-    REDIS_URL: redisUrl,
-  } = environment
-  if (restUrl && token) return { embedded: false, restUrl, token }
-  if (restUrl || token) {
-    const [there, missing] = restUrl ? ['URL', 'TOKEN'] : ['TOKEN', 'URL']
-    throw new Error(
-      `UPSTASH_REDIS_REST_${there} is set, but UPSTASH_REDIS_REST_${missing} is not: set both or neither.`,
-    )
-  }
-  if (!redisUrl) return { embedded: true }
-  parseUrl('REDIS_URL', redisUrl)
-  return { embedded: false, redisUrl }
+/** Nothing of it is given: what is in it goes with it. */
+export function isAllEmbedded(plan: StackPlan): boolean {
+  return storeNames.every((store) => plan[store].embedded)
 }
 
-function planFiles(environment: NodeJS.ProcessEnv): StackPlan['files'] {
-  const endpoint = environment.AWS_ENDPOINT_URL_S3
-  const onAws =
-    CREDENTIALS.some((name) => environment[name]) && environment.FILES_BUCKET && environment.BACKUP_BUCKET
-  return endpoint || onAws ? { embedded: false, endpoint: endpoint || undefined } : { embedded: true }
-}
-
-/** The value may hold a password, so it must not come up in the message. */
-function parseUrl(name: string, value: string): URL {
-  if (URL.canParse(value)) return new URL(value)
-  throw new Error(
-    `${name} is no URL; it should look like postgres://user:password@host:5432/name or redis://host:6379.`,
-  )
+/** Whether there is nothing to start. */
+export function isComplete(plan: StackPlan): boolean {
+  const isGiven = <T extends Target>(store: T) => stores[store].isComplete(plan[store])
+  return storeNames.every(isGiven) && !plan.machine.embedded
 }

@@ -1,5 +1,4 @@
 import { readFile } from 'node:fs/promises'
-import type { Redis } from 'ioredis'
 import { loadFunctions as loadProductFunctions } from './functions.ts'
 import { MACHINE_ARN } from './machine/arn.ts'
 import { assertRunsHere, type Definition, readDefinition } from './machine/definition.ts'
@@ -10,18 +9,15 @@ import {
 } from './machine/step-functions.ts'
 import type { Handler } from './machine/tasks.ts'
 import { type Guarded, guardProcesses } from './processes/child-processes.ts'
-import { borrowEnvironment, filesEnvironment, signingEnvironment } from './stack-environment.ts'
 import { planStack } from './stack-plan.ts'
-import { type Service, startCache, startDatabase, startFiles } from './stack-services.ts'
+import { startServices } from './stack-services.ts'
+import type { Reached, Service } from './store.ts'
+import { storeNames } from './stores.ts'
 
-export type Stack = {
-  /** The environment of the handlers and the CLI, which is also put into process.env until stop(). Holds secrets. */
-  env: Record<string, string>
-  /** What runs and where; no password and no token in it. */
+/** `env` is the environment of the handlers and the CLI, which is also put into process.env until stop(). It holds secrets. */
+export type Stack = Reached & {
   services: Service[]
   machine: StepFunctionsEndpoint | undefined
-  /** A client past the REST front, to the same keys. Undefined when the cache is only known by its REST address. */
-  connectRedis: (() => Redis) | undefined
   /** What must be gone after stop(), and after any other end of this process. */
   processes: { pids: number[]; folder: string | undefined }
   /** May be called more than once, and at any time. */
@@ -53,13 +49,15 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     ? (options.definition ?? (await readProductDefinition()))
     : undefined
   const ending = endings()
+  let guard: Promise<Guarded> | undefined
+  const guarded = () => {
+    guard ??= guardProcesses(onCrash)
+    return guard
+  }
+  // Last of all: what stands in front of a process ends before it. A guard that could not be made has failed who asked for it.
+  ending.add(async () => (await guard?.catch(() => undefined))?.stop())
   try {
-    const guarded = await guardIfNeeded()
-    const [database, cache, files] = await all([
-      startDatabase(plan.database, guarded, postgresAdminUrl, ending.add),
-      startCache(plan.cache, guarded, environment, ending.add),
-      startFiles(plan.files, environment, ending.add),
-    ])
+    const started = await startServices(plan, { environment, guarded, onEnd: ending.add, postgresAdminUrl })
     const functions: Record<string, Handler> = {}
     const { beforeTask, retryIntervals } = options
     const machine =
@@ -68,11 +66,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
 
     const env: Record<string, string> = {
       ENVIRONMENT: environment.ENVIRONMENT || 'local',
-      ...filesEnvironment(plan.files, environment),
-      ...signingEnvironment(plan.files, environment),
-      ...database.env,
-      ...cache.env,
-      ...files.env,
+      ...Object.fromEntries(storeNames.flatMap((store) => Object.entries(started[store].env))),
       ...(machine
         ? { AWS_ENDPOINT_URL_SFN: machine.url, STATE_MACHINE_ARN: MACHINE_ARN }
         : { STATE_MACHINE_ARN: environment.STATE_MACHINE_ARN ?? '' }),
@@ -82,24 +76,18 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       Object.assign(functions, await loadFunctions())
       assertRunsHere(definition, Object.keys(functions))
     }
+    const processes = await guard
     return {
       env,
-      services: [database.service, cache.service, files.service, machineService(machine, environment)],
+      services: [...storeNames.map((store) => started[store].service), machineService(machine, environment)],
       machine,
-      connectRedis: cache.connectRedis,
-      processes: { pids: [...(guarded?.pids ?? [])], folder: guarded?.folder },
+      connectRedis: started.cache.connectRedis,
+      processes: { pids: [...(processes?.pids ?? [])], folder: processes?.folder },
       stop: ending.run,
     }
   } catch (error) {
     await ending.run()
     throw error
-  }
-
-  async function guardIfNeeded(): Promise<Guarded | undefined> {
-    if (!(plan.database.embedded && !postgresAdminUrl) && !plan.cache.embedded) return undefined
-    const guarded = await guardProcesses(onCrash)
-    ending.add(guarded.stop)
-    return guarded
   }
 }
 
@@ -122,10 +110,16 @@ function endings(): { add(end: () => void | Promise<void>): void; run(): Promise
   return { add: (end) => void ends.push(end), run: () => (running ??= runAll()) }
 }
 
-/** Waits for all of them even when one fails: what starts late must be known before it can be torn down. */
-async function all<A, B, C>(starts: [Promise<A>, Promise<B>, Promise<C>]): Promise<[A, B, C]> {
-  await Promise.allSettled(starts)
-  return await Promise.all(starts)
+/** Puts the values into process.env, where the handlers look, and returns what puts back the ones that were there. */
+function borrowEnvironment(values: Record<string, string>): () => void {
+  const before = Object.keys(values).map((name) => [name, process.env[name]] as const)
+  Object.assign(process.env, values)
+  return () => {
+    for (const [name, value] of before) {
+      if (value === undefined) delete process.env[name]
+      else process.env[name] = value
+    }
+  }
 }
 
 async function readProductDefinition(): Promise<Definition> {

@@ -1,7 +1,8 @@
 import { type Clients, makeClients } from '../../lib/clients.ts'
 import { InvalidConfiguration, messageOf, StoreUnavailable } from '../../lib/errors.ts'
 import type { Stack } from '../stack.ts'
-import { planStack, type StackPlan } from '../stack-plan.ts'
+import { isAllEmbedded, isComplete, planStack, type StackPlan } from '../stack-plan.ts'
+import { storeNames, stores } from '../stores.ts'
 import { adoptEnvironment, findRunningStack, namesOthers } from './running-stack.ts'
 
 export type Connected = {
@@ -32,20 +33,14 @@ export async function connect(note: (text: string) => void): Promise<Connected> 
   if (running !== undefined)
     note('The environment names other services than "npm run dev" uses; these are used.')
   const plan = planned()
+  // What starts things need not even be loaded where there is nothing to start: that takes a second.
   return isComplete(plan) ? open(undefined) : openOwn(plan, note)
-}
-
-/** Whether there is nothing to start: then what starts things need not even be loaded, which takes a second. */
-function isComplete({ database, cache, machine }: StackPlan): boolean {
-  return !database.embedded && !database.proxy && 'restUrl' in cache && !machine.embedded
 }
 
 async function openOwn(plan: StackPlan, note: (text: string) => void): Promise<Connected> {
   const { startStack } = await import('../stack.ts')
-  if (plan.cache.embedded) {
-    const { provideRedis } = await import('../cache/provide-redis.ts')
-    await provideRedis({ fetch: false, note })
-  }
+  const { provideServices } = await import('../stack-services.ts')
+  await provideServices(plan, { fetch: false, note })
   const stack = await startStack()
   try {
     const connected = { ...(await open(stack)), isGoneAfterwards: plan.database.embedded }
@@ -79,14 +74,8 @@ export async function open(stack: Stack | undefined): Promise<Connected> {
 /** What of the stack is given. A mixture could show one database and reset another. @throws InvalidConfiguration */
 function planned(): StackPlan {
   const plan = plannedAtAll()
-  const missing = [
-    ...(plan.database.embedded ? ['DATABASE_URL'] : []),
-    ...(plan.cache.embedded ? ['REDIS_URL (or UPSTASH_REDIS_REST_URL and its token)'] : []),
-    ...(plan.files.embedded
-      ? ['AWS_ENDPOINT_URL_S3 (or AWS credentials, FILES_BUCKET and BACKUP_BUCKET)']
-      : []),
-  ]
-  const nothingGiven = missing.length === 3 && plan.machine.embedded
+  const missing = storeNames.filter((store) => plan[store].embedded).map((store) => stores[store].howToGive)
+  const nothingGiven = isAllEmbedded(plan) && plan.machine.embedded
   if (missing.length === 0 || nothingGiven) return plan
   throw new InvalidConfiguration(
     `Some services are given in the environment, but not ${missing.join(', ')}. Give all of them, or none to try it on a stack of its own`,

@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import * as z from 'zod'
 import { variables } from '../../lib/config/variables.ts'
 import { isRunning } from '../processes/sweep.ts'
+import { addresses } from '../stack-plan.ts'
 
 /** In the folder it was started in; holds secrets, so it is readable by its owner only, and git-ignored. */
 const fileName = '.taskmaster-dev.json'
@@ -15,15 +16,7 @@ const RunningStack = z.strictObject({
 export type RunningStack = z.output<typeof RunningStack>
 
 /** What says where the services are, and what the functions there are configured with. */
-const published = [...Object.keys(variables), 'REDIS_URL', 'AWS_ENDPOINT_URL_SFN', 'AWS_REGION']
-/** Variables that name a service. */
-const addresses = [
-  'DATABASE_URL',
-  'REDIS_URL',
-  'UPSTASH_REDIS_REST_URL',
-  'AWS_ENDPOINT_URL_S3',
-  'STATE_MACHINE_ARN',
-]
+const published = [...Object.keys(variables), ...addresses, 'AWS_ENDPOINT_URL_SFN', 'AWS_REGION']
 
 /** The stack of `npm run dev`, when one runs. What a killed one left behind does not count. */
 export function findRunningStack(): RunningStack | undefined {

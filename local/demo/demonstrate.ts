@@ -1,5 +1,4 @@
 import { S3Client } from '@aws-sdk/client-s3'
-import { bytes, counted } from '../../lib/amounts.ts'
 import { parseRequest } from '../../lib/run/request.ts'
 import { type Connected, open } from '../cli/connect.ts'
 import { claimEnvironment } from '../cli/run/claim-environment.ts'
@@ -9,7 +8,7 @@ import { showOutcome } from '../cli/show/outcome.ts'
 import { progressOn } from '../cli/show/progress.ts'
 import { fillSample } from '../sample.ts'
 import type { Stack } from '../stack.ts'
-import { countStores, digestTables, totalOf } from './counts.ts'
+import { countStores, countsInWords, demonstrationsOfStores } from './counts.ts'
 import { prove, proveRestored } from './proof.ts'
 import { summarize } from './summary.ts'
 
@@ -19,21 +18,19 @@ export async function demonstrate(stack: Stack, say: (text: string) => void): Pr
   const s3 = new S3Client({ forcePathStyle: true })
   await fillSample(stack)
   await claimEnvironment(connected)
-  const before = await countStores(stack, s3)
-  const digests = await digestTables(stack)
-  const { rows, files, keys } = before
-  const inTables = `${counted(totalOf(rows), 'row')} in ${counted(Object.keys(rows).length, 'table')}`
-  const inFiles = `${counted(files.objects, 'file')} (${bytes(files.bytes)})`
-  say(`Filled with a TaskMaster in use: ${inTables}, ${inFiles}, ${counted(keys, 'cache key')}.\n`)
+  const demonstrations = await demonstrationsOfStores()
+  const asked = { ...stack, s3 }
+  const before = await countStores(demonstrations, asked)
+  say(`Filled with a TaskMaster in use: ${countsInWords(demonstrations, before).join(', ')}.\n`)
 
   const confirm = connected.clients.config.ENVIRONMENT
   const sent = { operation: 'reset', strategy: 'full', confirm, requestedBy: 'npm start' }
   say(`Starting the state machine with ${JSON.stringify(sent)}\n`)
   const followed = await carryOut(connected, sent)
   const { outcome } = followed
-  say(`\n${await summarize(connected.clients, followed, before)}`)
+  say(`\n${await summarize(connected.clients, followed, { demonstrations, before })}`)
 
-  const proof = await prove(stack, s3, { before, outcome })
+  const proof = await prove(demonstrations, asked, { before, outcome })
   say(`Asked past the product, by clients of their own:\n`)
   for (const line of proof) say(`✓ ${line}`)
 
@@ -44,7 +41,7 @@ export async function demonstrate(stack: Stack, say: (text: string) => void): Pr
     `\n${showOutcome(restored.outcome, { plan: restored.row?.plan ?? null, environment: confirm, isGone: true })}`,
   )
   say(`Asked past the product once more:\n`)
-  for (const line of await proveRestored(stack, s3, { before, digests })) say(`✓ ${line}`)
+  for (const line of await proveRestored(demonstrations, asked, before)) say(`✓ ${line}`)
   s3.destroy()
   await connected.stop()
 }

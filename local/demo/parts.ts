@@ -1,4 +1,4 @@
-import type { Service } from '../stack-services.ts'
+import type { Service } from '../store.ts'
 
 /** Which parts of a stack were the real thing, and which were imitated: what a demonstration proves, it proves of these. */
 export function describeParts(services: readonly Service[]): string {

@@ -1,48 +1,34 @@
-import { bytes, counted, utc } from '../../lib/amounts.ts'
+import { counted, utc } from '../../lib/amounts.ts'
 import { readBackup } from '../../lib/backup/read.ts'
 import type { Clients } from '../../lib/clients.ts'
 import type { Outcome } from '../../lib/run/outcome.ts'
+import { type Target, targets } from '../../lib/store.ts'
 import type { Followed } from '../cli/run/follow.ts'
 import { seconds, table } from '../cli/show/table.ts'
-import { type Counts, totalOf } from './counts.ts'
+import type { Counts, Demonstrations } from './counts.ts'
 
 /** What was counted, backed up and where, wiped and preserved; sizes are those stored in the backup. */
 export async function summarize(
   { backups, config }: Clients,
   { outcome }: Followed,
-  before: Counts,
+  { demonstrations, before }: { demonstrations: Demonstrations; before: Counts },
 ): Promise<string> {
   const backup = await readBackup(backups, config.BACKUP_PREFIX, outcome.backupId ?? '')
-  const { database, files, cache } = outcome.targets
-  const cacheBytes = (backup.cache?.parts ?? []).reduce((sum, part) => sum + part.bytes, 0)
+  const rowOf = <T extends Target>(store: T) => [
+    store,
+    ...demonstrations[store].summary({ before: before[store], backup, outcome }),
+  ]
   return [
     `Run ${outcome.runId}: ${outcome.status.replaceAll('_', ' ')}, ${tookOf(outcome)}.\n\n`,
-    table([
-      ['', 'counted', 'backed up', 'wiped', 'preserved'],
-      [
-        'database',
-        `${counted(totalOf(before.rows), 'row')} in ${counted(Object.keys(before.rows).length, 'table')}`,
-        `${counted(backup.database?.rows ?? 0, 'row')}, ${bytes(backup.database?.bytes ?? 0)} zstd`,
-        counted(database.rows, 'row'),
-        'the ledger (taskmaster_reset)',
-      ],
-      [
-        'files',
-        `${counted(before.files.objects, 'file')}, ${bytes(before.files.bytes)}`,
-        `${counted(backup.files?.objects ?? 0, 'file')}, ${bytes(backup.files?.bytes ?? 0)}`,
-        `${counted(files.objects, 'file')}, ${bytes(files.bytes)}`,
-        "the environment's mark",
-      ],
-      [
-        'cache',
-        counted(before.keys, 'key'),
-        `${counted(backup.cache?.keys ?? 0, 'key')}, ${bytes(cacheBytes)} zstd`,
-        counted(cache.keys, 'key'),
-        "the environment's mark",
-      ],
-    ]),
+    table([['', 'counted', 'backed up', 'wiped', 'preserved'], ...targets.map(rowOf)]),
     '\n',
-    table(Object.entries(database.tables).map(([name, rows]) => [name, counted(rows, 'row'), 'wiped'])),
+    table(
+      Object.entries(outcome.targets.database.tables).map(([name, rows]) => [
+        name,
+        counted(rows, 'row'),
+        'wiped',
+      ]),
+    ),
     `\nBackup: ${outcome.backupPrefix}\n`,
     `  the rows are of one moment (${backup.database?.consistency}); what was written was read back byte for byte`,
     backup.rehearsedAt === null ? '' : ';\n  the rows were loaded into a scratch schema and found identical',

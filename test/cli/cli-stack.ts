@@ -8,7 +8,7 @@ import type { Outcome } from '../../lib/run/outcome.ts'
 import { open } from '../../local/cli/connect.ts'
 import { claimEnvironment } from '../../local/cli/run/claim-environment.ts'
 import { followRun } from '../../local/cli/run/follow.ts'
-import { countStores } from '../../local/demo/counts.ts'
+import { countStores, demonstrationsOfStores } from '../../local/demo/counts.ts'
 import { fillSample } from '../../local/sample.ts'
 import type { StackOptions } from '../../local/stack.ts'
 import { type FreshStack, freshStack } from '../support/stack.ts'
@@ -69,6 +69,10 @@ export function useCliStack({ claimed = true, ...options }: StackOptions & { cla
       return spawnScript('cli', args, { env, cwd: folder })
     },
     spawnOnTerminal: (args: string[]) => spawnOnTerminal('cli', args, { env: stack.env, cwd: folder }),
-    count: () => countStores(stack, stack.s3),
+    /** What the stores hold, asked past the product. */
+    async count() {
+      const { database, files, cache } = await countStores(await demonstrationsOfStores(), stack)
+      return { rows: database.rows, files, keys: cache.keys }
+    },
   }
 }

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { Outcome } from '../../lib/run/outcome.ts'
-import { countObjects, totalOf } from '../../local/demo/counts.ts'
+import { totalOf } from '../../local/database/store.ts'
+import { countObjects } from '../../local/files/demonstration.ts'
 import { withVariables } from '../e2e/reset-stack.ts'
 import { isFull } from '../support/trust.ts'
 import { useCliStack } from './cli-stack.ts'

@@ -67,7 +67,7 @@ describe('the options', () => {
     const rows = Object.fromEntries(
       database.tables.map(({ name, rows }) => [name.replace('public.', ''), rows]),
     )
-    expect(rows).toEqual(sample.rows)
+    expect(rows).toEqual(sample.database.rows)
     expect(database.tables.map(({ label }) => label).sort()).toEqual([
       'AuditLog',
       'StorySession',
@@ -79,8 +79,12 @@ describe('the options', () => {
     ])
     expect(database.tables.every(({ action, keptRows }) => action === 'wiped' && keptRows === 0)).toBe(true)
     expect(database.problem).toBeNull()
-    expect(files).toMatchObject({ objects: sample.objects, bytes: sample.bytes, preservedObjects: 0 })
-    expect(cache).toMatchObject({ keys: sample.keys, preservedKeys: 0 })
+    expect(files).toMatchObject({
+      objects: sample.files.objects,
+      bytes: sample.files.bytes,
+      preservedObjects: 0,
+    })
+    expect(cache).toMatchObject({ keys: sample.cache.keys, preservedKeys: 0 })
   })
 
   test('say of each strategy what it clears and what it preserves', async () => {
@@ -266,8 +270,8 @@ describe('with limits, so that they are there in under two seconds', () => {
       expect(performance.now() - started).toBeLessThan(2000)
       expect(options.database).toMatchObject({ available: false, reason: { name: 'DatabaseBusy' } })
       expect(options).toMatchObject({
-        files: { objects: sample.objects, approximate: false },
-        cache: { keys: sample.keys },
+        files: { objects: sample.files.objects, approximate: false },
+        cache: { keys: sample.cache.keys },
       })
     } finally {
       await stack.admin.query('COMMIT')

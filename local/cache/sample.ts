@@ -1,4 +1,6 @@
 import type { Redis } from 'ioredis'
+import type { Reached } from '../store.ts'
+import type { CacheShape } from './store.ts'
 
 /** The types of keys that TaskMaster's cache holds, in turn. */
 const makers: ((pipeline: ReturnType<Redis['pipeline']>, number: number) => void)[] = [
@@ -13,8 +15,19 @@ const makers: ((pipeline: ReturnType<Redis['pipeline']>, number: number) => void
     pipeline.zadd(`ranking:${number}`, ...words(number).flatMap((word, at) => [at * 1.5 - 1, word])),
 ]
 
-/** Writes `300 * scale` keys of five types, every sixth with an expiry. @returns how many keys */
-export async function putKeys(redis: Redis, scale: number): Promise<number> {
+/** Writes `300 * scale` keys of five types, every sixth with an expiry. */
+export async function fillCache({ connectRedis }: Reached, scale: number): Promise<CacheShape['filled']> {
+  const redis = connectRedis?.()
+  if (redis === undefined)
+    throw new Error('The sample is written to a Redis that is reached directly, not over REST')
+  try {
+    return { keys: await putKeys(redis, scale) }
+  } finally {
+    redis.disconnect()
+  }
+}
+
+async function putKeys(redis: Redis, scale: number): Promise<number> {
   const total = Math.max(1, Math.round(300 * scale))
   for (let start = 0; start < total; start += 1_000) {
     const pipeline = redis.pipeline()

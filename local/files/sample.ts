@@ -1,7 +1,7 @@
-import { PutObjectCommand, type S3Client } from '@aws-sdk/client-s3'
+import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
 import pMap from 'p-map'
-
-type Folder = { s3: S3Client; bucket: string; prefix: string }
+import type { Reached } from '../store.ts'
+import type { FilesShape } from './store.ts'
 
 const sentences = [
   'The lanterns of Ashfall went out one by one.',
@@ -11,11 +11,21 @@ const sentences = [
   'Es war einmal – und ist noch immer – ein Turm ohne Tür.',
 ]
 
-/** Writes `120 * scale` generated stories below the prefix, four of them pinned. @returns objects and bytes */
-export async function putStories(
-  { s3, bucket, prefix }: Folder,
+/** Writes `120 * scale` generated stories below FILES_PREFIX, four of them pinned. */
+export async function fillFiles({ env }: Reached, scale: number): Promise<FilesShape['filled']> {
+  const s3 = new S3Client({ forcePathStyle: env.AWS_ENDPOINT_URL_S3 !== undefined })
+  try {
+    return await putStories(s3, { bucket: env.FILES_BUCKET ?? '', prefix: env.FILES_PREFIX ?? '' }, scale)
+  } finally {
+    s3.destroy()
+  }
+}
+
+async function putStories(
+  s3: S3Client,
+  { bucket, prefix }: { bucket: string; prefix: string },
   scale: number,
-): Promise<{ objects: number; bytes: number }> {
+): Promise<FilesShape['filled']> {
   const keys = Array.from({ length: Math.max(1, Math.round(120 * scale)) }, (_, number) => number)
   const sizes = await pMap(
     keys,
