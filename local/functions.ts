@@ -3,14 +3,20 @@ import type { Handler } from './machine/tasks.ts'
 
 const FOLDER = new URL('../functions/', import.meta.url)
 
-/** The handlers of the real Lambda functions, by file name. The environment must be complete before. */
+/** Each has a file of its name, and so has its bundle a folder. */
+export async function namesOfFunctions(): Promise<string[]> {
+  return (await readdir(FOLDER))
+    .filter((file) => file.endsWith('.ts'))
+    .map((file) => file.slice(0, -'.ts'.length))
+}
+
+/** The handlers of the real Lambda functions, by name. The environment must be complete before. */
 export async function loadFunctions(): Promise<Record<string, Handler>> {
-  const files = (await readdir(FOLDER)).filter((file) => file.endsWith('.ts'))
   const loaded = await Promise.all(
-    files.map(async (file) => {
-      const module = (await import(new URL(file, FOLDER).href)) as { handler?: Handler }
-      if (typeof module.handler !== 'function') throw new Error(`functions/${file} exports no "handler".`)
-      return [file.slice(0, -'.ts'.length), module.handler] as const
+    (await namesOfFunctions()).map(async (name) => {
+      const module = (await import(new URL(`${name}.ts`, FOLDER).href)) as { handler?: Handler }
+      if (typeof module.handler !== 'function') throw new Error(`functions/${name}.ts exports no "handler".`)
+      return [name, module.handler] as const
     }),
   )
   return Object.fromEntries(loaded)

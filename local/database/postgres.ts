@@ -38,15 +38,20 @@ const SETTINGS = {
 
 const START_ATTEMPTS = 3
 
+/** By their names in postgresql.conf; undefined leaves it to the server. */
+export type PostgresSettings = Record<string, string | number | undefined>
+
 /**
  * Starts a new, empty PostgreSQL on loopback. It ends, and its data goes, with `guarded`.
- * @param settings in place of ours, by their names in postgresql.conf
+ * @param settings in place of ours
+ * @param installed other programs than those that are installed with the packages
  */
 export async function startPostgres(
   guarded: Guarded,
-  settings: Record<string, string | number> = {},
+  settings: PostgresSettings = {},
+  installed?: PostgresPrograms,
 ): Promise<Postgres> {
-  const programs = await findPostgres(guarded)
+  const programs = installed ?? (await findPostgres(guarded))
   const password = randomBytes(24).toString('hex')
   const data = join(guarded.folder, 'postgres-data')
   await initialise(guarded, programs, data, password)
@@ -118,9 +123,11 @@ async function initialise(
 async function startServer(
   guarded: Guarded,
   programs: PostgresPrograms,
-  { data, settings }: { data: string; settings: Record<string, string | number> },
+  { data, settings }: { data: string; settings: PostgresSettings },
 ): Promise<number> {
-  const given = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
+  const given = Object.entries(settings)
+    .filter(([, value]) => value !== undefined)
+    .flatMap(([name, value]) => ['-c', `${name}=${value}`])
   for (let attempt = 1; ; attempt++) {
     const port = await freePort()
     try {

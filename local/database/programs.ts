@@ -48,7 +48,7 @@ function nativeFolder(): string {
 }
 
 /** PostgreSQL refuses to run as root. Every system has `nobody`, so no user has to be made for it. */
-async function unprivilegedUser(): Promise<PostgresPrograms['user']> {
+export async function unprivilegedUser(): Promise<PostgresPrograms['user']> {
   if (process.getuid?.() !== 0) return undefined
   for (const name of ['postgres', 'nobody']) {
     const ids = await Promise.all([execute('id', ['-u', name]), execute('id', ['-g', name])]).catch(

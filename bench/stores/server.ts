@@ -1,0 +1,23 @@
+import { type Postgres, startPostgres } from '../../local/database/postgres.ts'
+import { type Guarded, guardProcesses } from '../../local/processes/child-processes.ts'
+import { findServerPrograms } from './programs.ts'
+
+/** The one PostgreSQL, for the databases of all worlds, and what keeps its process. */
+export type Server = Postgres & { guarded: Guarded; stop(): Promise<void> }
+
+/**
+ * A PostgreSQL of the system's, on a port and a folder of its own. Without fsync, as whoever is measured here is not to wait
+ * for a disk; write-ahead log and autovacuum as they are by default.
+ */
+export async function startServer(onCrash: (error: Error) => void): Promise<Server> {
+  const programs = await findServerPrograms()
+  const guarded = await guardProcesses(onCrash)
+  try {
+    const settings = { wal_level: 'replica', scram_iterations: undefined }
+    const postgres = await startPostgres(guarded, settings, programs)
+    return { ...postgres, guarded, stop: guarded.stop }
+  } catch (error) {
+    await guarded.stop()
+    throw error
+  }
+}
