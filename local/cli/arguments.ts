@@ -1,34 +1,12 @@
 import { parseArgs } from 'node:util'
 import { InvalidRequest, messageOf } from '../../lib/errors.ts'
-import { type Command, type CommandName, commands, optionTexts } from './commands.ts'
+import { type Command, type CommandName, commands, type Flags, optionTexts } from './commands.ts'
 
 export type Arguments = {
   command: CommandName
   /** What stands after the command. */
   argument: string | undefined
-  flags: {
-    help?: boolean
-    json?: boolean
-    confirm?: string
-    'dry-run'?: boolean
-    'no-backup'?: boolean
-    'preserve-table'?: string[]
-    'preserve-file'?: string[]
-    'preserve-key'?: string[]
-    target?: string[]
-    exact?: boolean
-    without?: string[]
-    'allow-foreign'?: boolean
-    'allow-unsigned'?: boolean
-    'no-safety-backup'?: boolean
-    rehearse?: boolean
-    'no-rehearse'?: boolean
-    delete?: boolean
-    'idempotency-key'?: string
-    scopes?: string
-    expires?: string
-    request?: string
-  }
+  flags: Flags
 }
 
 /** The command line is wrong; `command` is the one whose help is near. */

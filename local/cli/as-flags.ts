@@ -1,15 +1,21 @@
+import { type OptionText, optionTexts } from './commands.ts'
 import { commandLine } from './program.ts'
 
+/** The options that stand for a field of a request, and say nothing else by being there. */
+const optionOf = new Map(
+  Object.entries<OptionText>(optionTexts).flatMap(([name, { field, means }]) =>
+    field === undefined || means !== undefined ? [] : [[field, name] as const],
+  ),
+)
+const field = `"(${[...optionOf.keys()].join('|')})"`
+
 /** How a message says a part of a request, and how the command line says the same. */
-const said: [RegExp, string | ((...groups: string[]) => string)][] = [
+const said: [RegExp, (...groups: string[]) => string][] = [
   [/\{"operation":"claim","confirm":"([^"]*)"\}/g, (_, name = '') => commandLine('claim', '--confirm', name)],
-  [/"confirm": "([^"]*)"/g, (_, name = '') => `--confirm ${name}`],
-  [/"allowForeign": true/g, '--allow-foreign'],
-  [/"allowUnsigned": true/g, '--allow-unsigned'],
-  [/"exact": true/g, '--exact'],
-  [/"without": \[([^\]]*)\]/g, (_, names = '') => flags('--without', names)],
-  [/"targets": \[([^\]]*)\]/g, (_, names = '') => flags('--target', names)],
-  [/"(without|targets|rehearse)"/g, (_, name = '') => (name === 'targets' ? '--target' : `--${name}`)],
+  [/"confirm": ("[^"]*")/g, (_, name = '') => flags('confirm', name)],
+  [new RegExp(`${field}: true`, 'g'), (_, name = '') => flagOf(name)],
+  [new RegExp(`${field}: \\[([^\\]]*)\\]`, 'g'), (_, name = '', values = '') => flags(name, values)],
+  [new RegExp(field, 'g'), (_, name = '') => flagOf(name)],
 ]
 
 /**
@@ -17,19 +23,17 @@ const said: [RegExp, string | ((...groups: string[]) => string)][] = [
  * for a place for JSON.
  */
 export function asFlags(message: string): string {
-  return said.reduce(
-    (text, [json, flag]) =>
-      typeof flag === 'string'
-        ? text.replace(json, flag)
-        : text.replace(json, (...groups) => flag(...groups)),
-    message,
-  )
+  return said.reduce((text, [json, flag]) => text.replace(json, (...groups) => flag(...groups)), message)
 }
 
-/** @param names as they stand in a JSON array */
-function flags(flag: string, names: string): string {
-  const all = JSON.parse(`[${names}]`) as string[]
-  return all.map((name) => `${flag} ${quoted(name)}`).join(' ')
+function flagOf(field: string): string {
+  return `--${optionOf.get(field)}`
+}
+
+/** @param values as they stand in a JSON array */
+function flags(field: string, values: string): string {
+  const all = JSON.parse(`[${values}]`) as string[]
+  return all.map((value) => `${flagOf(field)} ${quoted(value)}`).join(' ')
 }
 
 /** For a shell, where it would read more than a word. */

@@ -1,57 +1,93 @@
-/** Every option of the CLI: how parseArgs reads it, and what `--help` says. */
+/** Every option of the CLI: how parseArgs reads it, what `--help` says, and which field of a request it stands for. */
 export const optionTexts = {
   help: { type: 'boolean', short: 'h', says: 'show this help' },
   json: { type: 'boolean', says: 'one JSON document on stdout; everything else goes to stderr' },
-  confirm: { type: 'string', value: 'name', says: "the environment's name, in place of typing it" },
-  'dry-run': { type: 'boolean', says: 'plan and count only; nothing is written to a store or a backup' },
-  'no-backup': { type: 'boolean', says: 'wipe without a backup: what is gone cannot come back' },
+  confirm: {
+    type: 'string',
+    value: 'name',
+    says: "the environment's name, in place of typing it",
+    field: 'confirm',
+  },
+  'dry-run': {
+    type: 'boolean',
+    says: 'plan and count only; nothing is written to a store or a backup',
+    field: 'dryRun',
+  },
+  'no-backup': {
+    type: 'boolean',
+    says: 'wipe without a backup: what is gone cannot come back',
+    field: 'backup',
+    means: false,
+  },
   'preserve-table': {
     type: 'string',
     multiple: true,
     value: 'name',
     says: 'a table that is not wiped; repeatable',
+    field: 'preserve.tables',
   },
   'preserve-file': {
     type: 'string',
     multiple: true,
     value: 'prefix',
     says: 'files below this prefix of FILES_PREFIX are not wiped; repeatable',
+    field: 'preserve.files',
   },
   'preserve-key': {
     type: 'string',
     multiple: true,
     value: 'pattern',
     says: 'cache keys that match are not wiped (glob); repeatable',
+    field: 'preserve.keys',
   },
   target: {
     type: 'string',
     multiple: true,
     value: 'store',
     says: 'database, files or cache, if not all that the backup holds; repeatable',
+    field: 'targets',
   },
-  exact: { type: 'boolean', says: 'remove files and cache keys that are not in the backup' },
+  exact: { type: 'boolean', says: 'remove files and cache keys that are not in the backup', field: 'exact' },
   without: {
     type: 'string',
     multiple: true,
     value: 'name',
     says: 'put the others back without this table or sequence, which was dropped since; repeatable',
+    field: 'without',
   },
-  'allow-foreign': { type: 'boolean', says: 'although the backup is of another environment' },
+  'allow-foreign': {
+    type: 'boolean',
+    says: 'although the backup is of another environment',
+    field: 'allowForeign',
+  },
   'allow-unsigned': {
     type: 'boolean',
     says: 'although no key of SIGNING_KEYS signed the backup: you know where it comes from',
+    field: 'allowUnsigned',
   },
   'no-safety-backup': {
     type: 'boolean',
     says: 'do not back up first what is replaced: it cannot come back',
+    field: 'safetyBackup',
+    means: false,
   },
-  rehearse: { type: 'boolean', says: 'load the backup into a scratch schema and compare every row' },
-  'no-rehearse': { type: 'boolean', says: 'only read the backup back; default: by REHEARSE_MAX_BYTES' },
+  rehearse: {
+    type: 'boolean',
+    says: 'load the backup into a scratch schema and compare every row',
+    field: 'rehearse',
+  },
+  'no-rehearse': {
+    type: 'boolean',
+    says: 'only read the backup back; default: by REHEARSE_MAX_BYTES',
+    field: 'rehearse',
+    means: false,
+  },
   delete: { type: 'boolean', says: 'really delete; without it prune only says what would go, and why' },
   'idempotency-key': {
     type: 'string',
     value: 'key',
     says: 'the same key again returns the first run instead of starting another',
+    field: 'idempotencyKey',
   },
   scopes: {
     type: 'string',
@@ -70,14 +106,26 @@ export const optionTexts = {
   },
 } as const satisfies Record<string, OptionText>
 
-type OptionText = {
+export type OptionText = {
   type: 'boolean' | 'string'
   short?: string
   multiple?: boolean
   value?: string
   says: string
+  /** Of a request; with a dot, in an object of it. */
+  field?: string
+  /** What the option says by being there; without it, what follows it, or `true`. */
+  means?: unknown
 }
 export type OptionName = keyof typeof optionTexts
+
+/** What was said with each option. */
+export type Flags = { [Name in OptionName]?: Said<(typeof optionTexts)[Name]> }
+type Said<Text extends OptionText> = Text extends { type: 'boolean' }
+  ? boolean
+  : Text extends { multiple: true }
+    ? string[]
+    : string
 
 export type Command = {
   says: string

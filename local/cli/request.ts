@@ -5,6 +5,7 @@ import { InvalidRequest, messageOf } from '../../lib/errors.ts'
 import { needsConfirm, type OperationName } from '../../lib/operations.ts'
 import { parseRequest, type Request, requests } from '../../lib/run/request.ts'
 import { type Arguments, WrongUsage } from './arguments.ts'
+import { type Flags, type OptionName, type OptionText, optionTexts } from './commands.ts'
 
 /** A request as it is sent, and as it is understood. */
 export type Wanted = { sent: Record<string, unknown>; request: Request }
@@ -37,28 +38,23 @@ function fromFlags({ command, argument, flags }: Arguments): Record<string, unkn
   if (flags.rehearse && flags['no-rehearse']) {
     throw new WrongUsage('--rehearse and --no-rehearse contradict each other', command)
   }
-  const preserve = {
-    ...(flags['preserve-table'] && { tables: flags['preserve-table'] }),
-    ...(flags['preserve-file'] && { files: flags['preserve-file'] }),
-    ...(flags['preserve-key'] && { keys: flags['preserve-key'] }),
-  }
   return {
     operation: command,
     ...(argument !== undefined && { [isOnBackup ? 'backupId' : 'strategy']: argument }),
-    ...(flags['no-backup'] && { backup: false }),
-    ...(flags['no-safety-backup'] && { safetyBackup: false }),
-    ...(flags.target && { targets: flags.target }),
-    ...(flags.without && { without: flags.without }),
-    ...(flags.exact && { exact: true }),
-    ...(flags['allow-foreign'] && { allowForeign: true }),
-    ...(flags['allow-unsigned'] && { allowUnsigned: true }),
-    ...(flags.rehearse && { rehearse: true }),
-    ...(flags['no-rehearse'] && { rehearse: false }),
-    ...(Object.keys(preserve).length > 0 && { preserve }),
-    ...(flags['dry-run'] && { dryRun: true }),
-    ...(flags.confirm !== undefined && { confirm: flags.confirm }),
-    ...(flags['idempotency-key'] !== undefined && { idempotencyKey: flags['idempotency-key'] }),
+    ...fieldsOf(flags),
   }
+}
+
+/** The fields of a request that the options stand for. */
+function fieldsOf(flags: Flags): Record<string, unknown> {
+  const fields: Record<string, unknown> = {}
+  for (const [name, said] of Object.entries(flags)) {
+    const { field, means = said }: OptionText = optionTexts[name as OptionName]
+    if (field === undefined) continue
+    const [outer = '', inner] = field.split('.')
+    fields[outer] = inner === undefined ? means : { ...(fields[outer] as object), [inner]: means }
+  }
+  return fields
 }
 
 async function fromText({ command, argument, flags }: Arguments, given: string): Promise<unknown> {
