@@ -5,14 +5,12 @@ import { isOneStep } from '../operations.ts'
 import type { Connection } from '../postgres/connection.ts'
 import { storable } from '../postgres/storable.ts'
 import { aliveUntil, forgetDeadInvocations } from './invocations.ts'
+import { abandonedAfterMinutes, isAbandoned } from './records.ts'
 import { findRun, isCancellable, type RunRow, selectRuns } from './runs.ts'
 import { runs } from './schema.ts'
 import { statusWords } from './status.ts'
 import { checkRunning, repeatedStep } from './step.ts'
-import { ensureLedger, hasLedger, isCurrent, ledger, tablesOf } from './tables.ts'
-
-/** A run whose heartbeat is older than this is dead: the next one takes over. */
-export const abandonedAfterMinutes = 20
+import { ensureLedger, isCurrent, ledger, tablesOf } from './tables.ts'
 
 export type NewRun = Pick<
   RunRow,
@@ -25,9 +23,9 @@ export type Counting = { attempt: number; invocation: string }
 /**
  * Takes the lock by inserting the run's row. Repeating it for the same run is harmless. A ledger of an earlier version is
  * brought up to date first.
- * @returns `opened`, or the first run that used the same idempotency key; one that is dead is `abandoned` by then
- * @throws RunActive when another run holds the lock, or is over and closing; one whose heartbeat stopped is marked
- *   `abandoned` first
+ * @returns `opened`, or the first run that used the same idempotency key
+ * @throws RunActive when another run holds the lock, or is over and closing; one whose heartbeat stopped has to be marked
+ *   `abandoned` before
  * @throws IdempotencyConflict when the key was used for another request
  * @throws RunLost when the run is over, or a later Count has planned it and its steps are at work
  */
@@ -37,7 +35,6 @@ export async function openRun(
   counting: Counting,
 ): Promise<{ opened: true } | { repeats: RunRow }> {
   const run = storable(wanted)
-  await abandonDeadRun(connection)
   const earlier = await repeatedBy(connection, run)
   if (earlier !== undefined) return { repeats: earlier }
   await bringUpToDate(connection, run)
@@ -109,18 +106,6 @@ export async function recordPlan(
 }
 
 /**
- * Marks the run that holds the lock `abandoned` when its heartbeat has stopped, also for whoever repeats the request that
- * began it: a dead run must not be answered as one that is under way.
- */
-export async function abandonDeadRun(connection: Connection): Promise<void> {
-  if (!(await hasLedger(connection))) return
-  await ledger(connection)
-    .update(runs)
-    .set({ status: 'abandoned', finishedAt: sql`now()` })
-    .where(and(eq(runs.status, 'running'), sql.raw(isAbandoned)))
-}
-
-/**
  * Inserts the row unless another is in the way. Whether a run is closing is asked when the row is there: until then
  * another run could begin and end, and leave an invocation that nobody would look for any more.
  */
@@ -162,8 +147,6 @@ export async function checkIdle(connection: Connection): Promise<void> {
   const [closing] = has.invocations ? await selectRuns(connection, isClosing) : []
   if (closing !== undefined) throw closingError(closing)
 }
-
-const isAbandoned = `heartbeat_at < now() - interval '${abandonedAfterMinutes} minutes'`
 
 const isClosing = `WHERE status <> 'running' AND ${aliveUntil} IS NOT NULL LIMIT 1`
 

@@ -2,7 +2,7 @@ import { and, eq, sql } from 'drizzle-orm'
 import type { Connection } from '../postgres/connection.ts'
 import { storable } from '../postgres/storable.ts'
 import { runs } from './schema.ts'
-import { ledger } from './tables.ts'
+import { hasLedger, ledger } from './tables.ts'
 
 /** What a wipe or a restore did under its locks, and for how long they were held: the next run is estimated by it. */
 export type Locked = { bytes: number; milliseconds: number }
@@ -42,26 +42,45 @@ export async function recordViews(connection: Connection, runId: string, views: 
     .where(and(eq(runs.runId, runId), eq(runs.status, 'running')))
 }
 
-/** Ends the run. Ending it twice keeps the first end. */
+/** A run whose heartbeat is older than this is dead: the next one takes over. */
+export const abandonedAfterMinutes = 20
+
+export const isAbandoned = `heartbeat_at < now() - interval '${abandonedAfterMinutes} minutes'`
+
+/**
+ * Ends the run. Ending it twice keeps the first end.
+ * @param run `outcome` when its machine came to an end; `failure` says who called it off, and when
+ * @returns its id; undefined: it was over
+ */
 export async function closeRun(
   connection: Connection,
-  run: { runId: string; status: string; outcome: unknown; finishedAt: Date },
-): Promise<void> {
+  run: {
+    runId: string
+    status: string
+    outcome?: unknown
+    failure?: { error: string; message: string; phase: string }
+    finishedAt: Date
+  },
+): Promise<string | undefined> {
   const { runId, ...set } = run
-  await ledger(connection)
+  const [ended] = await ledger(connection)
     .update(runs)
     .set(storable(set))
     .where(and(eq(runs.runId, runId), eq(runs.status, 'running')))
+    .returning({ runId: runs.runId })
+  return ended?.runId
 }
 
-/** Ends the run that somebody called off; to be called with the row locked. `failure` says who and when. */
-export async function recordCancelled(
-  connection: Connection,
-  run: { runId: string; failure: { error: string; message: string; phase: string }; finishedAt: Date },
-): Promise<void> {
-  const { runId, ...set } = run
-  await ledger(connection)
+/**
+ * Marks the run that holds the lock `abandoned` when its heartbeat has stopped.
+ * @returns its id; undefined: none holds it, or that one is alive
+ */
+export async function abandonDeadRun(connection: Connection): Promise<string | undefined> {
+  if (!(await hasLedger(connection))) return undefined
+  const [ended] = await ledger(connection)
     .update(runs)
-    .set({ ...storable(set), status: 'cancelled' })
-    .where(and(eq(runs.runId, runId), eq(runs.status, 'running')))
+    .set({ status: 'abandoned', finishedAt: sql`now()` })
+    .where(and(eq(runs.status, 'running'), sql.raw(isAbandoned)))
+    .returning({ runId: runs.runId })
+  return ended?.runId
 }

@@ -1,13 +1,13 @@
 import type { Clients } from '../clients.ts'
 import { messageOf, NotFound, RunEnded, RunStarting, StoreUnavailable, TooLateToCancel } from '../errors.ts'
 import { findExecution, stopExecution } from '../executions/executions.ts'
-import { recordCancelled } from '../ledger/records.ts'
 import { findRun, isCancellable, lockRun, type RunRow, readRun } from '../ledger/runs.ts'
 import { statusWords } from '../ledger/status.ts'
 import { isOneStep } from '../operations.ts'
 import type { Connection } from '../postgres/connection.ts'
 import { databaseError } from '../postgres/errors.ts'
 import { withConnection } from '../postgres/with-connection.ts'
+import { endRun } from './end.ts'
 
 /** Milliseconds. Who asks over HTTP gets an answer within half a minute, or none. */
 const answerWithinMs = 10_000
@@ -41,8 +41,7 @@ export async function cancelRun(
       message: `Cancelled by ${by} in the step "${row.phase}". Nothing was wiped, restored or deleted`,
       phase: row.phase,
     }
-    await recordCancelled(connection, { runId, failure, finishedAt: clients.now() })
-    await connection.query('COMMIT')
+    await endRun(clients, connection, { cancelled: { runId, failure } })
     return readRun(connection, runId)
   })
   try {

@@ -11,6 +11,7 @@ import type { Connection } from '../postgres/connection.ts'
 import { withConnection } from '../postgres/with-connection.ts'
 import { perStore, type Target } from '../store.ts'
 import { claim } from './claim.ts'
+import { endRun } from './end.ts'
 import { checkConfirmation, checkMarks, refusalOfReal } from './guard.ts'
 import { planOnBackup } from './on-backup/operations.ts'
 import { digestOfPlan } from './planning/plan.ts'
@@ -63,13 +64,13 @@ export async function countAll(clients: Clients, input: z.output<typeof CountInp
   return withConnection(clients, async (connection) => {
     if (request.operation === 'claim') {
       await claim(clients, connection)
-      const repeats = await open(connection, { input, request, counting })
+      const repeats = await open(clients, connection, { input, request, counting })
       if (repeats === undefined) await recordClaim(connection, { runId, ...counting })
       return repeats === undefined ? { next: 'finish', runId, attempt, prunes: false } : repeated(repeats)
     }
     if (isOnBackup(request)) return countOnBackup(clients, connection, { input, request, counting })
     const { backup, clears, warnings } = await checkScoped(clients, connection, request)
-    const repeats = await open(connection, { input, request, counting })
+    const repeats = await open(clients, connection, { input, request, counting })
     if (repeats !== undefined) return repeated(repeats)
     const asked = { run: { runId, attempt }, startedAt: input.startedAt, request, clears, backup, warnings }
     if (request.dryRun) {
@@ -140,7 +141,7 @@ async function countOnBackup(
   const run = { runId: input.runId, attempt: input.attempt }
   const { operation } = request
   const found = await checkMarks(clients, connection, { wipes: isDestructive(request), needs: [] })
-  const repeats = await open(connection, { input, request, counting })
+  const repeats = await open(clients, connection, { input, request, counting })
   if (repeats !== undefined) return repeated(repeats)
   const { plan, subject, warnings } = await planOnBackup(clients, connection, { run, request })
   const summary = { ...noPlan, subject, warnings: [...found, ...warnings] }
@@ -159,6 +160,7 @@ async function countOnBackup(
 }
 
 async function open(
+  clients: Clients,
   connection: Connection,
   {
     input: { runId, startedAt },
@@ -175,6 +177,8 @@ async function open(
     requestDigest: digestOfRequest(request),
     startedAt: new Date(startedAt),
   }
+  // Before the request is looked for: a dead run must not be answered as one that is under way.
+  await endRun(clients, connection, 'abandoned')
   const opened = await openRun(connection, run, counting)
   return 'repeats' in opened ? opened.repeats : undefined
 }

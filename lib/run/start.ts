@@ -2,10 +2,10 @@ import { createHash, randomUUID } from 'node:crypto'
 import type { Clients } from '../clients.ts'
 import { IdempotencyConflict, RunActive } from '../errors.ts'
 import { findExecution, startExecution } from '../executions/executions.ts'
-import { abandonDeadRun } from '../ledger/open.ts'
 import { findRun } from '../ledger/runs.ts'
 import { withConnection } from '../postgres/with-connection.ts'
 import { checkStartable } from './check-start.ts'
+import { endRun } from './end.ts'
 import { digestOfRequest, type Request, readAccepted } from './request.ts'
 
 /** `replayed`: an earlier request with the same key had started it. */
@@ -88,7 +88,7 @@ async function lookUp(clients: Clients, runId: string): Promise<FirstRun | 'free
     return { digest: accepted && digestOfRequest(accepted) }
   }
   const row = await withConnection(clients, async (connection) => {
-    await abandonDeadRun(connection)
+    await endRun(clients, connection, 'abandoned') // it must not be answered as one that is under way
     return findRun(connection, runId)
   })
   if (row !== undefined) return { digest: row.requestDigest }

@@ -14,8 +14,8 @@ import {
   recordPlan as recordCounted,
 } from '../../lib/ledger/open.ts'
 import {
+  abandonDeadRun,
   closeRun,
-  recordCancelled,
   recordRestored,
   recordViews,
   recordWiped,
@@ -68,7 +68,11 @@ const newRun = (runId: string, more: Partial<NewRun> = {}): NewRun => ({
 })
 
 const first = { attempt: 0, invocation: 'first' }
-const openRun = (to: Connection, run: NewRun, counting = first) => openCounted(to, run, counting)
+/** As Count does: a dead run is ended first. */
+const openRun = async (to: Connection, run: NewRun, counting = first) => {
+  await abandonDeadRun(to)
+  return openCounted(to, run, counting)
+}
 
 type Counted = Parameters<typeof recordCounted>[1]
 const recordPlan = (to: Connection, run: Omit<Counted, 'invocation'> & { invocation?: string }) =>
@@ -577,7 +581,7 @@ describe('what a step has committed', () => {
     await expect(checkRunning(connection, 'none')).rejects.toMatchObject(lost)
     await expect(noteLate(connection, 'one', null)).rejects.toMatchObject({ name: 'RunLost' })
     const failure = { error: 'Cancelled', message: 'm', phase: 'Seal' }
-    await recordCancelled(connection, { runId: 'one', failure, finishedAt: new Date() })
+    await closeRun(connection, { runId: 'one', status: 'cancelled', failure, finishedAt: new Date() })
     expect(await readRun(connection, 'one')).toMatchObject({ status: 'failed', failure: null, late: null })
   })
 
@@ -704,6 +708,17 @@ test('a dead run is answered to whoever repeats its request as what it is, and h
   expect(await openRun(connection, again)).toMatchObject({ repeats: { runId: 'first', status: 'abandoned' } })
   expect((await readRun(connection, 'first')).finishedAt).not.toBeNull()
   expect(await openRun(connection, newRun('other'))).toEqual({ opened: true })
+})
+
+test('who ends a run is told so once, however it ends; who comes later is not', async () => {
+  await openRun(connection, newRun('one'))
+  expect(await abandonDeadRun(connection)).toBeUndefined()
+  const closing = await Promise.all([close('one'), close('one', 'cancelled')])
+  expect(closing.toSorted()).toEqual(['one', undefined])
+  await openRun(connection, newRun('dead'))
+  await age('dead', 21)
+  expect(await abandonDeadRun(connection)).toBe('dead')
+  expect([await abandonDeadRun(connection), await close('dead')]).toEqual([undefined, undefined])
 })
 
 describe('a failure', () => {

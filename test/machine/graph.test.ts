@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { errorKinds } from '../../lib/errors.ts'
-import { abandonedAfterMinutes } from '../../lib/ledger/open.ts'
+import { abandonedAfterMinutes } from '../../lib/ledger/records.ts'
 import { type Counted, CountInput } from '../../lib/run/count.ts'
 import { FinishInput } from '../../lib/run/finish/finish.ts'
 import { targets } from '../../lib/store.ts'

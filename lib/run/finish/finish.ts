@@ -1,19 +1,16 @@
-import { DrizzleQueryError } from 'drizzle-orm'
 import * as z from 'zod'
 import { backupKeys } from '../../backup/layout.ts'
 import type { Warning } from '../../backup/manifest.ts'
 import { findOwnManifest } from '../../backup/read.ts'
 import type { Clients } from '../../clients.ts'
 import { messageOf, NotFound, RestoreIncomplete, WipeIncomplete } from '../../errors.ts'
-import { closeRun } from '../../ledger/records.ts'
 import { lockRun, type RunRow } from '../../ledger/runs.ts'
 import { lostRun } from '../../ledger/step.ts'
 import { operationOf } from '../../operations.ts'
-import type { Connection } from '../../postgres/connection.ts'
-import { sqlStateOf } from '../../postgres/errors.ts'
 import { storable } from '../../postgres/storable.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
-import { cut, Outcome, reduced, shortened } from '../outcome.ts'
+import { endRun } from '../end.ts'
+import { cut, Outcome, shortened } from '../outcome.ts'
 import { PlanSummary } from '../planning/plan-summary.ts'
 import { refusalOf } from '../words/would-do.ts'
 import { errorOf } from './failure.ts'
@@ -67,31 +64,9 @@ export async function finish(
     const end = endOfStores({ ...found, succeeded: error === null, unread: found.unread !== null })
     if (error === null) refuseShortfall(row, end)
     const outcome = storable(describe(clients, { found, end, error }))
-    await closeWith(connection, outcome)
-    await connection.query('COMMIT')
+    await endRun(clients, connection, { outcome })
     return answer(outcome)
   })
-}
-
-/** Whatever an outcome holds, a run must end, or it would hold the lock: then with what is short and certain of it. */
-async function closeWith(connection: Connection, outcome: Outcome): Promise<void> {
-  const close = (written: Outcome) =>
-    closeRun(connection, {
-      runId: outcome.runId,
-      status: written.status,
-      outcome: written,
-      finishedAt: new Date(written.finishedAt),
-    })
-  await connection.query('SAVEPOINT before_outcome')
-  try {
-    await close(outcome)
-  } catch (refused) {
-    // Classes 22, 23 and 54: the ledger can be written, but not with this.
-    if (!/^(22|23|54)/.test(sqlStateOf(refused instanceof DrizzleQueryError ? refused.cause : refused) ?? ''))
-      throw refused
-    await connection.query('ROLLBACK TO before_outcome')
-    await close(reduced(outcome, messageOf(refused)))
-  }
 }
 
 /** @throws WipeIncomplete, RestoreIncomplete: what was not done is a failure, whatever each step made of it */
