@@ -5,7 +5,7 @@ import type { Outcome } from '../lib/run/outcome.ts'
 import type { Target } from '../lib/store.ts'
 import type { Guarded } from './processes/child-processes.ts'
 
-// What the stack, the sample and the demonstration ask of every store, in the same words. stores.ts has the answers side by
+// What the stack, the sample, the demonstration and the command line ask of every store, in the same words. stores.ts has the answers side by
 // side. What starts a service takes a second to load, so that a store loads what it answers with when it is asked.
 
 /** What is decided of a store's service before anything is started. */
@@ -47,7 +47,7 @@ export type Reached = {
 }
 
 /** What a store's answers are made of. */
-export type Shape = { plan: Planned; started: Started; filled: unknown; count: unknown }
+export type Shape = { plan: Planned; started: Started; filled: unknown; count: unknown; found: unknown }
 
 export type LocalStore<Its extends Shape> = {
   /** Variables that give its service. */
@@ -67,6 +67,8 @@ export type LocalStore<Its extends Shape> = {
   fill(reached: Reached, scale: number): Promise<Its['filled']>
   /** How much that is: `5,390 rows`. */
   filledWith(filled: Its['filled']): string
+  /** What of it could be reset, in lines for a terminal. */
+  showOption(found: Its['found']): string
   demonstration(): Promise<Demonstration<Its['count']>>
 }
 

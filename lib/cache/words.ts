@@ -17,6 +17,8 @@ export const cacheWords: Words<CacheTold> = {
   named: 'cache key',
   total: 'keys',
   count: ({ keys }) => keys,
+  nothing: { keys: 0 },
+  backedUpIn: 'Export cache',
   amount: ({ keys }) => counted(keys, 'key'),
   kept: ({ preservedKeys }) => ({ keys: preservedKeys }),
   back: ({ keys }) => keys,

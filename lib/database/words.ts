@@ -20,6 +20,8 @@ export const databaseWords: Words<DatabaseTold> = {
   named: 'row',
   total: 'rows',
   count: ({ rows }) => rows,
+  nothing: { rows: 0, tables: {} },
+  backedUpIn: 'Export database',
   amount: ({ rows }: DatabaseTold['amount']) => counted(rows, 'row'),
   outcome: ({ rows, tables = {} }) => {
     const names = Object.keys(tables).length

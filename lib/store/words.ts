@@ -10,7 +10,7 @@ export type WouldLine = { what: string; holds: string; would: string }
 export type Asked<Found> = ({ available: true } & Found) | { available: false; reason: { name: string } }
 
 /** The fields of a listed backup that say how much it holds of one store; null there: it leaves the store out. */
-type Total = {
+export type Total = {
   [Field in keyof SealedBackup]: [number, null] extends [SealedBackup[Field] & number, SealedBackup[Field]]
     ? Field
     : never
@@ -42,6 +42,12 @@ export type Words<T extends Told> = {
   /** Which field of a listed backup has how many it holds. */
   total: Total
   count(of: T['amount']): number
+  /** Of what was left alone. */
+  nothing: T['amount']
+  /** The state of the machine in which it is backed up. */
+  backedUpIn: string
+  /** It is wiped and restored in batches, by states that the machine also passes when there is nothing for them to do. */
+  isChangedInBatches?: true
   /** The same of what became of it. Absent: there is no more to say. */
   outcome?(counts: T['amount']): string
   /**

@@ -1,7 +1,9 @@
 import type { Redis } from 'ioredis'
 import { counted } from '../../lib/amounts.ts'
+import type { CacheOption } from '../../lib/cache/schema/option.ts'
 import { parseAddress } from '../address.ts'
 import type { LocalStore, Started } from '../store.ts'
+import { showCacheOption } from './option.ts'
 
 export type CacheShape = {
   plan:
@@ -12,6 +14,7 @@ export type CacheShape = {
   started: Started & { connectRedis: (() => Redis) | undefined }
   filled: { keys: number }
   count: { keys: number }
+  found: CacheOption
 }
 
 export const cache: LocalStore<CacheShape> = {
@@ -24,6 +27,7 @@ export const cache: LocalStore<CacheShape> = {
   start: async (plan, starting) => (await import('./service.ts')).startCache(plan, starting),
   fill: async (reached, scale) => (await import('./sample.ts')).fillCache(reached, scale),
   filledWith: ({ keys }) => counted(keys, 'cache key'),
+  showOption: showCacheOption,
   demonstration: async () => (await import('./demonstration.ts')).keys,
 }
 

@@ -1,3 +1,6 @@
+import { putBeside } from '../../lib/run/words/now-and-after.ts'
+import { targets } from '../../lib/store.ts'
+
 /** Every option of the CLI: how parseArgs reads it, what `--help` says, and which field of a request it stands for. */
 export const optionTexts = {
   help: { type: 'boolean', short: 'h', says: 'show this help' },
@@ -44,10 +47,10 @@ export const optionTexts = {
     type: 'string',
     multiple: true,
     value: 'store',
-    says: 'database, files or cache, if not all that the backup holds; repeatable',
+    says: `${new Intl.ListFormat('en-GB', { type: 'disjunction' }).format(targets)}, if not all that the backup holds; repeatable`,
     field: 'targets',
   },
-  exact: { type: 'boolean', says: 'remove files and cache keys that are not in the backup', field: 'exact' },
+  exact: { type: 'boolean', says: `remove ${putBeside(targets)} that are not in the backup`, field: 'exact' },
   without: {
     type: 'string',
     multiple: true,

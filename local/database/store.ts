@@ -1,13 +1,16 @@
 import { counted } from '../../lib/amounts.ts'
+import type { DatabaseOption } from '../../lib/database/schema/option.ts'
 import { parseAddress } from '../address.ts'
 import type { LocalStore, Started } from '../store.ts'
 import type { TableCounts } from './demonstration.ts'
+import { showDatabaseOption } from './option.ts'
 
 export type DatabaseShape = {
   plan: { embedded: true } | { embedded: false; url: string; proxy: boolean }
   started: Started
   filled: { rows: Record<string, number> }
   count: TableCounts
+  found: DatabaseOption
 }
 
 export const database: LocalStore<DatabaseShape> = {
@@ -19,6 +22,7 @@ export const database: LocalStore<DatabaseShape> = {
   start: async (plan, starting) => (await import('./service.ts')).startDatabase(plan, starting),
   fill: async (reached, scale) => (await import('./sample.ts')).fillTables(reached, scale),
   filledWith: ({ rows }) => counted(totalOf(rows), 'row'),
+  showOption: showDatabaseOption,
   demonstration: async () => (await import('./demonstration.ts')).tables,
 }
 

@@ -1,11 +1,14 @@
 import { counted } from '../../lib/amounts.ts'
+import type { FilesOption } from '../../lib/files/schema/option.ts'
 import type { LocalStore, Started } from '../store.ts'
+import { showFilesOption } from './option.ts'
 
 export type FilesShape = {
   plan: { embedded: true } | { embedded: false; endpoint: string | undefined }
   started: Started
   filled: { objects: number; bytes: number }
   count: { objects: number; bytes: number }
+  found: FilesOption
 }
 
 const CREDENTIALS = [
@@ -26,6 +29,7 @@ export const files: LocalStore<FilesShape> = {
   start: async (plan, starting) => (await import('./service.ts')).startFiles(plan, starting),
   fill: async (reached, scale) => (await import('./sample.ts')).fillFiles(reached, scale),
   filledWith: ({ objects }) => counted(objects, 'file'),
+  showOption: showFilesOption,
   demonstration: async () => (await import('./demonstration.ts')).objects,
 }
 

@@ -23,7 +23,8 @@ export function amountOf({ targets }: Outcome, target: Target): string {
   return `${known}${amountOfStore(target, targets[target])}`
 }
 
-function amountOfStore<T extends Target>(target: T, counts: ToldStores[T]['amount']): string {
+/** How much was backed up, wiped or put back of a store. */
+export function amountOfStore<T extends Target>(target: T, counts: ToldStores[T]['amount']): string {
   const { amount, outcome = amount } = words[target]
   return outcome(counts)
 }

@@ -3,6 +3,7 @@ import { operationOf } from '../../operations.ts'
 import type { Words, WouldLine } from '../../store/words.ts'
 import { type Target, targets } from '../../store.ts'
 import { type ToldStores, words } from '../../stores/words.ts'
+import { isWritten, storesIn } from './held.ts'
 import type { WouldDo } from './would-do.ts'
 
 /**
@@ -25,6 +26,7 @@ function linesOf<T extends Target>(
   if (told.parts !== undefined) return told.parts.would(would)
   return [{ what: target, holds: told.amount(would), would: fateOf(told, would, run) }]
 }
+
 function fateOf<T extends Target>(
   { unit, count, kept, back }: Extract<Words<ToldStores[T]>, { parts?: never }>,
   would: ToldStores[T]['would'],
@@ -42,11 +44,10 @@ function fateOf<T extends Target>(
 /** How what goes would be backed up first, or that it would not. */
 export function wouldBackUp(wouldDo: WouldDo, operation: string): string {
   if (!wouldDo.backsUp) return 'NO BACKUP would be taken first: what goes could not come back.'
-  const taking = targets.filter((target) => wouldDo[target] !== null)
-  const isWritten = taking.some((target) => words[target].copied === undefined)
+  const taking = storesIn(wouldDo)
   const changes = operationOf(operation)?.changes
   const backup = changes === null ? 'The backup' : 'First a backup of what is there now'
-  const taken = `${backup} would be ${isWritten ? `written, ${proofOf(wouldDo)}` : 'taken'}`
+  const taken = `${backup} would be ${isWritten(taking) ? `written, ${proofOf(wouldDo)}` : 'taken'}`
   const condition = changes === null ? '' : `; without it nothing would be ${changes ?? 'wiped'}`
   return [`${taken}${condition}.`, ...taking.flatMap((target) => words[target].copied ?? [])].join(' ')
 }

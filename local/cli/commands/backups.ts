@@ -1,25 +1,32 @@
 import { bytes, counted, utc } from '../../../lib/amounts.ts'
 import { listBackups } from '../../../lib/backup/list.ts'
 import type { SealedBackup } from '../../../lib/backup/sealed-backup.ts'
+import { heldBy, isWritten, storesIn } from '../../../lib/run/words/held.ts'
+import { type Target, targets } from '../../../lib/store.ts'
+import { words } from '../../../lib/stores/words.ts'
 import type { Answer } from '../answer.ts'
 import type { Connected } from '../connect.ts'
 import { ageOf, table } from '../show/table.ts'
 
-function proofOf({ rehearsedAt, lateAttempts, rows, keys }: SealedBackup): string {
-  if (rehearsedAt === null) return `sealed, ${rows === null && keys === null ? 'copies found' : 'read back'}`
+function proofOf({ rehearsedAt, lateAttempts, ...held }: SealedBackup): string {
+  if (rehearsedAt === null) {
+    return `sealed, ${isWritten(storesIn(heldBy(held))) ? 'read back' : 'copies found'}`
+  }
   return `rehearsed ${utc(rehearsedAt)}${lateAttempts > 0 ? ', later rows read back' : ''}`
 }
 
 /** A backup in the list: what it holds, how old it is, how it is proved, and what is to be known before it is loaded. */
 export function backupLine(backup: SealedBackup, now: Date): string[] {
-  const count = (value: number | null, one: string) => (value === null ? '' : counted(value, one))
+  const held = heldBy(backup)
+  const amountOf = (target: Target) => {
+    const value = held[target]
+    return value === null ? '' : counted(value, words[target].unit)
+  }
   return [
     backup.backupId,
     backup.environment,
     backup.strategy,
-    count(backup.rows, 'row'),
-    count(backup.files, 'file'),
-    count(backup.keys, 'key'),
+    ...targets.map(amountOf),
     bytes(backup.bytes),
     ageOf(now, backup.sealedAt),
     proofOf(backup),

@@ -9,7 +9,8 @@ import { sealedBackupOf, statesInLedger } from '../../../lib/run/finish/target-s
 import { Outcome } from '../../../lib/run/outcome.ts'
 import { errorWithoutOutcome } from '../../../lib/run/words/without-outcome.ts'
 import { refusalOf } from '../../../lib/run/words/would-do.ts'
-import { type Target, type TargetState, targets } from '../../../lib/store.ts'
+import { perStore, type Target, type TargetState } from '../../../lib/store.ts'
+import { words } from '../../../lib/stores/words.ts'
 import type { Step } from './steps.ts'
 
 /** The outcome that a run's row holds; of a run that died or was called off, what its row still tells. */
@@ -56,9 +57,7 @@ export function outcomeWithoutRow(
     runId,
     operation: asked.operation,
     strategy: asked.strategy,
-    states: Object.fromEntries(
-      targets.map((target) => [target, began(target) ? 'unknown' : 'untouched']),
-    ) as Record<Target, TargetState>,
+    states: perStore((target) => (began(target) ? 'unknown' : 'untouched')),
     ...{ backupId: null, backupPrefix: null },
     ...(asked.dryRun ? { dryRun: true as const, refusal: refusalOf(null, error) } : {}),
     error,
@@ -91,11 +90,10 @@ function unfinished({ states, ...known }: Unfinished): Outcome {
     status: 'failed',
     backupId: known.backupId,
     backupPrefix: known.backupPrefix,
-    targets: {
-      database: { state: states.database, rows: 0, tables: {} },
-      files: { state: states.files, objects: 0, bytes: 0 },
-      cache: { state: states.cache, keys: 0 },
-    },
+    targets: perStore((target) => ({
+      state: states[target],
+      ...words[target].nothing,
+    })) as Outcome['targets'],
     warnings: [],
     error: known.error,
     startedAt: known.startedAt,

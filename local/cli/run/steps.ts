@@ -3,6 +3,8 @@ import * as z from 'zod'
 import type { Clients } from '../../../lib/clients.ts'
 import { executionArn, machineArnOf, machineError } from '../../../lib/executions/executions.ts'
 import type { Progress, RunRow } from '../../../lib/ledger/runs.ts'
+import { perStore, targets } from '../../../lib/store.ts'
+import { words } from '../../../lib/stores/words.ts'
 
 /** One state of the machine that does something, as far as it got. */
 export type Step = {
@@ -103,25 +105,25 @@ function endOfRun(step: Step, { isFailed, isOver }: { isFailed: boolean; isOver:
   step.endedAt = undefined
 }
 
-const many = z.object({ batches: z.number().default(1) }).nullish()
+const section = z.object({ batches: z.number().default(1) }).nullish()
+const sections = perStore(() => section)
 const Work = z.object({
-  database: many,
-  files: many,
-  cache: z.unknown(),
-  restore: z.object({ batches: z.number(), files: many }).nullish(),
+  ...sections,
+  restore: z.object({ batches: z.number(), ...sections }).nullish(),
   subject: z.object({ rehearse: z.boolean() }).optional(),
 })
 type Work = z.output<typeof Work>
 
-/** The Maps that the machine also passes when there is nothing for them to do. */
+/** Batches of the states that the machine also passes when there is nothing for them to do. */
 const workOf: Record<string, (plan: Work) => number> = {
-  'Export database': ({ database }) => database?.batches ?? 0,
-  'Copy files': ({ files }) => files?.batches ?? 0,
-  'Export cache': ({ cache }) => (cache ? 1 : 0),
   Rehearse: ({ database }) => database?.batches ?? 0,
   'Load backup': ({ restore, subject }) => (subject ? Number(subject.rehearse) : (restore?.batches ?? 0)),
-  'Wipe files': ({ files }) => files?.batches ?? 0,
-  'Restore files': ({ restore }) => restore?.files?.batches ?? 0,
+}
+for (const target of targets) {
+  workOf[words[target].backedUpIn] = (plan) => plan[target]?.batches ?? 0
+  if (!words[target].isChangedInBatches) continue
+  workOf[`Wipe ${target}`] = (plan) => plan[target]?.batches ?? 0
+  workOf[`Restore ${target}`] = ({ restore }) => restore?.[target]?.batches ?? 0
 }
 
 /** Whether a step does anything in this run: one that has nothing to do was not done. @param plan the ledger's */

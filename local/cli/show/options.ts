@@ -1,12 +1,14 @@
-import { bytes, counted, utc } from '../../../lib/amounts.ts'
+import { counted, utc } from '../../../lib/amounts.ts'
 import type { Backup } from '../../../lib/backup/read.ts'
-import type { TableOption } from '../../../lib/database/schema/option.ts'
 import type { ResetOptions } from '../../../lib/run/options.ts'
 import type { Request } from '../../../lib/run/request.ts'
 import { scopeOf } from '../../../lib/run/strategy.ts'
 import { isUnclaimed } from '../../../lib/run/words/claim-state.ts'
+import { isWritten, storesIn } from '../../../lib/run/words/held.ts'
 import { nowAndAfter, restoredStores, whatRestoreMeans } from '../../../lib/run/words/now-and-after.ts'
-import { targets } from '../../../lib/store.ts'
+import { type Target, targets } from '../../../lib/store.ts'
+import { type ToldStores, words } from '../../../lib/stores/words.ts'
+import { type Shapes, stores } from '../../stores.ts'
 import { table } from './table.ts'
 
 /** Everything that can be reset, and what it holds now. */
@@ -15,9 +17,9 @@ export function showOptions(options: ResetOptions): string {
   return [
     `Environment "${options.environment}": ${state.join('; ')}.\n`,
     `\nStrategies:\n${table(options.strategies.map(({ name, description }) => [name, description]))}`,
-    `\nDatabase:\n${databaseOf(options)}`,
-    `\nFiles:\n${filesOf(options)}`,
-    `\nCache:\n${cacheOf(options)}`,
+    ...targets.map(
+      (target) => `\n${target[0]?.toUpperCase()}${target.slice(1)}:\n${showFound(target, options[target])}`,
+    ),
   ].join('')
 }
 
@@ -31,10 +33,9 @@ function claimOf(options: ResetOptions): string {
 /** What a reset with this request takes and what it leaves, for a person to confirm. */
 export function showReset(options: ResetOptions, request: Extract<Request, { operation: 'reset' }>): string {
   const { clears, preserves } = scopeOf(request.strategy)
-  const shown = { database: databaseOf, files: filesOf, cache: cacheOf }
   return [
     `Reset "${request.strategy}" of the environment "${options.environment}".\n`,
-    ...clears.map((target) => `\n${target}:\n${shown[target](options)}`),
+    ...clears.map((target) => `\n${target}:\n${showFound(target, options[target])}`),
     preserves.length > 0 ? `\nNot touched: ${preserves.join(', ')}.\n` : '',
     request.backup
       ? '\nA backup is taken and sealed first; without it nothing is wiped.\n'
@@ -76,64 +77,24 @@ export function showDelete(backup: Backup): string {
   return `Delete ${describeBackup(backup)}\nIt cannot be restored afterwards.\n`
 }
 
-function describeBackup({ backupId, environment, strategy, rehearsedAt, ...held }: Backup): string {
-  const { database, files, cache } = held
-  const sealed = database === null && cache === null ? 'copies found' : 'read back'
+function describeBackup(backup: Backup): string {
+  const { backupId, environment, strategy, rehearsedAt } = backup
+  const sealed = isWritten(storesIn(backup)) ? 'read back' : 'copies found'
   const proof = rehearsedAt === null ? sealed : `rehearsed ${utc(rehearsedAt)}`
-  return `backup ${backupId} of the environment "${environment}" (${strategy}, ${proof}):\n${table([
-    ['database', database === null ? 'not in it' : counted(database.rows, 'row')],
-    ['files', files === null ? 'not in it' : counted(files.objects, 'file')],
-    ['cache', cache === null ? 'not in it' : counted(cache.keys, 'key')],
-  ])}`
+  const lines = targets.map((target) => [target, heldOf(target, backup[target])])
+  return `backup ${backupId} of the environment "${environment}" (${strategy}, ${proof}):\n${table(lines)}`
 }
 
-function databaseOf({ database }: ResetOptions): string {
-  if (!database.available) return unavailable(database.reason)
-  const rows = database.tables.map((one) => [
-    one.name,
-    one.label ?? '',
-    one.rows === null ? 'not readable' : counted(one.rows, 'row'),
-    bytes(one.bytes),
-    actionOf(one),
-  ])
-  const unmanaged = database.unmanaged.map(({ name, reason }) => [name, 'not managed', reason])
-  const problem = database.problem
-  return [
-    rows.length === 0 ? '  no tables\n' : table(rows),
-    table(unmanaged),
-    ...database.warnings.map(({ code, message }) => `  Warning ${code}: ${message}\n`),
-    problem === null
-      ? ''
-      : `  A reset of the database would be refused. ${problem.name}: ${problem.message}\n`,
-  ].join('')
+function heldOf<T extends Target>(target: T, held: ToldStores[T]['held'] | null): string {
+  return held === null ? 'not in it' : counted(words[target].count(held), words[target].unit)
 }
 
-function actionOf({ action, keptRows, keepRows }: TableOption): string {
-  if (action !== 'keeps some rows') return action ?? ''
-  return `wiped but for ${counted(keptRows, 'row')} (${keepRows})`
-}
-
-function filesOf({ files }: ResetOptions): string {
-  if (!files.available) return unavailable(files.reason)
-  const { bucket, prefix, objects, preservedObjects, preservedBytes, unmatched } = files
-  return [
-    table([[`s3://${bucket}/${prefix}`, counted(objects, 'file'), bytes(files.bytes)]]),
-    preservedObjects === 0
-      ? ''
-      : `  of them kept: ${counted(preservedObjects, 'file')}, ${bytes(preservedBytes)}\n`,
-    ...unmatched.map((prefix) => `  to be kept, but there is no file below it: ${prefix}\n`),
-  ].join('')
-}
-
-function cacheOf({ cache }: ResetOptions): string {
-  if (!cache.available) return unavailable(cache.reason)
-  return [
-    table([[cache.prefix === '*' ? 'all keys' : `keys ${cache.prefix}…`, counted(cache.keys, 'key')]]),
-    cache.preservedKeys === 0 ? '' : `  of them kept: ${counted(cache.preservedKeys, 'key')}\n`,
-    ...cache.unmatched.map((pattern) => `  to be kept, but no key matches it: ${pattern}\n`),
-  ].join('')
-}
-
-function unavailable(reason: { name: string; message: string }): string {
-  return `  cannot be asked. ${reason.name}: ${reason.message}\n`
+/** What of a store could be reset, or why that is not known. */
+function showFound<T extends Target>(
+  target: T,
+  found: ({ available: true } & Shapes[T]['found']) | Extract<ResetOptions[T], { available: false }>,
+): string {
+  return found.available
+    ? stores[target].showOption(found)
+    : `  cannot be asked. ${found.reason.name}: ${found.reason.message}\n`
 }
