@@ -6,6 +6,7 @@ import type { PlannedRun } from './ledger/run-ref.ts'
 import type { RunRow } from './ledger/runs.ts'
 import { operationOf, type StoreOperation } from './operations.ts'
 import type { Connection } from './postgres/connection.ts'
+import type { Selection } from './store/selection.ts'
 
 // What a run asks of every store, in the same words. Each question is a type of its own, so that a function carries only
 // those parts of the stores that answer what it asks: stores.ts has the answers side by side, one list for each question.
@@ -89,8 +90,8 @@ export type Planning = {
   }
   /** The backup that is restored, whole; null: none is. */
   backup: Backup | null
-  /** What of it is left out, as `schema.table`. */
-  without: readonly string[]
+  /** What of it is put back. */
+  selection: Selection
 }
 
 /**

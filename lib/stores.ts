@@ -30,7 +30,11 @@ import type { Ender, Extent, Limit, Look, Mark, MarkWriter, Planner, Sealer, Tar
 
 /** A store's section of the plan, and what a restore of it needs besides. */
 export type Planned = { database: DatabasePlan; files: FilesPlan; cache: CachePlan }
-export type Restores = { database: { batches: number }; files: FilesRestorePlan; cache: never }
+export type Restores = {
+  database: { without: string[]; batches: number }
+  files: FilesRestorePlan
+  cache: never
+}
 
 /** A store's section of the manifest. */
 export type Held = { [T in Target]: NonNullable<Manifest[T]> }

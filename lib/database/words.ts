@@ -1,5 +1,6 @@
 import { counted } from '../amounts.ts'
 import type { Manifest } from '../backup/manifest.ts'
+import type { Selection } from '../store/selection.ts'
 import type { Asked, Change, Words } from '../store/words.ts'
 import type { DatabaseOption } from './schema/option.ts'
 import type { DatabaseWould, TableWould } from './schema/plan-answer.ts'
@@ -41,7 +42,7 @@ export const databaseWords: Words<DatabaseTold> = {
 function changesOf(
   database: Asked<DatabaseOption>,
   held: HeldDatabase,
-  without: readonly string[],
+  { without = [] }: Selection,
 ): Change[] {
   const live = new Map(
     database.available ? database.tables.map(({ name, rows }) => [name, rows] as const) : [],

@@ -10,6 +10,7 @@ import {
   type StoreOperation,
 } from '../operations.ts'
 import { isStorable } from '../postgres/storable.ts'
+import { type Selection, selection } from '../store/selection.ts'
 import { targets } from '../store.ts'
 import { strategies } from './strategy.ts'
 
@@ -89,13 +90,7 @@ const Restore = z.strictObject({
   allowForeign: z.boolean().default(false).describe('For a backup of another environment'),
   ...believed,
   exact: z.boolean().default(false).describe('Files and cache keys that are not in the backup are removed'),
-  without: z
-    .array(z.string().min(1).max(1024))
-    .max(1000)
-    .optional()
-    .describe(
-      'Tables and sequences of the backup that were dropped since, as `schema.table`: the others are put back without them',
-    ),
+  ...selection,
   ...rehearsal,
   ...common,
 })
@@ -183,10 +178,12 @@ export function readAccepted(input: unknown): Request | undefined {
 
 /** What no field says by itself: a list that would be ignored is a mistake, of the list or of the targets. */
 function consistent(request: Request): Request {
-  if (request.operation !== 'restore' || !request.without?.length) return request
+  if (request.operation !== 'restore') return request
   if (request.targets === undefined || request.targets.includes('database')) return request
+  const ignored = (Object.keys(selection) as (keyof Selection)[]).find((field) => request[field]?.length)
+  if (ignored === undefined) return request
   throw new InvalidRequest(
-    'The request is wrong: without: names tables or sequences, and "targets" leaves out the database, so none are put back. Take "without" out, or add "database" to "targets"',
+    `The request is wrong: ${ignored}: names tables or sequences, and "targets" leaves out the database, so none are put back. Take "${ignored}" out, or add "database" to "targets"`,
   )
 }
 

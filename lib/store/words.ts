@@ -1,4 +1,5 @@
 import type { SealedBackup } from '../backup/sealed-backup.ts'
+import type { Selection } from './selection.ts'
 
 /** What a table or a store holds now, and what it holds after a restore. */
 export type Change = { what: string; now: string; after: string }
@@ -74,8 +75,8 @@ type Whole<T extends Told> = {
 type InParts<T extends Told> = {
   amount(of: T['amount']): string
   parts: {
-    /** @param without what of the backup is left out */
-    changes(found: Asked<T['found']>, held: T['held'], without: readonly string[]): Change[]
+    /** @param selection what of the backup is put back */
+    changes(found: Asked<T['found']>, held: T['held'], selection: Selection): Change[]
     would(would: T['would']): WouldLine[]
   }
 }

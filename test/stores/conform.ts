@@ -274,7 +274,7 @@ export function conforms<T extends Target>(place: Place, store: Conforming<T>): 
       rehearse: 'auto',
       preserve,
       backup: null,
-      without: [],
+      selection: {},
     })
     return planned
   }

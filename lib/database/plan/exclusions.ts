@@ -1,7 +1,13 @@
 import type { Warning } from '../../backup/manifest.ts'
 import type { Backup } from '../../backup/read.ts'
 import { InvalidRequest } from '../../errors.ts'
+import type { Selection } from '../../store/selection.ts'
 import type { Catalog } from '../catalog/catalog.ts'
+
+/** What of a backup a restore does not put back, as `schema.table`: all that is loaded, compared and swapped goes by it. */
+export function leftOutBy({ without = [] }: Selection): string[] {
+  return without
+}
 
 /**
  * A backup without the tables and sequences that `names` says, as `schema.table`: what is no longer there cannot be put back.

@@ -21,7 +21,7 @@ import { checkKeptRows } from './actions/kept-rows.ts'
 import { checkPermissions } from './actions/permissions.ts'
 import { chooseRestoreActions } from './actions/restore-actions.ts'
 import { chooseActions, type TableAction } from './actions/table-actions.ts'
-import { leaveOut, warnOfLaterTables, warnOfLeftOut } from './exclusions.ts'
+import { leaveOut, leftOutBy, warnOfLaterTables, warnOfLeftOut } from './exclusions.ts'
 import { warnOfLargeObjects } from './large-objects.ts'
 import { checkLocks, lockedWorks } from './lock-checks.ts'
 import { warnOfLeftBehind } from './out-of-reach.ts'
@@ -33,16 +33,17 @@ import { tryRestore, warnOfUnproved } from './trial-restore.ts'
  * Counts the tables, decides what happens to each, tries what a restore would need, and writes the work lists of the export.
  * @throws NotPermitted, PreservationConflict, InvalidRequest, LimitExceeded, SchemaChanged, each before anything is touched
  */
-export const planDatabase: Planner<DatabasePlan, { batches: number }> = async (
+export const planDatabase: Planner<DatabasePlan, { without: string[]; batches: number }> = async (
   clients,
   connection,
   asked,
 ) => {
   const { config } = clients
-  const { operation, takesBackup, backup, without } = asked
+  const { operation, takesBackup, backup } = asked
   const { changes } = operations[operation]
+  const without = leftOutBy(asked.selection)
   const toLoad = backup && leaveOut(backup, without)
-  const { planned, warnings } = await planTables(clients, connection, { ...asked, toLoad })
+  const { planned, warnings } = await planTables(clients, connection, { ...asked, without, toLoad })
   warnings.push(...(await warnOfLargeObjects(connection)))
   const { bytes } = planned
   const works = lockedWorks({ operation, takesBackup, bytes, backedUp: toLoad?.database?.tables ?? [] })
@@ -51,7 +52,7 @@ export const planDatabase: Planner<DatabasePlan, { batches: number }> = async (
   if (changes === 'wiped' && takesBackup && !rehearse)
     warnings.push(...(await warnOfUnproved(connection, changedIn(planned.tables))))
   if (rehearse && changes === null) await checkScratchAllowed(connection, asked.run.runId)
-  const restore = toLoad && { batches: loadBatches(toLoad.database?.tables ?? []).length }
+  const restore = toLoad && { without, batches: loadBatches(toLoad.database?.tables ?? []).length }
   return { planned, restore, rehearse, warnings }
 }
 
@@ -83,7 +84,7 @@ async function planTables(
   clients: Clients,
   connection: Connection,
   /** `toLoad`: the backup that is restored, without what is left out of it. */
-  asked: Planning & { toLoad: Backup | null },
+  asked: Planning & { without: readonly string[]; toLoad: Backup | null },
 ): Promise<{ planned: DatabasePlan; warnings: Warning[] }> {
   const { operation, takesBackup, backup, toLoad, without } = asked
   const { changes } = operations[operation]

@@ -5,7 +5,7 @@ import type { Warning } from '../../backup/manifest.ts'
 import type { Backup } from '../../backup/read.ts'
 import type { Clients } from '../../clients.ts'
 import type { Config } from '../../config/variables.ts'
-import { leaveOut } from '../../database/plan/exclusions.ts'
+import { leaveOut, leftOutBy } from '../../database/plan/exclusions.ts'
 import { BackupIdTaken, LimitExceeded } from '../../errors.ts'
 import type { RunRef } from '../../ledger/run-ref.ts'
 import { operations } from '../../operations.ts'
@@ -46,9 +46,9 @@ export async function makePlan(
     await checkWritable(bucket, `${keys.probes}${randomUUID()}`)
   }
   const preserve = preservationOf(request, config)
-  const without = request.operation === 'restore' ? (request.without ?? []) : []
+  const selection = request.operation === 'restore' ? request : {}
   // Also for a backup that holds no database, of which no store is asked.
-  if (backup !== null) leaveOut(backup, without)
+  if (backup !== null) leaveOut(backup, leftOutBy(selection))
   const sections: { [T in Target]: Planned[T] | null } = perStore(() => null)
   const plan: Plan = {
     ...run,
@@ -79,7 +79,7 @@ export async function makePlan(
     rehearse: request.rehearse,
     preserve,
     backup,
-    without,
+    selection,
   }
   const restores: { [T in Target]?: Restores[T] | null } = {}
   async function planStore<T extends Target>(target: T): Promise<void> {
@@ -96,7 +96,7 @@ export async function makePlan(
       backupId: backup.backupId,
       seen: backup.seen,
       exact: request.exact,
-      without,
+      without: restores.database?.without ?? [],
       batches: restores.database?.batches ?? 0,
       files: restores.files ?? null,
     }

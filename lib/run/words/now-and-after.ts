@@ -1,11 +1,12 @@
 import type { Backup } from '../../backup/read.ts'
+import type { Selection } from '../../store/selection.ts'
 import type { Asked, Change } from '../../store/words.ts'
 import { type Target, targets } from '../../store.ts'
 import { type ToldStores, words } from '../../stores/words.ts'
 import type { ResetOptions } from '../options.ts'
 import type { Request } from '../request.ts'
 
-type Restore = Pick<Extract<Request, { operation: 'restore' }>, 'targets' | 'exact' | 'without'>
+type Restore = Pick<Extract<Request, { operation: 'restore' }>, 'targets' | 'exact'> & Selection
 
 /** The stores that the restore puts back. */
 export function restoredStores(backup: Backup, request: Restore): Target[] {
@@ -28,13 +29,13 @@ function changesOf<T extends Target>(
   {
     found,
     held,
-    request: { exact, without = [] },
+    request,
   }: { found: Asked<ToldStores[T]['found']>; held: ToldStores[T]['held']; request: Restore },
 ): Change[] {
   const { parts, amount } = words[target]
-  if (parts !== undefined) return parts.changes(found, held, without)
+  if (parts !== undefined) return parts.changes(found, held, request)
   const now = found.available ? amount(found) : `not known: ${found.reason.name}`
-  const others = exact ? '' : ', and those that are not in the backup'
+  const others = request.exact ? '' : ', and those that are not in the backup'
   return [{ what: target, now, after: `${amount(held)}${others}` }]
 }
 
