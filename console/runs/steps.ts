@@ -1,6 +1,7 @@
 import type { Run } from '../../lib/http/answers/run.ts'
 import { scopeOf, strategies } from '../../lib/run/strategy.ts'
 import { type Target, targets } from '../../lib/store.ts'
+import { type Outline, pageOf } from './operations.ts'
 
 /** `idle`: there was nothing for it to do, so nothing was done. `closed`: it ended the run as one that failed. */
 export type StepState = 'waiting' | 'running' | 'done' | 'stopped' | 'idle' | 'closed'
@@ -22,8 +23,6 @@ type Drawn = Pick<Run, 'operation' | 'strategy' | 'status' | 'phase' | 'progress
   /** What a restore put back, once it is over. */
   outcome?: Pick<NonNullable<Run['outcome']>, 'targets'> | null
 }
-type Outline = { name: string; together?: boolean; destructive?: boolean; steps: string[] }
-
 const backingUp: Record<Target, string> = {
   database: 'Export database',
   files: 'Copy files',
@@ -84,18 +83,6 @@ function outlineOf({ operation, strategy, dryRun, plan }: Drawn): Outline[] {
   const wanted: readonly Target[] = scope === undefined ? targets : scopeOf(scope).clears
   const acted = plan === null ? wanted : targets.filter((target) => plan[target] !== null)
   const { wipes, backsUp, rehearse } = plan ?? { wipes: wanted, backsUp: wanted, rehearse: false }
-  const count = { name: 'Plan', steps: ['Count'] }
-  const end = { name: 'End', steps: ['Finish'] }
-  if (dryRun || operation === 'claim') return [count, end]
-  if (operation === 'verify') {
-    return [
-      count,
-      { name: 'Check', steps: ['Verify'] },
-      { name: 'Load', steps: rehearse ? loading : [] },
-      end,
-    ]
-  }
-  if (operation === 'delete') return [count, { name: 'Remove', destructive: true, steps: ['Delete'] }, end]
   const isRehearsed = rehearse && backsUp.includes('database')
   const isReconciled = (plan?.database?.batches ?? 0) > 1
   const backup: Outline[] = [
@@ -108,22 +95,9 @@ function outlineOf({ operation, strategy, dryRun, plan }: Drawn): Outline[] {
           : [...(isReconciled ? ['Reconcile'] : []), ...(isRehearsed ? ['Rehearse', 'Compare'] : []), 'Seal'],
     },
   ]
-  if (operation === 'backup') return [count, ...backup, end]
-  if (operation === 'restore') {
-    return [
-      count,
-      ...backup,
-      { name: 'Load', steps: acted.includes('database') ? loading : [] },
-      { name: 'Restore', destructive: true, steps: acted.map((target) => `Restore ${target}`) },
-      end,
-    ]
-  }
   return [
-    count,
-    ...backup,
-    { name: 'Wipe', destructive: true, steps: wipes.map((target) => `Wipe ${target}`) },
-    end,
+    { name: 'Plan', steps: ['Count'] },
+    ...(dryRun ? [] : pageOf(operation).stages({ backup, acted, wipes, rehearse })),
+    { name: 'End', steps: ['Finish'] },
   ]
 }
-
-const loading = ['Load backup', 'Compare backup']

@@ -9,16 +9,8 @@ import { wouldBeRefused } from '../../lib/run/words/would-words.ts'
 import type { Target, TargetState } from '../../lib/store.ts'
 import { targets } from '../../lib/store.ts'
 import { duration } from '../numbers.ts'
+import { pageOf } from './operations.ts'
 import type { Stage } from './steps.ts'
-
-const titles: Record<string, string> = {
-  backup: 'Backup',
-  reset: 'Reset',
-  restore: 'Restore',
-  claim: 'Claim',
-  verify: 'Verification',
-  delete: 'Deletion',
-}
 
 /** `Reset, full` or `Dry run of reset, full`. */
 export function titleOf({
@@ -26,7 +18,7 @@ export function titleOf({
   strategy,
   dryRun,
 }: Pick<Run, 'operation' | 'strategy' | 'dryRun'>): string {
-  const name = titles[operation] ?? operation
+  const name = pageOf(operation).title
   const what = dryRun ? `Dry run of ${name.toLowerCase()}` : name
   return strategy === null ? what : `${what}, ${strategy}`
 }

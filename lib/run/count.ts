@@ -6,7 +6,7 @@ import { warnOfPublications } from '../database/plan/publications.ts'
 import { dropLeftovers } from '../database/scratch/drop.ts'
 import { type Counting, openRun, recordPlan } from '../ledger/open.ts'
 import type { RunRow } from '../ledger/runs.ts'
-import type { BackupOperation } from '../operations.ts'
+import { type BackupOperation, operations } from '../operations.ts'
 import type { Connection } from '../postgres/connection.ts'
 import { withConnection } from '../postgres/with-connection.ts'
 import { perStore, type Target } from '../store.ts'
@@ -14,7 +14,7 @@ import { claim } from './claim.ts'
 import { endRun } from './end.ts'
 import { checkConfirmation, checkMarks, refusalOfReal } from './guard.ts'
 import { planOnBackup } from './on-backup/operations.ts'
-import { digestOfPlan } from './planning/plan.ts'
+import { digestOfPlan, type Plan } from './planning/plan.ts'
 import { noPlan, type PlanSummary, summaryOf } from './planning/plan-summary.ts'
 import { checkLimits, makePlan } from './planning/planning.ts'
 import { checkScoped } from './planning/scope.ts'
@@ -41,7 +41,7 @@ export type Counted =
   | { next: 'repeated'; repeats: string; status: string }
   | { next: 'finish'; runId: string; attempt: number; prunes: false }
   | {
-      next: 'backup' | 'wipe' | 'restore' | BackupOperation
+      next: 'backup' | 'wipe' | 'restore' | 'finish' | BackupOperation
       runId: string
       attempt: number
       operation: Exclude<Request['operation'], 'claim'>
@@ -84,7 +84,7 @@ export async function countAll(clients: Clients, input: z.output<typeof CountInp
     const planDigest = digestOfPlan(plan)
     await recordPlan(connection, { runId, ...counting, backupId, plan: summary, planDigest })
     return {
-      next: plan.backupId !== null ? 'backup' : plan.restore === null ? 'wipe' : 'restore',
+      next: plan.backupId === null ? afterBackup(plan) : 'backup',
       runId,
       attempt,
       operation: plan.operation,
@@ -123,6 +123,12 @@ async function planDry(
   const plan = await makePlan(clients, connection, asked)
   await record(summaryOf(plan, { backup, ...told }))
   checkLimits(plan, clients)
+}
+
+/** What is left to do without a backup: nothing, of what changes nothing. */
+function afterBackup({ operation }: Plan): 'wipe' | 'restore' | 'finish' {
+  const { changes } = operations[operation]
+  return changes === null ? 'finish' : changes === 'wiped' ? 'wipe' : 'restore'
 }
 
 /** A claim has no plan; only what has to be said of it is kept. */

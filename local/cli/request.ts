@@ -5,7 +5,14 @@ import { InvalidRequest, messageOf } from '../../lib/errors.ts'
 import { needsConfirm, type OperationName } from '../../lib/operations.ts'
 import { parseRequest, type Request, requests } from '../../lib/run/request.ts'
 import { type Arguments, WrongUsage } from './arguments.ts'
-import { type Flags, type OptionName, type OptionText, optionTexts } from './commands.ts'
+import {
+  type Command,
+  commands,
+  type Flags,
+  type OptionName,
+  type OptionText,
+  optionTexts,
+} from './commands.ts'
 
 /** A request as it is sent, and as it is understood. */
 export type Wanted = { sent: Record<string, unknown>; request: Request }
@@ -28,8 +35,9 @@ export function confirmed({ sent, request }: Wanted, confirm: string): Wanted {
 }
 
 function fromFlags({ command, argument, flags }: Arguments): Record<string, unknown> {
-  if (command === 'reset' && argument === undefined) {
-    throw new WrongUsage('reset needs a strategy: what is to be wiped', command)
+  const { argument: wanted }: Command = commands[command]
+  if (wanted === '<strategy>' && argument === undefined) {
+    throw new WrongUsage(`${command} needs a strategy: what is to be wiped`, command)
   }
   const isOnBackup = takes(command, 'backupId')
   if (isOnBackup && argument === undefined) {

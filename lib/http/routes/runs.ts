@@ -2,7 +2,7 @@ import { createRoute, OpenAPIHono } from '@hono/zod-openapi'
 import * as z from 'zod'
 import { InvalidRequest } from '../../errors.ts'
 import { findRun, listRuns } from '../../ledger/runs.ts'
-import { operationOf, scopeToStart } from '../../operations.ts'
+import { type OperationName, operationOf, operations, scopeToStart } from '../../operations.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
 import { cancelRun, rowToCancel } from '../../run/cancel.ts'
 import { limitUpTo, linkToNext } from '../answers/pages.ts'
@@ -39,8 +39,7 @@ const post = createRoute({
   path: '/v1/runs',
   tags: ['Runs'],
   summary: 'Start a run',
-  description:
-    'Needs the scope of its operation: backup, reset, restore or delete; claim needs reset; verify needs read, or backup when it rehearses. What would be refused at once is, and nothing is started then.',
+  description: `Needs the scope of its operation: ${neededScopes()}. What would be refused at once is, and nothing is started then.`,
   request: {
     headers: idempotencyHeaders,
     query: noQuery,
@@ -132,6 +131,19 @@ const cancel = createRoute({
     ...refusals(400, 404, 409, 413),
   },
 })
+
+/** Which scope each operation needs: its own, or another. */
+function neededScopes(): string {
+  const names = Object.keys(operations) as OperationName[]
+  const isOwn = (name: OperationName) => scopeToStart(name, false) === name
+  const others = names.filter((name) => !isOwn(name)).toSorted()
+  const sentences = others.map((name) => {
+    const [scope, toRehearse] = [scopeToStart(name, false), scopeToStart(name, true)]
+    return `${name} needs ${scope}${toRehearse === scope ? '' : `, or ${toRehearse} when it rehearses`}`
+  })
+  const own = new Intl.ListFormat('en-GB', { type: 'disjunction' }).format(names.filter(isOwn))
+  return [own, ...sentences].join('; ')
+}
 
 /** Bytes of one run in a list; alone it may have more. */
 const runBytes = 2 ** 20

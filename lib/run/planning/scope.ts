@@ -8,7 +8,7 @@ import { readLateNoted } from '../../ledger/documents.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { type Target, targets } from '../../store.ts'
 import { checkMarks } from '../guard.ts'
-import { isDestructive, type Request, type Scoped } from '../request.ts'
+import { isDestructive, type Scoped } from '../request.ts'
 import { scopeOf } from '../strategy.ts'
 
 /**
@@ -20,7 +20,7 @@ export async function checkScoped(
   connection: Connection,
   request: Scoped,
 ): Promise<{ backup: Backup | null; clears: Target[]; warnings: Warning[] }> {
-  const backup = request.operation === 'restore' ? await readRestorable(clients, connection, request) : null
+  const backup = 'backupId' in request ? await readRestorable(clients, connection, request) : null
   const clears = clearsOf(request, backup)
   const warnings = await checkMarks(clients, connection, {
     wipes: isDestructive(request),
@@ -31,7 +31,7 @@ export async function checkScoped(
 
 /** The stores that the run acts on. @throws InvalidRequest when the backup does not hold one that is to be restored */
 function clearsOf(request: Scoped, backup: Backup | null): Target[] {
-  if (request.operation !== 'restore') return scopeOf(request.strategy).clears
+  if (!('backupId' in request)) return scopeOf(request.strategy).clears
   const held = targets.filter((target) => backup?.[target] !== null)
   const missing = (request.targets ?? []).filter((target) => !held.includes(target))
   if (missing.length === 0) return held.filter((target) => request.targets?.includes(target) ?? true)
@@ -44,7 +44,7 @@ function clearsOf(request: Scoped, backup: Backup | null): Target[] {
 async function readRestorable(
   { backups, config }: Clients,
   connection: Connection,
-  request: Extract<Request, { operation: 'restore' }>,
+  request: Extract<Scoped, { backupId: string }>,
 ): Promise<Backup> {
   const late = await readLateNoted(connection, request.backupId)
   const backup = await readBackup(backups, config.BACKUP_PREFIX, request.backupId, { late })

@@ -1,0 +1,50 @@
+import { type OperationName, operationOf } from '../../lib/operations.ts'
+import type { Target } from '../../lib/store.ts'
+
+/** Steps that belong together; `together`: they run at the same time. */
+export type Outline = { name: string; together?: boolean; destructive?: boolean; steps: string[] }
+
+/** What the stages of a run are made of: the stages of its backup, and the stores. */
+type Parts = { backup: Outline[]; acted: readonly Target[]; wipes: readonly Target[]; rehearse: boolean }
+
+type Page = {
+  /** What a run of it is called. */
+  title: string
+  /** What is drawn between Count and Finish. */
+  stages: (parts: Parts) => Outline[]
+}
+
+const loading = ['Load backup', 'Compare backup']
+
+const wiping: Page['stages'] = ({ backup, wipes }) => [
+  ...backup,
+  { name: 'Wipe', destructive: true, steps: wipes.map((target) => `Wipe ${target}`) },
+]
+
+const pages: Record<OperationName, Page> = {
+  backup: { title: 'Backup', stages: ({ backup }) => backup },
+  reset: { title: 'Reset', stages: wiping },
+  restore: {
+    title: 'Restore',
+    stages: ({ backup, acted }) => [
+      ...backup,
+      { name: 'Load', steps: acted.includes('database') ? loading : [] },
+      { name: 'Restore', destructive: true, steps: acted.map((target) => `Restore ${target}`) },
+    ],
+  },
+  verify: {
+    title: 'Verification',
+    stages: ({ rehearse }) => [
+      { name: 'Check', steps: ['Verify'] },
+      { name: 'Load', steps: rehearse ? loading : [] },
+    ],
+  },
+  delete: { title: 'Deletion', stages: () => [{ name: 'Remove', destructive: true, steps: ['Delete'] }] },
+  claim: { title: 'Claim', stages: () => [] },
+}
+
+/** How the page calls an operation and draws its runs. One of another version is called by its own name. */
+export function pageOf(operation: string): Page {
+  if (operationOf(operation) === undefined) return { title: operation, stages: wiping }
+  return pages[operation as OperationName]
+}
