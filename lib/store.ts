@@ -141,7 +141,7 @@ export type TargetState = (typeof targetStates)[number]
 /** What is known of a run that has ended, for one of its stores. */
 export type Ending<Summary, Restore, Held> = {
   row: RunRow
-  /** Its section of the ledger's summary of the plan, and what a restore needs besides; null: nothing is known of the plan. */
+  /** Its section of the ledger's summary of the plan, and of what a restore puts back; null: nothing is known of the plan. */
   summary: { planned: Summary | null; restore: Restore | null } | null
   /** The run acts on this store, or would. */
   clears: boolean

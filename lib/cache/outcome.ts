@@ -9,17 +9,18 @@ import { operationOf } from '../operations.ts'
 import { type Ender, type Ending, hasBegun, type TargetState, toldOf } from '../store.ts'
 import { closeFence } from './fence.ts'
 import { CacheRestored } from './restore/restore.ts'
+import type { CacheCounts } from './schema/outcome.ts'
 import { CacheWiped } from './wipe/wipe.ts'
 
 export type CacheLeft = { wiped: CacheWiped | null; restored: CacheRestored | null }
 
-type CacheEnding = Ending<object, never, NonNullable<Manifest['cache']>>
+type CacheEnding = Ending<object, object, NonNullable<Manifest['cache']>>
 
 /** Milliseconds that the cache has: the outcome is written, and whoever waits for it should not wait long. */
 const patience = 5_000
 
 /** What became of the cache: of it the ledger says only whether its turn has come, and what a step told on its way. */
-export const cacheEnd: Ender<object, never, NonNullable<Manifest['cache']>, CacheLeft, { keys: number }> = {
+export const cacheEnd: Ender<object, object, NonNullable<Manifest['cache']>, CacheLeft, CacheCounts> = {
   inLedger: () => ({ wiped: null, restored: null }),
   inBucket: findLeft,
   end: (ending, left) => ({
@@ -47,7 +48,7 @@ async function findLeft(
 }
 
 /** Keys are those of what the state says; of a step that broke off those that it told, never what the backup holds. */
-function countsOf(ending: CacheEnding, { wiped, restored }: CacheLeft): { state: TargetState; keys: number } {
+function countsOf(ending: CacheEnding, { wiped, restored }: CacheLeft): { state: TargetState } & CacheCounts {
   const { row, held } = ending
   const before = stateBeforeRestore(ending, wiped)
   const state = (before === 'unknown' ? null : stateOfRestore(row, restored)) ?? before

@@ -3,10 +3,10 @@ import { operations } from '../operations.ts'
 import type { Limit, Planner } from '../store.ts'
 import { countCache } from './count.ts'
 import { probeCache, refuseReservedKeys } from './probe.ts'
-import { type CachePlan, keysToWipe } from './schema/plan.ts'
+import { type CacheInRestore, type CachePlan, keysToWipe } from './schema/plan.ts'
 
 /** Tries what the steps rely on, and counts the keys. @throws as probeCache does */
-export const planCache: Planner<CachePlan, never> = async (
+export const planCache: Planner<CachePlan, CacheInRestore> = async (
   clients,
   _connection,
   { operation, dryRun, preserve },

@@ -3,14 +3,15 @@ import type { RunRow } from '../ledger/runs.ts'
 import { withConnection } from '../postgres/with-connection.ts'
 import type { Ender, Ending, TargetState } from '../store.ts'
 import { DatabaseRestored } from './restore/restore.ts'
-import type { DatabaseSummary } from './schema/plan-summary.ts'
+import type { DatabaseCounts } from './schema/outcome.ts'
+import type { DatabaseRestoreInLedger, DatabaseSummary } from './schema/plan-summary.ts'
 import { dropScratch } from './scratch/drop.ts'
 import type { Refreshed } from './views.ts'
 import { DatabaseWiped } from './wipe/wipe.ts'
 
 type HeldDatabase = Pick<NonNullable<Manifest['database']>, 'rows' | 'tables'>
 
-type DatabaseEnding = Ending<DatabaseSummary, { batches: number }, HeldDatabase>
+type DatabaseEnding = Ending<DatabaseSummary, DatabaseRestoreInLedger, HeldDatabase>
 
 /** What the steps recorded in the transaction that changed the rows. */
 export type DatabaseLeft = { wiped: DatabaseWiped | null; restored: DatabaseRestored | null }
@@ -18,10 +19,10 @@ export type DatabaseLeft = { wiped: DatabaseWiped | null; restored: DatabaseRest
 /** What became of the database. All of it stands in the ledger, and what was not committed was not done. */
 export const databaseEnd: Ender<
   DatabaseSummary,
-  { batches: number },
+  DatabaseRestoreInLedger,
   HeldDatabase,
   DatabaseLeft,
-  { rows: number; tables: Record<string, number> }
+  DatabaseCounts
 > = {
   inLedger: ({ wiped, restored }) => ({
     wiped: wiped === null ? null : DatabaseWiped.parse(wiped),
@@ -50,10 +51,7 @@ function stateOfDatabase(
   return held ? 'backed_up' : 'untouched'
 }
 
-function countsOf(
-  { row, held }: DatabaseEnding,
-  { wiped, restored }: DatabaseLeft,
-): { rows: number; tables: Record<string, number> } {
+function countsOf({ row, held }: DatabaseEnding, { wiped, restored }: DatabaseLeft): DatabaseCounts {
   const changed = restored ?? wiped
   if (changed !== null) return { rows: changed.rows, tables: changed.tables }
   if (held === null || stateOfDatabase(row, held) !== 'backed_up') return { rows: 0, tables: {} }

@@ -7,22 +7,24 @@ import type { RunRow } from '../ledger/runs.ts'
 import { operationOf } from '../operations.ts'
 import { type Ender, type Ending, hasBegun, type TargetState } from '../store.ts'
 import { FilesRestored } from './restore/results.ts'
-import type { FilesRestoreSummary, FilesSummary } from './schema/plan-summary.ts'
+import type { FilesCounts } from './schema/outcome.ts'
+import type { FilesSummary } from './schema/plan-summary.ts'
 import { FilesWiped } from './wipe.ts'
 
 /** The results of the batches that left one. */
 export type FilesLeft = { wiped: readonly FilesWiped[]; restored: readonly FilesRestored[] }
 
-type Batches = Pick<FilesSummary & FilesRestoreSummary, 'batches'>
-type FilesEnding = Ending<Batches, Batches, NonNullable<Manifest['files']>>
+type Batches = Pick<FilesSummary, 'batches'>
+type RestoreBatches = { files: Batches | null }
+type FilesEnding = Ending<Batches, RestoreBatches, NonNullable<Manifest['files']>>
 
 /** What became of the files: of them the ledger says only whether their turn has come. */
 export const filesEnd: Ender<
   Batches,
-  Batches,
+  RestoreBatches,
   NonNullable<Manifest['files']>,
   FilesLeft,
-  { objects: number; bytes: number }
+  FilesCounts
 > = {
   inLedger: () => ({ wiped: [], restored: [] }),
   inBucket: findLeft,
@@ -46,7 +48,7 @@ async function findLeft(
     if (found !== undefined) wiped.push(found.result)
   }
   const restored: FilesRestored[] = []
-  for (let batch = 0; batch < (summary?.restore?.batches ?? 0); batch++) {
+  for (let batch = 0; batch < (summary?.restore?.files?.batches ?? 0); batch++) {
     const found = await findResult(backups, workKeys(row).filesRestored(batch), FilesRestored)
     if (found !== undefined) restored.push(found.result)
   }
@@ -54,10 +56,7 @@ async function findLeft(
 }
 
 /** Counts are of what the state says: files wiped, put back, or backed up. */
-function countsOf(
-  ending: FilesEnding,
-  left: FilesLeft,
-): { state: TargetState; objects: number; bytes: number } {
+function countsOf(ending: FilesEnding, left: FilesLeft): { state: TargetState } & FilesCounts {
   const before = stateBeforeRestore(ending, left.wiped)
   const state = (before === 'unknown' ? null : stateOfRestore(ending, left.restored)) ?? before
   if (state === 'restored' || state === 'partly_restored') {
@@ -100,7 +99,7 @@ function stateOfRestore(
   { row, summary }: FilesEnding,
   restored: readonly FilesRestored[],
 ): 'restored' | 'partly_restored' | null {
-  const batches = summary?.restore?.batches ?? 0
+  const batches = summary?.restore?.files?.batches ?? 0
   const undone = sumOf(restored, ({ failures, changedMeanwhile }) => failures + changedMeanwhile)
   if (batches > 0 && restored.length === batches && undone === 0) return 'restored'
   return restored.length > 0 || row.phase === 'Restore files' ? 'partly_restored' : null

@@ -5,7 +5,7 @@ import type { Limit, Planner } from '../store.ts'
 import { listFiles } from './list.ts'
 import { probeConditions } from './probe.ts'
 import { listRestore } from './restore/list.ts'
-import type { FilesPlan, FilesRestorePlan } from './schema/plan.ts'
+import type { FilesInRestore, FilesPlan } from './schema/plan.ts'
 
 /**
  * Lists the files, and those of the backup that is restored, into the run's work lists, and tries what the steps rely on.
@@ -13,7 +13,7 @@ import type { FilesPlan, FilesRestorePlan } from './schema/plan.ts'
  * @throws InvalidRequest for a preserved prefix that was meant from the bucket's root
  * @throws StoreUnavailable, NotPermitted, BackupDamaged
  */
-export const planFiles: Planner<FilesPlan, FilesRestorePlan> = async (
+export const planFiles: Planner<FilesPlan, FilesInRestore> = async (
   clients,
   _connection,
   { run, operation, dryRun, preserve, backup },
@@ -31,8 +31,8 @@ export const planFiles: Planner<FilesPlan, FilesRestorePlan> = async (
   warnings.push(...(await probeConditions(clients, { run, changesFiles: destroys(operation) })))
   if (backup === null) return { planned, restore: null, warnings }
   const { backupId, files } = backup
-  const restore = await listRestore(clients, { run, backupId, index: files?.index ?? null })
-  return { planned, restore, warnings }
+  const toRestore = await listRestore(clients, { run, backupId, index: files?.index ?? null })
+  return { planned, restore: { files: toRestore }, warnings }
 }
 
 /** How many files the plan wipes, and how many a reset may. */

@@ -10,6 +10,7 @@ import { type BackupOperation, operations } from '../operations.ts'
 import type { Connection } from '../postgres/connection.ts'
 import { withConnection } from '../postgres/with-connection.ts'
 import { perStore, type Target } from '../store.ts'
+import type { Planned } from '../stores.ts'
 import { claim } from './claim.ts'
 import { endRun } from './end.ts'
 import { checkConfirmation, checkMarks, refusalOfReal } from './guard.ts'
@@ -93,9 +94,7 @@ export async function countAll(clients: Clients, input: z.output<typeof CountInp
       prunes: hasRetention(clients.config),
       clears: perStore((target) => plan.clears.includes(target)),
       batches: {
-        database: listOf(plan.database?.batches ?? 0),
-        files: listOf(plan.files?.batches ?? 0),
-        cache: listOf(plan.cache === null ? 0 : 1),
+        ...perStore((target) => listOf(batchesOf(plan[target]))),
         load: listOf(plan.restore?.batches ?? 0),
         restoreFiles: listOf(plan.restore?.files?.batches ?? 0),
       },
@@ -195,6 +194,12 @@ function hasRetention({ RETENTION_LAST, RETENTION_DAILY, RETENTION_WEEKLY }: Con
 
 function repeated(first: RunRow): Counted {
   return { next: 'repeated', repeats: first.runId, status: first.status }
+}
+
+/** Of a store's section of the plan: one that says nothing of batches is backed up in one. */
+function batchesOf(planned: Planned[Target] | null): number {
+  if (planned === null) return 0
+  return 'batches' in planned ? planned.batches : 1
 }
 
 function listOf(batches: number): number[] {

@@ -1,20 +1,19 @@
 import * as z from 'zod'
-import { CacheOption } from '../cache/schema/option.ts'
 import type { Clients } from '../clients.ts'
 import { reasonOf } from '../database/look.ts'
-import { DatabaseOption, Reason } from '../database/schema/option.ts'
+import { Reason } from '../database/schema/option.ts'
 import { StoreUnavailable } from '../errors.ts'
-import { FilesOption } from '../files/schema/option.ts'
-import { type Limits, type Preserve, type Target, targets } from '../store.ts'
-import { extents, looks } from '../stores.ts'
+import { withFields } from '../store/sections.ts'
+import { type Limits, type Preserve, perStore, type Target, targets } from '../store.ts'
+import { extents, type Found, looks, optionSchemas } from '../stores.ts'
 import { type Strategy, scopeOf, strategies } from './strategy.ts'
 
-/** A store as it was counted, or why it was not. `mark` is the environment's name it carries. */
-function asked<Shape extends z.ZodRawShape>({ shape }: z.ZodObject<Shape>) {
-  return z.discriminatedUnion('available', [
-    z.strictObject({ available: z.literal(true), mark: z.string().nullable(), ...shape }),
-    z.strictObject({ available: z.literal(false), reason: Reason }),
-  ])
+const counted = withFields({ available: z.literal(true), mark: z.string().nullable() }, optionSchemas)
+const notCounted = z.strictObject({ available: z.literal(false), reason: Reason })
+
+/** Each store as it was counted, or why it was not. `mark` is the environment's name it carries. */
+const Stores = perStore((target) => z.discriminatedUnion('available', [counted[target], notCounted])) as {
+  [T in Target]: z.ZodDiscriminatedUnion<[(typeof counted)[T], typeof notCounted]>
 }
 
 const Targets = z.array(z.enum(targets))
@@ -34,9 +33,7 @@ export const ResetOptions = z.strictObject({
       description: z.string(),
     }),
   ),
-  database: asked(DatabaseOption),
-  files: asked(FilesOption),
-  cache: asked(CacheOption),
+  ...Stores,
 })
 export type ResetOptions = z.output<typeof ResetOptions>
 
@@ -61,17 +58,19 @@ export async function getOptions(
   limits: Limits | null = null,
 ): Promise<ResetOptions> {
   const { config } = clients
-  const lookAt = <T extends Target>(target: T) =>
-    ask(`The ${target}`, limits, () => looks[target](clients, { preserve, limits }))
-  const [database, files, cache] = await Promise.all([lookAt('database'), lookAt('files'), lookAt('cache')])
+  const lookAt = async (target: Target) =>
+    [
+      target,
+      await ask<Found[Target]>(`The ${target}`, limits, () => looks[target](clients, { preserve, limits })),
+    ] as const
+  const stores = Object.fromEntries(await Promise.all(targets.map(lookAt))) as Pick<ResetOptions, Target>
+  const { database } = stores
   return {
     environment: config.ENVIRONMENT,
-    claimed: [database, files, cache].every((store) => store.available && store.mark === config.ENVIRONMENT),
+    claimed: Object.values(stores).every((store) => store.available && store.mark === config.ENVIRONMENT),
     protected: config.PROTECTED || (database.available && database.protected),
     strategies: strategies.map((name) => ({ name, ...scopeOf(name), description: describe(name, clients) })),
-    database,
-    files,
-    cache,
+    ...stores,
   }
 }
 

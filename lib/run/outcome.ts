@@ -1,10 +1,11 @@
 import * as z from 'zod'
 import { counted } from '../amounts.ts'
 import { Warning } from '../backup/manifest.ts'
+import { withFields } from '../store/sections.ts'
 import { targetStates } from '../store.ts'
+import { countSchemas } from '../stores.ts'
 
 const count = z.number().int().nonnegative()
-const targetState = z.enum(targetStates)
 
 /**
  * What is known of the backup that a verify read or a delete was to delete. `verified`: every object is what was written;
@@ -41,11 +42,7 @@ export const Outcome = z.strictObject({
   /** s3:// address of the backup's folder; null when no backup was sealed. */
   backupPrefix: z.string().nullable(),
   /** Counts are of what the state says: rows wiped, or rows backed up; 0 when untouched. */
-  targets: z.strictObject({
-    database: z.strictObject({ state: targetState, rows: count, tables: z.record(z.string(), count) }),
-    files: z.strictObject({ state: targetState, objects: count, bytes: count }),
-    cache: z.strictObject({ state: targetState, keys: count }),
-  }),
+  targets: z.strictObject(withFields({ state: z.enum(targetStates) }, countSchemas)),
   warnings: z.array(Warning),
   error: z.strictObject({ name: z.string(), message: z.string() }).nullable(),
   startedAt: z.string(),

@@ -1,10 +1,7 @@
 import { type Target, targets } from '../store.ts'
 
-export const strategies = ['full', 'database-only', 'files-only', 'cache-only'] as const satisfies (
-  | 'full'
-  | `${Target}-only`
-)[]
-export type Strategy = (typeof strategies)[number]
+export type Strategy = 'full' | `${Target}-only`
+export const strategies: readonly Strategy[] = ['full', ...targets.map((target) => `${target}-only` as const)]
 
 /** What a strategy clears, and what it leaves as it is. */
 export function scopeOf(strategy: Strategy): { clears: Target[]; preserves: Target[] } {

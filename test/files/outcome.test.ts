@@ -104,7 +104,7 @@ describe('what a restore did to the files', () => {
     end(
       {
         row: row({ operation: 'restore' }),
-        summary: { planned: { batches: 2 }, restore: { batches: 2 } },
+        summary: { planned: { batches: 2 }, restore: { files: { batches: 2 } } },
         ...more,
       },
       { restored },

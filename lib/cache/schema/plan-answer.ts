@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import type { PlanTeller } from '../../store/sections.ts'
 import type { CacheSummary } from './plan-summary.ts'
 
 const count = z.number().int().nonnegative()
@@ -11,6 +12,11 @@ export type CacheWould = z.output<typeof CacheWould>
 export const CacheBack = z.object({ keys: count })
 export type CacheBack = z.output<typeof CacheBack>
 
-export function wouldOfCache({ keys, preservedKeys }: CacheSummary): CacheWould {
-  return { keys, preservedKeys }
+/** What a run's answer tells of its plan. */
+export const CachePlanAnswer = z.strictObject({ keys: z.int().nonnegative() })
+export type CachePlanAnswer = z.output<typeof CachePlanAnswer>
+
+export const cachePlanTold: PlanTeller<CacheSummary, CachePlanAnswer, CacheWould> = {
+  answer: ({ keys }) => ({ keys }),
+  would: ({ keys, preservedKeys }) => ({ keys, preservedKeys }),
 }

@@ -4,6 +4,10 @@ import * as z from 'zod'
 export const CachePlan = z.strictObject({ keys: z.number(), preservedKeys: z.number() })
 export type CachePlan = z.output<typeof CachePlan>
 
+/** Of what a restore puts back: it comes in one batch, and all else stands in the backup. */
+export const CacheInRestore = z.strictObject({})
+export type CacheInRestore = z.output<typeof CacheInRestore>
+
 /** How many keys a wipe by the plan deletes. */
 export function keysToWipe({ keys, preservedKeys }: CachePlan): number {
   return keys - preservedKeys

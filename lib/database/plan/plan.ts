@@ -14,7 +14,7 @@ import { sequencesOf } from '../catalog/sequences.ts'
 import { checkLockedTime } from '../locks/duration.ts'
 import { loadBatches } from '../parts/load-batches.ts'
 import { batchesOf, shardsOf } from '../parts/shards.ts'
-import type { DatabasePlan } from '../schema/plan.ts'
+import type { DatabaseInRestore, DatabasePlan } from '../schema/plan.ts'
 import { checkScratchAllowed } from '../scratch/event-triggers.ts'
 import { viewsOver } from '../views.ts'
 import { checkKeptRows } from './actions/kept-rows.ts'
@@ -33,11 +33,7 @@ import { tryRestore, warnOfUnproved } from './trial-restore.ts'
  * Counts the tables, decides what happens to each, tries what a restore would need, and writes the work lists of the export.
  * @throws NotPermitted, PreservationConflict, InvalidRequest, LimitExceeded, SchemaChanged, each before anything is touched
  */
-export const planDatabase: Planner<DatabasePlan, { without: string[]; batches: number }> = async (
-  clients,
-  connection,
-  asked,
-) => {
+export const planDatabase: Planner<DatabasePlan, DatabaseInRestore> = async (clients, connection, asked) => {
   const { config } = clients
   const { operation, takesBackup, backup } = asked
   const { changes } = operations[operation]

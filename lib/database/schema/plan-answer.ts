@@ -1,5 +1,6 @@
 import * as z from 'zod'
 import { operationOf } from '../../operations.ts'
+import type { PlanTeller } from '../../store/sections.ts'
 import type { DatabaseSummary } from './plan-summary.ts'
 
 const count = z.number().int().nonnegative()
@@ -20,7 +21,27 @@ export type TableWould = z.output<typeof TableWould>
 export const DatabaseWould = z.strictObject({ tables: z.array(TableWould) })
 export type DatabaseWould = z.output<typeof DatabaseWould>
 
-export function wouldOfDatabase({ tables }: DatabaseSummary, operation: string): DatabaseWould {
+/** Of a dry run of a restore: nothing, for what the backup holds stands at each table. */
+export const DatabaseBack = z.object({})
+
+/** What a run's answer tells of its plan. */
+export const DatabasePlanAnswer = z.strictObject({
+  rows: z.int().nonnegative(),
+  tables: z.int().nonnegative(),
+  batches: z.int().nonnegative(),
+})
+export type DatabasePlanAnswer = z.output<typeof DatabasePlanAnswer>
+
+export const databasePlanTold: PlanTeller<DatabaseSummary, DatabasePlanAnswer, DatabaseWould> = {
+  answer: ({ tables, batches }) => ({
+    rows: tables.reduce((sum, { rows }) => sum + rows, 0),
+    tables: tables.length,
+    batches,
+  }),
+  would: wouldOfDatabase,
+}
+
+function wouldOfDatabase({ tables }: DatabaseSummary, operation: string): DatabaseWould {
   const changes = operationOf(operation)?.changes
   return {
     tables: tables.map(({ name, action, rows, keptRows, backedUpRows }) => {

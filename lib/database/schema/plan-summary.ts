@@ -1,4 +1,6 @@
 import * as z from 'zod'
+import type { Manifest } from '../../backup/manifest.ts'
+import type { Summarizer } from '../../store/sections.ts'
 import { Action, DatabasePlan } from './plan.ts'
 
 /** What the ledger keeps of it, without columns. */
@@ -22,3 +24,31 @@ export const DatabaseSummary = z.object({
   views: DatabasePlan.shape.views.default([]),
 })
 export type DatabaseSummary = z.output<typeof DatabaseSummary>
+
+/** The first plans in the ledger had none. */
+export const DatabaseInLedger = DatabaseSummary.nullable().default(null)
+
+/** Of what a restore puts back. */
+export const DatabaseRestoreInLedger = z.object({
+  without: z.array(z.string()).default([]),
+  batches: z.number().default(0),
+})
+export type DatabaseRestoreInLedger = z.output<typeof DatabaseRestoreInLedger>
+
+export const databaseSummary: Summarizer<DatabasePlan, DatabaseSummary, NonNullable<Manifest['database']>> = {
+  section: ({ bytes, batches, unmanaged, views, tables }, restored) => {
+    const after = new Map(restored?.tables.map(({ name, rows }) => [name, rows]))
+    return {
+      bytes,
+      batches,
+      unmanaged,
+      views,
+      tables: tables.map(({ table, ...entry }) => ({
+        name: table.name,
+        ...entry,
+        ...(restored && entry.action !== 'keep' ? { backedUpRows: after.get(table.name) ?? 0 } : {}),
+      })),
+    }
+  },
+  restored: () => ({}),
+}

@@ -30,5 +30,14 @@ export const DatabasePlan = z.strictObject({
 })
 export type DatabasePlan = z.output<typeof DatabasePlan>
 
+/** Of what a restore puts back. */
+export const DatabaseInRestore = z.strictObject({
+  /** What of the backup is left out, because it was dropped since. */
+  without: z.array(z.string()),
+  /** In so many batches the backup is loaded. */
+  batches: z.number(),
+})
+export type DatabaseInRestore = z.output<typeof DatabaseInRestore>
+
 /** The same with the run whose plan it is: what a step on the database is told. */
 export type PlannedDatabase = { run: PlannedRun; planned: DatabasePlan }

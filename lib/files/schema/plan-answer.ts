@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import type { PlanTeller } from '../../store/sections.ts'
 import type { FilesSummary } from './plan-summary.ts'
 
 const count = z.number().int().nonnegative()
@@ -16,6 +17,17 @@ export type FilesWould = z.output<typeof FilesWould>
 export const FilesBack = z.object({ objects: count })
 export type FilesBack = z.output<typeof FilesBack>
 
-export function wouldOfFiles({ objects, bytes, preservedObjects, preservedBytes }: FilesSummary): FilesWould {
-  return { objects, bytes, preservedObjects, preservedBytes }
+/** What a run's answer tells of its plan. */
+export const FilesPlanAnswer = z.strictObject({
+  objects: z.int().nonnegative(),
+  bytes: z.int().nonnegative(),
+  batches: z.int().nonnegative(),
+})
+export type FilesPlanAnswer = z.output<typeof FilesPlanAnswer>
+
+export const filesPlanTold: PlanTeller<FilesSummary, FilesPlanAnswer, FilesWould> = {
+  answer: ({ objects, bytes, batches }) => ({ objects, bytes, batches }),
+  would: ({ objects, bytes, preservedObjects, preservedBytes }) => ({
+    ...{ objects, bytes, preservedObjects, preservedBytes },
+  }),
 }

@@ -18,3 +18,7 @@ export type FilesPlan = z.output<typeof FilesPlan>
  */
 export const FilesRestorePlan = FilesPlan.omit({ preservedObjects: true, preservedBytes: true })
 export type FilesRestorePlan = z.output<typeof FilesRestorePlan>
+
+/** Of what a restore puts back: the files, cut like a listing; null: none. */
+export const FilesInRestore = z.strictObject({ files: FilesRestorePlan.nullable() })
+export type FilesInRestore = z.output<typeof FilesInRestore>

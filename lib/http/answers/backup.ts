@@ -2,6 +2,7 @@ import { SealedBackup } from '../../backup/sealed-backup.ts'
 import '@hono/zod-openapi' // every schema has .openapi() from here on
 import * as z from 'zod'
 import { Warning } from '../../backup/manifest.ts'
+import { targets } from '../../store.ts'
 import { count } from './run.ts'
 
 export const Backup = SealedBackup.extend({
@@ -17,7 +18,7 @@ export const BackupPart = z.strictObject({
   bytes: count,
   /** Rows or keys in it; null: it is no list of them. */
   rows: count.nullable(),
-  kind: z.enum(['database', 'files', 'cache', 'manifest']),
+  kind: z.enum([...targets, 'manifest']),
 })
 export type BackupPart = z.output<typeof BackupPart>
 

@@ -6,6 +6,8 @@ import { Outcome } from '../../run/outcome.ts'
 import { PlanSummary } from '../../run/planning/plan-summary.ts'
 import { errorWithoutOutcome } from '../../run/words/without-outcome.ts'
 import { wouldDoOf } from '../../run/words/would-do.ts'
+import { type Nullable, sectionsOf } from '../../store/sections.ts'
+import { type Answers, planTellers, type Summaries } from '../../stores.ts'
 import { Progress, Run } from './run.ts'
 
 /** A row of the ledger, as it is told. */
@@ -39,16 +41,14 @@ export function runOfRow(row: RunRow): Run {
 }
 
 function planOf(plan: PlanSummary, operation: string): NonNullable<Run['plan']> {
-  const { clears, rehearse, warnings, database, files, cache, subject } = plan
+  const { clears, rehearse, warnings, subject } = plan
   const takesNone = warnings.some(({ code }) => code === 'NoBackup')
+  const summaries: Nullable<Summaries> = plan
   return {
-    database: database && {
-      rows: database.tables.reduce((sum, { rows }) => sum + rows, 0),
-      tables: database.tables.length,
-      batches: database.batches,
-    },
-    files: files && { objects: files.objects, bytes: files.bytes, batches: files.batches },
-    cache: cache && { keys: cache.keys },
+    ...sectionsOf<Nullable<Answers>>((target) => {
+      const summary = summaries[target]
+      return summary && planTellers[target].answer(summary)
+    }),
     wipes: operationOf(operation)?.changes === 'wiped' ? clears : [],
     backsUp: takesNone ? [] : clears,
     rehearse: subject?.rehearse ?? rehearse,

@@ -2,7 +2,9 @@ import '@hono/zod-openapi' // every schema has .openapi() from here on
 import * as z from 'zod'
 import { Outcome } from '../../run/outcome.ts'
 import { WouldDo } from '../../run/words/would-do.ts'
+import { nullable } from '../../store/sections.ts'
 import { targets } from '../../store.ts'
+import { answerSchemas } from '../../stores.ts'
 
 export const count = z.int().nonnegative()
 export const Progress = z.record(z.string(), z.strictObject({ done: count, total: count }))
@@ -52,9 +54,7 @@ export const Run = z
     cancellable: z.boolean().meta({ description: 'It is under way, and nothing is wiped or restored yet' }),
     plan: z
       .strictObject({
-        database: z.strictObject({ rows: count, tables: count, batches: count }).nullable(),
-        files: z.strictObject({ objects: count, bytes: count, batches: count }).nullable(),
-        cache: z.strictObject({ keys: count }).nullable(),
+        ...nullable(answerSchemas),
         wipes: z.array(z.enum(targets)),
         backsUp: z.array(z.enum(targets)),
         rehearse: z.boolean(),

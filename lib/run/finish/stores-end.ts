@@ -90,11 +90,6 @@ function sectionOf<T extends Target>(
   target: T,
 ): { planned: Summaries[T] | null; restore: RestoreSummaries[T] | null } | null {
   if (summary === null) return null
-  const { restore } = summary
-  const restores: { [K in Target]: RestoreSummaries[K] | null } = {
-    database: restore && { batches: restore.batches },
-    files: restore?.files ?? null,
-    cache: null,
-  }
-  return { planned: summary[target] as Summaries[T] | null, restore: restores[target] }
+  const restore = summary.restore as RestoreSummaries[T] | null
+  return { planned: summary[target] as Summaries[T] | null, restore }
 }

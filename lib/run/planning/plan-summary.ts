@@ -1,10 +1,16 @@
 import * as z from 'zod'
 import { Warning } from '../../backup/manifest.ts'
 import type { Backup } from '../../backup/read.ts'
-import { CacheSummary } from '../../cache/schema/plan-summary.ts'
-import { DatabaseSummary } from '../../database/schema/plan-summary.ts'
-import { FilesRestoreSummary, FilesSummary } from '../../files/schema/plan-summary.ts'
-import { targets } from '../../store.ts'
+import { type Nullable, sectionsOf, shapeOfAll, together } from '../../store/sections.ts'
+import { perStore, type Target, targets } from '../../store.ts'
+import {
+  type Held,
+  type Planned,
+  restoreSummarySchemas,
+  type Summaries,
+  summarizers,
+  summarySchemas,
+} from '../../stores.ts'
 import { Plan } from './plan.ts'
 
 /** Why a run is refused, or would be. */
@@ -34,21 +40,13 @@ export const PlanSummary = z.object({
   rehearse: z.boolean().default(false),
   preserve: z.object(Plan.shape.preserve.shape).partial().optional(),
   warnings: z.array(z.object(Warning.shape)),
-  database: DatabaseSummary.nullable().default(null),
-  files: FilesSummary.nullable(),
-  cache: CacheSummary.nullable(),
+  ...summarySchemas,
   restore: z
     .object({
       backupId: z.string(),
       seen: z.unknown().optional(),
       exact: z.boolean().default(false),
-      without: z.array(z.string()).default([]),
-      batches: z.number().default(0),
-      /** Not taken for none when it is missing: Finish goes by it when it looks for what was put back. */
-      files: FilesRestoreSummary.nullable(),
-      /** Files and keys that the backup holds. */
-      objects: z.number().default(0),
-      keys: z.number().default(0),
+      ...shapeOfAll(restoreSummarySchemas),
     })
     .nullable(),
   subject: SubjectSummary.optional(),
@@ -57,7 +55,7 @@ export type PlanSummary = z.output<typeof PlanSummary>
 
 /** The summary of a run that acts on no store, or of which nothing is planned yet. */
 export const noPlan = {
-  ...{ clears: [], dryRun: false, warnings: [], database: null, files: null, cache: null, restore: null },
+  ...{ clears: [], dryRun: false, warnings: [], ...perStore(() => null), restore: null },
 } satisfies z.input<typeof PlanSummary>
 
 /** @param backup the backup that is put back */
@@ -65,8 +63,9 @@ export function summaryOf(
   plan: Plan,
   { backup, ...told }: { backup: Backup | null; dryRun: boolean; refusal: Refusal | null },
 ): z.input<typeof PlanSummary> {
-  const { strategy, clears, rehearse, preserve, warnings, database, files, cache, restore } = plan
-  const after = new Map(backup?.database?.tables.map(({ name, rows }) => [name, rows]))
+  const { strategy, clears, rehearse, preserve, warnings, restore } = plan
+  const planned: Nullable<Planned> = plan
+  const held = sectionsOf<Nullable<Held>>((target) => backup?.[target] ?? null)
   return {
     strategy,
     clears,
@@ -74,23 +73,13 @@ export function summaryOf(
     rehearse,
     preserve,
     warnings,
-    database: database && {
-      bytes: database.bytes,
-      batches: database.batches,
-      unmanaged: database.unmanaged,
-      views: database.views,
-      tables: database.tables.map(({ table, ...entry }) => ({
-        name: table.name,
-        ...entry,
-        ...(backup && entry.action !== 'keep' ? { backedUpRows: after.get(table.name) ?? 0 } : {}),
-      })),
-    },
-    files,
-    cache,
+    ...sectionsOf<Nullable<Summaries>>((target) => {
+      const section = planned[target]
+      return section && summarizers[target].section(section, held[target])
+    }),
     restore: restore && {
       ...restore,
-      objects: backup?.files?.objects ?? 0,
-      keys: backup?.cache?.keys ?? 0,
+      ...together(sectionsOf<Record<Target, object>>((target) => summarizers[target].restored(held[target]))),
     },
   }
 }

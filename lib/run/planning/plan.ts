@@ -7,15 +7,15 @@ import { jsonOf } from '../../backup/documents/write.ts'
 import { putOnce } from '../../backup/documents/write-once.ts'
 import { workKeys } from '../../backup/layout.ts'
 import { Seen, Warning } from '../../backup/manifest.ts'
-import { CachePlan } from '../../cache/schema/plan.ts'
-import { DatabasePlan, type PlannedDatabase } from '../../database/schema/plan.ts'
+import type { PlannedDatabase } from '../../database/schema/plan.ts'
 import { NotFound, RunLost } from '../../errors.ts'
-import { FilesPlan, FilesRestorePlan } from '../../files/schema/plan.ts'
 import type { Noted } from '../../ledger/documents.ts'
 import type { PlannedRun, RunRef } from '../../ledger/run-ref.ts'
 import { operationsOn } from '../../operations.ts'
 import type { Bucket } from '../../s3/bucket.ts'
+import { nullable, shapeOfAll } from '../../store/sections.ts'
 import { targets } from '../../store.ts'
+import { planSchemas, restoreSchemas } from '../../stores.ts'
 import { strategies } from '../strategy.ts'
 
 /** What Count decided, as the later steps read it from S3. */
@@ -40,20 +40,15 @@ export const Plan = z.strictObject({
     files: z.array(z.string()),
     keys: z.array(z.string()),
   }),
-  database: DatabasePlan.nullable(),
-  files: FilesPlan.nullable(),
-  cache: CachePlan.nullable(),
-  /** What a restore puts back: the backup, in so many batches to load, and the files cut like a listing. */
+  ...nullable(planSchemas),
+  /** What a restore puts back. */
   restore: z
     .strictObject({
       backupId: z.string(),
       /** As Count read it: the steps refuse any other. */
       seen: Seen,
       exact: z.boolean(),
-      /** What of the backup is left out, because it was dropped since. */
-      without: z.array(z.string()),
-      batches: z.number(),
-      files: FilesRestorePlan.nullable(),
+      ...shapeOfAll(restoreSchemas),
     })
     .nullable(),
   warnings: z.array(Warning),

@@ -12,8 +12,9 @@ import { operations } from '../../operations.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { type Bucket, checkWritable } from '../../s3/bucket.ts'
 import { listRange } from '../../s3/list.ts'
+import { type Nullable, together } from '../../store/sections.ts'
 import { perStore, type Target, targets } from '../../store.ts'
-import { limits, type Planned, planners, type Restores } from '../../stores.ts'
+import { limits, noRestores, type Planned, planners, type Restores } from '../../stores.ts'
 import type { Scoped } from '../request.ts'
 import { type Plan, plannedRun, putPlan } from './plan.ts'
 
@@ -49,7 +50,7 @@ export async function makePlan(
   const selection = request.operation === 'restore' ? request : {}
   // Also for a backup that holds no database, of which no store is asked.
   if (backup !== null) leaveOut(backup, leftOutBy(selection))
-  const sections: { [T in Target]: Planned[T] | null } = perStore(() => null)
+  const sections: Nullable<Planned> = perStore(() => null)
   const plan: Plan = {
     ...run,
     tried: randomUUID(),
@@ -81,11 +82,11 @@ export async function makePlan(
     backup,
     selection,
   }
-  const restores: { [T in Target]?: Restores[T] | null } = {}
+  const restores: Restores = { ...noRestores }
   async function planStore<T extends Target>(target: T): Promise<void> {
     const { planned, restore, rehearse, warnings } = await planners[target](clients, connection, asked)
     sections[target] = planned
-    restores[target] = restore
+    restores[target] = restore ?? noRestores[target]
     plan.rehearse ||= rehearse ?? false
     plan.warnings.push(...warnings)
   }
@@ -96,9 +97,7 @@ export async function makePlan(
       backupId: backup.backupId,
       seen: backup.seen,
       exact: request.exact,
-      without: restores.database?.without ?? [],
-      batches: restores.database?.batches ?? 0,
-      files: restores.files ?? null,
+      ...together(restores),
     }
   }
   if (request.dryRun) return plan

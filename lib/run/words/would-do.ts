@@ -1,9 +1,7 @@
 import * as z from 'zod'
-import { CacheBack, CacheWould, wouldOfCache } from '../../cache/schema/plan-answer.ts'
-import { DatabaseWould, wouldOfDatabase } from '../../database/schema/plan-answer.ts'
 import { errorKinds } from '../../errors.ts'
-import { FilesBack, FilesWould, wouldOfFiles } from '../../files/schema/plan-answer.ts'
-import type { Target } from '../../store.ts'
+import { type Nullable, nullable, sectionsOf, shapeOfAll } from '../../store/sections.ts'
+import { backSchemas, planTellers, type Summaries, type Woulds, wouldSchemas } from '../../stores.ts'
 import { PlanSummary, Refusal } from '../planning/plan-summary.ts'
 
 /** What the run would do that a dry run stands for. */
@@ -14,12 +12,10 @@ export const WouldDo = z.strictObject({
   backsUp: z.boolean(),
   /** Whether that would be loaded and compared, and not only read back. */
   rehearses: z.boolean(),
-  database: DatabaseWould.nullable(),
-  files: FilesWould.nullable(),
-  cache: CacheWould.nullable(),
+  ...nullable(wouldSchemas),
   /** Of a restore: the backup, how much it holds, and whether what it does not hold would be removed. */
   restores: z
-    .strictObject({ backupId: z.string(), ...FilesBack.shape, ...CacheBack.shape, exact: z.boolean() })
+    .strictObject({ backupId: z.string(), ...shapeOfAll(backSchemas), exact: z.boolean() })
     .nullable(),
 })
 export type WouldDo = z.output<typeof WouldDo>
@@ -47,21 +43,21 @@ export function refusalOf(
  */
 export function wouldDoOf(plan: unknown, operation: string, error: Refusal | null): WouldDo | null {
   if (plan === null) return null
-  const { dryRun, refusal, rehearse, warnings, clears, database, files, cache, restore } =
-    PlanSummary.parse(plan)
+  const summary = PlanSummary.parse(plan)
+  const { dryRun, refusal, rehearse, warnings, clears, restore } = summary
+  const sections: Nullable<Summaries> = summary
   if (!dryRun) return null
-  const isCounted = (target: Target) => clears.includes(target)
   return {
     refusal: refusalOf(refusal, error),
     backsUp: !warnings.some(({ code }) => code === 'NoBackup'),
     rehearses: rehearse,
-    database: database && isCounted('database') ? wouldOfDatabase(database, operation) : null,
-    files: files && isCounted('files') ? wouldOfFiles(files) : null,
-    cache: cache && isCounted('cache') ? wouldOfCache(cache) : null,
+    ...sectionsOf<Nullable<Woulds>>((target) => {
+      const planned = sections[target]
+      return planned && clears.includes(target) ? planTellers[target].would(planned, operation) : null
+    }),
     restores: restore && {
       backupId: restore.backupId,
-      objects: restore.objects,
-      keys: restore.keys,
+      ...z.object(shapeOfAll(backSchemas)).parse(restore),
       exact: restore.exact,
     },
   }
