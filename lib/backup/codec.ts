@@ -7,6 +7,7 @@ import { BackupDamaged } from '../errors.ts'
  * key ends. What the functions may write ends so, too: `endOfParts` in serverless.yml.
  */
 type Codec = {
+  name: string
   /** Ends the keys of what it compressed. */
   suffix: string
   contentType: string
@@ -19,6 +20,7 @@ type Codec = {
 const chunkSize = 256 * 1024
 
 const zstd: Codec = {
+  name: 'zstd',
   suffix: '.jsonl.zst',
   contentType: 'application/zstd',
   compress: () => createZstdCompress({ chunkSize, params: { [constants.ZSTD_c_compressionLevel]: 1 } }),
@@ -30,8 +32,8 @@ const zstd: Codec = {
 /** All that parts may be read with. */
 const codecs: readonly Codec[] = [zstd]
 
-/** Ends the keys of new parts, and so decides what they are written with. */
-export const suffix = zstd.suffix
+/** What new parts are written with. */
+export const codecOfNew = zstd
 
 /** The key of a part without its suffix; undefined: it is the key of no part. */
 export function stemOf(key: string): string | undefined {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { ownFolder } from '../config/variables.ts'
-import { stemOf, suffix } from './codec.ts'
+import { codecOfNew, stemOf } from './codec.ts'
 
 /**
  * Where everything lies in the two buckets: `backupKeys` and `workKeys` in that of the backups, `filesKeys` in that of the
@@ -9,7 +9,7 @@ import { stemOf, suffix } from './codec.ts'
 
 const number = (value: number) => String(value).padStart(5, '0')
 const again = (copy: number) => (copy === 1 ? '' : `.${copy}`)
-const part = (place: number, copy: number) => `/${number(place)}${again(copy)}${suffix}`
+const part = (place: number, copy: number) => `/${number(place)}${again(copy)}${codecOfNew.suffix}`
 
 /** Whether `key` is `first`, or one that a repeated step wrote beside it: `00000.2.jsonl.zst` for `00000.jsonl.zst`. */
 export function isCopyOf(first: string, key: string): boolean {
@@ -58,7 +58,7 @@ export function backupKeys(prefix: string, backupId: string) {
       `${table(name)}/late-${attempt}${part(shard, copy)}`,
     /** `path` is the object's key below FILES_PREFIX; `copy` as for tablePart. Without a path: the folder of such copies. */
     file: (path: string, copy = 1) => `${root}files${again(copy)}/${path}`,
-    filesIndex: (copy = 1) => `${root}files${again(copy)}${suffix}`,
+    filesIndex: (copy = 1) => `${root}files${again(copy)}${codecOfNew.suffix}`,
     /** So begin the keys of all parts, and of the files' index, also of those that a repeated step wrote. */
     parts: [`${root}database/`, `${cache}/`, `${root}files.`],
     cachePart: (shard: number, copy: number) => `${cache}${part(shard, copy)}`,

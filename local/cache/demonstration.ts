@@ -1,4 +1,5 @@
 import { bytes, counted } from '../../lib/amounts.ts'
+import { codecOfNew } from '../../lib/backup/codec.ts'
 import { same } from '../demo/same.ts'
 import type { Demonstration } from '../store.ts'
 import type { CacheShape } from './store.ts'
@@ -18,7 +19,7 @@ export const keys: Demonstration<CacheShape['count']> = {
   words: ({ keys }) => counted(keys, 'cache key'),
   summary: ({ before, backup: { cache }, outcome }) => [
     counted(before.keys, 'key'),
-    `${counted(cache?.keys ?? 0, 'key')}, ${bytes((cache?.parts ?? []).reduce((sum, part) => sum + part.bytes, 0))} zstd`,
+    `${counted(cache?.keys ?? 0, 'key')}, ${bytes((cache?.parts ?? []).reduce((sum, part) => sum + part.bytes, 0))} ${codecOfNew.name}`,
     counted(outcome.targets.cache.keys, 'key'),
     "the environment's mark",
   ],

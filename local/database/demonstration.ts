@@ -1,6 +1,7 @@
 import { GetObjectCommand, type S3Client } from '@aws-sdk/client-s3'
 import pg from 'pg'
 import { bytes, counted } from '../../lib/amounts.ts'
+import { codecOfNew } from '../../lib/backup/codec.ts'
 import { same } from '../demo/same.ts'
 import type { Demonstration } from '../store.ts'
 import { totalOf } from './store.ts'
@@ -13,7 +14,7 @@ export const tables: Demonstration<TableCounts> = {
   words,
   summary: ({ before, backup: { database }, outcome }) => [
     words(before),
-    `${counted(database?.rows ?? 0, 'row')}, ${bytes(database?.bytes ?? 0)} zstd`,
+    `${counted(database?.rows ?? 0, 'row')}, ${bytes(database?.bytes ?? 0)} ${codecOfNew.name}`,
     counted(outcome.targets.database.rows, 'row'),
     'the ledger (taskmaster_reset)',
   ],

@@ -9,6 +9,11 @@ export function leftOutBy({ without = [] }: Selection): string[] {
   return without
 }
 
+/** @throws InvalidRequest for a name that the backup does not hold */
+export function checkSelection(backup: Backup, selection: Selection): void {
+  leaveOut(backup, leftOutBy(selection))
+}
+
 /**
  * A backup without the tables and sequences that `names` says, as `schema.table`: what is no longer there cannot be put back.
  * @throws InvalidRequest for a name that the backup does not hold

@@ -5,7 +5,7 @@ import type { Warning } from '../../backup/manifest.ts'
 import type { Backup } from '../../backup/read.ts'
 import type { Clients } from '../../clients.ts'
 import type { Config } from '../../config/variables.ts'
-import { leaveOut, leftOutBy } from '../../database/plan/exclusions.ts'
+import { checkSelection } from '../../database/plan/exclusions.ts'
 import { BackupIdTaken, LimitExceeded } from '../../errors.ts'
 import type { RunRef } from '../../ledger/run-ref.ts'
 import { operations } from '../../operations.ts'
@@ -49,7 +49,7 @@ export async function makePlan(
   const preserve = preservationOf(request, config)
   const selection = request.operation === 'restore' ? request : {}
   // Also for a backup that holds no database, of which no store is asked.
-  if (backup !== null) leaveOut(backup, leftOutBy(selection))
+  if (backup !== null) checkSelection(backup, selection)
   const sections: Nullable<Planned> = perStore(() => null)
   const plan: Plan = {
     ...run,
