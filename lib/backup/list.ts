@@ -2,10 +2,13 @@ import pMap from 'p-map'
 import type { Bucket } from '../s3/bucket.ts'
 import { listFolders } from '../s3/list.ts'
 import { isBackupId } from './backup-id.ts'
+import type { Manifest } from './manifest.ts'
 import { type Backup, findBackup, isAboutOne } from './read.ts'
 import { isPinned } from './retention/pin.ts'
 import { newestFirst } from './retention/retention.ts'
 import type { SealedBackup } from './sealed-backup.ts'
+import { sum } from './sections/section.ts'
+import { type listedFields, type SectionName, type Sections, sectionNames, totals } from './sections.ts'
 
 export type BackupList = {
   /** Those of the page. */
@@ -70,9 +73,7 @@ async function readSummary(
 
 /** What a backup holds, in a few numbers. */
 export function summaryOf({ late, authentic, ...manifest }: Backup): Omit<SealedBackup, 'pinned'> {
-  const { backupId, environment, strategy, startedAt, sealedAt, rehearsedAt, database, files, cache } =
-    manifest
-  const cacheBytes = (cache?.parts ?? []).reduce((sum, part) => sum + part.bytes, 0)
+  const { backupId, environment, strategy, startedAt, sealedAt, rehearsedAt, database } = manifest
   return {
     backupId,
     environment,
@@ -80,12 +81,20 @@ export function summaryOf({ late, authentic, ...manifest }: Backup): Omit<Sealed
     startedAt,
     sealedAt,
     rehearsedAt,
-    rows: database?.rows ?? null,
-    files: files?.objects ?? null,
-    keys: cache?.keys ?? null,
-    bytes: (database?.bytes ?? 0) + (files?.bytes ?? 0) + cacheBytes,
+    ...listed(manifest),
+    bytes: sum(sectionNames.map((name) => bytesOf(name, manifest[name]))),
     consistency: database?.consistency ?? null,
     lateAttempts: late ?? 0,
     authentic,
   }
+}
+
+function listed(manifest: Manifest): Pick<SealedBackup, keyof typeof listedFields> {
+  const of = <Name extends SectionName>(name: Name, section: Sections[Name] | null) =>
+    totals[name].listed(section)
+  return Object.assign({}, ...sectionNames.map((name) => of(name, manifest[name])))
+}
+
+function bytesOf<Name extends SectionName>(name: Name, section: Sections[Name] | null): number {
+  return section === null ? 0 : totals[name].bytes(section)
 }

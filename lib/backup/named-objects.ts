@@ -1,32 +1,14 @@
 import type { Manifest } from './manifest.ts'
+import type { SectionObject } from './sections/section.ts'
+import { objects, type SectionName, type Sections, sectionNames } from './sections.ts'
 
-/** One object of a backup as its manifest names it: how many rows, files or keys it holds, with its size and SHA-256. */
-export type NamedObject = {
-  section: 'database' | 'files' | 'cache'
-  key: string
-  bytes: number
-  sha256: string
-  count: number
-  plain?: number | undefined
-  longest?: number | undefined
+export type NamedObject = SectionObject & { section: SectionName }
+
+/** Every object that the sections of a manifest name, in the order of the stores. */
+export function namedObjects(manifest: Pick<Manifest, SectionName>): NamedObject[] {
+  return sectionNames.flatMap((name) => objectsOf(name, manifest[name]))
 }
 
-/**
- * Every object that the sections of a manifest name, in the order of the stores. Copies of files are named by the index of
- * the files alone, which may hold millions.
- */
-export function namedObjects({
-  database,
-  files,
-  cache,
-}: Pick<Manifest, 'database' | 'files' | 'cache'>): NamedObject[] {
-  const named: NamedObject[] = []
-  for (const { key, sha256, rows, ...part } of (database?.tables ?? []).flatMap(({ parts }) => parts)) {
-    if (key === null || sha256 === null) continue // a range of pages without rows
-    const { bytes, plain, longest } = part
-    named.push({ section: 'database', key, sha256, count: rows, bytes, plain, longest })
-  }
-  if (files?.index) named.push({ section: 'files', count: files.objects, ...files.index })
-  for (const { keys, ...part } of cache?.parts ?? []) named.push({ section: 'cache', count: keys, ...part })
-  return named
+function objectsOf<Name extends SectionName>(name: Name, section: Sections[Name] | null): NamedObject[] {
+  return section === null ? [] : objects[name](section).map((one) => ({ section: name, ...one }))
 }

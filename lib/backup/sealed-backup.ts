@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { listedFields } from './sections.ts'
 
 const count = z.int().nonnegative()
 
@@ -13,9 +14,7 @@ export const SealedBackup = z.strictObject({
     description:
       'When it was loaded and compared; null: never. Rows that changed after that were read back only, see `lateAttempts`',
   }),
-  rows: count.nullable().meta({ description: 'null: its strategy left the database out' }),
-  files: count.nullable(),
-  keys: count.nullable(),
+  ...listedFields,
   bytes: count.meta({ description: 'As stored: database and cache compressed' }),
   consistency: z.enum(['snapshot', 'reconciled']).nullable(),
   lateAttempts: count.meta({

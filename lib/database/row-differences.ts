@@ -1,5 +1,5 @@
 import { counted } from '../amounts.ts'
-import type { BackedUpTable } from '../backup/manifest.ts'
+import type { BackedUpTable } from '../backup/sections/database.ts'
 import { RehearsalFailed } from '../errors.ts'
 import type { Connection } from '../postgres/connection.ts'
 import { fingerprintOf, queryRows, type Rows, rowsOf } from './rows.ts'

@@ -1,5 +1,5 @@
 import type { QueryResult } from '@neondatabase/serverless'
-import type { Column } from '../backup/manifest.ts'
+import type { Column } from '../backup/sections/database.ts'
 import type { Connection } from '../postgres/connection.ts'
 import { qualified, quote } from '../postgres/identifiers.ts'
 import { ownSearchPath } from '../postgres/search-path.ts'

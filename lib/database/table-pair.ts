@@ -1,4 +1,4 @@
-import type { BackedUpTable } from '../backup/manifest.ts'
+import type { BackedUpTable } from '../backup/sections/database.ts'
 import type { Table } from './catalog/table.ts'
 
 /** A table of a backup, and the live one. */

@@ -1,7 +1,7 @@
 import * as z from 'zod'
 import { getJsonLines } from '../backup/documents/read.ts'
 import { workKeys } from '../backup/layout.ts'
-import { CopiedFile } from '../backup/manifest.ts'
+import { CopiedFile } from '../backup/sections/files.ts'
 import type { PlannedRun } from '../ledger/run-ref.ts'
 import type { Bucket } from '../s3/bucket.ts'
 import type { KeyRange } from '../s3/list.ts'

@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto'
 import { zstdCompressSync } from 'node:zlib'
 import { backupKeys } from '../../lib/backup/layout.ts'
-import type { BackedUpTable, CopiedFile, Late, Manifest, TablePart } from '../../lib/backup/manifest.ts'
+import type { Late, Manifest } from '../../lib/backup/manifest.ts'
+import type { BackedUpTable, TablePart } from '../../lib/backup/sections/database.ts'
+import type { CopiedFile } from '../../lib/backup/sections/files.ts'
 import { compareKeys } from '../../lib/s3/key-order.ts'
 import { type Objects, prefix } from './real-backups.ts'
 

@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { addFingerprints } from '../../lib/backup/fingerprint.ts'
-import type { BackedUpTable, TablePart } from '../../lib/backup/manifest.ts'
-import { mergeLate } from '../../lib/backup/merge-late.ts'
+import type { BackedUpTable, TablePart } from '../../lib/backup/sections/database.ts'
+import { addFingerprints } from '../../lib/backup/sections/fingerprint.ts'
+import { mergeLate } from '../../lib/backup/sections/merge-tables.ts'
 import { fingerprintOf, linesOf, rowsOf } from '../../lib/database/rows.ts'
 import { useDatabase } from './database-stack.ts'
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { BackedUpTable } from '../../lib/backup/manifest.ts'
+import type { BackedUpTable } from '../../lib/backup/sections/database.ts'
 import { loadBatches } from '../../lib/database/parts/load-batches.ts'
 import { batchesOf, shardsOf } from '../../lib/database/parts/shards.ts'
 import { table } from './made-catalog.ts'

@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { describe, expect, test } from 'vitest'
-import { mergeLate } from '../../lib/backup/merge-late.ts'
 import { readPartLines } from '../../lib/backup/part/read.ts'
+import { mergeLate } from '../../lib/backup/sections/merge-tables.ts'
 import { backupBucket, quickReset, useResetStack, withVariables } from './reset-stack.ts'
 
 let beforeTask: (state: string) => void | Promise<void> = () => {}

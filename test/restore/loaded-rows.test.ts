@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { beforeEach, describe, expect, it } from 'vitest'
-import type { BackedUpTable } from '../../lib/backup/manifest.ts'
+import type { BackedUpTable } from '../../lib/backup/sections/database.ts'
 import { readTables, type Tables } from '../../lib/database/catalog/tables.ts'
 import { brokenChecks } from '../../lib/database/constraints/broken-checks.ts'
 import { brokenKeys } from '../../lib/database/constraints/broken-keys.ts'

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import type { BackedUpTable, Column } from '../../lib/backup/manifest.ts'
 import type { Backup } from '../../lib/backup/read.ts'
+import type { BackedUpTable, Column } from '../../lib/backup/sections/database.ts'
 import { changesOf, refuseChanges } from '../../lib/database/catalog/changes.ts'
 import { schemaDifferences } from '../../lib/database/catalog/schema-differences.ts'
 import type { Table } from '../../lib/database/catalog/table.ts'

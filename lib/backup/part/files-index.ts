@@ -1,7 +1,8 @@
 import type { Bucket } from '../../s3/bucket.ts'
 import { compareKeys } from '../../s3/key-order.ts'
 import { noteBounds, parseJson } from '../documents/json.ts'
-import { CopiedFile, type Manifest } from '../manifest.ts'
+import type { Manifest } from '../manifest.ts'
+import { CopiedFile } from '../sections/files.ts'
 import { readPartLines } from './read.ts'
 
 /** The manifest's `files.index`. */

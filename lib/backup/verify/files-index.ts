@@ -1,8 +1,9 @@
 import { BackupDamaged, messageOf, StoreUnavailable } from '../../errors.ts'
 import type { Bucket } from '../../s3/bucket.ts'
 import { compareKeys } from '../../s3/key-order.ts'
-import type { CopiedFile, Manifest } from '../manifest.ts'
+import type { Manifest } from '../manifest.ts'
 import { type FilesIndex, readFilesIndex } from '../part/files-index.ts'
+import type { CopiedFile } from '../sections/files.ts'
 import { type Checked, checkPart, tries } from './object.ts'
 
 type Files = NonNullable<Manifest['files']>

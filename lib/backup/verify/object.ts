@@ -4,8 +4,8 @@ import { GetObjectCommand, type GetObjectCommandOutput } from '@aws-sdk/client-s
 import { BackupDamaged, messageOf, NotFound, StoreUnavailable } from '../../errors.ts'
 import { type Bucket, bucketError } from '../../s3/bucket.ts'
 import { documentBounds, parseJson } from '../documents/json.ts'
-import type { CopiedFile } from '../manifest.ts'
 import { digestOfObject, readPartChunks, readPartLines } from '../part/read.ts'
+import type { CopiedFile } from '../sections/files.ts'
 import type { ObjectProblem } from './findings.ts'
 
 /** A compressed object of a backup, and how many rows, keys or files it holds. */
@@ -15,7 +15,7 @@ export type NamedPart = {
   sha256: string
   plain?: number | undefined
   longest?: number | undefined
-  holds: { what: 'rows' | 'keys' | 'files'; count: number }
+  holds: { what: string; count: number }
 }
 
 /** `byEtagOnly`: the object is of the right size and version, but has no digest that its bytes could be compared with. */

@@ -4,9 +4,9 @@ import { listRange } from '../../s3/list.ts'
 import type { Authenticity } from '../../signature.ts'
 import { DocumentDamaged } from '../documents/backup-document.ts'
 import { type BackupKeys, backupKeys, kindOf } from '../layout.ts'
-import type { CopiedFile } from '../manifest.ts'
 import { namedObjects } from '../named-objects.ts'
 import { type Backup, type Known, readBackup } from '../read.ts'
+import type { CopiedFile } from '../sections/files.ts'
 import { isOwnDocument, judgeUnnamed } from './extras.ts'
 import { checkIndex, seekCopies } from './files-index.ts'
 import { type Extra, Findings, type ObjectProblem } from './findings.ts'
@@ -140,11 +140,9 @@ async function check(bucket: Bucket, job: Job): Promise<Checked> {
   return 'file' in job ? checkFile(bucket, key, job.file) : checkPart(bucket, job.part)
 }
 
-/** The parts of tables and of the cache. */
+/** All but the files' index. */
 function partsOf(backup: Backup): NamedPart[] {
-  return namedObjects(backup).flatMap(({ section, count, ...part }) =>
-    section === 'files'
-      ? []
-      : [{ ...part, holds: { what: section === 'database' ? ('rows' as const) : ('keys' as const), count } }],
+  return namedObjects(backup).flatMap(({ section, what, count, ...part }) =>
+    section === 'files' ? [] : [{ ...part, holds: { what, count } }],
   )
 }

@@ -1,6 +1,6 @@
 import type * as z from 'zod'
-import type { CachePart } from '../../backup/manifest.ts'
 import { writePart } from '../../backup/part/write.ts'
+import type { CachePart } from '../../backup/sections/cache.ts'
 import { BackupIncomplete } from '../../errors.ts'
 import type { Bucket } from '../../s3/bucket.ts'
 import type { KeyLine } from '../value/read.ts'

@@ -1,7 +1,7 @@
 import * as z from 'zod'
 import { parseJson as boundedJson, documentBounds } from '../../backup/documents/json.ts'
-import type { CachePart } from '../../backup/manifest.ts'
 import { readPartLines } from '../../backup/part/read.ts'
+import type { CachePart } from '../../backup/sections/cache.ts'
 import { BackupDamaged, NotFound } from '../../errors.ts'
 import type { Bucket } from '../../s3/bucket.ts'
 import { fromJsonBytes, JsonBytes } from './json-bytes.ts'

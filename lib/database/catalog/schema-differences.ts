@@ -1,4 +1,5 @@
-import type { Manifest, TableDefinition } from '../../backup/manifest.ts'
+import type { Manifest } from '../../backup/manifest.ts'
+import type { TableDefinition } from '../../backup/sections/database.ts'
 import { SchemaChanged } from '../../errors.ts'
 import type { Catalog } from './catalog.ts'
 import type { Table } from './table.ts'

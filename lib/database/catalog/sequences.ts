@@ -1,5 +1,5 @@
 import type * as z from 'zod'
-import type { BackedUpSequence } from '../../backup/manifest.ts'
+import type { BackedUpSequence } from '../../backup/sections/database.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { plainName, qualified } from '../../postgres/identifiers.ts'
 

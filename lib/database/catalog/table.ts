@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { Column } from '../../backup/manifest.ts'
+import { Column } from '../../backup/sections/database.ts'
 
 /** One table that holds rows, or one partitioned table (which holds none itself). */
 export const Table = z.strictObject({

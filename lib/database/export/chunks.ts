@@ -1,4 +1,4 @@
-import { addFingerprints } from '../../backup/fingerprint.ts'
+import { addFingerprints } from '../../backup/sections/fingerprint.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { literal } from '../../postgres/identifiers.ts'
 import { ownSearchPath } from '../../postgres/search-path.ts'

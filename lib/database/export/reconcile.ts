@@ -1,5 +1,5 @@
 import { counted } from '../../amounts.ts'
-import type { BackedUpTable, TablePart } from '../../backup/manifest.ts'
+import type { BackedUpTable, TablePart } from '../../backup/sections/database.ts'
 import { BackupIsStale } from '../../errors.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import type { Bucket } from '../../s3/bucket.ts'

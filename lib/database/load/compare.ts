@@ -1,4 +1,5 @@
-import type { BackedUpTable, Warning } from '../../backup/manifest.ts'
+import type { Warning } from '../../backup/manifest.ts'
+import type { BackedUpTable } from '../../backup/sections/database.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import type { Table } from '../catalog/table.ts'
 import type { Tables } from '../catalog/tables.ts'

@@ -1,5 +1,6 @@
-import type { BackedUpTable, Seen, TableDefinition } from '../../backup/manifest.ts'
+import type { Seen } from '../../backup/manifest.ts'
 import { type Backup, readBackup } from '../../backup/read.ts'
+import type { BackedUpTable, TableDefinition } from '../../backup/sections/database.ts'
 import type { Clients } from '../../clients.ts'
 import { NotFound } from '../../errors.ts'
 import { changesOf, refuseChanges } from '../catalog/changes.ts'

@@ -1,4 +1,5 @@
-import type { BackedUpTable, Warning } from '../../backup/manifest.ts'
+import type { Warning } from '../../backup/manifest.ts'
+import type { BackedUpTable } from '../../backup/sections/database.ts'
 import type { Clients } from '../../clients.ts'
 import { DatabaseBusy, messageOf, RehearsalFailed, SchemaChanged } from '../../errors.ts'
 import type { Connection } from '../../postgres/connection.ts'

@@ -1,4 +1,4 @@
-import type { BackedUpTable, TableDefinition, TablePart } from '../../backup/manifest.ts'
+import type { BackedUpTable, TableDefinition, TablePart } from '../../backup/sections/database.ts'
 
 /** One part and the table it belongs to. */
 export type LoadablePart = { table: TableDefinition; part: TablePart }

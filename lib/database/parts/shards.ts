@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { Column } from '../../backup/manifest.ts'
+import { Column } from '../../backup/sections/database.ts'
 import type { Table } from '../catalog/table.ts'
 
 /** A shard: what becomes one part of the backup, a page range of one table. */

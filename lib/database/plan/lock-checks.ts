@@ -1,5 +1,5 @@
-import type { BackedUpTable } from '../../backup/manifest.ts'
 import type { Backup } from '../../backup/read.ts'
+import type { BackedUpTable } from '../../backup/sections/database.ts'
 import { operations, type StoreOperation } from '../../operations.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { bytesHeld, type LockedWork } from '../locks/duration.ts'

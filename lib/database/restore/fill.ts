@@ -1,4 +1,4 @@
-import type { BackedUpTable } from '../../backup/manifest.ts'
+import type { BackedUpTable } from '../../backup/sections/database.ts'
 import { messageOf, SchemaChanged } from '../../errors.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { sqlStateOf } from '../../postgres/errors.ts'

@@ -1,4 +1,5 @@
-import type { BackedUpTable, Manifest, Warning } from '../../backup/manifest.ts'
+import type { Manifest, Warning } from '../../backup/manifest.ts'
+import type { BackedUpTable } from '../../backup/sections/database.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { qualified } from '../../postgres/identifiers.ts'
 import { underOwnSearchPath } from '../../postgres/search-path.ts'

@@ -1,5 +1,5 @@
 import { agreeing, counted } from '../../amounts.ts'
-import type { BackedUpTable, TableDefinition } from '../../backup/manifest.ts'
+import type { BackedUpTable, TableDefinition } from '../../backup/sections/database.ts'
 import { StoreUnavailable } from '../../errors.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { literal, qualified, quote } from '../../postgres/identifiers.ts'

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { BackedUpTable, Column, TableDefinition } from '../../backup/manifest.ts'
+import type { BackedUpTable, Column, TableDefinition } from '../../backup/sections/database.ts'
 import { qualified, quote } from '../../postgres/identifiers.ts'
 import type { Table } from '../catalog/table.ts'
 import type { Rows } from '../rows.ts'

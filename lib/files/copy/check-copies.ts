@@ -1,5 +1,5 @@
 import type { BackupKeys } from '../../backup/layout.ts'
-import type { CopiedFile } from '../../backup/manifest.ts'
+import type { CopiedFile } from '../../backup/sections/files.ts'
 import type { ResetError } from '../../errors.ts'
 import type { Bucket } from '../../s3/bucket.ts'
 import { type ListedObject, listRange } from '../../s3/list.ts'

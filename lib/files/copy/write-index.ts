@@ -1,7 +1,7 @@
 import { getJsonLines } from '../../backup/documents/read.ts'
 import { workKeys } from '../../backup/layout.ts'
-import { CopiedFile } from '../../backup/manifest.ts'
 import { type Written, writePart } from '../../backup/part/write.ts'
+import { CopiedFile } from '../../backup/sections/files.ts'
 import { BackupIncomplete } from '../../errors.ts'
 import type { RunRef } from '../../ledger/run-ref.ts'
 import type { Bucket } from '../../s3/bucket.ts'

@@ -1,5 +1,5 @@
-import type { CopiedFile } from '../../backup/manifest.ts'
 import { type FilesIndex, readFilesIndex } from '../../backup/part/files-index.ts'
+import type { CopiedFile } from '../../backup/sections/files.ts'
 import type { Clients } from '../../clients.ts'
 import { BackupDamaged, NotFound } from '../../errors.ts'
 import type { PlannedRun } from '../../ledger/run-ref.ts'

@@ -1,4 +1,4 @@
-import type { CopiedFile } from '../../backup/manifest.ts'
+import type { CopiedFile } from '../../backup/sections/files.ts'
 import type { Fence } from '../../ledger/fence.ts'
 import { atOnce } from '../../s3/at-once.ts'
 import type { Bucket } from '../../s3/bucket.ts'

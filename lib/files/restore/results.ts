@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import type { CopiedFile } from '../../backup/manifest.ts'
+import type { CopiedFile } from '../../backup/sections/files.ts'
 
 const count = z.number().int().nonnegative()
 

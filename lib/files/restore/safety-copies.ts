@@ -1,6 +1,6 @@
 import { getJsonLines } from '../../backup/documents/read.ts'
 import { workKeys } from '../../backup/layout.ts'
-import { CopiedFile } from '../../backup/manifest.ts'
+import { CopiedFile } from '../../backup/sections/files.ts'
 import type { PlannedRun } from '../../ledger/run-ref.ts'
 import type { Bucket } from '../../s3/bucket.ts'
 import type { Version } from '../../s3/delete.ts'

@@ -1,0 +1,65 @@
+import {
+  CacheSection,
+  cacheProblems,
+  cacheTotals,
+  LateKeys,
+  ListedKeys,
+  lateKeyProblems,
+  mergeCache,
+  objectsOfCache,
+} from './sections/cache.ts'
+import {
+  DatabaseSection,
+  databaseTotals,
+  LateTables,
+  ListedRows,
+  objectsOfDatabase,
+} from './sections/database.ts'
+import { databaseProblems, lateTableProblems } from './sections/database-problems.ts'
+import { FilesSection, filesProblems, filesTotals, ListedFiles, objectsOfFiles } from './sections/files.ts'
+import { mergeDatabase } from './sections/merge-tables.ts'
+import type { LateSection, Problems, SectionObject, Totals } from './sections/section.ts'
+
+// What is asked of each section of a manifest, one for each store: a list for each question, as in lib/stores.ts.
+
+export type Sections = { database: DatabaseSection; files: FilesSection; cache: CacheSection }
+export type SectionName = keyof Sections
+
+/** As they stand in a manifest; null: the backup leaves that store out. */
+export const sections = {
+  database: DatabaseSection.nullable(),
+  files: FilesSection.nullable(),
+  cache: CacheSection.nullable(),
+}
+export const sectionNames = Object.keys(sections) as SectionName[]
+
+export const problems: { [Name in SectionName]: Problems<Sections[Name]> } = {
+  database: databaseProblems,
+  files: filesProblems,
+  cache: cacheProblems,
+}
+
+/** The objects that a section names. */
+export const objects: { [Name in SectionName]: (section: Sections[Name]) => SectionObject[] } = {
+  database: objectsOfDatabase,
+  files: objectsOfFiles,
+  cache: objectsOfCache,
+}
+
+/** What a list of backups says of each. */
+export const listedFields = { ...ListedRows.shape, ...ListedFiles.shape, ...ListedKeys.shape }
+export const totals: { [Name in SectionName]: Totals<Sections[Name]> } = {
+  database: databaseTotals,
+  files: filesTotals,
+  cache: cacheTotals,
+}
+
+/** What late files list, of the stores whose wipe adds late ones to the backup. */
+export const lateFields = { ...LateTables.shape, ...LateKeys.shape }
+export const lateSections: {
+  [Name in SectionName]: LateSection<Sections[Name], LateTables & LateKeys> | null
+} = {
+  database: { problems: lateTableProblems, merge: mergeDatabase },
+  files: null,
+  cache: { problems: lateKeyProblems, merge: mergeCache },
+}
