@@ -6,6 +6,8 @@ export type Arguments = {
   only: string[]
   /** A folder of built functions, in place of those that are built first. */
   dist: string | undefined
+  /** Where the document and its pictures go; undefined: they are printed alone. */
+  out: string | undefined
   json: boolean
   help: boolean
 }
@@ -19,13 +21,14 @@ const options = {
   rounds: { type: 'string', default: '5' },
   only: { type: 'string', default: '' },
   dist: { type: 'string' },
+  out: { type: 'string' },
   json: { type: 'boolean', default: false },
   help: { type: 'boolean', default: false },
 } as const
 
 /** @throws WrongUsage */
 export function parseArguments(argv: string[], subjects: readonly string[]): Arguments {
-  const { scale, rounds, only, dist, json, help } = parsed(argv)
+  const { scale, rounds, only, dist, out, json, help } = parsed(argv)
   const chosen = only.split(',').filter((one) => one !== '')
   const unknown = chosen.filter((one) => !subjects.includes(one))
   if (unknown.length > 0)
@@ -36,6 +39,7 @@ export function parseArguments(argv: string[], subjects: readonly string[]): Arg
     rounds: positive('--rounds', rounds, true),
     only: chosen,
     dist,
+    out: out ?? (chosen.length === 0 ? 'bench' : undefined),
     json,
     help,
   }
@@ -63,13 +67,14 @@ export function help(subjects: Readonly<Record<string, readonly string[]>>): str
   )
   return `Measures this product beside the tools that one would use without it, on the same data, in turns.
 
-npm run bench -- [--scale 0.1] [--rounds 5] [--only export] [--dist <folder>] [--json]
+npm run bench -- [--scale 0.1] [--rounds 5] [--only export] [--dist <folder>] [--out <folder>] [--json]
 
   --scale   how much data: 1 is 1,500,000 rows (760 MB), 5,000 files and 100,000 keys.
             Several, as 0.1,1,10, are measured one after the other, and drawn as they grow
   --rounds  how often each is measured; fewer than five are for a look, and said so in what is written
-  --only    these subjects alone, as export,backup; nothing is then written to bench/RESULTS.md
+  --only    these subjects alone, as export,backup; nothing is then written unless --out says where
   --dist    built functions of another state of the project, measured in place of this one's
+ --out     where RESULTS.md and its pictures are written; bench when all is measured
   --json    all figures, each round's too, on stdout
 
 Subjects:

@@ -7,11 +7,17 @@ import { namesOfFunctions } from '../local/functions.ts'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
 
-/** Builds the functions as they are deployed, unless a folder of built ones is given. @returns where each one's bundle is */
-export async function buildBundles(dist: string | undefined): Promise<(name: string) => string> {
+export type Bundles = { functions: readonly string[]; bundleOf: (name: string) => string }
+
+/** Builds the functions as they are deployed, unless a folder of built ones is given. */
+export async function buildBundles(dist: string | undefined): Promise<Bundles> {
   if (dist === undefined) await promisify(execFile)(process.execPath, [join(root, 'scripts/build.ts')])
   const folder = dist === undefined ? join(root, 'dist') : resolve(dist)
-  const bundleOf = (name: string) => join(folder, name, 'index.mjs')
-  for (const name of await namesOfFunctions()) await stat(bundleOf(name))
-  return bundleOf
+  return { functions: await namesOfFunctions(), bundleOf: (name) => join(folder, name, 'index.mjs') }
+}
+
+/** KiB of each bundle. */
+export async function sizesOf({ functions, bundleOf }: Bundles): Promise<Record<string, number>> {
+  const sizes = functions.map(async (name) => [name, (await stat(bundleOf(name))).size / 1024] as const)
+  return Object.fromEntries(await Promise.all(sizes))
 }

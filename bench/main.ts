@@ -1,12 +1,14 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { messageOf } from '../lib/errors.ts'
-import { help, parseArguments, WrongUsage } from './arguments.ts'
-import { buildBundles } from './bundles.ts'
+import { type Arguments, help, parseArguments, WrongUsage } from './arguments.ts'
+import { buildBundles, sizesOf } from './bundles.ts'
+import { markdownOf } from './figures/markdown.ts'
+import { drawGrowth, drawRatios } from './figures/pictures.ts'
 import type { Results } from './figures/results.ts'
 import { measureAll } from './measure.ts'
-import { type Server, startServer } from './stores/server.ts'
+import { startServer } from './stores/server.ts'
 import { subjects } from './subjects/all.ts'
 import { describeMachine, versionsOf } from './versions.ts'
 import { openWorld, type World } from './world.ts'
@@ -33,39 +35,59 @@ try {
   await end(error instanceof WrongUsage ? 2 : 1)
 }
 
-async function bench({ scales, rounds, only, dist, json }: ReturnType<typeof parseArguments>): Promise<void> {
+async function bench({ scales, rounds, only, dist, out, json }: Arguments): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'taskmaster-bench-'))
   ends.push(() => rm(folder, { recursive: true, force: true }))
-  const server = await startServer((error) => void crash(error))
-  ends.push(server.stop)
-  tell(`Building the functions`)
-  const bundleOf = await buildBundles(dist)
+  tell('Starting a PostgreSQL, and building the functions')
+  const starting = startServer((error) => void crash(error))
+  const bundles = await buildBundles(dist).finally(async () => ends.push((await starting).stop))
+  const server = await starting
   const chosen = subjects.filter(({ name }) => only.length === 0 || only.includes(name))
+  const loads: number[] = []
   const results: Results = {
     date: new Date().toISOString(),
     rounds,
     machine: describeMachine(),
+    load: 0,
     versions: await versionsOf(server),
     scales: [],
-    bundles: [],
+    bundles: await sizesOf(bundles),
   }
   for (const [index, scale] of scales.entries()) {
-    const world = await open(server, `taskmaster_${index}`, scale)
+    const world = await open(`taskmaster_${index}`, scale)
     let small: Promise<World> | undefined
-    const tenth = () => (small ??= open(server, `tenth_${index}`, scale / 10))
-    const measured = await measureAll(chosen, { world, tenth, folder, bundleOf }, rounds, tell)
+    const tenth = () => (small ??= open(`tenth_${index}`, scale / 10))
+    const measured = await measureAll(chosen, { world, tenth, folder, ...bundles }, rounds, (text) => {
+      loads.push(loadavg()[0] ?? 0)
+      tell(text)
+    })
     results.scales.push({ scale, size: world.size, ...measured })
     await world.stop()
     await (await small)?.stop()
   }
-  if (json) process.stdout.write(`${JSON.stringify(results, null, 2)}\n`)
+  results.load = loads.reduce((sum, load) => sum + load, 0) / loads.length
+  if (out !== undefined) await writeResults(results, out)
+  process.stdout.write(json ? `${JSON.stringify(results, null, 2)}\n` : `\n${markdownOf(results)}`)
 
-  async function open(server: Server, name: string, scale: number): Promise<World> {
+  async function open(name: string, scale: number): Promise<World> {
     tell(`Filling the stores at scale ${scale}`)
-    const world = await openWorld(server, { name, scale, bundleOf })
+    const world = await openWorld(server, { name, scale, bundleOf: bundles.bundleOf })
     ends.push(world.stop)
     return world
   }
+}
+
+async function writeResults(results: Results, out: string): Promise<void> {
+  const largest = results.scales.at(-1)
+  const pictures: Record<string, [shows: string, drawing: string]> = {
+    ...(largest && { 'ratios.svg': ['The ratios, and the target of each', drawRatios(largest)] }),
+    ...(results.scales.length > 1 && { 'growth.svg': ['Seconds by scale', drawGrowth(results.scales)] }),
+  }
+  await mkdir(out, { recursive: true })
+  for (const [file, [, drawing]] of Object.entries(pictures)) await writeFile(join(out, file), drawing)
+  const shown = Object.entries(pictures).map(([file, [shows]]) => [file, shows])
+  await writeFile(join(out, 'RESULTS.md'), markdownOf(results, Object.fromEntries(shown)))
+  tell(`Written to ${join(out, 'RESULTS.md')}`)
 }
 
 function tell(text: string): void {

@@ -26,7 +26,11 @@ export type World = {
   run(request: object): Promise<Run>
   /** One request to the API, as a cold function answers it. */
   ask(path: string): Promise<Measured>
+  /** The last backup that was made and not forgotten. */
+  lastBackup(): string | undefined
   forgetBackups(): Promise<void>
+  /** Files and keys that are gone are there again. */
+  refill(): Promise<void>
   /** All is as it was filled, also what was wiped, and without a backup. */
   renew(): Promise<void>
   stop(): Promise<void>
@@ -70,27 +74,40 @@ export async function openWorld(
     ends.push(machine.stop)
 
     const tell = (message: S3Message) => s3.tell(message)
-    const fillOthers = () => Promise.all([tell({ fill: filesAt(scale) }), putKeys(client, scale)])
-    await Promise.all([fillDatabase({ url, adminUrl }, scale), fillOthers()])
+    const refill = async () => {
+      await Promise.all([tell({ fill: filesAt(scale) }), putKeys(client, scale)])
+    }
+    await Promise.all([fillDatabase({ url, adminUrl }, scale), refill()])
     await machine.run({ operation: 'claim', confirm: environment })
     const reference = `${name}_reference`
     await copyDatabase(adminUrl, { from: name, to: reference })
     const rows = Object.values(sizesAt(scale)).reduce((sum, count) => sum + count, 0)
     const size = { rows, bytes: await sizeOf(adminUrl), files: filesAt(scale), keys: keysAt(scale) }
 
+    let lastBackup: string | undefined
+    async function forgetBackups(): Promise<void> {
+      lastBackup = undefined
+      await tell({ empty: true })
+    }
     return {
       scale,
       size,
       env,
       adminUrl,
       redis: { host, port, password },
-      run: (request) => machine.run({ confirm: environment, ...request }),
+      async run(request) {
+        const run = await machine.run({ confirm: environment, ...request })
+        lastBackup = run.outcome.backupId ?? lastBackup
+        return run
+      },
       ask: (path) => askApi(bundleOf('api'), env, path),
-      forgetBackups: () => tell({ empty: true }),
+      lastBackup: () => lastBackup,
+      forgetBackups,
+      refill,
       async renew() {
-        await tell({ empty: true })
+        await forgetBackups()
         await copyDatabase(adminUrl, { from: reference, to: name })
-        await fillOthers()
+        await refill()
       },
       stop,
     }

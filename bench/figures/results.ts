@@ -18,7 +18,10 @@ export type Results = {
   date: string
   rounds: number
   machine: string
+  /** The machine's load while it was measured, the mean of the last minute of all rounds. */
+  load: number
   versions: string[]
   scales: ScaleResult[]
-  bundles: { name: string; KiB: number; importMs: number[] }[]
+  /** KiB of each function. */
+  bundles: Record<string, number>
 }

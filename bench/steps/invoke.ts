@@ -28,21 +28,37 @@ export async function invoke(
   event: unknown,
   context: Record<string, unknown> = {},
 ): Promise<{ result: unknown; measured: Measured }> {
+  await using step = startStep(file, env)
+  await step.message()
+  const answered = step.message()
+  step.send({ event, context, deadline: Date.now() + limitMs })
+  const { result, error, measured } = (await answered) as Answer
+  if (error !== undefined) throw Object.assign(new Error(error.message), { name: error.name })
+  return { result, measured }
+}
+
+/** How long a new process imports a module, in milliseconds. */
+export async function importMsOf(file: string, env: Record<string, string>): Promise<number> {
+  await using step = startStep(file, env)
+  return ((await step.message()) as { importMs: number }).importMs
+}
+
+function startStep(file: string, env: Record<string, string>) {
   const child = fork(script, [file], { env, execArgv: [], stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
   const signal = AbortSignal.timeout(limitMs)
   const exited = once(child, 'exit').then(([code, by]) => {
     throw new Error(`The process of ${file} ended with ${code ?? by} before it had answered.`)
   })
   exited.catch(() => {}) // it does end, after its answer
-  try {
-    await Promise.race([once(child, 'message', { signal }), exited])
-    const answered = once(child, 'message', { signal })
-    child.send({ event, context, deadline: Date.now() + limitMs })
-    const [{ result, error, measured }] = (await Promise.race([answered, exited])) as [Answer]
-    if (error !== undefined) throw Object.assign(new Error(error.message), { name: error.name })
-    return { result, measured }
-  } catch (error) {
-    child.kill('SIGKILL')
-    throw error
+  return {
+    send: (message: object) => child.send(message),
+    async message(): Promise<unknown> {
+      const [message] = await Promise.race([once(child, 'message', { signal }), exited])
+      return message
+    },
+    async [Symbol.asyncDispose]() {
+      child.kill('SIGKILL')
+      await exited.catch(() => {})
+    },
   }
 }

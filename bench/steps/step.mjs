@@ -24,7 +24,7 @@ process.once('message', async ({ event, context, deadline }) => {
     process.send?.({ error: { name, message }, measured: measured() }, () => process.exit())
   }
 })
-process.send?.('ready')
+process.send?.({ importMs })
 
 /** As Linux says it of the process's own memory; elsewhere, `maxRSS` may count what the parent held at the start. */
 function peakMiB() {

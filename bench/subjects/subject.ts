@@ -8,6 +8,7 @@ export type Bench = {
   tenth(): Promise<World>
   /** A folder of its own, which goes at the end. */
   folder: string
+  functions: readonly string[]
   bundleOf(name: string): string
 }
 

@@ -1,0 +1,25 @@
+import { buckets } from '../environment.ts'
+import type { Peer } from '../subjects/subject.ts'
+import { timed } from './command.ts'
+
+/** On S3's side, too, as both ends are of one service. */
+export const rcloneCopy = (of: string): Peer => ({
+  name: 'rclone copy --transfers 64',
+  of,
+  needs: ['rclone'],
+  async measure({ world, folder }) {
+    await world.forgetBackups()
+    const { AWS_ENDPOINT_URL_S3 = '', AWS_ACCESS_KEY_ID = '', AWS_SECRET_ACCESS_KEY = '' } = world.env
+    return timed(
+      `rclone copy --transfers 64 "s3:${buckets.files}/${buckets.prefix}" "s3:${buckets.backups}/peer/"`,
+      {
+        HOME: folder,
+        RCLONE_CONFIG_S3_TYPE: 's3',
+        RCLONE_CONFIG_S3_PROVIDER: 'Other',
+        RCLONE_CONFIG_S3_ENDPOINT: AWS_ENDPOINT_URL_S3,
+        RCLONE_CONFIG_S3_ACCESS_KEY_ID: AWS_ACCESS_KEY_ID,
+        RCLONE_CONFIG_S3_SECRET_ACCESS_KEY: AWS_SECRET_ACCESS_KEY,
+      },
+    )
+  },
+})
