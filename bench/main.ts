@@ -19,6 +19,8 @@ const ends: (() => Promise<unknown>)[] = []
 let ending: Promise<void> | undefined
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void end(130))
+for (const event of ['uncaughtException', 'unhandledRejection'] as const)
+  process.on(event, (error: unknown) => void crash(error))
 try {
   const wanted = parseArguments(
     process.argv.slice(2),
@@ -39,9 +41,9 @@ async function bench({ scales, rounds, only, dist, out, json }: Arguments): Prom
   const folder = await mkdtemp(join(tmpdir(), 'taskmaster-bench-'))
   ends.push(() => rm(folder, { recursive: true, force: true }))
   tell('Starting a PostgreSQL, and building the functions')
-  const starting = startServer((error) => void crash(error))
-  const bundles = await buildBundles(dist).finally(async () => ends.push((await starting).stop))
-  const server = await starting
+  const server = await startServer((error) => void crash(error))
+  ends.push(server.stop)
+  const bundles = await buildBundles(dist)
   const chosen = subjects.filter(({ name }) => only.length === 0 || only.includes(name))
   const loads: number[] = []
   const results: Results = {
@@ -94,7 +96,7 @@ function tell(text: string): void {
   process.stderr.write(`${(performance.now() / 1000).toFixed(1).padStart(7)} s  ${text}\n`)
 }
 
-async function crash(error: Error): Promise<void> {
+async function crash(error: unknown): Promise<void> {
   if (ending === undefined) process.stderr.write(`${messageOf(error)}\n`)
   await end(1)
 }

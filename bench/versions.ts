@@ -18,5 +18,9 @@ export async function versionsOf({ version }: Server): Promise<string[]> {
   const told = await Promise.all(
     programs.map((program) => versionOf(program, program.endsWith('rclone') ? 'version' : '--version')),
   )
-  return [`PostgreSQL ${version}`, ...told, `Node.js ${process.version}`]
+  return [
+    `PostgreSQL ${version}`,
+    ...told.map((text) => text.replace(/ sha=.*/, '')),
+    `Node.js ${process.version}`,
+  ]
 }

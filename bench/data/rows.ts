@@ -55,7 +55,7 @@ const rows: Record<Table, Row> = {
     parent_id: id > worlds ? id - worlds : null,
     kind: oneOf(random, 'place character item faction'),
     name: name(random),
-    description: id % 6 === 0 ? null : prose(random, 15 + below(random, 30)),
+    description: id % 6 === 0 ? null : prose(random, 70 + below(random, 90)),
     attributes: JSON.stringify({ age: below(random, 900), traits: [word(random), word(random)] }),
     weight: (below(random, 1_000_000) / 1_000).toFixed(3),
     created_at: at(id),
@@ -72,7 +72,7 @@ const rows: Record<Table, Row> = {
     element_id: id % 4 === 0 ? null : 1 + below(random, world_elements),
     position: Math.floor(id / timelines),
     title: `The year of ${name(random)}`,
-    body: prose(random, 30 + below(random, 80)),
+    body: prose(random, 35 + below(random, 90)),
     year: (below(random, 400_000) / 100 - 1_500).toFixed(2),
     created_at: at(id),
   }),
@@ -92,7 +92,10 @@ const rows: Record<Table, Row> = {
     user_id: id % 11 === 0 ? null : 1 + below(random, users),
     action: oneOf(random, 'login create update delete export'),
     subject: `world ${below(random, 10_000)}`,
-    detail: id % 2 === 0 ? null : JSON.stringify({ ip: `192.0.2.${id % 250}`, agent: prose(random, 6) }),
+    detail:
+      id % 4 === 0
+        ? null
+        : JSON.stringify({ ip: `192.0.2.${id % 250}`, said: prose(random, 20 + below(random, 20)) }),
     created_at: at(id / 2),
   }),
 }

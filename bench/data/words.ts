@@ -30,8 +30,7 @@ const vocabulary = makeVocabulary()
 
 /** A word, the frequent ones more often, as in a language. */
 export function word(random: () => number): string {
-  const chance = random()
-  return vocabulary[Math.floor(chance * chance * chance * vocabularySize)] ?? ''
+  return vocabulary[Math.floor(random() ** 5 * vocabularySize)] ?? ''
 }
 
 /** A text of so many words: sentences, speech in quotes, and a line break here and there. */

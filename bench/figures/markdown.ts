@@ -77,7 +77,7 @@ function memoryOf(scales: readonly ScaleResult[]): string[] {
     return peak === null ? [] : [`${peak} MiB at scale ${scale.scale}`]
   })
   if (told.length === 0) return []
-  const growth = scales.length > 1 ? `, and ${limits.peakGrowth * 100} % more with ten times the data` : ''
+  const growth = scales.length > 1 ? `, of which ten times the data may add ${limits.peakGrowth * 100} %` : ''
   return [`Largest peak of any invocation: ${told.join(', ')}; at most ${limits.peakMiB} MiB${growth}.`]
 }
 

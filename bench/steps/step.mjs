@@ -7,6 +7,9 @@ const importedFrom = performance.now()
 const { handler } = await import(file ?? '')
 const importMs = performance.now() - importedFrom
 
+// Whoever asked is gone, and nobody else is to be kept from the database.
+process.on('disconnect', () => process.exit())
+
 process.once('message', async ({ event, context, deadline }) => {
   const before = process.cpuUsage()
   const startedAt = performance.timeOrigin + performance.now()

@@ -14,10 +14,16 @@ export function inDatabase(adminUrl: string, name: string): string {
   return Object.assign(new URL(adminUrl), { pathname: `/${name}` }).href
 }
 
+export async function connect(url: string): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: url })
+  client.on('error', () => {}) // the server was stopped under it; the next query says so
+  await client.connect()
+  return client
+}
+
 /** Runs statements each by itself, and gives the rows of the last. */
 export async function query(url: string, ...statements: string[]): Promise<pg.QueryResult['rows']> {
-  const client = new pg.Client({ connectionString: url })
-  await client.connect()
+  const client = await connect(url)
   try {
     let rows: pg.QueryResult['rows'] = []
     for (const statement of statements) rows = (await client.query(statement)).rows
@@ -30,8 +36,7 @@ export async function query(url: string, ...statements: string[]): Promise<pg.Qu
 /** Creates the seven tables and fills them by COPY. What follows from the rows' numbers needs no check by triggers. */
 export async function fillDatabase({ url, adminUrl }: Database, scale: number): Promise<void> {
   await query(url, createTables(models))
-  const client = new pg.Client({ connectionString: adminUrl })
-  await client.connect()
+  const client = await connect(adminUrl)
   try {
     await client.query("SET session_replication_role = 'replica'")
     for (const table of tables) {
@@ -44,7 +49,10 @@ export async function fillDatabase({ url, adminUrl }: Database, scale: number): 
   }
 }
 
-/** A copy of a whole database under another name, in place of the one that has it. Nobody may be connected to either. */
+/**
+ * A copy of a whole database under another name, in place of the one that has it. Nobody may be connected to the first.
+ * @see docs/decisions.md#the-benchmarks-put-the-database-back-as-a-copy-of-its-files
+ */
 export async function copyDatabase(
   adminUrl: string,
   { from, to }: { from: string; to: string },

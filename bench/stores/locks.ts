@@ -1,5 +1,5 @@
 import { setTimeout } from 'node:timers/promises'
-import pg from 'pg'
+import { connect } from './database.ts'
 
 /** How often Postgres is asked, which is how exact the answer is. */
 const pauseMs = 5
@@ -10,8 +10,7 @@ const pauseMs = 5
  * @returns what ends the watch, and gives the longest time, in seconds
  */
 export async function watchLocks(url: string): Promise<() => Promise<number>> {
-  const client = new pg.Client({ connectionString: url })
-  await client.connect()
+  const client = await connect(url)
   let watching = true
   let longest = 0
   const watched = (async () => {
@@ -24,6 +23,7 @@ export async function watchLocks(url: string): Promise<() => Promise<number>> {
       await setTimeout(pauseMs)
     }
   })()
+  watched.catch(() => {}) // said when the watch ends
   return async () => {
     watching = false
     try {

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process'
 import { globSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
+import { findServer, howToInstall } from '../../local/cache/redis.ts'
 import { type PostgresPrograms, unprivilegedUser } from '../../local/database/programs.ts'
 import { findProgram, isExecutable } from '../../local/packages/programs.ts'
 
@@ -17,12 +18,19 @@ export function programOf(name: string): string | undefined {
   return findProgram([name], process.env.PATH ?? '')
 }
 
+/** @throws NotInstalled also when there is no Redis: an imitation is nothing to be measured. */
+export async function findServers(): Promise<PostgresPrograms> {
+  if (findServer() === undefined)
+    throw new NotInstalled(`There is no Redis server to be measured on. ${howToInstall()}`)
+  return findPostgres()
+}
+
 /**
  * The newest server of the system that its own `pg_dump` can dump: that refuses every server that is newer than itself,
  * as is the one of the embedded stack.
  * @throws NotInstalled
  */
-export async function findServerPrograms(): Promise<PostgresPrograms> {
+async function findPostgres(): Promise<PostgresPrograms> {
   const dump = programOf('pg_dump')
   if (dump === undefined) throw new NotInstalled(`There is no pg_dump to be measured beside. ${how}`)
   const newest = await majorOf(dump)

@@ -1,6 +1,6 @@
 import { type Postgres, startPostgres } from '../../local/database/postgres.ts'
 import { type Guarded, guardProcesses } from '../../local/processes/child-processes.ts'
-import { findServerPrograms } from './programs.ts'
+import { findServers } from './programs.ts'
 
 /** The one PostgreSQL, for the databases of all worlds, and what keeps its process. */
 export type Server = Postgres & { guarded: Guarded; stop(): Promise<void> }
@@ -10,7 +10,7 @@ export type Server = Postgres & { guarded: Guarded; stop(): Promise<void> }
  * for a disk; write-ahead log and autovacuum as they are by default.
  */
 export async function startServer(onCrash: (error: Error) => void): Promise<Server> {
-  const programs = await findServerPrograms()
+  const programs = await findServers()
   const guarded = await guardProcesses(onCrash)
   try {
     const settings = { wal_level: 'replica', scram_iterations: undefined }

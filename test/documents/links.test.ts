@@ -7,7 +7,7 @@ import { blocksOf, read } from './blocks.ts'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const documents = globSync(['*.md', 'docs/*.md'], { cwd: root })
-const folders = ['.github', 'console', 'functions', 'infra', 'lib', 'local', 'scripts', 'test']
+const folders = ['.github', 'bench', 'console', 'functions', 'infra', 'lib', 'local', 'scripts', 'test']
 const sources = globSync([`{${folders.join(',')}}/**/*.{ts,tsx,mjs,css,yml,json}`, '*.{ts,yml,json}'], {
   cwd: root,
 })
