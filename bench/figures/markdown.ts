@@ -35,16 +35,17 @@ function sectionOf(scale: ScaleResult): string[] {
   const lines = measured.flatMap((row) => {
     const own = [row.what, ...cellsOf(medianOf(row.figures)), peakCell(row)]
     const beside = ratios.filter((one) => one.row === row.name)
-    if (beside.length === 0) return [[...own, '', '', '', '', limitOf(row)]]
-    return beside.map(({ peer, theirs, ratio, target }, index) => [
+    if (beside.length === 0) return [[...own, '', '', '', '', '', limitOf(row)]]
+    return beside.map(({ peer, theirs, ratio, cpuRatio, target }, index) => [
       ...(index === 0 ? own : ['', '', '', '']),
       escaped(peer),
       ...cellsOf(theirs),
+      cpuRatio === null ? '' : cpuRatio.toFixed(2),
       ratio.toFixed(2),
       target === undefined ? '' : `${target.most}${ratio <= target.most ? ' ✓' : ''}`,
     ])
   })
-  const head = ['what', 's', 'CPU s', 'MiB', 'peer', 's', 'CPU s', 'ratio', 'at most']
+  const head = ['what', 's', 'CPU s', 'MiB', 'peer', 's', 'CPU s', 'CPU ratio', 'ratio', 'at most']
   const left = scale.leftOut.map(({ name, reason }) => `\`${name}\` (${reason})`)
   return [
     `## Scale ${scale.scale}: ${counted(rows, 'row')} (${bytes(inDatabase)}), ${counted(files, 'file')}, ${counted(keys, 'key')}`,

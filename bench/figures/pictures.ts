@@ -12,21 +12,30 @@ export function drawRatios(scale: ScaleResult): string {
   const largest = Math.max(2, ...drawn.map(({ ratio, most }) => ratio / most))
   const x = (multiple: number) => left + (width * multiple) / largest
   const height = 50 + row * drawn.length
-  return svg(left + width + 110, height, [
-    label(`Ratio to the peer at scale ${scale.scale}; the line is the target`, { x: 12, y: 20 }),
-    ...drawn.flatMap(({ text, ratio, most }, index) => {
-      const y = 36 + row * index
-      return [
-        label(text, { x: left - 8, y: y + 13 }, 'end'),
-        bar({ x: left, y: y + 2 }, x(ratio / most) - left, row - 8, ratio <= most ? colors.good : colors.bad),
-        label(`${ratio.toFixed(2)} of ${most}`, { x: x(ratio / most) + 6, y: y + 13 }),
-      ]
-    }),
-    line(
-      [1, 1].map((multiple, index) => ({ x: x(multiple), y: index === 0 ? 30 : height - 8 })),
-      colors.text,
-    ),
-  ])
+  return svg(
+    'Ratios to the peers',
+    [left + width + 110, height],
+    [
+      label(`Ratio to the peer at scale ${scale.scale}; the line is the target`, { x: 12, y: 20 }),
+      ...drawn.flatMap(({ text, ratio, most }, index) => {
+        const y = 36 + row * index
+        return [
+          label(text, { x: left - 8, y: y + 13 }, 'end'),
+          bar(
+            { x: left, y: y + 2 },
+            x(ratio / most) - left,
+            row - 8,
+            ratio <= most ? colors.good : colors.bad,
+          ),
+          label(`${ratio.toFixed(2)} of ${most}`, { x: x(ratio / most) + 6, y: y + 13 }),
+        ]
+      }),
+      line(
+        [1, 1].map((multiple, index) => ({ x: x(multiple), y: index === 0 ? 30 : height - 8 })),
+        colors.text,
+      ),
+    ],
+  )
 }
 
 type Growth = { row: string; ours: Dot[]; theirs: Dot[]; peer: string | undefined }
@@ -41,14 +50,18 @@ export function drawGrowth(scales: readonly ScaleResult[]): string {
   const xs = powers(all.map(({ scale }) => scale))
   const ys = powers(all.map(({ seconds }) => seconds))
   const height = 40 + boxHeight * Math.ceil(drawn.length / columns)
-  return svg(columns * boxWidth, height, [
-    label('Seconds by scale: ours', { x: 12, y: 20 }, 'start', colors.ours),
-    label('and the first peer', { x: 150, y: 20 }, 'start', colors.theirs),
-    ...drawn.flatMap((growth, index) => {
-      const corner = { x: (index % columns) * boxWidth, y: 40 + Math.floor(index / columns) * boxHeight }
-      return box(growth, corner, xs, ys)
-    }),
-  ])
+  return svg(
+    'Seconds by scale',
+    [columns * boxWidth, height],
+    [
+      label('Seconds by scale: ours', { x: 12, y: 20 }, 'start', colors.ours),
+      label('and the first peer', { x: 150, y: 20 }, 'start', colors.theirs),
+      ...drawn.flatMap((growth, index) => {
+        const corner = { x: (index % columns) * boxWidth, y: 40 + Math.floor(index / columns) * boxHeight }
+        return box(growth, corner, xs, ys)
+      }),
+    ],
+  )
 }
 
 function growthOf(scales: readonly ScaleResult[]): Growth[] {

@@ -9,6 +9,8 @@ export type Ratio = {
   theirs: Figure
   /** Of the medians of the seconds. */
   ratio: number
+  /** Of the medians of the CPU: steadier where others are at work, too. Null where a peer's is the server's. */
+  cpuRatio: number | null
   target: Target | undefined
 }
 
@@ -24,7 +26,9 @@ function ratiosOfRow({ name: row, figures, peers }: RowResult): Ratio[] {
     .map((peer) => {
       const theirs = medianOf(peer.figures)
       const target = targets.find((one) => one.row === row && one.peer === peer.name)
-      return { row, peer: peer.name, ours, theirs, ratio: ours.seconds / theirs.seconds, target }
+      const cpuRatio =
+        ours.cpuSeconds === null || theirs.cpuSeconds === null ? null : ours.cpuSeconds / theirs.cpuSeconds
+      return { row, peer: peer.name, ours, theirs, ratio: ours.seconds / theirs.seconds, cpuRatio, target }
     })
 }
 

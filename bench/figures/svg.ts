@@ -2,8 +2,9 @@
  * A drawing of its own size, which looks the same on a light and on a dark page.
  * @see docs/decisions.md#the-pictures-of-the-benchmarks-are-written-by-hand
  */
-export function svg(width: number, height: number, parts: readonly string[]): string {
+export function svg(title: string, [width, height]: [number, number], parts: readonly string[]): string {
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" font-family="system-ui, sans-serif" font-size="12">
+<title>${escaped(title)}</title>
 <rect width="${width}" height="${height}" fill="#ffffff"/>
 ${parts.join('\n')}
 </svg>
