@@ -4,24 +4,7 @@ import { Warning } from '../backup/manifest.ts'
 import { withFields } from '../store/sections.ts'
 import { targetStates } from '../store.ts'
 import { countSchemas } from '../stores.ts'
-
-const count = z.number().int().nonnegative()
-
-/**
- * What is known of the backup that a verify read or a delete was to delete. `verified`: every object is what was written;
- * `rehearsed`: it was loaded as well, and every row is the one backed up; `damaged`; `deleted`; `partly_deleted`: it is no
- * backup any more, and the next prune deletes the rest; `kept`: it is what it was; `unknown`: it could not be looked at.
- */
-export const SubjectState = z.enum([
-  'verified',
-  'rehearsed',
-  'damaged',
-  'deleted',
-  'partly_deleted',
-  'kept',
-  'unknown',
-])
-export type SubjectState = z.output<typeof SubjectState>
+import { Subject } from './subject-state.ts'
 
 export const Outcome = z.strictObject({
   runId: z.string(),
@@ -36,9 +19,7 @@ export const Outcome = z.strictObject({
   /** Of a restore: the backup that was put back; `backupId` is then the safety backup. */
   restoredBackupId: z.string().optional(),
   /** Of a verify or a delete: the backup it is about, with the objects and bytes that were read or deleted. */
-  subject: z
-    .strictObject({ backupId: z.string(), state: SubjectState, objects: count, bytes: count })
-    .optional(),
+  subject: Subject.optional(),
   /** s3:// address of the backup's folder; null when no backup was sealed. */
   backupPrefix: z.string().nullable(),
   /** Counts are of what the state says: rows wiped, or rows backed up; 0 when untouched. */

@@ -1,12 +1,13 @@
+import type * as z from 'zod'
 import type { Warning } from '../../backup/manifest.ts'
 import type { Clients } from '../../clients.ts'
 import type { RunRef } from '../../ledger/run-ref.ts'
 import type { BackupOperation } from '../../operations.ts'
 import type { Connection } from '../../postgres/connection.ts'
-import type { Outcome } from '../outcome.ts'
 import type { MaintenancePlan } from '../planning/plan.ts'
 import type { SubjectSummary } from '../planning/plan-summary.ts'
 import type { OnBackup } from '../request.ts'
+import type { Subject } from '../subject-state.ts'
 
 // What a run asks of each operation on one backup, as types; on-backup/operations.ts has the answers.
 
@@ -29,4 +30,4 @@ export type Planner<Name extends BackupOperation> = (
 export type PlannedOnBackup = { plan: MaintenancePlan; subject: SubjectSummary; warnings: Warning[] }
 
 /** What became of the backup, with the objects and bytes that were read or deleted. */
-export type SubjectEnd = Pick<NonNullable<Outcome['subject']>, 'state' | 'objects' | 'bytes'>
+export type SubjectEnd = Omit<z.output<typeof Subject>, 'backupId'>

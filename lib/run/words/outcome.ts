@@ -1,4 +1,3 @@
-import { bytes, counted } from '../../amounts.ts'
 import type { Target, TargetState } from '../../store.ts'
 import { type ToldStores, words } from '../../stores/words.ts'
 import type { Outcome } from '../outcome.ts'
@@ -27,25 +26,4 @@ export function amountOf({ targets }: Outcome, target: Target): string {
 export function amountOfStore<T extends Target>(target: T, counts: ToldStores[T]['amount']): string {
   const { amount, outcome = amount } = words[target]
   return outcome(counts)
-}
-
-/** What a verify or a delete found or did, with the backup it is about. */
-export function subjectSentence({
-  backupId,
-  state,
-  objects,
-  bytes: size,
-}: NonNullable<Outcome['subject']>): string {
-  const all = `${counted(objects, 'object')}, ${bytes(size)}`
-  const read = `The backup ${backupId} was read, ${all}: every object is what was written`
-  const sentences: typeof state extends infer State extends string ? Record<State, string> : never = {
-    verified: `${read}.`,
-    rehearsed: `${read}, and every row was loaded and is the one that was backed up.`,
-    damaged: `The backup ${backupId} is damaged: ${all} were read, and not all of it is what was written.`,
-    deleted: `The backup ${backupId} is deleted: ${all}.`,
-    partly_deleted: `The backup ${backupId} is no backup any more; what is left of its objects is deleted by the next prune.`,
-    kept: `The backup ${backupId} is kept as it was.`,
-    unknown: `What the backup ${backupId} is worth could not be told.`,
-  }
-  return sentences[state]
 }

@@ -1,0 +1,44 @@
+import * as z from 'zod'
+import { bytes, counted } from '../amounts.ts'
+
+/**
+ * What is known of the backup that a verify read or a delete was to delete. `verified`: every object is what was written;
+ * `rehearsed`: it was loaded as well, and every row is the one backed up; `damaged`; `deleted`; `partly_deleted`: it is no
+ * backup any more, and the next prune deletes the rest; `kept`: it is what it was; `unknown`: it could not be looked at.
+ */
+export const SubjectState = z.enum([
+  'verified',
+  'rehearsed',
+  'damaged',
+  'deleted',
+  'partly_deleted',
+  'kept',
+  'unknown',
+])
+export type SubjectState = z.output<typeof SubjectState>
+
+const count = z.number().int().nonnegative()
+
+/** The backup that a verify or a delete is about, with the objects and bytes that were read or deleted. */
+export const Subject = z.strictObject({
+  backupId: z.string(),
+  state: SubjectState,
+  objects: count,
+  bytes: count,
+})
+
+/** What a verify or a delete found or did, with the backup it is about. */
+export function subjectSentence({ backupId, state, objects, bytes: size }: z.output<typeof Subject>): string {
+  const all = `${counted(objects, 'object')}, ${bytes(size)}`
+  const read = `The backup ${backupId} was read, ${all}: every object is what was written`
+  const sentences: Record<SubjectState, string> = {
+    verified: `${read}.`,
+    rehearsed: `${read}, and every row was loaded and is the one that was backed up.`,
+    damaged: `The backup ${backupId} is damaged: ${all} were read, and not all of it is what was written.`,
+    deleted: `The backup ${backupId} is deleted: ${all}.`,
+    partly_deleted: `The backup ${backupId} is no backup any more; what is left of its objects is deleted by the next prune.`,
+    kept: `The backup ${backupId} is kept as it was.`,
+    unknown: `What the backup ${backupId} is worth could not be told.`,
+  }
+  return sentences[state]
+}
