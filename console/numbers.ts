@@ -1,4 +1,7 @@
 import { number as exact, counted as exactly, utc } from '../lib/amounts.ts'
+import type { Total } from '../lib/store/words.ts'
+import { targets } from '../lib/store.ts'
+import { words } from '../lib/stores/words.ts'
 
 /** Numbers and times as the page shows them; what every message says, too, is in lib/amounts.ts. */
 
@@ -13,17 +16,10 @@ export function counted(value: number, one: string, estimated = false): string {
 }
 
 /** `5,390 rows, 120 files, 300 keys`, of those that are counted at all. */
-export function listed(
-  counts: { rows: number | null; files: number | null; keys: number | null },
-  estimated = false,
-): string {
-  const { rows, files, keys } = counts
-  return [
-    rows === null ? [] : counted(rows, 'row', estimated),
-    files === null ? [] : counted(files, 'file', estimated),
-    keys === null ? [] : counted(keys, 'key', estimated),
-  ]
-    .flat()
+export function listed(counts: Record<Total, number | null>, estimated = false): string {
+  return targets
+    .map((target) => ({ count: counts[words[target].total], one: words[target].unit }))
+    .flatMap(({ count, one }) => (count === null ? [] : counted(count, one, estimated)))
     .join(', ')
 }
 

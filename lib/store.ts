@@ -14,6 +14,8 @@ import type { Selection } from './store/selection.ts'
 /** The stores that a run acts on, in the order of its steps. */
 export const targets = ['database', 'files', 'cache'] as const
 export type Target = (typeof targets)[number]
+/** How many they are, as a sentence says it. */
+export const howMany = 'three'
 
 /** An answer for each store. */
 export function perStore<Answer>(answer: (target: Target) => Answer): Record<Target, Answer> {

@@ -1,31 +1,15 @@
 import { utc } from '../../lib/amounts.ts'
 import type { Backup } from '../../lib/http/answers/backup.ts'
-import { whatRestoreMeans } from '../../lib/run/words/now-and-after.ts'
+import { putBeside, whatRestoreMeans } from '../../lib/run/words/now-and-after.ts'
 import { type Target, targets } from '../../lib/store.ts'
+import { words } from '../../lib/stores/words.ts'
 import { listed } from '../numbers.ts'
-import type { Wiped } from '../overview/shares.ts'
-
-/** The stores that a backup holds. */
-export function heldBy({ rows, files, keys }: Pick<Backup, 'rows' | 'files' | 'keys'>): Target[] {
-  const holds: Record<Target, boolean> = {
-    database: rows !== null,
-    files: files !== null,
-    cache: keys !== null,
-  }
-  return targets.filter((target) => holds[target])
-}
+import type { Counted, Counts } from '../overview/shares.ts'
 
 /** Counts of the chosen stores alone. */
-function only<Counts extends Pick<Wiped, 'rows' | 'files' | 'keys'>>(
-  counts: Counts,
-  chosen: readonly Target[],
-): Counts {
-  return {
-    ...counts,
-    rows: chosen.includes('database') ? counts.rows : null,
-    files: chosen.includes('files') ? counts.files : null,
-    keys: chosen.includes('cache') ? counts.keys : null,
-  }
+function only<All extends Counts>(counts: All, chosen: readonly Target[]): All {
+  const others = targets.filter((target) => !chosen.includes(target))
+  return { ...counts, ...Object.fromEntries(others.map((target) => [words[target].total, null])) }
 }
 
 /** The restore button says what it does. */
@@ -42,7 +26,7 @@ export function consequencesOf(
     chosen,
     exact,
     present,
-  }: { environment: string; chosen: readonly Target[]; exact: boolean; present: Wiped | undefined },
+  }: { environment: string; chosen: readonly Target[]; exact: boolean; present: Counted | undefined },
 ): string[] {
   if (chosen.length === 0) return []
   const now = present === undefined ? '' : listed(only(present, chosen), present.estimated)
@@ -55,21 +39,13 @@ export function consequencesOf(
         ]
       : []),
     ...whatRestoreMeans(chosen, { exact }),
-    `It can be cancelled until ${hasRows ? 'rows' : beside(chosen)} are replaced.`,
+    `It can be cancelled until ${hasRows ? 'rows' : putBeside(chosen)} are replaced.`,
   ]
-}
-
-/** What of the chosen stores is put back one by one, beside others of its kind. */
-function beside(chosen: readonly Target[]): string {
-  return [
-    ...(chosen.includes('files') ? ['files'] : []),
-    ...(chosen.includes('cache') ? ['cache keys'] : []),
-  ].join(' and ')
 }
 
 /** What can be ticked as well; null where the chosen stores hold nothing that could stay beside the backup's. */
 export function exactLabel(chosen: readonly Target[]): string | null {
-  const what = beside(chosen)
+  const what = putBeside(chosen)
   return what === '' ? null : `Remove ${what} that are not in the backup`
 }
 

@@ -1,5 +1,8 @@
 import { utc } from '../../lib/amounts.ts'
 import type { Backup } from '../../lib/http/answers/backup.ts'
+import { heldBy, isWritten, storesIn } from '../../lib/run/words/held.ts'
+import type { Target } from '../../lib/store.ts'
+import { stores } from '../stores/stores.ts'
 
 /** How far a backup was proved. What was written of a sealed one was read back; a rehearsed one was also loaded. */
 export type Proof = { level: 'rehearsed' | 'sealed'; label: string; text: string }
@@ -7,8 +10,9 @@ export type Proof = { level: 'rehearsed' | 'sealed'; label: string; text: string
 type Proved = Pick<Backup, 'rehearsedAt' | 'rows' | 'files' | 'keys' | 'lateAttempts'>
 
 export function proofOf(backup: Proved): Proof {
-  const { rehearsedAt, rows, keys, lateAttempts } = backup
-  const found = foundAgain(backup)
+  const { rehearsedAt, rows, lateAttempts } = backup
+  const held = storesIn(heldBy(backup))
+  const found = foundAgain(held)
   if (rehearsedAt !== null) {
     // What is written under the wipe's locks is not loaded: the application waits for them.
     const late =
@@ -21,17 +25,15 @@ export function proofOf(backup: Proved): Proof {
   }
   const why =
     rows === null ? 'It holds no rows that could be loaded.' : 'Its rows were not loaded for a test.'
-  const label = rows === null && keys === null ? 'Copies found' : 'Read back'
+  const label = isWritten(held) ? 'Read back' : 'Copies found'
   return { level: 'sealed', label, text: `${found} ${why}` }
 }
 
-/** Rows and keys are written by us and read back; files are copied by S3, which is asked what it has. */
-function foundAgain({ rows, files, keys }: Proved): string {
+/** What is written by us is read back; of what is copied by another it is asked what it has. */
+function foundAgain(held: readonly Target[]): string {
   return [
-    ...(rows !== null || keys !== null ? ['What was written was read back byte for byte.'] : []),
-    ...(files === null
-      ? []
-      : ["S3's copies of the files were all found, with the size and ETag that it had given them."]),
+    ...(isWritten(held) ? ['What was written was read back byte for byte.'] : []),
+    ...held.flatMap((target) => stores[target].foundAgain ?? []),
   ].join(' ')
 }
 

@@ -1,13 +1,14 @@
 import { useState } from 'preact/hooks'
 import type { Backup } from '../../lib/http/answers/backup.ts'
+import { heldBy, storesIn } from '../../lib/run/words/held.ts'
 import type { Target } from '../../lib/store.ts'
 import { contentsOf } from '../overview/shares.ts'
 import { ConfirmDialog } from '../page/confirm-dialog.tsx'
 import { useLive } from '../page/live.ts'
 import { useSession } from '../page/session.ts'
 import { useStart } from '../page/start.ts'
-import { targetNames } from '../runs/wording.ts'
-import { consequencesOf, exactLabel, heldBy, restoreLabel } from './consequences-of-restore.ts'
+import { stores } from '../stores/stores.ts'
+import { consequencesOf, exactLabel, restoreLabel } from './consequences-of-restore.ts'
 import { originOf } from './proof.ts'
 
 /** Puts a backup back, after a safety backup of what is there now. */
@@ -16,7 +17,7 @@ export function RestoreDialog({ backup, onClose }: { backup: Backup; onClose: ()
   const { environment } = session
   const start = useStart()
   const { data: options } = useLive('options to restore', api.options, () => 10_000)
-  const held = heldBy(backup)
+  const held = storesIn(heldBy(backup))
   const [chosen, setChosen] = useState(held)
   const [exact, setExact] = useState(false)
   const [allowForeign, setAllowForeign] = useState(false)
@@ -52,7 +53,7 @@ export function RestoreDialog({ backup, onClose }: { backup: Backup; onClose: ()
         {held.map((target) => (
           <Choice
             key={target}
-            label={targetNames[target]}
+            label={stores[target].title}
             checked={chosen.includes(target)}
             onChange={(wanted) => choose(target, wanted)}
           />

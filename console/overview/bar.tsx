@@ -1,4 +1,4 @@
-import type { Share } from './shares.ts'
+import type { Share } from '../stores/store.ts'
 
 /** How much of a store goes with a reset and how much stays, beside the largest. The numbers stand next to it. */
 export function Bar({ share: { goes, stays }, most }: { share: Share; most: number }) {

@@ -1,16 +1,17 @@
-import type { ComponentChild } from 'preact'
-import { bytes } from '../../lib/amounts.ts'
+import type { ComponentChildren } from 'preact'
 import type { Options } from '../../lib/http/answers/options.ts'
-import { counted, isolated, number } from '../numbers.ts'
+import { type Target, targets } from '../../lib/store.ts'
+import { words } from '../../lib/stores/words.ts'
+import { number } from '../numbers.ts'
 import { Notice } from '../page/notice.tsx'
+import { stores } from '../stores/stores.ts'
 import { Bar } from './bar.tsx'
-import { type Share, shareOfCache, shareOfFiles, shareOfTable } from './shares.ts'
+import { foundIn, shareOf } from './shares.ts'
+import { Tables } from './tables.tsx'
 
-/** Every table, the files and the cache, with counts as bars. */
+/** Every table, and each other store, with counts as bars. */
 export function Contents({ options }: { options: Options }) {
-  const { database, files, cache } = options
-  const filesShare = shareOfFiles(options)
-  const cacheShare = shareOfCache(options)
+  const { database } = options
   return (
     <section aria-labelledby="contents">
       <h2 id="contents">What is there</h2>
@@ -18,128 +19,48 @@ export function Contents({ options }: { options: Options }) {
         <i class="key goes" aria-hidden="true" /> goes with a reset <i class="key stays" aria-hidden="true" />{' '}
         stays
       </p>
-      <div class="panel">
-        <h3>Database</h3>
-        {database.available ? <Tables {...database} /> : <Down reason={database.reason} />}
-      </div>
+      <Panel target="database" options={options}>
+        {database.available && <Tables {...database} />}
+      </Panel>
       <div class="pair">
-        <div class="panel">
-          <h3>Files</h3>
-          {files.available && filesShare ? (
-            <Store
-              share={filesShare}
-              one="file"
-              where={<span class="address">{`s3://${files.bucket}/${files.prefix}`}</span>}
-              size={bytes(files.bytes)}
-            />
-          ) : (
-            !files.available && <Down reason={files.reason} />
-          )}
-        </div>
-        <div class="panel">
-          <h3>Cache</h3>
-          {cache.available && cacheShare ? (
-            <Store
-              share={cacheShare}
-              one="key"
-              where={
-                cache.prefix === '*' ? (
-                  'the whole Redis database'
-                ) : (
-                  <span class="address">{cache.prefix}…</span>
-                )
-              }
-            />
-          ) : (
-            !cache.available && <Down reason={cache.reason} />
-          )}
-        </div>
+        {targets
+          .filter((target) => words[target].parts === undefined)
+          .map((target) => (
+            <Panel key={target} target={target} options={options}>
+              <OneLine target={target} options={options} />
+            </Panel>
+          ))}
       </div>
     </section>
   )
 }
 
-function Tables({ tables, unmanaged, warnings, problem }: Extract<Options['database'], { available: true }>) {
-  const most = Math.max(1, ...tables.map(({ rows }) => rows ?? 0))
+type Props<T extends Target> = { target: T; options: Options }
+
+function Panel({ target, options, children }: Props<Target> & { children: ComponentChildren }) {
+  const found = options[target]
   return (
-    <>
-      {problem && (
+    <div class="panel">
+      <h3>{stores[target].title}</h3>
+      {children}
+      {!found.available && (
         <Notice kind="attention">
-          <strong>{problem.name}</strong> <p>{problem.message}</p>
+          <strong>Cannot be read now.</strong> <p>{found.reason.message}</p>
         </Notice>
       )}
-      {warnings.map(({ code, message }) => (
-        <Notice key={code} kind="attention">
-          <p>{message}</p>
-        </Notice>
-      ))}
-      {tables.length === 0 && <p class="muted">There is no table yet.</p>}
-      {tables.length > 0 && (
-        <table>
-          <caption class="unseen">
-            Tables with their rows, and what a reset of the database does to them
-          </caption>
-          <thead>
-            <tr>
-              <th scope="col">Table</th>
-              <th scope="col" class="number">
-                Rows
-              </th>
-              <th scope="col" class="wide">
-                <span class="unseen">Share</span>
-              </th>
-              <th scope="col" class="number wide">
-                Size
-              </th>
-              <th scope="col">Reset</th>
-            </tr>
-          </thead>
-          <tbody>
-            {tables.map((table) => (
-              <tr key={table.name}>
-                <th scope="row">
-                  {table.name.replace(/^public\./, '')}{' '}
-                  {table.label && <span class="muted">{table.label}</span>}
-                </th>
-                <td class="number">
-                  {table.rows === null ? 'not readable' : number(table.rows, table.estimated)}
-                </td>
-                <td class="wide bar-cell">
-                  <Bar share={shareOfTable(table)} most={most} />
-                </td>
-                <td class="number wide">{bytes(table.bytes)}</td>
-                <td>
-                  {table.action === 'keeps some rows'
-                    ? `keeps ${counted(table.keptRows, 'row', table.estimated)}`
-                    : (table.action ?? '–')}
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      )}
-      {unmanaged.length > 0 && (
-        <p class="muted">
-          Not managed, so neither backed up nor wiped:{' '}
-          {unmanaged.map(({ name, reason }) => `${isolated(name)} (${reason})`).join(', ')}
-        </p>
-      )}
-    </>
+    </div>
   )
 }
 
-function Store({
-  share,
-  one,
-  where,
-  size,
-}: {
-  share: Share
-  one: string
-  where: ComponentChild
-  size?: string
-}) {
+/** A store as one figure with a bar. */
+function OneLine<T extends Target>({ target, options }: Props<T>) {
+  const found = foundIn(options, target)
+  const share = shareOf(options, target)
+  if (found === null || share === null) return null
+  const { place, size } = stores[target]
+  const where = place?.(found) ?? { says: '' }
   const all = share.goes + share.stays
+  const one = words[target].unit
   return (
     <>
       <p class="figure">
@@ -147,19 +68,11 @@ function Store({
       </p>
       <Bar share={share} most={Math.max(1, all)} />
       <p class="muted">
-        {size && `${size} · `}
-        {where}
+        {size && `${size(found)} · `}
+        {'address' in where ? <span class="address">{where.address}</span> : where.says}
         {share.stays > 0 &&
           ` · ${number(share.stays, share.estimated)} ${share.stays === 1 ? 'stays' : 'stay'}`}
       </p>
     </>
-  )
-}
-
-function Down({ reason }: { reason: { name: string; message: string } }) {
-  return (
-    <Notice kind="attention">
-      <strong>Cannot be read now.</strong> <p>{reason.message}</p>
-    </Notice>
   )
 }

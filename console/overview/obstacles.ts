@@ -3,7 +3,7 @@ import type { Run } from '../../lib/http/answers/run.ts'
 import type { Session } from '../../lib/http/answers/session.ts'
 import { isUnclaimed } from '../../lib/run/words/claim-state.ts'
 import type { Target } from '../../lib/store.ts'
-import { storeNames } from './consequences.ts'
+import { stores as known } from '../stores/stores.ts'
 
 type Situation = { session: Session; options: Options; active: Run | undefined }
 
@@ -35,7 +35,7 @@ function obstacleTo(
   // The database has the ledger, too, without which nothing begins.
   for (const store of new Set<Target>(['database', ...stores])) {
     const found = options[store]
-    if (!found.available) return `${capitalised(storeNames[store])} cannot be read: ${found.reason.message}`
+    if (!found.available) return `${capitalised(known[store].name)} cannot be read: ${found.reason.message}`
   }
   const problem = options.database.available ? options.database.problem : null
   return wipes && stores.includes('database') && problem !== null ? problem.message : null

@@ -2,6 +2,7 @@ import { useEffect, useRef, useState } from 'preact/hooks'
 import type { Run } from '../../lib/http/answers/run.ts'
 import type { Strategy } from '../../lib/run/strategy.ts'
 import { isUnclaimed } from '../../lib/run/words/claim-state.ts'
+import { howMany } from '../../lib/store.ts'
 import { clock, listed } from '../numbers.ts'
 import { useLive } from '../page/live.ts'
 import { Failure, Loading, Notice } from '../page/notice.tsx'
@@ -51,8 +52,8 @@ export function Overview() {
           {isUnclaimed(options) && (
             <Notice kind="attention">
               <p>
-                <strong>{options.environment} is not claimed yet.</strong> Until its name is written into all
-                three stores, nothing can be wiped: so a wrong address cannot hit another environment.
+                <strong>{options.environment} is not claimed yet.</strong> Until its name is written into all{' '}
+                {howMany} stores, nothing can be wiped: so a wrong address cannot hit another environment.
               </p>
               {session.scopes.includes('reset') && (
                 <button type="button" onClick={() => setClaiming(true)}>

@@ -6,7 +6,7 @@ import { useLive } from '../page/live.ts'
 import { Failure, Loading } from '../page/notice.tsx'
 import { useSession } from '../page/session.ts'
 import { useStart } from '../page/start.ts'
-import { consequencesOf, resetLabel, strategyTitles } from './consequences.ts'
+import { consequencesOf, resetLabel, titleOf } from './consequences.ts'
 
 /** Counted again when it opens, and while it is open: what is confirmed is what is there. */
 export function ResetDialog({ strategy, onClose }: { strategy: Strategy; onClose: () => void }) {
@@ -18,7 +18,7 @@ export function ResetDialog({ strategy, onClose }: { strategy: Strategy; onClose
 
   return (
     <ConfirmDialog
-      title={`Reset ${session.environment}: ${strategyTitles[strategy].toLowerCase()}`}
+      title={`Reset ${session.environment}: ${titleOf(strategy).toLowerCase()}`}
       action={options ? resetLabel(options, strategy) : 'Back up and wipe'}
       destructive
       obstacle={options ? undefined : 'Counting what is there …'}

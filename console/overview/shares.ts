@@ -1,71 +1,45 @@
 import type { Options } from '../../lib/http/answers/options.ts'
 import { type Strategy, scopeOf } from '../../lib/run/strategy.ts'
-import type { Target } from '../../lib/store.ts'
+import type { Total } from '../../lib/store/words.ts'
+import { type Target, targets } from '../../lib/store.ts'
+import { words } from '../../lib/stores/words.ts'
+import type { Found, Share } from '../stores/store.ts'
+import { stores } from '../stores/stores.ts'
 
-/** What of one thing goes with a reset of its store, and what stays. Counts of rows, files or keys. */
-export type Share = { goes: number; stays: number; estimated: boolean }
-/** What a strategy wipes: null for a store that it leaves alone, or that cannot be counted. */
-export type Wiped = {
-  rows: number | null
-  files: number | null
-  keys: number | null
-  estimated: boolean
+/** Of each store how many things; null for one that is left alone, or that cannot be counted. */
+export type Counts = Record<Total, number | null>
+export type Counted = Counts & { estimated: boolean }
+
+/** A store as it was counted; null: it cannot be counted now. */
+export function foundIn<T extends Target>(options: Options, target: T): Found[T] | null {
+  const found: Options[Target] = options[target]
+  return found.available ? (found as Found[T]) : null
 }
 
-type Table = Extract<Options['database'], { available: true }>['tables'][number]
-
-export function shareOfTable({ rows, keptRows, action, estimated }: Table): Share {
-  const stays = action === 'kept' || action === null ? (rows ?? 0) : keptRows
-  return { goes: (rows ?? 0) - stays, stays, estimated }
+/** What of it goes with a reset of it, and what stays. */
+export function shareOf<T extends Target>(options: Options, target: T): Share | null {
+  const found = foundIn(options, target)
+  return found && stores[target].share(found, options.abridged === true)
 }
 
-export function shareOfFiles({ files }: Options): Share | null {
-  if (!files.available) return null
-  const { objects, preservedObjects: stays, approximate: estimated } = files
-  return { goes: objects - stays, stays, estimated }
+/** What is in all stores together. */
+export function contentsOf(options: Options): Counted {
+  return countedBy(options, targets, ({ goes, stays }) => goes + stays)
 }
 
-export function shareOfCache({ cache }: Options): Share | null {
-  if (!cache.available) return null
-  const { keys, preservedKeys: stays, approximate: estimated } = cache
-  return { goes: keys - stays, stays, estimated }
+/** What a strategy wipes. */
+export function wipedBy(options: Options, strategy: Strategy): Counted {
+  return countedBy(options, scopeOf(strategy).clears, ({ goes }) => goes)
 }
 
-/** Of all tables; when the answer does not hold all of them, of those that it holds. */
-function shareOfDatabase({ database, abridged }: Options): Share | null {
-  if (!database.available) return null
-  const shares = database.tables.map(shareOfTable)
-  const sum = (pick: (share: Share) => number) => shares.reduce((total, share) => total + pick(share), 0)
+function countedBy(options: Options, wanted: readonly Target[], pick: (share: Share) => number): Counted {
+  const shares = targets.map((target) => ({
+    total: words[target].total,
+    share: wanted.includes(target) ? shareOf(options, target) : null,
+  }))
+  const counts = shares.map(({ total, share }) => [total, share && pick(share)])
   return {
-    goes: sum(({ goes }) => goes),
-    stays: sum(({ stays }) => stays),
-    estimated: abridged === true || shares.some(({ estimated }) => estimated),
-  }
-}
-
-/** What is in the three stores together. */
-export function contentsOf(options: Options): Wiped {
-  const [database, files, cache] = [shareOfDatabase(options), shareOfFiles(options), shareOfCache(options)]
-  const all = (share: Share | null) => share && share.goes + share.stays
-  return {
-    rows: all(database),
-    files: all(files),
-    keys: all(cache),
-    estimated: [database, files, cache].some((share) => share?.estimated),
-  }
-}
-
-export function wipedBy(options: Options, strategy: Strategy): Wiped {
-  const { clears } = scopeOf(strategy)
-  const shares: Record<Target, Share | null> = {
-    database: clears.includes('database') ? shareOfDatabase(options) : null,
-    files: clears.includes('files') ? shareOfFiles(options) : null,
-    cache: clears.includes('cache') ? shareOfCache(options) : null,
-  }
-  return {
-    rows: shares.database?.goes ?? null,
-    files: shares.files?.goes ?? null,
-    keys: shares.cache?.goes ?? null,
-    estimated: Object.values(shares).some((share) => share?.estimated),
+    ...(Object.fromEntries(counts) as Counts),
+    estimated: shares.some(({ share }) => share?.estimated),
   }
 }

@@ -2,10 +2,11 @@ import { useState } from 'preact/hooks'
 import type { Options } from '../../lib/http/answers/options.ts'
 import type { Run } from '../../lib/http/answers/run.ts'
 import { type Strategy, scopeOf } from '../../lib/run/strategy.ts'
+import { howMany } from '../../lib/store.ts'
 import { Failure } from '../page/notice.tsx'
 import { useSession } from '../page/session.ts'
 import { useStart } from '../page/start.ts'
-import { goesWith, staysWith, strategyTitles } from './consequences.ts'
+import { goesWith, staysWith, titleOf } from './consequences.ts'
 import { obstaclesTo, reasonsOf } from './obstacles.ts'
 
 type Props = { options: Options; active: Run | undefined; onReset: (strategy: Strategy) => void }
@@ -48,13 +49,13 @@ function Card({ strategy, options, active, onReset, general }: CardProps) {
 
   return (
     <>
-      <h3>{strategyTitles[strategy]}</h3>
+      <h3>{titleOf(strategy)}</h3>
       <dl>
         <dt>Goes</dt>
         <dd>{goesWith(options, strategy)}</dd>
         <dt>Stays</dt>
         <dd>
-          {stays.length === 0 ? 'nothing of the three stores' : new Intl.ListFormat('en').format(stays)}
+          {stays.length === 0 ? `nothing of the ${howMany} stores` : new Intl.ListFormat('en').format(stays)}
         </dd>
       </dl>
       <div class="actions">
@@ -64,13 +65,13 @@ function Card({ strategy, options, active, onReset, general }: CardProps) {
           disabled={obstacles.reset !== null}
           onClick={() => onReset(strategy)}
         >
-          Reset …<span class="unseen"> {strategyTitles[strategy]}</span>
+          Reset …<span class="unseen"> {titleOf(strategy)}</span>
         </button>
         <button type="button" disabled={obstacles.dryRun !== null} onClick={begin('reset', true)}>
-          Dry run<span class="unseen"> of {strategyTitles[strategy]}</span>
+          Dry run<span class="unseen"> of {titleOf(strategy)}</span>
         </button>
         <button type="button" disabled={obstacles.backup !== null} onClick={begin('backup', false)}>
-          Back up<span class="unseen"> {strategyTitles[strategy]}</span>
+          Back up<span class="unseen"> {titleOf(strategy)}</span>
         </button>
       </div>
       {reasons.map((reason) => (

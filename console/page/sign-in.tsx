@@ -1,5 +1,6 @@
 import type { TargetedSubmitEvent } from 'preact'
 import { useState } from 'preact/hooks'
+import { targets } from '../../lib/store.ts'
 import { Notice } from './notice.tsx'
 
 type Props = {
@@ -20,7 +21,9 @@ export function SignIn({ reason, isBusy, onToken }: Props) {
   return (
     <main class="sign-in">
       <h1>taskmaster-reset</h1>
-      <p>Puts this environment’s database, files and cache back to zero, and back again.</p>
+      <p>
+        Puts this environment’s {new Intl.ListFormat('en-GB').format(targets)} back to zero, and back again.
+      </p>
       <form onSubmit={submit}>
         <label class="field">
           <span>Access token</span>

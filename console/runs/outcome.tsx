@@ -5,7 +5,8 @@ import { targets } from '../../lib/store.ts'
 import { number } from '../numbers.ts'
 import { Notice } from '../page/notice.tsx'
 import { backupAddress } from '../route.ts'
-import { sentenceOf, targetNames } from './wording.ts'
+import { stores } from '../stores/stores.ts'
+import { sentenceOf } from './wording.ts'
 
 /** What really happened, per target and in plain words. */
 export function Outcome({ outcome }: { outcome: Ended }) {
@@ -19,7 +20,7 @@ export function Outcome({ outcome }: { outcome: Ended }) {
           <tbody>
             {targets.map((target) => (
               <tr key={target}>
-                <th scope="row">{targetNames[target]}</th>
+                <th scope="row">{stores[target].title}</th>
                 <td>
                   <span class="badge plain">{stateWords[outcome.targets[target].state]}</span>
                 </td>

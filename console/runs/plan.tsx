@@ -1,12 +1,12 @@
 import type { Run } from '../../lib/http/answers/run.ts'
 import { wouldBackUp, wouldLeave, wouldLines } from '../../lib/run/words/would-words.ts'
-import { storeNames } from '../overview/consequences.ts'
+import { stores } from '../stores/stores.ts'
 
 type WouldDo = NonNullable<Run['wouldDo']>
 
 /** What a dry run found that a run would do, table by table. */
 export function Plan({ wouldDo, operation }: { wouldDo: WouldDo; operation: string }) {
-  const left = wouldLeave(wouldDo).map((target) => storeNames[target])
+  const left = wouldLeave(wouldDo).map((target) => stores[target].name)
   return (
     <section aria-labelledby="plan">
       <h2 id="plan">

@@ -1,6 +1,7 @@
 import type { Run } from '../../lib/http/answers/run.ts'
 import { scopeOf, strategies } from '../../lib/run/strategy.ts'
 import { type Target, targets } from '../../lib/store.ts'
+import { words } from '../../lib/stores/words.ts'
 import { type Outline, pageOf } from './operations.ts'
 
 /** `idle`: there was nothing for it to do, so nothing was done. `closed`: it ended the run as one that failed. */
@@ -18,15 +19,10 @@ export type Stage = { name: string; together: boolean; destructive: boolean; ste
 type Drawn = Pick<Run, 'operation' | 'strategy' | 'status' | 'phase' | 'progress' | 'dryRun'> & {
   plan:
     | (Omit<NonNullable<Run['plan']>, Target> &
-        Record<'database' | 'files', { batches: number } | null> & { cache: unknown })
+        Record<Target, object | null> & { database: { batches: number } | null })
     | null
   /** What a restore put back, once it is over. */
   outcome?: Pick<NonNullable<Run['outcome']>, 'targets'> | null
-}
-const backingUp: Record<Target, string> = {
-  database: 'Export database',
-  files: 'Copy files',
-  cache: 'Export cache',
 }
 
 /** The run's way through the state machine, and how far it is. */
@@ -71,10 +67,23 @@ function progressOf(
 /** A Map over no batches is passed by: nothing was copied where there was nothing. */
 function hasNothingToDo({ plan, outcome }: Drawn, step: string): boolean {
   if (plan === null) return false
-  if (step === 'Export database' || step === 'Rehearse') return plan.database?.batches === 0
-  if (step === 'Copy files' || step === 'Wipe files') return plan.files?.batches === 0
-  if (step !== 'Restore files' || outcome?.targets.files.state !== 'restored') return false
-  return outcome.targets.files.objects === 0
+  if (step === 'Rehearse') return plan.database?.batches === 0
+  return targets.some((target) => isEmpty(target, step, { plan, outcome }))
+}
+
+function isEmpty<T extends Target>(
+  target: T,
+  step: string,
+  { plan, outcome }: { plan: NonNullable<Drawn['plan']>; outcome: Drawn['outcome'] },
+): boolean {
+  const { backedUpIn, isChangedInBatches = false, count } = words[target]
+  if (step === backedUpIn || (isChangedInBatches && step === `Wipe ${target}`)) {
+    const section: object | null = plan[target]
+    return section !== null && 'batches' in section && section.batches === 0
+  }
+  if (!isChangedInBatches || step !== `Restore ${target}` || !outcome) return false
+  const restored = outcome.targets[target]
+  return restored.state === 'restored' && count(restored) === 0
 }
 
 /** Before Count has planned, what the request alone says is drawn. */
@@ -86,7 +95,7 @@ function outlineOf({ operation, strategy, dryRun, plan }: Drawn): Outline[] {
   const isRehearsed = rehearse && backsUp.includes('database')
   const isReconciled = (plan?.database?.batches ?? 0) > 1
   const backup: Outline[] = [
-    { name: 'Back up', together: true, steps: backsUp.map((target) => backingUp[target]) },
+    { name: 'Back up', together: true, steps: backsUp.map((target) => words[target].backedUpIn) },
     {
       name: 'Prove',
       steps:

@@ -1,14 +1,15 @@
-import { bytes, counted } from '../../lib/amounts.ts'
 import type { Run } from '../../lib/http/answers/run.ts'
 import { statusWords } from '../../lib/ledger/status.ts'
 import { operationOf } from '../../lib/operations.ts'
 import type { Outcome } from '../../lib/run/outcome.ts'
 import { subjectSentence } from '../../lib/run/subject-state.ts'
 import { changedBy } from '../../lib/run/words/next-steps.ts'
+import { amountOfStore } from '../../lib/run/words/outcome.ts'
 import { wouldBeRefused } from '../../lib/run/words/would-words.ts'
 import type { Target, TargetState } from '../../lib/store.ts'
 import { targets } from '../../lib/store.ts'
 import { duration } from '../numbers.ts'
+import { stores } from '../stores/stores.ts'
 import { pageOf } from './operations.ts'
 import type { Stage } from './steps.ts'
 
@@ -126,12 +127,10 @@ export function staleSentence({ attempt, cancellable }: Pick<Run, 'attempt' | 'c
   return `More was written after the backup than may be added to it under the lock, so it counted and backed up ${times}.${cancellable ? ' Nothing is wiped or replaced yet.' : ''}`
 }
 
-export const targetNames: Record<Target, string> = { database: 'Database', files: 'Files', cache: 'Cache' }
-
 /** What happened to one target, for somebody who does not know the words of this tool. */
 export function sentenceOf(outcome: Outcome, target: Target): string {
   const { state } = outcome.targets[target]
-  const what = contentsOf(outcome, target)
+  const what = amountOf(target, outcome.targets[target])
   const isCovered = outcome.backupId !== null
   const sentences: Record<TargetState, string> = {
     untouched: 'Nothing was done to it.',
@@ -145,15 +144,8 @@ export function sentenceOf(outcome: Outcome, target: Target): string {
   return sentences[state]
 }
 
-function contentsOf({ targets: { database, files, cache } }: Outcome, target: Target): string {
-  if (target === 'database') {
-    const tables = Object.keys(database.tables).length
-    // A long outcome is kept without the names of its tables.
-    const where = tables === 0 && database.rows > 0 ? '' : ` in ${counted(tables, 'table')}`
-    return `${counted(database.rows, 'row')}${where}`
-  }
-  if (target === 'files') return `${counted(files.objects, 'file')} (${bytes(files.bytes)})`
-  return counted(cache.keys, 'key')
+function amountOf<T extends Target>(target: T, counts: Outcome['targets'][T]): string {
+  return stores[target].amount?.(counts) ?? amountOfStore(target, counts)
 }
 
 /** `schedule`, `api:ci`; who asked is not always known. */

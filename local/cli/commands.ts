@@ -1,5 +1,5 @@
 import { putBeside } from '../../lib/run/words/now-and-after.ts'
-import { targets } from '../../lib/store.ts'
+import { howMany, targets } from '../../lib/store.ts'
 
 /** Every option of the CLI: how parseArgs reads it, what `--help` says, and which field of a request it stands for. */
 export const optionTexts = {
@@ -195,7 +195,7 @@ export const commands = {
   },
   runs: { says: 'the runs, newest first; with an id, that run', argument: '[id]', options: common },
   claim: {
-    says: "write the environment's name into the three stores, so that runs are allowed on them",
+    says: `write the environment's name into the ${howMany} stores, so that runs are allowed on them`,
     options: ['confirm', 'idempotency-key', 'request', ...common],
   },
   token: {

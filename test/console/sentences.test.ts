@@ -2,7 +2,6 @@ import { describe, expect, it } from 'vitest'
 import {
   deleteConsequences,
   exactLabel,
-  heldBy,
   restoreLabel,
   consequencesOf as restoring,
 } from '../../console/backups/consequences-of-restore.ts'
@@ -12,7 +11,7 @@ import { originOf, proofOf } from '../../console/backups/proof.ts'
 import { ago, clock, duration, listed, number } from '../../console/numbers.ts'
 import { consequencesOf, resetLabel, staysWith } from '../../console/overview/consequences.ts'
 import { obstaclesTo, reasonsOf } from '../../console/overview/obstacles.ts'
-import { contentsOf, shareOfTable, wipedBy } from '../../console/overview/shares.ts'
+import { contentsOf, wipedBy } from '../../console/overview/shares.ts'
 import { backupAddress, routeOf, runAddress } from '../../console/route.ts'
 import { obstacleToCancelling } from '../../console/runs/obstacle-to-cancel.ts'
 import { obstacleToPuttingBack } from '../../console/runs/putting-back.ts'
@@ -28,12 +27,14 @@ import {
   statusOf,
   titleOf,
 } from '../../console/runs/wording.ts'
+import { shareOfTable } from '../../console/stores/share-of-table.ts'
 import { bytes } from '../../lib/amounts.ts'
 import type { Backup } from '../../lib/http/answers/backup.ts'
 import type { Options } from '../../lib/http/answers/options.ts'
 import type { Run } from '../../lib/http/answers/run.ts'
 import type { Outcome } from '../../lib/run/outcome.ts'
 import { scopeOf, strategies } from '../../lib/run/strategy.ts'
+import { heldBy, storesIn } from '../../lib/run/words/held.ts'
 import type { WouldDo } from '../../lib/run/words/would-do.ts'
 import { type Target, type TargetState, targetStates, targets } from '../../lib/store.ts'
 
@@ -335,7 +336,7 @@ describe('what stands in the way', () => {
 
 describe('what a restore says before it is confirmed', () => {
   it('offers only the stores that the backup holds, and counts those that are chosen', () => {
-    expect(heldBy(backup)).toEqual(['database', 'files'])
+    expect(storesIn(heldBy(backup))).toEqual(['database', 'files'])
     expect(restoreLabel(backup, ['database', 'files'])).toBe('Back up, then put back 12,345 rows, 320 files')
     expect(restoreLabel(backup, [])).toBe('Choose what to put back')
   })
