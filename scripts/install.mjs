@@ -16,13 +16,13 @@ import {
 import { homedir, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { isDeepStrictEqual } from 'node:util'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const stamp = join(root, 'node_modules', '.installed-lock')
-const wanted = createHash('sha256')
-  .update(readFileSync(join(root, 'package-lock.json')))
-  .digest('hex')
-const isInstalled = () => existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted
+const lockfile = readFileSync(join(root, 'package-lock.json'))
+const wanted = createHash('sha256').update(lockfile).digest('hex')
+const isInstalled = () => (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) || isAsLocked()
 
 if (!isInstalled()) {
   // Of two commands that are started at once, one installs: in one folder, two would take each other's packages away.
@@ -32,6 +32,26 @@ if (!isInstalled()) {
   } finally {
     giveBack()
   }
+}
+
+/** Whether somebody ran npm ci: it leaves a list of what it installed, in the words of package-lock.json. */
+function isAsLocked() {
+  const list = join(root, 'node_modules', '.package-lock.json')
+  if (!existsSync(list)) return false
+  const { '': _, ...packages } = JSON.parse(String(lockfile)).packages
+  const held = JSON.parse(readFileSync(list, 'utf8')).packages
+  return Object.entries(packages).every(([path, one]) =>
+    path in held ? isDeepStrictEqual(held[path], one) : one.optional && !isForThisMachine(one),
+  )
+}
+
+/**
+ * Those that name no system are needed by another that does. Of those for one C library it is not known here.
+ * @param {{ os?: string[], cpu?: string[], libc?: string[] }} package
+ */
+function isForThisMachine({ os, cpu, libc }) {
+  if (libc !== undefined || (os ?? cpu) === undefined) return false
+  return (os?.includes(process.platform) ?? true) && (cpu?.includes(process.arch) ?? true)
 }
 
 function install() {

@@ -133,6 +133,37 @@ test('what is missing is installed also where npm can write to no cache of its o
   expect(await readFile(said, 'utf8'), 'installed once, with a cache').toBe('ci\nwrote\n')
 })
 
+test('what npm ci has installed by itself is not installed once more, but what is missing of it or another version is', async () => {
+  const [project, bin] = [join(cwd, 'by-hand'), join(cwd, 'noting-bin')]
+  const noted = join(project, 'node_modules/.package-lock.json')
+  for (const folder of [join(project, 'scripts'), join(project, 'node_modules'), bin])
+    await mkdir(folder, { recursive: true })
+  for (const name of ['scripts/install.mjs', 'package-lock.json', 'node_modules/.package-lock.json'])
+    await copyFile(join(root, name), join(project, name))
+  const said = join(cwd, 'said-by-npm')
+  await writeFile(join(bin, 'npm'), `#!/bin/sh\necho "$@" >> '${said}'\n`)
+  await chmod(join(bin, 'npm'), 0o755)
+  const env = { PATH: `${bin}${delimiter}${process.env.PATH}`, HOME: cwd }
+  const start = () => promisify(execFile)(process.execPath, [join(project, 'scripts/install.mjs')], { env })
+  await start()
+  expect(existsSync(said)).toBe(false)
+
+  const { packages, ...more } = JSON.parse(await readFile(noted, 'utf8'))
+  const { 'node_modules/zod': zod, ...others } = packages
+  const native =
+    Object.keys(packages).find(
+      (name) => packages[name].optional && packages[name].cpu && !packages[name].libc,
+    ) ?? ''
+  const wrong = [others, { ...others, 'node_modules/zod': { ...zod, version: '0.0.1' } }]
+  for (const held of [...wrong, { ...packages, [native]: undefined }]) {
+    await rm(said, { force: true })
+    await rm(join(project, 'node_modules/.installed-lock'), { force: true })
+    await writeFile(noted, JSON.stringify({ ...more, packages: held }))
+    await start()
+    expect(await readFile(said, 'utf8')).toBe('ci\n')
+  }
+})
+
 test('of commands that are started at once one installs, and the others wait for it; a dead one is not waited for', async () => {
   const [project, bin] = [join(cwd, 'twice'), join(cwd, 'slow-bin')]
   for (const folder of [join(project, 'scripts'), bin]) await mkdir(folder, { recursive: true })
