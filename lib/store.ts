@@ -6,6 +6,7 @@ import type { PlannedRun } from './ledger/run-ref.ts'
 import type { RunRow } from './ledger/runs.ts'
 import { operationOf, type StoreOperation } from './operations.ts'
 import type { Connection } from './postgres/connection.ts'
+import type { Preserve } from './store/preserve.ts'
 import type { Selection } from './store/selection.ts'
 
 // What a run asks of every store, in the same words. Each question is a type of its own, so that a function carries only
@@ -48,9 +49,6 @@ export type MarkWriter = (clients: Clients, connection: Connection) => Promise<v
 /** All that is managed of a store, as a sentence says it: "the files below s3://…". */
 export type Extent = (config: Config) => string
 
-/** What is kept from a wipe, in addition to what the configuration keeps. */
-export type Preserve = { tables: readonly string[]; files: readonly string[]; keys: readonly string[] }
-
 /** How much is looked at before an answer has to do with less than everything. */
 export type Limits = {
   /** What a store may take for all of its answer; then it counts as down. */
@@ -83,13 +81,7 @@ export type Planning = {
   /** `auto`: while the store is small enough. */
   rehearse: boolean | 'auto'
   /** `files` from FILES_PREFIX on; `keys` are globs over whole keys. */
-  preserve: {
-    tables: string[]
-    rows: Record<string, string>
-    excluded: string[]
-    files: string[]
-    keys: string[]
-  }
+  preserve: Record<keyof Preserve, string[]> & { rows: Record<string, string>; excluded: string[] }
   /** The backup that is restored, whole; null: none is. */
   backup: Backup | null
   /** What of it is put back. */

@@ -2,7 +2,7 @@ import * as z from 'zod'
 import { CountedLate } from '../ledger/documents.ts'
 import { Signature } from '../signature.ts'
 import { count, sha256 } from './sections/section.ts'
-import { lateFields, sections } from './sections.ts'
+import { lateFields, preservedFields, sections } from './sections.ts'
 
 /** Manifest version 1, documented in docs/formats.md. Readers refuse a version they do not know. */
 
@@ -26,12 +26,7 @@ export const Manifest = z.strictObject({
   rehearsedAt: time.nullable(),
   ...sections,
   /** What the run that made this backup was told to keep. */
-  preserved: z.strictObject({
-    tables: z.array(z.string()),
-    rows: z.record(z.string(), z.string()),
-    files: z.array(z.string()),
-    keys: z.array(z.string()),
-  }),
+  preserved: z.strictObject(preservedFields),
   warnings: z.array(Warning),
   /** SHA-256 of the JSON without this field and the signature, see digest.ts. */
   digest: sha256.optional(),

@@ -1,3 +1,4 @@
+import * as z from 'zod'
 import {
   CacheSection,
   cacheProblems,
@@ -37,6 +38,13 @@ export const problems: { [Name in SectionName]: Problems<Sections[Name]> } = {
   database: databaseProblems,
   files: filesProblems,
   cache: cacheProblems,
+}
+
+/** What a manifest says of what the run was told to keep of each. */
+export const preservedFields = {
+  ...{ tables: z.array(z.string()), rows: z.record(z.string(), z.string()) },
+  files: z.array(z.string()),
+  keys: z.array(z.string()),
 }
 
 /** The objects that a section names. */

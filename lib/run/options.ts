@@ -3,8 +3,9 @@ import type { Clients } from '../clients.ts'
 import { reasonOf } from '../database/look.ts'
 import { Reason } from '../database/schema/option.ts'
 import { StoreUnavailable } from '../errors.ts'
+import { nothing, type Preserve } from '../store/preserve.ts'
 import { withFields } from '../store/sections.ts'
-import { type Limits, type Preserve, perStore, type Target, targets } from '../store.ts'
+import { type Limits, perStore, type Target, targets } from '../store.ts'
 import { extents, type Found, looks, optionSchemas } from '../stores.ts'
 import { type Strategy, scopeOf, strategies } from './strategy.ts'
 
@@ -54,7 +55,7 @@ export const quickly: Limits = {
  */
 export async function getOptions(
   clients: Clients,
-  preserve: Preserve = { tables: [], files: [], keys: [] },
+  preserve: Preserve = nothing(),
   limits: Limits | null = null,
 ): Promise<ResetOptions> {
   const { config } = clients

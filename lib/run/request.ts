@@ -10,14 +10,13 @@ import {
   type StoreOperation,
 } from '../operations.ts'
 import { isStorable } from '../postgres/storable.ts'
+import { isText, nothing, preservable } from '../store/preserve.ts'
 import { type Selection, selection } from '../store/selection.ts'
 import { targets } from '../store.ts'
 import { strategies } from './strategy.ts'
 
-const isText = { error: 'holds a NUL character, or half of a surrogate pair, which no name can hold' }
 /** A name or an id, such as the environment's. */
 export const text = z.string().min(1).max(256).refine(isStorable, isText)
-const names = z.array(z.string().min(1).max(1024).refine(isStorable, isText)).max(1000).default([])
 
 const common = {
   confirm: text
@@ -51,12 +50,8 @@ const believed = {
 const scope = {
   ...rehearsal,
   preserve: z
-    .strictObject({
-      tables: names.describe('Tables that are not wiped, as `schema.table` or `table`'),
-      files: names.describe('Files below these prefixes of FILES_PREFIX are not wiped'),
-      keys: names.describe('Cache keys that match one of these patterns (glob) are not wiped'),
-    })
-    .default(() => ({ tables: [], files: [], keys: [] }))
+    .strictObject(preservable)
+    .default(nothing)
     .describe('What stays, besides what the configuration preserves. It is backed up all the same'),
 }
 

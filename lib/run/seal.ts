@@ -32,6 +32,7 @@ export async function seal(clients: Clients, plan: Plan, check: Fence['check']):
   if (await isSealed()) return
   const readBackAt = clients.now().toISOString()
   const { held, rehearsedAt, warnings } = await sealStores(clients, { ...plan, backupId: plan.backupId })
+  const { excluded: _, ...preserved } = plan.preserve
   const manifest: Manifest = {
     version: 1,
     backupId: plan.backupId,
@@ -44,12 +45,7 @@ export async function seal(clients: Clients, plan: Plan, check: Fence['check']):
     readBackAt,
     rehearsedAt,
     ...held,
-    preserved: {
-      tables: plan.preserve.tables,
-      rows: plan.preserve.rows,
-      files: plan.preserve.files,
-      keys: plan.preserve.keys,
-    },
+    preserved,
     warnings: [...plan.warnings, ...warnings],
   }
   await checkObjects(bucket, keys, manifest)

@@ -18,7 +18,8 @@ import { checkMarks } from '../../lib/run/guard.ts'
 import { Outcome } from '../../lib/run/outcome.ts'
 import { type Plan, plannedRun, readPlan, sealedAs } from '../../lib/run/planning/plan.ts'
 import { PlanSummary } from '../../lib/run/planning/plan-summary.ts'
-import { type Preserve, type Target, type TargetState, targets } from '../../lib/store.ts'
+import type { Preserve } from '../../lib/store/preserve.ts'
+import { type Target, type TargetState, targets } from '../../lib/store.ts'
 import {
   type Counts,
   enders,

@@ -1,7 +1,7 @@
 import { SealedBackup } from '../../backup/sealed-backup.ts'
 import '@hono/zod-openapi' // every schema has .openapi() from here on
 import * as z from 'zod'
-import { Warning } from '../../backup/manifest.ts'
+import { Manifest, Warning } from '../../backup/manifest.ts'
 import { targets } from '../../store.ts'
 import { count } from './run.ts'
 
@@ -27,12 +27,7 @@ export const BackupDetails = z
     ...Backup.shape,
     tables: z.array(z.strictObject({ name: z.string(), rows: count, bytes: count })),
     parts: z.array(BackupPart),
-    preserved: z.strictObject({
-      tables: z.array(z.string()),
-      rows: z.record(z.string(), z.string()),
-      files: z.array(z.string()),
-      keys: z.array(z.string()),
-    }),
+    preserved: Manifest.shape.preserved,
     warnings: z.array(Warning),
     next: z.string().nullable().meta({
       description: '`after` of the next page of `parts`; null: this is the last',

@@ -6,7 +6,7 @@ import { parseWork, workDamaged } from '../../backup/documents/signed-work.ts'
 import { jsonOf } from '../../backup/documents/write.ts'
 import { putOnce } from '../../backup/documents/write-once.ts'
 import { workKeys } from '../../backup/layout.ts'
-import { Seen, Warning } from '../../backup/manifest.ts'
+import { Manifest, Seen, Warning } from '../../backup/manifest.ts'
 import type { PlannedDatabase } from '../../database/schema/plan.ts'
 import { NotFound, RunLost } from '../../errors.ts'
 import type { Noted } from '../../ledger/documents.ts'
@@ -33,13 +33,7 @@ export const Plan = z.strictObject({
   rehearse: z.boolean(),
   clears: z.array(z.enum(targets)),
   requestedBy: z.string().nullable(),
-  preserve: z.strictObject({
-    tables: z.array(z.string()),
-    rows: z.record(z.string(), z.string()),
-    excluded: z.array(z.string()),
-    files: z.array(z.string()),
-    keys: z.array(z.string()),
-  }),
+  preserve: Manifest.shape.preserved.extend({ excluded: z.array(z.string()) }),
   ...nullable(planSchemas),
   /** What a restore puts back. */
   restore: z

@@ -12,6 +12,7 @@ import { operations } from '../../operations.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { type Bucket, checkWritable } from '../../s3/bucket.ts'
 import { listRange } from '../../s3/list.ts'
+import { nothing, preservedBy } from '../../store/preserve.ts'
 import { type Nullable, together } from '../../store/sections.ts'
 import { perStore, type Target, targets } from '../../store.ts'
 import { limits, noRestores, type Planned, planners, type Restores } from '../../stores.ts'
@@ -129,14 +130,8 @@ function takesBackup(request: Scoped): boolean {
 /** What is kept from a wipe. A restore keeps nothing: it puts back what the backup holds. */
 function preservationOf(request: Scoped, config: Config): Plan['preserve'] {
   const excluded = config.EXCLUDE_TABLES
-  if (request.operation === 'restore') return { tables: [], rows: {}, excluded, files: [], keys: [] }
-  return {
-    tables: [...config.PRESERVE_TABLES, ...request.preserve.tables],
-    rows: config.PRESERVE_ROWS,
-    excluded,
-    files: [...config.PRESERVE_FILES, ...request.preserve.files],
-    keys: [...config.PRESERVE_KEYS, ...request.preserve.keys],
-  }
+  if (request.operation === 'restore') return { ...nothing(), rows: {}, excluded }
+  return { ...preservedBy(request.preserve, config), rows: config.PRESERVE_ROWS, excluded }
 }
 
 /** @throws LimitExceeded when the plan would wipe more than MAX_ROWS, MAX_OBJECTS or MAX_KEYS */
