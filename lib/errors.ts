@@ -37,7 +37,7 @@ export class IdempotencyConflict extends named('IdempotencyConflict', 'request')
 /** `confirm` is missing or is not the name of the configured environment. */
 export class ConfirmationMismatch extends named('ConfirmationMismatch', 'guard') {}
 
-/** One of the three stores does not carry the environment's name: `claim` was never run. */
+/** One of the stores does not carry the environment's name: `claim` was never run. */
 export class EnvironmentUnclaimed extends named('EnvironmentUnclaimed', 'guard') {}
 
 /** A store carries the name of another environment than the configured one. */

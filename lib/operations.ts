@@ -1,7 +1,7 @@
 import type { Scope } from './config/values.ts'
 
 type Operation = {
-  /** `stores`: the three stores, by a plan; `backup`: one backup, and no store; `environment`: the names that the stores carry. */
+  /** `stores`: all stores, by a plan; `backup`: one backup, and no store; `environment`: the names that the stores carry. */
   actsOn: 'stores' | 'backup' | 'environment'
   /** What becomes of what it acts on, unless it is a dry run; null: that stays as it is. */
   changes: 'wiped' | 'replaced' | 'deleted' | null

@@ -89,7 +89,7 @@ export function summaryOf({ late, authentic, ...manifest }: Backup): Omit<Sealed
   }
 }
 
-function listed(manifest: Manifest): Pick<SealedBackup, keyof typeof listedFields> {
+function listed(manifest: Manifest): Pick<SealedBackup, keyof ReturnType<typeof listedFields>> {
   const of = <Name extends SectionName>(name: Name, section: Sections[Name] | null) =>
     totals[name].listed(section)
   return Object.assign({}, ...sectionNames.map((name) => of(name, manifest[name])))

@@ -14,7 +14,7 @@ export const SealedBackup = z.strictObject({
     description:
       'When it was loaded and compared; null: never. Rows that changed after that were read back only, see `lateAttempts`',
   }),
-  ...listedFields,
+  ...listedFields(),
   bytes: count.meta({ description: 'As stored: database and cache compressed' }),
   consistency: z.enum(['snapshot', 'reconciled']).nullable(),
   lateAttempts: count.meta({

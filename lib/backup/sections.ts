@@ -4,8 +4,8 @@ import {
   cacheProblems,
   cacheTotals,
   LateKeys,
-  ListedKeys,
   lateKeyProblems,
+  listedKeys,
   mergeCache,
   objectsOfCache,
 } from './sections/cache.ts'
@@ -13,11 +13,11 @@ import {
   DatabaseSection,
   databaseTotals,
   LateTables,
-  ListedRows,
+  listedRows,
   objectsOfDatabase,
 } from './sections/database.ts'
 import { databaseProblems, lateTableProblems } from './sections/database-problems.ts'
-import { FilesSection, filesProblems, filesTotals, ListedFiles, objectsOfFiles } from './sections/files.ts'
+import { FilesSection, filesProblems, filesTotals, listedFiles, objectsOfFiles } from './sections/files.ts'
 import { mergeDatabase } from './sections/merge-tables.ts'
 import type { LateSection, Problems, SectionObject, Totals } from './sections/section.ts'
 
@@ -55,7 +55,7 @@ export const objects: { [Name in SectionName]: (section: Sections[Name]) => Sect
 }
 
 /** What a list of backups says of each. */
-export const listedFields = { ...ListedRows.shape, ...ListedFiles.shape, ...ListedKeys.shape }
+export const listedFields = () => ({ ...listedRows(), ...listedFiles(), ...listedKeys() })
 export const totals: { [Name in SectionName]: Totals<Sections[Name]> } = {
   database: databaseTotals,
   files: filesTotals,

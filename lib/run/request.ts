@@ -122,7 +122,7 @@ export const Request = z.discriminatedUnion('operation', Object.values(requests)
 export type Request = z.output<typeof Request>
 type AnyOf = (typeof requests)[OperationName]
 
-/** A request that acts on the three stores, by a plan. */
+/** A request that acts on the stores, by a plan. */
 export type Scoped = Extract<Request, { operation: StoreOperation }>
 /** A request that acts on one backup, and on no store. */
 export type OnBackup = Extract<Request, { operation: BackupOperation }>

@@ -66,7 +66,8 @@ export function objectsOfCache({ parts }: CacheSection): SectionObject[] {
   return parts.map(({ keys, ...part }) => ({ what: 'keys', count: keys, ...part }))
 }
 
-export const ListedKeys = z.strictObject({ keys: z.int().nonnegative().nullable() })
+/** A function, so that only what lists backups carries it. */
+export const listedKeys = () => ({ keys: z.int().nonnegative().nullable() })
 
 export const cacheTotals: Totals<CacheSection> = {
   listed: (section) => ({ keys: section?.keys ?? null }),

@@ -41,7 +41,8 @@ export function objectsOfFiles({ index, objects }: FilesSection): SectionObject[
   return index === null ? [] : [{ what: 'files', count: objects, ...index }]
 }
 
-export const ListedFiles = z.strictObject({ files: z.int().nonnegative().nullable() })
+/** A function, so that only what lists backups carries it. */
+export const listedFiles = () => ({ files: z.int().nonnegative().nullable() })
 
 export const filesTotals: Totals<FilesSection> = {
   listed: (section) => ({ files: section?.objects ?? null }),
