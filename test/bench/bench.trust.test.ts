@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { chmod, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -16,6 +16,7 @@ let folder: string
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'bench-test-'))
+  await chmod(folder, 0o711) // PostgreSQL runs as another user when we are root
 })
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
@@ -48,9 +49,12 @@ test.runIf(isFull)(
 test.runIf(isFull)('interrupted, it ends at once and leaves nothing behind (full form)', async ({ skip }) => {
   skip(reason !== undefined, reason)
   const child = bench('--scale', '0.01', '--rounds', '1', '--only', 'export')
-  const ended = once(child, 'exit')
-  for await (const line of child.stderr) if (String(line).includes('Round 1')) break
-  child.kill('SIGINT')
-  expect((await ended)[0]).toBe(130)
+  let said = ''
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    if (!said.includes('Round 1') && `${said}${text}`.includes('Round 1')) child.kill('SIGINT')
+    said += text
+  })
+  expect((await once(child, 'exit'))[0], said).toBe(130)
+  expect(said).toContain('Round 1')
   expect((await readdir(folder)).filter((name) => name.startsWith('taskmaster-'))).toEqual([])
 })
