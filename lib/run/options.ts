@@ -5,7 +5,7 @@ import { Reason } from '../database/schema/option.ts'
 import { StoreUnavailable } from '../errors.ts'
 import { nothing, type Preserve } from '../store/preserve.ts'
 import { withFields } from '../store/sections.ts'
-import { type Limits, perStore, type Target, targets } from '../store.ts'
+import { howMany, type Limits, perStore, type Target, targets } from '../store.ts'
 import { extents, type Found, looks, optionSchemas } from '../stores.ts'
 import { type Strategy, scopeOf, strategies } from './strategy.ts'
 
@@ -23,7 +23,7 @@ const Targets = z.array(z.enum(targets))
 export const ResetOptions = z.strictObject({
   environment: z.string(),
   claimed: z.boolean().meta({
-    description: "All three stores carry the environment's name; false also when one cannot be asked",
+    description: `All ${howMany} stores carry the environment's name; false also when one cannot be asked`,
   }),
   protected: z.boolean(),
   strategies: z.array(
