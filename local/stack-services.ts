@@ -3,7 +3,7 @@ import type { StackPlan } from './stack-plan.ts'
 import type { Provision, Starting } from './store.ts'
 import { type Shapes, storeNames, stores } from './stores.ts'
 
-export type StartedStores = { [T in Target]: Shapes[T]['started'] }
+type StartedStores = { [T in Target]: Shapes[T]['started'] }
 
 /**
  * Sees to it that this machine has the programs of what is to be embedded. To be called before anything is started; without

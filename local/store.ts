@@ -47,7 +47,7 @@ export type Reached = {
 }
 
 /** What a store's answers are made of. */
-export type Shape = { plan: Planned; started: Started; filled: unknown; count: unknown; found: unknown }
+type Shape = { plan: Planned; started: Started; filled: unknown; count: unknown; found: unknown }
 
 export type LocalStore<Its extends Shape> = {
   /** Variables that give its service. */

@@ -1,7 +1,7 @@
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks'
 import { ConnectionLost, Refused } from '../api.ts'
 
-export type Live<Data> = {
+type Live<Data> = {
   /** The last answer; it stays while newer ones cannot be had. */
   data: Data | undefined
   at: Date | undefined

@@ -3,7 +3,7 @@ import { useContext } from 'preact/hooks'
 import type { Session } from '../../lib/http/answers/session.ts'
 import type { Api } from '../api.ts'
 
-export type SignedIn = { api: Api; session: Session; signOut: () => void }
+type SignedIn = { api: Api; session: Session; signOut: () => void }
 
 const Context = createContext<SignedIn | null>(null)
 export const SignedInProvider = Context.Provider

@@ -10,7 +10,7 @@ import type { SealedBackup } from './sealed-backup.ts'
 import { sum } from './sections/section.ts'
 import { type listedFields, type SectionName, type Sections, sectionNames, totals } from './sections.ts'
 
-export type BackupList = {
+type BackupList = {
   /** Those of the page. */
   backups: SealedBackup[]
   /** Sealed, but the manifest cannot be understood, or S3 refuses to give it. */

@@ -13,7 +13,7 @@ const scriptLimits = { keys: 1_000, bytes: 2 ** 20, items: 50_000 }
  * What a key must be to be deleted: 16 digits, its value as ValueDigest has it; `'*'`: whatever it is; `''`: no backup holds
  * it, so it stays. A `!` before it: it is not quarantined either.
  */
-export type ExpectedDigest = string
+type ExpectedDigest = string
 
 /**
  * What became of a key: deleted; not there; not deleted because its value is another one, which with `quarantine` means that it

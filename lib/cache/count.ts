@@ -4,7 +4,7 @@ import { scanKeys } from '../redis/scan.ts'
 import { KeySet } from './key-set.ts'
 import { keyScope, ownKeys, preservedBy } from './keys.ts'
 
-export type KeyCount = {
+type KeyCount = {
   keys: number
   preservedKeys: number
   /** Patterns that match no key: probably typos, and what they were meant to keep would go. */

@@ -16,7 +16,7 @@ export function isOwn(key: Buffer): boolean {
   return ownBytes.some((own) => own.equals(key))
 }
 
-export type KeyScope = {
+type KeyScope = {
   /** The MATCH of a SCAN; undefined: the whole database. */
   match: string | undefined
   /** Whether a key is ours to deal with. Asked in addition to MATCH: a glob of another dialect must cost nobody a key. */

@@ -7,7 +7,7 @@ import { type Cut, pieceLimits, WorkLists } from './work-lists.ts'
 type Tools = Pick<Clients, 'files' | 'backups' | 'config'>
 
 /** Totals over the objects below FILES_PREFIX, in bytes, and over those of them that are preserved. */
-export type FileTotals = {
+type FileTotals = {
   objects: number
   bytes: number
   preservedObjects: number

@@ -25,7 +25,7 @@ const Identified = z.object({
   requestContext: z.object({ requestId: z.string().regex(/^[\x21-\x7e]{1,128}$/) }),
 })
 
-export type GatewayAnswer = { statusCode: number; headers: Record<string, string>; body: string }
+type GatewayAnswer = { statusCode: number; headers: Record<string, string>; body: string }
 
 type App = { fetch: (request: Request, env: Gateway) => Response | Promise<Response> }
 

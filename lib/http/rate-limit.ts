@@ -3,7 +3,7 @@ import type { Api } from './api.ts'
 import { TooManyRequests } from './errors.ts'
 
 /** How often somebody may ask: so many at once, and then so many a second. */
-export type Rate = { burst: number; perSecond: number }
+type Rate = { burst: number; perSecond: number }
 
 export type Rates = { token: Rate; address: Rate }
 

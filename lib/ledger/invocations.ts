@@ -1,7 +1,7 @@
 import type { Connection } from '../postgres/connection.ts'
 
 /** An invocation that may change a store. */
-export type Invocation = {
+type Invocation = {
   id: string
   runId: string
   /** As Lambda names it in its logs. */

@@ -14,12 +14,12 @@ import {
 import { etagOfEqual, headObject } from './head-object.ts'
 
 /** What a copy may be made over: nothing that is there (null), or this version. */
-export type ExpectedTarget = { etag: string | null }
+type ExpectedTarget = { etag: string | null }
 
 /** What was copied: size and ETag of the source's version, the ETag that S3 gave the copy, and under which name it lies. */
-export type Copied = { size: number; etag: string; copyEtag: string; copy?: number; storageClass?: string }
+type Copied = { size: number; etag: string; copyEtag: string; copy?: number; storageClass?: string }
 
-export type ToCopy = {
+type ToCopy = {
   source: CopySource
   /** The bucket, and the key for copy 1, 2, …: a name that is taken by something else is left alone. */
   bucket: string

@@ -11,7 +11,7 @@ import { findProgram } from '../packages/programs.ts'
 import { guardProcesses } from '../processes/child-processes.ts'
 import { howToInstall, servers, startServer } from './redis.ts'
 
-export type Providing = {
+type Providing = {
   /** Where to look; its PATH is added to when a server is found elsewhere. */
   environment?: NodeJS.ProcessEnv
   /** Where a fetched server is kept. npm ci clears it away. */

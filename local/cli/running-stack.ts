@@ -13,7 +13,7 @@ const RunningStack = z.strictObject({
   /** null while it is still starting. */
   env: z.record(z.string(), z.string()).nullable(),
 })
-export type RunningStack = z.output<typeof RunningStack>
+type RunningStack = z.output<typeof RunningStack>
 
 /** What says where the services are, and what the functions there are configured with. */
 const published = [...Object.keys(variables), ...addresses, 'AWS_ENDPOINT_URL_SFN', 'AWS_REGION']

@@ -39,7 +39,7 @@ const SETTINGS = {
 const START_ATTEMPTS = 3
 
 /** By their names in postgresql.conf; undefined leaves it to the server. */
-export type PostgresSettings = Record<string, string | number | undefined>
+type PostgresSettings = Record<string, string | number | undefined>
 
 /**
  * Starts a new, empty PostgreSQL on loopback. It ends, and its data goes, with `guarded`.

@@ -21,7 +21,7 @@ export type Definition = {
 }
 
 /** Which function a Task calls, and whether through the `lambda:invoke` integration, which wraps input and result. */
-export type TaskTarget = { functionName: string; integrated: boolean }
+type TaskTarget = { functionName: string; integrated: boolean }
 
 // What the local engine would silently do differently; better that it refuses to start.
 const UNKNOWN_FIELDS: Record<string, string> = {

@@ -2,7 +2,7 @@
 export const MAX_PAYLOAD_BYTES = 262_144
 
 /** What the interpreter reads of an error: Retry and Catch match `name`, and the message becomes the Cause. */
-export type StateError = Error & { isRetryable: boolean; isCatchable: boolean }
+type StateError = Error & { isRetryable: boolean; isCatchable: boolean }
 
 export function stateError(name: string, cause: string): StateError {
   return Object.assign(new Error(cause), { name, isRetryable: true, isCatchable: true })

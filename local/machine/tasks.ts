@@ -22,7 +22,7 @@ export type Tasks = {
   invoke(call: TaskCall): Promise<Json>
 }
 
-export type TaskCall = { state: string; functionName: string; input: Json; timeoutSeconds: number }
+type TaskCall = { state: string; functionName: string; input: Json; timeoutSeconds: number }
 
 export type TaskSettings = {
   functions: Record<string, Handler>

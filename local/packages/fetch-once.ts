@@ -3,7 +3,7 @@ import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isRunning } from '../processes/sweep.ts'
 
-export type Fetch = {
+type Fetch = {
   /** The folder it is kept in. */
   cache: string
   /** Milliseconds since 1970: until when others are waited for. */

@@ -8,7 +8,7 @@ import { isWork, signWork } from './signed-work.ts'
  * How something is written: `signal` ends the request, `once` has it refused when the key exists (`If-None-Match: *`);
  * `bounds` are its readers'.
  */
-export type WriteOptions = { once?: boolean; signal?: AbortSignal; bounds?: DocumentBounds }
+type WriteOptions = { once?: boolean; signal?: AbortSignal; bounds?: DocumentBounds }
 
 /**
  * Writes `value` as JSON. What belongs to a run's work is signed, see signed-work.ts.

@@ -9,7 +9,7 @@ import { readPartLines } from './read.ts'
 export type FilesIndex = NonNullable<NonNullable<Manifest['files']>['index']>
 
 /** A line, by its number from 1, that describes no file (null), or one that does not come after the one before it. */
-export type BadLine = { number: number; text: string; file: CopiedFile | null; cause?: unknown }
+type BadLine = { number: number; text: string; file: CopiedFile | null; cause?: unknown }
 
 /**
  * The files that a backup's index names, in S3's order. Memory: one line.

@@ -10,7 +10,7 @@ import { isPinned } from './pin.ts'
 import type { Candidate } from './retention.ts'
 
 /** What a folder below BACKUP_PREFIX is. `leftover`: what is left of a backup that was begun to be deleted. */
-export type BackupFolder =
+type BackupFolder =
   | (Candidate & { is: 'sealed'; hasTombstone: boolean })
   | { is: 'left'; backupId: string; reason: string }
   | { is: 'leftover'; backupId: string }

@@ -8,7 +8,7 @@ import { withConnection } from '../../postgres/with-connection.ts'
 import { backupIdOf } from '../layout.ts'
 
 /** What the ledger says about pruning. `refused`: why nothing may be pruned now; null: something may. */
-export type LedgerView = {
+type LedgerView = {
   refused: string | null
   /** The active runs that need the backup, and the one at whose end the prune takes place. */
   neededBy: (backupId: string) => string[]

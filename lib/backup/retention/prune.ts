@@ -8,7 +8,7 @@ import { type Decision, decideRetention, type Policy } from './retention.ts'
 import { removeTombstone } from './tombstone.ts'
 
 /** `deleted`: what went; in a dry run, what would go; null when the backup stays. */
-export type Pruned = Decision & { strategy: string; sealedAt: string; deleted: Deleted | null }
+type Pruned = Decision & { strategy: string; sealedAt: string; deleted: Deleted | null }
 
 export type PruneResult = {
   dryRun: boolean

@@ -9,7 +9,7 @@ import type { KeySet } from '../key-set.ts'
 import { replaceTries, type SafetyBackup } from './safety-backup.ts'
 import { unfinishedMs } from './script.ts'
 
-export type ExtraKeys = {
+type ExtraKeys = {
   match: string | undefined
   /** Whether a key is ours to deal with. */
   includes: (key: Buffer) => boolean

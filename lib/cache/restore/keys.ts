@@ -15,7 +15,7 @@ import { CacheWriter, type WriteLimits } from './writer.ts'
 
 type PageLimits = { lines: number; linesBytes: number }
 
-export type KeysToWrite = {
+type KeysToWrite = {
   parts: readonly Part[]
   /** Of the keys of the parts. */
   repetitions: Repetitions

@@ -6,7 +6,7 @@ import { fenceKey } from '../keys.ts'
 import { comparedItems, digestScript } from '../value/digest.ts'
 
 /** An argument as the script reads it, and the bytes it takes in the JSON of a request. */
-export type Argument = { text: string; bytes: number }
+type Argument = { text: string; bytes: number }
 
 /** A command inside a script: its name and arguments, and the bytes of all of them. */
 export type ScriptCommand = {

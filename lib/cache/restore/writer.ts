@@ -14,7 +14,7 @@ export type WriteLimits = CommandLimits & { pageKeys: number }
 /** The commands that write one key, and the digest of what they write. */
 type PageEntry = { key: Buffer; commands: ScriptCommand[]; bytes: number; digest: string }
 
-export type WriteTo = {
+type WriteTo = {
   fence: Fence
   /** What the names of temporary keys begin with, and no other key's. */
   temporary: string

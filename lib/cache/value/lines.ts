@@ -2,7 +2,7 @@ import { type JsonBytes, toJsonBytes } from './json-bytes.ts'
 import type { Item, KeyType } from './pages.ts'
 import type { StreamState } from './stream.ts'
 
-export type JsonItem = JsonBytes | JsonItem[]
+type JsonItem = JsonBytes | JsonItem[]
 
 export type KeyHead = {
   key: Buffer

@@ -41,7 +41,7 @@ export type CacheWiped = z.output<typeof CacheWiped>
  */
 export const wipeLimits = { pageKeys: 5_000, passes: 100, quarantineFrom: 3, noteEvery: 20 }
 
-export type CacheToWipe = {
+type CacheToWipe = {
   run: RunRef
   fence: Fence
   /** The backup that this run sealed; null: it was told to take none, so keys go whatever they hold. */

@@ -6,7 +6,7 @@ import { type ListedObject, listRange } from '../../s3/list.ts'
 import { type Piece, rangeBelow } from '../pieces.ts'
 
 /** The copies of a piece, as they are noted. */
-export type CopiesToCheck = {
+type CopiesToCheck = {
   keys: BackupKeys
   range: Piece<CopiedFile>['range']
   copies: readonly CopiedFile[]

@@ -4,7 +4,7 @@ import { deleteObjects, type Version } from '../../s3/delete.ts'
 import { type KeyRange, type ListedObject, listRange } from '../../s3/list.ts'
 import type { RestoreTally } from './results.ts'
 
-export type ExtraSelection = {
+type ExtraSelection = {
   range: KeyRange
   isExtra: (key: string) => boolean
   /** Asked in the order of the keys. */

@@ -13,7 +13,7 @@ import type { RestoreTally } from './results.ts'
 /** An object of the backup, where its copy and its target are, and what is at the target now. */
 type Restoring = { file: CopiedFile; copy: string; target: string; live: ListedObject | undefined }
 
-export type PieceToRestore = {
+type PieceToRestore = {
   range: KeyRange
   /** By the target's full key. */
   files: ReadonlyMap<string, CopiedFile>

@@ -5,7 +5,7 @@ import { putBeside } from './now-and-after.ts'
 import { stateWords } from './outcome.ts'
 
 /** What a person can do after a run. `restore`: the backup that a restore would put back for it; null: no command of ours. */
-export type NextStep = { says: string; restore: string | null }
+type NextStep = { says: string; restore: string | null }
 
 const changedStates: ReadonlySet<TargetState> = new Set([
   'wiped',

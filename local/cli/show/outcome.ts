@@ -14,7 +14,7 @@ import { commandLine } from '../program.ts'
 import { seconds, table } from './table.ts'
 
 /** What is known beside the outcome of how a run ended. */
-export type Around = {
+type Around = {
   /** The plan that the ledger keeps; null: none was made. */
   plan: unknown
   /** The environment's name, for commands to paste. */

@@ -1,6 +1,6 @@
 import type { OrderedBucket } from './ordered-bucket.ts'
 
-export type StoredObject = { key: string; etag: string }
+type StoredObject = { key: string; etag: string }
 
 type ListOptions = {
   prefix?: string
