@@ -4,7 +4,9 @@ import { Warning } from '../backup/manifest.ts'
 import { withFields } from '../store/sections.ts'
 import { targetStates } from '../store.ts'
 import { countSchemas } from '../stores.ts'
-import { Subject } from './subject-state.ts'
+import { subjectStates } from './subject-state.ts'
+
+const count = z.number().int().nonnegative()
 
 export const Outcome = z.strictObject({
   runId: z.string(),
@@ -19,7 +21,9 @@ export const Outcome = z.strictObject({
   /** Of a restore: the backup that was put back; `backupId` is then the safety backup. */
   restoredBackupId: z.string().optional(),
   /** Of a verify or a delete: the backup it is about, with the objects and bytes that were read or deleted. */
-  subject: Subject.optional(),
+  subject: z
+    .strictObject({ backupId: z.string(), state: z.enum(subjectStates), objects: count, bytes: count })
+    .optional(),
   /** s3:// address of the backup's folder; null when no backup was sealed. */
   backupPrefix: z.string().nullable(),
   /** Counts are of what the state says: rows wiped, or rows backed up; 0 when untouched. */

@@ -1,12 +1,13 @@
-import * as z from 'zod'
 import { bytes, counted } from '../amounts.ts'
+
+// No schema in here: the page has this file, and must not carry what reads schemas.
 
 /**
  * What is known of the backup that a verify read or a delete was to delete. `verified`: every object is what was written;
  * `rehearsed`: it was loaded as well, and every row is the one backed up; `damaged`; `deleted`; `partly_deleted`: it is no
  * backup any more, and the next prune deletes the rest; `kept`: it is what it was; `unknown`: it could not be looked at.
  */
-export const SubjectState = z.enum([
+export const subjectStates = [
   'verified',
   'rehearsed',
   'damaged',
@@ -14,21 +15,14 @@ export const SubjectState = z.enum([
   'partly_deleted',
   'kept',
   'unknown',
-])
-export type SubjectState = z.output<typeof SubjectState>
-
-const count = z.number().int().nonnegative()
+] as const
+type SubjectState = (typeof subjectStates)[number]
 
 /** The backup that a verify or a delete is about, with the objects and bytes that were read or deleted. */
-export const Subject = z.strictObject({
-  backupId: z.string(),
-  state: SubjectState,
-  objects: count,
-  bytes: count,
-})
+export type Subject = { backupId: string; state: SubjectState; objects: number; bytes: number }
 
 /** What a verify or a delete found or did, with the backup it is about. */
-export function subjectSentence({ backupId, state, objects, bytes: size }: z.output<typeof Subject>): string {
+export function subjectSentence({ backupId, state, objects, bytes: size }: Subject): string {
   const all = `${counted(objects, 'object')}, ${bytes(size)}`
   const read = `The backup ${backupId} was read, ${all}: every object is what was written`
   const sentences: Record<SubjectState, string> = {

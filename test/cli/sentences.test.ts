@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { agreeing, bytes, counted, utc } from '../../lib/amounts.ts'
 import type { Outcome } from '../../lib/run/outcome.ts'
-import { SubjectState, subjectSentence } from '../../lib/run/subject-state.ts'
+import { subjectSentence, subjectStates } from '../../lib/run/subject-state.ts'
 import { nextStepsOf } from '../../lib/run/words/next-steps.ts'
 import { amountOf, stateWords } from '../../lib/run/words/outcome.ts'
 import { wouldBackUp } from '../../lib/run/words/would-words.ts'
@@ -230,7 +230,7 @@ To put back what was wiped:
 
   test('of a verify or a delete names the backup and what was found', () => {
     const subject = { backupId: 'x', objects: 2, bytes: 2048 }
-    const told = SubjectState.options.map((state) => subjectSentence({ ...subject, state }))
+    const told = subjectStates.map((state) => subjectSentence({ ...subject, state }))
     expect(told).toEqual([
       'The backup x was read, 2 objects, 2.0 KiB: every object is what was written.',
       'The backup x was read, 2 objects, 2.0 KiB: every object is what was written, and every row was loaded and is the one that was backed up.',

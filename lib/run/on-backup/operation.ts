@@ -1,4 +1,3 @@
-import type * as z from 'zod'
 import type { Warning } from '../../backup/manifest.ts'
 import type { Clients } from '../../clients.ts'
 import type { RunRef } from '../../ledger/run-ref.ts'
@@ -30,4 +29,4 @@ export type Planner<Name extends BackupOperation> = (
 export type PlannedOnBackup = { plan: MaintenancePlan; subject: SubjectSummary; warnings: Warning[] }
 
 /** What became of the backup, with the objects and bytes that were read or deleted. */
-export type SubjectEnd = Omit<z.output<typeof Subject>, 'backupId'>
+export type SubjectEnd = Omit<Subject, 'backupId'>
