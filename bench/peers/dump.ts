@@ -23,7 +23,8 @@ async function makeTarget({ world }: Bench): Promise<void> {
   await query(server, `DROP DATABASE IF EXISTS ${target} WITH (FORCE)`, `CREATE DATABASE ${target}`)
 }
 
-const removeDump = ({ folder }: Bench) => rm(join(folder, 'dump'), { recursive: true, force: true })
+/** pg_dump refuses to write where something lies. */
+const removeDump = ({ folder }: Bench, as = 'dump') => rm(join(folder, as), { recursive: true, force: true })
 
 /** The peers that come with Postgres itself. */
 export const dumpToFolder = (of: string): Peer => ({
@@ -62,6 +63,7 @@ export const restoreFromFolder = (of: string): Peer => ({
   of,
   needs: ['pg_dump', 'pg_restore'],
   async prepare(bench) {
+    await removeDump(bench, 'kept')
     await run(folderDump, bench, 'kept')
   },
   async measure(bench) {
