@@ -14,6 +14,8 @@ export function* manifestProblems(
   if (manifest.backupId !== backupId)
     yield `it is the manifest of ${manifest.backupId}, but lies in the folder of ${backupId}`
   const keys = backupKeys(prefix, backupId)
+  if (manifest.database !== null && (manifest.database.seed !== undefined) !== manifest.version > 1)
+    yield 'a seed of fingerprints and its version do not go together'
   for (const name of sectionNames) yield* problemsOf(name, manifest[name])
 
   function problemsOf<Name extends SectionName>(
@@ -32,6 +34,8 @@ export function* lateProblems(
 ): Generator<string> {
   if (late.backupId !== backupId)
     yield `it belongs to ${late.backupId}, but lies in the folder of ${backupId}`
+  if (late.version !== manifest.version)
+    yield `it has the version ${late.version}, the manifest ${manifest.version}`
   if ((late.environment ?? manifest.environment) !== manifest.environment)
     yield `it belongs to the environment ${late.environment}, the manifest to ${manifest.environment}`
   if (late.signature !== undefined && late.environment === undefined)

@@ -23,6 +23,8 @@ export async function writeLate(
     keys: BackupKeys
     backupId: string
     environment: string
+    /** Of the manifest. */
+    version: Late['version']
     now: () => Date
     note: (late: Seen['late']) => Promise<void>
   },
@@ -42,9 +44,9 @@ export async function writeLate(
   return differences.tables
 
   async function write(attempt: number, differences: Differences): Promise<Seen['late']> {
-    const { backupId, environment } = backup
+    const { backupId, environment, version } = backup
     const writtenAt = backup.now().toISOString()
-    const late: Late = { version: 1, backupId, environment, attempt, writtenAt, ...differences }
+    const late: Late = { version, backupId, environment, attempt, writtenAt, ...differences }
     const document = sealed(bucket.signing, late)
     await putJson(bucket, key, document, { once: true })
     return { attempt, sha256: createHash('sha256').update(jsonOf(document)).digest('hex') }

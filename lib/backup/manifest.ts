@@ -4,7 +4,11 @@ import { Signature } from '../signature.ts'
 import { count, sha256 } from './sections/section.ts'
 import { lateFields, preservedFields, sections } from './sections.ts'
 
-/** Manifest version 1, documented in docs/formats.md. Readers refuse a version they do not know. */
+/**
+ * Manifest versions 1 and 2, documented in docs/formats.md; 2 is written. Readers refuse a version they do not know, and of
+ * version 2 what they do not know in it.
+ */
+const version = z.union([z.literal(1), z.literal(2)])
 
 const time = z.iso.datetime()
 
@@ -12,7 +16,7 @@ export const Warning = z.strictObject({ code: z.string(), message: z.string() })
 export type Warning = z.output<typeof Warning>
 
 export const Manifest = z.strictObject({
-  version: z.literal(1),
+  version,
   backupId: z.string(),
   runId: z.string(),
   environment: z.string(),
@@ -40,7 +44,8 @@ export type Manifest = z.output<typeof Manifest>
  * with keys of the cache that had changed when they were to be wiped. Each lists all differences; the highest n counts.
  */
 export const Late = z.strictObject({
-  version: z.literal(1),
+  /** Of the manifest, whose fingerprints its parts have. */
+  version,
   backupId: z.string(),
   /** Of the manifest; without it only in late files that are not signed. */
   environment: z.string().optional(),

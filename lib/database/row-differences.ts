@@ -1,11 +1,16 @@
 import { counted } from '../amounts.ts'
 import type { BackedUpTable } from '../backup/sections/database.ts'
+import type { FingerprintFormat } from '../backup/sections/fingerprint.ts'
 import { RehearsalFailed } from '../errors.ts'
 import type { Connection } from '../postgres/connection.ts'
-import { fingerprintOf, queryRows, type Rows, rowsOf } from './rows.ts'
+import { readFingerprints } from './fingerprints.ts'
+import type { Rows } from './rows.ts'
 
 /** How many differences a message lists. */
 const listed = 20
+
+/** Tables of a backup, and how their fingerprints were made. */
+export type FingerprintedTables = { tables: readonly BackedUpTable[]; fingerprints: FingerprintFormat }
 
 type RowDifference = {
   table: BackedUpTable
@@ -17,23 +22,23 @@ type RowDifference = {
 
 /**
  * The tables of which count or fingerprint, as `copyOf` gives them, are not those of the backup.
- * @see docs/decisions.md#whole-tables-are-compared-first
+ * @param fingerprints how those of the backup were made
  */
 export async function differencesOf(
   connection: Connection,
-  tables: readonly BackedUpTable[],
+  { tables, fingerprints }: FingerprintedTables,
   copyOf: (table: BackedUpTable) => Rows,
 ): Promise<RowDifference[]> {
   const differences: RowDifference[] = []
-  for (const table of tables) {
-    const copy = copyOf(table)
-    const [found] = await queryRows(connection, [copy], fingerprintOf(rowsOf(copy)))
-    const { rows, fingerprint } = found
-    if (Number(rows) !== table.rows) {
-      const what = `${table.name} has ${counted(Number(rows), 'row')} instead of ${table.rows}`
+  const asked = tables.map((table) => ({ of: copyOf(table), expected: table.rows }))
+  const found = await readFingerprints(connection, asked, fingerprints)
+  for (const [at, { rows, fingerprint }] of found.entries()) {
+    const table = tables[at] as BackedUpTable
+    if (rows !== table.rows) {
+      const what = `${table.name} has ${counted(rows, 'row')} instead of ${table.rows}`
       differences.push({ table, what, sameCount: false })
     } else if (fingerprint !== table.fingerprint) {
-      const what = `${table.name} has its ${counted(Number(rows), 'row')}, but at least one is not what was backed up`
+      const what = `${table.name} has its ${counted(rows, 'row')}, but at least one is not what was backed up`
       differences.push({ table, what, sameCount: true })
     }
   }

@@ -1,5 +1,6 @@
 import type { QueryResult } from '@neondatabase/serverless'
 import type { Column } from '../backup/sections/database.ts'
+import type { FingerprintFormat } from '../backup/sections/fingerprint.ts'
 import type { Connection } from '../postgres/connection.ts'
 import { qualified, quote } from '../postgres/identifiers.ts'
 import { ownSearchPath } from '../postgres/search-path.ts'
@@ -15,11 +16,22 @@ export type Rows = {
 export type PageRange = { from: number; to: number | null }
 
 /**
- * The one place that says how a row becomes text; export, fingerprint and comparison must use the same. Columns are named,
- * so that a copy with other columns beside them gives the same text. JSON cannot tell jsonb 'null' from NULL, drops the
- * white space of `json`, and knows no lower bounds of arrays: such values go into it as text in Postgres' own notation.
+ * How a row becomes a line of a part. Columns are named, so that a copy with other columns beside them, or in another
+ * order, gives the same text. JSON cannot tell jsonb 'null' from NULL, drops the white space of `json`, and knows no lower
+ * bounds of arrays: such values go into it as text in Postgres' own notation.
  */
-const rowText = 'pg_catalog.row_to_json(v.*)::pg_catalog.text'
+const line = 'pg_catalog.row_to_json(v.*)::pg_catalog.text'
+
+/**
+ * The one place that says what is hashed of a row; whatever is compared with a backup must use the backup's own format.
+ * The record's text costs two thirds of the JSON's, and tells apart what that does: both write values by the output
+ * functions of their types, or as the text that `rowsOf` makes of them.
+ */
+function hashOf(format: FingerprintFormat): string {
+  if (format.version === 1) return `pg_catalog.hashtextextended(${line}, 0)`
+  const seed = BigInt.asIntN(64, BigInt(format.seed)) // a number, for what comes from a bucket is not put into SQL
+  return `pg_catalog.hashtextextended((v.*)::pg_catalog.text, '${seed}'::pg_catalog.int8)`
+}
 
 /**
  * `FROM …` for the rows of a table, with `r` as the table and `v` as the values; ONLY, because each child table is a table
@@ -45,7 +57,7 @@ export function rowsOf(rows: Rows, range?: PageRange | null, condition?: string)
  * Whether the text of values depends on the search path: that of `regclass` and its like, which may also be inside a type
  * of the application (only their names have a schema).
  */
-function dependsOnPath({ columns }: Rows): boolean {
+export function dependsOnPath({ columns }: Rows): boolean {
   return columns.some(
     ({ type, asText }) =>
       /^reg(class|proc|procedure|oper|operator|type|config|dictionary|collation)\b/.test(type) ||
@@ -63,15 +75,19 @@ export async function queryRows(connection: Connection, tables: readonly Rows[],
   return (answers as QueryResult[])[0]?.rows ?? []
 }
 
-/** A subquery with `tid` and `line` per row. OFFSET 0 keeps the planner from computing the text once per use. */
-export function linesOf(from: string): string {
-  return `(SELECT r.ctid AS tid, ${rowText} AS line ${from} OFFSET 0) AS lines`
+/**
+ * A subquery with `tid` and `line` per row, and with its `hash` when a format is given. OFFSET 0 keeps the planner from
+ * computing the text once per use.
+ */
+export function linesOf(from: string, format?: FingerprintFormat): string {
+  const hash = format === undefined ? '' : `, ${hashOf(format)} AS hash`
+  return `(SELECT r.ctid AS tid, ${line} AS line${hash} ${from} OFFSET 0) AS lines`
 }
 
 /**
- * Count and fingerprint of rows: `sum(hashtextextended(row text, 0))`, which does not depend on the order and adds up
- * over page ranges. Without OFFSET 0, so that the server may use parallel workers.
+ * Count and fingerprint of rows: the sum of their hashes, which does not depend on the order and adds up over page ranges.
+ * Without OFFSET 0, so that the server may use parallel workers.
  */
-export function fingerprintOf(from: string): string {
-  return `SELECT pg_catalog.count(*)::pg_catalog.text AS rows, coalesce(pg_catalog.sum(pg_catalog.hashtextextended(${rowText}, 0)), 0)::pg_catalog.text AS fingerprint ${from}`
+export function fingerprintOf(from: string, format: FingerprintFormat): string {
+  return `SELECT pg_catalog.count(*)::pg_catalog.text AS rows, coalesce(pg_catalog.sum(${hashOf(format)}), 0)::pg_catalog.text AS fingerprint ${from}`
 }

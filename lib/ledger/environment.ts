@@ -1,4 +1,5 @@
-import { eq } from 'drizzle-orm'
+import { randomBytes } from 'node:crypto'
+import { eq, isNull } from 'drizzle-orm'
 import type { Config } from '../config/variables.ts'
 import { EnvironmentMismatch, EnvironmentProtected, EnvironmentUnclaimed } from '../errors.ts'
 import type { Connection } from '../postgres/connection.ts'
@@ -13,11 +14,13 @@ export async function readEnvironment(
   connection: Connection,
 ): Promise<{ name: string; protected: boolean } | undefined> {
   if (!(await hasLedger(connection))) return undefined
-  const [row] = await ledger(connection).select().from(environment)
-  return row && { name: row.name, protected: row.protected }
+  // By name, for a ledger that was not brought up to date yet has fewer columns.
+  const columns = { name: environment.name, protected: environment.protected }
+  const [row] = await ledger(connection).select(columns).from(environment)
+  return row
 }
 
-/** Writes the environment's row; an existing row of the same name gets the new protection. */
+/** Writes the environment's row; an existing row of the same name gets the new protection, and a seed if it has none. */
 export async function writeEnvironment(
   connection: Connection,
   row: { name: string; protected: boolean },
@@ -30,6 +33,40 @@ export async function writeEnvironment(
       set: { protected: row.protected },
       setWhere: eq(environment.name, row.name),
     })
+  await makeSeed(connection)
+}
+
+/**
+ * The seed of the environment's fingerprints, as decimal text. It is a secret: who knows it can make rows of which the
+ * fingerprint does not notice that they were exchanged. An environment that was claimed before there were seeds gets its own
+ * here, once, whoever asks first.
+ */
+export async function readSeed(connection: Connection): Promise<string> {
+  const read = async () => {
+    const [row] = await ledger(connection).select({ seed: environment.fingerprintSeed }).from(environment)
+    return row?.seed
+  }
+  let seed = await read()
+  if (seed === null) {
+    await makeSeed(connection)
+    seed = await read()
+  }
+  if (seed != null) return seed.toString()
+  throw new EnvironmentUnclaimed(
+    `${placeOfName} lost its row while a run was at work. Nothing was touched; claim the environment again`,
+  )
+}
+
+/** 64 bits, as decimal text. */
+export function randomSeed(): string {
+  return randomBytes(8).readBigInt64BE().toString()
+}
+
+async function makeSeed(connection: Connection): Promise<void> {
+  await ledger(connection)
+    .update(environment)
+    .set({ fingerprintSeed: BigInt(randomSeed()) })
+    .where(isNull(environment.fingerprintSeed))
 }
 
 /** The environment's row, looked at once more in the transaction that wipes. */

@@ -7,7 +7,7 @@ export type Connection = Client
 
 /**
  * Session settings that decide how a row is written as JSON, what a role sees, and how long a statement may wait. They
- * must be the same when a backup is written and when it is compared: a fingerprint is made of the rows' text.
+ * must be the same when a backup is written and when it is compared: fingerprints are made of the rows' text.
  */
 const sessionSettings = {
   row_security: 'off', // a role that does not see every row gets an error, not a short backup

@@ -34,7 +34,7 @@ export async function seal(clients: Clients, plan: Plan, check: Fence['check']):
   const { held, rehearsedAt, warnings } = await sealStores(clients, { ...plan, backupId: plan.backupId })
   const { excluded: _, ...preserved } = plan.preserve
   const manifest: Manifest = {
-    version: 1,
+    version: held.database !== null && held.database.seed === undefined ? 1 : 2,
     backupId: plan.backupId,
     runId: plan.runId,
     environment: clients.config.ENVIRONMENT,

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { constants, zstdCompressSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
-import { sealed } from '../../lib/backup/digest.ts'
+import { digestOf, sealed } from '../../lib/backup/digest.ts'
 import { documentBounds, noteBounds, parseJson } from '../../lib/backup/documents/json.ts'
 import { getJson, getJsonLines } from '../../lib/backup/documents/read.ts'
 import { putJson, putJsonLines } from '../../lib/backup/documents/write.ts'
@@ -81,6 +81,19 @@ describe('a late file that somebody adds to a signed backup', () => {
     objects.delete(keys.late(1))
     await expect(read(noted)).rejects.toThrow('it should be there, but is not')
   })
+})
+
+test('a signed manifest in which somebody puts another seed is refused, though its digest fits', async () => {
+  const { objects, keys, manifest, backupId } = sampleBackup()
+  const { storage } = memoryS3(objects)
+  const { digest: _, ...document } = sealed(signing, manifest)
+  objects.set(keys.manifest, json({ ...document, digest: digestOf(document) }))
+  expect(await readBackup(storage, prefix, backupId)).toMatchObject({ authentic: 'signed' })
+  const forged = { ...document, database: { ...document.database, seed: '2' } }
+  objects.set(keys.manifest, json({ ...forged, digest: digestOf(forged) }))
+  await expect(readBackup(storage, prefix, backupId)).rejects.toThrow(
+    'its signature is not that of what it says',
+  )
 })
 
 describe('the manifest that a run finds in its folder', () => {

@@ -44,6 +44,7 @@ beforeEach(() => {
     keys: backupKeys('backups/', backupId),
     backupId,
     environment: 'local',
+    version: 2,
     now: () => new Date('2026-11-22T20:00:00Z'),
     note: async (late) => void noted.push(late),
   }
@@ -63,7 +64,7 @@ it('a first list is written only when something differs', async () => {
   expect(await lastAttempt(storage, backup.keys)).toBe(0)
   expect(await writeLate(storage, backup, async () => difference)).toEqual(difference.tables)
   expect(await getJson(storage, backup.keys.late(1), Late)).toMatchObject({
-    ...{ version: 1, attempt: 1, backupId: backup.backupId, writtenAt: '2026-11-22T20:00:00.000Z' },
+    ...{ version: 2, attempt: 1, backupId: backup.backupId, writtenAt: '2026-11-22T20:00:00.000Z' },
     ...difference,
   })
 })

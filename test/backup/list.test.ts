@@ -178,7 +178,7 @@ describe('the list of backups', () => {
   test('reports a manifest that cannot be understood, and lists the others', async () => {
     await put('good/manifest.json', manifest('good'))
     await put('cut/manifest.json', '{"version": 1, "backupId"')
-    await put('newer/manifest.json', { ...manifest('newer'), version: 2 })
+    await put('newer/manifest.json', { ...manifest('newer'), version: 3 })
     const { backups, unreadable } = await listBackups(storage, 'prefix/')
     expect(backups.map(({ backupId }) => backupId)).toEqual(['good'])
     expect(unreadable).toEqual([

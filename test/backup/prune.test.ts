@@ -156,7 +156,7 @@ describe('prune', () => {
     )
     damaged!.manifest.database!.rows++
     damaged!.write()
-    newer!.objects.set(newer!.keys.manifest, json({ version: 2 }))
+    newer!.objects.set(newer!.keys.manifest, json({ version: 3 }))
     for (const { objects } of [damaged!, newer!, foreign!]) bucket.put(objects)
     const ids = bucket.sealed([1, 2])
     const result = await pruneWith({ RETENTION_LAST: 1 }, carryOut)

@@ -4,6 +4,7 @@ import { DocumentDamaged } from '../../lib/backup/documents/backup-document.ts'
 import type { Late, Manifest } from '../../lib/backup/manifest.ts'
 import { findBackup, isSealed, readBackup } from '../../lib/backup/read.ts'
 import { BackupDamaged, BackupTooNew, InvalidRequest, NotFound, NotPermitted } from '../../lib/errors.ts'
+import { withDigest } from '../support/signing.ts'
 import { memoryS3 } from './memory-s3.ts'
 import { prefix } from './real-backups.ts'
 import { json, sampleBackup, sampleId } from './sample-backup.ts'
@@ -187,12 +188,29 @@ describe('what is not there', () => {
 describe('a document', () => {
   test('of a newer version says so', async () => {
     const sample = sampleBackup()
-    sample.objects.set(sample.keys.manifest, json({ version: 2, everything: 'else' }))
+    sample.objects.set(sample.keys.manifest, json({ version: 3, everything: 'else' }))
     await expect(read(sample)).rejects.toThrow(BackupTooNew)
     await expect(read(sample)).rejects.toThrow('it was made by a newer version. Update the tool')
     sample.write()
     sample.addLate(1, [], { version: 3 } as never)
     await expect(read(sample)).rejects.toThrow(BackupTooNew)
+  })
+
+  test('with members that it does not know says so, when it is what its digest was made of', async () => {
+    const sample = sampleBackup()
+    const { database, ...manifest } = sample.manifest
+    const table = { ...database?.tables[0], ranges: { key: 'x' } }
+    const later = {
+      ...manifest,
+      database: { ...database, tables: [table, ...(database?.tables.slice(1) ?? [])] },
+    }
+    sample.objects.set(sample.keys.manifest, json(withDigest(later)))
+    await expect(read(sample)).rejects.toThrow(BackupTooNew)
+    await expect(read(sample)).rejects.toThrow('does not know (database.tables.0.ranges)')
+    for (const damaged of [later, withDigest({ ...later, version: 1 }), withDigest({ ...later, runId: 1 })]) {
+      sample.objects.set(sample.keys.manifest, json(damaged))
+      expect(await messageOf(sample)).toContain('ranges')
+    }
   })
 
   test.each([0, -1, '1', null, true])('of the version %j is damaged', async (version) => {
@@ -223,6 +241,29 @@ describe('a manifest', () => {
     expect(await problemOf((manifest) => Object.assign(manifest, { backupId: 'other' }))).toContain(
       `it is the manifest of other, but lies in the folder of ${sampleId}`,
     )
+  })
+
+  test('whose fingerprints have no seed, a seed that is no number of 64 bits, or one before there were any, is damaged', async () => {
+    const seeded = (seed: unknown) => problemOf(({ database }) => Object.assign(database!, { seed }))
+    expect(await seeded(undefined)).toContain('a seed of fingerprints and its version do not go together')
+    for (const seed of [
+      "0'::int8) OR 1",
+      '1e3',
+      '-0',
+      '01',
+      '',
+      7,
+      String(2n ** 63n),
+      String(-(2n ** 63n) - 1n),
+    ])
+      expect(await seeded(seed)).toContain('database.seed')
+    expect(await problemOf((manifest) => Object.assign(manifest, { version: 1 }))).toContain('a seed of')
+    for (const seed of ['0', String(2n ** 63n - 1n), String(-(2n ** 63n))]) {
+      const sample = sampleBackup()
+      Object.assign(sample.manifest.database!, { seed })
+      sample.write()
+      expect((await read(sample)).database?.seed).toBe(seed)
+    }
   })
 
   test('whose sums do not add up is damaged', async () => {
@@ -342,6 +383,9 @@ describe('a late file', () => {
       'it belongs to other',
     )
     expect(await lateProblemOf((late) => late.attempt++)).toContain('it says it is attempt 2')
+    expect(await lateProblemOf((late) => Object.assign(late, { version: 1 }))).toContain(
+      'it has the version 1, the manifest 2',
+    )
   })
 
   test('replaces only parts that are there, each once, with the same pages', async () => {

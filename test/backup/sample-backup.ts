@@ -36,7 +36,7 @@ export function sampleBackup(options: Partial<Contents & About> = {}) {
   const keys = backupKeys(prefix, backupId)
   const objects: Objects = new Map()
   const manifest: Manifest = {
-    version: 1,
+    version: 2,
     ...about,
     runId: 'run-1',
     toolVersion: '0.1.0',
@@ -57,7 +57,7 @@ export function sampleBackup(options: Partial<Contents & About> = {}) {
     const partOf = (name: string, shard: number, rows: number) =>
       part({ shard, of: tables[name]?.length ?? 1, rows, key: keys.latePart(name, shard, attempt, 1) })
     const late: Late = {
-      version: 1,
+      version: 2,
       backupId,
       attempt,
       writtenAt: about.sealedAt,
@@ -84,6 +84,7 @@ export function sampleBackup(options: Partial<Contents & About> = {}) {
     return {
       serverVersion: '18.4',
       consistency: 'snapshot',
+      seed: '-1',
       rows: sum(backedUp.map(({ rows }) => rows)),
       bytes: sum(backedUp.flatMap(({ parts }) => parts).map(({ bytes }) => bytes)),
       tables: backedUp,

@@ -106,7 +106,7 @@ describe('verify', () => {
 
   test('of a backup that is not sealed, or of a newer version, is refused', async () => {
     const sample = sampleBackup()
-    sample.objects.set(sample.keys.manifest, json({ version: 2 }))
+    sample.objects.set(sample.keys.manifest, json({ version: 3 }))
     await expect(verify(sample, memoryS3(sample.objects))).rejects.toThrow(BackupTooNew)
     sample.objects.delete(sample.keys.manifest)
     await expect(verify(sample, memoryS3(sample.objects))).rejects.toThrow(NotFound)

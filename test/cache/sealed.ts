@@ -21,7 +21,7 @@ export async function sealBackup(
   const backupId = backupIdOf({ ...run, startedAt: now })
   const { keys, parts, warnings } = await exportCache(tools, { run, backupId, fence }, noProgress, limits)
   const manifest: Manifest = {
-    version: 1,
+    version: 2,
     backupId,
     runId: run.runId,
     environment: 'local',

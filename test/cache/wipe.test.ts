@@ -726,7 +726,14 @@ describe('a wipe that is covered by a backup', () => {
     ...{ name: 'app.s', schema: 'app', sequence: 's', lastValue, isCalled: true },
   })
   const database = {
-    ...{ serverVersion: '18.4', consistency: 'snapshot' as const, rows: 0, bytes: 0, tables: [table] },
+    ...{
+      serverVersion: '18.4',
+      consistency: 'snapshot' as const,
+      seed: '1',
+      rows: 0,
+      bytes: 0,
+      tables: [table],
+    },
     sequences: [sequence('5')],
   }
 
@@ -750,7 +757,8 @@ describe('a wipe that is covered by a backup', () => {
     const note = async (late: Seen['late']) => {
       counts = late
     }
-    await writeLate(backups, { keys, backupId, environment: 'local', now, note }, async () => ofDatabase)
+    const late = { keys, backupId, environment: 'local', version: 2 as const, now, note }
+    await writeLate(backups, late, async () => ofDatabase)
     const first = counts
     await redis.set(`${prefix}a`, 'later')
     const asked = { run, fence: noting, backupId, preserve: [], unsupportedTypes: [] }

@@ -287,7 +287,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     await page.getByRole('button', { name: 'Download manifest.json' }).click()
     const manifest = await (await fetch((await asked).url())).json()
     expect(manifest).toMatchObject({
-      version: 1,
+      version: 2,
       backupId: decodeURIComponent(address.split('/').at(-1) ?? ''),
     })
     const part = page.waitForResponse((answer) => answer.url().includes('/parts/cache%2F'))

@@ -5,6 +5,7 @@ import { getJson } from '../../lib/backup/documents/read.ts'
 import { putJson } from '../../lib/backup/documents/write.ts'
 import { workKeys } from '../../lib/backup/layout.ts'
 import type { BackedUpTable } from '../../lib/backup/sections/database.ts'
+import type { FingerprintFormat } from '../../lib/backup/sections/fingerprint.ts'
 import type { Clients } from '../../lib/clients.ts'
 import { DatabaseResult, exportDatabase, exportShard } from '../../lib/database/export/export.ts'
 import { shardsOf } from '../../lib/database/parts/shards.ts'
@@ -26,6 +27,7 @@ import { typesSql, valuesByType } from './every-type.ts'
 const database = useDatabase()
 let clients: Clients
 let tables: Map<string, BackedUpTable>
+let fingerprints: FingerprintFormat
 
 /** A name that needs quotes, holds them, and would be a path, an option or a pattern elsewhere. */
 const oddName = `a"b'c/d.e\\f%g..h -- ; \u{1F600}é*?`
@@ -71,6 +73,7 @@ beforeAll(async () => {
     INSERT INTO app.fat VALUES (41, repeat(md5('m'), 32768)), (42, repeat(E'\\u20AC\\U0001F600', 900000)), (43, repeat(E'a"\\n\\\\', 500000)), (44, 'thin'), (45, repeat('z', 50 * 1024 * 1024))`)
   const plan = await planReset(clients, { pagesPerShard: 200 })
   const manifest = await backUp(clients, plan)
+  fingerprints = databaseOf(plan).planned.fingerprints
   tables = new Map(manifest.database?.tables.map((table) => [table.name, table]))
 }, 120_000)
 
@@ -108,9 +111,10 @@ describe('what is exported', () => {
   })
 
   it('has as fingerprint of its parts together the one of the whole table', async () => {
+    const { seed } = fingerprints as { version: 2; seed: string }
     for (const name of ['app.many', 'app.squeezed', 'app.fat', 'app.wide']) {
       const answer = await database.sql.query(
-        `SELECT sum(hashtextextended(row_to_json(r.*)::text, 0))::text AS fingerprint FROM ${name} r`,
+        `SELECT sum(hashtextextended((r.*)::text, ${seed}))::text AS fingerprint FROM ${name} r`,
       )
       const table = tables.get(name)
       expect(table?.fingerprint).toBe(answer.rows[0].fingerprint)
@@ -278,7 +282,7 @@ describe('a part whose name is taken while it is read', () => {
     const { storage } = database
     const table = (await catalogOf(clients)).tables.find(({ name }) => name === 'app.no_key')
     const [shard] = shardsOf(table!)
-    const key = (copy: number) => `parts/taken-${copy}`
+    const key = (copy: number) => `parts/taken-${copy}.jsonl.zst`
     const written = await withConnection(clients, async (connection) => {
       const query = connection.query.bind(connection) as (...given: unknown[]) => Promise<unknown>
       let reads = 0
@@ -287,7 +291,8 @@ describe('a part whose name is taken while it is read', () => {
         if (++reads === 1) await putJson(storage, key(1), 'of another invocation')
         return answer
       }
-      return exportShard(storage, Object.assign(connection, { query: taken }) as Connection, shard!, 1, key)
+      const hashed = { ...shard!, fingerprints }
+      return exportShard(storage, Object.assign(connection, { query: taken }) as Connection, hashed, 1, key)
     })
     const { fingerprint } = tables.get('app.no_key')!
     expect(written).toMatchObject({ key: key(2), rows: 3, fingerprint })

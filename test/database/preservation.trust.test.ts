@@ -63,7 +63,10 @@ async function planByHand(connection: Connection, template: Plan, preserve: Pres
   return {
     ...template,
     preserve: { ...template.preserve, ...preserve },
-    database: { serverVersion: '', bytes: 0, batches: 0, tables, unmanaged: planned.unmanaged, views: [] },
+    database: {
+      ...{ serverVersion: '', bytes: 0, batches: 0, fingerprints: { version: 1 }, tables, views: [] },
+      unmanaged: planned.unmanaged,
+    },
   }
 }
 

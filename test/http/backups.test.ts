@@ -60,6 +60,17 @@ test('one that cannot be understood is listed with the reason, and is no 404', a
   expect([one.status, one.body.title]).toEqual([422, 'BackupDamaged'])
 })
 
+test('what a token with the scope read is told of a backup and its run has no seed of fingerprints in it', async () => {
+  const { database, runId } = await api.reset.manifestOf(second)
+  const paths = ['/v1/options', '/v1/backups', `/v1/backups/${second}`, '/v1/runs', `/v1/runs/${runId}`]
+  for (const path of paths) {
+    const { status, body } = await api.ask('GET', path, { as: 'read' })
+    expect(status).toBe(200)
+    expect(JSON.stringify(body)).not.toContain(database?.seed)
+  }
+  expect((await api.ask('GET', partOf(second, 'manifest.json'), { as: 'read' })).status).toBe(403)
+})
+
 describe('a backup', () => {
   test('tells its tables and every object that it names', async () => {
     const { body } = await api.ask('GET', `/v1/backups/${second}`, { as: 'read' })

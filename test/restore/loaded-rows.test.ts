@@ -40,6 +40,8 @@ const plpgsql = (name: string, returns: string, body: string) =>
   `CREATE OR REPLACE FUNCTION app.${name}(i int) RETURNS ${returns} LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN ${body} END $$`
 const same = plpgsql('same', 'int', 'RETURN i;')
 
+const fingerprints = { version: 2, seed: '7' } as const
+
 type Loaded = { runId: string; pairs: TablePair[]; live: Tables }
 
 /**
@@ -59,7 +61,7 @@ async function loaded<Result>(
       if (table.partitioned || without.includes(table.table)) continue
       await connection.query('BEGIN')
       const [{ rows, fingerprint }] = await underOwnSearchPath(connection, () =>
-        queryRows(connection, [table], fingerprintOf(rowsOf(table))),
+        queryRows(connection, [table], fingerprintOf(rowsOf(table), fingerprints)),
       )
       await connection.query('COMMIT')
       tables.push({ ...table, rows: Number(rows), fingerprint, parts: [] })
@@ -219,7 +221,10 @@ describe('what looks at each row', () => {
   it('reads tables, or does not: a restore has to be tried on the live ones only when it does', async () => {
     const compared = (later: string, isCurrent = true) =>
       loaded(made, { later }, (connection, { runId, pairs, live }) =>
-        compareLoaded(connection, { runId, live, isCurrent, tables: pairs.map(({ table }) => table) }),
+        compareLoaded(connection, {
+          ...{ runId, live, isCurrent, fingerprints },
+          tables: pairs.map(({ table }) => table),
+        }),
       )
     expect(await compared('')).toEqual({ warnings: [], reading: [] })
     await database.sql.query('DROP TABLE app.t')
@@ -273,7 +278,7 @@ it.each([
     loaded(
       `DROP TABLE IF EXISTS app.t; ${make}; ${insert}`,
       { later },
-      within((connection, { runId, pairs }) => compareLive(connection, runId, pairs)),
+      within((connection, { runId, pairs }) => compareLive(connection, { runId, pairs, fingerprints })),
     )
   expect(await compared('')).toEqual([])
   await expect(compared('UPDATE app.t SET w = 3 WHERE v = 2')).rejects.toThrow(
@@ -378,9 +383,11 @@ describe('a restore that has to be tried on the live tables', () => {
     const plan = await planReset(clients, { tables: ['not_ours'] })
     const held = async () => (await sql.query('SELECT v, xmin::text FROM app.t')).rows
     const before = await held()
+    const { run, planned } = databaseOf(plan)
     const warnings = await loaded('SELECT', { runId: plan.runId }, (connection, { pairs }) =>
       tryReplace(clients, connection, {
-        ...databaseOf(plan),
+        run,
+        planned: { ...planned, fingerprints },
         tables: pairs.map(({ table }) => table),
         reading: ['index one of app.t'],
       }),

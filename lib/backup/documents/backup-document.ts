@@ -8,7 +8,7 @@ import { documentBounds, parseJson, TooMuch } from './json.ts'
 import { readText } from './read.ts'
 
 /** The current format of manifests and late files; documents say theirs in `version`. */
-const currentVersion = 1
+const currentVersion = 2
 
 /** A manifest or a late file is not what was written; `key` is the object's. */
 export class DocumentDamaged extends BackupDamaged {
@@ -37,17 +37,21 @@ export async function readDocument<Schema extends z.ZodType<Manifest | Late>>(
   const { json, sha256 } = await readUnknown(bucket, key)
   // Before the schema, which would only say that it knows no such fields.
   const { data: newer } = z.object({ version: z.number().gt(currentVersion) }).safeParse(json)
-  if (newer !== undefined) {
-    throw new BackupTooNew(
-      `s3://${bucket.name}/${key} has the version ${newer.version}, but this tool reads ${currentVersion}: it was made by a newer version. Update the tool`,
-    )
-  }
+  if (newer !== undefined)
+    throw tooNew(bucket, key, `has the version ${newer.version}, but this tool reads ${currentVersion}`)
   const { data: digested } = z.looseObject({ digest: z.string() }).safeParse(json)
   if (digested !== undefined && digestOf(json as object) !== digested.digest) {
     refuse(bucket, key, ['it is not what its own digest was made of'])
   }
   const parsed = schema.safeParse(json)
   if (!parsed.success) {
+    const unknown = unknownMembers(parsed.error)
+    if (digested !== undefined && parsed.error.issues.length === unknown.length && isCurrent(json))
+      throw tooNew(
+        bucket,
+        key,
+        `has members that this tool does not know (${unknown.slice(0, 3).join(', ')})`,
+      )
     const problems = parsed.error.issues.map(
       ({ path, message }) => `${path.join('.') || 'document'}: ${message}`,
     )
@@ -57,6 +61,21 @@ export async function readDocument<Schema extends z.ZodType<Manifest | Late>>(
   const authentic = authenticityOf(bucket.signing ?? [], json as object, parsed.data.signature)
   if (authentic !== 'forged') return { document: parsed.data, sha256, authentic }
   throw new DocumentDamaged(bucket, key, 'its signature is not that of what it says: somebody edited it')
+}
+
+/** To version 1 nothing is added any more; to this one later tools may add, and what that means is not known here. */
+function isCurrent(json: unknown): boolean {
+  return z.object({ version: z.literal(currentVersion) }).safeParse(json).success
+}
+
+function unknownMembers({ issues }: z.ZodError): string[] {
+  return issues.flatMap((issue) =>
+    issue.code === 'unrecognized_keys' ? [[...issue.path, issue.keys[0]].join('.')] : [],
+  )
+}
+
+function tooNew({ name: bucket }: Bucket, key: string, what: string): BackupTooNew {
+  return new BackupTooNew(`s3://${bucket}/${key} ${what}: it was made by a newer version. Update the tool`)
 }
 
 async function readUnknown(bucket: Bucket, key: string): Promise<{ json: unknown; sha256: string }> {

@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { Seed } from './fingerprint.ts'
 import { count, plain, type SectionObject, sha256, type Totals } from './section.ts'
 
 const fingerprint = z.string().regex(/^-?\d+$/)
@@ -61,6 +62,8 @@ export const DatabaseSection = z.strictObject({
   serverVersion: z.string(),
   /** `snapshot`: all rows are of one moment. `reconciled`: made so by exporting again what had changed meanwhile. */
   consistency: z.enum(['snapshot', 'reconciled']),
+  /** What the fingerprints begin with, the environment's secret; those of version 1 have none. */
+  seed: Seed.optional(),
   rows: count,
   bytes: count,
   tables: z.array(BackedUpTable),

@@ -83,7 +83,7 @@ export class LateKeys {
     await writer.end()
     await this.#fence.check() // of an invocation that was repeated nothing is to be in the backup
     const { backups, config, now } = this.#tools
-    const { backupId, environment } = this.#manifest
+    const { backupId, environment, version } = this.#manifest
     // What the late files before this one say is repeated: only the last one counts.
     const known = await this.#fence.lateOf(backupId)
     const before = await findLate(backups, config.BACKUP_PREFIX, this.#manifest, known)
@@ -105,7 +105,7 @@ export class LateKeys {
     }
     const keys = backupKeys(config.BACKUP_PREFIX, backupId)
     const note = (late: Seen['late']) => this.#fence.replaceLate(late, known)
-    await writeLate(backups, { keys, backupId, environment, now, note }, async () => ({
+    await writeLate(backups, { keys, backupId, environment, version, now, note }, async () => ({
       tables: before?.tables ?? [],
       sequences: before?.sequences ?? this.#manifest.database?.sequences ?? [],
       cache,

@@ -2,7 +2,7 @@ import { addFingerprints } from '../../backup/sections/fingerprint.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { literal } from '../../postgres/identifiers.ts'
 import { ownSearchPath } from '../../postgres/search-path.ts'
-import type { Shard } from '../parts/shards.ts'
+import type { HashedShard, Shard } from '../parts/shards.ts'
 import { linesOf, type PageRange, queryRows, rowsOf } from '../rows.ts'
 
 /**
@@ -26,7 +26,7 @@ export type Tally = { rows: number; fingerprint: string }
  */
 export async function* readShard(
   connection: Connection,
-  shard: Shard,
+  shard: HashedShard,
   endPage: number,
   tally: Tally,
 ): AsyncGenerator<Buffer> {
@@ -64,18 +64,18 @@ type Chunk = Tally & { to: number; bytes: number; body: string | null; fat: { ti
 
 async function readChunk(
   connection: Connection,
-  shard: Shard,
+  shard: HashedShard,
   range: { from: number; to: number },
 ): Promise<Chunk> {
   const thin = `octet_length(line) <= ${fatLine}`
   const max = range.to - range.from === 1 ? Number.MAX_SAFE_INTEGER : chunkMax // a page cannot be halved
   const text = `
-    SELECT count(*)::int AS rows, coalesce(sum(pg_catalog.hashtextextended(line, 0)), 0)::text AS fingerprint,
+    SELECT count(*)::int AS rows, coalesce(sum(hash), 0)::text AS fingerprint,
       coalesce(sum(octet_length(line)) FILTER (WHERE ${thin}), 0)::float8 AS bytes,
       CASE WHEN coalesce(sum(octet_length(line)) FILTER (WHERE ${thin}), 0) <= ${max}
         THEN coalesce(string_agg(line, E'\\n') FILTER (WHERE ${thin}) || E'\\n', '') END AS body,
       coalesce(json_agg(json_build_object('tid', tid, 'bytes', octet_length(line))) FILTER (WHERE NOT ${thin}), '[]') AS fat
-    FROM ${linesOf(rowsOf(shard, range satisfies PageRange))}`
+    FROM ${linesOf(rowsOf(shard, range satisfies PageRange), shard.fingerprints)}`
   const [chunk] = await queryRows(connection, [shard], text)
   return { ...chunk, to: range.to }
 }

@@ -15,7 +15,7 @@ import { type Bucket, exists } from '../../s3/bucket.ts'
 import { changesOf, refuseChanges } from '../catalog/changes.ts'
 import { readPositions, readSequences, sequencesOf } from '../catalog/sequences.ts'
 import { readTables } from '../catalog/tables.ts'
-import { Shard } from '../parts/shards.ts'
+import { type HashedShard, Shard } from '../parts/shards.ts'
 import { isOfTheRows } from '../savepoint.ts'
 import type { PlannedDatabase } from '../schema/plan.ts'
 import { withSnapshot } from '../snapshot.ts'
@@ -50,6 +50,7 @@ export async function exportDatabase(
   const work = workKeys(run)
   if (await exists(bucket, work.databaseResult(batch))) return // by a try whose answer was lost
   const { shards } = await getJson(bucket, work.databaseBatch(batch), DatabaseBatch)
+  const { fingerprints } = planned
   const schemas = clients.config.DATABASE_SCHEMAS
   const tables = [...new Map(shards.map((shard) => [shard.name, shard])).values()]
   const keys = backupKeys(clients.config.BACKUP_PREFIX, backupId)
@@ -68,7 +69,7 @@ export async function exportDatabase(
     for (const connection of connections) await connection.query(ownSearchPath)
     await shareOut(connections, shards, async (connection, shard) => {
       const endPage = shard.pages.to ?? endPages.get(shard.name) ?? 0
-      const part = await exportShard(bucket, connection, shard, endPage, (copy) =>
+      const part = await exportShard(bucket, connection, { ...shard, fingerprints }, endPage, (copy) =>
         keys.tablePart(shard.name, shard.shard, copy),
       ).catch((cause: unknown) => {
         throw isOfTheRows(cause) && databaseError(cause) === cause ? unreadable(shard, cause) : cause
@@ -95,7 +96,7 @@ function unreadable({ name }: Shard, cause: unknown): BackupIncomplete {
 export async function exportShard(
   bucket: Bucket,
   connection: Connection,
-  shard: Shard,
+  shard: HashedShard,
   endPage: number,
   keys: (copy: number) => string,
 ): Promise<TablePart> {

@@ -38,6 +38,7 @@ export async function reconcileBatches(
     const late = await reconcile(connection, {
       bucket: bucket,
       tables,
+      fingerprints: planned.fingerprints,
       maxBytes: config.LATE_MAX_BYTES,
       keys: tablePart,
     })

@@ -1,10 +1,11 @@
 import { counted } from '../../amounts.ts'
 import type { BackedUpTable, TablePart } from '../../backup/sections/database.ts'
+import { addFingerprints, type FingerprintFormat } from '../../backup/sections/fingerprint.ts'
 import { BackupIsStale } from '../../errors.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import type { Bucket } from '../../s3/bucket.ts'
-import type { Shard } from '../parts/shards.ts'
-import { fingerprintOf, queryRows, rowsOf } from '../rows.ts'
+import { readFingerprints } from '../fingerprints.ts'
+import type { HashedShard } from '../parts/shards.ts'
 import { exportShard, readEndPages } from './export.ts'
 
 type LateParts = { name: string; parts: TablePart[] }[]
@@ -12,6 +13,8 @@ type LateParts = { name: string; parts: TablePart[] }[]
 type Reconcile = {
   bucket: Bucket
   tables: readonly BackedUpTable[]
+  /** How the backup's were made. */
+  fingerprints: FingerprintFormat
   maxBytes: number
   /** The key of a part that replaces one of the backup's. */
   keys: (table: string, shard: number, copy: number) => string
@@ -25,11 +28,9 @@ type Reconcile = {
  */
 export async function reconcile(
   connection: Connection,
-  { bucket, tables, maxBytes, keys }: Reconcile,
+  { bucket, tables, fingerprints, maxBytes, keys }: Reconcile,
 ): Promise<LateParts> {
-  const changed = await findChanged(connection, tables)
-  const differing: { table: BackedUpTable; shards: Shard[] }[] = []
-  for (const table of changed) differing.push({ table, shards: await findChangedShards(connection, table) })
+  const differing = await findChanged(connection, tables, fingerprints)
   const bytes = differing.flatMap(({ shards }) => shards).reduce((sum, shard) => sum + shard.bytes, 0)
   if (bytes > maxBytes) {
     const names = differing.map(
@@ -39,7 +40,10 @@ export async function reconcile(
       `Since the backup ${bytes} bytes changed in ${names.join(', ')}, more than the ${maxBytes} of LATE_MAX_BYTES that may be exported again under the lock. Nothing was wiped; pause the writers, or raise LATE_MAX_BYTES`,
     )
   }
-  const endPages = await readEndPages(connection, changed)
+  const endPages = await readEndPages(
+    connection,
+    differing.map(({ table }) => table),
+  )
   const late: LateParts = []
   for (const { table, shards } of differing) {
     const parts: TablePart[] = []
@@ -54,52 +58,47 @@ export async function reconcile(
   return late
 }
 
-/** Whole tables first: the server reads those in parallel, and mostly nothing changed. */
+/**
+ * The shards that differ, of tables of which the whole differs: where its rows lie says nothing.
+ * @see docs/decisions.md#ranges-are-compared-in-statements-that-workers-share
+ */
 async function findChanged(
   connection: Connection,
   tables: readonly BackedUpTable[],
-): Promise<BackedUpTable[]> {
-  const changed: BackedUpTable[] = []
-  for (let start = 0; start < tables.length; ) {
-    const piece = [tables[start] as BackedUpTable]
-    // Small tables share a statement; one that is worth parallel workers gets its own.
-    while (rowsIn(piece) < 10_000 && piece.length < 50 && start + piece.length < tables.length) {
-      piece.push(tables[start + piece.length] as BackedUpTable)
-    }
-    const selects = piece.map(
-      (table, index) => `SELECT ${index} AS at, f.* FROM (${fingerprintOf(rowsOf(table))}) AS f`,
+  fingerprints: FingerprintFormat,
+): Promise<{ table: BackedUpTable; shards: HashedShard[] }[]> {
+  const asked = tables.flatMap((of) => of.parts.map(({ pages, rows }) => ({ of, pages, expected: rows })))
+  const found = await readFingerprints(connection, asked, fingerprints)
+  const changed: { table: BackedUpTable; shards: HashedShard[] }[] = []
+  for (const table of tables) {
+    const parts = found.splice(0, table.parts.length)
+    if (
+      addFingerprints(parts.map(({ fingerprint }) => fingerprint)) === table.fingerprint &&
+      rowsIn(parts) === table.rows
     )
-    for (const row of await queryRows(connection, piece, selects.join('\nUNION ALL '))) {
-      const table = piece[row.at] as BackedUpTable
-      if (Number(row.rows) !== table.rows || row.fingerprint !== table.fingerprint) changed.push(table)
-    }
-    start += piece.length
+      continue
+    const differing = table.parts.filter(
+      ({ rows, fingerprint }, at) => parts[at]?.rows !== rows || parts[at].fingerprint !== fingerprint,
+    )
+    changed.push({ table, shards: await shardsOf(connection, table, differing, fingerprints) })
   }
   return changed
 }
 
-async function findChangedShards(connection: Connection, table: BackedUpTable): Promise<Shard[]> {
+async function shardsOf(
+  connection: Connection,
+  table: BackedUpTable,
+  parts: readonly TablePart[],
+  fingerprints: FingerprintFormat,
+): Promise<HashedShard[]> {
   const size = await connection.query('SELECT pg_table_size($1::oid)::float8 AS bytes', [table.oid])
-  const shards: Shard[] = []
-  for (const part of table.parts) {
-    const [found] = await queryRows(connection, [table], fingerprintOf(rowsOf(table, part.pages)))
-    const { rows, fingerprint } = found
-    if (Number(rows) === part.rows && fingerprint === part.fingerprint) continue
-    const { name, schema, columns } = table
-    const bytes = Math.ceil(size.rows[0]?.bytes / table.parts.length)
-    shards.push({
-      name,
-      schema,
-      table: table.table,
-      columns,
-      shard: part.shard,
-      pages: part.pages,
-      bytes,
-    })
-  }
-  return shards
+  const bytes = Math.ceil(size.rows[0]?.bytes / table.parts.length)
+  const { name, schema, columns } = table
+  return parts.map(({ shard, pages }) => ({
+    ...{ name, schema, table: table.table, columns, shard, pages, bytes, fingerprints },
+  }))
 }
 
-function rowsIn(tables: readonly BackedUpTable[]): number {
-  return tables.reduce((sum, table) => sum + table.rows, 0)
+function rowsIn(counted: readonly { rows: number }[]): number {
+  return counted.reduce((sum, { rows }) => sum + rows, 0)
 }

@@ -18,6 +18,7 @@ export const sealDatabase: Sealer<DatabasePlan, NonNullable<Manifest['database']
     held: {
       serverVersion: planned.serverVersion,
       consistency: planned.batches > 1 ? 'reconciled' : 'snapshot',
+      ...(planned.fingerprints.version === 1 ? {} : { seed: planned.fingerprints.seed }),
       rows: tables.reduce((sum, table) => sum + table.rows, 0),
       bytes: tables.flatMap(({ parts }) => parts).reduce((sum, part) => sum + part.bytes, 0),
       tables,

@@ -10,14 +10,13 @@ import { differentlyGenerated } from '../constraints/generated-columns.ts'
 import { type RowExpression, readRowExpressions } from '../constraints/row-expressions.ts'
 import { proveTypes } from '../constraints/types.ts'
 import { countScans, readBetween, type Scans, withoutWorkers } from '../restore/table-scans.ts'
-import { differencesOf, refuseDifferences } from '../row-differences.ts'
+import { differencesOf, type FingerprintedTables, refuseDifferences } from '../row-differences.ts'
 import { scratchTableOf } from '../scratch/schema.ts'
 import type { TablePair } from '../table-pair.ts'
 import { tryIndexes } from './trial-indexes.ts'
 
-type LoadedTables = {
+type LoadedTables = FingerprintedTables & {
   runId: string
-  tables: readonly BackedUpTable[]
   live: Tables
   /** The live tables hold what was backed up, so the application's functions, which may read them, can be asked. */
   isCurrent: boolean
@@ -41,9 +40,10 @@ export type Comparison = {
  */
 export async function compareLoaded(
   connection: Connection,
-  { runId, tables, live, isCurrent }: LoadedTables,
+  { runId, tables, fingerprints, live, isCurrent }: LoadedTables,
 ): Promise<Comparison> {
-  refuseDifferences(await differencesOf(connection, tables, (table) => scratchTableOf(runId, table)))
+  const loaded = (table: BackedUpTable) => scratchTableOf(runId, table)
+  refuseDifferences(await differencesOf(connection, { tables, fingerprints }, loaded))
   const byName = new Map(live.tables.map((table) => [table.name, table]))
   const pairs = tables.flatMap((table) => {
     const now = byName.get(table.name)

@@ -2,7 +2,6 @@ import * as z from 'zod'
 import { putOnce } from '../../backup/documents/write-once.ts'
 import { workKeys } from '../../backup/layout.ts'
 import { Warning } from '../../backup/manifest.ts'
-import type { BackedUpTable } from '../../backup/sections/database.ts'
 import type { Clients } from '../../clients.ts'
 import { RehearsalFailed } from '../../errors.ts'
 import type { RunRef } from '../../ledger/run-ref.ts'
@@ -13,6 +12,7 @@ import { exists } from '../../s3/bucket.ts'
 import { readTables } from '../catalog/tables.ts'
 import type { Rehearsed } from '../export/results.ts'
 import { named } from '../plan/restore-rights.ts'
+import type { FingerprintedTables } from '../row-differences.ts'
 import type { PlannedDatabase } from '../schema/plan.ts'
 import { checkLoaded, ensureScratch } from '../scratch/create.ts'
 import { dropScratch } from '../scratch/drop.ts'
@@ -73,16 +73,18 @@ export async function compareExported(
   await withConnection(clients, async (connection) => {
     if (await exists(bucket, done)) return await dropScratch(connection, run.runId)
     const source = exportedParts(clients, exported)
-    const tables = await source.tables()
+    const backedUp = await source.tables()
     const warnings: Warning[] = []
     try {
-      const compared = await compareTables(clients, connection, { run, source, tables })
+      const compared = await compareTables(clients, connection, { run, source, backedUp })
       warnings.push(...compared.warnings)
       const { reading } = compared
       // A restore fills tables that are empty. A run that takes nothing away keeps nobody from his rows to try that.
       if (reading.length > 0 && !wipes) warnings.push(untried(reading))
       else if (reading.length > 0)
-        warnings.push(...(await tryReplace(clients, connection, { ...exported, tables, reading })))
+        warnings.push(
+          ...(await tryReplace(clients, connection, { ...exported, tables: backedUp.tables, reading })),
+        )
     } catch (error) {
       // Another invocation of the step was faster, and has dropped what this one was reading.
       const isDone = await exists(bucket, done)
@@ -106,10 +108,10 @@ export async function compareBackup(
   { run, ...loaded }: LoadedBackup & { run: RunRef },
 ): Promise<Compared> {
   const source = backupParts(clients, loaded)
-  const tables = await source.tables()
+  const backedUp = await source.tables()
   return withConnection(clients, async (connection) => {
     try {
-      const { warnings } = await compareTables(clients, connection, { run, source, tables })
+      const { warnings } = await compareTables(clients, connection, { run, source, backedUp })
       return { warnings }
     } catch (error) {
       if (error instanceof RehearsalFailed) await dropScratch(connection, run.runId)
@@ -130,14 +132,15 @@ export async function compareVerified(
 async function compareTables(
   clients: Clients,
   connection: Connection,
-  { run: { runId }, source, tables }: { run: RunRef; source: Source; tables: readonly BackedUpTable[] },
+  { run: { runId }, source, backedUp }: { run: RunRef; source: Source; backedUp: FingerprintedTables },
 ): Promise<Comparison> {
+  const { tables } = backedUp
   await connection.query(`SET lock_timeout = ${clients.config.LOCK_TIMEOUT_MS}`)
   const live = await readTables(connection, clients.config.DATABASE_SCHEMAS)
   source.check(tables, live)
   await ensureScratch(connection, { runId, tables })
   await checkLoaded(connection, { runId, tables })
-  return compareLoaded(connection, { runId, tables, live, isCurrent: source.isCurrent })
+  return compareLoaded(connection, { runId, ...backedUp, live, isCurrent: source.isCurrent })
 }
 
 function untried(reading: readonly string[]): Warning {

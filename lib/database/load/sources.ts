@@ -1,6 +1,7 @@
 import type { Seen } from '../../backup/manifest.ts'
 import { type Backup, readBackup } from '../../backup/read.ts'
-import type { BackedUpTable, TableDefinition } from '../../backup/sections/database.ts'
+import type { TableDefinition } from '../../backup/sections/database.ts'
+import { fingerprintFormatOf } from '../../backup/sections/fingerprint.ts'
 import type { Clients } from '../../clients.ts'
 import { NotFound } from '../../errors.ts'
 import { changesOf, refuseChanges } from '../catalog/changes.ts'
@@ -9,14 +10,15 @@ import type { Tables } from '../catalog/tables.ts'
 import { readExported, readExportedParts } from '../export/results.ts'
 import { type LoadablePart, loadBatches } from '../parts/load-batches.ts'
 import { leaveOut } from '../plan/exclusions.ts'
+import type { FingerprintedTables } from '../row-differences.ts'
 import type { PlannedDatabase } from '../schema/plan.ts'
 
 /** Where the parts come from that are loaded into a run's scratch schema. */
 export type Source = {
   /** What one batch loads, which reads no other batch. @throws NotFound when there is no such batch, BackupIncomplete */
   partsOf(batch: number): Promise<LoadablePart[]>
-  /** The tables with all of their parts. */
-  tables(): Promise<BackedUpTable[]>
+  /** The tables with all of their parts, and how their fingerprints were made. */
+  tables(): Promise<FingerprintedTables>
   /** Throws when the live tables are not those of the parts. */
   check(tables: readonly TableDefinition[], live: Tables): void
   /** The live tables hold what was backed up, so the application's functions, which may read them, can be asked. */
@@ -27,7 +29,10 @@ export type Source = {
 export function exportedParts({ backups }: Pick<Clients, 'backups'>, exported: PlannedDatabase): Source {
   return {
     partsOf: (batch) => readExportedParts(backups, exported, batch),
-    tables: async () => (await readExported(backups, exported)).tables,
+    tables: async () => ({
+      tables: (await readExported(backups, exported)).tables,
+      fingerprints: exported.planned.fingerprints,
+    }),
     check: (tables, live) => refuseChanges(changesOf(live, tables)),
     isCurrent: true,
   }
@@ -38,14 +43,17 @@ export type LoadedBackup = { backupId: string; seen: Seen; without?: readonly st
 
 /** A sealed backup, of which the live tables only have to be able to take the rows. */
 export function backupParts(clients: Pick<Clients, 'backups' | 'config'>, loaded: LoadedBackup): Source {
-  const tables = async () => (await readRestored(clients, loaded)).database?.tables ?? []
+  const read = async () => (await readRestored(clients, loaded)).database
   return {
     async partsOf(batch) {
-      const parts = loadBatches(await tables())[batch]
+      const parts = loadBatches((await read())?.tables ?? [])[batch]
       if (parts === undefined) throw new NotFound(`The backup has no batch ${batch} to load`)
       return parts
     },
-    tables,
+    async tables() {
+      const database = await read()
+      return { tables: database?.tables ?? [], fingerprints: fingerprintFormatOf(database ?? {}) }
+    },
     check: checkTables,
     isCurrent: false,
   }

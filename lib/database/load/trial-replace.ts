@@ -58,7 +58,7 @@ export async function tryReplace(
         })
         const emptied = () => refreshAsAfterWipe(locked, planned)
         await replaceRows(locked, { runId, sequences: [], pairs, emptied })
-        return await compareLive(locked, runId, pairs)
+        return await compareLive(locked, { runId, pairs, fingerprints: planned.fingerprints })
       } catch (error) {
         isLocked = !mayBeginAgain(error) // what ends it then is that the locks were not to be had
         throw error

@@ -1,5 +1,6 @@
 import * as z from 'zod'
 import { Column } from '../../backup/sections/database.ts'
+import type { FingerprintFormat } from '../../backup/sections/fingerprint.ts'
 import type { Table } from '../catalog/table.ts'
 
 /** A shard: what becomes one part of the backup, a page range of one table. */
@@ -14,6 +15,9 @@ export const Shard = z.strictObject({
   bytes: z.number(),
 })
 export type Shard = z.output<typeof Shard>
+
+/** With how its fingerprint is made. */
+export type HashedShard = Shard & { fingerprints: FingerprintFormat }
 
 const shardBytes = 64 * 2 ** 20
 

@@ -2,8 +2,10 @@ import { putOnce } from '../../backup/documents/write-once.ts'
 import { workKeys } from '../../backup/layout.ts'
 import type { Warning } from '../../backup/manifest.ts'
 import type { Backup } from '../../backup/read.ts'
+import type { FingerprintFormat } from '../../backup/sections/fingerprint.ts'
 import type { Clients } from '../../clients.ts'
 import type { Config } from '../../config/variables.ts'
+import { readSeed } from '../../ledger/environment.ts'
 import { operations } from '../../operations.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { underOwnSearchPath } from '../../postgres/search-path.ts'
@@ -132,6 +134,7 @@ async function planTables(
       serverVersion: catalog.serverVersion,
       bytes: tables.reduce((sum, { table }) => sum + table.bytes, 0),
       batches: await planExport(clients, asked, tables),
+      fingerprints: await planFingerprints(connection, asked),
       tables: counted,
       unmanaged,
       views: views.map(({ name }) => name),
@@ -154,6 +157,15 @@ async function planExport(
     }
   }
   return batches.length
+}
+
+/** A run that takes no backup makes no fingerprints, and a dry one must not make the environment's seed either. */
+async function planFingerprints(
+  connection: Connection,
+  { takesBackup, dryRun }: Planning,
+): Promise<FingerprintFormat> {
+  if (!takesBackup || dryRun) return { version: 1 }
+  return { version: 2, seed: await readSeed(connection) }
 }
 
 /** The tables whose rows go or are replaced. */

@@ -1,13 +1,15 @@
 import type { Manifest, Warning } from '../../backup/manifest.ts'
 import type { BackedUpTable } from '../../backup/sections/database.ts'
+import type { FingerprintFormat } from '../../backup/sections/fingerprint.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { qualified } from '../../postgres/identifiers.ts'
 import { underOwnSearchPath } from '../../postgres/search-path.ts'
 import { restartSequences } from '../catalog/sequences.ts'
 import { addConstraints, dropConstraints } from '../constraints/constraints.ts'
 import { differentlyStored } from '../constraints/generated-columns.ts'
+import { readFingerprints } from '../fingerprints.ts'
 import { differencesOf, refuseDifferences } from '../row-differences.ts'
-import { fingerprintOf, queryRows, type Rows, rowsOf } from '../rows.ts'
+import type { Rows } from '../rows.ts'
 import { scratchTableOf } from '../scratch/schema.ts'
 import type { TablePair } from '../table-pair.ts'
 import { disableTriggers } from '../triggers.ts'
@@ -63,11 +65,14 @@ export async function replaceRows(
  */
 export async function compareLive(
   connection: Connection,
-  runId: string,
-  pairs: readonly TablePair[],
+  {
+    runId,
+    pairs,
+    fingerprints,
+  }: { runId: string; pairs: readonly TablePair[]; fingerprints: FingerprintFormat },
 ): Promise<Warning[]> {
   const find = (tables: readonly BackedUpTable[], copyOf: (table: BackedUpTable) => Rows) =>
-    underOwnSearchPath(connection, () => differencesOf(connection, tables, copyOf))
+    underOwnSearchPath(connection, () => differencesOf(connection, { tables, fingerprints }, copyOf))
   const tables = pairs.map(({ table }) => table)
   const found = await find(tables, (table) => table)
   const generated = found.filter(({ sameCount, table }) => sameCount && isPartlyGenerated(table))
@@ -76,12 +81,9 @@ export async function compareLive(
   const others: BackedUpTable[] = []
   for (const table of tables.filter(({ name }) => names.has(name))) {
     const given = { ...table, columns: table.columns.filter((column) => column.generated === '') }
-    const [held] = await queryRows(
-      connection,
-      [scratchTableOf(runId, given)],
-      fingerprintOf(rowsOf(scratchTableOf(runId, given))),
-    )
-    others.push({ ...given, fingerprint: held.fingerprint })
+    const asked = { of: scratchTableOf(runId, given), expected: table.rows }
+    const [held] = await readFingerprints(connection, [asked], fingerprints)
+    others.push({ ...given, ...held })
   }
   refuseDifferences(await find(others, (table) => table))
   const differing = pairs.filter(({ table }) => names.has(table.name))

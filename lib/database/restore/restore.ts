@@ -1,5 +1,6 @@
 import * as z from 'zod'
 import { type Manifest, Warning } from '../../backup/manifest.ts'
+import { fingerprintFormatOf } from '../../backup/sections/fingerprint.ts'
 import type { Clients } from '../../clients.ts'
 import { BackupIsStale, messageOf, ResetError, SchemaChanged } from '../../errors.ts'
 import { checkEnvironmentRow } from '../../ledger/environment.ts'
@@ -127,7 +128,9 @@ async function replaceTables(
     live: tables.find(({ name }) => name === table.name) as Table,
   }))
   const warnings = await replaceRows(connection, { runId, sequences: database.sequences, pairs })
-  warnings.push(...(await compareLive(connection, runId, pairs)))
+  warnings.push(
+    ...(await compareLive(connection, { runId, pairs, fingerprints: fingerprintFormatOf(database) })),
+  )
   const restored: DatabaseRestored = {
     rows: database.rows,
     tables: Object.fromEntries(database.tables.map(({ name, rows }) => [name, rows])),

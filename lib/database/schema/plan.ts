@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { FingerprintFormat } from '../../backup/sections/fingerprint.ts'
 import type { PlannedRun } from '../../ledger/run-ref.ts'
 import { Table } from '../catalog/table.ts'
 
@@ -15,6 +16,8 @@ export const DatabasePlan = z.strictObject({
   serverVersion: z.string(),
   bytes: z.number(),
   batches: z.number(),
+  /** How the export makes fingerprints. A run that an earlier version planned says nothing: it ends as it began. */
+  fingerprints: FingerprintFormat.default({ version: 1 }),
   tables: z.array(
     z.strictObject({
       table: Table,

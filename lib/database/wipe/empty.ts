@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { PreservationConflict } from '../../errors.ts'
+import { randomSeed } from '../../ledger/environment.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { qualified } from '../../postgres/identifiers.ts'
 import { restartSequences } from '../catalog/sequences.ts'
@@ -34,7 +35,8 @@ export async function countLosses(
  */
 export async function empty(connection: Connection, plan: TableActions): Promise<void> {
   const going = plan.tables.filter(({ action }) => action !== 'keep')
-  const keptBefore = await fingerprintKept(connection, plan.tables)
+  const seed = randomSeed()
+  const keptBefore = await fingerprintKept(connection, plan.tables, seed)
   const enableTriggers = await disableTriggers(connection, {
     going: going.map(({ table }) => ({ oid: table.oid, sql: qualified(table) })),
     reached: plan.reached,
@@ -49,7 +51,7 @@ export async function empty(connection: Connection, plan: TableActions): Promise
     .map(({ from }, index) => `d${index} AS (DELETE ${from})`)
   if (deletes.length > 0) await connection.query(`WITH ${deletes.join(',\n')} SELECT`)
   await connection.query('SET CONSTRAINTS ALL IMMEDIATE') // else a deferred foreign key would fail the COMMIT
-  await checkKept(connection, plan, keptBefore)
+  await checkKept(connection, plan, keptBefore, seed)
   await checkEmpty(connection, plan)
   await restartSequences(connection, plan.restart)
   if (enableTriggers.length > 0) await connection.query(enableTriggers.join(';\n'))
@@ -70,8 +72,9 @@ async function checkKept(
   connection: Connection,
   plan: TableActions,
   before: Awaited<ReturnType<typeof fingerprintKept>>,
+  seed: string,
 ): Promise<void> {
-  const after = await fingerprintKept(connection, plan.tables)
+  const after = await fingerprintKept(connection, plan.tables, seed)
   const changed = before.filter((kept, index) => !isDeepStrictEqual(kept, after[index]))
   if (changed.length === 0) return
   throw new PreservationConflict(

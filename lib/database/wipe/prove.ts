@@ -3,6 +3,7 @@ import { backupKeys } from '../../backup/layout.ts'
 import type { Manifest, Seen } from '../../backup/manifest.ts'
 import { findOwnManifest } from '../../backup/read.ts'
 import type { BackedUpTable } from '../../backup/sections/database.ts'
+import { fingerprintFormatOf } from '../../backup/sections/fingerprint.ts'
 import { mergeLate } from '../../backup/sections/merge-tables.ts'
 import type { Clients } from '../../clients.ts'
 import { BackupIncomplete, NotFound } from '../../errors.ts'
@@ -49,7 +50,8 @@ export async function proveBackup(
   connection: Connection,
   { runId, manifest, going, backedUp, catalog }: Proof,
 ): Promise<{ tables: BackedUpTable[]; lateParts: number }> {
-  const tables = manifest.database?.tables ?? []
+  const { database, backupId, environment, version } = manifest
+  const tables = database?.tables ?? []
   const held = new Set(tables.map(({ name }) => name))
   const missing = going.filter(({ name, partitioned }) => !partitioned && !held.has(name))
   if (missing.length > 0) {
@@ -59,17 +61,17 @@ export async function proveBackup(
   }
   const bucket = clients.backups
   const keys = backupKeys(clients.config.BACKUP_PREFIX, manifest.backupId)
-  const { backupId, environment } = manifest
   // In the same transaction: the ledger knows of the late file exactly when the rows are gone.
   const note = (late: Seen['late']) => noteLate(connection, runId, late)
   const late = await writeLate(
     bucket,
-    { keys, backupId, environment, now: clients.now, note },
+    { keys, backupId, environment, version, now: clients.now, note },
     async (attempt) => ({
       tables: await underOwnSearchPath(connection, () =>
         reconcile(connection, {
           bucket: bucket,
           tables,
+          fingerprints: fingerprintFormatOf(database ?? {}),
           maxBytes: clients.config.LATE_MAX_BYTES,
           keys: (table, shard, copy) => keys.latePart(table, shard, attempt, copy),
         }),

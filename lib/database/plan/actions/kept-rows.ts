@@ -37,15 +37,17 @@ export async function checkKeptRows(
 
 type KeptRows = { name: string; rows: string; fingerprint: string }
 
-/** Count and fingerprint of the rows that stay in the tables that keep some. */
+/** Count and fingerprint of the rows that stay in the tables that keep some; the same seed makes them comparable. */
 export async function fingerprintKept(
   connection: Connection,
   tables: readonly TableAction[],
+  seed: string,
 ): Promise<KeptRows[]> {
   const kept: KeptRows[] = []
   for (const { table, keepRows } of tables) {
     if (keepRows === null) continue
-    const text = fingerprintOf(rowsOf(table, null, matches('r', table, keepRows)))
+    const rows = rowsOf(table, null, matches('r', table, keepRows))
+    const text = fingerprintOf(rows, { version: 2, seed })
     const [found] = await queryRows(connection, [table], text)
     kept.push({ name: table.name, ...found })
   }
