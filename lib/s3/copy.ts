@@ -1,4 +1,4 @@
-import { CopyObjectCommand, type S3Client, S3ServiceException, type StorageClass } from '@aws-sdk/client-s3'
+import { type S3Client, S3ServiceException, type StorageClass } from '@aws-sdk/client-s3'
 import { BackupIncomplete, ResetError } from '../errors.ts'
 import { bucketError, isPreconditionFailure } from './bucket.ts'
 import { copyInParts } from './copy-in-parts.ts'
@@ -12,6 +12,7 @@ import {
   requireEtag,
 } from './copy-source.ts'
 import { etagOfEqual, headObject } from './head-object.ts'
+import { sendCopy } from './send-copy.ts'
 
 /** What a copy may be made over: nothing that is there (null), or this version. */
 type ExpectedTarget = { etag: string | null }
@@ -99,16 +100,15 @@ export async function copyVersion(
   if (source.size > limits.single) {
     return await copyInParts(s3, { source, target, condition, made }, { limits, signal })
   }
-  const copy = new CopyObjectCommand({
+  const copy = {
     Bucket: target.bucket,
     Key: target.key,
     CopySource: copySourceHeader(source),
     CopySourceIfMatch: source.etag,
     ...condition,
     ...made,
-  })
-  const answer = await s3.send(copy, { abortSignal: signal })
-  return requireEtag(answer.CopyObjectResult?.ETag, source)
+  }
+  return requireEtag(await sendCopy(s3, copy, signal), source)
 }
 
 function copied({ size, etag, storageClass }: CopySource, copyEtag: string, copy: number): Copied {

@@ -1,0 +1,133 @@
+import { S3Client } from '@aws-sdk/client-s3'
+import { describe, expect, test } from 'vitest'
+import { copySourceHeader } from '../../lib/s3/copy-source.ts'
+import { sendCopy } from '../../lib/s3/send-copy.ts'
+import { authorizationOf } from '../../lib/s3/signature.ts'
+import { useFiles } from '../files/files-stack.ts'
+import { oddKeys } from '../files/odd-keys.ts'
+import { s3Error } from '../files/s3-front.ts'
+
+const stack = useFiles()
+const { signal } = new AbortController()
+
+/** A client that nobody had before, of somebody with a session, and what it says that is signed. */
+function session() {
+  const credentials = { accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'secret/+=', sessionToken: 'token/+=' }
+  const client = new S3Client({
+    endpoint: stack.front.url,
+    region: 'eu-central-1',
+    credentials,
+    forcePathStyle: true,
+    maxAttempts: 2,
+  })
+  const copy = (key: string, more = {}) =>
+    sendCopy(
+      client,
+      {
+        Bucket: 'backups',
+        Key: key,
+        CopySource: copySourceHeader({ bucket: 'files', key }),
+        IfNoneMatch: '*',
+        ...more,
+      },
+      signal,
+    )
+  return { ...credentials, copy }
+}
+
+type Sent = { path: string; headers: Record<string, string | string[] | undefined> }
+
+/** The copies that arrive, as they were sent. */
+function watch(): Sent[] {
+  const sent: Sent[] = []
+  stack.front.faults = [
+    ({ path, headers }) => {
+      if (headers['x-amz-copy-source'] !== undefined) sent.push({ path, headers })
+      return undefined
+    },
+  ]
+  return sent
+}
+
+const isOfSdk = ({ headers }: Sent) => headers['amz-sdk-invocation-id'] !== undefined
+
+/** The signature that we make of what was signed. */
+function signed({ path, headers }: Sent, keys: { accessKeyId: string; secretAccessKey: string }): string {
+  const [, scope = '', names = ''] =
+    /Credential=[^/]+\/([^,]+), SignedHeaders=([^,]+)/.exec(String(headers.authorization)) ?? []
+  const [before = '', query = ''] = path.split('?')
+  const those = Object.fromEntries(names.split(';').map((name) => [name, String(headers[name])]))
+  return authorizationOf({ ...keys, scope }, { method: 'PUT', path: before, query, headers: those })
+}
+
+describe('a copy that is modelled on the first one', () => {
+  test('our signature is the one that the SDK makes, whatever the key', async () => {
+    await stack.putMany(oddKeys)
+    const sent = watch()
+    for (const key of oddKeys) {
+      const { copy, ...keys } = session() // whose first copy is the SDK's
+      await copy(key)
+      const one = sent.at(-1) as Sent
+      expect(isOfSdk(one)).toBe(true)
+      expect(signed(one, keys)).toBe(one.headers.authorization)
+    }
+  })
+
+  test('it goes where the first one went, and says the same with another key', async () => {
+    await stack.putMany(['first', ...oddKeys])
+    const sent = watch()
+    const { copy, ...keys } = session()
+    await copy('first')
+    for (const key of oddKeys) {
+      expect(await copy(key, { StorageClass: 'STANDARD_IA' })).toMatch(/^"[0-9a-f]{32}"$/)
+      expect(await stack.get(key, 'backups')).toBe(key)
+    }
+    const [first, ...others] = sent as [Sent, ...Sent[]]
+    expect(others.filter(isOfSdk)).toEqual([])
+    for (const [index, one] of others.entries()) {
+      expect(signed(one, keys)).toBe(one.headers.authorization)
+      expect(one.headers['content-length']).toBe(first.headers['content-length'])
+      expect(one.headers['x-amz-security-token']).toBe(keys.sessionToken)
+      expect(one.path.split('?')[1]).toBe(first.path.split('?')[1])
+      expect(one.headers['x-amz-copy-source']).toBe(
+        copySourceHeader({ bucket: 'files', key: oddKeys[index] as string }),
+      )
+    }
+  })
+
+  test.each([
+    ['a connection that breaks', () => 'drop' as const],
+    ['a request to slow down', () => s3Error(503, 'SlowDown')],
+    ['an error within a success', () => ({ ...s3Error(500, 'InternalError'), status: 200 })],
+    ['a success without an ETag', () => ({ status: 200, body: '<CopyObjectResult></CopyObjectResult>' })],
+    ['a refusal without a reason', () => ({ status: 404, body: 'not found' })],
+    ['a session that is over', () => s3Error(403, 'ExpiredToken')],
+  ])('%s is left to the SDK, and so are the next ones', async (_, fault) => {
+    await stack.putMany(['a', 'b', 'c', 'd'])
+    const sent = watch()
+    const { copy } = session()
+    await copy('a')
+    await copy('b')
+    let failed = 0
+    stack.front.faults.push(({ key }) => (key === 'c' && failed++ === 0 ? fault() : undefined))
+    for (const key of ['c', 'd']) expect(await copy(key)).toMatch(/^"/)
+    expect(sent.map(isOfSdk)).toEqual([true, false, false, true, true])
+  })
+
+  test('what S3 refuses is refused once, by the name that it gives', async () => {
+    await stack.putMany(['a', 'b'])
+    const sent = watch()
+    const { copy } = session()
+    await copy('a')
+    await copy('b')
+    await expect(copy('b')).rejects.toMatchObject({
+      name: 'PreconditionFailed',
+      $metadata: { httpStatusCode: 412 },
+    })
+    await expect(copy('gone')).rejects.toMatchObject({
+      name: 'NoSuchKey',
+      $metadata: { httpStatusCode: 404 },
+    })
+    expect(sent.map(isOfSdk)).toEqual([true, false, false, false])
+  })
+})
