@@ -123,6 +123,25 @@ describe('a part', () => {
   })
 })
 
+describe('a source that puts each chunk where the one before was', () => {
+  it.each([
+    ['small ones', 1_000],
+    ['large ones', 3 * 2 ** 20],
+  ])('is written as it was: %s', async (_, size) => {
+    const bytes = Buffer.alloc(size)
+    const expected: string[] = []
+    await writePart(storage, key, async function* () {
+      for (let count = 0; count < 8; count++) {
+        bytes.write(`${randomBytes(size / 4).toString('hex')}\n`, 0, 'latin1')
+        const length = bytes.indexOf(0x0a) + 1
+        expected.push(bytes.toString('latin1', 0, length - 1))
+        yield bytes.subarray(0, length)
+      }
+    })
+    expect((await linesOf(key(1))).join() === expected.join()).toBe(true)
+  })
+})
+
 describe('a part that is read', () => {
   it('is no damaged one when the connection breaks, so that reading it is tried again', async () => {
     await writePart(storage, key, () => noise(1))

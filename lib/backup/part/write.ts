@@ -1,6 +1,5 @@
-import { createHash } from 'node:crypto'
-import { PassThrough, Readable, Transform } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
+import { createHash, type Hash } from 'node:crypto'
+import { Readable, type Transform } from 'node:stream'
 import { Upload } from '@aws-sdk/lib-storage'
 import { ReadBackMismatch } from '../../errors.ts'
 import { type Bucket, bucketError, exists, isPreconditionFailure } from '../../s3/bucket.ts'
@@ -17,6 +16,7 @@ export type Written = { key: string; bytes: number; sha256: string; plain: numbe
  * Compresses `source` into one new object, never over an existing one, reads the object back and compares.
  * Memory: one chunk of the source plus three upload parts of 5 MiB, whatever the size.
  * An empty source writes nothing and gives null.
+ * @param source gives chunks whose memory it may use again when the next is asked for
  * @param keys gives the key for try 1, 2, …: the next is tried when one is taken (a repeated step finds the first's parts)
  * @throws ReadBackMismatch when the object that S3 holds is not what was sent
  * @see docs/decisions.md#a-repeated-step-writes-beside-the-first-ones-parts
@@ -32,7 +32,7 @@ export async function writePart(
     const chunks = source()[Symbol.asyncIterator]()
     const first = await chunks.next()
     if (first.done) return null
-    const sent = await uploadCompressed(bucket, key, { first: first.value, rest: chunks })
+    const sent = await uploadCompressed(bucket, key, withFirst(first.value, chunks))
     if (sent === 'taken') continue
     const held = await digestOfObject(bucket, key)
     if (held.sha256 !== sent.sha256 || held.bytes !== sent.bytes) {
@@ -47,19 +47,13 @@ export async function writePart(
 async function uploadCompressed(
   bucket: Bucket,
   key: string,
-  { first, rest }: { first: Buffer; rest: AsyncIterator<Buffer> },
+  chunks: AsyncIterable<Buffer>,
 ): Promise<Omit<Written, 'key'> | 'taken'> {
   const codec = codecOf(key)
-  const hash = createHash('sha256')
-  let bytes = 0
-  const count = new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      hash.update(chunk)
-      bytes += chunk.length
-      done(null, chunk)
-    },
-  })
-  const body = new PassThrough({ highWaterMark: 2 ** 20 })
+  const packer = codec.compress()
+  packer.on('error', () => {}) // whoever writes or reads is told, but the last of them may be gone
+  const digest = { sha256: createHash('sha256'), bytes: 0 }
+  const body = Readable.from(digested(packer, digest))
   const upload = new Upload({
     client: bucket.s3,
     params: {
@@ -72,48 +66,76 @@ async function uploadCompressed(
     partSize: 5 * 2 ** 20,
     queueSize: 2,
   })
-  // Either side ends the other one: only the one that failed first can say why.
-  const failures: unknown[] = []
   const size = { plain: 0, longest: 0, line: 0 }
-  const [produced, uploaded] = await Promise.allSettled([
-    pipeline(Readable.from(withFirst(first, rest, { failures, size })), codec.compress(), count, body),
-    upload.done().finally(() => body.destroy()), // else the pipeline would wait for a reader that is gone
+  // Either side ends the other one: only the one that failed first can say why.
+  const [compressed, uploaded] = await Promise.allSettled([
+    compress(packer, chunks, size),
+    upload.done().finally(() => {
+      body.destroy()
+      packer.destroy()
+    }),
   ])
-  if (failures.length > 0) throw failures[0]
+  if (compressed.status === 'rejected') throw compressed.reason
   if (uploaded.status === 'rejected') {
     if (isPreconditionFailure(uploaded.reason)) return 'taken'
     throw bucketError(bucket, 'write', key, uploaded.reason)
   }
-  if (produced.status === 'rejected') throw produced.reason
   const { plain, longest } = size
-  return { bytes, sha256: hash.digest('hex'), plain, longest }
+  return { bytes: digest.bytes, sha256: digest.sha256.digest('hex'), plain, longest }
 }
 
-/** The chunks of a source that was begun already; an error of the source itself, not of its reader, is noted. */
-async function* withFirst(
-  first: Buffer,
-  rest: AsyncIterator<Buffer>,
-  { failures, size }: { failures: unknown[]; size: { plain: number; longest: number; line: number } },
-): AsyncGenerator<Buffer> {
+/** Ends early when nobody reads any more. */
+async function compress(packer: Transform, chunks: AsyncIterable<Buffer>, size: Size): Promise<void> {
   try {
-    measure(size, first)
-    yield first
-    for (;;) {
-      const next = await rest.next().catch((error: unknown) => {
-        failures.push(error)
-        throw error
-      })
-      if (next.done) return
-      measure(size, next.value)
-      yield next.value
+    for await (const chunk of chunks) {
+      measure(size, chunk)
+      await written(packer, chunk)
+      if (packer.destroyed) return
     }
+    packer.end()
+  } catch (error) {
+    packer.destroy(error as Error)
+    throw error
+  }
+}
+
+/** Waits until a chunk is compressed, after which its memory may be used for the next, or until nothing is any more. */
+function written(packer: Transform, chunk: Buffer): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      packer.off('close', done)
+      resolve()
+    }
+    packer.once('close', done)
+    packer.write(chunk, done)
+  })
+}
+
+async function* digested(
+  chunks: AsyncIterable<Buffer>,
+  digest: { sha256: Hash; bytes: number },
+): AsyncGenerator<Buffer> {
+  for await (const chunk of chunks) {
+    digest.sha256.update(chunk)
+    digest.bytes += chunk.length
+    yield chunk
+  }
+}
+
+/** The chunks of a source that was begun already. */
+async function* withFirst(first: Buffer, rest: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {
+  try {
+    yield first
+    for (let next = await rest.next(); !next.done; next = await rest.next()) yield next.value
   } finally {
     await rest.return?.()
   }
 }
 
+type Size = { plain: number; longest: number; line: number }
+
 /** Adds a chunk to the size of what is written. A line may go on over several chunks. */
-function measure(size: { plain: number; longest: number; line: number }, chunk: Buffer): void {
+function measure(size: Size, chunk: Buffer): void {
   size.plain += chunk.length
   let start = 0
   for (let end = chunk.indexOf(0x0a); end !== -1; end = chunk.indexOf(0x0a, start)) {
