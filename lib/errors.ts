@@ -161,15 +161,12 @@ export class KeysReserved extends named('KeysReserved', 'guard') {}
  * what holds no values of rows: see postgres-message.ts.
  */
 export function messageOf(error: unknown): string {
-  const fields: { message?: unknown; error?: unknown; cause?: unknown } =
+  const fields: { message?: unknown; cause?: unknown } =
     typeof error === 'object' && error !== null ? error : {}
   const ofPostgres = messageOfPostgres(error)
   if (ofPostgres !== undefined) return ofPostgres
   // drizzle's own message holds the statement and its values.
   if ('query' in fields && 'params' in fields && fields.cause !== undefined) return messageOf(fields.cause)
   if (typeof fields.message === 'string' && fields.message !== '') return fields.message
-  // What a WebSocket gives that cannot be opened is an ErrorEvent without a message.
-  return fields.error === undefined
-    ? String(error)
-    : `the WebSocket could not be opened (${String(fields.error)})`
+  return String(error)
 }

@@ -1,6 +1,7 @@
 import { Client } from '@neondatabase/serverless'
 import type { Config } from '../config/variables.ts'
 import { messageOf, StoreUnavailable } from '../errors.ts'
+import { PostgresWebSocket } from './web-socket.ts'
 
 /** An open database connection. */
 export type Connection = Client
@@ -69,6 +70,7 @@ export async function connect(
   })
   // The driver would collect what is written for a millisecond, which each of some hundred round trips would wait.
   client.neonConfig.coalesceWrites = false
+  client.neonConfig.webSocketConstructor = PostgresWebSocket
   const proxy = config.DATABASE_WEBSOCKET_PROXY
   if (proxy !== undefined) {
     client.neonConfig.wsProxy = () => `${proxy}/v1`
@@ -88,15 +90,8 @@ export async function connect(
     // Of one that never opened, end() never returns, and may throw where nobody catches it.
     if (isOpen) void client.end().catch(() => {})
     throw new StoreUnavailable(
-      `The database ${url.pathname.slice(1)} at ${url.host} cannot be reached: ${reasonOf(cause)}. Check DATABASE_URL and that the server runs, then start again`,
+      `The database ${url.pathname.slice(1)} at ${url.host} cannot be reached: ${messageOf(cause)}. Check DATABASE_URL and that the server runs, then start again`,
       { cause },
     )
   }
-}
-
-/** A WebSocket that cannot be opened is reported as an event, which has no message when the connection was refused. */
-function reasonOf(cause: unknown): string {
-  if (!(cause instanceof Event)) return messageOf(cause)
-  const said = 'message' in cause && typeof cause.message === 'string' ? cause.message : ''
-  return said === '' ? 'no WebSocket could be opened to it' : said
 }

@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { createServer, type Server, type Socket } from 'node:net'
 import { Client, neonConfig } from '@neondatabase/serverless'
@@ -8,6 +7,7 @@ import { createDatabase, dropDatabase } from '../../local/database/postgres.ts'
 import { postgresTarget } from '../../local/database/socket.ts'
 import { startWebSocketProxy, type WebSocketProxy } from '../../local/database/websocket-proxy.ts'
 import { close, LOOPBACK, listen } from '../../local/loopback.ts'
+import { selfSigned } from '../support/self-signed.ts'
 
 const MB = 1024 * 1024
 let url: string
@@ -180,11 +180,4 @@ async function fakeDatabase(onConnection: (socket: Socket) => void) {
     await close(server)
   }
   return { target: { host: LOOPBACK, port, tls: undefined }, stop }
-}
-
-function selfSigned(): { key: string; cert: string } | undefined {
-  const args =
-    'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=localhost -keyout - -out -'
-  const { status, stdout } = spawnSync('openssl', args.split(' '), { encoding: 'utf8' })
-  return status === 0 ? { key: stdout, cert: stdout } : undefined
 }

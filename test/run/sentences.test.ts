@@ -489,15 +489,12 @@ it('requests that are sent at the same time share an answer of the ledger, for a
   await expect(check()).rejects.toThrow('lost')
 })
 
-it('what a library threw is told by its message, of a statement only by its cause, and of a WebSocket by its reason', () => {
+it('what a library threw is told by its message, and of a statement only by its cause', () => {
   expect(messageOf(new BackupDamaged('it is damaged'))).toBe('it is damaged')
   const query = Object.assign(new Error('Failed query: insert secret'), {
     ...{ query: 'insert', params: ['secret'], cause: new Error('connection lost') },
   })
   expect(messageOf(query)).toBe('connection lost')
-  expect(messageOf({ error: new Error('refused'), message: '' })).toBe(
-    'the WebSocket could not be opened (Error: refused)',
-  )
   expect([messageOf('text'), messageOf(undefined), messageOf({ message: 7 })]).toEqual([
     ...['text', 'undefined', '[object Object]'],
   ])

