@@ -2,6 +2,8 @@ import type { QueryResult } from '@neondatabase/serverless'
 import type { Column } from '../backup/sections/database.ts'
 import type { FingerprintFormat } from '../backup/sections/fingerprint.ts'
 import type { Connection } from '../postgres/connection.ts'
+import type { CopiedBytes } from '../postgres/copied-bytes.ts'
+import { copyRow } from '../postgres/copy-out.ts'
 import { qualified, quote } from '../postgres/identifiers.ts'
 import { ownSearchPath } from '../postgres/search-path.ts'
 
@@ -73,6 +75,11 @@ export async function queryRows(connection: Connection, tables: readonly Rows[],
   if (!tables.some(dependsOnPath)) return (await connection.query(text)).rows
   const answers: unknown = await connection.query(`${text}; ${ownSearchPath}`)
   return (answers as QueryResult[])[0]?.rows ?? []
+}
+
+/** The same for the only row of a query, whose fields come as bytes. */
+export async function copyRowOf(connection: Connection, table: Rows, query: string, copied: CopiedBytes) {
+  return copyRow(connection, { query, after: dependsOnPath(table) ? ownSearchPath : '' }, copied)
 }
 
 /**

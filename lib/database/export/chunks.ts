@@ -1,9 +1,10 @@
 import { addFingerprints } from '../../backup/sections/fingerprint.ts'
 import type { Connection } from '../../postgres/connection.ts'
+import { CopiedBytes } from '../../postgres/copied-bytes.ts'
 import { literal } from '../../postgres/identifiers.ts'
 import { ownSearchPath } from '../../postgres/search-path.ts'
 import type { HashedShard, Shard } from '../parts/shards.ts'
-import { linesOf, type PageRange, queryRows, rowsOf } from '../rows.ts'
+import { copyRowOf, linesOf, rowsOf } from '../rows.ts'
 
 /**
  * Reads a shard as JSON Lines in chunks. What one chunk may hold in memory is bounded by these, whatever the rows:
@@ -21,7 +22,8 @@ const slice = 2 ** 20
 export type Tally = { rows: number; fingerprint: string }
 
 /**
- * Yields the lines of `shard`, each with its line end; `tally` is complete when it ends.
+ * Yields the lines of `shard`, each with its line end; `tally` is complete when it ends. What is yielded holds until the next
+ * is asked for: then the server's next bytes are put in its place.
  * @see docs/decisions.md#a-chunk-has-a-bound-that-holds-for-any-row
  */
 export async function* readShard(
@@ -32,52 +34,68 @@ export async function* readShard(
 ): AsyncGenerator<Buffer> {
   let page = shard.pages.from
   let pages = 16
-  let next =
-    page < endPage
-      ? readChunk(connection, shard, { from: page, to: Math.min(page + pages, endPage) })
-      : undefined
+  let [filling, free] = [new CopiedBytes(), new CopiedBytes()]
+  const readNext = () => {
+    if (page >= endPage) return undefined
+    const read = readChunk(connection, shard, { from: page, to: Math.min(page + pages, endPage) }, filling)
+    ;[filling, free] = [free, filling]
+    return read
+  }
+  let next = readNext()
   while (next !== undefined) {
     const chunk = await next
     if (chunk.body === null) {
       pages = Math.max(1, Math.floor(pages / 2))
-      next = readChunk(connection, shard, { from: page, to: Math.min(page + pages, endPage) })
+      next = readNext()
       continue
     }
     page = chunk.to
-    if (chunk.bytes < chunkGoal / 2) pages = Math.min(chunkMaxPages, pages * 2)
-    else if (chunk.bytes > chunkGoal) pages = Math.max(1, Math.floor(pages / 2))
-    const more = page < endPage
+    if (chunk.body.length < chunkGoal / 2) pages = Math.min(chunkMaxPages, pages * 2)
+    else if (chunk.body.length > chunkGoal) pages = Math.max(1, Math.floor(pages / 2))
     // The server makes the next chunk while this one is compressed and sent.
-    const ahead = more
-      ? readChunk(connection, shard, { from: page, to: Math.min(page + pages, endPage) })
-      : undefined
+    const ahead = readNext()
     ahead?.catch(() => {}) // awaited in the next turn; this only keeps an early end from being an unhandled rejection
     tally.rows += chunk.rows
     tally.fingerprint = addFingerprints([tally.fingerprint, chunk.fingerprint])
-    if (chunk.body !== '') yield Buffer.from(chunk.body)
+    if (chunk.body.length > 0) yield chunk.body
     if (chunk.fat.length > 0) yield* readFatLines(connection, shard, chunk.fat)
     next = ahead
   }
 }
 
-type Chunk = Tally & { to: number; bytes: number; body: string | null; fat: { tid: string; bytes: number }[] }
+/** Lines of up to `fatLine`, unless they are more than a chunk may have (null), and where the longer ones are. */
+type Chunk = Tally & { to: number; body: Buffer | null; fat: { tid: string; bytes: number }[] }
 
 async function readChunk(
   connection: Connection,
   shard: HashedShard,
   range: { from: number; to: number },
+  copied: CopiedBytes,
 ): Promise<Chunk> {
   const thin = `octet_length(line) <= ${fatLine}`
-  const max = range.to - range.from === 1 ? Number.MAX_SAFE_INTEGER : chunkMax // a page cannot be halved
-  const text = `
-    SELECT count(*)::int AS rows, coalesce(sum(hash), 0)::text AS fingerprint,
-      coalesce(sum(octet_length(line)) FILTER (WHERE ${thin}), 0)::float8 AS bytes,
-      CASE WHEN coalesce(sum(octet_length(line)) FILTER (WHERE ${thin}), 0) <= ${max}
-        THEN coalesce(string_agg(line, E'\\n') FILTER (WHERE ${thin}) || E'\\n', '') END AS body,
-      coalesce(json_agg(json_build_object('tid', tid, 'bytes', octet_length(line))) FILTER (WHERE NOT ${thin}), '[]') AS fat
-    FROM ${linesOf(rowsOf(shard, range satisfies PageRange), shard.fingerprints)}`
-  const [chunk] = await queryRows(connection, [shard], text)
-  return { ...chunk, to: range.to }
+  const max = range.to - range.from === 1 ? 2 ** 30 : chunkMax // a page cannot be halved
+  const query = `
+    SELECT rows::text, fingerprint, fat, octet_length(body) > ${max}, CASE WHEN octet_length(body) <= ${max} THEN body || E'\\n' END
+    FROM (
+      SELECT count(*) AS rows, coalesce(sum(hash), 0)::text AS fingerprint,
+        string_agg(pg_catalog.format('%s %s', octet_length(line), tid), ';') FILTER (WHERE NOT ${thin}) AS fat,
+        string_agg(line, E'\\n') FILTER (WHERE ${thin}) AS body
+      FROM ${linesOf(rowsOf(shard, range), shard.fingerprints)}
+    ) AS chunk`
+  const [rows, fingerprint, fat, isTooLarge, body] = await copyRowOf(connection, shard, query, copied)
+  return {
+    rows: Number(rows),
+    fingerprint: String(fingerprint),
+    to: range.to,
+    body: isTooLarge?.[0] === 1 ? null : (body ?? Buffer.alloc(0)),
+    fat: fat?.toString().split(';').map(fatLineOf) ?? [],
+  }
+}
+
+/** `40000 (17,3)` */
+function fatLineOf(text: string): Chunk['fat'][number] {
+  const [bytes, tid = ''] = text.split(' ')
+  return { tid, bytes: Number(bytes) }
 }
 
 /** Long lines: several at once while they fit a chunk; one that does not fit alone comes in slices through a cursor. */
@@ -106,12 +124,11 @@ async function* readFatLines(
 
 async function readTogether(connection: Connection, shard: Shard, tids: readonly string[]): Promise<Buffer> {
   const lines = linesOf(rowsOf(shard, null, `r.ctid = ANY(${literal(`{"${tids.join('","')}"}`)}::tid[])`))
-  const [together] = await queryRows(
-    connection,
-    [shard],
-    `SELECT string_agg(line, E'\\n') AS body FROM ${lines}`,
-  )
-  return Buffer.from(`${together?.body}\n`)
+  const query = `SELECT string_agg(line, E'\\n') || E'\\n' FROM ${lines}`
+  const [body] = await copyRowOf(connection, shard, query, new CopiedBytes())
+  if (!body)
+    throw new Error(`The rows ${tids.join(' ')} of ${shard.name} are not there in their own snapshot.`)
+  return body
 }
 
 async function* readSliced(connection: Connection, shard: Shard, tid: string): AsyncGenerator<Buffer> {
