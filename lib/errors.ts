@@ -49,7 +49,10 @@ export class EnvironmentProtected extends named('EnvironmentProtected', 'guard')
 /** What is to be kept references, or would be changed by, what is to be wiped. */
 export class PreservationConflict extends named('PreservationConflict', 'guard') {}
 
-/** The plan would wipe more than `MAX_ROWS`, `MAX_OBJECTS` or `MAX_KEYS` allow, or more than one transaction can lock or do in time. */
+/**
+ * The plan would wipe more than `MAX_ROWS`, `MAX_OBJECTS` or `MAX_KEYS` allow, or there is more than one transaction can lock or
+ * one invocation do in time, or than a manifest can name.
+ */
 export class LimitExceeded extends named('LimitExceeded', 'guard') {}
 
 /** The database role may not do what the plan needs (read, lock, truncate, own), or a bucket refuses a write. */

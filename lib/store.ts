@@ -86,6 +86,8 @@ export type Planning = {
   backup: Backup | null
   /** What of it is put back. */
   selection: Selection
+  /** Aborts when the time of the invocation is nearly over. Absent: it has no end. */
+  signal?: AbortSignal | undefined
 }
 
 /**

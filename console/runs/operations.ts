@@ -35,7 +35,7 @@ const pages: Record<OperationName, Page> = {
   verify: {
     title: 'Verification',
     stages: ({ rehearse }) => [
-      { name: 'Check', steps: ['Verify'] },
+      { name: 'Check', steps: ['Verify', 'Judge'] },
       { name: 'Load', steps: rehearse ? loading : [] },
     ],
   },

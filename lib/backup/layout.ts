@@ -140,6 +140,8 @@ export function workKeys(run: { runId: string; attempt: number; tried?: string }
     /** A restore of the cache has begun: its repeat may find keys that it wrote itself. */
     cacheRestoring: result('restoring-cache'),
     cacheRestored: result('restored-cache'),
+    /** What was found of the objects of one batch, and of the whole backup. */
+    verifiedBatch: (batch: number) => result(`verified-${number(batch)}`),
     verified: result('verified'),
     /** What the rehearsal of a verify found. */
     compared: result('compared'),

@@ -1,5 +1,9 @@
+import { counted } from '../amounts.ts'
 import type { Clients } from '../clients.ts'
+import type { Config } from '../config/variables.ts'
+import { LimitExceeded } from '../errors.ts'
 import type { PlannedRun } from '../ledger/run-ref.ts'
+import type { Bucket } from '../s3/bucket.ts'
 import { listRange } from '../s3/list.ts'
 import { type ListedFile, listedFiles } from './pieces.ts'
 import { type Cut, pieceLimits, WorkLists } from './work-lists.ts'
@@ -21,10 +25,15 @@ type FileTotals = {
  * ListedFile), `lists` pieces, of which a batch takes `listsPerBatch`. Preserved objects are in the lists too: they are
  * backed up like any other. Memory: one piece.
  * @throws StoreUnavailable or NotPermitted when the listing fails at any page
+ * @throws LimitExceeded when `signal` aborts before its end
  */
 export async function listFiles(
   { files, backups: work, config }: Tools,
-  { write, preserve }: { write?: PlannedRun; preserve: readonly string[] },
+  {
+    write,
+    preserve,
+    signal,
+  }: { write?: PlannedRun; preserve: readonly string[]; signal?: AbortSignal | undefined },
   limits = pieceLimits,
 ): Promise<FileTotals & Cut> {
   const tally = tallyOf(preserve)
@@ -36,6 +45,7 @@ export async function listFiles(
       tally.add(file)
       await lists.add(file)
     }
+    if (signal?.aborted) throw notListed(files, config, tally.totals())
   }
   return { ...tally.totals(), ...(await lists.end()) }
 }
@@ -62,6 +72,12 @@ export async function countFiles(
     if (signal?.aborted) return { ...tally.totals(), unmatched: [], complete: false }
   }
   return { ...tally.totals(), complete: true }
+}
+
+function notListed({ name }: Bucket, { FILES_PREFIX }: Config, { objects }: FileTotals): LimitExceeded {
+  return new LimitExceeded(
+    `The time of one invocation was over when ${counted(objects, 'file')} below s3://${name}/${FILES_PREFIX} had been listed, and there are more. Nothing was touched; say a narrower FILES_PREFIX, or choose a strategy without the files`,
+  )
 }
 
 /** Whether a key below FILES_PREFIX lies below one of the preserved prefixes. */

@@ -1,5 +1,6 @@
 import type { Warning } from '../backup/manifest.ts'
 import { InvalidRequest } from '../errors.ts'
+import { checkInvocation, type Speed } from '../executions/invocation.ts'
 import { destroys } from '../operations.ts'
 import type { Limit, Planner } from '../store.ts'
 import { listFiles } from './list.ts'
@@ -11,15 +12,16 @@ import type { FilesInRestore, FilesPlan } from './schema/plan.ts'
  * Lists the files, and those of the backup that is restored, into the run's work lists, and tries what the steps rely on.
  * A dry run does not read the backup's list.
  * @throws InvalidRequest for a preserved prefix that was meant from the bucket's root
+ * @throws LimitExceeded for more than one invocation can list, seal or read
  * @throws StoreUnavailable, NotPermitted, BackupDamaged
  */
 export const planFiles: Planner<FilesPlan, FilesInRestore> = async (
   clients,
   _connection,
-  { run, operation, dryRun, preserve, backup },
+  { run, operation, takesBackup, dryRun, preserve, backup, signal },
 ) => {
   const { unmatched, ...planned } = await listFiles(clients, {
-    preserve: preserve.files,
+    ...{ preserve: preserve.files, signal },
     ...(dryRun ? {} : { write: run }),
   })
   refuseWholeKeys(unmatched, clients.config.FILES_PREFIX)
@@ -27,12 +29,29 @@ export const planFiles: Planner<FilesPlan, FilesInRestore> = async (
     code: 'PreserveMatchedNothing',
     message: `No file lies below ${prefix}, which was to be preserved`,
   }))
+  warnings.push(
+    ...checkFiles('Sealing the list of files', takesBackup ? planned.objects : 0, speeds.seal),
+    ...checkFiles('Reading the list of files of the backup', backup?.files?.objects ?? 0, speeds.readList),
+  )
   if (dryRun) return { planned, restore: null, warnings }
   warnings.push(...(await probeConditions(clients, { run, changesFiles: destroys(operation) })))
   if (backup === null) return { planned, restore: null, warnings }
   const { backupId, files } = backup
   const toRestore = await listRestore(clients, { run, backupId, index: files?.index ?? null })
   return { planned, restore: { files: toRestore }, warnings }
+}
+
+/** Files a second. @see docs/scale.md */
+export const speeds = {
+  seal: { slow: 6_000, fast: 20_000 },
+  readList: { slow: 15_000, fast: 50_000 },
+} satisfies Record<string, Speed>
+
+/** @throws LimitExceeded */
+function checkFiles(does: string, files: number, speed: Speed): Warning[] {
+  const amounts = [{ amount: files, of: 'file', speed }] as const
+  const instead = 'say a narrower FILES_PREFIX, or choose a strategy ("targets") without the files'
+  return checkInvocation({ does, amounts, instead })
 }
 
 /** How many files the plan wipes, and how many a reset may. */

@@ -53,11 +53,19 @@ export type Counted =
       prunes: boolean
       clears: Record<Target, boolean>
       /** The batches of each target by number, as items of the Maps: 1,000 of them are 5 KB. */
-      batches: Record<Target | 'load' | 'restoreFiles', number[]>
+      batches: Record<Target | 'verify' | 'load' | 'restoreFiles', number[]>
     }
 
-/** State "Count": checks the request and the guards, takes the lock, counts, plans, and writes the work lists. */
-export async function countAll(clients: Clients, input: z.output<typeof CountInput>): Promise<Counted> {
+/**
+ * State "Count": checks the request and the guards, takes the lock, counts, plans, and writes the work lists.
+ * @param fence `signal` aborts when the time of the invocation is nearly over: then what cannot be counted is refused
+ */
+export async function countAll(
+  clients: Clients,
+  input: z.output<typeof CountInput>,
+  _report?: unknown,
+  { signal }: { signal?: AbortSignal } = {},
+): Promise<Counted> {
   const { runId, attempt } = input
   const request = parseRequest(input.request)
   checkConfirmation(request, clients.config)
@@ -73,7 +81,8 @@ export async function countAll(clients: Clients, input: z.output<typeof CountInp
     const { backup, clears, warnings } = await checkScoped(clients, connection, request)
     const repeats = await open(clients, connection, { input, request, counting })
     if (repeats !== undefined) return repeated(repeats)
-    const asked = { run: { runId, attempt }, startedAt: input.startedAt, request, clears, backup, warnings }
+    const about = { startedAt: input.startedAt, request, clears, backup, warnings, signal }
+    const asked = { run: { runId, attempt }, ...about }
     if (request.dryRun) {
       await planDry(clients, connection, asked, counting)
       return { next: 'finish', runId, attempt, prunes: false }
@@ -95,6 +104,7 @@ export async function countAll(clients: Clients, input: z.output<typeof CountInp
       clears: perStore((target) => plan.clears.includes(target)),
       batches: {
         ...perStore((target) => listOf(batchesOf(plan[target]))),
+        verify: [],
         load: listOf(plan.restore?.batches ?? 0),
         restoreFiles: listOf(plan.restore?.files?.batches ?? 0),
       },
@@ -137,7 +147,7 @@ async function recordClaim(connection: Connection, run: { runId: string } & Coun
   await recordPlan(connection, { ...run, backupId: null, plan: { ...noPlan, warnings }, planDigest: null })
 }
 
-/** A run on one backup wipes no store: only what a rehearsal loads comes in batches. */
+/** A run on one backup wipes no store: what is read of it and what a rehearsal loads comes in batches. */
 async function countOnBackup(
   clients: Clients,
   connection: Connection,
@@ -160,7 +170,10 @@ async function countOnBackup(
     reconcile: false,
     prunes: false,
     clears: perStore(() => false),
-    batches: { ...perStore(() => []), load: listOf(plan.batches), restoreFiles: [] },
+    batches: {
+      ...{ ...perStore(() => []), restoreFiles: [] },
+      ...{ verify: listOf(plan.reads), load: listOf(plan.batches) },
+    },
   }
 }
 

@@ -4,7 +4,6 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type BackupKeys, backupKeys } from '../../lib/backup/layout.ts'
 import type { Late, Manifest } from '../../lib/backup/manifest.ts'
 import { readBackup } from '../../lib/backup/read.ts'
-import { verifyBackup } from '../../lib/backup/verify/verify.ts'
 import { BackupTooNew, NotFound } from '../../lib/errors.ts'
 import type { Bucket } from '../../lib/s3/bucket.ts'
 import type { SigningKey } from '../../lib/signature.ts'
@@ -24,6 +23,7 @@ import {
 } from './damages.ts'
 import { memoryS3 } from './memory-s3.ts'
 import { type Backups, type Objects, prefix, startBackups } from './real-backups.ts'
+import { verifyBackup } from './verify-whole.ts'
 
 /**
  * One real backup, with a late file, and another one of the same tables; damaged in thousands of ways in memory (in the

@@ -2,7 +2,6 @@ import { describe, expect, test } from 'vitest'
 import { checkDeletable } from '../../lib/backup/retention/check-delete.ts'
 import { pinBackup } from '../../lib/backup/retention/pin.ts'
 import { prune } from '../../lib/backup/retention/prune.ts'
-import { verifyBackup } from '../../lib/backup/verify/verify.ts'
 import {
   BackupDamaged,
   BackupKept,
@@ -17,6 +16,7 @@ import { deleteBackup } from '../../lib/run/on-backup/delete.ts'
 import { type Command, type Hook, now, usePrune } from './prune-stack.ts'
 import { prefix } from './real-backups.ts'
 import { sampleBackup } from './sample-backup.ts'
+import { verifyBackup } from './verify-whole.ts'
 
 const bucket = usePrune()
 const root = (backupId: string) => `${prefix}${backupId}/`
@@ -36,7 +36,7 @@ async function remove(backupId: string, hook?: Hook, signal?: AbortSignal): Prom
   const { sql } = bucket.stack
   await sql.query(`UPDATE taskmaster_reset.runs SET status = 'failed' WHERE status = 'running'`)
   const runId = await bucket.run({ status: 'running', operation: 'delete', plan: { subject: { backupId } } })
-  const plan = { runId, attempt: 0, operation: 'delete', backupId, seen, batches: 0 } as const
+  const plan = { runId, attempt: 0, operation: 'delete', backupId, seen, reads: 0, batches: 0 } as const
   await deleteBackup(bucket.clientsWith({}, hook), plan, signal && { signal })
 }
 
@@ -162,7 +162,15 @@ describe('deleting a backup', () => {
   test('is the run of the ledger, or does nothing', async () => {
     const [, old] = bucket.sealed([1, 2])
     const before = await bucket.objects()
-    const plan = { runId: 'lost', attempt: 0, operation: 'delete', backupId: old!, seen, batches: 0 } as const
+    const plan = {
+      runId: 'lost',
+      attempt: 0,
+      operation: 'delete',
+      backupId: old!,
+      seen,
+      reads: 0,
+      batches: 0,
+    } as const
     await expect(deleteBackup(bucket.clients, plan)).rejects.toThrow(RunLost)
     expect(await bucket.objects()).toEqual(before)
   })

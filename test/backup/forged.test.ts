@@ -169,7 +169,7 @@ describe('the work of a run', () => {
   const run = { runId: 'run-1', attempt: 0 }
   const keys = workKeys(run)
   const plan: MaintenancePlan = {
-    ...{ ...run, operation: 'verify', backupId: sampleId, batches: 0 },
+    ...{ ...run, operation: 'verify', backupId: sampleId, reads: 0, batches: 0 },
     seen: { manifest: 'a'.repeat(64), late: null },
   }
   const move = (from: string, to: string) => {

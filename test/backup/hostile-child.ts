@@ -2,9 +2,9 @@ import { listBackups } from '../../lib/backup/list.ts'
 import { readPartLines } from '../../lib/backup/part/read.ts'
 import { readBackup } from '../../lib/backup/read.ts'
 import { readBackupFolders } from '../../lib/backup/retention/folders.ts'
-import { verifyBackup } from '../../lib/backup/verify/verify.ts'
 import { makeClients } from '../../lib/clients.ts'
 import { peakMiB } from '../support/peak-memory.ts'
+import { verifyBackup } from './verify-whole.ts'
 
 /** Reads a backup in every way there is, and tells what was said and how much memory that took, in MiB. */
 const [backupId = ''] = process.argv.slice(2)

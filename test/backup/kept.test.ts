@@ -1,10 +1,10 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { verifyBackup } from '../../lib/backup/verify/verify.ts'
 import { fenceKey } from '../../lib/cache/keys.ts'
 import { memoryS3 } from './memory-s3.ts'
 import { type Backups, type Objects, prefix, startBackups } from './real-backups.ts'
+import { verifyBackup } from './verify-whole.ts'
 
 /**
  * Backups as version 1 of the format was first written: of a full reset that found changed rows at its wipe, and so with a

@@ -2,7 +2,6 @@ import { describe, expect, test } from 'vitest'
 import { backupIdOf } from '../../lib/backup/layout.ts'
 import { isPinned, pinBackup, unpinBackup } from '../../lib/backup/retention/pin.ts'
 import { prune } from '../../lib/backup/retention/prune.ts'
-import { verifyBackup } from '../../lib/backup/verify/verify.ts'
 import {
   BackupBeingPruned,
   DatabaseBusy,
@@ -19,6 +18,7 @@ import type { Connected } from '../../local/cli/connect.ts'
 import { type Command, type Hook, now, usePrune } from './prune-stack.ts'
 import { prefix } from './real-backups.ts'
 import { json, sampleBackup } from './sample-backup.ts'
+import { verifyBackup } from './verify-whole.ts'
 
 const bucket = usePrune()
 const carryOut = { dryRun: false }

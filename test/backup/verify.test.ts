@@ -1,11 +1,10 @@
 import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
-import { setImmediate } from 'node:timers/promises'
 import { type GetObjectCommandOutput, ListObjectsV2Command, S3ServiceException } from '@aws-sdk/client-s3'
 import { describe, expect, test } from 'vitest'
 import { getJson } from '../../lib/backup/documents/read.ts'
 import { workKeys } from '../../lib/backup/layout.ts'
-import { verifyBackup } from '../../lib/backup/verify/verify.ts'
+import { judgeBackup } from '../../lib/backup/verify/verify.ts'
 import type { Clients } from '../../lib/clients.ts'
 import {
   type BackupDamaged,
@@ -14,11 +13,12 @@ import {
   NotPermitted,
   StoreUnavailable,
 } from '../../lib/errors.ts'
-import { Verified, verify as verifyInRun } from '../../lib/run/on-backup/verify.ts'
+import { judge, Verified, verifyObjects } from '../../lib/run/on-backup/verify.ts'
 import type { MaintenancePlan } from '../../lib/run/planning/plan.ts'
 import { memoryS3 } from './memory-s3.ts'
 import { prefix } from './real-backups.ts'
 import { json, sampleBackup } from './sample-backup.ts'
+import { verifyBackup } from './verify-whole.ts'
 
 type Sample = ReturnType<typeof sampleBackup>
 type Memory = ReturnType<typeof memoryS3>
@@ -95,7 +95,7 @@ describe('verify', () => {
       byEtagOnly: 0,
       verifiedAt: '2026-11-23T00:00:00.000Z',
     })
-    expect(told).toEqual([1, 2, 3, 4, 5, 6, 7].map((done) => [done, 7]))
+    expect(told).toEqual([1, 2, 3, 4, 5, 6].map((done) => [done, 6])) // and the index, which is read when all is judged
     expect(new Set(memory.seen)).toEqual(new Set([...read, keys.manifest, keys.late(1)]))
   })
 
@@ -223,10 +223,17 @@ describe('files', () => {
         sample.objects.set(`${sample.keys.root}foreign/${name}`, Buffer.from('x'))
       }
       const clients = { backups: memory.storage, config: { BACKUP_PREFIX: prefix }, now: () => new Date() }
-      const plan = { runId: 'r', attempt: 0, operation: 'verify', backupId: sample.backupId, batches: 0 }
-      const error = await verifyInRun(clients as unknown as Clients, plan as MaintenancePlan, noReport).catch(
-        (error: Error) => error,
-      )
+      const plan = {
+        runId: 'r',
+        attempt: 0,
+        operation: 'verify',
+        backupId: sample.backupId,
+        reads: 1,
+        batches: 0,
+      }
+      const asked = [clients as unknown as Clients, plan as MaintenancePlan] as const
+      await verifyObjects(asked[0], { batch: 0, plan: asked[1] }, noReport)
+      const error = await judge(...asked).catch((error: Error) => error)
       const left = await getJson(memory.storage, workKeys({ runId: 'r', attempt: 0 }).verified, Verified)
       return { error: error as BackupDamaged, left }
     }
@@ -429,38 +436,6 @@ describe('an S3 that fails', () => {
     }
   })
 
-  test("the files' index is read on from where its connection ended, as often as it gets any further", async () => {
-    // Of such names some two thousand take several blocks of zstd, of which each is read as soon as it is there.
-    const nameOf = (index: number) => `${index}`.padStart(300, '0')
-    const files = Object.fromEntries(Array.from({ length: 2_000 }, (_, n) => [nameOf(n), `${n}`]))
-    const sample = sampleBackup({ files })
-    const bytes = sample.objects.get(sample.keys.filesIndex())!
-    let reads = 0
-    const brokenOf = (memory: Memory) => (answer: GetObjectCommandOutput) => {
-      const sixths = ++reads
-      const further = memory.seen.length + 20
-      const Body = Readable.from(
-        (async function* () {
-          yield bytes.subarray(0, (bytes.length * sixths) / 6)
-          while (memory.seen.length < further) await setImmediate()
-          throw new Error('socket hang up')
-        })(),
-      )
-      return sixths > 1 && sixths < 6 ? ({ ...answer, Body } as unknown as GetObjectCommandOutput) : answer
-    }
-    const found = await verified(
-      ({ keys }, memory) => void memory.answers.set(keys.filesIndex(), brokenOf(memory)),
-      sample,
-    )
-    expect(found).toMatchObject({ ok: true, objects: 2_005, found: { problems: 0, extra: 0 } })
-    expect(reads).toBe(6)
-    const never = verified(({ keys }, memory) => {
-      reads = 0
-      memory.answers.set(keys.filesIndex(), (answer) => (++reads === 1 ? answer : breaking(answer)))
-    }, sample)
-    await expect(never).rejects.toThrow('was read once, but not again')
-  })
-
   test('an object that may not be read is no finding', async () => {
     for (const path of ['files/a.txt', 'database/public.users/00000.jsonl.zst', 'files.jsonl.zst']) {
       const refused = verified(({ keys }, memory) => {
@@ -510,6 +485,53 @@ describe('an S3 that fails', () => {
     }
     const storage = { ...memory.storage, s3: { send: failing } as never }
     await expect(verify(sample, { storage })).rejects.toThrow(StoreUnavailable)
+  })
+
+  test('in however many batches, finds the same, and each object is read by one of them', async () => {
+    const files = Object.fromEntries(Array.from({ length: 40 }, (_, at) => [`${at}`, 'x'.repeat(at * 1000)]))
+    const damages: ((sample: Sample) => void)[] = [
+      () => {},
+      ({ objects, keys }) => {
+        for (const name of ['0', '17', '39', '9']) objects.delete(keys.file(name))
+        objects.set(keys.file('2'), Buffer.from('short'))
+        for (const path of ['', '!', '17b', '39a', '~'])
+          objects.set(keys.file(`${path}foreign`), Buffer.from('x'))
+        objects.set(keys.file('foreign', 2), Buffer.from('x'))
+        objects.set(`${keys.root}foreign`, Buffer.from('x'))
+        objects.set(`${keys.root}zzz`, Buffer.from('x'))
+        objects.delete(keys.tablePart('public.users', 2, 1))
+        objects.delete(keys.cachePart(0, 1))
+      },
+      ({ objects, keys }) => objects.set(keys.filesIndex(), Buffer.from('damaged')),
+      ({ objects, keys }) => objects.delete(keys.filesIndex()),
+      ({ objects, keys }) => objects.set(keys.manifest, Buffer.from('{')),
+    ]
+    for (const damage of damages) {
+      const sample = sampleBackup({ files })
+      damage(sample)
+      const found: unknown[] = []
+      for (const seconds of [300, 0.02, 0.004, 0.001]) {
+        const memory = memoryS3(sample.objects)
+        const { problems, extra, ...rest } = await verifyBackup(
+          ...([memory.storage, prefix, sample.backupId, noReport] as const),
+          () => new Date('2026-11-23T00:00:00Z'),
+          { seconds },
+        )
+        const sorted = (all: readonly { key: string }[]) => all.toSorted((a, b) => (a.key < b.key ? -1 : 1))
+        found.push({ ...rest, problems: sorted(problems), extra: sorted(extra) })
+        const copies = memory.seen.filter((key) => key.startsWith(sample.keys.file('')))
+        expect(copies.length).toBe(new Set(copies).size)
+      }
+      expect(found.slice(1)).toEqual([found[0], found[0], found[0]])
+    }
+  })
+
+  test('that did not look at every object knows nothing of the backup', async () => {
+    const sample = sampleBackup()
+    const { storage } = memoryS3(sample.objects)
+    const asked = { prefix, backupId: sample.backupId, batches: [] }
+    await expect(judgeBackup(storage, asked)).rejects.toThrow(StoreUnavailable)
+    await expect(judgeBackup(storage, asked)).rejects.toThrow(/^Of the 6 objects .* 0 were looked at/)
   })
 
   test('sixteen objects are read at a time', async () => {

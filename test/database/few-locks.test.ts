@@ -58,3 +58,20 @@ it('a reset whose locks the server has no room for is refused by Count, also in 
   const { rows } = await sql.query('SELECT count(*)::int AS rows FROM t1')
   expect(rows[0].rows).toBe(1)
 })
+
+it('so is a backup whose tables one transaction cannot lock, and one that is only read back needs fewer', async () => {
+  const backup = (rehearse: boolean) =>
+    count({ operation: 'backup', strategy: 'database-only', rehearse, dryRun: true })
+  const over = () => sql.query(`UPDATE taskmaster_reset.runs SET status = 'failed', finished_at = now()`)
+  // Each table and its index; loaded, the copy of each as well.
+  await expect(backup(true)).rejects.toThrow(
+    /^The backup needs 240 locks .* Nothing was touched; set max_locks_per_transaction to at least 12 /,
+  )
+  await over()
+  await expect(backup(false)).resolves.toMatchObject({ next: 'finish' })
+  await over()
+  for (let table = tables + 1; table <= 101; table++)
+    await sql.query(`CREATE TABLE t${table} (id int PRIMARY KEY)`)
+  await expect(backup(false)).rejects.toThrow(/^The backup needs 202 locks .* \(101 tables, 101 of their/)
+  await over()
+})

@@ -47,10 +47,12 @@ describe('verify', () => {
     expect(await reset.fingerprint()).toEqual(was)
     const row = await reset.row(outcome.runId)
     expect(row).toMatchObject({ operation: 'verify', strategy: null, requested_by: 'anna', backup_id: null })
-    expect(row.progress['Verify/0']).toEqual({ done: objects.length - 1, total: objects.length - 1 })
+    // But the manifest, and the files' index, which is read when all is judged.
+    expect(row.progress['Verify/0']).toEqual({ done: objects.length - 2, total: objects.length - 2 })
     expect(reset.machine.taskPayloads(outcome.runId).map(({ state }) => state)).toEqual([
       'Count',
-      'Verify',
+      'Verify batch',
+      'Judge',
       'Finish',
     ])
   })
@@ -60,7 +62,14 @@ describe('verify', () => {
     const outcome = await reset.succeed({ operation: 'verify', backupId, rehearse: true })
     expect(outcome.subject).toMatchObject({ backupId, state: 'rehearsed' })
     const states = reset.machine.taskPayloads(outcome.runId).map(({ state }) => state)
-    expect(states).toEqual(['Count', 'Verify', 'Load backup batch', 'Compare backup', 'Finish'])
+    expect(states).toEqual([
+      'Count',
+      'Verify batch',
+      'Judge',
+      'Load backup batch',
+      'Compare backup',
+      'Finish',
+    ])
     expect(await reset.fingerprint()).toEqual(was)
     const scratch = await reset.stack.admin.query(
       `SELECT FROM pg_namespace WHERE starts_with(nspname, 'taskmaster_scratch_')`,

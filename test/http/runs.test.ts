@@ -218,7 +218,7 @@ describe('an execution that never became a run', () => {
 
   test('and of which nothing is known any more asks for the greater scope: what it would do, it may do', async () => {
     const { backupId } = await api.follow({ ...backup })
-    const verify = holdBefore('Verify')
+    const verify = holdBefore('Verify batch')
     const { runId, address } = (await start({ operation: 'verify', backupId })).body
     await verify.reached
     const { admin } = api.reset.stack
@@ -517,7 +517,7 @@ describe('while a run is active', () => {
       [true, 'backup'],
       [false, 'read'],
     ] as const) {
-      const load = holdBefore('Verify')
+      const load = holdBefore('Verify batch')
       const { runId, address } = (await start({ operation: 'verify', backupId, rehearse })).body
       await load.reached
       await admin.query('UPDATE taskmaster_reset.runs SET plan = NULL WHERE run_id = $1', [runId])

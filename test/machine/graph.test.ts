@@ -95,7 +95,7 @@ const counted: Counted = {
   reconcile: true,
   prunes: false,
   clears: { database: true, files: true, cache: true },
-  batches: { database: [0], files: [0], cache: [0], load: [0], restoreFiles: [0] },
+  batches: { database: [0], files: [0], cache: [0], verify: [0], load: [0], restoreFiles: [0] },
 }
 
 /** Seconds, when chance makes every wait as long as it may be. */
@@ -160,7 +160,7 @@ describe('the state machine', () => {
       backup: 'Back up',
       wipe: 'Wipe database?',
       restore: 'Load backup?',
-      verify: 'Verify',
+      verify: 'Verify?',
       delete: 'Delete',
       repeated: 'Repeated',
     })
@@ -212,7 +212,7 @@ describe('the state machine', () => {
         .filter(([, { Type }]) => Type === 'Map')
         .map(([name, { ItemsPath, Next }]) => ({ States, name, ItemsPath, Next })),
     )
-    expect(maps).toHaveLength(7)
+    expect(maps).toHaveLength(8)
     for (const { States, name, ItemsPath, Next } of maps) {
       const before = Object.entries(States).filter(([, state]) => next(state).includes(name))
       expect(before, name).toHaveLength(1)
@@ -248,19 +248,20 @@ describe('the state machine', () => {
   })
 
   test('a verify loads the backup only when it is to be rehearsed, and changes nothing', () => {
-    expect(stateOf('Verify').Next).toBe('Rehearse backup?')
+    expect([stateOf('Verify?').Default, stateOf('Verify').Next]).toEqual(['Judge', 'Judge'])
+    expect(stateOf('Judge').Next).toBe('Rehearse backup?')
     expect(stateOf('Rehearse backup?')).toMatchObject({
       Choices: [{ Variable: '$.rehearse', BooleanEquals: true, Next: 'Load backup?' }],
       Default: 'Finish',
     })
-    for (const path of paths('Verify')) {
+    for (const path of paths('Verify?')) {
       const changes = path.findIndex((name) => isWipe(name) || name === 'Delete')
       if (changes !== -1) expect(path.slice(0, changes), path.join(' → ')).toContain('Restore wanted?')
     }
   })
 
   const nothing = { database: false, files: false, cache: false }
-  const noBatches = { database: [], files: [], cache: [], load: [], restoreFiles: [] }
+  const noBatches = { database: [], files: [], cache: [], verify: [], load: [], restoreFiles: [] }
   const backingUp = ['Export database', 'Copy files', 'Export cache']
   const restoring = ['Load backup', 'Compare backup', 'Restore database', 'Restore files', 'Restore cache']
   const onFiles = { clears: { ...nothing, files: true }, reconcile: false, rehearse: false }
@@ -302,13 +303,24 @@ describe('the state machine', () => {
     ],
     [
       'a verify',
-      { operation: 'verify', next: 'verify', rehearse: false, clears: nothing, batches: noBatches },
-      ['Verify', 'Finish'],
+      {
+        operation: 'verify',
+        next: 'verify',
+        rehearse: false,
+        clears: nothing,
+        batches: { ...noBatches, verify: [0] },
+      },
+      ['Verify', 'Judge', 'Finish'],
     ],
     [
       'a verify with a rehearsal',
-      { operation: 'verify', next: 'verify', clears: nothing, batches: { ...noBatches, load: [0] } },
-      ['Verify', 'Load backup', 'Compare backup', 'Finish'],
+      {
+        operation: 'verify',
+        next: 'verify',
+        clears: nothing,
+        batches: { ...noBatches, verify: [0], load: [0] },
+      },
+      ['Verify', 'Judge', 'Load backup', 'Compare backup', 'Finish'],
     ],
     [
       'a delete',
@@ -590,7 +602,7 @@ describe('the state machine', () => {
     ]
     expect([...asked, 'finish'].sort()).toEqual([...answers].sort())
     const batches = Object.keys(counted.next === 'backup' ? counted.batches : {})
-    expect(batches).toEqual([...targets, 'load', 'restoreFiles'])
+    expect(batches).toEqual([...targets, 'verify', 'load', 'restoreFiles'])
   })
 
   test('a Task is given exactly the fields that its function reads', () => {
@@ -602,7 +614,8 @@ describe('the state machine', () => {
     expect(fields('Finish failed').sort()).toEqual(Object.keys(FinishInput.shape).sort())
     const expected: Record<string, string[]> = {
       Seal: [],
-      Verify: [],
+      Verify: ['batch'],
+      Judge: [],
       Prune: ['purpose'],
       Delete: ['purpose'],
       Compare: ['purpose'],
@@ -652,6 +665,7 @@ describe('the state machine', () => {
       'Export cache': '$.batches.cache',
       Rehearse: '$.batches.database',
       'Wipe files': '$.batches.files',
+      Verify: '$.batches.verify',
       'Load backup': '$.batches.load',
       'Restore files': '$.batches.restoreFiles',
     })
@@ -660,7 +674,7 @@ describe('the state machine', () => {
   test('a step is done by the function that is called like it', () => {
     const others = {
       ...{ 'Count again': 'Count', Reconcile: 'Export', 'Rehearse batch': 'Load' },
-      ...{ Delete: 'Prune', 'Finish failed': 'Finish' },
+      ...{ Judge: 'Verify', Delete: 'Prune', 'Finish failed': 'Finish' },
     }
     for (const { name, state } of tasks) {
       const called = others[name as keyof typeof others] ?? name.split(' ')[0]
@@ -726,7 +740,7 @@ describe('the state machine', () => {
 
   test('every Map is distributed, so that it scales, and takes all of its items or fails', () => {
     const maps = states.filter(({ state }) => state.Type === 'Map')
-    expect(maps).toHaveLength(7)
+    expect(maps).toHaveLength(8)
     for (const { name, state } of maps) {
       expect(state.ItemProcessor?.ProcessorConfig.Mode, name).toBe('DISTRIBUTED')
       expect(Object.keys(state).filter((key) => key.startsWith('Tolerated'))).toEqual([])

@@ -328,14 +328,14 @@ describe('what Count hands on to the machine', () => {
       ...{ next: 'backup', runId: `counted-${runs}`, attempt: 0, operation: 'reset' },
       ...{ rehearse: true, reconcile: false, prunes: false },
       clears: { database: true, files: true, cache: true },
-      batches: { database: [0], files: [0], cache: [0], load: [], restoreFiles: [] },
+      batches: { database: [0], files: [0], cache: [0], load: [], verify: [], restoreFiles: [] },
     })
     const one = await count({ ...full, strategy: 'cache-only', backup: false })
     expect(one.codes).toEqual(['NoBackup'])
     expect(one.counted).toMatchObject({
       ...{ next: 'wipe', rehearse: false, reconcile: false },
       clears: { database: false, files: false, cache: true },
-      batches: { database: [], files: [], cache: [0], load: [], restoreFiles: [] },
+      batches: { database: [], files: [], cache: [0], load: [], verify: [], restoreFiles: [] },
     })
     const cut = await count({ operation: 'backup', rehearse: false }, { EXPORT_BATCH_BYTES: 1 })
     expect(cut.counted).toMatchObject({

@@ -6,7 +6,7 @@ import { type Bucket, bucketError } from '../../s3/bucket.ts'
 import { documentBounds, parseJson } from '../documents/json.ts'
 import { digestOfObject, readPartChunks, readPartLines } from '../part/read.ts'
 import type { CopiedFile } from '../sections/files.ts'
-import type { ObjectProblem } from './findings.ts'
+import type { Checked, ObjectProblem } from './findings.ts'
 
 /** A compressed object of a backup, and how many rows, keys or files it holds. */
 export type NamedPart = {
@@ -18,11 +18,8 @@ export type NamedPart = {
   holds: { what: string; count: number }
 }
 
-/** `byEtagOnly`: the object is of the right size and version, but has no digest that its bytes could be compared with. */
-export type Checked = { problem: ObjectProblem | null; bytes: number; byEtagOnly: boolean }
-
 /** A connection that breaks says nothing about the object: it is read again, this often at most. */
-export const tries = 3
+const tries = 3
 
 /**
  * Reads a part to its end: the stored bytes have the manifest's SHA-256, they decompress, and hold as much as they should.

@@ -1,15 +1,13 @@
 import type { Warning } from '../../backup/manifest.ts'
 import type { BackedUpTable } from '../../backup/sections/database.ts'
 import { LimitExceeded } from '../../errors.ts'
+import { invocationMs } from '../../executions/invocation.ts'
 import type { Connection } from '../../postgres/connection.ts'
 
 /** What is done while the tables are locked: rows proved and removed, or proved, removed and put back. */
 export type LockedWork = 'wipe' | 'restore'
 
 const giB = 2 ** 30
-
-/** Milliseconds that one invocation has (Lambda's quota, 900 s), less what it needs before and after the locks. */
-const invocationMs = 840_000
 
 /**
  * Bytes a second, as slow and as fast as it was measured on one core of PostgreSQL 15 to 18: in the 900 s of an invocation a wipe
@@ -85,8 +83,8 @@ export async function checkLockedTime(
   return warnings
 }
 
-/** Of the last run that did the same with enough rows to tell. */
-async function lastSpeed(connection: Connection, work: LockedWork): Promise<number | null> {
+/** Bytes a second of the last run that did the same with enough rows to tell; null: there is none. */
+export async function lastSpeed(connection: Connection, work: LockedWork): Promise<number | null> {
   const done = work === 'wipe' ? 'wiped' : 'restored'
   const found = await connection.query(
     `SELECT (locked->>'bytes')::float8 * 1000 / greatest((locked->>'milliseconds')::float8, 1) AS speed

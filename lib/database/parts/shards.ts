@@ -46,7 +46,7 @@ export function shardsOf(table: Table): Shard[] {
 
 /** Fills batches of about `batchBytes`, in order, at most 1,000; no tables give one empty batch less: none. */
 export function batchesOf(shards: readonly Shard[], batchBytes: number): Shard[][] {
-  const total = shards.reduce((sum, shard) => sum + shard.bytes, 0)
+  const total = bytesOf(shards)
   const target = Math.max(batchBytes, total / (maxBatches / 2))
   const batches: Shard[][] = []
   let filled = Number.POSITIVE_INFINITY
@@ -59,4 +59,8 @@ export function batchesOf(shards: readonly Shard[], batchBytes: number): Shard[]
     filled += shard.bytes
   }
   return batches
+}
+
+export function bytesOf(shards: readonly Shard[]): number {
+  return shards.reduce((sum, shard) => sum + shard.bytes, 0)
 }

@@ -32,24 +32,35 @@ export function lockedWorks({
 }
 
 /**
- * A wipe that is covered by a backup needs what its restore needs: else the backup could not come back.
+ * What one transaction of the run locks: its tables, to count, export or wipe them, with all that hangs on them; and for
+ * what is loaded their copies. A wipe that is covered by a backup needs what its restore needs: else the backup could not
+ * come back.
  * @throws LimitExceeded
  */
 export async function checkLocks(
   connection: Connection,
-  { operation, takesBackup, chosen, backup }: Locking & { chosen: TableActions; backup: Backup | null },
+  {
+    operation,
+    takesBackup,
+    rehearses,
+    chosen,
+    backup,
+  }: Locking & { rehearses: boolean; chosen: TableActions; backup: Backup | null },
 ): Promise<void> {
-  const going = chosen.tables.filter(({ action }) => action !== 'keep')
-  const isRestore = operations[operation].changes === 'replaced'
-  const isRestorable = isRestore || takesBackup
-  const tables = isRestorable ? chosen.tables : going
-  const oids = tables.map(({ table }) => table.oid)
+  const { changes } = operations[operation]
+  const isRestorable = changes === 'replaced' || (changes === 'wiped' && takesBackup)
+  const restored = backup?.database?.sequences.length ?? chosen.restart.length
   const asked = {
-    oids,
-    sequences: backup?.database?.sequences.length ?? chosen.restart.length,
-    reads: isRestorable,
+    oids: chosen.tables.map(({ table }) => table.oid),
+    sequences: changes === null ? 0 : restored,
+    reads: isRestorable || rehearses,
   }
   const { need, settings } = await readLockNeed(connection, asked)
-  const does = isRestore ? 'The restore' : isRestorable ? "The backup's restore" : 'The wipe'
-  checkLockNeed(does, need, settings)
+  checkLockNeed(nameOf(changes, takesBackup), need, settings)
+}
+
+function nameOf(changes: (typeof operations)[StoreOperation]['changes'], takesBackup: boolean): string {
+  if (changes === null) return 'The backup'
+  if (changes === 'replaced') return 'The restore'
+  return takesBackup ? "The backup's restore" : 'The wipe'
 }

@@ -15,20 +15,22 @@ import { checkSchema } from '../catalog/schema-differences.ts'
 import { sequencesOf } from '../catalog/sequences.ts'
 import { checkLockedTime } from '../locks/duration.ts'
 import { loadBatches } from '../parts/load-batches.ts'
-import { batchesOf, shardsOf } from '../parts/shards.ts'
+import { batchesOf, bytesOf, type Shard, shardsOf } from '../parts/shards.ts'
 import type { DatabaseInRestore, DatabasePlan } from '../schema/plan.ts'
 import { checkScratchAllowed } from '../scratch/event-triggers.ts'
 import { viewsOver } from '../views.ts'
 import { checkKeptRows } from './actions/kept-rows.ts'
 import { checkPermissions } from './actions/permissions.ts'
 import { chooseRestoreActions } from './actions/restore-actions.ts'
-import { chooseActions, type TableAction } from './actions/table-actions.ts'
+import { chooseActions, type TableAction, type TableActions } from './actions/table-actions.ts'
 import { leaveOut, leftOutBy, warnOfLaterTables, warnOfLeftOut } from './exclusions.ts'
 import { warnOfLargeObjects } from './large-objects.ts'
 import { checkLocks, lockedWorks } from './lock-checks.ts'
+import { checkManifestSize } from './manifest-size.ts'
 import { warnOfLeftBehind } from './out-of-reach.ts'
 import { warnOfKept } from './restore-rights.ts'
 import { countInSnapshot } from './rows/count.ts'
+import { checkReading } from './single-works.ts'
 import { tryRestore, warnOfUnproved } from './trial-restore.ts'
 
 /**
@@ -37,16 +39,15 @@ import { tryRestore, warnOfUnproved } from './trial-restore.ts'
  */
 export const planDatabase: Planner<DatabasePlan, DatabaseInRestore> = async (clients, connection, asked) => {
   const { config } = clients
-  const { operation, takesBackup, backup } = asked
-  const { changes } = operations[operation]
+  const { takesBackup, backup } = asked
+  const { changes } = operations[asked.operation]
   const without = leftOutBy(asked.selection)
   const toLoad = backup && leaveOut(backup, without)
   const { planned, warnings } = await planTables(clients, connection, { ...asked, without, toLoad })
   warnings.push(...(await warnOfLargeObjects(connection)))
   const { bytes } = planned
-  const works = lockedWorks({ operation, takesBackup, bytes, backedUp: toLoad?.database?.tables ?? [] })
-  warnings.push(...(await checkLockedTime(connection, config, works)))
-  const rehearse = takesBackup && isRehearsed(bytes, asked, config, warnings)
+  const rehearse = takesBackup && isRehearsed(bytes, asked, config)
+  if (takesBackup && !rehearse && asked.rehearse === 'auto') warnings.push(notRehearsed(bytes, config))
   if (changes === 'wiped' && takesBackup && !rehearse)
     warnings.push(...(await warnOfUnproved(connection, changedIn(planned.tables))))
   if (rehearse && changes === null) await checkScratchAllowed(connection, asked.run.runId)
@@ -62,20 +63,13 @@ export const databaseLimit: Limit<DatabasePlan> = ({ tables }, { MAX_ROWS }) => 
   return { name: 'MAX_ROWS', limit: MAX_ROWS, count, what: 'row' }
 }
 
-/** Whether the backup is rehearsed; one that is only read back says so. */
-function isRehearsed(
-  bytes: number,
-  { rehearse }: Pick<Planning, 'rehearse'>,
-  config: Config,
-  warnings: Warning[],
-): boolean {
-  if (rehearse !== 'auto') return rehearse
-  if (bytes < config.REHEARSE_MAX_BYTES) return true
-  warnings.push({
-    code: 'NotRehearsed',
-    message: `The database has ${bytes} bytes, more than the ${config.REHEARSE_MAX_BYTES} of REHEARSE_MAX_BYTES: the backup is read back byte for byte, but not loaded and compared`,
-  })
-  return false
+function isRehearsed(bytes: number, { rehearse }: Pick<Planning, 'rehearse'>, config: Config): boolean {
+  return rehearse === 'auto' ? bytes < config.REHEARSE_MAX_BYTES : rehearse
+}
+
+function notRehearsed(bytes: number, { REHEARSE_MAX_BYTES }: Config): Warning {
+  const message = `The database has ${bytes} bytes, more than the ${REHEARSE_MAX_BYTES} of REHEARSE_MAX_BYTES: the backup is read back byte for byte, but not loaded and compared`
+  return { code: 'NotRehearsed', message }
 }
 
 async function planTables(
@@ -100,8 +94,10 @@ async function planTables(
     )
   }
   const changed = changedIn(tables)
+  const bytes = tables.reduce((sum, { table }) => sum + table.bytes, 0)
+  const batches = cut(tables, config)
+  warnings.push(...(await checkExtent(connection, config, { ...asked, chosen, bytes, batches })))
   if (changes !== null) {
-    await checkLocks(connection, { operation, takesBackup, chosen, backup })
     const sequences = sequencesOf(catalog.sequences, changed)
     const untried = await tryRestore(connection, { tables: changed, sequences })
     if (changes === 'wiped' && takesBackup)
@@ -132,8 +128,8 @@ async function planTables(
   return {
     planned: {
       serverVersion: catalog.serverVersion,
-      bytes: tables.reduce((sum, { table }) => sum + table.bytes, 0),
-      batches: await planExport(clients, asked, tables),
+      bytes,
+      batches: await planExport(clients, asked, batches),
       fingerprints: await planFingerprints(connection, asked),
       tables: counted,
       unmanaged,
@@ -143,14 +139,39 @@ async function planTables(
   }
 }
 
-/** Cuts the tables into batches, and writes these for the export. @returns how many there are */
-async function planExport(
-  { backups, config }: Clients,
-  { run, takesBackup, dryRun }: Planning,
-  tables: readonly TableAction[],
-): Promise<number> {
+/**
+ * What is too much for one transaction or one invocation is said before anything is counted, which takes its time then.
+ * @throws LimitExceeded
+ */
+async function checkExtent(
+  connection: Connection,
+  config: Config,
+  asked: Planning & { toLoad: Backup | null; chosen: TableActions; bytes: number; batches: Shard[][] },
+): Promise<Warning[]> {
+  const { takesBackup, toLoad, bytes, batches } = asked
+  const rehearses = takesBackup && isRehearsed(bytes, asked, config)
+  await checkLocks(connection, { ...asked, rehearses })
+  if (takesBackup) checkManifestSize(asked.chosen, batches.flat(), config.BACKUP_PREFIX)
+  const exported = takesBackup ? batches.map(bytesOf) : []
+  const works = lockedWorks({ ...asked, backedUp: toLoad?.database?.tables ?? [] })
+  return [
+    ...(await checkReading(connection, { bytes, exported, rehearses })),
+    ...(await checkLockedTime(connection, config, works)),
+  ]
+}
+
+/** The batches in which the tables are exported. */
+function cut(tables: readonly TableAction[], { EXPORT_BATCH_BYTES }: Config): Shard[][] {
   const shards = tables.filter(({ table }) => !table.partitioned).flatMap(({ table }) => shardsOf(table))
-  const batches = batchesOf(shards, config.EXPORT_BATCH_BYTES)
+  return batchesOf(shards, EXPORT_BATCH_BYTES)
+}
+
+/** Writes the batches for the export. @returns how many there are */
+async function planExport(
+  { backups }: Clients,
+  { run, takesBackup, dryRun }: Planning,
+  batches: readonly Shard[][],
+): Promise<number> {
   if (takesBackup && !dryRun) {
     for (const [batch, shards] of batches.entries()) {
       await putOnce(backups, workKeys(run).databaseBatch(batch), { batch, shards })

@@ -26,7 +26,7 @@ export const planDelete: Planner<'delete'> = async (
   const { seen } = await checkDeletable(clients, connection, { backupId, runId: run.runId })
   const folder = { prefix: config.BACKUP_PREFIX, backupId }
   const { objects, bytes } = await sizeOfFolder(backups, folder)
-  const plan = { ...run, operation, backupId, seen, batches: 0 }
+  const plan = { ...run, operation, backupId, seen, reads: 0, batches: 0 }
   return { plan, subject: { backupId, rehearse: false, objects, bytes }, warnings: [] }
 }
 

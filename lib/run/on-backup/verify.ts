@@ -1,21 +1,26 @@
 import * as z from 'zod'
 import { agreeing, counted } from '../../amounts.ts'
+import { resultOf } from '../../backup/documents/results.ts'
 import { putOnce } from '../../backup/documents/write-once.ts'
 import { workKeys } from '../../backup/layout.ts'
 import { Warning } from '../../backup/manifest.ts'
 import { type Backup, readBackup } from '../../backup/read.ts'
 import { checkVerifiable } from '../../backup/trust.ts'
-import { type Verification, verifyBackup } from '../../backup/verify/verify.ts'
+import { verifyBatch } from '../../backup/verify/batch.ts'
+import { Found } from '../../backup/verify/findings.ts'
+import { batchesToVerify } from '../../backup/verify/share.ts'
+import { judgeBackup, type Verification } from '../../backup/verify/verify.ts'
 import type { Clients } from '../../clients.ts'
 import { planRehearsal } from '../../database/plan/rehearsal.ts'
 import { BackupDamaged, ForeignBackup } from '../../errors.ts'
 import { readLateNoted } from '../../ledger/documents.ts'
+import { exists } from '../../s3/bucket.ts'
 import type { Outcome } from '../outcome.ts'
 import type { MaintenancePlan } from '../planning/plan.ts'
 import type { SubjectSummary } from '../planning/plan-summary.ts'
 import type { Check, Planner, SubjectEnd } from './operation.ts'
 
-/** What "Verify" found, for the outcome. */
+/** What was found of the backup, for the outcome. */
 export const Verified = z.strictObject({
   objects: z.number(),
   bytes: z.number(),
@@ -31,7 +36,10 @@ export const checkVerify: Check<'verify'> = async ({ backups, config }, _, reque
   checkVerifiable(await readBackup(backups, config.BACKUP_PREFIX, request.backupId), config, request)
 }
 
-/** @throws as checkVerify; ForeignBackup, SchemaChanged when it cannot be rehearsed here */
+/**
+ * @throws as checkVerify; ForeignBackup, SchemaChanged when it cannot be rehearsed here
+ * @throws LimitExceeded for what one invocation could not compare in its time
+ */
 export const planVerify: Planner<'verify'> = async (clients, connection, { run, request }) => {
   const { operation, backupId, rehearse } = request
   const { backups, config } = clients
@@ -39,7 +47,8 @@ export const planVerify: Planner<'verify'> = async (clients, connection, { run, 
   const backup = await readBackup(backups, config.BACKUP_PREFIX, backupId, { late })
   checkVerifiable(backup, config, request)
   const subject = { backupId, rehearse: rehearse && backup.database !== null, objects: 0, bytes: 0 }
-  const plan = { ...run, operation, backupId, seen: backup.seen, batches: 0 }
+  const reads = batchesToVerify(backup)
+  const plan = { ...run, operation, backupId, seen: backup.seen, reads, batches: 0 }
   if (!rehearse) return { plan, subject, warnings: [] }
   if (backup.database === null) {
     const message = `The backup ${backupId} (${backup.strategy}) holds no database, so there is nothing to rehearse`
@@ -50,8 +59,9 @@ export const planVerify: Planner<'verify'> = async (clients, connection, { run, 
       `The backup ${backupId} is of the environment "${backup.environment}": its rows are not loaded into the database of "${config.ENVIRONMENT}". Rehearse it there, or verify it without "rehearse"`,
     )
   }
-  const { batches } = await planRehearsal(clients, connection, { runId: run.runId, held: backup.database })
-  return { plan: { ...plan, batches }, subject, warnings: unprovedIn(backup) }
+  const held = backup.database
+  const { batches, warnings } = await planRehearsal(clients, connection, { runId: run.runId, held })
+  return { plan: { ...plan, batches }, subject, warnings: [...warnings, ...unprovedIn(backup)] }
 }
 
 /** What its rehearsal leaves open, too: the live tables hold other rows by now, and nothing is locked to try a restore. */
@@ -65,16 +75,35 @@ function unprovedIn({ warnings }: Backup): Warning[] {
 }
 
 /**
- * Reads every object of the backup, and leaves what it found in S3.
- * @throws BackupDamaged naming the objects; StoreUnavailable, NotPermitted, which say nothing about the backup
+ * State "Verify": reads the objects of one batch, and leaves what it found in S3. A repeat finds it.
+ * @throws StoreUnavailable, NotPermitted, which say nothing about the backup
  */
-export async function verify(
-  clients: Clients,
-  plan: MaintenancePlan,
+export async function verifyObjects(
+  { backups: bucket, config }: Clients,
+  { batch, plan }: { batch: number; plan: MaintenancePlan },
   report: (done: number, total: number) => Promise<void>,
 ): Promise<void> {
+  const key = workKeys(plan).verifiedBatch(batch)
+  if (await exists(bucket, key)) return
+  const { backupId, seen: known } = plan
+  const asked = { prefix: config.BACKUP_PREFIX, backupId, known, batch }
+  await putOnce(bucket, key, await verifyBatch(bucket, asked, report))
+}
+
+/**
+ * State "Judge": says what the backup is by what all batches found, and leaves that in S3.
+ * @throws BackupDamaged naming the objects; BackupIncomplete when a batch left no result; StoreUnavailable, NotPermitted, which say
+ *   nothing about the backup
+ */
+export async function judge(clients: Clients, plan: MaintenancePlan): Promise<void> {
   const { backups: bucket, config, now } = clients
-  const found = await verifyBackup(bucket, config.BACKUP_PREFIX, plan.backupId, report, now, plan.seen)
+  const batches: Found[] = []
+  for (let batch = 0; batch < plan.reads; batch++) {
+    const key = workKeys(plan).verifiedBatch(batch)
+    batches.push(await resultOf(bucket, key, Found, `batch ${batch} of the verification`))
+  }
+  const { backupId, seen: known } = plan
+  const found = await judgeBackup(bucket, { prefix: config.BACKUP_PREFIX, backupId, known, batches }, now)
   const { objects, bytes } = found
   const verified: Verified = { objects, bytes, warnings: warningsOf(found) }
   await putOnce(bucket, workKeys(plan).verified, verified)

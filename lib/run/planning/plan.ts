@@ -58,6 +58,8 @@ export const MaintenancePlan = z.strictObject({
   backupId: z.string(),
   /** As Count read it: the steps refuse any other. */
   seen: Seen,
+  /** In so many batches its objects are read; 0 when it is deleted. */
+  reads: z.number(),
   /** In so many batches it is loaded; 0 when it is not rehearsed. */
   batches: z.number(),
 })

@@ -28,6 +28,8 @@ type PlanRequest = {
   /** The backup that is to be restored, for a restore. */
   backup: Backup | null
   warnings: Warning[]
+  /** Aborts when the time of the invocation is nearly over. */
+  signal?: AbortSignal | undefined
 }
 
 /**
@@ -37,7 +39,7 @@ type PlanRequest = {
 export async function makePlan(
   clients: Clients,
   connection: Connection,
-  { run, startedAt, request, clears, backup, warnings }: PlanRequest,
+  { run, startedAt, request, clears, backup, warnings, signal }: PlanRequest,
 ): Promise<Plan> {
   const { config } = clients
   const bucket = clients.backups
@@ -82,6 +84,7 @@ export async function makePlan(
     preserve,
     backup,
     selection,
+    signal,
   }
   const restores: Restores = { ...noRestores }
   async function planStore<T extends Target>(target: T): Promise<void> {

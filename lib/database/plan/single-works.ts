@@ -1,0 +1,69 @@
+import type { Warning } from '../../backup/manifest.ts'
+import { checkInvocation, type Speed } from '../../executions/invocation.ts'
+import type { Connection } from '../../postgres/connection.ts'
+import { lastSpeed } from '../locks/duration.ts'
+
+/** Bytes of tables: all that the run acts on, and of each batch of the export. */
+type Extent = { bytes: number; exported: readonly number[]; rehearses: boolean }
+
+const leaveOut = 'leave large tables out (EXCLUDE_TABLES)'
+
+/**
+ * Says before the tables are read what no invocation could do in its time.
+ * @throws LimitExceeded
+ * @see docs/decisions.md#what-one-invocation-cannot-do-is-refused-by-count
+ */
+export async function checkReading(
+  connection: Connection,
+  { bytes, exported, rehearses }: Extent,
+): Promise<Warning[]> {
+  const lanes = await readLanes(connection)
+  const ofTables = (amount: number, speed: Speed) => ({ amount, of: 'byte', speed }) as const
+  const last = await lastSpeed(connection, 'wipe')
+  const proving = last === null ? alongside(speeds.fingerprint, lanes) : { slow: last, fast: last }
+  return [
+    ...checkInvocation({
+      does: 'Exporting the largest batch of tables',
+      amounts: [ofTables(Math.max(0, ...exported), speeds.export)],
+      instead: `lower EXPORT_BATCH_BYTES, or ${leaveOut}`,
+    }),
+    ...checkInvocation({
+      does: 'Comparing the batches of the export with one snapshot',
+      amounts: [ofTables(exported.length > 1 ? bytes : 0, proving)],
+      instead: `${leaveOut}, or give the database more cores`,
+    }),
+    ...checkComparing(rehearses ? bytes : 0),
+  ]
+}
+
+/**
+ * The same of a rehearsal alone, whose rows are all compared in one step.
+ * @throws LimitExceeded
+ */
+export function checkComparing(bytes: number): Warning[] {
+  return checkInvocation({
+    does: 'Comparing what the rehearsal loaded',
+    amounts: [{ amount: bytes, of: 'byte', speed: speeds.compare }],
+    instead: `do not rehearse ("rehearse": false, or a lower REHEARSE_MAX_BYTES), or ${leaveOut}`,
+  })
+}
+
+/** Bytes of tables a second. Of what the server reads in parallel, for one of its processes. @see docs/scale.md */
+const mb = 1_000_000
+export const speeds = {
+  fingerprint: { slow: 48 * mb, fast: 290 * mb },
+  export: { slow: 18 * mb, fast: 80 * mb },
+  compare: { slow: 40 * mb, fast: 160 * mb },
+} satisfies Record<string, Speed>
+
+/** At best all processes that the server gives to one scan have a core each. */
+function alongside({ slow, fast }: Speed, lanes: number): Speed {
+  return { slow, fast: fast * lanes }
+}
+
+async function readLanes(connection: Connection): Promise<number> {
+  const answer = await connection.query(
+    `SELECT 1 + least(current_setting('max_parallel_workers_per_gather')::int, current_setting('max_parallel_workers')::int) AS lanes`,
+  )
+  return answer.rows[0]?.lanes
+}
