@@ -110,7 +110,7 @@ it('a part of the right bytes that are no rows at all is damaged, and named; no 
     .flat()
     .filter((one) => one.table.name === 'public.t') as [LoadablePart]
   for (const [index, line] of [Buffer.from([0xff, 0xfe]), Buffer.from('{"secret": ')].entries()) {
-    const key = () => `.taskmaster/forged/${index}`
+    const key = () => `.taskmaster/forged/${index}.jsonl.zst`
     const written = await writePart(clients.backups, key, async function* () {
       yield Buffer.concat([line, Buffer.from('\n')])
     })
