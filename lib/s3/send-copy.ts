@@ -5,7 +5,6 @@ import {
   type S3Client,
   S3ServiceException,
 } from '@aws-sdk/client-s3'
-import { authorizationOf, emptyPayload, timeOf } from './signature.ts'
 
 /** What of CopyObject is asked for: these alone go into a request of our own. */
 export type CopyInput = Pick<
@@ -31,8 +30,8 @@ type Model = {
   /** What stands before the key. */
   path: string
   userAgent: string
-  /** Region, service and end of the signature's scope. */
-  scope: string
+  /** That it is signed for. */
+  region: string
 }
 
 /** Of a client and a bucket: `model` is null when there can be none; before `pausedUntil` the SDK sends all. */
@@ -90,19 +89,19 @@ function knownFor(s3: S3Client, bucket = ''): Known {
 /** What a signed request of the SDK's says of those like it; null when it is signed in another way, or lies elsewhere. */
 function modelOf({ path, headers, ...request }: Request, { Key = '' }: CopyInput): Model | null {
   const key = encodePath(Key)
-  const [, scope] = modelScope.exec(headers.authorization ?? '') ?? []
-  if (scope === undefined || headers.host === undefined || !path.endsWith(`/${key}`)) return null
+  const [, region] = signedFor.exec(headers.authorization ?? '') ?? []
+  if (region === undefined || headers.host === undefined || !path.endsWith(`/${key}`)) return null
   const { protocol, hostname, port, query } = request
   return {
     address: { protocol, hostname, query, ...(port === undefined ? {} : { port }) },
     host: headers.host,
     path: path.slice(0, path.length - key.length),
     userAgent: headers['user-agent'] ?? '',
-    scope,
+    region,
   }
 }
 
-const modelScope = /^AWS4-HMAC-SHA256 Credential=[^/]+\/\d{8}(\/[\w-]+\/s3\/aws4_request),/
+const signedFor = /^AWS4-HMAC-SHA256 Credential=[^/]+\/\d{8}\/([\w-]+)\/s3\/aws4_request,/
 
 /** Undefined: something else than a copy or a refusal came of it. @throws S3ServiceException for a refusal */
 async function sendOwn(
@@ -126,34 +125,35 @@ async function sendOwn(
   throw new S3ServiceException({ name, message, $fault: 'client', $metadata: { httpStatusCode: status } })
 }
 
+/** Signed by the SDK's signer. */
 async function requestOf(s3: S3Client, model: Model, input: CopyInput): Promise<Request> {
-  const { accessKeyId, secretAccessKey, sessionToken } = await s3.config.credentials()
-  const path = model.path + encodePath(input.Key ?? '')
-  const time = timeOf(new Date(Date.now() + s3.config.systemClockOffset))
-  const headers: Record<string, string> = {
-    host: model.host,
-    'x-amz-content-sha256': emptyPayload,
-    'x-amz-date': time,
-  }
+  const headers: Record<string, string> = { host: model.host }
   const optional = {
     'if-match': input.IfMatch,
     'if-none-match': input.IfNoneMatch,
     'x-amz-copy-source': input.CopySource,
     'x-amz-copy-source-if-match': input.CopySourceIfMatch,
-    'x-amz-security-token': sessionToken,
     'x-amz-storage-class': input.StorageClass,
   }
   for (const [name, value] of Object.entries(optional)) if (value !== undefined) headers[name] = value
-  const query = Object.entries(model.address.query).map((parts) => parts.map(encodePart).join('='))
-  const signer = { accessKeyId, secretAccessKey, scope: time.slice(0, 8) + model.scope }
-  const unsigned = { method: 'PUT', path, query: query.sort().join('&'), headers }
-  const authorization = authorizationOf(signer, unsigned)
-  return {
+  const unsigned = {
     ...model.address,
     method: 'PUT',
-    path,
-    headers: { ...headers, authorization, 'user-agent': model.userAgent },
+    path: model.path + encodePath(input.Key ?? ''),
+    headers,
   }
+  const signer = await s3.config.signer({
+    name: 'sigv4',
+    signingName: 's3',
+    signingRegion: model.region,
+    properties: {},
+  })
+  const { headers: signed } = await signer.sign(unsigned, {
+    signingDate: new Date(Date.now() + s3.config.systemClockOffset),
+    signingRegion: model.region,
+    signingService: 's3',
+  })
+  return { ...unsigned, headers: { ...signed, 'user-agent': model.userAgent } }
 }
 
 function encodePath(key: string): string {

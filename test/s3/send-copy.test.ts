@@ -2,10 +2,10 @@ import { S3Client } from '@aws-sdk/client-s3'
 import { describe, expect, test } from 'vitest'
 import { copySourceHeader } from '../../lib/s3/copy-source.ts'
 import { sendCopy } from '../../lib/s3/send-copy.ts'
-import { authorizationOf } from '../../lib/s3/signature.ts'
 import { useFiles } from '../files/files-stack.ts'
 import { oddKeys } from '../files/odd-keys.ts'
 import { s3Error } from '../files/s3-front.ts'
+import { authorizationOf } from './signature.ts'
 
 const stack = useFiles()
 const { signal } = new AbortController()
@@ -51,7 +51,7 @@ function watch(): Sent[] {
 
 const isOfSdk = ({ headers }: Sent) => headers['amz-sdk-invocation-id'] !== undefined
 
-/** The signature that we make of what was signed. */
+/** The signature that S3 makes of what arrives. */
 function signed({ path, headers }: Sent, keys: { accessKeyId: string; secretAccessKey: string }): string {
   const [, scope = '', names = ''] =
     /Credential=[^/]+\/([^,]+), SignedHeaders=([^,]+)/.exec(String(headers.authorization)) ?? []
@@ -61,7 +61,7 @@ function signed({ path, headers }: Sent, keys: { accessKeyId: string; secretAcce
 }
 
 describe('a copy that is modelled on the first one', () => {
-  test('our signature is the one that the SDK makes, whatever the key', async () => {
+  test('the signature that is expected here is the one that the SDK makes, whatever the key', async () => {
     await stack.putMany(oddKeys)
     const sent = watch()
     for (const key of oddKeys) {
