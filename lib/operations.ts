@@ -7,7 +7,10 @@ type Operation = {
   changes: 'wiped' | 'replaced' | 'deleted' | null
   /** What a token needs to start it, and to cancel it. */
   scope: Scope
-  /** The same where rows are loaded into the database to try them; absent: it makes no difference. */
+  /**
+   * The same where rows are loaded into the database to try them; absent: it makes no difference.
+   * @see docs/decisions.md#rehearsing-needs-the-scope-of-taking-a-backup
+   */
   scopeToRehearse?: Scope
 }
 

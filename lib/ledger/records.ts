@@ -42,7 +42,10 @@ export async function recordViews(connection: Connection, runId: string, views: 
     .where(and(eq(runs.runId, runId), eq(runs.status, 'running')))
 }
 
-/** A run whose heartbeat is older than this is dead: the next one takes over. */
+/**
+ * A run whose heartbeat is older than this is dead: the next one takes over. A step waits less long for room in Lambda.
+ * @see docs/decisions.md#throttling-has-a-retry-of-its-own
+ */
 export const abandonedAfterMinutes = 20
 
 export const isAbandoned = `heartbeat_at < now() - interval '${abandonedAfterMinutes} minutes'`

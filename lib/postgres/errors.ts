@@ -10,7 +10,10 @@ import {
   StoreUnavailable,
 } from '../errors.ts'
 
-/** What Postgres reported, as one of our errors where we know what to do about it; else as it is. */
+/**
+ * What Postgres reported, as one of our errors where we know what to do about it; else as it is.
+ * @see docs/decisions.md#a-sqlstate-is-read-before-it-becomes-an-error-of-ours
+ */
 export function databaseError(error: unknown): unknown {
   if (error instanceof ResetError) return error
   const cause = error instanceof DrizzleQueryError ? error.cause : error

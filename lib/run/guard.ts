@@ -13,6 +13,7 @@ import { isDestructive, type Request, wantsConfirm } from './request.ts'
  * What can be refused without asking a store. A dry run or a verify wipes nothing, so it needs no confirmation; one that
  * is given must still be right.
  * @throws ConfirmationMismatch, EnvironmentProtected
+ * @see docs/decisions.md#a-dry-run-needs-no-confirm
  */
 export function checkConfirmation(request: Request, config: Config): void {
   const wipes = isDestructive(request)

@@ -84,6 +84,7 @@ const Restore = z.strictObject({
     .describe('`false` must be said: what is replaced then cannot come back'),
   allowForeign: z.boolean().default(false).describe('For a backup of another environment'),
   ...believed,
+  /** @see docs/decisions.md#exact-is-off-by-default */
   exact: z.boolean().default(false).describe('Files and cache keys that are not in the backup are removed'),
   ...selection,
   ...rehearsal,

@@ -27,6 +27,7 @@ export type Use = Call & { by: Statement | undefined }
  * The embedded stack with the packaged functions in it: each in a process of its own, with the environment variables that
  * the template gives it and what Lambda adds, and in front of S3, SSM and Step Functions somebody who refuses what the
  * template's policies do not allow.
+ * @see docs/decisions.md#rights-are-proved-by-enforcing-them
  */
 export async function startDeployed(
   template: Template,

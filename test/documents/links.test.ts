@@ -7,17 +7,28 @@ import { blocksOf, read } from './blocks.ts'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const documents = globSync(['*.md', 'docs/*.md'], { cwd: root })
-const folders = ['.github', 'bench', 'console', 'functions', 'infra', 'lib', 'local', 'scripts', 'test']
+const folders = [
+  '.ci',
+  '.github',
+  'bench',
+  'console',
+  'functions',
+  'infra',
+  'lib',
+  'local',
+  'scripts',
+  'test',
+]
 const sources = globSync([`{${folders.join(',')}}/**/*.{ts,tsx,mjs,css,yml,json}`, '*.{ts,yml,json}'], {
   cwd: root,
 })
 
-/** The anchors of a document, as GitHub makes them of its headings: one each. */
-function anchorsOf(document: string): string[] {
+/** The anchors of a document, as GitHub makes them of its headings: one each. `level`: of headings with so many `#` alone. */
+function anchorsOf(document: string, level = '1,6'): string[] {
   const fenced = new Set(blocksOf(document).flatMap(({ text }) => text.split('\n')))
   const headings = read(document)
     .split('\n')
-    .filter((line) => /^#{1,6} /.test(line) && !fenced.has(line))
+    .filter((line) => new RegExp(`^#{${level}} `).test(line) && !fenced.has(line))
   return headings.map((line) =>
     line
       .replace(/^#+ /, '')
@@ -50,6 +61,15 @@ test('each anchor that code names is one of the document that it names', () => {
   )
   expect(named.length).toBeGreaterThan(0)
   for (const { file, document, anchor } of named) expect(anchorsOf(document), file).toContain(anchor)
+})
+
+test('each decision is named by what it explains', () => {
+  const named = sources.flatMap((file) =>
+    [...read(file).matchAll(/\bdocs\/decisions\.md#([\w-]+)/g)].map(([, anchor = '']) => anchor),
+  )
+  // package.json holds no comments.
+  const ofPackages = ['biome-stays-at-25', 'osls-is-installed-under-the-name-serverless']
+  expect(anchorsOf('docs/decisions.md', '3').filter((anchor) => !named.includes(anchor))).toEqual(ofPackages)
 })
 
 describe.each(documents)('%s', (document) => {

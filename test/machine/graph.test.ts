@@ -206,6 +206,7 @@ describe('the state machine', () => {
     }
   })
 
+  /** @see docs/decisions.md#no-map-is-begun-over-an-empty-list */
   test('no Map is begun over an empty list: a Choice before it asks whether there is a first item', () => {
     const maps = machines.flatMap(({ States }) =>
       Object.entries(States)
@@ -454,6 +455,7 @@ describe('the state machine', () => {
     }
   })
 
+  /** @see docs/decisions.md#throttling-has-a-retry-of-its-own */
   test('every Task is repeated by rules that are written here, and by no others', () => {
     const chance = { BackoffRate: 2, JitterStrategy: 'FULL' }
     const room = {

@@ -28,6 +28,8 @@ const [oldLine, oldLineRatio] = [64 * 2 ** 20, 64]
  * Memory: some chunks, whatever the object decompresses to: reading stops where the manifest's own counts end.
  * @throws BackupDamaged when the bytes do not have the digest, or there are more of them than expected; without a digest,
  *   nothing is compared
+ * @throws StoreUnavailable when the connection breaks
+ * @see docs/decisions.md#a-connection-that-breaks-is-no-damage
  */
 export async function* readPartChunks(
   bucket: Bucket,
