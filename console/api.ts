@@ -1,5 +1,5 @@
 import type * as z from 'zod'
-import type { Backup, BackupDetails } from '../lib/http/answers/backup.ts'
+import type { BackupAnswer, BackupDetails } from '../lib/http/answers/backup.ts'
 import type { Options } from '../lib/http/answers/options.ts'
 import type { Run } from '../lib/http/answers/run.ts'
 import type { Session } from '../lib/http/answers/session.ts'
@@ -33,7 +33,7 @@ type Input<Operation> = Operation extends unknown ? Omit<Operation, SetByTheApi>
 export type RunRequest = Input<z.input<typeof Request>>
 
 type BackupPage = {
-  backups: Backup[]
+  backups: BackupAnswer[]
   unreadable: { backupId: string; reason: string }[]
   next: string | null
 }

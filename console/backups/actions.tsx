@@ -1,5 +1,5 @@
 import { useState } from 'preact/hooks'
-import type { Backup } from '../../lib/http/answers/backup.ts'
+import type { BackupAnswer } from '../../lib/http/answers/backup.ts'
 import type { Run } from '../../lib/http/answers/run.ts'
 import { useSession } from '../page/session.ts'
 import { useStart } from '../page/start.ts'
@@ -8,7 +8,7 @@ import { missingOf } from './needed-scopes.ts'
 import { RestoreDialog } from './restore-dialog.tsx'
 
 type Props = {
-  backup: Backup
+  backup: BackupAnswer
   active: Run | undefined
   onChanged: () => void
   onError: (error: Error | undefined) => void
@@ -79,7 +79,7 @@ export function Actions({ backup, active, onChanged, onError }: Props) {
   )
 }
 
-function Reasons({ backup, missing }: { backup: Backup; missing: string[] }) {
+function Reasons({ backup, missing }: { backup: BackupAnswer; missing: string[] }) {
   const { session } = useSession()
   const scopes = new Intl.ListFormat('en').format(new Set(missing))
   return (

@@ -1,5 +1,5 @@
 import { bytes, utc } from '../../lib/amounts.ts'
-import type { Backup } from '../../lib/http/answers/backup.ts'
+import type { BackupAnswer } from '../../lib/http/answers/backup.ts'
 import { ago, listed } from '../numbers.ts'
 import { useLive } from '../page/live.ts'
 import { Failure, Loading, Notice } from '../page/notice.tsx'
@@ -32,7 +32,7 @@ export function Backups() {
   )
 }
 
-function List({ backups }: { backups: Backup[] }) {
+function List({ backups }: { backups: BackupAnswer[] }) {
   const now = new Date()
   return (
     <div class="panel">

@@ -1,8 +1,8 @@
-import type { Backup } from '../../lib/http/answers/backup.ts'
+import type { BackupAnswer } from '../../lib/http/answers/backup.ts'
 import { originOf, proofOf } from './proof.ts'
 
 /** How far the backup is proved; and whether it is kept by hand. */
-export function Badges({ backup }: { backup: Backup }) {
+export function Badges({ backup }: { backup: BackupAnswer }) {
   const proof = proofOf(backup)
   return (
     <span class="badges">

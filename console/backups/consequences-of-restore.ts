@@ -1,5 +1,5 @@
 import { utc } from '../../lib/amounts.ts'
-import type { Backup } from '../../lib/http/answers/backup.ts'
+import type { BackupAnswer } from '../../lib/http/answers/backup.ts'
 import { putBeside, whatRestoreMeans } from '../../lib/run/words/now-and-after.ts'
 import { type Target, targets } from '../../lib/store.ts'
 import { words } from '../../lib/stores/words.ts'
@@ -13,14 +13,14 @@ function only<All extends Counts>(counts: All, chosen: readonly Target[]): All {
 }
 
 /** The restore button says what it does. */
-export function restoreLabel(backup: Backup, chosen: readonly Target[]): string {
+export function restoreLabel(backup: BackupAnswer, chosen: readonly Target[]): string {
   const counts = listed(only(backup, chosen))
   return counts === '' ? 'Choose what to put back' : `Back up, then put back ${counts}`
 }
 
 /** What the dialog says before anybody types the environment's name. `present`: what is there now, when it is known. */
 export function consequencesOf(
-  backup: Backup,
+  backup: BackupAnswer,
   {
     environment,
     chosen,
@@ -49,7 +49,7 @@ export function exactLabel(chosen: readonly Target[]): string | null {
   return what === '' ? null : `Remove ${what} that are not in the backup`
 }
 
-export function deleteConsequences(backup: Backup): string[] {
+export function deleteConsequences(backup: BackupAnswer): string[] {
   return [
     `The backup of ${utc(backup.startedAt)} is deleted, with all that it holds: ${listed(backup)}. It cannot be restored afterwards.`,
     'Pinned backups and those in use are refused, and of each strategy the newest and the newest rehearsed one.',

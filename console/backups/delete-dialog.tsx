@@ -1,11 +1,11 @@
 import { utc } from '../../lib/amounts.ts'
-import type { Backup } from '../../lib/http/answers/backup.ts'
+import type { BackupAnswer } from '../../lib/http/answers/backup.ts'
 import { ConfirmDialog } from '../page/confirm-dialog.tsx'
 import { useSession } from '../page/session.ts'
 import { useStart } from '../page/start.ts'
 import { deleteConsequences } from './consequences-of-restore.ts'
 
-export function DeleteDialog({ backup, onClose }: { backup: Backup; onClose: () => void }) {
+export function DeleteDialog({ backup, onClose }: { backup: BackupAnswer; onClose: () => void }) {
   const { environment } = useSession().session
   const start = useStart()
   return (

@@ -1,8 +1,8 @@
-import type { Backup } from '../../lib/http/answers/backup.ts'
+import type { BackupAnswer } from '../../lib/http/answers/backup.ts'
 
 /** The scopes that a token lacks for what can be done with a backup: loading it needs what taking one needs. */
 export function missingOf(
-  { pinned, rows }: Pick<Backup, 'pinned' | 'rows'>,
+  { pinned, rows }: Pick<BackupAnswer, 'pinned' | 'rows'>,
   scopes: readonly string[],
 ): string[] {
   const needed = ['restore', ...(!pinned || rows !== null ? ['backup'] : []), 'delete']

@@ -1,5 +1,5 @@
 import { utc } from '../../lib/amounts.ts'
-import type { Backup } from '../../lib/http/answers/backup.ts'
+import type { BackupAnswer } from '../../lib/http/answers/backup.ts'
 import { heldBy, isWritten, storesIn } from '../../lib/run/words/held.ts'
 import type { Target } from '../../lib/store.ts'
 import { stores } from '../stores/stores.ts'
@@ -7,7 +7,7 @@ import { stores } from '../stores/stores.ts'
 /** How far a backup was proved. What was written of a sealed one was read back; a rehearsed one was also loaded. */
 export type Proof = { level: 'rehearsed' | 'sealed'; label: string; text: string }
 
-type Proved = Pick<Backup, 'rehearsedAt' | 'rows' | 'files' | 'keys' | 'lateAttempts'>
+type Proved = Pick<BackupAnswer, 'rehearsedAt' | 'rows' | 'files' | 'keys' | 'lateAttempts'>
 
 export function proofOf(backup: Proved): Proof {
   const { rehearsedAt, rows, lateAttempts } = backup
@@ -38,7 +38,7 @@ function foundAgain(held: readonly Target[]): string {
 }
 
 /** Who made a backup, as far as its signature says. */
-export function originOf(authentic: Backup['authentic']): string {
+export function originOf(authentic: BackupAnswer['authentic']): string {
   if (authentic === 'signed') return 'Signed with a key of this environment, so it is what was backed up.'
   const why =
     authentic === 'unsigned' ? 'It carries no signature.' : 'It is signed with a key that is not known here.'

@@ -1,5 +1,5 @@
 import { useState } from 'preact/hooks'
-import type { Backup } from '../../lib/http/answers/backup.ts'
+import type { BackupAnswer } from '../../lib/http/answers/backup.ts'
 import { heldBy, storesIn } from '../../lib/run/words/held.ts'
 import type { Target } from '../../lib/store.ts'
 import { contentsOf } from '../overview/shares.ts'
@@ -12,7 +12,7 @@ import { consequencesOf, exactLabel, restoreLabel } from './consequences-of-rest
 import { originOf } from './proof.ts'
 
 /** Puts a backup back, after a safety backup of what is there now. */
-export function RestoreDialog({ backup, onClose }: { backup: Backup; onClose: () => void }) {
+export function RestoreDialog({ backup, onClose }: { backup: BackupAnswer; onClose: () => void }) {
   const { api, session } = useSession()
   const { environment } = session
   const start = useStart()

@@ -1,6 +1,6 @@
 import { backupKeys, latePartOf } from './layout.ts'
 import type { Late, Manifest } from './manifest.ts'
-import { lateSections, problems, type SectionName, type Sections, sectionNames } from './sections.ts'
+import { lateSections, type ManifestSections, problems, type SectionName, sectionNames } from './sections.ts'
 
 /**
  * What does not fit together inside a manifest, a sentence each: the parts of a table cover its pages once, sums agree,
@@ -20,7 +20,7 @@ export function* manifestProblems(
 
   function problemsOf<Name extends SectionName>(
     name: Name,
-    section: Sections[Name] | null,
+    section: ManifestSections[Name] | null,
   ): Iterable<string> {
     return section === null ? [] : problems[name](section, keys)
   }
@@ -47,7 +47,7 @@ export function* lateProblems(
 
   function lateProblemsOf<Name extends SectionName>(
     name: Name,
-    section: Sections[Name] | null,
+    section: ManifestSections[Name] | null,
   ): Iterable<string> {
     return lateSections[name]?.problems(late, section, { keys, writtenBy }) ?? []
   }

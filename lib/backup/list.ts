@@ -8,7 +8,13 @@ import { isPinned } from './retention/pin.ts'
 import { newestFirst } from './retention/retention.ts'
 import type { SealedBackup } from './sealed-backup.ts'
 import { sum } from './sections/section.ts'
-import { type listedFields, type SectionName, type Sections, sectionNames, totals } from './sections.ts'
+import {
+  type listedFields,
+  type ManifestSections,
+  type SectionName,
+  sectionNames,
+  totals,
+} from './sections.ts'
 
 type BackupList = {
   /** Those of the page. */
@@ -64,7 +70,7 @@ async function readSummary(
 ): Promise<SealedBackup | BackupList['unreadable'][number] | null> {
   try {
     const backup = await findBackup(bucket, prefix, backupId)
-    return backup && { ...summaryOf(backup), pinned: await isPinned(bucket, prefix, backupId) }
+    return backup && { ...listedBackup(backup), pinned: await isPinned(bucket, prefix, backupId) }
   } catch (error) {
     if (!isAboutOne(error)) throw error
     return { backupId, reason: error.message }
@@ -72,7 +78,7 @@ async function readSummary(
 }
 
 /** What a backup holds, in a few numbers. */
-export function summaryOf({ late, authentic, ...manifest }: Backup): Omit<SealedBackup, 'pinned'> {
+export function listedBackup({ late, authentic, ...manifest }: Backup): Omit<SealedBackup, 'pinned'> {
   const { backupId, environment, strategy, startedAt, sealedAt, rehearsedAt, database } = manifest
   return {
     backupId,
@@ -90,11 +96,11 @@ export function summaryOf({ late, authentic, ...manifest }: Backup): Omit<Sealed
 }
 
 function listed(manifest: Manifest): Pick<SealedBackup, keyof ReturnType<typeof listedFields>> {
-  const of = <Name extends SectionName>(name: Name, section: Sections[Name] | null) =>
+  const of = <Name extends SectionName>(name: Name, section: ManifestSections[Name] | null) =>
     totals[name].listed(section)
   return Object.assign({}, ...sectionNames.map((name) => of(name, manifest[name])))
 }
 
-function bytesOf<Name extends SectionName>(name: Name, section: Sections[Name] | null): number {
+function bytesOf<Name extends SectionName>(name: Name, section: ManifestSections[Name] | null): number {
   return section === null ? 0 : totals[name].bytes(section)
 }

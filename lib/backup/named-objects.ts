@@ -1,6 +1,6 @@
 import type { Manifest } from './manifest.ts'
 import type { SectionObject } from './sections/section.ts'
-import { objects, type SectionName, type Sections, sectionNames } from './sections.ts'
+import { type ManifestSections, objects, type SectionName, sectionNames } from './sections.ts'
 
 export type NamedObject = SectionObject & { section: SectionName }
 
@@ -9,6 +9,9 @@ export function namedObjects(manifest: Pick<Manifest, SectionName>): NamedObject
   return sectionNames.flatMap((name) => objectsOf(name, manifest[name]))
 }
 
-function objectsOf<Name extends SectionName>(name: Name, section: Sections[Name] | null): NamedObject[] {
+function objectsOf<Name extends SectionName>(
+  name: Name,
+  section: ManifestSections[Name] | null,
+): NamedObject[] {
   return section === null ? [] : objects[name](section).map((one) => ({ section: name, ...one }))
 }

@@ -3,7 +3,7 @@ import {
   CacheSection,
   cacheProblems,
   cacheTotals,
-  LateKeys,
+  LateCacheSection,
   lateKeyProblems,
   listedKeys,
   mergeCache,
@@ -12,7 +12,7 @@ import {
 import {
   DatabaseSection,
   databaseTotals,
-  LateTables,
+  LateDatabaseSection,
   listedRows,
   objectsOfDatabase,
 } from './sections/database.ts'
@@ -23,8 +23,8 @@ import type { LateSection, Problems, SectionObject, Totals } from './sections/se
 
 // What is asked of each section of a manifest, one for each store: a list for each question, as in lib/stores.ts.
 
-export type Sections = { database: DatabaseSection; files: FilesSection; cache: CacheSection }
-export type SectionName = keyof Sections
+export type ManifestSections = { database: DatabaseSection; files: FilesSection; cache: CacheSection }
+export type SectionName = keyof ManifestSections
 
 /** As they stand in a manifest; null: the backup leaves that store out. */
 export const sections = {
@@ -34,7 +34,7 @@ export const sections = {
 }
 export const sectionNames = Object.keys(sections) as SectionName[]
 
-export const problems: { [Name in SectionName]: Problems<Sections[Name]> } = {
+export const problems: { [Name in SectionName]: Problems<ManifestSections[Name]> } = {
   database: databaseProblems,
   files: filesProblems,
   cache: cacheProblems,
@@ -48,7 +48,7 @@ export const preservedFields = {
 }
 
 /** The objects that a section names. */
-export const objects: { [Name in SectionName]: (section: Sections[Name]) => SectionObject[] } = {
+export const objects: { [Name in SectionName]: (section: ManifestSections[Name]) => SectionObject[] } = {
   database: objectsOfDatabase,
   files: objectsOfFiles,
   cache: objectsOfCache,
@@ -56,16 +56,16 @@ export const objects: { [Name in SectionName]: (section: Sections[Name]) => Sect
 
 /** What a list of backups says of each. */
 export const listedFields = () => ({ ...listedRows(), ...listedFiles(), ...listedKeys() })
-export const totals: { [Name in SectionName]: Totals<Sections[Name]> } = {
+export const totals: { [Name in SectionName]: Totals<ManifestSections[Name]> } = {
   database: databaseTotals,
   files: filesTotals,
   cache: cacheTotals,
 }
 
 /** What late files list, of the stores whose wipe adds late ones to the backup. */
-export const lateFields = { ...LateTables.shape, ...LateKeys.shape }
+export const lateFields = { ...LateDatabaseSection.shape, ...LateCacheSection.shape }
 export const lateSections: {
-  [Name in SectionName]: LateSection<Sections[Name], LateTables & LateKeys> | null
+  [Name in SectionName]: LateSection<ManifestSections[Name], LateDatabaseSection & LateCacheSection> | null
 } = {
   database: { problems: lateTableProblems, merge: mergeDatabase },
   files: null,

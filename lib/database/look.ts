@@ -1,8 +1,9 @@
 import type { Clients } from '../clients.ts'
-import { DatabaseBusy, InvalidConfiguration, messageOf, ResetError } from '../errors.ts'
+import { DatabaseBusy, InvalidConfiguration, ResetError } from '../errors.ts'
 import { readEnvironment } from '../ledger/environment.ts'
 import { databaseError } from '../postgres/errors.ts'
 import { withConnection } from '../postgres/with-connection.ts'
+import { type Reason, reasonOf } from '../store/reason.ts'
 import type { Extent, Look } from '../store.ts'
 import { type Catalog, readCatalog } from './catalog/catalog.ts'
 import { checkPermissions } from './plan/actions/permissions.ts'
@@ -16,7 +17,7 @@ import {
   type RowEstimate,
   setLimits,
 } from './plan/rows/estimate.ts'
-import type { DatabaseOption, Reason, TableOption } from './schema/option.ts'
+import type { DatabaseOption, TableOption } from './schema/option.ts'
 import type { Action } from './schema/plan.ts'
 import { models } from './taskmaster.ts'
 
@@ -124,11 +125,6 @@ function reasonOfThrown(check: () => void): Reason | null {
     if (error instanceof ResetError) return reasonOf(error)
     throw error
   }
-}
-
-/** Also for what a library threw: a caller reads the reason, whatever it is. */
-export function reasonOf(error: unknown): Reason {
-  return { name: error instanceof Error ? error.name : 'UnexpectedError', message: messageOf(error) }
 }
 
 /** All that is managed of the database, as a sentence says it. */

@@ -1,4 +1,5 @@
-import type { Manifest, Warning } from '../backup/manifest.ts'
+import type { Warning } from '../backup/manifest.ts'
+import type { DatabaseSection } from '../backup/sections/database.ts'
 import type { RunRow } from '../ledger/runs.ts'
 import { withConnection } from '../postgres/with-connection.ts'
 import type { Ender, Ending, TargetState } from '../store.ts'
@@ -9,7 +10,7 @@ import { dropScratch } from './scratch/drop.ts'
 import type { Refreshed } from './views.ts'
 import { DatabaseWiped } from './wipe/wipe.ts'
 
-type HeldDatabase = Pick<NonNullable<Manifest['database']>, 'rows' | 'tables'>
+type HeldDatabase = Pick<DatabaseSection, 'rows' | 'tables'>
 
 type DatabaseEnding = Ending<DatabaseSummary, DatabaseRestoreInLedger, HeldDatabase>
 

@@ -97,7 +97,7 @@ async function tryAll(
     )
   } catch (error) {
     if (error instanceof RunLost) throw error
-    const reason = reasonOf(databaseError(error), clients.config.LOCK_TIMEOUT_MS)
+    const reason = whyStale(databaseError(error), clients.config.LOCK_TIMEOUT_MS)
     return { refreshed: [], stale: planned.map((name) => ({ name, reason })) }
   }
 }
@@ -123,14 +123,14 @@ async function refreshEach(
     } catch (cause) {
       const error = databaseError(cause)
       if (error instanceof RunLost) throw error
-      result.stale.push({ name, reason: reasonOf(error, LOCK_TIMEOUT_MS) })
+      result.stale.push({ name, reason: whyStale(error, LOCK_TIMEOUT_MS) })
     }
   }
   return result
 }
 
 /** Not Postgres' message, which may hold a value of a row. */
-function reasonOf(error: unknown, lockTimeoutMs: number): string {
+function whyStale(error: unknown, lockTimeoutMs: number): string {
   if (error instanceof StoreUnavailable) return 'the connection to the database broke'
   const state = sqlStateOf(error) ?? (error instanceof Error ? sqlStateOf(error.cause) : undefined)
   if (state === '42501') return 'the role neither owns it nor may refresh it'

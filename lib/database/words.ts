@@ -1,17 +1,15 @@
 import { counted } from '../amounts.ts'
-import type { Manifest } from '../backup/manifest.ts'
+import type { DatabaseSection } from '../backup/sections/database.ts'
 import type { Selection } from '../store/selection.ts'
 import type { Asked, Change, Words } from '../store/words.ts'
 import type { DatabaseOption } from './schema/option.ts'
 import type { DatabaseWould, TableWould } from './schema/plan-answer.ts'
 
-type HeldDatabase = NonNullable<Manifest['database']>
-
 export type DatabaseTold = {
   /** `tables`: of what became of it, the rows of each. */
   amount: { rows: number; tables?: object }
   found: DatabaseOption
-  held: HeldDatabase
+  held: DatabaseSection
   would: DatabaseWould
   back: object
 }
@@ -41,7 +39,7 @@ export const databaseWords: Words<DatabaseTold> = {
 /** Each table of the database and of the backup. */
 function changesOf(
   database: Asked<DatabaseOption>,
-  held: HeldDatabase,
+  held: DatabaseSection,
   { without = [] }: Selection,
 ): Change[] {
   const live = new Map(

@@ -38,7 +38,6 @@ export const FilesWiped = z.strictObject({
 })
 export type FilesWiped = z.output<typeof FilesWiped>
 
-/** Nothing below this is ever wiped: the environment's mark, work lists and backups are there. */
 const failuresNamed = 20
 
 /**

@@ -21,7 +21,7 @@ import { runs } from './routes/runs.ts'
 import { session } from './routes/session.ts'
 import { tokens } from './routes/tokens.ts'
 
-type Tools = {
+type AppSettings = {
   /** Asked for at each request with a token: the page and the document need no store. */
   clients: () => Promise<Clients>
   /** Where the built page may lie. */
@@ -35,7 +35,12 @@ type Tools = {
  * The HTTP API and the web page. Whatever is thrown becomes a problem document.
  * @see docs/decisions.md#hono-and-zod-openapi-for-the-http-api
  */
-export function makeApp({ clients, pageFolders, documents, rates = usualRates }: Tools): OpenAPIHono<Api> {
+export function makeApp({
+  clients,
+  pageFolders,
+  documents,
+  rates = usualRates,
+}: AppSettings): OpenAPIHono<Api> {
   const app = new OpenAPIHono<Api>({
     defaultHook: (result) => {
       if (!result.success) throw new InvalidInput(result.error)

@@ -16,7 +16,7 @@ import { endRun } from './end.ts'
 import { checkConfirmation, checkMarks, refusalOfReal } from './guard.ts'
 import { planOnBackup } from './on-backup/operations.ts'
 import { digestOfPlan, type Plan } from './planning/plan.ts'
-import { noPlan, type PlanSummary, summaryOf } from './planning/plan-summary.ts'
+import { noPlan, type PlanSummary, planSummaryOf } from './planning/plan-summary.ts'
 import { checkLimits, makePlan } from './planning/planning.ts'
 import { checkScoped } from './planning/scope.ts'
 import {
@@ -90,7 +90,7 @@ export async function countAll(
     await dropLeftovers(connection, runId, clients.config.LOCK_TIMEOUT_MS)
     const plan = await makePlan(clients, connection, asked)
     const { backupId } = plan
-    const summary = summaryOf(plan, { backup, dryRun: false, refusal: null })
+    const summary = planSummaryOf(plan, { backup, dryRun: false, refusal: null })
     const planDigest = digestOfPlan(plan)
     await recordPlan(connection, { runId, ...counting, backupId, plan: summary, planDigest })
     return {
@@ -130,7 +130,7 @@ async function planDry(
     recordPlan(connection, { ...run, ...counting, backupId: null, plan, planDigest: null })
   await record({ ...noPlan, clears, warnings, ...told })
   const plan = await makePlan(clients, connection, asked)
-  await record(summaryOf(plan, { backup, ...told }))
+  await record(planSummaryOf(plan, { backup, ...told }))
   checkLimits(plan, clients)
 }
 

@@ -11,21 +11,21 @@ export const preservable = {
   files: names.describe('Files below these prefixes of FILES_PREFIX are not wiped'),
   keys: names.describe('Cache keys that match one of these patterns (glob) are not wiped'),
 }
-type Kind = keyof typeof preservable
-export type Preserve = Readonly<Record<Kind, readonly string[]>>
+type PreserveKind = keyof typeof preservable
+export type Preserve = Readonly<Record<PreserveKind, readonly string[]>>
 
 /** The variable that says what of each kind is always kept. */
 const variables = { tables: 'PRESERVE_TABLES', files: 'PRESERVE_FILES', keys: 'PRESERVE_KEYS' } as const
 
 /** A list of each kind. */
-function lists(listOf: (kind: Kind) => string[]): Record<Kind, string[]> {
-  const kinds = Object.keys(preservable) as Kind[]
-  return Object.fromEntries(kinds.map((kind) => [kind, listOf(kind)])) as Record<Kind, string[]>
+function lists(listOf: (kind: PreserveKind) => string[]): Record<PreserveKind, string[]> {
+  const kinds = Object.keys(preservable) as PreserveKind[]
+  return Object.fromEntries(kinds.map((kind) => [kind, listOf(kind)])) as Record<PreserveKind, string[]>
 }
 
-export const nothing = (): Record<Kind, string[]> => lists(() => [])
+export const nothing = (): Record<PreserveKind, string[]> => lists(() => [])
 
 /** What a run keeps, when its request keeps this. */
-export function preservedBy(asked: Preserve, config: Config): Record<Kind, string[]> {
+export function preservedBy(asked: Preserve, config: Config): Record<PreserveKind, string[]> {
   return lists((kind) => [...config[variables[kind]], ...asked[kind]])
 }

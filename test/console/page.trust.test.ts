@@ -3,7 +3,7 @@ import { DeleteObjectCommand, GetObjectCommand, PutObjectCommand } from '@aws-sd
 import type { Route } from 'playwright-core'
 import { describe, expect, it } from 'vitest'
 import { bytes, counted } from '../../lib/amounts.ts'
-import type { Backup } from '../../lib/http/answers/backup.ts'
+import type { BackupAnswer } from '../../lib/http/answers/backup.ts'
 import type { Run } from '../../lib/http/answers/run.ts'
 import { totalOf } from '../../local/database/store.ts'
 import { withVariables } from '../e2e/reset-stack.ts'
@@ -190,7 +190,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
   it('puts back what is ticked, and a backup of another environment only after that was ticked, too', () =>
     withVariables({ ENVIRONMENT: 'other' }, async () => {
       const { backups } = await console.ask('GET', '/backups')
-      const { backupId } = backups.find((one: Backup) => one.rows !== null && one.files !== null)
+      const { backupId } = backups.find((one: BackupAnswer) => one.rows !== null && one.files !== null)
       const page = await console.open()
       await page.getByLabel('Access token').fill(tokenOf('admin'))
       await page.getByRole('button', { name: 'Sign in' }).click()
@@ -226,7 +226,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     await console.finish({ operation: 'backup', strategy: 'full', rehearse: false })
     await withVariables({ ENVIRONMENT: 'other' }, async () => {
       const { backups } = await console.ask('GET', '/backups')
-      const { backupId } = backups.find((one: Backup) => one.rows !== null && one.files !== null)
+      const { backupId } = backups.find((one: BackupAnswer) => one.rows !== null && one.files !== null)
       const { s3, env } = console.stack
       const place = {
         Bucket: env.BACKUP_BUCKET ?? '',

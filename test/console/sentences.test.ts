@@ -29,7 +29,7 @@ import {
 } from '../../console/runs/wording.ts'
 import { shareOfTable } from '../../console/stores/share-of-table.ts'
 import { bytes } from '../../lib/amounts.ts'
-import type { Backup } from '../../lib/http/answers/backup.ts'
+import type { BackupAnswer } from '../../lib/http/answers/backup.ts'
 import type { Options } from '../../lib/http/answers/options.ts'
 import type { Run } from '../../lib/http/answers/run.ts'
 import type { Outcome } from '../../lib/run/outcome.ts'
@@ -85,7 +85,7 @@ const session = {
   protected: false,
   version: '1',
 }
-const backup: Backup = {
+const backup: BackupAnswer = {
   backupId: '2026-11-22T19-05-33Z-3f9a2c',
   environment: 'staging',
   strategy: 'full',

@@ -23,10 +23,10 @@ export type CacheSection = z.output<typeof CacheSection>
  * Of a late file: keys that changed or came since their export. The parts are read after the manifest's, so that the last
  * line of a key counts. `added`: how many of the keys the manifest's parts do not hold.
  */
-export const LateKeys = z.strictObject({
+export const LateCacheSection = z.strictObject({
   cache: z.strictObject({ added: count, parts: z.array(CachePart) }).optional(),
 })
-export type LateKeys = z.output<typeof LateKeys>
+export type LateCacheSection = z.output<typeof LateCacheSection>
 
 export function* cacheProblems(cache: CacheSection, keys: BackupKeys): Generator<string> {
   yield* differs('cache.keys', cache.keys, sum(cache.parts.map((part) => part.keys)))
@@ -36,7 +36,7 @@ export function* cacheProblems(cache: CacheSection, keys: BackupKeys): Generator
 }
 
 export function* lateKeyProblems(
-  { cache: late }: LateKeys,
+  { cache: late }: LateCacheSection,
   cache: CacheSection | null,
   { keys, writtenBy }: AttemptKeys,
 ): Generator<string> {
@@ -57,7 +57,7 @@ export function* lateKeyProblems(
 }
 
 /** Late parts come last: of a key that is there twice, the later line counts. */
-export function mergeCache(section: CacheSection, { cache }: LateKeys): CacheSection {
+export function mergeCache(section: CacheSection, { cache }: LateCacheSection): CacheSection {
   if (cache === undefined) return section
   return { ...section, keys: section.keys + cache.added, parts: [...section.parts, ...cache.parts] }
 }

@@ -1,6 +1,6 @@
 import { quote } from '../../postgres/identifiers.ts'
 import { type BackupKeys, isCopyOf } from '../layout.ts'
-import type { BackedUpTable, DatabaseSection, LateTables, TablePart } from './database.ts'
+import type { BackedUpTable, DatabaseSection, LateDatabaseSection, TablePart } from './database.ts'
 import { addFingerprints } from './fingerprint.ts'
 import { type AttemptKeys, differs, sum, twice } from './section.ts'
 
@@ -16,7 +16,7 @@ export function* databaseProblems(database: DatabaseSection, keys: BackupKeys): 
 
 /** Each part of a late file replaces one that is there. */
 export function* lateTableProblems(
-  late: LateTables,
+  late: LateDatabaseSection,
   database: DatabaseSection | null,
   { keys, writtenBy }: AttemptKeys,
 ): Generator<string> {
@@ -70,7 +70,7 @@ function* partProblems(name: string, part: TablePart, firstKey: string): Generat
   else if (!isCopyOf(firstKey, key)) yield `${what} cannot lie at ${key}`
 }
 
-function* sequenceProblems(sequences: LateTables['sequences']): Generator<string> {
+function* sequenceProblems(sequences: LateDatabaseSection['sequences']): Generator<string> {
   yield* twice('sequence', sequences)
   for (const { name, schema, sequence } of sequences) {
     if (name !== plainName(schema, sequence))

@@ -72,11 +72,11 @@ export const DatabaseSection = z.strictObject({
 export type DatabaseSection = z.output<typeof DatabaseSection>
 
 /** Of a late file: the parts that replace the manifest's, because rows had changed when the wipe took its lock. */
-export const LateTables = z.strictObject({
+export const LateDatabaseSection = z.strictObject({
   tables: z.array(z.strictObject({ name: z.string(), parts: z.array(TablePart) })),
   sequences: z.array(BackedUpSequence),
 })
-export type LateTables = z.output<typeof LateTables>
+export type LateDatabaseSection = z.output<typeof LateDatabaseSection>
 
 export function objectsOfDatabase({ tables }: Pick<DatabaseSection, 'tables'>): SectionObject[] {
   return tables

@@ -1,8 +1,8 @@
-import type { BackedUpTable, DatabaseSection, LateTables } from './database.ts'
+import type { BackedUpTable, DatabaseSection, LateDatabaseSection } from './database.ts'
 import { addFingerprints } from './fingerprint.ts'
 
 /** The section with late parts, their totals, and their sequences in place. */
-export function mergeDatabase(database: DatabaseSection, late: LateTables): DatabaseSection {
+export function mergeDatabase(database: DatabaseSection, late: LateDatabaseSection): DatabaseSection {
   const tables = mergeLate(database.tables, late.tables)
   return {
     ...database,
@@ -14,7 +14,10 @@ export function mergeDatabase(database: DatabaseSection, late: LateTables): Data
 }
 
 /** A backup's tables with late parts in the place of those they replace; totals are made anew. */
-export function mergeLate(tables: readonly BackedUpTable[], late: LateTables['tables']): BackedUpTable[] {
+export function mergeLate(
+  tables: readonly BackedUpTable[],
+  late: LateDatabaseSection['tables'],
+): BackedUpTable[] {
   const replacements = new Map(
     late.map(({ name, parts }) => [name, new Map(parts.map((part) => [part.shard, part]))]),
   )

@@ -26,7 +26,7 @@ type ExtraKeys = {
   pageKeys: number
 }
 
-type Tools = { cache: BinaryRedis; fence: Fence }
+type Settling = { cache: BinaryRedis; fence: Fence }
 
 /** Passes over the whole database; an application that writes new keys all the time would keep it busy for ever. */
 const passes = 20
@@ -38,7 +38,7 @@ const passes = 20
  * @throws RunLost, StoreUnavailable, NotPermitted
  */
 export async function settleExtras(
-  tools: Tools,
+  tools: Settling,
   asked: ExtraKeys,
 ): Promise<{ extra: number; deleted: number }> {
   const { match, includes, known, exact, spared, pageKeys } = asked
@@ -62,7 +62,7 @@ export async function settleExtras(
 
 /** Deletes what is in the safety backup, to which it adds first what changed since. */
 async function deleteKeys(
-  { cache, fence }: Tools,
+  { cache, fence }: Settling,
   keys: readonly Buffer[],
   { keptTypes, safety }: ExtraKeys,
 ): Promise<Map<Buffer, KeyFate>> {
@@ -89,7 +89,7 @@ async function deleteKeys(
 
 /** Unfinished values of a restore that did not end. They have little time to live; a key that has more is somebody else's. */
 async function clearLeftovers(
-  { cache, fence }: Tools,
+  { cache, fence }: Settling,
   { page, temporary }: { page: readonly Buffer[]; temporary: Buffer },
 ): Promise<Buffer[]> {
   const named = page.filter((key) => key.subarray(0, temporary.length).equals(temporary))

@@ -5,7 +5,7 @@ import { firstCursor, readScan, scanCommand, scanKeys } from '../../redis/scan.t
 import { compareAndUnlink, type KeyFate, type Unlinking } from '../compare-and-unlink.ts'
 
 /** Which keys go: those that a SCAN finds by `match`, for which `goes` is true, and how. */
-export type Selection = Omit<Unlinking, 'keys'> & {
+export type KeySelection = Omit<Unlinking, 'keys'> & {
   match: string | undefined
   goes: (key: Buffer) => boolean
   pageKeys: number
@@ -14,7 +14,7 @@ export type Selection = Omit<Unlinking, 'keys'> & {
 /** One pass: each request deletes the page before and scans the next. Gives how many keys it found that should go. */
 export async function wipeOnce(
   { cache, fence }: { cache: BinaryRedis; fence: Fence },
-  selection: Selection,
+  selection: KeySelection,
   onPage: (fates: ReadonlyMap<Buffer, KeyFate>) => Promise<void>,
 ): Promise<number> {
   let found = 0
@@ -36,7 +36,7 @@ export async function wipeOnce(
 /** The keys that are there and should go, as pages. */
 export async function* findDoomed(
   cache: BinaryRedis,
-  { match, goes, pageKeys }: Pick<Selection, 'match' | 'goes' | 'pageKeys'>,
+  { match, goes, pageKeys }: Pick<KeySelection, 'match' | 'goes' | 'pageKeys'>,
 ): AsyncGenerator<Buffer[]> {
   for await (const page of scanKeys(cache, { match, count: pageKeys })) yield page.filter(goes)
 }

@@ -15,7 +15,7 @@ import { KeySet } from '../key-set.ts'
 import { keyScope, preservedBy } from '../keys.ts'
 import { quarantineBelow, releaseAll } from '../quarantine.ts'
 import { keysOfTypes } from '../restore/extras.ts'
-import { findDoomed, type Selection, wipeOnce } from './pass.ts'
+import { findDoomed, type KeySelection, wipeOnce } from './pass.ts'
 import { Rewrites } from './rewrites.ts'
 
 type Tools = Pick<Clients, 'backups' | 'cache' | 'config' | 'now'>
@@ -88,7 +88,7 @@ export async function wipeCache(
   const scope = keyScope(config.CACHE_PREFIX)
   const patternsOf = preservedBy(preserve)
   const keptTypes = new Set(unsupportedTypes)
-  const selection = (quarantines: boolean): Selection => ({
+  const selection = (quarantines: boolean): KeySelection => ({
     match: scope.match,
     goes: (key) =>
       scope.includes(key) && patternsOf(quarantine.nameOf(key)).length === 0 && !rewrites.includes(key),
@@ -156,7 +156,7 @@ export async function wipeCache(
 const Note = z.object({ keys: count, late: count.default(0) })
 
 /** The keys that should have gone and are there, each once. */
-async function findLeft({ cache }: Tools, selection: Selection): Promise<KeyTally> {
+async function findLeft({ cache }: Tools, selection: KeySelection): Promise<KeyTally> {
   const left = new KeyTally()
   const seen = new KeySet()
   for await (const keys of findDoomed(cache, selection)) {

@@ -1,11 +1,8 @@
 import * as z from 'zod'
 import { Warning } from '../../backup/manifest.ts'
+import { Reason } from '../../store/reason.ts'
 
 const count = z.int().nonnegative()
-
-/** An error as a caller reads it: why a store cannot be asked, or why a plan is refused. */
-export const Reason = z.strictObject({ name: z.string(), message: z.string() })
-export type Reason = z.output<typeof Reason>
 
 export const TableOption = z.strictObject({
   name: z.string().meta({ example: 'public.users' }),

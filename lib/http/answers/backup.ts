@@ -5,12 +5,12 @@ import { Manifest, Warning } from '../../backup/manifest.ts'
 import { targets } from '../../store.ts'
 import { count } from './run.ts'
 
-export const Backup = SealedBackup.extend({
+export const BackupAnswer = SealedBackup.extend({
   abridged: z.literal(true).optional().meta({
     description: 'There is too much to tell: texts, and lists other than `parts`, are cut',
   }),
 }).openapi('Backup')
-export type Backup = z.output<typeof Backup>
+export type BackupAnswer = z.output<typeof BackupAnswer>
 
 /** One object of a backup; `part` is its key below the backup's root. */
 export const BackupPart = z.strictObject({
@@ -24,7 +24,7 @@ export type BackupPart = z.output<typeof BackupPart>
 
 export const BackupDetails = z
   .strictObject({
-    ...Backup.shape,
+    ...BackupAnswer.shape,
     tables: z.array(z.strictObject({ name: z.string(), rows: count, bytes: count })),
     parts: z.array(BackupPart),
     preserved: Manifest.shape.preserved,

@@ -1,5 +1,5 @@
 import type * as z from 'zod'
-import type { Backup, BackupDetails } from '../answers/backup.ts'
+import type { BackupAnswer, BackupDetails } from '../answers/backup.ts'
 import type { Options } from '../answers/options.ts'
 import type { Run } from '../answers/run.ts'
 import type { RunRequest } from '../answers/run-request.ts'
@@ -88,7 +88,7 @@ export const run: Run = {
   error: null,
 }
 
-export const backup: Backup = {
+export const backup: BackupAnswer = {
   backupId,
   environment: 'staging',
   strategy: 'full',

@@ -1,13 +1,13 @@
 import { createRoute, OpenAPIHono } from '@hono/zod-openapi'
 import * as z from 'zod'
 import { isBackupId } from '../../backup/backup-id.ts'
-import { pageOfBackups, summaryOf } from '../../backup/list.ts'
+import { listedBackup, pageOfBackups } from '../../backup/list.ts'
 import { readBackup } from '../../backup/read.ts'
 import { isPinned, pinBackup, unpinBackup } from '../../backup/retention/pin.ts'
 import { refuseForeign } from '../../backup/trust.ts'
 import type { Clients } from '../../clients.ts'
 import { InvalidRequest } from '../../errors.ts'
-import { Backup, BackupDetails, type BackupPart } from '../answers/backup.ts'
+import { BackupAnswer, BackupDetails, type BackupPart } from '../answers/backup.ts'
 import { limitUpTo, linkToNext } from '../answers/pages.ts'
 import { abridged, answerBytes, fitting } from '../answers/size.ts'
 import type { Api } from '../api.ts'
@@ -47,7 +47,7 @@ const list = createRoute({
     200: answer(
       'The backups, and those whose manifest cannot be understood',
       z.strictObject({
-        backups: z.array(Backup),
+        backups: z.array(BackupAnswer),
         unreadable: z.array(z.strictObject({ backupId: z.string(), reason: z.string() })),
         next: z
           .string()
@@ -139,7 +139,7 @@ export const backups = new OpenAPIHono<Api>()
     const { preserved, warnings } = found
     const page = pageOfParts(parts, req.valid('query').after)
     const next = { after: page.next }
-    const told = { ...summaryOf(found), pinned, tables, preserved, warnings }
+    const told = { ...listedBackup(found), pinned, tables, preserved, warnings }
     return json({ ...abridged(told, answerBytes / 2), ...page }, 200, linkToNext(req.url, next))
   })
   .openapi(pin, async ({ var: { clients, caller }, req, json }) => {

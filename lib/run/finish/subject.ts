@@ -33,7 +33,7 @@ export async function findSubject(
   }
 }
 
-type Ender = (summary: SubjectSummary, found: FoundSubject, error: Outcome['error']) => SubjectEnd
+type SubjectEnder = (summary: SubjectSummary, found: FoundSubject, error: Outcome['error']) => SubjectEnd
 
 /** @param found null when it could not be looked at */
 export function describeSubject(
@@ -48,6 +48,6 @@ export function describeSubject(
 }
 
 /** undefined: the row is of another version, and what its operation makes of a backup is not known. */
-function enderOf(operation: string): Ender | undefined {
+function enderOf(operation: string): SubjectEnder | undefined {
   return Object.hasOwn(enders, operation) ? enders[operation as BackupOperation] : undefined
 }

@@ -9,15 +9,15 @@ import { fenceRun } from '../../ledger/step.ts'
 import { exists } from '../../s3/bucket.ts'
 import type { MaintenancePlan } from '../planning/plan.ts'
 import type { SubjectSummary } from '../planning/plan-summary.ts'
-import type { Check, Planner, SubjectEnd } from './operation.ts'
+import type { MaintenancePlanner, StartCheck, SubjectEnd } from './operation.ts'
 
 /** @throws BackupKept, NotFound, BackupDamaged, BackupTooNew */
-export const checkDelete: Check<'delete'> = async (clients, connection, request) => {
+export const checkDelete: StartCheck<'delete'> = async (clients, connection, request) => {
   await checkDeletable(clients, connection, request)
 }
 
 /** Counts it as well, for afterwards nothing is left. @throws as checkDelete */
-export const planDelete: Planner<'delete'> = async (
+export const planDelete: MaintenancePlanner<'delete'> = async (
   clients,
   connection,
   { run, request: { operation, backupId } },

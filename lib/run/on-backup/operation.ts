@@ -13,14 +13,14 @@ import type { Subject } from '../subject-state.ts'
 export type RequestTo<Name extends BackupOperation> = Extract<OnBackup, { operation: Name }>
 
 /** Refuses at once what Count would refuse, as far as that is known without the lock; the marks are looked at before. */
-export type Check<Name extends BackupOperation> = (
+export type StartCheck<Name extends BackupOperation> = (
   clients: Clients,
   connection: Connection,
   request: RequestTo<Name>,
 ) => Promise<void>
 
 /** Decides what the run does, under the lock. What it throws, the run is refused with. */
-export type Planner<Name extends BackupOperation> = (
+export type MaintenancePlanner<Name extends BackupOperation> = (
   clients: Clients,
   connection: Connection,
   asked: { run: RunRef; request: RequestTo<Name> },

@@ -18,7 +18,7 @@ import { exists } from '../../s3/bucket.ts'
 import type { Outcome } from '../outcome.ts'
 import type { MaintenancePlan } from '../planning/plan.ts'
 import type { SubjectSummary } from '../planning/plan-summary.ts'
-import type { Check, Planner, SubjectEnd } from './operation.ts'
+import type { MaintenancePlanner, StartCheck, SubjectEnd } from './operation.ts'
 
 /** What was found of the backup, for the outcome. */
 export const Verified = z.strictObject({
@@ -32,7 +32,7 @@ export type Verified = z.output<typeof Verified>
 const named = 10
 
 /** @throws NotFound, BackupDamaged, BackupTooNew; ForeignBackup, BackupUnsigned unless that is what was said */
-export const checkVerify: Check<'verify'> = async ({ backups, config }, _, request) => {
+export const checkVerify: StartCheck<'verify'> = async ({ backups, config }, _, request) => {
   checkVerifiable(await readBackup(backups, config.BACKUP_PREFIX, request.backupId), config, request)
 }
 
@@ -40,7 +40,7 @@ export const checkVerify: Check<'verify'> = async ({ backups, config }, _, reque
  * @throws as checkVerify; ForeignBackup, SchemaChanged when it cannot be rehearsed here
  * @throws LimitExceeded for what one invocation could not compare in its time
  */
-export const planVerify: Planner<'verify'> = async (clients, connection, { run, request }) => {
+export const planVerify: MaintenancePlanner<'verify'> = async (clients, connection, { run, request }) => {
   const { operation, backupId, rehearse } = request
   const { backups, config } = clients
   const late = await readLateNoted(connection, backupId)

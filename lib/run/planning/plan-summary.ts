@@ -59,7 +59,7 @@ export const noPlan = {
 } satisfies z.input<typeof PlanSummary>
 
 /** @param backup the backup that is put back */
-export function summaryOf(
+export function planSummaryOf(
   plan: Plan,
   { backup, ...told }: { backup: Backup | null; dryRun: boolean; refusal: Refusal | null },
 ): z.input<typeof PlanSummary> {

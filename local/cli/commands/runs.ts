@@ -9,7 +9,7 @@ import type { Answer } from '../answer.ts'
 import type { Connected } from '../connect.ts'
 import { outcomeOf, outcomeWithoutRow } from '../run/outcome-of.ts'
 import { documentOf, showOutcome } from '../show/outcome.ts'
-import { closing, runLine, summaryOf, underWay } from '../show/run.ts'
+import { closing, runDocument, runLine, underWay } from '../show/run.ts'
 import { table } from '../show/table.ts'
 
 const shownRuns = 50
@@ -19,7 +19,7 @@ export async function showRuns({ clients }: Connected, id: string | undefined): 
   if (id !== undefined) return showById(clients, id)
   const rows = await withConnection(clients, (connection) => listRuns(connection, shownRuns))
   const text = table(rows.map(runLine), '')
-  return { document: { runs: rows.map(summaryOf) }, text: text === '' ? 'No run yet.\n' : text, code: 0 }
+  return { document: { runs: rows.map(runDocument) }, text: text === '' ? 'No run yet.\n' : text, code: 0 }
 }
 
 /** Also what was refused before it got into the ledger, as long as Step Functions knows of it. */
@@ -48,7 +48,7 @@ async function showRun(row: RunRow, clients: Clients): Promise<Answer> {
     }
   }
   const document = {
-    ...summaryOf(row),
+    ...runDocument(row),
     progress: row.progress,
     waiting: row.waiting,
     heartbeatAt: row.heartbeatAt.toISOString(),

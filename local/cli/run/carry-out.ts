@@ -11,7 +11,7 @@ import { documentOf, showOutcome } from '../show/outcome.ts'
 import { progressOn } from '../show/progress.ts'
 import { askForName, needsName } from './confirm.ts'
 import { type Followed, followRun } from './follow.ts'
-import { interrupted, interruptedWith, listenForInterruption } from './interrupt.ts'
+import { answerInterrupt, interruptAnswer, listenForInterruption } from './interrupt.ts'
 import { startWanted } from './start.ts'
 
 /** Commands "backup", "reset", "restore", "verify", "delete" and "claim": starts the run and waits for its end. */
@@ -36,7 +36,7 @@ export async function carryOut(
     tell(showDelete(backup))
   }
   const typed = asks ? await askForName(clients.config.ENVIRONMENT, request) : undefined
-  if (typed === 'nothing') return interruptedWith('No name was typed. Nothing was started or touched.')
+  if (typed === 'nothing') return interruptAnswer('No name was typed. Nothing was started or touched.')
   const wanted = typed === undefined ? given : confirmed(given, typed.name)
   const view = progressOn(process.stderr)
   let started: Awaited<ReturnType<typeof startWanted>> | undefined
@@ -52,7 +52,7 @@ export async function carryOut(
     } catch (error) {
       if (!interruption.first.aborted || started === undefined) throw error
       view.end()
-      const left = await interrupted(connected, started.runId, interruption.second)
+      const left = await answerInterrupt(connected, started.runId, interruption.second)
       if (left !== 'goes on') return left
     } finally {
       interruption.forget()

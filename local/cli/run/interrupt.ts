@@ -27,14 +27,14 @@ const twiceWithinMs = 1000
  * @param again aborted by a second Ctrl-C
  * @see docs/decisions.md#ctrl-c-does-not-decide-for-the-operator
  */
-export async function interrupted(
+export async function answerInterrupt(
   connected: Connected,
   runId: string,
   again: AbortSignal,
 ): Promise<Answer | 'goes on'> {
-  if (connected.stack?.machine !== undefined) return await interruptedHere(connected, runId, again)
+  if (connected.stack?.machine !== undefined) return await interruptHere(connected, runId, again)
   const impatient = once(again, 'abort').then(() => left(runId, undefined))
-  const asked = interruptedElsewhere(connected, runId, again).catch((error: unknown) => {
+  const asked = interruptElsewhere(connected, runId, again).catch((error: unknown) => {
     // The ledger cannot be asked: what can be done about the run is to be known all the same.
     if (!(error instanceof ResetError)) throw error
     process.stderr.write(`${error.name}: ${visibleName(messageOf(error))}\n`)
@@ -43,7 +43,7 @@ export async function interrupted(
   return await Promise.race([impatient, asked])
 }
 
-async function interruptedElsewhere(
+async function interruptElsewhere(
   connected: Connected,
   runId: string,
   again: AbortSignal,
@@ -55,7 +55,7 @@ async function interruptedElsewhere(
   return wanted === 'cancel' ? await cancelNow(connected, runId) : 'goes on'
 }
 
-async function interruptedHere(
+async function interruptHere(
   connected: Connected,
   runId: string,
   again: AbortSignal,
@@ -110,13 +110,13 @@ async function ask<Choice extends 'cancel' | 'leave'>(
 function left(runId: string, row: RunRow | undefined): Answer {
   const look = `To look at it: ${commandLine('runs', runId)}`
   if (row !== undefined && row.status !== 'running')
-    return interruptedWith(`The run ${runId} is over. ${look}`)
+    return interruptAnswer(`The run ${runId} is over. ${look}`)
   if (row !== undefined && !isCancellable(row)) {
-    return interruptedWith(
+    return interruptAnswer(
       `The run ${runId} goes on, in "${row.phase}": it is changing the stores and cannot be cancelled any more. ${look}`,
     )
   }
-  return interruptedWith(
+  return interruptAnswer(
     `The run ${runId} goes on. To cancel it, as long as it has changed nothing: ${commandLine('cancel', runId)}. ${look}`,
   )
 }
@@ -125,7 +125,7 @@ function left(runId: string, row: RunRow | undefined): Answer {
 async function cancelNow({ clients }: Connected, runId: string): Promise<Answer | 'goes on'> {
   try {
     await cancelRun(clients, { runId, by: requester() })
-    return interruptedWith(`The run ${runId} is cancelled. Nothing was wiped, restored or deleted.`)
+    return interruptAnswer(`The run ${runId} is cancelled. Nothing was wiped, restored or deleted.`)
   } catch (error) {
     if (!(error instanceof ResetError)) throw error
     process.stderr.write(`${error.name}: ${visibleName(messageOf(error))}\n`)
@@ -154,13 +154,13 @@ async function stopHere({ clients, stack, isGoneAfterwards }: Connected, runId: 
   const { finish } = await import('../../../lib/run/finish/finish.ts')
   await finish(clients, { runId, error })
   const row = await withConnection(clients, (connection) => findRun(connection, runId))
-  if (row === undefined) return interruptedWith(`The run ${runId} was stopped before it began.`)
+  if (row === undefined) return interruptAnswer(`The run ${runId} was stopped before it began.`)
   const outcome = outcomeOf(row, clients.config)
   const around = { plan: row.plan, environment: clients.config.ENVIRONMENT, isGone: isGoneAfterwards }
   return { document: outcome, text: showOutcome(outcome, around), code: 130 }
 }
 
-export function interruptedWith(message: string): Answer {
+export function interruptAnswer(message: string): Answer {
   return { document: { error: { name: 'Interrupted', message } }, text: `${message}\n`, code: 130 }
 }
 

@@ -32,7 +32,7 @@ const About = z.object({
 })
 
 /** A run in a few words. */
-export function summaryOf(row: RunRow) {
+export function runDocument(row: RunRow) {
   const plan = About.safeParse(row.plan).data
   return {
     runId: row.runId,
@@ -60,7 +60,7 @@ export function runLine(row: RunRow): string[] {
 function statusOf(row: RunRow): string {
   const words = statusWords[row.status] ?? row.status
   const status = row.closingUntil === null ? words : `${words}, closing`
-  if (!summaryOf(row).dryRun) return status
+  if (!runDocument(row).dryRun) return status
   if (row.outcome === null) return `dry run, ${status}`
   const { error } = Outcome.parse(row.outcome)
   const refusal = wouldDoOf(row.plan, row.operation, error)?.refusal ?? null
@@ -75,7 +75,7 @@ function madeBy(row: RunRow): string | null {
 
 /** Which backup it made, put back, read or deleted: never one that there is not, or not yet. */
 function aboutOf(row: RunRow): string {
-  const { restoredBackupId, ...summary } = summaryOf(row)
+  const { restoredBackupId, ...summary } = runDocument(row)
   const known = operationOf(row.operation)
   const isOnBackup = known?.actsOn === 'backup'
   const backupId = isOnBackup ? summary.backupId : madeBy(row)

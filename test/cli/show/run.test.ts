@@ -3,7 +3,7 @@ import type { SealedBackup } from '../../../lib/backup/sealed-backup.ts'
 import { backup, run } from '../../../lib/http/document/examples.ts'
 import type { RunRow } from '../../../lib/ledger/runs.ts'
 import { backupLine } from '../../../local/cli/commands/backups.ts'
-import { closing, runLine, summaryOf, underWay } from '../../../local/cli/show/run.ts'
+import { closing, runDocument, runLine, underWay } from '../../../local/cli/show/run.ts'
 import { at, row } from '../row.ts'
 
 describe('a run in the list of runs', () => {
@@ -24,7 +24,7 @@ describe('a run in the list of runs', () => {
     expect(told({ phase: 'Wipe database' })).toEqual(['running', 'b'])
     expect(told({ status: 'succeeded', outcome })).toEqual(['succeeded', outcome?.backupId])
     expect(told({ status: 'failed', outcome: { ...outcome, backupId: null } })).toEqual(['failed', ''])
-    expect(summaryOf({ ...row, status: 'cancelled' }).backupId).toBeNull()
+    expect(runDocument({ ...row, status: 'cancelled' }).backupId).toBeNull()
     expect(told({ status: 'failed', closingUntil: at(30) })[0]).toBe('failed, closing')
   })
 
@@ -37,7 +37,7 @@ describe('a run in the list of runs', () => {
     const about = { operation: 'delete', plan: { subject: { backupId: 'x' } }, status: 'failed' }
     expect(told({ ...about, outcome: { ...outcome, subject } })).toEqual(['failed', 'x partly deleted'])
     expect(told(about)[1]).toBe('x')
-    expect(summaryOf({ ...row, ...about })).toMatchObject({ backupId: 'x', restoredBackupId: null })
+    expect(runDocument({ ...row, ...about })).toMatchObject({ backupId: 'x', restoredBackupId: null })
   })
 
   test('that is dry succeeds in nothing: it says whether the run would be refused', () => {
@@ -48,7 +48,7 @@ describe('a run in the list of runs', () => {
     const error = { name: 'StoreUnavailable', message: 'S3 is away' }
     expect(status({ status: 'failed', outcome: { ...outcome, error } })).toBe('dry run, failed')
     expect(status({ status: 'running' })).toBe('dry run, running')
-    expect(summaryOf({ ...row, plan: dry }).dryRun).toBe(true)
+    expect(runDocument({ ...row, plan: dry }).dryRun).toBe(true)
   })
 
   test('is told by itself to be closing for as long as a function of it may be at work', () => {
