@@ -1,13 +1,14 @@
 import { isUtf8 } from 'node:buffer'
 import type { Fence } from '../ledger/fence.ts'
 import type { BinaryRedis } from '../redis/binary-redis.ts'
+import { chunksOf } from '../redis/chunks.ts'
 import { asText, type Command, type Reply } from '../redis/reply.ts'
 import { askFenced, checkFence } from './fence.ts'
 import { fenceKey } from './keys.ts'
 import { comparedItems, digestScript } from './value/digest.ts'
 
-/** Of one script: keys, bytes of their names, and elements that it compares before it leaves the rest to the next. */
-const scriptLimits = { keys: 1_000, bytes: 2 ** 20, items: 50_000 }
+/** Of one script: keys, and elements that it compares before it leaves the rest to the next. */
+const scriptLimits = { keys: 1_000, items: 50_000 }
 
 /**
  * What a key must be to be deleted: 16 digits, its value as ValueDigest has it; `'*'`: whatever it is; `''`: no backup holds
@@ -100,7 +101,7 @@ export async function compareAndUnlink(
   let reply: Reply | undefined
   let wanted = [...keys.filter((key) => isUtf8(key)), ...keys.filter((key) => !isUtf8(key))]
   for (let first = true; wanted.length > 0 || (first && besides !== undefined); first = false) {
-    const chunks = chunksOf(wanted)
+    const chunks = chunksOf(wanted, scriptLimits.keys)
     const commands = chunks.map((chunk) => commandOf(fence, { keys: chunk, expected, quarantine, keptTypes }))
     const extra = first && besides !== undefined ? [besides] : []
     const replies = await askFenced(cache, fence, [...commands, ...extra])
@@ -129,19 +130,4 @@ function commandOf(fence: Fence, { keys, expected, quarantine, keptTypes }: Unli
     ...text.map(expected),
     ...binary.flatMap((key) => [key.toString('hex'), expected(key)]),
   ]
-}
-
-function chunksOf(keys: readonly Buffer[]): Buffer[][] {
-  const chunks: Buffer[][] = []
-  let bytes = 0
-  for (const key of keys) {
-    const last = chunks.at(-1)
-    bytes += key.length
-    if (last !== undefined && last.length < scriptLimits.keys && bytes <= scriptLimits.bytes) last.push(key)
-    else {
-      chunks.push([key])
-      bytes = key.length
-    }
-  }
-  return chunks
 }

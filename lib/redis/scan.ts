@@ -9,24 +9,30 @@ export function scanCommand(cursor: string, match: string | undefined, count: nu
   return ['SCAN', cursor, ...(match === undefined ? [] : ['MATCH', match]), 'COUNT', String(count)]
 }
 
+type Page = { cursor: string; items: Reply[] }
+
 /** A page may be empty, or hold keys of an earlier page again: only the cursor says whether the scan is over. */
-export function readScan(reply: Reply | undefined): { cursor: string; items: Reply[] } {
+export function readScan(reply: Reply | undefined): Page {
   const [cursor, items] = asList(reply)
   return { cursor: asCursor(cursor), items: asList(items) }
 }
 
-/** Pages of keys; each key that is there from beginning to end comes at least once, possibly more often. */
+/**
+ * Pages of keys; each key that is there from beginning to end comes at least once, possibly more often. The next page is
+ * asked for while one is worked on.
+ */
 export async function* scanKeys(
   cache: BinaryRedis,
   { match, count }: { match: string | undefined; count: number },
 ): AsyncGenerator<Buffer[]> {
-  let cursor = firstCursor
-  do {
-    const [reply] = await cache.ask([scanCommand(cursor, match, count)])
-    const page = readScan(reply)
-    yield page.items.map(asBytes)
-    cursor = page.cursor
-  } while (cursor !== firstCursor)
+  const ask = async (cursor: string) => readScan((await cache.ask([scanCommand(cursor, match, count)]))[0])
+  let next: Promise<Page> | undefined = ask(firstCursor)
+  while (next !== undefined) {
+    const { cursor, items }: Page = await next
+    next = cursor === firstCursor ? undefined : ask(cursor)
+    next?.catch(() => {}) // it is thrown where it is waited for, if it still is
+    yield items.map(asBytes)
+  }
 }
 
 function asCursor(reply: Reply | undefined): string {

@@ -9,7 +9,7 @@ import { readStreamState } from '../../lib/cache/value/stream.ts'
 import { backupId, bytesOf, fence, noProgress, prefix, startCache } from './cache-stack.ts'
 import { oddScan } from './odd-scan.ts'
 import { rebuild, snapshot } from './rebuild.ts'
-import { type RestFault, withoutExpiryTime } from './rest-front.ts'
+import { type RestFault, readsStrings, withoutExpiryTime, withoutStrings } from './rest-front.ts'
 
 const stack = await startCache()
 const { redis, front } = stack
@@ -146,11 +146,18 @@ describe('the export of the cache', () => {
       selector: ([key]) => key.toString('hex'),
     })
     await fc.assert(
-      fc.asyncProperty(entries, fc.constantFrom(exportLimits, small), async (entries, limits) => {
-        await redis.flushall()
-        for (const [key, { command, args }] of entries) await redis.call(command, key, ...(args as Buffer[]))
-        expect((await expectRoundTrip(limits)).keys).toBe(entries.length)
-      }),
+      fc.asyncProperty(
+        entries,
+        fc.constantFrom(exportLimits, small),
+        fc.boolean(),
+        async (entries, limits, slow) => {
+          await redis.flushall()
+          front.faults = slow ? [withoutStrings] : []
+          for (const [key, { command, args }] of entries)
+            await redis.call(command, key, ...(args as Buffer[]))
+          expect((await expectRoundTrip(limits)).keys).toBe(entries.length)
+        },
+      ),
       { numRuns: 20 },
     )
   })
@@ -201,6 +208,7 @@ describe('the export of the cache', () => {
   test('a key that expires between the questions for its type and its time is left out and counted', async () => {
     await redis.mset(`${prefix}a`, '1', `${prefix}b`, '2')
     front.faults = [
+      withoutStrings,
       async (commands, forward) => {
         const at = commands.findIndex(([name, key]) => name !== 'TYPE' && key === `${prefix}a`)
         if (!commands.some(([name]) => name === 'TYPE')) return undefined
@@ -222,6 +230,7 @@ describe('the export of the cache', () => {
       await redis.rpush(`${prefix}l`, 'x')
       let types = 0
       front.faults = [
+        withoutStrings,
         async (commands, forward) => {
           if (commands.some(([name]) => name === 'TYPE') && types++ === 0) {
             await redis.del(`${prefix}a`)
@@ -247,6 +256,7 @@ describe('the export of the cache', () => {
       await redis.set(`${prefix}a`, 'text')
       let types = 0
       front.faults = [
+        withoutStrings,
         async (commands, forward) => {
           if (!commands.some(([name]) => name === 'TYPE') || types++ > 0) return undefined
           const answer = await forward()
@@ -295,26 +305,82 @@ describe('the export of the cache', () => {
 
   test('answers that would be too large together are asked for in smaller numbers', async () => {
     for (let n = 0; n < 60; n++) await redis.set(`${prefix}${n}`, String(n).repeat(400))
-    const lines = await stack.linesOf(
-      await run(stack.clients, { ...small, pieceBytes: 10_000, answerBytes: 5_000 }),
-    )
-    expect(lines).toHaveLength(60)
+    const limits = { ...small, pieceBytes: 10_000, answerBytes: 5_000 }
     // A value of 400 characters or more is one of 550 bytes or more in an answer: not ten of them fit.
+    for (const { key, value } of await stack.linesOf(await run(stack.clients, limits)))
+      expect(value).toBe(String(key).slice(prefix.length).repeat(400))
+    expect(front.seen.filter(readsStrings).length).toBeGreaterThan(60 / 10)
+    expect(front.seen.flat().filter(([name]) => name === 'GETRANGE')).toEqual([])
+
+    front.seen = []
+    front.faults = [withoutStrings]
+    const lines = await stack.linesOf(await run(stack.clients, limits))
+    expect(lines).toHaveLength(60)
     const reads = front.seen.map((commands) => commands.filter(([name]) => name === 'GETRANGE').length)
     const taken = reads.filter((count) => count > 0 && count < 10)
     expect(taken.reduce((sum, count) => sum + count, 0)).toBeGreaterThanOrEqual(60)
     for (const { key, value } of lines) expect(value).toBe(String(key).slice(prefix.length).repeat(400))
   })
 
+  test('of many strings one command brings type, value and expiry', async () => {
+    const keys = Array.from({ length: 3_000 }, (_, n) => `${prefix}${n}`)
+    await redis.mset(...keys.flatMap((key) => [key, `${key} is é`]))
+    await redis.pexpire(`${prefix}7`, 100_000)
+    const result = await run()
+    expect(result).toMatchObject({ keys: 3_000, vanished: 0, warnings: [] })
+    const lines = await stack.linesOf(result)
+    for (const { key, value } of lines) expect(value).toBe(`${key} is é`)
+    const [expiring, ...others] = lines.filter(({ expiresAt }) => expiresAt !== null)
+    expect([expiring?.key, others]).toEqual([`${prefix}7`, []])
+    expect(Math.abs((expiring?.expiresAt ?? 0) - Date.now() - 100_000)).toBeLessThan(60_000)
+    // The fence's number, what the server knows, the scan, and two scripts.
+    expect(front.seen.flat().length).toBeLessThan(10)
+  })
+
+  needsServer(
+    'an answer that is not what the server sent is not believed, and its keys are read otherwise (needs redis-server)',
+    async () => {
+      await redis.set(`${prefix}a`, binary)
+      await redis.set(`${prefix}b`, 'text')
+      let spoilt = 0
+      front.faults = [
+        async (commands, forward) => {
+          if (!readsStrings(commands)) return undefined
+          const answer = await forward()
+          const body = JSON.parse(answer.body)
+          const text = Buffer.from(body[0].result.at(-1), 'base64').toString('latin1')
+          body[0].result.splice(-1, 1, Buffer.from(text.replace('\xff', '?'), 'latin1').toString('base64'))
+          spoilt++
+          return { ...answer, body: JSON.stringify(body) }
+        },
+      ]
+      const lines = await stack.linesOf(await run())
+      expect(spoilt).toBe(1)
+      expect(lines.map(({ key, value }) => [key, bytesOf(value).toString('latin1')]).sort()).toEqual([
+        [`${prefix}a`, binary.toString('latin1')],
+        [`${prefix}b`, 'text'],
+      ])
+    },
+  )
+
   test("Upstash's limit for one request or answer is no failure: less is asked for", async () => {
     for (let n = 0; n < 10; n++) await redis.set(`${prefix}${n}`, 'x')
     front.faults = [
+      withoutStrings,
       (commands) => {
         const reads = commands.filter(([name]) => name === 'GETRANGE').length
         return reads > 3
           ? { status: 400, body: '{"error":"ERR max request size exceeded. Limit: 10 bytes"}' }
           : undefined
       },
+    ]
+    expect(await run()).toMatchObject({ keys: 10 })
+
+    front.faults = [
+      (commands) =>
+        readsStrings(commands)
+          ? { status: 400, body: '{"error":"ERR max request size exceeded. Limit: 10 bytes"}' }
+          : undefined,
     ]
     expect(await run()).toMatchObject({ keys: 10 })
   })
@@ -500,6 +566,7 @@ describe('the export of the cache', () => {
   test('keys of a type that cannot be backed up are named, and left out', async () => {
     await redis.mset(`${prefix}json`, '1', `${prefix}plain`, '2')
     front.faults = [
+      withoutStrings,
       async (commands, forward) => {
         const at = commands.findIndex(([name, key]) => name === 'TYPE' && key === `${prefix}json`)
         if (at < 0) return undefined
@@ -527,6 +594,7 @@ describe('the export of the cache', () => {
       const key = `${prefix}a`
       await redis.set(key, 'x')
       front.faults = [
+        withoutStrings,
         async (commands, forward) => {
           if (!commands.some(([name]) => name === 'TYPE')) return undefined
           const answer = await forward()
@@ -600,6 +668,7 @@ describe('the export of the cache', () => {
     for (const failing of ['SCAN', 'TYPE', 'GETRANGE']) {
       const ref = stack.nextRun()
       front.faults = [
+        withoutStrings,
         (commands) =>
           commands.some(([name]) => name === failing)
             ? { status: 200, body: JSON.stringify(commands.map(() => ({ error: 'ERR broken' }))) }

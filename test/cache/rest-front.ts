@@ -71,3 +71,13 @@ export const withoutExpiryTime: RestFault = (commands) => {
     for (const [at, text] of command.entries()) command[at] = text.replaceAll('PEXPIRETIME', 'NOSUCHCOMMAND')
   return undefined
 }
+
+/** Whether a request runs the script by which strings are read. */
+export const readsStrings = ([first]: string[][]): boolean =>
+  first?.[0] === 'EVAL' && (first[1]?.includes('GETRANGE') ?? false)
+
+/** A server that does not run that script, so that all keys are looked at one by one. */
+export const withoutStrings: RestFault = (commands) =>
+  readsStrings(commands)
+    ? { status: 200, body: JSON.stringify([{ error: 'ERR unknown command' }]) }
+    : undefined

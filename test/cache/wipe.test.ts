@@ -19,7 +19,7 @@ import { s3Error } from '../files/s3-front.ts'
 import { fenceOf } from '../support/fences.ts'
 import { fence, noProgress, prefix, startCache } from './cache-stack.ts'
 import { oddScan } from './odd-scan.ts'
-import { listsAsJson, type RestFault } from './rest-front.ts'
+import { listsAsJson, type RestFault, readsStrings } from './rest-front.ts'
 import { sealBackup } from './sealed.ts'
 
 const stack = await startCache()
@@ -27,7 +27,7 @@ const { redis, front } = stack
 const needsServer = test.skipIf(stack.mock)
 
 const set = (...keys: string[]) => redis.mset(...keys.flatMap((key) => [key, 'x']))
-const isWipe = (commands: string[][]) => commands.some(([name]) => name === 'EVAL')
+const isWipe = (commands: string[][]) => commands.some(([name]) => name === 'EVAL') && !readsStrings(commands)
 const many = (count: number) => set(...Array.from({ length: count }, (_, n) => `${prefix}${n}`))
 const wipe = (
   {

@@ -38,7 +38,7 @@ export const CacheResult = z.strictObject({
 export type CacheResult = z.output<typeof CacheResult>
 
 /** Keys asked for per SCAN, and bytes of a part before it is compressed. */
-export const exportLimits = { ...readLimits, pageKeys: 1_000, partBytes: 32 * 2 ** 20 }
+export const exportLimits = { ...readLimits, pageKeys: 10_000, partBytes: 32 * 2 ** 20 }
 
 /**
  * Writes every key below CACHE_PREFIX into the backup, preserved ones too, as lines (see keyLine) of parts that are

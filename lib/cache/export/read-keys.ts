@@ -1,43 +1,66 @@
 import { counted } from '../../amounts.ts'
 import { StoreUnavailable } from '../../errors.ts'
 import { type BinaryRedis, refusal } from '../../redis/binary-redis.ts'
+import { chunksOf } from '../../redis/chunks.ts'
 import { command } from '../../redis/command.ts'
 import { type Answer, asList, asNumber, asText, type Reply } from '../../redis/reply.ts'
 import { AnswerTooLarge, isTooLarge, isWrongType } from '../../redis/rest-answer.ts'
 import type { KeyFindings } from '../findings.ts'
 import type { ExpiryKnown } from '../value/expiry.ts'
 import { withExpiry } from '../value/field-expiry.ts'
-import type { KeyHead } from '../value/lines.ts'
+import { type KeyHead, keyLine } from '../value/lines.ts'
 import { keyTypes, pagesOf, type ValuePage } from '../value/pages.ts'
 import { type KeyLine, type ReadLimits, readValue } from '../value/read.ts'
+import { type ReadStrings, readStrings } from '../value/read-strings.ts'
 
 /** A first page of a value: null when it was too large to be had together with others, or at all. */
 type FirstPage = { head: KeyHead; page: ValuePage | null }
 
+/** Strings that one script reads at most: the server is busy with them for some milliseconds. */
+const stringsAtOnce = 2_500
+
 /** How often a key that changes its type while it is read is begun anew. */
 const tries = 5
 
+type Reading = {
+  keys: readonly Buffer[]
+  findings: KeyFindings
+  limits: ReadLimits
+  expiry: ExpiryKnown
+  /** The name under which a key stands in its lines. */
+  nameOf?: (key: Buffer) => Buffer
+}
+
 /**
- * Reads keys and gives their lines: one request for type and expiry of all, then one or more for the values. Memory: one
- * answer of `answerBytes`; one that would be larger is given up and asked for in smaller pieces, down to single elements.
+ * Reads keys and gives their lines: strings by a script, many at once, and while these are taken the next ones are asked
+ * for; all others by one request for type and expiry, then one or more for the values. Memory: two answers of 1 MB, or one
+ * of `answerBytes`; one that would be larger is given up and asked for in smaller pieces, down to single elements.
  * @throws StoreUnavailable when the cache refuses, or a single element is larger than a string can be
  */
-export async function* readKeys(
+export async function* readKeys(cache: BinaryRedis, reading: Reading): AsyncGenerator<KeyLine> {
+  const { limits, expiry, nameOf = (key: Buffer) => key } = reading
+  const asked = { exactExpiry: expiry.exact, most: limits.pieceBytes, maxBytes: limits.answerBytes }
+  const others: Buffer[] = []
+  const waiting = chunksOf(reading.keys, stringsAtOnce)
+  const ask = (): Promise<ReadStrings> | undefined => {
+    const keys = waiting.shift()
+    return keys && readStrings(cache, keys, asked)
+  }
+  for (let next = ask(); next !== undefined; ) {
+    const read = await next
+    if (read.rest.length > 0) waiting.unshift(read.rest)
+    others.push(...read.others)
+    next = ask()
+    next?.catch(() => {}) // it is thrown where it is waited for, if it still is
+    for (const { head, value } of read.strings)
+      yield { line: keyLine({ ...head, key: nameOf(head.key) }, [value]), begins: true }
+  }
+  yield* readOthers(cache, { ...reading, keys: others, nameOf })
+}
+
+async function* readOthers(
   cache: BinaryRedis,
-  {
-    keys,
-    findings,
-    limits,
-    expiry,
-    nameOf = (key) => key,
-  }: {
-    keys: readonly Buffer[]
-    findings: KeyFindings
-    limits: ReadLimits
-    expiry: ExpiryKnown
-    /** The name under which a key stands in its lines. */
-    nameOf?: (key: Buffer) => Buffer
-  },
+  { keys, findings, limits, expiry, nameOf }: Required<Reading>,
 ): AsyncGenerator<KeyLine> {
   let wanted = keys
   for (let attempt = 1; wanted.length > 0; attempt++) {
