@@ -7,15 +7,21 @@ const optionOf = new Map(
     field === undefined || means !== undefined ? [] : [[field, name] as const],
   ),
 )
-const field = `"(${[...optionOf.keys()].join('|')})"`
+const field = `"(${[...optionOf.keys()].map((one) => one.replace('.', '\\.')).join('|')})"`
+/** As JSON has it: what only looks like it is no advice. */
+const string = '"(?:[^"\\\\\\u0000-\\u001f]|\\\\(?:["\\\\/bfnrt]|u[0-9a-fA-F]{4}))*"'
 
 /** How a message says a part of a request, and how the command line says the same. */
 const said: [RegExp, (...groups: string[]) => string][] = [
   [/\{"operation":"claim","confirm":"([^"]*)"\}/g, (_, name = '') => commandLine('claim', '--confirm', name)],
-  [/"confirm": ("[^"]*")/g, (_, name = '') => flags('confirm', name)],
+  [new RegExp(`"confirm": (${string})`, 'g'), (_, name = '') => flags('confirm', name)],
   [new RegExp(`${field}: true`, 'g'), (_, name = '') => flagOf(name)],
-  [new RegExp(`${field}: \\[([^\\]]*)\\]`, 'g'), (_, name = '', values = '') => flags(name, values)],
-  [new RegExp(field, 'g'), (_, name = '') => flagOf(name)],
+  [
+    new RegExp(`${field}: \\[(${string}(?:, ?${string})*)\\]`, 'g'),
+    (_, name = '', values = '') => flags(name, values),
+  ],
+  // With a colon it is a field of a request that is shown, which is JSON here, too.
+  [new RegExp(`${field}(?!:)`, 'g'), (_, name = '') => flagOf(name)],
 ]
 
 /**

@@ -329,6 +329,7 @@ test('Ctrl-C is heard once and once more, but not twice for one that npm passes 
 describe('--request', () => {
   test.each([
     ['text that is no JSON', '{strategy: full}', '--request is not JSON'],
+    ['a list that is no JSON', '{"without": [x]}', '--request is not JSON'],
     ['an empty object', '{}', 'operation: '],
     ['no object', '[]', 'The request is wrong'],
     ['an unknown key', '{"operation":"reset","strategy":"full","force":true}', '"force"'],

@@ -145,11 +145,21 @@ test('what a message advises to say is told as the command line says it', () => 
     [`say "without": ["public.it's, two words"]`, `say --without 'public.it'\\''s, two words'`],
     ['say "targets": ["database", "cache"]', 'say --target database --target cache'],
     ['"without" leaves out', '--without leaves out'],
-    ['say "rehearse": "auto"', 'say --rehearse: "auto"'],
     [`say "without": ["two words"]`, `say --without 'two words'`],
     ['the table "without_name" stays', 'the table "without_name" stays'],
   ]
   for (const [message, wanted] of told) expect(asFlags(message)).toBe(wanted)
+})
+
+test.each([
+  'A right request: {"operation":"reset","strategy":"full","confirm":"staging"}',
+  'A right one: {"operation":"verify","backupId":"b","rehearse":true}',
+  'say "rehearse": "auto"',
+  `Unexpected token 'x', "{"without": [x]}" is not valid JSON`,
+  `Unexpected token 'x', ..."exact": [x],"confir"... is not valid JSON`,
+  'a table of the name "confirm": "a\\x"',
+])('%s is no advice that the command line says otherwise, and stays as it is', (message) => {
+  expect(asFlags(message)).toBe(message)
 })
 
 describe('the end of a run', () => {
