@@ -1,4 +1,3 @@
-import { DrizzleQueryError } from 'drizzle-orm'
 import type { Clients } from '../clients.ts'
 import { messageOf } from '../errors.ts'
 import { abandonDeadRun, closeRun } from '../ledger/records.ts'
@@ -49,8 +48,7 @@ async function closeWith(connection: Connection, outcome: Outcome): Promise<stri
     return await close(outcome)
   } catch (refused) {
     // Classes 22, 23 and 54: the ledger can be written, but not with this.
-    if (!/^(22|23|54)/.test(sqlStateOf(refused instanceof DrizzleQueryError ? refused.cause : refused) ?? ''))
-      throw refused
+    if (!/^(22|23|54)/.test(sqlStateOf(refused) ?? '')) throw refused
     await connection.query('ROLLBACK TO before_outcome')
     return close(reduced(outcome, messageOf(refused)))
   }
