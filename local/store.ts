@@ -9,7 +9,7 @@ import type { Guarded } from './processes/child-processes.ts'
 // side. What starts a service takes a second to load, so that a store loads what it answers with when it is asked.
 
 /** What is decided of a store's service before anything is started. */
-type Planned = { embedded: boolean }
+type PlannedService = { embedded: boolean }
 
 /** What runs and where; no password and no token in it. */
 export type Service = {
@@ -47,7 +47,7 @@ export type Reached = {
 }
 
 /** What a store's answers are made of. */
-type Shape = { plan: Planned; started: Started; filled: unknown; count: unknown; found: unknown }
+type Shape = { plan: PlannedService; started: Started; filled: unknown; count: unknown; found: unknown }
 
 export type LocalStore<Its extends Shape> = {
   /** Variables that give its service. */
@@ -74,7 +74,7 @@ export type LocalStore<Its extends Shape> = {
 
 /** How `npm start` looks at a store: with plain clients, and with none of the product's code. */
 export type Demonstration<Count> = {
-  count(asked: Asked): Promise<Count>
+  count(asked: DirectAccess): Promise<Count>
   /** How much was there at the beginning: `5,390 rows in 7 tables`. */
   words(count: Count): string
   /** Its row of the summary: what was counted, backed up, wiped, and preserved; sizes are those stored in the backup. */
@@ -87,10 +87,10 @@ export type Demonstration<Count> = {
    */
   proveWiped(
     found: { before: Count; after: Count; outcome: Outcome; backup: { bucket: string; prefix: string } },
-    asked: Asked,
+    asked: DirectAccess,
   ): Promise<string>
   /** The same after the restore: everything is back as it was. */
-  proveRestored(found: { before: Count; after: Count }, asked: Asked): string
+  proveRestored(found: { before: Count; after: Count }, asked: DirectAccess): string
 }
 
-export type Asked = Reached & { s3: S3Client }
+export type DirectAccess = Reached & { s3: S3Client }

@@ -4,10 +4,10 @@ import { putBeside, whatRestoreMeans } from '../../lib/run/words/now-and-after.t
 import { type Target, targets } from '../../lib/store.ts'
 import { words } from '../../lib/stores/words.ts'
 import { listed } from '../numbers.ts'
-import type { Counted, Counts } from '../overview/shares.ts'
+import type { Amounts, EstimatedAmounts } from '../overview/shares.ts'
 
 /** Counts of the chosen stores alone. */
-function only<All extends Counts>(counts: All, chosen: readonly Target[]): All {
+function only<All extends Amounts>(counts: All, chosen: readonly Target[]): All {
   const others = targets.filter((target) => !chosen.includes(target))
   return { ...counts, ...Object.fromEntries(others.map((target) => [words[target].total, null])) }
 }
@@ -26,7 +26,12 @@ export function consequencesOf(
     chosen,
     exact,
     present,
-  }: { environment: string; chosen: readonly Target[]; exact: boolean; present: Counted | undefined },
+  }: {
+    environment: string
+    chosen: readonly Target[]
+    exact: boolean
+    present: EstimatedAmounts | undefined
+  },
 ): string[] {
   if (chosen.length === 0) return []
   const now = present === undefined ? '' : listed(only(present, chosen), present.estimated)

@@ -2,11 +2,11 @@ import { bytes } from '../../lib/amounts.ts'
 import { counted, isolated, number } from '../numbers.ts'
 import { Notice } from '../page/notice.tsx'
 import { shareOfTable } from '../stores/share-of-table.ts'
-import type { Found } from '../stores/store.ts'
+import type { CountedStore } from '../stores/store.ts'
 import { Bar } from './bar.tsx'
 
 /** Every table with its rows as bars, and what hinders a reset of them. */
-export function Tables({ tables, unmanaged, warnings, problem }: Found['database']) {
+export function Tables({ tables, unmanaged, warnings, problem }: CountedStore['database']) {
   const most = Math.max(1, ...tables.map(({ rows }) => rows ?? 0))
   return (
     <>

@@ -7,7 +7,7 @@ export type Outline = { name: string; together?: boolean; destructive?: boolean;
 /** What the stages of a run are made of: the stages of its backup, and the stores. */
 type Parts = { backup: Outline[]; acted: readonly Target[]; wipes: readonly Target[]; rehearse: boolean }
 
-type Page = {
+type OperationPage = {
   /** What a run of it is called. */
   title: string
   /** What is drawn between Count and Finish. */
@@ -16,12 +16,12 @@ type Page = {
 
 const loading = ['Load backup', 'Compare backup']
 
-const wiping: Page['stages'] = ({ backup, wipes }) => [
+const wiping: OperationPage['stages'] = ({ backup, wipes }) => [
   ...backup,
   { name: 'Wipe', destructive: true, steps: wipes.map((target) => `Wipe ${target}`) },
 ]
 
-const pages: Record<OperationName, Page> = {
+const pages: Record<OperationName, OperationPage> = {
   backup: { title: 'Backup', stages: ({ backup }) => backup },
   reset: { title: 'Reset', stages: wiping },
   restore: {
@@ -44,7 +44,7 @@ const pages: Record<OperationName, Page> = {
 }
 
 /** How the page calls an operation and draws its runs. One of another version is called by its own name. */
-export function pageOf(operation: string): Page {
+export function pageOf(operation: string): OperationPage {
   if (operationOf(operation) === undefined) return { title: operation, stages: wiping }
   return pages[operation as OperationName]
 }

@@ -1,5 +1,5 @@
 import { number } from '../numbers.ts'
-import type { Stage, Step, StepState } from './steps.ts'
+import type { DrawnStep, Stage, StepState } from './steps.ts'
 
 const words: Record<StepState, string> = {
   waiting: 'not begun',
@@ -39,7 +39,7 @@ function stateOf({ steps }: Stage): StepState {
   return states.has('done') ? 'done' : 'waiting'
 }
 
-function StepLine({ step: { name, state, progress } }: { step: Step }) {
+function StepLine({ step: { name, state, progress } }: { step: DrawnStep }) {
   return (
     <li
       class={`step ${state === 'closed' ? 'stopped' : state}`}

@@ -6,7 +6,7 @@ import { type Outline, pageOf } from './operations.ts'
 
 /** `idle`: there was nothing for it to do, so nothing was done. `closed`: it ended the run as one that failed. */
 export type StepState = 'waiting' | 'running' | 'done' | 'stopped' | 'idle' | 'closed'
-export type Step = {
+export type DrawnStep = {
   /** As the state machine and the ledger call it. */
   name: string
   state: StepState
@@ -14,7 +14,7 @@ export type Step = {
   progress: { done: number; total: number } | null
 }
 /** Steps that belong together; `together`: they run at the same time. */
-export type Stage = { name: string; together: boolean; destructive: boolean; steps: Step[] }
+export type Stage = { name: string; together: boolean; destructive: boolean; steps: DrawnStep[] }
 
 type Drawn = Pick<Run, 'operation' | 'strategy' | 'status' | 'phase' | 'progress' | 'dryRun'> & {
   plan:
@@ -48,7 +48,7 @@ function progressOf(
   run: Drawn,
   step: string,
   { before, here }: { before: boolean; here: boolean },
-): Pick<Step, 'state' | 'progress'> {
+): Pick<DrawnStep, 'state' | 'progress'> {
   const { status, progress } = run
   if (step === 'Finish' && status === 'failed') return { state: 'closed', progress: null }
   const isOver = before || status === 'succeeded' || status === 'succeeded_with_warnings'

@@ -1,5 +1,5 @@
 import { preserved } from './preserved.ts'
-import type { Found, PageStore, Share } from './store.ts'
+import type { CountedStore, PageStore, Share } from './store.ts'
 
 export const cache: PageStore<'cache'> = {
   title: 'Cache',
@@ -12,6 +12,6 @@ export const cache: PageStore<'cache'> = {
     'Keys that change before they are deleted are added to the backup first; one that is written again later stays.',
 }
 
-function share({ keys, preservedKeys: stays, approximate: estimated }: Found['cache']): Share {
+function share({ keys, preservedKeys: stays, approximate: estimated }: CountedStore['cache']): Share {
   return { goes: keys - stays, stays, estimated }
 }

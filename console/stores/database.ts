@@ -1,6 +1,6 @@
 import { counted, isolated } from '../numbers.ts'
 import { shareOfTable } from './share-of-table.ts'
-import type { Found, PageStore, Share } from './store.ts'
+import type { CountedStore, PageStore, Share } from './store.ts'
 
 export const database: PageStore<'database'> = {
   title: 'Database',
@@ -14,7 +14,7 @@ export const database: PageStore<'database'> = {
 }
 
 /** Of all tables; when the answer does not hold all of them, of those that it holds. */
-function share({ tables }: Found['database'], isAbridged: boolean): Share {
+function share({ tables }: CountedStore['database'], isAbridged: boolean): Share {
   const shares = tables.map(shareOfTable)
   const sum = (pick: (share: Share) => number) => shares.reduce((total, share) => total + pick(share), 0)
   return {
@@ -24,7 +24,7 @@ function share({ tables }: Found['database'], isAbridged: boolean): Share {
   }
 }
 
-function stays({ tables, unmanaged }: Found['database']): string[] {
+function stays({ tables, unmanaged }: CountedStore['database']): string[] {
   const kept = tables.flatMap((table) => {
     const { stays: rows, estimated } = shareOfTable(table)
     const isWhole = table.action === 'kept'

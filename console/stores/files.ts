@@ -1,6 +1,6 @@
 import { bytes, counted } from '../../lib/amounts.ts'
 import { preserved } from './preserved.ts'
-import type { Found, PageStore, Share } from './store.ts'
+import type { CountedStore, PageStore, Share } from './store.ts'
 
 export const files: PageStore<'files'> = {
   title: 'Files',
@@ -15,6 +15,6 @@ export const files: PageStore<'files'> = {
   amount: ({ objects, bytes: size }) => `${counted(objects, 'file')} (${bytes(size)})`,
 }
 
-function share({ objects, preservedObjects: stays, approximate: estimated }: Found['files']): Share {
+function share({ objects, preservedObjects: stays, approximate: estimated }: CountedStore['files']): Share {
   return { goes: objects - stays, stays, estimated }
 }

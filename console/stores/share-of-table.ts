@@ -1,6 +1,6 @@
-import type { Found, Share } from './store.ts'
+import type { CountedStore, Share } from './store.ts'
 
-type Table = Found['database']['tables'][number]
+type Table = CountedStore['database']['tables'][number]
 
 export function shareOfTable({ rows, keptRows, action, estimated }: Table): Share {
   const stays = action === 'kept' || action === null ? (rows ?? 0) : keptRows

@@ -6,7 +6,7 @@ import type { ToldStores } from '../../lib/stores/words.ts'
 export type Share = { goes: number; stays: number; estimated: boolean }
 
 /** A store as it was counted. */
-export type Found = { [T in Target]: Extract<Options[T], { available: true }> }
+export type CountedStore = { [T in Target]: Extract<Options[T], { available: true }> }
 
 /** What the page says and shows of a store, besides what lib/stores/words.ts says everywhere. */
 export type PageStore<T extends Target> = {
@@ -15,13 +15,13 @@ export type PageStore<T extends Target> = {
   /** In a sentence. */
   name: string
   /** @param isAbridged the answer does not hold all of it */
-  share(found: Found[T], isAbridged: boolean): Share
+  share(found: CountedStore[T], isAbridged: boolean): Share
   /** What a reset of it leaves of it, part by part. */
-  stays(found: Found[T]): string[]
+  stays(found: CountedStore[T]): string[]
   /** Where what is told in one line lies. Absent: its parts are told. */
-  place?(found: Found[T]): { address: string } | { says: string }
+  place?(found: CountedStore[T]): { address: string } | { says: string }
   /** How large that is. Absent: nobody knows. */
-  size?(found: Found[T]): string
+  size?(found: CountedStore[T]): string
   /** How its backup is proved. */
   proof: string
   /** What becomes of what is written to it while the reset runs. */

@@ -2,8 +2,8 @@ import { bytes, counted } from '../../lib/amounts.ts'
 import type { Outcome } from '../../lib/run/outcome.ts'
 import { type Target, targets } from '../../lib/store.ts'
 import { countObjects } from '../files/demonstration.ts'
-import type { Asked } from '../store.ts'
-import type { Counts, Demonstrations } from './counts.ts'
+import type { DirectAccess } from '../store.ts'
+import type { CountsOfStores, Demonstrations } from './counts.ts'
 import { countStores } from './counts.ts'
 
 /**
@@ -13,8 +13,8 @@ import { countStores } from './counts.ts'
  */
 export async function prove(
   demonstrations: Demonstrations,
-  asked: Asked,
-  { before, outcome }: { before: Counts; outcome: Outcome },
+  asked: DirectAccess,
+  { before, outcome }: { before: CountsOfStores; outcome: Outcome },
 ): Promise<string[]> {
   const prefix = outcome.backupPrefix?.replace(/^s3:\/\/[^/]+\//, '')
   if (prefix === undefined) throw new Error('The run names no backup')
@@ -33,8 +33,8 @@ export async function prove(
 /** The same after the restore: everything is back as it was. */
 export async function proveRestored(
   demonstrations: Demonstrations,
-  asked: Asked,
-  before: Counts,
+  asked: DirectAccess,
+  before: CountsOfStores,
 ): Promise<string[]> {
   const after = await countStores(demonstrations, asked)
   const proveStore = <T extends Target>(store: T) =>

@@ -5,13 +5,13 @@ import type { Outcome } from '../../lib/run/outcome.ts'
 import { type Target, targets } from '../../lib/store.ts'
 import type { Followed } from '../cli/run/follow.ts'
 import { seconds, table } from '../cli/show/table.ts'
-import type { Counts, Demonstrations } from './counts.ts'
+import type { CountsOfStores, Demonstrations } from './counts.ts'
 
 /** What was counted, backed up and where, wiped and preserved; sizes are those stored in the backup. */
 export async function summarize(
   { backups, config }: Clients,
   { outcome }: Followed,
-  { demonstrations, before }: { demonstrations: Demonstrations; before: Counts },
+  { demonstrations, before }: { demonstrations: Demonstrations; before: CountsOfStores },
 ): Promise<string> {
   const backup = await readBackup(backups, config.BACKUP_PREFIX, outcome.backupId ?? '')
   const rowOf = <T extends Target>(store: T) => [

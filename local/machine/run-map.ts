@@ -5,14 +5,14 @@ import { childExecutionArn, mapRunArn } from './arn.ts'
 import type { Definition, Json, State } from './definition.ts'
 import { asText, noHistory } from './history.ts'
 import { prepareStates } from './prepare-states.ts'
-import { asStateError, contextOf, type Run, runStates, type Scope } from './run-states.ts'
+import { asStateError, contextOf, runStates, type Scope, type StatesRun } from './run-states.ts'
 import { stateError, stopped, terminalError } from './state-errors.ts'
 
 // AWS runs 40 items of an inline Map at once and 10,000 children of a Distributed one; no laptop's database stands that.
 const MOST_AT_ONCE = 40
 
 /** Each item through the processor, results in the order of the items. Once the Map has failed, no item is started. */
-export async function runMap(name: string, state: State, input: Json, run: Run): Promise<Json> {
+export async function runMap(name: string, state: State, input: Json, run: StatesRun): Promise<Json> {
   const processor = (state.ItemProcessor ?? state.Iterator) as Definition
   const distributed = processor.ProcessorConfig?.Mode === 'DISTRIBUTED'
   const label = typeof state.Label === 'string' ? state.Label : name.replaceAll(/[^\w-]/g, '')
@@ -100,7 +100,7 @@ function isTolerated(failures: number, total: number, state: State): boolean {
   return withinCount && (typeof percentage !== 'number' || (failures / total) * 100 <= percentage)
 }
 
-async function itemsOf(state: State, input: Json, run: Run): Promise<Json[]> {
+async function itemsOf(state: State, input: Json, run: StatesRun): Promise<Json[]> {
   const items =
     typeof state.ItemsPath === 'string' ? await evaluate({ InputPath: state.ItemsPath }, input, run) : input
   if (Array.isArray(items)) return items
@@ -110,13 +110,13 @@ async function itemsOf(state: State, input: Json, run: Run): Promise<Json[]> {
   )
 }
 
-async function inputOf(item: Json, index: number, state: State, input: Json, run: Run): Promise<Json> {
+async function inputOf(item: Json, index: number, state: State, input: Json, run: StatesRun): Promise<Json> {
   const template = state.ItemSelector ?? state.Parameters
   if (template === undefined) return structuredClone(item)
   return await evaluate({ Parameters: template }, input, run, { Item: { Index: index, Value: item } })
 }
 
-async function concurrencyOf(state: State, input: Json, run: Run): Promise<number> {
+async function concurrencyOf(state: State, input: Json, run: StatesRun): Promise<number> {
   const path = state.MaxConcurrencyPath
   const wanted =
     typeof path === 'string' ? await evaluate({ InputPath: path }, input, run) : state.MaxConcurrency
@@ -127,7 +127,7 @@ async function concurrencyOf(state: State, input: Json, run: Run): Promise<numbe
 async function evaluate(
   fields: Record<string, unknown>,
   input: Json,
-  run: Run,
+  run: StatesRun,
   map?: unknown,
 ): Promise<Json> {
   const definition = { StartAt: 'Evaluate', States: { Evaluate: { Type: 'Pass', ...fields, End: true } } }

@@ -1,8 +1,8 @@
 import type { Json, State } from './definition.ts'
-import { type Run, runStates } from './run-states.ts'
+import { runStates, type StatesRun } from './run-states.ts'
 
 /** All branches at once; the first one that fails ends the others, and its error is the state's. */
-export async function runParallel(state: State, input: Json, run: Run): Promise<Json> {
+export async function runParallel(state: State, input: Json, run: StatesRun): Promise<Json> {
   const add = (type: string) => {
     if (!run.signal.aborted) run.previousEvent = run.history.add(run.previousEvent, type)
   }

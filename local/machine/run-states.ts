@@ -37,7 +37,7 @@ export type Scope = {
 }
 
 /** A run and the state that it is in. */
-export type Run = Scope & {
+export type StatesRun = Scope & {
   /** `$$.State` as the states see it. */
   current: { Name: string; EnteredTime: string; RetryCount: number }
   /** Goes up when an invocation begins and when it times out; one that ends later knows by it that nobody waits. */
@@ -55,7 +55,12 @@ export async function runStates(definition: Definition, input: Json, scope: Scop
   if (scope.signal.aborted) throw stopped()
   const ended = new AbortController()
   const signal = AbortSignal.any([scope.signal, ended.signal])
-  const run: Run = { ...scope, signal, current: { Name: '', EnteredTime: '', RetryCount: 0 }, attempt: 0 }
+  const run: StatesRun = {
+    ...scope,
+    signal,
+    current: { Name: '', EnteredTime: '', RetryCount: 0 },
+    attempt: 0,
+  }
   const machine = new StateMachine(observed(definition, run), { validationOptions: { noValidate: true } })
   const running = machine.run(input, {
     context: contextOf(run),
@@ -90,7 +95,7 @@ export async function runStates(definition: Definition, input: Json, scope: Scop
 }
 
 /** The context object, `$$`. See prepare-states.ts for why the execution is there twice. */
-export function contextOf(run: Run): Record<string, unknown> {
+export function contextOf(run: StatesRun): Record<string, unknown> {
   return {
     Run: run.execution,
     Execution: run.execution,
@@ -107,7 +112,7 @@ export function asStateError(error: unknown): Error {
 }
 
 /** The functions of the interpreter's Tasks: those of the definition, and ours for its Parallel and Map states. */
-function handlers(definition: Definition, run: Run): Handlers {
+function handlers(definition: Definition, run: StatesRun): Handlers {
   const entries = Object.entries(definition.States).map(([name, state]) => [
     name,
     async (input: Json): Promise<Json> => {
@@ -127,7 +132,7 @@ function handlers(definition: Definition, run: Run): Handlers {
 }
 
 /** Tells us which state the interpreter goes to at the moment it goes there; its events come too late for that. */
-function observed(definition: Definition, run: Run): StateMachineDefinition {
+function observed(definition: Definition, run: StatesRun): StateMachineDefinition {
   const prepared = prepareStates(definition)
   const States = new Proxy(prepared.States, {
     get(states, name: string) {
@@ -144,7 +149,7 @@ async function watch(events: AsyncGenerator<RunEvent>, look: (event: RunEvent) =
 }
 
 /** Writes down what the states do; the execution's own beginning and end are written by who started it. */
-function record(event: RunEvent, definition: Definition, run: Run): void {
+function record(event: RunEvent, definition: Definition, run: StatesRun): void {
   if (!('state' in event)) return
   const { name } = event.state
   const state = definition.States[name]

@@ -1,10 +1,10 @@
 import { REGION } from './arn.ts'
 import { type Json, type State, taskTarget } from './definition.ts'
 import { asText } from './history.ts'
-import type { Run } from './run-states.ts'
+import type { StatesRun } from './run-states.ts'
 
 /** One invocation of a Task's function, with the events that AWS writes for it. */
-export async function runTask(name: string, state: State, input: Json, run: Run): Promise<Json> {
+export async function runTask(name: string, state: State, input: Json, run: StatesRun): Promise<Json> {
   const { functionName, integrated } = taskTarget(name, state)
   const parameters = integrated ? (input as { FunctionName?: string; Payload?: Json }) : {}
   const call = {
@@ -35,7 +35,7 @@ export async function runTask(name: string, state: State, input: Json, run: Run)
 }
 
 /** The interpreter gave up waiting. The function itself runs on, as it does on AWS; what it still does is not written. */
-export function timedOut(name: string, state: State, run: Run): void {
+export function timedOut(name: string, state: State, run: StatesRun): void {
   run.attempt += 1
   const kind = kindOf(taskTarget(name, state).integrated)
   run.previousEvent = run.history.add(run.previousEvent, `${kind}TimedOut`, { error: 'States.Timeout' })

@@ -12,7 +12,7 @@ import { Outcome } from '../../../lib/run/outcome.ts'
 import { MACHINE_ARN } from '../../machine/arn.ts'
 import type { ProgressView } from '../show/progress.ts'
 import { outcomeOf, outcomeWithoutRow } from './outcome-of.ts'
-import { readSteps, type Step } from './steps.ts'
+import { readSteps, type StepProgress } from './steps.ts'
 
 type Tools = { clients: Clients; ledger: LedgerLine }
 
@@ -26,12 +26,12 @@ export type Followed = {
   repeats: string | undefined
 }
 
-type Look = {
+type RunSeen = {
   execution: DescribeExecutionCommandOutput | undefined
   row: RunRow | undefined
   /** Whether the ledger answered, so that a row which is missing is not there. */
   isRead: boolean
-  steps: Step[]
+  steps: StepProgress[]
 }
 
 /** Between two looks, in milliseconds: here it costs nothing, on AWS each is a call that is counted. */
@@ -77,7 +77,7 @@ async function follow(
 async function endOf(
   tools: Tools,
   runId: string,
-  { execution, row, isRead, steps }: Look,
+  { execution, row, isRead, steps }: RunSeen,
 ): Promise<Omit<Followed, 'repeats'>> {
   const didNotBegin = row === undefined && isRead
   if (row?.outcome == null) {
@@ -91,7 +91,7 @@ async function endOf(
   return { outcome: outcomeOf(closed, tools.clients.config), row: closed, didNotBegin }
 }
 
-async function look(tools: Tools, runId: string, before: RunRow | undefined): Promise<Look> {
+async function look(tools: Tools, runId: string, before: RunRow | undefined): Promise<RunSeen> {
   // The execution first: when it has ended, the row is complete.
   const execution = await findExecution(tools.clients, runId)
   const found = await readRow(tools, runId, execution !== undefined)
@@ -114,7 +114,7 @@ async function readRow(
   }
 }
 
-function isUnderWay({ execution, row }: Look): boolean {
+function isUnderWay({ execution, row }: RunSeen): boolean {
   if (execution !== undefined) return execution.status === 'RUNNING'
   return row?.status === 'running' && Date.now() - row.heartbeatAt.getTime() < abandonedAfterMinutes * 60_000
 }

@@ -11,7 +11,7 @@ import { errorWithoutOutcome } from '../../../lib/run/words/without-outcome.ts'
 import { refusalOf } from '../../../lib/run/words/would-do.ts'
 import { perStore, type Target, type TargetState } from '../../../lib/store.ts'
 import { words } from '../../../lib/stores/words.ts'
-import type { Step } from './steps.ts'
+import type { StepProgress } from './steps.ts'
 
 /** The outcome that a run's row holds; of a run that died or was called off, what its row still tells. */
 export function outcomeOf(row: RunRow, config: Pick<Config, 'BACKUP_BUCKET' | 'BACKUP_PREFIX'>): Outcome {
@@ -44,7 +44,7 @@ export function outcomeOf(row: RunRow, config: Pick<Config, 'BACKUP_BUCKET' | 'B
 export function outcomeWithoutRow(
   runId: string,
   execution: DescribeExecutionCommandOutput | undefined,
-  steps: readonly Step[],
+  steps: readonly StepProgress[],
 ): Outcome {
   const asked = requestIn(execution?.input)
   const began = (target: Target) =>

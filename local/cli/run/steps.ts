@@ -7,7 +7,7 @@ import { perStore, targets } from '../../../lib/store.ts'
 import { words } from '../../../lib/stores/words.ts'
 
 /** One state of the machine that does something, as far as it got. */
-export type Step = {
+export type StepProgress = {
   name: string
   state: 'running' | 'done' | 'failed'
   startedAt: Date
@@ -25,7 +25,7 @@ export async function readSteps(
   { sfn, config }: Pick<Clients, 'sfn' | 'config'>,
   name: string,
   row: Pick<RunRow, 'phase' | 'progress' | 'waiting' | 'plan'> | undefined,
-): Promise<Step[]> {
+): Promise<StepProgress[]> {
   const machineArn = machineArnOf(config)
   const events: HistoryEvent[] = []
   let token: string | undefined
@@ -49,7 +49,7 @@ export async function readSteps(
 export function stepsOfRun(
   events: readonly HistoryEvent[],
   row: Pick<RunRow, 'phase' | 'progress' | 'waiting' | 'plan'> | undefined,
-): Step[] {
+): StepProgress[] {
   const plan = row?.plan ?? null
   const steps = stepsOf(events, (row?.progress ?? {}) as Progress).filter(({ name }) => hasWork(name, plan))
   const waiting = steps.findLast(({ name, state }) => state === 'running' && name === row?.phase)
@@ -57,8 +57,8 @@ export function stepsOfRun(
   return steps
 }
 
-export function stepsOf(events: readonly HistoryEvent[], progress: Progress): Step[] {
-  const steps: Step[] = []
+export function stepsOf(events: readonly HistoryEvent[], progress: Progress): StepProgress[] {
+  const steps: StepProgress[] = []
   const types = new Map(events.map(({ id, type = '' }) => [id, type]))
   for (const event of events) {
     const { type = '', timestamp = new Date(), previousEventId } = event
@@ -97,7 +97,7 @@ const finishFailed = 'Finish failed'
  * The state that writes down how a run failed does so without an error of its own: what it stands for is the failed end of the
  * run. When only the answer of "Finish" was lost, the run has succeeded after all: which it was, the end tells.
  */
-function endOfRun(step: Step, { isFailed, isOver }: { isFailed: boolean; isOver: boolean }): void {
+function endOfRun(step: StepProgress, { isFailed, isOver }: { isFailed: boolean; isOver: boolean }): void {
   step.name = 'Finish'
   if (isFailed) step.state = 'failed'
   if (isOver) return
@@ -132,7 +132,7 @@ function hasWork(name: string, plan: unknown): boolean {
   return (workOf[name]?.(Work.parse(plan)) ?? 1) > 0
 }
 
-function end(step: Step, state: 'done' | 'failed', at: Date): void {
+function end(step: StepProgress, state: 'done' | 'failed', at: Date): void {
   step.state = state
   step.endedAt = at
 }

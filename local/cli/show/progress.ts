@@ -1,10 +1,10 @@
 import type { WriteStream } from 'node:tty'
-import type { Step } from '../run/steps.ts'
+import type { StepProgress } from '../run/steps.ts'
 import { seconds } from './table.ts'
 
 export type ProgressView = {
   /** @param runId once the ledger knows the run, so that "runs" finds it by it */
-  show(steps: readonly Step[], runId: string | undefined): void
+  show(steps: readonly StepProgress[], runId: string | undefined): void
   /** Leaves the last state on the screen. */
   end(): void
 }
@@ -69,7 +69,7 @@ function bars(stream: WriteStream): ProgressView {
   }
 }
 
-function line(step: Step): string {
+function line(step: StepProgress): string {
   const fraction = step.state === 'done' ? 1 : (step.fraction ?? 0)
   const filled = Math.round(fraction * barWidth)
   const bar = '█'.repeat(filled) + '░'.repeat(barWidth - filled)
@@ -77,6 +77,6 @@ function line(step: Step): string {
   return `${marks[step.state]} ${step.name.padEnd(18)}${bar}  ${duration(step)}${waiting}`
 }
 
-function duration({ startedAt, endedAt }: Step): string {
+function duration({ startedAt, endedAt }: StepProgress): string {
   return seconds((endedAt ?? new Date()).getTime() - startedAt.getTime())
 }

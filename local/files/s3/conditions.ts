@@ -3,7 +3,12 @@ import { currentObject, type Store } from './store.ts'
 import { errorBody, escapeXml, unescapeXml } from './xml.ts'
 
 type App = ReturnType<typeof buildApp>
-type Target = { bucket: string; key: string; headers: Record<string, unknown>; query: Record<string, string> }
+type Addressed = {
+  bucket: string
+  key: string
+  headers: Record<string, unknown>
+  query: Record<string, string>
+}
 
 /**
  * Makes fauxqs answer 412 where S3 does: `If-None-Match: *` and `If-Match` on writes, `If-Match` on a deletion, the ETag
@@ -37,7 +42,7 @@ export function keepConditions(app: App, store: Store): void {
   })
 }
 
-function holds({ bucket, key, headers, query }: Target, method: string, store: Store): boolean {
+function holds({ bucket, key, headers, query }: Addressed, method: string, store: Store): boolean {
   const completes = method === 'POST' && 'uploadId' in query
   const writes = (method === 'PUT' && !('partNumber' in query)) || completes
   const present = key === '' ? undefined : currentObject(store, bucket, key)

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { causeOfEnd } from '../../../lib/executions/cause.ts'
 import { run } from '../../../lib/http/document/examples.ts'
 import { outcomeOf, outcomeWithoutRow } from '../../../local/cli/run/outcome-of.ts'
-import type { Step } from '../../../local/cli/run/steps.ts'
+import type { StepProgress } from '../../../local/cli/run/steps.ts'
 import { at, row } from '../row.ts'
 
 const config = { BACKUP_BUCKET: 'backups', BACKUP_PREFIX: 'kept/' }
@@ -38,7 +38,7 @@ describe('a run that left no outcome', () => {
     ...{ startDate: at(1), stopDate: at(2) },
     input: JSON.stringify({ operation: 'restore', dryRun: false }),
   }
-  const step = (name: string): Step => ({
+  const step = (name: string): StepProgress => ({
     ...{ name, state: 'failed', startedAt: at(1), endedAt: at(2), waiting: undefined, fraction: undefined },
   })
 

@@ -1,6 +1,6 @@
 import type { HistoryEvent } from '@aws-sdk/client-sfn'
 import { describe, expect, test } from 'vitest'
-import { type Step, stepsOf, stepsOfRun } from '../../../local/cli/run/steps.ts'
+import { type StepProgress, stepsOf, stepsOfRun } from '../../../local/cli/run/steps.ts'
 import { at, row } from '../row.ts'
 
 describe('the steps of an execution', () => {
@@ -13,7 +13,7 @@ describe('the steps of an execution', () => {
     event(`${kind}StateEntered` as HistoryEvent['type'], { stateEnteredEventDetails: { name, input: '' } })
   const exit = (name: string, kind = 'Task') =>
     event(`${kind}StateExited` as HistoryEvent['type'], { stateExitedEventDetails: { name } })
-  const told = (steps: readonly Step[]) => steps.map(({ name, state }) => [name, state])
+  const told = (steps: readonly StepProgress[]) => steps.map(({ name, state }) => [name, state])
 
   test('are done, have failed, or were cut off beside one that failed', () => {
     const events = [

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest'
-import type { Step } from '../../../local/cli/run/steps.ts'
+import type { StepProgress } from '../../../local/cli/run/steps.ts'
 import { progressOn } from '../../../local/cli/show/progress.ts'
 import { at } from '../row.ts'
 
 describe('how far a run is', () => {
-  const step = (name: string, more: Partial<Step> = {}): Step => ({
+  const step = (name: string, more: Partial<StepProgress> = {}): StepProgress => ({
     ...{
       name,
       state: 'running',
