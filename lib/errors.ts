@@ -147,6 +147,12 @@ export class BackupIsStale extends named('BackupIsStale', 'failure') {}
 /** A lock on a table was not granted in time, or held for as long as may be; the message says who holds it, or for how long. */
 export class DatabaseBusy extends named('DatabaseBusy', 'failure') {}
 
+/** The database has no room left: its disk, or what its plan allows. */
+export class DatabaseFull extends named('DatabaseFull', 'failure') {}
+
+/** The database server had too little memory for a statement. */
+export class DatabaseOutOfMemory extends named('DatabaseOutOfMemory', 'failure') {}
+
 /** Something a step relies on is not there: a plan, a work list, a run, an object of a backup. */
 export class NotFound extends named('NotFound', 'failure') {}
 

@@ -2,6 +2,8 @@ import { DrizzleQueryError } from 'drizzle-orm'
 import {
   BackupIsStale,
   DatabaseBusy,
+  DatabaseFull,
+  DatabaseOutOfMemory,
   messageOf,
   NotPermitted,
   PreservationConflict,
@@ -47,6 +49,17 @@ export function databaseError(error: unknown): unknown {
       }
       return new RowsHidden(
         `Row security hides rows from the database role: ${message}. Use the owner without FORCE ROW LEVEL SECURITY, or a role with BYPASSRLS, else the backup would be short`,
+        { cause },
+      )
+    case '53100':
+    case '53400': // temp_file_limit
+      return new DatabaseFull(
+        `The database has no room left: ${message}. The statement changed nothing; a rehearsal and a restore need room for the backed-up rows beside the live ones, until the run ends. Make room or raise the plan's limit, or run without a rehearsal`,
+        { cause },
+      )
+    case '53200':
+      return new DatabaseOutOfMemory(
+        `The database server has too little memory: ${message}. The statement changed nothing; give the server more, or start again when it has less to do`,
         { cause },
       )
     case '0A000': // cannot truncate a table that another one references

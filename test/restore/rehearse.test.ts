@@ -130,6 +130,31 @@ describe('a rehearsal', () => {
     },
   )
 
+  it('for which the database has no room wipes nothing, and what it had loaded goes before its end is written', async () => {
+    const { admin } = reset.stack
+    const before = await reset.fingerprint()
+    beforeTask = async (state) => {
+      if (state !== 'Compare') return
+      // As a full disk does: no row is written any more while what was loaded takes the room.
+      await admin.query(`CREATE FUNCTION public.full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+          IF EXISTS (SELECT FROM pg_namespace WHERE nspname LIKE 'taskmaster\\_scratch%') THEN
+            RAISE SQLSTATE '53100' USING MESSAGE = 'could not extend file'; END IF;
+          RETURN NEW; END $$;
+        CREATE TRIGGER full_disk BEFORE UPDATE ON taskmaster_reset.runs FOR EACH ROW EXECUTE FUNCTION public.full_disk()`)
+    }
+    try {
+      const ended = await reset.run({ ...fullReset, rehearse: true })
+      expect(ended.error).toBe('DatabaseFull')
+      expect(ended.cause).toContain('run without a rehearsal')
+      expect(await reset.fingerprint()).toEqual(before)
+      expect(await scratchSchemas()).toBe(0)
+      const row = await reset.row(ended.name)
+      expect([row.status, row.outcome.error.name]).toEqual(['failed', 'DatabaseFull'])
+    } finally {
+      await admin.query('DROP TRIGGER full_disk ON taskmaster_reset.runs; DROP FUNCTION public.full_disk')
+    }
+  })
+
   it('finds rows that are not those that were exported, lists the tables, and drops what it loaded', async () => {
     const before = await reset.fingerprint()
     beforeTask = async (state) => {
