@@ -1,5 +1,5 @@
-import { preserved } from './preserved.ts'
 import type { CountedStore, PageStore, Share } from './store.ts'
+import { preserved } from './what-stays.ts'
 
 export const cache: PageStore<'cache'> = {
   title: 'Cache',

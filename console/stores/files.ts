@@ -1,6 +1,6 @@
 import { bytes, counted } from '../../lib/amounts.ts'
-import { preserved } from './preserved.ts'
 import type { CountedStore, PageStore, Share } from './store.ts'
+import { preserved } from './what-stays.ts'
 
 export const files: PageStore<'files'> = {
   title: 'Files',

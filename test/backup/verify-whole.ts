@@ -1,7 +1,7 @@
 import { DocumentDamaged } from '../../lib/backup/documents/backup-document.ts'
 import { type Backup, type Known, readBackup } from '../../lib/backup/read.ts'
 import { verifyBatch } from '../../lib/backup/verify/batch.ts'
-import type { Found } from '../../lib/backup/verify/findings.ts'
+import type { BatchFound } from '../../lib/backup/verify/findings.ts'
 import { batchesToVerify } from '../../lib/backup/verify/share.ts'
 import { judgeBackup, type Verification } from '../../lib/backup/verify/verify.ts'
 import type { Bucket } from '../../lib/s3/bucket.ts'
@@ -15,7 +15,7 @@ export async function verifyBackup(
   now?: () => Date,
   { known = {}, seconds }: { known?: Known; seconds?: number } = {},
 ): Promise<Verification> {
-  const batches: Found[] = []
+  const batches: BatchFound[] = []
   const backup = await readUnlessDamaged(bucket, prefix, backupId)
   const count = backup === null ? 0 : batchesToVerify(backup, seconds)
   for (let batch = 0; batch < count; batch++)

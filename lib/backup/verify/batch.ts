@@ -7,7 +7,7 @@ import { type Backup, type Known, readBackup } from '../read.ts'
 import type { CopiedFile } from '../sections/files.ts'
 import { judgeUnnamed } from './extras.ts'
 import { checkIndex } from './files-index.ts'
-import { type Checked, Findings, type Found } from './findings.ts'
+import { type BatchFound, type Checked, Findings } from './findings.ts'
 import { checkFile, checkPart, missing, type NamedPart, sizeProblem } from './object.ts'
 import { partsOf, Share } from './share.ts'
 
@@ -38,7 +38,7 @@ export async function verifyBatch(
   { prefix, backupId, known = {}, batch }: { prefix: string; backupId: string; known?: Known; batch: number },
   report: (done: number, total: number) => Promise<void>,
   batchSeconds?: number,
-): Promise<Found> {
+): Promise<BatchFound> {
   const findings = new Findings()
   const { told } = findings
   const held = await readUnlessDamaged(bucket, { prefix, backupId, known })

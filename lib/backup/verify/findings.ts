@@ -21,7 +21,7 @@ export type Extra = z.output<typeof Extra>
  * missing. `byEtagOnly`: files whose content could not be compared with a digest, because S3 gave them an ETag that is none
  * (KMS, copies in parts). Of `problems` and `extra`, 1,000 each are named and all are counted in `found`.
  */
-export const Found = z.strictObject({
+export const BatchFound = z.strictObject({
   objects: count,
   bytes: count,
   byEtagOnly: count,
@@ -30,14 +30,14 @@ export const Found = z.strictObject({
   extra: z.array(Extra),
   found: z.strictObject({ problems: count, extra: count }),
 })
-export type Found = z.output<typeof Found>
+export type BatchFound = z.output<typeof BatchFound>
 
 /** So many of each kind are named; all are counted. */
 const namedOfEach = 1000
 
 /** Collects findings in bounded memory: of a backup that lost a million files, the first thousand say enough. */
 export class Findings {
-  readonly told: Found = {
+  readonly told: BatchFound = {
     ...{ objects: 0, bytes: 0, byEtagOnly: 0, accounted: 0, problems: [], extra: [] },
     found: { problems: 0, extra: 0 },
   }
@@ -66,7 +66,7 @@ export class Findings {
   }
 
   /** With what somebody else found. */
-  merge({ problems, extra, found, ...sums }: Found): void {
+  merge({ problems, extra, found, ...sums }: BatchFound): void {
     const { told } = this
     for (const name of ['objects', 'bytes', 'byEtagOnly', 'accounted'] as const) told[name] += sums[name]
     for (const finding of [...problems, ...extra]) this.add(finding)

@@ -10,11 +10,11 @@ import { namedObjects } from '../named-objects.ts'
 import { type Backup, type Known, readBackup } from '../read.ts'
 import { isOwnDocument, judgeUnnamed } from './extras.ts'
 import { checkIndex } from './files-index.ts'
-import { Findings, type Found } from './findings.ts'
+import { type BatchFound, Findings } from './findings.ts'
 import { partsOf } from './share.ts'
 
 /** `ok`: every object that a restore would read is there and is what was written. */
-export type Verification = Omit<Found, 'accounted'> & {
+export type Verification = Omit<BatchFound, 'accounted'> & {
   backupId: string
   ok: boolean
   /** Who made it, as far as its signature says; null: its documents could not be read. */
@@ -36,7 +36,7 @@ export async function judgeBackup(
     backupId,
     known = {},
     batches,
-  }: { prefix: string; backupId: string; known?: Known; batches: readonly Found[] },
+  }: { prefix: string; backupId: string; known?: Known; batches: readonly BatchFound[] },
   now: () => Date = () => new Date(),
 ): Promise<Verification> {
   const findings = new Findings()

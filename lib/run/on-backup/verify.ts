@@ -7,7 +7,7 @@ import { Warning } from '../../backup/manifest.ts'
 import { type Backup, readBackup } from '../../backup/read.ts'
 import { checkVerifiable } from '../../backup/trust.ts'
 import { verifyBatch } from '../../backup/verify/batch.ts'
-import { Found } from '../../backup/verify/findings.ts'
+import { BatchFound } from '../../backup/verify/findings.ts'
 import { batchesToVerify } from '../../backup/verify/share.ts'
 import { judgeBackup, type Verification } from '../../backup/verify/verify.ts'
 import type { Clients } from '../../clients.ts'
@@ -97,10 +97,10 @@ export async function verifyObjects(
  */
 export async function judge(clients: Clients, plan: MaintenancePlan): Promise<void> {
   const { backups: bucket, config, now } = clients
-  const batches: Found[] = []
+  const batches: BatchFound[] = []
   for (let batch = 0; batch < plan.reads; batch++) {
     const key = workKeys(plan).verifiedBatch(batch)
-    batches.push(await resultOf(bucket, key, Found, `batch ${batch} of the verification`))
+    batches.push(await resultOf(bucket, key, BatchFound, `batch ${batch} of the verification`))
   }
   const { backupId, seen: known } = plan
   const found = await judgeBackup(bucket, { prefix: config.BACKUP_PREFIX, backupId, known, batches }, now)
