@@ -15,11 +15,11 @@ export type FreshStack = Stack & {
 }
 
 /**
- * Starts a stack with a fresh database in the server that all test files share, and everything else its own. Puts its
+ * Starts a stack with a fresh database in the server that all test files share, unless another is given, and everything else its own. Puts its
  * addresses into process.env until stop(). Retries and waits of the state machine take 5 ms, unless overridden.
  */
 export async function freshStack(overrides: StackOptions = {}): Promise<FreshStack> {
-  const adminUrl = inject('postgresAdminUrl')
+  const adminUrl = overrides.postgresAdminUrl ?? inject('postgresAdminUrl')
   const stack = await startStack({
     // Nothing of the developer's own environment, which may name real services.
     environment: { PATH: process.env.PATH },
