@@ -36,7 +36,8 @@ export async function readFingerprints(
 /** The statement that reads them, which gives a row for each with its place as `at`. */
 export function textOf(asked: readonly Asked[], format: FingerprintFormat): string {
   const selects = asked.map(
-    ({ of, pages }, at) => `SELECT ${at} AS at, f.* FROM (${fingerprintOf(rowsOf(of, pages), format)}) AS f`,
+    ({ of, pages }, at) =>
+      `SELECT ${at} AS at, f.* FROM (${fingerprintOf(rowsOf(of, format, pages), format)}) AS f`,
   )
   return selects.join('\nUNION ALL ')
 }

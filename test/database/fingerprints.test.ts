@@ -70,7 +70,7 @@ describe('a fingerprint', () => {
     for (const { type, table } of valuesOf) {
       const counts = await withConnection(database.clients, async (connection) => {
         const columns = formats.map((format, at) => {
-          const lines = linesOf(rowsOf(tables.get(table) as Rows), format)
+          const lines = linesOf(rowsOf(tables.get(table) as Rows, format), format)
           return `(SELECT count(DISTINCT hash)::int FROM ${lines}) AS v${at + 1}, (SELECT count(DISTINCT line)::int FROM ${lines}) AS lines`
         })
         const answer = await connection.query(`SELECT ${columns.join(', ')}`)

@@ -32,14 +32,14 @@ describe.each<FingerprintFormat>([{ version: 1 }, { version: 2, seed: '-7' }])(
     it('of page ranges add up to the one of the whole table, wherever it is cut', async () => {
       const fingerprint = async (from: string) =>
         (await database.sql.query(fingerprintOf(from, format))).rows[0]
-      const whole = await fingerprint(rowsOf(table))
+      const whole = await fingerprint(rowsOf(table, format))
       const cuts = fc.uniqueArray(fc.integer({ min: 1, max: 200 }), { maxLength: 5 })
       await fc.assert(
         fc.asyncProperty(cuts, async (pages) => {
           const ends = [0, ...pages.sort((a, b) => a - b)]
           const parts: { rows: string; fingerprint: string }[] = []
           for (const [index, from] of ends.entries()) {
-            parts.push(await fingerprint(rowsOf(table, { from, to: ends[index + 1] ?? null })))
+            parts.push(await fingerprint(rowsOf(table, format, { from, to: ends[index + 1] ?? null })))
           }
           expect(addFingerprints(parts.map((part) => part.fingerprint))).toBe(whole.fingerprint)
           expect(parts.reduce((sum, { rows }) => sum + Number(rows), 0)).toBe(20000)
@@ -49,7 +49,7 @@ describe.each<FingerprintFormat>([{ version: 1 }, { version: 2, seed: '-7' }])(
     })
 
     it('tell tables apart that differ in one value, one row, or one row twice', async () => {
-      const answer = await database.sql.query(fingerprintOf(rowsOf(table), format))
+      const answer = await database.sql.query(fingerprintOf(rowsOf(table, format), format))
       for (const change of [
         `UPDATE app.t SET doc = '{"n": 1.0}' WHERE id = 1`,
         'DELETE FROM app.t WHERE id = 1',
@@ -58,7 +58,7 @@ describe.each<FingerprintFormat>([{ version: 1 }, { version: 2, seed: '-7' }])(
         'UPDATE app.t SET doc = NULL WHERE id = 1',
       ]) {
         await database.sql.query(`BEGIN; ${change}`)
-        const changed = await database.sql.query(fingerprintOf(rowsOf(table), format))
+        const changed = await database.sql.query(fingerprintOf(rowsOf(table, format), format))
         await database.sql.query('ROLLBACK')
         expect(changed.rows[0].fingerprint).not.toBe(answer.rows[0].fingerprint)
       }
@@ -66,13 +66,13 @@ describe.each<FingerprintFormat>([{ version: 1 }, { version: 2, seed: '-7' }])(
 
     it('of a whole table are made by parallel workers, those of a page range by reading only its pages', async () => {
       await database.sql.query('SET parallel_setup_cost = 0; SET min_parallel_table_scan_size = 0')
-      expect(await planOf(fingerprintOf(rowsOf(table), format))).toContain('Parallel Seq Scan')
-      expect(await planOf(fingerprintOf(rowsOf(table, { from: 5, to: 9 }), format))).toContain(
+      expect(await planOf(fingerprintOf(rowsOf(table, format), format))).toContain('Parallel Seq Scan')
+      expect(await planOf(fingerprintOf(rowsOf(table, format, { from: 5, to: 9 }), format))).toContain(
         'Tid Range Scan',
       )
-      expect(await planOf(`SELECT * FROM ${linesOf(rowsOf(table, { from: 5, to: null }))}`)).toContain(
-        'Tid Range Scan',
-      )
+      expect(
+        await planOf(`SELECT * FROM ${linesOf(rowsOf(table, format, { from: 5, to: null }))}`),
+      ).toContain('Tid Range Scan')
       await database.sql.query('RESET parallel_setup_cost; RESET min_parallel_table_scan_size')
     })
   },

@@ -15,7 +15,7 @@ const database = useDatabase()
 
 beforeEach(async () => {
   await database.sql.query(`SET TimeZone = 'UTC'; DROP SCHEMA public CASCADE; CREATE SCHEMA public;
-    CREATE TABLE t (id int PRIMARY KEY, doc json, at timestamptz, tags text[]);
+    CREATE DOMAIN yes AS bool; CREATE TABLE t (id int PRIMARY KEY, doc json, at timestamptz, tags text[], yes yes DEFAULT true);
     INSERT INTO t SELECT g, E'{ "n":\\n1 }', '2026-11-22T12:00:00Z', ARRAY['a,b', NULL] FROM generate_series(1, 500) g`)
 })
 
@@ -83,6 +83,31 @@ describe('a backup', () => {
   })
 })
 
+describe('values of types of the application', () => {
+  it('come back as they were, whatever its casts to and from text make of them', async () => {
+    await database.sql.query(`CREATE TYPE amount AS (value numeric, unit text);
+      CREATE FUNCTION rounded(amount) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT format('(%s,%s)', round(($1).value), ($1).unit) $$;
+      CREATE CAST (amount AS text) WITH FUNCTION rounded(amount);
+      CREATE FUNCTION parsed(text) RETURNS amount LANGUAGE sql IMMUTABLE AS $$ SELECT (0, $1)::amount $$;
+      CREATE CAST (text AS amount) WITH FUNCTION parsed(text) AS IMPLICIT;
+      CREATE TYPE grade AS ENUM ('a', 'b');
+      CREATE FUNCTION graded(grade) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT 'a' $$;
+      CREATE FUNCTION document(grade) RETURNS json LANGUAGE sql IMMUTABLE AS $$ SELECT '"a"'::json $$;
+      CREATE CAST (grade AS text) WITH FUNCTION graded(grade); CREATE CAST (grade AS json) WITH FUNCTION document(grade);
+      CREATE DOMAIN padded AS bpchar; CREATE DOMAIN price AS amount;
+      CREATE TABLE cast_away (amount amount, price price, grade grade, padded padded, yes yes);
+      INSERT INTO cast_away VALUES ('(1.25,EUR)', '(1.25,EUR)'::amount, 'b', 'x  ', 't'), ('(1.5,)', NULL, NULL, '', 'f'), ('(,)', NULL, 'a', NULL, NULL)`)
+    const held = async () => (await database.sql.query('SELECT c::text FROM cast_away AS c ORDER BY 1')).rows
+    const before = await held()
+    const plan = await planReset(database.clients)
+    const { backupId } = await backUp(database.clients, plan)
+    await wipe(plan)
+    expect(await held()).toEqual([])
+    await restore(backupId)
+    expect(await held()).toEqual(before)
+  })
+})
+
 describe('a run that an earlier version planned', () => {
   it('goes on with its fingerprints, and seals, wipes and restores a backup of version 1', async () => {
     const plan = planOfBefore(await planReset(database.clients))
@@ -91,7 +116,7 @@ describe('a run that an earlier version planned', () => {
     expect(manifest.database).not.toHaveProperty('seed')
     const answer = await database.sql.query(
       `SELECT sum(hashtextextended(row_to_json(v.*)::text, 0))::text AS fingerprint
-       FROM t CROSS JOIN LATERAL (SELECT id, doc::text, at, tags::text) AS v`,
+       FROM t CROSS JOIN LATERAL (SELECT id, doc::text, at, tags::text, yes::text) AS v`,
     )
     expect(manifest.database?.tables[0]?.fingerprint).toBe(answer.rows[0].fingerprint)
     await database.sql.query('INSERT INTO t VALUES (501)')

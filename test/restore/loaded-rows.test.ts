@@ -61,7 +61,7 @@ async function loaded<Result>(
       if (table.partitioned || without.includes(table.table)) continue
       await connection.query('BEGIN')
       const [{ rows, fingerprint }] = await underOwnSearchPath(connection, () =>
-        queryRows(connection, [table], fingerprintOf(rowsOf(table), fingerprints)),
+        queryRows(connection, [table], fingerprintOf(rowsOf(table, fingerprints), fingerprints)),
       )
       await connection.query('COMMIT')
       tables.push({ ...table, rows: Number(rows), fingerprint, parts: [] })
@@ -156,7 +156,7 @@ describe('loaded values of types of the application', () => {
       `CREATE TABLE public.named (); CREATE TYPE app.names AS (r regclass); CREATE DOMAIN app.small AS int; CREATE TYPE app.span AS RANGE (subtype = app.small);
        CREATE TABLE app.t (r app.names, s app.span[]); INSERT INTO app.t VALUES (ROW('public.named'), '{"[-5,3)"}'); ${make}`,
       { later },
-      within(proveTypes),
+      within((connection, asked) => proveTypes(connection, { ...asked, version: 2 })),
     ).finally(() => database.sql.query('DROP TABLE public.named'))
 
   it('are proved under either search path, and not those of a column that came later', async () => {

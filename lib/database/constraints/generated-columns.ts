@@ -53,7 +53,7 @@ export async function differentlyStored(
         connection,
         [held, stored],
         `SELECT pg_catalog.count(*)::float8 AS rows FROM
-         (SELECT line FROM ${linesOf(rowsOf(held))} EXCEPT ALL SELECT line FROM ${linesOf(rowsOf(stored))}) AS other`,
+         (SELECT line FROM ${linesOf(rowsOf(held, { version: 2 }))} EXCEPT ALL SELECT line FROM ${linesOf(rowsOf(stored, { version: 2 }))}) AS other`,
       )
       if (missing.rows > 0) warnings.push(warningOf(pair, name, missing.rows))
     }

@@ -1,29 +1,36 @@
 import type { Warning } from '../../backup/manifest.ts'
+import type { FingerprintFormat } from '../../backup/sections/fingerprint.ts'
 import { RehearsalFailed } from '../../errors.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { sqlStateOf } from '../../postgres/errors.ts'
 import { qualified, quote } from '../../postgres/identifiers.ts'
+import { textOfValue } from '../rows.ts'
 import { inSavepoint, isOfTheRows } from '../savepoint.ts'
-import { isHeldAsText, scratchTableOf } from '../scratch/schema.ts'
+import { isHeldAsText, scratchTableOf, typedValue } from '../scratch/schema.ts'
 import type { TablePair } from '../table-pair.ts'
 import { dropDomainConstraints } from './domains.ts'
 
 /**
  * Proves of values that are held as text that the live column's type reads them, and writes them the same way again.
  * To be called in a transaction.
+ * @param version of the format that the values were backed up in
  * @returns domains that refuse what their columns hold: a restore puts it back with the constraint NOT VALID
  * @throws RehearsalFailed naming the column
  */
 export async function proveTypes(
   connection: Connection,
-  { runId, pairs }: { runId: string; pairs: readonly TablePair[] },
+  {
+    runId,
+    pairs,
+    version,
+  }: { runId: string; pairs: readonly TablePair[]; version: FingerprintFormat['version'] },
 ): Promise<Warning[]> {
   const warnings: Warning[] = []
   for (const pair of pairs) {
     for (const { name, type } of pair.live.columns.filter(isHeldAsText)) {
       if (pair.table.rows === 0 || !pair.table.columns.some((column) => column.name === name)) continue
       const text = `SELECT count(*)::float8 AS rows FROM ${qualified(scratchTableOf(runId, pair.table))} AS r
-        WHERE (r.${quote(name)}::${type})::pg_catalog.text IS DISTINCT FROM r.${quote(name)}`
+        WHERE ${textOfValue(`(${typedValue(`r.${quote(name)}`, type)})`, type, version)} IS DISTINCT FROM r.${quote(name)}`
       const refused = await readAll(connection, pair, text, { withoutDomainConstraints: false })
       if (refused === undefined) continue
       const anyway = await readAll(connection, pair, text, { withoutDomainConstraints: true })

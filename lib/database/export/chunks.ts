@@ -3,7 +3,7 @@ import type { Connection } from '../../postgres/connection.ts'
 import { CopiedBytes } from '../../postgres/copied-bytes.ts'
 import { literal } from '../../postgres/identifiers.ts'
 import { ownSearchPath } from '../../postgres/search-path.ts'
-import type { HashedShard, Shard } from '../parts/shards.ts'
+import type { HashedShard } from '../parts/shards.ts'
 import { copyRowOf, linesOf, rowsOf } from '../rows.ts'
 
 /**
@@ -80,7 +80,7 @@ async function readChunk(
       SELECT count(*) AS rows, coalesce(sum(hash), 0)::text AS fingerprint,
         string_agg(pg_catalog.format('%s %s', octet_length(line), tid), ';') FILTER (WHERE NOT ${thin}) AS fat,
         string_agg(line, E'\\n') FILTER (WHERE ${thin}) AS body
-      FROM ${linesOf(rowsOf(shard, range), shard.fingerprints)}
+      FROM ${linesOf(rowsOf(shard, shard.fingerprints, range), shard.fingerprints)}
     ) AS chunk`
   const [rows, fingerprint, fat, isTooLarge, body] = await copyRowOf(connection, shard, query, copied)
   return {
@@ -101,7 +101,7 @@ function fatLineOf(text: string): Chunk['fat'][number] {
 /** Long lines: several at once while they fit a chunk; one that does not fit alone comes in slices through a cursor. */
 async function* readFatLines(
   connection: Connection,
-  shard: Shard,
+  shard: HashedShard,
   fat: readonly { tid: string; bytes: number }[],
 ): AsyncGenerator<Buffer> {
   let group: string[] = []
@@ -122,8 +122,14 @@ async function* readFatLines(
   if (group.length > 0) yield await readTogether(connection, shard, group)
 }
 
-async function readTogether(connection: Connection, shard: Shard, tids: readonly string[]): Promise<Buffer> {
-  const lines = linesOf(rowsOf(shard, null, `r.ctid = ANY(${literal(`{"${tids.join('","')}"}`)}::tid[])`))
+async function readTogether(
+  connection: Connection,
+  shard: HashedShard,
+  tids: readonly string[],
+): Promise<Buffer> {
+  const lines = linesOf(
+    rowsOf(shard, shard.fingerprints, null, `r.ctid = ANY(${literal(`{"${tids.join('","')}"}`)}::tid[])`),
+  )
   const query = `SELECT string_agg(line, E'\\n') || E'\\n' FROM ${lines}`
   const [body] = await copyRowOf(connection, shard, query, new CopiedBytes())
   if (!body)
@@ -131,8 +137,8 @@ async function readTogether(connection: Connection, shard: Shard, tids: readonly
   return body
 }
 
-async function* readSliced(connection: Connection, shard: Shard, tid: string): AsyncGenerator<Buffer> {
-  const lines = linesOf(rowsOf(shard, null, `r.ctid = ${literal(tid)}::tid`))
+async function* readSliced(connection: Connection, shard: HashedShard, tid: string): AsyncGenerator<Buffer> {
+  const lines = linesOf(rowsOf(shard, shard.fingerprints, null, `r.ctid = ${literal(tid)}::tid`))
   // Sliced as bytes: to find the n-th character Postgres would count from the first one, for every slice. The inner
   // OFFSET 0 keeps the line from being made again for every slice.
   await connection.query(`DECLARE fat NO SCROLL CURSOR FOR

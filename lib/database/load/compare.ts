@@ -51,7 +51,7 @@ export async function compareLoaded(
   })
   await connection.query('BEGIN')
   try {
-    const warnings = await proveTypes(connection, { runId, pairs })
+    const warnings = await proveTypes(connection, { runId, pairs, version: fingerprints.version })
     await dropDomainConstraints(connection, liveOf(pairs))
     const expressions = isCurrent ? await readRowExpressions(connection, liveOf(pairs)) : []
     if (expressions.length > 0) await connection.query(withoutWorkers)

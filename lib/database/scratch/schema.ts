@@ -25,6 +25,11 @@ export function isHeldAsText({ type, asText }: Pick<Column, 'type' | 'asText'>):
   return asText && type.includes('.')
 }
 
+/** A value that is held as text, read by its type's input function: a cast of the application's, of text, might read otherwise. */
+export function typedValue(value: string, type: string | undefined): string {
+  return `${value}::pg_catalog.varchar::${type}`
+}
+
 /**
  * For FROM: the rows of a table there, with the types that the live table has. Under the live table's name its own
  * expressions (checks, generated columns) can be asked of them.
@@ -33,7 +38,7 @@ export function typedRows(runId: string, table: BackedUpTable, live: Table, alia
   const typeOf = new Map(live.columns.map(({ name, type }) => [name, type]))
   const values = table.columns.map((column) =>
     isHeldAsText(column)
-      ? `r.${quote(column.name)}::${typeOf.get(column.name)} AS ${quote(column.name)}`
+      ? `${typedValue(`r.${quote(column.name)}`, typeOf.get(column.name))} AS ${quote(column.name)}`
       : `r.${quote(column.name)}`,
   )
   return `(SELECT ${values.join(', ')} FROM ${qualified(scratchTableOf(runId, table))} AS r) AS ${quote(alias)}`

@@ -46,8 +46,9 @@ export async function fingerprintKept(
   const kept: KeptRows[] = []
   for (const { table, keepRows } of tables) {
     if (keepRows === null) continue
-    const rows = rowsOf(table, null, matches('r', table, keepRows))
-    const text = fingerprintOf(rows, { version: 2, seed })
+    const format = { version: 2, seed } as const
+    const rows = rowsOf(table, format, null, matches('r', table, keepRows))
+    const text = fingerprintOf(rows, format)
     const [found] = await queryRows(connection, [table], text)
     kept.push({ name: table.name, ...found })
   }
