@@ -1,5 +1,8 @@
 const [copyData, copyOutResponse] = [0x64, 0x48] // 'd' and 'H'
 
+/** Bytes; Postgres makes no message that is longer. */
+const maxMessage = 2 ** 30 - 1
+
 /** What the buffer grows by. */
 const step = 2 ** 18
 
@@ -15,6 +18,8 @@ export class CopiedBytes {
   #headBytes = 0
   /** What is still to come of its data. */
   #missing = 0
+  /** That the server has said that the COPY begins: before that, what looks as its data does is something else. */
+  #hasBegun = false
 
   get bytes(): Buffer {
     return this.#buffer.subarray(0, this.#used)
@@ -22,6 +27,7 @@ export class CopiedBytes {
 
   clear(): void {
     this.#used = this.#headBytes = this.#missing = 0
+    this.#hasBegun = false
   }
 
   add(data: Buffer): void {
@@ -29,7 +35,10 @@ export class CopiedBytes {
     this.#used += data.copy(this.#buffer, this.#used)
   }
 
-  /** Takes in what the server sent, a message or a piece of one; gives back what begins with a message of another kind, or null. */
+  /**
+   * Takes in what the server sent, a message or a piece of one; gives back what begins with a message of another kind, or null.
+   * @throws Error at what no server may send
+   */
   take(sent: Buffer): Buffer | null {
     let at = 0
     while (at < sent.length) {
@@ -41,14 +50,17 @@ export class CopiedBytes {
         continue
       }
       const type = this.#headBytes === 0 ? sent[at] : this.#head[0]
-      if (type !== copyData && type !== copyOutResponse) return sent.subarray(at)
+      if (type !== (this.#hasBegun ? copyData : copyOutResponse)) return sent.subarray(at)
       const end = Math.min(at + this.#head.length - this.#headBytes, sent.length)
       this.#headBytes += sent.copy(this.#head, this.#headBytes, at, end)
       at = end
       if (this.#headBytes < this.#head.length) break
       this.#headBytes = 0
       this.#missing = this.#head.readUInt32BE(1) - 4
+      if (this.#missing < 0 || this.#missing > maxMessage - 4)
+        throw new Error('The database sent a message that no server may send')
       if (type === copyData) this.#reserve(this.#missing)
+      this.#hasBegun = true
     }
     return null
   }

@@ -61,7 +61,8 @@ export class FrameReader {
           ? this.#head.readUInt16BE(2)
           : Number(this.#head.readBigUInt64BE(2))
     this.#headBytes = 0
-    if ((first & 0x70) !== 0 || second > 127 || (isControl(first) && length > controlMaxBytes))
+    const isTooLong = length > (isControl(first) ? controlMaxBytes : Number.MAX_SAFE_INTEGER)
+    if ((first & 0x70) !== 0 || second > 127 || isTooLong)
       throw new Error('The WebSocket of the database sent a frame that no server may send')
     this.#missing = length
     if (length === 0) this.#readPayload(Buffer.alloc(0))

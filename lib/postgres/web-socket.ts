@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { connect as connectTcp, type Socket } from 'node:net'
+import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { FrameReader, frame, opcodes } from './web-socket-frames.ts'
 
@@ -33,7 +33,7 @@ export class PostgresWebSocket {
   #head: Buffer | null = Buffer.alloc(0)
   readonly #frames = new FrameReader({
     data: (bytes) => this.#deliver(bytes),
-    ping: (payload) => this.#socket.write(frame(opcodes.pong, payload)),
+    ping: (payload) => this.#send(opcodes.pong, payload),
     close: () => this.close(),
   })
   #isClosing = false
@@ -52,7 +52,7 @@ export class PostgresWebSocket {
     }
     const begin = () => this.#socket.write(this.#request(url))
     this.#socket = isSecure
-      ? connectTls({ ...options, servername: host, ALPNProtocols: ['http/1.1'] }, begin)
+      ? connectTls({ ...options, servername: isIP(host) ? '' : host, ALPNProtocols: ['http/1.1'] }, begin)
       : connectTcp(options, begin)
     this.#socket.setNoDelay(true)
     this.#socket.setKeepAlive(true, 60_000)
@@ -76,7 +76,7 @@ export class PostgresWebSocket {
   }
 
   send(payload: Uint8Array): void {
-    if (!this.#isClosing) this.#socket.write(frame(opcodes.binary, payload))
+    this.#send(opcodes.binary, payload)
   }
 
   close(): void {
@@ -87,7 +87,11 @@ export class PostgresWebSocket {
       return
     }
     this.#socket.end(frame(opcodes.close, Buffer.alloc(0)))
-    this.#socket.setTimeout(closePatience, () => this.#socket.destroy())
+    setTimeout(() => this.#socket.destroy(), closePatience).unref() // however much it still sends
+  }
+
+  #send(opcode: number, payload: Uint8Array): void {
+    if (!this.#isClosing) this.#socket.write(frame(opcode, payload))
   }
 
   #request({ pathname, search, host }: URL): string {
@@ -120,7 +124,9 @@ export class PostgresWebSocket {
     if (end === -1 && head.length < maxHeadBytes) return
     const [status = '', ...lines] = head.toString('latin1', 0, end === -1 ? maxHeadBytes : end).split('\r\n')
     const headers = new Map(
-      lines.map((line) => line.split(/: */, 2)).map(([name = '', value]) => [name.toLowerCase(), value]),
+      lines
+        .map((line) => line.split(':', 2))
+        .map(([name = '', value]) => [name.toLowerCase(), value?.trim()]),
     )
     const accepted = createHash('sha1')
       .update(`${this.#key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)

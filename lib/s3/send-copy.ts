@@ -118,7 +118,7 @@ async function sendOwn(
   }
   const { status, text } = answer
   const [, etag] = /<CopyObjectResult[^>]*>.*<ETag>([^<]*)<\/ETag>/s.exec(text) ?? []
-  if (status === 200 && etag !== undefined) return etag.replaceAll('&quot;', '"').replaceAll('&#34;', '"')
+  if (status === 200 && etag !== undefined) return etag.replace(/&(quot|#34|#x22);/gi, '"')
   const [, name] = /<Error>.*<Code>(\w+)<\/Code>/s.exec(text) ?? []
   if (!answers.has(status) || name === undefined) return undefined
   const [, message = name] = /<Message>([^<]*)<\/Message>/.exec(text) ?? []

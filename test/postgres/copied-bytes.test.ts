@@ -45,8 +45,24 @@ it('what a COPY sends is taken as it was sent, whatever pieces it comes in, and 
 
 it('a COPY that was broken off in the middle leaves nothing to the next', () => {
   const copied = new CopiedBytes()
-  copied.take(message('d', Buffer.from('the first one')).subarray(0, 9))
+  const begin = message('H', Buffer.from([1, 0, 1, 0, 1]))
+  copied.take(Buffer.concat([begin, message('d', Buffer.from('the first one')).subarray(0, 9)]))
   copied.clear()
-  expect(copied.take(message('d', Buffer.from('the second')))).toBeNull()
+  expect(copied.take(Buffer.concat([begin, message('d', Buffer.from('the second'))]))).toBeNull()
   expect(copied.bytes.toString()).toBe('the second')
+})
+
+it('what comes before the COPY begins is none of its data, also the rest of a message that begins as data does', () => {
+  const [copied, rest] = [new CopiedBytes(), Buffer.from('d\0and what a setting is now\0')]
+  expect(copied.take(rest)?.equals(rest)).toBe(true)
+})
+
+it.each([
+  ['shorter than its length', 3],
+  ['larger than Postgres makes any', 2 ** 30],
+])('a message that is %s is refused, and no memory is taken for it', (_, length) => {
+  const wrong = message('d', Buffer.alloc(0))
+  wrong.writeUInt32BE(length, 1)
+  const begin = message('H', Buffer.from([1, 0, 1, 0, 1]))
+  expect(() => new CopiedBytes().take(Buffer.concat([begin, wrong]))).toThrow('no server may send')
 })

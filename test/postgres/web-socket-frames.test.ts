@@ -75,8 +75,9 @@ describe('the frames of a WebSocket', () => {
     expect(read([fromServer(opcodes.close, Buffer.from([3, 232, 0x62, 0x79, 0x65]))]).told).toEqual(['close'])
   })
 
-  it('are refused when no server may send them: masked, compressed, or a long one that is no message', () => {
+  it('are refused when no server may send them: masked, compressed, endless, or a long one that is no message', () => {
     const wrong = [
+      Buffer.from([0x82, 127, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]),
       Buffer.from([0x82, 0x81, 0, 0, 0, 0, 1]),
       Buffer.from([0xc2, 1, 1]),
       fromServer(opcodes.ping, Buffer.alloc(126)),

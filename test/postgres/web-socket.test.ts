@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { createServer, type Server } from 'node:http'
 import { createServer as createSecure } from 'node:https'
 import { createServer as createPlain, type Socket } from 'node:net'
@@ -90,6 +90,39 @@ describe("the driver's WebSocket", () => {
     await expect.poll(() => happened).toEqual(['open', 'close'])
     expect(received().toString()).toBe('terminating connection due to administrator command')
     await expect.poll(() => codes.length).toBe(1)
+  })
+
+  it('is not broken by a server that says more after it has closed', async () => {
+    const port = await startServer((side) => {
+      const { _socket } = side as unknown as { _socket: Socket }
+      _socket.write(Buffer.from([0x88, 0, 0x89, 0, 0x89, 0])) // closes, and pings twice
+    })
+    const { happened } = open(`ws://${LOOPBACK}:${port}`)
+    await expect.poll(() => happened).toEqual(['open', 'close'])
+  })
+
+  it('ends soon after it is closed, also when the server goes on and on', { timeout: 15_000 }, async () => {
+    const server = createServer()
+    server.on('upgrade', (request, socket) => {
+      const accepted = createHash('sha1').update(
+        `${request.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`,
+      )
+      // White space on both sides of a value is allowed, and is no part of it.
+      socket.write(
+        `HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept:\t${accepted.digest('base64')} \r\n\r\n`,
+      )
+      const going = setInterval(() => socket.write(Buffer.from([0x82, 1, 0])), 100)
+      socket.on('error', () => {})
+      socket.on('close', () => clearInterval(going))
+      socket.on('end', () => {})
+      Object.assign(socket, { allowHalfOpen: true })
+    })
+    const port = await listen(server)
+    onTestFinished(() => close(server))
+    const { socket, happened } = open(`ws://${LOOPBACK}:${port}`)
+    await expect.poll(() => happened).toEqual(['open'])
+    socket.close()
+    await expect.poll(() => happened, { timeout: 10_000 }).toEqual(['open', 'close'])
   })
 
   it('ends when it is closed, also while it is being opened, and when nobody answers to that', async () => {

@@ -114,6 +114,18 @@ describe('a copy that is modelled on the first one', () => {
     expect(sent.map(isOfSdk)).toEqual([true, false, false, true, true])
   })
 
+  test.each(['"', '&quot;', '&#34;', '&#x22;'])(
+    'its ETag is read however XML writes the quotes: %s',
+    async (quote) => {
+      await stack.putMany(['a', 'b'])
+      const { copy } = session()
+      await copy('a')
+      const body = `<CopyObjectResult><ETag>${quote}0123${quote}</ETag></CopyObjectResult>`
+      stack.front.faults = [({ key }) => (key === 'b' ? { status: 200, body } : undefined)]
+      expect(await copy('b')).toBe('"0123"')
+    },
+  )
+
   test('what S3 refuses is refused once, by the name that it gives', async () => {
     await stack.putMany(['a', 'b'])
     const sent = watch()
