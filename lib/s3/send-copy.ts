@@ -45,7 +45,7 @@ const pause = 60_000
 const answers = new Set([404, 409, 412])
 
 /**
- * CopyObject. The first one into a bucket is the SDK's, the others are modelled on it, which takes a third of the time: a
+ * CopyObject. The first one into a bucket is the SDK's, the others are modelled on it, which takes half of the time: a
  * copy has no content, and its answer says one thing. What is not answered in the usual way, the SDK sends again, and all
  * that follow for a while: when to wait and how long is for it to know.
  * @returns the ETag of the copy
