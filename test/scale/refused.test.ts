@@ -80,6 +80,20 @@ describe('too much of the database for one invocation', () => {
     },
   )
 
+  it('to make one moment is warned of, but not refused, where the last wipe was slow: that was another day', async () => {
+    const slow = { bytes: 2 ** 27, milliseconds: 20_000 }
+    await count(randomUUID(), gb, {}, {})
+    await database.sql.query(`UPDATE taskmaster_reset.runs SET wiped = '{}', locked = $1`, [slow])
+    const runId = randomUUID()
+    await count(runId, 20 * gb, { dryRun: true }, {})
+    const { rows } = await database.sql.query('SELECT plan FROM taskmaster_reset.runs WHERE run_id = $1', [
+      runId,
+    ])
+    const message = expect.stringMatching(/^Comparing the batches .* would take about \d+ to 2,981 s/)
+    expect(rows[0].plan.warnings).toContainEqual({ code: 'MayTakeTooLong', message })
+    await database.sql.query('UPDATE taskmaster_reset.runs SET wiped = NULL, locked = NULL')
+  })
+
   it('is said by nothing where there is little', async () => {
     const runId = randomUUID()
     await count(runId, gb, { dryRun: true }, {})
