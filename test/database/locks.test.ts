@@ -3,12 +3,14 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import type { BackedUpTable } from '../../lib/backup/sections/database.ts'
 import { bucketsOf, type Clients, makeS3 } from '../../lib/clients.ts'
 import { compareBackup } from '../../lib/database/load/rehearse.ts'
 import { checkLockedTime, estimateLocked } from '../../lib/database/locks/duration.ts'
 import { findHolders } from '../../lib/database/locks/holders.ts'
 import { checkLockNeed, readLockNeed } from '../../lib/database/locks/need.ts'
 import { whileLocked } from '../../lib/database/locks/transaction.ts'
+import { lockedWorks } from '../../lib/database/plan/lock-checks.ts'
 import { restoreDatabase } from '../../lib/database/restore/restore.ts'
 import { ensureScratch } from '../../lib/database/scratch/create.ts'
 import { dropLeftovers } from '../../lib/database/scratch/drop.ts'
@@ -687,6 +689,23 @@ describe('the time that tables would be locked', () => {
   ] as const)('of a %s of %d GiB at a last speed of %s: it %s', (work, size, bytesPerSecond, verdict) => {
     expect(estimateLocked({ work, bytes: size * gib, bytesPerSecond }, config).verdict).toBe(verdict)
   })
+
+  it.each([
+    [1, 1, 'fits', 'fits'],
+    [15, 2, 'may not fit', 'fits'],
+    [200, 19, 'may not fit', 'does not fit'],
+    [200, 21, 'does not fit', 'does not fit'],
+  ] as const)(
+    'of a restore of %d GiB of JSON, of which %d GiB are headers of rows: it %s, and %s by the last run',
+    (plain, least, verdict, known) => {
+      const rows = Math.floor((least * gib) / 28)
+      const backedUp = [{ rows, parts: [{ bytes: 1, plain: plain * gib }] }] as BackedUpTable[]
+      const [asked] = lockedWorks({ operation: 'restore', takesBackup: true, bytes: 1, backedUp })
+      expect(estimateLocked({ ...asked!, bytesPerSecond: null }, config).verdict).toBe(verdict)
+      // Of the last run the same bytes were noted.
+      expect(estimateLocked({ ...asked!, bytesPerSecond: gib / 10 }, config).verdict).toBe(known)
+    },
+  )
 
   it('is what one invocation has at most, however long the budget', () => {
     const asked = { work: 'wipe', bytes: 100, bytesPerSecond: 100 / 850 } as const

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { beforeAll, describe, expect, it } from 'vitest'
+import type { BackedUpTable } from '../../lib/backup/sections/database.ts'
 import { speeds as keySpeeds, planCache } from '../../lib/cache/plan.ts'
 import type { Config } from '../../lib/config/variables.ts'
-import { speeds as tableSpeeds } from '../../lib/database/plan/single-works.ts'
+import { checkComparingHeld, speeds as tableSpeeds } from '../../lib/database/plan/single-works.ts'
 import { LimitExceeded } from '../../lib/errors.ts'
 import { invocationMs } from '../../lib/executions/invocation.ts'
 import { speeds as fileSpeeds, planFiles } from '../../lib/files/plan.ts'
@@ -92,6 +93,15 @@ describe('too much of the database for one invocation', () => {
     const message = expect.stringMatching(/^Comparing the batches .* would take about \d+ to 2,981 s/)
     expect(rows[0].plan.warnings).toContainEqual({ code: 'MayTakeTooLong', message })
     await database.sql.query('UPDATE taskmaster_reset.runs SET wiped = NULL, locked = NULL')
+  })
+
+  it('to rehearse of a backup is refused by what its tables have at least, and warned of by its JSON', () => {
+    const most = tableSpeeds.compare.fast * seconds
+    const held = (bytes: number, plain: number) => [{ rows: 0, parts: [{ bytes, plain }] }] as BackedUpTable[]
+    expect(() => checkComparingHeld(held(most + gb, 9 * most))).toThrow(LimitExceeded)
+    expect(checkComparingHeld(held(most - gb, 9 * most))).toMatchObject([{ code: 'MayTakeTooLong' }])
+    expect(checkComparingHeld(held(1, gb))).toEqual([])
+    expect(checkComparingHeld([])).toEqual([])
   })
 
   it('is said by nothing where there is little', async () => {

@@ -26,33 +26,53 @@ type LockEstimate = { milliseconds: number; verdict: 'fits' | 'may not fit' | 'd
 /**
  * How long the tables would stay locked, and whether that fits into LOCK_BUDGET_MS and one invocation. By the speed of
  * the last run that is known it fits or does not; by what was measured elsewhere, it may not.
+ * @param least bytes that there are in any case: absent, they are known
  * @param bytesPerSecond of the last run that did the same here; null: not known
  */
 export function estimateLocked(
-  { work, bytes, bytesPerSecond }: { work: LockedWork; bytes: number; bytesPerSecond: number | null },
+  {
+    work,
+    bytes,
+    least = bytes,
+    bytesPerSecond,
+  }: { work: LockedWork; bytes: number; least?: number; bytesPerSecond: number | null },
   { LOCK_BUDGET_MS }: { LOCK_BUDGET_MS: number },
 ): LockEstimate {
   const limit = Math.min(LOCK_BUDGET_MS, invocationMs)
-  const at = (speed: number) => Math.ceil((1000 * bytes) / speed)
-  const { slow, fast } =
-    bytesPerSecond === null ? speeds[work] : { slow: bytesPerSecond, fast: bytesPerSecond }
-  const verdict = at(fast) > limit ? 'does not fit' : at(slow) > limit ? 'may not fit' : 'fits'
-  return { milliseconds: at(slow), verdict, limit }
+  const at = (amount: number, speed: number) => Math.ceil((1000 * amount) / speed)
+  // What the last run's bytes were, these are as well.
+  const slow = at(bytes, bytesPerSecond ?? speeds[work].slow)
+  const fast = bytesPerSecond === null ? at(least, speeds[work].fast) : slow
+  const verdict = fast > limit ? 'does not fit' : slow > limit ? 'may not fit' : 'fits'
+  return { milliseconds: slow, verdict, limit }
 }
 
 /** The same, by the speed of the last run of this database that tells. */
 export async function estimateHere(
   connection: Connection,
   config: { LOCK_BUDGET_MS: number },
-  asked: { work: LockedWork; bytes: number },
+  asked: { work: LockedWork; bytes: number; least?: number },
 ): Promise<LockEstimate> {
   return estimateLocked({ ...asked, bytesPerSecond: await lastSpeed(connection, asked.work) }, config)
 }
 
-/** Bytes of rows that a restore puts back. A backup of the first version tells them only compressed. */
+/** Bytes of rows' JSON that a restore puts back. A backup of the first version tells them only compressed. */
 export function bytesHeld(tables: readonly BackedUpTable[]): number {
   return tables.flatMap(({ parts }) => parts).reduce((sum, { bytes, plain }) => sum + (plain ?? bytes), 0)
 }
+
+/**
+ * Bytes that their tables have at least. JSON repeats the names of columns, and tells compressed values in full: it is four times as
+ * much for eight short columns, and any number of times for long texts.
+ */
+export function leastHeld(tables: readonly BackedUpTable[]): number {
+  const rows = tables.reduce((sum, table) => sum + table.rows, 0)
+  const compressed = tables.flatMap(({ parts }) => parts).reduce((sum, { bytes }) => sum + bytes, 0)
+  return Math.min(bytesHeld(tables), rows * rowHeader + compressed)
+}
+
+/** Of each row, with the pointer to it. */
+const rowHeader = 28
 
 /**
  * Says before any lock what would take too long under it.
@@ -62,12 +82,13 @@ export function bytesHeld(tables: readonly BackedUpTable[]): number {
 export async function checkLockedTime(
   connection: Connection,
   config: { LOCK_BUDGET_MS: number },
-  works: readonly { work: LockedWork; bytes: number; later: boolean }[],
+  works: readonly { work: LockedWork; bytes: number; least?: number; later: boolean }[],
 ): Promise<Warning[]> {
   const warnings: Warning[] = []
-  for (const { work, bytes, later } of works) {
+  for (const { later, ...asked } of works) {
+    const { work, bytes } = asked
     const bytesPerSecond = await lastSpeed(connection, work)
-    const { milliseconds, verdict, limit } = estimateLocked({ work, bytes, bytesPerSecond }, config)
+    const { milliseconds, verdict, limit } = estimateLocked({ ...asked, bytesPerSecond }, config)
     if (verdict === 'fits') continue
     const basis = bytesPerSecond === null ? 'as measured elsewhere' : 'at the speed of the last run here'
     const what = later ? 'Restoring the backup' : `The ${work}`

@@ -2,7 +2,7 @@ import type { Backup } from '../../backup/read.ts'
 import type { BackedUpTable } from '../../backup/sections/database.ts'
 import { operations, type StoreOperation } from '../../operations.ts'
 import type { Connection } from '../../postgres/connection.ts'
-import { bytesHeld, type LockedWork } from '../locks/duration.ts'
+import { bytesHeld, type LockedWork, leastHeld } from '../locks/duration.ts'
 import { checkLockNeed, readLockNeed } from '../locks/need.ts'
 import type { TableActions } from './actions/table-actions.ts'
 
@@ -21,12 +21,16 @@ export function lockedWorks({
 }: Locking & { bytes: number; backedUp: readonly BackedUpTable[] }): {
   work: LockedWork
   bytes: number
+  least?: number
   later: boolean
 }[] {
   const { changes } = operations[operation]
   if (changes === null) return []
-  if (changes === 'replaced')
-    return [{ work: 'restore', bytes: Math.max(bytes, bytesHeld(backedUp)), later: false }]
+  if (changes === 'replaced') {
+    const held = { bytes: bytesHeld(backedUp), least: leastHeld(backedUp) }
+    const amounts = { bytes: Math.max(bytes, held.bytes), least: Math.max(bytes, held.least) }
+    return [{ work: 'restore', ...amounts, later: false }]
+  }
   const wipe = { work: 'wipe', bytes, later: false } as const
   return takesBackup ? [wipe, { work: 'restore', bytes, later: true }] : [wipe]
 }

@@ -4,12 +4,11 @@ import type { Clients } from '../../clients.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { readCatalog } from '../catalog/catalog.ts'
 import { checkSchema } from '../catalog/schema-differences.ts'
-import { bytesHeld } from '../locks/duration.ts'
 import { checkLockNeed, readLockNeed } from '../locks/need.ts'
 import { loadBatches } from '../parts/load-batches.ts'
 import { dropLeftovers } from '../scratch/drop.ts'
 import { checkScratchAllowed } from '../scratch/event-triggers.ts'
-import { checkComparing } from './single-works.ts'
+import { checkComparingHeld } from './single-works.ts'
 
 /**
  * Whether a backup can be loaded and compared here, and in how many batches; what dead runs left is dropped.
@@ -26,7 +25,7 @@ export async function planRehearsal(
   const oids = catalog.tables.filter(({ name }) => loaded.has(name)).map(({ oid }) => oid)
   const { need, settings } = await readLockNeed(connection, { oids, sequences: 0, reads: true })
   checkLockNeed('The rehearsal', need, settings)
-  const warnings = checkComparing(bytesHeld(held.tables))
+  const warnings = checkComparingHeld(held.tables)
   await checkScratchAllowed(connection, runId)
   await dropLeftovers(connection, runId, config.LOCK_TIMEOUT_MS)
   return { batches: loadBatches(held.tables).length, warnings }

@@ -1,7 +1,8 @@
 import type { Warning } from '../../backup/manifest.ts'
+import type { BackedUpTable } from '../../backup/sections/database.ts'
 import { checkInvocation, type Speed } from '../../executions/invocation.ts'
 import type { Connection } from '../../postgres/connection.ts'
-import { lastSpeed } from '../locks/duration.ts'
+import { bytesHeld, lastSpeed, leastHeld } from '../locks/duration.ts'
 
 /** Bytes of tables: all that the run acts on, and of each batch of the export. */
 type Extent = { bytes: number; exported: readonly number[]; rehearses: boolean }
@@ -37,14 +38,22 @@ export async function checkReading(
 
 /**
  * The same of a rehearsal alone, whose rows are all compared in one step.
+ * @param speed of other bytes than those of tables
  * @throws LimitExceeded
  */
-export function checkComparing(bytes: number): Warning[] {
+export function checkComparing(bytes: number, speed: Speed = speeds.compare): Warning[] {
   return checkInvocation({
     does: 'Comparing what the rehearsal loaded',
-    amounts: [{ amount: bytes, of: 'byte', speed: speeds.compare }],
+    amounts: [{ amount: bytes, of: 'byte', speed }],
     instead: `do not rehearse ("rehearse": false, or a lower REHEARSE_MAX_BYTES), or ${leaveOut}`,
   })
+}
+
+/** Of a backup the bytes of its JSON are known, and how many its tables have at least. */
+export function checkComparingHeld(tables: readonly BackedUpTable[]): Warning[] {
+  const [bytes, least] = [bytesHeld(tables), leastHeld(tables)]
+  const { slow, fast } = speeds.compare
+  return checkComparing(bytes, { slow, fast: fast * (bytes / Math.max(1, least)) })
 }
 
 /** Bytes of tables a second. Of what the server reads in parallel, for one of its processes. @see docs/scale.md */
