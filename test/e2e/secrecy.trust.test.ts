@@ -1,8 +1,16 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { s3Error } from '../files/s3-front.ts'
 import { isFull } from '../support/trust.ts'
+import { recordMessages } from './client-messages.ts'
 import { useFronts } from './fronts.ts'
-import { filesPrefix, fullReset, quickReset, useResetStack, withVariables } from './reset-stack.ts'
+import {
+  environment,
+  filesPrefix,
+  fullReset,
+  quickReset,
+  useResetStack,
+  withVariables,
+} from './reset-stack.ts'
 
 process.env.LOG_LEVEL = 'DEBUG'
 vi.resetModules() // the logger of the handlers reads its level when it is made
@@ -260,5 +268,23 @@ describe('a name that holds what a terminal or a viewer of logs would obey', () 
     })
     expect(lines).toContain('\\u202e')
     for (const character of obeyed) expect(lines).not.toContain(character)
+  })
+})
+
+describe('a log of the database server', () => {
+  // A server may log statements with their parameters, and only a superuser can keep it from that.
+  test('has no row, whatever it logs: rows are sent to it as the data of a COPY alone', async () => {
+    await seed()
+    const recorded = await recordMessages(reset.stack.env.DATABASE_URL ?? '')
+    try {
+      await withVariables({ DATABASE_WEBSOCKET_PROXY: recorded.address }, async () => {
+        const { backupId } = await reset.succeed({ ...fullReset, rehearse: true })
+        await reset.succeed({ operation: 'restore', backupId, confirm: environment })
+      })
+      const told = recorded.messages.filter(({ body }) => body.includes(content)).map(({ type }) => type)
+      expect(new Set(told)).toEqual(new Set(['d']))
+    } finally {
+      await recorded.stop()
+    }
   })
 })
