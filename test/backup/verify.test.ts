@@ -13,8 +13,14 @@ import {
   NotPermitted,
   StoreUnavailable,
 } from '../../lib/errors.ts'
+import type { Noted } from '../../lib/ledger/documents.ts'
 import { judge, Verified, verifyObjects } from '../../lib/run/on-backup/verify.ts'
-import type { MaintenancePlan } from '../../lib/run/planning/plan.ts'
+import {
+  digestOfPlan,
+  type MaintenancePlan,
+  putPlan,
+  readMaintenancePlan,
+} from '../../lib/run/planning/plan.ts'
 import { memoryS3 } from './memory-s3.ts'
 import { prefix } from './real-backups.ts'
 import { json, sampleBackup } from './sample-backup.ts'
@@ -532,6 +538,23 @@ describe('an S3 that fails', () => {
     const asked = { prefix, backupId: sample.backupId, batches: [] }
     await expect(judgeBackup(storage, asked)).rejects.toThrow(StoreUnavailable)
     await expect(judgeBackup(storage, asked)).rejects.toThrow(/^Of the 6 objects .* 0 were looked at/)
+  })
+
+  test('by the plan of an earlier version, which read in no batches, knows nothing of it either, and suspects nobody', async () => {
+    const { backupId, objects, manifest } = sampleBackup()
+    const { storage } = memoryS3(objects)
+    const run = { runId: 'earlier', attempt: 0 }
+    const seen = { manifest: createHash('sha256').update(json(manifest)).digest('hex'), late: null }
+    const planned = { ...run, operation: 'verify', backupId, seen, batches: 0 } as unknown as MaintenancePlan
+    await putPlan(storage, planned)
+    const plan = await readMaintenancePlan(storage, run, {
+      attempt: 0,
+      planDigest: digestOfPlan(planned),
+    } as Noted)
+    const clients = { backups: storage, config: { BACKUP_PREFIX: prefix }, now: () => new Date() }
+    await expect(judge(clients as unknown as Clients, plan)).rejects.toThrow(
+      / 0 were looked at.* Verify it again$/,
+    )
   })
 
   test('sixteen objects are read at a time', async () => {

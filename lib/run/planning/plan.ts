@@ -58,8 +58,8 @@ export const MaintenancePlan = z.strictObject({
   backupId: z.string(),
   /** As Count read it: the steps refuse any other. */
   seen: Seen,
-  /** In so many batches its objects are read; 0 when it is deleted. */
-  reads: z.number(),
+  /** In so many batches its objects are read; 0 when it is deleted. An earlier version planned none: its delete goes on. */
+  reads: z.number().default(0),
   /** In so many batches it is loaded; 0 when it is not rehearsed. */
   batches: z.number(),
 })
