@@ -5,6 +5,7 @@ import { workKeys } from '../../lib/backup/layout.ts'
 import { CacheResult, exportCache, exportLimits, unsupportedTypes } from '../../lib/cache/export/export.ts'
 import { KeyTally } from '../../lib/cache/findings.ts'
 import { environmentKey } from '../../lib/cache/keys.ts'
+import { readStrings } from '../../lib/cache/value/read-strings.ts'
 import { readStreamState } from '../../lib/cache/value/stream.ts'
 import { backupId, bytesOf, fence, noProgress, prefix, startCache } from './cache-stack.ts'
 import { oddScan } from './odd-scan.ts'
@@ -49,6 +50,29 @@ async function expectRoundTrip(limits = exportLimits): Promise<CacheResult> {
 }
 
 describe('the export of the cache', () => {
+  needsServer(
+    'long strings are not taken into the script that leaves them out (needs redis-server)',
+    async () => {
+      const { pieceBytes } = exportLimits
+      for (let index = 0; index < 20; index++) await redis.set(`long${index}`, Buffer.alloc(pieceBytes))
+      await redis.set('short', Buffer.alloc(pieceBytes - 1))
+      const { cache } = stack.clients
+      const keys = ['short', ...Array.from({ length: 20 }, (_, index) => `long${index}`)].map((key) =>
+        Buffer.from(key),
+      )
+      await redis.config('RESETSTAT')
+      const most = pieceBytes
+      const { strings, others } = await readStrings(cache, keys, {
+        exactExpiry: false,
+        most,
+        maxBytes: 2 ** 24,
+      })
+      expect([strings.length, others.length]).toEqual([1, 20])
+      const calls = [...(await redis.info('commandstats')).matchAll(/cmdstat_get(?:range)?:calls=(\d+)/g)]
+      expect(calls.reduce((sum, [, count]) => sum + Number(count), 0)).toBe(1)
+    },
+  )
+
   needsServer(
     'a key of every type survives export byte for byte, with its expiry (needs redis-server)',
     async () => {

@@ -74,7 +74,7 @@ export const withoutExpiryTime: RestFault = (commands) => {
 
 /** Whether a request runs the script by which strings are read. */
 export const readsStrings = ([first]: string[][]): boolean =>
-  first?.[0] === 'EVAL' && (first[1]?.includes('GETRANGE') ?? false)
+  first?.[0] === 'EVAL' && (first[1]?.startsWith('local exact') ?? false)
 
 /** A server that does not run that script, so that all keys are looked at one by one. */
 export const withoutStrings: RestFault = (commands) =>

@@ -15,7 +15,8 @@ export type ReadString = { head: KeyHead; value: Buffer }
  * ARGV: how the expiry is told, bytes from which on a value is left out, bytes of all; then keys in hex, as those that are
  * text are in KEYS. Answers with a digest of the rest of the answer, the server's time, and one text: for each key its
  * expiry, its length and its value, or an "x" for a key that is gone, empty, longer or no string. It ends early when it has
- * many bytes. One text, because a list is taken apart three times on its way; and with a digest, because it may hold any
+ * many bytes; of values that are left out only the length is asked, or thousands of them would keep the server busy for seconds.
+ * One text, because a list is taken apart three times on its way; and with a digest, because it may hold any
  * bytes, and who is in between might take it for text.
  */
 const script = `local exact, most, left = ARGV[1] == 'PEXPIRETIME', tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -23,11 +24,12 @@ local found = {}
 local function read(key)
   local type = redis.call('TYPE', key)
   if type ~= nil and type.ok then type = type.ok end
-  local value = type == 'string' and redis.call('GETRANGE', key, 0, most - 1) or ''
-  if #value == 0 or #value >= most then
+  local length = type == 'string' and redis.call('STRLEN', key) or 0
+  if length == 0 or length >= most then
     found[#found + 1] = 'x'
     return
   end
+  local value = redis.call('GET', key)
   local expiry = exact and redis.call('PEXPIRETIME', key) or redis.call('PTTL', key)
   found[#found + 1] = string.format('%.0f:%d:', expiry, #value)
   found[#found + 1] = value
