@@ -57,6 +57,7 @@ export class PostgresWebSocket {
     this.#socket.setNoDelay(true)
     this.#socket.setKeepAlive(true, 60_000)
     this.#socket.on('error', (cause) => this.#fire('error', this.#errorOf(cause)))
+    this.#socket.on('end', () => this.#socket.destroy()) // what still waits to be sent would keep it open
     this.#socket.on('close', () => this.#fire('close', {}))
   }
 

@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { createServer, type Server } from 'node:http'
 import { createServer as createSecure } from 'node:https'
 import { createServer as createPlain, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { getCACertificates, setDefaultCACertificates } from 'node:tls'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { type WebSocket as ServerSide, WebSocketServer } from 'ws'
@@ -33,6 +34,24 @@ async function answering(text: string): Promise<number> {
     for (const socket of taken) socket.destroy()
     await close(server)
   })
+  return port
+}
+
+/** What takes a client, and reads nothing of what it says then. */
+async function upgrading(use: (taken: Duplex) => void): Promise<number> {
+  const server = createServer()
+  server.on('upgrade', (request, taken) => {
+    const key = `${request.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`
+    const accepted = createHash('sha1').update(key).digest('base64')
+    // White space on both sides of a value is allowed, and is no part of it.
+    taken.write(`HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept:\t${accepted} \r\n\r\n`)
+    taken.pause()
+    taken.on('error', () => {})
+    onTestFinished(() => void taken.destroy())
+    use(taken)
+  })
+  const port = await listen(server)
+  onTestFinished(() => close(server))
   return port
 }
 
@@ -102,27 +121,25 @@ describe("the driver's WebSocket", () => {
   })
 
   it('ends soon after it is closed, also when the server goes on and on', { timeout: 15_000 }, async () => {
-    const server = createServer()
-    server.on('upgrade', (request, socket) => {
-      const accepted = createHash('sha1').update(
-        `${request.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`,
-      )
-      // White space on both sides of a value is allowed, and is no part of it.
-      socket.write(
-        `HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept:\t${accepted.digest('base64')} \r\n\r\n`,
-      )
-      const going = setInterval(() => socket.write(Buffer.from([0x82, 1, 0])), 100)
-      socket.on('error', () => {})
-      socket.on('close', () => clearInterval(going))
-      socket.on('end', () => {})
-      Object.assign(socket, { allowHalfOpen: true })
+    const port = await upgrading((taken) => {
+      const going = setInterval(() => taken.write(Buffer.from([0x82, 1, 0])), 100)
+      taken.on('close', () => clearInterval(going))
     })
-    const port = await listen(server)
-    onTestFinished(() => close(server))
     const { socket, happened } = open(`ws://${LOOPBACK}:${port}`)
     await expect.poll(() => happened).toEqual(['open'])
     socket.close()
     await expect.poll(() => happened, { timeout: 10_000 }).toEqual(['open', 'close'])
+  })
+
+  it('ends when the server has, which takes nothing of what is still to be sent', async () => {
+    const taken = Promise.withResolvers<Duplex>()
+    const port = await upgrading(taken.resolve)
+    const { socket, happened } = open(`ws://${LOOPBACK}:${port}`)
+    await expect.poll(() => happened).toEqual(['open'])
+    for (let megabytes = 0; megabytes < 20; megabytes++) socket.send(Buffer.alloc(2 ** 20))
+    ;(await taken.promise).end()
+    await expect.poll(() => happened).toEqual(['open', 'close'])
+    expect(socket.bufferedAmount).toBe(0)
   })
 
   it('ends when it is closed, also while it is being opened, and when nobody answers to that', async () => {
