@@ -3,7 +3,7 @@ import { beforeAll, expect, test } from 'vitest'
 import { Outcome } from '../../lib/run/outcome.ts'
 import { withVariables } from '../e2e/reset-stack.ts'
 import { withDigest } from '../support/signing.ts'
-import { isFull } from '../support/trust.ts'
+import { inFullForm, isFull } from '../support/trust.ts'
 import { useCliStack } from './cli-stack.ts'
 
 const cli = useCliStack()
@@ -14,33 +14,36 @@ beforeAll(async () => {
   for (let backup = 0; backup < 2; backup++) backups.push(await cli.run(sent))
 })
 
-test('a backup is kept while it is pinned, and can be deleted when it is not the newest', async () => {
-  const [old = '', newest = ''] = backups.map(({ backupId }) => backupId ?? '')
-  expect(await cli.cli(['pin', old, '--json'])).toMatchObject({
-    code: 0,
-    json: { backupId: old, pinned: true },
-  })
-  expect((await cli.cli(['backups'])).stdout).toMatch(new RegExp(`${old} .* pinned\n`))
-  const remove = (backupId: string) => cli.cli(['delete', backupId, '--confirm', 'local', '--json'])
-  const pinned = await remove(old)
-  expect(pinned).toMatchObject({ code: 3, json: { error: { name: 'BackupKept' } } })
-  expect(pinned.json.error.message).toContain('because of this: pinned.')
-  expect(await cli.cli(['unpin', old])).toMatchObject({ code: 0, stdout: `${old} is not pinned.\n` })
-  const refused = await cli.cli(['delete', newest, '--confirm', 'local'])
-  expect(refused).toMatchObject({ code: 3, stdout: expect.stringContaining('BackupKept: ') })
-  expect(refused.stderr).toContain(
-    `Delete backup ${newest} of the environment "local" (cache-only, read back):`,
-  )
-  expect(refused.stderr).toContain('It cannot be restored afterwards.')
-  const deleted = await remove(old)
-  expect(deleted.code).toBe(0)
-  expect(Outcome.parse(deleted.json).subject).toMatchObject({ backupId: old, state: 'deleted' })
-  const taken = (await cli.cli(['runs', backups[0]?.runId ?? ''])).stdout
-  expect(taken).toContain(`\nBackup: ${backups[0]?.backupPrefix} (deleted since)\n`)
-  const again = await cli.cli(['delete', old, '--confirm', 'local'])
-  expect(again.code).toBe(1)
-  expect(again.stderr).toContain(`NotFound: There is no sealed backup ${old}`)
-})
+test.runIf(isFull)(
+  `a backup is kept while it is pinned, and can be deleted when it is not the newest ${inFullForm}`,
+  async () => {
+    const [old = '', newest = ''] = backups.map(({ backupId }) => backupId ?? '')
+    expect(await cli.cli(['pin', old, '--json'])).toMatchObject({
+      code: 0,
+      json: { backupId: old, pinned: true },
+    })
+    expect((await cli.cli(['backups'])).stdout).toMatch(new RegExp(`${old} .* pinned\n`))
+    const remove = (backupId: string) => cli.cli(['delete', backupId, '--confirm', 'local', '--json'])
+    const pinned = await remove(old)
+    expect(pinned).toMatchObject({ code: 3, json: { error: { name: 'BackupKept' } } })
+    expect(pinned.json.error.message).toContain('because of this: pinned.')
+    expect(await cli.cli(['unpin', old])).toMatchObject({ code: 0, stdout: `${old} is not pinned.\n` })
+    const refused = await cli.cli(['delete', newest, '--confirm', 'local'])
+    expect(refused).toMatchObject({ code: 3, stdout: expect.stringContaining('BackupKept: ') })
+    expect(refused.stderr).toContain(
+      `Delete backup ${newest} of the environment "local" (cache-only, read back):`,
+    )
+    expect(refused.stderr).toContain('It cannot be restored afterwards.')
+    const deleted = await remove(old)
+    expect(deleted.code).toBe(0)
+    expect(Outcome.parse(deleted.json).subject).toMatchObject({ backupId: old, state: 'deleted' })
+    const taken = (await cli.cli(['runs', backups[0]?.runId ?? ''])).stdout
+    expect(taken).toContain(`\nBackup: ${backups[0]?.backupPrefix} (deleted since)\n`)
+    const again = await cli.cli(['delete', old, '--confirm', 'local'])
+    expect(again.code).toBe(1)
+    expect(again.stderr).toContain(`NotFound: There is no sealed backup ${old}`)
+  },
+)
 
 test.runIf(isFull)(
   'verify is a run like any other: it has its row and its outcome, and is refused while another is active (full form)',
@@ -184,21 +187,24 @@ test.runIf(isFull)(
   },
 )
 
-test('what a run is refused for before it begins has no id to look for, and is told by the one in its JSON', async () => {
-  const refused = ['verify', '2026-01-01T00-00-00Z-000000']
-  const { code, stdout, stderr } = await cli.cli(['reset', 'full', '--confirm', 'elsewhere'])
-  expect(code).toBe(3)
-  expect(stdout).toMatch(/^Reset full did not begin; nothing was touched\.\n\nConfirmationMismatch: /)
-  expect(stdout + stderr).not.toMatch(/[0-9a-f]{8}-[0-9a-f]{4}/)
-  expect(stderr).toMatch(/✗ Finish /)
-  expect(stderr).not.toContain('Finish failed')
-  const { json } = await cli.cli(['reset', 'full', '--confirm', 'elsewhere', '--json'])
-  expect((await cli.cli(['runs', json.runId])).stdout).toBe(stdout)
-  // One that began is listed with the backup it is about, and what became of it.
-  const begun = await cli.cli(refused)
-  const [, runId = ''] = /^Run (\S+)\n/.exec(begun.stderr) ?? []
-  expect((await cli.cli(['runs'])).stdout).toContain(runId)
-})
+test.runIf(isFull)(
+  `what a run is refused for before it begins has no id to look for, and is told by the one in its JSON ${inFullForm}`,
+  async () => {
+    const refused = ['verify', '2026-01-01T00-00-00Z-000000']
+    const { code, stdout, stderr } = await cli.cli(['reset', 'full', '--confirm', 'elsewhere'])
+    expect(code).toBe(3)
+    expect(stdout).toMatch(/^Reset full did not begin; nothing was touched\.\n\nConfirmationMismatch: /)
+    expect(stdout + stderr).not.toMatch(/[0-9a-f]{8}-[0-9a-f]{4}/)
+    expect(stderr).toMatch(/✗ Finish /)
+    expect(stderr).not.toContain('Finish failed')
+    const { json } = await cli.cli(['reset', 'full', '--confirm', 'elsewhere', '--json'])
+    expect((await cli.cli(['runs', json.runId])).stdout).toBe(stdout)
+    // One that began is listed with the backup it is about, and what became of it.
+    const begun = await cli.cli(refused)
+    const [, runId = ''] = /^Run (\S+)\n/.exec(begun.stderr) ?? []
+    expect((await cli.cli(['runs'])).stdout).toContain(runId)
+  },
+)
 
 test('tokens are told with what they may do, until when, and when they were last used', async () => {
   const entries = [

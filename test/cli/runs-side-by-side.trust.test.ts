@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { StoreUnavailable } from '../../lib/errors.ts'
 import { executionArn, machineArnOf } from '../../lib/executions/executions.ts'
 import { open } from '../../local/cli/connect.ts'
-import { isFull } from '../support/trust.ts'
+import { inFullForm, isFull } from '../support/trust.ts'
 import { useCliStack } from './cli-stack.ts'
 import { endOf } from './run-script.ts'
 
@@ -271,7 +271,7 @@ describe('Ctrl-C while the run is one of this very process', () => {
     expect(await cli.count()).toEqual(before)
   })
 
-  test('lets it end, once it changes the stores', async () => {
+  test.runIf(isFull)(`lets it end, once it changes the stores ${inFullForm}`, async () => {
     const child = cli.spawnWithMachine(['reset', 'full', '--confirm', 'local', '--no-rehearse', '--json'])
     const ended = endOf(child)
     const shows = follow(child)

@@ -62,6 +62,7 @@ function stateOf(name: string, input: Record<string, unknown>): string {
   if (name === 'load') return 'Rehearse batch'
   if (name === 'compare') return 'Compare'
   if (name === 'finish') return input.error === undefined ? 'Finish' : 'Finish failed'
+  if (name === 'verify') return input.batch === undefined ? 'Judge' : 'Verify batch'
   return 'Seal'
 }
 
@@ -156,7 +157,7 @@ describe('a failure', () => {
     const tasks = [...text.matchAll(/"([^"]+)": \{\s+"Type": "Task"/g)].map(([, name]) => name)
     // Those of a restore, of pruning, and of runs on one backup have tests of their own.
     const ours = tasks.filter(
-      (name = '') => !/^(Load backup|Compare backup|Restore|Prune|Verify|Delete)/.test(name),
+      (name = '') => !/^(Load backup|Compare backup|Restore|Prune|Verify|Judge|Delete)/.test(name),
     )
     expect([...Object.keys(states), 'Count again', 'Finish failed'].sort()).toEqual(ours.sort())
   })
@@ -196,6 +197,26 @@ describe('a failure', () => {
         12 * (left[1] ?? 0),
         16 * (left[2] ?? 0),
       ])
+    },
+  )
+
+  test.each(['Verify batch', 'Judge'].filter((state) => isFull || state === 'Judge'))(
+    'before or after %s of a verify changes nothing, and tells nothing about the backup',
+    async (state) => {
+      await reset.seed({ users: 3, files: 2, keys: 2 })
+      const { backupId } = await reset.succeed({ operation: 'backup', rehearse: false })
+      const was = await reset.fingerprint()
+      for (const when of ['before', 'after']) {
+        const fault = (call: Call) => {
+          if (call.state === state) throw errorNamed('Crashed', `injected ${when} ${state}`)
+        }
+        const ended = await withFaults({ [when]: fault }, () => reset.run({ operation: 'verify', backupId }))
+        const { subject } = await failedOutcome(ended)
+        expect(subject).toMatchObject({ backupId, state: 'unknown' })
+        expect(await reset.fingerprint()).toEqual(was)
+      }
+      const { subject } = await reset.succeed({ operation: 'verify', backupId })
+      expect(subject).toMatchObject({ backupId, state: 'verified' })
     },
   )
 

@@ -470,6 +470,8 @@ test('the status of a problem says who has to act, for each error there is', asy
       'BackupIsStale',
       'CacheQuotaExceeded',
       'CacheValueTooLarge',
+      'DatabaseFull',
+      'DatabaseOutOfMemory',
       'InvalidConfiguration',
       'ListingUnreliable',
       'NotPermitted',

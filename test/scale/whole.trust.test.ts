@@ -7,7 +7,7 @@ import type { Handler } from '../../local/machine/tasks.ts'
 import { useFronts } from '../e2e/fronts.ts'
 import { filesPrefix, fullReset, useResetStack, withVariables } from '../e2e/reset-stack.ts'
 import { useBundledChild } from '../support/bundled-child.ts'
-import { rounds, tried } from '../support/trust.ts'
+import { inFullForm, isFull, rounds, tried } from '../support/trust.ts'
 import { copiedBy, copiesOf, cutOf, dropLists, listingOf } from './synthetic-files.ts'
 
 /** A terabyte in so many tables, a hundred of them large (50 million rows of 180 bytes), and so many files. */
@@ -74,55 +74,63 @@ beforeAll(async () => {
 afterAll(() => client?.destroy())
 
 describe(`a reset of a terabyte in ${tables} tables, and of ${files} files`, () => {
-  it('is planned within the time and memory of Count, and goes through the machine with small payloads', async () => {
-    fronts.s3.faults = [listingOf(files, filesPrefix), dropLists]
-    const request = { ...fullReset, rehearse: false }
-    const ended = await withVariables(fronts.variables, () => reset.run(request, 'whole'))
-    expect([ended.status, ended.cause]).toEqual(['SUCCEEDED', undefined])
-    const { plan } = await reset.row('whole')
-    const { batches } = plan.database
-    expect(plan.database.bytes).toBeCloseTo(1e12, -4)
-    expect(batches).toBeGreaterThanOrEqual(1e12 / exportBatchBytes)
-    expect(batches).toBeLessThan((1.2 * 1e12) / exportBatchBytes)
-    expect(plan.database.tables).toHaveLength(tables)
-    const cut = cutOf(files)
-    expect(plan.files).toMatchObject(cut)
-    expect(cut.batches).toBeLessThanOrEqual(1_000)
-    // Beside the tables the export has the cache, and makes the batches one moment.
-    const times = { export: batches + 2, copy: cut.batches, seal: 1, wipe: 1 + cut.batches + 1 }
-    expect(Object.fromEntries(asked)).toMatchObject(times)
+  it.runIf(isFull)(
+    `is planned within the time and memory of Count, and goes through the machine with small payloads ${inFullForm}`,
+    async () => {
+      fronts.s3.faults = [listingOf(files, filesPrefix), dropLists]
+      const request = { ...fullReset, rehearse: false }
+      const ended = await withVariables(fronts.variables, () => reset.run(request, 'whole'))
+      expect([ended.status, ended.cause]).toEqual(['SUCCEEDED', undefined])
+      const { plan } = await reset.row('whole')
+      const { batches } = plan.database
+      expect(plan.database.bytes).toBeCloseTo(1e12, -4)
+      expect(batches).toBeGreaterThanOrEqual(1e12 / exportBatchBytes)
+      expect(batches).toBeLessThan((1.2 * 1e12) / exportBatchBytes)
+      expect(plan.database.tables).toHaveLength(tables)
+      const cut = cutOf(files)
+      expect(plan.files).toMatchObject(cut)
+      expect(cut.batches).toBeLessThanOrEqual(1_000)
+      // Beside the tables the export has the cache, and makes the batches one moment.
+      const times = { export: batches + 2, copy: cut.batches, seal: 1, wipe: 1 + cut.batches + 1 }
+      expect(Object.fromEntries(asked)).toMatchObject(times)
 
-    const { peakMiB, seconds, cpuSeconds } = counted as Measured
-    const events = await eventsOf('whole')
-    const largest = Math.max(...events.map(({ bytes }) => bytes))
-    tried('scale', { tables, files, events: events.length, largest, seconds, cpuSeconds, peakMiB })
-    expect(peakMiB).toBeLessThan(limits.count.MiB)
-    expect(cpuSeconds * most(files)).toBeLessThan(limits.count.seconds)
-    expect(events.length).toBeLessThan(25_000)
-    for (const { name, bytes } of events) expect(bytes, name).toBeLessThanOrEqual(32 * 1024)
-    for (const { state, inputBytes, outputBytes } of reset.machine.taskPayloads('whole'))
-      expect(Math.max(inputBytes, outputBytes), state).toBeLessThanOrEqual(32 * 1024)
-  }, 3_600_000)
+      const { peakMiB, seconds, cpuSeconds } = counted as Measured
+      const events = await eventsOf('whole')
+      const largest = Math.max(...events.map(({ bytes }) => bytes))
+      tried('scale', { tables, files, events: events.length, largest, seconds, cpuSeconds, peakMiB })
+      expect(peakMiB).toBeLessThan(limits.count.MiB)
+      expect(cpuSeconds * most(files)).toBeLessThan(limits.count.seconds)
+      expect(events.length).toBeLessThan(25_000)
+      for (const { name, bytes } of events) expect(bytes, name).toBeLessThanOrEqual(32 * 1024)
+      for (const { state, inputBytes, outputBytes } of reset.machine.taskPayloads('whole'))
+        expect(Math.max(inputBytes, outputBytes), state).toBeLessThanOrEqual(32 * 1024)
+    },
+    3_600_000,
+  )
 
-  it('is sealed, as far as its files go, within the time and memory of Seal', async () => {
-    const { backups, config } = await currentClients()
-    const run = { runId: 'sealed', attempt: 0, tried: 'once' }
-    const backupId = '2026-11-22T19-05-33Z-3f9a2c'
-    fronts.s3.faults = [
-      copiedBy(backups, run, files),
-      listingOf(files, copiesOf(config.BACKUP_PREFIX, backupId)),
-    ]
-    const planned = cutOf(files)
-    const measured = await sealIn(
-      [JSON.stringify({ run, backupId, planned, rehearse: false })],
-      fronts.variables,
-    )
-    const { held, peakMiB, seconds, cpuSeconds } = measured
-    tried('seal of files', { files, seconds, cpuSeconds, peakMiB })
-    expect(held).toMatchObject({ objects: files, bytes: planned.bytes, vanished: 0 })
-    expect(peakMiB).toBeLessThan(limits.seal.MiB)
-    expect(cpuSeconds * most(files)).toBeLessThan(limits.seal.seconds)
-  }, 3_600_000)
+  it.runIf(isFull)(
+    `is sealed, as far as its files go, within the time and memory of Seal ${inFullForm}`,
+    async () => {
+      const { backups, config } = await currentClients()
+      const run = { runId: 'sealed', attempt: 0, tried: 'once' }
+      const backupId = '2026-11-22T19-05-33Z-3f9a2c'
+      fronts.s3.faults = [
+        copiedBy(backups, run, files),
+        listingOf(files, copiesOf(config.BACKUP_PREFIX, backupId)),
+      ]
+      const planned = cutOf(files)
+      const measured = await sealIn(
+        [JSON.stringify({ run, backupId, planned, rehearse: false })],
+        fronts.variables,
+      )
+      const { held, peakMiB, seconds, cpuSeconds } = measured
+      tried('seal of files', { files, seconds, cpuSeconds, peakMiB })
+      expect(held).toMatchObject({ objects: files, bytes: planned.bytes, vanished: 0 })
+      expect(peakMiB).toBeLessThan(limits.seal.MiB)
+      expect(cpuSeconds * most(files)).toBeLessThan(limits.seal.seconds)
+    },
+    3_600_000,
+  )
 })
 
 /** Each event of the execution's history, with the bytes of what a state was given or gave. */
