@@ -9,7 +9,7 @@ import { isDestructive, parseRequest } from '../../lib/run/request.ts'
 import { type HttpHandler, startHttpFront } from '../../local/http-front.ts'
 import { useRecorder } from '../http/recorder.ts'
 import { endOfExecution } from '../support/end-of-execution.ts'
-import { inFullForm, isFull } from '../support/trust.ts'
+import { isFull } from '../support/trust.ts'
 import { isMetric, problemsOf } from './cloudformation.ts'
 import { type Deployed, functionsOf, startDeployed } from './deployed-stack.ts'
 import { allowing, type Call, type Role, roleOf } from './iam.ts'
@@ -1363,59 +1363,54 @@ describe('the built functions, with the variables and the permissions of the tem
     )
   const rows = async () => (await deployed.stack.sql.query('SELECT * FROM users ORDER BY id')).rows
 
-  test.runIf(isFull)(
-    `reset, restore, verify, prune and delete, by the state machine and by the API ${inFullForm}`,
-    async () => {
-      const { stack } = deployed
-      await stack.sql.query(`CREATE TABLE users (id serial PRIMARY KEY, name text);
+  test('reset, restore, verify, prune and delete, by the state machine and by the API', async () => {
+    const { stack } = deployed
+    await stack.sql.query(`CREATE TABLE users (id serial PRIMARY KEY, name text);
       INSERT INTO users (name) SELECT 'user ' || i FROM generate_series(1, 20) i`)
-      for (const name of ['one.txt', 'two.txt', 'pinned.json']) await put(name)
-      await stack.redis.set('taskmaster:page:1', 'first')
-      await run({ operation: 'claim', confirm: 'local' })
-      // What comes late has to be added to the backup.
-      beforeTask = async (state) => {
-        if (/^(Wipe|Restore) database$/.test(state))
-          await stack.sql.query(`INSERT INTO users (name) VALUES ('late')`)
-      }
-      const reset = await run({ operation: 'reset', strategy: 'full', confirm: 'local', rehearse: true })
-      expect(reset.status).toBe('succeeded')
-      expect(await rows()).toEqual([])
-      await put('came-later.txt')
-      const { runId } = await ask('POST', '/v1/runs', {
-        operation: 'restore',
-        backupId: reset.backupId,
-        confirm: 'local',
-        exact: true,
-      })
-      const restored = await endOf(runId)
-      beforeTask = async () => {}
-      expect(restored.targets.files).toMatchObject({ state: 'restored', objects: 3 })
-      expect(await rows()).toHaveLength(21)
-      await run({ operation: 'verify', backupId: reset.backupId, rehearse: true })
+    for (const name of ['one.txt', 'two.txt', 'pinned.json']) await put(name)
+    await stack.redis.set('taskmaster:page:1', 'first')
+    await run({ operation: 'claim', confirm: 'local' })
+    // What comes late has to be added to the backup.
+    beforeTask = async (state) => {
+      if (/^(Wipe|Restore) database$/.test(state))
+        await stack.sql.query(`INSERT INTO users (name) VALUES ('late')`)
+    }
+    const reset = await run({ operation: 'reset', strategy: 'full', confirm: 'local', rehearse: true })
+    expect(reset.status).toBe('succeeded')
+    expect(await rows()).toEqual([])
+    await put('came-later.txt')
+    const { runId } = await ask('POST', '/v1/runs', {
+      operation: 'restore',
+      backupId: reset.backupId,
+      confirm: 'local',
+      exact: true,
+    })
+    const restored = await endOf(runId)
+    beforeTask = async () => {}
+    expect(restored.targets.files).toMatchObject({ state: 'restored', objects: 3 })
+    expect(await rows()).toHaveLength(21)
+    await run({ operation: 'verify', backupId: reset.backupId, rehearse: true })
 
-      expect(await ask('GET', '/')).toContain('<!doctype html>')
-      for (const path of ['/v1/session', '/v1/options', '/v1/runs', `/v1/runs/${runId}`])
-        await ask('GET', path)
-      // What the build leaves out of the bundle it lays beside it.
-      const sources = makeApp({ clients: () => Promise.reject(), pageFolders: [], documents: [] })
-      const document = await (await sources.request('/v1/openapi.json')).json()
-      expect(await ask('GET', '/v1/openapi.json')).toEqual(document)
-      expect(await ask('GET', '/problems/RunActive')).toContain('<h1>RunActive</h1>')
-      expect((await ask('GET', '/v1/backups')).backups).toHaveLength(2)
-      await ask('GET', `/v1/backups/${reset.backupId}`)
-      const { url } = await ask('GET', `/v1/backups/${reset.backupId}/parts/manifest.json`)
-      expect(await (await fetch(url)).json()).toMatchObject({ backupId: reset.backupId })
-      await ask('PUT', `/v1/backups/${reset.backupId}/pin`, { pinned: true })
-      await ask('PUT', `/v1/backups/${reset.backupId}/pin`, { pinned: false })
+    expect(await ask('GET', '/')).toContain('<!doctype html>')
+    for (const path of ['/v1/session', '/v1/options', '/v1/runs', `/v1/runs/${runId}`]) await ask('GET', path)
+    // What the build leaves out of the bundle it lays beside it.
+    const sources = makeApp({ clients: () => Promise.reject(), pageFolders: [], documents: [] })
+    const document = await (await sources.request('/v1/openapi.json')).json()
+    expect(await ask('GET', '/v1/openapi.json')).toEqual(document)
+    expect(await ask('GET', '/problems/RunActive')).toContain('<h1>RunActive</h1>')
+    expect((await ask('GET', '/v1/backups')).backups).toHaveLength(2)
+    await ask('GET', `/v1/backups/${reset.backupId}`)
+    const { url } = await ask('GET', `/v1/backups/${reset.backupId}/parts/manifest.json`)
+    expect(await (await fetch(url)).json()).toMatchObject({ backupId: reset.backupId })
+    await ask('PUT', `/v1/backups/${reset.backupId}/pin`, { pinned: true })
+    await ask('PUT', `/v1/backups/${reset.backupId}/pin`, { pinned: false })
 
-      await run({ operation: 'backup', rehearse: true })
-      const deletion = await ask('DELETE', `/v1/backups/${reset.backupId}`, { confirm: 'local' })
-      await endOf(deletion.runId)
-      const left = (await ask('GET', '/v1/backups')).backups as { backupId: string }[]
-      expect(left.map(({ backupId }) => backupId)).not.toContain(reset.backupId)
-    },
-    90_000,
-  )
+    await run({ operation: 'backup', rehearse: true })
+    const deletion = await ask('DELETE', `/v1/backups/${reset.backupId}`, { confirm: 'local' })
+    await endOf(deletion.runId)
+    const left = (await ask('GET', '/v1/backups')).backups as { backupId: string }[]
+    expect(left.map(({ backupId }) => backupId)).not.toContain(reset.backupId)
+  }, 90_000)
 
   test('a cancelled run, and the event that its execution ended', async () => {
     beforeTask = async (state) => {
