@@ -632,16 +632,26 @@ describe('the locks that one transaction needs', () => {
     ],
     ['is a wipe', { ...need, scratch: 0 }, server],
   ])('what %s is allowed', (_, wanted, settings) => {
-    expect(() => checkLockNeed('The restore', wanted, settings)).not.toThrow()
+    expect(checkLockNeed({ does: 'The restore', reads: false }, wanted, settings)).toEqual([])
   })
 
   it('one more is refused with the figures, and with the setting that would do', () => {
-    const one = () => checkLockNeed('The restore', { ...need, scratch: 2001 }, server)
+    const one = () => checkLockNeed({ does: 'The restore', reads: false }, { ...need, scratch: 2001 }, server)
     expect(one).toThrow(LimitExceeded)
     expect(one).toThrow(
       'The restore needs 6401 locks in one transaction (1000 tables, 3000 of their indexes and TOAST tables, 400 sequences, 2001 for the copies that are loaded), and the server has room for 6400: max_locks_per_transaction (64) × (max_connections (100) + max_prepared_transactions (0))',
     )
     expect(one).toThrow('at least 65 ')
+  })
+
+  it('of what only reads are warned of up to twice as many, since a server has a reserve, and refused beyond', () => {
+    const asked = { does: 'The backup', reads: true }
+    for (const scratch of [2001, 8400]) {
+      expect(checkLockNeed(asked, { ...need, scratch }, server)).toEqual([
+        { code: 'MayLackLocks', message: expect.stringMatching(/^The backup needs \d+ locks .* 6400: /) },
+      ])
+    }
+    expect(() => checkLockNeed(asked, { ...need, scratch: 8401 }, server)).toThrow(LimitExceeded)
   })
 
   it('are at least those that the transaction of a wipe holds in the end', async () => {

@@ -1,3 +1,4 @@
+import type { Warning } from '../../backup/manifest.ts'
 import type { Backup } from '../../backup/read.ts'
 import type { BackedUpTable } from '../../backup/sections/database.ts'
 import { operations, type StoreOperation } from '../../operations.ts'
@@ -50,7 +51,7 @@ export async function checkLocks(
     chosen,
     backup,
   }: Locking & { rehearses: boolean; chosen: TableActions; backup: Backup | null },
-): Promise<void> {
+): Promise<Warning[]> {
   const { changes } = operations[operation]
   const isRestorable = changes === 'replaced' || (changes === 'wiped' && takesBackup)
   const restored = backup?.database?.sequences.length ?? chosen.restart.length
@@ -60,7 +61,7 @@ export async function checkLocks(
     reads: isRestorable || rehearses,
   }
   const { need, settings } = await readLockNeed(connection, asked)
-  checkLockNeed(nameOf(changes, takesBackup), need, settings)
+  return checkLockNeed({ does: nameOf(changes, takesBackup), reads: changes === null }, need, settings)
 }
 
 function nameOf(changes: (typeof operations)[StoreOperation]['changes'], takesBackup: boolean): string {

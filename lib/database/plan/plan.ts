@@ -150,11 +150,12 @@ async function checkExtent(
 ): Promise<Warning[]> {
   const { takesBackup, toLoad, bytes, batches } = asked
   const rehearses = takesBackup && isRehearsed(bytes, asked, config)
-  await checkLocks(connection, { ...asked, rehearses })
+  const locks = await checkLocks(connection, { ...asked, rehearses })
   if (takesBackup) checkManifestSize(asked.chosen, batches.flat(), config.BACKUP_PREFIX)
   const exported = takesBackup ? batches.map(bytesOf) : []
   const works = lockedWorks({ ...asked, backedUp: toLoad?.database?.tables ?? [] })
   return [
+    ...locks,
     ...(await checkReading(connection, { bytes, exported, rehearses })),
     ...(await checkLockedTime(connection, config, works)),
   ]

@@ -24,8 +24,10 @@ export async function planRehearsal(
   const loaded = new Set(held.tables.map(({ name }) => name))
   const oids = catalog.tables.filter(({ name }) => loaded.has(name)).map(({ oid }) => oid)
   const { need, settings } = await readLockNeed(connection, { oids, sequences: 0, reads: true })
-  checkLockNeed('The rehearsal', need, settings)
-  const warnings = checkComparingHeld(held.tables)
+  const warnings = [
+    ...checkLockNeed({ does: 'The rehearsal', reads: true }, need, settings),
+    ...checkComparingHeld(held.tables),
+  ]
   await checkScratchAllowed(connection, runId)
   await dropLeftovers(connection, runId, config.LOCK_TIMEOUT_MS)
   return { batches: loadBatches(held.tables).length, warnings }
