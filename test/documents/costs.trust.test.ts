@@ -127,14 +127,15 @@ describe('what a run really asks for', () => {
   }
 
   test.runIf(isFull)(
-    'is one copy and one look per file and three commands per key, and no more than the formulas say (full form)',
+    'is one copy and one look per file and thousands of strings per command, and no more than the formulas say (full form)',
     async () => {
       await reset.seed({ users: 50, files: 10, keys: 10 })
       const few = await measure(fullReset)
       await reset.seed({ users: 50, files: 60, keys: 510 })
       const many = await measure(fullReset)
       expect([many.writes - few.writes, many.reads - few.reads]).toEqual([50, 50])
-      expect(Math.round((many.commands - few.commands) / 500)).toBe(3)
+      // 500 strings more fit into the scripts that read and delete the few.
+      expect(many.commands - few.commands).toBeLessThan(5)
       const [parts, batches] = [7, 2]
       const bound = (name: string, text: RegExp, numbers: Record<string, number>) =>
         evaluate(text.exec(formulas.find((one) => one.name === name)?.text ?? '')?.[1] ?? '', numbers)
