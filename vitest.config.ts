@@ -16,6 +16,9 @@ export default defineConfig({
     // Files that come after each other in a process share its modules: loading them costs a second and more each time.
     // See docs/decisions.md#test-files-share-a-processs-modules.
     isolate: false,
+    // Node strips the types itself, once for all processes of a run: Vite would compile each module a second time.
+    // See docs/decisions.md#tests-run-the-modules-that-node-loads.
+    experimental: { viteModuleRunner: false, nodeLoader: false },
     // The handlers' logger reads it when it is first loaded, by whichever file comes first in a process.
     env: { LOG_LEVEL: 'SILENT' },
     testTimeout: isFull ? 20 * 60_000 : 60_000,

@@ -74,13 +74,13 @@ npm run bench -- [--scale 0.1] [--rounds 5] [--only export] [--dist <folder>] [-
   --rounds  how often each is measured; fewer than five are for a look, and said so in what is written
   --only    these subjects alone, as export,backup; nothing is then written unless --out says where
   --dist    built functions of another state of the project, measured in place of this one's
- --out     where RESULTS.md and its pictures are written; bench when all is measured
+  --out     where RESULTS.md and its pictures are written; bench when all is measured
   --json    all figures, each round's too, on stdout
 
 Subjects:
 ${list.join('\n')}
 
-It needs a PostgreSQL server and its pg_dump of the system's, starts all services itself, and leaves nothing running. It
+It needs a PostgreSQL server of the system's with its pg_dump, and a Redis, starts all services itself, and leaves nothing running. It
 fails only when it cannot measure: no time is judged.
 `
 }

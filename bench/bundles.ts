@@ -1,18 +1,25 @@
-import { execFile } from 'node:child_process'
 import { stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import { namesOfFunctions } from '../local/functions.ts'
+import { timed } from './peers/command.ts'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
 
 export type Bundles = { functions: readonly string[]; bundleOf: (name: string) => string }
 
-/** Builds the functions as they are deployed, unless a folder of built ones is given. */
-export async function buildBundles(dist: string | undefined): Promise<Bundles> {
-  if (dist === undefined) await promisify(execFile)(process.execPath, [join(root, 'scripts/build.ts')])
-  const folder = dist === undefined ? join(root, 'dist') : resolve(dist)
+/**
+ * Builds the functions as they are deployed, unless a folder of built ones is given.
+ * @param own a folder that nobody else builds into: dist/ may be written again while it is measured
+ */
+export async function buildBundles(dist: string | undefined, own: string): Promise<Bundles> {
+  const folder = resolve(dist ?? own)
+  if (dist === undefined)
+    await timed('"$NODE" "$SCRIPT" "$FOLDER"', {
+      NODE: process.execPath,
+      SCRIPT: join(root, 'scripts/build.ts'),
+      FOLDER: folder,
+    })
   return { functions: await namesOfFunctions(), bundleOf: (name) => join(folder, name, 'index.mjs') }
 }
 

@@ -1,13 +1,15 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { access, constants, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { messageOf } from '../lib/errors.ts'
+import { provideRedis } from '../local/cache/provide-redis.ts'
 import { type Arguments, help, parseArguments, WrongUsage } from './arguments.ts'
 import { buildBundles, sizesOf } from './bundles.ts'
 import { markdownOf } from './figures/markdown.ts'
 import { drawGrowth, drawRatios } from './figures/pictures.ts'
 import type { Results } from './figures/results.ts'
 import { measureAll } from './measure.ts'
+import { endCommands } from './peers/command.ts'
 import { startServer } from './stores/server.ts'
 import { subjects } from './subjects/all.ts'
 import { describeMachine, versionsOf } from './versions.ts'
@@ -38,12 +40,14 @@ try {
 }
 
 async function bench({ scales, rounds, only, dist, out, json }: Arguments): Promise<void> {
+  if (out !== undefined) await checkWritable(out)
   const folder = await mkdtemp(join(tmpdir(), 'taskmaster-bench-'))
   ends.push(() => rm(folder, { recursive: true, force: true }))
+  await provideRedis({ fetch: true, note: tell })
   tell('Starting a PostgreSQL, and building the functions')
   const server = await startServer((error) => void crash(error))
   ends.push(server.stop)
-  const bundles = await buildBundles(dist)
+  const bundles = await buildBundles(dist, join(folder, 'dist'))
   const chosen = subjects.filter(({ name }) => only.length === 0 || only.includes(name))
   const loads: number[] = []
   const results: Results = {
@@ -68,8 +72,11 @@ async function bench({ scales, rounds, only, dist, out, json }: Arguments): Prom
     await (await small)?.stop()
   }
   results.load = loads.reduce((sum, load) => sum + load, 0) / loads.length
-  if (out !== undefined) await writeResults(results, out)
-  process.stdout.write(json ? `${JSON.stringify(results, null, 2)}\n` : `\n${markdownOf(results)}`)
+  try {
+    if (out !== undefined) await writeResults(results, out)
+  } finally {
+    process.stdout.write(json ? `${JSON.stringify(results, null, 2)}\n` : `\n${markdownOf(results)}`)
+  }
 
   async function open(name: string, scale: number): Promise<World> {
     tell(`Filling the stores at scale ${scale}`)
@@ -79,13 +86,22 @@ async function bench({ scales, rounds, only, dist, out, json }: Arguments): Prom
   }
 }
 
+/** Before all else, for what is measured in an hour is not to be lost for want of a folder. */
+async function checkWritable(out: string): Promise<void> {
+  try {
+    await mkdir(out, { recursive: true })
+    await access(out, constants.W_OK)
+  } catch (cause) {
+    throw new WrongUsage(`Nothing can be written to ${out} (--out): ${messageOf(cause)}`)
+  }
+}
+
 async function writeResults(results: Results, out: string): Promise<void> {
   const largest = results.scales.at(-1)
   const pictures: Record<string, [shows: string, drawing: string]> = {
     ...(largest && { 'ratios.svg': ['The ratios, and the target of each', drawRatios(largest)] }),
     ...(results.scales.length > 1 && { 'growth.svg': ['Seconds by scale', drawGrowth(results.scales)] }),
   }
-  await mkdir(out, { recursive: true })
   for (const [file, [, drawing]] of Object.entries(pictures)) await writeFile(join(out, file), drawing)
   const shown = Object.entries(pictures).map(([file, [shows]]) => [file, shows])
   await writeFile(join(out, 'RESULTS.md'), markdownOf(results, Object.fromEntries(shown)))
@@ -104,7 +120,7 @@ async function crash(error: unknown): Promise<void> {
 /** Once, whoever asks first; what was started last ends first. */
 function end(code: number): Promise<void> {
   ending ??= (async () => {
-    for (const one of ends.splice(0).reverse()) {
+    for (const one of [endCommands, ...ends.splice(0).reverse()]) {
       await one().catch((error: unknown) => {
         process.stderr.write(`${messageOf(error)}\n`)
         code ||= 1

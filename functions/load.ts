@@ -1,5 +1,6 @@
 import * as z from 'zod'
 import { loadBackup, loadExported } from '../lib/database/load/rehearse.ts'
+import { loadToRestore } from '../lib/database/load/to-restore.ts'
 import { RunRef } from '../lib/ledger/run-ref.ts'
 import { databaseOf, readMaintenancePlan, readPlan, restoredBy } from '../lib/run/planning/plan.ts'
 import { task } from '../lib/task.ts'
@@ -22,7 +23,10 @@ export const handler = task(
     }
     const plan = await readPlan(bucket, run, await fence.noted())
     if (purpose === 'rehearse') await loadExported(clients, { ...databaseOf(plan), batch }, report)
-    else await loadBackup(clients, { run, batch, ...restoredBy(plan) }, report)
+    else {
+      const { backupId: safetyBackupId } = plan
+      await loadToRestore(clients, { run, batch, safetyBackupId, ...restoredBy(plan) }, report)
+    }
     return {}
   },
 )

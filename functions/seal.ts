@@ -10,7 +10,7 @@ export const handler = task(
   { phase: () => 'Seal', run: (input) => input },
   async (clients, run, _report, fence) => {
     const plan = await readPlan(clients.backups, run, await fence.noted())
-    await seal({ ...clients, now: await databaseClock(clients) }, plan, fence.check)
+    await seal({ ...clients, now: await databaseClock(clients) }, plan, fence.check, fence.signal)
     return {}
   },
 )

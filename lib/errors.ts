@@ -114,6 +114,9 @@ export class TooLargeToRead extends named('TooLargeToRead', 'failure') {}
 /** Nobody known here signed the backup, and the request did not say that it may be believed. */
 export class BackupUnsigned extends named('BackupUnsigned', 'guard') {}
 
+/** The backup does not hold what a comparison with it needs; the message says what, and what to do. */
+export class NotComparable extends named('NotComparable', 'request') {}
+
 /** The backup was made by a newer version of this tool, which writes another format. */
 export class BackupTooNew extends named('BackupTooNew', 'request') {}
 

@@ -8,10 +8,10 @@ type Operation = {
   /** What a token needs to start it, and to cancel it. */
   scope: Scope
   /**
-   * The same where rows are loaded into the database to try them; absent: it makes no difference.
+   * The same where rows leave the backup: are loaded into the database to try them, or told; absent: it makes no difference.
    * @see docs/decisions.md#rehearsing-needs-the-scope-of-taking-a-backup
    */
-  scopeToRehearse?: Scope
+  scopeForRows?: Scope
 }
 
 /** What there is to know of each operation. What only one operation does stands where it does it. */
@@ -23,8 +23,13 @@ export const operations = {
     actsOn: 'backup',
     changes: null,
     scope: 'read',
-    scopeToRehearse: 'backup',
+    scopeForRows: 'backup',
   },
+  /**
+   * @see docs/decisions.md#rehearsing-needs-the-scope-of-taking-a-backup
+   * @see docs/decisions.md#rows-that-differ-are-told-to-who-may-restore
+   */
+  diff: { actsOn: 'backup', changes: null, scope: 'backup', scopeForRows: 'restore' },
   delete: { actsOn: 'backup', changes: 'deleted', scope: 'delete' },
   claim: { actsOn: 'environment', changes: null, scope: 'reset' },
 } as const satisfies Record<string, Operation>
@@ -66,8 +71,8 @@ export function needsConfirm(name: string): boolean {
   return destroys(name) || operationOf(name)?.actsOn === 'environment'
 }
 
-/** The scope that starting a run needs, and cancelling it. */
-export function scopeToStart(name: string, rehearse: boolean): Scope | undefined {
-  const { scope, scopeToRehearse = scope } = operationOf(name) ?? {}
-  return rehearse ? scopeToRehearse : scope
+/** The scope that starting a run needs, and cancelling it. @param rows whether it rehearses, or tells rows */
+export function scopeToStart(name: string, rows: boolean): Scope | undefined {
+  const { scope, scopeForRows = scope } = operationOf(name) ?? {}
+  return rows ? scopeForRows : scope
 }

@@ -66,5 +66,5 @@ function namesIn({ where, routine, ...told }: Told): string {
 
 /** Of class 22: the value stands in quotes, or at the end. */
 function withoutValue(message: string): string {
-  return message.replace(/".*"/s, '"…"').replace(/: (?!"…"$).*/s, ': …')
+  return message.replace(/".*"/s, '"…"').replace(/: (?!"\u2026"$).*/s, ': …')
 }

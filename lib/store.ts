@@ -73,13 +73,17 @@ export type Look<Found> = (
 /** What Count asks of a store that the run acts on. */
 export type Planning = {
   run: PlannedRun
+  /** ISO 8601. */
+  startedAt: string
   operation: StoreOperation
   /** What the run removes or replaces is backed up before, and has to be restorable. */
   takesBackup: boolean
   /** Nothing is written: no work lists, and nothing to try the store with. */
   dryRun: boolean
-  /** `auto`: while the store is small enough. */
-  rehearse: boolean | 'auto'
+  /** `auto`: while the store is small enough; `all`: also what was taken over and proved lately. */
+  rehearse: boolean | 'auto' | 'all'
+  /** What has not changed since an earlier backup may be copied from it. */
+  takeOver: boolean
   /** `files` from FILES_PREFIX on; `keys` are globs over whole keys. */
   preserve: Record<keyof Preserve, string[]> & { rows: Record<string, string>; excluded: string[] }
   /** The backup that is restored, whole; null: none is. */

@@ -4,6 +4,7 @@ import { cacheExtent, lookAtCache } from './cache/look.ts'
 import { cacheMark, claimCache } from './cache/mark.ts'
 import { type CacheLeft, cacheEnd } from './cache/outcome.ts'
 import { cacheLimit, planCache } from './cache/plan.ts'
+import { CacheDifference } from './cache/schema/difference.ts'
 import { CacheOption } from './cache/schema/option.ts'
 import { CacheCounts } from './cache/schema/outcome.ts'
 import { CacheInRestore, CachePlan } from './cache/schema/plan.ts'
@@ -14,6 +15,7 @@ import { databaseExtent, lookAtDatabase } from './database/look.ts'
 import { claimDatabase, databaseMark } from './database/mark.ts'
 import { type DatabaseLeft, databaseEnd } from './database/outcome.ts'
 import { databaseLimit, planDatabase } from './database/plan/plan.ts'
+import { DatabaseDifference } from './database/schema/difference.ts'
 import { DatabaseOption } from './database/schema/option.ts'
 import { DatabaseCounts } from './database/schema/outcome.ts'
 import { DatabaseInRestore, DatabasePlan } from './database/schema/plan.ts'
@@ -29,6 +31,7 @@ import { filesExtent, lookAtFiles } from './files/look.ts'
 import { claimFiles, filesMark } from './files/mark.ts'
 import { type FilesLeft, filesEnd } from './files/outcome.ts'
 import { filesLimit, planFiles } from './files/plan.ts'
+import { FilesDifference } from './files/schema/difference.ts'
 import { FilesOption } from './files/schema/option.ts'
 import { FilesCounts } from './files/schema/outcome.ts'
 import { FilesInRestore, FilesPlan } from './files/schema/plan.ts'
@@ -63,6 +66,14 @@ export const wouldSchemas = { database: DatabaseWould, files: FilesWould, cache:
 export const backSchemas = { database: DatabaseBack, files: FilesBack, cache: CacheBack }
 export type Answers = Sections<typeof answerSchemas>
 export type Woulds = Sections<typeof wouldSchemas>
+
+/** What became of a store since a backup. */
+export const differenceSchemas = {
+  database: DatabaseDifference,
+  files: FilesDifference,
+  cache: CacheDifference,
+}
+export type Differences = Sections<typeof differenceSchemas>
 
 /** What could be reset of a store. */
 export const optionSchemas = { database: DatabaseOption, files: FilesOption, cache: CacheOption }

@@ -5,13 +5,13 @@ import { environmentOf } from './config.ts'
 import { InvalidRequest, messageOf } from './errors.ts'
 import { type Fence, fenceOf, spanOf } from './ledger/fence.ts'
 import { type LedgerLine, ledgerLine, registerOf } from './ledger/line.ts'
-import { changing } from './ledger/runs.ts'
+import { registered } from './ledger/runs.ts'
 import { recordFailure, touchRun } from './ledger/step.ts'
 import { logger } from './log.ts'
 import { databaseError } from './postgres/errors.ts'
 import { storable } from './postgres/storable.ts'
 import { messageOfPostgres } from './postgres-message.ts'
-import { cut } from './run/outcome.ts'
+import { cut } from './visible.ts'
 
 /** What Lambda tells a handler about the invocation, as far as we use it. */
 export type LambdaContext = {
@@ -79,7 +79,7 @@ export function task<Schema extends z.ZodType, Output>(
       await step.guard?.(clients, input)
       const after = step.endOf?.(input) ?? null
       if (after !== null) await register.afterEnd(after.runId)
-      if (run !== null && changing.test(phase)) await register.begin(run.runId)
+      if (run !== null && registered.test(phase)) await register.begin(run.runId)
       const number =
         run === null
           ? null

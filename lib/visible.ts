@@ -21,3 +21,20 @@ export function visibleName(text: string): string {
 function escapeOf(character: string): string {
   return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
 }
+
+/** The beginning of `text` that has at most `maxBytes` as JSON, which may need six for one, and where the rest is. */
+export function cut(text: string, maxBytes: number, rest: string): string {
+  let bytes = 0
+  let end = 0
+  for (const character of text) {
+    bytes += sizeOf(character) - 2
+    if (bytes > maxBytes) return `${text.slice(0, end)}… (shortened; ${rest})`
+    end += character.length
+  }
+  return text
+}
+
+/** Its bytes as JSON. */
+export function sizeOf(value: unknown): number {
+  return Buffer.byteLength(JSON.stringify(value))
+}

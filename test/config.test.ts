@@ -165,6 +165,7 @@ describe('a variable that is', () => {
       EXPORT_BATCH_BYTES: 8_589_934_592,
       LATE_MAX_BYTES: 268_435_456,
       REHEARSE_MAX_BYTES: 1_073_741_824,
+      REHEARSE_WITHIN_DAYS: 7,
       API_TOKENS: [],
       LOCK_TIMEOUT_MS: 30_000,
       LOCK_BUDGET_MS: 600_000,

@@ -23,10 +23,12 @@ test('what takes away, and a claim, want the name of the environment; and a requ
   expect(names.filter(isOneStep)).toEqual(['claim'])
 })
 
-test('only a verify needs another scope when it loads rows into the database', () => {
+test('a verify needs another scope when it loads rows into the database, a diff when it tells rows', () => {
   const differing = names.filter((name) => scopeToStart(name, true) !== scopeToStart(name, false))
-  expect(differing).toEqual(['verify'])
+  expect(differing).toEqual(['verify', 'diff'])
   expect(scopeToStart('verify', true)).toBe(scopeToStart('backup', false))
+  expect(scopeToStart('diff', false)).toBe(scopeToStart('backup', false))
+  expect(scopeToStart('diff', true)).toBe(scopeToStart('restore', false))
 })
 
 test('of an operation of another version nothing is known, whatever it is called', () => {

@@ -6,8 +6,8 @@ import { findServers } from './programs.ts'
 export type Server = Postgres & { guarded: Guarded; stop(): Promise<void> }
 
 /**
- * A PostgreSQL of the system's, on a port and a folder of its own. Without fsync, as whoever is measured here is not to wait
- * for a disk; write-ahead log and autovacuum as they are by default.
+ * A PostgreSQL of the system's, on a port and a folder of its own. It never waits for a disk, as whoever is measured here is
+ * not to; the level of the write-ahead log and autovacuum are as they are by default.
  */
 export async function startServer(onCrash: (error: Error) => void): Promise<Server> {
   const programs = await findServers()

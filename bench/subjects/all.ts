@@ -3,6 +3,7 @@ import { cache } from './cache.ts'
 import { exported } from './export.ts'
 import { files } from './files.ts'
 import { imported } from './import.ts'
+import { nights } from './nights.ts'
 import { options } from './options.ts'
 import { reset } from './reset.ts'
 import { restore } from './restore.ts'
@@ -15,6 +16,7 @@ import { wipe } from './wipe.ts'
 export const subjects: readonly Subject[] = [
   exported,
   backup,
+  nights,
   verify,
   restore,
   wipe,

@@ -1,21 +1,25 @@
+import { tables } from '../data/rows.ts'
 import { figureOf, lasting } from '../figures/figure.ts'
 import { restoreFromFolder } from '../peers/dump.ts'
+import { query } from '../stores/database.ts'
 import { watchLocks } from '../stores/locks.ts'
-import { backedUp, stepsOf } from './steps.ts'
+import { stepsOf } from './steps.ts'
 import type { Subject } from './subject.ts'
 
 export const restore: Subject = {
   name: 'restore',
   rows: {
-    restore: 'restore of the database, every row compared, without a safety backup',
+    restore:
+      'restore of the database, emptied before, from a rehearsed backup, every row compared, without a safety backup',
     'restore lock': 'of it, with the tables locked',
   },
   async measure({ world }) {
-    const backupId = await backedUp(world)
+    const { outcome } = await world.run({ operation: 'backup', strategy: 'database-only', rehearse: true })
+    await query(world.adminUrl, `TRUNCATE ${tables.join(', ')}`) // what is there already would not be restored
     const stop = await watchLocks(world.adminUrl)
     const run = await world.run({
       operation: 'restore',
-      backupId,
+      backupId: outcome.backupId,
       targets: ['database'],
       safetyBackup: false,
     })

@@ -6,6 +6,7 @@ import { Failure, Loading, Notice } from '../page/notice.tsx'
 import { useSession } from '../page/session.ts'
 import { backupAddress } from '../route.ts'
 import { Badges } from './badges.tsx'
+import { isProvedEarlier } from './proof.ts'
 
 /** The sealed backups, newest first. */
 export function Backups() {
@@ -66,6 +67,9 @@ function List({ backups }: { backups: BackupAnswer[] }) {
               <td class="number wide">{bytes(backup.bytes)}</td>
               <td>
                 <Badges backup={backup} />
+                {isProvedEarlier(backup) && (
+                  <span class="sub">oldest proof {ago(now, backup.rehearsedAt)}</span>
+                )}
               </td>
             </tr>
           ))}

@@ -20,13 +20,20 @@ export function proofOf(backup: Proved): Proof {
     return {
       level: 'rehearsed',
       label: 'Rehearsed',
-      text: `Loaded into a scratch schema on ${utc(rehearsedAt)}, and every row was found again.${late} ${found}`,
+      text: `Every row was loaded into a scratch schema and found again; the oldest proof is of ${utc(rehearsedAt)}.${late} ${found}`,
     }
   }
   const why =
     rows === null ? 'It holds no rows that could be loaded.' : 'Its rows were not loaded for a test.'
   const label = isWritten(held) ? 'Read back' : 'Copies found'
   return { level: 'sealed', label, text: `${found} ${why}` }
+}
+
+/** Whether some of what it took over from an earlier backup was loaded for that one, or before. */
+export function isProvedEarlier<Of extends Pick<BackupAnswer, 'rehearsedAt' | 'startedAt'>>(
+  backup: Of,
+): backup is Of & { rehearsedAt: string } {
+  return backup.rehearsedAt !== null && backup.rehearsedAt < backup.startedAt
 }
 
 /** What is written by us is read back; of what is copied by another it is asked what it has. */

@@ -1,5 +1,5 @@
 import { type OperationName, operationOf } from '../../lib/operations.ts'
-import type { Target } from '../../lib/store.ts'
+import { type Target, targets } from '../../lib/store.ts'
 
 /** Steps that belong together; `together`: they run at the same time. */
 export type Outline = { name: string; together?: boolean; destructive?: boolean; steps: string[] }
@@ -38,6 +38,10 @@ const pages: Record<OperationName, OperationPage> = {
       { name: 'Check', steps: ['Verify', 'Judge'] },
       { name: 'Load', steps: rehearse ? loading : [] },
     ],
+  },
+  diff: {
+    title: 'Difference',
+    stages: () => [{ name: 'Compare', steps: targets.map((target) => `Diff ${target}`) }],
   },
   delete: { title: 'Deletion', stages: () => [{ name: 'Remove', destructive: true, steps: ['Delete'] }] },
   claim: { title: 'Claim', stages: () => [] },

@@ -6,6 +6,7 @@ import { useLive } from '../page/live.ts'
 import { Failure, Loading, Notice } from '../page/notice.tsx'
 import { useSession } from '../page/session.ts'
 import { backupAddress } from '../route.ts'
+import { Difference } from './difference.tsx'
 import { NextSteps } from './next-steps.tsx'
 import { obstacleToCancelling } from './obstacle-to-cancel.ts'
 import { Outcome, Warnings } from './outcome.tsx'
@@ -119,6 +120,13 @@ export function RunView({ runId }: { runId: string }) {
         </Notice>
       )}
       {run.wouldDo && <Plan wouldDo={run.wouldDo} operation={run.operation} />}
+      {run.outcome?.difference && (
+        <Difference
+          difference={run.outcome.difference}
+          restores={run.wouldDo?.restores ?? null}
+          isBetween={run.outcome.subject?.to !== undefined}
+        />
+      )}
       {run.outcome && <NextSteps outcome={run.outcome} />}
       {run.outcome && operationOf(run.operation)?.actsOn === 'stores' && !run.dryRun && (
         <Outcome outcome={run.outcome} />

@@ -87,7 +87,7 @@ function isEmpty<T extends Target>(
 }
 
 /** Before Count has planned, what the request alone says is drawn. */
-function outlineOf({ operation, strategy, dryRun, plan }: Drawn): Outline[] {
+function outlineOf({ operation, strategy, dryRun, plan, phase, progress }: Drawn): Outline[] {
   const scope = strategies.find((name) => name === strategy)
   const wanted: readonly Target[] = scope === undefined ? targets : scopeOf(scope).clears
   const acted = plan === null ? wanted : targets.filter((target) => plan[target] !== null)
@@ -104,9 +104,12 @@ function outlineOf({ operation, strategy, dryRun, plan }: Drawn): Outline[] {
           : [...(isReconciled ? ['Reconcile'] : []), ...(isRehearsed ? ['Rehearse', 'Compare'] : []), 'Seal'],
     },
   ]
+  const parts = { backup, acted, wipes, rehearse }
+  // The dry run of a restore looks at what that would change, where the backup can be compared.
+  const isCompared = [phase ?? '', ...Object.keys(progress)].some((name) => name.startsWith('Diff '))
   return [
     { name: 'Plan', steps: ['Count'] },
-    ...(dryRun ? [] : pageOf(operation).stages({ backup, acted, wipes, rehearse })),
+    ...(!dryRun ? pageOf(operation).stages(parts) : isCompared ? pageOf('diff').stages(parts) : []),
     { name: 'End', steps: ['Finish'] },
   ]
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { ownFolder } from '../config/variables.ts'
-import { codecOfNew, stemOf } from './codec.ts'
+import { codecOfNew, stemOf } from './codec/codec.ts'
 
 /**
  * Where everything lies in the two buckets: `backupKeys` and `workKeys` in that of the backups, `filesKeys` in that of the
@@ -10,6 +10,11 @@ import { codecOfNew, stemOf } from './codec.ts'
 const number = (value: number) => String(value).padStart(5, '0')
 const again = (copy: number) => (copy === 1 ? '' : `.${copy}`)
 const part = (place: number, copy: number) => `/${number(place)}${again(copy)}${codecOfNew.suffix}`
+
+/** Where the ranges of a part lie: beside it, `00000.ranges` for `00000.jsonl.zst`. */
+export function rangesKeyOf(key: string): string {
+  return `${stemOf(key) ?? key}.ranges`
+}
 
 /** Whether `key` is `first`, or one that a repeated step wrote beside it: `00000.2.jsonl.zst` for `00000.jsonl.zst`. */
 export function isCopyOf(first: string, key: string): boolean {
@@ -39,7 +44,7 @@ export function backupKeys(prefix: string, backupId: string) {
     manifest: `${root}manifest.json`,
     late: (attempt: number) => `${late}${attempt}.json`,
     /**
-     * A backup that has this object is never deleted, whatever the object holds, unless that is `"pinned": false`. Unpinning
+     * A backup that has this object is never deleted, whatever the object holds, unless that is a signed `"pinned": false`. Unpinning
      * writes over it: only the role that prunes may delete anything of a backup.
      */
     pin: `${root}pinned.json`,
@@ -94,9 +99,10 @@ export function latePartOf({ root }: BackupKeys, key: string) {
 export function kindOf(
   { root }: BackupKeys,
   key: string,
-): 'part' | 'files index' | 'copy of a file' | undefined {
+): 'part' | 'ranges' | 'files index' | 'copy of a file' | undefined {
   const path = key.slice(root.length)
   if (/^files(\.\d)?\//.test(path)) return 'copy of a file'
+  if (/^database\/[^/]+\/(late-\d+\/)?\d+(\.\d+)?\.ranges$/.test(path)) return 'ranges'
   const stem = stemOf(path)?.replace(/\.\d+$/, '') ?? ''
   if (/^(database\/[^/]+|cache)\/(late-\d+\/)?\d+$/.test(stem)) return 'part'
   return stem === 'files' ? 'files index' : undefined
@@ -143,11 +149,18 @@ export function workKeys(run: { runId: string; attempt: number; tried?: string }
     /** What was found of the objects of one batch, and of the whole backup. */
     verifiedBatch: (batch: number) => result(`verified-${number(batch)}`),
     verified: result('verified'),
+    /** What became of a store since a backup. */
+    difference: (store: string) => result(`difference-${store}`),
     /** What the rehearsal of a verify found. */
     compared: result('compared'),
     /** What S3 does with conditions of copies and deletions is tried with these two. */
     probe: (which: 1 | 2) => `${root}probe-${which}`,
   }
+}
+
+/** Of a run's results the first rows of one table that differ, JSON Lines; apart, for only who tells rows needs it. */
+export function rowsKeyOf(run: { runId: string; attempt: number }): string {
+  return `${workKeys(run).root}results/difference-rows.jsonl`
 }
 
 /** The key of a result that left something undone, beside that of a complete one. */

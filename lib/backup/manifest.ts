@@ -12,16 +12,19 @@ const version = z.union([z.literal(1), z.literal(2)])
 
 const time = z.iso.datetime()
 
+/** All lists tell them, of whatever lies in the bucket. */
+const shortText = z.string().max(200)
+
 export const Warning = z.strictObject({ code: z.string(), message: z.string() })
 export type Warning = z.output<typeof Warning>
 
 export const Manifest = z.strictObject({
   version,
   backupId: z.string(),
-  runId: z.string(),
-  environment: z.string(),
-  strategy: z.string(),
-  toolVersion: z.string(),
+  runId: shortText,
+  environment: shortText,
+  strategy: shortText,
+  toolVersion: shortText,
   startedAt: time,
   sealedAt: time,
   /** When every object had been read back and found as it was sent. */

@@ -12,7 +12,7 @@ export const SealedBackup = z.strictObject({
   sealedAt: z.iso.datetime(),
   rehearsedAt: z.iso.datetime().nullable().meta({
     description:
-      'When it was loaded and compared; null: never. Rows that changed after that were read back only, see `lateAttempts`',
+      'When its rows had been loaded and compared: the oldest of the times of its parts, for one that did not change is loaded every few days only; null: some never were. Rows that changed after that were read back only, see `lateAttempts`',
   }),
   ...listedFields(),
   bytes: count.meta({ description: 'As stored: database and cache compressed' }),

@@ -2,6 +2,7 @@ import { RunLost } from '../errors.ts'
 import type { Fence } from '../ledger/fence.ts'
 import type { BinaryRedis } from '../redis/binary-redis.ts'
 import { asText, type Command, type Reply } from '../redis/reply.ts'
+import type { Again } from '../redis/rest-requester.ts'
 import { fenceKey } from './keys.ts'
 
 /** What a script answers that finds another run's fencing number, or none. */
@@ -53,21 +54,23 @@ return 1`
 
 /**
  * Runs commands of which some begin with checkFence; the ledger is asked before every request. All have to be such that
- * may be repeated.
+ * may be repeated, as they are or as `again` makes them.
  * @throws RunLost when the run does not hold the lock any more; StoreUnavailable, NotPermitted as `ask`
  */
 export async function askFenced(
   cache: BinaryRedis,
   fence: Fence,
   commands: readonly Command[],
+  again?: Again,
 ): Promise<Reply[]> {
-  for (let adopted = 0; ; adopted++) {
+  for (let adopted = 0, asked = commands; ; adopted++) {
     await fence.check()
-    const replies = await cache.ask(commands, { signal: fence.signal })
+    const replies = await cache.ask(asked, { signal: fence.signal, again })
     const isRefused = replies.some((reply) => Buffer.isBuffer(reply) && asText(reply) === refused)
     if (!isRefused || adopted === adoptions) return replies.map(accept)
     // The number is not ours: the ledger says whose turn it is.
     await adoptFence(cache, fence)
+    if (again !== undefined) asked = commands.map(again) // those that were not refused are done
   }
 }
 

@@ -14,7 +14,7 @@ export class KeyTally {
 
   add(key: Buffer): void {
     this.count++
-    if (this.examples.length < examplesKept) this.examples.push(key)
+    if (this.examples.length < examplesKept) this.examples.push(Buffer.from(key)) // not the answer that it came in
   }
 
   /** The examples as text, see nameOfKey. */

@@ -1,9 +1,12 @@
-import { hash } from 'node:crypto'
+import { hashOfKey } from './key-set.ts'
 
-const initialSlots = 1024
+const [initialSlots, initialSlotsMost] = [2 ** 10, 2 ** 20]
 
 /** In place of a digest: the key was dealt with, and what it holds now came later. */
 export const dealtWith = 'ffffffffffffffff'
+
+/** A table with room for some entries of 16 bytes: the key, of which the second number is 0 in a slot that is free, and its digest. */
+type Slots = { words: Uint32Array; bytes: Buffer }
 
 /**
  * The value digest of each key, both in 64 bits (the key by its SHA-256). Memory: 21 to 43 bytes per key, half as much
@@ -11,8 +14,15 @@ export const dealtWith = 'ffffffffffffffff'
  * probability of n²/2⁶⁵, and then one of them is taken for changed.
  */
 export class KeyDigests {
-  #slots = new Uint32Array(4 * initialSlots)
+  #slots: Slots
   #size = 0
+
+  /** @param expected how many keys there will be, so that it need not grow to the first million */
+  constructor(expected = 0) {
+    let slots = initialSlots
+    while (slots * 3 < expected * 4 && slots < initialSlotsMost) slots *= 2
+    this.#slots = slotsFor(slots)
+  }
 
   get size(): number {
     return this.#size
@@ -20,52 +30,75 @@ export class KeyDigests {
 
   /** @param digest 16 hexadecimal digits. @returns false when the key had one before, which is replaced */
   set(key: Buffer, digest: string): boolean {
-    const entry = [...halvesOf(hash('sha256', key, 'hex')), ...halvesOf(digest, 0)] as Entry
-    if (!put(this.#slots, entry)) return false
-    if (++this.#size * 16 > this.#slots.length * 3) this.#grow()
-    return true
+    const [low, high] = hashOfKey(key)
+    const isNew = put(this.#slots, low, high || 1, digest)
+    if (isNew && ++this.#size * 16 > this.#slots.words.length * 3) this.#grow()
+    return isNew
   }
 
   /** The digest that was set last; undefined when there is none. */
   get(key: Buffer): string | undefined {
-    const at = find(this.#slots, halvesOf(hash('sha256', key, 'hex')))
-    if (this.#slots[at + 1] === 0) return undefined
-    const [low = 0, high = 0] = this.#slots.subarray(at + 2, at + 4)
-    return hex(low) + hex(high)
+    const { words, bytes } = this.#slots
+    const [low, high] = hashOfKey(key)
+    const at = find(words, low, high || 1)
+    return words[at + 1] === 0 ? undefined : bytes.toString('hex', 4 * at + 8, 4 * at + 16)
+  }
+
+  /** The entries and the free slots, as they lie. */
+  get words(): Uint32Array {
+    return this.#slots.words
   }
 
   #grow(): void {
-    const larger = new Uint32Array(this.#slots.length * 2)
-    for (let at = 0; at < this.#slots.length; at += 4) {
-      if (this.#slots[at + 1] !== 0) put(larger, [...this.#slots.subarray(at, at + 4)] as unknown as Entry)
+    const { words } = this.#slots
+    const larger = slotsFor(words.length / 2)
+    for (let at = 0; at < words.length; at += 4) {
+      const high = words[at + 1] as number
+      if (high === 0) continue
+      const place = find(larger.words, words[at] as number, high)
+      larger.words.set(words.subarray(at, at + 4), place)
     }
     this.#slots = larger
   }
 }
 
-type Entry = [low: number, high: number, digestLow: number, digestHigh: number]
+/** How many keys both have with another digest, and how many only one of them has. */
+export function compareDigests(
+  before: KeyDigests,
+  after: KeyDigests,
+): { extra: number; missing: number; changed: number } {
+  let [found, changed] = [0, 0]
+  const [then, now] = [before.words, after.words]
+  for (let at = 0; at < then.length; at += 4) {
+    const high = then[at + 1] as number
+    if (high === 0) continue
+    const place = find(now, then[at] as number, high)
+    if (now[place + 1] === 0) continue
+    found++
+    if (then[at + 2] !== now[place + 2] || then[at + 3] !== now[place + 3]) changed++
+  }
+  return { extra: after.size - found, missing: before.size - found, changed }
+}
+
+function slotsFor(count: number): Slots {
+  const words = new Uint32Array(4 * count)
+  return { words, bytes: Buffer.from(words.buffer) }
+}
 
 /** Where a key's entry is, or has its place. */
-function find(slots: Uint32Array, [low, high]: readonly [number, number, ...number[]]): number {
-  const mask = slots.length / 4 - 1
+function find(words: Uint32Array, low: number, high: number): number {
+  const mask = words.length / 4 - 1
   for (let slot = low & mask; ; slot = (slot + 1) & mask) {
     const at = 4 * slot
-    if (slots[at + 1] === 0 || (slots[at] === low && slots[at + 1] === high)) return at
+    if (words[at + 1] === 0 || (words[at] === low && words[at + 1] === high)) return at
   }
 }
 
-function put(slots: Uint32Array, entry: Entry): boolean {
-  const at = find(slots, entry)
-  const isNew = slots[at + 1] === 0
-  slots.set(entry, at)
+function put({ words, bytes }: Slots, low: number, high: number, digest: string): boolean {
+  const at = find(words, low, high)
+  const isNew = words[at + 1] === 0
+  words[at] = low
+  words[at + 1] = high
+  bytes.write(digest, 4 * at + 8, 8, 'hex')
   return isNew
-}
-
-/** A slot whose second number is 0 is free, so that of a key never is. */
-function halvesOf(digest: string, least = 1): [number, number] {
-  return [Number.parseInt(digest.slice(0, 8), 16), Number.parseInt(digest.slice(8, 16), 16) || least]
-}
-
-function hex(number: number): string {
-  return number.toString(16).padStart(8, '0')
 }

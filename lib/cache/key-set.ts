@@ -17,10 +17,8 @@ export class KeySet {
 
   /** Adds a key; false when it was there before. */
   add(key: Buffer): boolean {
-    const digest = hash('sha256', key, 'hex')
-    const low = Number.parseInt(digest.slice(0, 8), 16)
-    const high = Number.parseInt(digest.slice(8, 16), 16) || 1 // a slot with high 0 is free
-    if (!this.#put(this.#slots, low, high)) return false
+    const [low, high] = hashOfKey(key)
+    if (!this.#put(this.#slots, low, high || 1)) return false // a slot with high 0 is free
     if (++this.#size * 8 > this.#slots.length * 3) this.#grow()
     return true
   }
@@ -40,9 +38,24 @@ export class KeySet {
   #grow(): void {
     const larger = new Uint32Array(this.#slots.length * 2)
     for (let at = 0; at < this.#slots.length; at += 2) {
-      const [low = 0, high = 0] = this.#slots.subarray(at, at + 2)
-      if (high !== 0) this.#put(larger, low, high)
+      const high = this.#slots[at + 1] as number
+      if (high !== 0) this.#put(larger, this.#slots[at] as number, high)
     }
     this.#slots = larger
   }
+}
+
+/** 64 bits of a key's SHA-256, as two numbers; read from a text of bytes, which costs a third of reading hexadecimal digits. */
+export function hashOfKey(key: Buffer): [low: number, high: number] {
+  const bytes = hash('sha256', key, 'binary')
+  return [wordAt(bytes, 0), wordAt(bytes, 4)]
+}
+
+function wordAt(bytes: string, at: number): number {
+  const word =
+    (bytes.charCodeAt(at) << 24) |
+    (bytes.charCodeAt(at + 1) << 16) |
+    (bytes.charCodeAt(at + 2) << 8) |
+    bytes.charCodeAt(at + 3)
+  return word >>> 0
 }

@@ -28,8 +28,13 @@ export function keyScope(prefix: string): KeyScope {
   const start = Buffer.from(literal(prefix))
   return {
     match: prefix === '*' ? undefined : `${escapeGlob(prefix)}*`,
-    includes: (key) => key.subarray(0, start.length).equals(start) && !isOwn(key),
+    includes: (key) => startsWith(key, start) && !isOwn(key),
   }
+}
+
+/** Without a view of its own of the key, of which there are millions. */
+export function startsWith(key: Buffer, start: Buffer): boolean {
+  return key.length >= start.length && start.compare(key, 0, start.length) === 0
 }
 
 /** Which of the patterns match a key, as indexes. Patterns are Redis globs over the whole key, prefix included. */

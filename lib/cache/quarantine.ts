@@ -5,7 +5,7 @@ import { escapeGlob } from '../redis/glob.ts'
 import { asNumber, type Command } from '../redis/reply.ts'
 import { scanKeys } from '../redis/scan.ts'
 import { askFenced, checkFence } from './fence.ts'
-import { fenceKey, reservedPrefix } from './keys.ts'
+import { fenceKey, reservedPrefix, startsWith } from './keys.ts'
 
 /**
  * Keys that are being wiped although they change all the time: renamed, so that nobody writes to them any more, until
@@ -24,7 +24,7 @@ export type Quarantine = {
 export function quarantineBelow(cachePrefix: string): Quarantine {
   const prefix = reservedPrefix(cachePrefix, 'aside')
   const start = Buffer.from(prefix)
-  const holds = (key: Buffer) => key.subarray(0, start.length).equals(start)
+  const holds = (key: Buffer) => startsWith(key, start)
   return {
     prefix,
     holds,

@@ -1,6 +1,7 @@
-import { counted } from '../amounts.ts'
+import { counted, enumeration } from '../amounts.ts'
 import type { Manifest } from '../backup/manifest.ts'
 import type { Words } from '../store/words.ts'
+import type { CacheDifference } from './schema/difference.ts'
 import type { CacheOption } from './schema/option.ts'
 import type { CacheBack, CacheWould } from './schema/plan-answer.ts'
 
@@ -9,6 +10,7 @@ export type CacheTold = {
   found: CacheOption
   held: NonNullable<Manifest['cache']>
   would: CacheWould
+  difference: CacheDifference
   back: CacheBack
 }
 
@@ -20,6 +22,19 @@ export const cacheWords: Words<CacheTold> = {
   nothing: { keys: 0 },
   backedUpIn: 'Export cache',
   amount: ({ keys }) => counted(keys, 'key'),
+  differs: ({ before, now, extra, missing, changed, uncompared }, { exact }) => {
+    const does = [
+      ...(missing > 0 ? [`bring back ${counted(missing, 'key')}`] : []),
+      ...(changed > 0 ? [`change back ${counted(changed, 'key')}`] : []),
+      ...(extra > 0
+        ? [`${exact ? 'remove' : 'leave'} ${counted(extra, 'key')} that the backup has not`]
+        : []),
+      ...(uncompared > 0 ? [`write ${counted(uncompared, 'key')} that could not be compared`] : []),
+    ]
+    if (does.length === 0) return []
+    const restore = `would ${enumeration(does, 'and')}`
+    return [{ what: 'cache', before: counted(before, 'key'), now: counted(now, 'key'), restore }]
+  },
   kept: ({ preservedKeys }) => ({ keys: preservedKeys }),
   back: ({ keys }) => keys,
 }

@@ -118,6 +118,11 @@ export const variables = {
     is: 'up to which database size `rehearse: "auto"` rehearses',
     example: '1073741824',
   },
+  REHEARSE_WITHIN_DAYS: {
+    schema: positive.prefault('7'),
+    is: 'within how many days a rehearsal loads each part again that backups take over from one another',
+    example: '7',
+  },
   LOCK_TIMEOUT_MS: {
     schema: positive.prefault('30000'),
     is: 'how long a step tries to get its locks before it gives way, in milliseconds',

@@ -10,7 +10,7 @@ import { dropScratch } from './scratch/drop.ts'
 import type { Refreshed } from './views.ts'
 import { DatabaseWiped } from './wipe/wipe.ts'
 
-type HeldDatabase = Pick<DatabaseSection, 'rows' | 'tables'>
+type HeldDatabase = Pick<DatabaseSection, 'rows' | 'tables' | 'takenOver'>
 
 type DatabaseEnding = Ending<DatabaseSummary, DatabaseRestoreInLedger, HeldDatabase>
 
@@ -56,7 +56,10 @@ function countsOf({ row, held }: DatabaseEnding, { wiped, restored }: DatabaseLe
   const changed = restored ?? wiped
   if (changed !== null) return { rows: changed.rows, tables: changed.tables }
   if (held === null || stateOfDatabase(row, held) !== 'backed_up') return { rows: 0, tables: {} }
-  return { rows: held.rows, tables: Object.fromEntries(held.tables.map(({ name, rows }) => [name, rows])) }
+  const { rows, takenOver: taken } = held
+  const tables = Object.fromEntries(held.tables.map(({ name, rows }) => [name, rows]))
+  if (taken === undefined) return { rows, tables }
+  return { rows, tables, takenOver: { backupId: taken.backupId, rows: taken.rows, bytes: taken.bytes } }
 }
 
 function warningsOf({ row, summary }: DatabaseEnding, { wiped, restored }: DatabaseLeft): Warning[] {

@@ -3,7 +3,7 @@ import type { Column } from '../backup/sections/database.ts'
 import type { FingerprintFormat } from '../backup/sections/fingerprint.ts'
 import type { Connection } from '../postgres/connection.ts'
 import type { CopiedBytes } from '../postgres/copied-bytes.ts'
-import { copyRow } from '../postgres/copy-out.ts'
+import { copyRows } from '../postgres/copy-out.ts'
 import { qualified, quote } from '../postgres/identifiers.ts'
 import { ownSearchPath } from '../postgres/search-path.ts'
 
@@ -54,8 +54,8 @@ export function rowsOf(
   const conditions = dependsOnPath(rows)
     ? ["(SELECT pg_catalog.set_config('search_path', 'pg_catalog', true)) IS NOT NULL"]
     : []
-  if (range && range.from > 0) conditions.push(`r.ctid >= '(${range.from},0)'::tid`)
-  if (range && range.to !== null) conditions.push(`r.ctid < '(${range.to},0)'::tid`)
+  if (range && range.from > 0) conditions.push(`r.ctid >= '(${range.from},0)'::pg_catalog.tid`)
+  if (range && range.to !== null) conditions.push(`r.ctid < '(${range.to},0)'::pg_catalog.tid`)
   if (condition !== undefined) conditions.push(condition)
   const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`
   return `FROM ONLY ${qualified(rows)} AS r CROSS JOIN LATERAL (SELECT ${values.join(', ')}) AS v${where}`
@@ -94,9 +94,9 @@ export async function queryRows(connection: Connection, tables: readonly Rows[],
   return (answers as QueryResult[])[0]?.rows ?? []
 }
 
-/** The same for the only row of a query, whose fields come as bytes. */
-export async function copyRowOf(connection: Connection, table: Rows, query: string, copied: CopiedBytes) {
-  return copyRow(connection, { query, after: dependsOnPath(table) ? ownSearchPath : '' }, copied)
+/** The same for a query whose fields come as bytes. */
+export async function copyRowsOf(connection: Connection, table: Rows, query: string, copied: CopiedBytes) {
+  return copyRows(connection, { query, after: dependsOnPath(table) ? ownSearchPath : '' }, copied)
 }
 
 /**
@@ -108,10 +108,29 @@ export function linesOf(from: string, format?: FingerprintFormat): string {
   return `(SELECT r.ctid AS tid, ${line} AS line${hash} ${from} OFFSET 0) AS lines`
 }
 
+/** The hash of each row, and where it lies. */
+export function hashesOf(from: string, format: FingerprintFormat): string {
+  return `SELECT ${hashOf(format)} AS hash, r.ctid AS tid ${from}`
+}
+
 /**
  * Count and fingerprint of rows: the sum of their hashes, which does not depend on the order and adds up over page ranges.
  * Without OFFSET 0, so that the server may use parallel workers.
+ * @param hashed which rows are in the sum; all are counted
  */
-export function fingerprintOf(from: string, format: FingerprintFormat): string {
-  return `SELECT pg_catalog.count(*)::pg_catalog.text AS rows, coalesce(pg_catalog.sum(${hashOf(format)}), 0)::pg_catalog.text AS fingerprint ${from}`
+export function fingerprintOf(from: string, format: FingerprintFormat, hashed?: string): string {
+  const sum = `pg_catalog.sum(${hashOf(format)})${hashed === undefined ? '' : ` FILTER (WHERE ${hashed})`}`
+  return `SELECT pg_catalog.count(*)::pg_catalog.text AS rows, coalesce(${sum}, 0)::pg_catalog.text AS fingerprint ${from}`
+}
+
+/**
+ * The same for each range of so many pages of the table (a power of two up to 256), by the range's number; those without rows
+ * are left out. Rows are grouped by bytes of their place as Postgres sends it, of which the first four are the page: no other
+ * way to a number of it is as cheap.
+ */
+export function rangesOf(from: string, format: FingerprintFormat, pages: number): string {
+  const place = 'pg_catalog.tidsend(r.ctid)'
+  const byte = (at: number) => `pg_catalog.get_byte(high, ${at})`
+  const range = `((${byte(0)} * 256 + ${byte(1)}) * 256 + ${byte(2)}) * ${256 / pages} + low AS range`
+  return `SELECT ${range}, rows, fingerprint FROM (SELECT pg_catalog.substr(${place}, 1, 3) AS high, pg_catalog.get_byte(${place}, 3) / ${pages} AS low, pg_catalog.count(*)::pg_catalog.text AS rows, pg_catalog.sum(${hashOf(format)})::pg_catalog.text AS fingerprint ${from} GROUP BY 1, 2) AS grouped`
 }

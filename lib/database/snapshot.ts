@@ -8,10 +8,13 @@ import { isRefusedLock, lockTables, lockText } from './locks/locks.ts'
 
 /** Begins a transaction that reads, and that sees one moment: that of its first query. */
 export const beginSnapshot = 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY'
+/** The same for what makes tables of its own to work with, which are gone with it. */
+export const beginWorkingSnapshot = 'BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE'
 
 /**
  * Runs `use` with `count` connections that see the same snapshot of `tables`, all locked against TRUNCATE and ALTER,
  * which do not respect snapshots. The snapshot lives while the first connection's transaction is open.
+ * @param begin how each of them begins it
  * @throws DatabaseBusy when a lock is not granted within LOCK_TIMEOUT_MS
  */
 export async function withSnapshot<Result>(
@@ -19,11 +22,12 @@ export async function withSnapshot<Result>(
   tables: readonly Relation[],
   count: number,
   use: (connections: Connection[]) => Promise<Result>,
+  begin = beginSnapshot,
 ): Promise<Result> {
   return withConnections(clients, count, async (connections) => {
     try {
-      await shareSnapshot(clients, connections as [Connection, ...Connection[]], tables)
-      return await use(connections) // ending a connection ends its read-only transaction
+      await shareSnapshot(clients, connections as [Connection, ...Connection[]], { tables, begin })
+      return await use(connections) // ending a connection ends its transaction, and undoes it
     } catch (error) {
       throw databaseError(error)
     }
@@ -40,13 +44,13 @@ const joinWaitMs = 500
 async function shareSnapshot(
   clients: Clients,
   connections: readonly [Connection, ...Connection[]],
-  tables: readonly Relation[],
+  wanted: { tables: readonly Relation[]; begin: string },
 ): Promise<void> {
   const { LOCK_TIMEOUT_MS } = clients.config
   const until = performance.now() + LOCK_TIMEOUT_MS
   for (;;) {
     try {
-      return await joinSnapshot(clients, connections, tables)
+      return await joinSnapshot(clients, connections, wanted)
     } catch (error) {
       if (!isRefusedLock(error) || performance.now() >= until) throw error
       await Promise.all(connections.map((one) => one.query('ROLLBACK')))
@@ -58,19 +62,19 @@ async function shareSnapshot(
 async function joinSnapshot(
   clients: Clients,
   [leader, ...others]: readonly [Connection, ...Connection[]],
-  tables: readonly Relation[],
+  { tables, begin }: { tables: readonly Relation[]; begin: string },
 ): Promise<void> {
   const { LOCK_TIMEOUT_MS } = clients.config
   const locks = { exclusive: [], shared: tables }
   // The locks come before the first query: that is when a REPEATABLE READ transaction takes its snapshot.
-  await leader.query(`SET lock_timeout = ${LOCK_TIMEOUT_MS}; ${beginSnapshot}`)
+  await leader.query(`SET lock_timeout = ${LOCK_TIMEOUT_MS}; ${begin}`)
   await lockTables(clients, leader, locks, {
     ask: (question) => withConnection(clients, question),
     say: async () => {}, // an export can be cancelled at any time, and changes nothing
   })
   if (others.length === 0) return
   const exported = await leader.query('SELECT pg_export_snapshot() AS id')
-  const join = `${beginSnapshot}; SET TRANSACTION SNAPSHOT ${literal(exported.rows[0]?.id)}`
+  const join = `${begin}; SET TRANSACTION SNAPSHOT ${literal(exported.rows[0]?.id)}`
   for (const other of others) {
     const wait = Math.min(joinWaitMs, LOCK_TIMEOUT_MS)
     await other.query(

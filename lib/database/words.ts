@@ -1,16 +1,18 @@
-import { counted } from '../amounts.ts'
+import { counted, enumeration, number } from '../amounts.ts'
 import type { DatabaseSection } from '../backup/sections/database.ts'
 import type { Selection } from '../store/selection.ts'
-import type { Asked, Change, Words } from '../store/words.ts'
+import type { Asked, Change, DifferenceLine, Words } from '../store/words.ts'
+import type { DatabaseDifference, TableDifference } from './schema/difference.ts'
 import type { DatabaseOption } from './schema/option.ts'
 import type { DatabaseWould, TableWould } from './schema/plan-answer.ts'
 
 export type DatabaseTold = {
   /** `tables`: of what became of it, the rows of each. */
-  amount: { rows: number; tables?: object }
+  amount: { rows: number; tables?: object; takenOver?: { backupId: string; rows: number } | undefined }
   found: DatabaseOption
   held: DatabaseSection
   would: DatabaseWould
+  difference: DatabaseDifference
   back: object
 }
 
@@ -22,13 +24,24 @@ export const databaseWords: Words<DatabaseTold> = {
   nothing: { rows: 0, tables: {} },
   backedUpIn: 'Export database',
   amount: ({ rows }: DatabaseTold['amount']) => counted(rows, 'row'),
-  outcome: ({ rows, tables = {} }) => {
+  outcome: ({ rows, tables = {}, takenOver }) => {
     const names = Object.keys(tables).length
     // A long outcome is kept without the names of its tables.
-    return `${counted(rows, 'row')}${names === 0 && rows > 0 ? '' : ` in ${counted(names, 'table')}`}`
+    const all = `${counted(rows, 'row')}${names === 0 && rows > 0 ? '' : ` in ${counted(names, 'table')}`}`
+    if (takenOver === undefined) return all
+    return `${all}, ${number(takenOver.rows)} taken over from ${takenOver.backupId}, ${number(rows - takenOver.rows)} exported`
   },
   replaced:
     'All rows of these tables become those of the backup, also of tables that a reset would keep: rows that were changed since are changed back, rows that came since go, and rows that went come back.',
+  differs: ({ tables, sequences }) => [
+    ...tables.map(differenceLine),
+    ...sequences.map(({ name, before, now }) => ({
+      what: `sequence ${name}`,
+      before: before?.lastValue ?? 'none',
+      now: now?.lastValue ?? 'none',
+      restore: before === null ? 'would leave it' : now === null ? 'would be refused' : 'would set it back',
+    })),
+  ],
   parts: {
     changes: changesOf,
     would: ({ tables }) =>
@@ -63,6 +76,26 @@ function changesOf(
       .filter((name) => !names.has(name))
       .map((name) => ({ what: name, now: nowOf(name), after: 'stays: it is not in the backup' })),
   ]
+}
+
+function differenceLine(table: TableDifference): DifferenceLine {
+  const told = (rows: number | null) => (rows === null ? 'none' : counted(rows, 'row'))
+  const now = table.obstacle === undefined ? told(table.now) : ''
+  return { what: table.name, before: told(table.before), now, restore: restoreOf(table) }
+}
+
+function restoreOf({ before, now, extra, missing, changed, obstacle }: TableDifference): string {
+  if (obstacle !== undefined) return `not compared: ${obstacle}`
+  if (before === null) return 'would leave it'
+  if (now === null) return 'would be refused: create it, or leave it out'
+  const does = [
+    ...(missing > 0 ? [`bring back ${counted(missing, 'row')}`] : []),
+    ...(changed ? [`change back ${counted(changed, 'row')}`] : []),
+    ...(extra > 0 ? [`remove ${counted(extra, 'row')}`] : []),
+  ]
+  // Of two backups it is the live table's, which may be gone.
+  const asBoth = changed === null && missing > 0 && extra > 0
+  return `would ${enumeration(does, 'and')}${asBoth ? ' (no primary key is known: a changed row is removed and brought back)' : ''}`
 }
 
 function fateOf({ would, keptRows, rowsAfter }: TableWould): string {

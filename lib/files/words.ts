@@ -1,6 +1,7 @@
-import { bytes, counted } from '../amounts.ts'
+import { bytes, counted, enumeration } from '../amounts.ts'
 import type { Manifest } from '../backup/manifest.ts'
 import type { Words } from '../store/words.ts'
+import type { FilesDifference } from './schema/difference.ts'
 import type { FilesOption } from './schema/option.ts'
 import type { FilesBack, FilesWould } from './schema/plan-answer.ts'
 
@@ -9,6 +10,7 @@ export type FilesTold = {
   found: FilesOption
   held: NonNullable<Manifest['files']>
   would: FilesWould
+  difference: FilesDifference
   back: FilesBack
 }
 
@@ -22,6 +24,19 @@ export const filesWords: Words<FilesTold> = {
   isChangedInBatches: true,
   amount: ({ objects, bytes: size }) => `${counted(objects, 'file')}, ${bytes(size)}`,
   copied: 'S3 would copy the files, and each copy would be found again, with its size and ETag.',
+  differs: ({ before, now, extra, missing, changed, bytes: size }, { exact }) => {
+    const does = [
+      ...(missing > 0 ? [`bring back ${counted(missing, 'file')}`] : []),
+      ...(changed > 0 ? [`change back ${counted(changed, 'file')}`] : []),
+      ...(extra > 0
+        ? [`${exact ? 'remove' : 'leave'} ${counted(extra, 'file')} that the backup has not`]
+        : []),
+    ]
+    if (does.length === 0) return []
+    const copied = missing + changed === 0 ? '' : ` (copies ${bytes(size)})`
+    const restore = `would ${enumeration(does, 'and')}${copied}`
+    return [{ what: 'files', before: counted(before, 'file'), now: counted(now, 'file'), restore }]
+  },
   kept: ({ preservedObjects, preservedBytes }) => ({ objects: preservedObjects, bytes: preservedBytes }),
   back: ({ objects }) => objects,
 }

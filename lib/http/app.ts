@@ -17,6 +17,7 @@ import { download } from './routes/download.ts'
 import { options } from './routes/options.ts'
 import { page } from './routes/page.ts'
 import { problems } from './routes/problems.ts'
+import { runRows } from './routes/run-rows.ts'
 import { runs } from './routes/runs.ts'
 import { session } from './routes/session.ts'
 import { tokens } from './routes/tokens.ts'
@@ -63,10 +64,13 @@ export function makeApp({
   )
   app.route('/', page(pageFolders))
   app.route('/', problems(documents))
-  app.get('/v1/openapi.json', ({ json }) => json(document))
+  let document: ReturnType<typeof openApiDocument> | undefined
+  app.get('/v1/openapi.json', ({ json }) => {
+    document ??= openApiDocument(app)
+    return json(document)
+  })
   app.use('/v1/*', authenticated(clients, limits), noteUse(), refuseNameless, limitBody)
-  for (const resource of [session, tokens, options, runs, backups, download, deleteBackup])
+  for (const resource of [session, tokens, options, runs, runRows, backups, download, deleteBackup])
     app.route('/', resource)
-  const document = openApiDocument(app)
   return app
 }

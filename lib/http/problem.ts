@@ -57,6 +57,7 @@ const statusOfName: Record<string, number> = {
   TooManyRequests: 429,
   BackupDamaged: 422,
   BackupTooNew: 422,
+  NotComparable: 422,
   InvalidConfiguration: 500,
   NotPermitted: 500,
   DatabaseBusy: 503,

@@ -1,6 +1,6 @@
 import type { Connection } from '../postgres/connection.ts'
 
-/** An invocation that may change a store. */
+/** An invocation that may change a store, or make a backup. */
 type Invocation = {
   id: string
   runId: string

@@ -46,7 +46,7 @@ export function ledgerLine(clients: Pick<Clients, 'connect'>): LedgerLine {
   return { use, close }
 }
 
-/** The ledger's register of the invocations that may change a store: see closingUntil in ledger/runs.ts. */
+/** The ledger's register of the invocations that may change a store, or make a backup: see closingUntil in ledger/runs.ts. */
 export function registerOf(
   ledger: LedgerLine,
   { phase, requestId, remaining }: { phase: string; requestId: string; remaining: number },

@@ -179,7 +179,7 @@ function activeError(run: RunRow): RunActive {
 function closingError({ runId, operation, phase, closingUntil }: RunRow): RunActive {
   return new RunActive(
     runId,
-    `Run ${runId} (${operation}, last in ${phase}) has ended, but an invocation of it may be alive until ${closingUntil && utc(closingUntil)} and could still change a store. The next run can begin then, or as soon as that invocation has ended`,
+    `Run ${runId} (${operation}, last in ${phase}) has ended, but an invocation of it may be alive until ${closingUntil && utc(closingUntil)} and could still change a store or seal a backup. The next run can begin then, or as soon as that invocation has ended`,
     closingUntil,
   )
 }

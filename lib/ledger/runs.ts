@@ -17,6 +17,9 @@ export type Progress = Record<string, { done: number; total: number }>
 /** The steps after which a run cannot be left as if it had never begun. */
 export const changing = /^(Wipe|Restore|Delete)( |$)/
 
+/** The steps of which the ledger's register knows each invocation: those, and Seal, whose last request makes a backup of what lies there. */
+export const registered = /^(Seal|Wipe|Restore|Delete)( |$)/
+
 /**
  * Whether the run has changed something, or may be about to: it cannot be left as if it had never begun. A step that
  * changes may still be waiting for its locks.

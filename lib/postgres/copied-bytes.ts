@@ -35,6 +35,13 @@ export class CopiedBytes {
     this.#used += data.copy(this.#buffer, this.#used)
   }
 
+  /** A piece of the bytes with `end` behind it, in the place of the byte that is there. */
+  ended(piece: Buffer, end: number): Buffer {
+    const from = piece.byteOffset - this.#buffer.byteOffset
+    this.#buffer[from + piece.length] = end
+    return this.#buffer.subarray(from, from + piece.length + 1)
+  }
+
   /**
    * Takes in what the server sent, a message or a piece of one; gives back what begins with a message of another kind, or null.
    * @throws Error at what no server may send

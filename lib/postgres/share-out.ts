@@ -19,22 +19,22 @@ export function connectionsFor(
 const piecesEach = 8
 
 /**
- * Works on the pieces side by side, in their order, each on one of the connections. After a failure no more are begun; it
- * is thrown when those at work are done, else something would go on being written after the step has failed.
+ * Works on the pieces side by side, in their order, each on one of the connections, or of whatever there are several of.
+ * After a failure no more are begun; it is thrown when those at work are done, else something would go on being written after the
+ * step has failed.
+ * @param pieces all of them, or as they come; none is asked for ahead
  */
-export async function shareOut<Piece>(
-  connections: readonly Connection[],
-  pieces: readonly Piece[],
-  work: (connection: Connection, piece: Piece) => Promise<void>,
+export async function shareOut<Piece, Worker = Connection>(
+  connections: readonly Worker[],
+  pieces: readonly Piece[] | AsyncIterator<Piece>,
+  work: (connection: Worker, piece: Piece) => Promise<void>,
 ): Promise<void> {
-  const waiting = pieces.values()
+  const waiting = 'next' in pieces ? pieces : pieces.values()
   let failed = false
   const workers = connections.map(async (connection) => {
     try {
-      for (const piece of waiting) {
-        if (failed) return
-        await work(connection, piece)
-      }
+      for (let next = await waiting.next(); !next.done && !failed; next = await waiting.next())
+        await work(connection, next.value)
     } catch (error) {
       failed = true
       throw error

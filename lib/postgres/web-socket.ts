@@ -16,6 +16,8 @@ export type Tap = (bytes: Buffer) => Buffer | null
 /** Milliseconds in which the server has to end a connection that we closed. */
 const closePatience = 3_000
 const maxHeadBytes = 16 * 1024
+/** What is larger costs more to put together than to send by itself. */
+const collectMaxBytes = 16 * 1024
 
 /**
  * The WebSocket that the driver speaks Postgres over, in place of Node's: that one makes three copies of each packet, whose
@@ -36,6 +38,8 @@ export class PostgresWebSocket {
     ping: (payload) => this.#send(opcodes.pong, payload),
     close: () => this.close(),
   })
+  #collected: Uint8Array[] = []
+  #collectedBytes = 0
   #isClosing = false
 
   constructor(address: string) {
@@ -69,19 +73,25 @@ export class PostgresWebSocket {
 
   /** Bytes that wait for the network to take them. */
   get bufferedAmount(): number {
-    return this.#socket.writableLength
+    return this.#socket.writableLength + this.#collectedBytes
   }
 
   addEventListener<Name extends keyof Events>(name: Name, listener: (event: Events[Name]) => void): void {
     this.#listeners.set(name, [...(this.#listeners.get(name) ?? []), listener])
   }
 
+  /** What is sent before anything else has its turn goes in one frame: a statement is five messages of Postgres'. */
   send(payload: Uint8Array): void {
-    this.#send(opcodes.binary, payload)
+    if (this.#isClosing) return
+    if (this.#collected.length === 0) process.nextTick(() => this.#sendCollected())
+    this.#collected.push(payload)
+    this.#collectedBytes += payload.length
+    if (this.#collectedBytes > collectMaxBytes) this.#sendCollected()
   }
 
   close(): void {
     if (this.#isClosing) return
+    this.#sendCollected()
     this.#isClosing = true
     if (this.#head !== null) {
       this.#socket.destroy()
@@ -89,6 +99,14 @@ export class PostgresWebSocket {
     }
     this.#socket.end(frame(opcodes.close, Buffer.alloc(0)))
     setTimeout(() => this.#socket.destroy(), closePatience).unref() // however much it still sends
+  }
+
+  #sendCollected(): void {
+    const [first, ...others] = this.#collected
+    if (first === undefined) return
+    this.#collected = []
+    this.#collectedBytes = 0
+    this.#send(opcodes.binary, others.length === 0 ? first : Buffer.concat([first, ...others]))
   }
 
   #send(opcode: number, payload: Uint8Array): void {

@@ -2,7 +2,7 @@ import { Redis } from '@upstash/redis'
 import type { ResetError } from '../errors.ts'
 import { refusalOf } from './refusal.ts'
 import type { Answer, Command, Reply } from './reply.ts'
-import { RestRequester } from './rest-requester.ts'
+import { type Again, RestRequester } from './rest-requester.ts'
 
 /** Bytes of arguments in one request, roughly; Upstash takes 10 MB of JSON, and escapes make text longer. */
 const argumentBytes = 1.5 * 2 ** 20
@@ -34,16 +34,16 @@ export class BinaryRedis extends Redis {
    * Runs commands in order, not atomically, in one `/pipeline` request, and gives each one's answer or error.
    * @param maxBytes the largest answer, in bytes of its JSON, that is taken into memory
    * @param signal ends waiting for the answer, with its reason
+   * @param again what is sent in a command's place when an answer was lost, so that it may have been done already
    * @throws AnswerTooLarge when the answer is larger
    * @throws StoreUnavailable or NotPermitted when the request fails as a whole
    */
   async send(
     commands: readonly Command[],
-    { maxBytes, signal }: { maxBytes?: number | undefined; signal?: AbortSignal } = {},
+    waiting: { maxBytes?: number | undefined; signal?: AbortSignal; again?: Again | undefined } = {},
   ): Promise<Answer[]> {
     const answers: Answer[] = []
-    for (const body of requestsOf(commands))
-      answers.push(...(await this.#rest.pipeline(body, { maxBytes, signal })))
+    for (const body of requestsOf(commands)) answers.push(...(await this.#rest.pipeline(body, waiting)))
     return answers
   }
 
@@ -51,7 +51,10 @@ export class BinaryRedis extends Redis {
    * As `send`, where every command has to succeed.
    * @throws the error of refusalOf, naming the first command that failed and Redis' reason
    */
-  async ask(commands: readonly Command[], waiting: { signal?: AbortSignal } = {}): Promise<Reply[]> {
+  async ask(
+    commands: readonly Command[],
+    waiting: { signal?: AbortSignal; again?: Again | undefined } = {},
+  ): Promise<Reply[]> {
     const answers = await this.send(commands, waiting)
     return answers.map((answer, index) => {
       if (answer.error === undefined) return answer.result

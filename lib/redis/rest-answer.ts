@@ -6,6 +6,9 @@ export class AnswerTooLarge extends Error {
   override readonly name = 'AnswerTooLarge'
 }
 
+/** Bytes that most answers have room in. A larger one has room of its own, which is not kept. */
+const roomBytes = 2 * 2 ** 20
+
 const Item = z.object({ result: z.unknown().optional(), error: z.string().optional() })
 const Body = z.union([Item, z.array(Item)])
 
@@ -16,16 +19,27 @@ export function parseAnswer(text: string): Answer | Answer[] | undefined {
   return Array.isArray(body.data) ? body.data.map(decode) : decode(body.data)
 }
 
-/** The text of an answer. @throws AnswerTooLarge as soon as more than `maxBytes` have come */
-export async function readText(response: Response, maxBytes: number): Promise<string> {
-  const chunks: Uint8Array[] = []
-  let bytes = 0
-  for await (const chunk of response.body ?? []) {
-    bytes += chunk.length
-    if (bytes > maxBytes) throw new AnswerTooLarge(`an answer of more than ${maxBytes} bytes`)
-    chunks.push(chunk)
+/** Room for the bytes of answers while they come, each of which becomes text at once and leaves it to the next. */
+export class AnswerRoom {
+  #free: Buffer[] = []
+
+  /** The text of an answer. @throws AnswerTooLarge as soon as more than `maxBytes` have come */
+  async read(response: Response, maxBytes: number): Promise<string> {
+    let room = this.#free.pop() ?? Buffer.allocUnsafeSlow(roomBytes)
+    try {
+      let bytes = 0
+      for await (const chunk of response.body ?? []) {
+        const end = bytes + chunk.length
+        if (end > maxBytes) throw new AnswerTooLarge(`an answer of more than ${maxBytes} bytes`)
+        if (end > room.length) room = Buffer.concat([room.subarray(0, bytes)], Math.max(end, 2 * room.length))
+        room.set(chunk, bytes)
+        bytes = end
+      }
+      return room.toString('utf8', 0, bytes)
+    } finally {
+      if (room.length === roomBytes) this.#free.push(room)
+    }
   }
-  return Buffer.concat(chunks).toString('utf8')
 }
 
 /** What a failed request says about itself. */

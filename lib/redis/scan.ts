@@ -35,7 +35,8 @@ export async function* scanKeys(
   }
 }
 
-function asCursor(reply: Reply | undefined): string {
+/** @throws StoreUnavailable when it is none */
+export function asCursor(reply: Reply | undefined): string {
   const cursor = asText(reply)
   const isExact = typeof reply !== 'number' || Number.isSafeInteger(reply)
   if (/^\d{1,20}$/.test(cursor) && isExact) return cursor

@@ -12,12 +12,13 @@ import { withConnection } from '../postgres/with-connection.ts'
 import { perStore, type Target } from '../store.ts'
 import type { Planned } from '../stores.ts'
 import { claim } from './claim.ts'
+import { planDry } from './dry-run.ts'
 import { endRun } from './end.ts'
-import { checkConfirmation, checkMarks, refusalOfReal } from './guard.ts'
+import { checkConfirmation, checkMarks } from './guard.ts'
 import { planOnBackup } from './on-backup/operations.ts'
 import { digestOfPlan, type Plan } from './planning/plan.ts'
-import { noPlan, type PlanSummary, planSummaryOf } from './planning/plan-summary.ts'
-import { checkLimits, makePlan } from './planning/planning.ts'
+import { noPlan, planSummaryOf } from './planning/plan-summary.ts'
+import { makePlan } from './planning/planning.ts'
 import { checkScoped } from './planning/scope.ts'
 import {
   digestOfRequest,
@@ -84,8 +85,9 @@ export async function countAll(
     const about = { startedAt: input.startedAt, request, clears, backup, warnings, signal }
     const asked = { run: { runId, attempt }, ...about }
     if (request.dryRun) {
-      await planDry(clients, connection, asked, counting)
-      return { next: 'finish', runId, attempt, prunes: false }
+      const compares = await planDry(clients, connection, asked, counting)
+      const run = { runId, attempt }
+      return compares ? looking(run, 'restore') : { next: 'finish', ...run, prunes: false }
     }
     await dropLeftovers(connection, runId, clients.config.LOCK_TIMEOUT_MS)
     const plan = await makePlan(clients, connection, asked)
@@ -112,26 +114,17 @@ export async function countAll(
   })
 }
 
-/**
- * What a dry run leaves in the ledger: first that it is one, so that it is told as such whatever it is refused for; then the
- * plan, also when limits refuse it.
- * @throws what the real run would be refused with, but for the protection, which is kept beside the plan
- */
-async function planDry(
-  clients: Clients,
-  connection: Connection,
-  asked: Parameters<typeof makePlan>[2],
-  counting: Counting,
-): Promise<void> {
-  const { run, request, backup, clears, warnings } = asked
-  const refusal = await refusalOfReal(clients, connection, request)
-  const told = { dryRun: true, refusal: refusal && { name: refusal.name, message: refusal.message } }
-  const record = (plan: z.input<typeof PlanSummary>) =>
-    recordPlan(connection, { ...run, ...counting, backupId: null, plan, planDigest: null })
-  await record({ ...noPlan, clears, warnings, ...told })
-  const plan = await makePlan(clients, connection, asked)
-  await record(planSummaryOf(plan, { backup, ...told }))
-  checkLimits(plan, clients)
+/** What follows when the stores are compared with a backup, and nothing else is done. */
+function looking(run: { runId: string; attempt: number }, operation: 'restore'): Counted {
+  return { ...run, next: 'diff', operation, ...idle }
+}
+
+const idle = {
+  rehearse: false,
+  reconcile: false,
+  prunes: false,
+  clears: perStore(() => false),
+  batches: { ...perStore((): number[] => []), restoreFiles: [], verify: [], load: [] },
 }
 
 /** What is left to do without a backup: nothing, of what changes nothing. */
@@ -162,19 +155,8 @@ async function countOnBackup(
   const summary = { ...noPlan, subject, warnings: [...found, ...warnings] }
   const planDigest = digestOfPlan(plan)
   await recordPlan(connection, { ...run, ...counting, backupId: null, plan: summary, planDigest })
-  return {
-    ...run,
-    next: operation,
-    operation,
-    rehearse: subject.rehearse,
-    reconcile: false,
-    prunes: false,
-    clears: perStore(() => false),
-    batches: {
-      ...{ ...perStore(() => []), restoreFiles: [] },
-      ...{ verify: listOf(plan.reads), load: listOf(plan.batches) },
-    },
-  }
+  const batches = { ...idle.batches, verify: listOf(plan.reads), load: listOf(plan.batches) }
+  return { ...run, next: operation, operation, ...idle, rehearse: subject.rehearse, batches }
 }
 
 async function open(

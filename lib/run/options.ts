@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { enumeration } from '../amounts.ts'
 import type { Clients } from '../clients.ts'
 import { StoreUnavailable } from '../errors.ts'
 import { nothing, type Preserve } from '../store/preserve.ts'
@@ -37,12 +38,16 @@ export const ResetOptions = z.strictObject({
 })
 export type ResetOptions = z.output<typeof ResetOptions>
 
-/** For an answer in under two seconds, however much there is. */
+/**
+ * For an answer in under two seconds, however much there is.
+ * @see docs/decisions.md#the-quick-answer-estimates-with-the-planner
+ */
 export const quickly: Limits = {
   storeMs: 1_800,
   countMs: 900,
   bytes: 64 * 2 ** 20,
-  objects: 10_000,
+  // One page of a listing has 1,000: with the last of them it is known that there are more, and each page more takes 50 ms.
+  objects: 999,
   keys: 50_000,
 }
 
@@ -104,6 +109,9 @@ async function within<Answer>(milliseconds: number, name: string, answer: Promis
 function describe(strategy: Strategy, { config }: Clients): string {
   const { clears, preserves } = scopeOf(strategy)
   const list = (targets: readonly Target[]) =>
-    new Intl.ListFormat('en').format(targets.map((target) => extents[target](config)))
+    enumeration(
+      targets.map((target) => extents[target](config)),
+      'and',
+    )
   return `Clears ${list(clears)}. Preserves ${preserves.length > 0 ? list(preserves) : 'only what is said to be preserved'}.`
 }

@@ -1,9 +1,10 @@
 import * as z from 'zod'
 import { counted } from '../amounts.ts'
 import { Warning } from '../backup/manifest.ts'
-import { withFields } from '../store/sections.ts'
+import { nullable, withFields } from '../store/sections.ts'
 import { targetStates } from '../store.ts'
-import { countSchemas } from '../stores.ts'
+import { countSchemas, differenceSchemas } from '../stores.ts'
+import { cut, sizeOf } from '../visible.ts'
 import { subjectStates } from './subject-state.ts'
 
 const count = z.number().int().nonnegative()
@@ -20,10 +21,21 @@ export const Outcome = z.strictObject({
   backupId: z.string().nullable(),
   /** Of a restore: the backup that was put back; `backupId` is then the safety backup. */
   restoredBackupId: z.string().optional(),
-  /** Of a verify or a delete: the backup it is about, with the objects and bytes that were read or deleted. */
+  /**
+   * Of a verify, a diff or a delete: the backup it is about, with the objects and bytes that were read or deleted; `to`: the
+   * backup that it was compared with.
+   */
   subject: z
-    .strictObject({ backupId: z.string(), state: z.enum(subjectStates), objects: count, bytes: count })
+    .strictObject({
+      backupId: z.string(),
+      to: z.string().optional(),
+      state: z.enum(subjectStates),
+      objects: count,
+      bytes: count,
+    })
     .optional(),
+  /** Of a diff: what became of each store since the backup; null: the backup, or one of the two, does not hold it. */
+  difference: z.strictObject(nullable(differenceSchemas)).optional(),
   /** s3:// address of the backup's folder; null when no backup was sealed. */
   backupPrefix: z.string().nullable(),
   /** Counts are of what the state says: rows wiped, or rows backed up; 0 when untouched. */
@@ -45,7 +57,10 @@ const outputMaxBytes = 12 * 1024
 export function shortened(outcome: Outcome): Outcome {
   if (sizeOf(outcome) <= outputMaxBytes) return outcome
   const { database } = outcome.targets
-  const short = { ...outcome, targets: { ...outcome.targets, database: { ...database, tables: {} } } }
+  const short = {
+    ...withoutDifference(outcome),
+    targets: { ...outcome.targets, database: { ...database, tables: {} } },
+  }
   if (sizeOf(short) <= outputMaxBytes) return short
   const warnings = outcome.warnings.slice(0, 10).map(({ code, message }) => ({
     code,
@@ -58,6 +73,10 @@ export function shortened(outcome: Outcome): Outcome {
   return { ...short, warnings, error }
 }
 
+function withoutDifference({ difference: _, ...outcome }: Outcome): Outcome {
+  return outcome
+}
+
 /**
  * What is short and certain of an outcome that the ledger does not take: states and sums, without table names, and with
  * the reason.
@@ -66,7 +85,7 @@ export function reduced(outcome: Outcome, reason: string): Outcome {
   const { error, warnings, targets } = outcome
   const beginning = (text: string) => cut(text, 1000, 'the ledger did not take all of it')
   return {
-    ...outcome,
+    ...withoutDifference(outcome),
     status: outcome.status === 'failed' ? 'failed' : 'succeeded_with_warnings',
     targets: { ...targets, database: { ...targets.database, tables: {} } },
     warnings: [
@@ -77,20 +96,4 @@ export function reduced(outcome: Outcome, reason: string): Outcome {
     ],
     error: error && { name: beginning(error.name), message: beginning(error.message) },
   }
-}
-
-/** The beginning of `text` that has at most `maxBytes` as JSON, which may need six for one, and where the rest is. */
-export function cut(text: string, maxBytes: number, rest: string): string {
-  let bytes = 0
-  let end = 0
-  for (const character of text) {
-    bytes += sizeOf(character) - 2
-    if (bytes > maxBytes) return `${text.slice(0, end)}… (shortened; ${rest})`
-    end += character.length
-  }
-  return text
-}
-
-function sizeOf(value: unknown): number {
-  return Buffer.byteLength(JSON.stringify(value))
 }

@@ -11,7 +11,7 @@ import {
 } from '../operations.ts'
 import { isStorable } from '../postgres/storable.ts'
 import { isText, nothing, preservable } from '../store/preserve.ts'
-import { type Selection, selection } from '../store/selection.ts'
+import { type Selection, selection, telling } from '../store/selection.ts'
 import { targets } from '../store.ts'
 import { strategies } from './strategy.ts'
 
@@ -30,14 +30,22 @@ const common = {
   scheduledTime: text.optional(),
 }
 
-const rehearsal = {
+/** How a backup is taken, also the one before a reset or a restore. */
+const taking = {
   rehearse: z
-    .union([z.boolean(), z.literal('auto')])
+    .union([z.boolean(), z.enum(['auto', 'all'])])
     .default('auto')
     .describe(
-      'Load the backup and compare before it is sealed; `auto`: when the database is smaller than REHEARSE_MAX_BYTES',
+      'Load the backup and compare before it is sealed: what is new, and what was not proved for long; `auto`: when the database is smaller than REHEARSE_MAX_BYTES; `all`: every row, also what was taken over',
     ),
-  dryRun: z.boolean().default(false).describe('Plan and count only: nothing is changed'),
+  /** Without a default: the digest of a request that does not say it must stay what it was. */
+  takeOver: z
+    .boolean()
+    .optional()
+    .describe(
+      'Copy from an earlier backup what has not changed since, which is done unless said otherwise; `false`: export everything',
+    ),
+  dryRun: z.boolean().default(false).describe('Plan, and compare with what a restore would change'),
 }
 
 const believed = {
@@ -48,7 +56,7 @@ const believed = {
 }
 
 const scope = {
-  ...rehearsal,
+  ...taking,
   preserve: z
     .strictObject(preservable)
     .default(nothing)
@@ -87,7 +95,7 @@ const Restore = z.strictObject({
   /** @see docs/decisions.md#exact-is-off-by-default */
   exact: z.boolean().default(false).describe('Files and cache keys that are not in the backup are removed'),
   ...selection,
-  ...rehearsal,
+  ...taking,
   ...common,
 })
 
@@ -95,10 +103,18 @@ const Restore = z.strictObject({
 const Verify = z.strictObject({
   operation: z.literal('verify'),
   backupId: text,
-  rehearse: z
-    .boolean()
-    .default(false)
-    .describe('Load it into a scratch schema as well, and compare every row'),
+  rehearse: z.boolean().default(false).describe('Load it into a scratch schema, and compare every row'),
+  allowForeign: z.boolean().optional().describe('For a backup of another environment'),
+  ...believed,
+  ...common,
+})
+
+/** What became of the stores since a backup, or from one to another; nothing is changed. */
+const Diff = z.strictObject({
+  operation: z.literal('diff'),
+  backupId: text,
+  to: text.optional().describe('Another backup, which it is compared with in place of what is there now'),
+  ...telling,
   allowForeign: z.boolean().optional().describe('For a backup of another environment'),
   ...believed,
   ...common,
@@ -114,6 +130,7 @@ export const requests = {
   reset: Reset,
   restore: Restore,
   verify: Verify,
+  diff: Diff,
   delete: Delete,
   claim: Claim,
 } satisfies Record<OperationName, z.ZodType>

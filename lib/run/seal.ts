@@ -1,6 +1,7 @@
 import { agreeing, counted } from '../amounts.ts'
 import { sealed } from '../backup/digest.ts'
 import { putJson } from '../backup/documents/write.ts'
+import { writeOnce } from '../backup/documents/write-once.ts'
 import { type BackupKeys, backupKeys } from '../backup/layout.ts'
 import { Manifest, type Warning } from '../backup/manifest.ts'
 import { namedObjects } from '../backup/named-objects.ts'
@@ -8,7 +9,7 @@ import { findOwnManifest } from '../backup/read.ts'
 import type { Clients } from '../clients.ts'
 import { BackupIncomplete } from '../errors.ts'
 import type { Fence } from '../ledger/fence.ts'
-import { type Bucket, isPreconditionFailure } from '../s3/bucket.ts'
+import type { Bucket } from '../s3/bucket.ts'
 import { listSizes } from '../s3/list.ts'
 import { perStore, type Target, targets } from '../store.ts'
 import { type Held, type Planned, sealers } from '../stores.ts'
@@ -20,9 +21,15 @@ import { type Plan, plannedRun } from './planning/plan.ts'
  * totals agree, and that every object is there with its size. A repeat finds the manifest and leaves it.
  * @param check asks for the run's lock, right before the manifest is written: a straggler must not seal a folder that was
  *   cleared since, nor a run that was called off have a backup that its outcome does not name
+ * @param signal ends the request that writes it: one that is carried out later would find the folder cleared as well
  * @throws BackupIncomplete naming what is missing or does not agree; RunLost
  */
-export async function seal(clients: Clients, plan: Plan, check: Fence['check']): Promise<void> {
+export async function seal(
+  clients: Clients,
+  plan: Plan,
+  check: Fence['check'],
+  signal?: AbortSignal,
+): Promise<void> {
   if (plan.backupId === null)
     throw new BackupIncomplete(`Run ${plan.runId} was told to take no backup, so there is none to seal`)
   const bucket = clients.backups
@@ -50,12 +57,13 @@ export async function seal(clients: Clients, plan: Plan, check: Fence['check']):
   }
   await checkObjects(bucket, keys, manifest)
   await check()
-  try {
-    await putJson(bucket, keys.manifest, sealed(bucket.signing, Manifest.parse(manifest)), { once: true })
-  } catch (error) {
-    // Another try of this step was faster; both saw the same results.
-    if (!isPreconditionFailure(error) || !(await isSealed())) throw error
-  }
+  const signed = sealed(bucket.signing, Manifest.parse(manifest))
+  // Where another try of this step was faster, both saw the same results.
+  await writeOnce<unknown>(
+    null,
+    (options) => putJson(bucket, keys.manifest, signed, { ...options, ...(signal && { signal }) }),
+    async () => (await isSealed()) || undefined,
+  )
 }
 
 /** The sections of the manifest, one for each store that the run acts on. */

@@ -77,6 +77,12 @@ export function bucketError(
     })
   }
   if (isMissing(cause)) return new NotFound(`${object} does not exist`, { cause })
+  if (isArchived(cause)) {
+    return new NotPermitted(
+      `${object} is archived (Glacier, or an archive tier), so S3 does not ${action} it: ${messageOf(cause)}. Restore it from the archive, and what lies beside it, then start again`,
+      { cause },
+    )
+  }
   if (statusOf(cause) === 403) {
     return new NotPermitted(
       `S3 refuses to ${action} ${object}: ${messageOf(cause)}. Grant it to the function's role`,
@@ -98,6 +104,11 @@ export function bucketError(
 /** True when the object (or, for a HEAD, its bucket) does not exist. */
 export function isMissing(error: unknown): boolean {
   return statusOf(error) === 404
+}
+
+/** True when the object lies where S3 gives it out hours after it was asked for. */
+export function isArchived(error: unknown): boolean {
+  return nameOf(error) === 'InvalidObjectState'
 }
 
 /** True when a conditional write found the key taken, or lost a race for it. */

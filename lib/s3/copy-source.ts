@@ -1,5 +1,5 @@
 import { S3ServiceException } from '@aws-sdk/client-s3'
-import { BackupIncomplete, StoreUnavailable } from '../errors.ts'
+import { BackupIncomplete } from '../errors.ts'
 
 /** Where an object lies. */
 export type Location = { bucket: string; key: string }
@@ -34,13 +34,4 @@ export function requireEtag(etag: string | undefined, { bucket, key }: CopySourc
  */
 export function isGone(error: unknown): boolean {
   return error instanceof S3ServiceException && error.name === 'NoSuchKey'
-}
-
-/** The refusal to copy an object that lies in an archive; undefined: the error is another one. */
-export function archivedError({ bucket, key }: Location, cause: unknown): StoreUnavailable | undefined {
-  if (!(cause instanceof S3ServiceException && cause.name === 'InvalidObjectState')) return undefined
-  return new StoreUnavailable(
-    `s3://${bucket}/${key} is archived (Glacier) and cannot be copied. Restore it from the archive, then start again`,
-    { cause },
-  )
 }

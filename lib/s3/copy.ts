@@ -3,7 +3,6 @@ import { BackupIncomplete, ResetError } from '../errors.ts'
 import { bucketError, isPreconditionFailure } from './bucket.ts'
 import { copyInParts } from './copy-in-parts.ts'
 import {
-  archivedError,
   type CopyLimits,
   type CopySource,
   copySourceHeader,
@@ -147,5 +146,5 @@ function isUploadOver(error: unknown): boolean {
 
 function copyError(source: CopySource, cause: unknown): Error {
   if (cause instanceof ResetError) return cause
-  return archivedError(source, cause) ?? bucketError({ name: source.bucket }, 'copy', source.key, cause)
+  return bucketError({ name: source.bucket }, 'copy', source.key, cause)
 }

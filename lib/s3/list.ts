@@ -121,11 +121,13 @@ async function listPage(
     ...parameters,
     ...(ContinuationToken === undefined ? {} : { ContinuationToken }),
   })
-  try {
-    return await bucket.s3.send(list)
-  } catch (cause) {
+  const page = await bucket.s3.send(list).catch((cause: unknown) => {
     throw bucketError(bucket, 'list', parameters.Prefix, cause)
-  }
+  })
+  if (page.IsTruncated !== undefined) return page
+  throw new StoreUnavailable(
+    `S3 answered the listing of s3://${bucket.name}/${parameters.Prefix} with success, but with no listing. Start again`,
+  )
 }
 
 /**

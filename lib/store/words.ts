@@ -7,6 +7,9 @@ export type Change = { what: string; now: string; after: string }
 /** What a table or a store holds now, and what would happen to it. */
 export type WouldLine = { what: string; holds: string; would: string }
 
+/** What a table or a store held in a backup and holds now, and what a restore would do about it. */
+export type DifferenceLine = { what: string; before: string; now: string; restore: string }
+
 /** A store as it was counted, or why it was not. */
 export type Asked<Found> = ({ available: true } & Found) | { available: false; reason: { name: string } }
 
@@ -27,6 +30,8 @@ export type Told = {
   held: object
   /** What a dry run tells of it. */
   would: object
+  /** What became of it since a backup. */
+  difference: object
   /** Of what a dry run of a restore tells: how much of it the backup holds. */
   back: object
 }
@@ -49,6 +54,11 @@ export type Words<T extends Told> = {
   backedUpIn: string
   /** It is wiped and restored in batches, by states that the machine also passes when there is nothing for them to do. */
   isChangedInBatches?: true
+  /**
+   * Of what is not as it was in a backup; empty: all of it is.
+   * @param restore which one is told of
+   */
+  differs(difference: T['difference'], restore: { exact: boolean }): DifferenceLine[]
   /** The same of what became of it. Absent: there is no more to say. */
   outcome?(counts: T['amount']): string
   /**

@@ -1,5 +1,5 @@
 import { bytes, counted } from '../../lib/amounts.ts'
-import { codecOfNew } from '../../lib/backup/codec.ts'
+import { codecOfNew } from '../../lib/backup/codec/codec.ts'
 import { same } from '../demo/same.ts'
 import type { Demonstration } from '../store.ts'
 import type { CacheShape } from './store.ts'

@@ -6,6 +6,7 @@ export type Arguments = {
   command: CommandName
   /** What stands after the command. */
   argument: string | undefined
+  second?: string | undefined
   flags: Flags
 }
 
@@ -36,16 +37,17 @@ export function readArguments(args: readonly string[]): Arguments | undefined {
       `There is no command "${name}". The commands are ${Object.keys(commands).join(', ')}`,
     )
   }
-  const { options, argument }: Command = commands[name]
+  const { options, argument, second }: Command = commands[name]
   const { values, positionals } = parse(name, [...before, ...args.slice(at + 1)])
-  const most = argument === undefined ? 0 : 1
+  const most = [argument, second].filter((one) => one !== undefined).length
   if (positionals.length > most) {
     throw new WrongUsage(`"${positionals[most]}" is too much for the command ${name}`, name)
   }
   const flags = Object.fromEntries(
     options.flatMap((option) => (option in values ? [[option, values[option]]] : [])),
   )
-  return { command: name, argument: positionals[0], flags }
+  const [first, other] = positionals
+  return { command: name, argument: first, ...(other !== undefined && { second: other }), flags }
 }
 
 function parse(name: CommandName, args: string[]) {

@@ -13,7 +13,7 @@ export const optionTexts = {
   },
   'dry-run': {
     type: 'boolean',
-    says: 'plan and count only; nothing is written to a store or a backup',
+    says: 'plan and count only (of a restore also what it would change); nothing is written to a store or a backup',
     field: 'dryRun',
   },
   'no-backup': {
@@ -76,7 +76,7 @@ export const optionTexts = {
   },
   rehearse: {
     type: 'boolean',
-    says: 'load the backup into a scratch schema and compare every row',
+    says: 'load the backup into a scratch schema and compare; of a new one not what was taken over and proved lately',
     field: 'rehearse',
   },
   'no-rehearse': {
@@ -85,12 +85,37 @@ export const optionTexts = {
     field: 'rehearse',
     means: false,
   },
+  'rehearse-all': {
+    type: 'boolean',
+    says: 'load and compare every row, also what was taken over and proved lately',
+    field: 'rehearse',
+    means: 'all',
+  },
+  full: {
+    type: 'boolean',
+    says: 'take nothing over from an earlier backup: export everything',
+    field: 'takeOver',
+    means: false,
+  },
   delete: { type: 'boolean', says: 'really delete; without it prune only says what would go, and why' },
   'idempotency-key': {
     type: 'string',
     value: 'key',
     says: 'the same key again returns the first run instead of starting another',
     field: 'idempotencyKey',
+  },
+  rows: {
+    type: 'string',
+    value: 'table',
+    says: 'tell the first rows of this table that a restore would remove, bring back or change',
+    field: 'rows.table',
+  },
+  limit: {
+    type: 'string',
+    value: 'number',
+    says: 'with --rows: so many rows of each kind, up to 100; default: 20',
+    field: 'rows.limit',
+    isNumber: true,
   },
   scopes: {
     type: 'string',
@@ -119,6 +144,8 @@ export type OptionText = {
   field?: string
   /** What the option says by being there; without it, what follows it, or `true`. */
   means?: unknown
+  /** What follows it is a number. */
+  isNumber?: boolean
 }
 export type OptionName = keyof typeof optionTexts
 
@@ -134,11 +161,22 @@ export type Command = {
   says: string
   /** What stands after the command; in [] when it may be left out. */
   argument?: string
+  /** What may stand behind it. */
+  second?: string
   options: readonly OptionName[]
 }
 
 const common = ['json', 'help'] as const
-const any = ['rehearse', 'no-rehearse', 'dry-run', 'idempotency-key', 'request', ...common] as const
+const any = [
+  'rehearse',
+  'rehearse-all',
+  'no-rehearse',
+  'full',
+  'dry-run',
+  'idempotency-key',
+  'request',
+  ...common,
+] as const
 const run = ['preserve-table', 'preserve-file', 'preserve-key', ...any] as const
 
 export const commands = {
@@ -168,6 +206,12 @@ export const commands = {
     says: 'read every object of a backup and compare; with --rehearse load it and compare every row',
     argument: '<backupId>',
     options: ['rehearse', 'allow-foreign', 'allow-unsigned', 'idempotency-key', 'request', ...common],
+  },
+  diff: {
+    says: 'what became of each table, the files and the cache since a backup, or to another one; nothing is changed',
+    argument: '<backupId>',
+    second: '[backupId]',
+    options: ['rows', 'limit', 'allow-foreign', 'allow-unsigned', 'idempotency-key', 'request', ...common],
   },
   delete: {
     says: 'delete one backup; not the newest, the newest rehearsed, or a pinned one',

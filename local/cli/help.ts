@@ -47,8 +47,8 @@ Exit codes: ${Object.entries(exitCodes)
 }
 
 function usageOf(name: string): string {
-  const { argument }: Command = commands[name as CommandName]
-  return argument === undefined ? name : `${name} ${argument}`
+  const { argument, second }: Command = commands[name as CommandName]
+  return [name, argument, second].filter((word) => word !== undefined).join(' ')
 }
 
 function flagOf(option: OptionName): string {

@@ -34,7 +34,7 @@ export function confirmed({ sent, request }: Wanted, confirm: string): Wanted {
   return { sent: { ...sent, confirm }, request: { ...request, confirm } }
 }
 
-function fromFlags({ command, argument, flags }: Arguments): Record<string, unknown> {
+function fromFlags({ command, argument, second: to, flags }: Arguments): Record<string, unknown> {
   const { argument: wanted }: Command = commands[command]
   if (wanted === '<strategy>' && argument === undefined) {
     throw new WrongUsage(`${command} needs a strategy: what is to be wiped`, command)
@@ -43,12 +43,16 @@ function fromFlags({ command, argument, flags }: Arguments): Record<string, unkn
   if (isOnBackup && argument === undefined) {
     throw new WrongUsage(`${command} needs the id of a backup; "backups" lists them`, command)
   }
-  if (flags.rehearse && flags['no-rehearse']) {
-    throw new WrongUsage('--rehearse and --no-rehearse contradict each other', command)
+  const [first, contrary] = (['rehearse', 'rehearse-all', 'no-rehearse'] as const).filter(
+    (name) => flags[name],
+  )
+  if (contrary !== undefined) {
+    throw new WrongUsage(`--${first} and --${contrary} contradict each other`, command)
   }
   return {
     operation: command,
     ...(argument !== undefined && { [isOnBackup ? 'backupId' : 'strategy']: argument }),
+    ...(to !== undefined && { to }),
     ...fieldsOf(flags),
   }
 }
@@ -57,12 +61,21 @@ function fromFlags({ command, argument, flags }: Arguments): Record<string, unkn
 function fieldsOf(flags: Flags): Record<string, unknown> {
   const fields: Record<string, unknown> = {}
   for (const [name, said] of Object.entries(flags)) {
-    const { field, means = said }: OptionText = optionTexts[name as OptionName]
+    const {
+      field,
+      isNumber,
+      means = isNumber ? numberOf(said) : said,
+    }: OptionText = optionTexts[name as OptionName]
     if (field === undefined) continue
     const [outer = '', inner] = field.split('.')
     fields[outer] = inner === undefined ? means : { ...(fields[outer] as object), [inner]: means }
   }
   return fields
+}
+
+/** What is none is refused as it was said. */
+function numberOf(said: unknown): unknown {
+  return /^\d+$/.test(String(said)) ? Number(said) : said
 }
 
 async function fromText({ command, argument, flags }: Arguments, given: string): Promise<unknown> {

@@ -1,7 +1,7 @@
 import { GetObjectCommand, type S3Client } from '@aws-sdk/client-s3'
 import pg from 'pg'
 import { bytes, counted } from '../../lib/amounts.ts'
-import { codecOfNew } from '../../lib/backup/codec.ts'
+import { codecOfNew } from '../../lib/backup/codec/codec.ts'
 import { same } from '../demo/same.ts'
 import type { Demonstration } from '../store.ts'
 import { totalOf } from './store.ts'

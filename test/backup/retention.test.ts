@@ -1,6 +1,11 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type Candidate, decideRetention, type Policy } from '../../lib/backup/retention/retention.ts'
+import {
+  type Candidate,
+  decideRetention,
+  type Policy,
+  protectionsOf,
+} from '../../lib/backup/retention/retention.ts'
 
 const now = new Date('2026-11-22T12:00:00Z')
 const dayMs = 86_400_000
@@ -11,6 +16,7 @@ function sealed(sealedAt: string, about: Partial<Candidate> = {}): Candidate {
   return {
     backupId,
     strategy: 'full',
+    isSigned: true,
     sealedAt,
     rehearsedAt: null,
     unproved: false,
@@ -215,6 +221,7 @@ describe('for any backups and limits', () => {
     fc.record({
       backupId: fc.string({ minLength: 1, maxLength: 8 }),
       strategy: fc.constantFrom('full', 'cache-only'),
+      isSigned: fc.constant(true),
       // Few enough times that days, weeks and seconds are shared; some of them lie in the future.
       sealedAt: fc
         .integer({ min: -60 * 24, max: 5 * 24 })
@@ -278,6 +285,26 @@ describe('for any backups and limits', () => {
           expect(kept(backups, high)).toEqual(expect.arrayContaining(kept(backups, low)))
         },
       ),
+    )
+  })
+
+  test('what is not signed changes nothing for what is, and is judged beside it as if all were', () => {
+    fc.assert(
+      fc.property(candidates, candidates, policies, (backups, others, policy) => {
+        const strange = others.map((one) => ({
+          ...one,
+          backupId: `strange ${one.backupId}`,
+          isSigned: false,
+        }))
+        const all = kept([...backups, ...strange], policy)
+        expect(all.filter((id) => !id.startsWith('strange'))).toEqual(kept(backups, policy))
+        const alike = kept([...backups, ...strange.map((one) => ({ ...one, isSigned: true }))], policy)
+        const ofStrange = (ids: string[]) => ids.filter((id) => id.startsWith('strange'))
+        expect(ofStrange(all)).toEqual(ofStrange(alike))
+        const ids = (protections: Map<string, string[]>) =>
+          [...protections.keys()].filter((id) => !id.startsWith('strange')).sort()
+        expect(ids(protectionsOf([...backups, ...strange], now))).toEqual(ids(protectionsOf(backups, now)))
+      }),
     )
   })
 

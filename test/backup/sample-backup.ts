@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import { zstdCompressSync } from 'node:zlib'
-import { backupKeys } from '../../lib/backup/layout.ts'
+import { backupKeys, rangesKeyOf } from '../../lib/backup/layout.ts'
 import type { Late, Manifest } from '../../lib/backup/manifest.ts'
+import { encodeRanges } from '../../lib/backup/ranges/sidecar.ts'
 import type { BackedUpTable, TablePart } from '../../lib/backup/sections/database.ts'
 import type { CopiedFile } from '../../lib/backup/sections/files.ts'
 import { compareKeys } from '../../lib/s3/key-order.ts'
@@ -15,6 +16,8 @@ type Contents = {
   files: Record<string, string>
   /** The `part` of each line of the cache, as a large value has it; undefined is a key of its own. */
   cacheLines: (number | undefined)[]
+  /** Whether the parts of tables have ranges, of five pages: one for the first row, one for the others. */
+  ranged: boolean
 }
 type About = Pick<Manifest, 'backupId' | 'environment' | 'strategy' | 'sealedAt' | 'rehearsedAt'>
 
@@ -22,6 +25,7 @@ const defaults: Contents & About = {
   tables: { 'public.users': [3, 0, 2], 'public.worlds': [4] },
   files: { 'a.txt': 'one', 'b/c.txt': 'two' },
   cacheLines: [undefined, 1, 2, undefined],
+  ranged: false,
   backupId: sampleId,
   environment: 'local',
   strategy: 'full',
@@ -31,7 +35,7 @@ const defaults: Contents & About = {
 
 /** A backup written by hand, consistent, of any shape: a real one needs gigabytes to have two shards of a table. */
 export function sampleBackup(options: Partial<Contents & About> = {}) {
-  const { tables, files, cacheLines, ...about } = { ...defaults, ...options }
+  const { tables, files, cacheLines, ranged, ...about } = { ...defaults, ...options }
   const { backupId } = about
   const keys = backupKeys(prefix, backupId)
   const objects: Objects = new Map()
@@ -73,13 +77,13 @@ export function sampleBackup(options: Partial<Contents & About> = {}) {
   }
 
   function databaseOf(entries: [string, number[]][]): Manifest['database'] {
-    const backedUp = entries.map(([name, shards]): BackedUpTable => {
+    const backedUp = entries.map(([name, shards], at): BackedUpTable => {
       const [schema = '', table = ''] = name.split('.')
       const parts = shards.map((rows, shard) =>
         part({ shard, of: shards.length, rows, key: keys.tablePart(name, shard, 1) }),
       )
       const fingerprint = String(sum(shards) * 1_000_003)
-      return { name, schema, table, oid: 1, columns: [], rows: sum(shards), fingerprint, parts }
+      return { name, schema, table, oid: at + 1, columns: [], rows: sum(shards), fingerprint, parts }
     })
     return {
       serverVersion: '18.4',
@@ -106,13 +110,23 @@ export function sampleBackup(options: Partial<Contents & About> = {}) {
     const pages = { from: shard * 10, to: shard === of - 1 ? null : shard * 10 + 10 }
     const about = { shard, pages, rows, fingerprint: String(rows * 1_000_003) }
     if (rows === 0) return { ...about, key: null, bytes: 0, sha256: null }
-    return {
-      ...about,
-      ...put(
-        key,
-        Array.from({ length: rows }, (_, row) => ({ id: shard * 1000 + row })),
-      ),
-    }
+    const lines = Array.from({ length: rows }, (_, row) => ({ id: shard * 1000 + row }))
+    if (!ranged) return { ...about, ...put(key, lines) }
+    const parts = [lines.slice(0, 1), lines.slice(1)]
+    const frames = parts.map((some) =>
+      some.length === 0 ? Buffer.alloc(0) : zstdCompressSync(Buffer.concat(some.map(json))),
+    )
+    const hashes = Buffer.alloc(8 * rows)
+    for (let row = 0; row < rows; row++) hashes.writeBigInt64BE(1_000_003n, 8 * row)
+    const head = encodeRanges(
+      parts.map((some, index) => ({
+        rows: some.length,
+        length: frames[index]?.length ?? 0,
+        fingerprint: String(some.length * 1_000_003),
+      })),
+    )
+    const { key: _, ...sidecar } = putBytes(rangesKeyOf(key), Buffer.concat([head, hashes]))
+    return { ...about, ...putBytes(key, Buffer.concat(frames)), ranges: { pages: 5, count: 2, ...sidecar } }
   }
 
   function filesOf(entries: [string, string][]): Manifest['files'] {
@@ -138,7 +152,10 @@ export function sampleBackup(options: Partial<Contents & About> = {}) {
 
   /** Writes lines as a compressed object, and says of it what a manifest does. */
   function put(key: string, lines: readonly unknown[]): { key: string; bytes: number; sha256: string } {
-    const bytes = zstdCompressSync(Buffer.concat(lines.map(json)))
+    return putBytes(key, zstdCompressSync(Buffer.concat(lines.map(json))))
+  }
+
+  function putBytes(key: string, bytes: Buffer): { key: string; bytes: number; sha256: string } {
     objects.set(key, bytes)
     return { key, bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') }
   }

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
+import { zstdCompressSync } from 'node:zlib'
 import { type GetObjectCommandOutput, ListObjectsV2Command, S3ServiceException } from '@aws-sdk/client-s3'
 import { describe, expect, test } from 'vitest'
 import { getJson } from '../../lib/backup/documents/read.ts'
-import { workKeys } from '../../lib/backup/layout.ts'
+import { rangesKeyOf, workKeys } from '../../lib/backup/layout.ts'
 import { judgeBackup } from '../../lib/backup/verify/verify.ts'
 import type { Clients } from '../../lib/clients.ts'
 import {
@@ -69,6 +70,72 @@ function breaking(answer: GetObjectCommandOutput): GetObjectCommandOutput {
   )
   return { ...answer, Body } as unknown as GetObjectCommandOutput
 }
+
+describe('ranges, of a backup that has them', () => {
+  const ranged = () => sampleBackup({ ranged: true })
+  const sidecar = ({ keys }: Sample) => rangesKeyOf(keys.tablePart('public.users', 0, 1))
+
+  test('are read with their parts, those of late ones too', async () => {
+    const sample = ranged()
+    sample.addLate(1, [['public.worlds', 0, 2]])
+    const memory = memoryS3(sample.objects)
+    const found = await verified(() => {}, sample)
+    const replaced = sample.keys.tablePart('public.worlds', 0, 1)
+    expect(found.extra).toEqual([
+      'extra database/public.worlds/00000.jsonl.zst: harmless: a later part counts in its place, or a repeated step left it',
+      'extra database/public.worlds/00000.ranges: harmless: they are of a part that does not count',
+    ])
+    expect(found).toMatchObject({ ok: true, problems: [], objects: 7 + 3 })
+    await verify(sample, memory)
+    const unread = [...sample.objects.keys()].filter((key) => !memory.seen.includes(key))
+    expect(unread.sort()).toEqual([replaced, rangesKeyOf(replaced)])
+  })
+
+  test('that are missing, cut, or others, are found, and nothing is said of the part', async () => {
+    const object = 'database/public.users/00000.ranges'
+    const found = async (damage: (bytes: Buffer) => Buffer | undefined) => {
+      const { problems } = await verified((sample) => {
+        const { objects } = sample
+        const damaged = damage(Buffer.from(objects.get(sidecar(sample))!))
+        if (damaged === undefined) objects.delete(sidecar(sample))
+        else objects.set(sidecar(sample), damaged)
+      }, ranged())
+      return problems
+    }
+    expect(await found(() => undefined)).toEqual([`missing ${object}: there is no such object`])
+    expect(await found((bytes) => bytes.subarray(1))).toEqual([
+      `truncated ${object}: it has 87 bytes, 88 were written`,
+    ])
+    const [changed, ...others] = await found((bytes) => bytes.fill(1, 80, 81))
+    expect(changed).toMatch(`changed ${object}: its bytes have the SHA-256`)
+    expect(others).toEqual([])
+  })
+
+  test('that do not fit the part are found also when every digest is right', async () => {
+    const recut = await verified((sample) => {
+      const { objects, keys, manifest } = sample
+      const frames = [[{ id: 0 }, { id: 1 }], [{ id: 2 }]].map((rows) =>
+        zstdCompressSync(Buffer.concat(rows.map(json))),
+      )
+      const bytes = Buffer.concat(frames)
+      const part = manifest.database!.tables[0]!.parts[0]!
+      const more = bytes.length - part.bytes
+      objects.set(keys.tablePart('public.users', 0, 1), bytes)
+      part.sha256 = createHash('sha256').update(bytes).digest('hex')
+      // The sidecar says the same size, so that nothing but the place of the frames tells.
+      const sidecarBytes = Buffer.from(objects.get(sidecar(sample))!)
+      sidecarBytes.writeBigUInt64BE(sidecarBytes.readBigUInt64BE(40) + BigInt(more), 40)
+      objects.set(sidecar(sample), sidecarBytes)
+      part.ranges!.sha256 = createHash('sha256').update(sidecarBytes).digest('hex')
+      part.bytes += more
+      manifest.database!.bytes += more
+      sample.write()
+    }, ranged())
+    expect(recut.problems).toEqual([
+      'changed database/public.users/00000.jsonl.zst: its frames are not the ranges that database/public.users/00000.ranges names',
+    ])
+  })
+})
 
 describe('verify', () => {
   test('reads every object, tells how far it is, and writes nothing', async () => {

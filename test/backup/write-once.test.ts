@@ -7,7 +7,7 @@ import { findResult, putResult } from '../../lib/backup/documents/results.ts'
 import { putJson, putJsonLines } from '../../lib/backup/documents/write.ts'
 import { putOnce, writeOnce } from '../../lib/backup/documents/write-once.ts'
 import { workKeys } from '../../lib/backup/layout.ts'
-import { NotFound, NotPermitted, OutOfTime, StoreUnavailable, TooLargeToRead } from '../../lib/errors.ts'
+import { NotPermitted, OutOfTime, StoreUnavailable, TooLargeToRead } from '../../lib/errors.ts'
 import { type Bucket, exists } from '../../lib/s3/bucket.ts'
 import { headObject } from '../../lib/s3/head-object.ts'
 import { memoryS3 } from './memory-s3.ts'
@@ -56,8 +56,8 @@ describe("a step's result", () => {
 
   test('that another invocation is writing at this moment is an error: nobody knows yet what it will be', async () => {
     const conflict = refusing(refusal('ConditionalRequestConflict', 409))
-    await expect(put(0, true, conflict)).rejects.toThrow(NotFound)
-    await expect(putOnce(conflict, key, { left: 0 })).rejects.toThrow(NotFound)
+    await expect(put(0, true, conflict)).rejects.toThrow(StoreUnavailable)
+    await expect(putOnce(conflict, key, { left: 0 })).rejects.toThrow(StoreUnavailable)
     const written = writeOnce(
       { left: 0 },
       (options) => putJson(conflict, key, { left: 0 }, options),
@@ -65,6 +65,22 @@ describe("a step's result", () => {
     )
     await expect(written).rejects.toThrow(StoreUnavailable)
     await expect(written).rejects.toThrow('because another invocation was writing it')
+  })
+
+  test('that another invocation was writing, and did not end, is written after all', async () => {
+    for (const write of [(to: Bucket) => put(3, true, to), (to: Bucket) => putOnce(to, key, { left: 3 })]) {
+      memory.objects.clear()
+      let refusals = 1
+      const s3 = {
+        send: (command: never) => {
+          const isWrite = (command as object) instanceof PutObjectCommand
+          if (isWrite && refusals-- > 0) throw refusal('ConditionalRequestConflict', 409)
+          return storage.s3.send(command)
+        },
+      } as unknown as S3Client
+      await write({ ...storage, s3 })
+      expect(await findJson(storage, key, Result)).toEqual({ left: 3 })
+    }
   })
 
   test('that S3 does not take for any other reason is an error too, whatever is there', async () => {

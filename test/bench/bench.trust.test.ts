@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -26,12 +26,22 @@ function bench(...argv: string[]) {
   return spawn(process.execPath, args, { cwd: root, env: { ...process.env, TMPDIR: folder } })
 }
 
+/** Processes that were started with this folder for what is temporary, and what lies there. */
+async function leftIn(folder: string): Promise<string[]> {
+  const found = (await readdir(folder)).filter((name) => name.startsWith('taskmaster-'))
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+    const read = (file: string) => readFile(`/proc/${pid}/${file}`, 'utf8').catch(() => '') // it has ended meanwhile
+    if ((await read('environ')).split('\0').includes(`TMPDIR=${folder}`)) found.push(await read('cmdline'))
+  }
+  return found
+}
+
 test.runIf(isFull)(
-  'it measures everything there is beside all peers that are installed, and leaves nothing behind (full form)',
+  'it measures what is asked for beside all peers that are installed, and leaves nothing behind (full form)',
   async ({ skip }) => {
     skip(reason !== undefined, reason)
     const out = join(folder, 'out')
-    const child = bench('--scale', '0.01', '--rounds', '1', '--out', out, '--json')
+    const child = bench('--scale', '0.01', '--rounds', '1', '--only', 'wipe,import', '--out', out, '--json')
     const [stdout, stderr, [code]] = await Promise.all([
       text(child.stdout),
       text(child.stderr),
@@ -42,19 +52,36 @@ test.runIf(isFull)(
     for (const { name, figures } of rows) expect(figures, name).toHaveLength(1)
     expect((await readdir(out)).sort()).toEqual(['RESULTS.md', 'ratios.svg'])
     expect(await readFile(join(out, 'RESULTS.md'), 'utf8')).toContain('## Scale 0.01: 15,000 rows')
-    expect((await readdir(folder)).filter((name) => name.startsWith('taskmaster-'))).toEqual([])
+    expect(await leftIn(folder)).toEqual([])
   },
 )
 
-test.runIf(isFull)('interrupted, it ends at once and leaves nothing behind (full form)', async ({ skip }) => {
-  skip(reason !== undefined, reason)
-  const child = bench('--scale', '0.01', '--rounds', '1', '--only', 'export')
-  let said = ''
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    if (!said.includes('Round 1') && `${said}${text}`.includes('Round 1')) child.kill('SIGINT')
-    said += text
-  })
-  expect((await once(child, 'exit'))[0], said).toBe(130)
-  expect(said).toContain('Round 1')
-  expect((await readdir(folder)).filter((name) => name.startsWith('taskmaster-'))).toEqual([])
+test.runIf(isFull).for([
+  { moment: 'while it builds', only: 'export', word: 'building', after: 2_500 },
+  { moment: 'in a function', only: 'export', word: 'Round 1', after: 100 },
+  { moment: 'in a command of many processes', only: 'start', word: 'Round 1', after: 3_000 },
+])(
+  'interrupted $moment, it ends at once and leaves nothing behind (full form)',
+  async ({ only, word, after }, { skip }) => {
+    skip(reason !== undefined, reason)
+    const child = bench('--scale', '0.01', '--rounds', '1', '--only', only)
+    let said = ''
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      if (!said.includes(word) && `${said}${text}`.includes(word))
+        setTimeout(() => child.kill('SIGINT'), after)
+      said += text
+    })
+    expect((await once(child, 'exit'))[0], said).toBe(130)
+    expect(said).toContain(word)
+    await expect.poll(() => leftIn(folder), { timeout: 5_000 }).toEqual([])
+  },
+)
+
+test('where nothing can be written, nothing is measured either', async () => {
+  const file = join(folder, 'a-file')
+  await writeFile(file, '')
+  const child = bench('--scale', '0.01', '--only', 'import', '--out', file)
+  const [stderr, [code]] = await Promise.all([text(child.stderr), once(child, 'exit')])
+  expect(code, stderr).toBe(2)
+  expect(stderr).toMatch(/^Nothing can be written to .*a-file/)
 })

@@ -79,7 +79,8 @@ describe('counting the keys', () => {
     for (let n = 0; n < 200_000; n++) seen.add(key(n))
     for (let n = 0; n < 200_000; n += 1000) expect(seen.add(key(n))).toBe(false)
     expect(seen.size).toBe(200_000)
-    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(200_000 * 40)
+    // What it has outgrown may not be collected yet, which is as much again.
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(200_000 * 2 * 22)
   })
 })
 

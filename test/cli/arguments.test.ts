@@ -53,7 +53,7 @@ describe('the command line', () => {
     }
   })
 
-  test.each(['backup', 'reset', 'restore', 'verify', 'delete', 'claim'])(
+  test.each(['backup', 'reset', 'restore', 'verify', 'diff', 'delete', 'claim'])(
     'a right request for %s, as an error shows it, is one',
     async (command) => {
       const { code, stderr } = await cli([command, '--request', '{'])
@@ -70,6 +70,7 @@ describe('the command line', () => {
       'IdempotencyConflict',
       'InvalidConfiguration',
       'InvalidRequest',
+      'NotComparable',
     ])
     expect(names(3)).toEqual([
       'BackupKept',
@@ -90,7 +91,7 @@ describe('the command line', () => {
       'TooLateToCancel',
     ])
     expect(names(4)).toEqual(['BackupBeingPruned', 'RunActive'])
-    expect(names(1)).toHaveLength(errorKinds.size - 22)
+    expect(names(1)).toHaveLength(errorKinds.size - 23)
     expect(exitCodeOf('NoSuchError')).toBe(1)
   })
 
@@ -178,6 +179,7 @@ describe('a command is the request that it says', () => {
   test.each<[command: string, request: object]>([
     ['backup', { operation: 'backup' }],
     ['backup cache-only --rehearse', { operation: 'backup', strategy: 'cache-only', rehearse: true }],
+    ['backup --full --rehearse-all', { operation: 'backup', takeOver: false, rehearse: 'all' }],
     ['backup --no-rehearse --dry-run', { operation: 'backup', rehearse: false, dryRun: true }],
     [
       'reset full --no-backup --confirm local --idempotency-key k',
@@ -207,6 +209,13 @@ describe('a command is the request that it says', () => {
       'verify b --rehearse --allow-foreign',
       { operation: 'verify', backupId: 'b', rehearse: true, allowForeign: true },
     ],
+    ['diff b c', { operation: 'diff', backupId: 'b', to: 'c' }],
+    ['diff b --allow-unsigned', { operation: 'diff', backupId: 'b', allowUnsigned: true }],
+    ['diff b --rows users', { operation: 'diff', backupId: 'b', rows: { table: 'users' } }],
+    [
+      'diff b c --rows app.users --limit 5',
+      { operation: 'diff', backupId: 'b', to: 'c', rows: { table: 'app.users', limit: 5 } },
+    ],
     ['delete b --confirm local', { operation: 'delete', backupId: 'b', confirm: 'local' }],
     ['claim --confirm local', { operation: 'claim', confirm: 'local' }],
   ])('%s', async (command, request) => {
@@ -228,6 +237,11 @@ describe('a command is the request that it says', () => {
     expect([code, stderr]).toEqual([2, expect.stringContaining("Unknown option '--no-rehearse'")])
     const both = await cli(['backup', '--rehearse', '--no-rehearse'])
     expect([both.code, both.stderr]).toEqual([2, expect.stringContaining('contradict each other')])
+    const rehearsals = await cli(['backup', '--rehearse-all', '--no-rehearse'])
+    expect([rehearsals.code, rehearsals.stderr]).toEqual([
+      2,
+      expect.stringContaining('contradict each other'),
+    ])
     const json = await cli(['claim', '--request', '{}', '--confirm', 'local'])
     expect(json.stderr).toContain('--request holds the whole request, so --confirm cannot be given as well')
   })

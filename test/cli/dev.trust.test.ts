@@ -8,7 +8,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { freePort } from '../../local/loopback.ts'
 import { blocksOf, commandsOf, printedBelow } from '../documents/blocks.ts'
 import { makeCheckout, paste } from '../support/checkout.ts'
-import { isFull } from '../support/trust.ts'
+import { inFullForm, isFull } from '../support/trust.ts'
 import { endOf, runScript } from './run-script.ts'
 
 vi.setConfig({ testTimeout: 90_000, hookTimeout: 100_000 })
@@ -79,13 +79,13 @@ test('it prints the address of the page and the API, and a token that works ther
   expect(await readFile(file(), 'utf8')).not.toContain(token)
 })
 
-test('a second one says so and exits 2', async () => {
+test.runIf(isFull)(`a second one says so and exits 2 ${inFullForm}`, async () => {
   const { code, stderr } = await runScript('dev', [], { cwd })
   expect(code).toBe(2)
   expect(stderr).toContain(`runs already (process ${pid})`)
 })
 
-test('a token that somebody thought of opens no given service', async () => {
+test.runIf(isFull)(`a token that somebody thought of opens no given service ${inFullForm}`, async () => {
   const given = {
     DEV_TOKEN: 'try-it-out',
     DATABASE_URL: 'postgres://a:b@127.0.0.1:1/other',
@@ -97,22 +97,25 @@ test('a token that somebody thought of opens no given service', async () => {
   expect(stderr).toContain('DEV_TOKEN opens a stack of its own only')
 })
 
-test('the CLI works against it; stores that the environment names come first', async () => {
-  const [options, other] = await Promise.all([
-    runScript('cli', ['options', '--json'], { cwd }),
-    runScript('cli', ['options', '--json'], {
-      cwd,
-      env: { DATABASE_URL: 'postgres://a:b@127.0.0.1:1/other' },
-    }),
-  ])
-  expect(options.json).toMatchObject({ environment: 'local', claimed: true })
-  expect(options.json.database.tables).toHaveLength(7)
-  expect(options.stderr).toMatch(/^This is the stack of "npm run dev" \(process \d+\)\.\n$/)
-  expect(other).toMatchObject({
-    code: 2,
-    stderr: expect.stringContaining('names other services than "npm run dev"'),
-  })
-})
+test.runIf(isFull)(
+  `the CLI works against it; stores that the environment names come first ${inFullForm}`,
+  async () => {
+    const [options, other] = await Promise.all([
+      runScript('cli', ['options', '--json'], { cwd }),
+      runScript('cli', ['options', '--json'], {
+        cwd,
+        env: { DATABASE_URL: 'postgres://a:b@127.0.0.1:1/other' },
+      }),
+    ])
+    expect(options.json).toMatchObject({ environment: 'local', claimed: true })
+    expect(options.json.database.tables).toHaveLength(7)
+    expect(options.stderr).toMatch(/^This is the stack of "npm run dev" \(process \d+\)\.\n$/)
+    expect(other).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('names other services than "npm run dev"'),
+    })
+  },
+)
 
 test.runIf(isFull)(
   "README's commands for another terminal do what they say, pasted as they stand (full form)",

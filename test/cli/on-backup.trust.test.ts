@@ -10,6 +10,7 @@ const cli = useCliStack()
 const backups: Outcome[] = []
 
 beforeAll(async () => {
+  if (!isFull) return // nothing of the short form needs a backup
   const sent = { operation: 'backup', strategy: 'cache-only' }
   for (let backup = 0; backup < 2; backup++) backups.push(await cli.run(sent))
 })
@@ -75,7 +76,36 @@ test.runIf(isFull)(
   },
 )
 
-test('verify of a damaged backup ends with 1, and names the object', async () => {
+test.runIf(isFull)(
+  `diff prints the first rows of a table that differ, with --json in its document ${inFullForm}`,
+  async () => {
+    const { backupId } = await cli.run({ operation: 'backup', strategy: 'database-only', rehearse: false })
+    await cli.stack.sql.query(
+      `UPDATE users SET display_name = 'Somebody else' WHERE id = (SELECT min(id) FROM users)`,
+    )
+    const diff = ['diff', backupId ?? '', '--rows', 'users', '--limit', '2']
+    const { code, stdout } = await cli.cli(diff)
+    expect(code).toBe(0)
+    expect(stdout).toMatch(
+      /\nA restore would change back 1 row of public\.users:\n\n +column +in the backup +now\n .*display_name .* Somebody else\n/,
+    )
+    const { rows, ...outcome } = (await cli.cli([...diff, '--json'])).json
+    expect(Outcome.parse(outcome).difference?.database?.tables).toHaveLength(1)
+    expect(rows).toMatchObject({
+      name: 'public.users',
+      limit: 2,
+      changed: 1,
+      rows: [{ kind: 'changed' }],
+    })
+    const refused = await cli.cli(['diff', backupId ?? '', '--rows', 'nothing'])
+    expect(refused.code).toBe(2)
+    expect(refused.stdout).toMatch(
+      /InvalidRequest: .* does not hold the table nothing, .*Correct --rows, as schema\.table/,
+    )
+  },
+)
+
+test.runIf(isFull)(`verify of a damaged backup ends with 1, and names the object ${inFullForm}`, async () => {
   const { backupId, backupPrefix } = await cli.run({ operation: 'backup', strategy: 'cache-only' })
   const [, Bucket = '', root = ''] = /^s3:\/\/([^/]+)\/(.*)$/.exec(backupPrefix ?? '') ?? []
   await cli.stack.s3.send(new DeleteObjectCommand({ Bucket, Key: `${root}cache/00000.jsonl.zst` }))
@@ -117,12 +147,15 @@ test.runIf(isFull)(
   },
 )
 
-test('a run that is over, or that nobody knows, cannot be cancelled', async () => {
-  const ended = await cli.cli(['cancel', backups[0]?.runId ?? ''])
-  expect(ended.code).toBe(3)
-  expect(ended.stderr).toMatch(/^RunEnded: Run .* is over \(succeeded\)\. /)
-  expect((await cli.cli(['cancel', 'nobody'])).stderr).toMatch(/^NotFound: /)
-})
+test.runIf(isFull)(
+  `a run that is over, or that nobody knows, cannot be cancelled ${inFullForm}`,
+  async () => {
+    const ended = await cli.cli(['cancel', backups[0]?.runId ?? ''])
+    expect(ended.code).toBe(3)
+    expect(ended.stderr).toMatch(/^RunEnded: Run .* is over \(succeeded\)\. /)
+    expect((await cli.cli(['cancel', 'nobody'])).stderr).toMatch(/^NotFound: /)
+  },
+)
 
 test.runIf(isFull)(
   'a restore shows what there is now and what there is afterwards, and says nothing of what a reset would keep (full form)',

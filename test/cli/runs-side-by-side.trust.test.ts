@@ -35,24 +35,30 @@ beforeEach(() => {
 })
 afterEach(() => gate?.open())
 
-test('two runs at once: the second exits 4 with the id of the first', async () => {
-  const { open } = close('Seal')
-  const first = cli.cli(['backup', '--no-rehearse', '--json'])
-  await reached()
-  const second = await cli.cli(['reset', 'full', '--confirm', 'local', '--json'])
-  const dry = await cli.cli(['reset', 'full', '--dry-run'])
-  open()
-  const { code, json } = await first
-  expect(code).toBe(0)
-  expect(second.code).toBe(4)
-  expect(second.json).toMatchObject({ status: 'failed', targets: { database: { state: 'untouched' } } })
-  expect(second.json.error).toMatchObject({ name: 'RunActive', message: expect.stringContaining(json.runId) })
-  expect(second.json.error.message).toContain('It has changed nothing yet: wait for it, or cancel it;')
-  expect(dry.code).toBe(4)
-  expect(dry.stdout).toMatch(
-    /^reset full would be refused: RunActive: Run .*\n\nThis dry run \(reset full\) took /,
-  )
-})
+test.runIf(isFull)(
+  `two runs at once: the second exits 4 with the id of the first ${inFullForm}`,
+  async () => {
+    const { open } = close('Seal')
+    const first = cli.cli(['backup', '--no-rehearse', '--json'])
+    await reached()
+    const second = await cli.cli(['reset', 'full', '--confirm', 'local', '--json'])
+    const dry = await cli.cli(['reset', 'full', '--dry-run'])
+    open()
+    const { code, json } = await first
+    expect(code).toBe(0)
+    expect(second.code).toBe(4)
+    expect(second.json).toMatchObject({ status: 'failed', targets: { database: { state: 'untouched' } } })
+    expect(second.json.error).toMatchObject({
+      name: 'RunActive',
+      message: expect.stringContaining(json.runId),
+    })
+    expect(second.json.error.message).toContain('It has changed nothing yet: wait for it, or cancel it;')
+    expect(dry.code).toBe(4)
+    expect(dry.stdout).toMatch(
+      /^reset full would be refused: RunActive: Run .*\n\nThis dry run \(reset full\) took /,
+    )
+  },
+)
 
 test.runIf(isFull)(
   'the same request with one idempotency key is one run, under way or over (full form)',
@@ -82,14 +88,14 @@ test.runIf(isFull)(
   },
 )
 
-test('a key that was used by another trigger leads to its run', async () => {
+test.runIf(isFull)(`a key that was used by another trigger leads to its run ${inFullForm}`, async () => {
   const { runId } = await cli.run({ operation: 'backup', strategy: 'cache-only', idempotencyKey: 'shared' })
   const { code, json } = await cli.cli(['backup', 'cache-only', '--idempotency-key', 'shared', '--json'])
   expect(code).toBe(0)
   expect(json.runId).toBe(runId)
 })
 
-test('a step that fails makes the run fail with 1 and its reason', async () => {
+test.runIf(isFull)(`a step that fails makes the run fail with 1 and its reason ${inFullForm}`, async () => {
   close('Seal', new StoreUnavailable('S3 is away. Start again when it is back'))
   const before = await cli.count()
   const { code, json, stderr } = await cli.cli(['reset', 'full', '--confirm', 'local', '--json'])
@@ -203,39 +209,43 @@ describe.skipIf(!hasTerminals)('Ctrl-C on a terminal (needs the program "script"
     expect(shown).not.toContain('ConfirmationMismatch')
   })
 
-  test.each([
+  const answers = [
     ['c', 130, /The run \S+ is cancelled\. Nothing was wiped, restored or deleted\./, 'cancelled'],
     ['l', 130, /The run \S+ goes on\. To cancel it, /, 'running'],
     ['\x03', 130, /The run \S+ goes on\. To cancel it, /, 'running'],
     ['', 0, /Run \S+ \(backup cache-only\) succeeded after/, 'running'],
-  ] as const)('asks, and "%s" is understood', async (answer, exit, says, status) => {
-    const { open } = close('Seal')
-    const child = cli.spawnOnTerminal(['backup', 'cache-only'])
-    let shown = ''
-    child.stdout.on('data', (data) => {
-      shown += data
-    })
-    const ended = once(child, 'close')
-    await reached()
-    child.stdin.write('\x03')
-    await vi.waitFor(() => expect(shown).toContain('go on watching: '), 30_000)
-    expect(shown).toContain(
-      'has changed nothing yet. c: cancel it, l: leave it running, Enter: go on watching: ',
-    )
-    child.stdin.write(answer === '\x03' ? answer : `${answer}\n`)
-    if (exit === 130) await ended
-    const { rows } = await cli.stack.sql.query(
-      'SELECT status FROM taskmaster_reset.runs ORDER BY started_at DESC LIMIT 1',
-    )
-    expect(rows).toEqual([{ status }])
-    open()
-    expect((await ended)[0]).toBe(exit)
-    expect(shown).toMatch(says)
-    await vi.waitFor(async () => {
-      const active = await cli.stack.sql.query(`SELECT FROM taskmaster_reset.runs WHERE status = 'running'`)
-      expect(active.rowCount).toBe(0)
-    }, 30_000)
-  })
+  ] as const
+  test.each(answers.filter(([answer]) => isFull || answer === 'c'))(
+    'asks, and "%s" is understood',
+    async (answer, exit, says, status) => {
+      const { open } = close('Seal')
+      const child = cli.spawnOnTerminal(['backup', 'cache-only'])
+      let shown = ''
+      child.stdout.on('data', (data) => {
+        shown += data
+      })
+      const ended = once(child, 'close')
+      await reached()
+      child.stdin.write('\x03')
+      await vi.waitFor(() => expect(shown).toContain('go on watching: '), 30_000)
+      expect(shown).toContain(
+        'has changed nothing yet. c: cancel it, l: leave it running, Enter: go on watching: ',
+      )
+      child.stdin.write(answer === '\x03' ? answer : `${answer}\n`)
+      if (exit === 130) await ended
+      const { rows } = await cli.stack.sql.query(
+        'SELECT status FROM taskmaster_reset.runs ORDER BY started_at DESC LIMIT 1',
+      )
+      expect(rows).toEqual([{ status }])
+      open()
+      expect((await ended)[0]).toBe(exit)
+      expect(shown).toMatch(says)
+      await vi.waitFor(async () => {
+        const active = await cli.stack.sql.query(`SELECT FROM taskmaster_reset.runs WHERE status = 'running'`)
+        expect(active.rowCount).toBe(0)
+      }, 30_000)
+    },
+  )
 })
 
 describe('Ctrl-C while the run is one of this very process', () => {
@@ -249,7 +259,7 @@ describe('Ctrl-C while the run is one of this very process', () => {
       vi.waitFor(() => expect(stderr).toContain(text), { timeout: 60_000, interval: 20 })
   }
 
-  test('cancels it, as long as it has changed nothing', async () => {
+  test.runIf(isFull)(`cancels it, as long as it has changed nothing ${inFullForm}`, async () => {
     const before = await cli.count()
     const { admin } = cli.stack
     await admin.query('BEGIN; LOCK TABLE public.users IN ACCESS EXCLUSIVE MODE') // counting waits for it

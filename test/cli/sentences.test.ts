@@ -204,6 +204,12 @@ To put back what was wiped:
       targets: { ...outcome.targets, database: { state: 'wiped' as const, rows: 9, tables: {} } },
     }
     expect(amountOf(long, 'database')).toBe('9 rows') // and not "in 0 tables"
+    const takenOver = { backupId: 'a', rows: 1_490_000, bytes: 7 }
+    const backedUp = { state: 'backed_up' as const, rows: 1_500_000, tables: { 'public.users': 1_500_000 } }
+    const partly = { ...outcome, targets: { ...outcome.targets, database: { ...backedUp, takenOver } } }
+    expect(amountOf(partly, 'database')).toBe(
+      '1,500,000 rows in 1 table, 1,490,000 taken over from a, 10,000 exported',
+    )
   })
 
   test('of a restore tells the backup that was put back, or was to be, from the one that it wrote', () => {
@@ -244,12 +250,61 @@ To put back what was wiped:
     expect(told).toEqual([
       'The backup x was read, 2 objects, 2.0 KiB: every object is what was written.',
       'The backup x was read, 2 objects, 2.0 KiB: every object is what was written, and every row was loaded and is the one that was backed up.',
+      'The backup x was compared with what is there now.',
       'The backup x is damaged: 2 objects, 2.0 KiB were read, and not all of it is what was written.',
       'The backup x is deleted: 2 objects, 2.0 KiB.',
       'The backup x is no backup any more; what is left of its objects is deleted by the next prune.',
       'The backup x is kept as it was.',
       'What the backup x is worth could not be told.',
     ])
+  })
+
+  test('of a diff is a table of what is not as it was, and of what a restore would do about it', () => {
+    const table = { before: 9, now: 8, extra: 0, missing: 1, changed: 0 }
+    const difference: Outcome['difference'] = {
+      database: {
+        equal: 2,
+        tables: [
+          { name: 'public.a', ...table },
+          { name: 'public.b', ...table, extra: 2, changed: 3 },
+          { name: 'public.c', ...table, extra: 1, changed: null },
+          { name: 'public.d', ...table, now: null },
+          { name: 'public.e', ...table, before: null },
+          { name: 'public.f', ...table, obstacle: 'its column x is no longer there' },
+        ],
+        sequences: [
+          {
+            name: 'public.s',
+            before: { lastValue: '4', isCalled: true },
+            now: { lastValue: '7', isCalled: true },
+          },
+        ],
+      },
+      files: { before: 4, now: 4, extra: 1, missing: 1, changed: 0, bytes: 2048 },
+      cache: { before: 1, now: 3, extra: 2, missing: 0, changed: 0, expired: 0, uncompared: 1 },
+    }
+    const diff = { ...outcome, operation: 'diff', strategy: null, backupPrefix: null }
+    expect(
+      showOutcome({ ...diff, difference }, around)
+        .split('\n\n')[1]
+        ?.split('\n'),
+    ).toEqual([
+      '                     in the backup  now      a restore',
+      '  public.a           9 rows         8 rows   would bring back 1 row',
+      '  public.b           9 rows         8 rows   would bring back 1 row, change back 3 rows and remove 2 rows',
+      '  public.c           9 rows         8 rows   would bring back 1 row and remove 1 row (no primary key is known: a changed row is removed and brought back)',
+      '  public.d           9 rows         none     would be refused: create it, or leave it out',
+      '  public.e           none           8 rows   would leave it',
+      '  public.f           9 rows                  not compared: its column x is no longer there',
+      '  sequence public.s  4              7        would set it back',
+      '  files              4 files        4 files  would bring back 1 file and leave 1 file that the backup has not (copies 2.0 KiB)',
+      '  cache              1 key          3 keys   would leave 2 keys that the backup has not and write 1 key that could not be compared',
+      '',
+    ])
+    const none = { database: { equal: 3, tables: [], sequences: [] }, files: null, cache: null }
+    expect(showOutcome({ ...diff, difference: none }, around)).toContain(
+      '\nAll that the backup holds is there as it was.\n',
+    )
   })
 
   test('with warnings says so, and tells each as the command line says what it advises', () => {
@@ -259,8 +314,8 @@ To put back what was wiped:
     expect(text).toContain('\nWarning FilesNotInBackup: were left; --exact removes them\n')
   })
 
-  test('of a verify or a delete has no table of stores, and of a repeat says that it is the first', () => {
-    for (const operation of ['claim', 'verify', 'delete'])
+  test('of a verify, a diff or a delete has no table of stores, and of a repeat says that it is the first', () => {
+    for (const operation of ['claim', 'verify', 'diff', 'delete'])
       expect(showOutcome({ ...outcome, operation }, around)).not.toContain('database')
     expect(showOutcome(outcome, { ...around, repeats: 'r' })).toMatch(/^The same request was sent before; /)
   })
@@ -312,7 +367,7 @@ test('a dry run promises no more of the backup than would be done', () => {
   const database = { tables: [] }
   const all = { ...would, database, backsUp: true, rehearses: true }
   expect(wouldBackUp(all, 'reset')).toContain(
-    'loaded into a scratch schema, and compared row by row; without it nothing would be wiped.',
+    'loaded into a scratch schema, and compared row by row, but for what an earlier one proved lately; without it nothing would be wiped.',
   )
   expect(wouldBackUp({ ...all, rehearses: false }, 'reset')).toContain(
     'read back byte for byte, but not loaded;',

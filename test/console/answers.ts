@@ -98,6 +98,23 @@ export const verified: Run = {
   ...run,
   ...{ operation: 'verify', strategy: null, outcome: { ...outcome!, operation: 'verify', strategy: null } },
 }
+export const compared: Run = {
+  ...run,
+  ...{ operation: 'diff', strategy: null },
+  outcome: {
+    ...{ ...outcome!, operation: 'diff', strategy: null },
+    subject: { backupId: 'older', state: 'compared', objects: 0, bytes: 0 },
+    difference: {
+      database: {
+        equal: 6,
+        tables: [{ name: 'public.users', before: 240, now: 239, extra: 0, missing: 1, changed: 2 }],
+        sequences: [],
+      },
+      files: { before: 4, now: 4, extra: 0, missing: 0, changed: 0, bytes: 0 },
+      cache: null,
+    },
+  },
+}
 export const dryRun: Run = {
   ...run,
   ...{ runId: 'dry', dryRun: true, backupId: null, outcome: { ...outcome!, dryRun: true, backupId: null } },

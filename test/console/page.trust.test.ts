@@ -10,6 +10,7 @@ import { withVariables } from '../e2e/reset-stack.ts'
 import { withDigest } from '../support/signing.ts'
 import { inFullForm, isFull } from '../support/trust.ts'
 import {
+  compared,
   dryRun,
   failedReset,
   longBackup,
@@ -52,7 +53,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     expect(await page.getByRole('navigation').count()).toBe(0)
   })
 
-  it('says of a token that has expired when that was', () => {
+  it.runIf(isFull)(`says of a token that has expired when that was ${inFullForm}`, () => {
     const sha256 = createHash('sha256').update(tokenOf('guest')).digest('hex')
     const guest = { name: 'guest', sha256, scopes: ['read'], expiresAt: '2026-01-01T00:00:00.000Z' }
     return withVariables({ API_TOKENS: JSON.stringify([guest]) }, async () => {
@@ -63,41 +64,50 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     })
   })
 
-  it('offers a token that may only read nothing that changes anything, and says why', async () => {
-    const page = await console.signIn('viewer')
-    await page.getByText('it lacks the scope "reset"').waitFor()
-    await page.getByText('The token "viewer" expires on 2099-01-01 00:00:00 UTC').waitFor()
-    for (const name of ['Reset … Everything', 'Dry run of Everything', 'Back up Everything'])
-      expect(await page.getByRole('button', { name }).isDisabled()).toBe(true)
-  })
-
-  it('shows the size of all files once, also of those that are preserved', async () => {
-    const { files } = await console.ask('GET', '/options')
-    await withVariables({ PRESERVE_FILES: 'session-' }, async () => {
-      const kept = (await console.ask('GET', '/options')).files
-      expect(kept).toMatchObject({ bytes: files.bytes, preservedBytes: files.bytes })
+  it.runIf(isFull)(
+    `offers a token that may only read nothing that changes anything, and says why ${inFullForm}`,
+    async () => {
       const page = await console.signIn('viewer')
-      await page.getByText(`${bytes(files.bytes)} · s3://`).waitFor()
-    })
-  })
+      await page.getByText('it lacks the scope "reset"').waitFor()
+      await page.getByText('The token "viewer" expires on 2099-01-01 00:00:00 UTC').waitFor()
+      for (const name of ['Reset … Everything', 'Dry run of Everything', 'Back up Everything'])
+        expect(await page.getByRole('button', { name }).isDisabled()).toBe(true)
+    },
+  )
 
-  it('shows in a dry run what a reset would do, and changes nothing', async () => {
-    const before = await console.count()
-    const page = await console.signIn('admin')
-    await page.getByRole('button', { name: 'Dry run of Everything' }).click()
-    await page.getByText('Counted and planned; nothing was written.').waitFor()
-    for (const [table, rows] of Object.entries(before.rows)) {
-      const name = `${table.replace('public.', '')} ${counted(rows, 'row')} would be wiped`
-      await page.getByRole('row', { name, exact: true }).waitFor()
-    }
-    await page.getByText('dry run: would run', { exact: true }).waitFor()
-    await page
-      .getByText(/^First a backup .* loaded into a scratch schema.* without it nothing would be wiped/)
-      .waitFor()
-    expect(await page.getByText('Put it back').count()).toBe(0)
-    expect(await console.count()).toEqual(before)
-    expect(await console.ask('GET', '/backups')).toMatchObject({ backups: [] })
-  })
+  it.runIf(isFull)(
+    `shows the size of all files once, also of those that are preserved ${inFullForm}`,
+    async () => {
+      const { files } = await console.ask('GET', '/options')
+      await withVariables({ PRESERVE_FILES: 'session-' }, async () => {
+        const kept = (await console.ask('GET', '/options')).files
+        expect(kept).toMatchObject({ bytes: files.bytes, preservedBytes: files.bytes })
+        const page = await console.signIn('viewer')
+        await page.getByText(`${bytes(files.bytes)} · s3://`).waitFor()
+      })
+    },
+  )
+
+  it.runIf(isFull)(
+    `shows in a dry run what a reset would do, and changes nothing ${inFullForm}`,
+    async () => {
+      const before = await console.count()
+      const page = await console.signIn('admin')
+      await page.getByRole('button', { name: 'Dry run of Everything' }).click()
+      await page.getByText('Counted and planned; nothing was written.').waitFor()
+      for (const [table, rows] of Object.entries(before.rows)) {
+        const name = `${table.replace('public.', '')} ${counted(rows, 'row')} would be wiped`
+        await page.getByRole('row', { name, exact: true }).waitFor()
+      }
+      await page.getByText('dry run: would run', { exact: true }).waitFor()
+      await page
+        .getByText(/^First a backup .* loaded into a scratch schema.* without it nothing would be wiped/)
+        .waitFor()
+      expect(await page.getByText('Put it back').count()).toBe(0)
+      expect(await console.count()).toEqual(before)
+      expect(await console.ask('GET', '/backups')).toMatchObject({ backups: [] })
+    },
+  )
 
   it('starts nothing when another name is typed, and gives the focus back when the dialog is closed', async () => {
     const { runs } = await console.ask('GET', '/runs')
@@ -118,47 +128,50 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     expect(await opener.evaluate((element) => element === element.ownerDocument.activeElement)).toBe(true)
   })
 
-  it('resets with the name typed, shows how it goes, and puts everything back from the backup', async () => {
-    const before = await console.count()
-    const page = await console.signIn('admin')
-    await page.getByRole('button', { name: 'Reset … Everything' }).click()
-    const rows = totalOf(before.rows)
-    const { objects } = before.files
-    const label = `Back up and wipe ${rows} rows, ${objects} files, ${before.keys} keys`
-    await page.getByRole('button', { name: label }).waitFor()
-    const pause = console.hold('Copy files batch')
-    await page.keyboard.type('local')
-    await page.getByRole('button', { name: label }).click()
-    await page.getByText(/stage 2 of 5/).waitFor()
-    expect(await page.locator('[aria-current=step]').allInnerTexts()).toHaveLength(3)
-    const cancel = page.getByRole('button', { name: 'Cancel this run' })
-    expect(await cancel.isEnabled()).toBe(true)
-    const end = console.hold('Wipe cache')
-    pause.release()
-    await page.getByText(/^Too late to cancel: wiping has begun, and is at the files\./).waitFor()
-    expect(await cancel.isDisabled()).toBe(true)
-    end.release()
-    await page.getByText(/^Succeeded after/).waitFor()
-    await page.getByText(`${rows} rows in 7 tables: wiped, and in the backup.`).waitFor()
-    const after = await console.count()
-    expect([totalOf(after.rows), after.files.objects, after.keys]).toEqual([0, 0, 0])
+  it.runIf(isFull)(
+    `resets with the name typed, shows how it goes, and puts everything back from the backup ${inFullForm}`,
+    async () => {
+      const before = await console.count()
+      const page = await console.signIn('admin')
+      await page.getByRole('button', { name: 'Reset … Everything' }).click()
+      const rows = totalOf(before.rows)
+      const { objects } = before.files
+      const label = `Back up and wipe ${rows} rows, ${objects} files, ${before.keys} keys`
+      await page.getByRole('button', { name: label }).waitFor()
+      const pause = console.hold('Copy files batch')
+      await page.keyboard.type('local')
+      await page.getByRole('button', { name: label }).click()
+      await page.getByText(/stage 2 of 5/).waitFor()
+      expect(await page.locator('[aria-current=step]').allInnerTexts()).toHaveLength(3)
+      const cancel = page.getByRole('button', { name: 'Cancel this run' })
+      expect(await cancel.isEnabled()).toBe(true)
+      const end = console.hold('Wipe cache')
+      pause.release()
+      await page.getByText(/^Too late to cancel: wiping has begun, and is at the files\./).waitFor()
+      expect(await cancel.isDisabled()).toBe(true)
+      end.release()
+      await page.getByText(/^Succeeded after/).waitFor()
+      await page.getByText(`${rows} rows in 7 tables: wiped, and in the backup.`).waitFor()
+      const after = await console.count()
+      expect([totalOf(after.rows), after.files.objects, after.keys]).toEqual([0, 0, 0])
 
-    // The way back is one button away, and asks for the name like every other.
-    await page.getByRole('button', { name: 'Put it back …' }).click()
-    const dialog = page.getByRole('dialog', { name: 'Restore into local' })
-    await dialog.getByLabel('Type local to confirm').fill('loc')
-    await page.keyboard.press('Enter')
-    await dialog.getByText('"loc" was typed').waitFor()
-    await dialog.getByLabel('Type local to confirm').fill('local')
-    const restore = `Back up, then put back ${rows} rows, ${objects} files, ${before.keys} keys`
-    await dialog.getByRole('button', { name: restore }).click()
-    await page.getByText(`${rows} rows in 7 tables: put back.`).waitFor()
-    expect(await console.count()).toEqual(before)
+      // The way back is one button away, and asks for the name like every other.
+      await page.getByRole('button', { name: 'Put it back …' }).click()
+      const dialog = page.getByRole('dialog', { name: 'Restore into local' })
+      await dialog.getByLabel('Type local to confirm').fill('loc')
+      await page.keyboard.press('Enter')
+      await dialog.getByText('"loc" was typed').waitFor()
+      await dialog.getByLabel('Type local to confirm').fill('local')
+      const restore = `Back up, then put back ${rows} rows, ${objects} files, ${before.keys} keys`
+      await dialog.getByRole('button', { name: restore }).click()
+      await page.getByText(`${rows} rows in 7 tables: put back.`).waitFor()
+      expect(await console.count()).toEqual(before)
 
-    await page.getByRole('link', { name: 'History' }).click()
-    await page.getByRole('row', { name: /^Restore .* succeeded api:admin/ }).waitFor()
-    await page.getByRole('row', { name: /^Reset, full .* succeeded api:admin/ }).waitFor()
-  })
+      await page.getByRole('link', { name: 'History' }).click()
+      await page.getByRole('row', { name: /^Restore .* succeeded api:admin/ }).waitFor()
+      await page.getByRole('row', { name: /^Reset, full .* succeeded api:admin/ }).waitFor()
+    },
+  )
 
   it.runIf(isFull)(
     `resets what the card says and nothing else; a restore with nothing ticked leaves what came later ${inFullForm}`,
@@ -190,84 +203,90 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     },
   )
 
-  it('puts back what is ticked, and a backup of another environment only after that was ticked, too', () =>
-    withVariables({ ENVIRONMENT: 'other' }, async () => {
-      const { backups } = await console.ask('GET', '/backups')
-      const { backupId } = backups.find((one: BackupAnswer) => one.rows !== null && one.files !== null)
-      const page = await console.open()
-      await page.getByLabel('Access token').fill(tokenOf('admin'))
-      await page.getByRole('button', { name: 'Sign in' }).click()
-      await page.getByRole('heading', { level: 1, name: 'other' }).waitFor()
-      await page.goto(`${page.url().split('#')[0]}#/backups/${backupId}`)
-      await page.getByRole('button', { name: 'Restore …' }).click()
-      const dialog = page.getByRole('dialog', { name: 'Restore into other' })
-      const confirm = dialog.getByRole('button', { name: /^Back up, then put back/ })
-      await dialog.getByText('The backup is of local, not of other.').waitFor()
-      await dialog.getByText('It can be cancelled until rows are replaced.').waitFor()
-      await dialog.getByLabel('Type other to confirm').fill('other')
-      expect(await confirm.isDisabled()).toBe(true)
-      await dialog.getByLabel('This is a backup of local; put it into other all the same').check()
-      await dialog.getByLabel('Files', { exact: true }).uncheck()
-      await dialog.getByLabel('Remove cache keys that are not in the backup').check()
-      const sent = page.waitForRequest((request) => request.method() === 'POST')
-      await confirm.click()
-      expect((await sent).postDataJSON()).toMatchObject({
-        operation: 'restore',
-        targets: ['database', 'cache'],
-        allowForeign: true,
-        exact: true,
-        confirm: 'other',
-      })
-      // The stores carry the name of the first one.
-      await dialog
-        .getByRole('alert')
-        .getByText(/belongs to the environment "local"/)
-        .waitFor()
-    }))
-
-  it('marks a backup that nobody signed, and one of another environment; puts it back only after both were ticked, and pins and downloads it not at all', async () => {
-    await console.finish({ operation: 'backup', strategy: 'full', rehearse: false })
-    await withVariables({ ENVIRONMENT: 'other' }, async () => {
-      const { backups } = await console.ask('GET', '/backups')
-      const { backupId } = backups.find((one: BackupAnswer) => one.rows !== null && one.files !== null)
-      const { s3, env } = console.stack
-      const place = {
-        Bucket: env.BACKUP_BUCKET ?? '',
-        Key: `${env.BACKUP_PREFIX ?? '.taskmaster/backups/'}${backupId}/manifest.json`,
-      }
-      const { Body } = await s3.send(new GetObjectCommand(place))
-      const real = (await Body?.transformToString()) ?? ''
-      const { digest: _, signature: __, ...manifest } = JSON.parse(real)
-      await s3.send(new PutObjectCommand({ ...place, Body: JSON.stringify(withDigest(manifest)) }))
-
-      const page = await console.open()
-      await page.getByLabel('Access token').fill(tokenOf('admin'))
-      await page.getByRole('button', { name: 'Sign in' }).click()
-      await page.getByRole('heading', { level: 1, name: 'other' }).waitFor()
-      await page.goto(`${page.url().split('#')[0]}#/backups/${backupId}`)
-      await page.getByText('Unsigned', { exact: true }).waitFor()
-      for (const name of ['Pin', 'Download manifest.json']) {
-        await page.getByRole('button', { name }).click()
-        await page
+  it.runIf(isFull)(
+    `puts back what is ticked, and a backup of another environment only after that was ticked, too ${inFullForm}`,
+    () =>
+      withVariables({ ENVIRONMENT: 'other' }, async () => {
+        const { backups } = await console.ask('GET', '/backups')
+        const { backupId } = backups.find((one: BackupAnswer) => one.rows !== null && one.files !== null)
+        const page = await console.open()
+        await page.getByLabel('Access token').fill(tokenOf('admin'))
+        await page.getByRole('button', { name: 'Sign in' }).click()
+        await page.getByRole('heading', { level: 1, name: 'other' }).waitFor()
+        await page.goto(`${page.url().split('#')[0]}#/backups/${backupId}`)
+        await page.getByRole('button', { name: 'Restore …' }).click()
+        const dialog = page.getByRole('dialog', { name: 'Restore into other' })
+        const confirm = dialog.getByRole('button', { name: /^Back up, then put back/ })
+        await dialog.getByText('The backup is of local, not of other.').waitFor()
+        await dialog.getByText('It can be cancelled until rows are replaced.').waitFor()
+        await dialog.getByLabel('Type other to confirm').fill('other')
+        expect(await confirm.isDisabled()).toBe(true)
+        await dialog.getByLabel('This is a backup of local; put it into other all the same').check()
+        await dialog.getByLabel('Files', { exact: true }).uncheck()
+        await dialog.getByLabel('Remove cache keys that are not in the backup').check()
+        const sent = page.waitForRequest((request) => request.method() === 'POST')
+        await confirm.click()
+        expect((await sent).postDataJSON()).toMatchObject({
+          operation: 'restore',
+          targets: ['database', 'cache'],
+          allowForeign: true,
+          exact: true,
+          confirm: 'other',
+        })
+        // The stores carry the name of the first one.
+        await dialog
           .getByRole('alert')
-          .getByText(/is of the environment "local", and this is "other"/)
+          .getByText(/belongs to the environment "local"/)
           .waitFor()
-        await page.reload()
-      }
-      await page.getByRole('button', { name: 'Restore …' }).click()
-      const dialog = page.getByRole('dialog', { name: 'Restore into other' })
-      const confirm = dialog.getByRole('button', { name: /^Back up, then put back/ })
-      await dialog.getByLabel('Type other to confirm').fill('other')
-      await dialog.getByLabel('This is a backup of local; put it into other all the same').check()
-      await dialog.getByText('Nobody known here signed the backup.').waitFor()
-      expect(await confirm.isDisabled()).toBe(true)
-      await dialog.getByLabel(/It carries no signature\..* I know where it comes from/).check()
-      const sent = page.waitForRequest((request) => request.method() === 'POST')
-      await confirm.click()
-      expect((await sent).postDataJSON()).toMatchObject({ allowForeign: true, allowUnsigned: true })
-      await s3.send(new PutObjectCommand({ ...place, Body: real }))
-    })
-  })
+      }),
+  )
+
+  it.runIf(isFull)(
+    `marks a backup that nobody signed, and one of another environment; puts it back only after both were ticked, and pins and downloads it not at all ${inFullForm}`,
+    async () => {
+      await console.finish({ operation: 'backup', strategy: 'full', rehearse: false })
+      await withVariables({ ENVIRONMENT: 'other' }, async () => {
+        const { backups } = await console.ask('GET', '/backups')
+        const { backupId } = backups.find((one: BackupAnswer) => one.rows !== null && one.files !== null)
+        const { s3, env } = console.stack
+        const place = {
+          Bucket: env.BACKUP_BUCKET ?? '',
+          Key: `${env.BACKUP_PREFIX ?? '.taskmaster/backups/'}${backupId}/manifest.json`,
+        }
+        const { Body } = await s3.send(new GetObjectCommand(place))
+        const real = (await Body?.transformToString()) ?? ''
+        const { digest: _, signature: __, ...manifest } = JSON.parse(real)
+        await s3.send(new PutObjectCommand({ ...place, Body: JSON.stringify(withDigest(manifest)) }))
+
+        const page = await console.open()
+        await page.getByLabel('Access token').fill(tokenOf('admin'))
+        await page.getByRole('button', { name: 'Sign in' }).click()
+        await page.getByRole('heading', { level: 1, name: 'other' }).waitFor()
+        await page.goto(`${page.url().split('#')[0]}#/backups/${backupId}`)
+        await page.getByText('Unsigned', { exact: true }).waitFor()
+        for (const name of ['Pin', 'Download manifest.json']) {
+          await page.getByRole('button', { name }).click()
+          await page
+            .getByRole('alert')
+            .getByText(/is of the environment "local", and this is "other"/)
+            .waitFor()
+          await page.reload()
+        }
+        await page.getByRole('button', { name: 'Restore …' }).click()
+        const dialog = page.getByRole('dialog', { name: 'Restore into other' })
+        const confirm = dialog.getByRole('button', { name: /^Back up, then put back/ })
+        await dialog.getByLabel('Type other to confirm').fill('other')
+        await dialog.getByLabel('This is a backup of local; put it into other all the same').check()
+        await dialog.getByText('Nobody known here signed the backup.').waitFor()
+        expect(await confirm.isDisabled()).toBe(true)
+        await dialog.getByLabel(/It carries no signature\..* I know where it comes from/).check()
+        const sent = page.waitForRequest((request) => request.method() === 'POST')
+        await confirm.click()
+        expect((await sent).postDataJSON()).toMatchObject({ allowForeign: true, allowUnsigned: true })
+        await s3.send(new PutObjectCommand({ ...place, Body: real }))
+      })
+    },
+  )
 
   it.runIf(isFull)('pins, verifies, downloads and deletes backups (full form)', async () => {
     await console.finish({ operation: 'backup', strategy: 'cache-only' })
@@ -315,82 +334,91 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     await expect(page.getByRole('alert').innerText()).resolves.toContain('There is no sealed backup')
   })
 
-  it('shows older runs below the newer ones, page after page, each once', async () => {
-    await console.stack.admin.query(
-      `INSERT INTO taskmaster_reset.runs (run_id, operation, request_digest, status, phase, started_at, finished_at)
+  it.runIf(isFull)(
+    `shows older runs below the newer ones, page after page, each once ${inFullForm}`,
+    async () => {
+      await console.stack.admin.query(
+        `INSERT INTO taskmaster_reset.runs (run_id, operation, request_digest, status, phase, started_at, finished_at)
        SELECT 'older-' || i, 'claim', '', 'succeeded', 'Finish', now() - make_interval(days => i), now() - make_interval(days => i)
        FROM generate_series(1, 60) i`,
-    )
-    const page = await console.signIn('viewer')
-    await page.getByRole('link', { name: 'History' }).click()
-    const more = page.getByRole('button', { name: 'Show older runs' })
-    const { runs } = await console.ask('GET', '/runs?limit=200')
-    for (let shown = 50; shown < runs.length + 25; shown += 25) {
-      await more.click()
-      await page.getByRole('row').nth(Math.min(shown, runs.length)).waitFor() // one is the heading
-      expect(await page.getByRole('row').count()).toBe(1 + Math.min(shown, runs.length))
-    }
-    expect(await more.count()).toBe(0)
-    const times = page.locator('tbody time')
-    expect(await times.evaluateAll((all) => all.map((one) => one.getAttribute('datetime')))).toEqual(
-      runs.map(({ startedAt }: Run) => startedAt),
-    )
-    await console.stack.admin.query(`DELETE FROM taskmaster_reset.runs WHERE starts_with(run_id, 'older-')`)
-  })
+      )
+      const page = await console.signIn('viewer')
+      await page.getByRole('link', { name: 'History' }).click()
+      const more = page.getByRole('button', { name: 'Show older runs' })
+      const { runs } = await console.ask('GET', '/runs?limit=200')
+      for (let shown = 50; shown < runs.length + 25; shown += 25) {
+        await more.click()
+        await page.getByRole('row').nth(Math.min(shown, runs.length)).waitFor() // one is the heading
+        expect(await page.getByRole('row').count()).toBe(1 + Math.min(shown, runs.length))
+      }
+      expect(await more.count()).toBe(0)
+      const times = page.locator('tbody time')
+      expect(await times.evaluateAll((all) => all.map((one) => one.getAttribute('datetime')))).toEqual(
+        runs.map(({ startedAt }: Run) => startedAt),
+      )
+      await console.stack.admin.query(`DELETE FROM taskmaster_reset.runs WHERE starts_with(run_id, 'older-')`)
+    },
+  )
 
-  it('shows the run that is active, lets nobody start another, and cancels it while that is possible', async () => {
-    const page = await console.signIn('admin')
-    await page.getByRole('button', { name: 'Reset … Cache only' }).click()
-    await page.getByRole('button', { name: /^Back up and wipe \d+ keys$/ }).waitFor()
-    const pause = console.hold('Export cache batch')
-    const { runId } = await console.ask('POST', '/runs', { operation: 'backup', strategy: 'full' })
-    await pause.reached // before, it may not be in the ledger yet
-    await page.keyboard.type('local')
-    await page.keyboard.press('Enter')
-    const refusal = page.getByRole('dialog').getByRole('alert')
-    await expect(refusal.innerText()).resolves.toContain(runId)
-    await refusal.getByRole('link', { name: 'Watch the active run' }).click()
-    const reader = await console.signIn('viewer')
-    await reader.goto(page.url())
-    await reader.getByText('The token "viewer" may not cancel it: it lacks the scope "backup".').waitFor()
-    expect(await reader.getByRole('button', { name: 'Cancel this run' }).isDisabled()).toBe(true)
-    const cancel = page.getByRole('button', { name: 'Cancel this run' })
-    const busy = { title: 'DatabaseBusy', status: 503, detail: 'The row of the run is locked' }
-    await page.route('**/cancel', (route) => route.fulfill({ status: 503, json: busy }), { times: 1 })
-    await cancel.click()
-    await page.getByRole('alert').getByText(busy.detail).waitFor()
-    await cancel.click()
-    await page.getByText(/^Cancelled after .*, before anything was changed\.$/).waitFor()
-    pause.release()
-  })
+  it.runIf(isFull)(
+    `shows the run that is active, lets nobody start another, and cancels it while that is possible ${inFullForm}`,
+    async () => {
+      const page = await console.signIn('admin')
+      await page.getByRole('button', { name: 'Reset … Cache only' }).click()
+      await page.getByRole('button', { name: /^Back up and wipe \d+ keys$/ }).waitFor()
+      const pause = console.hold('Export cache batch')
+      const { runId } = await console.ask('POST', '/runs', { operation: 'backup', strategy: 'full' })
+      await pause.reached // before, it may not be in the ledger yet
+      await page.keyboard.type('local')
+      await page.keyboard.press('Enter')
+      const refusal = page.getByRole('dialog').getByRole('alert')
+      await expect(refusal.innerText()).resolves.toContain(runId)
+      await refusal.getByRole('link', { name: 'Watch the active run' }).click()
+      const reader = await console.signIn('viewer')
+      await reader.goto(page.url())
+      await reader.getByText('The token "viewer" may not cancel it: it lacks the scope "backup".').waitFor()
+      expect(await reader.getByRole('button', { name: 'Cancel this run' }).isDisabled()).toBe(true)
+      const cancel = page.getByRole('button', { name: 'Cancel this run' })
+      const busy = { title: 'DatabaseBusy', status: 503, detail: 'The row of the run is locked' }
+      await page.route('**/cancel', (route) => route.fulfill({ status: 503, json: busy }), { times: 1 })
+      await cancel.click()
+      await page.getByRole('alert').getByText(busy.detail).waitFor()
+      await cancel.click()
+      await page.getByText(/^Cancelled after .*, before anything was changed\.$/).waitFor()
+      pause.release()
+    },
+  )
 
-  it('counts again when a run has ended that somebody started elsewhere', async () => {
-    const { keys } = await console.count()
-    const page = await console.signIn('viewer')
-    await page
-      .getByText(new RegExp(`\\b${keys} keys\\b`))
-      .first()
-      .waitFor()
-    await page.clock.install()
-    const pause = console.hold('Export cache batch')
-    const run = console.finish({ operation: 'backup', strategy: 'cache-only' })
-    await pause.reached
-    await page.reload()
-    await page.getByText('Backup, cache-only is running').waitFor()
-    await page
-      .getByText(new RegExp(`\\b${keys} keys\\b`))
-      .first()
-      .waitFor()
-    await console.stack.redis.set('taskmaster:came:later', 'x')
-    pause.release()
-    await run
-    await page.clock.runFor(6_000)
-    await page
-      .getByText(new RegExp(`\\b${keys + 1} keys\\b`))
-      .first()
-      .waitFor()
-    await console.stack.redis.del('taskmaster:came:later')
-  })
+  it.runIf(isFull)(
+    `counts again when a run has ended that somebody started elsewhere ${inFullForm}`,
+    async () => {
+      const { keys } = await console.count()
+      const page = await console.signIn('viewer')
+      await page
+        .getByText(new RegExp(`\\b${keys} keys\\b`))
+        .first()
+        .waitFor()
+      await page.clock.install()
+      const pause = console.hold('Export cache batch')
+      const run = console.finish({ operation: 'backup', strategy: 'cache-only' })
+      await pause.reached
+      await page.reload()
+      await page.getByText('Backup, cache-only is running').waitFor()
+      await page
+        .getByText(new RegExp(`\\b${keys} keys\\b`))
+        .first()
+        .waitFor()
+      await console.stack.redis.set('taskmaster:came:later', 'x')
+      pause.release()
+      await run
+      await page.clock.runFor(6_000)
+      await page
+        .getByText(new RegExp(`\\b${keys + 1} keys\\b`))
+        .first()
+        .waitFor()
+      await console.stack.redis.del('taskmaster:came:later')
+    },
+  )
 
   it.runIf(isFull)(
     `shows what came while the backups were looked at, also what cannot be read, and why older runs cannot be had ${inFullForm}`,
@@ -642,6 +670,12 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
         await page.getByRole('row', { name }).waitFor()
 
       expect(await said(warnedRestore, 'Safety backup: ')).toContain('by api:ci · from older')
+      const difference = await said(compared, 'In the backup')
+      expect(difference).toContain('The backup older was compared with what is there now.')
+      expect(difference).toContain(
+        'public.users 240 rows 239 rows would bring back 1 row and change back 2 rows',
+      )
+      expect(difference).not.toContain('Outcome')
       const dry = await said(dryRun, 'NO BACKUP would be taken first')
       expect(dry).toContain('users 240 rows would be wiped but for 4 rows')
       expect(dry).toContain('Left alone: the cache.')
@@ -652,7 +686,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
       const before = await said(running, 'It is waiting for locks. Nothing is changed until it has them.')
       expect(before).toContain('The token "ci" may not cancel it: it lacks the scope "reset".')
       expect(before).toContain('Wipe database (at work) 3 of 7 Wipe files (not begun)')
-      const address = /\/v1\/runs\/run-4$/
+      const address = /\/v1\/runs\/run-5$/
       const look = (state: string) =>
         page.evaluate(`Object.defineProperty(document, 'visibilityState', { value: '${state}', configurable: true })
         document.dispatchEvent(new Event('visibilitychange'))`)
@@ -699,24 +733,27 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     },
   )
 
-  it('says that a run is closing for as long as it is, and no longer', async () => {
-    const { runs } = await console.ask('GET', '/runs')
-    const { runId } = runs.find((run: { status: string }) => run.status === 'succeeded')
-    const { admin } = console.stack
-    await admin.query(
-      `INSERT INTO taskmaster_reset.invocations (id, run_id, request_id, step, deadline)
+  it.runIf(isFull)(
+    `says that a run is closing for as long as it is, and no longer ${inFullForm}`,
+    async () => {
+      const { runs } = await console.ask('GET', '/runs')
+      const { runId } = runs.find((run: { status: string }) => run.status === 'succeeded')
+      const { admin } = console.stack
+      await admin.query(
+        `INSERT INTO taskmaster_reset.invocations (id, run_id, request_id, step, deadline)
        VALUES ('closing', $1, '', 'Wipe files', now() + interval '1 hour')`,
-      [runId],
-    )
-    const page = await console.signIn('viewer')
-    await page.clock.install()
-    await page.goto(`${page.url().split('#')[0]}#/runs/${encodeURIComponent(runId)}`)
-    const closing = page.getByText(/^A function of this run may be at work until/)
-    await closing.waitFor()
-    await admin.query(`DELETE FROM taskmaster_reset.invocations WHERE id = 'closing'`)
-    await page.clock.runFor(6_000)
-    await closing.waitFor({ state: 'detached' })
-  })
+        [runId],
+      )
+      const page = await console.signIn('viewer')
+      await page.clock.install()
+      await page.goto(`${page.url().split('#')[0]}#/runs/${encodeURIComponent(runId)}`)
+      const closing = page.getByText(/^A function of this run may be at work until/)
+      await closing.waitFor()
+      await admin.query(`DELETE FROM taskmaster_reset.invocations WHERE id = 'closing'`)
+      await page.clock.runFor(6_000)
+      await closing.waitFor({ state: 'detached' })
+    },
+  )
 
   it.runIf(isFull)(
     `starts one run, and finds it, when it is asked again because the answer was lost ${inFullForm}`,
@@ -739,20 +776,23 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     },
   )
 
-  it('claims an environment whose stores carry no name yet, when the name is typed', async () => {
-    await console.stack.redis.del('taskmaster:environment')
-    const page = await console.signIn('admin')
-    await page.getByText('local is not claimed yet.').first().waitFor()
-    expect(await page.getByRole('button', { name: 'Reset … Everything' }).isDisabled()).toBe(true)
-    await page.getByRole('button', { name: 'Claim …' }).click()
-    await page.getByRole('dialog').waitFor() // before, nothing takes what is typed
-    await page.keyboard.type('local')
-    await page.keyboard.press('Enter')
-    await page.getByText(/^Succeeded after/).waitFor()
-    await page.getByRole('link', { name: 'Overview' }).click()
-    await page.getByRole('heading', { name: 'What is there' }).waitFor()
-    expect(await page.getByRole('button', { name: 'Reset … Everything' }).isEnabled()).toBe(true)
-  })
+  it.runIf(isFull)(
+    `claims an environment whose stores carry no name yet, when the name is typed ${inFullForm}`,
+    async () => {
+      await console.stack.redis.del('taskmaster:environment')
+      const page = await console.signIn('admin')
+      await page.getByText('local is not claimed yet.').first().waitFor()
+      expect(await page.getByRole('button', { name: 'Reset … Everything' }).isDisabled()).toBe(true)
+      await page.getByRole('button', { name: 'Claim …' }).click()
+      await page.getByRole('dialog').waitFor() // before, nothing takes what is typed
+      await page.keyboard.type('local')
+      await page.keyboard.press('Enter')
+      await page.getByText(/^Succeeded after/).waitFor()
+      await page.getByRole('link', { name: 'Overview' }).click()
+      await page.getByRole('heading', { name: 'What is there' }).waitFor()
+      expect(await page.getByRole('button', { name: 'Reset … Everything' }).isEnabled()).toBe(true)
+    },
+  )
 
   it.runIf(isFull)(
     'says that the service refuses or cannot be reached, keeps what it knew, and goes on by itself when it is back (full form)',

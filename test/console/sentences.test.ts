@@ -7,7 +7,7 @@ import {
 } from '../../console/backups/consequences-of-restore.ts'
 import { missingOf } from '../../console/backups/needed-scopes.ts'
 import { holdsOf } from '../../console/backups/parts.ts'
-import { originOf, proofOf } from '../../console/backups/proof.ts'
+import { isProvedEarlier, originOf, proofOf } from '../../console/backups/proof.ts'
 import { ago, clock, duration, listed, number } from '../../console/numbers.ts'
 import { consequencesOf, resetLabel, staysWith } from '../../console/overview/consequences.ts'
 import { obstaclesTo, reasonsOf } from '../../console/overview/obstacles.ts'
@@ -381,7 +381,7 @@ describe('what a restore says before it is confirmed', () => {
     expect(proofOf({ ...backup, rehearsedAt: backup.sealedAt, files: null })).toEqual({
       level: 'rehearsed',
       label: 'Rehearsed',
-      text: 'Loaded into a scratch schema on 2026-11-22 19:06:33 UTC, and every row was found again. What was written was read back byte for byte.',
+      text: 'Every row was loaded into a scratch schema and found again; the oldest proof is of 2026-11-22 19:06:33 UTC. What was written was read back byte for byte.',
     })
     const text = (lateAttempts: number) =>
       proofOf({ ...backup, rehearsedAt: backup.sealedAt, lateAttempts }).text
@@ -389,6 +389,10 @@ describe('what a restore says before it is confirmed', () => {
       expect.not.stringContaining('read back only'),
       expect.stringContaining('Rows that changed after that, until the wipe, were read back only'),
     ])
+    const [before, none] = ['2026-11-21T19:06:33Z', null]
+    expect(
+      [before, backup.sealedAt, none].map((rehearsedAt) => isProvedEarlier({ ...backup, rehearsedAt })),
+    ).toEqual([true, false, false])
     expect(proofOf(backup)).toMatchObject({ label: 'Read back', text: expect.stringContaining('not loaded') })
   })
 
@@ -494,9 +498,9 @@ describe('a run', () => {
       titleOf({ operation, strategy, dryRun })
     expect(title('reset', 'full')).toBe('Reset, full')
     expect(title('backup', 'cache-only', true)).toBe('Dry run of backup, cache-only')
-    expect(['restore', 'claim', 'verify', 'delete'].map((operation) => title(operation, null))).toEqual([
-      ...['Restore', 'Claim', 'Verification', 'Deletion'],
-    ])
+    expect(
+      ['restore', 'claim', 'verify', 'diff', 'delete'].map((operation) => title(operation, null)),
+    ).toEqual([...['Restore', 'Claim', 'Verification', 'Difference', 'Deletion']])
     expect([askedBy('api:ci'), askedBy(null)]).toEqual(['api:ci', 'not said'])
   })
 
@@ -623,7 +627,7 @@ describe('a run on one backup', () => {
     )
     expect(headlineOf(verify('damaged', 'failed'), [])).toMatch(/^Failed .* is damaged/)
     expect(headlineOf({ ...verify('deleted', 'succeeded'), operation: 'delete' }, [])).toContain('is deleted')
-    for (const operation of ['verify', 'delete'])
+    for (const operation of ['verify', 'diff', 'delete'])
       expect(aboutBackup({ ...over, operation, backupId: 'b' })).toEqual({ says: 'of', backupId: 'b' })
     expect(aboutBackup({ ...over, operation: 'restore', restoredBackupId: 'b' })).toMatchObject({
       backupId: 'b',
@@ -663,13 +667,17 @@ describe('whether a run can be cancelled', () => {
   })
 
   it('never says that it is too late while it waits for locks, or can be cancelled', () => {
-    for (const operation of ['backup', 'reset', 'restore', 'verify', 'delete']) {
+    for (const operation of ['backup', 'reset', 'restore', 'verify', 'diff', 'delete']) {
       for (const waiting of [null, 'waiting for locks']) {
         const said = cancelSentence({ ...at('Wipe database', operation), waiting, cancellable: true })
         expect(said).toMatch(/^Possible/)
       }
     }
-    for (const changesNothing of [at('Verify', 'verify'), { ...at('Count'), dryRun: true }]) {
+    for (const changesNothing of [
+      at('Verify', 'verify'),
+      at('Diff files', 'diff'),
+      { ...at('Count'), dryRun: true },
+    ]) {
       const said = cancelSentence({ ...changesNothing, cancellable: true })
       expect(said).toBe('Possible until it ends: it changes nothing.')
     }

@@ -38,7 +38,13 @@ describe('the graph of a run', () => {
     const verify: Drawn = { ...reset, operation: 'verify', plan: { ...reset.plan!, backsUp: [], wipes: [] } }
     const database = { rows: 9, tables: 2, batches: 2 }
     const large: Drawn = { ...reset, plan: { ...reset.plan!, database } }
-    const drawn = [large, restore, verify, { ...verify, operation: 'delete' }].flatMap(namesOf)
+    const drawn = [
+      large,
+      restore,
+      verify,
+      { ...verify, operation: 'diff' },
+      { ...verify, operation: 'delete' },
+    ].flatMap(namesOf)
     // Repeats of Count and Finish, and what comes after the run has ended.
     const aside = ['Count again', 'Finish failed', 'Prune']
     expect(new Set([...drawn, ...aside])).toEqual(new Set(working))
@@ -64,6 +70,13 @@ describe('the graph of a run', () => {
     const unloaded = { ...bare, rehearse: false }
     expect(stages({ ...reset, operation: 'verify', plan: unloaded })).toEqual(['Plan', 'Check', 'End'])
     expect(stages({ ...reset, operation: 'delete' })).toEqual(['Plan', 'Remove', 'End'])
+    expect(stages({ ...reset, operation: 'diff' })).toEqual(['Plan', 'Compare', 'End'])
+    const dry = { ...restore, dryRun: true }
+    expect(stages(dry)).toEqual(['Plan', 'End'])
+    expect(stages({ ...dry, phase: 'Diff files' })).toEqual(['Plan', 'Compare', 'End'])
+    expect(stages({ ...dry, progress: { 'Diff database/0': { done: 1, total: 1 } } })).toEqual([
+      ...['Plan', 'Compare', 'End'],
+    ])
     for (const short of [
       { ...reset, dryRun: true },
       { ...reset, operation: 'claim', strategy: null },

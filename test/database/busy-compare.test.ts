@@ -38,6 +38,7 @@ it('a comparison with a backup waits for no table that is locked for longer than
 }, async () => {
   const backedUp = await planReset(clients)
   await backUp(clients, backedUp)
+  await database.sql.query('DELETE FROM app.people WHERE id = 1') // what holds the backup's rows already is not compared
   const plan = await planRestore(clients, backedUp.backupId)
   await load(clients, plan)
   const { own, release } = await lockedAtTheCompare()

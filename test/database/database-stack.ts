@@ -12,7 +12,8 @@ import { mergeLate } from '../../lib/backup/sections/merge-tables.ts'
 import type { Clients } from '../../lib/clients.ts'
 import type { Config } from '../../lib/config/variables.ts'
 import { type Catalog, readCatalog } from '../../lib/database/catalog/catalog.ts'
-import { DatabaseBatch, exportDatabase } from '../../lib/database/export/export.ts'
+import { DatabaseBatch } from '../../lib/database/export/batch.ts'
+import { exportDatabase } from '../../lib/database/export/export.ts'
 import { reconcileBatches } from '../../lib/database/export/reconcile-batches.ts'
 import type { Shard } from '../../lib/database/parts/shards.ts'
 import type { Preservation } from '../../lib/database/plan/actions/table-actions.ts'
@@ -75,13 +76,22 @@ export function catalogOf(clients: Clients): Promise<Catalog> {
 
 type Wanted = Partial<Preservation> & {
   backup?: boolean
-  /** Cuts tables into smaller shards than the product would. */
+  /** Cuts tables into smaller shards than the product would, and takes nothing over. */
   pagesPerShard?: number
+  takeOver?: boolean
+}
+
+/** Each run begins in a second of its own: two backups of one second have no order. */
+let begun = 0
+function nextSecond(): string {
+  begun = Math.max(begun + 1000, Date.now())
+  return new Date(begun).toISOString()
 }
 
 /** The state "Count", for a reset of the database alone. A run that was still active is ended first. */
 export async function planReset(clients: Clients, wanted: Wanted = {}): Promise<Plan> {
   const { backup = true, tables = [], rows = {}, excluded = [], pagesPerShard } = wanted
+  const { takeOver = pagesPerShard === undefined } = wanted
   await withConnection(clients, (connection) =>
     connection.query(`UPDATE taskmaster_reset.runs SET status = 'failed' WHERE status = 'running'`),
   )
@@ -89,8 +99,16 @@ export async function planReset(clients: Clients, wanted: Wanted = {}): Promise<
   const { ENVIRONMENT: confirm } = clients.config
   const preserve = { tables }
   await countAll(configured(clients, { PRESERVE_ROWS: rows, EXCLUDE_TABLES: excluded }), {
-    request: { operation: 'reset', strategy: 'database-only', backup, confirm, preserve, rehearse: false },
-    startedAt: new Date().toISOString(),
+    request: {
+      operation: 'reset',
+      strategy: 'database-only',
+      backup,
+      confirm,
+      preserve,
+      rehearse: false,
+      takeOver,
+    },
+    startedAt: nextSecond(),
     ...run,
   })
   const storage = clients.backups

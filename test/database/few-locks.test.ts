@@ -1,7 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import type { Backup } from '../../lib/backup/read.ts'
+import { withConnection } from '../../lib/postgres/with-connection.ts'
 import { countAll } from '../../lib/run/count.ts'
+import { planComparison } from '../../lib/run/on-backup/diff.ts'
 import { currentClients } from '../../lib/task.ts'
 import { startPostgres } from '../../local/database/postgres.ts'
 import { type Guarded, guardProcesses } from '../../local/processes/child-processes.ts'
@@ -94,4 +97,23 @@ it('a backup is warned of while the reserve of the server may hold its locks, an
     /^The backup needs 402 locks .* Nothing was touched; set max_locks_per_transaction to at least 21 /,
   )
   await over()
+})
+
+it('a comparison with a backup is refused as well, when the tables have become more than the server could lock', async () => {
+  const clients = await currentClients()
+  const seen = { manifest: '', late: null }
+  const backup = {
+    backupId: '2026-11-22T19-05-33Z-3f9a2c',
+    seen,
+    database: { tables: [], sequences: [] },
+  } as unknown as Backup
+  await sql.query(
+    `DO $$ BEGIN FOR i IN 1..201 LOOP EXECUTE format('CREATE TABLE more%s (id int PRIMARY KEY)', i); END LOOP; END $$`,
+  )
+  const compared = withConnection(clients, (connection) =>
+    planComparison(clients, connection, { run: { runId: randomUUID(), attempt: 0 }, backup }),
+  )
+  await expect(compared).rejects.toThrow(
+    /^The comparison needs \d+ locks .* Nothing was touched; set max_locks/,
+  )
 })

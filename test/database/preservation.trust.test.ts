@@ -6,7 +6,7 @@ import { wipeDatabase } from '../../lib/database/wipe/wipe.ts'
 import { PreservationConflict } from '../../lib/errors.ts'
 import type { Connection } from '../../lib/postgres/connection.ts'
 import { databaseOf, type Plan } from '../../lib/run/planning/plan.ts'
-import { rounds, tried } from '../support/trust.ts'
+import { isFull, rounds, tried } from '../support/trust.ts'
 import { backUp, configured, planReset, useDatabase } from './database-stack.ts'
 import {
   dropSql,
@@ -21,7 +21,7 @@ import {
 } from './random-graphs.ts'
 
 const database = useDatabase()
-const numRuns = rounds({ short: 15, full: 300 })
+const numRuns = rounds({ short: 8, full: 300 })
 
 type State = { rows: Map<string, { id: number; row: string }[]>; sequences: string[]; schema: string[] }
 
@@ -64,7 +64,8 @@ async function planByHand(connection: Connection, template: Plan, preserve: Pres
     ...template,
     preserve: { ...template.preserve, ...preserve },
     database: {
-      ...{ serverVersion: '', bytes: 0, batches: 0, fingerprints: { version: 1 }, tables, views: [] },
+      ...{ serverVersion: '', bytes: 0, batches: 0, fingerprints: { version: 1 }, base: null },
+      ...{ tables, views: [] },
       unmanaged: planned.unmanaged,
     },
   }
@@ -114,7 +115,7 @@ it('whatever the foreign keys, triggers and keep lists: what is preserved stays 
   )
   await connection.end()
   tried('what is preserved', seen)
-  // Else the graphs would show little.
+  // Else the graphs would show little; of the short form's few it may be that none is refused.
   expect(seen.wiped).toBeGreaterThan(numRuns / 20)
-  expect(seen.refused).toBeGreaterThan(numRuns / 30)
+  if (isFull) expect(seen.refused).toBeGreaterThan(numRuns / 30)
 }, 480_000)

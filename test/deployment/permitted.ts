@@ -51,6 +51,10 @@ export const permittedInBackups: Record<string, Permitted> = {
     ...{ ...ofBackups, reads: `api export ${all}` },
     ...{ makes: 'export restore wipe', givesUp: 'count export restore wipe' },
   },
+  'database/public.users/00000.ranges': {
+    ...{ ...ofBackups, reads: `api export ${all}` },
+    ...{ makes: 'export restore wipe', givesUp: 'count export restore wipe' },
+  },
   'cache/00000.jsonl.zst': {
     ...{ ...ofBackups, reads: `api export ${all}` },
     ...{ makes: 'export', givesUp: 'count export' },
@@ -72,6 +76,10 @@ export const permittedOfRuns: Record<string, Permitted> = {
     ...ofRuns,
     ...{ makes: 'compare copy export restore verify wipe' },
     ...{ replaces: 'compare copy export restore verify wipe' },
+  },
+  'results/difference-rows.jsonl': {
+    ...{ ...ofRuns, reads: `api ${ofRuns.reads}` },
+    makes: 'compare copy export restore verify wipe',
   },
   'anything-else.json': ofRuns,
 }

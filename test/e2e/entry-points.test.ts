@@ -17,7 +17,7 @@ beforeAll(async () => {
   await reset.succeed({ operation: 'backup', rehearse: false }) // the newest may not be deleted anyway
 })
 
-const harmless = ['backup', 'verify']
+const harmless = ['backup', 'verify', 'diff']
 const destructive: Record<string, () => object> = {
   reset: () => ({ operation: 'reset', strategy: 'full' }),
   'reset without a backup': () => ({ operation: 'reset', strategy: 'database-only', backup: false }),
@@ -54,6 +54,7 @@ test('no command is missing here: each that destroys starts a run of such an ope
       'backup',
       'backups',
       'cancel',
+      'diff',
       'options',
       'pin',
       'prune',

@@ -18,7 +18,7 @@ async function withHook<Result>(hook: typeof beforeTask, use: () => Promise<Resu
 }
 
 describe('two resets that are started at the same moment', () => {
-  const pairs = rounds({ short: 15, full: 100 })
+  const pairs = rounds({ short: 3, full: 100 })
   test(`are one that runs and one that is refused with the first one's id, ${pairs} times`, async () => {
     await reset.seed({ users: 5, files: 2, keys: 2 })
     const { count, finish } = await loadFunctions()
@@ -42,7 +42,7 @@ describe('two resets that are started at the same moment', () => {
     expect(await pairsInLedger('pair-')).toEqual({ rows: pairs, succeeded: pairs })
   }, 180_000)
 
-  const executions = rounds({ short: 3, full: 10 })
+  const executions = rounds({ short: 2, full: 10 })
   test(`are one execution that succeeds and one that fails so, ${executions} times`, async () => {
     await reset.seed({ users: 5, files: 2, keys: 2 })
     const request = { ...quickReset, strategy: 'cache-only' }

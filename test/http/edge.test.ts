@@ -460,6 +460,7 @@ test('the status of a problem says who has to act, for each error there is', asy
       'IdempotencyConflict',
       'KeysReserved',
       'LimitExceeded',
+      'NotComparable',
       'PreservationConflict',
       'RowsHidden',
       'SchemaChanged',

@@ -161,6 +161,7 @@ describe('the state machine', () => {
       wipe: 'Wipe database?',
       restore: 'Load backup?',
       verify: 'Verify?',
+      diff: 'Diff database',
       delete: 'Delete',
       repeated: 'Repeated',
     })
@@ -322,6 +323,11 @@ describe('the state machine', () => {
         batches: { ...noBatches, verify: [0], load: [0] },
       },
       ['Verify', 'Judge', 'Load backup', 'Compare backup', 'Finish'],
+    ],
+    [
+      'a diff',
+      { operation: 'diff', next: 'diff', rehearse: false, clears: nothing, batches: noBatches },
+      ['Diff database', 'Diff files', 'Diff cache', 'Finish'],
     ],
     [
       'a delete',
@@ -508,7 +514,7 @@ describe('the state machine', () => {
   test('a step is repeated when a store does not answer, or a table is locked, for a moment, where that is safe', () => {
     // Count refuses while stores are down, and a person starts again; the wipe and the restore of the database: see below.
     const others = ['Count', 'Count again', 'Wipe database', 'Restore database']
-    const withoutTables = /^(Copy files|Export cache|(Wipe|Restore) (files|cache)|Finish)/
+    const withoutTables = /^(Copy files|Export cache|Diff cache|(Wipe|Restore) (files|cache)|Finish)/
     for (const { name, state } of tasks) {
       const retried = (state.Retry ?? []).flatMap(({ ErrorEquals }) => ErrorEquals)
       expect(retried.includes('StoreUnavailable'), name).toBe(!others.includes(name))
@@ -600,7 +606,7 @@ describe('the state machine', () => {
   test('what Count answers is what "What next?" asks for, and targets are the batches there are', () => {
     const asked = (stateOf('What next?').Choices ?? []).map(({ StringEquals }) => StringEquals)
     const answers: Counted['next'][] = [
-      ...(['backup', 'wipe', 'restore', 'verify', 'delete', 'repeated', 'finish'] as const),
+      ...(['backup', 'wipe', 'restore', 'verify', 'diff', 'delete', 'repeated', 'finish'] as const),
     ]
     expect([...asked, 'finish'].sort()).toEqual([...answers].sort())
     const batches = Object.keys(counted.next === 'backup' ? counted.batches : {})
@@ -618,6 +624,9 @@ describe('the state machine', () => {
       Seal: [],
       Verify: ['batch'],
       Judge: [],
+      'Diff database': ['target'],
+      'Diff files': ['target'],
+      'Diff cache': ['target'],
       Prune: ['purpose'],
       Delete: ['purpose'],
       Compare: ['purpose'],
@@ -676,6 +685,7 @@ describe('the state machine', () => {
   test('a step is done by the function that is called like it', () => {
     const others = {
       ...{ 'Count again': 'Count', Reconcile: 'Export', 'Rehearse batch': 'Load' },
+      ...{ 'Diff database': 'Verify', 'Diff files': 'Verify', 'Diff cache': 'Verify' },
       ...{ Judge: 'Verify', Delete: 'Prune', 'Finish failed': 'Finish' },
     }
     for (const { name, state } of tasks) {

@@ -66,3 +66,22 @@ it.each([
   const begin = message('H', Buffer.from([1, 0, 1, 0, 1]))
   expect(() => new CopiedBytes().take(Buffer.concat([begin, wrong]))).toThrow('no server may send')
 })
+
+it('pieces are given their end in the place of the byte behind each, and nothing else is another', () => {
+  const bytes = fc.uint8Array({ maxLength: 300 })
+  fc.assert(
+    fc.property(fc.array(fc.record({ before: bytes, line: bytes })), (parts) => {
+      const copied = new CopiedBytes()
+      copied.add(Buffer.concat(parts.flatMap(({ before, line }) => [before, line, Buffer.from('?')])))
+      let at = 0
+      for (const { before, line } of parts) {
+        const from = at + before.length
+        at = from + line.length + 1
+        const ended = copied.ended(copied.bytes.subarray(from, at - 1), 0x0a)
+        expect(ended.equals(Buffer.concat([line, Buffer.from('\n')]))).toBe(true)
+      }
+      const expected = parts.flatMap(({ before, line }) => [before, line, Buffer.from('\n')])
+      expect(copied.bytes.equals(Buffer.concat(expected))).toBe(true)
+    }),
+  )
+})

@@ -68,6 +68,20 @@ function open(address: string) {
 }
 
 describe("the driver's WebSocket", () => {
+  it('sends in one frame what is given to it at once, in its order, and what is large by itself', async () => {
+    const frames: Buffer[] = []
+    const port = await startServer((side) => side.on('message', (data) => frames.push(data as Buffer)))
+    const { socket, happened } = open(`ws://${LOOPBACK}:${port}/v1`)
+    await expect.poll(() => happened).toEqual(['open'])
+    for (const text of ['parse', 'bind', 'execute']) socket.send(Buffer.from(text))
+    expect(socket.bufferedAmount).toBe(16)
+    socket.send(Buffer.alloc(20_000, '.'))
+    socket.send(Buffer.from('sync'))
+    socket.close()
+    await expect.poll(() => frames.length).toBe(2)
+    expect(frames.map(String)).toEqual([`parsebindexecute${'.'.repeat(20_000)}`, 'sync'])
+  })
+
   it('carries bytes of any length there and back', async () => {
     const port = await startServer((side) => side.on('message', (data) => side.send(data)))
     const { socket, happened, received } = open(`ws://${LOOPBACK}:${port}/v1?a=b`)

@@ -26,10 +26,10 @@ describe('a database of everything that Postgres allows', () => {
     const { admin, sql } = reset.stack
     before = await dump(admin)
     await sql.query(noForeignKey) // a reset would refuse: the table that refers to wiped rows is not managed
-    const request = { operation: 'reset', strategy: 'database-only', rehearse: true, confirm: environment }
+    const request = { operation: 'reset', strategy: 'database-only', rehearse: isFull, confirm: environment }
     backupId = (await reset.succeed(request)).backupId
     expect((await dump(admin))['app.authors']).toEqual([])
-    await reset.succeed({ operation: 'restore', backupId, confirm: environment })
+    await reset.succeed({ operation: 'restore', backupId, confirm: environment, rehearse: isFull && 'auto' })
     await sql.query(foreignKey)
     expect(await dump(admin)).toEqual(before)
   }, 120_000)

@@ -103,13 +103,22 @@ it('a part that gives another number of rows than is said of it is damaged, and 
   await withConnection(clients, (connection) => dropScratch(connection, runId))
 })
 
-it('a part of the right bytes that are no rows at all is damaged, and named; no line of it is told', async () => {
+it('a part of the right bytes that are no rows is damaged, one whose values the types refuse is not; no line of it is told', async () => {
   const { clients } = database
   const runId = randomUUID()
   const [{ table, part }] = loadBatches(backup.database!.tables)
     .flat()
     .filter((one) => one.table.name === 'public.t') as [LoadablePart]
-  for (const [index, line] of [Buffer.from([0xff, 0xfe]), Buffer.from('{"secret": ')].entries()) {
+  const lines = [
+    Buffer.from([0xff, 0xfe]),
+    Buffer.from('{"secret": '),
+    Buffer.from('{"id":1,"j":"{}\xff","n":1}', 'latin1'),
+    Buffer.from('{"id":1,"j":"{}","n":1-1}'),
+    Buffer.from(`{"id":1,"j":"${' '.repeat(60)}{}\t9","n":1}`),
+    Buffer.from(`{"id":1,"j":"${' '.repeat(60)}{}\u0001","n":1}`),
+    Buffer.from('{"id":1,"j":"{}","n":"secret"}'),
+  ]
+  for (const [index, line] of lines.entries()) {
     const key = () => `.taskmaster/forged/${index}.jsonl.zst`
     const written = await writePart(clients.backups, key, async function* () {
       yield Buffer.concat([line, Buffer.from('\n')])
@@ -117,7 +126,7 @@ it('a part of the right bytes that are no rows at all is damaged, and named; no 
     const parts = [{ table, part: { ...part, ...written! } }]
     const loading = loadParts(clients, { runId, parts, check: checkTables }, noProgress)
     await expect(loading).rejects.toMatchObject({
-      name: index === 0 ? 'BackupDamaged' : 'SchemaChanged',
+      name: index < lines.length - 1 ? 'BackupDamaged' : 'SchemaChanged',
       message: expect.stringMatching(new RegExp(`forged/${index}.*The live tables were not touched`)),
     })
     await expect(loading).rejects.not.toThrow(/secret/)

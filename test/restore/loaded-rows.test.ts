@@ -10,6 +10,7 @@ import { dropIndexes } from '../../lib/database/constraints/indexes.ts'
 import { readRowExpressions } from '../../lib/database/constraints/row-expressions.ts'
 import { proveTypes } from '../../lib/database/constraints/types.ts'
 import { compareLoaded } from '../../lib/database/load/compare.ts'
+import { wholeOf } from '../../lib/database/load/loaded.ts'
 import { tryIndexes } from '../../lib/database/load/trial-indexes.ts'
 import { tryReplace } from '../../lib/database/load/trial-replace.ts'
 import { warnOfUnproved } from '../../lib/database/plan/trial-restore.ts'
@@ -42,7 +43,14 @@ const same = plpgsql('same', 'int', 'RETURN i;')
 
 const fingerprints = { version: 2, seed: '7' } as const
 
-type Loaded = { runId: string; pairs: TablePair[]; live: Tables }
+type Loaded = {
+  runId: string
+  pairs: TablePair[]
+  live: Tables
+  loaded: Set<string>
+  whole: Set<string>
+  known: Set<string>
+}
 
 /**
  * Makes tables of the schema app, loads their rows beside them as a rehearsal does, and lets something happen to the live ones.
@@ -82,7 +90,8 @@ async function loaded<Result>(
       live: live.tables.find(({ name }) => name === table.name)!,
     }))
     try {
-      return await use(connection, { runId, pairs, live })
+      const whole = new Set(tables.map(({ name }) => name))
+      return await use(connection, { runId, pairs, live, loaded: whole, whole, known: new Set() })
     } finally {
       await connection.query('ROLLBACK')
       await dropScratch(connection, runId)
@@ -224,6 +233,7 @@ describe('what looks at each row', () => {
         compareLoaded(connection, {
           ...{ runId, live, isCurrent, fingerprints },
           tables: pairs.map(({ table }) => table),
+          loaded: wholeOf(pairs.map(({ table }) => table)),
         }),
       )
     expect(await compared('')).toEqual({ warnings: [], reading: [] })
@@ -313,7 +323,7 @@ it('an index is only put aside where making it again gives the same', async () =
     const names = async () => (await connection.query(indexes)).rows.map(({ name }) => name)
     const { tables } = await readTables(connection, ['app'])
     await connection.query('BEGIN')
-    const aside = await dropIndexes(connection, tables)
+    const aside = await dropIndexes(connection, tables, 'asking')
     expect(await names()).toEqual([
       'clustered',
       'constraint_',

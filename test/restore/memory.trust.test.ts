@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { expect, it } from 'vitest'
 import { putJson } from '../../lib/backup/documents/write.ts'
 import { backupKeys, workKeys } from '../../lib/backup/layout.ts'
@@ -13,9 +14,13 @@ import { isFull } from '../support/trust.ts'
 const database = useDatabase()
 const load = useBundledChild(new URL('./load-child.ts', import.meta.url))
 
-/** All of the large rows together, with what the process takes without them, are 60 MiB more than the limit. */
-const rowsOf = { fat: 10, thin: 60_000 }
-const textOf = { fat: '0123456789abcdef'.repeat(1_300_000), thin: '0123456789abcdef' }
+/**
+ * All of the large rows together, with what the process takes without them, are more than the limit. They do not compress to
+ * nothing, so that two connections load them side by side, and have lines, as documents have.
+ */
+const rowsOf = { fat: 5, also_fat: 5, thin: 60_000 }
+const document = () => randomBytes(10_400_000).toString('hex').replace(/.{70}/g, '$&\\n')
+const textOf = { fat: document(), also_fat: document(), thin: '0123456789abcdef' }
 
 it.runIf(isFull)(
   'a load stays below 256 MiB, with rows of 20 MB and with many small ones (full form)',
@@ -24,10 +29,12 @@ it.runIf(isFull)(
   },
   async () => {
     const { sql, clients, storage } = database
-    await sql.query('CREATE TABLE fat (id int, text text); CREATE TABLE thin (id int, text text)')
+    await sql.query(
+      'CREATE TABLE fat (id int, text text); CREATE TABLE also_fat (id int, text text); CREATE TABLE thin (id int, text text)',
+    )
     const plan = await planReset(clients)
     // Written here and not exported: Postgres would take longer to make such rows and to send them than the load takes.
-    const parts = [await write(plan, 'fat'), await write(plan, 'thin')]
+    const parts = [await write(plan, 'fat'), await write(plan, 'also_fat'), await write(plan, 'thin')]
     const result = { batch: 0, snapshotAt: new Date().toISOString(), parts, sequences: [] }
     await putJson(storage, workKeys(plan).databaseResult(0), result)
 
@@ -36,7 +43,7 @@ it.runIf(isFull)(
     for (const table of (await readExported(storage, databaseOf(plan))).tables) {
       const name = table.table as keyof typeof rowsOf
       const loaded = await sql.query(
-        `SELECT count(*)::int AS rows, sum(id)::int AS ids, bool_and(text = $1 || id) AS same
+        `SELECT count(*)::int AS rows, sum(id)::int AS ids, bool_and(text = replace($1, '\\n', E'\\n') || id) AS same
        FROM ${qualified(scratchTableOf(plan.runId, table))}`,
         [textOf[name]],
       )

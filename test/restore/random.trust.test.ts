@@ -11,7 +11,7 @@ import { rounds, tried } from '../support/trust.ts'
 import { dump } from './dump.ts'
 import { load, planRestore, readBackupOf } from './steps.ts'
 
-const tables = rounds({ short: 50, full: 200 })
+const tables = rounds({ short: 12, full: 200 })
 const database = useDatabase()
 
 beforeAll(async () => {

@@ -32,6 +32,13 @@ describe('between the columns of a backup and those of today', () => {
       { tables: [live('t', now)], sequences: [] },
     )
 
+  it('a type of the application that is written as text by now is none: ranges of its domains were not, once', () => {
+    const range = { type: 'public.r' }
+    expect(differences([column('a', range)], [column('a', { ...range, asText: true })]).blocking).toEqual([])
+    const back = differences([column('a', { ...range, asText: true })], [column('a', range)])
+    expect(back.blocking).toEqual(['the type public.r of the column public.t.a is another one now'])
+  })
+
   it.each([
     ['one is gone', column('a'), [], 'the column public.t.a does not exist any more'],
     [

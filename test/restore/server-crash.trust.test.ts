@@ -94,8 +94,10 @@ async function crashIn(state: string): Promise<void> {
   expect(await reset.fingerprint()).toEqual(before)
 }
 
-it('a server that crashes between comparison and swap leaves the live rows as they are, and the next try restores', () =>
-  crashIn('Restore database'))
+it.runIf(isFull)(
+  `a server that crashes between comparison and swap leaves the live rows as they are, and the next try restores ${inFullForm}`,
+  () => crashIn('Restore database'),
+)
 
 it.runIf(isFull)(`one that crashes between load and comparison of a restore does so, too ${inFullForm}`, () =>
   crashIn('Compare backup'),

@@ -3,7 +3,7 @@ import { type Backup, readBackup } from '../../lib/backup/read.ts'
 import type { Clients } from '../../lib/clients.ts'
 import { exportDatabase } from '../../lib/database/export/export.ts'
 import { reconcileBatches } from '../../lib/database/export/reconcile-batches.ts'
-import { loadBackup } from '../../lib/database/load/rehearse.ts'
+import { loadToRestore } from '../../lib/database/load/to-restore.ts'
 import { readNoted } from '../../lib/ledger/documents.ts'
 import { withConnection } from '../../lib/postgres/with-connection.ts'
 import { countAll } from '../../lib/run/count.ts'
@@ -12,16 +12,21 @@ import { seal } from '../../lib/run/seal.ts'
 import { noProgress } from '../database/database-stack.ts'
 
 /** The states "Count" to "Seal" of a restore. A run that was still active is ended first. */
-export async function planRestore(clients: Clients, backupId: string | null): Promise<Plan> {
+export async function planRestore(
+  clients: Clients,
+  backupId: string | null,
+  asked: { safetyBackup?: boolean } = {},
+): Promise<Plan> {
   const run = { runId: randomUUID(), attempt: 0 }
   await withConnection(clients, (connection) =>
     connection.query(`UPDATE taskmaster_reset.runs SET status = 'failed' WHERE status = 'running'`),
   )
   const { ENVIRONMENT: confirm } = clients.config
-  const request = { operation: 'restore', backupId, confirm, rehearse: false }
+  const request = { operation: 'restore', backupId, confirm, rehearse: false, ...asked }
   await countAll(clients, { request, startedAt: new Date().toISOString(), ...run })
   const noted = await withConnection(clients, (connection) => readNoted(connection, run.runId))
   const plan = await readPlan(clients.backups, run, noted)
+  if (plan.backupId === null) return plan
   const exporting = { ...databaseOf(plan), backupId: plan.backupId ?? '' }
   await exportDatabase(clients, { ...exporting, batch: 0 }, noProgress)
   if ((plan.database?.batches ?? 0) > 1) await reconcileBatches(clients, exporting)
@@ -31,8 +36,10 @@ export async function planRestore(clients: Clients, backupId: string | null): Pr
 
 /** The state "Load backup". */
 export async function load(clients: Clients, plan: Plan): Promise<void> {
+  const run = plannedRun(plan)
+  const { backupId: safetyBackupId } = plan
   for (let batch = 0; batch < (plan.restore?.batches ?? 0); batch++) {
-    await loadBackup(clients, { run: plannedRun(plan), batch, ...restoredBy(plan) }, noProgress)
+    await loadToRestore(clients, { run, batch, safetyBackupId, ...restoredBy(plan) }, noProgress)
   }
 }
 

@@ -3,6 +3,7 @@ import { digestOfRequest, isDestructive, parseRequest, Request } from '../../lib
 
 /** Something else than the default, for every key that a request may carry. */
 const others: Record<string, unknown> = {
+  to: '2026-11-23T19-05-33Z-3f9a2c',
   strategy: 'cache-only',
   backup: false,
   backupId: '2026-11-22T19-05-33Z-aaaaaa',
@@ -12,7 +13,9 @@ const others: Record<string, unknown> = {
   allowUnsigned: true,
   exact: true,
   without: ['public.old'],
+  rows: { table: 'users', limit: 20 },
   rehearse: true,
+  takeOver: false,
   dryRun: true,
   preserve: { tables: ['users'], files: [], keys: [] },
   confirm: 'another',
@@ -22,6 +25,7 @@ const others: Record<string, unknown> = {
 const needed: Record<string, object> = {
   reset: { strategy: 'full' },
   restore: { backupId: '2026-11-22T19-05-33Z-3f9a2c' },
+  diff: { backupId: '2026-11-22T19-05-33Z-3f9a2c' },
   verify: { backupId: '2026-11-22T19-05-33Z-3f9a2c' },
   delete: { backupId: '2026-11-22T19-05-33Z-3f9a2c' },
 }
@@ -117,6 +121,35 @@ describe('a request', () => {
       expect(isTaken({ ...restore, ...more }), JSON.stringify(more).slice(0, 40)).toBe(isRight)
   })
 
+  it('asks for rows of a table only as a diff, for at most a hundred of each kind', () => {
+    const rows = { table: 'users' }
+    expect(parseRequest({ operation: 'diff', backupId, rows })).toEqual({
+      ...{ operation: 'diff', backupId, rows: { table: 'users', limit: 20 } },
+    })
+    for (const [limit, isRight] of [
+      [1, true],
+      [100, true],
+      [0, false],
+      [101, false],
+      [1.5, false],
+      ['9', false],
+    ])
+      expect(isTaken({ operation: 'diff', backupId, rows: { ...rows, limit } }), String(limit)).toBe(isRight)
+    for (const wrong of [{}, [], 'users', { table: '' }, { ...rows, where: 'true' }])
+      expect(isTaken({ operation: 'diff', backupId, rows: wrong })).toBe(false)
+    for (const other of [
+      ...[{ operation: 'verify', backupId }, { operation: 'restore', backupId }, { operation: 'backup' }],
+      ...[
+        { operation: 'reset', strategy: 'full' },
+        { operation: 'delete', backupId },
+        { operation: 'claim' },
+      ],
+    ]) {
+      expect(isTaken(other)).toBe(true)
+      expect(isTaken({ ...other, rows }), other.operation).toBe(false)
+    }
+  })
+
   it('is read up to 64 KiB, and one that is wrong is shown a right one, which is', () => {
     const sized = (bytes: number) => {
       const request = { operation: 'claim', confirm: '' }
@@ -167,6 +200,12 @@ describe('a request that is sent again is another one', () => {
       expect(digestOf({ ...base, [field]: others[field] })).not.toBe(digestOf(base))
     },
   )
+
+  it('and one that says nothing new is the one it was, over any upgrade: a repeated key finds its run', () => {
+    expect(digestOf({ operation: 'backup' })).toBe(
+      '4ae97cff9c8d0d5eb99a18e648d0eb89bc579fd69d2503c9fbc3b31746189292',
+    )
+  })
 
   it('when one name among those to be preserved is another', () => {
     const keeping = (preserve: object) => digestOf({ operation: 'backup', preserve })

@@ -8,7 +8,7 @@ import { type Fence, spanOf } from '../../lib/ledger/fence.ts'
 import { failureOfEnded } from '../../lib/run/finish/execution-end.ts'
 import { checkConfirmation } from '../../lib/run/guard.ts'
 import type { ResetOptions } from '../../lib/run/options.ts'
-import { cut, type Outcome, reduced, shortened } from '../../lib/run/outcome.ts'
+import { type Outcome, reduced, shortened } from '../../lib/run/outcome.ts'
 import { filesOf, type Plan, restoredFilesOf, sealedAs } from '../../lib/run/planning/plan.ts'
 import { checkLimits } from '../../lib/run/planning/planning.ts'
 import { idempotencyKeyOf, parseRequest } from '../../lib/run/request.ts'
@@ -18,6 +18,7 @@ import { nowAndAfter, restoredStores, whatRestoreMeans } from '../../lib/run/wor
 import { refusalOf, type WouldDo, wouldDoOf } from '../../lib/run/words/would-do.ts'
 import { wouldBeRefused, wouldLeave, wouldLines } from '../../lib/run/words/would-words.ts'
 import { sharedCheck } from '../../lib/s3/fence-check.ts'
+import { cut } from '../../lib/visible.ts'
 import { catalogWith, key, table as tableOf } from '../database/made-catalog.ts'
 
 const down = { available: false as const, reason: { name: 'DatabaseBusy', message: 'It is locked' } }
@@ -269,7 +270,7 @@ describe('an outcome', () => {
     expect(nextStepsOf({ ...backup, error })).toMatchObject([
       { says: 'Nothing was wiped or replaced. Remove the cause, and start the backup again.', restore: null },
     ])
-    for (const operation of ['verify', 'delete', 'claim'])
+    for (const operation of ['verify', 'diff', 'delete', 'claim'])
       expect(nextStepsOf({ ...backup, operation, error })).toEqual([])
   })
 })

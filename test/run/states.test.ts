@@ -199,7 +199,16 @@ describe('what a restore did to each store', () => {
   })
   const told = (restored: Partial<Restored>, more: Partial<RunRow> = {}) =>
     endOfRestore(restored, more).targets
-  const rows = { rows: 4, tables: { 'public.a': 4 }, lateParts: 0, newColumns: [], warnings: [], views: null }
+  const rows = {
+    rows: 4,
+    tables: { 'public.a': 4 },
+    lateParts: 0,
+    newColumns: [],
+    unchanged: [],
+    differing: [],
+    warnings: [],
+    views: null,
+  }
 
   it('is nothing before its turn, and the numbers of what was put back after it', () => {
     expect(told({})).toEqual(before)
@@ -331,6 +340,10 @@ describe('the backup that a run was about', () => {
     for (const name of ['BackupDamaged', 'RehearsalFailed'])
       expect(of(true, error(name)).state).toBe('damaged')
     expect(of(true, error('StoreUnavailable')).state).toBe('unknown')
+    const compared = (failed: Outcome['error']) =>
+      describeSubject(summary, found, { operation: 'diff', error: failed })
+    expect(compared(null)).toEqual({ backupId: 'b', state: 'compared', objects: 0, bytes: 0 })
+    expect(compared(error('DatabaseBusy')).state).toBe('kept')
     const unread = { operation: 'verify', error: null }
     expect(describeSubject(summary, { ...found, verified: null }, unread)).toMatchObject({
       objects: 0,

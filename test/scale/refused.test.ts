@@ -3,10 +3,17 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import type { BackedUpTable } from '../../lib/backup/sections/database.ts'
 import { speeds as keySpeeds, planCache } from '../../lib/cache/plan.ts'
 import type { Config } from '../../lib/config/variables.ts'
-import { checkComparingHeld, speeds as tableSpeeds } from '../../lib/database/plan/single-works.ts'
+import { bytesUnproved } from '../../lib/database/base/share.ts'
+import {
+  checkComparing,
+  checkComparingHeld,
+  checkLookingHeld,
+  speeds as tableSpeeds,
+} from '../../lib/database/plan/single-works.ts'
 import { LimitExceeded } from '../../lib/errors.ts'
 import { invocationMs } from '../../lib/executions/invocation.ts'
 import { speeds as fileSpeeds, planFiles } from '../../lib/files/plan.ts'
+import { withConnection } from '../../lib/postgres/with-connection.ts'
 import { countAll } from '../../lib/run/count.ts'
 import { listSizes } from '../../lib/s3/list.ts'
 import type { Planning } from '../../lib/store.ts'
@@ -22,7 +29,8 @@ const connection = undefined as never // of a planner that asks no database
 
 const asked: Planning = {
   ...{ run: { runId: 'run', attempt: 0, tried: 'once' }, operation: 'reset', takesBackup: true },
-  ...{ dryRun: true, rehearse: false, backup: null, selection: {} },
+  startedAt: '2026-11-22T12:00:00Z',
+  ...{ dryRun: true, rehearse: false, takeOver: false, backup: null, selection: {} },
   preserve: { tables: [], rows: {}, excluded: [], files: [], keys: [] },
 }
 
@@ -97,11 +105,52 @@ describe('too much of the database for one invocation', () => {
 
   it('to rehearse of a backup is refused by what its tables have at least, and warned of by its JSON', () => {
     const most = tableSpeeds.compare.fast * seconds
-    const held = (bytes: number, plain: number) => [{ rows: 0, parts: [{ bytes, plain }] }] as BackedUpTable[]
+    // Compressed they may be twice what they make.
+    const held = (least: number, plain: number) => [
+      { rows: 0, columns: [], parts: [{ bytes: 2 * least, plain }] } as unknown as BackedUpTable,
+    ]
     expect(() => checkComparingHeld(held(most + gb, 9 * most))).toThrow(LimitExceeded)
     expect(checkComparingHeld(held(most - gb, 9 * most))).toMatchObject([{ code: 'MayTakeTooLong' }])
     expect(checkComparingHeld(held(1, gb))).toEqual([])
     expect(checkComparingHeld([])).toEqual([])
+  })
+
+  it('to rehearse is refused by what the base holds no proof of, and warned of by all, where something is taken over', () => {
+    const most = tableSpeeds.compare.fast * seconds
+    const held = (provedAt: string | null): [string, BackedUpTable] => {
+      const parts = [
+        { bytes: 3, provedAt: '2026-11-22T03:00:00Z' },
+        { bytes: 1, provedAt },
+      ]
+      return ['large', { parts } as unknown as BackedUpTable]
+    }
+    const tables = [
+      { name: 'large', bytes: 5 * most },
+      { name: 'small', bytes: 7 },
+    ]
+    const unproved = (...base: [string, BackedUpTable][]) => bytesUnproved(tables, new Map(base))
+    expect(unproved()).toBe(5 * most + 7)
+    expect(unproved(held(null))).toBe((5 / 4) * most + 7)
+    expect(unproved(held('2026-11-22T03:00:00Z'))).toBe(7)
+    expect(() => checkComparing({ most: 5 * most, least: unproved(held(null)) })).toThrow(LimitExceeded)
+    expect(checkComparing({ most: 5 * most, least: 7 })).toMatchObject([{ code: 'MayTakeTooLong' }])
+  })
+
+  it('to compare of two backups is refused or warned of by the rows of what is not the same in both', async () => {
+    const table = (name: string, fingerprint: string, rows: number) =>
+      ({ name, rows, fingerprint, parts: [] }) as unknown as BackedUpTable
+    const looking = (rows: number, other = '2') =>
+      withConnection(database.clients, (connection) =>
+        checkLookingHeld(
+          connection,
+          [table('a', '1', rows), table('gone', '1', 9 * rows)],
+          [table('a', other, rows), table('later', '1', 9 * rows)],
+        ),
+      )
+    const most = (tableSpeeds.hashes.fast * seconds) / 2
+    await expect(looking(most * 1.001)).rejects.toThrow(LimitExceeded)
+    expect(await looking(most * 0.999)).toMatchObject([{ code: 'MayTakeTooLong' }])
+    expect(await looking(most * 1.001, '1')).toEqual([])
   })
 
   it('is said by nothing where there is little', async () => {
@@ -169,7 +218,7 @@ describe('too many keys for one invocation', () => {
   }
 
   it.each([
-    ['to export', keySpeeds.export.fast, { operation: 'backup' }, /^Exporting the cache \(18,480,001 keys/],
+    ['to export', keySpeeds.export.fast, { operation: 'backup' }, /^Exporting the cache \(50,400,001 keys/],
     ['to wipe', keySpeeds.wipe.fast, { takesBackup: false }, /^Wiping the cache \(50,400,001 keys/],
   ] as const)('%s are refused with the figure, and pass just below', async (_what, speed, about, says) => {
     const most = speed * seconds

@@ -2,20 +2,24 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 /** What takes a worker longest on its own: begun last, it would be waited for while the other workers have nothing to do. */
 const longest = [
-  'e2e/stragglers.trust', // in its full form, most of all by far
+  'e2e/stragglers-copy.trust', // in their full form, most of all by far
+  'e2e/stragglers.trust',
+  'database/nights.trust',
+  'restore/restorability.trust',
+  'database/take-over-faults.trust',
   'e2e/faults.trust',
   'cli/runs-side-by-side.trust',
-  'restore/restore',
+  'restore/restore.trust',
   'backup/hostile-bucket.trust',
-  'e2e/cancel',
+  'e2e/cancel.trust',
   'deployment/deployment.trust',
   'console/page.trust',
   'files/restore.trust',
-  'database/wipe',
+  'database/wipe.trust',
   'cli/on-backup.trust',
-  'e2e/guards',
+  'e2e/guards.trust',
   'database/preservation.trust',
-  'e2e/concurrency',
+  'e2e/concurrency.trust',
   'restore/fidelity.trust',
   'restore/faults.trust',
   'restore/memory.trust',

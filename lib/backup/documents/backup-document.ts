@@ -4,18 +4,24 @@ import type { Bucket } from '../../s3/bucket.ts'
 import type { Authenticity } from '../../signature.ts'
 import { authenticityOf, digestOf } from '../digest.ts'
 import type { Late, Manifest } from '../manifest.ts'
+import { firstIssues } from './first-issues.ts'
 import { documentBounds, parseJson, TooMuch } from './json.ts'
 import { readText } from './read.ts'
 
 /** The current format of manifests and late files; documents say theirs in `version`. */
 const currentVersion = 2
 
+/** Of what is told of a document: it may repeat what somebody put into it, who wants the text too long for whatever tells it. */
+function beginningOf(problem: string): string {
+  return problem.slice(0, 500).toWellFormed()
+}
+
 /** A manifest or a late file is not what was written; `key` is the object's. */
 export class DocumentDamaged extends BackupDamaged {
   readonly key: string
   constructor({ name: bucket }: Bucket, key: string, problem: string, options?: ErrorOptions) {
     super(
-      `s3://${bucket}/${key} is damaged: ${problem}. Use another backup, or bring back an earlier version of the object`,
+      `s3://${bucket}/${key} is damaged: ${beginningOf(problem)}. Use another backup, or bring back an earlier version of the object`,
       options,
     )
     this.key = key
@@ -43,20 +49,20 @@ export async function readDocument<Schema extends z.ZodType<Manifest | Late>>(
   if (digested !== undefined && digestOf(json as object) !== digested.digest) {
     refuse(bucket, key, ['it is not what its own digest was made of'])
   }
-  const parsed = schema.safeParse(json)
-  if (!parsed.success) {
-    const unknown = unknownMembers(parsed.error)
-    if (digested !== undefined && parsed.error.issues.length === unknown.length && isCurrent(json))
+  const first = firstIssues(schema, json)
+  const parsed = first.length > 0 ? null : schema.safeParse(json)
+  if (!parsed?.success) {
+    const issues = parsed?.error.issues ?? first
+    const unknown = unknownMembers(issues)
+    if (digested !== undefined && issues.length === unknown.length && isCurrent(json))
       throw tooNew(
         bucket,
         key,
         `has members that this tool does not know (${unknown.slice(0, 3).join(', ')})`,
       )
-    const problems = parsed.error.issues.map(
-      ({ path, message }) => `${path.join('.') || 'document'}: ${message}`,
-    )
+    const problems = issues.map(({ path, message }) => `${path.join('.') || 'document'}: ${message}`)
     refuse(bucket, key, problems)
-    throw parsed.error // a failed parse has at least one issue
+    throw parsed?.error // there is at least one
   }
   const authentic = authenticityOf(bucket.signing ?? [], json as object, parsed.data.signature)
   if (authentic !== 'forged') return { document: parsed.data, sha256, authentic }
@@ -68,14 +74,16 @@ function isCurrent(json: unknown): boolean {
   return z.object({ version: z.literal(currentVersion) }).safeParse(json).success
 }
 
-function unknownMembers({ issues }: z.ZodError): string[] {
+function unknownMembers(issues: z.ZodError['issues']): string[] {
   return issues.flatMap((issue) =>
     issue.code === 'unrecognized_keys' ? [[...issue.path, issue.keys[0]].join('.')] : [],
   )
 }
 
 function tooNew({ name: bucket }: Bucket, key: string, what: string): BackupTooNew {
-  return new BackupTooNew(`s3://${bucket}/${key} ${what}: it was made by a newer version. Update the tool`)
+  return new BackupTooNew(
+    `s3://${bucket}/${key} ${beginningOf(what)}: it was made by a newer version. Update the tool`,
+  )
 }
 
 async function readUnknown(bucket: Bucket, key: string): Promise<{ json: unknown; sha256: string }> {

@@ -7,7 +7,7 @@ export class TooMuch extends Error {
 export type DocumentBounds = { bytes: number; values: number; depth: number }
 
 /**
- * Of manifests, late files, plans and results. 16 MiB of manifest are 50,000 parts, which are 3 TB of tables; a million
+ * Of manifests, late files, plans and results. 16 MiB of manifest are 30,000 parts, which are 2 TB of tables; a million
  * values take some 60 MiB once they are parsed; the deepest document of ours has eight levels.
  * @see docs/decisions.md#what-is-read-whole-has-bounds
  */

@@ -1,9 +1,10 @@
 import type * as z from 'zod'
 import { BackupIncomplete, NotFound } from '../../errors.ts'
-import { type Bucket, isPreconditionFailure } from '../../s3/bucket.ts'
+import type { Bucket } from '../../s3/bucket.ts'
 import { unfinishedKey } from '../layout.ts'
 import { findJson, getJson } from './read.ts'
 import { putJson } from './write.ts'
+import { writeOnce } from './write-once.ts'
 
 /**
  * What a step that changes a store leaves behind for Finish and for its own repeat. One that is complete is written once:
@@ -23,13 +24,11 @@ export async function putResult<Schema extends z.ZodType>(
     await putJson(bucket, unfinishedKey(key), result, given)
     return result
   }
-  try {
-    await putJson(bucket, key, result, { ...given, once: true })
-    return result
-  } catch (error) {
-    if (!isPreconditionFailure(error)) throw error
-    return await getJson(bucket, key, schema) // a refusal may also mean that another write failed: then there is none
-  }
+  return await writeOnce(
+    result,
+    (options) => putJson(bucket, key, result, { ...given, ...options }),
+    () => findJson(bucket, key, schema),
+  )
 }
 
 /** The complete result, or else the last one that was not; undefined: the step has left none. */

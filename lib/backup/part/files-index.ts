@@ -23,8 +23,7 @@ export async function* readFilesIndex(
 ): AsyncGenerator<CopiedFile, undefined> {
   let number = 0
   let before: string | undefined
-  const expected = { ...index, longest: index.longest ?? noteBounds.bytes }
-  for await (const line of readPartLines(bucket, index.key, expected)) {
+  for await (const line of readIndexLines(bucket, index)) {
     number++
     const file = fileOf(line, (text, cause) => damaged({ number, text, file: null, cause }))
     if (before !== undefined && compareKeys(before, file.key) >= 0)
@@ -32,6 +31,12 @@ export async function* readFilesIndex(
     before = file.key
     yield file
   }
+}
+
+/** Its lines, none longer than what names a file may be, whatever the manifest says: they are held. @throws as readPartLines does */
+export function readIndexLines(bucket: Bucket, index: FilesIndex): AsyncGenerator<Buffer> {
+  const longest = Math.min(index.longest ?? noteBounds.bytes, noteBounds.bytes)
+  return readPartLines(bucket, index.key, { ...index, longest })
 }
 
 function fileOf(line: Buffer, damaged: (text: string, cause: unknown) => Error): CopiedFile {

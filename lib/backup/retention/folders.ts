@@ -43,13 +43,14 @@ async function readFolder(
     const hasTombstone = await exists(bucket, backupKeys(prefix, backupId).tombstone)
     const backup = await findBackup(bucket, prefix, backupId)
     if (backup === null) return hasTombstone ? { is: 'leftover', backupId } : { is: 'no backup' }
-    const { environment, strategy, sealedAt, rehearsedAt } = backup
+    const { environment, strategy, sealedAt, rehearsedAt, authentic } = backup
     const unproved = backup.warnings.some(({ code }) => code === 'NotProved')
     if (environment !== about.environment)
       return { is: 'left', backupId, reason: `it is a backup of the environment "${environment}"` }
     const pinned = await isPinned(bucket, prefix, backupId)
     const running = isNeeded(backupId)
-    const retained = { backupId, strategy, sealedAt, rehearsedAt, unproved, pinned, running }
+    const isSigned = authentic === 'signed'
+    const retained = { backupId, strategy, isSigned, sealedAt, rehearsedAt, unproved, pinned, running }
     return { is: 'sealed', ...retained, hasTombstone }
   } catch (error) {
     if (!isAboutOne(error)) throw error

@@ -97,11 +97,11 @@ function whyNot(latest: RunRow | undefined): string | null {
   return `the run ${latest.runId} (${latest.operation}) ended as ${latest.status}, and no backup, reset or restore has succeeded since. Nothing is pruned until one has`
 }
 
-/** A run needs what its attempts write, and whatever its row names. */
+/** A run needs what its attempts write, the next one included, which may begin at any time, and whatever its row names. */
 function isNeeded(backupId: string, run: RunRow): boolean {
   if (JSON.stringify(run).includes(backupId)) return true
   const startedAt = run.startedAt.toISOString()
-  return Array.from({ length: run.attempt + 1 }, (_, attempt) =>
+  return Array.from({ length: run.attempt + 2 }, (_, attempt) =>
     backupIdOf({ runId: run.runId, attempt, startedAt }),
   ).includes(backupId)
 }

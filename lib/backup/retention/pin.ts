@@ -1,6 +1,9 @@
+import * as z from 'zod'
 import { BackupBeingPruned, NotFound } from '../../errors.ts'
 import { type Bucket, exists } from '../../s3/bucket.ts'
+import { Signature, type SigningKey } from '../../signature.ts'
 import { checkBackupId } from '../backup-id.ts'
+import { authenticityOf, sealed } from '../digest.ts'
 import { noteBounds, parseJson, TooMuch } from '../documents/json.ts'
 import { readText } from '../documents/read.ts'
 import { putJson } from '../documents/write.ts'
@@ -33,18 +36,32 @@ export async function pinBackup(
 }
 
 /**
+ * What unpins: signed, for it lets go what a person wanted kept. A pin keeps a backup whoever wrote it.
+ * @see docs/decisions.md#what-is-not-signed-takes-the-place-of-nothing-that-is
+ */
+const Unpin = z.strictObject({
+  version: z.literal(2),
+  backupId: z.string(),
+  pinned: z.literal(false),
+  unpinnedAt: z.iso.datetime(),
+  unpinnedBy: z.string().nullable(),
+  digest: z.string(),
+  signature: Signature,
+})
+
+/**
  * Lets a backup be deleted again; harmless when it is not pinned. @throws NotFound when there is no such sealed backup.
  * @see docs/decisions.md#unpinning-overwrites-it-does-not-delete
  */
 export async function unpinBackup(
-  bucket: Bucket,
+  bucket: Bucket & { signing: readonly SigningKey[] },
   prefix: string,
   { backupId, by, at }: Pinning,
 ): Promise<void> {
   const keys = await keysOfSealed(bucket, prefix, backupId)
   if (!(await isPinned(bucket, prefix, backupId))) return
-  const unpin = { version: 1, backupId, pinned: false, unpinnedAt: at.toISOString(), unpinnedBy: by }
-  await putJson(bucket, keys.pin, unpin)
+  const unpin = { version: 2, backupId, pinned: false, unpinnedAt: at.toISOString(), unpinnedBy: by }
+  await putJson(bucket, keys.pin, sealed(bucket.signing, unpin))
 }
 
 /** @throws StoreUnavailable, NotPermitted when S3 does not say; what it says and is not understood is a pin */
@@ -52,7 +69,7 @@ export async function isPinned(bucket: Bucket, prefix: string, backupId: string)
   const key = backupKeys(prefix, backupId).pin
   try {
     const { text } = await readText(bucket, key, noteBounds)
-    return !saysUnpinned(text)
+    return !saysUnpinned(bucket, backupId, text)
   } catch (cause) {
     if (cause instanceof NotFound) return false
     if (cause instanceof TooMuch) return true
@@ -60,10 +77,11 @@ export async function isPinned(bucket: Bucket, prefix: string, backupId: string)
   }
 }
 
-function saysUnpinned(text: string): boolean {
+function saysUnpinned({ signing = [] }: Bucket, backupId: string, text: string): boolean {
   try {
-    const said = parseJson(text, noteBounds)
-    return typeof said === 'object' && said !== null && 'pinned' in said && said.pinned === false
+    const json = parseJson(text, noteBounds)
+    const { data: said } = Unpin.safeParse(json)
+    return said?.backupId === backupId && authenticityOf(signing, json as object, said.signature) === 'signed'
   } catch {
     return false // not JSON: somebody wanted something with it, and keeping the backup is what can be undone
   }

@@ -5,6 +5,8 @@ export type Candidate = {
   backupId: string
   /** What the backup holds. */
   strategy: string
+  /** By a key of this environment; what is not, anybody who can write to the bucket may have put there. */
+  isSigned: boolean
   /** ISO 8601. */
   sealedAt: string
   rehearsedAt: string | null
@@ -33,16 +35,16 @@ const dayMs = 24 * 60 * 60 * 1000
  * Which sealed backups stay, the newest first. The newest, the newest rehearsed one, the newest rehearsed one of which
  * nothing is left to prove (a restore may refuse the other after all), pinned ones and those of active runs always do. `last` keeps that many; `daily` the newest of each day, and `weekly` the newest of each ISO week, for so many
  * days and weeks (UTC) that have a backup: when nothing was backed up for a month, nothing goes for that.
- * Each strategy is judged by itself: an hourly backup of the cache must not take the places of nightly full ones.
- * Without any limit everything stays. A backup that says it was sealed more than a day from now is kept and takes
+ * Each strategy is judged by itself: an hourly backup of the cache must not take the places of nightly full ones; and what is
+ * signed as if nothing else were there. Without any limit everything stays. A backup that says it was sealed more than a day from now is kept and takes
  * nobody's place.
  * @see docs/decisions.md#each-strategy-has-its-own-retention
+ * @see docs/decisions.md#what-is-not-signed-takes-the-place-of-nothing-that-is
  */
 export function decideRetention(backups: readonly Candidate[], policy: Policy, now: Date): Decision[] {
-  const groups = Map.groupBy(backups, ({ strategy }) => strategy)
   const decisions = new Map(
-    [...groups.values()]
-      .flatMap((group) => decideAlike(newestFirst(group), policy, now))
+    contestsOf(backups)
+      .flatMap((contest) => decideAlike(contest, policy, now))
       .map((decision) => [decision.backupId, decision]),
   )
   return newestFirst(backups).flatMap(({ backupId }) => decisions.get(backupId) ?? [])
@@ -54,12 +56,26 @@ export function decideRetention(backups: readonly Candidate[], policy: Policy, n
  * protects it.
  */
 export function protectionsOf(backups: readonly Candidate[], now: Date): Map<string, string[]> {
-  const groups = Map.groupBy(backups, ({ strategy }) => strategy)
-  const found = [...groups.values()].flatMap((group) => [...protectionsAlike(newestFirst(group), now)])
-  return new Map(found.filter(([, reasons]) => reasons.length > 0))
+  const found = new Map(contestsOf(backups).flatMap((contest) => [...protectionsAlike(contest, now)]))
+  return new Map([...found].filter(([, reasons]) => reasons.length > 0))
 }
 
-function protectionsAlike(backups: readonly Candidate[], now: Date): Map<string, string[]> {
+/** Backups that take each other's places, the newest first, and what they are called together. */
+type Contest = { kind: string; backups: readonly Candidate[] }
+
+/** Of each strategy all, and behind them those that are signed: what is said of one there is what counts. */
+function contestsOf(backups: readonly Candidate[]): Contest[] {
+  return [...Map.groupBy(backups, ({ strategy }) => strategy)].flatMap(([strategy, group]) => {
+    const all = newestFirst(group)
+    const signed = all.filter(({ isSigned }) => isSigned)
+    const contest = { kind: strategy, backups: all }
+    return signed.length === all.length
+      ? [contest]
+      : [contest, { kind: `signed ${strategy}`, backups: signed }]
+  })
+}
+
+function protectionsAlike({ kind, backups }: Contest, now: Date): Map<string, string[]> {
   const past = backups.filter((backup) => !isNotYet(backup, now))
   const rehearsed = past.filter(({ rehearsedAt }) => rehearsedAt !== null)
   const newestProved = rehearsed.find(({ unproved }) => !unproved)
@@ -70,23 +86,24 @@ function protectionsAlike(backups: readonly Candidate[], now: Date): Map<string,
       if (backup.running) reasons.push('an active run needs it')
       if (isNotYet(backup, now))
         reasons.push(`sealed at ${utc(backup.sealedAt)}, which is not yet: kept, and not counted`)
-      if (backup === past[0]) reasons.push(`the newest ${backup.strategy} backup`)
-      if (backup === rehearsed[0]) reasons.push(`the newest rehearsed ${backup.strategy} backup`)
+      if (backup === past[0]) reasons.push(`the newest ${kind} backup`)
+      if (backup === rehearsed[0]) reasons.push(`the newest rehearsed ${kind} backup`)
       else if (backup === newestProved)
-        reasons.push(`the newest rehearsed ${backup.strategy} backup without the warning NotProved`)
+        reasons.push(`the newest rehearsed ${kind} backup without the warning NotProved`)
       return [backup.backupId, reasons]
     }),
   )
 }
 
-function decideAlike(backups: readonly Candidate[], policy: Policy, now: Date): Decision[] {
+function decideAlike(contest: Contest, policy: Policy, now: Date): Decision[] {
+  const { kind, backups } = contest
   const last = asLimit(policy.last)
   const daily = asLimit(policy.daily)
   const weekly = asLimit(policy.weekly)
   const isUnlimited = last === null && daily === null && weekly === null
-  const protections = protectionsAlike(backups, now)
-  const days = new Periods(dayOf, daily)
-  const weeks = new Periods(weekOf, weekly)
+  const protections = protectionsAlike(contest, now)
+  const days = new Periods(kind, dayOf, daily)
+  const weeks = new Periods(kind, weekOf, weekly)
   let counted = 0
 
   return backups.map((backup) => {
@@ -96,8 +113,8 @@ function decideAlike(backups: readonly Candidate[], policy: Policy, now: Date): 
     if (isNotYet(backup, now)) return { backupId: backup.backupId, keep: true, reasons: keeps }
     counted++
     if (last !== null) {
-      if (counted <= last) keeps.push(`number ${counted} of the last ${last} (${backup.strategy})`)
-      else drops.push(`not among the last ${last} (${backup.strategy})`)
+      if (counted <= last) keeps.push(`number ${counted} of the last ${last} (${kind})`)
+      else drops.push(`not among the last ${last} (${kind})`)
     }
     days.judge(backup, { keeps, drops })
     weeks.judge(backup, { keeps, drops })
@@ -108,28 +125,29 @@ function decideAlike(backups: readonly Candidate[], policy: Policy, now: Date): 
 
 /** Counts days or weeks that have a backup; backups must come newest first. */
 class Periods {
+  readonly #kind: string
   readonly #nameOf: (time: number) => string
   readonly #limit: number | null
   #current: string | undefined
   #count = 0
 
-  constructor(nameOf: (time: number) => string, limit: number | null) {
+  constructor(kind: string, nameOf: (time: number) => string, limit: number | null) {
+    this.#kind = kind
     this.#nameOf = nameOf
     this.#limit = limit
   }
 
   judge(backup: Candidate, { keeps, drops }: { keeps: string[]; drops: string[] }): void {
     if (this.#limit === null) return
-    const { strategy } = backup
+    const kind = this.#kind
     const name = this.#nameOf(timeOf(backup))
     const isNewest = name !== this.#current
     if (isNewest) this.#count++
     this.#current = name
     if (this.#count > this.#limit)
-      drops.push(`${name} is not among the last ${this.#limit} with a ${strategy} backup`)
-    else if (isNewest)
-      keeps.push(`the newest ${strategy} backup of ${name}, ${this.#count} of ${this.#limit}`)
-    else drops.push(`not the newest ${strategy} backup of ${name}`)
+      drops.push(`${name} is not among the last ${this.#limit} with a ${kind} backup`)
+    else if (isNewest) keeps.push(`the newest ${kind} backup of ${name}, ${this.#count} of ${this.#limit}`)
+    else drops.push(`not the newest ${kind} backup of ${name}`)
   }
 }
 

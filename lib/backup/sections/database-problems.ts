@@ -1,12 +1,17 @@
 import { quote } from '../../postgres/identifiers.ts'
 import { type BackupKeys, isCopyOf } from '../layout.ts'
-import type { BackedUpTable, DatabaseSection, LateDatabaseSection, TablePart } from './database.ts'
+import type { BackedUpTable, DatabaseSection, LateDatabaseSection, Ranges, TablePart } from './database.ts'
 import { addFingerprints } from './fingerprint.ts'
 import { type AttemptKeys, differs, sum, twice } from './section.ts'
 
 /** The parts of a table cover its pages once, and sums agree. */
 export function* databaseProblems(database: DatabaseSection, keys: BackupKeys): Generator<string> {
   yield* twice('table', database.tables)
+  // What a restore makes beside a table is named by it.
+  yield* twice(
+    'oid of a table',
+    database.tables.map(({ oid }) => ({ name: `${oid}` })),
+  )
   yield* sequenceProblems(database.sequences)
   for (const table of database.tables) yield* tableProblems(table, keys)
   yield* differs('database.rows', database.rows, sum(database.tables.map(({ rows }) => rows)))
@@ -68,6 +73,18 @@ function* partProblems(name: string, part: TablePart, firstKey: string): Generat
       yield `${what} has no rows, but an object`
   } else if (key === null || sha256 === null || bytes === 0) yield `${what} has rows, but no object`
   else if (!isCopyOf(firstKey, key)) yield `${what} cannot lie at ${key}`
+  if (part.ranges !== undefined) yield* rangesProblems(what, part, part.ranges)
+}
+
+/** They cover the part's pages, and their object has the size of what it holds. */
+function* rangesProblems(what: string, { key, pages, rows }: TablePart, ranges: Ranges): Generator<string> {
+  if (key === null) yield `${what} has no rows, but ranges`
+  if (
+    pages.to !== null &&
+    ranges.count !== Math.ceil(pages.to / ranges.pages) - Math.floor(pages.from / ranges.pages)
+  )
+    yield `${what} has ${ranges.count} ranges, which are not those of its pages`
+  if (ranges.bytes !== 32 * ranges.count + 8 * rows) yield `${what} has ranges of another size`
 }
 
 function* sequenceProblems(sequences: LateDatabaseSection['sequences']): Generator<string> {

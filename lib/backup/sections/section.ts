@@ -9,6 +9,15 @@ export const sha256 = z.string().regex(/^[0-9a-f]{64}$/)
 /** What a part holds once it is decompressed, in bytes, and its longest line: no reader takes more. */
 export const plain = { plain: count.optional(), longest: count.optional() }
 
+/** A part of which another object holds the ranges, see ranges/sidecar.ts. */
+export type Ranged = {
+  key: string
+  rows: number
+  bytes: number
+  fingerprint: string
+  ranges: { count: number; bytes: number; sha256: string }
+}
+
 /** One object of a backup as a section names it: how many rows, files or keys it holds, with its size and SHA-256. */
 export type SectionObject = {
   key: string
@@ -19,6 +28,8 @@ export type SectionObject = {
   count: number
   plain?: number | undefined
   longest?: number | undefined
+  /** The part that has ranges, when the object is it, or holds them. */
+  ranged?: Ranged
 }
 
 /** What does not fit together in a section, a sentence each. */

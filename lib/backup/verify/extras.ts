@@ -29,7 +29,7 @@ function sectionGap(keys: BackupKeys, backup: Backup, key: string): ObjectProble
  */
 function lateGap(keys: BackupKeys, backup: Backup, key: string): ObjectProblem | null {
   const found = latePartOf(keys, key)
-  if (found === undefined) return null
+  if (found === undefined || kindOf(keys, key) === 'ranges') return null // what there is to say is said of their part
   const { folder, attempt, shard } = found
   if (folder === 'cache') return lateCacheGap(keys, backup, { key, attempt })
   const late = backup.late ?? 0
@@ -69,6 +69,7 @@ function whyExtra(keys: BackupKeys, { late }: Backup, key: string): string {
 
 const why = {
   part: 'harmless: a later part counts in its place, or a repeated step left it',
+  ranges: 'harmless: they are of a part that does not count',
   'files index': 'harmless: a repeated step left it',
   'copy of a file': 'harmless: a repeated step left it, or somebody put it there',
 }

@@ -4,8 +4,12 @@ import { GetObjectCommand, type GetObjectCommandOutput } from '@aws-sdk/client-s
 import { BackupDamaged, messageOf, NotFound, StoreUnavailable } from '../../errors.ts'
 import { type Bucket, bucketError } from '../../s3/bucket.ts'
 import { documentBounds, parseJson } from '../documents/json.ts'
-import { digestOfObject, readPartChunks, readPartLines } from '../part/read.ts'
+import { rangesKeyOf } from '../layout.ts'
+import { digestOfObject, readPartChunks } from '../part/read.ts'
+import type { Range } from '../ranges/range.ts'
+import { readRangesOf } from '../ranges/sidecar.ts'
 import type { CopiedFile } from '../sections/files.ts'
+import type { Ranged } from '../sections/section.ts'
 import type { Checked, ObjectProblem } from './findings.ts'
 
 /** A compressed object of a backup, and how many rows, keys or files it holds. */
@@ -16,6 +20,7 @@ export type NamedPart = {
   plain?: number | undefined
   longest?: number | undefined
   holds: { what: string; count: number }
+  ranged?: Ranged | undefined
 }
 
 /** A connection that breaks says nothing about the object: it is read again, this often at most. */
@@ -23,7 +28,7 @@ const tries = 3
 
 /**
  * Reads a part to its end: the stored bytes have the manifest's SHA-256, they decompress, and hold as much as they should.
- * Memory: some chunks, or for the cache one line.
+ * Memory: some chunks, or for the cache a mebibyte of a line.
  * @param count reads the part and counts what it holds; it throws BackupDamaged at what it cannot understand
  * @throws StoreUnavailable, NotPermitted
  */
@@ -118,13 +123,66 @@ function bare(etag: string | undefined): string {
 async function countHeld(bucket: Bucket, part: NamedPart): Promise<number> {
   const { key, holds } = part
   let count = 0
-  if (holds.what === 'keys') {
-    for await (const line of readPartLines(bucket, key, part)) if (beginsKey(key, line)) count++
-    return count
+  if (holds.what === 'keys') return countKeys(bucket, part)
+  if (holds.what === 'ranges' && part.ranged) return (await readRangesOf(bucket, part.ranged)).length
+  const frames: RowsOfFrame[] = []
+  let before = 0
+  const note = (length: number) => {
+    if (part.ranged && frames.push({ length, rows: count - before }) > part.ranged.ranges.count)
+      throw new BackupDamaged(`its frames are not the ranges that ${rangesKeyOf(part.ranged.key)} names`)
+    before = count
   }
-  for await (const chunk of readPartChunks(bucket, key, part)) {
+  for await (const chunk of readPartChunks(bucket, key, part, note)) {
     for (let end = chunk.indexOf(0x0a); end !== -1; end = chunk.indexOf(0x0a, end + 1)) count++
   }
+  if (part.ranged) await compareFrames(bucket, part.ranged, frames)
+  return count
+}
+
+type RowsOfFrame = Pick<Range, 'length' | 'rows'>
+
+/** Each range with rows is the frame that its sidecar says it is. What is wrong with the sidecar is found of that. */
+async function compareFrames(bucket: Bucket, part: Ranged, frames: readonly RowsOfFrame[]): Promise<void> {
+  const ranges = await readRangesOf(bucket, part).catch((cause: unknown) => {
+    if (cause instanceof BackupDamaged || cause instanceof NotFound) return undefined
+    throw cause
+  })
+  const said = ranges?.filter(({ rows }) => rows > 0)
+  const differs = said?.findIndex(({ rows, length }, index) => {
+    const frame = frames[index]
+    return frame?.rows !== rows || frame.length !== length
+  })
+  if (said === undefined || (differs === -1 && said.length === frames.length)) return
+  throw new BackupDamaged(`its frames are not the ranges that ${rangesKeyOf(part.key)} names`)
+}
+
+/** Of a line no more is held: a value may be of any size, and whether a key begins with it is said before it. */
+const headBytes = 2 ** 20
+
+async function countKeys(bucket: Bucket, part: NamedPart): Promise<number> {
+  let [count, length] = [0, 0]
+  let head: Buffer[] = []
+  const take = (bytes: Buffer) => {
+    if (length < headBytes) head.push(bytes.subarray(0, headBytes - length))
+    length += bytes.length
+  }
+  const end = () => {
+    const line = Buffer.concat(head)
+    if (length > headBytes ? !/"part":(?!1\D)\d/.test(line.toString('latin1')) : beginsKey(part.key, line))
+      count++
+    head = []
+    length = 0
+  }
+  for await (const chunk of readPartChunks(bucket, part.key, part)) {
+    let start = 0
+    for (let at = chunk.indexOf(0x0a); at !== -1; at = chunk.indexOf(0x0a, start)) {
+      take(chunk.subarray(start, at))
+      end()
+      start = at + 1
+    }
+    take(chunk.subarray(start))
+  }
+  if (length > 0) end()
   return count
 }
 

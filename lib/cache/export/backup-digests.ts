@@ -3,7 +3,7 @@ import type { Bucket } from '../../s3/bucket.ts'
 import { KeyDigests } from '../key-digests.ts'
 import { ValueDigest } from '../value/digest.ts'
 import { knowsExpiryTime } from '../value/expiry.ts'
-import { type DecodedLine, type Part, readLines } from '../value/part-lines.ts'
+import { type DecodedLine, type Part, readLinesTogether } from '../value/part-lines.ts'
 
 /**
  * The digest of every key that parts of a backup hold, made of what lies in the backup itself; of a key that is there
@@ -14,7 +14,7 @@ export async function digestsOf(
   { backups, cache }: Pick<Clients, 'backups' | 'cache'>,
   parts: readonly Part[],
 ): Promise<KeyDigests> {
-  const digests = new KeyDigests()
+  const digests = new KeyDigests(parts.reduce((sum, { keys }) => sum + keys, 0))
   await addDigests(backups, { parts, digests, exact: await knowsExpiryTime(cache) })
   return digests
 }
@@ -27,28 +27,33 @@ export async function addDigests(
     digests,
     exact,
     keyOf = (name) => name,
+    leavesOut = () => false,
   }: {
     parts: readonly Part[]
     digests: KeyDigests
     exact: boolean
     /** The key in the cache whose value a line holds. */
     keyOf?: (name: Buffer) => Buffer
+    /** Asked of the first line of each key. */
+    leavesOut?: (head: DecodedLine) => boolean
   },
 ): Promise<number> {
   let added = 0
   let head: DecodedLine | undefined
   let digest: ValueDigest | undefined
   function end(): void {
-    if (head === undefined || digest === undefined) return
+    if (head === undefined || digest === undefined || leavesOut(head)) return
     if (digests.set(keyOf(head.key), digest.end(exact ? head.expiresAt : null))) added++
   }
-  for await (const line of readLines(bucket, parts)) {
-    if (line.part === 1) {
-      end()
-      head = line
-      digest = new ValueDigest(line.type)
+  for await (const lines of readLinesTogether(bucket, parts)) {
+    for (const line of lines) {
+      if (line.part === 1) {
+        end()
+        head = line
+        digest = new ValueDigest(line.type)
+      }
+      digest?.add(line.items, line.stream)
     }
-    digest?.add(line.items, line.stream)
   }
   end()
   return added

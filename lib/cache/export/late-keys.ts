@@ -64,9 +64,9 @@ export class LateKeys {
       expiry: this.#expiry,
       nameOf: this.#nameOf,
     }
-    for await (const line of readKeys(this.#tools.cache, read)) {
+    for await (const lines of readKeys(this.#tools.cache, read)) {
       this.#writer ??= await this.#open()
-      await this.#writer.add(line)
+      await this.#writer.add(lines)
     }
   }
 

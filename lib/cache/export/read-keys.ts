@@ -8,22 +8,22 @@ import { AnswerTooLarge, isTooLarge, isWrongType } from '../../redis/rest-answer
 import type { KeyFindings } from '../findings.ts'
 import type { ExpiryKnown } from '../value/expiry.ts'
 import { withExpiry } from '../value/field-expiry.ts'
-import { type KeyHead, keyLine } from '../value/lines.ts'
+import { type KeyHead, stringLine } from '../value/lines.ts'
 import { keyTypes, pagesOf, type ValuePage } from '../value/pages.ts'
 import { type KeyLine, type ReadLimits, readValue } from '../value/read.ts'
-import { type ReadStrings, readStrings } from '../value/read-strings.ts'
+import { type ReadString, type ReadStrings, readStrings, type StringsAsked } from '../value/read-strings.ts'
+import { keysAtOnce } from './scan-pages.ts'
 
 /** A first page of a value: null when it was too large to be had together with others, or at all. */
 type FirstPage = { head: KeyHead; page: ValuePage | null }
-
-/** Strings that one script reads at most: the server is busy with them for some milliseconds. */
-const stringsAtOnce = 2_500
 
 /** How often a key that changes its type while it is read is begun anew. */
 const tries = 5
 
 type Reading = {
   keys: readonly Buffer[]
+  /** Keys that no script reads. */
+  others?: readonly Buffer[]
   findings: KeyFindings
   limits: ReadLimits
   expiry: ExpiryKnown
@@ -34,14 +34,14 @@ type Reading = {
 /**
  * Reads keys and gives their lines: strings by a script, many at once, and while these are taken the next ones are asked
  * for; all others by one request for type and expiry, then one or more for the values. Memory: two answers of 1 MB, or one
- * of `answerBytes`; one that would be larger is given up and asked for in smaller pieces, down to single elements.
+ * of `answerBytes`, which a single collection may take; one that would be larger is given up and asked for in smaller pieces, down to single elements.
  * @throws StoreUnavailable when the cache refuses, or a single element is larger than a string can be
  */
-export async function* readKeys(cache: BinaryRedis, reading: Reading): AsyncGenerator<KeyLine> {
+export async function* readKeys(cache: BinaryRedis, reading: Reading): AsyncGenerator<Iterable<KeyLine>> {
   const { limits, expiry, nameOf = (key: Buffer) => key } = reading
-  const asked = { exactExpiry: expiry.exact, most: limits.pieceBytes, maxBytes: limits.answerBytes }
-  const others: Buffer[] = []
-  const waiting = chunksOf(reading.keys, stringsAtOnce)
+  const asked = stringsAsked(limits, expiry)
+  const others = [...(reading.others ?? [])]
+  const waiting = chunksOf(reading.keys, keysAtOnce)
   const ask = (): Promise<ReadStrings> | undefined => {
     const keys = waiting.shift()
     return keys && readStrings(cache, keys, asked)
@@ -52,16 +52,28 @@ export async function* readKeys(cache: BinaryRedis, reading: Reading): AsyncGene
     others.push(...read.others)
     next = ask()
     next?.catch(() => {}) // it is thrown where it is waited for, if it still is
-    for (const { head, value } of read.strings)
-      yield { line: keyLine({ ...head, key: nameOf(head.key) }, [value]), begins: true }
+    if (read.strings.size > 0) yield linesOf(read.strings, nameOf)
   }
   yield* readOthers(cache, { ...reading, keys: others, nameOf })
 }
 
+/** The lines of strings that were read whole. */
+export function* linesOf(
+  strings: Iterable<ReadString>,
+  nameOf = (key: Buffer): Buffer => key,
+): Generator<KeyLine> {
+  for (const { key, value, expiresAt } of strings)
+    yield { line: stringLine(nameOf(key), value, expiresAt), begins: true }
+}
+
+export function stringsAsked(limits: ReadLimits, { exact }: ExpiryKnown): StringsAsked {
+  return { exactExpiry: exact, most: limits.pieceBytes, maxBytes: limits.answerBytes }
+}
+
 async function* readOthers(
   cache: BinaryRedis,
-  { keys, findings, limits, expiry, nameOf }: Required<Reading>,
-): AsyncGenerator<KeyLine> {
+  { keys, findings, limits, expiry, nameOf }: Required<Omit<Reading, 'others'>>,
+): AsyncGenerator<Iterable<KeyLine>> {
   let wanted = keys
   for (let attempt = 1; wanted.length > 0; attempt++) {
     if (attempt > tries) {
@@ -73,7 +85,8 @@ async function* readOthers(
     const heads = await readHeads(cache, { keys: wanted, findings, exactExpiry: expiry.exact })
     const pages = firstPages(cache, { heads, replaced, limits, ofFields: expiry.ofFields })
     for await (const { head, page } of pages) {
-      yield* readValue(cache, { head, page, findings, limits, nameOf, ofFields: expiry.ofFields })
+      const value = { head, page, findings, limits, nameOf, ofFields: expiry.ofFields }
+      for await (const line of readValue(cache, value)) yield [line]
     }
     wanted = replaced
   }
@@ -159,7 +172,9 @@ async function firstAnswers(
     return pages.command(key, pages.first, type === 'string' ? limits.pieceBytes : limits.pageItems)
   })
   try {
-    return await cache.send(questions, { maxBytes: limits.answerBytes })
+    const { answerBytes, togetherBytes } = limits
+    const maxBytes = heads.length > 1 ? Math.min(answerBytes, togetherBytes) : answerBytes
+    return await cache.send(questions, { maxBytes })
   } catch (error) {
     if (error instanceof AnswerTooLarge) return undefined
     throw error

@@ -76,7 +76,10 @@ async function deleteKeys(
       quarantine: null,
       keptTypes,
     })
-    for (const [key, fate] of fates) settled.set(key, fate)
+    for (const [key, fate] of fates) {
+      settled.set(key, fate)
+      if (fate === 'unclear') safety?.left.add(key)
+    }
     wanted = wanted.filter((key) => fates.get(key) === 'changed')
     if (wanted.length === 0 || safety === null) break
     const left = wanted.filter((key) => attempt > replaceTries || !safety.mayBackUp(key))

@@ -3,7 +3,7 @@ import type { BinaryRedis } from '../../redis/binary-redis.ts'
 import type { Reply } from '../../redis/reply.ts'
 import { askFenced } from '../fence.ts'
 import { replaceTries, type SafetyBackup } from './safety-backup.ts'
-import { failedChecks, type ScriptStep, stepCommand, type ValueCheck } from './script.ts'
+import { failedChecks, type ScriptStep, stepAgain, stepCommand, type ValueCheck } from './script.ts'
 
 /** A key, and the digest of the value that it is given. */
 type NewValue = { key: Buffer; digest: string }
@@ -23,7 +23,7 @@ export class Replacer {
 
   /** @throws RunLost; StoreUnavailable when the cache refuses a command, NotPermitted */
   async run(step: ScriptStep): Promise<Reply | undefined> {
-    const [reply] = await askFenced(this.#cache, this.#fence, [stepCommand(this.#fence, step)])
+    const [reply] = await askFenced(this.#cache, this.#fence, [stepCommand(this.#fence, step)], stepAgain)
     return reply
   }
 
@@ -42,12 +42,13 @@ export class Replacer {
     const checks = safety === null ? [] : values.map((value) => checkOf(safety, value))
     const targets = values.map(({ key }) => key)
     const reply = await this.run({ ...step, checks, targets })
-    const changed = failedChecks(reply).flatMap((position) => checks[position]?.key ?? [])
+    const { positions, isUnclear } = failedChecks(reply)
+    const changed = positions.flatMap((position) => checks[position]?.key ?? [])
     if (changed.length === 0 || safety === null) {
       for (const key of targets) safety?.dealtWith(key)
       return 'done'
     }
-    const left = changed.filter((key) => attempt > replaceTries || !safety.mayBackUp(key))
+    const left = changed.filter((key) => attempt > replaceTries || !safety.mayBackUp(key, isUnclear))
     for (const key of left) safety.left.add(key)
     await safety.backUp(changed.filter((key) => !left.includes(key)))
     return left

@@ -195,6 +195,6 @@ function fieldWarnings(of: { fieldsExpired: number; fieldsKept: number }): Warni
 function leftWarning(left: KeyTally): Warning {
   return {
     code: 'KeysChangedMeanwhile',
-    message: `${counted(left.count, 'cache key')} changed again and again after the safety backup, and ${agreeing(left.count, 'was', 'were')} left alone: ${left.names()}. Pause what writes them and restore again`,
+    message: `${counted(left.count, 'cache key')} changed after the safety backup, again and again or when it was unclear whether the restore had written there, and ${agreeing(left.count, 'was', 'were')} left alone: ${left.names()}. Pause what writes them and restore again`,
   }
 }

@@ -10,7 +10,7 @@ export const replaceTries = 3
  * added to it first; one that changes all the time is left as it is.
  */
 export class SafetyBackup {
-  /** Keys that were left, because they changed again and again. */
+  /** Keys that were left, because they changed again and again, or may have been dealt with before. */
   readonly left = new KeyTally()
   readonly #held: { digests: KeyDigests; late: LateKeys }
   readonly #isRepeat: boolean
@@ -29,10 +29,11 @@ export class SafetyBackup {
   /**
    * Whether a key that changed may be added to the safety backup. Not when this run may have replaced it before: what it
    * holds now came later, and would take the place of what is to be kept safe.
+   * @param isUnclear an answer was lost that may have said that it was replaced
    */
-  mayBackUp(key: Buffer): boolean {
+  mayBackUp(key: Buffer, isUnclear = false): boolean {
     const digest = this.digestOf(key)
-    return digest === undefined || (digest !== dealtWith && !this.#isRepeat)
+    return digest === undefined || (digest !== dealtWith && !this.#isRepeat && !isUnclear)
   }
 
   /** The key has been replaced or deleted. */

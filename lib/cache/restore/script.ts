@@ -65,12 +65,12 @@ local function isLost(key, digests)
   if type ~= 'string' and not sizes[type] or sizeOf(key, type) > ${comparedItems} then return true end
   return not digests:find(digestOf(key, type), 1, true)
 end
-local at, changed = 6, {}
+local at, changed = 7, {}
 for i = 1, tonumber(ARGV[5]) do
   if isLost(value(ARGV[at]), ARGV[at + 1]) then changed[#changed + 1] = string.format('%d', i - 1) end
   at = at + 2
 end
-if #changed > 0 then return 'CHANGED ' .. table.concat(changed, ' ') end
+if #changed > 0 then return ARGV[6] .. ' ' .. table.concat(changed, ' ') end
 while at <= #ARGV do
   local command = {}
   local optional = ARGV[at]:sub(1, 1) == '?'
@@ -99,16 +99,25 @@ export function stepCommand(
   return [
     ...(['EVAL', script, String(keys.length)] as const),
     ...keys,
-    ...[String(fence.number), temporary, String(number), needs ?? '', String(checks.length)],
+    ...[String(fence.number), temporary, String(number), needs ?? '', String(checks.length), words.first],
     ...compared,
     ...args,
   ]
 }
 
-/** Which of the step's checks failed, by their positions; none: the step was done. */
-export function failedChecks(reply: Reply | undefined): number[] {
-  const text = Buffer.isBuffer(reply) ? reply.toString() : ''
-  return text.startsWith('CHANGED ') ? text.split(' ').slice(1).map(Number) : []
+/** The step, when it may have been done: what its checks find may have been written after that. */
+export function stepAgain(step: Command): Command {
+  return step.with(3 + Number(step[2]) + 5, words.again) as unknown as Command
+}
+
+/** What the script says before the positions of the checks that failed. */
+const words = { first: 'CHANGED', again: 'UNCLEAR' }
+
+/** Which of the step's checks failed, by their positions; none: the step was done. `isUnclear`: it may have been done before. */
+export function failedChecks(reply: Reply | undefined): { positions: number[]; isUnclear: boolean } {
+  const [word = '', ...positions] = Buffer.isBuffer(reply) ? reply.toString().split(' ') : []
+  const isUnclear = word === words.again
+  return { positions: isUnclear || word === words.first ? positions.map(Number) : [], isUnclear }
 }
 
 export function scriptCommand(...args: readonly (string | Buffer | Argument)[]): ScriptCommand {

@@ -1,4 +1,4 @@
-import { createHash, hash } from 'node:crypto'
+import { createHash, type Hash, hash } from 'node:crypto'
 import { KeySet } from '../key-set.ts'
 import { fromJsonBytes } from './json-bytes.ts'
 import type { Item, KeyType } from './pages.ts'
@@ -18,7 +18,9 @@ export const comparedItems = 1_000_000
  */
 export class ValueDigest {
   readonly #type: KeyType
-  readonly #whole = createHash('sha1')
+  /** Of a string: its first piece, which mostly is all of it; of more than one, a hash of them. */
+  #piece: Buffer | undefined
+  #whole: Hash | undefined
   readonly #sums = [0, 0, 0, 0]
   #chain = ''
   #state = ''
@@ -33,10 +35,8 @@ export class ValueDigest {
   add(items: readonly Item[], stream?: StreamState): void {
     if (stream !== undefined) this.#state = stateText(stream)
     for (const item of items) {
-      if (this.#type === 'string') {
-        this.#whole.update(item as Buffer)
-        this.#size += (item as Buffer).length
-      } else if (this.#type === 'list' || this.#type === 'stream') {
+      if (this.#type === 'string') this.#addPiece(item as Buffer)
+      else if (this.#type === 'list' || this.#type === 'stream') {
         this.#chain = hash('sha1', Buffer.concat([Buffer.from(this.#chain), encoded(item)]), 'hex')
         this.#size++
       } else this.#addUnordered(encoded(item))
@@ -45,18 +45,29 @@ export class ValueDigest {
 
   /** @param expiresAt in milliseconds; null: never, or the server does not tell it exactly (see knowsExpiryTime) */
   end(expiresAt: number | null): string {
-    const unordered = this.#sums.join(':')
-    const state =
-      this.#type === 'string'
-        ? this.#whole.digest('hex')
-        : this.#type === 'list' || this.#type === 'stream'
-          ? this.#chain + this.#state
-          : unordered
-    return hash(
-      'sha1',
-      Buffer.from(`${this.#type}:${this.#size}:${state}:${expiresAt ?? ''}`, 'latin1'),
-      'hex',
-    ).slice(0, 16)
+    const expiry = String(expiresAt ?? '')
+    if (this.#type === 'string') return this.#ofString(Buffer.from(`:${expiry}:string`, 'latin1'))
+    const isInOrder = this.#type === 'list' || this.#type === 'stream'
+    const state = isInOrder ? this.#chain + this.#state : this.#sums.join(':')
+    const text = Buffer.from(`${this.#type}:${this.#size}:${state}:${expiry}`, 'latin1')
+    return hash('sha1', text, 'hex').slice(0, 16)
+  }
+
+  #addPiece(piece: Buffer): void {
+    if (this.#piece === undefined) {
+      this.#piece = piece
+      return
+    }
+    this.#whole ??= createHash('sha1').update(this.#piece)
+    this.#whole.update(piece)
+  }
+
+  #ofString(end: Buffer): string {
+    const digest =
+      this.#whole === undefined
+        ? hash('sha1', Buffer.concat([this.#piece ?? Buffer.alloc(0), end]), 'hex')
+        : this.#whole.update(end).digest('hex')
+    return digest.slice(0, 16)
   }
 
   #addUnordered(bytes: Buffer): void {
@@ -88,14 +99,15 @@ function encoded(item: Item): Buffer {
 }
 
 /**
- * Lua: `sizeOf(key, type)`, the number of a value's elements (for a string, of 512 bytes), and `digestOf(key, type)`, as
- * ValueDigest makes it.
+ * Lua: `sizeOf(key, type)`, the number of a value's elements (for a string, of 512 bytes; nil for a type that no backup
+ * holds), `digestOf(key, type)`, as
+ * ValueDigest makes it, and `digestOfString(key, value)`, of a string that was read already.
  */
 export const digestScript = `local function encoded(text) return #text .. ':' .. text end
 local sizes = { list = 'LLEN', set = 'SCARD', hash = 'HLEN', zset = 'ZCARD', stream = 'XLEN' }
 local function sizeOf(key, type)
   if type == 'string' then return math.floor(redis.call('STRLEN', key) / 512) end
-  return redis.call(sizes[type], key)
+  return sizes[type] and redis.call(sizes[type], key)
 end
 local knowsFieldExpiry = true
 local function fieldExpiries(key, items)
@@ -113,13 +125,21 @@ local function fieldExpiries(key, items)
   end
   return found
 end
+local knowsExpiryTime = true
+local function expiryOf(key)
+  if not knowsExpiryTime then return '' end
+  local expiry = tonumber(redis.pcall('PEXPIRETIME', key))
+  knowsExpiryTime = expiry ~= nil
+  return expiry ~= nil and expiry >= 0 and string.format('%.0f', expiry) or ''
+end
+local function digestOfString(key, value)
+  return redis.sha1hex(value .. ':' .. expiryOf(key) .. ':string'):sub(1, 16)
+end
 local scans = { set = 'SSCAN', hash = 'HSCAN', zset = 'ZSCAN' }
 local function digestOf(key, type)
+  if type == 'string' then return digestOfString(key, redis.call('GET', key)) end
   local size, state = 0, ''
-  if type == 'string' then
-    local value = redis.call('GET', key)
-    size, state = #value, redis.sha1hex(value)
-  elseif type == 'list' then
+  if type == 'list' then
     local length = redis.call('LLEN', key)
     for from = 0, length - 1, 1000 do
       for _, item in ipairs(redis.call('LRANGE', key, from, from + 999)) do
@@ -172,8 +192,6 @@ local function digestOf(key, type)
     until cursor == '0'
     state = string.format('%d:%d:%d:%d', a, b, c, d)
   end
-  local expiry = redis.pcall('PEXPIRETIME', key)
-  expiry = tonumber(expiry) ~= nil and tonumber(expiry) >= 0 and string.format('%.0f', expiry) or ''
-  return redis.sha1hex(type .. ':' .. string.format('%d', size) .. ':' .. state .. ':' .. expiry):sub(1, 16)
+  return redis.sha1hex(type .. ':' .. string.format('%d', size) .. ':' .. state .. ':' .. expiryOf(key)):sub(1, 16)
 end
 `

@@ -30,13 +30,22 @@ export function keyLine(
   { key, type, expiresAt }: KeyHead,
   items: readonly Item[],
   { part, stream }: { part?: number | undefined; stream?: StreamState | undefined } = {},
-): Buffer {
-  const value = type === 'string' ? toJson(Buffer.concat(items as Buffer[])) : items.map(toJson)
+): string {
+  const value = type === 'string' ? toJson(joined(items as Buffer[])) : items.map(toJson)
   const numbered = part === undefined ? {} : { part }
   const stated = stream === undefined ? {} : { stream }
-  return Buffer.from(
-    `${JSON.stringify({ key: toJson(key), type, ...numbered, value, expiresAt, ...stated })}\n`,
-  )
+  return `${JSON.stringify({ key: toJson(key), type, ...numbered, value, expiresAt, ...stated })}\n`
+}
+
+/** The same of a string that was read whole. */
+export function stringLine(key: Buffer, value: JsonBytes, expiresAt: number | null): string {
+  return `{"key":${JSON.stringify(toJsonBytes(key))},"type":"string","value":${JSON.stringify(value)},"expiresAt":${expiresAt}}\n`
+}
+
+/** A large string comes in pieces that are a line each: what is one already is not copied. */
+function joined(pieces: readonly Buffer[]): Buffer {
+  const [only] = pieces
+  return only !== undefined && pieces.length === 1 ? only : Buffer.concat(pieces)
 }
 
 /** Bytes that an item holds. */

@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { parseJson as boundedJson, documentBounds } from '../../backup/documents/json.ts'
-import { readPartLines } from '../../backup/part/read.ts'
+import { readPartLinesTogether } from '../../backup/part/read.ts'
 import type { CachePart } from '../../backup/sections/cache.ts'
 import { BackupDamaged, NotFound } from '../../errors.ts'
 import type { Bucket } from '../../s3/bucket.ts'
@@ -50,30 +50,48 @@ const Line = z.discriminatedUnion('type', [
  * @throws BackupDamaged naming the part that is missing, has other bytes than the manifest says, or holds what is no key
  */
 export async function* readLines(bucket: Bucket, parts: readonly Part[]): AsyncGenerator<DecodedLine> {
-  let before: DecodedLine | undefined
+  for await (const lines of readLinesTogether(bucket, parts)) yield* lines
+}
+
+/** The same, those together that came together; each is decoded when it is taken. */
+export async function* readLinesTogether(
+  bucket: Bucket,
+  parts: readonly Part[],
+): AsyncGenerator<Iterable<DecodedLine>> {
+  const counts: Counts = { lines: 0, keys: 0, before: undefined }
   for (const part of parts) {
-    let lines = 0
-    let keys = 0
-    for await (const text of linesOf(bucket, part)) {
-      const line = decode(text)
-      lines++
-      if (line === undefined) throw damaged(bucket, part, `its line ${lines} describes no key`)
-      if (line.part === 1) keys++
-      else if (!continues(line, before)) {
-        throw damaged(bucket, part, `its line ${lines} continues a key that is not the one before it`)
-      }
-      before = line
-      yield line
-    }
-    if (keys !== part.keys) {
-      throw damaged(bucket, part, `it holds ${keys} keys, but the manifest says ${part.keys}`)
+    counts.lines = counts.keys = 0
+    for await (const texts of textsOf(bucket, part)) yield decodeAll(bucket, part, { texts, counts })
+    if (counts.keys !== part.keys) {
+      throw damaged(bucket, part, `it holds ${counts.keys} keys, but the manifest says ${part.keys}`)
     }
   }
 }
 
-async function* linesOf(bucket: Bucket, part: Part): AsyncGenerator<Buffer> {
+/** Of the part that is read, and the line before, which may be of another one. */
+type Counts = { lines: number; keys: number; before: DecodedLine | undefined }
+
+function* decodeAll(
+  bucket: Bucket,
+  part: Part,
+  { texts, counts }: { texts: readonly Buffer[]; counts: Counts },
+): Generator<DecodedLine> {
+  for (const text of texts) {
+    const line = decode(text)
+    counts.lines++
+    if (line === undefined) throw damaged(bucket, part, `its line ${counts.lines} describes no key`)
+    if (line.part === 1) counts.keys++
+    else if (!continues(line, counts.before)) {
+      throw damaged(bucket, part, `its line ${counts.lines} continues a key that is not the one before it`)
+    }
+    counts.before = line
+    yield line
+  }
+}
+
+async function* textsOf(bucket: Bucket, part: Part): AsyncGenerator<Buffer[]> {
   try {
-    yield* readPartLines(bucket, part.key, part)
+    yield* readPartLinesTogether(bucket, part.key, part)
   } catch (cause) {
     if (cause instanceof NotFound) throw damaged(bucket, part, 'it does not exist', cause)
     throw cause

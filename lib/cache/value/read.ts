@@ -9,20 +9,25 @@ import { type KeyHead, keyLine, sizeOf } from './lines.ts'
 import { type Item, pagesOf, type ValuePage } from './pages.ts'
 import { readStreamState, type StreamState } from './stream.ts'
 
-/** What bounds memory, in bytes of one answer's JSON and of one line, and what is asked for of a value at once. */
+/**
+ * What bounds memory, in bytes of one answer's JSON and of one line, and what is asked for of a value at once.
+ * @see docs/decisions.md#strings-of-an-answer-wait-as-bytes
+ */
 export const readLimits = {
   answerBytes: 16 * 2 ** 20,
-  lineBytes: 4 * 2 ** 20,
+  /** Of an answer that holds several values. */
+  togetherBytes: 2 * 2 ** 20,
+  lineBytes: 2 ** 20,
   /** Elements of a collection. A smaller one comes in one answer, so it is of one moment. */
   pageItems: 4_000,
   /** Bytes of a string, together with other keys; and alone. */
   pieceBytes: 256 * 2 ** 10,
-  largePieceBytes: 4 * 2 ** 20,
+  largePieceBytes: 2 ** 20,
 }
 export type ReadLimits = typeof readLimits
 
 /** A line of a part, and whether a key begins with it. */
-export type KeyLine = { line: Buffer; begins: boolean }
+export type KeyLine = { line: string; begins: boolean }
 
 type Reading = {
   head: KeyHead

@@ -2,12 +2,13 @@ import type { Fence } from '../../ledger/fence.ts'
 import type { BinaryRedis } from '../../redis/binary-redis.ts'
 import { asBytes } from '../../redis/reply.ts'
 import { firstCursor, readScan, scanCommand, scanKeys } from '../../redis/scan.ts'
-import { compareAndUnlink, type KeyFate, type Unlinking } from '../compare-and-unlink.ts'
+import { compareAndUnlink, type ExpectedDigest, type KeyFate, type Unlinking } from '../compare-and-unlink.ts'
 
-/** Which keys go: those that a SCAN finds by `match`, for which `goes` is true, and how. */
-export type KeySelection = Omit<Unlinking, 'keys'> & {
+/** Which keys go, and how: those that a SCAN finds by `match`, and of which something is expected. */
+export type KeySelection = Omit<Unlinking, 'keys' | 'expected'> & {
   match: string | undefined
-  goes: (key: Buffer) => boolean
+  /** null: the key stays. */
+  expected: (key: Buffer) => ExpectedDigest | null
   pageKeys: number
 }
 
@@ -19,15 +20,17 @@ export async function wipeOnce(
 ): Promise<number> {
   let found = 0
   let cursor: string | undefined = firstCursor
-  let doomed: Buffer[] = []
-  while (cursor !== undefined || doomed.length > 0) {
+  let doomed = new Map<Buffer, ExpectedDigest>()
+  while (cursor !== undefined || doomed.size > 0) {
     const scan = cursor === undefined ? undefined : scanCommand(cursor, selection.match, selection.pageKeys)
-    const { fates, besides } = await compareAndUnlink(cache, fence, { ...selection, keys: doomed }, scan)
-    found += [...fates.values()].filter((fate) => fate !== 'kept').length
-    if (doomed.length > 0) await onPage(fates)
+    const expected = (key: Buffer) => doomed.get(key) ?? ''
+    const asked = { ...selection, keys: [...doomed.keys()], expected }
+    const { fates, besides } = await compareAndUnlink(cache, fence, asked, scan)
+    for (const fate of fates.values()) if (fate !== 'kept') found++
+    if (doomed.size > 0) await onPage(fates)
     if (scan === undefined) break
     const page = readScan(besides)
-    doomed = page.items.map(asBytes).filter(selection.goes)
+    doomed = doomedOf(page.items.map(asBytes), selection)
     cursor = page.cursor === firstCursor ? undefined : page.cursor
   }
   return found
@@ -36,7 +39,21 @@ export async function wipeOnce(
 /** The keys that are there and should go, as pages. */
 export async function* findDoomed(
   cache: BinaryRedis,
-  { match, goes, pageKeys }: Pick<KeySelection, 'match' | 'goes' | 'pageKeys'>,
+  { match, pageKeys, expected }: Pick<KeySelection, 'match' | 'expected' | 'pageKeys'>,
 ): AsyncGenerator<Buffer[]> {
-  for await (const page of scanKeys(cache, { match, count: pageKeys })) yield page.filter(goes)
+  for await (const page of scanKeys(cache, { match, count: pageKeys }))
+    yield [...doomedOf(page, { expected }).keys()]
+}
+
+/** What is expected of each key is looked up once, and kept until the script is asked. */
+function doomedOf(
+  keys: readonly Buffer[],
+  { expected }: Pick<KeySelection, 'expected'>,
+): Map<Buffer, ExpectedDigest> {
+  const doomed = new Map<Buffer, ExpectedDigest>()
+  for (const key of keys) {
+    const digest = expected(key)
+    if (digest !== null) doomed.set(key, digest)
+  }
+  return doomed
 }

@@ -12,6 +12,7 @@ import type { Quarantine } from '../quarantine.ts'
 export class Rewrites {
   readonly #found = new KeyTally()
   readonly #seen = new KeySet()
+  #isUnclear = false
   readonly #quarantine: Quarantine
   readonly #digests: KeyDigests | null
 
@@ -26,21 +27,24 @@ export class Rewrites {
     this.#digests?.set(this.#quarantine.nameOf(key), dealtWith)
   }
 
+  /** The key may have been dealt with before, and holds something else than the backup. */
   add(key: Buffer): void {
+    this.#isUnclear = true
     this.dealtWith(key)
-    this.includes(key)
+    this.includes(key, dealtWith)
   }
 
-  /** Whether the key, which is there, had been dealt with. */
-  includes(key: Buffer): boolean {
-    if (this.#quarantine.holds(key) || this.#digests?.get(key) !== dealtWith) return false
+  /** Whether the key, which is there, had been dealt with, by the digest that is known of it. */
+  includes(key: Buffer, digest: string): boolean {
+    if (digest !== dealtWith || this.#quarantine.holds(key)) return false
     if (this.#seen.add(key)) this.#found.add(key)
     return true
   }
 
   warnings(): Warning[] {
     if (this.#found.count === 0) return []
-    const message = `${counted(this.#found.count, 'cache key')} ${agreeing(this.#found.count, 'was', 'were')} written again after the wipe, and left: ${this.#found.names()}`
+    const when = this.#isUnclear ? ', or perhaps before it' : ''
+    const message = `${counted(this.#found.count, 'cache key')} ${agreeing(this.#found.count, 'was', 'were')} written again after the wipe${when}, and left: ${this.#found.names()}`
     return [{ code: 'KeysCameBack', message }]
   }
 }

@@ -90,11 +90,11 @@ export async function wipeCache(
   const keptTypes = new Set(unsupportedTypes)
   const selection = (quarantines: boolean): KeySelection => ({
     match: scope.match,
-    goes: (key) =>
-      scope.includes(key) && patternsOf(quarantine.nameOf(key)).length === 0 && !rewrites.includes(key),
     expected: (key) => {
+      if (!scope.includes(key) || patternsOf(quarantine.nameOf(key)).length > 0) return null
       if (held === null) return '*'
       const digest = held.digests.get(key) ?? ''
+      if (rewrites.includes(key, digest)) return null
       return begun !== undefined && digest !== '' ? `!${digest}` : digest
     },
     quarantine: quarantines ? quarantine.prefix : null,
@@ -103,17 +103,19 @@ export async function wipeCache(
   })
   let pages = 0
   async function onPage(fates: ReadonlyMap<Buffer, KeyFate>): Promise<void> {
-    tally.keys += keysOf(fates, 'deleted').length
-    for (const fate of ['deleted', 'absent'] as const)
-      for (const key of keysOf(fates, fate)) rewrites.dealtWith(key)
-    const changed = keysOf(fates, 'changed').filter((key) => {
-      const isUnclear = begun !== undefined && !quarantine.holds(key) && held?.digests.get(key) !== undefined
-      if (isUnclear) rewrites.add(key)
-      return !isUnclear
-    })
-    const renamed = keysOf(fates, 'renamed').map(quarantine.keyOf)
-    await held?.late.add([...changed, ...renamed])
-    for (const key of keysOf(fates, 'renamed')) rewrites.dealtWith(key) // whoever writes to its name now writes a new key
+    const found = Map.groupBy(fates.keys(), (key) => fates.get(key))
+    const [deleted = [], absent = []] = [found.get('deleted'), found.get('absent')]
+    tally.keys += deleted.length
+    for (const key of deleted) rewrites.dealtWith(key)
+    for (const key of absent) rewrites.dealtWith(key)
+    const { aside = [], rewritten = [] } = Object.groupBy(found.get('unclear') ?? [], (key) =>
+      quarantine.holds(key) ? 'aside' : 'rewritten',
+    )
+    for (const key of rewritten) rewrites.add(key)
+    const changed = [...(found.get('changed') ?? []), ...aside]
+    const renamed = found.get('renamed') ?? []
+    await held?.late.add([...changed, ...renamed.map(quarantine.keyOf)])
+    for (const key of renamed) rewrites.dealtWith(key) // whoever writes to its name now writes a new key
     if (++pages % limits.noteEvery === 0) await note()
     await progress(tally.keys, expected)
   }
@@ -164,10 +166,6 @@ async function findLeft({ cache }: Tools, selection: KeySelection): Promise<KeyT
     for (const key of keys) if (!kept.includes(key) && seen.add(key)) left.add(key)
   }
   return left
-}
-
-function keysOf(fates: ReadonlyMap<Buffer, KeyFate>, fate: KeyFate): Buffer[] {
-  return [...fates].flatMap(([key, found]) => (found === fate ? [key] : []))
 }
 
 function leftWarning(left: KeyTally, passes: number): Warning {

@@ -1,5 +1,5 @@
 import type { Manifest } from '../../backup/manifest.ts'
-import type { TableDefinition } from '../../backup/sections/database.ts'
+import type { Column, TableDefinition } from '../../backup/sections/database.ts'
 import { SchemaChanged } from '../../errors.ts'
 import type { Catalog } from './catalog.ts'
 import type { Table } from './table.ts'
@@ -77,7 +77,7 @@ function compareColumns(
     const where = `${table.name}.${name}`
     if (column === undefined) blocking.push(`the column ${where} does not exist any more`)
     else if (column.type !== type) blocking.push(`the column ${where} was ${type} and is ${column.type} now`)
-    else if (column.asText !== asText)
+    else if (isOtherKind({ type, asText }, column))
       blocking.push(`the type ${type} of the column ${where} is another one now`)
     else if ((column.generated === '') !== (generated === '')) {
       blocking.push(
@@ -91,6 +91,17 @@ function compareColumns(
       blocking.push(`the column ${where} came later, may not be null and has no default`)
     } else tolerated.push(where)
   }
+}
+
+/**
+ * Whether a type of the same name writes its values in another way. One of the application's that became text since, as ranges
+ * of its domains did, writes the same, which is compared before it counts.
+ */
+export function isOtherKind(
+  { type, asText }: Pick<Column, 'type' | 'asText'>,
+  now: Pick<Column, 'asText'>,
+): boolean {
+  return asText ? !now.asText : now.asText && !type.includes('.')
 }
 
 /** The same for tables alone. @throws SchemaChanged listing what differs */

@@ -43,6 +43,9 @@ const bookkeeping = new Set([
 /** Why a table is not managed that the script of an extension made. */
 export const ofExtension = 'belongs to an extension'
 
+/** Whether values of a type are made of others', which a domain among them may refuse. */
+const isMadeOfOthers = (type: string) => `(${type}.typtype IN ('c', 'd') OR ${type}.typcategory = 'A')`
+
 const tablesQuery = `
 SELECT ${plainName('n.nspname', 'c.relname')} AS name, n.nspname AS schema, c.relname AS "table", c.oid::bigint AS oid, c.relkind AS kind,
   pg_relation_size(c.oid) / current_setting('block_size')::int AS pages,
@@ -59,8 +62,9 @@ SELECT ${plainName('n.nspname', 'c.relname')} AS name, n.nspname AS schema, c.re
     WHERE c.relkind = 'p' AND i.inhparent = c.oid) AS partitions,
   (SELECT coalesce(json_agg(json_build_object(
       'name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'notNull', a.attnotnull,
-      'asText', y.typtype IN ('c', 'd') OR y.typcategory = 'A' OR y.typname IN ('json', 'jsonb') OR EXISTS (
-        SELECT FROM pg_cast k WHERE k.castsource = y.oid AND k.casttarget = 'json'::regtype),
+      'asText', ${isMadeOfOthers('y')} OR y.typname IN ('json', 'jsonb') OR EXISTS (
+        SELECT FROM pg_cast k WHERE k.castsource = y.oid AND k.casttarget = 'json'::regtype) OR EXISTS (
+        SELECT FROM pg_range g JOIN pg_type s ON s.oid = g.rngsubtype WHERE y.oid IN (g.rngtypid, g.rngmultitypid) AND ${isMadeOfOthers('s')}),
       'hasDefault', a.atthasdef, 'generated', a.attgenerated, 'identity', a.attidentity) ORDER BY a.attnum), '[]')
     FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid
     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns

@@ -2,7 +2,7 @@ import { agreeing, counted } from '../../amounts.ts'
 import type { Warning } from '../../backup/manifest.ts'
 import { RehearsalFailed } from '../../errors.ts'
 import type { Connection } from '../../postgres/connection.ts'
-import { quote } from '../../postgres/identifiers.ts'
+import { qualified, quote } from '../../postgres/identifiers.ts'
 import { queryUnderOwnPath } from '../../postgres/search-path.ts'
 import { typedRows } from '../scratch/schema.ts'
 import type { TablePair } from '../table-pair.ts'
@@ -24,15 +24,24 @@ type Key = {
   mayBeNotValid: boolean
 }
 
+type BackedUp = {
+  runId: string
+  /** All tables of the backup. */
+  pairs: readonly TablePair[]
+  /** The names of those of which rows were loaded, and of those that were whole. */
+  loaded: ReadonlySet<string>
+  whole: ReadonlySet<string>
+  /** The names of those of which another run has asked the same of these rows. */
+  known: ReadonlySet<string>
+}
+
 /**
  * Rows whose validated foreign key points at no row of the backup. A restore brings such a key back NOT VALID; keys to tables
- * that the backup does not hold are left out.
+ * that the backup does not hold are left out. Where not all rows of either side were loaded, those of the live tables are asked.
  * @throws RehearsalFailed for a key of a partitioned table where Postgres knows no NOT VALID (before version 18)
  */
-export async function brokenKeys(
-  connection: Connection,
-  { runId, pairs }: { runId: string; pairs: readonly TablePair[] },
-): Promise<Warning[]> {
+export async function brokenKeys(connection: Connection, backedUp: BackedUp): Promise<Warning[]> {
+  const { pairs } = backedUp
   const byOid = new Map(pairs.map((pair) => [pair.live.oid, pair]))
   const keys = await readKeys(
     connection,
@@ -45,13 +54,8 @@ export async function brokenKeys(
     const to = key.referenced.flatMap((oid) => byOid.get(oid) ?? [])
     if (to.length < key.referenced.length) continue
     let rows = 0
-    for (const { table, live } of from) {
-      if (table.rows === 0) continue
-      rows += await countDangling(connection, key, {
-        from: typedRows(runId, table, live, 'f'),
-        to: to.map((target) => typedRows(runId, target.table, target.live)),
-      })
-    }
+    for (const one of from)
+      if (one.table.rows > 0) rows += await countBroken(connection, backedUp, key, one, to)
     if (rows === 0) continue
     const broken = `${counted(rows, 'row')} of ${key.table} ${agreeing(rows, 'does', 'do')} not keep its foreign key ${key.name}: what is referred to is not there`
     if (key.partitioned && !key.mayBeNotValid) {
@@ -65,6 +69,29 @@ export async function brokenKeys(
     })
   }
   return warnings
+}
+
+/** How many rows of `from` do not keep the key; where not all of both sides were loaded, as far as that can be others than none. */
+async function countBroken(
+  connection: Connection,
+  { runId, loaded, whole, known }: BackedUp,
+  key: Key,
+  from: TablePair,
+  to: readonly TablePair[],
+): Promise<number> {
+  const inScratch = ({ table, live }: TablePair, alias?: string) => typedRows(runId, table, live, alias)
+  const inLive = ({ live }: TablePair, alias = live.table) => `ONLY ${qualified(live)} AS ${quote(alias)}`
+  const isEvery = (names: ReadonlySet<string>) => to.every(({ table }) => names.has(table.name))
+  const [ofLoaded, toLive] = [inScratch(from, 'f'), to.map((one) => inLive(one))]
+  if (whole.has(from.table.name) && isEvery(whole))
+    return countDangling(connection, key, { from: ofLoaded, to: to.map((one) => inScratch(one)) })
+  // What they refer to is there as it was: then only rows that are new can refer to nothing.
+  if (isEvery(known)) {
+    if (!loaded.has(from.table.name)) return 0
+    if ((await countDangling(connection, key, { from: ofLoaded, to: toLive })) === 0) return 0
+  }
+  // Both of one moment: since the backup rows may have gone, with those that referred to them.
+  return countDangling(connection, key, { from: inLive(from, 'f'), to: toLive })
 }
 
 /** Rows of `from`, which is known as f, that refer to no row of `to`; both as FROM has them. */

@@ -30,7 +30,7 @@ type ConstraintRow = {
   inherited: boolean
   parentValidated: boolean
   partitioned: boolean
-  /** Its rows are among those that are replaced. */
+  /** Its rows are those of the backup afterwards. */
   replaced: boolean
   mayBeNotValid: boolean
 }
@@ -39,13 +39,17 @@ type ConstraintRow = {
  * Drops what could refuse rows while tables are filled, or looks at tables that are not filled yet: checks, NOT NULL that is
  * NOT VALID, foreign keys from or to one of the tables (also those of tables that stay), and constraints of domains. Unique
  * and exclusion constraints stay: Postgres has no NOT VALID for them, and they look at their own table alone.
+ * @param unchanged tables that hold what the backup does, as those do that are filled
  * @see docs/decisions.md#a-restore-takes-what-was-there
  */
 export async function dropConstraints(
   connection: Connection,
   tables: readonly AlteredTable[],
+  unchanged: readonly AlteredTable[] = [],
 ): Promise<PostDataConstraint[]> {
-  const found = await readConstraints(connection, tables)
+  const held = new Set(unchanged.map(({ oid }) => oid))
+  const all = await readConstraints(connection, tables)
+  const found = all.map((one) => ({ ...one, replaced: one.replaced || held.has(one.oid) }))
   const drops = found
     .filter(({ inherited }) => !inherited)
     .map(({ sql, name }) => `ALTER TABLE ${sql} DROP CONSTRAINT ${quote(name)}`)

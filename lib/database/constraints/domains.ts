@@ -1,33 +1,27 @@
 import type { Connection } from '../../postgres/connection.ts'
 import { literal, quote } from '../../postgres/identifiers.ts'
 import type { PostDataConstraint } from './post-data.ts'
+import { answersByTime, heldTypesOf } from './row-expressions.ts'
 
 /**
  * Drops constraints of the domains that the tables' columns hold, also inside arrays and composite types, when they are NOT
- * VALID or call functions of the application: a value becomes one of the domain anew while tables are filled, and would
- * be refused. Those of domains that the role does not own stay.
+ * VALID, call functions of the application, or judge by the time: a value becomes one of the domain anew while tables are
+ * filled, and would be refused. Those of domains that the role does not own stay.
  */
 export async function dropDomainConstraints(
   connection: Connection,
   tables: readonly { oid: number }[],
 ): Promise<PostDataConstraint[]> {
   const found = await connection.query(
-    `WITH RECURSIVE held AS (
-       SELECT a.atttypid AS type FROM pg_attribute a WHERE a.attrelid = ANY($1::oid[]) AND a.attnum > 0 AND a.atttypid >= 16384
-       UNION
-       SELECT inner_types.type FROM held h JOIN pg_type t ON t.oid = h.type CROSS JOIN LATERAL (
-         SELECT t.typelem WHERE t.typelem <> 0 UNION ALL SELECT t.typbasetype WHERE t.typbasetype <> 0
-         UNION ALL SELECT r.rngsubtype FROM pg_range r WHERE r.rngtypid = t.oid
-         UNION ALL SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
-       ) AS inner_types(type)
-     )
+    `WITH RECURSIVE ${heldTypesOf('$1::oid[]')}
      SELECT t.oid::regtype::text AS sql, k.conname AS name, pg_get_constraintdef(k.oid) AS definition,
        obj_description(k.oid, 'pg_constraint') AS comment, k.convalidated AS validated
      FROM pg_constraint k JOIN pg_type t ON t.oid = k.contypid
      WHERE k.contypid IN (SELECT type FROM held) AND k.contype = 'c' AND pg_has_role(t.typowner, 'USAGE')
        AND (NOT k.convalidated OR EXISTS (
          SELECT FROM pg_depend d WHERE d.classid = 'pg_constraint'::regclass AND d.objid = k.oid
-           AND d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass) AND d.refobjid >= 16384))
+           AND d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass) AND d.refobjid >= 16384)
+         OR ${answersByTime('k.conbin')})
      ORDER BY k.oid`,
     [tables.map(({ oid }) => oid)],
   )

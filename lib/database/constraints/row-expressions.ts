@@ -23,6 +23,20 @@ const callsApplication = (classOf: string, object: string) => {
       WHERE k.contypid = d.refobjid AND ${code('e')}))))`
 }
 
+/**
+ * Whether an expression, as the catalog holds it, may judge a value otherwise at another time, although no function of the
+ * application is called: by the clock, by settings, by random. Arithmetic of dates depends on the time zone alone, which is pinned.
+ * What Postgres has of its own is in no pg_depend, so the expression's own tree is read.
+ */
+export const answersByTime = (tree: string) => `(${tree}::text LIKE '%{SQLVALUEFUNCTION %' OR EXISTS (
+  SELECT FROM regexp_matches(${tree}::text, ':(funcid|opno) (\\d+)', 'g') AS called(found)
+    LEFT JOIN pg_operator o ON called.found[1] = 'opno' AND o.oid = called.found[2]::oid
+    JOIN pg_proc p ON p.oid = coalesce(o.oprcode::oid, called.found[2]::oid)
+  WHERE p.provolatile <> 'i'
+    AND (p.proname = 'age' AND p.pronargs = 1 OR NOT p.proargtypes::oid[] && ${dates}::regtype[]::oid[])))`
+
+const dates = `'{date,time,timetz,timestamp,timestamptz}'`
+
 const tableName = (oid: string) =>
   `(SELECT n.nspname || '.' || r.relname FROM pg_class r JOIN pg_namespace n ON n.oid = r.relnamespace WHERE r.oid = ${oid})`
 
@@ -52,4 +66,52 @@ export async function readRowExpressions(
     [tables.map(({ oid }) => oid)],
   )
   return found.rows
+}
+
+/** The columns of these tables whose defaults call functions of the application: a row that has no value for one asks it. */
+export async function readAskingDefaults(
+  connection: Connection,
+  tables: readonly { oid: number }[],
+): Promise<{ oid: number; column: string }[]> {
+  const found = await connection.query(
+    `SELECT a.attrelid::bigint::float8 AS oid, a.attname AS column FROM pg_attribute a
+     JOIN pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
+     WHERE a.attgenerated = '' AND a.attrelid = ANY($1::oid[]) AND ${callsApplication('pg_attrdef', 'f.oid')}`,
+    [tables.map(({ oid }) => oid)],
+  )
+  return found.rows
+}
+
+/** The types of these tables' columns that are not Postgres' own, also those inside of them, as a CTE `held (oid, type)`. */
+export const heldTypesOf = (tables: string) => `held AS (
+  SELECT a.attrelid AS oid, a.atttypid AS type FROM pg_attribute a
+    WHERE a.attrelid = ANY(${tables}) AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid >= 16384
+  UNION
+  SELECT h.oid, inner_types.type FROM held h JOIN pg_type t ON t.oid = h.type CROSS JOIN LATERAL (
+    SELECT t.typelem WHERE t.typelem <> 0 UNION ALL SELECT t.typbasetype WHERE t.typbasetype <> 0
+    UNION ALL SELECT r.rngsubtype FROM pg_range r WHERE t.oid IN (r.rngtypid, r.rngmultitypid)
+    UNION ALL SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+  ) AS inner_types(type))`
+
+/**
+ * The tables of which rows are judged or made by functions of the application, also in checks and in the domains that their columns
+ * hold, or by what is another thing at another time; by their oids.
+ */
+export async function readAskingTables(
+  connection: Connection,
+  tables: readonly { oid: number }[],
+): Promise<Set<number>> {
+  const expressions = await readRowExpressions(connection, tables)
+  const isAsking = `(${callsApplication('pg_constraint', 'k.oid')} OR ${answersByTime('k.conbin')})`
+  const found = await connection.query(
+    `WITH RECURSIVE ${heldTypesOf('$1::oid[]')}, asking AS MATERIALIZED (
+       SELECT k.conrelid AS oid, k.contypid AS type FROM pg_constraint k
+       WHERE (k.conrelid = ANY($1::oid[]) OR k.contypid >= 16384) AND k.contype <> 'f' AND ${isAsking})
+     SELECT oid::bigint::float8 AS oid FROM asking WHERE oid <> 0
+     UNION SELECT h.oid::bigint::float8 FROM held h JOIN asking a ON a.type = h.type AND a.oid = 0
+     UNION SELECT f.adrelid::bigint::float8 FROM pg_attrdef f JOIN pg_attribute a ON a.attrelid = f.adrelid AND a.attnum = f.adnum
+       WHERE f.adrelid = ANY($1::oid[]) AND a.attgenerated <> '' AND ${callsApplication('pg_attrdef', 'f.oid')}`,
+    [tables.map(({ oid }) => oid)],
+  )
+  return new Set([...expressions, ...found.rows].map(({ oid }) => oid))
 }

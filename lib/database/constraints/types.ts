@@ -81,7 +81,7 @@ function unreadable(
 ): Error {
   const state = sqlStateOf(error)
   return new RehearsalFailed(
-    `The type ${type} of ${table.name}.${name} does not read the values that were backed up${state === undefined ? ' as they were' : ` (SQLSTATE ${state})`}. They could not be put back; the live tables were not touched. Bring the type back to what it was; a domain's constraint has to be owned by the database role to be put withoutDomainConstraints`,
+    `The type ${type} of ${table.name}.${name} does not read the values that were backed up${state === undefined ? ' as they were' : ` (SQLSTATE ${state})`}. They could not be put back; the live tables were not touched. Bring the type back to what it was; a domain's constraint has to be owned by the database role to be put back NOT VALID`,
     { cause: error },
   )
 }

@@ -1,155 +1,139 @@
+import { type PartPiece, pagesInRange } from '../../backup/ranges/range.ts'
 import { addFingerprints } from '../../backup/sections/fingerprint.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { CopiedBytes } from '../../postgres/copied-bytes.ts'
-import { literal } from '../../postgres/identifiers.ts'
-import { ownSearchPath } from '../../postgres/search-path.ts'
 import type { HashedShard } from '../parts/shards.ts'
-import { copyRowOf, linesOf, rowsOf } from '../rows.ts'
+import { copyRowsOf, linesOf, rowsOf } from '../rows.ts'
+import { type FatLine, readFatLines } from './fat-lines.ts'
+import { type Pages, pagesOfRanges, piecesOf } from './pages.ts'
 
 /**
- * Reads a shard as JSON Lines in chunks. What one chunk may hold in memory is bounded by these, whatever the rows:
- * lines above `fatLine` are fetched on their own, and a chunk above `chunkMax` is not sent but read again by halves;
- * a single page, which holds less than 300 rows, is sent in any case. Compressed values can make lines a
- * hundred times as long as their rows: `chunkMaxPages` also keeps what the server puts together below its 1 GB.
+ * Reads pages of a shard as JSON Lines in chunks. What one chunk may hold in memory is bounded by these, whatever the rows:
+ * lines above `fatLine` are fetched on their own, and a chunk with a piece above its share of `chunkMax` is not taken but
+ * read again by halves; a single page, which holds less than 300 rows, is sent in any case. The server puts the lines of
+ * a range together, as much as stays in its processor's cache. Compressed values can make lines a hundred times as long
+ * as their rows: so few pages also stay below its 1 GB.
+ * @see docs/decisions.md#a-chunk-comes-in-pieces-of-a-few-pages
  */
 const fatLine = 32 * 1024
 const chunkGoal = 2 * 2 ** 20
 const chunkMax = 6 * 2 ** 20
-const chunkMaxPages = 48
-/** Bytes of a very long line that one message carries. */
-const slice = 2 ** 20
-
-export type Tally = { rows: number; fingerprint: string }
+const chunkMaxPages = 128
+const lineEnd = 0x0a
 
 /**
- * Yields the lines of `shard`, each with its line end; `tally` is complete when it ends. What is yielded holds until the next
- * is asked for: then the server's next bytes are put in its place.
+ * Yields the lines of each range of `stretches`, which are in order, and its end, also that of a range without rows. What is yielded holds until the next is asked for: then the server's next
+ * bytes are put in its place.
  * @see docs/decisions.md#a-chunk-has-a-bound-that-holds-for-any-row
  */
-export async function* readShard(
+export async function* readPages(
   connection: Connection,
   shard: HashedShard,
-  endPage: number,
-  tally: Tally,
-): AsyncGenerator<Buffer> {
-  let page = shard.pages.from
-  let pages = 16
+  stretches: readonly Pages[],
+): AsyncGenerator<PartPiece> {
+  const ranges = stretches.flatMap((stretch) => pagesOfRanges(stretch))
+  let at = { range: 0, page: 0 }
+  let pages = pagesInRange
   let [filling, free] = [new CopiedBytes(), new CopiedBytes()]
   const readNext = () => {
-    if (page >= endPage) return undefined
-    const read = readChunk(connection, shard, { from: page, to: Math.min(page + pages, endPage) }, filling)
+    const { pieces, end } = piecesOf(ranges, at, pages)
+    if (pieces.length === 0) return undefined
+    const read = readChunk(connection, shard, pieces, filling).then((found) => ({ found, pieces, end }))
     ;[filling, free] = [free, filling]
     return read
   }
+  const range = new RangeInPieces()
   let next = readNext()
   while (next !== undefined) {
-    const chunk = await next
-    if (chunk.body === null) {
+    const { found, pieces, end } = await next
+    if (found === null) {
       pages = Math.max(1, Math.floor(pages / 2))
       next = readNext()
       continue
     }
-    page = chunk.to
-    if (chunk.body.length < chunkGoal / 2) pages = Math.min(chunkMaxPages, pages * 2)
-    else if (chunk.body.length > chunkGoal) pages = Math.max(1, Math.floor(pages / 2))
+    at = end
+    const bytes = found.reduce((sum, { body }) => sum + (body?.length ?? 0), 0)
+    if (bytes < chunkGoal / 2) pages = Math.min(chunkMaxPages, pages * 2)
+    else if (bytes > chunkGoal) pages = Math.max(1, Math.floor(pages / 2))
     // The server makes the next chunk while this one is compressed and sent.
     const ahead = readNext()
     ahead?.catch(() => {}) // awaited in the next turn; this only keeps an early end from being an unhandled rejection
-    tally.rows += chunk.rows
-    tally.fingerprint = addFingerprints([tally.fingerprint, chunk.fingerprint])
-    if (chunk.body.length > 0) yield chunk.body
-    if (chunk.fat.length > 0) yield* readFatLines(connection, shard, chunk.fat)
+    for (const [place, piece] of found.entries()) {
+      if (piece.body !== null) yield { lines: piece.body }
+      for await (const lines of readFatLines(connection, shard, piece.fat)) yield { lines }
+      range.add(piece)
+      if (pieces[place]?.endsRange) yield { end: range.end() }
+    }
     next = ahead
   }
 }
 
-/** Lines of up to `fatLine`, unless they are more than a chunk may have (null), and where the longer ones are. */
-type Chunk = Tally & { to: number; body: Buffer | null; fat: { tid: string; bytes: number }[] }
+/** What is known of a range so far: one of large rows comes in several chunks. */
+class RangeInPieces {
+  #pieces: { rows: number; fingerprint: string; hashes: Buffer }[] = []
 
+  add({ rows, fingerprint, hashes, fat }: Piece): void {
+    const ofFat = Buffer.alloc(8 * fat.length)
+    for (const [at, { hash }] of fat.entries()) ofFat.writeBigInt64BE(hash, 8 * at)
+    this.#pieces.push({ rows, fingerprint, hashes: Buffer.concat([hashes, ofFat]) })
+  }
+
+  end(): { rows: number; fingerprint: string; hashes: Buffer } {
+    const pieces = this.#pieces
+    this.#pieces = []
+    return {
+      rows: pieces.reduce((sum, { rows }) => sum + rows, 0),
+      fingerprint: addFingerprints(pieces.map(({ fingerprint }) => fingerprint)),
+      hashes: Buffer.concat(pieces.map(({ hashes }) => hashes)),
+    }
+  }
+}
+
+/** Of some pages: the lines of up to `fatLine` with their hashes, in one order, and where the longer ones are. */
+type Piece = { rows: number; fingerprint: string; body: Buffer | null; hashes: Buffer; fat: FatLine[] }
+
+/** null: there are more bytes than a chunk may have. */
 async function readChunk(
   connection: Connection,
   shard: HashedShard,
-  range: { from: number; to: number },
+  pieces: readonly Pages[],
   copied: CopiedBytes,
-): Promise<Chunk> {
-  const thin = `octet_length(line) <= ${fatLine}`
-  const max = range.to - range.from === 1 ? 2 ** 30 : chunkMax // a page cannot be halved
-  const query = `
-    SELECT rows::text, fingerprint, fat, octet_length(body) > ${max}, CASE WHEN octet_length(body) <= ${max} THEN body || E'\\n' END
-    FROM (
-      SELECT count(*) AS rows, coalesce(sum(hash), 0)::text AS fingerprint,
-        string_agg(pg_catalog.format('%s %s', octet_length(line), tid), ';') FILTER (WHERE NOT ${thin}) AS fat,
-        string_agg(line, E'\\n') FILTER (WHERE ${thin}) AS body
-      FROM ${linesOf(rowsOf(shard, shard.fingerprints, range), shard.fingerprints)}
-    ) AS chunk`
-  const [rows, fingerprint, fat, isTooLarge, body] = await copyRowOf(connection, shard, query, copied)
-  return {
-    rows: Number(rows),
-    fingerprint: String(fingerprint),
-    to: range.to,
-    body: isTooLarge?.[0] === 1 ? null : (body ?? Buffer.alloc(0)),
-    fat: fat?.toString().split(';').map(fatLineOf) ?? [],
-  }
-}
-
-/** `40000 (17,3)` */
-function fatLineOf(text: string): Chunk['fat'][number] {
-  const [bytes, tid = ''] = text.split(' ')
-  return { tid, bytes: Number(bytes) }
-}
-
-/** Long lines: several at once while they fit a chunk; one that does not fit alone comes in slices through a cursor. */
-async function* readFatLines(
-  connection: Connection,
-  shard: HashedShard,
-  fat: readonly { tid: string; bytes: number }[],
-): AsyncGenerator<Buffer> {
-  let group: string[] = []
-  let bytes = 0
-  for (const line of fat) {
-    if (line.bytes > chunkGoal) {
-      yield* readSliced(connection, shard, line.tid)
-      continue
-    }
-    if (bytes + line.bytes > chunkGoal && group.length > 0) {
-      yield await readTogether(connection, shard, group)
-      group = []
-      bytes = 0
-    }
-    group.push(line.tid)
-    bytes += line.bytes
-  }
-  if (group.length > 0) yield await readTogether(connection, shard, group)
-}
-
-async function readTogether(
-  connection: Connection,
-  shard: HashedShard,
-  tids: readonly string[],
-): Promise<Buffer> {
-  const lines = linesOf(
-    rowsOf(shard, shard.fingerprints, null, `r.ctid = ANY(${literal(`{"${tids.join('","')}"}`)}::tid[])`),
+): Promise<Piece[] | null> {
+  const [first] = pieces
+  const isOnePage = pieces.length === 1 && first !== undefined && first.to - first.from === 1
+  const max = isOnePage ? 2 ** 30 : Math.floor(chunkMax / pieces.length) // a page cannot be halved
+  const thin = `pg_catalog.octet_length(line) <= ${fatLine}`
+  const within = rowsOf(shard, shard.fingerprints, null, 'r.ctid >= pages.first AND r.ctid < pages.beyond')
+  const values = pieces.map(
+    ({ from, to }, at) => `(${at}, '(${from},0)'::pg_catalog.tid, '(${to},0)'::pg_catalog.tid)`,
   )
-  const query = `SELECT string_agg(line, E'\\n') || E'\\n' FROM ${lines}`
-  const [body] = await copyRowOf(connection, shard, query, new CopiedBytes())
-  if (!body)
-    throw new Error(`The rows ${tids.join(' ')} of ${shard.name} are not there in their own snapshot.`)
-  return body
+  const query = `
+    SELECT at, rows, fingerprint, fat, hashes, pg_catalog.octet_length(body) > ${max}, CASE WHEN pg_catalog.octet_length(body) <= ${max} THEN body END
+    FROM (VALUES ${values.join(', ')}) AS pages (at, first, beyond)
+    CROSS JOIN LATERAL (
+      SELECT pg_catalog.count(*)::pg_catalog.text AS rows, coalesce(pg_catalog.sum(hash), 0)::pg_catalog.text AS fingerprint,
+        pg_catalog.string_agg(pg_catalog.format('%s %s %s', pg_catalog.octet_length(line), tid, hash), ';') FILTER (WHERE NOT ${thin}) AS fat,
+        pg_catalog.string_agg(pg_catalog.int8send(hash), '') FILTER (WHERE ${thin}) AS hashes,
+        pg_catalog.string_agg(line, E'\\n') FILTER (WHERE ${thin}) AS body
+      FROM ${linesOf(within, shard.fingerprints)}
+    ) AS piece`
+  const read = await copyRowsOf(connection, shard, query, copied)
+  if (read.some(([, , , , , isTooLarge]) => isTooLarge?.[0] === 1)) return null
+  const found: Piece[] = []
+  for (const [at, rows, fingerprint, fat, hashes, , body] of read) {
+    found[(at as Buffer).readInt32BE()] = {
+      rows: Number(rows),
+      fingerprint: String(fingerprint),
+      body: body ? copied.ended(body, lineEnd) : null,
+      hashes: hashes ?? Buffer.alloc(0),
+      fat: fat?.toString().split(';').map(fatLineOf) ?? [],
+    }
+  }
+  return found
 }
 
-async function* readSliced(connection: Connection, shard: HashedShard, tid: string): AsyncGenerator<Buffer> {
-  const lines = linesOf(rowsOf(shard, shard.fingerprints, null, `r.ctid = ${literal(tid)}::tid`))
-  // Sliced as bytes: to find the n-th character Postgres would count from the first one, for every slice. The inner
-  // OFFSET 0 keeps the line from being made again for every slice.
-  await connection.query(`DECLARE fat NO SCROLL CURSOR FOR
-    SELECT encode(substr(bytes, piece * ${slice} + 1, ${slice}), 'base64') AS piece
-    FROM (SELECT convert_to(line, 'UTF8') AS bytes FROM ${lines} OFFSET 0) AS whole,
-      generate_series(0, (length(bytes) - 1) / ${slice}) AS piece`)
-  for (;;) {
-    const answer = await connection.query('FETCH 1 FROM fat')
-    if (answer.rows.length === 0) break
-    yield Buffer.from(answer.rows[0].piece, 'base64')
-  }
-  await connection.query(`CLOSE fat; ${ownSearchPath}`)
-  yield Buffer.from('\n')
+/** `40000 (17,3) -123` */
+function fatLineOf(text: string): FatLine {
+  const [bytes, tid = '', hash = '0'] = text.split(' ')
+  return { tid, bytes: Number(bytes), hash: BigInt(hash) }
 }

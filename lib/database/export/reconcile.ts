@@ -6,7 +6,8 @@ import type { Connection } from '../../postgres/connection.ts'
 import type { Bucket } from '../../s3/bucket.ts'
 import { readFingerprints } from '../fingerprints.ts'
 import type { HashedShard } from '../parts/shards.ts'
-import { exportShard, readEndPages } from './export.ts'
+import { readEndPages } from '../ranges.ts'
+import { exportShard } from './export.ts'
 
 type LateParts = { name: string; parts: TablePart[] }[]
 

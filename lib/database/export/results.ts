@@ -10,7 +10,7 @@ import type { RunRef } from '../../ledger/run-ref.ts'
 import type { Bucket } from '../../s3/bucket.ts'
 import type { LoadablePart } from '../parts/load-batches.ts'
 import type { PlannedDatabase } from '../schema/plan.ts'
-import { DatabaseResult } from './export.ts'
+import { DatabaseResult, type Origin } from './batch.ts'
 
 /** Fewer of anything may really have been deleted between the count and the export. */
 const manyRows = 100
@@ -19,12 +19,23 @@ const manyRows = 100
 export const Rehearsed = z.strictObject({
   rehearsedAt: z.iso.datetime(),
   warnings: z.array(Warning).default([]),
+  /** What each table asked of its rows, as a digest; of those that a later run need not ask again. */
+  requirements: z.record(z.string(), z.string()).default({}),
 })
 
 /** What Reconcile leaves: the parts that replace some of the batches', and the sequences as they stood after the snapshot. */
 export const Reconciled = Late.pick({ tables: true, sequences: true })
 
-type Exported = { tables: BackedUpTable[]; sequences: z.output<typeof BackedUpSequence>[] }
+/** Where the rows of a table's shard come from; null: they were exported, so all of them are new. */
+export type OriginOf = (table: string, shard: number) => Origin | null
+
+type Exported = {
+  tables: BackedUpTable[]
+  sequences: z.output<typeof BackedUpSequence>[]
+  originOf: OriginOf
+  /** Of the export. */
+  warnings: Warning[]
+}
 
 /**
  * The tables as they are rehearsed and sealed, all of one moment: what the run's batches exported, with what Reconcile
@@ -35,11 +46,21 @@ export async function readExported(bucket: Bucket, { run, planned }: PlannedData
   const exported = await readBatches(bucket, { run, planned })
   if (planned.batches < 2) return exported
   const { tables, sequences } = await readReconciled(bucket, run)
-  return { tables: mergeLate(exported.tables, tables), sequences }
+  const again = new Set(tables.flatMap(({ name, parts }) => parts.map(({ shard }) => placeOf(name, shard))))
+  return {
+    ...exported,
+    tables: mergeLate(exported.tables, tables),
+    sequences,
+    originOf: (table, shard) => (again.has(placeOf(table, shard)) ? null : exported.originOf(table, shard)),
+  }
+}
+
+function placeOf(table: string, shard: number): string {
+  return `${shard} ${table}`
 }
 
 /**
- * What one batch exported, with what Reconcile exported again in place; no other batch is read.
+ * What of one batch's parts a rehearsal loads, with what Reconcile exported again in place; no other batch is read.
  * @throws BackupIncomplete naming what is missing
  */
 export async function readExportedParts(
@@ -50,12 +71,17 @@ export async function readExportedParts(
   const { parts } = await readExportedBatch(bucket, run, batch)
   const { tables } = planned.batches < 2 ? { tables: [] } : await readReconciled(bucket, run)
   const again = new Map(
-    tables.flatMap(({ name, parts }) => parts.map((part) => [`${name} ${part.shard}`, part] as const)),
+    tables.flatMap(({ name, parts }) => parts.map((part) => [placeOf(name, part.shard), part] as const)),
   )
   const partsOf = Map.groupBy(parts, ({ table }) => table)
   return planned.tables.flatMap(({ table }) =>
     (partsOf.get(table.name) ?? [])
-      .map(({ table: name, ...part }) => ({ table, part: again.get(`${name} ${part.shard}`) ?? part }))
+      .flatMap(({ table: name, origin, ...part }): LoadablePart[] => {
+        const newer = again.get(placeOf(name, part.shard))
+        if (newer !== undefined) return [{ table, part: newer }]
+        if (origin?.load === 'nothing') return []
+        return [{ table, part, ...(origin?.load === 'fresh' ? { ranges: origin.fresh } : {}) }]
+      })
       .sort((a, b) => a.part.shard - b.part.shard),
   )
 }
@@ -86,7 +112,7 @@ export async function readBatches(bucket: Bucket, { run, planned }: PlannedDatab
     .filter(({ table }) => !table.partitioned)
     .map(({ table, rows }) => {
       const parts = (partsOf.get(table.name) ?? [])
-        .map(({ table: _, ...part }) => part)
+        .map(({ table: _, origin: __, ...part }) => part)
         .sort((a, b) => a.shard - b.shard)
       const backedUp: BackedUpTable = {
         name: table.name,
@@ -101,7 +127,17 @@ export async function readBatches(bucket: Bucket, { run, planned }: PlannedDatab
       checkTable(backedUp, rows)
       return backedUp
     })
-  return { tables, sequences: results.at(-1)?.sequences ?? [] }
+  const origins = new Map(
+    results.flatMap(({ parts }) =>
+      parts.map(({ table, shard, origin }) => [placeOf(table, shard), origin ?? null] as const),
+    ),
+  )
+  return {
+    tables,
+    sequences: results.at(-1)?.sequences ?? [],
+    originOf: (table, shard) => origins.get(placeOf(table, shard)) ?? null,
+    warnings: results.flatMap(({ warnings }) => warnings),
+  }
 }
 
 /** What one batch of the database exported. */

@@ -13,11 +13,14 @@ import { countScans, readBetween, type Scans, withoutWorkers } from '../restore/
 import { differencesOf, type FingerprintedTables, refuseDifferences } from '../row-differences.ts'
 import { scratchTableOf } from '../scratch/schema.ts'
 import type { TablePair } from '../table-pair.ts'
+import { findDuplicates } from './duplicates.ts'
+import type { Loaded } from './loaded.ts'
 import { tryIndexes } from './trial-indexes.ts'
 
 type LoadedTables = FingerprintedTables & {
   runId: string
   live: Tables
+  loaded: Loaded
   /** The live tables hold what was backed up, so the application's functions, which may read them, can be asked. */
   isCurrent: boolean
 }
@@ -33,22 +36,31 @@ export type Comparison = {
   reading: string[]
 }
 
+/** Proves of the loaded rows that they are those of the backup. @throws RehearsalFailed listing the tables */
+export async function compareRows(
+  connection: Connection,
+  { runId, ...backedUp }: FingerprintedTables & { runId: string },
+): Promise<void> {
+  refuseDifferences(await differencesOf(connection, backedUp, (table) => scratchTableOf(runId, table)))
+}
+
 /**
- * Proves of the loaded rows that they are those of the backup, and that the live tables would take them: what a restore
- * meets there (types, indexes, generated columns) is built on them, and taken back.
- * @throws RehearsalFailed listing the tables, or naming what would refuse the rows
+ * Proves of the loaded rows that the live tables would take them: what a restore meets there (types, indexes, generated
+ * columns) is built on them, and taken back. What rows ask of each other is asked of the live ones where not all were loaded.
+ * @throws RehearsalFailed naming what would refuse the rows
+ * @see docs/decisions.md#every-part-is-loaded-within-some-days
  */
 export async function compareLoaded(
   connection: Connection,
-  { runId, tables, fingerprints, live, isCurrent }: LoadedTables,
+  { runId, tables, loaded, fingerprints, live, isCurrent }: LoadedTables,
 ): Promise<Comparison> {
-  const loaded = (table: BackedUpTable) => scratchTableOf(runId, table)
-  refuseDifferences(await differencesOf(connection, { tables, fingerprints }, loaded))
   const byName = new Map(live.tables.map((table) => [table.name, table]))
-  const pairs = tables.flatMap((table) => {
-    const now = byName.get(table.name)
-    return now === undefined ? [] : [{ table, live: now }]
-  })
+  const pairsOf = (some: readonly BackedUpTable[]) =>
+    some.flatMap((table) => {
+      const now = byName.get(table.name)
+      return now === undefined ? [] : [{ table, live: now }]
+    })
+  const pairs = pairsOf(loaded.tables)
   await connection.query('BEGIN')
   try {
     const warnings = await proveTypes(connection, { runId, pairs, version: fingerprints.version })
@@ -60,8 +72,13 @@ export async function compareLoaded(
     if (!isCurrent) return { warnings, reading: [] }
     warnings.push(...(await differentlyGenerated(connection, { runId, pairs })))
     const reading = expressions.length > 0 ? await readingNow(connection, { before, expressions }) : []
+    const { whole, known } = loaded
+    const partly = pairs.filter(({ table: { name } }) => !whole.has(name) && !known.has(name))
+    await findDuplicates(connection, { runId, pairs: partly })
     warnings.push(...(await brokenChecks(connection, { runId, pairs })))
-    warnings.push(...(await brokenKeys(connection, { runId, pairs })))
+    const loadedOnes = new Set(loaded.tables.map(({ name }) => name))
+    const asked = { runId, pairs: pairsOf(tables), loaded: loadedOnes, whole, known }
+    warnings.push(...(await brokenKeys(connection, asked)))
     return { warnings, reading }
   } finally {
     await connection.query('ROLLBACK')

@@ -9,14 +9,16 @@ import type { Connection } from '../../postgres/connection.ts'
 import { databaseError } from '../../postgres/errors.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
 import { exists } from '../../s3/bucket.ts'
+import { refuseChanges } from '../catalog/changes.ts'
 import { readTables } from '../catalog/tables.ts'
+import { readRequirements } from '../constraints/requirements.ts'
 import type { Rehearsed } from '../export/results.ts'
 import { named } from '../plan/restore-rights.ts'
-import type { FingerprintedTables } from '../row-differences.ts'
+import { readSpared } from '../restore/spared.ts'
 import type { PlannedDatabase } from '../schema/plan.ts'
 import { checkLoaded, ensureScratch } from '../scratch/create.ts'
 import { dropScratch } from '../scratch/drop.ts'
-import { type Comparison, compareLoaded } from './compare.ts'
+import { type Comparison, compareLoaded, compareRows } from './compare.ts'
 import { loadParts } from './load.ts'
 import { backupParts, exportedParts, type LoadedBackup, type Source } from './sources.ts'
 import { tryReplace } from './trial-replace.ts'
@@ -53,6 +55,7 @@ async function loadBatch(
   progress: OnProgress,
 ): Promise<void> {
   const parts = await source.partsOf(batch)
+  if (parts.length === 0) return // all of it was proved before
   await loadParts(clients, { runId, parts, check: source.check }, progress)
 }
 
@@ -75,9 +78,17 @@ export async function compareExported(
     const source = exportedParts(clients, exported)
     const backedUp = await source.tables()
     const warnings: Warning[] = []
+    let requirements = new Map<string, string>()
     try {
-      const compared = await compareTables(clients, connection, { run, source, backedUp })
+      const compared = await compareTables(clients, connection, {
+        run,
+        source,
+        backedUp,
+        isComparedLater: false,
+      })
       warnings.push(...compared.warnings)
+      // What is to be told of rows has to be found again by the next run.
+      if (warnings.length === 0) requirements = compared.requirements
       const { reading } = compared
       // A restore fills tables that are empty. A run that takes nothing away keeps nobody from his rows to try that.
       if (reading.length > 0 && !wipes) warnings.push(untried(reading))
@@ -92,27 +103,47 @@ export async function compareExported(
       if (isDone) return
       throw databaseError(error)
     }
-    const noted: z.input<typeof Rehearsed> = { rehearsedAt: clients.now().toISOString(), warnings }
+    const noted: z.input<typeof Rehearsed> = {
+      rehearsedAt: clients.now().toISOString(),
+      warnings,
+      requirements: Object.fromEntries(requirements),
+    }
     await putOnce(bucket, done, noted)
     await dropScratch(connection, run.runId)
   })
 }
 
 /**
- * Compares what was loaded with the backup, before a live table is touched.
+ * Proves of a loaded backup, before a live table is touched, that these would take its rows; and that its rows are what was
+ * backed up, unless a rehearsal on this very server has: the restore compares the live ones with the backup before it commits.
  * @throws RehearsalFailed listing the tables
  * @throws DatabaseBusy when one of the live tables is locked for longer than LOCK_TIMEOUT_MS
+ * @see docs/decisions.md#a-restore-compares-rows-where-they-stay
  */
-export async function compareBackup(
+export async function compareBackup(clients: Clients, loaded: LoadedBackup & { run: RunRef }): Promise<void> {
+  await compare(clients, loaded, true)
+}
+
+/** The same for the backup that a verify is about, of which every row is compared; what it found is left for the outcome. */
+export async function compareVerified(
+  clients: Clients,
+  loaded: LoadedBackup & { run: RunRef },
+): Promise<void> {
+  const { warnings } = await compare(clients, loaded, false)
+  const compared: Compared = { warnings }
+  await putOnce(clients.backups, workKeys(loaded.run).compared, compared)
+}
+
+async function compare(
   clients: Clients,
   { run, ...loaded }: LoadedBackup & { run: RunRef },
-): Promise<Compared> {
+  isComparedLater: boolean,
+): Promise<Comparison> {
   const source = backupParts(clients, loaded)
   const backedUp = await source.tables()
   return withConnection(clients, async (connection) => {
     try {
-      const { warnings } = await compareTables(clients, connection, { run, source, backedUp })
-      return { warnings }
+      return await compareTables(clients, connection, { run, source, backedUp, isComparedLater })
     } catch (error) {
       if (error instanceof RehearsalFailed) await dropScratch(connection, run.runId)
       throw databaseError(error)
@@ -120,27 +151,49 @@ export async function compareBackup(
   })
 }
 
-/** The same for the backup that a verify is about; what it found is left for the outcome. */
-export async function compareVerified(
-  clients: Clients,
-  { run, ...loaded }: LoadedBackup & { run: RunRef },
-): Promise<void> {
-  const compared = await compareBackup(clients, { run, ...loaded })
-  await putOnce(clients.backups, workKeys(run).compared, compared)
+type Comparing = {
+  run: RunRef
+  source: Source
+  backedUp: Awaited<ReturnType<Source['tables']>>
+  isComparedLater: boolean
 }
 
 async function compareTables(
   clients: Clients,
   connection: Connection,
-  { run: { runId }, source, backedUp }: { run: RunRef; source: Source; backedUp: FingerprintedTables },
-): Promise<Comparison> {
-  const { tables } = backedUp
+  { run: { runId }, source, backedUp, isComparedLater }: Comparing,
+): Promise<Comparison & { requirements: Map<string, string> }> {
+  const { tables, fingerprints, provedBy } = backedUp
   await connection.query(`SET lock_timeout = ${clients.config.LOCK_TIMEOUT_MS}`)
   const live = await readTables(connection, clients.config.DATABASE_SCHEMAS)
   source.check(tables, live)
-  await ensureScratch(connection, { runId, tables })
-  await checkLoaded(connection, { runId, tables })
-  return compareLoaded(connection, { runId, ...backedUp, live, isCurrent: source.isCurrent })
+  const { isCurrent } = source
+  // Read before the trial takes constraints away.
+  const requirements = isCurrent ? await readRequirements(connection, live.tables) : new Map<string, string>()
+  checkRequirements(backedUp, requirements)
+  await ensureScratch(connection, { runId, tables: backedUp.loaded.tables })
+  // Only a restore spares any: what is noted by a load of the attempt before, which has woken up, is no rehearsal's.
+  const spared = isComparedLater ? await readSpared(connection, runId) : new Map()
+  const asksTheSame = (name: string) => requirements.get(name) === backedUp.requirements[name]
+  const loaded = {
+    ...backedUp.loaded,
+    tables: backedUp.loaded.tables.filter(({ name }) => !spared.has(name)),
+    known: new Set([...backedUp.loaded.known].filter(asksTheSame)),
+  }
+  await checkLoaded(connection, { runId, tables: loaded.tables })
+  if (!(isComparedLater && provedBy === live.serverVersion))
+    await compareRows(connection, { runId, tables: loaded.tables, fingerprints })
+  const compared = await compareLoaded(connection, { runId, tables, loaded, fingerprints, live, isCurrent })
+  return { ...compared, requirements }
+}
+
+/** Rows that are not loaded were proved under what their table asked then. @throws BackupIsStale when it asks another thing now */
+function checkRequirements(
+  { tables, loaded: { whole }, requirements }: Comparing['backedUp'],
+  now: ReadonlyMap<string, string>,
+): void {
+  const changed = tables.filter(({ name }) => !whole.has(name) && now.get(name) !== requirements[name])
+  refuseChanges(changed.map(({ name }) => `what ${name} asks of its rows was changed`))
 }
 
 function untried(reading: readonly string[]): Warning {

@@ -12,13 +12,22 @@ import { type LoadablePart, loadBatches } from '../parts/load-batches.ts'
 import { leaveOut } from '../plan/exclusions.ts'
 import type { FingerprintedTables } from '../row-differences.ts'
 import type { PlannedDatabase } from '../schema/plan.ts'
+import { type Loaded, loadedOf, wholeOf } from './loaded.ts'
+
+type SourceTables = FingerprintedTables & {
+  loaded: Loaded
+  /** What tables asked of their rows, as a digest, when it was decided that rows need not be loaded. */
+  requirements: Readonly<Record<string, string>>
+  /** The version of the server that has loaded these very parts before, and found them equal; null: none has. */
+  provedBy: string | null
+}
 
 /** Where the parts come from that are loaded into a run's scratch schema. */
 export type Source = {
   /** What one batch loads, which reads no other batch. @throws NotFound when there is no such batch, BackupIncomplete */
   partsOf(batch: number): Promise<LoadablePart[]>
   /** The tables with all of their parts, and how their fingerprints were made. */
-  tables(): Promise<FingerprintedTables>
+  tables(): Promise<SourceTables>
   /** Throws when the live tables are not those of the parts. */
   check(tables: readonly TableDefinition[], live: Tables): void
   /** The live tables hold what was backed up, so the application's functions, which may read them, can be asked. */
@@ -29,10 +38,13 @@ export type Source = {
 export function exportedParts({ backups }: Pick<Clients, 'backups'>, exported: PlannedDatabase): Source {
   return {
     partsOf: (batch) => readExportedParts(backups, exported, batch),
-    tables: async () => ({
-      tables: (await readExported(backups, exported)).tables,
-      fingerprints: exported.planned.fingerprints,
-    }),
+    async tables() {
+      const { tables, originOf } = await readExported(backups, exported)
+      const { fingerprints, base } = exported.planned
+      const { requirements = {}, askedTogether = {} } = base ?? {}
+      const loaded = loadedOf(tables, originOf, askedTogether)
+      return { tables, loaded, requirements, fingerprints, provedBy: null }
+    },
     check: (tables, live) => refuseChanges(changesOf(live, tables)),
     isCurrent: true,
   }
@@ -43,16 +55,24 @@ export type LoadedBackup = { backupId: string; seen: Seen; without?: readonly st
 
 /** A sealed backup, of which the live tables only have to be able to take the rows. */
 export function backupParts(clients: Pick<Clients, 'backups' | 'config'>, loaded: LoadedBackup): Source {
-  const read = async () => (await readRestored(clients, loaded)).database
+  const read = () => readRestored(clients, loaded)
   return {
     async partsOf(batch) {
-      const parts = loadBatches((await read())?.tables ?? [])[batch]
+      const parts = loadBatches((await read()).database?.tables ?? [])[batch]
       if (parts === undefined) throw new NotFound(`The backup has no batch ${batch} to load`)
       return parts
     },
     async tables() {
-      const database = await read()
-      return { tables: database?.tables ?? [], fingerprints: fingerprintFormatOf(database ?? {}) }
+      const { database, rehearsedAt, late } = await read()
+      const isProved = rehearsedAt !== null && late === null // what a wipe adds is loaded by nobody
+      const tables = database?.tables ?? []
+      return {
+        tables,
+        loaded: wholeOf(tables),
+        requirements: {},
+        fingerprints: fingerprintFormatOf(database ?? {}),
+        provedBy: isProved ? (database?.serverVersion ?? null) : null,
+      }
     },
     check: checkTables,
     isCurrent: false,

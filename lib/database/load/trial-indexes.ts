@@ -66,7 +66,7 @@ async function tryOut(
 ): Promise<unknown> {
   const typed = live.columns.some(isHeldAsText)
     ? [
-        `CREATE TABLE ${quote(scratchSchemaOf(runId))}.typed AS SELECT * FROM ${typedRows(runId, table, live)}`,
+        `CREATE UNLOGGED TABLE ${quote(scratchSchemaOf(runId))}.typed AS SELECT * FROM ${typedRows(runId, table, live)}`,
       ]
     : []
   const done = new Error('what was tried is taken back')

@@ -11,7 +11,7 @@ const giB = 2 ** 30
 
 /**
  * Bytes a second, as slow and as fast as it was measured on one core of PostgreSQL 15 to 18: in the 900 s of an invocation a wipe
- * proved 40 to 80 GB, and a restore replaced 15 GB, twice that with fast storage and few indexes.
+ * proved 40 to 80 GiB, and a restore replaced 15 GiB, twice that with fast storage and few indexes.
  */
 const speeds: Record<LockedWork, { slow: number; fast: number }> = {
   wipe: { slow: (40 * giB) / 900, fast: (80 * giB) / 900 },
@@ -57,19 +57,24 @@ export async function estimateHere(
 }
 
 /** Bytes of rows' JSON that a restore puts back. A backup of the first version tells them only compressed. */
-export function bytesHeld(tables: readonly BackedUpTable[]): number {
+export function bytesHeld(tables: readonly Pick<BackedUpTable, 'parts'>[]): number {
   return tables.flatMap(({ parts }) => parts).reduce((sum, { bytes, plain }) => sum + (plain ?? bytes), 0)
 }
 
 /**
  * Bytes that their tables have at least. JSON repeats the names of columns, and tells compressed values in full: it is four times as
- * much for eight short columns, and any number of times for long texts.
+ * much for eight short columns, and any number of times for long texts. Compressed it may still be more than what it makes: a
+ * value's name takes up to three bytes, which a smallint, a bool or a NULL does not have, and digits take up to twice the number.
  */
 export function leastHeld(tables: readonly BackedUpTable[]): number {
-  const rows = tables.reduce((sum, table) => sum + table.rows, 0)
-  const compressed = tables.flatMap(({ parts }) => parts).reduce((sum, { bytes }) => sum + bytes, 0)
-  return Math.min(bytesHeld(tables), rows * rowHeader + compressed)
+  return tables.reduce((sum, { rows, columns, parts }) => {
+    const compressed = parts.reduce((bytes, part) => bytes + part.bytes, 0)
+    const values = Math.max(0, compressed - rows * columns.length * nameCompressed) / 2
+    return sum + Math.min(bytesHeld([{ parts }]), rows * rowHeader + Math.floor(values))
+  }, 0)
 }
+
+const nameCompressed = 3
 
 /** Of each row, with the pointer to it. */
 const rowHeader = 28

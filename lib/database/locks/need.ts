@@ -60,6 +60,9 @@ export function checkLockNeed(
   throw new LimitExceeded(`${sentence}. Nothing was touched; ${advice}`)
 }
 
+/** Indexes that a restore makes anew at most: of each the server locks the old one and the new one. */
+export const mostMadeAnew = 100
+
 /** What locking the tables takes; `reads`: also what a restore reads. */
 export async function readLockNeed(
   connection: Connection,
@@ -69,6 +72,8 @@ export async function readLockNeed(
     `SELECT count(*)::int AS tables,
        coalesce(sum((SELECT count(*) FROM pg_index i WHERE i.indrelid = c.oid)
          + (SELECT count(*) FROM pg_index i WHERE i.indrelid = c.reltoastrelid)), 0)::int AS indexes,
+       coalesce(sum((SELECT count(*) FROM pg_index i WHERE i.indrelid = c.oid
+         AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid))), 0)::int AS plain,
        (count(*) FILTER (WHERE c.reltoastrelid <> 0))::int AS toast,
        current_setting('max_locks_per_transaction')::int AS "perTransaction",
        current_setting('max_connections')::int AS connections,
@@ -76,7 +81,8 @@ export async function readLockNeed(
      FROM pg_class c WHERE c.oid = ANY($1::oid[])`,
     [oids],
   )
-  const { tables, indexes, toast, ...settings } = answer.rows[0]
+  const { tables, indexes, plain, toast, ...settings } = answer.rows[0]
   const scratch = reads ? tables + 2 * toast : 0
-  return { need: { tables, belongings: indexes + toast, sequences, scratch }, settings }
+  const anew = reads ? Math.min(plain, mostMadeAnew) : 0
+  return { need: { tables, belongings: indexes + anew + toast, sequences, scratch }, settings }
 }

@@ -1,7 +1,9 @@
 import * as z from 'zod'
-import { Column } from '../../backup/sections/database.ts'
+import { pagesInRange } from '../../backup/ranges/range.ts'
+import { Column, type TablePart } from '../../backup/sections/database.ts'
 import type { FingerprintFormat } from '../../backup/sections/fingerprint.ts'
 import type { Table } from '../catalog/table.ts'
+import { fillBatches } from './batches.ts'
 
 /** A shard: what becomes one part of the backup, a page range of one table. */
 export const Shard = z.strictObject({
@@ -21,44 +23,57 @@ export type HashedShard = Shard & { fingerprints: FingerprintFormat }
 
 const shardBytes = 64 * 2 ** 20
 
-/** More batches than this would outgrow a state's payload; each batch takes more shards instead. */
-const maxBatches = 1000
-
-/** Cuts a table into shards of about 64 MiB. The last one is open-ended: rows may come after the pages were counted. */
-export function shardsOf(table: Table): Shard[] {
+/**
+ * Cuts a table into shards of about 64 MiB: where its base was cut, so that what did not change since is found again, or
+ * anew. The last one is open-ended: rows may come after the pages were counted.
+ * @param base the parts of an earlier backup of the table, none when there is no such
+ * @see docs/decisions.md#shards-begin-where-those-of-the-base-did
+ */
+export function shardsOf(table: Table, base: readonly Pick<TablePart, 'pages'>[] = []): Shard[] {
   const bytesPerPage = table.bytes / Math.max(1, table.pages)
-  const step = Math.max(1, Math.floor(shardBytes / Math.max(1, bytesPerPage)))
-  const count = Math.max(1, Math.ceil(table.pages / step))
-  return Array.from({ length: count }, (_, shard) => {
-    const last = shard === count - 1
-    const pages = last ? table.pages - shard * step : step
+  const cuts = cutsOf(table.pages, stepOf(bytesPerPage), base)
+  const within = (page: number) => Math.min(page, table.pages)
+  return cuts.map((from, shard) => {
+    const to = cuts[shard + 1] ?? null
     return {
       name: table.name,
       schema: table.schema,
       table: table.table,
       columns: table.columns,
       shard,
-      pages: { from: shard * step, to: last ? null : (shard + 1) * step },
-      bytes: Math.ceil(pages * bytesPerPage),
+      pages: { from, to },
+      bytes: Math.ceil((within(to ?? table.pages) - within(from)) * bytesPerPage),
     }
   })
 }
 
-/** Fills batches of about `batchBytes`, in order, at most 1,000; no tables give one empty batch less: none. */
+/** Of whole ranges, or, where pages have so many bytes beside them, of a part of one that goes into it. */
+function stepOf(bytesPerPage: number): number {
+  const pages = Math.floor(shardBytes / Math.max(1, bytesPerPage))
+  if (pages >= pagesInRange) return pages - (pages % pagesInRange)
+  return 2 ** Math.floor(Math.log2(Math.max(1, pages)))
+}
+
+/** The pages at which shards begin. */
+function cutsOf(pages: number, step: number, base: readonly Pick<TablePart, 'pages'>[]): number[] {
+  const former = base.map((part) => part.pages.from)
+  const keeps = former.length > 0 && isAboutAsNow(former, pages, step)
+  const cuts = keeps ? former : [0]
+  // Behind the base's last cut a shard may grow before it is cut, else it would be another one each night.
+  const most = keeps ? 1.5 * step : step
+  for (let from = cuts.at(-1) ?? 0; pages - from > most; cuts.push(from)) from += step
+  return cuts
+}
+
+/** Not when the table has lost half of its pages since, or its rows have become so large that the shards are. */
+function isAboutAsNow(former: readonly number[], pages: number, step: number): boolean {
+  const [, second = 0] = former
+  return pages >= (former.at(-1) ?? 0) / 2 && second <= 4 * step
+}
+
+/** The shards in batches of about `batchBytes` of Postgres, in order. */
 export function batchesOf(shards: readonly Shard[], batchBytes: number): Shard[][] {
-  const total = bytesOf(shards)
-  const target = Math.max(batchBytes, total / (maxBatches / 2))
-  const batches: Shard[][] = []
-  let filled = Number.POSITIVE_INFINITY
-  for (const shard of shards) {
-    if (filled + shard.bytes > target) {
-      batches.push([])
-      filled = 0
-    }
-    batches.at(-1)?.push(shard)
-    filled += shard.bytes
-  }
-  return batches
+  return fillBatches(Map.groupBy(shards, ({ name }) => name).values(), batchBytes, ({ bytes }) => bytes)
 }
 
 export function bytesOf(shards: readonly Shard[]): number {

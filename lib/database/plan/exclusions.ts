@@ -66,6 +66,13 @@ export function warnOfLeftOut(backup: Backup, names: readonly string[], catalog:
   ]
 }
 
+/** Columns that a restore leaves there, and fills anew. */
+export function warnOfLaterColumns(columns: readonly string[]): Warning[] {
+  if (columns.length === 0) return []
+  const message = `Columns that came after the backup get their default in the restored rows: ${columns.join(', ')}`
+  return [{ code: 'NewColumns', message }]
+}
+
 type CountedTable = { table: { name: string; partitioned: boolean; parents: string[] }; rows: number }
 
 /** Tables that a restore leaves with their rows, because they came after the backup. */

@@ -1,7 +1,6 @@
-import { putOnce } from '../../backup/documents/write-once.ts'
-import { workKeys } from '../../backup/layout.ts'
 import type { Warning } from '../../backup/manifest.ts'
 import type { Backup } from '../../backup/read.ts'
+import type { BackedUpTable } from '../../backup/sections/database.ts'
 import type { FingerprintFormat } from '../../backup/sections/fingerprint.ts'
 import type { Clients } from '../../clients.ts'
 import type { Config } from '../../config/variables.ts'
@@ -10,12 +9,14 @@ import { operations } from '../../operations.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { underOwnSearchPath } from '../../postgres/search-path.ts'
 import type { Limit, Planner, Planning } from '../../store.ts'
+import { chooseBase } from '../base/choose.ts'
+import { bytesUnproved } from '../base/share.ts'
 import { type Catalog, readCatalog } from '../catalog/catalog.ts'
 import { checkSchema } from '../catalog/schema-differences.ts'
 import { sequencesOf } from '../catalog/sequences.ts'
 import { checkLockedTime } from '../locks/duration.ts'
 import { loadBatches } from '../parts/load-batches.ts'
-import { batchesOf, bytesOf, type Shard, shardsOf } from '../parts/shards.ts'
+import { bytesOf, type Shard } from '../parts/shards.ts'
 import type { DatabaseInRestore, DatabasePlan } from '../schema/plan.ts'
 import { checkScratchAllowed } from '../scratch/event-triggers.ts'
 import { viewsOver } from '../views.ts'
@@ -23,12 +24,14 @@ import { checkKeptRows } from './actions/kept-rows.ts'
 import { checkPermissions } from './actions/permissions.ts'
 import { chooseRestoreActions } from './actions/restore-actions.ts'
 import { chooseActions, type TableAction, type TableActions } from './actions/table-actions.ts'
-import { leaveOut, leftOutBy, warnOfLaterTables, warnOfLeftOut } from './exclusions.ts'
+import { leaveOut, leftOutBy, warnOfLaterColumns, warnOfLaterTables, warnOfLeftOut } from './exclusions.ts'
+import { cutBatches, putBatches } from './export-batches.ts'
 import { warnOfLargeObjects } from './large-objects.ts'
 import { checkLocks, lockedWorks } from './lock-checks.ts'
 import { checkManifestSize } from './manifest-size.ts'
 import { warnOfLeftBehind } from './out-of-reach.ts'
 import { warnOfKept } from './restore-rights.ts'
+import { checkRoom, readRoom } from './room.ts'
 import { countInSnapshot } from './rows/count.ts'
 import { checkReading } from './single-works.ts'
 import { tryRestore, warnOfUnproved } from './trial-restore.ts'
@@ -64,7 +67,7 @@ export const databaseLimit: Limit<DatabasePlan> = ({ tables }, { MAX_ROWS }) => 
 }
 
 function isRehearsed(bytes: number, { rehearse }: Pick<Planning, 'rehearse'>, config: Config): boolean {
-  return rehearse === 'auto' ? bytes < config.REHEARSE_MAX_BYTES : rehearse
+  return rehearse === 'auto' ? bytes < config.REHEARSE_MAX_BYTES : rehearse !== false
 }
 
 function notRehearsed(bytes: number, { REHEARSE_MAX_BYTES }: Config): Warning {
@@ -95,8 +98,19 @@ async function planTables(
   }
   const changed = changedIn(tables)
   const bytes = tables.reduce((sum, { table }) => sum + table.bytes, 0)
-  const batches = cut(tables, config)
-  warnings.push(...(await checkExtent(connection, config, { ...asked, chosen, bytes, batches })))
+  const fingerprints = await planFingerprints(connection, asked)
+  const {
+    base,
+    held,
+    warnings: ofBase,
+  } = await chooseBase(clients, connection, asked, {
+    tables: tables.map(({ table }) => table),
+    ...{ fingerprints, serverVersion: catalog.serverVersion, wipes: changes !== null },
+    rehearse: isRehearsed(bytes, asked, config) && (asked.rehearse === 'all' ? 'all' : true),
+  })
+  warnings.push(...ofBase)
+  const batches = cutBatches(tables, held, config)
+  warnings.push(...(await checkExtent(connection, config, { ...asked, chosen, bytes, batches, held })))
   if (changes !== null) {
     const sequences = sequencesOf(catalog.sequences, changed)
     const untried = await tryRestore(connection, { tables: changed, sequences })
@@ -104,13 +118,7 @@ async function planTables(
       warnings.push(...untried, ...(await warnOfKeptTables(connection, catalog, tables)))
   }
   if (backup !== null) warnings.push(...warnOfLeftOut(backup, without, catalog))
-  const newColumns = toLoad?.database ? checkSchema(toLoad.database, catalog) : []
-  if (newColumns.length > 0) {
-    warnings.push({
-      code: 'NewColumns',
-      message: `Columns that came after the backup get their default in the restored rows: ${newColumns.join(', ')}`,
-    })
-  }
+  if (toLoad?.database) warnings.push(...warnOfLaterColumns(checkSchema(toLoad.database, catalog)))
   const counts = await countInSnapshot(
     connection,
     config,
@@ -129,8 +137,9 @@ async function planTables(
     planned: {
       serverVersion: catalog.serverVersion,
       bytes,
-      batches: await planExport(clients, asked, batches),
-      fingerprints: await planFingerprints(connection, asked),
+      batches: await putBatches(clients, asked, batches, held),
+      fingerprints,
+      base,
       tables: counted,
       unmanaged,
       views: views.map(({ name }) => name),
@@ -146,39 +155,35 @@ async function planTables(
 async function checkExtent(
   connection: Connection,
   config: Config,
-  asked: Planning & { toLoad: Backup | null; chosen: TableActions; bytes: number; batches: Shard[][] },
+  asked: Planning & {
+    toLoad: Backup | null
+    chosen: TableActions
+    bytes: number
+    batches: Shard[][]
+    held: ReadonlyMap<string, BackedUpTable>
+  },
 ): Promise<Warning[]> {
   const { takesBackup, toLoad, bytes, batches } = asked
   const rehearses = takesBackup && isRehearsed(bytes, asked, config)
   const locks = await checkLocks(connection, { ...asked, rehearses })
   if (takesBackup) checkManifestSize(asked.chosen, batches.flat(), config.BACKUP_PREFIX)
   const exported = takesBackup ? batches.map(bytesOf) : []
+  // A dry run has no base, and the run that it stands for may have one.
+  const unproved =
+    asked.dryRun && asked.takeOver
+      ? 0
+      : bytesUnproved(
+          asked.chosen.tables.map(({ table }) => table),
+          asked.held,
+        )
+  const loaded = rehearses ? { most: bytes, least: unproved } : { most: 0, least: 0 }
   const works = lockedWorks({ ...asked, backedUp: toLoad?.database?.tables ?? [] })
   return [
     ...locks,
-    ...(await checkReading(connection, { bytes, exported, rehearses })),
+    ...(await checkReading(connection, { bytes, exported, loaded })),
     ...(await checkLockedTime(connection, config, works)),
+    ...(toLoad?.database ? checkRoom(toLoad.database.tables, await readRoom(connection)) : []),
   ]
-}
-
-/** The batches in which the tables are exported. */
-function cut(tables: readonly TableAction[], { EXPORT_BATCH_BYTES }: Config): Shard[][] {
-  const shards = tables.filter(({ table }) => !table.partitioned).flatMap(({ table }) => shardsOf(table))
-  return batchesOf(shards, EXPORT_BATCH_BYTES)
-}
-
-/** Writes the batches for the export. @returns how many there are */
-async function planExport(
-  { backups }: Clients,
-  { run, takesBackup, dryRun }: Planning,
-  batches: readonly Shard[][],
-): Promise<number> {
-  if (takesBackup && !dryRun) {
-    for (const [batch, shards] of batches.entries()) {
-      await putOnce(backups, workKeys(run).databaseBatch(batch), { batch, shards })
-    }
-  }
-  return batches.length
 }
 
 /** A run that takes no backup makes no fingerprints, and a dry one must not make the environment's seed either. */

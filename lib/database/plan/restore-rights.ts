@@ -24,8 +24,15 @@ export async function warnOfKept(
     connection,
     tables.filter(({ owned }) => owned),
   )
+  const closed = await closedTo(
+    connection,
+    tables.filter(({ owned }) => owned),
+  )
   const reasons = [
     ...(foreign.length > 0 ? [owner(foreign)] : []),
+    ...(closed.length > 0
+      ? [`the role may put no rows into ${named(closed)} (GRANT INSERT to ${role})`]
+      : []),
     ...(stuck.length > 0 ? [owner(stuck.map((name) => `the sequence ${name}`))] : []),
     ...(keys === null ? [] : [keys]),
   ]
@@ -60,6 +67,19 @@ export async function lackedByKeys(
     ? `the role may not refer to ${key.to}. Say ${key.mayUse ? '' : `GRANT USAGE ON SCHEMA ${key.schema} TO ${role}; `}GRANT REFERENCES ON ${key.to} TO ${role}`
     : `${key.from} belongs to another role. Make ${role} its owner or a member of that role`
   return `A restore has to take away the foreign key ${key.name} from ${key.from} to ${key.to}${more} and put it back, and ${what}`
+}
+
+/** @returns the tables into which the role may put no rows: the right may have been taken from their owner, too */
+export async function closedTo(connection: Connection, tables: readonly AlteredTable[]): Promise<string[]> {
+  const found = await connection.query(
+    `SELECT c.oid::bigint::float8 AS oid FROM pg_class c
+     WHERE c.oid = ANY($1::oid[]) AND c.relkind = 'r' AND NOT has_table_privilege(c.oid, 'INSERT')
+       AND (SELECT bool_and(has_column_privilege(c.oid, a.attnum, 'INSERT')) FROM pg_attribute a
+         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '') IS NOT TRUE`,
+    [tables.map(({ oid }) => oid)],
+  )
+  const closed = new Set(found.rows.map(({ oid }) => oid))
+  return tables.filter(({ oid }) => closed.has(oid)).map(({ schema, table }) => `${schema}.${table}`)
 }
 
 export async function roleOf(connection: Connection): Promise<string> {

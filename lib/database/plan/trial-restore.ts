@@ -7,7 +7,7 @@ import type { Sequence } from '../catalog/sequences.ts'
 import { type AlteredTable, constraintChanges } from '../constraints/constraints.ts'
 import { readRowExpressions } from '../constraints/row-expressions.ts'
 import { isOfTheRows } from '../savepoint.ts'
-import { lackedByKeys, named, roleOf } from './restore-rights.ts'
+import { closedTo, lackedByKeys, named, roleOf } from './restore-rights.ts'
 
 /** Milliseconds that the trial waits for one table: the application waits behind it as long. */
 const lockMs = 100
@@ -25,6 +25,12 @@ export async function tryRestore(
 ): Promise<Warning[]> {
   const lacked = await lackedByKeys(connection, tables)
   if (lacked !== null) throw new NotPermitted(`${lacked}. Nothing was touched`)
+  const closed = await closedTo(connection, tables)
+  if (closed.length > 0) {
+    throw new NotPermitted(
+      `The database role may put no rows into ${named(closed)}, so a restore could not fill ${closed.length === 1 ? 'it' : 'them'}. Nothing was touched; GRANT INSERT ON ${named(closed)} TO ${await roleOf(connection)}`,
+    )
+  }
   const foreign = sequences.filter(({ owned }) => !owned)
   if (foreign.length > 0) {
     throw new NotPermitted(

@@ -1,5 +1,4 @@
 import type { BackedUpTable } from '../../backup/sections/database.ts'
-import { messageOf, SchemaChanged } from '../../errors.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { sqlStateOf } from '../../postgres/errors.ts'
 import { qualified, quote } from '../../postgres/identifiers.ts'
@@ -9,6 +8,7 @@ import { inSavepoint, isOfTheRows } from '../savepoint.ts'
 import { scratchTableOf, typedRows } from '../scratch/schema.ts'
 import type { TablePair } from '../table-pair.ts'
 import { addFilledChild, type ChildTable, dropChild } from './child-table.ts'
+import { refusedBy } from './refusal.ts'
 import { countScans, readBetween, withoutWorkers } from './table-scans.ts'
 
 /**
@@ -139,6 +139,7 @@ async function fillWithoutIndexes(
   const dropped = await dropIndexes(
     connection,
     left.map(({ live }) => live),
+    'asking',
   )
   for (let open = [...left]; open.length > 0; ) {
     const refused: { pair: TablePair; error: unknown }[] = []
@@ -158,21 +159,6 @@ async function fillWithoutIndexes(
     const error = await inSavepoint(connection, () => connection.query(make), isExpected)
     if (error !== undefined) throw refusedBy(pair, expressions, error)
   }
-}
-
-/** Rows that a table refuses were fine when they were backed up: an index, a type or a function is another one now. */
-function refusedBy(
-  { table, live }: TablePair,
-  expressions: readonly RowExpression[],
-  error: unknown,
-): SchemaChanged {
-  const labels = expressions.filter(({ oid }) => oid === live.oid).map(({ label }) => label)
-  const calls =
-    labels.length === 0 ? '' : ` (its ${labels.join(', its ')} may call a function that refuses them)`
-  return new SchemaChanged(
-    `The live table ${table.name} does not take its rows of the backup: ${messageOf(error)}${calls}. Nothing was changed; bring the index, the type, the generated column or the function that refuses them back to what it was, then restore`,
-    { cause: error },
-  )
 }
 
 function insertOf(

@@ -5,7 +5,7 @@ import type { Connection } from '../../postgres/connection.ts'
 import { qualified } from '../../postgres/identifiers.ts'
 import { underOwnSearchPath } from '../../postgres/search-path.ts'
 import { restartSequences } from '../catalog/sequences.ts'
-import { addConstraints, dropConstraints } from '../constraints/constraints.ts'
+import { type AlteredTable, addConstraints, dropConstraints } from '../constraints/constraints.ts'
 import { differentlyStored } from '../constraints/generated-columns.ts'
 import { readFingerprints } from '../fingerprints.ts'
 import { differencesOf, refuseDifferences } from '../row-differences.ts'
@@ -13,10 +13,14 @@ import type { Rows } from '../rows.ts'
 import { scratchTableOf } from '../scratch/schema.ts'
 import type { TablePair } from '../table-pair.ts'
 import { disableTriggers } from '../triggers.ts'
+import { type Differing, exchangeRows, provedBySums } from './differing.ts'
 import { fillTables } from './fill.ts'
+import { dropPlainIndexes, makePlainIndexes } from './plain-indexes.ts'
 
 /**
  * Puts the loaded rows in the place of those of the live tables, in a transaction that has locked these.
+ * @param unchanged tables of the backup that hold its rows already, and stay as they are
+ * @param differing in which rows tables differ that are not emptied, by their names
  * @param emptied called when all are empty, under the role's own search path
  * @returns what did not come back as it was
  */
@@ -26,11 +30,15 @@ export async function replaceRows(
     runId,
     sequences: wanted,
     pairs,
+    unchanged = [],
+    differing = new Map(),
     emptied = async () => {},
   }: {
     runId: string
     sequences: NonNullable<Manifest['database']>['sequences']
     pairs: readonly TablePair[]
+    unchanged?: readonly AlteredTable[]
+    differing?: ReadonlyMap<string, Differing>
     emptied?: () => Promise<void>
   },
 ): Promise<Warning[]> {
@@ -39,14 +47,22 @@ export async function replaceRows(
     going: tables.map((table) => ({ oid: table.oid, sql: qualified(table) })),
     reached: [],
   })
-  const dropped = await dropConstraints(connection, tables)
+  const filled = pairs.filter(({ table }) => !differing.has(table.name))
+  const indexes = await dropPlainIndexes(connection, filled)
+  const dropped = await dropConstraints(connection, tables, unchanged)
   await underOwnSearchPath(connection, async () => {
     await connection.query('SET CONSTRAINTS ALL IMMEDIATE') // a deferred unique key would leave events that ALTER refuses
-    if (tables.length > 0)
-      await connection.query(`TRUNCATE ${tables.map((table) => `ONLY ${qualified(table)}`).join(', ')}`)
+    if (filled.length > 0)
+      await connection.query(`TRUNCATE ${filled.map(({ live }) => `ONLY ${qualified(live)}`).join(', ')}`)
+    for (const pair of pairs) {
+      const groups = differing.get(pair.table.name)
+      if (groups === undefined) continue
+      await exchangeRows(connection, { runId, pair, groups })
+    }
     await emptied()
     await fillTables(connection, { runId, pairs })
   })
+  await makePlainIndexes(connection, { pairs: filled, dropped: indexes })
   const warnings = await addConstraints(connection, dropped)
   if (enableTriggers.length > 0) await connection.query(enableTriggers.join(';\n'))
   const sequences = wanted.map(({ schema, sequence }) => ({ schema, table: sequence }))
@@ -69,15 +85,25 @@ export async function compareLive(
     runId,
     pairs,
     fingerprints,
-  }: { runId: string; pairs: readonly TablePair[]; fingerprints: FingerprintFormat },
+    differing = new Map(),
+  }: {
+    runId: string
+    pairs: readonly TablePair[]
+    fingerprints: FingerprintFormat
+    differing?: ReadonlyMap<string, Differing>
+  },
 ): Promise<Warning[]> {
   const find = (tables: readonly BackedUpTable[], copyOf: (table: BackedUpTable) => Rows) =>
     underOwnSearchPath(connection, () => differencesOf(connection, { tables, fingerprints }, copyOf))
-  const tables = pairs.map(({ table }) => table)
+  const proved = await underOwnSearchPath(connection, () => provedBySums(connection, pairs, differing))
+  const tables = pairs.flatMap(({ table }) => (proved.has(table.name) ? [] : [table]))
   const found = await find(tables, (table) => table)
   const generated = found.filter(({ sameCount, table }) => sameCount && isPartlyGenerated(table))
   refuseDifferences(found.filter((one) => !generated.includes(one)))
-  const names = new Set(generated.map(({ table }) => table.name))
+  // What the other columns are compared with is what was loaded, of which nobody else may have asked whether it is the backup's.
+  const loaded = generated.map(({ table }) => table)
+  refuseDifferences(await find(loaded, (table) => scratchTableOf(runId, table)))
+  const names = new Set(loaded.map(({ name }) => name))
   const others: BackedUpTable[] = []
   for (const table of tables.filter(({ name }) => names.has(name))) {
     const given = { ...table, columns: table.columns.filter((column) => column.generated === '') }
@@ -86,8 +112,8 @@ export async function compareLive(
     others.push({ ...given, ...held })
   }
   refuseDifferences(await find(others, (table) => table))
-  const differing = pairs.filter(({ table }) => names.has(table.name))
-  return underOwnSearchPath(connection, () => differentlyStored(connection, { runId, pairs: differing }))
+  const made = pairs.filter(({ table }) => names.has(table.name))
+  return underOwnSearchPath(connection, () => differentlyStored(connection, { runId, pairs: made }))
 }
 
 function isPartlyGenerated({ columns }: BackedUpTable): boolean {

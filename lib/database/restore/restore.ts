@@ -20,14 +20,21 @@ import { checkLoaded } from '../scratch/create.ts'
 import { dropScratch } from '../scratch/drop.ts'
 import { Refreshed, refreshViews } from '../views.ts'
 import { proveBackup, readOwnManifest } from '../wipe/prove.ts'
+import { type Differing, stillDiffering } from './differing.ts'
 import { compareLive, replaceRows } from './replace-rows.ts'
+import { readSpared } from './spared.ts'
+import { stillUnchanged } from './unchanged.ts'
 
-/** Rows that were put back, per table and in all; parts that the safety backup got anew; columns that kept their default. */
+/** Rows that are there again, per table and in all; parts that the safety backup got anew; columns that kept their default. */
 export const DatabaseRestored = z.strictObject({
   rows: z.number(),
   tables: z.record(z.string(), z.number()),
   lateParts: z.number(),
   newColumns: z.array(z.string()),
+  /** Tables that held the backup's rows already, and were not touched. */
+  unchanged: z.array(z.string()).default([]),
+  /** Tables of which only rows that differed were taken out and put in. */
+  differing: z.array(z.string()).default([]),
   /** What did not come back exactly as it was. */
   warnings: z.array(Warning).default([]),
   /** null: not tried yet. */
@@ -43,8 +50,8 @@ type DatabaseRestore = PlannedDatabase & {
 }
 
 /**
- * Swaps the rows of all tables of `backup` for those that were loaded into the scratch schema, in one transaction, in
- * which it first proves that the safety backup holds exactly what it is about to remove. A repeat after a lost answer
+ * Swaps the rows of all tables of `backup` for those that were loaded into the scratch schema, but for the tables that hold
+ * them already, in one transaction, in which it first proves that the safety backup holds exactly what it is about to remove. A repeat after a lost answer
  * returns what the first try recorded. The scratch schema is left to Finish: dropping it would need as many locks again in
  * the same transaction, and after it a failure would be told of a restore that is done.
  * @throws SchemaChanged, BackupIsStale, DatabaseBusy, RunLost, RehearsalFailed: in each case the live tables are as before
@@ -104,7 +111,16 @@ async function replaceTables(
 ): Promise<DatabaseRestored> {
   const { database } = backup
   if (database === null)
-    return { rows: 0, tables: {}, lateParts: 0, newColumns: [], warnings: [], views: null }
+    return {
+      rows: 0,
+      tables: {},
+      lateParts: 0,
+      newColumns: [],
+      unchanged: [],
+      differing: [],
+      warnings: [],
+      views: null,
+    }
   const began = performance.now()
   const recorded = await fenceRun(connection, runId)
   if (recorded !== null) return DatabaseRestored.parse(recorded)
@@ -122,24 +138,41 @@ async function replaceTables(
           backedUp: planned.tables.map(({ table }) => table),
           catalog,
         })
-  await checkLoaded(connection, { runId, tables: database.tables })
-  const pairs = database.tables.map((table) => ({
-    table,
-    live: tables.find(({ name }) => name === table.name) as Table,
-  }))
-  const warnings = await replaceRows(connection, { runId, sequences: database.sequences, pairs })
-  warnings.push(
-    ...(await compareLive(connection, { runId, pairs, fingerprints: fingerprintFormatOf(database) })),
-  )
+  const fingerprints = fingerprintFormatOf(database)
+  const spared = await readSpared(connection, runId)
+  const unchanged = await stillUnchanged(connection, {
+    ...{ spared, live: tables, backedUp: { tables: database.tables, fingerprints } },
+    held: proven && { tables: proven.tables, fingerprints: fingerprintFormatOf(safety?.database ?? {}) },
+  })
+  const byName = new Map(tables.map((table) => [table.name, table]))
+  const all = database.tables.map((table) => ({ table, live: byName.get(table.name) as Table }))
+  const pairs = all.filter(({ table }) => !unchanged.has(table.name))
+  const differing = new Map<string, Differing>()
+  for (const { table } of pairs) {
+    if (spared.get(table.name) !== 'differing') continue
+    const looking = { runId, bucket: clients.backups, table, format: fingerprints }
+    differing.set(table.name, await stillDiffering(connection, looking))
+  }
+  const filled = pairs.map(({ table }) => table).filter(({ name }) => !differing.has(name))
+  await checkLoaded(connection, { runId, tables: filled })
+  const warnings = await replaceRows(connection, {
+    ...{ runId, sequences: database.sequences, pairs },
+    differing,
+    unchanged: all.filter(({ table }) => unchanged.has(table.name)).map(({ live }) => live),
+  })
+  warnings.push(...(await compareLive(connection, { runId, pairs, fingerprints, differing })))
   const restored: DatabaseRestored = {
     rows: database.rows,
     tables: Object.fromEntries(database.tables.map(({ name, rows }) => [name, rows])),
     lateParts: proven?.lateParts ?? 0,
     newColumns,
+    unchanged: [...unchanged],
+    differing: [...differing.keys()],
     warnings,
     views: null,
   }
-  const bytes = Math.max(planned.bytes, bytesHeld(database.tables))
+  // What was left alone took next to no time, of which the next one must not be estimated.
+  const bytes = unchanged.size + differing.size > 0 ? 0 : Math.max(planned.bytes, bytesHeld(database.tables))
   const locked = { bytes, milliseconds: Math.round(performance.now() - began) }
   await recordRestored(connection, runId, restored, locked)
   await connection.query('COMMIT')

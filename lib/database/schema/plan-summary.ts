@@ -7,6 +7,8 @@ import { Action, DatabasePlan } from './plan.ts'
 export const DatabaseSummary = z.object({
   bytes: z.number().default(0),
   batches: z.number().default(0),
+  /** The id of the backup from which the run takes over: its row names it, so that nothing deletes it meanwhile. */
+  base: z.string().nullable().default(null),
   tables: z
     .array(
       z.object({
@@ -36,11 +38,12 @@ export const DatabaseRestoreInLedger = z.object({
 export type DatabaseRestoreInLedger = z.output<typeof DatabaseRestoreInLedger>
 
 export const databaseSummary: Summarizer<DatabasePlan, DatabaseSummary, NonNullable<Manifest['database']>> = {
-  section: ({ bytes, batches, unmanaged, views, tables }, restored) => {
+  section: ({ bytes, batches, base, unmanaged, views, tables }, restored) => {
     const after = new Map(restored?.tables.map(({ name, rows }) => [name, rows]))
     return {
       bytes,
       batches,
+      base: base?.backupId ?? null,
       unmanaged,
       views,
       tables: tables.map(({ table, ...entry }) => ({

@@ -18,6 +18,20 @@ export const DatabasePlan = z.strictObject({
   batches: z.number(),
   /** How the export makes fingerprints. A run that an earlier version planned says nothing: it ends as it began. */
   fingerprints: FingerprintFormat.default({ version: 1 }),
+  /**
+   * The earlier backup from which the export takes over what did not change; null: it exports everything. `requirements`: what
+   * tables asked of their rows, as a digest, when Count decided which of its proofs count. `askedTogether`: the
+   * fingerprints of those tables of which all rows were asked what they ask of each other.
+   */
+  base: z
+    .strictObject({
+      backupId: z.string(),
+      startedAt: z.iso.datetime(),
+      requirements: z.record(z.string(), z.string()).default({}),
+      askedTogether: z.record(z.string(), z.string()).default({}),
+    })
+    .nullable()
+    .default(null),
   tables: z.array(
     z.strictObject({
       table: Table,

@@ -26,6 +26,7 @@ export async function ensureScratch(
     `SELECT pg_advisory_xact_lock(hashtextextended(${literal(schema)}, 0))`,
     `CREATE SCHEMA IF NOT EXISTS ${schema}`,
     `CREATE UNLOGGED TABLE IF NOT EXISTS ${schema}.loaded (key text PRIMARY KEY)`,
+    `CREATE UNLOGGED TABLE IF NOT EXISTS ${schema}.spared (name text PRIMARY KEY, how text NOT NULL)`,
   ])
   const there = new Set(await relationsIn(connection, name))
   const missing = tables.filter((table) => !there.has(scratchTableOf(runId, table).table))
@@ -63,7 +64,8 @@ export async function checkLoaded(
   )
 }
 
-function heldColumns({ columns }: Pick<TableDefinition, 'columns'>): string {
+/** What a copy of a table is selected from it by, so that it takes all rows that were backed up. */
+export function heldColumns({ columns }: Pick<TableDefinition, 'columns'>): string {
   return columns
     .map((column) =>
       isHeldAsText(column)

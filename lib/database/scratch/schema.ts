@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { FrameAt } from '../../backup/ranges/read-frames.ts'
 import type { BackedUpTable, Column, TableDefinition } from '../../backup/sections/database.ts'
 import { qualified, quote } from '../../postgres/identifiers.ts'
 import type { Table } from '../catalog/table.ts'
@@ -14,6 +15,12 @@ export function scratchSchemaOf(runId: string): string {
 /** The copy of a table there. Named by number: a name made of schema and table could exceed Postgres' 63 bytes. */
 export function scratchTableOf(runId: string, table: Pick<TableDefinition, 'oid' | 'columns'>): Rows {
   return { schema: scratchSchemaOf(runId), table: `t${table.oid}`, columns: table.columns }
+}
+
+/** By which `loaded` knows a part, or some frames of one. */
+export function noteOf({ key, frames }: { key: string; frames?: readonly FrameAt[] | undefined }): string {
+  if (frames === undefined) return key
+  return `${key} ${createHash('sha256').update(JSON.stringify(frames)).digest('hex')}`
 }
 
 /**

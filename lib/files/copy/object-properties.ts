@@ -1,9 +1,8 @@
-import type { HeadObjectCommandOutput } from '@aws-sdk/client-s3'
 import pMap from 'p-map'
 import { agreeing, counted } from '../../amounts.ts'
 import type { Warning } from '../../backup/manifest.ts'
 import type { Clients } from '../../clients.ts'
-import { headObject } from '../../s3/head-object.ts'
+import { headObject, type ObjectHead } from '../../s3/head-object.ts'
 import type { ListedFile } from '../pieces.ts'
 
 /** Files that are looked at, since no listing tells what this is about; and how many at the same time. */
@@ -58,7 +57,7 @@ export async function warnOfNotCarried(
     }))
 }
 
-function encryptionOf({ ServerSideEncryption, SSEKMSKeyId }: HeadObjectCommandOutput): string {
+function encryptionOf({ ServerSideEncryption, SSEKMSKeyId }: ObjectHead): string {
   return [ServerSideEncryption ?? 'not at all', SSEKMSKeyId ?? ''].join(' ').trim()
 }
 

@@ -1,14 +1,8 @@
 import type { S3Client } from '@aws-sdk/client-s3'
 import { BackupDamaged, ResetError } from '../../errors.ts'
-import { bucketError, isPreconditionFailure } from '../../s3/bucket.ts'
+import { bucketError, isArchived, isPreconditionFailure } from '../../s3/bucket.ts'
 import { type Copying, copyVersion } from '../../s3/copy.ts'
-import {
-  archivedError,
-  type CopyLimits,
-  type CopySource,
-  isGone,
-  type Location,
-} from '../../s3/copy-source.ts'
+import { type CopyLimits, type CopySource, isGone, type Location } from '../../s3/copy-source.ts'
 import { headObject } from '../../s3/head-object.ts'
 
 /**
@@ -39,5 +33,6 @@ export async function restoreObject(
 }
 
 function refusal({ source, target }: { source: CopySource; target: Location }, cause: unknown): Error {
-  return archivedError(source, cause) ?? bucketError({ name: target.bucket }, 'restore', target.key, cause)
+  if (isArchived(cause)) return bucketError({ name: source.bucket }, 'copy', source.key, cause)
+  return bucketError({ name: target.bucket }, 'restore', target.key, cause)
 }

@@ -134,7 +134,7 @@ async function settle(
 }
 
 /** Equal in size and ETag: to the source that was backed up, or to the copy, which an earlier restore may have left. */
-function isAsBackedUp(live: ListedObject | undefined, file: CopiedFile): boolean {
+export function isAsBackedUp(live: ListedObject | undefined, file: CopiedFile): boolean {
   return live?.size === file.size && (live.etag === file.etag || live.etag === file.copyEtag)
 }
 

@@ -51,12 +51,17 @@ function runOfExecution(runId: string, execution: Execution): Run {
   }
 }
 
-const AskedOfVerify = z.object({ rehearse: z.boolean().default(false) })
+const AskedOfBackup = z.object({ rehearse: z.boolean().default(false), rows: z.unknown().optional() })
 
-/** Of a verify that is not planned yet. When it cannot be told any more, yes: that needs more of a caller. */
-export async function asksToRehearse(clients: Clients, runId: string): Promise<boolean> {
+/**
+ * Whether a verify that is not planned yet rehearses, or such a diff tells rows. When it cannot be told any more, yes: that
+ * needs more of a caller.
+ */
+export async function asksForRows(clients: Clients, runId: string): Promise<boolean> {
   const input = (await findExecution(clients, runId))?.input
-  return input === undefined || AskedOfVerify.parse(JSON.parse(input)).rehearse
+  if (input === undefined) return true
+  const { rehearse, rows } = AskedOfBackup.parse(JSON.parse(input))
+  return rehearse || rows !== undefined
 }
 
 function errorOf(execution: Execution): NonNullable<Run['error']> {

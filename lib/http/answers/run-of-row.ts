@@ -52,6 +52,7 @@ function planOf(plan: PlanSummary, operation: string): NonNullable<Run['plan']> 
     wipes: operationOf(operation)?.changes === 'wiped' ? clears : [],
     backsUp: takesNone ? [] : clears,
     rehearse: subject?.rehearse ?? rehearse,
+    ...(subject?.rows !== undefined && { rows: subject.rows }),
   }
 }
 

@@ -34,7 +34,10 @@ export const Run = z
     attempt: count.meta({ description: 'Above 0: the backup was stale, and was taken again' }),
     requestedBy: z.string().nullable().meta({ example: 'api:ci' }),
     dryRun: z.boolean().meta({ description: 'Known once the plan is' }),
-    backupId: z.string().nullable().meta({ description: 'The backup that it writes, verifies or deletes' }),
+    backupId: z
+      .string()
+      .nullable()
+      .meta({ description: 'The backup that it writes, verifies, compares or deletes' }),
     restoredBackupId: z.string().nullable().meta({ description: 'The backup that it puts back' }),
     startedAt: time,
     heartbeatAt: time.meta({ description: 'Its last sign of life' }),
@@ -58,6 +61,9 @@ export const Run = z
         wipes: z.array(z.enum(targets)),
         backsUp: z.array(z.enum(targets)),
         rehearse: z.boolean(),
+        rows: z.string().optional().meta({
+          description: 'The table of which a diff tells rows, at /v1/runs/{runId}/rows',
+        }),
       })
       .nullable()
       .meta({ description: 'What it acts on, as it was counted; null until then' }),

@@ -1,4 +1,5 @@
 import type * as z from 'zod'
+import type { ToldRows } from '../../database/schema/differing-rows.ts'
 import type { BackupAnswer, BackupDetails } from '../answers/backup.ts'
 import type { Options } from '../answers/options.ts'
 import type { Run } from '../answers/run.ts'
@@ -35,8 +36,26 @@ export const requests: Examples = {
     value: { operation: 'restore', backupId, exact: true, confirm: 'staging' },
   },
   verify: { summary: 'Is a backup still whole?', value: { operation: 'verify', backupId } },
+  diff: { summary: 'What became of it all since a backup?', value: { operation: 'diff', backupId } },
+  diffRows: {
+    summary: 'Which rows of a table are others than in a backup?',
+    value: { operation: 'diff', backupId, rows: { table: 'public.users', limit: 5 } },
+  },
   delete: { summary: 'Delete a backup', value: { operation: 'delete', backupId, confirm: 'staging' } },
   claim: { summary: "Write the environment's name", value: { operation: 'claim', confirm: 'staging' } },
+}
+
+export const toldRows: ToldRows = {
+  name: 'public.users',
+  ...{ before: 240, now: 241, extra: 1, missing: 0, changed: 1 },
+  columns: ['id', 'name', 'role'],
+  key: ['id'],
+  limit: 5,
+  leftOut: 0,
+  rows: [
+    { kind: 'extra', now: ['241', 'Ada', null] },
+    { kind: 'changed', before: ['7', 'Grace', 'admin'], now: ['7', 'Grace', 'editor'] },
+  ],
 }
 
 export const started = { runId, address: `/v1/runs/${runId}` }

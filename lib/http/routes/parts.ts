@@ -2,7 +2,7 @@ import { GetObjectCommand } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import { backupKeys } from '../../backup/layout.ts'
 import { namedObjects } from '../../backup/named-objects.ts'
-import { readPartLines } from '../../backup/part/read.ts'
+import { readIndexLines } from '../../backup/part/files-index.ts'
 import { type Backup, readBackup } from '../../backup/read.ts'
 import { type Allowed, checkOwn } from '../../backup/trust.ts'
 import type { Clients } from '../../clients.ts'
@@ -23,10 +23,10 @@ export async function partsOf(bucket: Bucket, prefix: string, backup: Backup): P
     if (!keys.includes(key)) continue // listed by what its key begins with
     documents.push({ part: key.slice(root.length), bytes: size, rows: null, kind: 'manifest' })
   }
-  const parts = namedObjects(backup).map(({ section: kind, key, bytes, count }) => ({
+  const parts = namedObjects(backup).map(({ section: kind, key, bytes, what, count }) => ({
     part: key.slice(root.length),
     bytes,
-    rows: count,
+    rows: what === 'ranges' ? null : count,
     kind,
   }))
   return [...documents, ...parts]
@@ -85,7 +85,7 @@ async function findPart(
 async function findInIndex(bucket: Bucket, { files }: Backup, path: string): Promise<number | undefined> {
   if (!files?.index) return undefined
   const written = JSON.stringify(path)
-  for await (const line of readPartLines(bucket, files.index.key, files.index)) {
+  for await (const line of readIndexLines(bucket, files.index)) {
     if (!line.includes(written)) continue
     const file: { key: string; copy?: number } = JSON.parse(line.toString())
     if (file.key === path) return file.copy ?? 1

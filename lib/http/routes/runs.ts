@@ -1,12 +1,14 @@
 import { createRoute, OpenAPIHono } from '@hono/zod-openapi'
 import * as z from 'zod'
+import { enumeration } from '../../amounts.ts'
 import { InvalidRequest } from '../../errors.ts'
 import { findRun, listRuns } from '../../ledger/runs.ts'
 import { type OperationName, operationOf, operations, scopeToStart } from '../../operations.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
 import { cancelRun, rowToCancel } from '../../run/cancel.ts'
+import { requests } from '../../run/request.ts'
 import { limitUpTo, linkToNext } from '../answers/pages.ts'
-import { asksToRehearse, readRun } from '../answers/read-run.ts'
+import { asksForRows, readRun } from '../answers/read-run.ts'
 import { Run } from '../answers/run.ts'
 import { runOfRow } from '../answers/run-of-row.ts'
 import { RunRequest } from '../answers/run-request.ts'
@@ -23,7 +25,7 @@ import { startFor } from '../start.ts'
 
 /** Also names that a person gave to an execution in the AWS console. */
 const RunId = z.string().regex(/^[A-Za-z0-9._+!@()='-]{1,80}$/, 'is not the id of a run')
-const params = z.object({ runId: RunId })
+export const runParams = z.object({ runId: RunId })
 
 export const idempotencyHeaders = z.object({
   'idempotency-key': z
@@ -98,7 +100,7 @@ const get = createRoute({
   description:
     'Needs the scope read. To be asked again and again: with `If-None-Match`, the same is not sent again.',
   middleware: [scoped('read'), revalidated],
-  request: { params, query: noQuery, headers: ifNoneMatch },
+  request: { params: runParams, query: noQuery, headers: ifNoneMatch },
   responses: {
     200: answer('The run', Run, { has: ['ETag'], example: examples.run }),
     304: unchanged,
@@ -125,7 +127,7 @@ const cancel = createRoute({
   summary: 'Cancel a run',
   description:
     'Until it wipes, restores or deletes. Needs the scope that starting it needs. Repeating it changes nothing.',
-  request: { params, query: noQuery },
+  request: { params: runParams, query: noQuery },
   responses: {
     200: answer('The run, cancelled', Run, { example: cancelled }),
     ...refusals(400, 404, 409, 413),
@@ -138,11 +140,11 @@ function neededScopes(): string {
   const isOwn = (name: OperationName) => scopeToStart(name, false) === name
   const others = names.filter((name) => !isOwn(name)).toSorted()
   const sentences = others.map((name) => {
-    const [scope, toRehearse] = [scopeToStart(name, false), scopeToStart(name, true)]
-    return `${name} needs ${scope}${toRehearse === scope ? '' : `, or ${toRehearse} when it rehearses`}`
+    const [scope, forRows] = [scopeToStart(name, false), scopeToStart(name, true)]
+    const when = 'rehearse' in requests[name].shape ? 'when it rehearses' : 'with `rows`'
+    return `${name} needs ${scope}${forRows === scope ? '' : `, or ${forRows} ${when}`}`
   })
-  const own = new Intl.ListFormat('en-GB', { type: 'disjunction' }).format(names.filter(isOwn))
-  return [own, ...sentences].join('; ')
+  return [enumeration(names.filter(isOwn), 'or'), ...sentences].join('; ')
 }
 
 /** Bytes of one run in a list; alone it may have more. */
@@ -153,8 +155,9 @@ export const runs = new OpenAPIHono<Api>()
     const { clients, caller } = context.var
     const wanted = context.req.valid('json')
     const { operation } = wanted
-    const rehearse = 'rehearse' in wanted && wanted.rehearse === true
-    requireScope(caller, scopeToStart(operation, rehearse))
+    const rows =
+      ('rehearse' in wanted && wanted.rehearse === true) || ('rows' in wanted && wanted.rows !== undefined)
+    requireScope(caller, scopeToStart(operation, rows))
     const key = context.req.valid('header')['idempotency-key']
     const started = await refusing(startFor(clients, { wanted, caller, key }))
     return context.json(...accepted(started))
@@ -182,10 +185,11 @@ export const runs = new OpenAPIHono<Api>()
     requireSomeStart(caller)
     const row = await withConnection(clients, (connection) => rowToCancel(clients, connection, runId))
     const { operation } = row
-    const rehearse =
-      operationOf(operation)?.scopeToRehearse !== undefined &&
-      (runOfRow(row).plan?.rehearse ?? (await asksToRehearse(clients, runId)))
-    requireScope(caller, scopeToStart(operation, rehearse))
+    const { plan } = runOfRow(row)
+    const rows =
+      operationOf(operation)?.scopeForRows !== undefined &&
+      (plan === null ? await asksForRows(clients, runId) : plan.rehearse || plan.rows !== undefined)
+    requireScope(caller, scopeToStart(operation, rows))
     return context.json(
       abridged(runOfRow(await cancelRun(clients, { runId, by: `api:${caller.name}` }))),
       200,

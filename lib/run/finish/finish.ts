@@ -9,10 +9,13 @@ import { lostRun } from '../../ledger/step.ts'
 import { operationOf } from '../../operations.ts'
 import { storable } from '../../postgres/storable.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
+import { cut } from '../../visible.ts'
 import { endRun } from '../end.ts'
-import { cut, Outcome, shortened } from '../outcome.ts'
+import { Outcome, shortened } from '../outcome.ts'
 import { PlanSummary } from '../planning/plan-summary.ts'
+import { notCompared } from '../words/not-compared.ts'
 import { refusalOf } from '../words/would-do.ts'
+import { findDifference } from './difference.ts'
 import { errorOf } from './failure.ts'
 import { type EndFacts, endOfStores, leftInBucket, leftInLedger, type StoresEnd } from './stores-end.ts'
 import { describeSubject, type FoundSubject, findSubject } from './subject.ts'
@@ -29,6 +32,8 @@ export type Failure = { Error: string; Cause: string }
 
 type FinishFacts = Omit<EndFacts, 'unread' | 'succeeded'> & {
   subject: FoundSubject | null
+  /** null: it compared nothing, or that could not be read. */
+  difference: Outcome['difference'] | null
   /** Why what lies in the bucket could not be read; then nothing that follows from it is known. */
   unread: string | null
 }
@@ -53,20 +58,34 @@ export async function finish(
     const row = await lockRun(connection, input.runId)
     if (row === undefined && input.error === undefined)
       throw new NotFound(`There is no run ${input.runId} in the ledger, so it cannot be finished`)
-    const error = input.error === undefined ? null : errorOf(input.error, row ?? null)
+    const caught = input.error === undefined ? null : errorOf(input.error, row ?? null)
     const ended = row?.outcome ? Outcome.parse(row.outcome) : null
-    if (ended !== null && (error !== null || ended.error === null)) return answer(ended)
+    if (ended !== null && (caught !== null || ended.error === null)) return answer(ended)
     if (row === undefined || row.status !== 'running') {
-      if (error === null) throw lostRun(input.runId)
-      return failureOf(error)
+      if (caught === null) throw lostRun(input.runId)
+      return failureOf(caught)
     }
-    const found = await find(clients, row, error !== null)
+    const { found, error } = withoutComparison(await find(clients, row, caught !== null), caught)
     const end = endOfStores({ ...found, succeeded: error === null, unread: found.unread !== null })
     if (error === null) refuseShortfall(row, end)
     const outcome = storable(describe(clients, { found, end, error }))
     await endRun(clients, connection, { outcome })
     return answer(outcome)
   })
+}
+
+/**
+ * A dry run that could not compare has planned and tried all the same what it stands for, and that reads the backup in
+ * another way: what ended the comparison is a warning, and nothing is told of what differs.
+ */
+function withoutComparison(
+  found: FinishFacts,
+  error: Outcome['error'],
+): { found: FinishFacts; error: Outcome['error'] } {
+  const { row, summary } = found
+  if (error === null || !summary?.compares || !row.phase.startsWith('Diff ')) return { found, error }
+  const warnings = [...summary.warnings, notCompared(`${error.name}: ${error.message}`)]
+  return { found: { ...found, summary: { ...summary, warnings }, difference: null }, error: null }
 }
 
 /** @throws WipeIncomplete, RestoreIncomplete: what was not done is a failure, whatever each step made of it */
@@ -104,12 +123,13 @@ async function find(clients: Clients, row: RunRow, partly: boolean): Promise<Fin
     manifest: null,
     left: nothing,
     subject: null,
+    difference: null,
     unread: null,
   }
   try {
     found.summary = row.plan === null ? null : PlanSummary.parse(row.plan)
     found.left = leftInLedger(row)
-    return { ...found, ...(await findInBucket(clients, found)) }
+    return { ...found, ...(await findInBucket(clients, found, partly)) }
   } catch (error) {
     if (!partly) throw error
     return { ...found, unread: messageOf(error) }
@@ -119,7 +139,8 @@ async function find(clients: Clients, row: RunRow, partly: boolean): Promise<Fin
 async function findInBucket(
   clients: Clients,
   found: FinishFacts,
-): Promise<Pick<FinishFacts, 'manifest' | 'left' | 'subject'>> {
+  partly: boolean,
+): Promise<Pick<FinishFacts, 'manifest' | 'left' | 'subject' | 'difference'>> {
   const { row, summary } = found
   const { backups, config } = clients
   const left = await leftInBucket(clients, found)
@@ -129,7 +150,9 @@ async function findInBucket(
   const { backupId } = summary?.subject ?? {}
   const subject =
     backupId === undefined ? null : await findSubject(backups, config.BACKUP_PREFIX, { row, backupId })
-  return { manifest, left, subject }
+  const isCompared = row.operation === 'diff' || summary?.compares
+  const difference = isCompared ? await findDifference(backups, row, partly) : null
+  return { manifest, left, subject, difference }
 }
 
 function describe(
@@ -153,6 +176,7 @@ function describe(
     ...(summary?.subject
       ? { subject: describeSubject(summary.subject, found.subject, { operation: row.operation, error }) }
       : {}),
+    ...(error === null && found.difference !== null ? { difference: found.difference } : {}),
     warnings: row.plan === null ? [] : warnings,
     error,
     startedAt: row.startedAt.toISOString(),

@@ -44,7 +44,8 @@ export function describeSubject(
   const end = enderOf(operation)
   const became =
     found && end ? end(summary, found, error) : { state: 'unknown' as const, objects: 0, bytes: 0 }
-  return { backupId: summary.backupId, ...became }
+  const { backupId, to } = summary
+  return { backupId, ...(to !== undefined && { to }), ...became }
 }
 
 /** undefined: the row is of another version, and what its operation makes of a backup is not known. */

@@ -29,4 +29,4 @@ export type MaintenancePlanner<Name extends BackupOperation> = (
 export type PlannedOnBackup = { plan: MaintenancePlan; subject: SubjectSummary; warnings: Warning[] }
 
 /** What became of the backup, with the objects and bytes that were read or deleted. */
-export type SubjectEnd = Omit<Subject, 'backupId'>
+export type SubjectEnd = Omit<Subject, 'backupId' | 'to'>

@@ -5,20 +5,29 @@ import type { Connection } from '../../postgres/connection.ts'
 import { putPlan } from '../planning/plan.ts'
 import type { OnBackup } from '../request.ts'
 import { checkDelete, endOfDelete, planDelete } from './delete.ts'
+import { checkDiff, endOfDiff, planDiff } from './diff.ts'
 import type { MaintenancePlanner, PlannedOnBackup, RequestTo, StartCheck } from './operation.ts'
 import { checkVerify, endOfVerify, planVerify } from './verify.ts'
 
 // A list for each question, as in lib/stores.ts: a function that asks one carries only what answers it.
 
-const checks: { [Name in BackupOperation]: StartCheck<Name> } = { verify: checkVerify, delete: checkDelete }
+const checks: { [Name in BackupOperation]: StartCheck<Name> } = {
+  verify: checkVerify,
+  diff: checkDiff,
+  delete: checkDelete,
+}
 
 const planners: { [Name in BackupOperation]: MaintenancePlanner<Name> } = {
   verify: planVerify,
+  diff: planDiff,
   delete: planDelete,
 }
 
 /** What became of the backup, by what is there of it now. */
-export const enders = { verify: endOfVerify, delete: endOfDelete } satisfies Record<BackupOperation, unknown>
+export const enders = { verify: endOfVerify, diff: endOfDiff, delete: endOfDelete } satisfies Record<
+  BackupOperation,
+  unknown
+>
 
 /** @throws what Count would refuse the request with, as far as that is known without the lock */
 export async function checkOnBackup(

@@ -17,9 +17,13 @@ import { Plan } from './plan.ts'
 export const Refusal = z.strictObject({ name: z.string(), message: z.string() })
 export type Refusal = z.output<typeof Refusal>
 
-/** Of the backup that a verify or a delete is about. */
+/** Of the backup that a verify, a diff or a delete is about. */
 export const SubjectSummary = z.object({
   backupId: z.string(),
+  /** The backup that a diff compares it with; absent: it is compared with what is there now. */
+  to: z.string().optional(),
+  /** The table of which a diff tells rows; absent: it tells none. */
+  rows: z.string().optional(),
   rehearse: z.boolean(),
   objects: z.number().default(0),
   bytes: z.number().default(0),
@@ -37,6 +41,8 @@ export const PlanSummary = z.object({
   dryRun: z.boolean(),
   /** Of a dry run: why the real one would be refused by a rule that a dry run passes. */
   refusal: Refusal.nullish(),
+  /** Of a dry run: what it would change is looked at row by row. */
+  compares: z.boolean().optional(),
   rehearse: z.boolean().default(false),
   preserve: z.object(Plan.shape.preserve.shape).partial().optional(),
   warnings: z.array(z.object(Warning.shape)),
@@ -61,7 +67,10 @@ export const noPlan = {
 /** @param backup the backup that is put back */
 export function planSummaryOf(
   plan: Plan,
-  { backup, ...told }: { backup: Backup | null; dryRun: boolean; refusal: Refusal | null },
+  {
+    backup,
+    ...told
+  }: { backup: Backup | null; dryRun: boolean; refusal: Refusal | null; compares?: boolean },
 ): z.input<typeof PlanSummary> {
   const { strategy, clears, rehearse, preserve, warnings, restore } = plan
   const planned: Nullable<Planned> = plan

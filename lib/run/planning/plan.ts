@@ -58,6 +58,14 @@ export const MaintenancePlan = z.strictObject({
   backupId: z.string(),
   /** As Count read it: the steps refuse any other. */
   seen: Seen,
+  /** Of a comparison of two backups: the other one, as Count read it. */
+  to: z.strictObject({ backupId: z.string(), seen: Seen }).optional(),
+  /** Of a comparison: the stores that it is about; absent: all that the backup holds. */
+  targets: z.array(z.enum(targets)).optional(),
+  /** Of a comparison: the tables and sequences of the backup that it leaves out, as the restore that it is made for does. */
+  without: z.array(z.string()).optional(),
+  /** Of a comparison: the table of which the first rows are told that differ, so many of each kind. */
+  rows: z.strictObject({ table: z.string(), limit: z.number() }).optional(),
   /** In so many batches its objects are read; 0 when it is deleted. An earlier version planned none: its delete goes on. */
   reads: z.number().default(0),
   /** In so many batches it is loaded; 0 when it is not rehearsed. */

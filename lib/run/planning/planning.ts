@@ -77,10 +77,12 @@ export async function makePlan(
   }
   const asked = {
     run: plannedRun(plan),
+    startedAt,
     operation: request.operation,
     takesBackup: takesBackup(request),
     dryRun: request.dryRun,
     rehearse: request.rehearse,
+    takeOver: request.takeOver ?? true,
     preserve,
     backup,
     selection,

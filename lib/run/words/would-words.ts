@@ -55,7 +55,7 @@ export function wouldBackUp(wouldDo: WouldDo, operation: string): string {
 function proofOf({ rehearses, database }: WouldDo): string {
   if (database === null) return 'and read back byte for byte'
   return rehearses
-    ? 'read back byte for byte, loaded into a scratch schema, and compared row by row'
+    ? 'read back byte for byte, loaded into a scratch schema, and compared row by row, but for what an earlier one proved lately'
     : 'and read back byte for byte, but not loaded'
 }
 

@@ -1,5 +1,8 @@
 import { readBackup } from '../../../lib/backup/read.ts'
+import type { Clients } from '../../../lib/clients.ts'
+import { readToldRows } from '../../../lib/run/on-backup/diff-rows.ts'
 import { getOptions } from '../../../lib/run/options.ts'
+import type { Request } from '../../../lib/run/request.ts'
 import { refusalOf } from '../../../lib/run/words/would-do.ts'
 import { visible } from '../../../lib/visible.ts'
 import type { Answer } from '../answer.ts'
@@ -9,12 +12,13 @@ import { confirmed, type Wanted } from '../request.ts'
 import { showDelete, showReset, showRestore } from '../show/options.ts'
 import { documentOf, showOutcome } from '../show/outcome.ts'
 import { progressOn } from '../show/progress.ts'
+import { showRows } from '../show/rows.ts'
 import { askForName, needsName } from './confirm.ts'
 import { type Followed, followRun } from './follow.ts'
 import { answerInterrupt, interruptAnswer, listenForInterruption } from './interrupt.ts'
 import { startWanted } from './start.ts'
 
-/** Commands "backup", "reset", "restore", "verify", "delete" and "claim": starts the run and waits for its end. */
+/** Commands "backup", "reset", "restore", "verify", "diff", "delete" and "claim": starts the run and waits for its end. */
 export async function carryOut(
   connected: Connected,
   given: Wanted,
@@ -48,7 +52,8 @@ export async function carryOut(
       const { runId, replayed } = started
       const followed = await followRun(clients, runId, view, interruption.first)
       const repeats = followed.repeats ?? (replayed ? runId : undefined)
-      return answerOf(connected, { ...followed, repeats })
+      const answer = answerOf(connected, { ...followed, repeats })
+      return tellsRows(request, followed) ? await withRows(clients, answer, followed.outcome) : answer
     } catch (error) {
       if (!interruption.first.aborted || started === undefined) throw error
       view.end()
@@ -62,6 +67,24 @@ export async function carryOut(
 
 function tell(text: string): void {
   process.stderr.write(visible(text))
+}
+
+function tellsRows(request: Request, { outcome }: Followed): boolean {
+  return request.operation === 'diff' && request.rows !== undefined && outcome.error === null
+}
+
+/** They stand in no outcome. */
+async function withRows(
+  clients: Clients,
+  { document, text, code }: Answer,
+  { runId, subject }: Followed['outcome'],
+): Promise<Answer> {
+  const rows = await readToldRows(clients, runId)
+  return {
+    document: { ...(document as object), rows },
+    text: text + showRows(rows, subject?.to !== undefined),
+    code,
+  }
 }
 
 function answerOf(connected: Connected, { outcome, row, repeats, didNotBegin }: Followed): Answer {

@@ -3,6 +3,7 @@ import { statusWords } from '../../../lib/ledger/status.ts'
 import { isOneStep, operationOf } from '../../../lib/operations.ts'
 import type { Outcome } from '../../../lib/run/outcome.ts'
 import { subjectSentence } from '../../../lib/run/subject-state.ts'
+import { differenceHeadings, differenceLines } from '../../../lib/run/words/difference.ts'
 import { nextStepsOf } from '../../../lib/run/words/next-steps.ts'
 import { amountOf, stateWords } from '../../../lib/run/words/outcome.ts'
 import { type WouldDo, wouldDoOf } from '../../../lib/run/words/would-do.ts'
@@ -47,6 +48,7 @@ export function showOutcome(outcome: Outcome, around: Around): string {
     around.didNotBegin ? notBegun(outcome) : headingOf(outcome, around.status),
     outcome.error === null ? '' : `\n${outcome.error.name}: ${visibleName(asFlags(outcome.error.message))}\n`,
     outcome.subject === undefined ? '' : `\n${visibleName(subjectSentence(outcome.subject))}\n`,
+    outcome.difference === undefined ? '' : showDifference(outcome.difference, { to: outcome.subject?.to }),
     around.didNotBegin || (operationOf(outcome.operation)?.actsOn ?? 'stores') !== 'stores'
       ? ''
       : `\n${table(targets.map((target) => [target, stateWords[outcome.targets[target].state], amountOf(outcome, target)]))}`,
@@ -54,6 +56,17 @@ export function showOutcome(outcome: Outcome, around: Around): string {
     warningsOf(outcome),
     around.didNotBegin ? '' : showNextSteps(outcome, around),
   ].join('')
+}
+
+function showDifference(
+  difference: NonNullable<Outcome['difference']>,
+  { restores = null, to }: { restores?: WouldDo['restores'] | undefined; to?: string | undefined },
+): string {
+  const lines = differenceLines(difference, restores)
+  const { nothing, before, now, restore } = differenceHeadings(to !== undefined)
+  if (lines.length === 0) return `\n${nothing}\n`
+  const heading = ['', before, now, restore].map((text) => text.toLowerCase())
+  return `\n${table([heading, ...lines.map(({ what, before, now, restore }) => [what, before, now, restore])])}`
 }
 
 /** Which backup is which: a restore writes one, and puts another one back, or was to. */
@@ -109,6 +122,9 @@ function showDryRun(outcome: Outcome, wouldDo: WouldDo | null, { didNotBegin }: 
       ? `${run} (${what}) failed, so whether the ${operation} would be refused is not known. ${error.name}: ${visibleName(asFlags(error.message))}\n`
       : `${run} (${what}) took ${tookOf(outcome)}; nothing was wiped, replaced or backed up.\n`,
     wouldDo === null ? '' : showWouldDo(wouldDo, operation),
+    outcome.difference === undefined
+      ? ''
+      : showDifference(outcome.difference, { restores: wouldDo?.restores }),
     warningsOf(outcome),
   ].join('')
 }

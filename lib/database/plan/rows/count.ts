@@ -51,7 +51,8 @@ export async function countOn(
   for (let start = 0; start < plain.length; start += together) {
     const piece = plain.slice(start, start + together)
     const selects = piece.map(
-      (table, at) => `SELECT ${at} AS at, count(*)::float8 AS rows FROM ONLY ${qualified(table)}`,
+      (table, at) =>
+        `SELECT ${at} AS at, pg_catalog.count(*)::pg_catalog.float8 AS rows FROM ONLY ${qualified(table)}`,
     )
     const answer = await connection.query(selects.join('\nUNION ALL ')).catch((error: unknown) => {
       throw databaseError(error)
@@ -65,7 +66,7 @@ export async function countOn(
 async function countKept(connection: Connection, table: TableToCount, condition: string): Promise<Count> {
   try {
     const answer = await connection.query(
-      `SELECT count(*)::float8 AS rows, count(*) FILTER (WHERE (${condition}))::float8 AS "keptRows" FROM ONLY ${qualified(table)}`,
+      `SELECT pg_catalog.count(*)::pg_catalog.float8 AS rows, pg_catalog.count(*) FILTER (WHERE (${condition}))::pg_catalog.float8 AS "keptRows" FROM ONLY ${qualified(table)}`,
     )
     return answer.rows[0]
   } catch (cause) {

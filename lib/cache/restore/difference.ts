@@ -1,0 +1,86 @@
+import type { CacheSection } from '../../backup/sections/cache.ts'
+import type { Clients } from '../../clients.ts'
+import { scanKeys } from '../../redis/scan.ts'
+import { addDigests } from '../export/backup-digests.ts'
+import { compareDigests, KeyDigests } from '../key-digests.ts'
+import { KeySet } from '../key-set.ts'
+import { keyScope } from '../keys.ts'
+import type { CacheDifference } from '../schema/difference.ts'
+import { knowsExpiryTime } from '../value/expiry.ts'
+import { liveDigests } from '../value/live-digests.ts'
+
+/** Keys asked for per SCAN. */
+const pageKeys = 5_000
+
+/**
+ * What became of the keys since a backup: the digests of its lines beside those that the server makes of its values. A cache
+ * has no moment: each key counts as it is when it is read. Memory: 32 to 65 bytes per key.
+ * @param asked.signal ends it before the next page
+ * @throws BackupDamaged, StoreUnavailable, NotPermitted
+ */
+export async function diffCache(
+  { backups, cache, config, now }: Pick<Clients, 'backups' | 'cache' | 'config' | 'now'>,
+  { held, signal }: { held: CacheSection; signal?: AbortSignal },
+  progress: (done: number, total: number) => Promise<void>,
+): Promise<CacheDifference> {
+  const { digests, expired } = await digestsAt({ backups, cache }, held, now())
+  const scope = keyScope(config.CACHE_PREFIX)
+  const seen = new KeySet()
+  const difference = { before: held.keys, now: 0, extra: 0, missing: 0, changed: 0, expired, uncompared: 0 }
+  let found = 0
+  for await (const page of scanKeys(cache, { match: scope.match, count: pageKeys })) {
+    signal?.throwIfAborted()
+    const keys = page.filter((key) => scope.includes(key) && seen.add(key))
+    for (const [key, digest] of await liveDigests(cache, keys)) {
+      difference.now++
+      const then = digests.get(key)
+      if (then !== undefined) found++
+      if (then === undefined) difference.extra++
+      else if (digest === null) difference.uncompared++
+      else if (digest !== then) difference.changed++
+    }
+    await progress(difference.now, Math.max(difference.now, held.keys))
+  }
+  await progress(difference.now, difference.now)
+  return { ...difference, missing: digests.size - found }
+}
+
+/**
+ * The same between two backups, by the digests of the lines of both. Keys whose time is up are in neither. Memory: as
+ * diffCache, for the keys of both.
+ * @throws BackupDamaged, StoreUnavailable
+ */
+export async function diffHeldCaches(
+  { backups, cache, now }: Pick<Clients, 'backups' | 'cache' | 'now'>,
+  { before, after, signal }: { before: CacheSection; after: CacheSection; signal?: AbortSignal },
+  progress: (done: number, total: number) => Promise<void>,
+): Promise<CacheDifference> {
+  const at = now()
+  const total = before.keys + after.keys
+  const { digests, expired } = await digestsAt({ backups, cache }, before, at)
+  signal?.throwIfAborted()
+  await progress(before.keys, total)
+  const later = await digestsAt({ backups, cache }, after, at)
+  await progress(total, total)
+  const compared = compareDigests(digests, later.digests)
+  return { before: before.keys, now: after.keys, ...compared, expired, uncompared: 0 }
+}
+
+/** The digests of a backup's keys but of those that have expired by then. */
+async function digestsAt(
+  { backups, cache }: Pick<Clients, 'backups' | 'cache'>,
+  { keys, parts }: CacheSection,
+  at: Date,
+): Promise<{ digests: KeyDigests; expired: number }> {
+  const digests = new KeyDigests(keys)
+  let expired = 0
+  await addDigests(backups, {
+    ...{ parts, digests, exact: await knowsExpiryTime(cache) },
+    leavesOut({ expiresAt }) {
+      const isOver = expiresAt !== null && expiresAt <= at.getTime()
+      if (isOver) expired++
+      return isOver
+    },
+  })
+  return { digests, expired }
+}

@@ -1,0 +1,116 @@
+import { setTimeout } from 'node:timers/promises'
+import { beforeAll, describe, expect, test, vi } from 'vitest'
+import { handler as sealStep } from '../../functions/seal.ts'
+import { type Fault, holding, type S3Request } from '../files/s3-front.ts'
+import { inFullForm, isFull, tried } from '../support/trust.ts'
+import { useFronts } from './fronts.ts'
+import { backupBucket, environment, useResetStack, withVariables } from './reset-stack.ts'
+
+let beforeSeal: ((input: unknown) => Promise<void>) | null = null
+const reset = useResetStack({
+  beforeTask: async (state, input) => {
+    if (state !== 'Seal' || beforeSeal === null) return
+    const act = beforeSeal
+    beforeSeal = null
+    await act(input)
+  },
+})
+const fronts = useFronts(reset)
+beforeAll(() => reset.seed({ users: 30, files: 4, keys: 4 }))
+
+const backup = { operation: 'backup', rehearse: false } as const
+const root = (backupId: string | null) => `.taskmaster/backups/${backupId}/`
+/** Milliseconds that the first invocation has. */
+const lifetimeMs = 2_500
+
+const isManifest = ({ method, key }: S3Request) => method === 'PUT' && key.endsWith('/manifest.json')
+
+/** Holds the answer to a request that S3 carries out. */
+function holdingAnswer(matches: (request: S3Request) => boolean): ReturnType<typeof holding> {
+  const arrived = Promise.withResolvers<S3Request>()
+  const released = Promise.withResolvers<void>()
+  let isHeld = false
+  const fault: Fault = async (request, forward) => {
+    if (isHeld || !matches(request)) return undefined
+    isHeld = true
+    const answer = await forward()
+    arrived.resolve(request)
+    await released.promise
+    return request.isGone() ? 'drop' : answer
+  }
+  return { fault, arrived: arrived.promise, release: () => released.resolve() }
+}
+
+async function isAlive(): Promise<boolean> {
+  const { rows } = await reset.stack.admin.query(
+    'SELECT FROM taskmaster_reset.invocations WHERE deadline > now()',
+  )
+  return rows.length > 0
+}
+
+/** Runs as soon as no invocation of another run may be alive. */
+async function succeedLater(request: object) {
+  while (await isAlive()) await setTimeout(50)
+  return await reset.succeed(request)
+}
+
+/**
+ * Holds the first invocation of Seal there, while the step is repeated, its run ends, and its backup is followed by another
+ * and deleted; then lets it go.
+ * @returns false: it ended before it came there
+ */
+async function straggle(held: ReturnType<typeof holding>): Promise<boolean> {
+  let straggler: Promise<unknown> | undefined
+  let wasHeld = false
+  beforeSeal = async (input) => {
+    fronts.s3.faults = [held.fault]
+    const deadline = Date.now() + lifetimeMs
+    straggler = sealStep(input, {
+      ...{ functionName: 'seal', awsRequestId: 'straggler' },
+      getRemainingTimeInMillis: () => deadline - Date.now(),
+    }).catch(() => {})
+    wasHeld = await Promise.race([held.arrived.then(() => true), straggler.then(() => false)])
+  }
+  const { backupId } = await reset.succeed(backup)
+  if (!wasHeld) return false
+  const { backupId: next } = await succeedLater(backup)
+  await succeedLater({ operation: 'delete', backupId, confirm: environment })
+  expect(await reset.objects(backupBucket, root(backupId))).toEqual([])
+  held.release()
+  await straggler
+  await vi.waitFor(() => expect(fronts.s3.atWork).toBe(0))
+  // One that nobody has killed at its deadline may come to write the list of files, which is no backup by itself.
+  const left = (await reset.objects(backupBucket, root(backupId))).map(({ key }) => key)
+  expect(left.filter((key) => !key.endsWith('/files.jsonl.zst'))).toEqual([])
+  expect(await reset.sealed()).toContain(next)
+  return true
+}
+
+describe('an invocation of Seal that wakes up when its backup was followed by another and deleted', () => {
+  test('writes no manifest of what is gone', { timeout: 60_000 }, () =>
+    withVariables(fronts.variables, async () => {
+      expect(await straggle(holding(isManifest))).toBe(true)
+    }),
+  )
+
+  test.runIf(isFull)(
+    `makes no backup, at every fourth request it was held at, or its answer ${inFullForm}`,
+    { timeout: 600_000 },
+    () =>
+      withVariables(fronts.variables, async () => {
+        const stops = { request: 0, answer: 0 }
+        for (const [what, hold] of [
+          ['request', holding],
+          ['answer', holdingAnswer],
+        ] as const) {
+          for (let stop = 0; ; stop += 4) {
+            let count = 0
+            if (!(await straggle(hold(() => count++ === stop)))) break
+            stops[what]++
+          }
+          expect(stops[what]).toBeGreaterThan(3)
+        }
+        tried('stragglers, Seal', stops)
+      }),
+  )
+})

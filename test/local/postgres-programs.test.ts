@@ -1,0 +1,33 @@
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { findPostgres } from '../../local/database/programs.ts'
+import { type Guarded, guardProcesses } from '../../local/processes/child-processes.ts'
+
+let folder: string
+let guarded: Guarded
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'programs-test-'))
+  await chmod(folder, 0o711)
+  guarded = await guardProcesses()
+})
+afterAll(async () => {
+  await guarded.stop()
+  await rm(folder, { recursive: true, force: true })
+})
+
+test.each([
+  { name: "a (plain) one's", copied: false },
+  { name: 'with $HOME in it', copied: true },
+  { name: 'with a "quotation"', copied: true },
+  { name: 'with a `tick`', copied: true },
+  { name: 'with \\', copied: true },
+])('where a shell would read the path of PostgreSQL otherwise, it is run from a copy: $name', async (one) => {
+  const program = join(folder, one.name, 'bin', 'postgres')
+  await mkdir(dirname(program), { recursive: true })
+  await writeFile(program, '#!/bin/sh\n', { mode: 0o755 })
+  const { postgres } = await findPostgres(guarded, join(folder, one.name))
+  expect(postgres.startsWith(one.copied ? guarded.folder : folder)).toBe(true)
+})
