@@ -155,9 +155,9 @@ function goneOf({ oid }: BackedUpTable): string {
 
 /**
  * In a transaction that has the own search path: the tables of which the backup's rows are known to be there after the exchange without hashing all of them again: what they held under
- * these locks, less what was taken out, and with what the transaction has put in, as it is stored. Whatever else had touched a row
- * would have made another version of it, which this transaction's number tells.
- * @returns their names; the others, as those that were filled in a transaction below this one, are to be compared whole
+ * these locks, less what was taken out, and with what the transaction has put in, as it is stored. Whatever else had touched a row,
+ * as code of the application that a check or an event trigger calls, would have made another version of it, which its number tells.
+ * @returns their names; the others are to be compared whole
  * @see docs/decisions.md#a-restore-touches-the-rows-that-differ
  */
 export async function provedBySums(
@@ -171,11 +171,11 @@ export async function provedBySums(
     if (before === undefined) continue
     const { format, sum } = before
     const answer = await connection.query(
-      `SELECT pg_catalog.pg_current_xact_id()::pg_catalog.xid::pg_catalog.text AS own,
-         (SELECT coalesce(-pg_catalog.sum(hash), 0)::pg_catalog.text FROM ${goneOf(table)}) AS gone`,
+      `SELECT coalesce(-pg_catalog.sum(hash), 0)::pg_catalog.text AS gone FROM ${goneOf(table)}`,
     )
-    const { own, gone } = answer.rows[0]
-    const isOwn = `r.xmin OPERATOR(pg_catalog.=) '${own}'::pg_catalog.xid`
+    const { gone } = answer.rows[0]
+    // In a savepoint, or a function's own, a transaction has further numbers, and all are higher than its first one.
+    const isOwn = 'pg_catalog.age(r.xmin) OPERATOR(pg_catalog.<=) 0'
     const [now] = await queryRows(connection, [table], fingerprintOf(rowsOf(table, format), format, isOwn))
     const fingerprint = addFingerprints([sum.fingerprint, gone, now.fingerprint])
     if (Number(now.rows) === table.rows && fingerprint === table.fingerprint) proved.add(table.name)

@@ -23,7 +23,7 @@ import { proveBackup, readOwnManifest } from '../wipe/prove.ts'
 import { type Differing, stillDiffering } from './differing.ts'
 import { compareLive, replaceRows } from './replace-rows.ts'
 import { readSpared } from './spared.ts'
-import { stillUnchanged } from './unchanged.ts'
+import { readWritten, refuseWritten, stillUnchanged } from './unchanged.ts'
 
 /** Rows that are there again, per table and in all; parts that the safety backup got anew; columns that kept their default. */
 export const DatabaseRestored = z.strictObject({
@@ -128,6 +128,7 @@ async function replaceTables(
   const catalog = await readCatalog(connection, clients.config.DATABASE_SCHEMAS)
   const newColumns = checkSchema(database, catalog)
   const tables = catalog.tables.filter(({ name }) => database.tables.some((table) => table.name === name))
+  const before = await readWritten(connection, tables)
   const proven =
     safety === null
       ? null
@@ -147,6 +148,7 @@ async function replaceTables(
   const byName = new Map(tables.map((table) => [table.name, table]))
   const all = database.tables.map((table) => ({ table, live: byName.get(table.name) as Table }))
   const pairs = all.filter(({ table }) => !unchanged.has(table.name))
+  const others = all.filter(({ table }) => unchanged.has(table.name))
   const differing = new Map<string, Differing>()
   for (const { table } of pairs) {
     if (spared.get(table.name) !== 'differing') continue
@@ -158,9 +160,10 @@ async function replaceTables(
   const warnings = await replaceRows(connection, {
     ...{ runId, sequences: database.sequences, pairs },
     differing,
-    unchanged: all.filter(({ table }) => unchanged.has(table.name)).map(({ live }) => live),
+    unchanged: others.map(({ live }) => live),
   })
   warnings.push(...(await compareLive(connection, { runId, pairs, fingerprints, differing })))
+  await refuseWritten(connection, others, { before, fingerprints })
   const restored: DatabaseRestored = {
     rows: database.rows,
     tables: Object.fromEntries(database.tables.map(({ name, rows }) => [name, rows])),

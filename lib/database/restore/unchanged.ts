@@ -6,7 +6,7 @@ import { underOwnSearchPath } from '../../postgres/search-path.ts'
 import type { Table } from '../catalog/table.ts'
 import { readRowExpressions } from '../constraints/row-expressions.ts'
 import { readFingerprints } from '../fingerprints.ts'
-import type { FingerprintedTables } from '../row-differences.ts'
+import { differencesOf, type FingerprintedTables, refuseDifferences } from '../row-differences.ts'
 import type { TablePair } from '../table-pair.ts'
 import type { Spared } from './spared.ts'
 
@@ -106,5 +106,50 @@ export async function stillUnchanged(
   if (changed.length === 0) return unchanged
   throw new BackupIsStale(
     `${changed.join(', ')} held what the backup does, so that nothing of it was loaded, and ${changed.length === 1 ? 'has' : 'have'} changed since. Nothing was changed by the restore; it begins again`,
+  )
+}
+
+/** What tells that rows of a table were written, by its oid; null: this server does not tell. */
+export type Written = Map<number, string> | null
+
+/**
+ * How much this session has written into tables, as Postgres counts it for its statistics, also what functions wrote in a savepoint
+ * of their own; and in which files the tables lie, for TRUNCATE counts no row.
+ */
+export async function readWritten(
+  connection: Connection,
+  tables: readonly { oid: number }[],
+): Promise<Written> {
+  const found = await connection.query(
+    `SELECT oid::bigint::float8 AS oid, concat_ws(' ', pg_relation_filenode(oid), pg_stat_get_xact_tuples_inserted(oid),
+       pg_stat_get_xact_tuples_updated(oid), pg_stat_get_xact_tuples_deleted(oid)) AS written, current_setting('track_counts')::bool AS told
+     FROM unnest($1::oid[]) AS t(oid)`,
+    [tables.map(({ oid }) => oid)],
+  )
+  if (found.rows.some(({ told }) => !told)) return null
+  return new Map(found.rows.map(({ oid, written }) => [oid, written]))
+}
+
+/**
+ * Code of the application that is called while other tables are filled, as by a check or an event trigger, may write into those
+ * that the restore leaves alone: these are compared once more.
+ * @param before what was written until they were found to hold the backup's rows
+ * @throws RehearsalFailed listing those that hold others now
+ */
+export async function refuseWritten(
+  connection: Connection,
+  pairs: readonly TablePair[],
+  { before, fingerprints }: { before: Written; fingerprints: FingerprintFormat },
+): Promise<void> {
+  const now = await readWritten(
+    connection,
+    pairs.map(({ live }) => live),
+  )
+  const isWritten = ({ oid }: Table) => before === null || now === null || before.get(oid) !== now.get(oid)
+  const tables = pairs.filter(({ live }) => isWritten(live)).map(({ table }) => table)
+  refuseDifferences(
+    await underOwnSearchPath(connection, () =>
+      differencesOf(connection, { tables, fingerprints }, (of) => of),
+    ),
   )
 }

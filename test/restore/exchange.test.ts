@@ -37,6 +37,32 @@ it('fills tables anew of which Postgres would not delete single rows', async () 
   expect(tables.filter((name) => after.get(name) === before.get(name))).toEqual(['plain'])
 })
 
+const alone = [
+  { what: 'of which it exchanges rows', written: `noted SET note = 'x' WHERE id = 1200` },
+  { what: 'that it leaves as they are', written: `aside SET note = 'x'` },
+]
+it.each(alone)('restores nothing where code of the application writes into tables $what', async (one) => {
+  const { sql, admin, clients } = database
+  await sql.query(`DROP TABLE IF EXISTS noted, aside; CREATE TABLE noted (id int PRIMARY KEY CHECK (id > 0), note text); CREATE TABLE aside (id int PRIMARY KEY, note text);
+    INSERT INTO noted SELECT g FROM generate_series(1, 2000) g; INSERT INTO aside VALUES (1, 'y')`)
+  const { backupId } = await backUpNight(clients, { pagesPerShard: 64, rehearse: false })
+  await sql.query(`UPDATE noted SET note = 'y' WHERE id = 5`)
+  await admin.query(`CREATE FUNCTION public.write() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+      IF current_query() LIKE '%VALIDATE%' THEN UPDATE public.${one.written}; END IF; END $$;
+    CREATE EVENT TRIGGER writing ON ddl_command_end WHEN TAG IN ('ALTER TABLE') EXECUTE FUNCTION public.write()`)
+  try {
+    const [name] = one.written.split(' ')
+    const refusal = new RegExp(`what came out is not what went in: public\\.${name} has its`)
+    await expect(restoreNight(clients, backupId)).rejects.toThrow(refusal)
+  } finally {
+    await admin.query('DROP EVENT TRIGGER writing; DROP FUNCTION public.write()')
+  }
+  const changed = await sql.query(
+    `SELECT (SELECT array_agg(id) FROM noted WHERE note IS NOT NULL) AS noted, (SELECT note FROM aside) AS aside`,
+  )
+  expect(changed.rows).toEqual([{ noted: [5], aside: 'y' }])
+})
+
 /** TRUNCATE gives a table another file. */
 async function filesOf(): Promise<Map<string, number>> {
   const found = await database.sql.query(
