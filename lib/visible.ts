@@ -1,9 +1,9 @@
 /**
  * Control, escape and format characters, which a terminal or a viewer of logs would obey instead of showing: among them
- * those that turn the direction of text. Line ends and tabs are not names' own, and stay.
+ * those that turn the direction of text, and the tags, which are not seen at all. Line ends and tabs are not names' own, and stay.
  */
 const invisible =
-  /(?![\n\t])[\p{Cc}\p{Cs}\u00ad\u061c\u115f\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/gu
+  /(?![\n\t])[\p{Cc}\p{Cs}\u00ad\u061c\u115f\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{1bca0}-\u{1bca3}\u{1d173}-\u{1d17a}\u{e0000}-\u{e007f}]/gu
 
 /**
  * The text with each such character as its escape (`\u202e`), which in JSON means the same character: to be called at the
@@ -18,8 +18,12 @@ export function visibleName(text: string): string {
   return visible(text).replace(/[\n\t]/g, escapeOf)
 }
 
+/** One above U+FFFF has two, as in JSON. */
 function escapeOf(character: string): string {
-  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
+  return character
+    .split('')
+    .map((half) => `\\u${half.charCodeAt(0).toString(16).padStart(4, '0')}`)
+    .join('')
 }
 
 /** The beginning of `text` that has at most `maxBytes` as JSON, which may need six for one, and where the rest is. */

@@ -62,6 +62,7 @@ describe('numbers and times', () => {
     ]
     for (const one of [...obeyed, '\u061c', '\u115f', '\u180e', '\ufeff', '\ufff9', '\ud800', '\r'])
       expect(visible(`a${one}b`)).toBe(`a\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}b`)
+    expect(visible('a\u{e0041}b')).toBe('a\\udb40\\udc41b')
     const harmless = 'añb\u{1F600}\u2019\u05d0\n\tc'
     expect(visible(harmless)).toBe(harmless)
     expect(visibleName('a\n\tb\u202e')).toBe('a\\u000a\\u0009b\\u202e')

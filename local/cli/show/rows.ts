@@ -1,7 +1,7 @@
 import { counted, number } from '../../../lib/amounts.ts'
 import type { DifferingRow, ToldRows } from '../../../lib/database/schema/differing-rows.ts'
 import { differenceHeadings } from '../../../lib/run/words/difference.ts'
-import { visibleName } from '../../../lib/visible.ts'
+import { visible, visibleName } from '../../../lib/visible.ts'
 import { table } from './table.ts'
 
 /** On a terminal: columns beside each other, and characters of a value. */
@@ -22,6 +22,9 @@ export function showRows(told: ToldRows, isBetween: boolean): string {
     told.rows.filter((row): row is Extract<DifferingRow, { kind: Kind }> => row.kind === kind)
   const [gone, back, other] = [of('extra'), of('missing'), of('changed')]
   const sides = [headings.before, headings.now].map((side) => side.toLowerCase())
+  // Somebody may have dropped or altered it since it was planned to tell them.
+  const obstacle = told.obstacle ?? (told.now === null ? 'it is not there now' : undefined)
+  if (obstacle !== undefined) return `\nRows of ${visibleName(name)} cannot be told: ${visible(obstacle)}.\n`
   if (extra + missing + (changed ?? 0) === 0) return `\nNo row of ${visibleName(name)} differs.\n`
   const rest = `\n${counted(leftOut, 'row')} more would have been too long to tell.\n`
   return [
@@ -65,5 +68,6 @@ function changes({ columns, key }: ToldRows, { before, now }: Changed): string[]
 
 function cell(value: string | null): string {
   if (value === null) return 'NULL'
-  return value.length <= most.characters ? value : `${value.slice(0, most.characters)}…`
+  if (value.length <= most.characters) return value
+  return `${value.slice(0, most.characters).replace(/[\ud800-\udbff]$/, '')}…` // no half of a character
 }

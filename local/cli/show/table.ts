@@ -22,12 +22,12 @@ export function ageOf(now: Date, since: string): string {
 /** Lines of columns; a column whose cells are all numbers is aligned to the right. */
 export function table(told: readonly (readonly string[])[], indent = '  '): string {
   const rows = told.map((row) => row.map(visibleName))
-  const columns = Math.max(0, ...rows.map((row) => row.length))
+  const columns = rows.reduce((most, { length }) => Math.max(most, length), 0)
   const widths: number[] = []
   const isNumeric: boolean[] = []
   for (let column = 0; column < columns; column++) {
     const cells = rows.map((row) => row[column] ?? '')
-    widths.push(Math.max(...cells.map((cell) => cell.length)))
+    widths.push(cells.reduce((most, { length }) => Math.max(most, length), 0)) // they may be more than one call takes
     isNumeric.push(cells.every((cell) => /^([\d,.]+( \w+)?)?$/.test(cell)))
   }
   return rows

@@ -52,3 +52,32 @@ test('none is shown of a table that is as it was', () => {
     '\nNo row of public.users differs.\n',
   )
 })
+
+test('nothing is said of the rows of a table that was dropped or altered before they were looked at', () => {
+  const none = { ...toldRows, extra: 0, missing: 0, changed: null, rows: [], key: [] }
+  const obstacle = 'its column role is no longer there'
+  expect(showRows({ ...none, obstacle }, false)).toBe(
+    '\nRows of public.users cannot be told: its column role is no longer there.\n',
+  )
+  expect(showRows({ ...none, now: null, missing: 5 }, false)).toBe(
+    '\nRows of public.users cannot be told: it is not there now.\n',
+  )
+})
+
+test('as many values as may have changed in the widest of tables are shown, and no half of a character', () => {
+  const columns = Array.from({ length: 1600 }, (_, at) => `c${at}`)
+  const of = (value: string) => columns.map((name) => (name === 'c0' ? '7' : value))
+  const rows = Array.from({ length: 80 }, () => ({
+    kind: 'changed' as const,
+    before: of('1'),
+    now: of('2'),
+  }))
+  const text = showRows({ ...toldRows, extra: 0, changed: 80, columns, key: ['c0'], rows }, false)
+  expect(text.match(/ {2}1 {2,}2\n/g)).toHaveLength(127_920)
+  const long = [`${'x'.repeat(39)}\u{1f600}\u{1f600}`]
+  const one = showRows(
+    { ...toldRows, columns: ['c'], changed: 0, rows: [{ kind: 'extra', now: long }] },
+    false,
+  )
+  expect(one).toContain(`  ${'x'.repeat(39)}…\n`)
+})
