@@ -4,7 +4,7 @@ import { operationOf } from '../../lib/operations.ts'
 import type { Outcome } from '../../lib/run/outcome.ts'
 import { subjectSentence } from '../../lib/run/subject-state.ts'
 import { changedBy } from '../../lib/run/words/next-steps.ts'
-import { amountOfStore } from '../../lib/run/words/outcome.ts'
+import { amountOfStore, ofBackupOfStore } from '../../lib/run/words/outcome.ts'
 import { wouldBeRefused } from '../../lib/run/words/would-words.ts'
 import type { Target, TargetState } from '../../lib/store.ts'
 import { targets } from '../../lib/store.ts'
@@ -141,7 +141,12 @@ export function sentenceOf(outcome: Outcome, target: Target): string {
     partly_restored: `Putting back began and it is not sure that it ended. Known to be back: ${what}. Run the restore again; twice is the same as once.`,
     unknown: `Its turn had come, and how far that got could not be read. ${isCovered ? 'What it held is in the backup. ' : ''}Look at the counts before you decide.`,
   }
-  return sentences[state]
+  return sentences[state] + backupSentence(target, outcome.targets[target])
+}
+
+function backupSentence<T extends Target>(target: T, counts: Outcome['targets'][T]): string {
+  const says = ofBackupOfStore(target, counts)
+  return says === null ? '' : ` ${says[0]?.toUpperCase()}${says.slice(1)}.`
 }
 
 function amountOf<T extends Target>(target: T, counts: Outcome['targets'][T]): string {

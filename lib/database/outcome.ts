@@ -52,14 +52,19 @@ function stateOfDatabase(
   return held ? 'backed_up' : 'untouched'
 }
 
-function countsOf({ row, held }: DatabaseEnding, { wiped, restored }: DatabaseLeft): DatabaseCounts {
+function countsOf({ held }: DatabaseEnding, { wiped, restored }: DatabaseLeft): DatabaseCounts {
+  const taken = held === null ? {} : takenOverOf(held)
   const changed = restored ?? wiped
-  if (changed !== null) return { rows: changed.rows, tables: changed.tables }
-  if (held === null || stateOfDatabase(row, held) !== 'backed_up') return { rows: 0, tables: {} }
-  const { rows, takenOver: taken } = held
+  if (changed !== null) return { rows: changed.rows, tables: changed.tables, ...taken }
+  if (held === null) return { rows: 0, tables: {} }
   const tables = Object.fromEntries(held.tables.map(({ name, rows }) => [name, rows]))
-  if (taken === undefined) return { rows, tables }
-  return { rows, tables, takenOver: { backupId: taken.backupId, rows: taken.rows, bytes: taken.bytes } }
+  return { rows: held.rows, tables, ...taken }
+}
+
+function takenOverOf({ rows: all, takenOver }: HeldDatabase): Pick<DatabaseCounts, 'takenOver'> {
+  if (takenOver === undefined) return {}
+  const { backupId, rows, bytes } = takenOver
+  return { takenOver: { backupId, rows, exported: all - rows, bytes } }
 }
 
 function warningsOf({ row, summary }: DatabaseEnding, { wiped, restored }: DatabaseLeft): Warning[] {

@@ -4,11 +4,12 @@ import type { Selection } from '../store/selection.ts'
 import type { Asked, Change, DifferenceLine, Words } from '../store/words.ts'
 import type { DatabaseDifference, TableDifference } from './schema/difference.ts'
 import type { DatabaseOption } from './schema/option.ts'
+import type { DatabaseCounts } from './schema/outcome.ts'
 import type { DatabaseWould, TableWould } from './schema/plan-answer.ts'
 
 export type DatabaseTold = {
   /** `tables`: of what became of it, the rows of each. */
-  amount: { rows: number; tables?: object; takenOver?: { backupId: string; rows: number } | undefined }
+  amount: { rows: number; tables?: object; takenOver?: DatabaseCounts['takenOver'] }
   found: DatabaseOption
   held: DatabaseSection
   would: DatabaseWould
@@ -24,13 +25,15 @@ export const databaseWords: Words<DatabaseTold> = {
   nothing: { rows: 0, tables: {} },
   backedUpIn: 'Export database',
   amount: ({ rows }: DatabaseTold['amount']) => counted(rows, 'row'),
-  outcome: ({ rows, tables = {}, takenOver }) => {
+  outcome: ({ rows, tables = {} }) => {
     const names = Object.keys(tables).length
     // A long outcome is kept without the names of its tables.
-    const all = `${counted(rows, 'row')}${names === 0 && rows > 0 ? '' : ` in ${counted(names, 'table')}`}`
-    if (takenOver === undefined) return all
-    return `${all}, ${number(takenOver.rows)} taken over from ${takenOver.backupId}, ${number(rows - takenOver.rows)} exported`
+    return `${counted(rows, 'row')}${names === 0 && rows > 0 ? '' : ` in ${counted(names, 'table')}`}`
   },
+  ofBackup: ({ takenOver }) =>
+    takenOver === undefined
+      ? null
+      : `the backup took over ${counted(takenOver.rows, 'row')} of ${takenOver.backupId}, and ${number(takenOver.exported)} were exported`,
   replaced:
     'All rows of these tables become those of the backup, also of tables that a reset would keep: rows that were changed since are changed back, rows that came since go, and rows that went come back.',
   differs: ({ tables, sequences }) => [

@@ -38,7 +38,7 @@ export const Outcome = z.strictObject({
   difference: z.strictObject(nullable(differenceSchemas)).optional(),
   /** s3:// address of the backup's folder; null when no backup was sealed. */
   backupPrefix: z.string().nullable(),
-  /** Counts are of what the state says: rows wiped, or rows backed up; 0 when untouched. */
+  /** Counts are of what the state says: rows wiped, or rows backed up; 0 when untouched. `takenOver` is of the run's backup. */
   targets: z.strictObject(withFields({ state: z.enum(targetStates) }, countSchemas)),
   warnings: z.array(Warning),
   error: z.strictObject({ name: z.string(), message: z.string() }).nullable(),

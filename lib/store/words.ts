@@ -47,7 +47,7 @@ export type Words<T extends Told> = {
   named: string
   /** Which field of a listed backup has how many it holds. */
   total: Total
-  count(of: T['amount']): number
+  count(of: T['amount'] | T['held']): number
   /** Of what was left alone. */
   nothing: T['amount']
   /** The state of the machine in which it is backed up. */
@@ -61,6 +61,8 @@ export type Words<T extends Told> = {
   differs(difference: T['difference'], restore: { exact: boolean }): DifferenceLine[]
   /** The same of what became of it. Absent: there is no more to say. */
   outcome?(counts: T['amount']): string
+  /** What there is to say of the backup that a run made, beside how much of it was wiped or put back; null, absent: nothing. */
+  ofBackup?(counts: T['amount']): string | null
   /**
    * What a restore means where all that is there goes or is changed back. Absent: what the backup holds takes the place of
    * what has the same name, and others stay or, when the restore is exact, are removed.

@@ -205,11 +205,11 @@ To put back what was wiped:
       targets: { ...outcome.targets, database: { state: 'wiped' as const, rows: 9, tables: {} } },
     }
     expect(amountOf(long, 'database')).toBe('9 rows') // and not "in 0 tables"
-    const takenOver = { backupId: 'a', rows: 1_490_000, bytes: 7 }
-    const backedUp = { state: 'backed_up' as const, rows: 1_500_000, tables: { 'public.users': 1_500_000 } }
-    const partly = { ...outcome, targets: { ...outcome.targets, database: { ...backedUp, takenOver } } }
+    const takenOver = { backupId: 'a', rows: 1_490_000, exported: 10_000, bytes: 7 }
+    const wiped = { state: 'wiped' as const, rows: 9, tables: { 'public.users': 9 }, takenOver }
+    const partly = { ...outcome, targets: { ...outcome.targets, database: wiped } }
     expect(amountOf(partly, 'database')).toBe(
-      '1,500,000 rows in 1 table, 1,490,000 taken over from a, 10,000 exported',
+      '9 rows in 1 table; the backup took over 1,490,000 rows of a, and 10,000 were exported',
     )
   })
 

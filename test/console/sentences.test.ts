@@ -473,6 +473,15 @@ describe('what happened, in plain words', () => {
     ],
   }
 
+  it('tells what the backup took over apart from what was wiped', () => {
+    const outcome = outcomeOf('wiped', 'b')
+    const takenOver = { backupId: 'a', rows: 7, exported: 2, bytes: 9 }
+    const database = { ...outcome.targets.database, takenOver }
+    expect(sentenceOf({ ...outcome, targets: { ...outcome.targets, database } }, 'database')).toBe(
+      '1 row in 1 table: wiped, and in the backup. The backup took over 7 rows of a, and 2 were exported.',
+    )
+  })
+
   it('counts of each store what it holds, and no tables where their names were too many to keep', () => {
     const outcome = outcomeOf('wiped', 'b')
     const held = (rows: number) => ({

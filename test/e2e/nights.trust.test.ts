@@ -41,15 +41,37 @@ describe('the next backup', () => {
     expect(targets.database.takenOver).toBeUndefined()
   })
 
-  test('of a reset takes over as well', async () => {
+  test.runIf(isFull)(`of a restore is told with how much it took over ${inFullForm}`, async () => {
     const before = await reset.succeed({ operation: 'backup', strategy: 'database-only' })
-    const { backupId } = await reset.succeed({
+    await reset.stack.sql.query(`UPDATE users SET name = reverse(name) WHERE id = 7`)
+    const { backupId, targets } = await reset.succeed({
+      operation: 'restore',
+      backupId: before.backupId,
+      confirm: environment,
+    })
+    const held = (await reset.manifestOf(backupId)).database
+    const { rows, bytes } = held!.takenOver!
+    const exported = held!.rows - rows
+    expect(exported).toBeGreaterThan(0)
+    expect(targets.database).toMatchObject({
+      state: 'restored',
+      takenOver: { backupId: before.backupId, rows, exported, bytes },
+    })
+  })
+
+  test('of a reset takes over as well, and the outcome tells it apart from what was wiped', async () => {
+    const before = await reset.succeed({ operation: 'backup', strategy: 'database-only' })
+    const { backupId, targets } = await reset.succeed({
       operation: 'reset',
       strategy: 'database-only',
       confirm: environment,
+      preserve: { tables: ['public.users'] },
     })
-    const manifest = await reset.manifestOf(backupId)
-    expect(manifest.database?.takenOver?.backupId).toBe(before.backupId)
-    expect(manifest.database?.takenOver?.rows).toBe(manifest.database?.rows)
+    const { database } = await reset.manifestOf(backupId)
+    expect(database?.takenOver?.backupId).toBe(before.backupId)
+    const rows = database?.rows ?? 0
+    expect(database?.takenOver?.rows).toBe(rows)
+    expect(targets.database.rows).toBeLessThan(rows) // the users are in the backup, and stay
+    expect(targets.database.takenOver).toMatchObject({ backupId: before.backupId, rows, exported: 0 })
   })
 })

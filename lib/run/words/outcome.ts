@@ -19,7 +19,13 @@ export function amountOf({ targets }: Outcome, target: Target): string {
   if (state === 'untouched' || state === 'unknown') return ''
   const known =
     state === 'partly_wiped' ? 'known to be gone: ' : state === 'partly_restored' ? 'known to be back: ' : ''
-  return `${known}${amountOfStore(target, targets[target])}`
+  const ofBackup = ofBackupOfStore(target, targets[target])
+  return `${known}${amountOfStore(target, targets[target])}${ofBackup === null ? '' : `; ${ofBackup}`}`
+}
+
+/** What there is to say of the backup that the run made of a store, not of what it did to the store; null: nothing. */
+export function ofBackupOfStore<T extends Target>(target: T, counts: ToldStores[T]['amount']): string | null {
+  return words[target].ofBackup?.(counts) ?? null
 }
 
 /** How much was backed up, wiped or put back of a store. */
