@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
-import { type Authenticity, checkSignature, type Signature, type SigningKey, sign } from '../signature.ts'
+import * as z from 'zod'
+import { type Authenticity, checkSignature, Signature, type SigningKey, sign } from '../signature.ts'
 
 /** A document of a backup as it is written: with its own digest and, where there are keys, a signature. */
 export type Sealed<Document> = Document & { digest: string; signature?: Signature }
@@ -17,19 +18,33 @@ export function sealed<Document extends object>(
   return { ...document, digest: sha256(text), signature: sign(keys, 'document', text) }
 }
 
-/** The digest of a document as it was parsed, without digest and signature; the order of its fields counts. */
-export function digestOf(document: object): string {
-  return sha256(textOf(document))
+/** What a document says of itself, also when nothing else of it is known to be right. */
+const Said = z.object({
+  digest: z.string().optional().catch(undefined),
+  signature: Signature.optional().catch(undefined),
+})
+
+/** `forged`: the signature is that of a known key, but not of this document. */
+type Seal = { digest: 'right' | 'wrong' | 'none'; authentic: Authenticity | 'forged' }
+
+/** Compares digest and signature of a document, as it was parsed, with what else it says; the order of its fields counts. */
+export function checkSeal(keys: readonly SigningKey[], document: unknown): Seal {
+  const { digest, signature } = Said.safeParse(document).data ?? {}
+  if (digest === undefined && signature === undefined) return { digest: 'none', authentic: 'unsigned' }
+  const text = textOf(document as object)
+  return {
+    digest: digest === undefined ? 'none' : sha256(text) === digest ? 'right' : 'wrong',
+    authentic: authenticityOf(keys, text, signature),
+  }
 }
 
-/** Whose a document is by the signature in it; `forged`: that is of a known key, but not of this document. */
-export function authenticityOf(
+function authenticityOf(
   keys: readonly SigningKey[],
-  document: object,
+  text: string,
   signature: Signature | undefined,
-): Authenticity | 'forged' {
+): Seal['authentic'] {
   if (signature === undefined) return 'unsigned'
-  const checked = checkSignature(keys, 'document', textOf(document), signature)
+  const checked = checkSignature(keys, 'document', text, signature)
   return checked === 'right' ? 'signed' : checked === 'wrong' ? 'forged' : 'unknown key'
 }
 

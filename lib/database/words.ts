@@ -33,7 +33,7 @@ export const databaseWords: Words<DatabaseTold> = {
   ofBackup: ({ takenOver }) =>
     takenOver === undefined
       ? null
-      : `the backup took over ${counted(takenOver.rows, 'row')} of ${takenOver.backupId}, and ${number(takenOver.exported)} were exported`,
+      : `the run's backup took over ${counted(takenOver.rows, 'row')} of ${takenOver.backupId}, and ${number(takenOver.exported)} were exported`,
   replaced:
     'All rows of these tables become those of the backup, also of tables that a reset would keep: rows that were changed since are changed back, rows that came since go, and rows that went come back.',
   differs: ({ tables, sequences }) => [

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { constants, zstdCompressSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
-import { digestOf, sealed } from '../../lib/backup/digest.ts'
+import { sealed } from '../../lib/backup/digest.ts'
 import { firstIssues } from '../../lib/backup/documents/first-issues.ts'
 import { documentBounds, noteBounds, parseJson } from '../../lib/backup/documents/json.ts'
 import { getJson, getJsonLines } from '../../lib/backup/documents/read.ts'
@@ -91,10 +91,10 @@ test('a signed manifest in which somebody puts another seed is refused, though i
   const { objects, keys, manifest, backupId } = sampleBackup()
   const { storage } = memoryS3(objects)
   const { digest: _, ...document } = sealed(signing, manifest)
-  objects.set(keys.manifest, json({ ...document, digest: digestOf(document) }))
+  objects.set(keys.manifest, json(withDigest(document)))
   expect(await readBackup(storage, prefix, backupId)).toMatchObject({ authentic: 'signed' })
   const forged = { ...document, database: { ...document.database, seed: '2' } }
-  objects.set(keys.manifest, json({ ...forged, digest: digestOf(forged) }))
+  objects.set(keys.manifest, json(withDigest(forged)))
   await expect(readBackup(storage, prefix, backupId)).rejects.toThrow(
     'its signature is not that of what it says',
   )
@@ -269,8 +269,8 @@ describe('what is read of a bucket', () => {
     )
   const values = (count: number) => `[${Array.from({ length: count - 1 }, () => 1).join()}]`
 
-  test('is nested as deep, and holds as many values, as its reader allows, and no more', () => {
-    const bounds = { bytes: 1_000, values: 10, depth: 3 }
+  test('is nested as deep, and holds as many values and members, as its reader allows, and no more', () => {
+    const bounds = { bytes: 1_000, values: 10, members: 2, depth: 3 }
     expect(parseJson(nested(3), bounds)).toEqual([[[]]])
     expect(() => parseJson(nested(4), bounds)).toThrow('nested more than 3 levels')
     expect(parseJson('"[[[[[[{,,,,,,,,,,,\\"[[[["', bounds)).toBe('[[[[[[{,,,,,,,,,,,"[[[[')
@@ -278,6 +278,9 @@ describe('what is read of a bucket', () => {
     expect(() => parseJson(values(12), bounds)).toThrow('more than 10 values')
     expect(parseJson('[[], [], {}, []]', bounds)).toEqual([[], [], {}, []])
     expect(() => parseJson('[[1], [1], [1], [1], {}, 1]', bounds)).toThrow('more than 10 values')
+    const two = { a: { b: [1, 2, 3], c: {} }, d: 4 }
+    expect(parseJson(JSON.stringify(two), bounds)).toEqual(two)
+    expect(() => parseJson('[{"a":{"b":1,"c":2},"d":[3,4],"e":5}]', bounds)).toThrow('more than 2 members')
   })
 
   test('is wrong by the first element that is, at any depth, and no more is looked at', () => {

@@ -1,9 +1,13 @@
+import { createHash } from 'node:crypto'
 import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { sealed } from '../../lib/backup/digest.ts'
+import { backupKeys } from '../../lib/backup/layout.ts'
 import { listBackups } from '../../lib/backup/list.ts'
 import type { Manifest } from '../../lib/backup/manifest.ts'
 import { StoreUnavailable } from '../../lib/errors.ts'
 import { type EmbeddedS3, startS3 } from '../../local/files/s3.ts'
+import { signing, withDigest } from '../support/signing.ts'
 import { memoryS3 } from './memory-s3.ts'
 import { prefix } from './real-backups.ts'
 import { sampleBackup } from './sample-backup.ts'
@@ -219,4 +223,38 @@ describe('the list of backups', () => {
       await expect(listBackups(memory.storage, prefix)).rejects.toThrow(StoreUnavailable)
     }
   })
+
+  test('takes little for heavy manifests that somebody forged: their signature is looked at before what they hold', async () => {
+    const { manifest, objects } = sampleBackup()
+    const [table] = manifest.database?.tables ?? []
+    const parts = Array.from({ length: 7_000 }, () => ({ ...table?.parts[0], provedAt: manifest.sealedAt }))
+    const heavy = { ...manifest, database: { ...manifest.database, tables: [{ ...table, parts }] } }
+    const { signature } = sealed(signing, heavy)
+    const forged = { ...heavy, runId: 'another' }
+    const text = JSON.stringify({ ...withDigest(forged), signature })
+    expect(text.length).toBeGreaterThan(2e6)
+    objects.clear()
+    const folders = [100_000, 200_000, 300_000]
+    for (const one of folders)
+      objects.set(backupKeys(prefix, `2026-11-22T19-05-33Z-${one}`).manifest, Buffer.from(text))
+    const asText = await cpuOf(async () => {
+      for (const _ of folders)
+        createHash('sha256')
+          .update(JSON.stringify(JSON.parse(text)))
+          .digest()
+    })
+    const list = () => listBackups(memoryS3(objects).storage, prefix)
+    const { backups, unreadable } = await list()
+    expect([backups.length, unreadable.length]).toEqual([0, folders.length])
+    for (const { reason } of unreadable) expect(reason).toContain('its signature is not that of what it says')
+    expect((await cpuOf(list)) / asText).toBeLessThan(5)
+  })
 })
+
+/** Seconds of CPU of this process; of the clock they would be those of its neighbours, too. */
+async function cpuOf(act: () => Promise<unknown>): Promise<number> {
+  const before = process.cpuUsage()
+  await act()
+  const { user, system } = process.cpuUsage(before)
+  return (user + system) / 1e6
+}

@@ -209,7 +209,7 @@ To put back what was wiped:
     const wiped = { state: 'wiped' as const, rows: 9, tables: { 'public.users': 9 }, takenOver }
     const partly = { ...outcome, targets: { ...outcome.targets, database: wiped } }
     expect(amountOf(partly, 'database')).toBe(
-      '9 rows in 1 table; the backup took over 1,490,000 rows of a, and 10,000 were exported',
+      "9 rows in 1 table; the run's backup took over 1,490,000 rows of a, and 10,000 were exported",
     )
   })
 

@@ -478,7 +478,7 @@ describe('what happened, in plain words', () => {
     const takenOver = { backupId: 'a', rows: 7, exported: 2, bytes: 9 }
     const database = { ...outcome.targets.database, takenOver }
     expect(sentenceOf({ ...outcome, targets: { ...outcome.targets, database } }, 'database')).toBe(
-      '1 row in 1 table: wiped, and in the backup. The backup took over 7 rows of a, and 2 were exported.',
+      "1 row in 1 table: wiped, and in the backup. The run's backup took over 7 rows of a, and 2 were exported.",
     )
   })
 

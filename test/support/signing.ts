@@ -1,4 +1,4 @@
-import { digestOf } from '../../lib/backup/digest.ts'
+import { sealed } from '../../lib/backup/digest.ts'
 import type { SigningKey } from '../../lib/signature.ts'
 
 const key = (id: string): SigningKey => ({ id, secret: Buffer.alloc(32, id) })
@@ -11,5 +11,5 @@ export const strange = [key('strange')] as const
 
 /** A document with its digest only, as they were written before there were signatures. */
 export function withDigest<Document extends object>(document: Document): Document & { digest: string } {
-  return { ...document, digest: digestOf(document) }
+  return { ...document, digest: sealed(strange, document).digest }
 }

@@ -3,7 +3,7 @@ import { BackupBeingPruned, NotFound } from '../../errors.ts'
 import { type Bucket, exists } from '../../s3/bucket.ts'
 import { Signature, type SigningKey } from '../../signature.ts'
 import { checkBackupId } from '../backup-id.ts'
-import { authenticityOf, sealed } from '../digest.ts'
+import { checkSeal, sealed } from '../digest.ts'
 import { noteBounds, parseJson, TooMuch } from '../documents/json.ts'
 import { readText } from '../documents/read.ts'
 import { putJson } from '../documents/write.ts'
@@ -81,7 +81,7 @@ function saysUnpinned({ signing = [] }: Bucket, backupId: string, text: string):
   try {
     const json = parseJson(text, noteBounds)
     const { data: said } = Unpin.safeParse(json)
-    return said?.backupId === backupId && authenticityOf(signing, json as object, said.signature) === 'signed'
+    return said?.backupId === backupId && checkSeal(signing, json).authentic === 'signed'
   } catch {
     return false // not JSON: somebody wanted something with it, and keeping the backup is what can be undone
   }
