@@ -94,7 +94,7 @@ describe('what a run really asks for', () => {
   async function measure(request: object) {
     fronts.s3.seen = []
     fronts.cache.seen = []
-    const { runId } = await withVariables(fronts.variables, () => reset.succeed(request))
+    const { runId, backupId } = await withVariables(fronts.variables, () => reset.succeed(request))
     const kinds = fronts.s3.seen.map((seen) => {
       const [method = '', address = ''] = seen.split(' ')
       if (method === 'GET') return address.includes('list-type') ? 'write' : 'read'
@@ -110,6 +110,7 @@ describe('what a run really asks for', () => {
       reads: count('read'),
       commands: fronts.cache.seen.flat().length,
       transitions: await transitionsOf(runId),
+      rowsGb: ((await reset.manifestOf(backupId)).database?.bytes ?? 0) / 1e9,
     }
   }
 
@@ -127,24 +128,38 @@ describe('what a run really asks for', () => {
   }
 
   test.runIf(isFull)(
-    'is one copy and one look per file and thousands of strings per command, and no more than the formulas say (full form)',
+    'is one copy per file, a look at each of the first 250, thousands of strings per command, and no more than the formulas say (full form)',
     async () => {
       await reset.seed({ users: 50, files: 10, keys: 10 })
       const complete = { ...fullReset, takeOver: false } // the second would look for the first one, and at it
       const few = await measure(complete)
-      await reset.seed({ users: 50, files: 60, keys: 510 })
+      await reset.seed({ users: 50, files: 310, keys: 510 })
       const many = await measure(complete)
-      expect([many.writes - few.writes, many.reads - few.reads]).toEqual([50, 50])
+      expect([many.writes - few.writes, many.reads - few.reads]).toEqual([300, 240])
+      await reset.seed({ users: 50, files: 10, keys: 10 })
+      await reset.stack.sql.query(
+        `INSERT INTO users (name) SELECT (SELECT string_agg(md5(random()::text), '') FROM generate_series(1, 31250) WHERE n > 0)
+         FROM generate_series(1, 24) AS n`,
+      )
+      const heavy = await measure(complete)
       // 500 strings more fit into the scripts that read and delete the few.
       expect(many.commands - few.commands).toBeLessThan(5)
       const [parts, batches] = [7, 2]
       const bound = (name: string, text: RegExp, numbers: Record<string, number>) =>
         evaluate(text.exec(formulas.find((one) => one.name === name)?.text ?? '')?.[1] ?? '', numbers)
-      for (const [measured, files, keys] of [
+      const writesOf = (parts: number, { rowsGb }: { rowsGb: number }) =>
+        bound('s3', /write × \((.+?)\) \+/, { parts, rowsGb, files: 0 })
+      const more = heavy.writes - few.writes // pieces of 5 MiB, with a request before and one behind
+      expect(more).toBeGreaterThan(3)
+      expect(more).toBeLessThanOrEqual(writesOf(1, heavy) - writesOf(0, few))
+      for (const [{ rowsGb, ...measured }, files, keys] of [
         [few, 10, 11],
-        [many, 60, 511],
+        [many, 310, 511],
+        [heavy, 10, 11],
       ] as const) {
-        expect(measured.writes).toBeLessThanOrEqual(bound('s3', /write × \((.+?)\) \+/, { parts, files }))
+        expect(measured.writes).toBeLessThanOrEqual(
+          bound('s3', /write × \((.+?)\) \+/, { parts, files, rowsGb }),
+        )
         expect(measured.reads).toBeLessThanOrEqual(bound('s3', /read × \((.+)\)/, { parts, files }))
         expect(measured.commands).toBeLessThanOrEqual(bound('cache', /command × \((.+)\)/, { keys }))
         expect(measured.transitions).toBeLessThanOrEqual(
