@@ -20,8 +20,8 @@ const piecesEach = 8
 
 /**
  * Works on the pieces side by side, in their order, each on one of the connections, or of whatever there are several of.
- * After a failure no more are begun; it is thrown when those at work are done, else something would go on being written after the
- * step has failed.
+ * After a failure no more are begun, nor waited for; it is thrown when those at work are done, else something would go on being
+ * written after the step has failed.
  * @param pieces all of them, or as they come; none is asked for ahead
  */
 export async function shareOut<Piece, Worker = Connection>(
@@ -30,16 +30,21 @@ export async function shareOut<Piece, Worker = Connection>(
   work: (connection: Worker, piece: Piece) => Promise<void>,
 ): Promise<void> {
   const waiting = 'next' in pieces ? pieces : pieces.values()
-  let failed = false
+  const failed = Promise.withResolvers<IteratorResult<Piece>>()
+  let isOver = false
+  const take = async () => (isOver ? none : Promise.race([waiting.next(), failed.promise]))
   const workers = connections.map(async (connection) => {
     try {
-      for (let next = await waiting.next(); !next.done && !failed; next = await waiting.next())
+      for (let next = await take(); !next.done && !isOver; next = await take())
         await work(connection, next.value)
     } catch (error) {
-      failed = true
+      isOver = true
+      failed.resolve(none)
       throw error
     }
   })
   await Promise.allSettled(workers)
   await Promise.all(workers)
 }
+
+const none = { done: true, value: undefined } as const

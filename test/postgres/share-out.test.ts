@@ -47,4 +47,16 @@ describe('work that is shared out', () => {
     await expect(working).rejects.toThrow('the first one failed')
     expect([begun, done]).toEqual([[1, 2], 1])
   })
+
+  it('waits for no more of it after a failure, which may be a long time in coming', async () => {
+    async function* pieces() {
+      yield 1
+      await sleep(60_000, undefined, { ref: false })
+      yield 2
+    }
+    const working = shareOut([one, other], pieces(), async () => {
+      throw new Error('the first one failed')
+    })
+    await expect(Promise.race([working, sleep(1000)])).rejects.toThrow('the first one failed')
+  })
 })
