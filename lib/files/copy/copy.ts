@@ -57,6 +57,7 @@ const tellEvery = 250
  * @throws ReadBackMismatch when a copy is missing or is not what S3 said it had copied
  * @throws BackupIncomplete, StoreUnavailable, NotPermitted as copyObject does; RunLost, OutOfTime as the fence does
  * @see docs/decisions.md#copies-of-files-are-written-once-as-well
+ * @see docs/decisions.md#files-are-copied-from-where-they-live-every-night
  */
 export async function copyFiles(
   tools: Tools,
