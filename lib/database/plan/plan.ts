@@ -113,9 +113,9 @@ async function planTables(
   warnings.push(...(await checkExtent(connection, config, { ...asked, chosen, bytes, batches, held })))
   if (changes !== null) {
     const sequences = sequencesOf(catalog.sequences, changed)
-    const untried = await tryRestore(connection, { tables: changed, sequences })
-    if (changes === 'wiped' && takesBackup)
-      warnings.push(...untried, ...(await warnOfKeptTables(connection, catalog, tables)))
+    const found = await tryRestore(connection, { tables: changed, sequences })
+    if (changes !== 'wiped') warnings.push(...found.filter(({ code }) => code === 'NotRestorable'))
+    else if (takesBackup) warnings.push(...found, ...(await warnOfKeptTables(connection, catalog, tables)))
   }
   if (backup !== null) warnings.push(...warnOfLeftOut(backup, without, catalog))
   if (toLoad?.database) warnings.push(...warnOfLaterColumns(checkSchema(toLoad.database, catalog)))

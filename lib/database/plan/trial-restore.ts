@@ -6,17 +6,22 @@ import { qualified, quote } from '../../postgres/identifiers.ts'
 import type { Sequence } from '../catalog/sequences.ts'
 import { type AlteredTable, constraintChanges } from '../constraints/constraints.ts'
 import { readRowExpressions } from '../constraints/row-expressions.ts'
+import { isWritten, readWritten } from '../restore/written.ts'
 import { isOfTheRows } from '../savepoint.ts'
 import { closedTo, lackedByKeys, named, roleOf } from './restore-rights.ts'
 
 /** Milliseconds that the trial waits for one table: the application waits behind it as long. */
 const lockMs = 100
 
+/** Of so many trials it is looked what event triggers write: one is asked about each table. */
+const heard = 50
+
 /**
  * Finds out before a wipe whether the database would let the role do what a restore of these tables needs: by what the
  * catalog says of rights, then by trying each kind of statement on each table, in a transaction of its own that is rolled
  * back. A table that somebody uses is tried once more at the end; about one that is in use then, the catalog has been asked.
- * @returns a warning that names what was not tried, because somebody used it both times
+ * @returns warnings that name what was not tried, because somebody used it both times, and tables into which event triggers write
+ *   when others are altered
  * @throws NotPermitted naming the object, with the command that grants what is missing
  */
 export async function tryRestore(
@@ -62,25 +67,52 @@ export async function tryRestore(
     })),
   ]
   const busy: typeof trials = []
-  for (const trial of trials) if (!(await tryOut(connection, trial.statements))) busy.push(trial)
+  const triggers = await eventTriggers(connection)
+  const written = new Set<string>()
+  for (const [at, trial] of trials.entries()) {
+    const listen = triggers.length > 0 && at < heard ? { tables, written } : undefined
+    if (!(await tryOut(connection, trial.statements, listen))) busy.push(trial)
+  }
   const untried: string[] = []
   for (const { name, statements } of busy) if (!(await tryOut(connection, statements))) untried.push(name)
-  if (untried.length === 0) return []
+  const warnings = written.size === 0 ? [] : [await warnOfWriting(connection, triggers, [...written])]
+  if (untried.length === 0) return warnings
   const message = `What a restore needs of ${named(untried)} was not tried, because somebody used them for longer than ${lockMs} ms: that the database role has the rights, the catalog says; whether an event trigger is against it is not proved`
-  return [{ code: 'NotProved', message }]
+  return [...warnings, { code: 'NotProved', message }]
 }
 
-/** @returns false when somebody else is at work there. @throws NotPermitted */
-async function tryOut(connection: Connection, statements: readonly string[]): Promise<boolean> {
+/** As a log of all changes to the schema does: what is in it then is not what was backed up. */
+async function warnOfWriting(
+  connection: Connection,
+  triggers: readonly string[],
+  tables: readonly string[],
+): Promise<Warning> {
+  const message = `When a restore alters tables, the event triggers ${named(triggers)} write into ${named(tables)}: it would find other rows there than the backup's, and change nothing. Let them pass the role ${await roleOf(connection)}, or name these tables in EXCLUDE_TABLES`
+  return { code: 'NotRestorable', message }
+}
+
+/**
+ * @param listen names of tables into which code of the application wrote meanwhile are added to `written`
+ * @returns false when somebody else is at work there. @throws NotPermitted
+ */
+async function tryOut(
+  connection: Connection,
+  statements: readonly string[],
+  listen?: { tables: readonly AlteredTable[]; written: Set<string> },
+): Promise<boolean> {
+  const begin = ['BEGIN', `SET LOCAL lock_timeout = ${lockMs}`, `SET LOCAL statement_timeout = 5000`]
   try {
-    await connection.query(
-      [
-        'BEGIN',
-        `SET LOCAL lock_timeout = ${lockMs}`,
-        `SET LOCAL statement_timeout = 5000`,
-        ...statements,
-      ].join(';\n'),
-    )
+    if (listen === undefined) {
+      await connection.query([...begin, ...statements].join(';\n'))
+      return true
+    }
+    await connection.query(begin.join(';\n'))
+    const before = await readWritten(connection, listen.tables)
+    await connection.query(statements.join(';\n'))
+    const after = await readWritten(connection, listen.tables)
+    if (before === null) return true // it cannot be known
+    for (const table of listen.tables)
+      if (isWritten(table, before, after)) listen.written.add(`${table.schema}.${table.table}`)
     return true
   } catch (cause) {
     const state = sqlStateOf(cause)
@@ -98,17 +130,22 @@ async function refusedBy(
   cause: unknown,
 ): Promise<NotPermitted> {
   await connection.query('ROLLBACK')
-  const found = await connection.query(
-    `SELECT evtname AS name FROM pg_event_trigger WHERE evtenabled NOT IN ('D', 'R') ORDER BY 1`,
-  )
+  const names = await eventTriggers(connection)
   const triggers =
-    found.rows.length === 0
+    names.length === 0
       ? ''
-      : ` The database has the event triggers ${named(found.rows.map(({ name }) => name))}: let them pass the role ${await roleOf(connection)}.`
+      : ` The database has the event triggers ${named(names)}: let them pass the role ${await roleOf(connection)}.`
   return new NotPermitted(
     `The database refuses what a restore would need (SQLSTATE ${sqlStateOf(cause)}), tried and taken back: ${statements.join('; ')}.${triggers} Nothing was touched; allow it, then start again`,
     { cause },
   )
+}
+
+async function eventTriggers(connection: Connection): Promise<string[]> {
+  const found = await connection.query(
+    `SELECT evtname AS name FROM pg_event_trigger WHERE evtenabled NOT IN ('D', 'R') ORDER BY 1`,
+  )
+  return found.rows.map(({ name }) => name)
 }
 
 /** @returns what could refuse rows of these tables in a restore, and is not tried without a rehearsal */

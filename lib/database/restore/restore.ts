@@ -23,7 +23,8 @@ import { proveBackup, readOwnManifest } from '../wipe/prove.ts'
 import { type Differing, stillDiffering } from './differing.ts'
 import { compareLive, replaceRows } from './replace-rows.ts'
 import { readSpared } from './spared.ts'
-import { readWritten, refuseWritten, stillUnchanged } from './unchanged.ts'
+import { refuseWritten, stillUnchanged } from './unchanged.ts'
+import { readWritten } from './written.ts'
 
 /** Rows that are there again, per table and in all; parts that the safety backup got anew; columns that kept their default. */
 export const DatabaseRestored = z.strictObject({

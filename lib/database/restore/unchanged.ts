@@ -9,6 +9,7 @@ import { readFingerprints } from '../fingerprints.ts'
 import { differencesOf, type FingerprintedTables, refuseDifferences } from '../row-differences.ts'
 import type { TablePair } from '../table-pair.ts'
 import type { Spared } from './spared.ts'
+import { isWritten, readWritten, type Written } from './written.ts'
 
 /**
  * The tables of which a restore may leave rows as they are where they are the backup's. One that got columns since is none, for
@@ -109,27 +110,6 @@ export async function stillUnchanged(
   )
 }
 
-/** What tells that rows of a table were written, by its oid; null: this server does not tell. */
-export type Written = Map<number, string> | null
-
-/**
- * How much this session has written into tables, as Postgres counts it for its statistics, also what functions wrote in a savepoint
- * of their own; and in which files the tables lie, for TRUNCATE counts no row.
- */
-export async function readWritten(
-  connection: Connection,
-  tables: readonly { oid: number }[],
-): Promise<Written> {
-  const found = await connection.query(
-    `SELECT oid::bigint::float8 AS oid, concat_ws(' ', pg_relation_filenode(oid), pg_stat_get_xact_tuples_inserted(oid),
-       pg_stat_get_xact_tuples_updated(oid), pg_stat_get_xact_tuples_deleted(oid)) AS written, current_setting('track_counts')::bool AS told
-     FROM unnest($1::oid[]) AS t(oid)`,
-    [tables.map(({ oid }) => oid)],
-  )
-  if (found.rows.some(({ told }) => !told)) return null
-  return new Map(found.rows.map(({ oid, written }) => [oid, written]))
-}
-
 /**
  * Code of the application that is called while other tables are filled, as by a check or an event trigger, may write into those
  * that the restore leaves alone: these are compared once more.
@@ -145,8 +125,7 @@ export async function refuseWritten(
     connection,
     pairs.map(({ live }) => live),
   )
-  const isWritten = ({ oid }: Table) => before === null || now === null || before.get(oid) !== now.get(oid)
-  const tables = pairs.filter(({ live }) => isWritten(live)).map(({ table }) => table)
+  const tables = pairs.filter(({ live }) => isWritten(live, before, now)).map(({ table }) => table)
   refuseDifferences(
     await underOwnSearchPath(connection, () =>
       differencesOf(connection, { tables, fingerprints }, (of) => of),
