@@ -12,6 +12,7 @@ import { withConnection } from '../../postgres/with-connection.ts'
 import { readCatalog } from '../catalog/catalog.ts'
 import { checkSchema } from '../catalog/schema-differences.ts'
 import type { Table } from '../catalog/table.ts'
+import { readWritten } from '../catalog/written.ts'
 import { bytesHeld } from '../locks/duration.ts'
 import { whileLocked } from '../locks/transaction.ts'
 import { isOfTheRows } from '../savepoint.ts'
@@ -24,7 +25,6 @@ import { type Differing, stillDiffering } from './differing.ts'
 import { compareLive, replaceRows } from './replace-rows.ts'
 import { readSpared } from './spared.ts'
 import { refuseWritten, stillUnchanged } from './unchanged.ts'
-import { readWritten } from './written.ts'
 
 /** Rows that are there again, per table and in all; parts that the safety backup got anew; columns that kept their default. */
 export const DatabaseRestored = z.strictObject({

@@ -4,12 +4,12 @@ import { BackupIsStale } from '../../errors.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { underOwnSearchPath } from '../../postgres/search-path.ts'
 import type { Table } from '../catalog/table.ts'
+import { isWritten, readWritten, type Written } from '../catalog/written.ts'
 import { readRowExpressions } from '../constraints/row-expressions.ts'
 import { readFingerprints } from '../fingerprints.ts'
 import { differencesOf, type FingerprintedTables, refuseDifferences } from '../row-differences.ts'
 import type { TablePair } from '../table-pair.ts'
 import type { Spared } from './spared.ts'
-import { isWritten, readWritten, type Written } from './written.ts'
 
 /**
  * The tables of which a restore may leave rows as they are where they are the backup's. One that got columns since is none, for
