@@ -53,7 +53,10 @@ function countsOf(ending: CacheEnding, { wiped, restored }: CacheLeft): { state:
   const before = stateBeforeRestore(ending, wiped)
   const state = (before === 'unknown' ? null : stateOfRestore(row, restored)) ?? before
   if (state === 'restored' || state === 'partly_restored')
-    return { state, keys: restored?.keys ?? toldOf(row, 'Restore cache') }
+    return {
+      state,
+      keys: restored === null ? toldOf(row, 'Restore cache') : restored.keys + restored.unchanged,
+    }
   const backedUp = state === 'backed_up' ? held?.keys : undefined
   return { state, keys: wiped?.keys ?? backedUp ?? toldOf(row, 'Wipe cache') }
 }

@@ -63,14 +63,23 @@ describe('what a reset did to the cache', () => {
 
 describe('what a restore did to the cache', () => {
   const keys = (more: Partial<CacheRestored> = {}): CacheRestored => ({
-    ...{ keys: 5, expired: 0, extra: 0, deleted: 0, changedMeanwhile: 0, warnings: [], ...more },
+    ...{
+      keys: 2,
+      unchanged: 3,
+      expired: 0,
+      extra: 0,
+      deleted: 0,
+      changedMeanwhile: 0,
+      warnings: [],
+      ...more,
+    },
   })
   const restore = (restored: CacheRestored | null, more: Partial<Ending> = {}) =>
     end({ row: row({ operation: 'restore' }), ...more }, { restored })
   const progress = { 'Restore cache/0': { done: 3, total: 9 } }
   const begun = row({ operation: 'restore', phase: 'Restore cache', progress })
 
-  it('is nothing before its turn, and the keys of what was put back after it', () => {
+  it('is nothing before its turn, and after it the keys of what was put back or was as in the backup already', () => {
     expect(restore(null).counts).toEqual({ state: 'backed_up', keys: 7 })
     expect(restore(keys()).counts).toEqual({ state: 'restored', keys: 5 })
   })

@@ -51,6 +51,9 @@ const restore = (
   { exact = false, run = stack.nextRun(), clients = stack.clients, limits = restoreLimits } = {},
 ) => restoreCache(clients, { run, fence, safetyBackupId: null, parts, exact }, noProgress, limits)
 
+/** With all keys that are as in the backup, whether they were written or were so before. */
+const inAll = ({ keys, unchanged, ...rest }: CacheRestored) => ({ ...rest, keys: keys + unchanged })
+
 /** Everything is there as in `before`, with its expiry, and nothing else. */
 async function expectAsBefore(before: Awaited<ReturnType<typeof snapshot>>): Promise<void> {
   const after = await snapshot(redis)
@@ -143,7 +146,7 @@ describe('restoring the cache', () => {
       const before = await snapshot(redis)
       const backup = await backUp(everything)
       await changeEverything()
-      expect(await restore(backup, { exact: true, clients: everything })).toEqual({
+      expect(inAll(await restore(backup, { exact: true, clients: everything }))).toEqual({
         keys: Object.keys(before).length,
         expired: 0,
         extra: 0,
@@ -188,7 +191,7 @@ describe('restoring the cache', () => {
       await redis.del('large')
       await delay(3_100)
       const restored = await restore(backup, { exact: true, clients: everything, limits: small })
-      expect(restored).toMatchObject({ keys: 4, expired: 1, extra: 0 })
+      expect(restored).toMatchObject({ keys: 2, unchanged: 2, expired: 1, extra: 0 })
       expect(restored.warnings).toEqual([
         {
           code: 'FieldsExpired',
@@ -302,7 +305,7 @@ describe('restoring the cache', () => {
       await changeEverything()
       front.seen = []
       const restored = await restore(backup, { exact: true, clients: everything, limits: small })
-      expect(restored).toMatchObject({ keys: Object.keys(before).length, extra: 0, deleted: 3 })
+      expect(inAll(restored)).toMatchObject({ keys: Object.keys(before).length, extra: 0, deleted: 3 })
       await expectAsBefore(before)
       const sizes = front.seen.map((commands) => Buffer.byteLength(JSON.stringify(commands)))
       expect(Math.max(...sizes)).toBeLessThan(3 * small.requestBytes + 3_000) // and the script itself
@@ -350,7 +353,7 @@ describe('restoring the cache', () => {
             const backup = await backUp(everything)
             await write(live)
             const result = await restore(backup, { exact: true, clients: everything, limits })
-            expect(result).toMatchObject({ keys: backedUp.length, extra: 0 })
+            expect(inAll(result)).toMatchObject({ keys: backedUp.length, extra: 0 })
             await expectAsBefore(before)
           },
         ),
@@ -367,7 +370,7 @@ describe('restoring the cache', () => {
     await redis.del(`${prefix}b`)
     expect(await restore(backup)).toMatchObject({ keys: 2, extra: 1, deleted: 0 })
     expect(await redis.mget(`${prefix}a`, `${prefix}b`, `${prefix}new`)).toEqual(['1', '2', '3'])
-    expect(await restore(backup, { exact: true })).toMatchObject({ keys: 2, extra: 0, deleted: 1 })
+    expect(inAll(await restore(backup, { exact: true }))).toMatchObject({ keys: 2, extra: 0, deleted: 1 })
     expect(await stack.keys()).toEqual(['other:new', environmentKey, `${prefix}a`, `${prefix}b`].sort())
   })
 
@@ -376,6 +379,7 @@ describe('restoring the cache', () => {
     await redis.set(`${prefix}a`, '1')
     expect(await restore(backup)).toEqual({
       keys: 0,
+      unchanged: 0,
       expired: 0,
       extra: 1,
       deleted: 0,
@@ -392,7 +396,8 @@ describe('restoring the cache', () => {
     await redis.mset(`${prefix}story:b`, '2', `${prefix}session`, '3')
     const run = stack.nextRun()
     const request = { run, fence, safetyBackupId: null, parts, exact: true, prefix: `${prefix}story:` }
-    expect(await restoreCache(stack.clients, request, noProgress)).toMatchObject({ keys: 1, deleted: 1 })
+    const restored = inAll(await restoreCache(stack.clients, request, noProgress))
+    expect(restored).toMatchObject({ keys: 1, deleted: 1 })
     expect(await stack.keys()).toEqual([`${prefix}session`, `${prefix}story:a`])
   })
 
@@ -404,9 +409,9 @@ describe('restoring the cache', () => {
     const backup = await backUp()
     await new Promise((resolve) => setTimeout(resolve, 950))
     await redis.set(`${prefix}gone`, 'written since')
-    expect(await restore(backup)).toMatchObject({ keys: 1, expired: 2, extra: 1 })
+    expect(inAll(await restore(backup))).toMatchObject({ keys: 1, expired: 2, extra: 1 })
     expect(await redis.get(`${prefix}gone`)).toBe('written since')
-    expect(await restore(backup, { exact: true })).toMatchObject({ keys: 1, expired: 2, deleted: 1 })
+    expect(inAll(await restore(backup, { exact: true }))).toMatchObject({ keys: 1, expired: 2, deleted: 1 })
     expect(await stack.keys()).toEqual([`${prefix}stays`])
     expect(await redis.pttl(`${prefix}stays`)).toBeGreaterThan(590_000)
   })
@@ -422,7 +427,7 @@ describe('restoring the cache', () => {
         await restore(backup, { clients: everything }),
         await restore(backup, { clients: everything }),
       ]
-      expect(second).toEqual(first)
+      expect(inAll(second)).toEqual(inAll(first))
       await redis.del('new', 'also new', 'new list')
       await expectAsBefore(before)
     },
@@ -454,10 +459,8 @@ describe('restoring the cache', () => {
           return undefined
         },
       ]
-      expect(await restore(backup, { exact: true, clients: everything, limits: small })).toMatchObject({
-        keys: Object.keys(before).length,
-        extra: 0,
-      })
+      const restored = await restore(backup, { exact: true, clients: everything, limits: small })
+      expect(inAll(restored)).toMatchObject({ keys: Object.keys(before).length, extra: 0 })
       await expectAsBefore(before)
     },
     60_000,
@@ -622,7 +625,7 @@ describe('restoring the cache', () => {
       await stack.clients.backups.s3.send(new DeleteObjectCommand({ Bucket: 'backups', Key: last.key }))
       await expectRefused(parts, last.key)
       await put(last.key, whole)
-      expect(await restore({ parts }, { exact: true })).toMatchObject({ keys: 200, deleted: 1 })
+      expect(inAll(await restore({ parts }, { exact: true }))).toMatchObject({ keys: 200, deleted: 1 })
     })
 
     test('a part whose lines are not what a key is written as, or not as many as the manifest says', async () => {
@@ -858,7 +861,7 @@ describe('restoring the cache', () => {
     await redis.set(`${prefix}a`, '1')
     for (const name of ['1234:0', '1234:0:step']) await redis.set(`${temporary}${name}`, 'x', 'PX', 3_000_000)
     const backup = await backUp()
-    expect(await restore(backup)).toMatchObject({ keys: 1, extra: 0, deleted: 0 })
+    expect(inAll(await restore(backup))).toMatchObject({ keys: 1, extra: 0, deleted: 0 })
     expect(await stack.keys()).toEqual([`${prefix}a`])
   })
 
@@ -872,7 +875,7 @@ describe('restoring the cache', () => {
     expect(await stack.keys()).toEqual(keys)
     await redis.set(`${temporary}b`, 'y')
     await redis.set(`${temporary}c`, 'y', 'PX', 2 * 3_600_000) // what a restore leaves has less time
-    expect(await restore(backup)).toMatchObject({ keys: 2, extra: 2, deleted: 0 })
+    expect(inAll(await restore(backup))).toMatchObject({ keys: 2, extra: 2, deleted: 0 })
     expect(await redis.exists(`${temporary}b`, `${temporary}c`)).toBe(2)
   })
 
@@ -886,7 +889,7 @@ describe('restoring the cache', () => {
     front.faults = [listsAsJson]
     const run = stack.nextRun()
     await exportCache(stack.clients, { run, backupId, fence }, noProgress)
-    expect(await restore(backup, { run, exact: true })).toEqual({
+    expect(inAll(await restore(backup, { run, exact: true }))).toEqual({
       keys: 1,
       expired: 0,
       extra: 1,
@@ -919,6 +922,7 @@ describe('restoring the cache', () => {
   test.runIf(isFull)(`tells how far it is ${inFullForm}`, async () => {
     await redis.mset(...Array.from({ length: 20 }, (_, n) => [`${prefix}${n}`, 'x']).flat())
     const { parts } = await backUp()
+    await redis.flushall()
     const told: number[][] = []
     front.seen = []
     const data = { run: stack.nextRun(), fence, safetyBackupId: null, parts, exact: false }
@@ -1019,7 +1023,7 @@ describe('what a restore replaces is in its safety backup', () => {
   test.runIf(isFull)(`or it is left, when it changes again and again ${inFullForm}`, async () => {
     await redis.mset(`${prefix}a`, 'first', `${prefix}b`, 'first')
     const backup = await backUp()
-    await redis.set(`${prefix}b`, 'second')
+    await redis.mset(`${prefix}a`, 'second', `${prefix}b`, 'second')
     let writes = 0
     const { result, live, safe } = await restoreAfter(backup, async () => {}, {
       onRestore: [
@@ -1116,7 +1120,7 @@ describe('what a restore replaces is in its safety backup', () => {
       front.faults = []
       await redis.mset(`${prefix}b`, 'came after the first try', `${prefix}extra`, 'changed after it')
       expect(await restoreCache(stack.clients, data, noProgress, small)).toMatchObject({
-        ...{ keys: 3, changedMeanwhile: 1, deleted: 1, extra: 1 },
+        ...{ keys: 0, unchanged: 3, changedMeanwhile: 1, deleted: 1, extra: 1 },
         warnings: [{ message: expect.stringMatching(/^1 cache key .* was left alone: taskmaster:extra\./) }],
       })
       expect(await redis.get(`${prefix}a`)).toBe('first')

@@ -195,7 +195,16 @@ describe('what a restore did to each store', () => {
     ...{ changedMeanwhile: 0, changed: [], failures: 0, failed: [], ...more },
   })
   const cache = (more: Partial<CacheRestored> = {}): CacheRestored => ({
-    ...{ keys: 5, expired: 0, extra: 0, deleted: 0, changedMeanwhile: 0, warnings: [], ...more },
+    ...{
+      keys: 2,
+      unchanged: 3,
+      expired: 0,
+      extra: 0,
+      deleted: 0,
+      changedMeanwhile: 0,
+      warnings: [],
+      ...more,
+    },
   })
   const told = (restored: Partial<Restored>, more: Partial<RunRow> = {}) =>
     endOfRestore(restored, more).targets
@@ -288,7 +297,7 @@ describe('what a restore did to each store', () => {
 })
 
 it('an exact restore that left keys does not advise to say what it was told', () => {
-  const cache = { keys: 5, expired: 0, extra: 2, deleted: 0, changedMeanwhile: 0, warnings: [] }
+  const cache = { keys: 5, unchanged: 0, expired: 0, extra: 2, deleted: 0, changedMeanwhile: 0, warnings: [] }
   expect(endOfRestore({ batches: 0, cache, exact: true }).warnings).toEqual([
     {
       code: 'KeysNotInBackup',

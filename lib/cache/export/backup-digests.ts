@@ -28,6 +28,7 @@ export async function addDigests(
     exact,
     keyOf = (name) => name,
     leavesOut = () => false,
+    asRestored,
   }: {
     parts: readonly Part[]
     digests: KeyDigests
@@ -36,23 +37,25 @@ export async function addDigests(
     keyOf?: (name: Buffer) => Buffer
     /** Asked of the first line of each key. */
     leavesOut?: (head: DecodedLine) => boolean
+    /** What a restore makes of a line, when the digest is to be that of what it writes, with `counters`. */
+    asRestored?: (line: DecodedLine) => DecodedLine
   },
 ): Promise<number> {
   let added = 0
   let head: DecodedLine | undefined
   let digest: ValueDigest | undefined
   function end(): void {
-    if (head === undefined || digest === undefined || leavesOut(head)) return
+    if (head === undefined || digest === undefined) return
     if (digests.set(keyOf(head.key), digest.end(exact ? head.expiresAt : null))) added++
   }
   for await (const lines of readLinesTogether(bucket, parts)) {
     for (const line of lines) {
       if (line.part === 1) {
         end()
-        head = line
-        digest = new ValueDigest(line.type)
+        head = leavesOut(line) ? undefined : line
+        digest = head && new ValueDigest(line.type, asRestored !== undefined)
       }
-      digest?.add(line.items, line.stream)
+      if (digest !== undefined) digest.add((asRestored?.(line) ?? line).items, line.stream)
     }
   }
   end()

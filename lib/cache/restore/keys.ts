@@ -3,14 +3,16 @@ import type { BinaryRedis } from '../../redis/binary-redis.ts'
 import { asList, asNumber } from '../../redis/reply.ts'
 import type { Bucket } from '../../s3/bucket.ts'
 import type { KeyTally } from '../findings.ts'
+import type { KeyDigests } from '../key-digests.ts'
 import { KeySet } from '../key-set.ts'
 import type { ExpiryKnown } from '../value/expiry.ts'
-import { expiryOf, withoutExpiry } from '../value/field-expiry.ts'
-import type { Item } from '../value/pages.ts'
+import { expiryOf } from '../value/field-expiry.ts'
 import { type DecodedLine, type Part, readLines } from '../value/part-lines.ts'
 import { keysOfTypes } from './extras.ts'
+import { asWritten, isOver } from './fields.ts'
 import type { Repetitions } from './repetitions.ts'
 import type { SafetyBackup } from './safety-backup.ts'
+import { unchangedAmong } from './unchanged.ts'
 import { CacheWriter, type WriteLimits } from './writer.ts'
 
 type PageLimits = { lines: number; linesBytes: number }
@@ -19,6 +21,8 @@ type KeysToWrite = {
   parts: readonly Part[]
   /** Of the keys of the parts. */
   repetitions: Repetitions
+  /** See unchangedAmong. */
+  large: KeyDigests
   /** Whether a key is ours to deal with. */
   includes: (key: Buffer, expiresAt: number | null) => boolean
   /** What the names of temporary keys begin with. */
@@ -35,45 +39,46 @@ type KeysToWrite = {
 type WrittenKeys = {
   known: KeySet
   keys: number
+  unchanged: number
   expired: number
   fieldsExpired: number
   fieldsKept: number
 }
 
 /**
- * Writes every key of the parts whose time is not up, without the fields of hashes whose own time is.
- * @returns `known`: the keys of the backup that exist now, `keys` of which were written; `fieldsExpired`: fields left out, and
- *   `fieldsKept`: those that are there without the time at which they would expire, which the server cannot keep
+ * Writes every key of the parts whose time is not up, without the fields of hashes whose own time is, unless the cache holds
+ * it already as it would be written.
+ * @returns `known`: the keys of the backup that exist now, `keys` of which were written and `unchanged` were not; `fieldsExpired`:
+ *   fields left out, and `fieldsKept`: those that are there without the time at which they would expire, which the server cannot keep
  * @throws BackupDamaged, RunLost, StoreUnavailable, NotPermitted
  */
 export async function writeKeys(
   { bucket, cache }: { bucket: Bucket; cache: BinaryRedis },
-  { parts, includes, repetitions, keptTypes, spared, ...to }: KeysToWrite,
+  { parts, includes, repetitions, large, keptTypes, spared, ...to }: KeysToWrite,
   progress: (done: number) => Promise<void>,
   limits: WriteLimits & PageLimits,
 ): Promise<WrittenKeys> {
   const writer = new CacheWriter(cache, { ...to, limits })
   const known = new KeySet()
   const now = await serverTime(cache)
-  let [keys, expired, done] = [0, 0, 0]
+  const { exact: exactExpiry, ofFields } = to.expiry
+  let [keys, unchanged, expired, done] = [0, 0, 0, 0]
   const fields = { expired: 0, kept: 0 }
-
-  const isOver = (item: Item) => (expiryOf(item) ?? Number.POSITIVE_INFINITY) <= now
 
   /** The line as it can be written now. */
   function written(line: DecodedLine): DecodedLine {
-    if (line.type !== 'hash' || line.items.every((item) => expiryOf(item) === null)) return line
-    const items = line.items.filter((item) => !isOver(item))
-    fields.expired += line.items.length - items.length
-    if (to.expiry.ofFields) return { ...line, items }
-    fields.kept += items.filter((item) => expiryOf(item) !== null).length
-    return { ...line, items: withoutExpiry(items) }
+    const restored = asWritten(line, { now, ofFields })
+    if (restored === line) return line
+    const left = line.items.filter((item) => !isOver(item, now))
+    fields.expired += line.items.length - left.length
+    if (!ofFields) fields.kept += left.filter((item) => expiryOf(item) !== null).length
+    return restored
   }
 
   function isWanted({ key, type, whole, items, expiresAt }: DecodedLine, kept: readonly Buffer[]): boolean {
     if (repetitions.comesAgain(key) || !includes(key, expiresAt)) return false
     if (items.length === 0 && type !== 'stream') return false // it was emptied while it was read
-    const isEmpty = whole && type === 'hash' && items.every((item) => isOver(item))
+    const isEmpty = whole && type === 'hash' && items.every((item) => isOver(item, now))
     if (isEmpty || (expiresAt !== null && expiresAt <= now)) {
       expired++
       return false
@@ -83,11 +88,10 @@ export async function writeKeys(
       spared.add(key)
       return false
     }
-    keys++
     return true
   }
 
-  let writes = false // what continues a key goes the way of its beginning
+  let goes: 'nowhere' | 'unchanged' | 'written' = 'nowhere' // what continues a key goes the way of its beginning
   for await (const page of inPages(readLines(bucket, parts), limits)) {
     const beginnings = page.filter(({ part }) => part === 1)
     const kept = await keysOfTypes(
@@ -95,19 +99,30 @@ export async function writeKeys(
       beginnings.map(({ key }) => key),
       keptTypes,
     )
+    const wanted = new Map<DecodedLine, DecodedLine>()
+    for (const line of beginnings) if (isWanted(line, kept)) wanted.set(line, written(line))
+    await to.fence.check()
+    const same = await unchangedAmong(cache, [...wanted.values()], { exactExpiry, large })
     for (const line of page) {
-      if (line.part === 1) writes = isWanted(line, kept)
-      if (writes) await writer.write(written(line))
+      const beginning = wanted.get(line)
+      if (line.part === 1) {
+        goes = beginning === undefined ? 'nowhere' : same.has(beginning) ? 'unchanged' : 'written'
+        if (goes === 'unchanged') unchanged++
+        if (goes === 'written') keys++
+      }
+      if (goes === 'nowhere') continue
+      const restored = beginning ?? written(line)
+      if (goes === 'written') await writer.write(restored)
     }
     done += beginnings.length
     await progress(done)
   }
   await writer.end()
-  return { known, keys, expired, fieldsExpired: fields.expired, fieldsKept: fields.kept }
+  return { known, keys, unchanged, expired, fieldsExpired: fields.expired, fieldsKept: fields.kept }
 }
 
 /** Milliseconds since 1970 by the server's clock, which the backup's expiry times are by. */
-async function serverTime(cache: BinaryRedis): Promise<number> {
+export async function serverTime(cache: BinaryRedis): Promise<number> {
   const [time] = await cache.ask([['TIME']])
   const [seconds, microseconds] = asList(time)
   return asNumber(seconds) * 1000 + Math.floor(asNumber(microseconds) / 1000)

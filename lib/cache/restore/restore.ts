@@ -7,19 +7,17 @@ import { putJson } from '../../backup/documents/write.ts'
 import { workKeys } from '../../backup/layout.ts'
 import { Warning } from '../../backup/manifest.ts'
 import type { Clients } from '../../clients.ts'
-import { InvalidConfiguration } from '../../errors.ts'
 import type { Fence } from '../../ledger/fence.ts'
 import type { RunRef } from '../../ledger/run-ref.ts'
-import type { Bucket } from '../../s3/bucket.ts'
 import { CacheResult } from '../export/export.ts'
 import { openOwnBackup } from '../export/own-backup.ts'
 import { KeyTally } from '../findings.ts'
-import { isOwn, keyScope, reservedPrefix } from '../keys.ts'
+import { keyScope, reservedPrefix } from '../keys.ts'
 import { readExpiryKnown } from '../value/expiry.ts'
-import { type Part, readLines } from '../value/part-lines.ts'
+import type { Part } from '../value/part-lines.ts'
+import { checkParts } from './check-parts.ts'
 import { settleExtras } from './extras.ts'
 import { writeKeys } from './keys.ts'
-import { Repetitions } from './repetitions.ts'
 import { SafetyBackup } from './safety-backup.ts'
 
 type Tools = Pick<Clients, 'backups' | 'cache' | 'config' | 'now'>
@@ -40,12 +38,13 @@ type CacheToRestore = {
 const count = z.number().int().nonnegative()
 
 /**
- * `restored-cache`: `keys` that are as in the backup. `expired`: their time was up, so they were left out. `extra`: not in
- * the backup (or expired there), and still there; `deleted`: not in the backup, and deleted by this try of the step.
- * `changedMeanwhile`: keys that were left as they are, because they changed again and again after the safety backup.
+ * `restored-cache`: `keys` that were written as in the backup. `unchanged`: they were so before, be it by an earlier try of the
+ * step. `expired`: their time was up, so they were left out. `extra`: not in the backup (or expired there), and still there;
+ * `deleted`: not in the backup, and deleted by this try of the step. `changedMeanwhile`: keys that were left as they are, because they changed again and again after the safety backup.
  */
 export const CacheRestored = z.strictObject({
   keys: count,
+  unchanged: count.default(0),
   expired: count,
   extra: count,
   deleted: count,
@@ -63,13 +62,13 @@ export const restoreLimits = {
   pageKeys: 1_000,
   commandItems: 1_000,
   scanKeys: 5_000,
-  lines: 500,
+  lines: 1_000,
   linesBytes: 4 * 2 ** 20,
 }
 
 /**
  * Puts every key of a backup back, with its type, value and the time that it has left. All parts are read and checked
- * before the first key is written. A live key of the same name is replaced in one piece. Keys that are not in the backup
+ * before the first key is written. A key that is as in the backup is not written. Another live key of the same name is replaced in one piece. Keys that are not in the backup
  * stay and are counted; with `exact` they are deleted. The environment's key is never touched, nor keys of types that the
  * run's own backup could not hold. Repeating it gives the same keys; a repeat that finds the result writes nothing.
  *
@@ -89,7 +88,10 @@ export async function restoreCache(
   if (earlier !== undefined) return earlier
 
   const scope = keyScope(config.CACHE_PREFIX)
-  const repetitions = await checkParts(bucket, parts, config.CACHE_PREFIX)
+  const expiry = await readExpiryKnown(cache)
+  const { repetitions, large } = await checkParts({ bucket, cache }, parts, {
+    ...{ prefix: config.CACHE_PREFIX, expiry },
+  })
   const keptTypes = (await findJson(bucket, workKeys(run).cacheResult, CacheResult))?.unsupported ?? []
   const held =
     safetyBackupId === null ? null : await openOwnBackup(tools, { run, fence, backupId: safetyBackupId })
@@ -101,7 +103,7 @@ export async function restoreCache(
   const temporary = reservedPrefix(config.CACHE_PREFIX, 'restoring')
   const total = parts.reduce((sum, { keys }) => sum + keys, 0)
   const spared = new KeyTally()
-  const { known, keys, expired, fieldsExpired, fieldsKept } = await writeKeys(
+  const { known, keys, unchanged, expired, fieldsExpired, fieldsKept } = await writeKeys(
     { bucket: bucket, cache },
     {
       parts,
@@ -109,9 +111,10 @@ export async function restoreCache(
       includes: (key, expiresAt) =>
         scope.includes(key) && (expiresAt === null || key.indexOf(temporary) !== 0),
       repetitions,
+      large,
       fence,
       temporary: `${temporary}${randomUUID()}`,
-      expiry: await readExpiryKnown(cache),
+      expiry,
       safety,
       keptTypes,
       spared,
@@ -138,6 +141,7 @@ export async function restoreCache(
   const left = safety?.left ?? new KeyTally()
   const result: CacheRestored = {
     keys: keys - notReplaced,
+    unchanged,
     expired,
     extra,
     deleted,
@@ -155,21 +159,6 @@ export async function restoreCache(
   })
   await progress(total, total)
   return counts
-}
-
-/** Reads all parts to their ends before anything is made of them. @returns the keys that they hold more than once */
-async function checkParts(bucket: Bucket, parts: readonly Part[], prefix: string): Promise<Repetitions> {
-  const scope = keyScope(prefix)
-  const repetitions = new Repetitions()
-  const outside = new KeyTally()
-  for await (const { key, part } of readLines(bucket, parts)) {
-    if (part === 1) repetitions.note(key)
-    if (part === 1 && !scope.includes(key) && !isOwn(key)) outside.add(key)
-  }
-  if (outside.count === 0) return repetitions
-  throw new InvalidConfiguration(
-    `The backup holds ${counted(outside.count, 'cache key')} that ${agreeing(outside.count, 'does', 'do')} not begin with CACHE_PREFIX, "${prefix}": ${outside.names()}. No key was restored. Set CACHE_PREFIX to what it was when the backup was made`,
-  )
 }
 
 function sparedWarning(spared: KeyTally, types: readonly string[]): Warning {

@@ -18,6 +18,7 @@ export const comparedItems = 1_000_000
  */
 export class ValueDigest {
   readonly #type: KeyType
+  readonly #counters: boolean
   /** Of a string: its first piece, which mostly is all of it; of more than one, a hash of them. */
   #piece: Buffer | undefined
   #whole: Hash | undefined
@@ -27,13 +28,15 @@ export class ValueDigest {
   #size = 0
   #seen: KeySet | undefined
 
-  constructor(type: KeyType) {
+  /** @param counters whether all counts of a stream that a restore sets, too, and that its groups have no consumers */
+  constructor(type: KeyType, counters = false) {
     this.#type = type
+    this.#counters = counters
   }
 
   /** @param stream of a stream's last line: where it stands counts as well */
   add(items: readonly Item[], stream?: StreamState): void {
-    if (stream !== undefined) this.#state = stateText(stream)
+    if (stream !== undefined) this.#state = stateText(stream, this.#counters)
     for (const item of items) {
       if (this.#type === 'string') this.#addPiece(item as Buffer)
       else if (this.#type === 'list' || this.#type === 'stream') {
@@ -83,12 +86,15 @@ export class ValueDigest {
 }
 
 /** The last id of a stream and how far each of its groups has read, in the server's order, which is that of their names. */
-function stateText({ lastId, groups }: StreamState): string {
+function stateText({ lastId, entriesAdded, maxDeletedId, groups }: StreamState, counters: boolean): string {
+  const counted = (...counts: (number | string | null)[]) =>
+    counters ? counts.map((count) => `:${count ?? ''}`).join('') : ''
   return [
-    lastId,
-    ...groups.map(
-      ({ name, lastDeliveredId }) => encoded(fromJsonBytes(name)).toString('latin1') + lastDeliveredId,
-    ),
+    lastId + counted(entriesAdded, maxDeletedId),
+    ...groups.map(({ name, lastDeliveredId, entriesRead }) => {
+      const group = encoded(fromJsonBytes(name)).toString('latin1')
+      return group + lastDeliveredId + counted(entriesRead, 0)
+    }),
   ].join(';')
 }
 
@@ -101,7 +107,7 @@ function encoded(item: Item): Buffer {
 /**
  * Lua: `sizeOf(key, type)`, the number of a value's elements (for a string, of 512 bytes; nil for a type that no backup
  * holds), `digestOf(key, type)`, as
- * ValueDigest makes it, and `digestOfString(key, value)`, of a string that was read already.
+ * ValueDigest makes it (with `counters`, if that is set), and `digestOfString(key, value)`, of a string that was read already.
  */
 export const digestScript = `local function encoded(text) return #text .. ':' .. text end
 local sizes = { list = 'LLEN', set = 'SCARD', hash = 'HLEN', zset = 'ZCARD', stream = 'XLEN' }
@@ -135,6 +141,7 @@ end
 local function digestOfString(key, value)
   return redis.sha1hex(value .. ':' .. expiryOf(key) .. ':string'):sub(1, 16)
 end
+local counters = false
 local scans = { set = 'SSCAN', hash = 'HSCAN', zset = 'ZSCAN' }
 local function digestOf(key, type)
   if type == 'string' then return digestOfString(key, redis.call('GET', key)) end
@@ -163,11 +170,18 @@ local function digestOf(key, type)
       for i = 1, #list, 2 do if list[i] == name then return list[i + 1] end end
       return ''
     end
+    local function counter(list, name)
+      if not counters then return '' end
+      local count = field(list, name)
+      return ':' .. (tonumber(count) and string.format('%.0f', count) or count or '')
+    end
     local told, groups = redis.pcall('XINFO', 'STREAM', key), redis.pcall('XINFO', 'GROUPS', key)
     if not told.err and not groups.err then
-      state = state .. field(told, 'last-generated-id')
+      state = state .. field(told, 'last-generated-id') .. counter(told, 'entries-added')
+      state = state .. counter(told, 'max-deleted-entry-id')
       for _, group in ipairs(groups) do
         state = state .. ';' .. encoded(field(group, 'name')) .. field(group, 'last-delivered-id')
+        state = state .. counter(group, 'entries-read') .. counter(group, 'consumers')
       end
     end
   else

@@ -9,10 +9,11 @@ import { comparedItems, digestScript } from './digest.ts'
 const scriptLimits = { keys: 1_000, items: 50_000 }
 
 /**
- * ARGV: elements that are read, and those keys in hex that are no text; the others are in KEYS. Answers with 16 characters for
- * each key, and stops early, after at least one, when it has read many elements: nobody else is served meanwhile.
+ * ARGV: elements that are read, whether counters count, and those keys in hex that are no text; the others are in KEYS. Answers with
+ * 16 characters for each key, and stops early, after at least one, when it has read many elements: nobody else is served meanwhile.
  */
 const script = `${digestScript}
+counters = ARGV[2] == 'counters'
 local left, found = tonumber(ARGV[1]), {}
 local function add(key)
   left = left - 1
@@ -28,7 +29,7 @@ for i = 1, #KEYS do
   if left <= 0 then break end
   add(KEYS[i])
 end
-for i = 2, #ARGV do
+for i = 3, #ARGV do
   if left <= 0 then break end
   add((ARGV[i]:gsub('..', function(byte) return string.char(tonumber(byte, 16)) end)))
 end
@@ -37,17 +38,19 @@ return table.concat(found)`
 /**
  * What ValueDigest makes of each key, made by the server of what it holds now; null: it has more elements than are compared,
  * or is of a type that no backup holds; a key that is gone is not among them. Nothing is changed.
+ * @param counters as ValueDigest has it
  * @throws StoreUnavailable, NotPermitted
  */
 export async function liveDigests(
   cache: BinaryRedis,
   keys: readonly Buffer[],
+  { counters = false } = {},
 ): Promise<Map<Buffer, string | null>> {
   const digests = new Map<Buffer, string | null>()
   let wanted = [...keys.filter((key) => isUtf8(key)), ...keys.filter((key) => !isUtf8(key))]
   while (wanted.length > 0) {
     const chunks = chunksOf(wanted, scriptLimits.keys)
-    const replies = await cache.ask(chunks.map(commandOf))
+    const replies = await cache.ask(chunks.map((chunk) => commandOf(chunk, counters)))
     const rest: Buffer[] = []
     for (const [index, chunk] of chunks.entries()) {
       const answers = asText(replies[index])
@@ -66,8 +69,9 @@ export async function liveDigests(
   return digests
 }
 
-function commandOf(keys: readonly Buffer[]): Command {
+function commandOf(keys: readonly Buffer[], counters: boolean): Command {
   const texts = keys.filter((key) => isUtf8(key)).map((key) => key.toString())
   const others = keys.filter((key) => !isUtf8(key)).map((key) => key.toString('hex'))
-  return ['EVAL', script, String(texts.length), ...texts, String(scriptLimits.items), ...others]
+  const asked = [String(scriptLimits.items), counters ? 'counters' : '']
+  return ['EVAL', script, String(texts.length), ...texts, ...asked, ...others]
 }
