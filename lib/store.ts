@@ -114,12 +114,19 @@ export type Limit<Planned> = (
 
 /**
  * Its section of the manifest, of what the run's steps left.
+ * @param asked `fence`: of what it writes into the backup; absent: nobody deletes the backup meanwhile
  * @returns `rehearsedAt`: when its parts had been loaded and compared; null: they were not; absent: they cannot be
  * @throws BackupIncomplete naming what is missing or does not agree
  */
 export type Sealer<Planned, Held> = (
   clients: Clients,
-  asked: { run: PlannedRun; backupId: string; planned: Planned; rehearse: boolean },
+  asked: {
+    run: PlannedRun
+    backupId: string
+    planned: Planned
+    rehearse: boolean
+    fence?: { check(): Promise<void>; signal: AbortSignal | undefined }
+  },
 ) => Promise<{ held: Held; rehearsedAt?: string | null; warnings: Warning[] }>
 
 /**

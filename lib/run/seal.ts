@@ -19,9 +19,9 @@ import { type Plan, plannedRun } from './planning/plan.ts'
 /**
  * Writes the manifest, which makes the parts a backup, after checking that every planned batch has its result, that
  * totals agree, and that every object is there with its size. A repeat finds the manifest and leaves it.
- * @param check asks for the run's lock, right before the manifest is written: a straggler must not seal a folder that was
- *   cleared since, nor a run that was called off have a backup that its outcome does not name
- * @param signal ends the request that writes it: one that is carried out later would find the folder cleared as well
+ * @param check asks for the run's lock, right before anything is written, and last the manifest: a straggler must not seal a folder that
+ *   was cleared since, nor a run that was called off have a backup that its outcome does not name
+ * @param signal ends the requests that write: one that is carried out later would find the folder cleared as well
  * @throws BackupIncomplete naming what is missing or does not agree; RunLost
  */
 export async function seal(
@@ -38,7 +38,11 @@ export async function seal(
   const isSealed = async () => (await findOwnManifest(bucket, clients.config.BACKUP_PREFIX, own)) !== null
   if (await isSealed()) return
   const readBackAt = clients.now().toISOString()
-  const { held, rehearsedAt, warnings } = await sealStores(clients, { ...plan, backupId: plan.backupId })
+  const { held, rehearsedAt, warnings } = await sealStores(
+    clients,
+    { ...plan, backupId: plan.backupId },
+    { check, signal },
+  )
   const { excluded: _, ...preserved } = plan.preserve
   const manifest: Manifest = {
     version: held.database !== null && held.database.seed === undefined ? 1 : 2,
@@ -67,12 +71,16 @@ export async function seal(
 }
 
 /** The sections of the manifest, one for each store that the run acts on. */
-async function sealStores(clients: Clients, plan: Plan & { backupId: string }) {
+async function sealStores(
+  clients: Clients,
+  plan: Plan & { backupId: string },
+  fence: { check: Fence['check']; signal: AbortSignal | undefined },
+) {
   const { backupId, rehearse } = plan
   const held: { [T in Target]: Held[T] | null } = perStore(() => null)
   const sealed = { held, rehearsedAt: null as string | null, warnings: [] as Warning[] }
   async function sealStore<T extends Target>(target: T, planned: Planned[T]): Promise<void> {
-    const asked = { run: plannedRun(plan), backupId, planned, rehearse }
+    const asked = { run: plannedRun(plan), backupId, planned, rehearse, fence }
     const store = await sealers[target](clients, asked)
     held[target] = store.held
     sealed.rehearsedAt ??= store.rehearsedAt ?? null

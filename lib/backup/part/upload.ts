@@ -1,5 +1,6 @@
 import { createHash, type Hash } from 'node:crypto'
 import { type Duplex, Readable } from 'node:stream'
+import { AbortMultipartUploadCommand, type S3Client } from '@aws-sdk/client-s3'
 import { Upload } from '@aws-sdk/lib-storage'
 import { ReadBackMismatch } from '../../errors.ts'
 import { type Bucket, bucketError, isPreconditionFailure } from '../../s3/bucket.ts'
@@ -12,6 +13,7 @@ export type Digest = { bytes: number; sha256: string }
  * Sends what comes out of `through` as one new object, never over an existing one. Memory: three parts of 5 MiB, whatever
  * the size.
  * @param feed writes into it, and ends it; it ends early when nobody reads any more
+ * @param signal ends the requests, so that none is carried out later
  * @returns `taken` when there is an object of that name
  */
 export async function uploadNew(
@@ -19,12 +21,13 @@ export async function uploadNew(
   { key, contentType }: { key: string; contentType: string },
   through: Duplex,
   feed: () => Promise<void>,
+  signal?: AbortSignal,
 ): Promise<Digest | 'taken'> {
   through.on('error', () => {}) // whoever writes or reads is told, but the last of them may be gone
   const digest = { sha256: createHash('sha256'), bytes: 0 }
   const body = Readable.from(digested(through, digest))
   const upload = new Upload({
-    client: bucket.s3,
+    client: signal === undefined ? bucket.s3 : ending(bucket.s3, signal),
     params: {
       Bucket: bucket.name,
       Key: key,
@@ -43,12 +46,23 @@ export async function uploadNew(
       through.destroy()
     }),
   ])
+  signal?.throwIfAborted() // then neither side is the reason
   if (fed.status === 'rejected') throw fed.reason
   if (uploaded.status === 'rejected') {
     if (isPreconditionFailure(uploaded.reason)) return 'taken'
     throw bucketError(bucket, 'write', key, uploaded.reason)
   }
   return { bytes: digest.bytes, sha256: digest.sha256.digest('hex') }
+}
+
+/**
+ * The client, with each request ended by the signal: an Upload that is aborted leaves its own under way. What takes the parts
+ * of one that did not come to its end away is sent all the same.
+ */
+function ending(s3: S3Client, signal: AbortSignal): S3Client {
+  const send = (command: Parameters<S3Client['send']>[0]) =>
+    s3.send(command, command instanceof AbortMultipartUploadCommand ? {} : { abortSignal: signal })
+  return Object.assign(Object.create(s3) as S3Client, { send })
 }
 
 /** Reads the object back. @throws ReadBackMismatch when it is not what was sent */

@@ -17,6 +17,7 @@ export type Written = { key: string; bytes: number; sha256: string; plain: numbe
  * An empty source writes nothing and gives null.
  * @param source gives chunks whose memory it may use again when the next is asked for
  * @param keys gives the key for try 1, 2, …: the next is tried when one is taken (a repeated step finds the first's parts)
+ * @param signal ends the requests that write; absent: what is written when the step is over is as good
  * @throws ReadBackMismatch when the object that S3 holds is not what was sent
  * @see docs/decisions.md#a-repeated-step-writes-beside-the-first-ones-parts
  */
@@ -24,6 +25,7 @@ export async function writePart(
   bucket: Bucket,
   keys: (copy: number) => string,
   source: () => AsyncIterable<Buffer>,
+  signal?: AbortSignal,
 ): Promise<Written | null> {
   for (let copy = 1; ; copy++) {
     const key = keys(copy)
@@ -31,7 +33,7 @@ export async function writePart(
     const chunks = source()[Symbol.asyncIterator]()
     const first = await chunks.next()
     if (first.done) return null
-    const sent = await uploadCompressed(bucket, key, withFirst(first.value, chunks))
+    const sent = await uploadCompressed(bucket, key, withFirst(first.value, chunks), signal)
     if (sent === 'taken') continue
     await proveWritten(bucket, key, sent)
     return { key, ...sent }
@@ -72,11 +74,13 @@ async function uploadCompressed(
   bucket: Bucket,
   key: string,
   chunks: AsyncIterable<Buffer>,
+  signal: AbortSignal | undefined,
 ): Promise<Omit<Written, 'key'> | 'taken'> {
   const { compress, contentType } = codecOf(key)
   const packer = compress()
   const size = { plain: 0, longest: 0, line: 0 }
-  const sent = await uploadNew(bucket, { key, contentType }, packer, () => pack(packer, chunks, size))
+  const feed = () => pack(packer, chunks, size)
+  const sent = await uploadNew(bucket, { key, contentType }, packer, feed, signal)
   if (sent === 'taken') return sent
   const { plain, longest } = size
   return { ...sent, plain, longest }

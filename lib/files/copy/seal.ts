@@ -25,7 +25,7 @@ const concurrency = 8
  */
 export const sealFiles: Sealer<FilesPlan, NonNullable<Manifest['files']>> = async (
   { backups, config },
-  { run, backupId, planned },
+  { run, backupId, planned, fence },
 ) => {
   const keys = backupKeys(config.BACKUP_PREFIX, backupId)
   const total = await sumOf(backups, run, planned)
@@ -34,7 +34,9 @@ export const sealFiles: Sealer<FilesPlan, NonNullable<Manifest['files']>> = asyn
       `${counted(planned.objects, 'file')} ${agreeing(planned.objects, 'was', 'were')} listed, but ${total.objects} ${agreeing(total.objects, 'was', 'were')} copied and ${total.vanished} had vanished. Nothing was wiped; start again`,
     )
   }
-  const { index, ...named } = await writeFilesIndex(backups, { run, lists: planned.lists }, keys.filesIndex)
+  const lists = { run, lists: planned.lists }
+  await fence?.check()
+  const { index, ...named } = await writeFilesIndex(backups, lists, keys.filesIndex, fence?.signal)
   if (named.objects !== total.objects || named.bytes !== total.bytes) {
     throw new BackupIncomplete(
       `${counted(total.objects, 'file')} of ${total.bytes} bytes ${agreeing(total.objects, 'was', 'were')} copied, but ${named.objects} of ${named.bytes} bytes ${agreeing(named.objects, 'is', 'are')} in the lists of copies. Nothing was wiped; start again`,

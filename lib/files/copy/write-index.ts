@@ -9,6 +9,7 @@ import { compareKeys } from '../../s3/key-order.ts'
 
 /**
  * Writes the backup's list of files, one JSON line per object as it was copied, from the lists of the copying steps.
+ * @param signal ends the request that writes it: when Seal is over the backup may be deleted, and nobody looks for the list again
  * @returns where it lies (null without objects), how many objects it names, and their bytes
  * @throws BackupIncomplete for a key that comes twice or out of order: no reader could lay it beside a listing
  */
@@ -16,6 +17,7 @@ export async function writeFilesIndex(
   bucket: Bucket,
   { run, lists }: { run: RunRef; lists: number },
   keyOf: (copy: number) => string,
+  signal?: AbortSignal,
 ): Promise<{ index: Written | null; objects: number; bytes: number }> {
   const keys = workKeys(run)
   let [objects, bytes] = [0, 0]
@@ -33,7 +35,7 @@ export async function writeFilesIndex(
       if (copied.length > 0) yield Buffer.from(copied.map((file) => `${JSON.stringify(file)}\n`).join(''))
     }
   }
-  const index = await writePart(bucket, keyOf, lines)
+  const index = await writePart(bucket, keyOf, lines, signal)
   return { index, objects, bytes }
 }
 
