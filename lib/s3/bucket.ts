@@ -1,12 +1,14 @@
+import { Readable } from 'node:stream'
 import {
   AbortMultipartUploadCommand,
   CreateMultipartUploadCommand,
   GetObjectCommand,
+  type GetObjectCommandOutput,
   HeadObjectCommand,
   type S3Client,
   S3ServiceException,
 } from '@aws-sdk/client-s3'
-import { messageOf, NotFound, NotPermitted, StoreUnavailable } from '../errors.ts'
+import { messageOf, NotFound, NotPermitted, ResetError, StoreUnavailable } from '../errors.ts'
 import type { SigningKey } from '../signature.ts'
 
 /** A bucket and the client to reach it; of the backup bucket also the keys that sign what is written there. */
@@ -38,6 +40,49 @@ export async function checkWritable(bucket: Bucket, key: string): Promise<void> 
 }
 
 /**
+ * S3's answer with an object, or with a range of its bytes, both ends inclusive. One that breaks off is an error when its bytes are
+ * read; of one that does not say how long it is, as behind some proxies, the object's own size tells.
+ * @throws NotFound, NotPermitted; StoreUnavailable also for an error behind a 200, which has no ETag
+ * @see docs/decisions.md#a-connection-that-breaks-is-no-damage
+ */
+export async function openObject(
+  bucket: Bucket,
+  key: string,
+  range?: readonly [first: number, last: number],
+): Promise<Omit<GetObjectCommandOutput, 'Body'> & { Body: Readable }> {
+  const object = { Bucket: bucket.name, Key: key }
+  const asked = range === undefined ? {} : { Range: `bytes=${range[0]}-${range[1]}` }
+  try {
+    const answer = await bucket.s3.send(new GetObjectCommand({ ...object, ...asked }))
+    const body = answer.Body as Readable | undefined
+    if (answer.ETag === undefined || body === undefined)
+      throw new Error('what it answered is no object, because it has no ETag')
+    if (answer.ContentLength !== undefined) return { ...answer, Body: body }
+    const { ContentLength: size = Number.NaN } = await bucket.s3.send(new HeadObjectCommand(object))
+    const [first, last] = range ?? [0, size - 1]
+    return { ...answer, Body: Readable.from(whole(body, Math.min(last, size - 1) + 1 - first)) }
+  } catch (cause) {
+    throw bucketError(bucket, 'read', key, cause)
+  }
+}
+
+/** @throws when there are fewer bytes, or more, whatever their checksum says then; of NaN nothing is known */
+async function* whole(body: AsyncIterable<Buffer>, length: number): AsyncGenerator<Buffer> {
+  let bytes = 0
+  const refusal = () => new Error(`its answer has ${bytes} bytes, and the object ${length}`)
+  try {
+    for await (const chunk of body) {
+      bytes += chunk.length
+      if (bytes > length) throw refusal()
+      yield chunk
+    }
+  } catch (cause) {
+    throw bytes < length ? refusal() : cause
+  }
+  if (bytes < length) throw refusal()
+}
+
+/**
  * The bytes of an object, and its metadata. Reading stops at the bound, whatever S3 says about the size.
  * @returns null for the body of an object that is larger: what came of it is dropped, and the connection with it
  * @throws NotFound, NotPermitted, StoreUnavailable
@@ -48,17 +93,18 @@ export async function readObject(
   maxBytes: number,
 ): Promise<{ body: Buffer | null; metadata: Record<string, string> }> {
   try {
-    const answer = await bucket.s3.send(new GetObjectCommand({ Bucket: bucket.name, Key: key }))
+    const answer = await openObject(bucket, key)
     const metadata = answer.Metadata ?? {}
     const chunks: Buffer[] = []
     let bytes = 0
-    for await (const chunk of (answer.Body ?? []) as AsyncIterable<Buffer>) {
+    for await (const chunk of answer.Body as AsyncIterable<Buffer>) {
       bytes += chunk.length
       if (bytes > maxBytes) return { body: null, metadata }
       chunks.push(chunk)
     }
     return { body: Buffer.concat(chunks), metadata }
   } catch (cause) {
+    if (cause instanceof ResetError) throw cause
     throw bucketError(bucket, 'read', key, cause)
   }
 }

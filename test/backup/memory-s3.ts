@@ -95,6 +95,7 @@ export function memoryS3(objects: Objects = new Map()) {
     const answer = {
       Body: stream,
       ETag: etagOf(key, whole),
+      ContentLength: body.length,
       Metadata: memory.metadata.get(key),
       $metadata: {},
     } as unknown as GetObjectCommandOutput

@@ -17,9 +17,9 @@ import {
   ReadBackMismatch,
   StoreUnavailable,
 } from '../../lib/errors.ts'
-import type { Bucket } from '../../lib/s3/bucket.ts'
+import { type Bucket, readObject } from '../../lib/s3/bucket.ts'
 import { startS3 } from '../../local/files/s3.ts'
-import { s3Error, startFront } from '../files/s3-front.ts'
+import { type S3Answer, s3Error, startFront } from '../files/s3-front.ts'
 import { inFullForm, isFull } from '../support/trust.ts'
 
 let front: Awaited<ReturnType<typeof startFront>>
@@ -151,6 +151,36 @@ describe('a part that is read', () => {
       request.method === 'GET' ? { ...(await forward()), cutAt: 300_000 } : undefined,
     )
     await expect(linesOf(key(1))).rejects.toThrow(StoreUnavailable)
+  })
+
+  const xml = '<?xml version="1.0"?><Error><Code>InternalError</Code><Message>Try again.</Message></Error>'
+  const answers: Record<string, (answer: S3Answer) => S3Answer> = {
+    'breaks off without having said a length': ({ body, ...answer }) => ({
+      ...{ ...answer, chunked: true },
+      body: Buffer.from(body).subarray(0, 300_000),
+    }),
+    'is an error behind a 200': () => ({
+      ...{ status: 200, body: xml },
+      headers: { 'content-type': 'application/xml' },
+    }),
+  }
+  it.each(Object.entries(answers))('is no damaged one when the answer %s', async (_, change) => {
+    const { bytes, sha256 } = (await writePart(storage, key, () => noise(1))) ?? {}
+    let isWhole = false
+    front.faults.push(async (request, forward) => {
+      if (request.method !== 'GET') return undefined
+      const answer = await forward()
+      return isWhole ? { ...answer, chunked: true } : change(answer)
+    })
+    const reads = [
+      () => linesOf(key(1)),
+      () => digestOfObject(storage, key(1)),
+      () => readObject(storage, key(1), 2 ** 24),
+    ]
+    for (const read of reads) await expect(read()).rejects.toThrow(StoreUnavailable)
+    isWhole = true
+    for (const read of reads) await read()
+    expect(await digestOfObject(storage, key(1))).toEqual({ bytes, sha256 })
   })
 
   it('is a damaged one when it ends too early', async () => {

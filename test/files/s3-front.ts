@@ -14,12 +14,13 @@ export type S3Request = {
   /** Whether its client has closed the connection. */
   isGone: () => boolean
 }
-/** With `cutAt` the connection breaks after so many bytes of the body. */
+/** With `cutAt` the connection breaks after so many bytes of the body; `chunked`: its length is not said. */
 export type S3Answer = {
   status: number
   headers?: IncomingHttpHeaders
   body: Buffer | string
   cutAt?: number
+  chunked?: boolean
 }
 
 /** A fault: looks at a request, and may answer it, or change the answer, or do something else meanwhile. */
@@ -77,7 +78,8 @@ export async function startFront(upstream: string) {
     const headers = { ...answer.headers }
     delete headers['transfer-encoding']
     delete headers.connection
-    if (request.method !== 'HEAD') headers['content-length'] = String(Buffer.byteLength(answer.body))
+    if (answer.chunked) delete headers['content-length']
+    else if (request.method !== 'HEAD') headers['content-length'] = String(Buffer.byteLength(answer.body))
     outgoing.writeHead(answer.status, headers)
     if (answer.cutAt === undefined) return void outgoing.end(answer.body)
     outgoing.write(Buffer.from(answer.body).subarray(0, answer.cutAt), () => incoming.socket.destroy())

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import { ResetError } from '../../errors.ts'
-import { type Bucket, bucketError } from '../../s3/bucket.ts'
+import { type Bucket, bucketError, openObject } from '../../s3/bucket.ts'
 import { codecOf } from '../codec/codec.ts'
 import { TooMuch } from '../documents/json.ts'
-import { type ExpectedBytes, openObject, storedBytes, unreadable } from './stored.ts'
+import { type ExpectedBytes, storedBytes, unreadable } from './stored.ts'
 
 /** What the manifest says of a part: no more is read of it than that. */
 export type Expected = ExpectedBytes & { plain?: number | undefined; longest?: number | undefined }
@@ -32,7 +32,7 @@ export async function* readPartChunks(
   ended: (bytes: number) => void = () => {},
 ): AsyncGenerator<Buffer> {
   const { decompress } = codecOf(key)
-  const body = await openObject(bucket, key)
+  const { Body: body } = await openObject(bucket, key)
   try {
     yield* bounded(decompress(storedBytes({ bucket, key, body }, expected), ended), expected)
   } catch (cause) {
@@ -104,9 +104,9 @@ export async function digestOfObject(
 ): Promise<{ bytes: number; sha256: string }> {
   const hash = createHash('sha256')
   let bytes = 0
-  const body: AsyncIterable<Buffer> = await openObject(bucket, key)
+  const { Body } = await openObject(bucket, key)
   try {
-    for await (const chunk of body) {
+    for await (const chunk of Body as AsyncIterable<Buffer>) {
       hash.update(chunk)
       bytes += chunk.length
     }

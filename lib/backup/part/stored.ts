@@ -1,23 +1,11 @@
 import { createHash } from 'node:crypto'
 import type { Readable } from 'node:stream'
-import { GetObjectCommand } from '@aws-sdk/client-s3'
 import { BackupDamaged, messageOf } from '../../errors.ts'
 import { type Bucket, bucketError } from '../../s3/bucket.ts'
 import { TooMuch } from '../documents/json.ts'
 
 /** What the manifest says of the bytes of an object; null: nothing that they could be compared with. */
 export type ExpectedBytes = { bytes?: number | undefined; sha256?: string | null | undefined }
-
-/** The bytes of an object, or those of a range of it, both ends inclusive. @throws NotFound, NotPermitted, StoreUnavailable */
-export async function openObject(bucket: Bucket, key: string, range?: [number, number]): Promise<Readable> {
-  const asked = range === undefined ? {} : { Range: `bytes=${range[0]}-${range[1]}` }
-  try {
-    const answer = await bucket.s3.send(new GetObjectCommand({ Bucket: bucket.name, Key: key, ...asked }))
-    return answer.Body as Readable
-  } catch (cause) {
-    throw bucketError(bucket, 'read', key, cause)
-  }
-}
 
 /**
  * The bytes as S3 holds them. What is made of them counts only when it ended without an error: their digest is known then.

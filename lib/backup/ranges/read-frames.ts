@@ -1,9 +1,9 @@
 import { S3ServiceException } from '@aws-sdk/client-s3'
 import { ResetError, StoreUnavailable } from '../../errors.ts'
-import type { Bucket } from '../../s3/bucket.ts'
+import { type Bucket, openObject } from '../../s3/bucket.ts'
 import { codecOf } from '../codec/codec.ts'
 import { bounded } from '../part/read.ts'
-import { openObject, storedBytes, unreadable } from '../part/stored.ts'
+import { storedBytes, unreadable } from '../part/stored.ts'
 import type { RangedPart } from './range.ts'
 
 /** Where a frame lies in its part, in bytes. */
@@ -55,7 +55,7 @@ export async function* readStored(
   bucket: Bucket,
   { key, ...expected }: Pick<RangedPart, 'key' | 'bytes' | 'sha256'>,
 ): AsyncGenerator<Buffer> {
-  const body = await openObject(bucket, key)
+  const { Body: body } = await openObject(bucket, key)
   try {
     yield* storedBytes({ bucket, key, body }, expected)
   } finally {
@@ -70,7 +70,7 @@ async function* framesOf(
 ): AsyncGenerator<Buffer> {
   const { decompress } = codecOf(key)
   for (const { start, end, frames } of stretchesOf(wanted)) {
-    const body = await openObject(bucket, key, [start, end - 1]).catch((cause: unknown) => {
+    const { Body: body } = await openObject(bucket, key, [start, end - 1]).catch((cause: unknown) => {
       throw isBehindEnd(cause) ? unreadable(bucket, key, cause) : cause
     })
     try {

@@ -1,7 +1,7 @@
 import { BackupDamaged } from '../../errors.ts'
-import type { Bucket } from '../../s3/bucket.ts'
+import { type Bucket, openObject } from '../../s3/bucket.ts'
 import { rangesKeyOf } from '../layout.ts'
-import { openObject, storedBytes } from '../part/stored.ts'
+import { storedBytes } from '../part/stored.ts'
 import { addFingerprints } from '../sections/fingerprint.ts'
 import { type Ranged, sum } from '../sections/section.ts'
 import { sumOfHashes } from './hashes.ts'
@@ -64,7 +64,7 @@ async function walkSidecar(bucket: Bucket, part: Ranged, taken: (hashes: Buffer)
   if (part.ranges.count > sidecarBounds.ranges || part.rows > sidecarBounds.rows)
     refuse('is said to hold more than the ranges of a part may')
   const head = rangeBytes * part.ranges.count
-  const body = await openObject(bucket, key)
+  const { Body: body } = await openObject(bucket, key)
   const walk = new HashWalk()
   let ranges: Range[] | undefined
   let begun: Buffer[] = []

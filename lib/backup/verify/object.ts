@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto'
-import type { Readable } from 'node:stream'
-import { GetObjectCommand, type GetObjectCommandOutput } from '@aws-sdk/client-s3'
-import { BackupDamaged, messageOf, NotFound, StoreUnavailable } from '../../errors.ts'
-import { type Bucket, bucketError } from '../../s3/bucket.ts'
+import type { GetObjectCommandOutput } from '@aws-sdk/client-s3'
+import { BackupDamaged, messageOf, NotFound, ResetError, StoreUnavailable } from '../../errors.ts'
+import { type Bucket, bucketError, openObject } from '../../s3/bucket.ts'
 import { documentBounds, parseJson } from '../documents/json.ts'
 import { rangesKeyOf } from '../layout.ts'
 import { digestOfObject, readPartChunks } from '../part/read.ts'
@@ -46,8 +45,8 @@ export async function checkFile(bucket: Bucket, key: string, copied: CopiedFile)
     let bytes = 0
     try {
       const hash = createHash('md5')
-      const answer = await bucket.s3.send(new GetObjectCommand({ Bucket: bucket.name, Key: key }))
-      for await (const chunk of answer.Body as Readable as AsyncIterable<Buffer>) {
+      const answer = await openObject(bucket, key)
+      for await (const chunk of answer.Body as AsyncIterable<Buffer>) {
         hash.update(chunk)
         bytes += chunk.length
       }
@@ -55,7 +54,7 @@ export async function checkFile(bucket: Bucket, key: string, copied: CopiedFile)
       if (problem !== null) return { problem, bytes, byEtagOnly: false }
       return { ...judge(key, answer, hash.digest('hex'), copied), bytes }
     } catch (cause) {
-      const error = bucketError(bucket, 'read', key, cause)
+      const error = cause instanceof ResetError ? cause : bucketError(bucket, 'read', key, cause)
       if (error instanceof NotFound) return { problem: missing(key), bytes, byEtagOnly: false }
       if (left === 1 || !(error instanceof StoreUnavailable)) throw error
     }
@@ -100,7 +99,7 @@ export function missing(key: string): ObjectProblem {
 
 function judge(
   key: string,
-  answer: GetObjectCommandOutput,
+  answer: Pick<GetObjectCommandOutput, 'ETag' | keyof Encrypted>,
   md5: string,
   copied: CopiedFile,
 ): Omit<Checked, 'bytes'> {
@@ -111,8 +110,10 @@ function judge(
   return { problem: { key, problem: 'changed', detail }, byEtagOnly: false }
 }
 
+type Encrypted = Pick<GetObjectCommandOutput, 'ServerSideEncryption' | 'SSECustomerAlgorithm'>
+
 /** Then the ETag is not the MD5 of the content. */
-function isEncryptedByKey({ ServerSideEncryption, SSECustomerAlgorithm }: GetObjectCommandOutput): boolean {
+function isEncryptedByKey({ ServerSideEncryption, SSECustomerAlgorithm }: Encrypted): boolean {
   return (ServerSideEncryption ?? '').startsWith('aws:kms') || SSECustomerAlgorithm !== undefined
 }
 
