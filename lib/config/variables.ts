@@ -115,7 +115,7 @@ export const variables = {
   },
   REHEARSE_MAX_BYTES: {
     schema: positive.prefault(String(2 ** 30)),
-    is: 'up to which database size `rehearse: "auto"` rehearses',
+    is: 'up to which size of the whole database `rehearse: "auto"` rehearses, however little of it is loaded',
     example: '1073741824',
   },
   REHEARSE_WITHIN_DAYS: {

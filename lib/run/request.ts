@@ -36,7 +36,7 @@ const taking = {
     .union([z.boolean(), z.enum(['auto', 'all'])])
     .default('auto')
     .describe(
-      'Load the backup and compare before it is sealed: what is new, and what was not proved for long; `auto`: when the database is smaller than REHEARSE_MAX_BYTES; `all`: every row, also what was taken over',
+      'Load the backup and compare before it is sealed: what is new, and what was not proved for long; `auto`: when the whole database is smaller than REHEARSE_MAX_BYTES, however little of it is loaded; `all`: every row, also what was taken over',
     ),
   /** Without a default: the digest of a request that does not say it must stay what it was. */
   takeOver: z

@@ -71,7 +71,7 @@ function isRehearsed(bytes: number, { rehearse }: Pick<Planning, 'rehearse'>, co
 }
 
 function notRehearsed(bytes: number, { REHEARSE_MAX_BYTES }: Config): Warning {
-  const message = `The database has ${bytes} bytes, more than the ${REHEARSE_MAX_BYTES} of REHEARSE_MAX_BYTES: the backup is read back byte for byte, but not loaded and compared`
+  const message = `The database has ${bytes} bytes, more than the ${REHEARSE_MAX_BYTES} of REHEARSE_MAX_BYTES: the backup is read back byte for byte, but not loaded and compared. With "rehearse": true it is, and the backups after it load only what is new and what is due`
   return { code: 'NotRehearsed', message }
 }
 
