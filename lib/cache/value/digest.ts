@@ -108,6 +108,7 @@ function encoded(item: Item): Buffer {
  * Lua: `sizeOf(key, type)`, the number of a value's elements (for a string, of 512 bytes; nil for a type that no backup
  * holds), `digestOf(key, type)`, as
  * ValueDigest makes it (with `counters`, if that is set), and `digestOfString(key, value)`, of a string that was read already.
+ * The imitation of Redis gives a script no value for an empty string.
  */
 export const digestScript = `local function encoded(text) return #text .. ':' .. text end
 local sizes = { list = 'LLEN', set = 'SCARD', hash = 'HLEN', zset = 'ZCARD', stream = 'XLEN' }
@@ -144,7 +145,7 @@ end
 local counters = false
 local scans = { set = 'SSCAN', hash = 'HSCAN', zset = 'ZSCAN' }
 local function digestOf(key, type)
-  if type == 'string' then return digestOfString(key, redis.call('GET', key)) end
+  if type == 'string' then return digestOfString(key, redis.call('GET', key) or '') end
   local size, state = 0, ''
   if type == 'list' then
     local length = redis.call('LLEN', key)
