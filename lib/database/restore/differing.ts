@@ -154,9 +154,10 @@ function goneOf({ oid }: BackedUpTable): string {
 }
 
 /**
- * In a transaction that has the own search path: the tables of which the backup's rows are known to be there after the exchange without hashing all of them again: what they held under
- * these locks, less what was taken out, and with what the transaction has put in, as it is stored. Whatever else had touched a row,
- * as code of the application that a check or an event trigger calls, would have made another version of it, which its number tells.
+ * In a transaction that has the own search path: the tables of which the backup's rows are known to be there after the exchange without
+ * hashing all of them again: what they held under these locks, less what was taken out, and with what the transaction has
+ * put in, as it is stored. Whatever else had touched a row, as code of the application that a check or an event trigger
+ * calls, would have made another version of it, which its number tells. One statement asks it of all tables.
  * @returns their names; the others are to be compared whole
  * @see docs/decisions.md#a-restore-touches-the-rows-that-differ
  */
@@ -165,20 +166,22 @@ export async function provedBySums(
   pairs: readonly TablePair[],
   differing: ReadonlyMap<string, Differing>,
 ): Promise<Set<string>> {
+  const tables = pairs.map(({ table }) => table).filter(({ name }) => differing.has(name))
+  if (tables.length === 0) return new Set()
+  // In a savepoint, or a function's own, a transaction has further numbers, and all are higher than its first one.
+  const isOwn = 'pg_catalog.age(r.xmin) OPERATOR(pg_catalog.<=) 0'
+  const selects = tables.map((table, at) => {
+    const { format } = differing.get(table.name) as Differing
+    const gone = `(SELECT coalesce(-pg_catalog.sum(hash), 0)::pg_catalog.text FROM ${goneOf(table)})`
+    return `SELECT ${at} AS at, f.*, ${gone} AS gone FROM (${fingerprintOf(rowsOf(table, format), format, isOwn)}) AS f`
+  })
+  const answers = await queryRows(connection, tables, selects.join('\nUNION ALL '))
   const proved = new Set<string>()
-  for (const { table } of pairs) {
-    const before = differing.get(table.name)
-    if (before === undefined) continue
-    const { format, sum } = before
-    const answer = await connection.query(
-      `SELECT coalesce(-pg_catalog.sum(hash), 0)::pg_catalog.text AS gone FROM ${goneOf(table)}`,
-    )
-    const { gone } = answer.rows[0]
-    // In a savepoint, or a function's own, a transaction has further numbers, and all are higher than its first one.
-    const isOwn = 'pg_catalog.age(r.xmin) OPERATOR(pg_catalog.<=) 0'
-    const [now] = await queryRows(connection, [table], fingerprintOf(rowsOf(table, format), format, isOwn))
-    const fingerprint = addFingerprints([sum.fingerprint, gone, now.fingerprint])
-    if (Number(now.rows) === table.rows && fingerprint === table.fingerprint) proved.add(table.name)
+  for (const { at, rows, fingerprint: own, gone } of answers) {
+    const { name, ...expected } = tables[at] as BackedUpTable
+    const before = differing.get(name) as Differing
+    const fingerprint = addFingerprints([before.sum.fingerprint, gone, own])
+    if (Number(rows) === expected.rows && fingerprint === expected.fingerprint) proved.add(name)
   }
   return proved
 }
