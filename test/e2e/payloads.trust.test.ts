@@ -200,7 +200,7 @@ describe('whatever there is', () => {
       fronts.s3.faults = [
         ({ key }) =>
           key === '.taskmaster/environment.json'
-            ? { status: 200, headers: { 'content-type': 'application/json' }, body }
+            ? { status: 200, headers: { 'content-type': 'application/json', etag: '"1"' }, body }
             : undefined,
       ]
       const name = `long-error-${index}`
