@@ -11,7 +11,7 @@ import { backupId, config, fence, noProgress, prefix, useFiles } from './files-s
 import { type Fault, isBulkDelete, objectsIn, s3Error } from './s3-front.ts'
 
 /** S3 takes so many writes per second and prefix, 3,500 on AWS, and answers what goes beyond with 503. */
-const perSecond = rounds({ short: 400, full: 100 })
+const perSecond = rounds({ short: 400, full: 300 })
 const files = rounds({ short: 64, full: 2_500 })
 const functions = rounds({ short: 1, full: 4 })
 
