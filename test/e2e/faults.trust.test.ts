@@ -695,6 +695,7 @@ test.runIf(isFull)(
   async () => {
     await reset.seed({ users: 3, files: 0, keys: 20 })
     const { backupId } = await reset.succeed({ operation: 'backup', strategy: 'cache-only', rehearse: false })
+    await reset.stack.redis.set('page:1', 'no longer as in the backup')
     let writes = 0
     fronts.cache.faults = [
       async (commands) => {
