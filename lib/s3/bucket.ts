@@ -52,18 +52,31 @@ export async function openObject(
 ): Promise<Omit<GetObjectCommandOutput, 'Body'> & { Body: Readable }> {
   const object = { Bucket: bucket.name, Key: key }
   const asked = range === undefined ? {} : { Range: `bytes=${range[0]}-${range[1]}` }
+  let body: Readable | undefined
   try {
     const answer = await bucket.s3.send(new GetObjectCommand({ ...object, ...asked }))
-    const body = answer.Body as Readable | undefined
+    body = answer.Body as Readable | undefined
     if (answer.ETag === undefined || body === undefined)
       throw new Error('what it answered is no object, because it has no ETag')
     if (answer.ContentLength !== undefined) return { ...answer, Body: body }
     const { ContentLength: size = Number.NaN } = await bucket.s3.send(new HeadObjectCommand(object))
     const [first, last] = range ?? [0, size - 1]
-    return { ...answer, Body: Readable.from(whole(body, Math.min(last, size - 1) + 1 - first)) }
+    return { ...answer, Body: heldTo(body, Math.min(last, size - 1) + 1 - first) }
   } catch (cause) {
+    body?.destroy()
     throw bucketError(bucket, 'read', key, cause)
   }
+}
+
+/** The bytes, as `whole` gives them. What destroys it ends the answer as well, also while that has nothing to give. */
+function heldTo(body: Readable, length: number): Readable {
+  const held = Readable.from(whole(body, length))
+  const destroy = held._destroy
+  held._destroy = (error, done) => {
+    body.destroy()
+    destroy.call(held, error, () => done(error))
+  }
+  return held
 }
 
 /** @throws when there are fewer bytes, or more, whatever their checksum says then; of NaN nothing is known */

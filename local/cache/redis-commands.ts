@@ -21,10 +21,10 @@ export function redisCommands(store: RedisStore): RedisCommands {
 function serverCommands(redis: Redis): RedisCommands {
   return {
     // ioredis turns replies of the lower-case `hgetall` into objects; upper case keeps them as they came.
-    run: ([name, ...args]) => redis.callBuffer(name.toUpperCase(), ...args) as Promise<Reply>,
+    run: ([name, ...args]) => redis.callBuffer(name.toUpperCase(), args) as Promise<Reply>,
     transaction: async (commands) => {
       const transaction = redis.multi()
-      for (const [name, ...args] of commands) transaction.callBuffer(name.toUpperCase(), ...args)
+      for (const [name, ...args] of commands) transaction.callBuffer(name.toUpperCase(), args)
       const replies = (await transaction.exec()) ?? []
       return replies.map(([error, reply]) => error ?? (reply as Reply))
     },

@@ -147,6 +147,33 @@ needsServer(
   },
 )
 
+needsServer(
+  'a key that expires later than numbers can tell exactly is backed up and restored to expire at the last moment that they can (needs redis-server)',
+  async () => {
+    await redis.set(named('string'), '1')
+    await redis.sadd(named('set'), '1')
+    for (const name of ['string', 'set'])
+      await redis.call('PEXPIREAT', named(name), String(2n ** 63n - 1_000n))
+    const backup = await backUp()
+    expect((await restore(backup)).result).toMatchObject({ keys: 0, unchanged: 2, extra: 0 })
+    const gone = { change: async () => void (await redis.del(named('string'), named('set'))) }
+    expect((await restore(backup, gone)).result).toMatchObject({ keys: 2, unchanged: 0 })
+    for (const name of ['string', 'set'])
+      expect(await redis.call('PEXPIRETIME', named(name))).toBe(Number.MAX_SAFE_INTEGER)
+  },
+)
+
+needsServerInFull(
+  `a million elements of one byte are lines that can be read (needs redis-server) ${inFullForm}`,
+  async () => {
+    const thousand = `local a = {} for i = 1, 1000 do a[i] = '1' end for i = 1, 1000 do redis.call('RPUSH', KEYS[1], unpack(a)) end`
+    await redis.eval(thousand, 1, named('list'))
+    const { result } = await restore(await backUp())
+    expect(result).toMatchObject({ keys: 0, unchanged: 1 })
+  },
+  60_000,
+)
+
 needsServerInFull(
   `where the server does not tell when keys expire, all are written (needs redis-server) ${inFullForm}`,
   async () => {

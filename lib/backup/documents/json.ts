@@ -19,6 +19,9 @@ export const documentBounds: DocumentBounds = {
   depth: 32,
 }
 
+/** Of one line of a cache part: before elements were counted with their quotation marks, 2^20 of one byte were one. */
+export const lineBounds: DocumentBounds = { ...documentBounds, values: 2_000_000 }
+
 /** Of marks and pins, which are one line. */
 export const noteBounds: DocumentBounds = { bytes: 64 * 2 ** 10, values: 1_000, members: 100, depth: 32 }
 

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { GetObjectCommandOutput } from '@aws-sdk/client-s3'
 import { BackupDamaged, messageOf, NotFound, ResetError, StoreUnavailable } from '../../errors.ts'
 import { type Bucket, bucketError, openObject } from '../../s3/bucket.ts'
-import { documentBounds, parseJson } from '../documents/json.ts'
+import { lineBounds, parseJson } from '../documents/json.ts'
 import { rangesKeyOf } from '../layout.ts'
 import { digestOfObject, readPartChunks } from '../part/read.ts'
 import type { Range } from '../ranges/range.ts'
@@ -190,7 +190,7 @@ async function countKeys(bucket: Bucket, part: NamedPart): Promise<number> {
 /** A large value continues on lines of its own, which are of the same key. */
 function beginsKey(key: string, line: Buffer): boolean {
   try {
-    const { part = 1 } = parseJson(line.toString(), documentBounds) as { part?: number }
+    const { part = 1 } = parseJson(line.toString(), lineBounds) as { part?: number }
     return part === 1
   } catch (cause) {
     throw new BackupDamaged(`${key} holds a line that is not JSON (${messageOf(cause)})`, { cause })

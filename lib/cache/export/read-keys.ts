@@ -6,7 +6,7 @@ import { command } from '../../redis/command.ts'
 import { type Answer, asList, asNumber, asText, type Reply } from '../../redis/reply.ts'
 import { AnswerTooLarge, isTooLarge, isWrongType } from '../../redis/rest-answer.ts'
 import type { KeyFindings } from '../findings.ts'
-import type { ExpiryKnown } from '../value/expiry.ts'
+import { asMoment, type ExpiryKnown, lastMoment } from '../value/expiry.ts'
 import { withExpiry } from '../value/field-expiry.ts'
 import { type KeyHead, stringLine } from '../value/lines.ts'
 import { keyTypes, pagesOf, type ValuePage } from '../value/pages.ts'
@@ -104,11 +104,11 @@ async function readHeads(
   const now = exactExpiry ? 0 : asNumber(seconds) * 1000 + Math.floor(asNumber(microseconds) / 1000)
   return keys.flatMap((key, index): KeyHead[] => {
     const name = asText(replies[2 * index])
-    const timeToLive = asNumber(replies[2 * index + 1])
+    const timeToLive = asMoment(replies[2 * index + 1])
     const type = keyTypes.find((known) => known === name)
     if (name === 'none' || timeToLive === -2) findings.vanished++
     else if (type === undefined) findings.addUnsupported(name, key)
-    else return [{ key, type, expiresAt: timeToLive === -1 ? null : now + timeToLive }]
+    else return [{ key, type, expiresAt: timeToLive === -1 ? null : Math.min(now + timeToLive, lastMoment) }]
     return []
   })
 }

@@ -1,5 +1,6 @@
 import { createHash, type Hash, hash } from 'node:crypto'
 import { KeySet } from '../key-set.ts'
+import { lastMoment } from './expiry.ts'
 import { fromJsonBytes } from './json-bytes.ts'
 import type { Item, KeyType } from './pages.ts'
 import type { StreamState } from './stream.ts'
@@ -137,7 +138,7 @@ local function expiryOf(key)
   if not knowsExpiryTime then return '' end
   local expiry = tonumber(redis.pcall('PEXPIRETIME', key))
   knowsExpiryTime = expiry ~= nil
-  return expiry ~= nil and expiry >= 0 and string.format('%.0f', expiry) or ''
+  return expiry ~= nil and expiry >= 0 and string.format('%.0f', math.min(expiry, ${lastMoment})) or ''
 end
 local function digestOfString(key, value)
   return redis.sha1hex(value .. ':' .. expiryOf(key) .. ':string'):sub(1, 16)

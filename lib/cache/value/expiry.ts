@@ -1,4 +1,5 @@
 import type { BinaryRedis } from '../../redis/binary-redis.ts'
+import { asNumber, asText, type Reply } from '../../redis/reply.ts'
 import { isWrongType } from '../../redis/rest-answer.ts'
 import { environmentKey } from '../keys.ts'
 
@@ -9,6 +10,17 @@ import { environmentKey } from '../keys.ts'
 export async function knowsExpiryTime(cache: BinaryRedis): Promise<boolean> {
   const [answer] = await cache.send([['PEXPIRETIME', environmentKey]])
   return answer?.error === undefined
+}
+
+/**
+ * The last moment that a backup holds, in the year 287,396: Redis takes later ones, of which numbers here and in its scripts have
+ * not all digits. A key with such a one counts everywhere as if it had this one.
+ */
+export const lastMoment = Number.MAX_SAFE_INTEGER
+
+/** Milliseconds as Redis tells them, or the negative number that it tells instead. */
+export function asMoment(reply: Reply | undefined): number {
+  return Number(asText(reply)) > lastMoment ? lastMoment : asNumber(reply)
 }
 
 /** What the server knows of expiry. */

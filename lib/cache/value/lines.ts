@@ -48,9 +48,9 @@ function joined(pieces: readonly Buffer[]): Buffer {
   return only !== undefined && pieces.length === 1 ? only : Buffer.concat(pieces)
 }
 
-/** Bytes that an item holds. */
+/** Bytes that an item takes in a line, at least: with quotation marks and commas, or a line could hold any number of short ones. */
 export function sizeOf(item: Item): number {
-  return Buffer.isBuffer(item) ? item.length : item.reduce((sum, part) => sum + sizeOf(part), 0)
+  return Buffer.isBuffer(item) ? item.length + 3 : item.reduce((sum, part) => sum + sizeOf(part), 3)
 }
 
 function toJson(item: Item): JsonItem {

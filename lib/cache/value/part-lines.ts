@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { parseJson as boundedJson, documentBounds } from '../../backup/documents/json.ts'
+import { parseJson as boundedJson, lineBounds } from '../../backup/documents/json.ts'
 import { readPartLinesTogether } from '../../backup/part/read.ts'
 import type { CachePart } from '../../backup/sections/cache.ts'
 import { BackupDamaged, NotFound } from '../../errors.ts'
@@ -136,7 +136,7 @@ function damaged(bucket: Bucket, part: Part, problem: string, cause?: Error): Ba
 /** Without the parser's error, which would quote what was parsed. */
 function parseJson(text: Buffer): unknown {
   try {
-    return boundedJson(text.toString(), documentBounds)
+    return boundedJson(text.toString(), lineBounds)
   } catch {
     return undefined // no schema accepts it
   }

@@ -4,6 +4,7 @@ import type { BinaryRedis } from '../../redis/binary-redis.ts'
 import { asBytes, asList, asNumber, asText, type Command, type Reply } from '../../redis/reply.ts'
 import { AnswerTooLarge } from '../../redis/rest-answer.ts'
 import { asCursor } from '../../redis/scan.ts'
+import { lastMoment } from './expiry.ts'
 import { type JsonBytes, toJsonBytes } from './json-bytes.ts'
 import { readScript, scanScript } from './string-scripts.ts'
 
@@ -140,7 +141,7 @@ export class StringsOfAnswer implements Iterable<ReadString> {
       const value = this.#isText
         ? this.#bytes.toString('utf8', start, end)
         : toJsonBytes(this.#bytes.subarray(start, end))
-      yield { key, value, expiresAt: expiry < 0 ? null : this.#now + expiry }
+      yield { key, value, expiresAt: expiry < 0 ? null : Math.min(this.#now + expiry, lastMoment) }
     }
   }
 
@@ -166,7 +167,7 @@ export class StringsOfAnswer implements Iterable<ReadString> {
       if (isNegative) at++
       let value = 0
       for (; at < bytes.length && bytes[at] !== colon; at++)
-        value = value * 10 + (bytes[at] as number) - (zero as number)
+        value = value * 10 + ((bytes[at] as number) - (zero as number))
       at++
       return isNegative ? -value : value
     }

@@ -72,7 +72,8 @@ export async function* readValue(
     if (page === 'gone') break
   }
   if (answers > 1 && (page === 'gone' || !(await isStill(cache, head)))) findings.torn.add(head.key)
-  if (part === 0 && bytes === 0 && !(await isStill(cache, head))) {
+  // Of a string that is gone, what is read is empty.
+  if (part === 0 && !items.some(({ length }) => length > 0) && !(await isStill(cache, head))) {
     findings.vanished++
     return
   }

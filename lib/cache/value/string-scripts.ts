@@ -1,3 +1,5 @@
+import { lastMoment } from './expiry.ts'
+
 /** Bytes of a value that are read before its length is asked: mostly that is all of it. */
 const shortString = 4_096
 
@@ -20,7 +22,7 @@ local function read(key)
     return
   end
   local expiry = exact and redis.call('PEXPIRETIME', key) or redis.call('PTTL', key)
-  found[#found + 1] = string.format('%.0f:%d:', expiry, #value)
+  found[#found + 1] = string.format('%.0f:%d:', math.min(expiry, ${lastMoment}), #value)
   found[#found + 1] = value
   left = left - #value
 end
