@@ -107,6 +107,26 @@ describe('a backup that takes over what was proved', () => {
   })
 
   it.runIf(isFull)(
+    `loads all of it again when another version of the server had proved it, also a minor one ${inFullForm}`,
+    async () => {
+      const { backups, config } = database.clients
+      const first = await night()
+      const [major] = first.database!.serverVersion.split('.')
+      const held = { ...first.database, serverVersion: `${major}.0` }
+      const before = JSON.parse(
+        JSON.stringify({ ...first, database: held, digest: undefined, signature: undefined }),
+      )
+      const keys = backupKeys(config.BACKUP_PREFIX, first.backupId)
+      await putJson(backups, keys.manifest, sealed(backups.signing, before))
+      now += day
+      const second = await night()
+      expect(second.database?.takenOver?.rows).toBe(first.database?.rows)
+      const times = partsOf(second).map(({ provedAt }) => provedAt)
+      expect(new Set(times)).toEqual(new Set([atNight().now().toISOString()]))
+    },
+  )
+
+  it.runIf(isFull)(
     `asks a unique index by what it takes for equal, although the schema of that is not on the search path ${inFullForm}`,
     async () => {
       await database.admin.query(`CREATE SCHEMA ext; GRANT USAGE ON SCHEMA ext TO PUBLIC;

@@ -20,7 +20,7 @@ export type Base = {
 }
 
 /**
- * Backups of this environment that are what was written, but of another seed or server: behind so many of them none fits
+ * Backups of this environment that are what was written, but of another seed or server, or without rows: behind so many of them none fits
  * either. What anybody may have put into the bucket does not count, so that it cannot end the search.
  */
 const most = 5
