@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
 import type { Clients } from '../../lib/clients.ts'
 import { refreshViews } from '../../lib/database/views.ts'
 import { wipeDatabase } from '../../lib/database/wipe/wipe.ts'
@@ -863,6 +863,53 @@ describe('what the database does of its own accord', () => {
     await expectNothingWiped(wipeNow({ rows }), PreservationConflict)
     await wipeNow({ rows, tables: ['admins'] })
     expect(await count('app.people')).toBe(1)
+  })
+
+  it('does not happen to what is preserved: where event triggers write there, the wipe is refused, and Count warns of it', async () => {
+    await database.sql.query(`${people} CREATE TABLE app.kept (id int, note text); INSERT INTO app.kept VALUES (1, 'y');
+      CREATE TABLE app.partly (id int, note text); INSERT INTO app.partly VALUES (1, 'y'), (2, 'y');
+      CREATE FUNCTION app.no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+      CREATE TRIGGER no BEFORE TRUNCATE ON app.people EXECUTE FUNCTION app.no()`)
+    const preserved = async () => [await text('app.kept'), await text('app.partly')]
+    const before = await preserved()
+    const write = (when: string, what: string) =>
+      database.admin.query(`CREATE OR REPLACE FUNCTION other.write() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF current_query() LIKE '%${when}%' THEN ${what}; END IF; END $$`)
+    await write('', `UPDATE app.kept SET note = 'x'`)
+    await database.admin.query(
+      `CREATE EVENT TRIGGER writing ON ddl_command_end WHEN TAG IN ('ALTER TABLE', 'ALTER SEQUENCE') EXECUTE FUNCTION other.write()`,
+    )
+    const keeping = { tables: ['kept'], rows: { partly: 'id = 1' } }
+    try {
+      const message = expect.stringContaining('the event triggers writing write into app.kept')
+      expect((await planReset(clients, keeping)).warnings).toContainEqual({ code: 'NotRestorable', message })
+      const told = `app.kept, which is preserved: a function, or one of the event triggers writing, writes there`
+      for (const [when, what, says] of [
+        ['DISABLE', `UPDATE app.kept SET note = 'x'`, told],
+        ['ENABLE', `INSERT INTO app.kept VALUES (2, 'x')`, told],
+        ['RESTART', 'TRUNCATE app.kept', told],
+        ['ENABLE', `UPDATE app.partly SET note = 'x' WHERE id = 1`, 'rows of app.partly that are preserved'],
+      ] as const) {
+        await write(when, what)
+        const refused = await expectNothingWiped(wipeNow(keeping), PreservationConflict)
+        expect(refused).toContain(says)
+        expect(await preserved()).toEqual(before)
+      }
+      if (isFull) {
+        const role = new URL(database.env.DATABASE_URL ?? '').username
+        await database.admin.query(`ALTER ROLE "${role}" SET track_counts = off`)
+        onTestFinished(async () => void (await database.admin.query(`ALTER ROLE "${role}" RESET ALL`)))
+        await write('ENABLE', `UPDATE app.kept SET note = 'x'`)
+        const refused = await expectNothingWiped(wipeNow(keeping), PreservationConflict)
+        expect(refused).toContain('rows of app.kept that are preserved')
+        expect(await preserved()).toEqual(before)
+      }
+      await write('ABLE', `UPDATE app.kept SET note = 'x'`)
+      await wipeNow({ ...keeping, tables: [], excluded: ['kept'] })
+      expect([await count('app.people'), await text('app.partly')]).toEqual([0, before[1]?.split('\n')[0]])
+    } finally {
+      await database.admin.query('DROP EVENT TRIGGER writing')
+    }
   })
 
   it('is refused when something fills a table again while it is wiped', async () => {

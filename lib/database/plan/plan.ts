@@ -11,7 +11,7 @@ import { underOwnSearchPath } from '../../postgres/search-path.ts'
 import type { Limit, Planner, Planning } from '../../store.ts'
 import { chooseBase } from '../base/choose.ts'
 import { bytesUnproved } from '../base/share.ts'
-import { type Catalog, readCatalog } from '../catalog/catalog.ts'
+import { readCatalog } from '../catalog/catalog.ts'
 import { checkSchema } from '../catalog/schema-differences.ts'
 import { sequencesOf } from '../catalog/sequences.ts'
 import { checkLockedTime } from '../locks/duration.ts'
@@ -113,9 +113,14 @@ async function planTables(
   warnings.push(...(await checkExtent(connection, config, { ...asked, chosen, bytes, batches, held })))
   if (changes !== null) {
     const sequences = sequencesOf(catalog.sequences, changed)
-    const found = await tryRestore(connection, { tables: changed, sequences })
+    const kept = changes === 'wiped' ? tables.filter(({ action }) => action === 'keep') : []
+    const staying = kept.map(({ table }) => table)
+    const tried = new Set(sequences)
+    const theirs = sequencesOf(catalog.sequences, staying).filter((one) => !tried.has(one))
+    const found = await tryRestore(connection, { tables: changed, sequences, kept: staying })
     if (changes !== 'wiped') warnings.push(...found.filter(({ code }) => code === 'NotRestorable'))
-    else if (takesBackup) warnings.push(...found, ...(await warnOfKeptTables(connection, catalog, tables)))
+    else if (takesBackup)
+      warnings.push(...found, ...(await warnOfKept(connection, { tables: staying, sequences: theirs })))
   }
   if (backup !== null) warnings.push(...warnOfLeftOut(backup, without, catalog))
   if (toLoad?.database) warnings.push(...warnOfLaterColumns(checkSchema(toLoad.database, catalog)))
@@ -198,17 +203,4 @@ async function planFingerprints(
 /** The tables whose rows go or are replaced. */
 function changedIn(tables: readonly TableAction[]): TableAction['table'][] {
   return tables.filter(({ action }) => action !== 'keep').map(({ table }) => table)
-}
-
-async function warnOfKeptTables(
-  connection: Connection,
-  { sequences }: Catalog,
-  tables: readonly TableAction[],
-): Promise<Warning[]> {
-  const kept = tables.filter(({ action }) => action === 'keep').map(({ table }) => table)
-  const tried = new Set(sequencesOf(sequences, changedIn(tables)))
-  return warnOfKept(connection, {
-    tables: kept,
-    sequences: sequencesOf(sequences, kept).filter((sequence) => !tried.has(sequence)),
-  })
 }

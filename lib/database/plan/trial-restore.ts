@@ -3,6 +3,7 @@ import { NotPermitted } from '../../errors.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { sqlStateOf } from '../../postgres/errors.ts'
 import { qualified, quote } from '../../postgres/identifiers.ts'
+import { eventTriggers } from '../catalog/event-triggers.ts'
 import type { Sequence } from '../catalog/sequences.ts'
 import { isWritten, readWritten } from '../catalog/written.ts'
 import { type AlteredTable, constraintChanges } from '../constraints/constraints.ts'
@@ -20,13 +21,18 @@ const heard = 50
  * Finds out before a wipe whether the database would let the role do what a restore of these tables needs: by what the
  * catalog says of rights, then by trying each kind of statement on each table, in a transaction of its own that is rolled
  * back. A table that somebody uses is tried once more at the end; about one that is in use then, the catalog has been asked.
+ * @param kept tables that stay as they are meanwhile
  * @returns warnings that name what was not tried, because somebody used it both times, and tables into which event triggers write
  *   when others are altered
  * @throws NotPermitted naming the object, with the command that grants what is missing
  */
 export async function tryRestore(
   connection: Connection,
-  { tables, sequences }: { tables: readonly AlteredTable[]; sequences: readonly Sequence[] },
+  {
+    tables,
+    sequences,
+    kept,
+  }: { tables: readonly AlteredTable[]; sequences: readonly Sequence[]; kept: readonly AlteredTable[] },
 ): Promise<Warning[]> {
   const lacked = await lackedByKeys(connection, tables)
   if (lacked !== null) throw new NotPermitted(`${lacked}. Nothing was touched`)
@@ -70,7 +76,7 @@ export async function tryRestore(
   const triggers = await eventTriggers(connection)
   const written = new Set<string>()
   for (const [at, trial] of trials.entries()) {
-    const listen = triggers.length > 0 && at < heard ? { tables, written } : undefined
+    const listen = triggers.length > 0 && at < heard ? { tables: [...tables, ...kept], written } : undefined
     if (!(await tryOut(connection, trial.statements, listen))) busy.push(trial)
   }
   const untried: string[] = []
@@ -87,7 +93,7 @@ async function warnOfWriting(
   triggers: readonly string[],
   tables: readonly string[],
 ): Promise<Warning> {
-  const message = `When a restore alters tables, the event triggers ${named(triggers)} write into ${named(tables)}: it would find other rows there than the backup's, and change nothing. Let them pass the role ${await roleOf(connection)}, or name these tables in EXCLUDE_TABLES`
+  const message = `When tables are altered, the event triggers ${named(triggers)} write into ${named(tables)}: a restore would find other rows there than the backup's, and a reset that preserves them that it changes them, and would change nothing. Let them pass the role ${await roleOf(connection)}, or name these tables in EXCLUDE_TABLES`
   return { code: 'NotRestorable', message }
 }
 
@@ -139,13 +145,6 @@ async function refusedBy(
     `The database refuses what a restore would need (SQLSTATE ${sqlStateOf(cause)}), tried and taken back: ${statements.join('; ')}.${triggers} Nothing was touched; allow it, then start again`,
     { cause },
   )
-}
-
-async function eventTriggers(connection: Connection): Promise<string[]> {
-  const found = await connection.query(
-    `SELECT evtname AS name FROM pg_event_trigger WHERE evtenabled NOT IN ('D', 'R') ORDER BY 1`,
-  )
-  return found.rows.map(({ name }) => name)
 }
 
 /** @returns what could refuse rows of these tables in a restore, and is not tried without a rehearsal */

@@ -1,11 +1,16 @@
 import { isDeepStrictEqual } from 'node:util'
+import { agreeing } from '../../amounts.ts'
 import { PreservationConflict } from '../../errors.ts'
 import { randomSeed } from '../../ledger/environment.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { qualified } from '../../postgres/identifiers.ts'
+import { writersOf } from '../catalog/event-triggers.ts'
 import { restartSequences } from '../catalog/sequences.ts'
+import type { Table } from '../catalog/table.ts'
+import { isWritten, readWritten, type Written } from '../catalog/written.ts'
 import { fingerprintKept } from '../plan/actions/kept-rows.ts'
-import type { TableActions } from '../plan/actions/table-actions.ts'
+import { shortList, type TableAction, type TableActions } from '../plan/actions/table-actions.ts'
+import { roleOf } from '../plan/restore-rights.ts'
 import { disableTriggers } from '../triggers.ts'
 
 /** Tables asked for in one statement. */
@@ -30,13 +35,16 @@ export async function countLosses(
 
 /**
  * Empties what the plan says, and looks that the rest is as it was: kept rows, triggers and rules. Sequences start again.
+ * @param before of the tables that are kept whole, when their rows were those to keep: what `readWrittenToKept` gave
  * @throws PreservationConflict when rows that go are still there, or kept ones have changed
  * @see docs/decisions.md#truncate-names-tables-with-only
+ * @see docs/decisions.md#what-the-wipe-itself-sets-off-changes-nothing-that-is-kept
  */
-export async function empty(connection: Connection, plan: TableActions): Promise<void> {
+export async function empty(connection: Connection, plan: TableActions, before: Written): Promise<void> {
   const going = plan.tables.filter(({ action }) => action !== 'keep')
   const seed = randomSeed()
-  const keptBefore = await fingerprintKept(connection, plan.tables, seed)
+  const compared = before === null ? plan.tables.map(keptByRows) : plan.tables
+  const keptBefore = await fingerprintKept(connection, compared, seed)
   const enableTriggers = await disableTriggers(connection, {
     going: going.map(({ table }) => ({ oid: table.oid, sql: qualified(table) })),
     reached: plan.reached,
@@ -51,10 +59,29 @@ export async function empty(connection: Connection, plan: TableActions): Promise
     .map(({ from }, index) => `d${index} AS (DELETE ${from})`)
   if (deletes.length > 0) await connection.query(`WITH ${deletes.join(',\n')} SELECT`)
   await connection.query('SET CONSTRAINTS ALL IMMEDIATE') // else a deferred foreign key would fail the COMMIT
-  await checkKept(connection, plan, keptBefore, seed)
   await checkEmpty(connection, plan)
   await restartSequences(connection, plan.restart)
   if (enableTriggers.length > 0) await connection.query(enableTriggers.join(';\n'))
+  // Behind the two before, for event triggers hear of these as well.
+  const keptAfter = await fingerprintKept(connection, compared, seed)
+  await refuseChanged(
+    connection,
+    keptBefore.filter((kept, index) => !isDeepStrictEqual(kept, keptAfter[index])),
+  )
+}
+
+/** What this session has written so far into the tables that are kept whole. */
+export function readWrittenToKept(connection: Connection, plan: TableActions): Promise<Written> {
+  return readWritten(connection, keptWhole(plan))
+}
+
+function keptWhole({ tables }: TableActions): Table[] {
+  return tables.filter(({ action }) => action === 'keep').map(({ table }) => table)
+}
+
+/** For a server that does not tell what was written: all rows of a table that is kept whole are compared. */
+function keptByRows(entry: TableAction): TableAction {
+  return entry.action === 'keep' && !entry.table.partitioned ? { ...entry, keepRows: 'true' } : entry
 }
 
 /** The tables that lose rows, with `FROM … WHERE …` for those rows. */
@@ -68,17 +95,29 @@ function losses({ tables }: TableActions) {
 }
 
 /** Kept rows must be bit for bit what they were. */
-async function checkKept(
-  connection: Connection,
-  plan: TableActions,
-  before: Awaited<ReturnType<typeof fingerprintKept>>,
-  seed: string,
-): Promise<void> {
-  const after = await fingerprintKept(connection, plan.tables, seed)
-  const changed = before.filter((kept, index) => !isDeepStrictEqual(kept, after[index]))
+async function refuseChanged(connection: Connection, changed: readonly { name: string }[]): Promise<void> {
   if (changed.length === 0) return
   throw new PreservationConflict(
-    `The wipe would change rows of ${changed.map(({ name }) => name).join(', ')} that PRESERVE_ROWS keeps: a foreign key with ON DELETE reaches them, or the condition depends on other rows. Nothing was wiped; keep what they depend on, too`,
+    `The wipe would change rows of ${shortList(changed.map(({ name }) => name))} that are preserved: a foreign key with ON DELETE reaches them, the condition depends on other rows, or ${await writersOf(connection)} writes there meanwhile. Nothing was wiped; keep what they depend on, too, or keep the writer from it`,
+  )
+}
+
+/**
+ * Looks that nothing was written into tables that are kept whole, be it what was there.
+ * @param before see `empty`
+ * @throws PreservationConflict naming them
+ */
+export async function checkKeptWhole(
+  connection: Connection,
+  plan: TableActions,
+  before: Written,
+): Promise<void> {
+  if (before === null) return // all their rows were compared
+  const now = await readWrittenToKept(connection, plan)
+  const written = keptWhole(plan).filter((table) => isWritten(table, before, now))
+  if (written.length === 0) return
+  throw new PreservationConflict(
+    `The wipe would change ${shortList(written.map(({ name }) => name))}, which ${agreeing(written.length, 'is', 'are')} preserved: ${await writersOf(connection)} writes there when other tables are altered or emptied. Nothing was wiped; keep it from that, as for the role ${await roleOf(connection)}, or name ${agreeing(written.length, 'the table', 'the tables')} in EXCLUDE_TABLES`,
   )
 }
 

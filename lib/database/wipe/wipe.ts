@@ -16,7 +16,7 @@ import { checkKeptRows } from '../plan/actions/kept-rows.ts'
 import { chooseActions, type Preservation, type TableActions } from '../plan/actions/table-actions.ts'
 import type { DatabasePlan, PlannedDatabase } from '../schema/plan.ts'
 import { Refreshed, refreshViews } from '../views.ts'
-import { countLosses, empty } from './empty.ts'
+import { checkKeptWhole, countLosses, empty, readWrittenToKept } from './empty.ts'
 import { proveBackup, readOwnManifest } from './prove.ts'
 
 /** Rows that the wipe removed, per table and in all; parts of the backup it wrote anew; tables that came later and stay. */
@@ -82,6 +82,7 @@ async function wipeUnderLocks(
   await checkEnvironmentRow(connection, clients.config)
   const catalog = await readCatalog(connection, clients.config.DATABASE_SCHEMAS)
   const { live, appeared } = planAgain({ planned, preserve }, catalog)
+  const written = await readWrittenToKept(connection, live) // before any code of the application is called
   await underOwnSearchPath(connection, () =>
     checkKeptRows(connection, { tables: live.tables, keys: live.dependsOnRows }),
   )
@@ -93,9 +94,10 @@ async function wipeUnderLocks(
       : await proveBackup(clients, connection, { runId, manifest, backedUp, going, catalog })
   const wiped = await underOwnSearchPath(connection, async () => {
     const losses = await countLosses(connection, live, reconciled?.tables ?? [])
-    await empty(connection, live)
+    await empty(connection, live, written)
     return losses
   })
+  await checkKeptWhole(connection, live, written)
   const result: DatabaseWiped = {
     rows: Object.values(wiped).reduce((sum, rows) => sum + rows, 0),
     tables: wiped,
