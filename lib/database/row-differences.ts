@@ -45,11 +45,22 @@ export async function differencesOf(
   return differences
 }
 
-/** @throws RehearsalFailed listing what differs */
-export function refuseDifferences(differences: readonly Pick<RowDifference, 'what'>[]): void {
+const whatToDo = {
+  loaded: 'The live tables were not touched; make a new backup, and report it if it happens again',
+  live: 'Nothing was changed. Code of the application may have written there meanwhile: a check or an index that calls a function, or an event trigger that hears of what a restore alters. Keep it from that, as for the role of the restore, or leave these tables out (without); where there is no such code, report it',
+}
+
+/**
+ * @param where the rows were compared: among those that were loaded, which nobody else writes to, or in the live tables
+ * @throws RehearsalFailed listing what differs
+ */
+export function refuseDifferences(
+  differences: readonly Pick<RowDifference, 'what'>[],
+  where: 'loaded' | 'live',
+): void {
   if (differences.length === 0) return
   const more = differences.length > listed ? [`and ${differences.length - listed} more`] : []
   throw new RehearsalFailed(
-    `The backup was loaded, and what came out is not what went in: ${[...differences.slice(0, listed).map(({ what }) => what), ...more].join('; ')}. The live tables were not touched; make a new backup, and report it if it happens again`,
+    `The backup was loaded, and what came out is not what went in: ${[...differences.slice(0, listed).map(({ what }) => what), ...more].join('; ')}. ${whatToDo[where]}`,
   )
 }

@@ -150,12 +150,19 @@ describe('a long list', () => {
     expect(warnOfLaterTables(backup, others)).toEqual([])
   })
 
-  it('of tables whose rows came out otherwise is cut, with how many more', () => {
-    const of = (count: number) => () => refuseDifferences(many(count).map((what) => ({ what })))
+  it('of tables whose rows came out otherwise is cut, with how many more, and says what to do', () => {
+    const of =
+      (count: number, where: 'loaded' | 'live' = 'loaded') =>
+      () =>
+        refuseDifferences(
+          many(count).map((what) => ({ what })),
+          where,
+        )
     expect(of(0)).not.toThrow()
     expect(of(20)).toThrow(/; t19\. /)
     expect(of(22)).toThrow(RehearsalFailed)
     expect(of(22)).toThrow(/t18; t19; and 2 more\. The live tables were not touched/)
+    expect(of(1, 'live')).toThrow(/t0\. Nothing was changed\. .* an event trigger .* leave these tables out/)
   })
 
   it('of tables that a migration changed is cut, with how many more', () => {

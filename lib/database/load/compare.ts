@@ -41,7 +41,10 @@ export async function compareRows(
   connection: Connection,
   { runId, ...backedUp }: FingerprintedTables & { runId: string },
 ): Promise<void> {
-  refuseDifferences(await differencesOf(connection, backedUp, (table) => scratchTableOf(runId, table)))
+  refuseDifferences(
+    await differencesOf(connection, backedUp, (table) => scratchTableOf(runId, table)),
+    'loaded',
+  )
 }
 
 /**

@@ -99,10 +99,13 @@ export async function compareLive(
   const tables = pairs.flatMap(({ table }) => (proved.has(table.name) ? [] : [table]))
   const found = await find(tables, (table) => table)
   const generated = found.filter(({ sameCount, table }) => sameCount && isPartlyGenerated(table))
-  refuseDifferences(found.filter((one) => !generated.includes(one)))
+  refuseDifferences(
+    found.filter((one) => !generated.includes(one)),
+    'live',
+  )
   // What the other columns are compared with is what was loaded, of which nobody else may have asked whether it is the backup's.
   const loaded = generated.map(({ table }) => table)
-  refuseDifferences(await find(loaded, (table) => scratchTableOf(runId, table)))
+  refuseDifferences(await find(loaded, (table) => scratchTableOf(runId, table)), 'loaded')
   const names = new Set(loaded.map(({ name }) => name))
   const others: BackedUpTable[] = []
   for (const table of tables.filter(({ name }) => names.has(name))) {
@@ -111,7 +114,7 @@ export async function compareLive(
     const [held] = await readFingerprints(connection, [asked], fingerprints)
     others.push({ ...given, ...held })
   }
-  refuseDifferences(await find(others, (table) => table))
+  refuseDifferences(await find(others, (table) => table), 'live')
   const made = pairs.filter(({ table }) => names.has(table.name))
   return underOwnSearchPath(connection, () => differentlyStored(connection, { runId, pairs: made }))
 }

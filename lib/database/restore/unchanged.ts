@@ -130,5 +130,6 @@ export async function refuseWritten(
     await underOwnSearchPath(connection, () =>
       differencesOf(connection, { tables, fingerprints }, (of) => of),
     ),
+    'live',
   )
 }
