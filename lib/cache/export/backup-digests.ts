@@ -28,7 +28,8 @@ export async function addDigests(
     exact,
     keyOf = (name) => name,
     leavesOut = () => false,
-    asRestored,
+    counters = false,
+    asRestored = (line) => line,
   }: {
     parts: readonly Part[]
     digests: KeyDigests
@@ -37,7 +38,9 @@ export async function addDigests(
     keyOf?: (name: Buffer) => Buffer
     /** Asked of the first line of each key. */
     leavesOut?: (head: DecodedLine) => boolean
-    /** What a restore makes of a line, when the digest is to be that of what it writes, with `counters`. */
+    /** As ValueDigest has it. */
+    counters?: boolean
+    /** What a restore makes of a line, when the digest is to be that of what it writes. */
     asRestored?: (line: DecodedLine) => DecodedLine
   },
 ): Promise<number> {
@@ -53,9 +56,9 @@ export async function addDigests(
       if (line.part === 1) {
         end()
         head = leavesOut(line) ? undefined : line
-        digest = head && new ValueDigest(line.type, asRestored !== undefined)
+        digest = head && new ValueDigest(line.type, counters)
       }
-      if (digest !== undefined) digest.add((asRestored?.(line) ?? line).items, line.stream)
+      if (digest !== undefined) digest.add(asRestored(line).items, line.stream)
     }
   }
   end()

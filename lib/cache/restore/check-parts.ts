@@ -28,7 +28,7 @@ export async function checkParts(
   const large = new KeyDigests()
   const now = await serverTime(cache)
   await addDigests(bucket, {
-    ...{ parts, digests: large, exact },
+    ...{ parts, digests: large, exact, counters: true },
     asRestored: (line) => asWritten(line, { now, ofFields }),
     leavesOut({ key, whole }) {
       repetitions.note(key)

@@ -6,15 +6,16 @@ import { compareDigests, KeyDigests } from '../key-digests.ts'
 import { KeySet } from '../key-set.ts'
 import { keyScope } from '../keys.ts'
 import type { CacheDifference } from '../schema/difference.ts'
-import { knowsExpiryTime } from '../value/expiry.ts'
+import { readExpiryKnown } from '../value/expiry.ts'
 import { liveDigests } from '../value/live-digests.ts'
+import { asWritten, isExpired } from './fields.ts'
 
 /** Keys asked for per SCAN. */
 const pageKeys = 5_000
 
 /**
- * What became of the keys since a backup: the digests of its lines beside those that the server makes of its values. A cache
- * has no moment: each key counts as it is when it is read. Memory: 32 to 65 bytes per key.
+ * What became of the keys since a backup: the digests of its lines beside those that the server makes of its values, as a
+ * restore has them, so that it would write what is told as changed. A cache has no moment: each key counts as it is when it is read. Memory: 32 to 65 bytes per key.
  * @param asked.signal ends it before the next page
  * @throws BackupDamaged, StoreUnavailable, NotPermitted
  */
@@ -31,7 +32,7 @@ export async function diffCache(
   for await (const page of scanKeys(cache, { match: scope.match, count: pageKeys })) {
     signal?.throwIfAborted()
     const keys = page.filter((key) => scope.includes(key) && seen.add(key))
-    for (const [key, digest] of await liveDigests(cache, keys)) {
+    for (const [key, digest] of await liveDigests(cache, keys, { counters: true })) {
       difference.now++
       const then = digests.get(key)
       if (then !== undefined) found++
@@ -66,18 +67,21 @@ export async function diffHeldCaches(
   return { before: before.keys, now: after.keys, ...compared, expired, uncompared: 0 }
 }
 
-/** The digests of a backup's keys but of those that have expired by then. */
+/** The digests of a backup's keys as a restore would write them then, but of those that have expired. */
 async function digestsAt(
   { backups, cache }: Pick<Clients, 'backups' | 'cache'>,
   { keys, parts }: CacheSection,
   at: Date,
 ): Promise<{ digests: KeyDigests; expired: number }> {
   const digests = new KeyDigests(keys)
+  const { exact, ofFields } = await readExpiryKnown(cache)
+  const now = at.getTime()
   let expired = 0
   await addDigests(backups, {
-    ...{ parts, digests, exact: await knowsExpiryTime(cache) },
-    leavesOut({ expiresAt }) {
-      const isOver = expiresAt !== null && expiresAt <= at.getTime()
+    ...{ parts, digests, exact, counters: true },
+    asRestored: (line) => asWritten(line, { now, ofFields }),
+    leavesOut(head) {
+      const isOver = isExpired(head, now)
       if (isOver) expired++
       return isOver
     },

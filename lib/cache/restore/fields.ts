@@ -12,6 +12,12 @@ export function asWritten(line: DecodedLine, { now, ofFields }: FieldsAt): Decod
   return { ...line, items: ofFields ? items : withoutExpiry(items) }
 }
 
+/** Whether nothing of a key is left, by its first line: its own time is up, or that of all its fields. */
+export function isExpired({ type, whole, items, expiresAt }: DecodedLine, now: number): boolean {
+  const isEmpty = whole && type === 'hash' && items.every((item) => isOver(item, now))
+  return isEmpty || (expiresAt !== null && expiresAt <= now)
+}
+
 /** Whether a field's time is up. */
 export function isOver(item: Item, now: number): boolean {
   return (expiryOf(item) ?? Number.POSITIVE_INFINITY) <= now

@@ -9,7 +9,7 @@ import type { ExpiryKnown } from '../value/expiry.ts'
 import { expiryOf } from '../value/field-expiry.ts'
 import { type DecodedLine, type Part, readLines } from '../value/part-lines.ts'
 import { keysOfTypes } from './extras.ts'
-import { asWritten, isOver } from './fields.ts'
+import { asWritten, isExpired, isOver } from './fields.ts'
 import type { Repetitions } from './repetitions.ts'
 import type { SafetyBackup } from './safety-backup.ts'
 import { unchangedAmong } from './unchanged.ts'
@@ -75,11 +75,11 @@ export async function writeKeys(
     return restored
   }
 
-  function isWanted({ key, type, whole, items, expiresAt }: DecodedLine, kept: readonly Buffer[]): boolean {
+  function isWanted(line: DecodedLine, kept: readonly Buffer[]): boolean {
+    const { key, type, items, expiresAt } = line
     if (repetitions.comesAgain(key) || !includes(key, expiresAt)) return false
     if (items.length === 0 && type !== 'stream') return false // it was emptied while it was read
-    const isEmpty = whole && type === 'hash' && items.every((item) => isOver(item, now))
-    if (isEmpty || (expiresAt !== null && expiresAt <= now)) {
+    if (isExpired(line, now)) {
       expired++
       return false
     }
