@@ -122,6 +122,15 @@ describe('the ranges of a table', () => {
     expect([none, past]).toEqual([[], []])
   })
 
+  it('are read no further when the signal says so', async () => {
+    await inTransaction(1, async (connections) => {
+      const over = new AbortController()
+      const reading = readRanges(connections, [{ of: tableOf('big') }], format, over.signal)
+      over.abort(new Error('the backup has failed'))
+      await expect(reading).rejects.toThrow('the backup has failed')
+    })
+  })
+
   it('leave the settings of their transaction as they were', async () => {
     await inTransaction(1, async (connections) => {
       const [connection] = connections as [Connection]

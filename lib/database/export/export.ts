@@ -116,15 +116,15 @@ async function exportShards(
     }
   }
   const [copies, exports] = [new Queue<ToCopy>(), new Queue<ToExport>()]
-  let isOver = false
+  const failure = new AbortController()
   const end = (error?: Error) => {
-    isOver = true
+    if (error !== undefined) failure.abort(error)
     copies.end(error)
     exports.end(error)
   }
   async function look(): Promise<void> {
-    for await (const some of decideBatch(looking, batch, fingerprints)) {
-      if (isOver) return // what is left to look at may be most of the database
+    for await (const some of decideBatch(looking, batch, fingerprints, failure.signal)) {
+      failure.signal.throwIfAborted()
       decided += some.copies.length + some.exports.length
       copies.add(some.copies)
       exports.add(some.exports)

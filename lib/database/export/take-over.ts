@@ -33,12 +33,13 @@ const small = 32 * 2 ** 20
 /**
  * Decides for each shard of a batch, by what the snapshot sees: large tables one after the other, so that what is the base's can be copied
  * while the others are read.
- * @param connections as readRanges takes them
+ * @param connections as readRanges takes them, and `signal`
  */
 export async function* decideBatch(
   connections: readonly Connection[],
   { shards, base }: Pick<DatabaseBatch, 'shards' | 'base'>,
   format: FingerprintFormat,
+  signal?: AbortSignal,
 ): AsyncGenerator<BatchDecision> {
   const known = new Set(base.map(({ name }) => name))
   const others = shards.filter(({ name }) => !known.has(name))
@@ -47,7 +48,7 @@ export async function* decideBatch(
   const tables = base.map((held) => ({ held, shards: ofTable.get(held.name) ?? [] }))
   for (const together of inTurn(tables)) {
     const asked = together.flatMap(({ shards }) => shards.map((shard) => ({ of: shard, pages: shard.pages })))
-    const found = await readRanges(connections, asked, format)
+    const found = await readRanges(connections, asked, format, signal)
     for (const { held, shards } of together) yield decideTable(held, shards, found.splice(0, shards.length))
   }
 }
