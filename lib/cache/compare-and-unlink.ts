@@ -7,7 +7,7 @@ import { chunksOf } from '../redis/chunks.ts'
 import { asText, type Command, type Reply } from '../redis/reply.ts'
 import { askFenced, checkFence } from './fence.ts'
 import { fenceKey } from './keys.ts'
-import { comparedItems, digestScript } from './value/digest.ts'
+import { comparedItems, digestSalt, digestScript } from './value/digest.ts'
 
 /** Of one script: keys, and elements that it compares before it leaves the rest to the next. */
 const scriptLimits = { keys: 1_000, items: 50_000 }
@@ -40,12 +40,13 @@ const shortString = 4_096
 
 /**
  * ARGV: fencing number, prefix of keys that are quarantined ('' to quarantine none), kept types between commas, items, what
- * is expected of each key (cellOf, 17 characters each), and those keys in hex that are no text; the others are in KEYS.
+ * is expected of each key (cellOf, 17 characters each), the salt, and those keys in hex that are no text; the others are in KEYS.
  * Answers with a letter for each key, and stops early, after at least one, when it has compared many elements: nobody else
  * is served meanwhile. What is to go is unlinked at the end, with one command for many.
  */
 const script = `${checkFence}${digestScript}
 local aside, kept, left, cells = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
+salt = ARGV[6]
 local unpack = unpack or table.unpack
 local keepsStrings = kept:find(',string,', 1, true) ~= nil
 local fates, gone, goneAt = {}, {}, {}
@@ -88,7 +89,7 @@ for i = 2, #KEYS do
   if left <= 0 then break end
   add(KEYS[i])
 end
-for i = 6, #ARGV do
+for i = 7, #ARGV do
   if left <= 0 then break end
   add((ARGV[i]:gsub('..', function(byte) return string.char(tonumber(byte, 16)) end)))
 end
@@ -163,7 +164,7 @@ function commandOf(fence: Fence, { keys, expected, quarantine, keptTypes }: Unli
     ...(['EVAL', script, String(1 + texts.length), fenceKey] as const),
     ...texts,
     ...[String(fence.number), quarantine ?? '', `,${keptTypes.join(',')},`, String(scriptLimits.items)],
-    ...[cells, ...binary],
+    ...[cells, digestSalt, ...binary],
   ]
 }
 

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { compareAndUnlink } from '../../lib/cache/compare-and-unlink.ts'
@@ -7,6 +8,7 @@ import { ValueDigest } from '../../lib/cache/value/digest.ts'
 import type { Item, KeyType } from '../../lib/cache/value/pages.ts'
 import { inFullForm, isFull } from '../support/trust.ts'
 import { backupId, fence, noProgress, prefix, startCache } from './cache-stack.ts'
+import { ofOneSum } from './one-digest.ts'
 import { withoutExpiryTime } from './rest-front.ts'
 
 const stack = await startCache()
@@ -92,6 +94,23 @@ describe('the digest of a value', () => {
         `change ${index}`,
       ).toHaveLength(1)
     }
+  })
+
+  test('is another one of values of which anybody could make the sums of hashes equal', async () => {
+    const sumsOf = (members: readonly string[]) =>
+      [0, 7, 14, 21].map((at) =>
+        members.reduce((sum, member) => {
+          const digest = hash('sha1', `${member.length}:${member}`, 'hex')
+          return (sum + Number.parseInt(digest.slice(at, at + 7), 16)) % 2 ** 28
+        }, 0),
+      )
+    const [one, other] = ofOneSum
+    expect(sumsOf(other)).toEqual(sumsOf(one))
+    await redis.flushall()
+    await redis.sadd(`${prefix}set`, ...one)
+    const change = () => redis.del(`${prefix}set`).then(() => redis.sadd(`${prefix}set`, ...other))
+    expect(await fatesOf(async () => void (await change()))).toEqual({ [`${prefix}set`]: 'changed' })
+    await redis.flushall()
   })
 
   needsServer(

@@ -3,7 +3,7 @@ import type { Fence } from '../../ledger/fence.ts'
 import type { Command, Reply } from '../../redis/reply.ts'
 import { checkFence } from '../fence.ts'
 import { fenceKey } from '../keys.ts'
-import { comparedItems, digestScript } from '../value/digest.ts'
+import { comparedItems, digestSalt, digestScript } from '../value/digest.ts'
 
 /** An argument as the script reads it, and the bytes it takes in the JSON of a request. */
 type Argument = { text: string; bytes: number }
@@ -65,7 +65,8 @@ local function isLost(key, digests)
   if type ~= 'string' and not sizes[type] or sizeOf(key, type) > ${comparedItems} then return true end
   return not digests:find(digestOf(key, type), 1, true)
 end
-local at, changed = 7, {}
+salt = ARGV[7]
+local at, changed = 8, {}
 for i = 1, tonumber(ARGV[5]) do
   if isLost(value(ARGV[at]), ARGV[at + 1]) then changed[#changed + 1] = string.format('%d', i - 1) end
   at = at + 2
@@ -100,6 +101,7 @@ export function stepCommand(
     ...(['EVAL', script, String(keys.length)] as const),
     ...keys,
     ...[String(fence.number), temporary, String(number), needs ?? '', String(checks.length), words.first],
+    digestSalt,
     ...compared,
     ...args,
   ]

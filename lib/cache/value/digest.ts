@@ -1,4 +1,4 @@
-import { createHash, type Hash, hash } from 'node:crypto'
+import { createHash, type Hash, hash, randomBytes } from 'node:crypto'
 import { KeySet } from '../key-set.ts'
 import { lastMoment } from './expiry.ts'
 import { fromJsonBytes } from './json-bytes.ts'
@@ -10,6 +10,14 @@ const modulus = 2 ** 28
 
 /** Elements of one value; it is not compared when it has more: the server would be busy with it for seconds. */
 export const comparedItems = 1_000_000
+
+/**
+ * What all that is hashed begins with; another one in each process, for no digest leaves it. Sums of hashes that anybody can
+ * make are equal for values that somebody looked for: two sets of 128 members each in three seconds.
+ * @see docs/decisions.md#digests-of-the-cache-begin-with-a-secret
+ */
+export const digestSalt = randomBytes(16).toString('hex')
+const salt = Buffer.from(digestSalt)
 
 /**
  * A digest of 64 bits of a key's type, value and expiry, made of what is exported, which `digestScript` makes of what is in
@@ -24,7 +32,7 @@ export class ValueDigest {
   #piece: Buffer | undefined
   #whole: Hash | undefined
   readonly #sums = [0, 0, 0, 0]
-  #chain = ''
+  #chain = digestSalt
   #state = ''
   #size = 0
   #seen: KeySet | undefined
@@ -62,14 +70,14 @@ export class ValueDigest {
       this.#piece = piece
       return
     }
-    this.#whole ??= createHash('sha1').update(this.#piece)
+    this.#whole ??= createHash('sha1').update(salt).update(this.#piece)
     this.#whole.update(piece)
   }
 
   #ofString(end: Buffer): string {
     const digest =
       this.#whole === undefined
-        ? hash('sha1', Buffer.concat([this.#piece ?? Buffer.alloc(0), end]), 'hex')
+        ? hash('sha1', Buffer.concat([salt, this.#piece ?? Buffer.alloc(0), end]), 'hex')
         : this.#whole.update(end).digest('hex')
     return digest.slice(0, 16)
   }
@@ -78,7 +86,7 @@ export class ValueDigest {
     this.#seen ??= new KeySet()
     // Of a value that is not compared anyway, no more elements need to be remembered.
     if (this.#size > comparedItems || !this.#seen.add(bytes)) return
-    const digest = hash('sha1', bytes, 'hex')
+    const digest = hash('sha1', Buffer.concat([salt, bytes]), 'hex')
     for (const [lane, sum] of this.#sums.entries()) {
       this.#sums[lane] = (sum + Number.parseInt(digest.slice(7 * lane, 7 * lane + 7), 16)) % modulus
     }
@@ -108,7 +116,7 @@ function encoded(item: Item): Buffer {
 /**
  * Lua: `sizeOf(key, type)`, the number of a value's elements (for a string, of 512 bytes; nil for a type that no backup
  * holds), `digestOf(key, type)`, as
- * ValueDigest makes it (with `counters`, if that is set), and `digestOfString(key, value)`, of a string that was read already.
+ * ValueDigest makes it (with `counters`, if that is set; `salt` has to be), and `digestOfString(key, value)`, of a string that was read already.
  * The imitation of Redis gives a script no value for an empty string.
  */
 export const digestScript = `local function encoded(text) return #text .. ':' .. text end
@@ -140,14 +148,15 @@ local function expiryOf(key)
   knowsExpiryTime = expiry ~= nil
   return expiry ~= nil and expiry >= 0 and string.format('%.0f', math.min(expiry, ${lastMoment})) or ''
 end
+local salt
 local function digestOfString(key, value)
-  return redis.sha1hex(value .. ':' .. expiryOf(key) .. ':string'):sub(1, 16)
+  return redis.sha1hex(salt .. value .. ':' .. expiryOf(key) .. ':string'):sub(1, 16)
 end
 local counters = false
 local scans = { set = 'SSCAN', hash = 'HSCAN', zset = 'ZSCAN' }
 local function digestOf(key, type)
   if type == 'string' then return digestOfString(key, redis.call('GET', key) or '') end
-  local size, state = 0, ''
+  local size, state = 0, salt
   if type == 'list' then
     local length = redis.call('LLEN', key)
     for from = 0, length - 1, 1000 do
@@ -198,7 +207,7 @@ local function digestOf(key, type)
         local text = encoded(items[i])
         if type ~= 'set' then text = text .. encoded(items[i + 1]) end
         if (expiries[i] or -1) >= 0 then text = text .. encoded(string.format('%.0f', expiries[i])) end
-        local digest = redis.sha1hex(text)
+        local digest = redis.sha1hex(salt .. text)
         a = (a + tonumber(digest:sub(1, 7), 16)) % ${modulus}
         b = (b + tonumber(digest:sub(8, 14), 16)) % ${modulus}
         c = (c + tonumber(digest:sub(15, 21), 16)) % ${modulus}

@@ -3,17 +3,17 @@ import { StoreUnavailable } from '../../errors.ts'
 import type { BinaryRedis } from '../../redis/binary-redis.ts'
 import { chunksOf } from '../../redis/chunks.ts'
 import { asText, type Command } from '../../redis/reply.ts'
-import { comparedItems, digestScript } from './digest.ts'
+import { comparedItems, digestSalt, digestScript } from './digest.ts'
 
 /** Of one script: keys, and elements that it reads before it leaves the rest to the next. */
 const scriptLimits = { keys: 1_000, items: 50_000 }
 
 /**
- * ARGV: elements that are read, whether counters count, and those keys in hex that are no text; the others are in KEYS. Answers with
+ * ARGV: elements that are read, whether counters count, the salt, and those keys in hex that are no text; the others are in KEYS. Answers with
  * 16 characters for each key, and stops early, after at least one, when it has read many elements: nobody else is served meanwhile.
  */
 const script = `${digestScript}
-counters = ARGV[2] == 'counters'
+counters, salt = ARGV[2] == 'counters', ARGV[3]
 local left, found = tonumber(ARGV[1]), {}
 local function add(key)
   left = left - 1
@@ -29,7 +29,7 @@ for i = 1, #KEYS do
   if left <= 0 then break end
   add(KEYS[i])
 end
-for i = 3, #ARGV do
+for i = 4, #ARGV do
   if left <= 0 then break end
   add((ARGV[i]:gsub('..', function(byte) return string.char(tonumber(byte, 16)) end)))
 end
@@ -72,6 +72,6 @@ export async function liveDigests(
 function commandOf(keys: readonly Buffer[], counters: boolean): Command {
   const texts = keys.filter((key) => isUtf8(key)).map((key) => key.toString())
   const others = keys.filter((key) => !isUtf8(key)).map((key) => key.toString('hex'))
-  const asked = [String(scriptLimits.items), counters ? 'counters' : '']
+  const asked = [String(scriptLimits.items), counters ? 'counters' : '', digestSalt]
   return ['EVAL', script, String(texts.length), ...texts, ...asked, ...others]
 }
