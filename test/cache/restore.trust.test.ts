@@ -724,6 +724,19 @@ describe('restoring the cache', () => {
     return { ...part!, keys: lines.length }
   }
 
+  needsServerInFull(
+    `of an earlier version, a line of a million elements of one byte and a key that expires in 300,000 years come back (needs redis-server) ${inFullForm}`,
+    async () => {
+      const part = await partOf('earlier', [
+        { key: `${prefix}list`, type: 'list', value: Array(2 ** 20).fill('1'), part: 1, expiresAt: null },
+        { key: `${prefix}a`, type: 'string', value: '1', expiresAt: 2 ** 60 },
+      ])
+      expect(await restore({ parts: [part] })).toMatchObject({ keys: 2 })
+      expect(await redis.llen(`${prefix}list`)).toBe(2 ** 20)
+      expect(await redis.call('PEXPIRETIME', `${prefix}a`)).toBe(Number.MAX_SAFE_INTEGER)
+    },
+  )
+
   needsServer(
     'a key that was emptied while it was read is left out, and one whose fields are all over is too (needs redis-server)',
     async () => {

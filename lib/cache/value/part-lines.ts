@@ -4,6 +4,7 @@ import { readPartLinesTogether } from '../../backup/part/read.ts'
 import type { CachePart } from '../../backup/sections/cache.ts'
 import { BackupDamaged, NotFound } from '../../errors.ts'
 import type { Bucket } from '../../s3/bucket.ts'
+import { lastMoment } from './expiry.ts'
 import { fromJsonBytes, JsonBytes } from './json-bytes.ts'
 import type { KeyHead } from './lines.ts'
 import type { Item } from './pages.ts'
@@ -26,7 +27,7 @@ const Score = z.string().regex(/^([+-]?inf|[+-]?[\d.]+(e[+-]?\d+)?)$/i)
 const head = {
   key: JsonBytes,
   part: z.number().int().positive().optional(),
-  expiresAt: z.number().int().nonnegative().nullable(),
+  expiresAt: z.number().refine(Number.isInteger).nonnegative().nullable(), // earlier versions wrote any: see lastMoment
 }
 
 /** What keyLine writes. */
@@ -109,7 +110,7 @@ function decode(text: Buffer): DecodedLine | undefined {
     part: part ?? 1,
     whole: part === undefined,
     items,
-    expiresAt,
+    expiresAt: expiresAt && Math.min(expiresAt, lastMoment),
     bytes: text.length,
     ...(parsed.data.type === 'stream' ? { stream: parsed.data.stream } : {}),
   }
