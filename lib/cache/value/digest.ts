@@ -21,9 +21,8 @@ const salt = Buffer.from(digestSalt)
 
 /**
  * A digest of 64 bits of a key's type, value and expiry, made of what is exported, which `digestScript` makes of what is in
- * the server. Elements of sets, hashes and sorted sets count in any order and each once, because the pages of a large one
- * may bring one twice. DUMP would not do: its bytes depend on encodings, on the order of a hash table, and on a compression
- * that is free to differ.
+ * the server. Elements of sets, hashes and sorted sets count in any order and each once, because the pages of a large one may bring
+ * one twice. DUMP would not do: its bytes depend on encodings, on the order of a hash table, and on a compression that is free to differ.
  */
 export class ValueDigest {
   readonly #type: KeyType
@@ -114,9 +113,8 @@ function encoded(item: Item): Buffer {
 }
 
 /**
- * Lua: `sizeOf(key, type)`, the number of a value's elements (for a string, of 512 bytes; nil for a type that no backup
- * holds), `digestOf(key, type)`, as
- * ValueDigest makes it (with `counters`, if that is set; `salt` has to be), and `digestOfString(key, value)`, of a string that was read already.
+ * Lua: `sizeOf(key, type)`, the number of a value's elements (for a string, of 512 bytes; nil for a type that no backup holds), `digestOf(key, type)`,
+ * as ValueDigest makes it (with `counters`, if that is set; `salt` has to be), and `digestOfString(key, value)`, of a string that was read already.
  * The imitation of Redis gives a script no value for an empty string.
  */
 export const digestScript = `local function encoded(text) return #text .. ':' .. text end
