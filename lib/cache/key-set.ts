@@ -1,10 +1,15 @@
-import { hash } from 'node:crypto'
+import { hash, randomBytes } from 'node:crypto'
 
 const initialSlots = 1024
 
+/** What is hashed: random bytes of this process, and a key behind them. Whoever writes keys cannot look for two with one hash. */
+const salted = Buffer.alloc(1024)
+const saltBytes = 16
+randomBytes(saltBytes).copy(salted)
+
 /**
- * Which keys were there before, by 64 bits of their SHA-256: SCAN may return a key more than once. Memory: 11 to 22 bytes
- * per key, half as much again for the moment in which it grows, whatever the keys' length. That two of n keys share
+ * Which keys were there before, by 64 bits of a SHA-256 that begins with a secret: SCAN may return a key more than once.
+ * Memory: 11 to 22 bytes per key, half as much again for the moment in which it grows, whatever the keys' length. That two of n keys share
  * their 64 bits, so that one is taken for a repetition, has a probability of n²/2⁶⁵: 3 in 10⁸ for a million keys.
  */
 export class KeySet {
@@ -45,10 +50,19 @@ export class KeySet {
   }
 }
 
-/** 64 bits of a key's SHA-256, as two numbers; read from a text of bytes, which costs a third of reading hexadecimal digits. */
+/**
+ * 64 bits of a key, as two numbers, which are others in each process; read from a text of bytes, which costs a third of reading
+ * hexadecimal digits.
+ */
 export function hashOfKey(key: Buffer): [low: number, high: number] {
-  const bytes = hash('sha256', key, 'binary')
+  const bytes = hash('sha256', withSalt(key), 'binary')
   return [wordAt(bytes, 0), wordAt(bytes, 4)]
+}
+
+function withSalt(key: Buffer): Buffer {
+  if (saltBytes + key.length > salted.length) return Buffer.concat([salted.subarray(0, saltBytes), key])
+  key.copy(salted, saltBytes)
+  return salted.subarray(0, saltBytes + key.length)
 }
 
 function wordAt(bytes: string, at: number): number {

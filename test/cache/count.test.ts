@@ -1,7 +1,8 @@
+import { createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { countCache } from '../../lib/cache/count.ts'
 import { KeyDigests } from '../../lib/cache/key-digests.ts'
-import { KeySet } from '../../lib/cache/key-set.ts'
+import { hashOfKey, KeySet } from '../../lib/cache/key-set.ts'
 import { environmentKey } from '../../lib/cache/keys.ts'
 import { readCacheMark, writeCacheMark } from '../../lib/cache/mark.ts'
 import { prefix, startCache } from './cache-stack.ts'
@@ -83,6 +84,17 @@ describe('counting the keys', () => {
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(200_000 * 2 * 22)
   })
 })
+
+test.each([1, 12, 1_008, 1_009, 5_000])(
+  'the hash of a key of %i bytes tells nobody outside which other key has it: it is made with a secret',
+  (bytes) => {
+    const key = Buffer.alloc(bytes, 'k')
+    const known = createHash('sha256').update(key).digest()
+    expect(hashOfKey(key)).toEqual(hashOfKey(Buffer.from(key)))
+    expect(hashOfKey(key)).not.toEqual(hashOfKey(Buffer.concat([key, key.subarray(0, 1)])))
+    expect(hashOfKey(key)).not.toEqual([known.readUInt32BE(0), known.readUInt32BE(4)])
+  },
+)
 
 test('the digests of very many keys are those that were set last', () => {
   const digests = new KeyDigests()
