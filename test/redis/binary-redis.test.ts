@@ -1,11 +1,13 @@
+import { once } from 'node:events'
 import { createServer } from 'node:http'
+import { connect } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
 import { pagesOf } from '../../lib/cache/value/pages.ts'
 import { BinaryRedis } from '../../lib/redis/binary-redis.ts'
 import { asBytes, asList, asNumber, asText } from '../../lib/redis/reply.ts'
 import { AnswerTooLarge } from '../../lib/redis/rest-answer.ts'
 import { readScan } from '../../lib/redis/scan.ts'
-import { close, freePort, listen } from '../../local/loopback.ts'
+import { close, LOOPBACK, listen } from '../../local/loopback.ts'
 import { startCache } from '../cache/cache-stack.ts'
 
 const stack = await startCache()
@@ -120,7 +122,7 @@ describe('the client of the cache', () => {
   })
 
   test('a refused connection is given up within 4 s, with the host and without the token', async () => {
-    const port = await freePort()
+    const port = await refusingPort()
     const began = performance.now()
     const error = await new BinaryRedis(`http://127.0.0.1:${port}`, 'secret-token')
       .ask([['PING']])
@@ -270,3 +272,15 @@ describe('the client of the cache', () => {
     expect(stack.front.seen.length).toBeGreaterThan(1)
   })
 })
+
+/** A port that nobody listens on, nor can begin to: a connection to somewhere else has it at its own end. */
+async function refusingPort(): Promise<number> {
+  const server = createServer()
+  const socket = connect({ port: await listen(server), host: LOOPBACK })
+  await once(socket, 'connect')
+  stops.push(async () => {
+    socket.destroy()
+    await close(server)
+  })
+  return socket.localPort ?? 0
+}
