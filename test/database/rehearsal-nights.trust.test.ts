@@ -110,6 +110,7 @@ describe('a backup that takes over what was proved', () => {
     `loads all of it again when another version of the server had proved it, also a minor one ${inFullForm}`,
     async () => {
       const { backups, config } = database.clients
+      await database.sql.query(`UPDATE kept SET v = 'in no backup of before'`)
       const first = await night()
       const [major] = first.database!.serverVersion.split('.')
       const held = { ...first.database, serverVersion: `${major}.0` }
