@@ -11,8 +11,8 @@ import { type BatchFound, type Checked, Findings } from './findings.ts'
 import { checkFile, checkPart, missing, type NamedPart, sizeProblem } from './object.ts'
 import { partsOf, Share } from './share.ts'
 
-/** Objects that are read at the same time. */
-const concurrency = 16
+/** Objects that are read at the same time. A part holds what it is decompressed to, a copy next to nothing. */
+const atOnce = { parts: 2, copies: 16 }
 
 type Job = { part: NamedPart; size: number } | { file: CopiedFile; key: string; size: number }
 
@@ -55,14 +55,15 @@ export async function verifyBatch(
   const own = parts.filter((part) => share.holds(part))
   const stretch = await stretchOf(bucket, held, shareOfCopies)
   const total = own.length + (stretch?.files.length ?? 0)
-  async function* jobs(): AsyncGenerator<Job> {
-    yield* partJobs(bucket, { keys, parts: own }, findings)
-    if (stretch !== null) yield* copyJobs(bucket, { keys, backup: held as Backup, stretch }, findings)
+  async function checkAll(jobs: AsyncIterable<Job>, concurrency: number): Promise<void> {
+    for await (const checked of pMapIterable(jobs, (job) => check(bucket, job), { concurrency })) {
+      findings.looked(checked)
+      await report(told.objects, total)
+    }
   }
-  for await (const checked of pMapIterable(jobs(), (job) => check(bucket, job), { concurrency })) {
-    findings.looked(checked)
-    await report(told.objects, total)
-  }
+  await checkAll(partJobs(bucket, { keys, parts: own }, findings), atOnce.parts)
+  if (stretch !== null)
+    await checkAll(copyJobs(bucket, { keys, backup: held as Backup, stretch }, findings), atOnce.copies)
   return told
 }
 
