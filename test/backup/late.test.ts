@@ -1,4 +1,4 @@
-import { GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
+import { GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
 import { documentBounds } from '../../lib/backup/documents/json.ts'
 import { getJson, readText } from '../../lib/backup/documents/read.ts'
@@ -7,11 +7,11 @@ import { backupKeys } from '../../lib/backup/layout.ts'
 import { Late } from '../../lib/backup/manifest.ts'
 import { BackupIncomplete, StoreUnavailable } from '../../lib/errors.ts'
 import { type Bucket, isPreconditionFailure } from '../../lib/s3/bucket.ts'
-import { startS3 } from '../../local/files/s3.ts'
-import { s3Error, smallPages, startFront } from '../files/s3-front.ts'
+import { s3Error, smallPages } from '../files/s3-front.ts'
 import { signing } from '../support/signing.ts'
+import { type Front, startFrontedBucket } from './fronted-bucket.ts'
 
-let front: Awaited<ReturnType<typeof startFront>>
+let front: Front
 let storage: Bucket & { signing: typeof signing }
 let stop: () => Promise<void>
 let number = 0
@@ -19,21 +19,10 @@ let backup: Parameters<typeof writeLate>[1]
 let noted: unknown[] = []
 
 beforeAll(async () => {
-  const s3 = await startS3(['backups'])
-  front = await startFront(s3.url)
-  const client = new S3Client({
-    endpoint: front.url,
-    region: 'eu-central-1',
-    credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
-    forcePathStyle: true,
-    maxAttempts: 1,
-  })
-  storage = { s3: client, name: 'backups', signing }
-  stop = async () => {
-    client.destroy()
-    await front.stop()
-    await s3.stop()
-  }
+  const started = await startFrontedBucket()
+  front = started.front
+  storage = { ...started.bucket, signing }
+  stop = started.stop
 })
 afterAll(() => stop())
 beforeEach(() => {

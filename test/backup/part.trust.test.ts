@@ -5,7 +5,6 @@ import {
   ListMultipartUploadsCommand,
   ListObjectsV2Command,
   PutObjectCommand,
-  S3Client,
 } from '@aws-sdk/client-s3'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { digestOfObject, readPartLines } from '../../lib/backup/part/read.ts'
@@ -18,11 +17,11 @@ import {
   StoreUnavailable,
 } from '../../lib/errors.ts'
 import { type Bucket, readObject } from '../../lib/s3/bucket.ts'
-import { startS3 } from '../../local/files/s3.ts'
-import { type S3Answer, s3Error, startFront } from '../files/s3-front.ts'
+import { type S3Answer, s3Error } from '../files/s3-front.ts'
 import { inFullForm, isFull } from '../support/trust.ts'
+import { type Front, startFrontedBucket } from './fronted-bucket.ts'
 
-let front: Awaited<ReturnType<typeof startFront>>
+let front: Front
 let storage: Bucket
 let stop: () => Promise<void>
 let number = 0
@@ -30,22 +29,13 @@ const unhandled: unknown[] = []
 const note = (reason: unknown) => unhandled.push(reason)
 
 beforeAll(async () => {
-  const s3 = await startS3(['backups'])
-  front = await startFront(s3.url)
-  const client = new S3Client({
-    endpoint: front.url,
-    region: 'eu-central-1',
-    credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
-    forcePathStyle: true,
-    maxAttempts: 1,
-  })
-  storage = { s3: client, name: 'backups' }
+  const started = await startFrontedBucket()
+  front = started.front
+  storage = started.bucket
   process.on('unhandledRejection', note)
   stop = async () => {
     process.off('unhandledRejection', note)
-    client.destroy()
-    await front.stop()
-    await s3.stop()
+    await started.stop()
   }
 })
 afterAll(() => stop())

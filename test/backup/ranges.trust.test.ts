@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { zstdCompressSync } from 'node:zlib'
-import { DeleteObjectCommand, ListObjectsV2Command, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
+import { DeleteObjectCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3'
 import fc from 'fast-check'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { wholeFrame } from '../../lib/backup/codec/frames.ts'
@@ -19,13 +19,13 @@ import {
   StoreUnavailable,
 } from '../../lib/errors.ts'
 import { type Bucket, readObject } from '../../lib/s3/bucket.ts'
-import { startS3 } from '../../local/files/s3.ts'
-import { s3Error, startFront } from '../files/s3-front.ts'
+import { s3Error } from '../files/s3-front.ts'
 import { rounds } from '../support/trust.ts'
+import { type Front, startFrontedBucket } from './fronted-bucket.ts'
 import { memoryS3 } from './memory-s3.ts'
 import { endOf, type HashedLine, manifestPart, none, piecesOf } from './ranged-part.ts'
 
-let front: Awaited<ReturnType<typeof startFront>>
+let front: Front
 let storage: Bucket
 let stop: () => Promise<void>
 let number = 0
@@ -33,22 +33,13 @@ const unhandled: unknown[] = []
 const note = (reason: unknown) => unhandled.push(reason)
 
 beforeAll(async () => {
-  const s3 = await startS3(['backups'])
-  front = await startFront(s3.url)
-  const client = new S3Client({
-    endpoint: front.url,
-    region: 'eu-central-1',
-    credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
-    forcePathStyle: true,
-    maxAttempts: 1,
-  })
-  storage = { s3: client, name: 'backups' }
+  const started = await startFrontedBucket()
+  front = started.front
+  storage = started.bucket
   process.on('unhandledRejection', note)
   stop = async () => {
     process.off('unhandledRejection', note)
-    client.destroy()
-    await front.stop()
-    await s3.stop()
+    await started.stop()
   }
 })
 afterAll(() => stop())
