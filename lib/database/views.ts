@@ -9,7 +9,13 @@ import { plainName } from '../postgres/identifiers.ts'
 import { withConnection } from '../postgres/with-connection.ts'
 
 /** A materialized view that shows rows of other tables. */
-type MaterializedView = { name: string; sql: string; mayRefresh: boolean }
+type MaterializedView = {
+  name: string
+  sql: string
+  mayRefresh: boolean
+  /** It has what CONCURRENTLY wants: a unique index over columns alone, for all rows. */
+  isUnique: boolean
+}
 
 /** What became of the materialized views over tables whose rows were wiped or restored. */
 export const Refreshed = z.strictObject({
@@ -42,6 +48,8 @@ SELECT r.class || '/' || r.id AS key, ${plainName('n.nspname', 'c.relname')} AS 
   coalesce(c.relkind = 'm' AND c.relispopulated, false) AS "isShown",
   pg_has_role(c.relowner, 'USAGE') OR CASE WHEN current_setting('server_version_num')::int >= 170000
     THEN has_table_privilege(c.oid, 'MAINTAIN') ELSE false END AS "mayRefresh",
+  EXISTS (SELECT FROM pg_index x WHERE x.indrelid = c.oid AND x.indisunique AND x.indimmediate AND x.indisvalid
+    AND x.indpred IS NULL AND x.indexprs IS NULL) AS "isUnique",
   (SELECT coalesce(json_agg(e.of_class || '/' || e.of_id), '[]') FROM needs e WHERE e.class = r.class AND e.id = r.id) AS needs
 FROM reached r
 LEFT JOIN pg_class c ON r.class = 'pg_class'::regclass AND c.oid = r.id LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -64,10 +72,14 @@ export async function viewsOver(
     if (node === undefined || seen.has(key)) return
     seen.add(key)
     for (const needed of node.needs) visit(needed)
-    if (node.isShown) views.push({ name: node.name, sql: node.sql, mayRefresh: node.mayRefresh })
+    if (node.isShown) views.push(viewOf(node))
   }
   for (const key of nodes.keys()) visit(key)
   return views
+}
+
+function viewOf({ name, sql, mayRefresh, isUnique }: MaterializedView): MaterializedView {
+  return { name, sql, mayRefresh, isUnique }
 }
 
 /**
@@ -114,11 +126,12 @@ async function refreshEach(
   await connection.query(
     `RESET ALL; SET default_transaction_read_only = off; SET client_min_messages = warning; SET lock_timeout = ${LOCK_TIMEOUT_MS}`,
   )
-  for (const { name, sql } of views) {
+  for (const view of views) {
+    const { name } = view
     try {
       await checkRunning(connection, runId)
       await connection.query(`SET statement_timeout = ${Math.max(1, end - clients.now().getTime())}`)
-      await connection.query(`REFRESH MATERIALIZED VIEW ${sql}`)
+      await refresh(connection, view)
       result.refreshed.push(name)
     } catch (cause) {
       const error = databaseError(cause)
@@ -127,6 +140,23 @@ async function refreshEach(
     }
   }
   return result
+}
+
+/**
+ * So that the application reads on meanwhile, where the view has what that needs. It needs a temporary table, too, and
+ * operators that not every type has: what refuses it is tried the other way.
+ */
+async function refresh(connection: Connection, { sql, isUnique }: MaterializedView): Promise<void> {
+  if (isUnique) {
+    try {
+      await connection.query(`REFRESH MATERIALIZED VIEW CONCURRENTLY ${sql}`)
+      return
+    } catch (error) {
+      // Nothing more is to be had of one that waited, was stopped or has lost its connection.
+      if (!/^(0A|2[1-3]|42)/.test(sqlStateOf(error) ?? '')) throw error
+    }
+  }
+  await connection.query(`REFRESH MATERIALIZED VIEW ${sql}`)
 }
 
 /** Not Postgres' message, which may hold a value of a row. */
