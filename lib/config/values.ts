@@ -120,7 +120,7 @@ export const machineArn = z
 
 export const webAddress = z.url({ protocol: /^https?$/, error: 'is not an http(s):// address' })
 
-function parseJson(text: string): unknown {
+export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {

@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { schedules } from './schedules.ts'
 import {
   conditions,
   directHost,
@@ -161,6 +162,22 @@ export const variables = {
     is: 'who may use the HTTP API: a JSON array of name, sha256, scopes and, where wanted, expiresAt; `npm run -s cli -- token` makes one',
     example:
       '[{"name":"ci","sha256":"54f706325b9b2238419854225777f7f2ab2503db36fadda9baaa7e8903edb878","scopes":["read","reset"]}]',
+  },
+  SCHEDULES: {
+    schema: schedules.prefault('[]'),
+    is: 'when runs are started, as it was deployed, for what tells the next times: a JSON array of name, expression, operation and, where wanted, state, timeZone, strategy and to',
+    example:
+      '[{"name":"nightly","expression":"cron(0 3 * * ? *)","timeZone":"Europe/Berlin","operation":"reset","to":"baseline"}]',
+  },
+  PUBLIC_NEXT_RESET: {
+    schema: z.stringbool().prefault('false'),
+    is: 'true tells everybody, without a token, when the next reset is scheduled',
+    example: 'true',
+  },
+  PAGE_URL: {
+    schema: webAddress.optional(),
+    is: 'the address of the page, for links to a run',
+    example: 'https://a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com',
   },
   AWS_ENDPOINT_URL_S3: {
     schema: webAddress.optional(),

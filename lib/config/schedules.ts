@@ -1,0 +1,39 @@
+import * as z from 'zod'
+import { name, parseJson } from './values.ts'
+
+/** One of the runs that a schedule starts, as the deployment made it. */
+const Schedule = z.strictObject({
+  name: z.string().regex(/^[a-z][a-z0-9-]{0,38}$/, 'may hold only a-z, 0-9 and "-", at most 39 characters'),
+  state: z.enum(['ENABLED', 'DISABLED']).default('ENABLED'),
+  /** `cron(…)`, `rate(…)` or `at(…)` of EventBridge Scheduler. */
+  expression: z.string().regex(/^(cron|rate|at)\(.+\)$/, 'is not cron(…), rate(…) or at(…)'),
+  timeZone: z.string().refine(isTimeZone, 'is not the name of a time zone').default('UTC'),
+  operation: z.enum(['reset', 'backup']),
+  strategy: name.default('full'),
+  /** The backup that a reset goes back to. */
+  to: name.optional(),
+})
+export type Schedule = z.output<typeof Schedule>
+
+export const schedules = z.string().transform((text, context) => {
+  const parsed = z.array(Schedule).safeParse(parseJson(text))
+  const problem = !parsed.success
+    ? `is not a JSON array of schedules (${parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'all of it'}: ${message}`).join('; ')})`
+    : new Set(parsed.data.map(({ name }) => name)).size < parsed.data.length
+      ? 'gives two schedules the same name'
+      : parsed.data.some(({ operation, to }) => to !== undefined && operation !== 'reset')
+        ? 'has a schedule with "to" that is no reset'
+        : null
+  if (parsed.success && problem === null) return parsed.data
+  context.addIssue({ code: 'custom', message: problem ?? '' })
+  return z.NEVER
+})
+
+function isTimeZone(name: string): boolean {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: name })
+    return true
+  } catch {
+    return false
+  }
+}
