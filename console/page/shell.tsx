@@ -1,12 +1,9 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { utc } from '../../lib/amounts.ts'
-import { BackupView } from '../backups/backup-view.tsx'
-import { Backups } from '../backups/backups.tsx'
 import { clock } from '../numbers.ts'
 import { Overview } from '../overview/overview.tsx'
 import { type Route, routeOf } from '../route.ts'
-import { History } from '../runs/history.tsx'
-import { RunView } from '../runs/run-view.tsx'
+import { fetched } from './fetched.tsx'
 import { Notice } from './notice.tsx'
 import { useSession } from './session.ts'
 
@@ -24,6 +21,11 @@ const places = [
   { address: '#/backups', name: 'Backups', views: ['backups', 'backup'] },
   { address: '#/runs', name: 'History', views: ['runs', 'run'] },
 ]
+
+const Backups = fetched(async () => (await import('../backups/backups.tsx')).Backups)
+const BackupView = fetched(async () => (await import('../backups/backup-view.tsx')).BackupView)
+const History = fetched(async () => (await import('../runs/history.tsx')).History)
+const RunView = fetched(async () => (await import('../runs/run-view.tsx')).RunView)
 
 /** What stands around every view: which environment this is, the ways, and who is signed in. */
 export function Shell({ lostAt }: { lostAt: Date | undefined }) {

@@ -734,6 +734,19 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
   )
 
   it.runIf(isFull)(
+    `offers to load itself again when a view does not come, as after a deployment ${inFullForm}`,
+    async () => {
+      const page = await console.signIn('viewer')
+      await page.route('**/assets/chunk-*', (route) => route.fulfill({ status: 404, body: '' }))
+      await page.getByRole('link', { name: 'Backups' }).click()
+      await page.getByRole('alert').getByText('This part of the page did not come.').waitFor()
+      await page.unroute('**/assets/chunk-*')
+      await page.getByRole('button', { name: 'Load the page again' }).click()
+      await page.getByRole('heading', { level: 1, name: 'Backups' }).waitFor()
+    },
+  )
+
+  it.runIf(isFull)(
     `says that a run is closing for as long as it is, and no longer ${inFullForm}`,
     async () => {
       const { runs } = await console.ask('GET', '/runs')

@@ -393,9 +393,12 @@ describe('every answer', () => {
 })
 
 describe('the page', () => {
-  const files = { 'index.html': '<h1>page</h1>', 'app.js': 'let x', 'app.css': 'p{}' }
+  const files = {
+    ...{ 'index.html': '<h1>page</h1>', 'app.js': 'let x', 'app.css': 'p{}' },
+    'chunk-0AB1CDEF.js': 'let y',
+  }
 
-  test('is served with its script and style, and asked for again each time', async () => {
+  test('is served with its scripts and style, and asked for again each time, but for what has another name when it changes', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'page-test-'))
     for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text)
     const app = makeApp({
@@ -403,18 +406,25 @@ describe('the page', () => {
       documents: [],
       pageFolders: [new URL('file:///nowhere/'), pathToFileURL(`${folder}/`)],
     })
-    const got = await Promise.all(['/', '/assets/app.js', '/assets/app.css'].map((path) => app.request(path)))
+    const paths = ['/', '/assets/app.js', '/assets/app.css', '/assets/chunk-0AB1CDEF.js']
+    const got = await Promise.all(paths.map((path) => app.request(path)))
     expect(await Promise.all(got.map((answer) => answer.text()))).toEqual(Object.values(files))
     expect(got.map(({ headers }) => headers.get('content-type'))).toEqual([
       'text/html; charset=utf-8',
       'text/javascript; charset=utf-8',
       'text/css; charset=utf-8',
+      'text/javascript; charset=utf-8',
     ])
-    for (const { headers } of got) {
-      expect(headers.get('cache-control')).toBe('no-cache')
+    for (const { headers } of got)
       expect(headers.get('content-security-policy')).toContain("script-src 'self'")
-    }
-    for (const path of ['/assets/other.js', '/assets/..%2Findex.mjs', '/assets/constructor'])
+    const kept = got.map(({ headers }) => headers.get('cache-control'))
+    expect(kept).toEqual(['no-cache', 'no-cache', 'no-cache', 'max-age=31536000, immutable'])
+    for (const path of [
+      '/assets/other.js',
+      '/assets/..%2Findex.mjs',
+      '/assets/constructor',
+      '/assets/chunk-0AB1CDEF.js.map',
+    ])
       expect((await app.request(path)).status).toBe(404)
     await rm(folder, { recursive: true })
   })

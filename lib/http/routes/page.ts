@@ -2,9 +2,13 @@ import { readFile } from 'node:fs/promises'
 import { Hono } from 'hono'
 import { NoSuchRoute } from '../errors.ts'
 
+/** What of the script is fetched when a view needs it; the name changes with the content. */
+export const chunkName = /^chunk-[A-Z0-9]{8}\.js$/
+
+const script = 'text/javascript; charset=utf-8'
 const types = new Map([
   ['index.html', 'text/html; charset=utf-8'],
-  ['app.js', 'text/javascript; charset=utf-8'],
+  ['app.js', script],
   ['app.css', 'text/css; charset=utf-8'],
 ])
 
@@ -19,12 +23,14 @@ export function page(folders: readonly URL[]): Hono {
 }
 
 async function serve(folders: readonly URL[], file: string): Promise<Response> {
-  const type = types.get(file)
+  const isChunk = chunkName.test(file)
+  const type = isChunk ? script : types.get(file)
   if (type === undefined) throw new NoSuchRoute(`There is no /assets/${file}. The page is at /`)
   const body = await readFirst(folders.map((folder) => new URL(file, folder)))
   if (body !== undefined) {
-    // Asked for again each time, so that a new version is there at once.
-    return new Response(body, { headers: { 'content-type': type, 'cache-control': 'no-cache' } })
+    // Asked for again each time, so that a new version is there at once; it names chunks of other names.
+    const cacheControl = isChunk ? 'max-age=31536000, immutable' : 'no-cache'
+    return new Response(body, { headers: { 'content-type': type, 'cache-control': cacheControl } })
   }
   const text = 'The page was not built: run "npm run build" and deploy again. The API works without it.\n'
   return new Response(text, { status: 404, headers: { 'content-type': 'text/plain; charset=utf-8' } })
