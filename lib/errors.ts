@@ -117,6 +117,27 @@ export class BackupUnsigned extends named('BackupUnsigned', 'guard') {}
 /** The backup does not hold what a comparison with it needs; the message says what, and what to do. */
 export class NotComparable extends named('NotComparable', 'request') {}
 
+/** No backup is called what the request calls it: no id begins so, no label is that, or none was rehearsed. */
+export class UnknownBackup extends named('UnknownBackup', 'request') {}
+
+/** The ids of several backups begin with what the request says; the message names some. */
+export class AmbiguousBackup extends named('AmbiguousBackup', 'request') {}
+
+/** A label or a note cannot be given to the backup: it is another environment's, not signed, or being pruned, or there are too many. */
+export class LabelRefused extends named('LabelRefused', 'guard') {}
+
+/** Rows that are to be put back point to rows that neither the selection nor the tables that stay have. */
+export class ParentsMissing extends named('ParentsMissing', 'guard') {}
+
+/** Tables that were to be made are there already. */
+export class NotEmpty extends named('NotEmpty', 'guard') {}
+
+/** A hook did not answer that it did what it was called for. */
+export class HookFailed extends named('HookFailed', 'failure') {}
+
+/** A hook or a notice lies at an address that may not be called. */
+export class HookRefused extends named('HookRefused', 'guard') {}
+
 /** The backup was made by a newer version of this tool, which writes another format. */
 export class BackupTooNew extends named('BackupTooNew', 'request') {}
 

@@ -18,6 +18,8 @@ type Operation = {
 export const operations = {
   backup: { actsOn: 'stores', changes: null, scope: 'backup' },
   reset: { actsOn: 'stores', changes: 'wiped', scope: 'reset' },
+  /** A reset that goes back to a backup: its request says `reset` with `to`. What it does to the stores is a restore. */
+  'reset-to': { actsOn: 'stores', changes: 'replaced', scope: 'reset' },
   restore: { actsOn: 'stores', changes: 'replaced', scope: 'restore' },
   verify: {
     actsOn: 'backup',

@@ -38,6 +38,7 @@ import { FilesInRestore, FilesPlan } from './files/schema/plan.ts'
 import { FilesBack, FilesPlanAnswer, FilesWould, filesPlanTold } from './files/schema/plan-answer.ts'
 import { FilesInLedger, FilesRestoreInLedger, filesSummary } from './files/schema/plan-summary.ts'
 import type { PlanTeller, Sections, Summarizer } from './store/sections.ts'
+import { everything } from './store/selection.ts'
 import type { Ender, Extent, Limit, Look, Mark, MarkWriter, Planner, Sealer, Target } from './store.ts'
 
 // What each store answers to what a run asks of all of them, and what its sections of a run's documents look like. A function
@@ -117,9 +118,9 @@ export const planners: { [T in Target]: Planner<Planned[T], Restores[T]> } = {
 
 /** What a plan says of a restore to which a store has nothing to do. */
 export const noRestores: Restores = {
-  database: { without: [], batches: 0 },
-  files: { files: null },
-  cache: {},
+  database: { without: [], crossing: 'warn', batches: 0 },
+  files: { files: null, touchedFiles: everything },
+  cache: { touchedKeys: everything },
 }
 
 export const limits: { [T in Target]: Limit<Planned[T]> } = {

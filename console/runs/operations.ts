@@ -21,17 +21,17 @@ const wiping: OperationPage['stages'] = ({ backup, wipes }) => [
   { name: 'Wipe', destructive: true, steps: wipes.map((target) => `Wipe ${target}`) },
 ]
 
+const restoring: OperationPage['stages'] = ({ backup, acted }) => [
+  ...backup,
+  { name: 'Load', steps: acted.includes('database') ? loading : [] },
+  { name: 'Restore', destructive: true, steps: acted.map((target) => `Restore ${target}`) },
+]
+
 const pages: Record<OperationName, OperationPage> = {
   backup: { title: 'Backup', stages: ({ backup }) => backup },
   reset: { title: 'Reset', stages: wiping },
-  restore: {
-    title: 'Restore',
-    stages: ({ backup, acted }) => [
-      ...backup,
-      { name: 'Load', steps: acted.includes('database') ? loading : [] },
-      { name: 'Restore', destructive: true, steps: acted.map((target) => `Restore ${target}`) },
-    ],
-  },
+  'reset-to': { title: 'Reset to a backup', stages: restoring },
+  restore: { title: 'Restore', stages: restoring },
   verify: {
     title: 'Verification',
     stages: ({ rehearse }) => [

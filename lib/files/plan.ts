@@ -2,6 +2,7 @@ import type { Warning } from '../backup/manifest.ts'
 import { InvalidRequest } from '../errors.ts'
 import { checkInvocation, type Speed } from '../executions/invocation.ts'
 import { destroys } from '../operations.ts'
+import { everything } from '../store/selection.ts'
 import type { Limit, Planner } from '../store.ts'
 import { listFiles } from './list.ts'
 import { probeConditions } from './probe.ts'
@@ -38,7 +39,7 @@ export const planFiles: Planner<FilesPlan, FilesInRestore> = async (
   if (backup === null) return { planned, restore: null, warnings }
   const { backupId, files } = backup
   const toRestore = await listRestore(clients, { run, backupId, index: files?.index ?? null })
-  return { planned, restore: { files: toRestore }, warnings }
+  return { planned, restore: { files: toRestore, touchedFiles: everything }, warnings }
 }
 
 /** Files a second. @see docs/scale.md */

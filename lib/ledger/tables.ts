@@ -1,7 +1,8 @@
 import { getTableColumns, getTableName } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/neon-serverless'
 import type { Connection } from '../postgres/connection.ts'
-import { createLedger, environment, invocations, runs, tokens } from './schema.ts'
+import { createLedger } from './schema/create.ts'
+import { tables } from './schema.ts'
 
 export const ledger = (connection: Connection) => drizzle({ client: connection })
 
@@ -19,7 +20,7 @@ const ledgerLock = 7_231_984_652_001
 
 /** Whether nothing of the ledger is missing: a look, without the locks that changing a table takes. */
 export async function isCurrent(connection: Connection): Promise<boolean> {
-  const wanted = [environment, runs, invocations, tokens].flatMap((table) =>
+  const wanted = tables.flatMap((table) =>
     Object.values(getTableColumns(table)).map(({ name }) => `${getTableName(table)}.${name}`),
   )
   const found = await connection.query(

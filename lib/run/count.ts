@@ -99,7 +99,7 @@ export async function countAll(
       next: plan.backupId === null ? afterBackup(plan) : 'backup',
       runId,
       attempt,
-      operation: plan.operation,
+      operation: wayOf(plan),
       rehearse: plan.rehearse,
       reconcile: (plan.database?.batches ?? 0) > 1,
       prunes: hasRetention(clients.config),
@@ -125,6 +125,16 @@ const idle = {
   prunes: false,
   clears: perStore(() => false),
   batches: { ...perStore((): number[] => []), restoreFiles: [], verify: [], load: [] },
+}
+
+/**
+ * What the machine is told, and what its Choice behind Seal goes by, of which the Default wipes: whatever puts a backup in
+ * place of what is there goes the way of a restore.
+ * @see docs/decisions.md#a-reset-to-a-backup-is-a-restore-to-the-machine
+ */
+function wayOf({ operation }: Plan): 'backup' | 'reset' | 'restore' {
+  const { changes } = operations[operation]
+  return changes === null ? 'backup' : changes === 'wiped' ? 'reset' : 'restore'
 }
 
 /** What is left to do without a backup: nothing, of what changes nothing. */

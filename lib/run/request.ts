@@ -9,63 +9,16 @@ import {
   operations,
   type StoreOperation,
 } from '../operations.ts'
-import { isStorable } from '../postgres/storable.ts'
-import { isText, nothing, preservable } from '../store/preserve.ts'
-import { type Selection, selection, telling } from '../store/selection.ts'
+import { selection, telling } from '../store/selection.ts'
 import { targets } from '../store.ts'
+import { backupName, believed, common, naming, scope, taking, ttl } from './request/fields.ts'
+import { contradictionIn, unbuiltIn } from './request/rules.ts'
 import { strategies } from './strategy.ts'
-
-/** A name or an id, such as the environment's. */
-export const text = z.string().min(1).max(256).refine(isStorable, isText)
-
-const common = {
-  confirm: text
-    .describe(
-      "The environment's name, said again by the caller: what wipes, restores, deletes or claims wants it",
-    )
-    .optional(),
-  idempotencyKey: text.optional(),
-  requestedBy: text.optional(),
-  /** Set by the schedule; stands in for the idempotency key. */
-  scheduledTime: text.optional(),
-}
-
-/** How a backup is taken, also the one before a reset or a restore. */
-const taking = {
-  rehearse: z
-    .union([z.boolean(), z.enum(['auto', 'all'])])
-    .default('auto')
-    .describe(
-      'Load the backup and compare before it is sealed: what is new, and what was not proved for long; `auto`: when the whole database is smaller than REHEARSE_MAX_BYTES, however little of it is loaded; `all`: every row, also what was taken over',
-    ),
-  /** Without a default: the digest of a request that does not say it must stay what it was. */
-  takeOver: z
-    .boolean()
-    .optional()
-    .describe(
-      'Copy from an earlier backup what has not changed since, which is done unless said otherwise; `false`: export everything',
-    ),
-  dryRun: z.boolean().default(false).describe('Plan, and compare with what a restore would change'),
-}
-
-const believed = {
-  allowUnsigned: z
-    .boolean()
-    .optional()
-    .describe('For a backup that nobody known here signed: whoever can write to the bucket may have made it'),
-}
-
-const scope = {
-  ...taking,
-  preserve: z
-    .strictObject(preservable)
-    .default(nothing)
-    .describe('What stays, besides what the configuration preserves. It is backed up all the same'),
-}
 
 const Backup = z.strictObject({
   operation: z.literal('backup'),
   strategy: z.enum(strategies).default('full').describe('What is backed up'),
+  ...naming,
   ...scope,
   ...common,
 })
@@ -74,13 +27,23 @@ const Reset = z.strictObject({
   operation: z.literal('reset'),
   strategy: z.enum(strategies).describe('What is wiped'),
   backup: z.boolean().default(true).describe('`false` must be said: what is wiped then cannot come back'),
+  to: backupName
+    .optional()
+    .describe(
+      'A backup that the stores become, exactly, in place of nothing. By its label it takes the scope reset; by an id, a prefix or `latest` also restore',
+    ),
+  ttl: ttl
+    .optional()
+    .describe(
+      'With `to`: the time to live of its keys; `relative` unless said otherwise, what they had when it was taken',
+    ),
   ...scope,
   ...common,
 })
 
 const Restore = z.strictObject({
   operation: z.literal('restore'),
-  backupId: text,
+  backupId: backupName,
   targets: z
     .array(z.enum(targets))
     .min(1)
@@ -94,6 +57,11 @@ const Restore = z.strictObject({
   ...believed,
   /** @see docs/decisions.md#exact-is-off-by-default */
   exact: z.boolean().default(false).describe('Files and cache keys that are not in the backup are removed'),
+  ttl: ttl
+    .optional()
+    .describe(
+      'The time to live of its keys; `absolute` unless said otherwise: each ends when it would have ended',
+    ),
   ...selection,
   ...taking,
   ...common,
@@ -102,7 +70,7 @@ const Restore = z.strictObject({
 /** Reads every object of a backup and compares; nothing is changed. */
 const Verify = z.strictObject({
   operation: z.literal('verify'),
-  backupId: text,
+  backupId: backupName,
   rehearse: z.boolean().default(false).describe('Load it into a scratch schema, and compare every row'),
   allowForeign: z.boolean().optional().describe('For a backup of another environment'),
   ...believed,
@@ -112,15 +80,17 @@ const Verify = z.strictObject({
 /** What became of the stores since a backup, or from one to another; nothing is changed. */
 const Diff = z.strictObject({
   operation: z.literal('diff'),
-  backupId: text,
-  to: text.optional().describe('Another backup, which it is compared with in place of what is there now'),
+  backupId: backupName,
+  to: backupName
+    .optional()
+    .describe('Another backup, which it is compared with in place of what is there now'),
   ...telling,
   allowForeign: z.boolean().optional().describe('For a backup of another environment'),
   ...believed,
   ...common,
 })
 
-const Delete = z.strictObject({ operation: z.literal('delete'), backupId: text, ...common })
+const Delete = z.strictObject({ operation: z.literal('delete'), backupId: backupName, ...common })
 
 const Claim = z.strictObject({ operation: z.literal('claim'), ...common })
 
@@ -133,17 +103,22 @@ export const requests = {
   diff: Diff,
   delete: Delete,
   claim: Claim,
-} satisfies Record<OperationName, z.ZodType>
+} satisfies Record<Exclude<OperationName, 'reset-to'>, z.ZodType>
 
 /** What a caller asks for; the same for the HTTP API, the schedule, the console and the CLI. */
 export const Request = z.discriminatedUnion('operation', Object.values(requests) as [AnyOf, ...AnyOf[]])
 export type Request = z.output<typeof Request>
-type AnyOf = (typeof requests)[OperationName]
+type AnyOf = (typeof requests)[keyof typeof requests]
 
 /** A request that acts on the stores, by a plan. */
 export type Scoped = Extract<Request, { operation: StoreOperation }>
 /** A request that acts on one backup, and on no store. */
 export type OnBackup = Extract<Request, { operation: BackupOperation }>
+
+/** What the run of a request is called from there on: a reset that goes back to a backup replaces, and wipes nothing. */
+export function operationOfRequest(request: Request): OperationName {
+  return request.operation === 'reset' && request.to !== undefined ? 'reset-to' : request.operation
+}
 
 export function isOnBackup(request: Request): request is OnBackup {
   return operations[request.operation].actsOn === 'backup'
@@ -189,15 +164,11 @@ export function readAccepted(input: unknown): Request | undefined {
   return Request.safeParse(input).data
 }
 
-/** What no field says by itself: a list that would be ignored is a mistake, of the list or of the targets. */
+/** What no field says by itself. @throws InvalidRequest */
 function consistent(request: Request): Request {
-  if (request.operation !== 'restore') return request
-  if (request.targets === undefined || request.targets.includes('database')) return request
-  const ignored = (Object.keys(selection) as (keyof Selection)[]).find((field) => request[field]?.length)
-  if (ignored === undefined) return request
-  throw new InvalidRequest(
-    `The request is wrong: ${ignored}: names tables or sequences, and "targets" leaves out the database, so none are put back. Take "${ignored}" out, or add "database" to "targets"`,
-  )
+  const problem = contradictionIn(request) ?? unbuiltIn(request)
+  if (problem === undefined) return request
+  throw new InvalidRequest(`The request is wrong: ${problem}`)
 }
 
 /** Same request, same digest: what a repeated idempotency key is compared by. Who asked does not count. */
@@ -215,5 +186,7 @@ export function digestOfRequest(request: Request): string {
 export function idempotencyKeyOf(request: Request): string | undefined {
   const { idempotencyKey, scheduledTime, operation } = request
   if (idempotencyKey !== undefined || scheduledTime === undefined) return idempotencyKey
-  return `schedule ${scheduledTime} ${operation} ${'strategy' in request ? request.strategy : ''}`.trimEnd()
+  const of = 'strategy' in request ? ` ${request.strategy}` : ''
+  const to = request.operation === 'reset' && request.to !== undefined ? ` to ${request.to}` : ''
+  return `schedule ${scheduledTime} ${operation}${of}${to}`
 }

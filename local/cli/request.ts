@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { userInfo } from 'node:os'
 import { text } from 'node:stream/consumers'
 import { InvalidRequest, messageOf } from '../../lib/errors.ts'
-import { needsConfirm, type OperationName } from '../../lib/operations.ts'
+import { needsConfirm } from '../../lib/operations.ts'
 import { parseRequest, type Request, requests } from '../../lib/run/request.ts'
 import { type Arguments, WrongUsage } from './arguments.ts'
 import {
@@ -108,7 +108,7 @@ export function exampleOf(command: string): string {
 
 /** Whether a request of that name has the field. */
 function takes(command: string, field: 'backupId' | 'strategy'): boolean {
-  return Object.hasOwn(requests, command) && field in requests[command as OperationName].shape
+  return Object.hasOwn(requests, command) && field in requests[command as keyof typeof requests].shape
 }
 
 async function fileText(given: string): Promise<string> {

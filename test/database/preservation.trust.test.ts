@@ -65,7 +65,7 @@ async function planByHand(connection: Connection, template: Plan, preserve: Pres
     preserve: { ...template.preserve, ...preserve },
     database: {
       ...{ serverVersion: '', bytes: 0, batches: 0, fingerprints: { version: 1 }, base: null },
-      ...{ tables, views: [] },
+      ...{ tables, views: [], definition: null },
       unmanaged: planned.unmanaged,
     },
   }

@@ -31,7 +31,15 @@ const row: RunRow = {
   },
   ...{ wiped: null, restored: null, failure: null, outcome: null },
   ...{ startedAt: at(0), heartbeatAt: at(5), finishedAt: null, closingUntil: null, fence: 1 },
-  ...{ waiting: 'waiting for locks', locked: null, planDigest: null, late: null, latestInvocation: null },
+  ...{
+    waiting: 'waiting for locks',
+    locked: null,
+    planDigest: null,
+    late: null,
+    latestInvocation: null,
+    targetBackupId: null,
+    steps: null,
+  },
 }
 const told = (change: Partial<RunRow>) => runOfRow({ ...row, ...change })
 

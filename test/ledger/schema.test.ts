@@ -1,8 +1,11 @@
 import pg from 'pg'
 import { expect, inject, test } from 'vitest'
-import { createLedger, environment, invocations, runs, tokens } from '../../lib/ledger/schema.ts'
+import { createLedger } from '../../lib/ledger/schema/create.ts'
+import { tables } from '../../lib/ledger/schema.ts'
 import { createDatabase, dropDatabase } from '../../local/database/postgres.ts'
-import { declaredShape, liveShapes } from '../schema/tables.ts'
+import { declaredShape, liveShapes, type TableShape } from '../schema/tables.ts'
+
+const byName = (a: TableShape, b: TableShape) => (a.name < b.name ? -1 : 1)
 
 test('the ledger that claim creates is that of the drizzle schema; creating it again changes nothing', async () => {
   const adminUrl = inject('postgresAdminUrl')
@@ -12,7 +15,7 @@ test('the ledger that claim creates is that of the drizzle schema; creating it a
   try {
     await client.query(createLedger)
     const live = await liveShapes(client, 'taskmaster_reset')
-    expect(live).toEqual([environment, invocations, runs, tokens].map(declaredShape))
+    expect(live).toEqual(tables.map(declaredShape).toSorted(byName))
     await client.query(createLedger)
     expect(await liveShapes(client, 'taskmaster_reset')).toEqual(live)
   } finally {

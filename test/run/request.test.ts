@@ -13,6 +13,14 @@ const others: Record<string, unknown> = {
   allowUnsigned: true,
   exact: true,
   without: ['public.old'],
+  tables: ['users'],
+  includeParents: true,
+  files: ['pinned/'],
+  keys: ['session:*'],
+  ttl: 'relative',
+  label: 'baseline',
+  note: 'A sentence',
+  pin: true,
   rows: { table: 'users', limit: 20 },
   rehearse: true,
   takeOver: false,
@@ -29,7 +37,7 @@ const needed: Record<string, object> = {
   verify: { backupId: '2026-11-22T19-05-33Z-3f9a2c' },
   delete: { backupId: '2026-11-22T19-05-33Z-3f9a2c' },
 }
-const digestOf = (request: object) => digestOfRequest(parseRequest(request))
+const digestOf = (request: object) => digestOfRequest(Request.parse(request))
 const fields = Request.options.flatMap(({ shape }) =>
   Object.keys(shape)
     .filter((field) => field !== 'operation')
@@ -49,6 +57,74 @@ describe('a request to leave tables out of a restore', () => {
     expect(parseRequest({ ...restore, targets: ['files'], without: [] })).toMatchObject({ without: [] })
     for (const targets of [['files', 'database'], undefined])
       expect(parseRequest({ ...restore, targets })).toMatchObject({ without: ['public.old'] })
+  })
+})
+
+describe('a request that contradicts itself, or asks for what is not done yet,', () => {
+  const restore = { operation: 'restore', backupId: 'baseline' }
+  it.each([
+    [
+      { operation: 'backup', dryRun: true, label: 'baseline' },
+      /^The request is wrong: label: a dry run makes no backup/,
+    ],
+    [{ operation: 'backup', dryRun: true, pin: false }, /^The request is wrong: pin: a dry run/],
+    [
+      { operation: 'reset', strategy: 'full', ttl: 'relative' },
+      /^The request is wrong: ttl: a reset without "to"/,
+    ],
+    [{ ...restore, includeParents: true }, /^The request is wrong: includeParents: no tables are named/],
+    [
+      { ...restore, tables: ['users'], without: ['old'] },
+      /^The request is wrong: without: "tables" says already/,
+    ],
+    [
+      { ...restore, targets: ['cache'], files: ['a/'] },
+      /^The request is wrong: files: "targets" leaves out the files/,
+    ],
+    [
+      { ...restore, targets: ['files'], keys: ['a'] },
+      /^The request is wrong: keys: "targets" leaves out the cache/,
+    ],
+    [
+      { ...restore, targets: ['files'], tables: ['a'] },
+      /^The request is wrong: tables: "targets" leaves out the database/,
+    ],
+  ])('is refused by the name of the field: %j', (request, refusal) => {
+    expect(() => parseRequest(request)).toThrow(refusal)
+  })
+
+  it.each(['label', 'note', 'pin', 'tables', 'files', 'keys', 'ttl', 'to'])(
+    'is refused by the name of %s',
+    (field) => {
+      const base =
+        field === 'to'
+          ? { operation: 'reset', strategy: 'full' }
+          : ['label', 'note', 'pin'].includes(field)
+            ? { operation: 'backup' }
+            : restore
+      expect(() => parseRequest({ ...base, [field]: others[field] })).toThrow(
+        `The request is wrong: ${field}: this version cannot do that yet`,
+      )
+    },
+  )
+
+  it('has a label that no id, and no other name, can be mistaken for', () => {
+    const isTaken = (label: string) => Request.safeParse({ operation: 'backup', label }).success
+    for (const label of ['baseline', 'a', 'after-migration-7', 'x'.repeat(39)])
+      expect(isTaken(label), label).toBe(true)
+    for (const label of [
+      '',
+      '2026',
+      '-a',
+      'A',
+      'a b',
+      'a_b',
+      'latest',
+      'latest-rehearsed',
+      'latest2',
+      'x'.repeat(40),
+    ])
+      expect(isTaken(label), label).toBe(false)
   })
 })
 

@@ -16,7 +16,13 @@ export const CachePart = z.strictObject({ key: z.string(), keys: count, bytes: c
 export type CachePart = z.output<typeof CachePart>
 
 /** The cache's section of a manifest. */
-export const CacheSection = z.strictObject({ prefix: z.string(), keys: count, parts: z.array(CachePart) })
+export const CacheSection = z.strictObject({
+  prefix: z.string(),
+  keys: count,
+  parts: z.array(CachePart),
+  /** When the export of the keys began, by the cache's own clock; absent in older backups. */
+  exportedAt: z.iso.datetime().optional(),
+})
 export type CacheSection = z.output<typeof CacheSection>
 
 /**

@@ -1,5 +1,6 @@
 import * as z from 'zod'
 import { rangesKeyOf } from '../layout.ts'
+import { Definition } from './definition.ts'
 import { Seed } from './fingerprint.ts'
 import { count, plain, type SectionObject, sha256, type Totals } from './section.ts'
 
@@ -96,6 +97,8 @@ export const DatabaseSection = z.strictObject({
   takenOver: z.strictObject({ backupId: z.string(), rows: count, bytes: count, parts: count }).optional(),
   tables: z.array(BackedUpTable),
   sequences: z.array(BackedUpSequence),
+  /** Absent: nothing is told of it. */
+  definition: Definition.optional(),
 })
 export type DatabaseSection = z.output<typeof DatabaseSection>
 

@@ -54,7 +54,8 @@ export const planDatabase: Planner<DatabasePlan, DatabaseInRestore> = async (cli
   if (changes === 'wiped' && takesBackup && !rehearse)
     warnings.push(...(await warnOfUnproved(connection, changedIn(planned.tables))))
   if (rehearse && changes === null) await checkScratchAllowed(connection, asked.run.runId)
-  const restore = toLoad && { without, batches: loadBatches(toLoad.database?.tables ?? []).length }
+  const batches = loadBatches(toLoad?.database?.tables ?? []).length
+  const restore = toLoad && { without, crossing: 'warn' as const, batches }
   return { planned, restore, rehearse, warnings }
 }
 
@@ -148,6 +149,7 @@ async function planTables(
       tables: counted,
       unmanaged,
       views: views.map(({ name }) => name),
+      definition: null,
     },
     warnings,
   }

@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { Definition } from '../../backup/sections/definition.ts'
 import { FingerprintFormat } from '../../backup/sections/fingerprint.ts'
 import type { PlannedRun } from '../../ledger/run-ref.ts'
 import { Table } from '../catalog/table.ts'
@@ -44,13 +45,17 @@ export const DatabasePlan = z.strictObject({
   unmanaged: z.array(z.strictObject({ name: z.string(), reason: z.string() })),
   /** The materialized views over what changes, which are to be refreshed. */
   views: z.array(z.string()),
+  /** What the backup tells of how the tables are made; null: nothing. */
+  definition: Definition.nullable().default(null),
 })
 export type DatabasePlan = z.output<typeof DatabasePlan>
 
 /** Of what a restore puts back. */
 export const DatabaseInRestore = z.strictObject({
-  /** What of the backup is left out, because it was dropped since. */
+  /** What of the backup is left out: what was dropped since, and what stays as it is. */
   without: z.array(z.string()),
+  /** What becomes of rows that a foreign key between what stays and what is put back leaves without their parents. */
+  crossing: z.enum(['refuse', 'warn']).default('warn'),
   /** In so many batches the backup is loaded. */
   batches: z.number(),
 })

@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { everything, Touched } from '../../store/selection.ts'
 
 /** What the plan says of the files: what there is, in bytes too, what of it stays, and how the listing was cut. */
 export const FilesPlan = z.strictObject({
@@ -20,5 +21,9 @@ export const FilesRestorePlan = FilesPlan.omit({ preservedObjects: true, preserv
 export type FilesRestorePlan = z.output<typeof FilesRestorePlan>
 
 /** Of what a restore puts back: the files, cut like a listing; null: none. */
-export const FilesInRestore = z.strictObject({ files: FilesRestorePlan.nullable() })
+export const FilesInRestore = z.strictObject({
+  files: FilesRestorePlan.nullable(),
+  /** The files that it touches, by prefixes from FILES_PREFIX on. */
+  touchedFiles: Touched.default(everything),
+})
 export type FilesInRestore = z.output<typeof FilesInRestore>

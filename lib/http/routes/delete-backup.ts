@@ -1,7 +1,7 @@
 import { createRoute, OpenAPIHono } from '@hono/zod-openapi'
 import * as z from 'zod'
 import { InvalidRequest } from '../../errors.ts'
-import { text } from '../../run/request.ts'
+import { text } from '../../run/request/fields.ts'
 import { accepted, Started } from '../answers/start.ts'
 import type { Api } from '../api.ts'
 import { scoped } from '../auth.ts'

@@ -3,7 +3,7 @@ import * as z from 'zod'
 import { enumeration } from '../../amounts.ts'
 import { InvalidRequest } from '../../errors.ts'
 import { findRun, listRuns } from '../../ledger/runs.ts'
-import { type OperationName, operationOf, operations, scopeToStart } from '../../operations.ts'
+import { type OperationName, operationOf, scopeToStart } from '../../operations.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
 import { cancelRun, rowToCancel } from '../../run/cancel.ts'
 import { requests } from '../../run/request.ts'
@@ -136,7 +136,7 @@ const cancel = createRoute({
 
 /** Which scope each operation needs: its own, or another. */
 function neededScopes(): string {
-  const names = Object.keys(operations) as OperationName[]
+  const names = Object.keys(requests) as (keyof typeof requests)[]
   const isOwn = (name: OperationName) => scopeToStart(name, false) === name
   const others = names.filter((name) => !isOwn(name)).toSorted()
   const sentences = others.map((name) => {

@@ -45,6 +45,8 @@ export const PlanSummary = z.object({
   compares: z.boolean().optional(),
   rehearse: z.boolean().default(false),
   preserve: z.object(Plan.shape.preserve.shape).partial().optional(),
+  /** What the backup is to be called. */
+  naming: z.object({ label: z.string().nullable(), note: z.string().nullable(), pin: z.boolean() }).nullish(),
   warnings: z.array(z.object(Warning.shape)),
   ...summarySchemas,
   restore: z
@@ -52,6 +54,9 @@ export const PlanSummary = z.object({
       backupId: z.string(),
       seen: z.unknown().optional(),
       exact: z.boolean().default(false),
+      ttl: z.string().optional(),
+      /** As a reset called the backup that it goes back to. */
+      to: z.string().nullish(),
       ...shapeOfAll(restoreSummarySchemas),
     })
     .nullable(),
@@ -72,7 +77,7 @@ export function planSummaryOf(
     ...told
   }: { backup: Backup | null; dryRun: boolean; refusal: Refusal | null; compares?: boolean },
 ): z.input<typeof PlanSummary> {
-  const { strategy, clears, rehearse, preserve, warnings, restore } = plan
+  const { strategy, clears, rehearse, preserve, naming, warnings, restore } = plan
   const planned: Nullable<Planned> = plan
   const held = sectionsOf<Nullable<Held>>((target) => backup?.[target] ?? null)
   return {
@@ -81,6 +86,7 @@ export function planSummaryOf(
     ...told,
     rehearse,
     preserve,
+    naming,
     warnings,
     ...sectionsOf<Nullable<Summaries>>((target) => {
       const section = planned[target]

@@ -14,9 +14,15 @@ import type { PlannedRun, RunRef } from '../../ledger/run-ref.ts'
 import { operationsOn } from '../../operations.ts'
 import type { Bucket } from '../../s3/bucket.ts'
 import { nullable, shapeOfAll } from '../../store/sections.ts'
+import { Touched } from '../../store/selection.ts'
 import { targets } from '../../store.ts'
 import { planSchemas, restoreSchemas } from '../../stores.ts'
+import { ttl } from '../request/fields.ts'
 import { strategies } from '../strategy.ts'
+
+/** What a request calls the backup that its run makes. */
+const Naming = z.strictObject({ label: z.string().nullable(), note: z.string().nullable(), pin: z.boolean() })
+export type Naming = z.output<typeof Naming>
 
 /** What Count decided, as the later steps read it from S3. */
 export const Plan = z.strictObject({
@@ -34,6 +40,8 @@ export const Plan = z.strictObject({
   clears: z.array(z.enum(targets)),
   requestedBy: z.string().nullable(),
   preserve: Manifest.shape.preserved.extend({ excluded: z.array(z.string()) }),
+  /** What the backup is to be called when the run has succeeded; null: nothing is said. */
+  naming: Naming.nullable().default(null),
   ...nullable(planSchemas),
   /** What a restore puts back. */
   restore: z
@@ -42,6 +50,10 @@ export const Plan = z.strictObject({
       /** As Count read it: the steps refuse any other. */
       seen: Seen,
       exact: z.boolean(),
+      /** What becomes of the time to live of its keys. */
+      ttl: ttl.default('absolute'),
+      /** As the request called the backup that a reset goes back to; null: it is no reset. */
+      to: z.string().nullable().default(null),
       ...shapeOfAll(restoreSchemas),
     })
     .nullable(),
@@ -64,6 +76,11 @@ export const MaintenancePlan = z.strictObject({
   targets: z.array(z.enum(targets)).optional(),
   /** Of a comparison: the tables and sequences of the backup that it leaves out, as the restore that it is made for does. */
   without: z.array(z.string()).optional(),
+  /** The same of files and keys: what the restore touches. */
+  touchedFiles: Touched.optional(),
+  touchedKeys: Touched.optional(),
+  /** Of a comparison: what the restore does with the time to live of keys; absent: `absolute`. */
+  ttl: ttl.optional(),
   /** Of a comparison: the table of which the first rows are told that differ, so many of each kind. */
   rows: z.strictObject({ table: z.string(), limit: z.number() }).optional(),
   /** In so many batches its objects are read; 0 when it is deleted. An earlier version planned none: its delete goes on. */

@@ -65,6 +65,7 @@ export async function makePlan(
     clears,
     requestedBy: request.requestedBy ?? null,
     preserve,
+    naming: null,
     ...sections,
     restore: null,
     warnings: [...warnings],
@@ -103,6 +104,8 @@ export async function makePlan(
       backupId: backup.backupId,
       seen: backup.seen,
       exact: request.exact,
+      ttl: request.ttl ?? 'absolute',
+      to: null,
       ...together(restores),
     }
   }
