@@ -327,7 +327,7 @@ describe('the template', () => {
     const sizes: Record<string, [memory: number, seconds: number]> = {
       ...{ api: [half, 29], count: [half, day], copy: [half, day] },
       ...{ export: [vcpu, day], load: [vcpu, day], seal: [vcpu, day], verify: [vcpu, day] },
-      ...{ wipe: [vcpu, day], restore: [vcpu, day] },
+      ...{ wipe: [vcpu, day], restore: [vcpu, day], putback: [vcpu, day] },
       ...{ compare: [waits, day], prune: [waits, day], finish: [waits, 300], ended: [waits, 300] },
     }
     expect(functions.map(({ name }) => name).sort()).toEqual(Object.keys(sizes).sort())
@@ -554,7 +554,7 @@ describe('the template', () => {
       const named = JSON.stringify(propertiesOf('BackupBucketPolicy').PolicyDocument).match(/role\/[\w-]+/g)
       expect(new Set(named)).toEqual(
         new Set(
-          ['prune', 'count', 'seal', 'export', 'copy', 'compare', 'wipe', 'restore', 'verify'].map(
+          ['prune', 'count', 'seal', 'export', 'copy', 'compare', 'wipe', 'restore', 'putback', 'verify'].map(
             (name) => `role/taskmaster-reset-local-us-east-1-${name}`,
           ),
         ),
@@ -586,9 +586,9 @@ describe('the template', () => {
       expect(uses('kms:GenerateDataKey', keys.backups)).toEqual(everyone)
       expect(uses('kms:Decrypt', 'AWS::KMS::Key:BackupKey', prod)).toEqual(everyone)
       expect(uses('kms:Decrypt', keys.files).sort()).toEqual(
-        ['api', 'copy', 'count', 'prune', 'restore', 'wipe'].sort(),
+        ['api', 'copy', 'count', 'prune', 'putback', 'wipe'].sort(),
       )
-      expect(uses('kms:GenerateDataKey', keys.files).sort()).toEqual(['count', 'restore'])
+      expect(uses('kms:GenerateDataKey', keys.files).sort()).toEqual(['count', 'putback'])
       for (const action of ['kms:Decrypt', 'kms:GenerateDataKey'])
         expect(uses(action, keys.files.replace(/f$/, 'of-somebody-else')), action).toEqual([])
       // Where none is given, or this is said, S3's own key of the account is used, for which nobody needs a grant.
@@ -668,8 +668,11 @@ describe('what watches over the runs', () => {
         ...['RunFailedAlarm', 'RunAbortedAlarm', 'NoBackupAlarm', 'NotDeliveredAlarm'],
         ...[
           'StepErrorsAlarm',
+          'LaterStepErrorsAlarm',
           'StepThrottlesAlarm',
+          'LaterStepThrottlesAlarm',
           'StepDurationAlarm',
+          'LaterStepDurationAlarm',
           'ServiceErrorsAlarm',
           'ApiErrorsAlarm',
         ],
@@ -723,13 +726,15 @@ describe('what watches over the runs', () => {
     const all = functions.map(({ name }) => `AWS::Lambda::Function:${idOf(name)}LambdaFunction`)
     const service = all.filter((name) => /(Api|Finish|Ended)Lambda/.test(name))
     const steps = all.filter((name) => !service.includes(name))
-    expect(watched('StepErrorsAlarm', 'Errors').sort()).toEqual(steps.sort())
-    expect(watched('StepThrottlesAlarm', 'Throttles').sort()).toEqual(steps.sort())
-    expect(watched('StepDurationAlarm', 'Duration').sort()).toEqual(steps.sort())
+    for (const name of ['Errors', 'Throttles', 'Duration']) {
+      const both = [...watched(`Step${name}Alarm`, name), ...watched(`LaterStep${name}Alarm`, name)]
+      expect(both.sort(), name).toEqual(steps.sort())
+    }
     for (const name of ['Errors', 'Throttles'])
       expect(watched('ServiceErrorsAlarm', name).sort()).toEqual(service.sort())
     const { Timeout } = propertiesOf('WipeLambdaFunction')
-    expect(propertiesOf('StepDurationAlarm').Threshold).toBe((Timeout - 60) * 1000)
+    for (const id of ['StepDurationAlarm', 'LaterStepDurationAlarm'])
+      expect(propertiesOf(id).Threshold, id).toBe((Timeout - 60) * 1000)
     // No alarm may have more than ten metrics beside its expression.
     for (const [id, { Properties }] of alarms(isFull ? prod : template))
       expect(Properties.Metrics?.length ?? 1, id).toBeLessThanOrEqual(11)
@@ -762,9 +767,12 @@ describe('what watches over the runs', () => {
     }
     const sum = 'SUM(FILL(METRICS(), 0))'
     for (const [id, Expression, Stat, Period, Threshold] of [
-      ['StepErrorsAlarm', sum, 'Sum', 900, 20],
-      ['StepThrottlesAlarm', sum, 'Sum', 900, 20],
-      ['StepDurationAlarm', 'MAX(FILL(METRICS(), 0))', 'Maximum', 900, 840_000],
+      ...['StepErrorsAlarm', 'LaterStepErrorsAlarm', 'StepThrottlesAlarm', 'LaterStepThrottlesAlarm'].map(
+        (id) => [id, sum, 'Sum', 900, 20] as const,
+      ),
+      ...['StepDurationAlarm', 'LaterStepDurationAlarm'].map(
+        (id) => [id, 'MAX(FILL(METRICS(), 0))', 'Maximum', 900, 840_000] as const,
+      ),
       ['ServiceErrorsAlarm', sum, 'Sum', 300, 0],
     ] as const) {
       const { Metrics, ...alarm } = propertiesOf(id)
@@ -1186,7 +1194,7 @@ describe('the roles refuse', () => {
     }
     const lists = (bucket: string) =>
       who({ action: 's3:ListBucket', resource: `arn:aws:s3:::${bucket}` }).sort()
-    expect(lists(files)).toEqual(['api', 'copy', 'count', 'restore', 'verify', 'wipe'])
+    expect(lists(files)).toEqual(['api', 'copy', 'count', 'putback', 'verify', 'wipe'])
     expect(lists(backups)).toEqual(functions.map(({ name }) => name).sort())
   })
 
@@ -1227,7 +1235,7 @@ describe('the roles refuse', () => {
     const late = `${sealed}/cache/late-1/00000.jsonl.zst`
     expect(who({ action: 's3:PutObject', resource: late, context }).sort()).toEqual([
       'export',
-      'restore',
+      'putback',
       'wipe',
     ])
     expect(who({ action: 's3:PutObject', resource: `${sealed}/cache/00000.jsonl.zst`, context })).toEqual([
@@ -1245,10 +1253,10 @@ describe('the roles refuse', () => {
       'lists-a/restore-files/00000.jsonl',
     ])
       expect(writing(`${run}/${planned}`), planned).toEqual(['count'])
-    const steps = ['compare', 'copy', 'export', 'restore', 'verify', 'wipe']
+    const steps = ['compare', 'copy', 'export', 'putback', 'verify', 'wipe']
     expect(writing(`${run}/results/files-00000.json`).sort()).toEqual(steps)
     expect(writing(`${sealed}/manifest.json`)).toEqual(['seal'])
-    expect(writing(`${sealed}/late-1.json`).sort()).toEqual(['restore', 'wipe'])
+    expect(writing(`${sealed}/late-1.json`).sort()).toEqual(['putback', 'restore', 'wipe'])
   })
 
   test('to write over a plan, a list or a result that counts to all, whoever of them may leave one', () => {
@@ -1299,9 +1307,9 @@ describe('the roles refuse', () => {
   })
 
   test('to change or delete files to all but those that copy them back or wipe them', () => {
-    expect(who({ action: 's3:DeleteObject', resource: file }).sort()).toEqual(['restore', 'wipe'])
-    expect(who({ action: 's3:PutObject', resource: file, context: writesOver })).toEqual(['restore'])
-    expect(who({ action: 's3:GetObject', resource: file }).sort()).toEqual(['copy', 'restore', 'wipe'])
+    expect(who({ action: 's3:DeleteObject', resource: file }).sort()).toEqual(['putback', 'wipe'])
+    expect(who({ action: 's3:PutObject', resource: file, context: writesOver })).toEqual(['putback'])
+    expect(who({ action: 's3:GetObject', resource: file }).sort()).toEqual(['copy', 'putback', 'wipe'])
   })
 
   test('to read, change or delete what lies beside the folder of the files in their bucket to all', () => {

@@ -13,19 +13,19 @@ type Permitted = {
   writesTags?: string
 }
 
-const all = 'compare copy count ended finish load prune restore seal verify wipe'
+const all = 'compare copy count ended finish load prune putback restore seal verify wipe'
 const ofBackups = { reads: `api ${all}`, deletes: 'prune', givesUp: 'count' } // count tries whether one could be written
 const ofRuns = { reads: `export ${all}` }
 
 /** Below a folder of the bucket of the files. */
 export const permittedFiles: Record<string, Permitted> = {
   'generated_stories/a.txt': {
-    ...{ reads: 'copy restore wipe', makes: 'restore', replaces: 'restore', deletes: 'restore wipe' },
-    ...{ givesUp: 'restore', readsTags: 'copy', writesTags: 'restore' },
+    ...{ reads: 'copy putback wipe', makes: 'putback', replaces: 'putback', deletes: 'putback wipe' },
+    ...{ givesUp: 'putback', readsTags: 'copy', writesTags: 'putback' },
   },
   'other/a.txt': {},
   '.taskmaster/environment.json': {
-    reads: 'api count prune restore wipe',
+    reads: 'api count prune putback wipe',
     ...{ makes: 'count', replaces: 'count' },
   },
   '.taskmaster/probe-1': { reads: 'count', makes: 'count', replaces: 'count', deletes: 'count' },
@@ -38,14 +38,14 @@ export const permittedInBackups: Record<string, Permitted> = {
   'files.2.jsonl.zst': { ...ofBackups, makes: 'seal', givesUp: 'count seal' },
   'pinned.json': { ...ofBackups, makes: 'api', replaces: 'api' },
   'pruning.json': { ...ofBackups, makes: 'prune', replaces: 'prune' },
-  'late-1.json': { ...ofBackups, makes: 'restore wipe', givesUp: 'count restore wipe' },
+  'late-1.json': { ...ofBackups, makes: 'putback restore wipe', givesUp: 'count putback restore wipe' },
   'files/a.txt': {
     ...{ ...ofBackups, makes: 'copy', givesUp: 'copy count' },
-    ...{ readsTags: 'restore', writesTags: 'copy' },
+    ...{ readsTags: 'putback', writesTags: 'copy' },
   },
   'files.2/a.txt': {
     ...{ ...ofBackups, makes: 'copy', givesUp: 'copy count' },
-    ...{ readsTags: 'restore', writesTags: 'copy' },
+    ...{ readsTags: 'putback', writesTags: 'copy' },
   },
   'database/public.users/00000.jsonl.zst': {
     ...{ ...ofBackups, reads: `api export ${all}` },
@@ -61,7 +61,7 @@ export const permittedInBackups: Record<string, Permitted> = {
   },
   'cache/late-1/00000.jsonl.zst': {
     ...{ ...ofBackups, reads: `api export ${all}` },
-    ...{ makes: 'export restore wipe', givesUp: 'count export restore wipe' },
+    ...{ makes: 'export putback wipe', givesUp: 'count export putback wipe' },
   },
   'anything-else.json': ofBackups,
 }
@@ -71,15 +71,15 @@ export const permittedOfRuns: Record<string, Permitted> = {
   'plan-0123.json': { ...ofRuns, makes: 'count' },
   'lists-a/files/00000.jsonl': { ...ofRuns, makes: 'count' },
   'probe-1': { ...ofRuns, makes: 'count', replaces: 'count' },
-  'results/files-00000.json': { ...ofRuns, makes: 'compare copy export restore verify wipe' },
+  'results/files-00000.json': { ...ofRuns, makes: 'compare copy export putback verify wipe' },
   'results/wiped-files-00000.unfinished.json': {
     ...ofRuns,
-    ...{ makes: 'compare copy export restore verify wipe' },
-    ...{ replaces: 'compare copy export restore verify wipe' },
+    ...{ makes: 'compare copy export putback verify wipe' },
+    ...{ replaces: 'compare copy export putback verify wipe' },
   },
   'results/difference-rows.jsonl': {
     ...{ ...ofRuns, reads: `api ${ofRuns.reads}` },
-    makes: 'compare copy export restore verify wipe',
+    makes: 'compare copy export putback verify wipe',
   },
   'anything-else.json': ofRuns,
 }

@@ -11,12 +11,12 @@ export const unusedForAReason: { functions: string[] | 'all'; actions: string[];
     reason: "used by Lambda's own runtime",
   },
   {
-    functions: ['export', 'copy', 'seal', 'wipe', 'restore'],
+    functions: ['export', 'copy', 'seal', 'wipe', 'restore', 'putback'],
     actions: ['s3:AbortMultipartUpload'],
     reason: 'only an upload that fails is given up',
   },
   {
-    functions: ['copy', 'restore'],
+    functions: ['copy', 'putback'],
     actions: [
       's3:GetObjectTagging',
       's3:PutObjectTagging',

@@ -58,7 +58,8 @@ function stateOf(name: string, input: Record<string, unknown>): string {
   if (name === 'export') return `Export ${targets[String(input.target)]}`
   if (name === 'copy') return 'Copy files batch'
   if (name === 'wipe') return `Wipe ${input.target === 'files' ? 'files batch' : input.target}`
-  if (name === 'restore') return `Restore ${input.target === 'files' ? 'files batch' : input.target}`
+  if (name === 'restore') return 'Restore database'
+  if (name === 'putback') return `Restore ${input.target === 'files' ? 'files batch' : input.target}`
   if (name === 'load') return 'Rehearse batch'
   if (name === 'compare') return 'Compare'
   if (name === 'finish') return input.error === undefined ? 'Finish' : 'Finish failed'

@@ -278,7 +278,7 @@ describe('delete', () => {
       const { promise: reached, resolve: reach } = Promise.withResolvers<void>()
       const { promise: released, resolve: release } = Promise.withResolvers<void>()
       around = async (name, _input, run) => {
-        if (name !== 'restore') return run()
+        if (name !== 'putback') return run()
         reach()
         await released
         return run()

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { handler as exportStep } from '../../functions/export.ts'
-import { handler as restore } from '../../functions/restore.ts'
+import { handler as putback } from '../../functions/putback.ts'
 import { handler as wipe } from '../../functions/wipe.ts'
 import { holding, isBulkDelete } from '../files/s3-front.ts'
 import { inFullForm, isFull } from '../support/trust.ts'
@@ -20,7 +20,7 @@ describe('an invocation that wakes up after its step was repeated, its run ended
   testStops('Restore files', {
     state: 'Restore files batch',
     request: restoreOf,
-    handler: restore,
+    handler: putback,
     changed: true,
   })
 })

@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import { beforeAll, expect, test, vi } from 'vitest'
 import { handler as copy } from '../../functions/copy.ts'
-import type { handler as restore } from '../../functions/restore.ts'
+import type { handler as putback } from '../../functions/putback.ts'
 import type { handler as wipe } from '../../functions/wipe.ts'
 import type { Outcome } from '../../lib/run/outcome.ts'
 import { holding, type S3Request } from '../files/s3-front.ts'
@@ -25,7 +25,7 @@ type Straggler = {
 export type Step = {
   state: string
   request: (start: string) => Parameters<ResetStack['succeed']>[0]
-  handler: typeof copy | typeof wipe | typeof restore
+  handler: typeof copy | typeof wipe | typeof putback
   changed: boolean
 }
 

@@ -687,6 +687,7 @@ describe('the state machine', () => {
       ...{ 'Count again': 'Count', Reconcile: 'Export', 'Rehearse batch': 'Load' },
       ...{ 'Diff database': 'Verify', 'Diff files': 'Verify', 'Diff cache': 'Verify' },
       ...{ Judge: 'Verify', Delete: 'Prune', 'Finish failed': 'Finish' },
+      ...{ 'Restore files batch': 'Putback', 'Restore cache': 'Putback' },
     }
     for (const { name, state } of tasks) {
       const called = others[name as keyof typeof others] ?? name.split(' ')[0]

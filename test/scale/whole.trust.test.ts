@@ -42,7 +42,18 @@ async function stepsOfNothing(): Promise<Record<string, Handler>> {
       return {}
     }
   }
-  const others = ['export', 'copy', 'load', 'compare', 'seal', 'wipe', 'restore', 'verify', 'prune']
+  const others = [
+    'export',
+    'copy',
+    'load',
+    'compare',
+    'seal',
+    'wipe',
+    'restore',
+    'putback',
+    'verify',
+    'prune',
+  ]
   return { count, finish, ...Object.fromEntries(others.map((name) => [name, nothing(name)])) }
 }
 

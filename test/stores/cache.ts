@@ -1,5 +1,5 @@
 import { handler as exportBatch } from '../../functions/export.ts'
-import { handler as restore } from '../../functions/restore.ts'
+import { handler as putback } from '../../functions/putback.ts'
 import { handler as wipe } from '../../functions/wipe.ts'
 import { environmentKey, fenceKey } from '../../lib/cache/keys.ts'
 import type { FreshStack } from '../support/stack.ts'
@@ -60,7 +60,7 @@ export function cacheOf(stack: () => FreshStack): Conforming<'cache'> {
       backUp: ({ runId, attempt, batches }) =>
         batches.cache.map((batch) => ({ handler: exportBatch, input: { runId, attempt, target, batch } })),
       wipe: ({ runId, attempt }) => [{ handler: wipe, input: { runId, attempt, target } }],
-      restore: ({ runId, attempt }) => [{ handler: restore, input: { runId, attempt, target } }],
+      restore: ({ runId, attempt }) => [{ handler: putback, input: { runId, attempt, target } }],
     },
   }
 }

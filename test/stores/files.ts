@@ -5,7 +5,7 @@ import {
   PutObjectCommand,
 } from '@aws-sdk/client-s3'
 import { handler as copy } from '../../functions/copy.ts'
-import { handler as restore } from '../../functions/restore.ts'
+import { handler as putback } from '../../functions/putback.ts'
 import { handler as wipe } from '../../functions/wipe.ts'
 import { filesKeys } from '../../lib/backup/layout.ts'
 import type { FreshStack } from '../support/stack.ts'
@@ -78,7 +78,7 @@ export function filesOf(stack: () => FreshStack): Conforming<'files'> {
       backUp: ({ runId, attempt, batches }) =>
         batches.files.map((batch) => ({ handler: copy, input: { runId, attempt, batch } })),
       wipe: (run) => batchesOf(run, wipe, 'files'),
-      restore: (run) => batchesOf(run, restore, 'restoreFiles'),
+      restore: (run) => batchesOf(run, putback, 'restoreFiles'),
     },
   }
 }
