@@ -66,11 +66,13 @@ describe('the command line', () => {
   test('ends with the code of who has to act: the caller, a guard, nobody but the other run, or whoever looks after the stores', () => {
     const names = (code: number) => [...errorKinds.keys()].filter((name) => exitCodeOf(name) === code).sort()
     expect(names(2)).toEqual([
+      'AmbiguousBackup',
       'BackupTooNew',
       'IdempotencyConflict',
       'InvalidConfiguration',
       'InvalidRequest',
       'NotComparable',
+      'UnknownBackup',
     ])
     expect(names(3)).toEqual([
       'BackupKept',
@@ -80,9 +82,13 @@ describe('the command line', () => {
       'EnvironmentProtected',
       'EnvironmentUnclaimed',
       'ForeignBackup',
+      'HookRefused',
       'KeysReserved',
+      'LabelRefused',
       'LimitExceeded',
+      'NotEmpty',
       'NotPermitted',
+      'ParentsMissing',
       'PreservationConflict',
       'RowsHidden',
       'RunEnded',
@@ -91,7 +97,7 @@ describe('the command line', () => {
       'TooLateToCancel',
     ])
     expect(names(4)).toEqual(['BackupBeingPruned', 'RunActive'])
-    expect(names(1)).toHaveLength(errorKinds.size - 23)
+    expect(names(1)).toHaveLength(errorKinds.size - 29)
     expect(exitCodeOf('NoSuchError')).toBe(1)
   })
 

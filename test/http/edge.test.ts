@@ -455,8 +455,11 @@ test('the status of a problem says who has to act, for each error there is', asy
   }
   expect(byStatus).toEqual({
     400: ['InvalidRequest'],
-    404: ['NotFound'],
-    409: ['BackupBeingPruned', 'RunActive', 'RunEnded', 'RunStarting', 'TooLateToCancel'],
+    404: ['NotFound', 'UnknownBackup'],
+    409: [
+      ...['AmbiguousBackup', 'BackupBeingPruned', 'LabelRefused'],
+      ...['RunActive', 'RunEnded', 'RunStarting', 'TooLateToCancel'],
+    ],
     422: [
       'BackupDamaged',
       'BackupKept',
@@ -467,10 +470,13 @@ test('the status of a problem says who has to act, for each error there is', asy
       'EnvironmentProtected',
       'EnvironmentUnclaimed',
       'ForeignBackup',
+      'HookRefused',
       'IdempotencyConflict',
       'KeysReserved',
       'LimitExceeded',
       'NotComparable',
+      'NotEmpty',
+      'ParentsMissing',
       'PreservationConflict',
       'RowsHidden',
       'SchemaChanged',
@@ -483,6 +489,7 @@ test('the status of a problem says who has to act, for each error there is', asy
       'CacheValueTooLarge',
       'DatabaseFull',
       'DatabaseOutOfMemory',
+      'HookFailed',
       'InvalidConfiguration',
       'ListingUnreliable',
       'NotPermitted',
