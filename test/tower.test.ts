@@ -14,7 +14,7 @@ const tower = [
   ['errors'],
   ['config', 'log', 'signature'],
   ['operations', 'refresh'],
-  ['postgres', 'redis', 's3'],
+  ['postgres', 'redis', 's3', 'web'],
   ['clients'],
   ['executions'],
   ['ledger'],
