@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { placesOf } from '../lib/config/places.ts'
 import { variables } from '../lib/config/variables.ts'
 import { readConfig } from '../lib/config.ts'
 import { StoreUnavailable } from '../lib/errors.ts'
@@ -337,4 +338,19 @@ describe('.env.example', () => {
     )
     expect(config.UPSTASH_REDIS_REST_TOKEN).toBe('fetched')
   })
+})
+
+test('where each store lies is told by host and name, without users and passwords', async () => {
+  const of = async (given: typeof complete) => placesOf(await read({ ...complete, ...given }))
+  expect(await of({ FILES_PREFIX: 'made/' })).toEqual({
+    database: 'ep-cool-1.eu-central-1.aws.neon.tech/taskmaster',
+    cache: 'eu1-cool-1.upstash.io',
+    files: 's3://files/made/',
+    backups: 's3://backups/.taskmaster/backups/',
+  })
+  const odd = await of({
+    DATABASE_URL: 'postgresql://a%40b:p%3Aw@[::1]:5433/100%?password=other',
+    UPSTASH_REDIS_REST_URL: 'https://user:password@redis.example:8443/token/path?token=other',
+  })
+  expect([odd.database, odd.cache]).toEqual(['[::1]:5433/100%', 'redis.example:8443'])
 })

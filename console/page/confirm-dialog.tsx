@@ -2,6 +2,7 @@ import type { ComponentChildren, TargetedSubmitEvent } from 'preact'
 import { useId, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { Failure } from './notice.tsx'
 import { useSession } from './session.ts'
+import { Where } from './where.tsx'
 
 type Props = {
   title: string
@@ -60,6 +61,7 @@ export function ConfirmDialog({ title, action, destructive, obstacle, children, 
       <form onSubmit={confirm} noValidate>
         <h2 id={`${id}-title`}>{title}</h2>
         {children}
+        <Where />
         <label class="field">
           <span>
             Type <strong>{environment}</strong> to confirm

@@ -10,6 +10,10 @@ import { backupDetails, options, run } from '../../lib/http/document/examples.ts
 export const session: Session = {
   ...{ name: 'ci', scopes: ['read', 'backup'], expiresAt: '2027-01-01T00:00:00.000Z' },
   ...{ environment: 'staging', protected: false, version: '1.2.3' },
+  where: {
+    ...{ database: 'db.example/taskmaster', cache: 'cache.example' },
+    ...{ files: 's3://files/made/', backups: 's3://backups/.taskmaster/backups/' },
+  },
 }
 
 const table = { label: null, estimated: false, bytes: 10, keptRows: 0, keepRows: null }

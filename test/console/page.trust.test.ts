@@ -116,6 +116,12 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     await opener.click()
     const dialog = page.getByRole('dialog', { name: 'Reset local: everything' })
     await dialog.getByText(/What stays|Nothing of these stores stays/).waitFor()
+    // Whose stores these are can be seen before the name is typed.
+    const { where } = await console.ask('GET', '/session')
+    const places = oneLine(await dialog.getByLabel('Where local is').innerText())
+    expect(places).toBe(
+      `Database ${where.database} Cache ${where.cache} Files ${where.files} Backups ${where.backups}`,
+    )
     // Neither another name, nor the beginning of it, nor another spelling, nor more than it.
     for (const typed of ['production', 'loc', 'l', 'Local', 'LOCAL', 'locale', 'local local']) {
       await dialog.getByLabel('Type local to confirm').fill(typed)

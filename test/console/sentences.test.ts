@@ -83,6 +83,12 @@ const session = {
   scopes: ['read', 'backup', 'reset'],
   environment: 'staging',
   protected: false,
+  where: {
+    database: 'db.example/app',
+    cache: 'cache.example',
+    files: 's3://files/',
+    backups: 's3://backups/',
+  },
   version: '1',
 }
 const backup: BackupAnswer = {

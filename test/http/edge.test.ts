@@ -94,14 +94,21 @@ describe('a body', () => {
 })
 
 describe('a token', () => {
-  test('tells its name and scopes, where it is, and of which version', async () => {
+  test('tells its name and scopes, where it is, without a password, and of which version', async () => {
     const { body } = await api.ask('GET', '/v1/session', { as: 'reset' })
+    const { env } = api.reset.stack
     expect(body).toEqual({
       name: 'reset',
       scopes: ['reset'],
       expiresAt: null,
       environment: 'local',
       protected: false,
+      where: {
+        database: (env.DATABASE_URL ?? '').replace(/^.*@|\?.*$/g, ''),
+        cache: (env.UPSTASH_REDIS_REST_URL ?? '').replace('http://', ''),
+        files: `s3://${env.FILES_BUCKET}/generated_stories/`,
+        backups: `s3://${env.BACKUP_BUCKET}/.taskmaster/backups/`,
+      },
       version: expect.stringMatching(/^\d+\.\d+\.\d+$/),
     })
   })

@@ -1,4 +1,5 @@
 import { createRoute, OpenAPIHono } from '@hono/zod-openapi'
+import { placesOf } from '../../config/places.ts'
 import { toolVersion } from '../../version.ts'
 import { Session } from '../answers/session.ts'
 import type { Api } from '../api.ts'
@@ -11,6 +12,12 @@ const example = {
   expiresAt: '2027-11-22T00:00:00Z',
   environment: 'staging',
   protected: false,
+  where: {
+    database: 'ep-cool-1.eu-central-1.aws.neon.tech/taskmaster',
+    cache: 'eu1-cool-1.upstash.io',
+    files: 's3://taskmaster-files/generated_stories/',
+    backups: 's3://taskmaster-backups/.taskmaster/backups/',
+  },
   version: toolVersion,
 }
 
@@ -30,10 +37,11 @@ const getSession = createRoute({
 
 /** Asks no store, so that signing in works when all are down. */
 export const session = new OpenAPIHono<Api>().openapi(getSession, ({ var: { caller, clients }, json }) => {
-  const { ENVIRONMENT, PROTECTED } = clients.config
+  const { ENVIRONMENT: environment, PROTECTED: isProtected } = clients.config
   const { name, scopes, expiresAt = null } = caller
+  const where = placesOf(clients.config)
   return json(
-    { name, scopes, expiresAt, environment: ENVIRONMENT, protected: PROTECTED, version: toolVersion },
+    { name, scopes, expiresAt, environment, protected: isProtected, where, version: toolVersion },
     200,
   )
 })
