@@ -71,6 +71,7 @@ test('the tests notice an answer that it does not promise', () => {
     expiresAt: null,
     environment: 'local',
     protected: false,
+    where: { database: 'd', cache: 'c', files: 's3://f/', backups: 's3://b/' },
     version: '1.0.0',
   }
   const headers = (change: Record<string, string> = {}) =>
