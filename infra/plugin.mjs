@@ -1,5 +1,6 @@
 // What serverless.yml cannot say by itself, as a plugin of the framework (`plugins` there): names are checked before anything
 // is made, logs stay, and a run keeps its code. Plain JavaScript, because the framework's own Node loads it.
+import { makeSchedules, readSchedules } from './schedules.mjs'
 
 /** The longest name that AWS takes, by the type of the resource. */
 const longest = {
@@ -11,16 +12,19 @@ const longest = {
 }
 
 export default class Deployment {
-  constructor(serverless) {
+  constructor(serverless, _options, { log } = {}) {
     this.serverless = serverless
+    this.log = log
     this.hooks = {
-      'before:package:cleanup': () => {
+      'before:package:cleanup': async () => {
         this.checkStage()
         this.noteSettings()
         this.checkKeys()
+        await this.noteSchedules()
       },
       'after:aws:package:finalize:mergeCustomProviderResources': () => {
         const template = serverless.service.provider.compiledCloudFormationTemplate
+        makeSchedules(template, this.schedules, this.environment)
         settleConditions(template)
         this.checkNames(template)
         keepLogs(template, serverless.service.custom.adoptsExisting === true)
@@ -51,6 +55,21 @@ export default class Deployment {
     const { functions, custom } = this.serverless.service
     for (const each of Object.values(functions))
       each.description ??= `Settings, revision ${custom.settingsRevision}`
+  }
+
+  /** @throws when one of them could not be carried out */
+  async noteSchedules() {
+    const { provider, custom } = this.serverless.service
+    this.environment = provider.environment.ENVIRONMENT
+    const { serviceDir: servicePath } = this.serverless
+    try {
+      const read = await readSchedules({ servicePath, custom, environment: this.environment })
+      this.schedules = read.schedules
+      for (const collision of read.collisions) this.log?.warning(collision)
+    } catch (error) {
+      throw this.refusal(`The stage "${provider.stage}" cannot be deployed: ${error.message}`)
+    }
+    provider.environment.SCHEDULES = JSON.stringify(this.schedules)
   }
 
   /**

@@ -34,7 +34,10 @@ async function buildFunctions(): Promise<void> {
   const names = (await readdir(join(root, 'functions'))).map((file) => file.replace(/\.ts$/, ''))
   const { metafile } = await build({
     absWorkingDir: root,
-    entryPoints: names.map((name) => ({ in: `functions/${name}.ts`, out: `${name}/index` })),
+    entryPoints: [
+      ...names.map((name) => ({ in: `functions/${name}.ts`, out: `${name}/index` })),
+      { in: 'lib/run/schedule/schedules.ts', out: 'schedules' }, // for infra/schedules.mjs
+    ],
     outdir,
     outExtension: { '.js': '.mjs' },
     bundle: true,

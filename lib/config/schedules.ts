@@ -6,7 +6,10 @@ const Schedule = z.strictObject({
   name: z.string().regex(/^[a-z][a-z0-9-]{0,38}$/, 'may hold only a-z, 0-9 and "-", at most 39 characters'),
   state: z.enum(['ENABLED', 'DISABLED']).default('ENABLED'),
   /** `cron(…)`, `rate(…)` or `at(…)` of EventBridge Scheduler. */
-  expression: z.string().regex(/^(cron|rate|at)\(.+\)$/, 'is not cron(…), rate(…) or at(…)'),
+  expression: z
+    .string()
+    .max(256)
+    .regex(/^(cron|rate|at)\(.+\)$/, 'is not cron(…), rate(…) or at(…)'),
   timeZone: z.string().refine(isTimeZone, 'is not the name of a time zone').default('UTC'),
   operation: z.enum(['reset', 'backup']),
   strategy: name.default('full'),
@@ -29,7 +32,9 @@ export const schedules = z.string().transform((text, context) => {
   return z.NEVER
 })
 
+/** A name of the IANA's list: an offset such as +02:00 is none, and EventBridge Scheduler refuses it. */
 function isTimeZone(name: string): boolean {
+  if (!/^[A-Za-z]/.test(name)) return false
   try {
     new Intl.DateTimeFormat('en', { timeZone: name })
     return true

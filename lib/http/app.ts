@@ -14,11 +14,13 @@ import { refuseNameless } from './request/query.ts'
 import { backups } from './routes/backups.ts'
 import { deleteBackup } from './routes/delete-backup.ts'
 import { download } from './routes/download.ts'
+import { nextResetRoute } from './routes/next-reset.ts'
 import { options } from './routes/options.ts'
 import { page } from './routes/page.ts'
 import { problems } from './routes/problems.ts'
 import { runRows } from './routes/run-rows.ts'
 import { runs } from './routes/runs.ts'
+import { schedules } from './routes/schedules.ts'
 import { session } from './routes/session.ts'
 import { tokens } from './routes/tokens.ts'
 
@@ -69,8 +71,19 @@ export function makeApp({
     document ??= openApiDocument(app)
     return json(document)
   })
+  app.route('/', nextResetRoute(clients))
   app.use('/v1/*', authenticated(clients, limits), noteUse(), refuseNameless, limitBody)
-  for (const resource of [session, tokens, options, runs, runRows, backups, download, deleteBackup])
+  for (const resource of [
+    session,
+    tokens,
+    schedules,
+    options,
+    runs,
+    runRows,
+    backups,
+    download,
+    deleteBackup,
+  ])
     app.route('/', resource)
   return app
 }

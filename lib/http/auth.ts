@@ -91,7 +91,7 @@ export function authenticated(clients: () => Promise<Clients>, limits: RateLimit
 }
 
 /** Without a configuration nobody is known, and what is wrong with it is nobody's business but the operator's. */
-function withholdFromStrangers(cause: unknown): never {
+export function withholdFromStrangers(cause: unknown): never {
   if (cause instanceof StoreUnavailable) {
     logger.error('the configuration cannot be read', { reason: cause.message })
     throw new StoreUnavailable(

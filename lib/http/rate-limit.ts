@@ -67,10 +67,13 @@ export function limitStrangers(limits: RateLimits): MiddlewareHandler<Api> {
   }
 }
 
+/** Where nobody is asked for a token. */
+const open = ['/v1/openapi.json', '/v1/next-reset']
+
 /** Whether the request goes on to where a token is looked for, and counted. */
 function isToBeKnown({ req }: Context<Api>): boolean {
   if (req.header('authorization') === undefined) return false // also of what is no request, which has no headers here
-  return req.path.startsWith('/v1/') && req.path !== '/v1/openapi.json' && req.method !== 'OPTIONS'
+  return req.path.startsWith('/v1/') && !open.includes(req.path) && req.method !== 'OPTIONS'
 }
 
 /** Of IPv6 the network: whoever has one address has 2⁶⁴ of them. One of IPv4 may be written as one of IPv6. */

@@ -5,7 +5,7 @@ import { SFNClient, StartExecutionCommand } from '@aws-sdk/client-sfn'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { variables } from '../../lib/config/variables.ts'
 import { makeApp } from '../../lib/http/app.ts'
-import { isDestructive, parseRequest } from '../../lib/run/request.ts'
+import { isDestructive, parseRequest, type Request } from '../../lib/run/request.ts'
 import { type HttpHandler, startHttpFront } from '../../local/http-front.ts'
 import { useRecorder } from '../http/recorder.ts'
 import { endOfExecution } from '../support/end-of-execution.ts'
@@ -28,6 +28,18 @@ const keys = {
   backups: 'arn:aws:kms:us-east-1:000000000000:key/b',
 }
 const role = 'arn:aws:iam::123456789012:role/taskmaster-reset-deployment'
+
+/** Two in place of the one that has parameters of its own. */
+const schedules = [
+  {
+    name: 'nightly',
+    operation: 'reset',
+    strategy: 'files-only',
+    expression: 'rate(1 day)',
+    timeZone: 'Europe/Berlin',
+  },
+  { name: 'every-hour', operation: 'backup', expression: 'cron(7 * * * ? *)', state: 'DISABLED' },
+]
 
 let template: Template
 /** Another stage, with the schedule on. */
@@ -71,13 +83,11 @@ beforeAll(async () => {
     ...given,
   })
   odd = await packageStage('a-longer-name-16', {
-    ...{ environment: 'odd', 'adopt-existing': 'true', 'schedule-state': 'ENABLED' },
+    ...{ environment: 'odd', 'adopt-existing': 'true', schedules: JSON.stringify(schedules) },
     ...{ 'files-kms-key-arn': keys.files, 'backup-kms-key-arn': keys.backups },
     ...{ 'alarm-email': 'me@example.com', dashboard: 'false', 'deployment-role': role },
     ...{ protected: 'true', 'log-level': 'DEBUG', 'preserve-rows': '{"users":"admin"}' },
     ...{ 'files-prefix': 'stories/', 'backup-prefix': 'kept/', 'alarm-after-hours': '50' },
-    ...{ 'schedule-expression': 'rate(1 day)', 'schedule-time-zone': 'Europe/Berlin' },
-    ...{ 'schedule-strategy': 'files-only' },
   })
   stages = { local: template, prod, odd }
 })
@@ -400,15 +410,26 @@ describe('the template', () => {
       expect(statementsOf('wipe')).toContain('-backups-000000000000-us-east-1/kept/*"')
       for (const { role } of functionsOf(odd))
         expect(JSON.stringify(role.statements)).not.toMatch(/generated_stories|\.taskmaster\/backups/)
-      const { State, ScheduleExpression, ScheduleExpressionTimezone, Target } = propertiesOf('Schedule', odd)
-      expect([State, ScheduleExpression, ScheduleExpressionTimezone]).toEqual([
-        ...['ENABLED', 'rate(1 day)', 'Europe/Berlin'],
-      ])
-      expect(JSON.parse(Target.Input)).toMatchObject({
-        operation: 'reset',
-        strategy: 'files-only',
-        confirm: 'odd',
+      const made = Object.entries(odd.Resources).filter(([, { Type }]) => Type === 'AWS::Scheduler::Schedule')
+      expect(made.map(([id]) => id)).toEqual(['ScheduleNightly', 'ScheduleEveryHour'])
+      const told = made.map(([id]) => {
+        const { State, ScheduleExpression, ScheduleExpressionTimezone, Target } = propertiesOf(id, odd)
+        expect(Target).toMatchObject({ RetryPolicy: { MaximumEventAgeInSeconds: 3600 } })
+        const { operation, strategy, confirm } = parseRequest(JSON.parse(Target.Input)) as Request & {
+          strategy: string
+        }
+        return [State, ScheduleExpression, ScheduleExpressionTimezone, operation, strategy, confirm]
       })
+      expect(told).toEqual([
+        ['ENABLED', 'rate(1 day)', 'Europe/Berlin', 'reset', 'files-only', 'odd'],
+        ['DISABLED', 'cron(7 * * * ? *)', 'UTC', 'backup', 'full', 'odd'],
+      ])
+      // What the functions are told is what was made.
+      const parsed = variables.SCHEDULES.schema.parse(Variables.SCHEDULES)
+      expect(parsed.map(({ name, state, strategy }) => [name, state, strategy])).toEqual([
+        ['nightly', 'ENABLED', 'files-only'],
+        ['every-hour', 'DISABLED', 'full'],
+      ])
       expect(propertiesOf('NoBackupAlarm', odd).EvaluationPeriods).toBe('50')
     },
   )
@@ -443,7 +464,7 @@ describe('the template', () => {
           'REHEARSE_MAX_BYTES',
           'REHEARSE_WITHIN_DAYS',
         ],
-        ...['LOCK_TIMEOUT_MS', 'LOCK_BUDGET_MS'],
+        ...['LOCK_TIMEOUT_MS', 'LOCK_BUDGET_MS', 'PAGE_URL'],
       ].sort(),
     )
     const { ScheduleExpression, ScheduleExpressionTimezone } = propertiesOf('Schedule')
@@ -1095,7 +1116,7 @@ describe('CloudFormation takes', () => {
   })
 
   test.runIf(isFull)(
-    'no key made for a bucket that is there, and no stage of a name that AWS refuses: packaging says why, beside nothing made (full form)',
+    'no key made for a bucket that is there, and no stage of a name that AWS refuses, and no schedule that could not run: packaging says why, beside nothing made (full form)',
     async () => {
       const noKey = (bucket: string) => [
         `No key can be made for the ${bucket} bucket, which is there and has one`,
@@ -1107,6 +1128,16 @@ describe('CloudFormation takes', () => {
         ['local', { 'backup-kms-key-arn': 'made', 'backup-bucket': 'my-backups' }, noKey('backup')],
         ['Prod', {}, [noStage('Prod'), 'begins with a letter and does not end in "-". Use --stage prod']],
         ['2nd', {}, [noStage('2nd'), 'begins with a letter']],
+        [
+          'local',
+          { 'schedule-expression': 'cron(0 3 * * *)' },
+          [noStage('local'), 'SCHEDULES, "schedule": cron has six fields'],
+        ],
+        [
+          'local',
+          { schedules: '[{"name":"role","operation":"backup","expression":"rate(1 hour)"}]' },
+          ['cannot be called "role"'],
+        ],
         [
           'a-much-too-long-name',
           {},

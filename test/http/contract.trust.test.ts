@@ -42,6 +42,8 @@ type Call = { operation: string; method: string; path: string; body?: object }
 const calls = (): Call[] => [
   { operation: 'getSession', method: 'GET', path: '/v1/session' },
   { operation: 'listTokens', method: 'GET', path: '/v1/tokens' },
+  { operation: 'listSchedules', method: 'GET', path: '/v1/schedules' },
+  { operation: 'getNextReset', method: 'GET', path: '/v1/next-reset' },
   { operation: 'getOptions', method: 'GET', path: '/v1/options' },
   { operation: 'listRuns', method: 'GET', path: '/v1/runs' },
   { operation: 'getRun', method: 'GET', path: `/v1/runs/${over}` },
@@ -59,7 +61,7 @@ const callOf = (operation: string) => calls().find((one) => one.operation === op
 
 /** Asks each of the routes, and expects of all the same status. */
 async function all(status: number, asked: object, { but = [] as string[], query = '' } = {}): Promise<void> {
-  const some = calls().filter(({ operation }) => !['getProblem', ...but].includes(operation))
+  const some = calls().filter(({ operation }) => !['getProblem', 'getNextReset', ...but].includes(operation))
   const answers = await Promise.all(
     some.map(async ({ operation, method, path, ...sent }) => {
       const separator = path.includes('?') ? '&' : '?'
@@ -82,7 +84,10 @@ test.runIf(isFull)(
     await all(401, { as: null })
     await all(403, { as: 'none' }, { but: ['getSession'] })
     await all(400, {}, { query: 'no-such-parameter=1' })
-    await withVariables({ ENVIRONMENT: 'No Name!' }, () => all(500, {}))
+    await withVariables({ ENVIRONMENT: 'No Name!' }, async () => {
+      await all(500, {})
+      expect(await asking('getNextReset', { as: null })).toBe(500)
+    })
     const tokensInSsm = {
       API_TOKENS: 'ssm:/tokens',
       AWS_ENDPOINT_URL_SSM: ssm.url,
@@ -91,6 +96,8 @@ test.runIf(isFull)(
       AWS_SECRET_ACCESS_KEY: 'test',
     }
     await withVariables(tokensInSsm, () => all(503, {}))
+    const secretInSsm = { ...tokensInSsm, DATABASE_URL: 'ssm:/database-url' }
+    await withVariables(secretInSsm, async () => expect(await asking('getNextReset', { as: null })).toBe(503))
   },
 )
 
@@ -108,11 +115,14 @@ test.runIf(isFull)(
     const busy = other(never, often)
     const headers = { authorization: `Bearer ${tokenOf('all')}`, 'content-type': 'application/json' }
     for (const { method, path, body, operation } of calls()) {
-      if (operation === 'getProblem') continue
+      if (operation === 'getProblem' || operation === 'getNextReset') continue
       const [rawPath = '', rawQueryString = ''] = path.split('?')
       const sent = { headers, rawQueryString, ...(body && { body: JSON.stringify(body) }) }
       expect([operation, (await busy(eventOf(method, rawPath, sent))).statusCode]).toEqual([operation, 429])
     }
+    const reset = callOf('getNextReset')
+    const none = other(often, never) // a token helps nobody where none is asked for
+    expect((await none(eventOf(reset.method, reset.path, { headers }))).statusCode).toBe(429)
     const { method, path } = callOf('getProblem')
     const folder = new URL('../../docs/', import.meta.url)
     expect((await other(never, often, [folder])(eventOf(method, path))).statusCode).toBe(500)
@@ -127,6 +137,7 @@ test.runIf(isFull)(`what a route answers when it does what it is asked ${inFullF
   for (const operation of [
     'getSession',
     'listTokens',
+    'listSchedules',
     'getOptions',
     'listRuns',
     'getRun',
@@ -138,6 +149,9 @@ test.runIf(isFull)(`what a route answers when it does what it is asked ${inFullF
     'getProblem',
   ])
     expect([operation, await asking(operation)]).toEqual([operation, 200])
+  await withVariables({ PUBLIC_NEXT_RESET: 'true' }, async () =>
+    expect(await asking('getNextReset', { as: null })).toBe(200),
+  )
   for (const operation of ['listRuns', 'getRun', 'listBackups', 'getBackup'])
     expect(await asking(operation, { headers: { 'if-none-match': '*' } })).toBe(304)
 })
@@ -147,6 +161,7 @@ test.runIf(isFull)(`what is not there, too large, no JSON, or against a rule ${i
   for (const runId of ['nobody', over])
     expect(await asking('getRunRows', {}, `/v1/runs/${runId}/rows`)).toBe(404)
   expect(await asking('cancelRun', {}, '/v1/runs/nobody/cancel')).toBe(404)
+  expect(await asking('getNextReset')).toBe(404)
   expect(await asking('getProblem', {}, '/problems/NoSuchError')).toBe(404)
   expect(await asking('getProblem', {}, '/problems/a%20b')).toBe(400)
   const nowhere = '/v1/backups/2020-01-01T00-00-00Z-000000'

@@ -51,6 +51,9 @@ export function undocumented(document: Document, answer: Answer): string[] {
   const { method, path, status } = answer
   const operation = operationOf(document, method, path)
   const found = [...always(answer)]
+  const promised = Object.keys(operation?.responses[status]?.headers ?? {})
+  if (answer.headers.has('access-control-allow-origin') && !promised.includes('Access-Control-Allow-Origin'))
+    found.push('it lets pages of other sites in')
   if (operation !== undefined) found.push(...ofOperation(document, operation, answer))
   else if (methodsOf(document, path) !== undefined) found.push(...ofOtherMethod(document, answer))
   else if (path.startsWith('/v1/') && path !== '/v1/openapi.json' && status < 400)
@@ -69,7 +72,6 @@ function* always({ headers, status }: Answer): Generator<string> {
   ]) {
     if (!headers.has(name)) yield `it has no header ${name}`
   }
-  if (headers.has('access-control-allow-origin')) yield 'it lets pages of other sites in'
   if (status === 429 && !headers.has('retry-after')) yield 'it does not say when to try again'
 }
 

@@ -219,6 +219,36 @@ test('every answer carries the security headers, and none is kept by a cache', a
   expect(answers.map(({ status }) => status)).toEqual([200, 401, 200, 404, 204])
 })
 
+test('when the next reset is, is told to pages everywhere where that is wanted, and else to nobody', async () => {
+  const SCHEDULES = JSON.stringify([
+    { name: 'hourly', operation: 'backup', expression: 'cron(0 * * * ? *)' },
+    { name: 'nightly', operation: 'reset', expression: 'cron(0 3 * * ? *)', timeZone: 'Europe/Berlin' },
+    { name: 'yearly', operation: 'reset', expression: 'cron(0 3 1 1 ? *)' },
+    { name: 'off', operation: 'reset', expression: 'cron(* * * * ? *)', state: 'DISABLED' },
+  ])
+  const asked = () => api.ask('GET', '/v1/next-reset', { as: null })
+  const secret = await withVariables({ SCHEDULES }, asked)
+  expect([secret.status, secret.body.title]).toEqual([404, 'NoSuchRoute'])
+  const open = await withVariables({ SCHEDULES, PUBLIC_NEXT_RESET: 'true' }, asked)
+  expect(open.headers.get('access-control-allow-origin')).toBe('*')
+  expect(Object.keys(open.body)).toEqual(['at'])
+  expect(Date.parse(open.body.at) - Date.now()).toBeLessThan(25 * 3_600_000)
+  const { body } = await withVariables({ SCHEDULES }, () => api.ask('GET', '/v1/schedules', { as: 'read' }))
+  expect(
+    body.schedules.map(({ name, next }: { name: string; next: string[] }) => [name, next.length]),
+  ).toEqual([
+    ...[
+      ['hourly', 5],
+      ['nightly', 5],
+      ['yearly', 5],
+      ['off', 0],
+    ],
+  ])
+  expect(body.schedules[1].next).toContain(open.body.at)
+  const none = await withVariables({ PUBLIC_NEXT_RESET: 'true' }, asked)
+  expect(none.body).toEqual({ at: null })
+})
+
 describe('every answer', () => {
   const event = (change: object = {}, http: object = {}) => ({
     version: '2.0',

@@ -42,7 +42,7 @@ test('every operation has a name of its own, a sentence, its path parameters, an
     expect(Object.keys(operation.responses)).toEqual(expect.arrayContaining(always))
     for (const [status, { description, content }] of Object.entries(operation.responses)) {
       expect(description).not.toBe('')
-      const success = operation.security === undefined ? 'application/json' : 'text/html'
+      const success = path.startsWith('/v1/') ? 'application/json' : 'text/html'
       const type = Number(status) < 300 ? success : 'application/problem+json'
       expect(Object.keys(content ?? {})).toEqual(status === '304' ? [] : [type])
     }

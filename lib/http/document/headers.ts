@@ -37,6 +37,12 @@ export const headers = {
     schema: { type: 'string', pattern: '^[1-9][0-9]*$' },
     example: '10',
   },
+  'Access-Control-Allow-Origin': {
+    description: 'Pages of every origin may read it',
+    required: true,
+    schema: { type: 'string', pattern: '^[*]$' },
+    example: '*',
+  },
   'WWW-Authenticate': {
     description: 'How to get in (RFC 6750)',
     required: true,

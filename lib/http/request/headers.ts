@@ -20,7 +20,7 @@ const headers = {
   'strict-transport-security': 'max-age=31536000',
 }
 
-/** On every answer, whatever it is. There is no CORS header: other sites' pages have nothing to ask here. */
+/** On every answer, whatever it is. There is no CORS header but of /v1/next-reset: other sites' pages have nothing else to ask here. */
 export const securityHeaders: MiddlewareHandler = async (context, next) => {
   await next()
   withSecurityHeaders(context.res)
