@@ -3,6 +3,7 @@ import { ledgerSchema } from '../../ledger/schema.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { databaseError } from '../../postgres/errors.ts'
 import { plainName } from '../../postgres/identifiers.ts'
+import { isBookkeeping } from './bookkeeping.ts'
 import { Table } from './table.ts'
 import { readUnmanagedChildren, type UnmanagedChild, waitingFor } from './unmanaged-children.ts'
 
@@ -15,30 +16,6 @@ export type Tables = {
   /** Those below a managed one, in any schema, that are not managed. */
   outside: UnmanagedChild[]
 }
-
-/** Migration tools keep these; wiping them would make the application run its migrations again. */
-const bookkeeping = new Set([
-  '__drizzle_migrations',
-  '_prisma_migrations',
-  'alembic_version',
-  'schema_migrations',
-  'ar_internal_metadata',
-  'flyway_schema_history',
-  'knex_migrations',
-  'knex_migrations_lock',
-  'databasechangelog',
-  'databasechangeloglock',
-  'django_migrations',
-  'goose_db_version',
-  'migrations',
-  'typeorm_metadata',
-  '_sqlx_migrations',
-  'sequelizemeta',
-  'doctrine_migration_versions',
-  'schema_version',
-  'kysely_migration',
-  'kysely_migration_lock',
-])
 
 /** Why a table is not managed that the script of an extension made. */
 export const ofExtension = 'belongs to an extension'
@@ -116,7 +93,7 @@ function reasonToLeave(row: Row): string | undefined {
   if (row.schema === ledgerSchema.schemaName) return 'the ledger of the resets'
   if (row.kind === 'f') return 'a foreign table'
   if (row.of_extension) return ofExtension
-  if (bookkeeping.has(row.table.toLowerCase())) return 'keeps the migrations'
+  if (isBookkeeping(row.table)) return 'keeps the migrations'
   return undefined
 }
 

@@ -29,6 +29,7 @@ export const sealDatabase: Sealer<DatabasePlan, NonNullable<Manifest['database']
       ...takenOver(tables, originOf, planned.base),
       tables,
       sequences,
+      ...(planned.definition === null ? {} : { definition: planned.definition }),
     },
     rehearsedAt: rehearsedAt && oldestProof(tables, rehearsedAt),
     warnings: [...exported.warnings, ...(rehearsed?.warnings ?? [])],

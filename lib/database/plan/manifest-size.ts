@@ -3,6 +3,7 @@ import { checkShape, documentBounds, TooMuch } from '../../backup/documents/json
 import { backupKeys } from '../../backup/layout.ts'
 import { pagesInRange } from '../../backup/ranges/range.ts'
 import type { BackedUpTable, TablePart } from '../../backup/sections/database.ts'
+import { definitionLimits } from '../../backup/sections/definition.ts'
 import { LimitExceeded } from '../../errors.ts'
 import type { Shard } from '../parts/shards.ts'
 import type { TableActions } from './actions/table-actions.ts'
@@ -27,7 +28,7 @@ export function checkManifestSize(
       return { ...{ name, schema, table, oid, columns }, ...sums, parts }
     })
   const text = JSON.stringify(section)
-  const size = Buffer.byteLength(text)
+  const size = Buffer.byteLength(text) + longestDefinition
   try {
     if (size > documentBounds.bytes) throw new TooMuch('')
     checkShape(text, documentBounds)
@@ -40,6 +41,8 @@ export function checkManifestSize(
   }
 }
 
+/** Of what is told of how the tables are made: in JSON a quotation mark has two bytes. */
+const longestDefinition = 2 * (definitionLimits.sql + definitionLimits.migrations)
 /** As long as any. */
 const anyId = '2026-11-22T19-05-33Z-3f9a2c'
 const mostRows = 10 ** 9

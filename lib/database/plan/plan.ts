@@ -1,6 +1,5 @@
 import type { Warning } from '../../backup/manifest.ts'
 import type { Backup } from '../../backup/read.ts'
-import type { BackedUpTable } from '../../backup/sections/database.ts'
 import type { FingerprintFormat } from '../../backup/sections/fingerprint.ts'
 import type { Clients } from '../../clients.ts'
 import type { Config } from '../../config/variables.ts'
@@ -10,30 +9,25 @@ import type { Connection } from '../../postgres/connection.ts'
 import { underOwnSearchPath } from '../../postgres/search-path.ts'
 import type { Limit, Planner, Planning } from '../../store.ts'
 import { chooseBase } from '../base/choose.ts'
-import { bytesUnproved } from '../base/share.ts'
 import { readCatalog } from '../catalog/catalog.ts'
 import { checkSchema } from '../catalog/schema-differences.ts'
 import { sequencesOf } from '../catalog/sequences.ts'
-import { checkLockedTime } from '../locks/duration.ts'
+import { nothingTold, readDefinition } from '../definition/read.ts'
 import { loadBatches } from '../parts/load-batches.ts'
-import { bytesOf, type Shard } from '../parts/shards.ts'
 import type { DatabaseInRestore, DatabasePlan } from '../schema/plan.ts'
 import { checkScratchAllowed } from '../scratch/event-triggers.ts'
 import { viewsOver } from '../views.ts'
 import { checkKeptRows } from './actions/kept-rows.ts'
 import { checkPermissions } from './actions/permissions.ts'
 import { chooseRestoreActions } from './actions/restore-actions.ts'
-import { chooseActions, type TableAction, type TableActions } from './actions/table-actions.ts'
+import { byExclusion, chooseActions, type TableAction } from './actions/table-actions.ts'
 import { leaveOut, leftOutBy, warnOfLaterColumns, warnOfLaterTables, warnOfLeftOut } from './exclusions.ts'
 import { cutBatches, putBatches } from './export-batches.ts'
+import { checkExtent, isRehearsed } from './extent.ts'
 import { warnOfLargeObjects } from './large-objects.ts'
-import { checkLocks, lockedWorks } from './lock-checks.ts'
-import { checkManifestSize } from './manifest-size.ts'
 import { warnOfLeftBehind } from './out-of-reach.ts'
 import { warnOfKept } from './restore-rights.ts'
-import { checkRoom, readRoom } from './room.ts'
 import { countInSnapshot } from './rows/count.ts'
-import { checkReading } from './single-works.ts'
 import { tryRestore, warnOfUnproved } from './trial-restore.ts'
 
 /**
@@ -65,10 +59,6 @@ export const databaseLimit: Limit<DatabasePlan> = ({ tables }, { MAX_ROWS }) => 
     .filter(({ action }) => action !== 'keep')
     .reduce((sum, { rows, keptRows }) => sum + rows - keptRows, 0)
   return { name: 'MAX_ROWS', limit: MAX_ROWS, count, what: 'row' }
-}
-
-function isRehearsed(bytes: number, { rehearse }: Pick<Planning, 'rehearse'>, config: Config): boolean {
-  return rehearse === 'auto' ? bytes < config.REHEARSE_MAX_BYTES : rehearse !== false
 }
 
 function notRehearsed(bytes: number, { REHEARSE_MAX_BYTES }: Config): Warning {
@@ -139,6 +129,15 @@ async function planTables(
     ...(backup === null ? [] : warnOfLaterTables(backup, counted)),
   )
   const views = changes === null ? [] : await viewsOver(connection, changed)
+  const { definition, warnings: ofDefinition } =
+    takesBackup && !asked.dryRun
+      ? await readDefinition(connection, {
+          ...{ sequences: catalog.sequences, schemas: config.DATABASE_SCHEMAS },
+          tables: tables.map(({ table }) => table),
+          excluded: unmanaged.flatMap(({ name, reason }) => (reason === byExclusion ? name : [])),
+        })
+      : nothingTold
+  warnings.push(...ofDefinition)
   return {
     planned: {
       serverVersion: catalog.serverVersion,
@@ -149,48 +148,10 @@ async function planTables(
       tables: counted,
       unmanaged,
       views: views.map(({ name }) => name),
-      definition: null,
+      definition,
     },
     warnings,
   }
-}
-
-/**
- * What is too much for one transaction or one invocation is said before anything is counted, which takes its time then.
- * @throws LimitExceeded
- */
-async function checkExtent(
-  connection: Connection,
-  config: Config,
-  asked: Planning & {
-    toLoad: Backup | null
-    chosen: TableActions
-    bytes: number
-    batches: Shard[][]
-    held: ReadonlyMap<string, BackedUpTable>
-  },
-): Promise<Warning[]> {
-  const { takesBackup, toLoad, bytes, batches } = asked
-  const rehearses = takesBackup && isRehearsed(bytes, asked, config)
-  const locks = await checkLocks(connection, { ...asked, rehearses })
-  if (takesBackup) checkManifestSize(asked.chosen, batches.flat(), config.BACKUP_PREFIX)
-  const exported = takesBackup ? batches.map(bytesOf) : []
-  // A dry run has no base, and the run that it stands for may have one.
-  const unproved =
-    asked.dryRun && asked.takeOver
-      ? 0
-      : bytesUnproved(
-          asked.chosen.tables.map(({ table }) => table),
-          asked.held,
-        )
-  const loaded = rehearses ? { most: bytes, least: unproved } : { most: 0, least: 0 }
-  const works = lockedWorks({ ...asked, backedUp: toLoad?.database?.tables ?? [] })
-  return [
-    ...locks,
-    ...(await checkReading(connection, { bytes, exported, loaded })),
-    ...(await checkLockedTime(connection, config, works)),
-    ...(toLoad?.database ? checkRoom(toLoad.database.tables, await readRoom(connection)) : []),
-  ]
 }
 
 /** A run that takes no backup makes no fingerprints, and a dry one must not make the environment's seed either. */

@@ -80,7 +80,8 @@ export function chooseActions(catalog: Catalog, keep: Preservation): TableAction
   }
 }
 
-const byExclusion = 'excluded by EXCLUDE_TABLES'
+/** Why a table is not backed up that the configuration names. */
+export const byExclusion = 'excluded by EXCLUDE_TABLES'
 
 /** The tables of the managed schemas, or below tables of theirs, that are not managed. */
 function leftAlone({ unmanaged, outside }: Catalog): { name: string; reason: string }[] {
