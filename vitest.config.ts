@@ -44,6 +44,7 @@ export default defineConfig({
           include: [loud],
           exclude: [quiet, ...pure],
           globalSetup: ['test/support/postgres.ts'],
+          setupFiles: ['test/support/counterexamples.ts'],
           // A test waits for its stack half of the time, and the long proofs for deadlines and servers that ask to slow down.
           maxWorkers: isFull ? 6 : 4,
           sequence: { groupOrder: 1 },

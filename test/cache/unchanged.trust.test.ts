@@ -368,8 +368,9 @@ needsServerInFull(
           const { result: whole } = await restore(backup, { limits, faults: [blind] })
           expect(byDifference).toEqual(await stateOfAll())
           expect(whole).toEqual({ ...result, keys: result.keys + result.unchanged, unchanged: 0 })
+          // A backup holds no consumers: a stream that has lost its own since then is as in the backup.
           const same = Object.entries(before).filter(
-            ([key, state]) => state.consumers === 0 && JSON.stringify(state) === JSON.stringify(live[key]),
+            ([key, state]) => JSON.stringify({ ...state, consumers: 0 }) === JSON.stringify(live[key]),
           )
           expect(result.unchanged).toBe(same.length)
           totals.keys += result.keys
