@@ -11,6 +11,8 @@ import { limitStrangers, makeLimits, type Rates, usualRates } from './rate-limit
 import { limitBody } from './request/body.ts'
 import { securityHeaders } from './request/headers.ts'
 import { refuseNameless } from './request/query.ts'
+import { backupList } from './routes/backups/list.ts'
+import { backupNames } from './routes/backups/names.ts'
 import { backups } from './routes/backups.ts'
 import { deleteBackup } from './routes/delete-backup.ts'
 import { download } from './routes/download.ts'
@@ -22,6 +24,7 @@ import { runRows } from './routes/run-rows.ts'
 import { runs } from './routes/runs.ts'
 import { schedules } from './routes/schedules.ts'
 import { session } from './routes/session.ts'
+import { status } from './routes/status.ts'
 import { tokens } from './routes/tokens.ts'
 
 type AppSettings = {
@@ -73,17 +76,8 @@ export function makeApp({
   })
   app.route('/', nextResetRoute(clients))
   app.use('/v1/*', authenticated(clients, limits), noteUse(), refuseNameless, limitBody)
-  for (const resource of [
-    session,
-    tokens,
-    schedules,
-    options,
-    runs,
-    runRows,
-    backups,
-    download,
-    deleteBackup,
-  ])
-    app.route('/', resource)
+  const environment = [session, tokens, schedules, options, status]
+  const ofBackups = [backupList, backups, backupNames, download, deleteBackup]
+  for (const resource of [...environment, runs, runRows, ...ofBackups]) app.route('/', resource)
   return app
 }

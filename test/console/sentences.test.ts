@@ -106,6 +106,7 @@ const backup: BackupAnswer = {
   lateAttempts: 0,
   authentic: 'signed',
   pinned: false,
+  ...{ labels: [], note: null, run: null, kept: null },
 }
 
 type Subject = NonNullable<Outcome['subject']>

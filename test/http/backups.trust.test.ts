@@ -6,7 +6,7 @@ import { sealed } from '../../lib/backup/digest.ts'
 import { backupKeys } from '../../lib/backup/layout.ts'
 import type { Manifest } from '../../lib/backup/manifest.ts'
 import { currentClients } from '../../lib/task.ts'
-import { backupBucket, filesPrefix, quickReset } from '../e2e/reset-stack.ts'
+import { backupBucket, filesPrefix, quickReset, withVariables } from '../e2e/reset-stack.ts'
 import { strange, withDigest } from '../support/signing.ts'
 import { inFullForm, isFull } from '../support/trust.ts'
 import { useApi } from './api-stack.ts'
@@ -51,6 +51,72 @@ test('backups come in pages, which the header Link joins', async () => {
   expect(two.headers.get('link')).toBeNull()
   for (const query of ['before=..', 'limit=0', 'limit=1001'])
     expect((await api.ask('GET', `/v1/backups?${query}`)).status).toBe(400)
+})
+
+test('of the backups those are listed that are asked for, with why they are kept', async () => {
+  const ids = async (query: string) => {
+    const { status, body } = await api.ask('GET', `/v1/backups?${query}`)
+    return status === 200 ? body.backups.map(({ backupId }: { backupId: string }) => backupId) : status
+  }
+  for (const [query, found] of [
+    ['strategy=full', [second, first]],
+    ['strategy=cache-only', []],
+    ['pinned=false', [second, first]],
+    ['pinned=true', []],
+    ['label=nobody', []],
+    [`q=${first.slice(-6).toUpperCase()}`, first.endsWith(second.slice(-6)) ? [second, first] : [first]],
+    ['q=no-such-text', []],
+    ['pinned=perhaps', 400],
+    [`q=${'x'.repeat(101)}`, 400],
+  ] as const)
+    expect([query, await ids(query)]).toEqual([query, found])
+  // What is left out counts for the page, which leads on.
+  const { body: page } = await api.ask('GET', `/v1/backups?limit=1&q=${first}`)
+  expect(page).toMatchObject({ backups: [], next: second })
+  await withVariables({ RETENTION_LAST: '1' }, async () => {
+    const { backups } = (await api.ask('GET', '/v1/backups?kept=true', { as: 'read' })).body
+    expect(backups[0].kept).toContain('number 1 of the last 1 (full)')
+    expect(backups[1].kept).toEqual([]) // the next prune lets it go
+  })
+  expect((await api.ask('GET', '/v1/backups')).body.backups[0].kept).toBeNull()
+})
+
+test('the status tells the newest proved backup against the schedule, what comes next, and the last thirty nights', async () => {
+  const { body: list } = await api.ask('GET', '/v1/backups')
+  const bytes = list.backups.reduce((sum: number, backup: { bytes: number }) => sum + backup.bytes, 0)
+  const { body: plain } = await api.ask('GET', '/v1/status', { as: 'read' })
+  expect(plain).toMatchObject({
+    lastProved: { backupId: second, strategy: 'full', rehearsedAt: expect.any(String) },
+    ...{ dueEveryHours: null, next: null, backups: { count: 2, bytes } },
+  })
+  expect(plain.nights).toHaveLength(30)
+  const { runs } = (await api.ask('GET', '/v1/runs')).body
+  expect(plain.nights.at(-1)).toEqual({
+    ...{ day: runs[0].startedAt.slice(0, 10), runId: runs[0].runId },
+    ...{ operation: 'backup', status: 'succeeded' },
+  })
+  expect(plain.nights[0]).toMatchObject({ runId: null, status: null })
+  expect(plain.storage.reduce((sum: number, one: { bytes: number }) => sum + one.bytes, 0)).toBe(bytes)
+
+  const nightly = { name: 'nightly', expression: 'cron(0 3 * * ? *)', operation: 'backup' }
+  const hourly = { name: 'hourly', expression: 'rate(1 hour)', operation: 'backup', strategy: 'cache-only' }
+  // A run of the schedule says how a night went, not one that somebody started later; a dry run says nothing.
+  const { admin } = api.reset.stack
+  const noon = new Date(`${plain.nights[10].day}T12:00:00Z`)
+  await admin.query(
+    `INSERT INTO taskmaster_reset.runs (run_id, operation, request_digest, status, phase, requested_by, plan, started_at, finished_at)
+     SELECT run_id, 'reset', '', status, 'Finish', requested_by, plan::jsonb, $1::timestamptz + at::interval, $1
+     FROM (VALUES ('of-schedule', 'failed', 'schedule', NULL, '-9 hours'), ('by-hand', 'succeeded', 'api:ci', NULL, '0'),
+       ('dry', 'succeeded', 'schedule', '{"dryRun": true}', '1 hour')) AS given (run_id, status, requested_by, plan, at)`,
+    [noon],
+  )
+  await withVariables({ SCHEDULES: JSON.stringify([hourly, nightly]) }, async () => {
+    const { body: due } = await api.ask('GET', '/v1/status')
+    expect(due).toMatchObject({ dueEveryHours: 24, next: { name: 'nightly', to: null } })
+    expect(due.next.at).toMatch(/T03:00:00\.000Z$/)
+    expect(due.nights[10]).toMatchObject({ runId: 'of-schedule', status: 'failed' })
+  })
+  await admin.query(`DELETE FROM taskmaster_reset.runs WHERE run_id IN ('of-schedule', 'by-hand', 'dry')`)
 })
 
 test('one that cannot be understood is listed with the reason, and is no 404', async () => {
@@ -237,6 +303,28 @@ describe('deleting a backup', () => {
     expect(await api.reset.objects(backupBucket, root(first))).toEqual([])
     const again = await api.ask('DELETE', `/v1/backups/${first}`, asked)
     expect([again.status, again.body.runId]).toEqual([202, body.runId])
+  })
+
+  test('a change of it wants something to change, and the scope of each thing', async () => {
+    const path = `/v1/backups/${second}`
+    const ask = async (as: string, body: object) => {
+      const { status, body: answer } = await api.ask('PATCH', path, { as, body })
+      return [status, answer.requiredScope ?? answer.pinned ?? answer.title]
+    }
+    expect(await ask('all', {})).toEqual([400, 'InvalidRequest'])
+    for (const label of ['latest', 'Baseline', '2026', '', 'x'.repeat(40)])
+      expect(await ask('all', { label })).toEqual([400, 'InvalidRequest'])
+    for (const [as, change, missing] of [
+      ['backup', { label: 'baseline' }, 'restore'],
+      ['reset', { label: 'baseline' }, 'restore'],
+      ['restore', { label: null }, 'delete'],
+      ['restore', { note: 'mine' }, 'backup'],
+      ['delete', { pinned: true }, 'backup'],
+      ['backup', { pinned: false }, 'delete'],
+    ] as const)
+      expect(await ask(as, change)).toEqual([403, missing])
+    expect(await ask('backup', { pinned: true })).toEqual([200, true])
+    expect(await ask('delete', { pinned: false })).toEqual([200, false])
   })
 
   test('pinning wants a yes or a no, and a backup that is there', async () => {

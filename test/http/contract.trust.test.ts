@@ -45,6 +45,7 @@ const calls = (): Call[] => [
   { operation: 'listSchedules', method: 'GET', path: '/v1/schedules' },
   { operation: 'getNextReset', method: 'GET', path: '/v1/next-reset' },
   { operation: 'getOptions', method: 'GET', path: '/v1/options' },
+  { operation: 'getStatus', method: 'GET', path: '/v1/status' },
   { operation: 'listRuns', method: 'GET', path: '/v1/runs' },
   { operation: 'getRun', method: 'GET', path: `/v1/runs/${over}` },
   { operation: 'getRunRows', method: 'GET', path: `/v1/runs/${telling}/rows` },
@@ -53,6 +54,7 @@ const calls = (): Call[] => [
   { operation: 'listBackups', method: 'GET', path: '/v1/backups' },
   { operation: 'getBackup', method: 'GET', path: `/v1/backups/${newer}` },
   { operation: 'pinBackup', method: 'PUT', path: `/v1/backups/${newer}/pin`, body: { pinned: true } },
+  { operation: 'changeBackup', method: 'PATCH', path: `/v1/backups/${newer}`, body: { pinned: true } },
   { operation: 'downloadPart', method: 'GET', path: `/v1/backups/${newer}/parts/manifest.json` },
   { operation: 'deleteBackup', method: 'DELETE', path: `/v1/backups/${older}?confirm=local` },
   { operation: 'getProblem', method: 'GET', path: '/problems/RunActive' },
@@ -139,12 +141,14 @@ test.runIf(isFull)(`what a route answers when it does what it is asked ${inFullF
     'listTokens',
     'listSchedules',
     'getOptions',
+    'getStatus',
     'listRuns',
     'getRun',
     'getRunRows',
     'listBackups',
     'getBackup',
     'pinBackup',
+    'changeBackup',
     'downloadPart',
     'getProblem',
   ])
@@ -167,11 +171,12 @@ test.runIf(isFull)(`what is not there, too large, no JSON, or against a rule ${i
   const nowhere = '/v1/backups/2020-01-01T00-00-00Z-000000'
   expect(await asking('getBackup', {}, nowhere)).toBe(404)
   expect(await asking('pinBackup', {}, `${nowhere}/pin`)).toBe(404)
+  expect(await asking('changeBackup', {}, nowhere)).toBe(404)
   expect(await asking('downloadPart', {}, `${nowhere}/parts/manifest.json`)).toBe(404)
   expect(await asking('deleteBackup', {}, `${nowhere}?confirm=local`)).toBe(404)
-  for (const operation of ['startRun', 'cancelRun', 'pinBackup', 'deleteBackup'])
+  for (const operation of ['startRun', 'cancelRun', 'pinBackup', 'changeBackup', 'deleteBackup'])
     expect(await asking(operation, { body: 'x'.repeat(65 * 1024) })).toBe(413)
-  for (const operation of ['startRun', 'pinBackup', 'deleteBackup'])
+  for (const operation of ['startRun', 'pinBackup', 'changeBackup', 'deleteBackup'])
     expect(await asking(operation, { body: '{}', headers: { 'content-type': 'text/plain' } })).toBe(415)
   expect(await asking('startRun', { body: { operation: 'reset', strategy: 'full', confirm: 'other' } })).toBe(
     422,
@@ -192,12 +197,13 @@ test.runIf(isFull)(
     const { SIGNING_KEYS } = (await currentClients()).config
     const foreign = sealed(SIGNING_KEYS, { ...manifest, environment: 'elsewhere' })
     await api.reset.put(keys.manifest, JSON.stringify(foreign), backupBucket)
-    expect([await asking('pinBackup'), await asking('downloadPart')]).toEqual([422, 422])
+    for (const operation of ['pinBackup', 'changeBackup', 'downloadPart'])
+      expect([operation, await asking(operation)]).toEqual([operation, 422])
     await api.reset.put(keys.manifest, '{"version":1}', backupBucket)
     expect(await asking('getBackup')).toBe(422)
     await api.reset.put(keys.manifest, real, backupBucket)
     await api.reset.put(keys.tombstone, '{}', backupBucket)
-    expect(await asking('pinBackup')).toBe(409)
+    expect([await asking('pinBackup'), await asking('changeBackup')]).toEqual([409, 409])
     await api.reset.remove(backupBucket, [keys.tombstone])
   },
 )

@@ -6,6 +6,18 @@ import { targets } from '../../store.ts'
 import { count } from './run.ts'
 
 export const BackupAnswer = SealedBackup.extend({
+  labels: z.array(z.string()).nullable().meta({
+    description: 'What it is called, also where a request names a backup; null: the ledger did not answer',
+  }),
+  note: z.string().nullable().meta({ description: 'A sentence about it, by a person' }),
+  run: z
+    .strictObject({ runId: z.string(), operation: z.string(), requestedBy: z.string().nullable() })
+    .nullable()
+    .meta({ description: 'The run that took it; null: the ledger does not know it' }),
+  kept: z.array(z.string()).nullable().meta({
+    description:
+      'With `kept`: why the retention keeps it; empty: the next prune lets it go. null: not asked, or it cannot be told',
+  }),
   abridged: z.literal(true).optional().meta({
     description: 'There is too much to tell: texts, and lists other than `parts`, are cut',
   }),

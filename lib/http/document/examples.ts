@@ -122,6 +122,10 @@ export const backup: BackupAnswer = {
   lateAttempts: 0,
   authentic: 'signed',
   pinned: false,
+  labels: ['baseline'],
+  note: 'After the import of November',
+  run: { runId, operation: 'reset', requestedBy: 'api:ci' },
+  kept: null,
 }
 
 export const backupDetails: BackupDetails = {

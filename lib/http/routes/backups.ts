@@ -1,14 +1,13 @@
 import { createRoute, OpenAPIHono } from '@hono/zod-openapi'
 import * as z from 'zod'
-import { isBackupId } from '../../backup/backup-id.ts'
-import { listedBackup, pageOfBackups } from '../../backup/list.ts'
+import { listedBackup } from '../../backup/list.ts'
 import { readBackup } from '../../backup/read.ts'
 import { isPinned, pinBackup, unpinBackup } from '../../backup/retention/pin.ts'
 import { refuseForeign } from '../../backup/trust.ts'
 import type { Clients } from '../../clients.ts'
 import { InvalidRequest } from '../../errors.ts'
-import { BackupAnswer, BackupDetails, type BackupPart } from '../answers/backup.ts'
-import { limitUpTo, linkToNext } from '../answers/pages.ts'
+import { BackupDetails, type BackupPart } from '../answers/backup.ts'
+import { linkToNext } from '../answers/pages.ts'
 import { abridged, answerBytes, fitting } from '../answers/size.ts'
 import type { Api } from '../api.ts'
 import { requireScope, scoped } from '../auth.ts'
@@ -16,50 +15,12 @@ import * as examples from '../document/examples.ts'
 import { refusals } from '../document/refusals.ts'
 import { answer, ifNoneMatch, noQuery, unchanged } from '../document/route.ts'
 import { beginning } from '../errors.ts'
+import { backupParams, named, namesFor } from '../request/backup-name.ts'
 import { revalidated } from '../request/etag.ts'
 import { partsOf } from './parts.ts'
 
 const allowForeign = { description: 'For a backup of another environment, which is refused otherwise' }
 const Pin = z.strictObject({ pinned: z.boolean(), allowForeign: z.boolean().optional().meta(allowForeign) })
-
-export const backupParams = z.object({ backupId: z.string().min(1).max(100) })
-
-const list = createRoute({
-  operationId: 'listBackups',
-  method: 'get',
-  path: '/v1/backups',
-  tags: ['Backups'],
-  summary: 'List the sealed backups, newest first',
-  description: 'Needs the scope read.',
-  middleware: [scoped('read'), revalidated],
-  request: {
-    headers: ifNoneMatch,
-    query: z.strictObject({
-      limit: limitUpTo(1000, 200),
-      before: z
-        .string()
-        .refine(isBackupId, 'is not the id of a backup')
-        .optional()
-        .meta({ description: '`next` of the page before; those with a smaller id follow' }),
-    }),
-  },
-  responses: {
-    200: answer(
-      'The backups, and those whose manifest cannot be understood',
-      z.strictObject({
-        backups: z.array(BackupAnswer),
-        unreadable: z.array(z.strictObject({ backupId: z.string(), reason: z.string() })),
-        next: z
-          .string()
-          .nullable()
-          .meta({ description: '`before` of the next page; null: this is the last' }),
-      }),
-      { has: ['ETag', 'Link'], example: { backups: [examples.backup], unreadable: [], next: null } },
-    ),
-    304: unchanged,
-    ...refusals(400),
-  },
-})
 
 const get = createRoute({
   operationId: 'getBackup',
@@ -108,45 +69,40 @@ const pin = createRoute({
   },
 })
 
-/** Bytes of one backup in a list: of a thousand, what an answer takes. */
-const entryBytes = answerBytes / 1000
-
 export const backups = new OpenAPIHono<Api>()
-  .openapi(list, async ({ var: { clients }, req, json }) => {
-    const { bucket, prefix } = placeOf(clients)
-    const page = await pageOfBackups(bucket, prefix, req.valid('query'))
-    const { next } = page
-    const backups = page.backups.map((backup) => abridged(backup, entryBytes))
-    const unreadable = page.unreadable.map(({ backupId, reason }) => ({
-      backupId,
-      reason: beginning(reason, 500),
-    }))
-    return json({ backups, unreadable, next }, 200, linkToNext(req.url, { before: next }))
-  })
   .openapi(get, async ({ var: { clients }, req, json }) => {
     const { bucket, prefix } = placeOf(clients)
-    const { backupId } = req.valid('param')
+    const backupId = await named(clients, req.valid('param').backupId)
     const found = await readBackup(bucket, prefix, backupId)
     const tables = (found.database?.tables ?? []).map(({ name, rows, parts }) => ({
       name,
       rows,
       bytes: parts.reduce((sum, { bytes }) => sum + bytes, 0),
     }))
-    const [pinned, parts] = await Promise.all([
+    const [pinned, parts, names] = await Promise.all([
       isPinned(bucket, prefix, backupId),
       partsOf(bucket, prefix, found),
+      namesFor(clients, [backupId]),
     ])
     const { preserved, warnings } = found
     const page = pageOfParts(parts, req.valid('query').after)
     const next = { after: page.next }
-    const told = { ...listedBackup(found), pinned, tables, preserved, warnings }
+    const told = {
+      ...listedBackup(found),
+      pinned,
+      ...names(backupId),
+      kept: null,
+      tables,
+      preserved,
+      warnings,
+    }
     return json({ ...abridged(told, answerBytes / 2), ...page }, 200, linkToNext(req.url, next))
   })
   .openapi(pin, async ({ var: { clients, caller }, req, json }) => {
     const { pinned, allowForeign } = req.valid('json')
     requireScope(caller, pinned ? 'backup' : 'delete')
     const { bucket, prefix } = placeOf(clients)
-    const { backupId } = req.valid('param')
+    const backupId = await named(clients, req.valid('param').backupId)
     await refuseForeign(clients, backupId, { allowForeign })
     const change = pinned ? pinBackup : unpinBackup
     await change(bucket, prefix, { backupId, by: `api:${caller.name}`, at: clients.now() })

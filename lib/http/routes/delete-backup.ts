@@ -8,8 +8,8 @@ import { scoped } from '../auth.ts'
 import { started } from '../document/examples.ts'
 import { refusals } from '../document/refusals.ts'
 import { answer } from '../document/route.ts'
+import { backupParams } from '../request/backup-name.ts'
 import { startFor } from '../start.ts'
-import { backupParams } from './backups.ts'
 import { idempotencyHeaders } from './runs.ts'
 
 const Confirm = z.strictObject({

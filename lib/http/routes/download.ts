@@ -4,7 +4,7 @@ import type { Api } from '../api.ts'
 import { scoped } from '../auth.ts'
 import { refusals } from '../document/refusals.ts'
 import { answer } from '../document/route.ts'
-import { backupParams } from './backups.ts'
+import { backupParams, named } from '../request/backup-name.ts'
 import { presignPart } from './parts.ts'
 
 const route = createRoute({
@@ -48,7 +48,8 @@ const route = createRoute({
 const routed = { ...route, path: '/v1/backups/{backupId}/parts/{part}{.+}', hide: true } as const
 
 export const download = new OpenAPIHono<Api>().openapi(routed, async ({ var: { clients }, req, json }) => {
-  const { backupId, part } = req.valid('param')
+  const { part, backupId: name } = req.valid('param')
+  const backupId = await named(clients, name)
   const { pathname } = new URL(req.url) // req.path is decoded in part
   const asSent = pathname.slice(pathname.indexOf('/parts/') + '/parts/'.length)
   const { url, expiresAt } = await presignPart(clients, {

@@ -1,0 +1,28 @@
+import type { Clients } from '../../clients.ts'
+import { withConnection } from '../../postgres/with-connection.ts'
+import { readBackupFolders } from './folders.ts'
+import { readLedger } from './ledger-view.ts'
+import { decideRetention } from './retention.ts'
+
+/**
+ * Of each sealed backup of this environment why the retention keeps it; none: the next prune lets it go. Every manifest
+ * is read for it.
+ * @throws StoreUnavailable, NotPermitted, EnvironmentUnclaimed, EnvironmentMismatch
+ */
+export async function reasonsToKeep(clients: Clients): Promise<Map<string, string[]>> {
+  const { config } = clients
+  const ledger = await withConnection(clients, (connection) => readLedger(connection, clients, null))
+  const folders = await readBackupFolders(clients, (backupId) => ledger.neededBy(backupId).length > 0)
+  const policy = {
+    last: config.RETENTION_LAST,
+    daily: config.RETENTION_DAILY,
+    weekly: config.RETENTION_WEEKLY,
+  }
+  const sealed = folders.filter((one) => one.is === 'sealed')
+  return new Map(
+    decideRetention(sealed, policy, clients.now()).map(({ backupId, keep, reasons }) => [
+      backupId,
+      keep ? reasons : [],
+    ]),
+  )
+}

@@ -1,0 +1,45 @@
+import * as z from 'zod'
+import { type Names, namesOf } from '../../backup/naming/names.ts'
+import { resolveBackup } from '../../backup/naming/resolve.ts'
+import type { Clients } from '../../clients.ts'
+import { messageOf } from '../../errors.ts'
+import { logger } from '../../log.ts'
+import { withConnection } from '../../postgres/with-connection.ts'
+
+export const backupParams = z.object({
+  backupId: z.string().min(1).max(100).meta({
+    description: 'Its id, the beginning of it, its label, `latest` or `latest-rehearsed`',
+    example: '2026-11-22T19-05-33Z-3f9a2c',
+  }),
+})
+
+/** As every run makes them. */
+const wholeId = /^\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ-[0-9a-f]{6}$/
+
+/** The id that a path means. What is an id already is looked up nowhere: it can be read while the database is down. */
+export async function named(clients: Clients, name: string): Promise<string> {
+  if (wholeId.test(name)) return name
+  return withConnection(clients, (connection) => resolveBackup(clients, connection, name))
+}
+
+/** Milliseconds that the names of backups are waited for: a backup can be looked at without them. */
+const patienceMs = 2_000
+
+type Told = Omit<Names, 'labels'> & { labels: string[] | null }
+const unknown: Told = { labels: null, note: null, run: null }
+
+/** What backups are called and which runs took them; a ledger that does not answer keeps nobody from looking at backups. */
+export async function namesFor(
+  clients: Clients,
+  ids: readonly string[],
+): Promise<(backupId: string) => Told> {
+  const { promise: patience, resolve } = Promise.withResolvers<undefined>()
+  const timer = setTimeout(() => resolve(undefined), patienceMs)
+  const asked = withConnection(clients, (connection) => namesOf(connection, ids)).catch((error: unknown) => {
+    logger.warn('the names of backups could not be read', { reason: messageOf(error) })
+    return undefined
+  })
+  const names = await Promise.race([asked, patience])
+  clearTimeout(timer)
+  return (backupId) => (names === undefined ? unknown : (names.get(backupId) ?? { ...unknown, labels: [] }))
+}

@@ -1,0 +1,116 @@
+import * as z from 'zod'
+import { listBackups } from '../../backup/list.ts'
+import type { SealedBackup } from '../../backup/sealed-backup.ts'
+import type { Clients } from '../../clients.ts'
+import { withConnection } from '../../postgres/with-connection.ts'
+import { dueOf } from './due.ts'
+import { nightsOf } from './nights.ts'
+
+const count = z.int().nonnegative()
+const day = z.iso.date().meta({ description: 'In UTC' })
+
+/** Whether one can sleep: how old the newest backup is, what comes next, and how the last thirty nights ended. */
+export const Status = z.strictObject({
+  lastProved: z
+    .strictObject({
+      backupId: z.string(),
+      strategy: z.string(),
+      startedAt: z.iso.datetime(),
+      rehearsedAt: z.iso.datetime().nullable(),
+    })
+    .nullable()
+    .meta({
+      description:
+        "The newest backup of this environment that a key of it signed: all of it was read back, and loaded where `rehearsedAt` says so. Of the schedule's strategy, or full; of any where there is no schedule",
+    }),
+  dueEveryHours: z
+    .number()
+    .positive()
+    .nullable()
+    .meta({ description: 'How often the schedule takes such a backup; null: there is no schedule' }),
+  next: z
+    .strictObject({
+      name: z.string(),
+      at: z.iso.datetime(),
+      operation: z.string(),
+      strategy: z.string(),
+      to: z.string().nullable(),
+    })
+    .nullable()
+    .meta({ description: 'What the schedule starts next' }),
+  backups: z
+    .strictObject({ count, bytes: count })
+    .meta({ description: 'All that can be read, of every environment' }),
+  nights: z
+    .array(
+      z.strictObject({
+        day,
+        runId: z.string().nullable(),
+        operation: z.string().nullable(),
+        status: z.string().nullable(),
+      }),
+    )
+    .meta({
+      description:
+        'Of each of the last thirty days the run that counts: the last that the schedule started, else the last that was no dry run; null: none',
+    }),
+  storage: z
+    .array(z.strictObject({ day, bytes: count }))
+    .meta({ description: 'Bytes of the backups that are there, by the day on which they were taken' }),
+})
+export type Status = z.output<typeof Status>
+
+const [dayMs, days, keptMs] = [86_400_000, 30, 30_000]
+const kept = new WeakMap<Clients, { at: number; status: Promise<Status> }>()
+
+/**
+ * The status, looked at twice a minute at most by one process: every manifest is read for it.
+ * @throws StoreUnavailable when the bucket or the ledger does not answer
+ */
+export function statusOf(clients: Clients): Promise<Status> {
+  const now = clients.now().getTime()
+  const last = kept.get(clients)
+  if (last !== undefined && now - last.at < keptMs && now >= last.at) return last.status
+  const status = look(clients, now)
+  kept.set(clients, { at: now, status })
+  // What failed is asked again at once.
+  status.catch(() => kept.get(clients)?.status === status && kept.delete(clients))
+  return status
+}
+
+async function look(clients: Clients, now: number): Promise<Status> {
+  const lastDays = Array.from({ length: days }, (_, ago) => dayOf(now - (days - 1 - ago) * dayMs))
+  const [{ backups }, nights] = await Promise.all([
+    listBackups(clients.backups, clients.config.BACKUP_PREFIX),
+    withConnection(clients, (connection) => nightsOf(connection, lastDays)),
+  ])
+  const { everyHours, next, strategies } = dueOf(clients.config, new Date(now))
+  const counted = backups.filter(({ strategy }) => strategies?.has(strategy) ?? true)
+  const byDay = Map.groupBy(backups, ({ startedAt }) => startedAt.slice(0, '2026-11-22'.length))
+  return {
+    lastProved: newestProved(counted, clients),
+    dueEveryHours: everyHours,
+    next,
+    backups: { count: backups.length, bytes: sumOf(backups) },
+    nights,
+    storage: lastDays.map((day) => ({ day, bytes: sumOf(byDay.get(day) ?? []) })),
+  }
+}
+
+/** What somebody else may have put there proves nothing. */
+function newestProved(backups: readonly SealedBackup[], { config }: Clients): Status['lastProved'] {
+  const own = backups.find(
+    ({ environment, authentic }) => environment === config.ENVIRONMENT && authentic === 'signed',
+  )
+  if (own === undefined) return null
+  const { backupId, strategy, startedAt, rehearsedAt } = own
+  return { backupId, strategy, startedAt, rehearsedAt }
+}
+
+function sumOf(backups: readonly SealedBackup[]): number {
+  return backups.reduce((sum, { bytes }) => sum + bytes, 0)
+}
+
+function dayOf(time: number): string {
+  return new Date(time).toISOString().slice(0, '2026-11-22'.length)
+}
