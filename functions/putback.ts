@@ -32,13 +32,15 @@ export const handler = task(
     if (target === 'files') {
       const { backupId } = backup
       const safety = plan.backupId !== null
-      const asked = { backupId, batch, exact, safety, ...restoredFilesOf(plan) }
+      const { touchedFiles: touched } = restoredBy(plan)
+      const asked = { backupId, batch, exact, safety, touched, ...restoredFilesOf(plan) }
       await restoreFiles(clients, asked, report, fence)
     }
     if (target === 'cache' && backup.cache !== null) {
       const { parts, prefix } = backup.cache
+      const { touchedKeys: touched } = restoredBy(plan)
       const safetyBackupId = plan.backupId
-      await restoreCache(clients, { run, fence, safetyBackupId, parts, prefix, exact }, report)
+      await restoreCache(clients, { run, fence, safetyBackupId, parts, prefix, exact, touched }, report)
     }
     return {}
   },

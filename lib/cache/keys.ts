@@ -1,4 +1,5 @@
 import { escapeGlob, globMatcher } from '../redis/glob.ts'
+import { isEverything, type Touched } from '../store/selection.ts'
 
 /** Holds the environment's name. It is never exported, counted or wiped. */
 export const environmentKey = 'taskmaster:environment'
@@ -35,6 +36,19 @@ export function keyScope(prefix: string): KeyScope {
 /** Without a view of its own of the key, of which there are millions. */
 export function startsWith(key: Buffer, start: Buffer): boolean {
   return key.length >= start.length && start.compare(key, 0, start.length) === 0
+}
+
+/** Whether a restore touches a key: brings it back, or takes it away. */
+export function touches(touched: Touched): (key: Buffer) => boolean {
+  if (isEverything(touched)) return () => true
+  const { only, kept } = touched
+  const [isNamed, isKept] = [matchesAny(only ?? []), matchesAny(kept)]
+  return (key) => (only === null || isNamed(key)) && !isKept(key)
+}
+
+function matchesAny(patterns: readonly string[]): (key: Buffer) => boolean {
+  const matchers = patterns.map(globMatcher)
+  return (key) => matchers.some((matches) => matches(key))
 }
 
 /** Which of the patterns match a key, as indexes. Patterns are Redis globs over the whole key, prefix included. */

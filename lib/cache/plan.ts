@@ -13,7 +13,7 @@ import { type CacheInRestore, type CachePlan, keysToWipe } from './schema/plan.t
 export const planCache: Planner<CachePlan, CacheInRestore> = async (
   clients,
   _connection,
-  { operation, takesBackup, dryRun, preserve, backup, signal },
+  { operation, takesBackup, dryRun, preserve, backup, selection, signal },
 ) => {
   const { changes } = operations[operation]
   const warnings: Warning[] = []
@@ -35,7 +35,8 @@ export const planCache: Planner<CachePlan, CacheInRestore> = async (
       message: `No cache key matches ${pattern}, which was to be preserved`,
     })
   }
-  return { planned: { keys, preservedKeys }, restore: null, warnings }
+  const touchedKeys = { only: selection.keys ?? null, kept: preserve.keys }
+  return { planned: { keys, preservedKeys }, restore: backup && { touchedKeys }, warnings }
 }
 
 /** How many keys the plan wipes, and how many a reset may. */

@@ -5,6 +5,8 @@ import { BackupDamaged } from '../errors.ts'
 import type { Bucket } from '../s3/bucket.ts'
 import { compareKeys } from '../s3/key-order.ts'
 import { type ListedObject, listRange } from '../s3/list.ts'
+import { everything, type Touched } from '../store/selection.ts'
+import { isTouched } from './list.ts'
 import { isAsBackedUp } from './restore/piece.ts'
 import type { FilesDifference } from './schema/difference.ts'
 
@@ -17,16 +19,22 @@ type Progress = (done: number, total: number) => Promise<void>
 /**
  * What became of the files since a backup: its list beside a listing of now, both in the order of their keys. No object is
  * read. Memory: a page of the listing.
+ * @param asked.touched what of both is looked at, and counted
  * @param asked.signal ends it before the next page
  * @throws BackupDamaged when the list is not what the manifest says; StoreUnavailable, NotPermitted
  */
 export async function diffFiles(
   { files, backups, config }: Clientele,
-  { held, signal }: { held: FilesSection; signal?: AbortSignal },
+  {
+    held,
+    touched = everything,
+    signal,
+  }: { held: FilesSection; touched?: Touched | undefined; signal?: AbortSignal },
   progress: Progress,
 ): Promise<FilesDifference> {
+  const isWanted = (key: string) => isTouched(key, touched)
   const asked = {
-    ...{ before: backedUp(backups, held), after: listed(), expected: held.objects },
+    ...{ before: wantedOf(backedUp(backups, held), isWanted), after: listed(), expected: held.objects },
     keyOf: ({ key }: ListedObject) => key.slice(config.FILES_PREFIX.length),
     isSame: isAsBackedUp,
   }
@@ -35,7 +43,7 @@ export async function diffFiles(
   async function* listed(): AsyncGenerator<ListedObject, undefined> {
     for await (const page of listRange(files, { prefix: config.FILES_PREFIX })) {
       signal?.throwIfAborted()
-      yield* page
+      yield* page.filter(({ key }) => isWanted(key.slice(config.FILES_PREFIX.length)))
     }
   }
 }
@@ -102,6 +110,13 @@ async function compare<Now>(
   }
   await progress(difference.now, difference.now)
   return difference
+}
+
+async function* wantedOf(
+  files: AsyncGenerator<CopiedFile, undefined>,
+  isWanted: (key: string) => boolean,
+): AsyncGenerator<CopiedFile, undefined> {
+  for await (const file of files) if (isWanted(file.key)) yield file
 }
 
 async function* backedUp(

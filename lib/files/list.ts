@@ -5,6 +5,7 @@ import { LimitExceeded } from '../errors.ts'
 import type { PlannedRun } from '../ledger/run-ref.ts'
 import type { Bucket } from '../s3/bucket.ts'
 import { listRange } from '../s3/list.ts'
+import type { Touched } from '../store/selection.ts'
 import { type ListedFile, listedFiles } from './pieces.ts'
 import { type Cut, pieceLimits, WorkLists } from './work-lists.ts'
 
@@ -83,6 +84,14 @@ function notListed({ name }: Bucket, { FILES_PREFIX }: Config, { objects }: File
 /** Whether a key below FILES_PREFIX lies below one of the preserved prefixes. */
 export function isPreserved(key: string, preserve: readonly string[]): boolean {
   return preserve.some((prefix) => key.startsWith(prefix))
+}
+
+/**
+ * Whether a restore touches a key below FILES_PREFIX: brings it back, or takes it away.
+ * @see docs/decisions.md#what-a-restore-leaves-alone-is-not-its-to-delete
+ */
+export function isTouched(key: string, { only, kept }: Touched): boolean {
+  return (only === null || isPreserved(key, only)) && !isPreserved(key, kept)
 }
 
 function tallyOf(preserve: readonly string[]) {

@@ -1,8 +1,8 @@
 import type { Warning } from '../backup/manifest.ts'
+import type { Config } from '../config/variables.ts'
 import { InvalidRequest } from '../errors.ts'
 import { checkInvocation, type Speed } from '../executions/invocation.ts'
 import { destroys } from '../operations.ts'
-import { everything } from '../store/selection.ts'
 import type { Limit, Planner } from '../store.ts'
 import { listFiles } from './list.ts'
 import { probeConditions } from './probe.ts'
@@ -11,21 +11,21 @@ import type { FilesInRestore, FilesPlan } from './schema/plan.ts'
 
 /**
  * Lists the files, and those of the backup that is restored, into the run's work lists, and tries what the steps rely on.
- * A dry run does not read the backup's list.
- * @throws InvalidRequest for a preserved prefix that was meant from the bucket's root
+ * A dry run reads the backup's list only to find what was named of it.
+ * @throws InvalidRequest for a prefix that was meant from the bucket's root
  * @throws LimitExceeded for more than one invocation can list, seal or read
  * @throws StoreUnavailable, NotPermitted, BackupDamaged
  */
 export const planFiles: Planner<FilesPlan, FilesInRestore> = async (
   clients,
   _connection,
-  { run, operation, takesBackup, dryRun, preserve, backup, signal },
+  { run, operation, takesBackup, dryRun, preserve, backup, selection, signal },
 ) => {
   const { unmatched, ...planned } = await listFiles(clients, {
     ...{ preserve: preserve.files, signal },
     ...(dryRun ? {} : { write: run }),
   })
-  refuseWholeKeys(unmatched, clients.config.FILES_PREFIX)
+  refuseWholeKeys(unmatched, clients.config, 'preserved')
   const warnings: Warning[] = unmatched.map((prefix) => ({
     code: 'PreserveMatchedNothing',
     message: `No file lies below ${prefix}, which was to be preserved`,
@@ -34,12 +34,23 @@ export const planFiles: Planner<FilesPlan, FilesInRestore> = async (
     ...checkFiles('Sealing the list of files', takesBackup ? planned.objects : 0, speeds.seal),
     ...checkFiles('Reading the list of files of the backup', backup?.files?.objects ?? 0, speeds.readList),
   )
-  if (dryRun) return { planned, restore: null, warnings }
-  warnings.push(...(await probeConditions(clients, { run, changesFiles: destroys(operation) })))
+  if (!dryRun) warnings.push(...(await probeConditions(clients, { run, changesFiles: destroys(operation) })))
   if (backup === null) return { planned, restore: null, warnings }
-  const { backupId, files } = backup
-  const toRestore = await listRestore(clients, { run, backupId, index: files?.index ?? null })
-  return { planned, restore: { files: toRestore, touchedFiles: everything }, warnings }
+  const touchedFiles = { only: selection.files ?? null, kept: preserve.files }
+  if (dryRun && touchedFiles.only === null)
+    return { planned, restore: { files: null, touchedFiles }, warnings }
+  const { unmatched: unheld, ...files } = await listRestore(clients, {
+    ...{ run: dryRun ? null : run, backupId: backup.backupId },
+    ...{ index: backup.files?.index ?? null, touched: touchedFiles },
+  })
+  refuseWholeKeys(unheld, clients.config, 'put back')
+  warnings.push(
+    ...unheld.map((prefix) => ({
+      code: 'SelectionMatchedNothing',
+      message: `No file of the backup lies below ${prefix}, which was to be put back`,
+    })),
+  )
+  return { planned, restore: { files: dryRun ? null : files, touchedFiles }, warnings }
 }
 
 /** Files a second. @see docs/scale.md */
@@ -60,11 +71,21 @@ export const filesLimit: Limit<FilesPlan> = ({ objects, preservedObjects }, { MA
   ...{ name: 'MAX_OBJECTS', limit: MAX_OBJECTS, count: objects - preservedObjects, what: 'file' },
 })
 
-/** @throws InvalidRequest for a prefix that was meant from the bucket's root: it would keep nothing */
-function refuseWholeKeys(unmatched: readonly string[], filesPrefix: string): void {
-  const whole = unmatched.find((prefix) => prefix.startsWith(filesPrefix))
+/** @throws InvalidRequest for a prefix that was meant from the bucket's root: it would keep, or bring back, nothing */
+function refuseWholeKeys(
+  unmatched: readonly string[],
+  { FILES_PREFIX }: Config,
+  to: keyof typeof fieldsOf,
+): void {
+  const whole = unmatched.find((prefix) => prefix.startsWith(FILES_PREFIX))
   if (whole === undefined) return
+  const [what, fields] = fieldsOf[to]
   throw new InvalidRequest(
-    `"${whole}" is to be preserved, but nothing lies there: what preserves files counts from FILES_PREFIX on. Say "${whole.slice(filesPrefix.length)}" in preserve.files or PRESERVE_FILES`,
+    `"${whole}" is to be ${to}, but nothing lies there: what ${what} files counts from FILES_PREFIX on. Say "${whole.slice(FILES_PREFIX.length)}" in ${fields}`,
   )
 }
+
+const fieldsOf = {
+  preserved: ['preserves', 'preserve.files or PRESERVE_FILES'],
+  'put back': ['selects', 'files'],
+} as const

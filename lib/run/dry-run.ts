@@ -50,7 +50,8 @@ async function compareDry(
   const { runId, attempt, clears } = plan
   try {
     const { without } = request.operation === 'restore' ? request : {}
-    const asked = { run: { runId, attempt }, backup, targets: clears, without }
+    const { touchedFiles, touchedKeys } = plan.restore ?? {}
+    const asked = { run: { runId, attempt }, backup, targets: clears, without, touchedFiles, touchedKeys }
     const comparison = await planComparison(clients, connection, asked)
     await putPlan(clients.backups, comparison.plan)
     return comparison.plan

@@ -40,6 +40,18 @@ export type Touched = z.output<typeof Touched>
 
 export const everything: Touched = { only: null, kept: [] }
 
+export function isEverything({ only, kept }: Touched): boolean {
+  return only === null && kept.length === 0
+}
+
+/** The stores that lists are about which name some of their entries; undefined: there is no such list. */
+export function selectedStores(said: Partial<Selection>): (keyof typeof naming)[] | undefined {
+  const named = Object.entries(naming).filter(([, field]) => said[field] !== undefined)
+  return named.length === 0 ? undefined : named.map(([store]) => store as keyof typeof naming)
+}
+
+const naming = { database: 'tables', files: 'files', cache: 'keys' } as const
+
 /** Of which table a diff tells rows, and how many. Without it, none. */
 export const telling = {
   rows: z

@@ -10,10 +10,12 @@ import { type CacheResult, exportCache, exportLimits } from '../../lib/cache/exp
 import { adoptFence } from '../../lib/cache/fence.ts'
 import { environmentKey, reservedPrefix } from '../../lib/cache/keys.ts'
 import { expiringCommands } from '../../lib/cache/restore/commands.ts'
+import { diffCache } from '../../lib/cache/restore/difference.ts'
 import { CacheRestored, restoreCache, restoreLimits } from '../../lib/cache/restore/restore.ts'
 import { bytesOf } from '../../lib/cache/restore/script.ts'
 import { comparedItems } from '../../lib/cache/value/digest.ts'
 import { RunLost } from '../../lib/errors.ts'
+import { everything as all, type Touched } from '../../lib/store/selection.ts'
 import { fenceOf } from '../support/fences.ts'
 import { inFullForm, isFull, rounds } from '../support/trust.ts'
 import { backupId, fence, noProgress, prefix, startCache } from './cache-stack.ts'
@@ -48,8 +50,14 @@ const backUp = (clients = stack.clients, limits = exportLimits) =>
 
 const restore = (
   { parts }: Pick<CacheResult, 'parts'>,
-  { exact = false, run = stack.nextRun(), clients = stack.clients, limits = restoreLimits } = {},
-) => restoreCache(clients, { run, fence, safetyBackupId: null, parts, exact }, noProgress, limits)
+  {
+    exact = false,
+    touched = all,
+    run = stack.nextRun(),
+    clients = stack.clients,
+    limits = restoreLimits,
+  } = {},
+) => restoreCache(clients, { run, fence, safetyBackupId: null, parts, exact, touched }, noProgress, limits)
 
 /** With all keys that are as in the backup, whether they were written or were so before. */
 const inAll = ({ keys, unchanged, ...rest }: CacheRestored) => ({ ...rest, keys: keys + unchanged })
@@ -342,22 +350,35 @@ describe('restoring the cache', () => {
         await redis.flushall()
         for (const [key, { command, args }] of entries) await redis.call(command, key, ...args)
       }
+      /** What is touched, and the same as a regular expression of bytes. */
+      const selections: (Touched & { isOf: RegExp })[] = [
+        { ...all, isOf: /^/ },
+        { only: null, kept: ['?', '[a-z]*'], isOf: /^(?!.$|[a-z])/s },
+        { only: ['??*'], kept: ['[!-9]*'], isOf: /^(?![!-9]).{2}/s },
+      ]
       await fc.assert(
         fc.asyncProperty(
           keys,
           keys,
           fc.constantFrom(restoreLimits, small),
-          async (backedUp, live, limits) => {
+          fc.constantFrom(...selections),
+          async (backedUp, live, limits, { isOf, ...touched }) => {
             await write(backedUp)
             const before = await snapshot(redis)
             const backup = await backUp(everything)
             await write(live)
-            const result = await restore(backup, { exact: true, clients: everything, limits })
-            expect(inAll(result)).toMatchObject({ keys: backedUp.length, extra: 0 })
-            await expectAsBefore(before)
+            const now = await snapshot(redis)
+            const result = await restore(backup, { exact: true, clients: everything, limits, touched })
+            const mine = backedUp.filter(([key]) => isOf.test(key.toString('latin1')))
+            expect(inAll(result)).toMatchObject({ keys: mine.length, extra: 0 })
+            const of = (found: typeof now, isWanted: boolean) =>
+              Object.entries(found).filter(
+                ([hex]) => isOf.test(Buffer.from(hex, 'hex').toString('latin1')) === isWanted,
+              )
+            await expectAsBefore(Object.fromEntries([...of(before, true), ...of(now, false)]))
           },
         ),
-        { numRuns: rounds({ short: 6, full: 15 }) },
+        { numRuns: rounds({ short: 6, full: 20 }), endOnFailure: true },
       )
     },
     60_000,
@@ -372,6 +393,37 @@ describe('restoring the cache', () => {
     expect(await redis.mget(`${prefix}a`, `${prefix}b`, `${prefix}new`)).toEqual(['1', '2', '3'])
     expect(inAll(await restore(backup, { exact: true }))).toMatchObject({ keys: 2, extra: 0, deleted: 1 })
     expect(await stack.keys()).toEqual(['other:new', environmentKey, `${prefix}a`, `${prefix}b`].sort())
+  })
+
+  test('keys that match none of the patterns that are named, or one that is kept, are as they were', async () => {
+    const keys = ['page:1', 'page:2', 'page:own', 'session:1'].map((name) => `${prefix}${name}`)
+    await redis.mset(...keys.flatMap((key) => [key, 'old']))
+    const backup = await backUp()
+    const changed = [...keys.filter((key) => !key.endsWith('page:2')), `${prefix}page:new`]
+    await redis.del(...keys)
+    await redis.mset(...changed.flatMap((key) => [key, 'new']), `${prefix}page:owner`, 'new')
+    const touched = { only: [`${prefix}page:*`, 'no-such:*'], kept: [`${prefix}page:own*`] }
+    const held = { prefix, keys: backup.keys, parts: backup.parts }
+    const differs = () => diffCache(stack.clients, { held, touched }, noProgress)
+    expect(await differs()).toMatchObject({ before: 2, now: 2, extra: 1, missing: 1, changed: 1 })
+    expect(await restore(backup, { exact: true, touched })).toMatchObject({
+      ...{ keys: 2, extra: 0, deleted: 1 },
+      warnings: [
+        {
+          code: 'SelectionMatchedNothing',
+          message: 'No key of the backup matches no-such:*, which was to be put back',
+        },
+      ],
+    })
+    expect(await redis.mget(...keys, `${prefix}page:new`, `${prefix}page:owner`)).toEqual([
+      ...['old', 'old', 'new', 'new'],
+      ...[null, 'new'],
+    ])
+    expect(await differs()).toMatchObject({ before: 2, now: 2, extra: 0, missing: 0, changed: 0 })
+    // Of keys that are left alone it does not matter where they lie.
+    const narrower = stack.withPrefix(`${prefix}page:`)
+    const mine = { only: [`${prefix}page:1`], kept: [] }
+    expect(await restore(backup, { touched: mine, clients: narrower })).toMatchObject({ unchanged: 1 })
   })
 
   test('a backup without keys restores to none', async () => {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { rangesKeyOf } from '../../lib/backup/layout.ts'
 import { readToldRows } from '../../lib/run/on-backup/diff-rows.ts'
@@ -5,7 +6,14 @@ import { differenceLines } from '../../lib/run/words/difference.ts'
 import { wouldDoOf } from '../../lib/run/words/would-do.ts'
 import { currentClients } from '../../lib/task.ts'
 import { inFullForm, isFull } from '../support/trust.ts'
-import { backupBucket, environment, filesPrefix, useResetStack, withVariables } from './reset-stack.ts'
+import {
+  backupBucket,
+  environment,
+  filesBucket,
+  filesPrefix,
+  useResetStack,
+  withVariables,
+} from './reset-stack.ts'
 
 let beforeFinish = async (_runId: string) => {}
 const reset = useResetStack({
@@ -249,12 +257,50 @@ describe('diff', () => {
       },
       files: { extra: 0, missing: 0, changed: 0 },
     })
-    const ofFiles = await reset.succeed({ ...dry, targets: ['files'] })
-    expect(ofFiles.difference).toMatchObject({ database: null, files: { missing: 0 }, cache: null })
     expect(await reset.fingerprint()).toEqual(was)
     const refused = await withVariables({ PROTECTED: 'true' }, () => reset.succeed(dry))
     expect(refused).toMatchObject({ refusal: { name: 'EnvironmentProtected' } })
     expect(refused.difference?.database?.tables).toHaveLength(2)
+  })
+
+  test('and of a restore of some files and keys it tells these alone, which are then all that is put back', async () => {
+    const backupId = await backUp()
+    const { redis, sql } = reset.stack
+    const change = async (name: string) => {
+      await reset.put(`${filesPrefix}pinned/${name}`, 'x')
+      await reset.put(`${filesPrefix}story 1.txt`, name)
+      await redis.mset('session:0', name, 'page:1', name, `session:${name}`, name)
+    }
+    await change('later')
+    await sql.query('DELETE FROM tickets')
+    const part = { operation: 'restore', backupId, files: ['pinned/'], keys: ['session:*'], exact: true }
+    const { difference, warnings } = await reset.succeed({ ...part, files: ['pinned/', 'no/'], dryRun: true })
+    expect(warnings).toEqual([
+      {
+        code: 'SelectionMatchedNothing',
+        message: 'No file of the backup lies below no/, which was to be put back',
+      },
+    ])
+    expect(difference).toMatchObject({
+      database: null,
+      files: { before: 1, now: 2, extra: 1, missing: 0, changed: 0 },
+      cache: { before: 1, now: 2, extra: 1, missing: 0, changed: 1 },
+    })
+    const outcome = await reset.succeed({ ...part, confirm: environment })
+    expect(outcome.targets).toMatchObject({
+      database: { state: 'untouched' },
+      files: { state: 'restored', objects: 1 },
+      cache: { state: 'restored', keys: 1 },
+    })
+    const files = (await reset.objects(filesBucket)).map(({ key, etag }) => `${key} ${etag}`)
+    const md5 = createHash('md5').update('later').digest('hex')
+    expect(files.filter((file) => file.includes('later'))).toEqual([])
+    expect(files).toContain(`${filesPrefix}story 1.txt "${md5}"`)
+    expect(await redis.mget('session:0', 'page:1', 'session:later')).toEqual(['value 0', 'later', null])
+    expect((await sql.query('SELECT FROM tickets')).rowCount).toBe(0)
+    const whole = await reset.run({ ...part, files: [`${filesPrefix}pinned/`], confirm: environment })
+    expect(whole).toMatchObject({ status: 'FAILED', error: 'InvalidRequest' })
+    expect(whole.cause).toContain('Say "pinned/" in files')
   })
 
   test.runIf(isFull)(

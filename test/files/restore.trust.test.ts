@@ -7,6 +7,7 @@ import { type Written, writePart } from '../../lib/backup/part/write.ts'
 import { RunLost } from '../../lib/errors.ts'
 import { copyFiles } from '../../lib/files/copy/copy.ts'
 import { writeFilesIndex } from '../../lib/files/copy/write-index.ts'
+import { diffFiles } from '../../lib/files/difference.ts'
 import { listFiles } from '../../lib/files/list.ts'
 import { listRestore } from '../../lib/files/restore/list.ts'
 import { restoreFiles } from '../../lib/files/restore/restore.ts'
@@ -14,6 +15,7 @@ import { FilesRestored, RestoreTally } from '../../lib/files/restore/results.ts'
 import { pieceLimits } from '../../lib/files/work-lists.ts'
 import type { PlannedRun } from '../../lib/ledger/run-ref.ts'
 import { copyLimits } from '../../lib/s3/copy-source.ts'
+import { everything, type Touched } from '../../lib/store/selection.ts'
 import { fenceOf } from '../support/fences.ts'
 import { inFullForm, isFull, rounds } from '../support/trust.ts'
 import { backupId, fence, noProgress, prefix, useFiles } from './files-stack.ts'
@@ -44,18 +46,19 @@ type Options = {
   safety?: boolean
   limits?: typeof pieceLimits
   run?: PlannedRun
+  touched?: Touched
   copy?: typeof copyLimits
 }
 
 /** Everything that comes before the first restored batch: the safety backup and the list. */
 async function prepare(
   index: Written | null,
-  { safety = true, limits = pieceLimits, run = nextRun() }: Options = {},
+  { safety = true, limits = pieceLimits, run = nextRun(), touched = everything }: Options = {},
 ) {
   if (safety) await backUp(safetyId, run, limits)
-  const listing = await listRestore(stack.clients, { run, backupId, index }, limits)
+  const listing = await listRestore(stack.clients, { run, backupId, index, touched }, limits)
   stack.front.seen = []
-  return { run, backupId, safety, ...listing }
+  return { run, backupId, safety, touched, ...listing }
 }
 
 async function carryOut(
@@ -288,6 +291,20 @@ describe('restoring the files', () => {
     ])
   })
 
+  test('what lies below other prefixes than those that are named, or below one that is kept, is as it was', async () => {
+    await stack.putMany(['a/1', 'a/2', 'a/own/1', 'b'].map((key) => `${prefix}${key}`))
+    const index = await backUp()
+    for (const key of ['a/1', 'a/extra', 'a/own/1', 'a/own/extra', 'b']) await put(key, 'changed')
+    const touched = { only: ['a/'], kept: ['a/own/'] }
+    expect(await restore(index, { exact: true, touched })).toMatchObject({
+      ...{ objects: 1, unchanged: 1, extra: 0, deleted: 1 },
+    })
+    expect(await contents()).toEqual({
+      ...{ 'a/1': `${prefix}a/1`, 'a/2': `${prefix}a/2` },
+      ...{ 'a/own/1': 'changed', 'a/own/extra': 'changed', b: 'changed' },
+    })
+  })
+
   test.runIf(isFull)(`a backup without files restores to none ${inFullForm}`, async () => {
     const index = await backUp()
     expect(index).toBeNull()
@@ -297,38 +314,62 @@ describe('restoring the files', () => {
     expect(await stack.files()).toEqual([])
   })
 
-  test.runIf(isFull)(`pages of a listing, pieces and batches may end anywhere ${inFullForm}`, async () => {
-    const key = fc.string({ unit: fc.constantFrom('a', 'b', '/', 'é', '\uffff', '😀'), maxLength: 4 })
-    const keys = fc.uniqueArray(key, { maxLength: 12 })
-    const size = fc.integer({ min: 1, max: 5 })
-    await fc.assert(
-      fc.asyncProperty(
-        keys,
-        keys,
-        fc.record({ objects: size, batches: size, page: size, exact: fc.boolean(), safety: fc.boolean() }),
-        async (backedUp, live, { objects, batches, page, exact, safety }) => {
-          for (const bucket of ['files', 'backups'])
-            for (const old of await stack.keysIn(bucket))
-              await remove(old.split('/').map(encodeURIComponent).join('/'), bucket)
-          for (const key of backedUp) await put(key, `old ${key}`)
-          const limits = { ...pieceLimits, objects, batches }
-          stack.front.faults = [smallPages(page)]
-          const index = await backUp(backupId, nextRun(), limits)
-          const [before, gone] = [await contents(), backedUp.filter((key) => !live.includes(key))]
-          for (const key of gone) await remove(`${prefix}${key.split('/').map(encodeURIComponent).join('/')}`)
-          for (const [n, key] of live.entries()) if (n % 2 === 0) await put(key, `new ${key}`)
-          const now = await contents()
-          const result = await restore(index, { exact, safety, limits })
-          const extras = Object.keys(now).filter((key) => !backedUp.includes(key))
-          expect(result).toMatchObject({ changedMeanwhile: 0, failures: 0 })
-          expect(result.objects + result.unchanged).toBe(backedUp.length)
-          expect([result.extra, result.deleted]).toEqual(exact ? [0, extras.length] : [extras.length, 0])
-          expect(await contents()).toEqual(exact ? before : { ...now, ...before })
-        },
-      ),
-      { numRuns: 8 },
-    )
-  })
+  test.runIf(isFull)(
+    `pages of a listing, pieces and batches may end anywhere, also where only some prefixes come back and others are kept ${inFullForm}`,
+    async () => {
+      const key = fc.string({ unit: fc.constantFrom('a', 'b', '/', 'é', '\uffff', '😀'), maxLength: 4 })
+      const keys = fc.uniqueArray(key, { maxLength: 12 })
+      const prefixes = fc.uniqueArray(fc.constantFrom<string>('a', 'b', '/', 'é', 'aa'), {
+        minLength: 1,
+        maxLength: 2,
+      })
+      const size = fc.integer({ min: 1, max: 5 })
+      await fc.assert(
+        fc.asyncProperty(
+          keys,
+          keys,
+          fc.record({ objects: size, batches: size, page: size, exact: fc.boolean(), safety: fc.boolean() }),
+          fc.record({
+            only: fc.option(prefixes, { nil: null }),
+            kept: fc.oneof(fc.constant<string[]>([]), prefixes),
+          }),
+          async (backedUp, live, { objects, batches, page, exact, safety }, touched) => {
+            const below = (prefixes: string[], key: string) => prefixes.some((one) => key.startsWith(one))
+            const isOf = (key: string) =>
+              (touched.only === null || below(touched.only, key)) && !below(touched.kept, key)
+            for (const bucket of ['files', 'backups'])
+              for (const old of await stack.keysIn(bucket))
+                await remove(old.split('/').map(encodeURIComponent).join('/'), bucket)
+            for (const key of backedUp) await put(key, `old ${key}`)
+            const limits = { ...pieceLimits, objects, batches }
+            stack.front.faults = [smallPages(page)]
+            const index = await backUp(backupId, nextRun(), limits)
+            const [before, gone] = [await contents(), backedUp.filter((key) => !live.includes(key))]
+            for (const key of gone)
+              await remove(`${prefix}${key.split('/').map(encodeURIComponent).join('/')}`)
+            for (const [n, key] of live.entries()) if (n % 2 === 0) await put(key, `new ${key}`)
+            const now = await contents()
+            const extras = Object.keys(now).filter((key) => isOf(key) && !backedUp.includes(key))
+            const held = { prefix, objects: backedUp.length, bytes: 0, vanished: 0, index }
+            const differs = async () => diffFiles(stack.clients, { held, touched }, noProgress)
+            expect(await differs()).toMatchObject({
+              ...{ before: backedUp.filter(isOf).length, now: Object.keys(now).filter(isOf).length },
+              ...{ extra: extras.length, missing: gone.filter(isOf).length },
+            })
+            const result = await restore(index, { exact, safety, limits, touched })
+            expect(result).toMatchObject({ changedMeanwhile: 0, failures: 0 })
+            expect(result.objects + result.unchanged).toBe(backedUp.filter(isOf).length)
+            expect([result.extra, result.deleted]).toEqual(exact ? [0, extras.length] : [extras.length, 0])
+            const stays = Object.entries(now).filter(([key]) => !isOf(key) || !exact)
+            const comes = Object.entries(before).filter(([key]) => isOf(key))
+            expect(await contents()).toEqual(Object.fromEntries([...stays, ...comes]))
+            expect(await differs()).toMatchObject({ missing: 0, changed: 0, extra: result.extra })
+          },
+        ),
+        { numRuns: 12, endOnFailure: true },
+      )
+    },
+  )
 
   describe('nothing is lost that is not in a backup', () => {
     for (const conditions of isFull ? [true, false] : [true]) {

@@ -93,20 +93,17 @@ describe('a request that contradicts itself, or asks for what is not done yet,',
     expect(() => parseRequest(request)).toThrow(refusal)
   })
 
-  it.each(['label', 'note', 'pin', 'tables', 'files', 'keys', 'ttl', 'to'])(
-    'is refused by the name of %s',
-    (field) => {
-      const base =
-        field === 'to'
-          ? { operation: 'reset', strategy: 'full' }
-          : ['label', 'note', 'pin'].includes(field)
-            ? { operation: 'backup' }
-            : restore
-      expect(() => parseRequest({ ...base, [field]: others[field] })).toThrow(
-        `The request is wrong: ${field}: this version cannot do that yet`,
-      )
-    },
-  )
+  it.each(['label', 'note', 'pin', 'tables', 'ttl', 'to'])('is refused by the name of %s', (field) => {
+    const base =
+      field === 'to'
+        ? { operation: 'reset', strategy: 'full' }
+        : ['label', 'note', 'pin'].includes(field)
+          ? { operation: 'backup' }
+          : restore
+    expect(() => parseRequest({ ...base, [field]: others[field] })).toThrow(
+      `The request is wrong: ${field}: this version cannot do that yet`,
+    )
+  })
 
   it('has a label that no id, and no other name, can be mistaken for', () => {
     const isTaken = (label: string) => Request.safeParse({ operation: 'backup', label }).success

@@ -1,10 +1,11 @@
 import type { CacheSection } from '../../backup/sections/cache.ts'
 import type { Clients } from '../../clients.ts'
 import { scanKeys } from '../../redis/scan.ts'
+import { everything, isEverything, type Touched } from '../../store/selection.ts'
 import { addDigests } from '../export/backup-digests.ts'
 import { compareDigests, KeyDigests } from '../key-digests.ts'
 import { KeySet } from '../key-set.ts'
-import { keyScope } from '../keys.ts'
+import { keyScope, touches } from '../keys.ts'
 import type { CacheDifference } from '../schema/difference.ts'
 import { readExpiryKnown } from '../value/expiry.ts'
 import { liveDigests } from '../value/live-digests.ts'
@@ -16,22 +17,29 @@ const pageKeys = 5_000
 /**
  * What became of the keys since a backup: the digests of its lines beside those that the server makes of its values, as a
  * restore has them, so that it would write what is told as changed. A cache has no moment: each key counts as it is when it is read. Memory: 32 to 65 bytes per key.
+ * @param asked.touched which keys are looked at, and counted
  * @param asked.signal ends it before the next page
  * @throws BackupDamaged, StoreUnavailable, NotPermitted
  */
 export async function diffCache(
   { backups, cache, config, now }: Pick<Clients, 'backups' | 'cache' | 'config' | 'now'>,
-  { held, signal }: { held: CacheSection; signal?: AbortSignal },
+  {
+    held,
+    touched = everything,
+    signal,
+  }: { held: CacheSection; touched?: Touched | undefined; signal?: AbortSignal },
   progress: (done: number, total: number) => Promise<void>,
 ): Promise<CacheDifference> {
-  const { digests, expired } = await digestsAt({ backups, cache }, held, now())
+  const isTouched = touches(touched)
+  const { digests, expired } = await digestsAt({ backups, cache }, held, { at: now(), isTouched })
+  const before = isEverything(touched) ? held.keys : digests.size + expired
   const scope = keyScope(config.CACHE_PREFIX)
   const seen = new KeySet()
-  const difference = { before: held.keys, now: 0, extra: 0, missing: 0, changed: 0, expired, uncompared: 0 }
+  const difference = { before, now: 0, extra: 0, missing: 0, changed: 0, expired, uncompared: 0 }
   let found = 0
   for await (const page of scanKeys(cache, { match: scope.match, count: pageKeys })) {
     signal?.throwIfAborted()
-    const keys = page.filter((key) => scope.includes(key) && seen.add(key))
+    const keys = page.filter((key) => scope.includes(key) && isTouched(key) && seen.add(key))
     for (const [key, digest] of await liveDigests(cache, keys, { counters: true })) {
       difference.now++
       const then = digests.get(key)
@@ -58,10 +66,10 @@ export async function diffHeldCaches(
 ): Promise<CacheDifference> {
   const at = now()
   const total = before.keys + after.keys
-  const { digests, expired } = await digestsAt({ backups, cache }, before, at)
+  const { digests, expired } = await digestsAt({ backups, cache }, before, { at })
   signal?.throwIfAborted()
   await progress(before.keys, total)
-  const later = await digestsAt({ backups, cache }, after, at)
+  const later = await digestsAt({ backups, cache }, after, { at })
   await progress(total, total)
   const compared = compareDigests(digests, later.digests)
   return { before: before.keys, now: after.keys, ...compared, expired, uncompared: 0 }
@@ -71,7 +79,7 @@ export async function diffHeldCaches(
 async function digestsAt(
   { backups, cache }: Pick<Clients, 'backups' | 'cache'>,
   { keys, parts }: CacheSection,
-  at: Date,
+  { at, isTouched = () => true }: { at: Date; isTouched?: (key: Buffer) => boolean },
 ): Promise<{ digests: KeyDigests; expired: number }> {
   const digests = new KeyDigests(keys)
   const { exact, ofFields } = await readExpiryKnown(cache)
@@ -81,6 +89,7 @@ async function digestsAt(
     ...{ parts, digests, exact, counters: true },
     asRestored: (line) => asWritten(line, { now, ofFields }),
     leavesOut(head) {
+      if (!isTouched(head.key)) return true
       const isOver = isExpired(head, now)
       if (isOver) expired++
       return isOver

@@ -9,10 +9,11 @@ import { Warning } from '../../backup/manifest.ts'
 import type { Clients } from '../../clients.ts'
 import type { Fence } from '../../ledger/fence.ts'
 import type { RunRef } from '../../ledger/run-ref.ts'
+import { everything, type Touched } from '../../store/selection.ts'
 import { CacheResult } from '../export/export.ts'
 import { openOwnBackup } from '../export/own-backup.ts'
 import { KeyTally } from '../findings.ts'
-import { keyScope, reservedPrefix } from '../keys.ts'
+import { keyScope, reservedPrefix, touches } from '../keys.ts'
 import { readExpiryKnown } from '../value/expiry.ts'
 import type { Part } from '../value/part-lines.ts'
 import { checkParts } from './check-parts.ts'
@@ -31,6 +32,8 @@ type CacheToRestore = {
   parts: readonly Part[]
   /** Keys that are not in the backup are deleted. */
   exact: boolean
+  /** What other keys hold stays as it is, and is not counted. */
+  touched?: Touched
   /** The manifest's `cache.prefix`: keys outside were never meant to be in the backup, so they are no extra ones. */
   prefix?: string
 }
@@ -79,18 +82,21 @@ export const restoreLimits = {
  */
 export async function restoreCache(
   tools: Tools,
-  { run, fence, safetyBackupId, parts, exact, prefix = tools.config.CACHE_PREFIX }: CacheToRestore,
+  asked: CacheToRestore,
   progress: (done: number, total: number) => Promise<void>,
   limits = restoreLimits,
 ): Promise<CacheRestored> {
+  const { run, fence, safetyBackupId, parts, exact, touched = everything } = asked
   const { backups: bucket, cache, config } = tools
   const earlier = await findJson(bucket, workKeys(run).cacheRestored, CacheRestored)
   if (earlier !== undefined) return earlier
 
   const scope = keyScope(config.CACHE_PREFIX)
+  const isTouched = touches(touched)
+  const isOurs = (key: Buffer) => scope.includes(key) && isTouched(key)
   const expiry = await readExpiryKnown(cache)
-  const { repetitions, large } = await checkParts({ bucket, cache }, parts, {
-    ...{ prefix: config.CACHE_PREFIX, expiry },
+  const { repetitions, large, unmatched } = await checkParts({ bucket, cache }, parts, {
+    ...{ prefix: config.CACHE_PREFIX, touched, expiry },
   })
   const keptTypes = (await findJson(bucket, workKeys(run).cacheResult, CacheResult))?.unsupported ?? []
   const held =
@@ -108,8 +114,7 @@ export async function restoreCache(
     {
       parts,
       // A value that a restore left unfinished may have been backed up: it has its time to live, and is nobody's.
-      includes: (key, expiresAt) =>
-        scope.includes(key) && (expiresAt === null || key.indexOf(temporary) !== 0),
+      includes: (key, expiresAt) => isOurs(key) && (expiresAt === null || key.indexOf(temporary) !== 0),
       repetitions,
       large,
       fence,
@@ -123,12 +128,12 @@ export async function restoreCache(
     limits,
   )
   const notReplaced = safety?.left.count ?? 0
-  const backedUp = keyScope(prefix)
+  const backedUp = keyScope(asked.prefix ?? config.CACHE_PREFIX)
   const { extra, deleted } = await settleExtras(
     { cache, fence },
     {
       match: scope.match,
-      includes: (key) => scope.includes(key) && backedUp.includes(key),
+      includes: (key) => isOurs(key) && backedUp.includes(key),
       temporary: Buffer.from(temporary),
       known,
       exact,
@@ -150,6 +155,10 @@ export async function restoreCache(
       ...(spared.count === 0 ? [] : [sparedWarning(spared, keptTypes)]),
       ...(left.count === 0 ? [] : [leftWarning(left)]),
       ...fieldWarnings({ fieldsExpired, fieldsKept }),
+      ...unmatched.map((pattern) => ({
+        code: 'SelectionMatchedNothing',
+        message: `No key of the backup matches ${pattern}, which was to be put back`,
+      })),
     ],
   }
   await fence.check() // the result is that of the latest invocation

@@ -4,7 +4,9 @@ import type { Clients } from '../../clients.ts'
 import { BackupDamaged } from '../../errors.ts'
 import type { Fence } from '../../ledger/fence.ts'
 import { type CopyLimits, copyLimits } from '../../s3/copy-source.ts'
+import { everything, type Touched } from '../../store/selection.ts'
 import { type CopiesRefusal, checkCopies } from '../copy/check-copies.ts'
+import { isTouched } from '../list.ts'
 import { type FilesBatch, filesToRestore, rangeBelow, readPieces } from '../pieces.ts'
 import { deleteExtras } from './extras.ts'
 import { restorePiece } from './piece.ts'
@@ -19,6 +21,8 @@ type BatchToRestore = FilesBatch & {
   exact: boolean
   /** The run has backed up the current files, and nothing goes that is not in that backup. */
   safety: boolean
+  /** What lies elsewhere stays as it is, and is not counted: the batch lists nothing of it. */
+  touched?: Touched
 }
 
 /** After how many copied objects the progress is told. */
@@ -36,7 +40,7 @@ const tellEvery = 250
  */
 export async function restoreFiles(
   { files, backups: backup, config }: Tools,
-  { backupId, exact, safety, ...batch }: BatchToRestore,
+  { backupId, exact, safety, touched = everything, ...batch }: BatchToRestore,
   progress: (done: number, total: number) => Promise<void>,
   fence: Fence,
   limits: CopyLimits = copyLimits,
@@ -62,7 +66,8 @@ export async function restoreFiles(
     const targets = listed.map((file) => [`${prefix}${file.key}`, file] as const)
     const wanted = new Map(targets.filter(([key]) => !key.startsWith(filesKeys.own)))
     const range = rangeBelow(prefix, stretch)
-    const isExtra = (key: string) => !wanted.has(key) && !key.startsWith(filesKeys.own)
+    const isExtra = (key: string) =>
+      !wanted.has(key) && !key.startsWith(filesKeys.own) && isTouched(key.slice(prefix.length), touched)
     let copied = 0
     const extra = await restorePiece(
       { files, backup },

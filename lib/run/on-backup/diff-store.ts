@@ -40,7 +40,7 @@ export async function diffStore(
   const asked = { signal, report, rows }
   const differ = after
     ? betweenBackups(clients, { before, after }, asked)
-    : sinceBackup(clients, leaveOut(before, plan.without ?? []), asked)
+    : sinceBackup(clients, leaveOut(before, plan.without ?? []), { ...asked, plan })
   const difference = await differ[target]()
   // Before what says that the store was compared: a repeat that finds that finds these.
   if (difference !== null && 'tables' in difference) {
@@ -56,12 +56,12 @@ type Asked = { signal: AbortSignal; report: Report; rows: WantedRows | undefined
 function sinceBackup(
   clients: Clients,
   { database, files, cache }: Backup,
-  { signal, report, rows }: Asked,
+  { signal, report, rows, plan: { touchedFiles, touchedKeys } }: Asked & { plan: MaintenancePlan },
 ): Differ {
   return {
     database: () => database && diffDatabase(clients, database, report, rows),
-    files: () => files && diffFiles(clients, { held: files, signal }, report),
-    cache: () => cache && diffCache(clients, { held: cache, signal }, report),
+    files: () => files && diffFiles(clients, { held: files, touched: touchedFiles, signal }, report),
+    cache: () => cache && diffCache(clients, { held: cache, touched: touchedKeys, signal }, report),
   }
 }
 

@@ -45,10 +45,12 @@ async function checkBoth(
   return before && after ? checkLookingHeld(connection, before.tables, after.tables) : []
 }
 
+/** What a restore does of the backup, and with it: of what it leaves alone nothing is told. */
+type Narrowed = Pick<MaintenancePlan, 'without' | 'touchedFiles' | 'touchedKeys'>
+
 /**
  * What the states that compare are told, for a diff as for the dry run of a restore.
  * @param asked.targets the stores that it is about; absent: all that the backup holds
- * @param asked.without what of the backup is left out
  * @throws NotComparable; NotPermitted; LimitExceeded for more rows than one invocation could read, or more tables than it could lock
  */
 export async function planComparison(
@@ -58,11 +60,11 @@ export async function planComparison(
     run,
     backup,
     targets: asked,
-    without,
-  }: { run: RunRef; backup: Backup; targets?: Target[]; without?: string[] | undefined },
+    ...narrowed
+  }: { run: RunRef; backup: Backup; targets?: Target[] } & Narrowed,
 ): Promise<{ plan: MaintenancePlan; warnings: Warning[] }> {
   const { backupId, seen, database } = backup
-  const about = { backupId, seen, targets: asked, without }
+  const about = { backupId, seen, targets: asked, ...narrowed }
   const plan = { ...run, operation: 'diff' as const, ...about, reads: 0, batches: 0 }
   if (database === null || asked?.includes('database') === false) return { plan, warnings: [] }
   checkComparable(backupId, database)

@@ -6,6 +6,7 @@ import type { Clients } from '../../clients.ts'
 import { InvalidRequest } from '../../errors.ts'
 import { readLateNoted } from '../../ledger/documents.ts'
 import type { Connection } from '../../postgres/connection.ts'
+import { selectedStores } from '../../store/selection.ts'
 import { type Target, targets } from '../../store.ts'
 import { checkMarks } from '../guard.ts'
 import { isDestructive, type Scoped } from '../request.ts'
@@ -33,10 +34,11 @@ export async function checkScoped(
 function clearsOf(request: Scoped, backup: Backup | null): Target[] {
   if (!('backupId' in request)) return scopeOf(request.strategy).clears
   const held = targets.filter((target) => backup?.[target] !== null)
-  const missing = (request.targets ?? []).filter((target) => !held.includes(target))
-  if (missing.length === 0) return held.filter((target) => request.targets?.includes(target) ?? true)
+  const asked: readonly Target[] = request.targets ?? selectedStores(request) ?? held
+  const missing = asked.filter((target) => !held.includes(target))
+  if (missing.length === 0) return held.filter((target) => asked.includes(target))
   throw new InvalidRequest(
-    `The backup ${request.backupId} does not hold ${missing.join(' and ')}, only ${held.join(' and ')}. Correct "targets", or leave it out to restore all that it holds`,
+    `The backup ${request.backupId} does not hold ${missing.join(' and ')}, only ${held.join(' and ')}. Correct what is to be put back, or say nothing of it to restore all that it holds`,
   )
 }
 

@@ -1,5 +1,5 @@
 import type { Backup } from '../../backup/read.ts'
-import type { Selection } from '../../store/selection.ts'
+import { type Selection, selectedStores } from '../../store/selection.ts'
 import type { Asked, Change } from '../../store/words.ts'
 import { type Target, targets } from '../../store.ts'
 import { type ToldStores, words } from '../../stores/words.ts'
@@ -10,7 +10,8 @@ type Restore = Pick<Extract<Request, { operation: 'restore' }>, 'targets' | 'exa
 
 /** The stores that the restore puts back. */
 export function restoredStores(backup: Backup, request: Restore): Target[] {
-  return targets.filter((target) => backup[target] !== null && (request.targets?.includes(target) ?? true))
+  const asked: readonly Target[] = request.targets ?? selectedStores(request) ?? targets
+  return targets.filter((target) => backup[target] !== null && asked.includes(target))
 }
 
 /**
