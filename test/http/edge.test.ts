@@ -344,7 +344,7 @@ describe('every answer', () => {
     ['/v1/runs', 'GET, HEAD, POST, OPTIONS', ['PUT', 'DELETE', 'PATCH']],
     ['/v1/runs/some-run', 'GET, HEAD, OPTIONS', ['POST', 'DELETE']],
     ['/v1/runs/some-run/cancel', 'POST, OPTIONS', ['GET', 'HEAD', 'PUT']],
-    ['/v1/backups/some-backup', 'GET, HEAD, DELETE, OPTIONS', ['POST', 'PATCH']],
+    ['/v1/backups/some-backup', 'GET, HEAD, PATCH, DELETE, OPTIONS', ['POST', 'PUT']],
     ['/v1/backups/some-backup/pin', 'PUT, OPTIONS', ['GET', 'POST']],
     ['/v1/backups/some-backup/parts/database%2Fa/b', 'GET, HEAD, OPTIONS', ['PUT']],
     ['/v1/openapi.json', 'GET, HEAD, OPTIONS', ['POST']],
