@@ -1,6 +1,6 @@
 import type * as z from 'zod'
 import type { Scope } from '../config/values.ts'
-import { InvalidRequest, NotFound, ResetError } from '../errors.ts'
+import { InvalidRequest, NotFound, ResetError, UnknownBackup } from '../errors.ts'
 
 // Errors that only the HTTP API has: they come before a run, so the state machine never sees them.
 
@@ -119,7 +119,7 @@ export async function refusing<Result>(start: Promise<Result>): Promise<Result> 
   try {
     return await start
   } catch (error) {
-    if (error instanceof NotFound) throw new Refused(error)
+    if (error instanceof NotFound || error instanceof UnknownBackup) throw new Refused(error)
     throw error
   }
 }

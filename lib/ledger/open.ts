@@ -15,7 +15,7 @@ import { ensureLedger, isCurrent, ledger, tablesOf } from './tables.ts'
 export type NewRun = Pick<
   RunRow,
   'runId' | 'operation' | 'strategy' | 'requestedBy' | 'idempotencyKey' | 'requestDigest'
-> & { startedAt: Date }
+> & { startedAt: Date; targetBackupId?: string | null }
 
 /** Which Count it is that plans: of several invocations for one attempt only the latest may. */
 export type Counting = { attempt: number; invocation: string }
@@ -27,7 +27,8 @@ export type Counting = { attempt: number; invocation: string }
  * @throws RunActive when another run holds the lock, or is over and closing; one whose heartbeat stopped has to be marked
  *   `abandoned` before
  * @throws IdempotencyConflict when the key was used for another request
- * @throws RunLost when the run is over, or a later Count has planned it and its steps are at work
+ * @throws RunLost when the run is over, or a later Count has planned it and its steps are at work; or another Count found
+ *   that the request is about another backup, because a name has come to mean another one in between
  */
 export async function openRun(
   connection: Connection,
@@ -42,6 +43,8 @@ export async function openRun(
   await insertRun(connection, run)
   const own = await findRun(connection, run.runId)
   if (own?.status === 'running') {
+    if (own.targetBackupId !== null && own.targetBackupId !== run.targetBackupId)
+      throw repeatedStep(run.runId)
     await beginCount(connection, run.runId, counting)
     return { opened: true }
   }

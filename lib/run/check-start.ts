@@ -5,6 +5,7 @@ import { withConnection } from '../postgres/with-connection.ts'
 import { checkConfirmation, checkMarks } from './guard.ts'
 import { checkOnBackup } from './on-backup/operations.ts'
 import { checkScoped } from './planning/scope.ts'
+import { resolveRequest } from './planning/target.ts'
 import { isDestructive, isOnBackup, type Request } from './request.ts'
 
 /**
@@ -23,7 +24,12 @@ export async function checkStartable(clients: Clients, request: Request): Promis
 async function checkGuards(clients: Clients, connection: Connection, request: Request): Promise<void> {
   // What a claim has to find is no mark, or ours; only the machine writes and so looks.
   if (request.operation === 'claim') return
-  if (!isOnBackup(request)) return void (await checkScoped(clients, connection, request))
+  if (!isOnBackup(request)) {
+    const { request: scoped, target } = await resolveRequest(clients, connection, request)
+    await checkScoped(clients, connection, scoped, target)
+    return
+  }
   await checkMarks(clients, connection, { wipes: isDestructive(request), needs: [] })
-  await checkOnBackup(clients, connection, request)
+  const resolved = await resolveRequest(clients, connection, request)
+  await checkOnBackup(clients, connection, resolved.request)
 }

@@ -6,26 +6,26 @@ import { warnOfPublications } from '../database/plan/publications.ts'
 import { dropLeftovers } from '../database/scratch/drop.ts'
 import { type Counting, openRun, recordPlan } from '../ledger/open.ts'
 import type { RunRow } from '../ledger/runs.ts'
-import { type BackupOperation, operations } from '../operations.ts'
 import type { Connection } from '../postgres/connection.ts'
 import { withConnection } from '../postgres/with-connection.ts'
-import { perStore, type Target } from '../store.ts'
-import type { Planned } from '../stores.ts'
 import { claim } from './claim.ts'
 import { planDry } from './dry-run.ts'
 import { endRun } from './end.ts'
 import { checkConfirmation, checkMarks } from './guard.ts'
 import { planOnBackup } from './on-backup/operations.ts'
-import { digestOfPlan, type Plan } from './planning/plan.ts'
+import { batchList, type Counted, countedBy, idle, looking } from './planning/counted.ts'
+import { digestOfPlan } from './planning/plan.ts'
 import { noPlan, planSummaryOf } from './planning/plan-summary.ts'
 import { makePlan } from './planning/planning.ts'
 import { checkScoped } from './planning/scope.ts'
+import { type Resolved, resolveRequest } from './planning/target.ts'
 import {
   digestOfRequest,
   idempotencyKeyOf,
   isDestructive,
   isOnBackup,
   type OnBackup,
+  operationOfRequest,
   parseRequest,
   type Request,
 } from './request.ts'
@@ -37,25 +37,6 @@ export const CountInput = z.strictObject({
   startedAt: z.iso.datetime({ offset: true }),
   attempt: z.number().int().nonnegative(),
 })
-
-/** The state of the execution from here on: small references; the plan itself lies in S3. */
-export type Counted =
-  | { next: 'repeated'; repeats: string; status: string }
-  | { next: 'finish'; runId: string; attempt: number; prunes: false }
-  | {
-      next: 'backup' | 'wipe' | 'restore' | 'finish' | BackupOperation
-      runId: string
-      attempt: number
-      operation: Exclude<Request['operation'], 'claim'>
-      rehearse: boolean
-      /** The database is exported in several batches, of which each sees a moment of its own. */
-      reconcile: boolean
-      /** A retention is configured: old backups are pruned when the run has succeeded. */
-      prunes: boolean
-      clears: Record<Target, boolean>
-      /** The batches of each target by number, as items of the Maps: 1,000 of them are 5 KB. */
-      batches: Record<Target | 'verify' | 'load' | 'restoreFiles', number[]>
-    }
 
 /**
  * State "Count": checks the request and the guards, takes the lock, counts, plans, and writes the work lists.
@@ -78,16 +59,20 @@ export async function countAll(
       if (repeats === undefined) await recordClaim(connection, { runId, ...counting })
       return repeats === undefined ? { next: 'finish', runId, attempt, prunes: false } : repeated(repeats)
     }
-    if (isOnBackup(request)) return countOnBackup(clients, connection, { input, request, counting })
-    const { backup, clears, warnings } = await checkScoped(clients, connection, request)
-    const repeats = await open(clients, connection, { input, request, counting })
+    if (isOnBackup(request)) {
+      const resolved = await resolveRequest(clients, connection, request, runId)
+      return countOnBackup(clients, connection, { input, said: request, ...resolved, counting })
+    }
+    const { request: scoped, target } = await resolveRequest(clients, connection, request, runId)
+    const { backup, clears, warnings } = await checkScoped(clients, connection, scoped, target)
+    const repeats = await open(clients, connection, { input, request, target, counting })
     if (repeats !== undefined) return repeated(repeats)
-    const about = { startedAt: input.startedAt, request, clears, backup, warnings, signal }
+    const about = { startedAt: input.startedAt, request: scoped, clears, backup, warnings, signal }
     const asked = { run: { runId, attempt }, ...about }
     if (request.dryRun) {
       const compares = await planDry(clients, connection, asked, counting)
       const run = { runId, attempt }
-      return compares ? looking(run, 'restore') : { next: 'finish', ...run, prunes: false }
+      return compares ? looking(run) : { next: 'finish', ...run, prunes: false }
     }
     await dropLeftovers(connection, runId, clients.config.LOCK_TIMEOUT_MS)
     const plan = await makePlan(clients, connection, asked)
@@ -95,52 +80,8 @@ export async function countAll(
     const summary = planSummaryOf(plan, { backup, dryRun: false, refusal: null })
     const planDigest = digestOfPlan(plan)
     await recordPlan(connection, { runId, ...counting, backupId, plan: summary, planDigest })
-    return {
-      next: plan.backupId === null ? afterBackup(plan) : 'backup',
-      runId,
-      attempt,
-      operation: wayOf(plan),
-      rehearse: plan.rehearse,
-      reconcile: (plan.database?.batches ?? 0) > 1,
-      prunes: hasRetention(clients.config),
-      clears: perStore((target) => plan.clears.includes(target)),
-      batches: {
-        ...perStore((target) => listOf(batchesOf(plan[target]))),
-        verify: [],
-        load: listOf(plan.restore?.batches ?? 0),
-        restoreFiles: listOf(plan.restore?.files?.batches ?? 0),
-      },
-    }
+    return countedBy(plan, { prunes: hasRetention(clients.config) })
   })
-}
-
-/** What follows when the stores are compared with a backup, and nothing else is done. */
-function looking(run: { runId: string; attempt: number }, operation: 'restore'): Counted {
-  return { ...run, next: 'diff', operation, ...idle }
-}
-
-const idle = {
-  rehearse: false,
-  reconcile: false,
-  prunes: false,
-  clears: perStore(() => false),
-  batches: { ...perStore((): number[] => []), restoreFiles: [], verify: [], load: [] },
-}
-
-/**
- * What the machine is told, and what its Choice behind Seal goes by, of which the Default wipes: whatever puts a backup in
- * place of what is there goes the way of a restore.
- * @see docs/decisions.md#a-reset-to-a-backup-is-a-restore-to-the-machine
- */
-function wayOf({ operation }: Plan): 'backup' | 'reset' | 'restore' {
-  const { changes } = operations[operation]
-  return changes === null ? 'backup' : changes === 'wiped' ? 'reset' : 'restore'
-}
-
-/** What is left to do without a backup: nothing, of what changes nothing. */
-function afterBackup({ operation }: Plan): 'wipe' | 'restore' | 'finish' {
-  const { changes } = operations[operation]
-  return changes === null ? 'finish' : changes === 'wiped' ? 'wipe' : 'restore'
 }
 
 /** A claim has no plan; only what has to be said of it is kept. */
@@ -154,18 +95,24 @@ async function recordClaim(connection: Connection, run: { runId: string } & Coun
 async function countOnBackup(
   clients: Clients,
   connection: Connection,
-  { input, request, counting }: { input: z.output<typeof CountInput>; request: OnBackup; counting: Counting },
+  {
+    input,
+    said,
+    request,
+    target,
+    counting,
+  }: Resolved<OnBackup> & { input: z.output<typeof CountInput>; said: OnBackup; counting: Counting },
 ): Promise<Counted> {
   const run = { runId: input.runId, attempt: input.attempt }
   const { operation } = request
   const found = await checkMarks(clients, connection, { wipes: isDestructive(request), needs: [] })
-  const repeats = await open(clients, connection, { input, request, counting })
+  const repeats = await open(clients, connection, { input, request: said, target, counting })
   if (repeats !== undefined) return repeated(repeats)
   const { plan, subject, warnings } = await planOnBackup(clients, connection, { run, request })
   const summary = { ...noPlan, subject, warnings: [...found, ...warnings] }
   const planDigest = digestOfPlan(plan)
   await recordPlan(connection, { ...run, ...counting, backupId: null, plan: summary, planDigest })
-  const batches = { ...idle.batches, verify: listOf(plan.reads), load: listOf(plan.batches) }
+  const batches = { ...idle.batches, verify: batchList(plan.reads), load: batchList(plan.batches) }
   return { ...run, next: operation, operation, ...idle, rehearse: subject.rehearse, batches }
 }
 
@@ -175,17 +122,25 @@ async function open(
   {
     input: { runId, startedAt },
     request,
+    target = null,
     counting,
-  }: { input: z.output<typeof CountInput>; request: Request; counting: Counting },
+  }: {
+    input: z.output<typeof CountInput>
+    /** As it was said: so it is recognised. */
+    request: Request
+    target?: string | null
+    counting: Counting
+  },
 ): Promise<RunRow | undefined> {
   const run = {
     runId,
-    operation: request.operation,
+    operation: operationOfRequest(request),
     strategy: 'strategy' in request ? request.strategy : null,
     requestedBy: request.requestedBy ?? null,
     idempotencyKey: idempotencyKeyOf(request) ?? null,
     requestDigest: digestOfRequest(request),
     startedAt: new Date(startedAt),
+    targetBackupId: target,
   }
   // Before the request is looked for: a dead run must not be answered as one that is under way.
   await endRun(clients, connection, 'abandoned')
@@ -199,14 +154,4 @@ function hasRetention({ RETENTION_LAST, RETENTION_DAILY, RETENTION_WEEKLY }: Con
 
 function repeated(first: RunRow): Counted {
   return { next: 'repeated', repeats: first.runId, status: first.status }
-}
-
-/** Of a store's section of the plan: one that says nothing of batches is backed up in one. */
-function batchesOf(planned: Planned[Target] | null): number {
-  if (planned === null) return 0
-  return 'batches' in planned ? planned.batches : 1
-}
-
-function listOf(batches: number): number[] {
-  return Array.from({ length: batches }, (_, batch) => batch)
 }

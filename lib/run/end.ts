@@ -1,5 +1,7 @@
 import type { Clients } from '../clients.ts'
 import { messageOf } from '../errors.ts'
+import { setLabel } from '../ledger/labels/labels.ts'
+import { setNote } from '../ledger/labels/notes.ts'
 import { abandonDeadRun, closeRun } from '../ledger/records.ts'
 import type { Connection } from '../postgres/connection.ts'
 import { sqlStateOf } from '../postgres/errors.ts'
@@ -10,9 +12,12 @@ import { type Outcome, reduced } from './outcome.ts'
  * called it off; `abandoned`: whichever run holds the lock and has given no sign of life for too long.
  */
 type End =
-  | { outcome: Outcome }
+  | { outcome: Outcome; named?: Named | null }
   | { cancelled: { runId: string; failure: { error: string; message: string; phase: string } } }
   | 'abandoned'
+
+/** What the run's backup is called from its end on. */
+type Named = { label: string | null; note: string | null; backupId: string; by: string | null }
 
 /**
  * Every end of a run is written here, so that what has to know of all of them stands here, behind the COMMIT: an end that
@@ -30,8 +35,15 @@ export async function endRun(
     'outcome' in end
       ? await closeWith(connection, end.outcome)
       : await closeRun(connection, { ...end.cancelled, status: 'cancelled', finishedAt: clients.now() })
+  if ('outcome' in end && ended !== undefined && end.named) await nameBackup(connection, end.named)
   await connection.query('COMMIT')
   return ended
+}
+
+/** In the transaction of the end, in which the run's row is written: until then the run keeps its backup, then its label does. */
+async function nameBackup(connection: Connection, { label, note, ...of }: Named): Promise<void> {
+  if (label !== null) await setLabel(connection, { label, ...of })
+  if (note !== null) await setNote(connection, { note, ...of })
 }
 
 /** Whatever an outcome holds, a run must end, or it would hold the lock: then with what is short and certain of it. */

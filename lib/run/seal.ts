@@ -6,6 +6,7 @@ import { type BackupKeys, backupKeys } from '../backup/layout.ts'
 import { Manifest, type Warning } from '../backup/manifest.ts'
 import { namedObjects } from '../backup/named-objects.ts'
 import { findOwnManifest } from '../backup/read.ts'
+import { pinBackup } from '../backup/retention/pin.ts'
 import type { Clients } from '../clients.ts'
 import { BackupIncomplete } from '../errors.ts'
 import type { Fence } from '../ledger/fence.ts'
@@ -68,6 +69,13 @@ export async function seal(
     (options) => putJson(bucket, keys.manifest, signed, { ...options, ...(signal && { signal }) }),
     async () => (await isSealed()) || undefined,
   )
+}
+
+/** Pins the backup that was sealed, where its request says so. @throws as pinBackup */
+export async function pinSealed(clients: Clients, { backupId, naming, requestedBy }: Plan): Promise<void> {
+  if (backupId === null || !naming?.pin) return
+  const pinning = { backupId, by: requestedBy, at: clients.now() }
+  await pinBackup(clients.backups, clients.config.BACKUP_PREFIX, pinning)
 }
 
 /** The sections of the manifest, one for each store that the run acts on. */

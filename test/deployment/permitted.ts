@@ -36,7 +36,7 @@ export const permittedInBackups: Record<string, Permitted> = {
   'manifest.json': { ...ofBackups, makes: 'seal', givesUp: 'count seal' },
   'files.jsonl.zst': { ...ofBackups, makes: 'seal', givesUp: 'count seal' },
   'files.2.jsonl.zst': { ...ofBackups, makes: 'seal', givesUp: 'count seal' },
-  'pinned.json': { ...ofBackups, makes: 'api', replaces: 'api' },
+  'pinned.json': { ...ofBackups, makes: 'api seal', replaces: 'api seal', givesUp: 'count seal' },
   'pruning.json': { ...ofBackups, makes: 'prune', replaces: 'prune' },
   'late-1.json': { ...ofBackups, makes: 'putback restore wipe', givesUp: 'count putback restore wipe' },
   'files/a.txt': {

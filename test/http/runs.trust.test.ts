@@ -578,9 +578,14 @@ describe('a request is refused, and nothing is started,', () => {
       'for a backup that is not there',
       { operation: 'restore', backupId: 'gone', confirm: 'local' },
       422,
-      'NotFound',
+      'UnknownBackup',
     ],
-    ['for a backup to verify that is not there', { operation: 'verify', backupId: 'gone' }, 422, 'NotFound'],
+    [
+      'for a backup to verify that is not there',
+      { operation: 'verify', backupId: 'gone' },
+      422,
+      'UnknownBackup',
+    ],
     [
       'for the id of no backup',
       { operation: 'restore', backupId: '../x', confirm: 'local' },

@@ -2,8 +2,9 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { errorKinds } from '../../lib/errors.ts'
 import { abandonedAfterMinutes } from '../../lib/ledger/records.ts'
-import { type Counted, CountInput } from '../../lib/run/count.ts'
+import { CountInput } from '../../lib/run/count.ts'
 import { FinishInput } from '../../lib/run/finish/finish.ts'
+import type { Counted } from '../../lib/run/planning/counted.ts'
 import { targets } from '../../lib/store.ts'
 
 type Choice = {

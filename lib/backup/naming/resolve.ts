@@ -1,17 +1,105 @@
+import pMap from 'p-map'
 import type { Clients } from '../../clients.ts'
-import { InvalidRequest } from '../../errors.ts'
+import { AmbiguousBackup, UnknownBackup } from '../../errors.ts'
+import { readLabels } from '../../ledger/labels/labels.ts'
 import type { Connection } from '../../postgres/connection.ts'
-import { isBackupId } from '../backup-id.ts'
+import { listFolders } from '../../s3/list.ts'
+import { checkBackupId, isBackupId } from '../backup-id.ts'
+import { type Backup, findBackup, isAboutOne, isSealed } from '../read.ts'
+
+type Where = Pick<Clients, 'backups' | 'config'>
+
+/** Characters of an id that may stand for it. */
+const prefixMin = 4
+
+/** Backups that are looked at together. */
+const atOnce = 8
 
 /**
- * The id of the backup that a name means: its id, the beginning of one, a label, `latest` or `latest-rehearsed`.
- * @throws InvalidRequest when the text cannot be a name, UnknownBackup, AmbiguousBackup
+ * The id of the backup that a name means: its id, the beginning of one, a label, `latest` (the newest signed one of this
+ * environment) or `latest-rehearsed` (the newest of those that was loaded and compared). Whether a whole id is there, is
+ * not looked at. A label goes before a folder that is called like it: into the bucket others may write.
+ * @throws InvalidRequest when the text cannot be a name, UnknownBackup, AmbiguousBackup, StoreUnavailable, NotPermitted
  */
-export async function resolveBackup(
-  _clients: Pick<Clients, 'backups' | 'config'>,
-  _connection: Connection,
-  name: string,
+export async function resolveBackup(clients: Where, connection: Connection, name: string): Promise<string> {
+  checkBackupId(name)
+  if (isWholeId(name)) return name
+  if (name === 'latest' || name === 'latest-rehearsed') return newest(clients, name)
+  if (isLabelLike(name)) {
+    const labels = await readLabels(connection)
+    const labelled = labels.get(name)
+    if (labelled !== undefined) return labelled
+    return beginningWith(
+      clients,
+      name,
+      labels.size === 0 ? '' : `; the labels are ${[...labels.keys()].join(', ')}`,
+    )
+  }
+  return beginningWith(clients, name)
+}
+
+/** As layout.ts makes them. */
+function isWholeId(name: string): boolean {
+  return /^\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ-[0-9a-f]{6}$/.test(name)
+}
+
+/** Ids that we make begin with a digit, so what begins with a letter is a label, and asks for less. */
+export function isLabelLike(name: string): boolean {
+  return /^[a-z]/.test(name) && name !== 'latest' && name !== 'latest-rehearsed'
+}
+
+async function newest(
+  { backups: bucket, config }: Where,
+  name: 'latest' | 'latest-rehearsed',
 ): Promise<string> {
-  if (isBackupId(name)) return name
-  throw new InvalidRequest(`${JSON.stringify(name).slice(0, 120)} cannot be the name of a backup`)
+  const prefix = config.BACKUP_PREFIX
+  const fits = (backup: Backup | null) =>
+    backup?.environment === config.ENVIRONMENT &&
+    backup.authentic === 'signed' &&
+    (name === 'latest' || backup.rehearsedAt !== null)
+  const read = async (backupId: string) => {
+    try {
+      return fits(await findBackup(bucket, prefix, backupId)) ? [backupId] : []
+    } catch (error) {
+      if (isAboutOne(error)) return [] // it must not hide the others
+      throw error
+    }
+  }
+  const ids = (await listFolders(bucket, prefix)).filter(isBackupId).sort().reverse() // ids begin with their time
+  for (let start = 0; start < ids.length; start += atOnce) {
+    const [found] = (await pMap(ids.slice(start, start + atOnce), read)).flat()
+    if (found !== undefined) return found
+  }
+  throw new UnknownBackup(
+    `${name} means no backup: none below s3://${bucket.name}/${prefix} is signed, of the environment "${config.ENVIRONMENT}"${name === 'latest' ? '' : ', and was loaded and compared'}. Nothing was touched; take a backup`,
+  )
+}
+
+/** Only sealed ones count: what has no manifest is no backup. */
+async function beginningWith({ backups: bucket, config }: Where, name: string, also = ''): Promise<string> {
+  const prefix = config.BACKUP_PREFIX
+  if (await isSealed(bucket, prefix, name)) return name
+  if (name.length < prefixMin) {
+    throw new UnknownBackup(
+      `There is no backup ${name}, and as the beginning of an id it is too short: say ${prefixMin} characters at least${also}. Nothing was touched; list the backups to see their ids and labels`,
+    )
+  }
+  const ids = (await listFolders(bucket, prefix)).filter((id) => isBackupId(id) && id.startsWith(name)).sort()
+  const found: string[] = []
+  for (let start = 0; start < ids.length && found.length < 2; start += atOnce) {
+    const looks = await pMap(ids.slice(start, start + atOnce), async (id) =>
+      (await isSealed(bucket, prefix, id)) ? [id] : [],
+    )
+    found.push(...looks.flat())
+  }
+  const [only, another] = found
+  if (only === undefined) {
+    throw new UnknownBackup(
+      `There is no sealed backup below s3://${bucket.name}/${prefix} that ${name} could mean: no id begins so, and it is no label${also}. Nothing was touched; list the backups to see their ids and labels`,
+    )
+  }
+  if (another === undefined) return only
+  throw new AmbiguousBackup(
+    `${name} could mean ${found.slice(0, 5).join(', ')}${ids.length > found.length ? ' or others' : ''}. Nothing was touched; say more of the id`,
+  )
 }

@@ -20,22 +20,28 @@ type BackupFolder =
  * Reads every folder below BACKUP_PREFIX. `left`: a backup whose manifest cannot be understood or read, or
  * of another environment: nothing decides about it.
  * @param isNeeded whether an active run needs a backup
+ * @param labelsOf the labels of a backup; absent: none has one
  * @throws StoreUnavailable when S3 does not answer, NotPermitted when it refuses the listing
  */
 export async function readBackupFolders(
   { backups: bucket, config }: Pick<Clients, 'backups' | 'config'>,
   isNeeded: (backupId: string) => boolean,
+  labelsOf: (backupId: string) => readonly string[] = () => [],
 ): Promise<BackupFolder[]> {
   const [prefix, environment] = [config.BACKUP_PREFIX, config.ENVIRONMENT]
   const folders = (await listFolders(bucket, prefix)).filter(isBackupId)
-  return pMap(folders, (backupId) => readFolder(bucket, { prefix, environment, isNeeded }, backupId), {
-    concurrency: 8,
-  })
+  const about = { prefix, environment, isNeeded, labelsOf }
+  return pMap(folders, (backupId) => readFolder(bucket, about, backupId), { concurrency: 8 })
 }
 
 async function readFolder(
   bucket: Bucket,
-  about: { prefix: string; environment: string; isNeeded: (backupId: string) => boolean },
+  about: {
+    prefix: string
+    environment: string
+    isNeeded: (backupId: string) => boolean
+    labelsOf: (backupId: string) => readonly string[]
+  },
   backupId: string,
 ): Promise<BackupFolder> {
   const { prefix, isNeeded } = about
@@ -50,7 +56,8 @@ async function readFolder(
     const pinned = await isPinned(bucket, prefix, backupId)
     const running = isNeeded(backupId)
     const isSigned = authentic === 'signed'
-    const retained = { backupId, strategy, isSigned, sealedAt, rehearsedAt, unproved, pinned, running }
+    const kept = { pinned, labels: about.labelsOf(backupId), running }
+    const retained = { backupId, strategy, isSigned, sealedAt, rehearsedAt, unproved, ...kept }
     return { is: 'sealed', ...retained, hasTombstone }
   } catch (error) {
     if (!isAboutOne(error)) throw error

@@ -1,5 +1,6 @@
 import type { Clients } from '../../clients.ts'
 import { checkMark, placeOfName, readEnvironment } from '../../ledger/environment.ts'
+import { labelsByBackup, readLabels } from '../../ledger/labels/labels.ts'
 import { type RunRow, selectRuns } from '../../ledger/runs.ts'
 import { isOneStep, type OperationName, operationOf, operations } from '../../operations.ts'
 import type { Connection } from '../../postgres/connection.ts'
@@ -12,6 +13,8 @@ type LedgerView = {
   refused: string | null
   /** The active runs that need the backup, and the one at whose end the prune takes place. */
   neededBy: (backupId: string) => string[]
+  /** What the backup is called, which keeps it. */
+  labelsOf: (backupId: string) => string[]
 }
 
 /**
@@ -38,10 +41,12 @@ export async function readLedger(
   const own = endOf === null ? [] : await selectRuns(connection, 'WHERE run_id = $1', [endOf])
   const others = active.filter(({ runId }) => runId !== endOf)
   const isAtEnd = others.length < active.length
+  const labels = labelsByBackup(await readLabels(connection))
   return {
     refused: others.map(whyWait).find((reason) => reason !== null) ?? (isAtEnd ? null : whyNot(latest)),
     neededBy: (backupId) =>
       [...active, ...own].filter((run) => isNeeded(backupId, run)).map(({ runId }) => runId),
+    labelsOf: (backupId) => labels.get(backupId) ?? [],
   }
 }
 

@@ -1,10 +1,11 @@
 import type { Clients } from '../../clients.ts'
+import { removeNote } from '../../ledger/labels/notes.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
 import { backupKeys } from '../layout.ts'
 import { clearRetired, type Deleted, retireBackup, sizeOfFolder } from './delete.ts'
 import { readBackupFolders } from './folders.ts'
 import { readLedger, whileLedgerStands } from './ledger-view.ts'
-import { type Decision, decideRetention, type Policy } from './retention.ts'
+import { type Decision, decideRetention, labelled, type Policy } from './retention.ts'
 import { removeTombstone } from './tombstone.ts'
 
 /** `deleted`: what went; in a dry run, what would go; null when the backup stays. */
@@ -47,7 +48,8 @@ export async function prune(
     weekly: config.RETENTION_WEEKLY,
   }
   const ledger = await withConnection(clients, (connection) => readLedger(connection, clients, endOf))
-  const folders = await readBackupFolders(clients, (backupId) => ledger.neededBy(backupId).length > 0)
+  const isNeeded = (backupId: string) => ledger.neededBy(backupId).length > 0
+  const folders = await readBackupFolders(clients, isNeeded, ledger.labelsOf)
   const sealed = folders.filter((one) => one.is === 'sealed')
   const result: PruneResult = {
     ...{ dryRun, policy, refused: ledger.refused, backups: [], leftovers: [] },
@@ -92,7 +94,11 @@ async function carryOut(
     const ledger = await readLedger(connection, clients, endOf)
     if (ledger.refused !== null) return ledger.refused
     if (ledger.neededBy(backupId).length > 0) return 'an active run needs it'
-    return retireBackup(bucket, folder, { reasons, at: clients.now(), held })
+    const [label] = ledger.labelsOf(backupId)
+    if (label !== undefined) return labelled(label)
+    const gone = await retireBackup(bucket, folder, { reasons, at: clients.now(), held })
+    if (gone !== 'pinned') await removeNote(connection, backupId)
+    return gone
   })
   if (typeof retired === 'string') return kept(backupId, retired)
   if (retired.failures > 0) return { ...kept(backupId, 'its manifest cannot be deleted'), deleted: retired }

@@ -13,6 +13,8 @@ export type Candidate = {
   /** It warns that something of a restore is not proved, also when it was rehearsed. */
   unproved: boolean
   pinned: boolean
+  /** What it is called; absent: nothing. */
+  labels?: readonly string[]
   /** An active run needs it. */
   running: boolean
 }
@@ -33,7 +35,7 @@ const dayMs = 24 * 60 * 60 * 1000
 
 /**
  * Which sealed backups stay, the newest first. The newest, the newest rehearsed one, the newest rehearsed one of which
- * nothing is left to prove (a restore may refuse the other after all), pinned ones and those of active runs always do. `last` keeps that many; `daily` the newest of each day, and `weekly` the newest of each ISO week, for so many
+ * nothing is left to prove (a restore may refuse the other after all), pinned and labelled ones and those of active runs always do. `last` keeps that many; `daily` the newest of each day, and `weekly` the newest of each ISO week, for so many
  * days and weeks (UTC) that have a backup: when nothing was backed up for a month, nothing goes for that.
  * Each strategy is judged by itself: an hourly backup of the cache must not take the places of nightly full ones; and what is
  * signed as if nothing else were there. Without any limit everything stays. A backup that says it was sealed more than a day from now is kept and takes
@@ -51,7 +53,7 @@ export function decideRetention(backups: readonly Candidate[], policy: Policy, n
 }
 
 /**
- * Why a backup must not go, whatever the limits or a person say: pinned, needed by an active run, the newest and the
+ * Why a backup must not go, whatever the limits or a person say: pinned, labelled, needed by an active run, the newest and the
  * newest rehearsed one of its strategy, and the newest rehearsed one without the warning NotProved. No entry: nothing
  * protects it.
  */
@@ -83,6 +85,7 @@ function protectionsAlike({ kind, backups }: Contest, now: Date): Map<string, st
     backups.map((backup) => {
       const reasons: string[] = []
       if (backup.pinned) reasons.push('pinned')
+      for (const label of backup.labels ?? []) reasons.push(labelled(label))
       if (backup.running) reasons.push('an active run needs it')
       if (isNotYet(backup, now))
         reasons.push(`sealed at ${utc(backup.sealedAt)}, which is not yet: kept, and not counted`)
@@ -121,6 +124,11 @@ function decideAlike(contest: Contest, policy: Policy, now: Date): Decision[] {
     const keep = keeps.length > 0
     return { backupId: backup.backupId, keep, reasons: keep ? keeps : drops }
   })
+}
+
+/** How a label is told that protects its backup. */
+export function labelled(label: string): string {
+  return `labelled "${label}"`
 }
 
 /** Counts days or weeks that have a backup; backups must come newest first. */

@@ -1,6 +1,8 @@
 import { createRoute, OpenAPIHono } from '@hono/zod-openapi'
 import * as z from 'zod'
 import { enumeration } from '../../amounts.ts'
+import { isLabelLike } from '../../backup/naming/resolve.ts'
+import type { Scope } from '../../config/values.ts'
 import { InvalidRequest } from '../../errors.ts'
 import { findRun, listRuns } from '../../ledger/runs.ts'
 import { type OperationName, operationOf, scopeToStart } from '../../operations.ts'
@@ -41,7 +43,7 @@ const post = createRoute({
   path: '/v1/runs',
   tags: ['Runs'],
   summary: 'Start a run',
-  description: `Needs the scope of its operation: ${neededScopes()}. What would be refused at once is, and nothing is started then.`,
+  description: `Needs the scope of its operation: ${neededScopes()}; a backup with a label needs also reset, and a reset to a backup that is not said by its label also restore. What would be refused at once is, and nothing is started then.`,
   request: {
     headers: idempotencyHeaders,
     query: noQuery,
@@ -147,6 +149,17 @@ function neededScopes(): string {
   return [enumeration(names.filter(isOwn), 'or'), ...sentences].join('; ')
 }
 
+/**
+ * Who decides what a label means decides what a reset goes back to, so a label takes `reset` as well; and a reset to a backup
+ * that nobody labelled is a restore.
+ * @see docs/decisions.md#a-label-lies-in-the-ledger
+ */
+function furtherScopes(wanted: z.output<typeof RunRequest>): Scope[] {
+  if (wanted.operation === 'backup' && wanted.label !== undefined) return ['reset']
+  if (wanted.operation === 'reset' && wanted.to !== undefined && !isLabelLike(wanted.to)) return ['restore']
+  return []
+}
+
 /** Bytes of one run in a list; alone it may have more. */
 const runBytes = 2 ** 20
 
@@ -158,6 +171,7 @@ export const runs = new OpenAPIHono<Api>()
     const rows =
       ('rehearse' in wanted && wanted.rehearse === true) || ('rows' in wanted && wanted.rows !== undefined)
     requireScope(caller, scopeToStart(operation, rows))
+    for (const scope of furtherScopes(wanted)) requireScope(caller, scope)
     const key = context.req.valid('header')['idempotency-key']
     const started = await refusing(startFor(clients, { wanted, caller, key }))
     return context.json(...accepted(started))

@@ -69,9 +69,16 @@ export async function finish(
     const end = endOfStores({ ...found, succeeded: error === null, unread: found.unread !== null })
     if (error === null) refuseShortfall(row, end)
     const outcome = storable(describe(clients, { found, end, error }))
-    await endRun(clients, connection, { outcome })
+    await endRun(clients, connection, { outcome, named: namedBy(found, outcome) })
     return answer(outcome)
   })
+}
+
+/** A run that failed leaves each label where it was. */
+function namedBy({ row, summary }: FinishFacts, { backupId, error }: Outcome) {
+  if (error !== null || backupId === null || !summary?.naming) return null
+  const { label, note } = summary.naming
+  return { label, note, backupId, by: row.requestedBy }
 }
 
 /**

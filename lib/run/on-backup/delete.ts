@@ -3,9 +3,13 @@ import { isSealed } from '../../backup/read.ts'
 import { checkDeletable } from '../../backup/retention/check-delete.ts'
 import { clearRetired, type Deleted, retireBackup, sizeOfFolder } from '../../backup/retention/delete.ts'
 import { whileLedgerStands } from '../../backup/retention/ledger-view.ts'
+import { labelled } from '../../backup/retention/retention.ts'
 import type { Clients } from '../../clients.ts'
 import { BackupKept, NotPermitted, StoreUnavailable } from '../../errors.ts'
+import { labelsByBackup, readLabels } from '../../ledger/labels/labels.ts'
+import { removeNote } from '../../ledger/labels/notes.ts'
 import { fenceRun } from '../../ledger/step.ts'
+import type { Connection } from '../../postgres/connection.ts'
 import { exists } from '../../s3/bucket.ts'
 import type { MaintenancePlan } from '../planning/plan.ts'
 import type { SubjectSummary } from '../planning/plan-summary.ts'
@@ -34,7 +38,7 @@ export const planDelete: MaintenancePlanner<'delete'> = async (
  * State "Delete": deletes the backup that Count found to be deletable, in the order of a prune, so that what dies half-way
  * leaves no damaged backup, but none. Repeating it goes on where it ended; one that is gone is what was wanted.
  * @param about `signal` ends it before the next deletion
- * @throws BackupKept when it was pinned since, RunLost, DatabaseBusy; StoreUnavailable, NotPermitted naming an object
+ * @throws BackupKept when it was pinned or labelled since, RunLost, DatabaseBusy; StoreUnavailable, NotPermitted naming an object
  * @see docs/decisions.md#verify-and-delete-are-runs
  */
 export async function deleteBackup(
@@ -49,7 +53,10 @@ export async function deleteBackup(
     const retired = await whileLedgerStands(clients, async (connection, held) => {
       signal?.throwIfAborted() // the lock may have come late
       await fenceRun(connection, runId)
-      return retireBackup(bucket, folder, { reasons, at: clients.now(), held })
+      await refuseLabelled(connection, backupId)
+      const gone = await retireBackup(bucket, folder, { reasons, at: clients.now(), held })
+      if (gone !== 'pinned') await removeNote(connection, backupId)
+      return gone
     })
     if (retired === 'pinned') {
       throw new BackupKept(
@@ -61,6 +68,15 @@ export async function deleteBackup(
   // Without its mark the folder is gone, or not ours to clear: see backup/retention/tombstone.ts.
   if (!(await exists(bucket, backupKeys(folder.prefix, backupId).tombstone))) return
   refuseFailures(bucket.name, await clearRetired(bucket, folder, { signal }))
+}
+
+/** @throws BackupKept */
+async function refuseLabelled(connection: Connection, backupId: string): Promise<void> {
+  const labels = labelsByBackup(await readLabels(connection)).get(backupId)
+  if (labels === undefined) return
+  throw new BackupKept(
+    `The backup ${backupId} is not deleted, because it was ${labels.map(labelled).join(' and ')} since the run began. Take its labels away if it is to go, and start again`,
+  )
 }
 
 function refuseFailures(bucket: string, { failures, failed }: Deleted): void {

@@ -65,7 +65,7 @@ export async function makePlan(
     clears,
     requestedBy: request.requestedBy ?? null,
     preserve,
-    naming: null,
+    naming: namingOf(request),
     ...sections,
     restore: null,
     warnings: [...warnings],
@@ -133,6 +133,13 @@ async function checkUnused(bucket: Bucket, { root, probes }: BackupKeys): Promis
 function takesBackup(request: Scoped): boolean {
   if (request.operation === 'backup') return true
   return request.operation === 'reset' ? request.backup : request.safetyBackup
+}
+
+/** What the backup is to be called; null: nothing is said of it. */
+function namingOf(request: Scoped): Plan['naming'] {
+  if (request.operation !== 'backup') return null
+  const { label = null, note = null, pin = false } = request
+  return label === null && note === null && !pin ? null : { label, note, pin }
 }
 
 /** What is kept from a wipe. A restore keeps nothing: it puts back what the backup holds. */

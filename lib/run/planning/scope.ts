@@ -5,6 +5,7 @@ import { checkOwn, checkSigned } from '../../backup/trust.ts'
 import type { Clients } from '../../clients.ts'
 import { InvalidRequest } from '../../errors.ts'
 import { readLateNoted } from '../../ledger/documents.ts'
+import { checkLabelsLeft } from '../../ledger/labels/labels.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { selectedStores } from '../../store/selection.ts'
 import { type Target, targets } from '../../store.ts'
@@ -14,15 +15,19 @@ import { scopeOf } from '../strategy.ts'
 
 /**
  * The guards that ask a store, for a request that acts by a plan. Nothing is written.
- * @throws the errors of checkMarks; NotFound, BackupDamaged, ForeignBackup, InvalidRequest about what is to be restored
+ * @param target the id of the backup that is put back; null: none is
+ * @throws the errors of checkMarks; NotFound, BackupDamaged, ForeignBackup, InvalidRequest about what is to be restored; LabelRefused
  */
 export async function checkScoped(
   clients: Clients,
   connection: Connection,
   request: Scoped,
+  target: string | null,
 ): Promise<{ backup: Backup | null; clears: Target[]; warnings: Warning[] }> {
-  const backup = 'backupId' in request ? await readRestorable(clients, connection, request) : null
+  const backup = target === null ? null : await readRestorable(clients, connection, request, target)
   const clears = clearsOf(request, backup)
+  if (request.operation === 'backup' && request.label !== undefined)
+    await checkLabelsLeft(connection, request.label)
   const warnings = await checkMarks(clients, connection, {
     wipes: isDestructive(request),
     needs: clears,
@@ -46,11 +51,13 @@ function clearsOf(request: Scoped, backup: Backup | null): Target[] {
 async function readRestorable(
   { backups, config }: Clients,
   connection: Connection,
-  request: Extract<Scoped, { backupId: string }>,
+  request: Scoped,
+  backupId: string,
 ): Promise<Backup> {
-  const late = await readLateNoted(connection, request.backupId)
-  const backup = await readBackup(backups, config.BACKUP_PREFIX, request.backupId, { late })
-  checkOwn(backup, config, request)
-  checkSigned(backup, request)
+  const late = await readLateNoted(connection, backupId)
+  const backup = await readBackup(backups, config.BACKUP_PREFIX, backupId, { late })
+  const allowed = 'backupId' in request ? request : {}
+  checkOwn(backup, config, allowed)
+  checkSigned(backup, allowed)
   return backup
 }

@@ -1,0 +1,37 @@
+import { resolveBackup } from '../../backup/naming/resolve.ts'
+import type { Clients } from '../../clients.ts'
+import { findRun } from '../../ledger/runs.ts'
+import type { Connection } from '../../postgres/connection.ts'
+import type { Request } from '../request.ts'
+
+/** `target`: the id of the backup that the request is about; null: it is about none. */
+export type Resolved<R extends Request> = { request: R; target: string | null }
+
+/**
+ * The request with ids in place of names; but what a reset calls the backup that it goes back to stays as it was said.
+ * @param runId of a run that may have been counted before: its backup is the one that its row says, whatever the name
+ *   means by now
+ * @throws InvalidRequest, UnknownBackup, AmbiguousBackup
+ * @see docs/decisions.md#a-name-is-resolved-once
+ */
+export async function resolveRequest<R extends Request>(
+  clients: Pick<Clients, 'backups' | 'config'>,
+  connection: Connection,
+  request: R,
+  runId?: string,
+): Promise<Resolved<R>> {
+  const name = nameIn(request)
+  if (name === undefined) return { request, target: null }
+  const row = runId === undefined ? undefined : await findRun(connection, runId)
+  const target = row?.targetBackupId ?? (await resolveBackup(clients, connection, name))
+  if (request.operation === 'reset') return { request, target }
+  const resolved = { ...request, backupId: target }
+  if (resolved.operation === 'diff' && resolved.to !== undefined)
+    return { request: { ...resolved, to: await resolveBackup(clients, connection, resolved.to) }, target }
+  return { request: resolved, target }
+}
+
+function nameIn(request: Request): string | undefined {
+  if ('backupId' in request) return request.backupId
+  return request.operation === 'reset' ? request.to : undefined
+}

@@ -1,0 +1,47 @@
+import { beforeAll, describe, expect, test } from 'vitest'
+import { environment, useResetStack } from './reset-stack.ts'
+
+const reset = useResetStack()
+const labels = async () =>
+  Object.fromEntries(
+    (await reset.stack.sql.query('SELECT label, backup_id FROM taskmaster_reset.labels ORDER BY 1')).rows.map(
+      ({ label, backup_id }) => [label, backup_id],
+    ),
+  )
+
+beforeAll(() => reset.seed({ users: 40, files: 3, keys: 4 }))
+
+describe('a backup that is taken as a baseline', () => {
+  test('has its label, its note and its pin when the run has succeeded; a run that failed leaves the label where it was', async () => {
+    const taken = { operation: 'backup', label: 'baseline', note: 'A filled shop', pin: true } as const
+    const { backupId, warnings } = await reset.succeed(taken, 'taken')
+    expect(warnings).toEqual([])
+    expect(await labels()).toEqual({ baseline: backupId })
+    const key = `.taskmaster/backups/${backupId}/pinned.json`
+    expect(JSON.parse((await reset.bytesOf(key)).toString())).toMatchObject({ backupId, pinned: true })
+    const { rows } = await reset.stack.sql.query('SELECT backup_id, note FROM taskmaster_reset.notes')
+    expect(rows).toEqual([{ backup_id: backupId, note: 'A filled shop' }])
+    await reset.stack.sql.query(
+      'CREATE TABLE odd (v int); ALTER TABLE odd ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY',
+    )
+    expect(await reset.run(taken, 'failing')).toMatchObject({ status: 'FAILED' })
+    await reset.stack.sql.query('DROP TABLE odd')
+    expect(await labels()).toEqual({ baseline: backupId })
+    const verified = await reset.succeed({ operation: 'verify', backupId: 'baseline' }, 'verified')
+    expect(verified.subject).toMatchObject({ backupId, state: 'verified' })
+    expect(await reset.row('verified')).toMatchObject({ target_backup_id: backupId })
+    const compared = await reset.succeed({
+      operation: 'diff',
+      backupId: String(backupId).slice(0, 19),
+      to: 'latest',
+    })
+    expect(compared.subject).toMatchObject({ backupId, to: backupId })
+    const restored = await reset.succeed({ operation: 'restore', backupId: 'latest-rehearsed', dryRun: true })
+    expect(restored.restoredBackupId).toBe(backupId)
+    expect(await reset.run({ operation: 'restore', backupId: 'golden', confirm: environment })).toMatchObject(
+      {
+        error: 'UnknownBackup',
+      },
+    )
+  })
+})
