@@ -1,6 +1,7 @@
 import { visibleName } from '../lib/visible.ts'
 import { logToStderr } from './cli/logs.ts'
 import { main } from './cli/main.ts'
+import { colouredNames } from './cli/show/colour.ts'
 import { readEnvFile } from './env-file.ts'
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -15,6 +16,7 @@ const { code, stdout, stderr } = await main(process.argv.slice(2), {
     return perform(args, wanted)
   },
 })
-if (stderr !== '') process.stderr.write(stderr)
-if (stdout !== '') process.stdout.write(stdout)
+const isJson = process.argv.includes('--json')
+if (stderr !== '') process.stderr.write(colouredNames(stderr, process.stderr))
+if (stdout !== '') process.stdout.write(isJson ? stdout : colouredNames(stdout, process.stdout))
 process.exitCode = code

@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util'
 import { InvalidRequest, messageOf } from '../../lib/errors.ts'
 import { type Command, type CommandName, commands, type Flags, optionTexts } from './commands.ts'
+import { didYouMean } from './did-you-mean.ts'
 
 export type Arguments = {
   command: CommandName
@@ -20,23 +21,20 @@ export class WrongUsage extends InvalidRequest {
 }
 
 /**
- * @returns undefined when only the help is asked for
+ * @returns `help` or `version` when only these are asked for
  * @throws WrongUsage
  */
-export function readArguments(args: readonly string[]): Arguments | undefined {
+export function readArguments(args: readonly string[]): Arguments | 'help' | 'version' {
   const at = args.findIndex((arg) => !arg.startsWith('-'))
   const before = at === -1 ? args : args.slice(0, at)
-  if (before.some((arg) => arg === '--help' || arg === '-h')) return undefined
+  if (before.some((arg) => arg === '--help' || arg === '-h')) return 'help'
+  if (before.some((arg) => arg === '--version' || arg === '-V')) return 'version'
   const unknown = before.find((arg) => arg !== '--json')
   if (unknown !== undefined)
     throw new WrongUsage(`${unknown} stands before the command. The command comes first`)
   const name = args[at]
   if (name === undefined) throw new WrongUsage('A command is missing')
-  if (!isCommand(name)) {
-    throw new WrongUsage(
-      `There is no command "${name}". The commands are ${Object.keys(commands).join(', ')}`,
-    )
-  }
+  if (!isCommand(name)) throw noCommand(name)
   const { options, argument, second }: Command = commands[name]
   const { values, positionals } = parse(name, [...before, ...args.slice(at + 1)])
   const most = [argument, second].filter((one) => one !== undefined).length
@@ -55,10 +53,24 @@ function parse(name: CommandName, args: string[]) {
   try {
     return parseArgs({ args, options: config, allowPositionals: true, strict: true })
   } catch (error) {
-    throw new WrongUsage(messageOf(error).replace(/\. To specify a positional.*/s, ''), name)
+    const message = messageOf(error).replace(/\. To specify a positional.*/s, '')
+    const said = /^Unknown option '(-.+)'$/.exec(message)?.[1]
+    const names = commands[name].options.map((option) => `--${option}`)
+    throw new WrongUsage(
+      said === undefined ? message : `${message}.${didYouMean(said, names)}`.replace(/\.$/, ''),
+      name,
+    )
   }
 }
 
-function isCommand(name: string): name is CommandName {
+/** What is said to who says a command that there is not. */
+export function noCommand(name: string): WrongUsage {
+  const names = Object.keys(commands)
+  return new WrongUsage(
+    `There is no command "${name}".${didYouMean(name, names)} The commands are ${names.join(', ')}`,
+  )
+}
+
+export function isCommand(name: string): name is CommandName {
   return Object.hasOwn(commands, name)
 }

@@ -113,9 +113,14 @@ export const optionTexts = {
   limit: {
     type: 'string',
     value: 'number',
-    says: 'with --rows: so many rows of each kind, up to 100; default: 20',
+    says: 'so many: of runs, up to 100 (default 50); with --rows of each kind of rows, up to 100 (default 20)',
     field: 'rows.limit',
     isNumber: true,
+  },
+  before: {
+    type: 'string',
+    value: 'runId',
+    says: 'the runs that began before this one: the next page of the list',
   },
   scopes: {
     type: 'string',
@@ -237,7 +242,11 @@ export const commands = {
     argument: '<runId>',
     options: common,
   },
-  runs: { says: 'the runs, newest first; with an id, that run', argument: '[id]', options: common },
+  runs: {
+    says: 'the runs, newest first; with an id, that run',
+    argument: '[id]',
+    options: ['limit', 'before', ...common],
+  },
   claim: {
     says: `write the environment's name into the ${howMany} stores, so that runs are allowed on them`,
     options: ['confirm', 'idempotency-key', 'request', ...common],
@@ -251,5 +260,12 @@ export const commands = {
     says: 'the tokens of the HTTP API: what they may do, until when, and when they were last used',
     options: common,
   },
+  schedule: { says: 'what begins by itself, and when next', options: common },
+  completion: {
+    says: 'what bash, zsh or fish needs to complete commands and options',
+    argument: '<shell>',
+    options: common,
+  },
+  help: { says: 'this help, or that of a command', argument: '[command]', options: common },
 } as const satisfies Record<string, Command>
 export type CommandName = keyof typeof commands

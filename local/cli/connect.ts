@@ -3,6 +3,7 @@ import { InvalidConfiguration, messageOf, StoreUnavailable } from '../../lib/err
 import type { Stack } from '../stack.ts'
 import { isAllEmbedded, isComplete, planStack, type StackPlan } from '../stack-plan.ts'
 import { storeNames, stores } from '../stores.ts'
+import { isPackaged } from './program.ts'
 import { adoptEnvironment, findRunningStack, namesOthers } from './running-stack.ts'
 
 export type Connected = {
@@ -38,6 +39,11 @@ export async function connect(note: (text: string) => void): Promise<Connected> 
 }
 
 async function openOwn(plan: StackPlan, note: (text: string) => void): Promise<Connected> {
+  if (isPackaged) {
+    throw new InvalidConfiguration(
+      'The environment, or a file .env in this folder, names no service, or not all of them (.env.example has the variables). This package has no stack of its own to try things on: that is in a checkout of the project',
+    )
+  }
   const { startStack } = await import('../stack.ts')
   const { provideServices } = await import('../stack-services.ts')
   await provideServices(plan, { fetch: false, note })

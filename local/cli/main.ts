@@ -1,9 +1,11 @@
 import { messageOf } from '../../lib/errors.ts'
 import { operationOf } from '../../lib/operations.ts'
+import { toolVersion } from '../../lib/version.ts'
 import { visible, visibleName } from '../../lib/visible.ts'
 import type { Answer } from './answer.ts'
-import { readArguments, WrongUsage } from './arguments.ts'
+import { isCommand, noCommand, readArguments, WrongUsage } from './arguments.ts'
 import { asFlags } from './as-flags.ts'
+import { showCompletion } from './commands/completion.ts'
 import { showToken } from './commands/token.ts'
 import { type ExitCode, exitCodeOf } from './exit-code.ts'
 import { helpOf } from './help.ts'
@@ -32,21 +34,33 @@ export async function main(argv: readonly string[], terminal: Terminal): Promise
     const message = messageOf(error)
     const help = error instanceof WrongUsage ? `\n${helpOf(error.command)}` : ''
     const stdout = json ? visible(pretty({ error: { name, message } })) : ''
-    return { code: exitCodeOf(name), stdout, stderr: `${name}: ${visibleName(asFlags(message))}\n${help}` }
+    // Of a run it would be a failure; here it is what was asked for by an id that there is not.
+    const code = name === 'NotFound' ? 2 : exitCodeOf(name)
+    return { code, stdout, stderr: `${name}: ${visibleName(asFlags(message))}\n${help}` }
   }
 }
 
 async function answer(argv: readonly string[], { isTerminal, perform }: Terminal): Promise<Answer> {
   const args = readArguments(argv)
-  if (args === undefined || args.flags.help) {
-    const help = helpOf(args?.command)
-    return { document: { help }, text: help, code: 0 }
+  if (args === 'version') {
+    return { document: { version: toolVersion }, text: `taskmaster-reset ${toolVersion}\n`, code: 0 }
   }
+  if (args === 'help') return helpAnswer(undefined)
+  if (args.flags.help) return helpAnswer(args.command)
+  if (args.command === 'help') return helpAnswer(args.argument)
   if (args.command === 'token') return showToken(args)
+  if (args.command === 'completion') return showCompletion(args)
   const isRun = operationOf(args.command) !== undefined
   const wanted = isRun ? await requestOf(args) : undefined
   if (wanted !== undefined && !isTerminal) assertNamed(wanted.request)
   return perform(args, wanted)
+}
+
+/** @throws WrongUsage when there is no such command */
+function helpAnswer(command: string | undefined): Answer {
+  if (command !== undefined && !isCommand(command)) throw noCommand(command)
+  const help = helpOf(command)
+  return { document: { help }, text: help, code: 0 }
 }
 
 function pretty(document: unknown): string {

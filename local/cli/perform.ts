@@ -18,8 +18,9 @@ export async function perform(args: Arguments, wanted: Wanted | undefined): Prom
 }
 
 async function ask(connected: Connected, { command, argument, flags }: Arguments): Promise<Answer> {
-  if (command === 'runs') return (await import('./commands/runs.ts')).showRuns(connected, argument)
+  if (command === 'runs') return (await import('./commands/runs.ts')).showRuns(connected, argument, flags)
   if (command === 'tokens') return (await import('./commands/tokens.ts')).showTokens(connected)
+  if (command === 'schedule') return (await import('./commands/schedule.ts')).showSchedules(connected)
   if (command === 'backups') return (await import('./commands/backups.ts')).showBackups(connected)
   if (command === 'prune') return (await import('./commands/prune.ts')).showPrune(connected, flags)
   if (command === 'pin' || command === 'unpin')

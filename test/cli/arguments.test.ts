@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
@@ -8,6 +8,7 @@ import { parseRequest } from '../../lib/run/request.ts'
 import { asFlags } from '../../local/cli/as-flags.ts'
 import { exitCodeOf } from '../../local/cli/exit-code.ts'
 import { main } from '../../local/cli/main.ts'
+import { nameOf } from '../../local/cli/program.ts'
 import { confirmed, exampleOf, type Wanted } from '../../local/cli/request.ts'
 import { askForName, needsName } from '../../local/cli/run/confirm.ts'
 import { listenForInterruption } from '../../local/cli/run/interrupt.ts'
@@ -113,7 +114,19 @@ describe('the command line', () => {
 
   test.each([
     ['no command', [], 'A command is missing'],
-    ['an unknown command', ['wipe'], 'There is no command "wipe"'],
+    ['an unknown command', ['wipe'], 'There is no command "wipe". The commands are options, '],
+    ['a command that is nearly one', ['bakcup'], 'There is no command "bakcup". Did you mean backup?'],
+    [
+      'an option that is nearly one',
+      ['reset', 'full', '--dryrun'],
+      "Unknown option '--dryrun'. Did you mean --dry-run?",
+    ],
+    ['help for what is no command', ['help', 'bakcups'], 'Did you mean backups?'],
+    [
+      'a shell that there is no completion for',
+      ['completion', 'tcsh'],
+      'completion needs the name of a shell: bash, zsh or fish',
+    ],
     ['an option before the command', ['--dry-run', 'reset'], 'The command comes first'],
     ['an option of another command', ['options', '--dry-run'], "Unknown option '--dry-run'"],
     ['one word too much', ['reset', 'full', 'now'], '"now" is too much'],
@@ -127,6 +140,21 @@ describe('the command line', () => {
     expect(stdout).toBe('')
     expect(stderr).toContain(error)
     expect(stderr).toContain('Usage: npm run -s cli --')
+  })
+
+  test('help of a command is that of its option --help, and --version is that of package.json', async () => {
+    expect(await cli(['help', 'reset'])).toEqual(await cli(['reset', '--help']))
+    expect(await cli(['help'])).toEqual(await cli(['--help']))
+    const { version } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8'))
+    expect(await cli(['--version'])).toMatchObject({ code: 0, stdout: `taskmaster-reset ${version}\n` })
+    expect((await cli(['--json', '--version'])).json).toEqual({ version })
+  })
+
+  test('says of a command to paste how it was called itself, and never has npx look for a name in the registry', () => {
+    expect(nameOf('/somewhere/local/cli.ts', false)).toBe('npm run -s cli --')
+    expect(nameOf('/somewhere/bin/taskmaster-reset.mjs', false)).toBe('npx taskmaster-reset')
+    expect(nameOf('/somewhere/node_modules/.bin/taskmaster-reset', true)).toBe('taskmaster-reset')
+    expect(nameOf(undefined, false)).toBe('npm run -s cli --')
   })
 
   test('an unknown option exits 2 and shows the help of its command', async () => {
@@ -372,7 +400,7 @@ describe('--request', () => {
 
 describe.concurrent('a process of its own', () => {
   test.each([
-    [0, ['--help']],
+    [0, ['help', 'runs']],
     [2, ['reset', 'everything', '--json']],
     [3, ['reset', 'full']],
   ])('ends with %i and writes the same after %j', async (code, args) => {

@@ -41,7 +41,7 @@ test.runIf(isFull)(
     const taken = (await cli.cli(['runs', backups[0]?.runId ?? ''])).stdout
     expect(taken).toContain(`\nBackup: ${backups[0]?.backupPrefix} (deleted since)\n`)
     const again = await cli.cli(['delete', old, '--confirm', 'local'])
-    expect(again.code).toBe(1)
+    expect(again.code).toBe(2)
     expect(again.stderr).toContain(`NotFound: There is no sealed backup ${old}`)
   },
 )

@@ -175,7 +175,7 @@ describe('reset', () => {
       )
       expect(stdout + stderr).not.toMatch(/succeeded|untouched|To put back|Type the/)
       const runs = await cli.cli(['runs'])
-      expect(runs.stdout.split('\n')[0]).toMatch(
+      expect(runs.stdout.split('\n')[1]).toMatch(
         /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC +\S+ +reset +full +dry run: would not be refused$/,
       )
     },
@@ -243,7 +243,7 @@ describe('other commands', () => {
       })
       expect(runs.json.runs[0]).toMatchObject({ runId: json.runId, operation: 'backup', status: 'succeeded' })
       expect(run.json).toEqual(json)
-      expect(none).toMatchObject({ code: 1, json: { error: { name: 'NotFound' } } })
+      expect(none).toMatchObject({ code: 2, json: { error: { name: 'NotFound' } } })
     },
   )
 

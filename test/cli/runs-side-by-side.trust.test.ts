@@ -165,7 +165,7 @@ test.runIf(isFull)(
     expect(shownAgain).toMatch(/\(backup cache-only\) cancelled after /)
     expect(shownAgain).not.toMatch(/Backup: |Remove the cause/)
     // A backup that was never sealed is none.
-    expect((await cli.cli(['runs'])).stdout.split('\n')[0]).toMatch(/ backup +cache-only +cancelled$/)
+    expect((await cli.cli(['runs'])).stdout.split('\n')[1]).toMatch(/ backup +cache-only +cancelled$/)
   },
 )
 

@@ -419,9 +419,10 @@ describe('prune', () => {
   }
 
   test('says that something would go, how to let it go, and nothing of that when nothing would', () => {
-    expect(textOfPrune(result)).toBe(`new   full  stays                      the newest full backup
-old   full  would go  3 objects, 10 B  not among the last 1 (full)
-half        would go  3 objects, 10 B  what an earlier prune began to delete
+    expect(textOfPrune(result)).toBe(`backup  strategy            size             why
+new     full      stays                      the newest full backup
+old     full      would go  3 objects, 10 B  not among the last 1 (full)
+half              would go  3 objects, 10 B  what an earlier prune began to delete
 Nothing was deleted. To delete what would go: npm run -s cli -- prune --delete
 `)
     const nothing = { ...result, leftovers: [], backups: result.backups.slice(0, 1) }

@@ -6,7 +6,7 @@ import { showToken } from '../../local/cli/commands/token.ts'
 
 function tokenOf(...args: string[]) {
   const read = readArguments(['token', ...args])
-  if (read === undefined) throw new Error('These arguments only ask for the help')
+  if (typeof read === 'string') throw new Error('These arguments only ask for the help')
   const answer = showToken(read)
   const { token, entry } = answer.document as { token: string; entry: { name: string } }
   return { ...answer, token, entry }

@@ -6,7 +6,7 @@ import { type Target, targets } from '../../../lib/store.ts'
 import { words } from '../../../lib/stores/words.ts'
 import type { Answer } from '../answer.ts'
 import type { Connected } from '../connect.ts'
-import { ageOf, table } from '../show/table.ts'
+import { ageOf, list } from '../show/table.ts'
 
 function proofOf({ rehearsedAt, lateAttempts, ...held }: SealedBackup): string {
   if (rehearsedAt === null) {
@@ -14,6 +14,8 @@ function proofOf({ rehearsedAt, lateAttempts, ...held }: SealedBackup): string {
   }
   return `rehearsed ${utc(rehearsedAt)}${lateAttempts > 0 ? ', later rows read back' : ''}`
 }
+
+const heading = ['backup', 'environment', 'strategy', ...targets, 'size', 'age', 'proof']
 
 /** A backup in the list: what it holds, how old it is, how it is proved, and what is to be known before it is loaded. */
 export function backupLine(backup: SealedBackup, now: Date): string[] {
@@ -38,15 +40,19 @@ export function backupLine(backup: SealedBackup, now: Date): string[] {
 /** Command "backups": the sealed backups. */
 export async function showBackups({ clients }: Connected): Promise<Answer> {
   const { BACKUP_BUCKET: bucket, BACKUP_PREFIX: prefix } = clients.config
-  const list = await listBackups(clients.backups, prefix)
+  const found = await listBackups(clients.backups, prefix)
   const now = clients.now()
-  const broken = list.unreadable
+  const broken = found.unreadable
     .map(({ backupId, reason }) => `${backupId}  UNREADABLE: ${reason}\n`)
     .join('')
   const text =
-    table(
-      list.backups.map((backup) => backupLine(backup, now)),
-      '',
+    list(
+      heading,
+      found.backups.map((backup) => backupLine(backup, now)),
     ) + broken
-  return { document: list, text: text === '' ? `No backup below s3://${bucket}/${prefix}.\n` : text, code: 0 }
+  return {
+    document: found,
+    text: text === '' ? `No backup below s3://${bucket}/${prefix}.\n` : text,
+    code: 0,
+  }
 }

@@ -6,7 +6,7 @@ import type { Answer } from '../answer.ts'
 import type { Arguments } from '../arguments.ts'
 import type { Connected } from '../connect.ts'
 import { commandLine } from '../program.ts'
-import { table } from '../show/table.ts'
+import { list } from '../show/table.ts'
 
 /** Command "prune": says which backups stay and which go, and why; deletes only with --delete. */
 export async function showPrune({ clients }: Connected, flags: Arguments['flags']): Promise<Answer> {
@@ -21,7 +21,8 @@ export function textOfPrune(result: PruneResult): string {
   const isDry = dryRun || refused !== null
   const goes = backups.some(({ keep }) => !keep) || leftovers.length > 0
   return [
-    table(
+    list(
+      ['backup', 'strategy', '', 'size', 'why'],
       [
         ...backups.map(({ backupId, strategy, keep, deleted, reasons }) => [
           backupId,
@@ -36,7 +37,6 @@ export function textOfPrune(result: PruneResult): string {
           'what an earlier prune began to delete',
         ]),
       ],
-      '',
     ),
     refused === null ? '' : `Nothing ${dryRun ? 'would be' : 'was'} deleted: ${refused}.\n`,
     failures === 0 ? '' : `${counted(failures, 'object')} could not be deleted; prune again.\n`,

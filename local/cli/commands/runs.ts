@@ -6,20 +6,44 @@ import { findRun, listRuns, type RunRow, readRun } from '../../../lib/ledger/run
 import { withConnection } from '../../../lib/postgres/with-connection.ts'
 import { exists } from '../../../lib/s3/bucket.ts'
 import type { Answer } from '../answer.ts'
+import { WrongUsage } from '../arguments.ts'
+import type { Flags } from '../commands.ts'
 import type { Connected } from '../connect.ts'
+import { commandLine } from '../program.ts'
 import { outcomeOf, outcomeWithoutRow } from '../run/outcome-of.ts'
 import { documentOf, showOutcome } from '../show/outcome.ts'
 import { closing, runDocument, runLine, underWay } from '../show/run.ts'
-import { table } from '../show/table.ts'
+import { list } from '../show/table.ts'
 
-const shownRuns = 50
+const shownRuns = { usual: 50, most: 100 }
 
 /** Command "runs": the newest runs, or one by its id. */
-export async function showRuns({ clients }: Connected, id: string | undefined): Promise<Answer> {
-  if (id !== undefined) return showById(clients, id)
-  const rows = await withConnection(clients, (connection) => listRuns(connection, shownRuns))
-  const text = table(rows.map(runLine), '')
-  return { document: { runs: rows.map(runDocument) }, text: text === '' ? 'No run yet.\n' : text, code: 0 }
+export async function showRuns(
+  { clients }: Connected,
+  id: string | undefined,
+  { limit: said, before }: Flags,
+): Promise<Answer> {
+  if (id !== undefined) {
+    if (said === undefined && before === undefined) return showById(clients, id)
+    throw new WrongUsage('runs shows one run by its id, or a list with --limit and --before', 'runs')
+  }
+  const limit = limitOf(said)
+  const found = await withConnection(clients, async (connection) => {
+    if (before !== undefined) await readRun(connection, before) // of one that there is not, none began before
+    return listRuns(connection, limit + 1, before)
+  })
+  const rows = found.slice(0, limit)
+  const next = found.length > limit ? (rows.at(-1)?.runId ?? null) : null
+  const text = list(['started', 'run', 'operation', 'strategy', 'end', 'backup'], rows.map(runLine))
+  const none = before === undefined ? 'No run yet.\n' : 'No run began before that one.\n'
+  const more = next === null ? '' : `\nEarlier ones: ${commandLine('runs', '--before', next)}\n`
+  return { document: { runs: rows.map(runDocument), next }, text: text === '' ? none : text + more, code: 0 }
+}
+
+function limitOf(said: string | undefined): number {
+  const limit = said === undefined ? shownRuns.usual : /^\d{1,4}$/.test(said) ? Number(said) : 0
+  if (limit >= 1 && limit <= shownRuns.most) return limit
+  throw new WrongUsage(`--limit ${said} is not a number from 1 to ${shownRuns.most}`, 'runs')
 }
 
 /** Also what was refused before it got into the ledger, as long as Step Functions knows of it. */

@@ -3,7 +3,7 @@ import { readTokenUses } from '../../../lib/ledger/token-uses.ts'
 import { withConnection } from '../../../lib/postgres/with-connection.ts'
 import type { Answer } from '../answer.ts'
 import type { Connected } from '../connect.ts'
-import { table } from '../show/table.ts'
+import { list } from '../show/table.ts'
 
 /** Command "tokens": the entries of API_TOKENS, until when they are good, and when they were last used. */
 export async function showTokens({ clients }: Connected): Promise<Answer> {
@@ -13,7 +13,8 @@ export async function showTokens({ clients }: Connected): Promise<Answer> {
     const lastUsedAt = uses.get(name)?.toISOString() ?? null
     return { name, scopes, expiresAt, lastUsedAt }
   })
-  const text = table(
+  const text = list(
+    ['name', 'scopes', 'until', 'use'],
     tokens.map(({ name, scopes, expiresAt, lastUsedAt }) => [
       name,
       scopes.join(','),
@@ -22,7 +23,6 @@ export async function showTokens({ clients }: Connected): Promise<Answer> {
         : `${Date.parse(expiresAt) <= now ? 'expired' : 'expires'} ${utc(expiresAt)}`,
       lastUsedAt === null ? 'no use known' : `last used ${utc(lastUsedAt)}`,
     ]),
-    '',
   )
   const none = 'API_TOKENS is not set or holds no entry, so the HTTP API lets nobody in.\n'
   return { document: { tokens }, text: text === '' ? none : text, code: 0 }

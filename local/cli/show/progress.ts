@@ -1,5 +1,6 @@
 import type { WriteStream } from 'node:tty'
 import type { StepProgress } from '../run/steps.ts'
+import { coloured } from './colour.ts'
 import { seconds } from './table.ts'
 
 export type ProgressView = {
@@ -11,6 +12,7 @@ export type ProgressView = {
 
 const barWidth = 24
 const marks = { running: '…', done: '✓', failed: '✗' }
+const colours = { '✓': 'green', '✗': 'red' } as const
 
 /**
  * Bars that are drawn over themselves on a terminal; elsewhere one line per step, when it has ended.
@@ -53,7 +55,8 @@ function bars(stream: WriteStream): ProgressView {
   return {
     show(steps, runId) {
       const all = [...(runId === undefined ? [] : [`Run ${runId}`]), ...steps.map(line)]
-      const text = all.map((one) => `${one.slice(0, (stream.columns || 80) - 1)}\n`).join('')
+      const cut = all.map((one) => one.slice(0, (stream.columns || 80) - 1))
+      const text = cut.map((one) => `${withColour(one, stream)}\n`).join('')
       if (text === last) return
       if (drawn > 0) stream.moveCursor(0, -drawn)
       stream.clearScreenDown()
@@ -67,6 +70,12 @@ function bars(stream: WriteStream): ProgressView {
       last = ''
     },
   }
+}
+
+/** The mark alone: what is cut to the terminal's width has no colours yet. */
+function withColour(line: string, stream: WriteStream): string {
+  const mark = line[0] as keyof typeof colours
+  return mark in colours ? coloured(mark, colours[mark], stream) + line.slice(1) : line
 }
 
 function line(step: StepProgress): string {

@@ -1,5 +1,6 @@
 import { counted } from '../../../lib/amounts.ts'
 import { visibleName } from '../../../lib/visible.ts'
+import { terminalWidth, wrapped } from './width.ts'
 
 /** Durations and tables as people read them on a terminal. */
 
@@ -19,8 +20,27 @@ export function ageOf(now: Date, since: string): string {
   return `${counted(value, unit)} old`
 }
 
+/** Lines with a heading over each column, as the lists have it; nothing of none. */
+export function list(
+  heading: readonly string[],
+  rows: readonly (readonly string[])[],
+  width = terminalWidth(),
+): string {
+  return rows.length === 0 ? '' : lines([heading, ...rows], { indent: '', width, headings: 1 })
+}
+
 /** Lines of columns; a column whose cells are all numbers is aligned to the right. */
-export function table(told: readonly (readonly string[])[], indent = '  '): string {
+export function table(told: readonly (readonly string[])[], indent = '  ', width = terminalWidth()): string {
+  return lines(told, { indent, width, headings: 0 })
+}
+
+/** What follows the first columns of a row where they have no room beside each other. */
+const further = '    '
+
+function lines(
+  told: readonly (readonly string[])[],
+  { indent, width, headings }: { indent: string; width: number; headings: number },
+): string {
   const rows = told.map((row) => row.map(visibleName))
   const columns = rows.reduce((most, { length }) => Math.max(most, length), 0)
   const widths: number[] = []
@@ -28,17 +48,40 @@ export function table(told: readonly (readonly string[])[], indent = '  '): stri
   for (let column = 0; column < columns; column++) {
     const cells = rows.map((row) => row[column] ?? '')
     widths.push(cells.reduce((most, { length }) => Math.max(most, length), 0)) // they may be more than one call takes
-    isNumeric.push(cells.every((cell) => /^([\d,.]+( \w+)?)?$/.test(cell)))
+    isNumeric.push(cells.slice(headings).every((cell) => /^([\d,.]+( \w+)?)?$/.test(cell)))
   }
+  const bands = bandsOf(widths, width - indent.length)
+  const padded = (cell: string, column: number) =>
+    isNumeric[column] ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0)
   return rows
-    .map((row) =>
-      row
-        .map((cell, column) =>
-          isNumeric[column] ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0),
-        )
-        .join('  ')
-        .trimEnd(),
+    .flatMap((row) =>
+      bands.flatMap((band, at) => {
+        const before = at === 0 ? indent : indent + further
+        const text = row.flatMap((cell, column) => (band.includes(column) ? [padded(cell, column)] : []))
+        const line = text.join('  ').trimEnd()
+        return at > 0 && line.trim() === ''
+          ? []
+          : wrapped(line, width - before.length).map((one) => before + one)
+      }),
     )
-    .map((line) => `${indent}${line}\n`)
+    .map((line) => `${line.trimEnd()}\n`)
     .join('')
+}
+
+/** Columns that stand beside each other; those that have no room there stand below, beside each other. */
+function bandsOf(widths: readonly number[], room: number): number[][] {
+  const bands: number[][] = [[]]
+  let used = 0
+  for (const [column, width] of widths.entries()) {
+    const band = bands.at(-1) as number[]
+    const own = bands.length === 1 ? room : room - further.length
+    if (band.length > 0 && used + 2 + width > own) {
+      bands.push([column])
+      used = width
+    } else {
+      used += (band.length > 0 ? 2 : 0) + width
+      band.push(column)
+    }
+  }
+  return bands
 }

@@ -1,0 +1,29 @@
+import { utc } from '../../../lib/amounts.ts'
+import { collisionsOf, schedulesOf } from '../../../lib/run/schedule/schedules.ts'
+import { toldSchedules } from '../../../lib/run/schedule/told.ts'
+import type { Answer } from '../answer.ts'
+import type { Connected } from '../connect.ts'
+import { list } from '../show/table.ts'
+
+/** Command "schedule": what begins by itself, and when next. */
+export async function showSchedules({ clients }: Connected): Promise<Answer> {
+  const now = clients.now()
+  const schedules = toldSchedules(clients.config, now)
+  const lines = schedules.map(({ name, state, operation, strategy, to, expression, timeZone, next }) => [
+    name,
+    state === 'ENABLED' ? 'on' : 'off',
+    `${operation} ${strategy}${to === null ? '' : ` to ${to}`}`,
+    `${expression} ${timeZone}`,
+    nextOf(state, next),
+  ])
+  const none = 'SCHEDULES names none: nothing begins by itself here, as far as this command can see.\n'
+  const collisions = collisionsOf(schedulesOf(clients.config), now).map((one) => `\n${one}.\n`)
+  const text =
+    lines.length === 0 ? none : list(['name', '', 'what', 'when', 'next'], lines) + collisions.join('')
+  return { document: { schedules }, text, code: 0 }
+}
+
+function nextOf(state: string, [next]: readonly string[]): string {
+  if (next !== undefined) return utc(next)
+  return state === 'ENABLED' ? 'not known, or never' : ''
+}
