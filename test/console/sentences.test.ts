@@ -141,6 +141,7 @@ const over: Run = {
   ...{ requestedBy: null, dryRun: false, backupId: null, restoredBackupId: null, progress: {}, plan: null },
   ...{ startedAt: backup.startedAt, heartbeatAt: backup.sealedAt, finishedAt: backup.sealedAt },
   ...{ closingUntil: null, waiting: null, cancellable: false, wouldDo: null, outcome: null, error: null },
+  ...{ to: null, steps: null },
 }
 
 describe('what a reset says before it is confirmed', () => {

@@ -57,7 +57,7 @@ test('a run tells what stands in its row: who it is, how far it is, and what it 
       cache: { keys: 5 },
       ...{ wipes: plan.clears, backsUp: plan.clears, rehearse: true },
     },
-    ...{ wouldDo: null, outcome: null, error: null },
+    ...{ wouldDo: null, outcome: null, error: null, to: null, steps: null },
   })
 })
 
@@ -123,4 +123,23 @@ test('a run whose plan a later version wrote, with more in it, is told all the s
     database: { ...plan.database, unmanaged: [{ name: 'public.old', reason: 'x', later: 1 }] },
   }
   expect(told({ plan: later })).toEqual(told({}))
+})
+
+test('a run tells how long each step took; what is no such list tells nothing', () => {
+  const from = '2026-11-22T19:05:33+00:00'
+  expect(told({ steps: { Seal: { from, to: '2026-11-22 19:05:34.5+00' }, Finish: { from } } }).steps).toEqual(
+    {
+      Seal: { from: '2026-11-22T19:05:33.000Z', to: '2026-11-22T19:05:34.500Z' },
+      Finish: { from: '2026-11-22T19:05:33.000Z', to: null },
+    },
+  )
+  for (const steps of [null, 'x', { Seal: 5 }, { Seal: { from: 'never' } }])
+    expect(told({ steps }).steps).toBeNull()
+})
+
+test('a reset that goes back to a backup tells what it was called, and which one that is', () => {
+  const restore = { backupId: 'b', exact: true, to: 'baseline', files: null }
+  expect(told({ operation: 'reset-to', plan: { ...plan, restore } })).toMatchObject({
+    ...{ to: 'baseline', restoredBackupId: 'b' },
+  })
 })

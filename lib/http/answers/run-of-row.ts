@@ -1,4 +1,4 @@
-import type * as z from 'zod'
+import * as z from 'zod'
 import { utc } from '../../amounts.ts'
 import { isCancellable, type RunRow } from '../../ledger/runs.ts'
 import { operationOf } from '../../operations.ts'
@@ -25,12 +25,14 @@ export function runOfRow(row: RunRow): Run {
     requestedBy: row.requestedBy,
     dryRun: plan?.dryRun ?? false,
     backupId: plan?.subject?.backupId ?? row.backupId,
+    to: plan?.restore?.to ?? null,
     restoredBackupId: plan?.restore?.backupId ?? null,
     startedAt: row.startedAt.toISOString(),
     heartbeatAt: row.heartbeatAt.toISOString(),
     finishedAt: row.finishedAt?.toISOString() ?? null,
     closingUntil: row.closingUntil?.toISOString() ?? null,
     progress: sumByState(Progress.parse(row.progress)),
+    steps: stepsOf(row.steps),
     waiting: row.status === 'running' ? row.waiting : null,
     cancellable: isCancellable(row),
     plan: plan && planOf(plan, row.operation),
@@ -54,6 +56,20 @@ function planOf(plan: PlanSummary, operation: string): NonNullable<Run['plan']> 
     rehearse: subject?.rehearse ?? rehearse,
     ...(subject?.rows !== undefined && { rows: subject.rows }),
   }
+}
+
+const Steps = z.record(z.string(), z.object({ from: z.coerce.date(), to: z.coerce.date().nullish() }))
+
+/** What is no list of them tells nothing: times of steps keep nobody from looking at a run. */
+function stepsOf(noted: unknown): Run['steps'] {
+  const { data } = Steps.safeParse(noted)
+  if (data === undefined) return null
+  return Object.fromEntries(
+    Object.entries(data).map(([state, { from, to }]) => [
+      state,
+      { from: from.toISOString(), to: to?.toISOString() ?? null },
+    ]),
+  )
 }
 
 /** The ledger has one entry per batch, `<state>/<batch>`. */

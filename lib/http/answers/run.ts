@@ -38,6 +38,10 @@ export const Run = z
       .string()
       .nullable()
       .meta({ description: 'The backup that it writes, verifies, compares or deletes' }),
+    to: z
+      .string()
+      .nullable()
+      .meta({ description: 'Of a reset that goes back to a backup: what was said, such as its label' }),
     restoredBackupId: z.string().nullable().meta({ description: 'The backup that it puts back' }),
     startedAt: time,
     heartbeatAt: time.meta({ description: 'Its last sign of life' }),
@@ -49,6 +53,12 @@ export const Run = z
     progress: Progress.meta({
       description: 'Rows, files or keys by state, over the batches that have begun',
     }),
+    steps: z
+      .record(z.string(), z.strictObject({ from: time, to: time.nullable() }))
+      .nullable()
+      .meta({
+        description: 'When each state began and ended, over its tries; null: an earlier version ran it',
+      }),
     waiting: z.string().nullable().meta({
       description: 'What its step waits for before it changes anything, and who is in the way',
       example:

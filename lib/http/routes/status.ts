@@ -7,7 +7,8 @@ import { backup, run } from '../document/examples.ts'
 import { refusals } from '../document/refusals.ts'
 import { answer, noQuery } from '../document/route.ts'
 
-const { backupId, strategy, startedAt, rehearsedAt, bytes } = backup
+const { labels, note: _, run: __, kept: ___, ...sealed } = backup
+const { backupId, strategy, startedAt, rehearsedAt, bytes } = sealed
 const { runId, operation, status: ended } = run
 const example = {
   lastProved: { backupId, strategy, startedAt, rehearsedAt },
@@ -16,6 +17,7 @@ const example = {
     ...{ name: 'nightly', at: '2026-11-23T03:00:00.000Z', operation: 'reset', strategy: 'full' },
     to: 'baseline',
   },
+  labelled: (labels ?? []).map((label) => ({ label, ...sealed })),
   backups: { count: 1, bytes },
   nights: [
     { day: '2026-11-21', runId: null, operation: null, status: null },

@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import { listBackups } from '../../backup/list.ts'
-import type { SealedBackup } from '../../backup/sealed-backup.ts'
+import { namesOf } from '../../backup/naming/names.ts'
+import { SealedBackup } from '../../backup/sealed-backup.ts'
 import type { Clients } from '../../clients.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
 import { dueOf } from './due.ts'
@@ -38,6 +39,9 @@ export const Status = z.strictObject({
     })
     .nullable()
     .meta({ description: 'What the schedule starts next' }),
+  labelled: z
+    .array(z.strictObject({ label: z.string(), ...SealedBackup.shape }))
+    .meta({ description: 'The backups with a label, by which a reset can go back to one' }),
   backups: z
     .strictObject({ count, bytes: count })
     .meta({ description: 'All that can be read, of every environment' }),
@@ -78,11 +82,18 @@ export function statusOf(clients: Clients): Promise<Status> {
   return status
 }
 
+/** What one process has looked at is looked at again: a label has moved. */
+export function forgetStatus(clients: Clients): void {
+  kept.delete(clients)
+}
+
 async function look(clients: Clients, now: number): Promise<Status> {
   const lastDays = Array.from({ length: days }, (_, ago) => dayOf(now - (days - 1 - ago) * dayMs))
-  const [{ backups }, nights] = await Promise.all([
-    listBackups(clients.backups, clients.config.BACKUP_PREFIX),
-    withConnection(clients, (connection) => nightsOf(connection, lastDays)),
+  const { backups } = await listBackups(clients.backups, clients.config.BACKUP_PREFIX)
+  const ids = backups.map(({ backupId }) => backupId)
+  const [nights, names] = await withConnection(clients, async (connection) => [
+    await nightsOf(connection, lastDays),
+    await namesOf(connection, ids),
   ])
   const { everyHours, next, strategies } = dueOf(clients.config, new Date(now))
   const counted = backups.filter(({ strategy }) => strategies?.has(strategy) ?? true)
@@ -91,6 +102,9 @@ async function look(clients: Clients, now: number): Promise<Status> {
     lastProved: newestProved(counted, clients),
     dueEveryHours: everyHours,
     next,
+    labelled: backups.flatMap((backup) =>
+      (names.get(backup.backupId)?.labels ?? []).map((label) => ({ label, ...backup })),
+    ),
     backups: { count: backups.length, bytes: sumOf(backups) },
     nights,
     storage: lastDays.map((day) => ({ day, bytes: sumOf(byDay.get(day) ?? []) })),

@@ -6,6 +6,7 @@ import { isPinned, pinBackup, unpinBackup } from '../../../backup/retention/pin.
 import { refuseForeign } from '../../../backup/trust.ts'
 import { withConnection } from '../../../postgres/with-connection.ts'
 import { Label, Note } from '../../../run/request/fields.ts'
+import { forgetStatus } from '../../../run/status/status.ts'
 import type { Api } from '../../api.ts'
 import { requireScope } from '../../auth.ts'
 import { backup as example } from '../../document/examples.ts'
@@ -75,6 +76,7 @@ export const backupNames = new OpenAPIHono<Api>().openapi(
     const told = await withConnection(clients, async (connection) => {
       if (label !== undefined || note !== undefined)
         await setNames(clients, connection, { backupId, ...names, by })
+      forgetStatus(clients)
       return (await namesOf(connection, [backupId])).get(backupId)
     })
     const isKept = await isPinned(bucket, config.BACKUP_PREFIX, backupId)
