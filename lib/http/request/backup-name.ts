@@ -28,7 +28,10 @@ const patienceMs = 2_000
 type Told = Omit<Names, 'labels'> & { labels: string[] | null }
 const unknown: Told = { labels: null, note: null, run: null }
 
-/** What backups are called and which runs took them; a ledger that does not answer keeps nobody from looking at backups. */
+/**
+ * What backups are called and which runs took them; a ledger that does not answer keeps nobody from looking at backups.
+ * @see docs/decisions.md#names-of-backups-do-not-keep-anybody-from-looking-at-them
+ */
 export async function namesFor(
   clients: Clients,
   ids: readonly string[],
