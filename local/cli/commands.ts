@@ -68,6 +68,58 @@ export const optionTexts = {
     says: 'although no key of SIGNING_KEYS signed the backup: you know where it comes from',
     field: 'allowUnsigned',
   },
+  to: {
+    type: 'string',
+    value: 'backup',
+    says: 'go back to this backup in place of zero: its label, its id or the beginning of it, latest, latest-rehearsed',
+    field: 'to',
+  },
+  ttl: {
+    type: 'string',
+    value: 'relative|absolute',
+    says: 'cache keys live as long as they had when the backup was taken (a reset does so), or until the moment that it names (a restore does so)',
+    field: 'ttl',
+  },
+  table: {
+    type: 'string',
+    multiple: true,
+    value: 'name',
+    says: 'put back only this table; repeatable',
+    field: 'tables',
+  },
+  'include-parents': {
+    type: 'boolean',
+    says: 'with --table: also the tables that its foreign keys point to',
+    field: 'includeParents',
+  },
+  file: {
+    type: 'string',
+    multiple: true,
+    value: 'prefix',
+    says: 'put back only files below this prefix of FILES_PREFIX; repeatable',
+    field: 'files',
+  },
+  key: {
+    type: 'string',
+    multiple: true,
+    value: 'pattern',
+    says: 'put back only cache keys that match (glob); repeatable',
+    field: 'keys',
+  },
+  label: {
+    type: 'string',
+    value: 'name',
+    says: 'call the new backup by this name, which another loses; it is kept as long as it has it',
+    field: 'label',
+  },
+  note: {
+    type: 'string',
+    value: 'text',
+    says: 'what is to be known of the backup',
+    field: 'note',
+  },
+  pin: { type: 'boolean', says: 'keep the new backup for good', field: 'pin' },
+  remove: { type: 'boolean', says: 'take the labels and the note of the backup away' },
   'no-safety-backup': {
     type: 'boolean',
     says: 'do not back up first what is replaced: it cannot come back',
@@ -186,11 +238,15 @@ const run = ['preserve-table', 'preserve-file', 'preserve-key', ...any] as const
 
 export const commands = {
   options: { says: 'what can be reset, what that clears and preserves, and live counts', options: common },
-  backup: { says: 'take a sealed backup; nothing is wiped', argument: '[strategy]', options: run },
+  backup: {
+    says: 'take a sealed backup; nothing is wiped',
+    argument: '[strategy]',
+    options: ['label', 'note', 'pin', ...run],
+  },
   reset: {
-    says: 'back up and wipe; shows what goes and what stays, and asks for the name of the environment',
+    says: 'back up and wipe, or with --to go back to a backup; shows what goes and what stays, and asks for the name of the environment',
     argument: '<strategy>',
-    options: ['confirm', 'no-backup', ...run],
+    options: ['to', 'ttl', 'confirm', 'no-backup', ...run],
   },
   restore: {
     says: 'put a backup back; what is there now is backed up first',
@@ -199,7 +255,7 @@ export const commands = {
       'confirm',
       'target',
       'exact',
-      'without',
+      ...(['table', 'include-parents', 'without', 'file', 'key', 'ttl'] as const),
       'allow-foreign',
       'allow-unsigned',
       'no-safety-backup',
@@ -232,6 +288,12 @@ export const commands = {
     says: 'let a backup be deleted again',
     argument: '<backupId>',
     options: ['allow-foreign', ...common],
+  },
+  label: {
+    says: 'give a backup a name that a reset can go back to, and that keeps it; --note says more of it',
+    argument: '<backupId>',
+    second: '[name]',
+    options: ['note', 'remove', ...common],
   },
   prune: {
     says: 'which backups the retention keeps, and why; deletes the others when told to',

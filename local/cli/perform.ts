@@ -17,7 +17,8 @@ export async function perform(args: Arguments, wanted: Wanted | undefined): Prom
   }
 }
 
-async function ask(connected: Connected, { command, argument, flags }: Arguments): Promise<Answer> {
+async function ask(connected: Connected, args: Arguments): Promise<Answer> {
+  const { command, argument, flags } = args
   if (command === 'runs') return (await import('./commands/runs.ts')).showRuns(connected, argument, flags)
   if (command === 'tokens') return (await import('./commands/tokens.ts')).showTokens(connected)
   if (command === 'schedule') return (await import('./commands/schedule.ts')).showSchedules(connected)
@@ -25,6 +26,7 @@ async function ask(connected: Connected, { command, argument, flags }: Arguments
   if (command === 'prune') return (await import('./commands/prune.ts')).showPrune(connected, flags)
   if (command === 'pin' || command === 'unpin')
     return (await import('./commands/pin.ts')).setPin(connected, command, argument, flags)
+  if (command === 'label') return (await import('./commands/label.ts')).labelBackup(connected, args)
   if (command === 'cancel') return (await import('./commands/cancel.ts')).cancel(connected, argument)
   return (await import('./commands/options.ts')).listOptions(connected)
 }

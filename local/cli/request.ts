@@ -41,7 +41,7 @@ function fromFlags({ command, argument, second: to, flags }: Arguments): Record<
   }
   const isOnBackup = takes(command, 'backupId')
   if (isOnBackup && argument === undefined) {
-    throw new WrongUsage(`${command} needs the id of a backup; "backups" lists them`, command)
+    throw new WrongUsage(`${command} needs the id of a backup or its label; "backups" lists them`, command)
   }
   const [first, contrary] = (['rehearse', 'rehearse-all', 'no-rehearse'] as const).filter(
     (name) => flags[name],

@@ -47,6 +47,49 @@ test.runIf(isFull)(
 )
 
 test.runIf(isFull)(
+  `a backup is called by its label wherever it is named, is kept by it, and an id that there is not ends with 2 ${inFullForm}`,
+  async () => {
+    const taken = await cli.cli([
+      'backup',
+      'cache-only',
+      '--label',
+      'baseline',
+      '--note',
+      'before the fair',
+      '--json',
+    ])
+    const { backupId } = taken.json
+    const listed = await cli.cli(['backups', '--json'])
+    expect(listed.json.backups[0]).toMatchObject({ backupId, labels: ['baseline'], note: 'before the fair' })
+    expect((await cli.cli(['backups'])).stdout).toMatch(/ baseline {2}before the fair\n/)
+    const refused = await cli.cli(['delete', 'baseline', '--confirm', 'local'])
+    expect(refused).toMatchObject({ code: 3, stdout: expect.stringContaining('BackupKept: ') })
+    expect(refused.stderr).toContain(`It is about:\n  backups  s3://`)
+    expect(await cli.cli(['pin', 'baseline', '--json'])).toMatchObject({
+      code: 0,
+      json: { backupId, pinned: true },
+    })
+    const said = await cli.cli(['label', backupId.slice(0, -2), 'spring', '--note', ''])
+    expect(said.stdout).toBe(`${backupId} is called baseline, spring.\n`)
+    const none = await cli.cli(['label', 'spring', '--remove', '--json'])
+    expect(none).toMatchObject({ code: 0, json: { backupId, labels: [], note: null } })
+    const verified = await cli.cli(['verify', 'latest', '--json'])
+    expect(verified.json.subject).toMatchObject({ backupId, state: 'verified' })
+    for (const asked of [
+      ['verify', 'gone'],
+      ['pin', 'gone'],
+      ['label', 'gone', 'x'],
+      ['runs', 'gone'],
+      ['cancel', 'gone'],
+      ['runs', '--before', 'gone'],
+    ])
+      expect([asked, (await cli.cli(asked)).code]).toEqual([asked, 2])
+    expect((await cli.cli(['label', 'latest', 'No Label'])).stderr).toContain('InvalidRequest: label: ')
+    await cli.cli(['unpin', backupId])
+  },
+)
+
+test.runIf(isFull)(
   'verify is a run like any other: it has its row and its outcome, and is refused while another is active (full form)',
   async () => {
     const { backupId } = await cli.run({ operation: 'backup', strategy: 'full', rehearse: false })

@@ -1,6 +1,7 @@
 import { bytes, counted, utc } from '../../../lib/amounts.ts'
 import { listBackups } from '../../../lib/backup/list.ts'
 import type { SealedBackup } from '../../../lib/backup/sealed-backup.ts'
+import { namesFor } from '../../../lib/http/request/backup-name.ts'
 import { heldBy, isWritten, storesIn } from '../../../lib/run/words/held.ts'
 import { type Target, targets } from '../../../lib/store.ts'
 import { words } from '../../../lib/stores/words.ts'
@@ -15,10 +16,26 @@ function proofOf({ rehearsedAt, lateAttempts, ...held }: SealedBackup): string {
   return `rehearsed ${utc(rehearsedAt)}${lateAttempts > 0 ? ', later rows read back' : ''}`
 }
 
-const heading = ['backup', 'environment', 'strategy', ...targets, 'size', 'age', 'proof']
+const heading = [
+  'backup',
+  'environment',
+  'strategy',
+  ...targets,
+  'size',
+  'age',
+  'proof',
+  '',
+  '',
+  'label',
+  'note',
+]
 
 /** A backup in the list: what it holds, how old it is, how it is proved, and what is to be known before it is loaded. */
-export function backupLine(backup: SealedBackup, now: Date): string[] {
+export function backupLine(
+  backup: SealedBackup,
+  now: Date,
+  names: { labels: string[] | null; note: string | null },
+): string[] {
   const held = heldBy(backup)
   const amountOf = (target: Target) => {
     const value = held[target]
@@ -34,6 +51,8 @@ export function backupLine(backup: SealedBackup, now: Date): string[] {
     proofOf(backup),
     backup.authentic === 'signed' ? '' : backup.authentic.toUpperCase(),
     backup.pinned ? 'pinned' : '',
+    names.labels?.join(', ') ?? '',
+    names.note ?? '',
   ]
 }
 
@@ -41,6 +60,10 @@ export function backupLine(backup: SealedBackup, now: Date): string[] {
 export async function showBackups({ clients }: Connected): Promise<Answer> {
   const { BACKUP_BUCKET: bucket, BACKUP_PREFIX: prefix } = clients.config
   const found = await listBackups(clients.backups, prefix)
+  const names = await namesFor(
+    clients,
+    found.backups.map(({ backupId }) => backupId),
+  )
   const now = clients.now()
   const broken = found.unreadable
     .map(({ backupId, reason }) => `${backupId}  UNREADABLE: ${reason}\n`)
@@ -48,10 +71,13 @@ export async function showBackups({ clients }: Connected): Promise<Answer> {
   const text =
     list(
       heading,
-      found.backups.map((backup) => backupLine(backup, now)),
+      found.backups.map((backup) => backupLine(backup, now, names(backup.backupId))),
     ) + broken
   return {
-    document: found,
+    document: {
+      ...found,
+      backups: found.backups.map((backup) => ({ ...backup, ...names(backup.backupId) })),
+    },
     text: text === '' ? `No backup below s3://${bucket}/${prefix}.\n` : text,
     code: 0,
   }

@@ -1,5 +1,6 @@
 import { pinBackup, unpinBackup } from '../../../lib/backup/retention/pin.ts'
 import { refuseForeign } from '../../../lib/backup/trust.ts'
+import { named } from '../../../lib/http/request/backup-name.ts'
 import type { Answer } from '../answer.ts'
 import { type Arguments, WrongUsage } from '../arguments.ts'
 import type { Connected } from '../connect.ts'
@@ -11,11 +12,12 @@ const change = { pin: pinBackup, unpin: unpinBackup }
 export async function setPin(
   { clients }: Connected,
   command: 'pin' | 'unpin',
-  backupId: string | undefined,
+  name: string | undefined,
   flags: Arguments['flags'],
 ): Promise<Answer> {
-  if (backupId === undefined)
+  if (name === undefined)
     throw new WrongUsage(`${command} needs the id of a backup; "backups" lists them`, command)
+  const backupId = await named(clients, name)
   await refuseForeign(clients, backupId, { allowForeign: flags['allow-foreign'] })
   await change[command](clients.backups, clients.config.BACKUP_PREFIX, {
     backupId,

@@ -1,16 +1,19 @@
 import { readBackup } from '../../../lib/backup/read.ts'
 import type { Clients } from '../../../lib/clients.ts'
+import { placesOf } from '../../../lib/config/places.ts'
+import { named } from '../../../lib/http/request/backup-name.ts'
 import { readToldRows } from '../../../lib/run/on-backup/diff-rows.ts'
 import { getOptions } from '../../../lib/run/options.ts'
-import type { Request } from '../../../lib/run/request.ts'
+import { type Request, wantsConfirm } from '../../../lib/run/request.ts'
 import { refusalOf } from '../../../lib/run/words/would-do.ts'
 import { visible } from '../../../lib/visible.ts'
 import type { Answer } from '../answer.ts'
 import type { Connected } from '../connect.ts'
 import { exitCodeOf } from '../exit-code.ts'
 import { confirmed, type Wanted } from '../request.ts'
-import { showDelete, showReset, showRestore } from '../show/options.ts'
+import { showDelete, showReset, showResetTo, showRestore } from '../show/options.ts'
 import { documentOf, showOutcome } from '../show/outcome.ts'
+import { showPlaces } from '../show/places.ts'
 import { progressOn } from '../show/progress.ts'
 import { showRows } from '../show/rows.ts'
 import { askForName, needsName } from './confirm.ts'
@@ -26,20 +29,13 @@ export async function carryOut(
 ): Promise<Answer> {
   const { clients } = connected
   const { request } = given
+  const { config } = clients
   const asks = needsName(request)
   // What a dry run finds is told at its end.
   const isShown = (asks || !json) && !('dryRun' in request && request.dryRun)
-  if (request.operation === 'reset' && isShown)
-    tell(showReset(await getOptions(clients, request.preserve), request))
-  if (request.operation === 'restore' && isShown) {
-    const backup = await readBackup(clients.backups, clients.config.BACKUP_PREFIX, request.backupId)
-    tell(showRestore(await getOptions(clients), backup, request))
-  }
-  if (request.operation === 'delete' && isShown) {
-    const backup = await readBackup(clients.backups, clients.config.BACKUP_PREFIX, request.backupId)
-    tell(showDelete(backup))
-  }
-  const typed = asks ? await askForName(clients.config.ENVIRONMENT, request) : undefined
+  if (isShown) tell(await consequencesOf(clients, request))
+  if (isShown && wantsConfirm(request)) tell(showPlaces(placesOf(config), request))
+  const typed = asks ? await askForName(config.ENVIRONMENT, request) : undefined
   if (typed === 'nothing') return interruptAnswer('No name was typed. Nothing was started or touched.')
   const wanted = typed === undefined ? given : confirmed(given, typed.name)
   const view = progressOn(process.stderr)
@@ -62,6 +58,28 @@ export async function carryOut(
     } finally {
       interruption.forget()
     }
+  }
+}
+
+/** What a person is shown before the name is asked for. */
+async function consequencesOf(clients: Clients, request: Request): Promise<string> {
+  const find = async (name: string) =>
+    readBackup(clients.backups, clients.config.BACKUP_PREFIX, await named(clients, name))
+  switch (request.operation) {
+    case 'reset': {
+      const options = await getOptions(clients, request.preserve)
+      return request.to === undefined
+        ? showReset(options, request)
+        : showResetTo(options, await find(request.to), request)
+    }
+    case 'restore': {
+      const backup = await find(request.backupId)
+      return showRestore(await getOptions(clients), backup, request)
+    }
+    case 'delete':
+      return showDelete(await find(request.backupId))
+    default:
+      return ''
   }
 }
 

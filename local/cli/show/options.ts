@@ -44,6 +44,27 @@ export function showReset(options: ResetOptions, request: Extract<Request, { ope
   ].join('')
 }
 
+/** What a reset replaces that goes back to a backup: what there is now, and what there is afterwards. */
+export function showResetTo(
+  options: ResetOptions,
+  backup: Backup,
+  request: Extract<Request, { operation: 'reset' }>,
+): string {
+  const { clears, preserves } = scopeOf(request.strategy)
+  const exactly = { targets: clears, exact: true }
+  const changes = nowAndAfter(options, backup, exactly)
+  return [
+    `Reset "${request.strategy}" of the environment "${options.environment}" to ${describeBackup(backup)}\n`,
+    table([['', 'now', 'after'], ...changes.map(({ what, now, after }) => [what, now, after])]),
+    '\nWhat is preserved stays as it is; all else becomes what the backup holds, and nothing more.\n',
+    preserves.length > 0 ? `\nNot touched: ${preserves.join(', ')}.\n` : '',
+    request.backup
+      ? '\nWhat is there now is backed up first; without that backup nothing is replaced.\n'
+      : '\nNO BACKUP is taken: what is replaced cannot come back.\n',
+    warnOfProtection(options, 'reset'),
+  ].join('')
+}
+
 /** What a restore with this request replaces, and by what: what there is now, and what there is afterwards. */
 export function showRestore(
   options: ResetOptions,

@@ -71,13 +71,18 @@ describe('a run in the list of runs', () => {
 
 test('a backup in the list says what it holds, how it was proved, and what is to be known before it is loaded', () => {
   const held: SealedBackup = { ...backup, environment: 'staging', rehearsedAt: at(50).toISOString() }
-  const told = (more: Partial<SealedBackup> = {}) => backupLine({ ...held, ...more }, at(3600 + 42))
+  const nameless = { labels: [], note: null }
+  const told = (more: Partial<SealedBackup> = {}, names: Parameters<typeof backupLine>[2] = nameless) =>
+    backupLine({ ...held, ...more }, at(3600 + 42), names)
   expect(told()).toEqual([
     ...[held.backupId, 'staging', 'full', '1,240 rows', '12 files', '96 keys', '93.9 KiB', '60 minutes old'],
-    ...['rehearsed 2026-11-22 19:05:50 UTC', '', ''],
+    ...['rehearsed 2026-11-22 19:05:50 UTC', '', '', '', ''],
+  ])
+  expect(told({}, { labels: ['baseline', 'spring'], note: 'before the fair' }).slice(-2)).toEqual([
+    ...['baseline, spring', 'before the fair'],
   ])
   const unsure = told({ rehearsedAt: null, authentic: 'unknown key', pinned: true, keys: null })
-  expect(unsure.slice(5)).toEqual([
+  expect(unsure.slice(5, -2)).toEqual([
     '',
     '93.9 KiB',
     '60 minutes old',
