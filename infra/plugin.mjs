@@ -52,7 +52,9 @@ export default class Deployment {
    * @see docs/decisions.md#settings-have-a-revision
    */
   noteSettings() {
-    const { functions, custom } = this.serverless.service
+    const { functions, custom, provider } = this.serverless.service
+    // Count asks whether there are hooks, and is not told what they are: they hold secrets.
+    provider.environment.HOOKS_ON = String(custom.hooks !== '')
     for (const each of Object.values(functions))
       each.description ??= `Settings, revision ${custom.settingsRevision}`
   }

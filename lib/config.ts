@@ -22,6 +22,7 @@ export async function readConfig(fetchParameter: (path: string) => Promise<strin
   if (problems.length > 0) throw new InvalidConfiguration(problems.join('\n'))
   const config = parsed as Config
   config.PROTECTED ??= config.ENVIRONMENT.startsWith('prod')
+  config.HOOKS_ON ??= config.HOOKS.length > 0
   refuseOverlap(config)
   return config
 }

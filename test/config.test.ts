@@ -41,6 +41,32 @@ async function refused(values: Partial<Record<Name, string | undefined>>, fetchP
   return (error as Error).message
 }
 
+const aHook = { name: 'on', moment: 'before', url: 'https://x.example/hunter2', secret: 'hunter2'.repeat(5) }
+const hooksOf = (...changed: object[]) => JSON.stringify(changed.map((one) => ({ ...aHook, ...one })))
+const wrongHooks = [
+  'hunter2',
+  '{}',
+  hooksOf({}, {}),
+  hooksOf({ secret: 'hunter2' }),
+  hooksOf({ secret: undefined }),
+  hooksOf({ url: 'hunter2' }),
+  hooksOf({ url: 'ftp://x.example/hunter2' }),
+  hooksOf({ url: undefined, secret: undefined }),
+  hooksOf({ function: 'arn:aws:lambda:eu-central-1:123456789012:function:hunter2' }),
+  hooksOf({ function: 'hunter2', url: undefined, secret: undefined }),
+  hooksOf({ function: 'arn:aws:lambda:eu-central-1:123456789012:function:hunter2', url: undefined }),
+  hooksOf({ when: 'always' }),
+  hooksOf({ onFailure: 'warning' }),
+  hooksOf({ timeoutSeconds: 0 }),
+  hooksOf({ timeoutSeconds: 301 }),
+  hooksOf({ tries: 6 }),
+  hooksOf({ operations: ['backup'] }),
+  hooksOf({ operations: [] }),
+  hooksOf({ hunter3: 1 }),
+  // More than the function has time for.
+  hooksOf({ timeoutSeconds: 280 }),
+  hooksOf({ name: 'a', timeoutSeconds: 139 }, { name: 'b', timeoutSeconds: 140 }),
+]
 describe('a variable that is', () => {
   const required: Name[] = [
     'ENVIRONMENT',
@@ -126,6 +152,13 @@ describe('a variable that is', () => {
     ['API_TOKENS', `[{"name":"ci","sha256":"${'0'.repeat(64)}","scopes":["all"]}]`],
     ['API_TOKENS', `[{"name":"ci","token":"hunter2","sha256":"${'0'.repeat(64)}","scopes":[]}]`],
     ['API_TOKENS', `[${Array(2).fill(`{"name":"ci","sha256":"${'0'.repeat(64)}","scopes":[]}`)}]`],
+    ...wrongHooks.map((text): [Name, string] => ['HOOKS', text]),
+    ['HOOKS_ON', 'perhaps'],
+    ['ALLOWED_PRIVATE_HOSTS', 'https://localhost/hunter2'],
+    ['ALLOWED_PRIVATE_HOSTS', 'localhost:0'],
+    ['ALLOWED_PRIVATE_HOSTS', 'localhost:65536'],
+    ['ALLOWED_PRIVATE_HOSTS', 'user:hunter2@localhost'],
+    ['ALLOWED_PRIVATE_HOSTS', '10.0.0.0/8'],
     ['SCHEDULES', 'hunter2'],
     ['SCHEDULES', '[{"name":"nightly","expression":"03:00","operation":"reset"}]'],
     ['SCHEDULES', '[{"name":"nightly","expression":"cron(0 3 * * ? *)","operation":"delete"}]'],
@@ -177,6 +210,9 @@ describe('a variable that is', () => {
       REHEARSE_WITHIN_DAYS: 7,
       API_TOKENS: [],
       SCHEDULES: [],
+      HOOKS: [],
+      HOOKS_ON: false,
+      ALLOWED_PRIVATE_HOSTS: [],
       PUBLIC_NEXT_RESET: false,
       LOCK_TIMEOUT_MS: 30_000,
       LOCK_BUDGET_MS: 600_000,
@@ -243,6 +279,41 @@ describe('PROTECTED', () => {
   ]
   test.each(cases)('in %s, set to %s, is %s', async (ENVIRONMENT, PROTECTED, expected) => {
     expect((await read({ ENVIRONMENT, PROTECTED })).PROTECTED).toBe(expected)
+  })
+})
+
+describe('hooks', () => {
+  test('have what is left out: a hook before a run must succeed, one after it is a warning', async () => {
+    const of = { url: new URL(aHook.url), timeoutSeconds: 30, tries: 3, when: 'succeeded' }
+    const { HOOKS, HOOKS_ON } = await read({ HOOKS: hooksOf({}, { name: 'off', moment: 'after', tries: 1 }) })
+    expect(HOOKS).toMatchObject([
+      { ...of, name: 'on', onFailure: 'error', operations: ['reset', 'reset-to', 'restore'] },
+      { ...of, name: 'off', onFailure: 'warning', tries: 1 },
+    ])
+    expect(HOOKS_ON).toBe(true)
+    // Each of them alone is in time: they belong to runs of another kind, or to another moment.
+    const apart = [
+      { name: 'a', operations: ['reset'] },
+      { name: 'b', operations: ['restore'] },
+      { name: 'c', moment: 'after' },
+    ]
+    await read({ HOOKS: hooksOf(...apart.map((one) => ({ ...one, timeoutSeconds: 279 }))) })
+  })
+
+  test('are on where it is said so, also for who is not told what they are', async () => {
+    expect((await read({ HOOKS_ON: 'true' })).HOOKS_ON).toBe(true)
+    expect((await read({ HOOKS: hooksOf({}), HOOKS_ON: 'false' })).HOOKS_ON).toBe(false)
+  })
+
+  test('may call hosts of an own network that are named, as an address writes them', async () => {
+    const text = 'OPS.internal, localhost:8080,[::1]:9,10.0.0.7, 0x7f.1:443'
+    expect((await read({ ALLOWED_PRIVATE_HOSTS: text })).ALLOWED_PRIVATE_HOSTS).toEqual([
+      { host: 'ops.internal', port: null },
+      { host: 'localhost', port: 8080 },
+      { host: '::1', port: 9 },
+      { host: '10.0.0.7', port: null },
+      { host: '127.0.0.1', port: 443 },
+    ])
   })
 })
 
@@ -334,7 +405,11 @@ describe('.env.example', () => {
   test('is a configuration that is accepted', async () => {
     const values = Object.fromEntries(lines.map(([, , name, value]) => [name, value]))
     const config = await read(values, async (path) =>
-      path.endsWith('signing-keys') ? (complete.SIGNING_KEYS ?? '') : 'fetched',
+      path.endsWith('signing-keys')
+        ? (complete.SIGNING_KEYS ?? '')
+        : /hooks|notices/.test(path)
+          ? '[]'
+          : 'fetched',
     )
     expect(config.UPSTASH_REDIS_REST_TOKEN).toBe('fetched')
   })

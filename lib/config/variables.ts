@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { hooks, privateHosts } from './calls.ts'
 import { schedules } from './schedules.ts'
 import {
   conditions,
@@ -179,6 +180,21 @@ export const variables = {
     is: 'the address of the page, for links to a run',
     example: 'https://a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com',
   },
+  HOOKS: {
+    schema: hooks.prefault('[]'),
+    is: 'what is called before and after a reset or a restore: a JSON array of name, moment, and url with secret, or function',
+    example: 'ssm:/taskmaster/hooks',
+  },
+  HOOKS_ON: {
+    schema: z.stringbool().optional(),
+    is: 'whether there are hooks, for what must not know their secrets; default: whether HOOKS holds any',
+    example: 'true',
+  },
+  ALLOWED_PRIVATE_HOSTS: {
+    schema: privateHosts.prefault(''),
+    is: "hosts of one's own network that hooks may call, with a port or without; others must be public",
+    example: 'ops.internal,localhost:8080',
+  },
   AWS_ENDPOINT_URL_S3: {
     schema: webAddress.optional(),
     is: "an S3 endpoint that is not AWS's; keys are then addressed by path",
@@ -197,4 +213,7 @@ export const ownFolder = '.taskmaster/'
 export type Name = keyof typeof variables
 
 /** The parsed configuration, keyed like the environment. */
-export type Config = { [Key in Name]: z.output<(typeof variables)[Key]['schema']> } & { PROTECTED: boolean }
+export type Config = { [Key in Name]: z.output<(typeof variables)[Key]['schema']> } & {
+  PROTECTED: boolean
+  HOOKS_ON: boolean
+}

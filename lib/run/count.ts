@@ -80,7 +80,7 @@ export async function countAll(
     const summary = planSummaryOf(plan, { backup, dryRun: false, refusal: null })
     const planDigest = digestOfPlan(plan)
     await recordPlan(connection, { runId, ...counting, backupId, plan: summary, planDigest })
-    return countedBy(plan, { prunes: hasRetention(clients.config) })
+    return countedBy(plan, { prunes: hasRetention(clients.config), hooks: clients.config.HOOKS_ON })
   })
 }
 

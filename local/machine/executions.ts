@@ -28,6 +28,9 @@ export type Execution = {
   stop(error: string | undefined, cause: string | undefined): void
 }
 
+/** What runs executions, and who hears of each status that one comes to. */
+type Settings = TaskSettings & { retryIntervals: RetryIntervals; onStatus?: (execution: Execution) => void }
+
 export type Executions = {
   start(name: string | undefined, input: string): Execution
   byName(name: string): Execution | undefined
@@ -49,10 +52,7 @@ const CLOSED_KEPT = 1_000
 const FORBIDDEN_IN_NAME = /[\s<>{}[\]?*"#%\\^|~`$&,;:/\u0000-\u001f\u007f-\u009f\ufffe\uffff]/
 
 /** The executions of one machine, in memory; the oldest closed ones are forgotten. */
-export function createExecutions(
-  definition: Definition,
-  settings: TaskSettings & { retryIntervals: RetryIntervals },
-): Executions {
+export function createExecutions(definition: Definition, settings: Settings): Executions {
   const executions = new Map<string, Execution>()
   let count = 0
 
@@ -77,7 +77,7 @@ export function createExecutions(
 
 function run(
   definition: Definition,
-  settings: TaskSettings & { retryIntervals: RetryIntervals },
+  settings: Settings,
   number: number,
   name: string,
   input: string,
@@ -122,6 +122,7 @@ function run(
     Object.assign(execution, { status, stopDate: new Date(), ...result })
     history.add(scope.previousEvent, EVENT_OF_END[status], result)
     ended.abort()
+    settings.onStatus?.(execution)
     tellEnd()
   }
 
@@ -129,6 +130,7 @@ function run(
     end('ABORTED', { ...(error === undefined ? {} : { error }), ...(cause === undefined ? {} : { cause }) })
   }
 
+  settings.onStatus?.(execution)
   void runStates(definition, parsed, scope).then(
     (output) => end('SUCCEEDED', { output: asText(output) }),
     (error: Error) => {

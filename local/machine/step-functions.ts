@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage } from 'node:http'
 import { close, LOOPBACK, listen } from '../loopback.ts'
 import { type Operation, operations } from './api.ts'
 import type { Definition } from './definition.ts'
+import { createEvents } from './events.ts'
 import { ApiError, createExecutions, type Execution, type Executions } from './executions.ts'
 import type { Handler, TaskFailure, TaskPayload, TaskSettings } from './tasks.ts'
 import type { RetryIntervals } from './wait-overrides.ts'
@@ -14,6 +15,8 @@ export type StepFunctionsEndpoint = {
   taskFailures(executionName: string): TaskFailure[]
   /** Resolves when an execution is no longer running, which its description then says. */
   ended(executionName: string): Promise<void>
+  /** Resolves when all that was told of executions until now was heard, or could not be. */
+  told(): Promise<void>
   /** Aborts what runs, and waits a moment for the functions that are at work. */
   stop(): Promise<void>
 }
@@ -33,7 +36,9 @@ const GRACE_MS = 2_000
 export async function startStepFunctions(options: StepFunctionsOptions): Promise<StepFunctionsEndpoint> {
   const inFlight = new Set<Promise<unknown>>()
   const { definition, functions, beforeTask, retryIntervals } = options
-  const executions = createExecutions(definition, { functions, beforeTask, inFlight, retryIntervals })
+  const events = createEvents(functions)
+  const settings = { functions, beforeTask, inFlight, retryIntervals, onStatus: events.tell }
+  const executions = createExecutions(definition, settings)
   const known = operations(executions, definition)
   const server = createServer((request, response) => {
     answer(request, known)
@@ -48,6 +53,7 @@ export async function startStepFunctions(options: StepFunctionsOptions): Promise
   async function stop(): Promise<void> {
     const closed = close(server)
     server.closeAllConnections()
+    await events.end() // of what is only stopped here nobody is told
     for (const execution of executions.all()) execution.stop('Stack.Stopped', 'The local stack was stopped.')
     // They may hold connections to a database that is to be stopped next.
     const { promise: patience, resolve } = Promise.withResolvers<void>()
@@ -62,6 +68,7 @@ export async function startStepFunctions(options: StepFunctionsOptions): Promise
     taskPayloads: (name) => [...named(executions, name).tasks.payloads.values()],
     taskFailures: (name) => named(executions, name).tasks.failures,
     ended: async (name) => named(executions, name).done,
+    told: events.told,
     stop,
   }
 }

@@ -1,3 +1,5 @@
+import { createServer } from 'node:http'
+import { close, LOOPBACK, listen } from '../../local/loopback.ts'
 import { ACCOUNT, MACHINE_NAME, REGION } from '../../local/machine/arn.ts'
 import { s3Error, startFront } from '../files/s3-front.ts'
 import { type FreshStack, freshStack } from '../support/stack.ts'
@@ -77,6 +79,19 @@ export async function startDeployed(
     return service.url
   }
 
+  /** Invokes nothing: a function that stands for a hook did what it was called for. */
+  async function startLambda(): Promise<string> {
+    const server = createServer((request, response) => {
+      const [, , , name = ''] = request.url?.split('/') ?? []
+      const resource = decodeURIComponent(name)
+      const isPermitted = permits({ caller: callerOf(request), action: 'lambda:InvokeFunction', resource })
+      response.writeHead(isPermitted ? 200 : 403, { 'content-type': 'application/json' }).end('{}')
+    })
+    const url = `http://${LOOPBACK}:${await listen(server)}`
+    ends.push(() => close(server))
+    return url
+  }
+
   /** The embedded machine has another name than the deployed one. */
   async function startStates(upstream: string): Promise<string> {
     const deployed = `${resolve(template, template.Resources.StateMachine?.Properties.StateMachineName)}`
@@ -102,6 +117,7 @@ export async function startDeployed(
       AWS_ENDPOINT_URL_S3: await startS3(env.AWS_ENDPOINT_URL_S3 ?? ''),
       AWS_ENDPOINT_URL_SSM: await startSsm(options.settings(env)),
       AWS_ENDPOINT_URL_SFN: await startStates(env.AWS_ENDPOINT_URL_SFN ?? ''),
+      AWS_ENDPOINT_URL_LAMBDA: await startLambda(),
       DATABASE_WEBSOCKET_PROXY: env.DATABASE_WEBSOCKET_PROXY ?? '',
     }
     const environments = functions.map(({ name, environment }) => {

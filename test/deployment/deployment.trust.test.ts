@@ -54,6 +54,9 @@ const propertiesOf = (id: string, of = template) =>
   resolve(of, of.Resources[id]?.Properties) as any
 const idOf = (name: string) => name.replace(/^./, (letter) => letter.toUpperCase())
 
+/** Functions that stand for hooks in the stage local. */
+const hookFunctions = ['on', 'off'].map((name) => `arn:aws:lambda:us-east-1:000000000000:function:${name}`)
+
 /** Parameters of the stage prod that are variables of the same name, each with a value that no other has. */
 const given = Object.fromEntries(
   [
@@ -73,7 +76,10 @@ const given = Object.fromEntries(
 )
 
 beforeAll(async () => {
-  template = await packageStage('local', { 'backup-kms-key-arn': 'aws/s3' }) // one after the other: each works in the same folder at first
+  template = await packageStage('local', {
+    ...{ 'backup-kms-key-arn': 'aws/s3', 'hook-functions': hookFunctions.join(',') },
+    hooks: 'ssm:/taskmaster-reset/local/hooks',
+  }) // one after the other: each works in the same folder at first
   functions = functionsOf(template)
   stages = { local: template }
   if (!isFull) return
@@ -142,7 +148,7 @@ describe('the template', () => {
   test('lets a run keep its code: the machine calls versions that stay when the next ones are published, but not of a deployment that failed', () => {
     for (const packaged of Object.values(stages)) {
       const called = Object.values(packaged.Resources.StateMachine?.Properties.DefinitionSubstitutions)
-      expect(called).toHaveLength(functions.length - 2) // not the API, and not "ended"
+      expect(called).toHaveLength(functions.length - 3) // not the API, and not what is told of executions
       for (const { Ref } of called as { Ref: string }[]) {
         const { Type, DeletionPolicy, Properties } = packaged.Resources[Ref] ?? {}
         expect([Type, DeletionPolicy], Ref).toEqual(['AWS::Lambda::Version', 'RetainExceptOnCreate'])
@@ -339,6 +345,7 @@ describe('the template', () => {
       ...{ export: [vcpu, day], load: [vcpu, day], seal: [vcpu, day], verify: [vcpu, day] },
       ...{ wipe: [vcpu, day], restore: [vcpu, day], putback: [vcpu, day] },
       ...{ compare: [waits, day], prune: [waits, day], finish: [waits, 300], ended: [waits, 300] },
+      ...{ hooks: [waits, day], notify: [waits, day] },
     }
     expect(functions.map(({ name }) => name).sort()).toEqual(Object.keys(sizes).sort())
     for (const [name, [memory, seconds]] of Object.entries(sizes)) {
@@ -357,12 +364,12 @@ describe('the template', () => {
   })
 
   test('keeps the end of a run that could not be written down, and a start that could not be delivered, for two weeks', () => {
-    const ended = propertiesOf('EndedLambdaEvConf')
-    expect(ended).toEqual({
-      FunctionName: 'AWS::Lambda::Function:EndedLambdaFunction',
-      DestinationConfig: { OnFailure: { Destination: 'AWS::SQS::Queue:DeadLetters' } },
-      Qualifier: '$LATEST', // and Lambda's own two retries
-    })
+    for (const name of ['Ended', 'Notify'])
+      expect(propertiesOf(`${name}LambdaEvConf`)).toEqual({
+        FunctionName: `AWS::Lambda::Function:${name}LambdaFunction`,
+        DestinationConfig: { OnFailure: { Destination: 'AWS::SQS::Queue:DeadLetters' } },
+        Qualifier: '$LATEST', // and Lambda's own two retries
+      })
     expect(propertiesOf('DeadLetters')).toMatchObject({
       MessageRetentionPeriod: 14 * 24 * 3600,
       SqsManagedSseEnabled: true,
@@ -451,10 +458,19 @@ describe('the template', () => {
       },
       ...{ RETENTION_LAST: '7', RETENTION_DAILY: '14', RETENTION_WEEKLY: '8' },
     })
+    // Whoever is not to know the hooks is told that there are some.
+    expect([Variables.HOOKS, Variables.HOOKS_ON]).toEqual([undefined, 'true'])
     const nothing = Object.keys(Variables).filter((name) => Variables[name] === '')
     expect(nothing.sort()).toEqual(
       [
-        ...['PROTECTED', 'EXCLUDE_TABLES', 'PRESERVE_TABLES', 'PRESERVE_FILES', 'PRESERVE_KEYS'],
+        ...[
+          'PROTECTED',
+          'ALLOWED_PRIVATE_HOSTS',
+          'EXCLUDE_TABLES',
+          'PRESERVE_TABLES',
+          'PRESERVE_FILES',
+          'PRESERVE_KEYS',
+        ],
         ...[
           'MAX_ROWS',
           'MAX_OBJECTS',
@@ -745,7 +761,7 @@ describe('what watches over the runs', () => {
         .filter(({ MetricStat }) => MetricStat?.Metric.MetricName === name)
         .map(({ MetricStat }) => MetricStat?.Metric.Dimensions[0]?.Value)
     const all = functions.map(({ name }) => `AWS::Lambda::Function:${idOf(name)}LambdaFunction`)
-    const service = all.filter((name) => /(Api|Finish|Ended)Lambda/.test(name))
+    const service = all.filter((name) => /(Api|Finish|Ended|Notify)Lambda/.test(name))
     const steps = all.filter((name) => !service.includes(name))
     for (const name of ['Errors', 'Throttles', 'Duration']) {
       const both = [...watched(`Step${name}Alarm`, name), ...watched(`LaterStep${name}Alarm`, name)]
@@ -854,7 +870,7 @@ describe('what watches over the runs', () => {
       expect(watched.filter((metric) => !isMetric(metric.Namespace, metric.MetricName))).toEqual([
         { Namespace: MetricNamespace, MetricName },
       ])
-      expect(watched).toHaveLength(45) // each is paid for: docs/operations.md
+      expect(watched).toHaveLength(50) // each is paid for: docs/operations.md
     },
   )
 
@@ -905,15 +921,18 @@ describe('what watches over the runs', () => {
     expect(isMade(template, 'NoBackupAlarm')).toBe(false)
   })
 
-  test('calls "ended" when an execution of the machine failed, timed out or was aborted, and only then', () => {
+  test('calls "ended" when an execution of the machine failed, timed out or was aborted, and only then; "notify" at each end', () => {
     const rules = Object.entries(template.Resources).filter(([, { Type }]) => Type === 'AWS::Events::Rule')
-    expect(rules).toHaveLength(1)
-    const { EventPattern, State, Targets } = propertiesOf(rules[0]?.[0] ?? '')
-    const { FunctionName } = propertiesOf('EndedLambdaFunction')
-    expect([State, Targets[0].Arn]).toEqual([
-      'ENABLED',
-      `arn:aws:lambda:us-east-1:000000000000:function:${FunctionName}`,
-    ])
+    const ruleOf = (id: string) => {
+      const arn = `arn:aws:lambda:us-east-1:000000000000:function:${propertiesOf(id).FunctionName}`
+      return rules.map(([rule]) => propertiesOf(rule)).filter(({ Targets }) => Targets[0].Arn === arn)
+    }
+    expect(rules).toHaveLength(2)
+    const [[{ EventPattern, State }], [told]] = [
+      ruleOf('EndedLambdaFunction'),
+      ruleOf('NotifyLambdaFunction'),
+    ]
+    expect([State, told.State]).toEqual(['ENABLED', 'ENABLED'])
     const arn = 'arn:aws:states:us-east-1:000000000000:stateMachine:taskmaster-reset-local'
     const event = (status: string, stateMachineArn = arn) => ({
       source: 'aws.states',
@@ -926,8 +945,15 @@ describe('what watches over the runs', () => {
       'TIMED_OUT',
       'ABORTED',
     ])
+    expect(statuses.filter((status) => matchesPattern(told.EventPattern, event(status)))).toEqual([
+      'SUCCEEDED',
+      'FAILED',
+      'TIMED_OUT',
+      'ABORTED',
+    ])
     // The batches of a Map are executions too: of a machine that is named after the Map.
-    expect(matchesPattern(EventPattern, event('FAILED', `${arn}/CopyFiles`))).toBe(false)
+    for (const pattern of [EventPattern, told.EventPattern])
+      expect(matchesPattern(pattern, event('FAILED', `${arn}/CopyFiles`))).toBe(false)
   })
 
   test('keeps every log for a time, and no request or row in the log of the machine', () => {
@@ -1226,7 +1252,9 @@ describe('the roles refuse', () => {
     const lists = (bucket: string) =>
       who({ action: 's3:ListBucket', resource: `arn:aws:s3:::${bucket}` }).sort()
     expect(lists(files)).toEqual(['api', 'copy', 'count', 'putback', 'verify', 'wipe'])
-    expect(lists(backups)).toEqual(functions.map(({ name }) => name).sort())
+    const inLedger = ['hooks', 'notify'] // what they need to know stands there
+    const others = functions.map(({ name }) => name).filter((name) => !inLedger.includes(name))
+    expect(lists(backups)).toEqual(others.sort())
   })
 
   test.each(parts)('to delete %s of a backup to all but prune, and its versions to all', (part) => {
@@ -1372,6 +1400,7 @@ describe('the roles refuse', () => {
     const folder = 'arn:aws:ssm:us-east-1:000000000000:parameter/taskmaster-reset'
     const reads = (path: string) => who({ action: 'ssm:GetParameter', resource: `${folder}/${path}` })
     expect(reads('local/api-tokens')).toEqual(['api'])
+    expect(reads('local/hooks').sort()).toEqual(['hooks', 'notify'])
     expect(reads('other/database-url')).toEqual([])
   })
 
@@ -1414,6 +1443,10 @@ describe('the built functions, with the variables and the permissions of the tem
         '/taskmaster-reset/local/cache-token': env.UPSTASH_REDIS_REST_TOKEN ?? '',
         '/taskmaster-reset/local/signing-keys': env.SIGNING_KEYS ?? '',
         '/taskmaster-reset/local/api-tokens': JSON.stringify(tokens),
+        '/taskmaster-reset/local/hooks': JSON.stringify([
+          { name: 'on', moment: 'before', function: hookFunctions[0] },
+          { name: 'off', moment: 'after', when: 'always', function: hookFunctions[1] },
+        ]),
       }),
       beforeTask: (state) => beforeTask(state),
     })
@@ -1474,6 +1507,7 @@ describe('the built functions, with the variables and the permissions of the tem
       beforeTask = async (state) => {
         if (/^(Wipe|Restore) database$/.test(state))
           await stack.sql.query(`INSERT INTO users (name) VALUES ('late')`)
+        if (state === 'Restore cache') await stack.redis.set('taskmaster:late', 'late')
         if (state === 'Restore cache') await stack.redis.set('taskmaster:page:1', 'late')
       }
       const reset = await run({ operation: 'reset', strategy: 'full', confirm: 'local', rehearse: true })
@@ -1528,14 +1562,25 @@ describe('the built functions, with the variables and the permissions of the tem
       beforeTask = async (state) => {
         if (state === 'Seal') await ask('POST', `/v1/runs/${runId}/cancel`)
       }
-      const { runId } = await ask('POST', '/v1/runs', { operation: 'backup', rehearse: false }, 'once')
+      const { runId } = await ask(
+        'POST',
+        '/v1/runs',
+        { operation: 'reset', strategy: 'cache-only', confirm: 'local', rehearse: false },
+        'once',
+      )
       await expect(endOf(runId)).rejects.toThrow('Cancelled')
       const event = {
         'detail-type': 'Step Functions Execution Status Change',
-        detail: { executionArn: 'arn', name: runId, status: 'ABORTED' },
+        detail: { executionArn: 'arn', stateMachineArn: 'arn', name: runId, status: 'ABORTED' },
       }
       await deployed.invoke.ended?.(event, {} as never)
       expect((await ask('GET', `/v1/runs/${runId}`)).status).toBe('cancelled')
+      await deployed.invoke.notify?.(event, {} as never)
+      const invoked = deployed.uses.filter(({ action }) => action === 'lambda:InvokeFunction')
+      expect(invoked.slice(-2).map(({ caller, resource }) => [caller, resource])).toEqual([
+        ['hooks', hookFunctions[0]],
+        ['notify', hookFunctions[1]],
+      ])
     },
     30_000,
   )

@@ -36,6 +36,10 @@ function intrinsic(template: Template, name: string, argument: unknown): unknown
       return String(argument).replace(/\$\{([A-Za-z:]+)(?:\.(\w+))?\}/g, (_, id: string, name?: string) =>
         String(name === undefined ? reference(template, id) : attribute(template, [id, name])),
       )
+    case 'Fn::Split': {
+      const [separator, text] = argument as [string, string]
+      return text.split(separator)
+    }
     default:
       throw new Error(`The template uses ${name}, which is not known here.`)
   }

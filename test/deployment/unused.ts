@@ -26,7 +26,7 @@ export const unusedForAReason: { functions: string[] | 'all'; actions: string[];
     reason: 'S3 asks for them inside a copy when the object has tags or annotations',
   },
   {
-    functions: ['ended'],
+    functions: ['ended', 'notify'],
     actions: ['sqs:SendMessage'],
     reason: 'used by Lambda, for an event that could not be dealt with',
   },

@@ -97,6 +97,7 @@ const counted: Counted = {
   prunes: false,
   clears: { database: true, files: true, cache: true },
   batches: { database: [0], files: [0], cache: [0], verify: [0], load: [0], restoreFiles: [0] },
+  hooks: true,
 }
 
 /** Seconds, when chance makes every wait as long as it may be. */
@@ -338,7 +339,44 @@ describe('the state machine', () => {
     ['a dry run, or a claim', { next: 'finish' } as Partial<Counted>, ['Finish']],
     ['a request that was sent before', { next: 'repeated' } as Partial<Counted>, []],
   ])('%s goes through its steps, and no others', (_what, given, steps) => {
-    expect(stepsOf(machine, 'What next?', { ...counted, ...given })).toEqual(steps)
+    const payload = { ...counted, ...given }
+    expect(stepsOf(machine, 'Hooks before?', { ...payload, hooks: undefined })).toEqual(steps)
+    const changes = steps.some(isWipe)
+    const around = changes ? ['Hooks before', ...steps.slice(0, -1), 'Hooks after', 'Finish'] : steps
+    // Count says that there are hooks only of a run that takes away what is there.
+    expect(stepsOf(machine, 'Hooks before?', { ...payload, hooks: changes || undefined })).toEqual(around)
+  })
+
+  test('hooks before a run come first, and once; one that fails leaves nothing but the end of the run', () => {
+    const into = (name: string) =>
+      Object.keys(machine.States).filter((one) => next(stateOf(one)).includes(name))
+    expect([into('Hooks before?'), into('Hooks before')]).toEqual([['Count'], ['Hooks before?']])
+    expect(into('What next?')).toEqual(['Hooks before?', 'Hooks before', 'Count again'])
+    for (const moment of ['before', 'after']) {
+      expect(stateOf(`Hooks ${moment}?`).Choices).toEqual([
+        { Variable: '$.hooks', IsPresent: true, Next: `Hooks ${moment}` },
+      ])
+      expect(stateOf(`Hooks ${moment}`)).toMatchObject({
+        Parameters: { moment },
+        Catch: [{ ErrorEquals: ['States.ALL'], Next: 'Finish failed' }],
+      })
+      // What a hook says is no error that a repetition could mend.
+      const retried = stateOf(`Hooks ${moment}`).Retry?.flatMap(({ ErrorEquals }) => ErrorEquals)
+      expect(retried).not.toEqual(
+        expect.arrayContaining([expect.stringMatching(/^Hook|States.(ALL|TaskFailed)/)]),
+      )
+    }
+  })
+
+  test('no run that changed a store is finished past the hooks after it', () => {
+    const into = (name: string) =>
+      Object.keys(machine.States).filter((one) => next(stateOf(one)).includes(name))
+    expect(into('Hooks after?')).toEqual(['Wipe cache?', 'Wipe cache', 'Restore cache?', 'Restore cache'])
+    expect(into('Hooks after')).toEqual(['Hooks after?'])
+    for (const path of paths(machine.StartAt)) {
+      const end = path.indexOf('Finish')
+      if (end !== -1 && path.some(isWipe)) expect(path[end - 1], path.join(' → ')).toMatch(/^Hooks after/)
+    }
   })
 
   test('a delete touches no store, and is done by the function that prunes', () => {
@@ -644,6 +682,8 @@ describe('the state machine', () => {
       'Wipe cache': ['target'],
       'Restore database': ['target'],
       'Restore cache': ['target'],
+      'Hooks before': ['moment'],
+      'Hooks after': ['moment'],
     }
     for (const { name, state } of states) {
       const given = Object.keys({ ...state.Parameters, ...state.ItemSelector }).map((key) =>
@@ -786,7 +826,7 @@ describe('the state machine', () => {
   })
 
   test('each function has a state, but for those that are called from outside, and each state a function', () => {
-    const outside = ['api', 'ended']
+    const outside = ['api', 'ended', 'notify']
     const used = new Set(
       tasks.map(({ state }) => /^\$\{(\w+)FunctionArn\}$/.exec(state.Resource ?? '')?.[1]?.toLowerCase()),
     )

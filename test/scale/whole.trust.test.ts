@@ -53,6 +53,7 @@ async function stepsOfNothing(): Promise<Record<string, Handler>> {
     'putback',
     'verify',
     'prune',
+    'hooks',
   ]
   return { count, finish, ...Object.fromEntries(others.map((name) => [name, nothing(name)])) }
 }

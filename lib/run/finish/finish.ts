@@ -11,6 +11,7 @@ import { storable } from '../../postgres/storable.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
 import { cut } from '../../visible.ts'
 import { endRun } from '../end.ts'
+import { toleratedHooks } from '../hooks/tolerated.ts'
 import { Outcome, shortened } from '../outcome.ts'
 import { PlanSummary } from '../planning/plan-summary.ts'
 import { notCompared } from '../words/not-compared.ts'
@@ -68,6 +69,7 @@ export async function finish(
     const { found, error } = withoutComparison(await find(clients, row, caught !== null), caught)
     const end = endOfStores({ ...found, succeeded: error === null, unread: found.unread !== null })
     if (error === null) refuseShortfall(row, end)
+    end.warnings.push(...(await toleratedHooks(connection, row.runId)))
     const outcome = storable(describe(clients, { found, end, error }))
     await endRun(clients, connection, { outcome, named: namedBy(found, outcome) })
     return answer(outcome)

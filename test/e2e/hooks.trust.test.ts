@@ -1,0 +1,340 @@
+import { createHmac } from 'node:crypto'
+import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http'
+import { StopExecutionCommand } from '@aws-sdk/client-sfn'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { handler as hooks } from '../../functions/hooks.ts'
+import { handler as notify } from '../../functions/notify.ts'
+import { makeClients } from '../../lib/clients.ts'
+import { cancelRun } from '../../lib/run/cancel.ts'
+import { close, LOOPBACK, listen } from '../../local/loopback.ts'
+import { MACHINE_ARN } from '../../local/machine/arn.ts'
+import { inFullForm, isFull } from '../support/trust.ts'
+import { environment, fullReset, useResetStack, withVariables } from './reset-stack.ts'
+
+const secret = 'hunter2'.repeat(6)
+type Body = { hook: string; event: string; runId: string; idempotencyKey: string }
+type Seen = { headers: IncomingHttpHeaders; body: Body; text: string; path: string | undefined }
+
+/** What an application answers to its hooks, which a test sets, and what it was asked. */
+let answer: (seen: Seen, response: ServerResponse) => unknown
+let seen: Seen[]
+let port: number
+const named = () => seen.map(({ body }) => `${body.event} ${body.hook}`)
+const ok = (_: unknown, response: ServerResponse) => response.end('{}')
+const server = createServer(async (request, response) => {
+  let text = ''
+  for await (const chunk of request) text += chunk
+  const one = { headers: request.headers, body: JSON.parse(text), text, path: request.url }
+  seen.push(one)
+  answer(one, response)
+})
+
+let beforeTask: ((state: string, input: { runId: string }) => Promise<unknown>) | undefined
+const reset = useResetStack({
+  beforeTask: async (state, input) => {
+    await beforeTask?.(state, input as { runId: string })
+  },
+})
+const quick = { ...fullReset, strategy: 'cache-only', rehearse: false } as const
+
+beforeAll(async () => {
+  port = await listen(server)
+  await reset.seed({ users: 3, files: 2, keys: 3 })
+})
+afterAll(() => {
+  server.closeAllConnections()
+  return close(server)
+})
+
+type Changed = { name: string; [field: string]: unknown }
+const maintenance: Changed[] = [
+  { name: 'on', moment: 'before' },
+  { name: 'migrate', moment: 'after' },
+  { name: 'off', moment: 'after', when: 'always' },
+]
+
+/** Runs something with hooks of the application. */
+async function withHooks<Result>(changed: Changed[], use: () => Promise<Result>): Promise<Result> {
+  seen = []
+  answer = ok
+  const HOOKS = JSON.stringify(
+    changed.map((one) => ({ url: `http://${LOOPBACK}:${port}/hunter2?hunter2`, secret, tries: 1, ...one })),
+  )
+  try {
+    return await withVariables({ HOOKS, ALLOWED_PRIVATE_HOSTS: `${LOOPBACK}:${port}` }, async () => {
+      const result = await use()
+      await reset.machine.told()
+      return result
+    })
+  } finally {
+    beforeTask = undefined
+  }
+}
+
+const answersWith =
+  (status: number, ...names: string[]) =>
+  ({ body }: Seen, response: ServerResponse) =>
+    response.writeHead(names.includes(body.hook) ? status : 200).end('hunter2')
+
+async function callsOf(runId: string): Promise<Record<string, string>> {
+  const { rows } = await reset.stack.admin.query('SELECT * FROM taskmaster_reset.calls WHERE run_id = $1', [
+    runId,
+  ])
+  return Object.fromEntries(
+    rows.map(({ moment, name, state, tries }) => [`${moment} ${name}`, `${state} ${tries}`]),
+  )
+}
+
+describe('hooks', () => {
+  test('that fail before a reset end it with nothing touched, and what must be called after it is called', async () => {
+    const before = await reset.fingerprint()
+    const sealed = await reset.sealed()
+    await withHooks(maintenance, async () => {
+      answer = answersWith(500, 'on')
+      const { status, error, cause, name } = await reset.run(fullReset)
+      expect([status, error]).toEqual(['FAILED', 'HookFailed'])
+      expect(cause).toContain(
+        `The hook "on" before the reset failed: ${LOOPBACK} answered with status 500, in one try. Nothing`,
+      )
+      await reset.machine.told()
+      expect(named()).toEqual(['before on', 'after off'])
+      expect(await callsOf(name)).toEqual({ 'before on': 'failed 1', 'after off': 'done 1' })
+      expect((await reset.row(name)).outcome.targets.database.state).toBe('untouched')
+    })
+    expect(await reset.fingerprint()).toEqual(before)
+    expect(await reset.sealed()).toEqual(sealed)
+  })
+
+  test('are called once each around a reset, signed, and told of the run and of nothing in it', async () => {
+    await withHooks(maintenance, async () => {
+      const outcome = await reset.succeed(quick)
+      expect(outcome.status).toBe('succeeded')
+      await reset.machine.told()
+      expect(named()).toEqual(['before on', 'after migrate', 'after off'])
+      expect(seen[1]?.body).toEqual({
+        ...{ event: 'after', hook: 'migrate', runId: outcome.runId, environment },
+        ...{
+          operation: 'reset',
+          strategy: 'cache-only',
+          to: null,
+          backupId: outcome.backupId,
+          status: 'running',
+        },
+        idempotencyKey: `${outcome.runId}/after/migrate`,
+      })
+      for (const { headers, text, body, path } of seen) {
+        const time = headers['x-taskmaster-time']
+        const hmac = createHmac('sha256', secret).update(`${time}.${text}`).digest('hex')
+        expect(headers['x-taskmaster-signature']).toBe(`v1=${hmac}`)
+        expect(Math.abs(Number(time) - Date.now() / 1000)).toBeLessThan(60)
+        expect(headers['idempotency-key']).toBe(body.idempotencyKey)
+        expect(path).toBe('/hunter2?hunter2')
+      }
+      const row = JSON.stringify([await reset.row(outcome.runId), await callsOf(outcome.runId), outcome])
+      expect(row).not.toContain('hunter2')
+    })
+  })
+
+  test.runIf(isFull)(
+    `are not called of what changes nothing: a backup, a dry run, a claim ${inFullForm}`,
+    async () => {
+      await withHooks(maintenance, async () => {
+        const { backupId } = await reset.succeed({ operation: 'backup', strategy: 'cache-only' })
+        await reset.succeed({ ...fullReset, dryRun: true })
+        await reset.succeed({ operation: 'verify', backupId })
+        await reset.succeed({ operation: 'claim', confirm: environment })
+        expect((await reset.run({ ...fullReset, confirm: 'another' })).error).toBe('ConfirmationMismatch')
+      })
+      expect(seen).toEqual([])
+    },
+  )
+
+  test.runIf(isFull)(`are called of the operations that they name ${inFullForm}`, async () => {
+    await withHooks([{ name: 'seed', moment: 'after', operations: ['restore'] }], async () => {
+      const { backupId } = await reset.succeed(quick)
+      expect(seen).toEqual([])
+      await reset.succeed({ operation: 'restore', backupId, confirm: environment, rehearse: false })
+      expect(named()).toEqual(['after seed'])
+      expect(seen[0]?.body).toMatchObject({ operation: 'restore' })
+    })
+  })
+
+  test.runIf(isFull)(
+    `are called once when the answer of their step is lost, and the step is repeated ${inFullForm}`,
+    async () => {
+      await withHooks(maintenance, async () => {
+        for (const lost of ['Hooks before', 'Hooks after']) {
+          seen = []
+          let times = 0
+          // An invocation that does all of it, and of which nobody hears.
+          beforeTask = async (state, { runId }) => {
+            if (state === lost && ++times === 1)
+              await repeat(runId, lost === 'Hooks before' ? 'before' : 'after')
+          }
+          await reset.succeed(quick)
+          expect(times).toBe(1)
+          expect(named()).toEqual(['before on', 'after migrate', 'after off'])
+        }
+      })
+    },
+  )
+
+  test.runIf(isFull)(
+    `are called by one invocation at a time: a straggler’s call is waited for, and not made again ${inFullForm}`,
+    async () => {
+      await withHooks(maintenance, async () => {
+        const released = Promise.withResolvers<void>()
+        answer = async ({ body }, response) => {
+          if (body.hook === 'migrate') await released.promise
+          response.end()
+        }
+        const run = reset.run(quick)
+        await vi.waitFor(() => expect(named()).toContain('after migrate'), 20_000)
+        const runId = seen[1]?.body.runId ?? ''
+        const second = repeat(runId, 'after')
+        await new Promise((resolve) => setTimeout(resolve, 1500))
+        expect(named()).toEqual(['before on', 'after migrate'])
+        released.resolve()
+        expect((await run).status).toBe('SUCCEEDED')
+        await second.catch(() => {}) // the run may be over when it comes to look
+        expect(named()).toEqual(['before on', 'after migrate', 'after off'])
+      })
+    },
+  )
+
+  test.runIf(isFull)(
+    `are tried again, with the same key, and end when their tries are over ${inFullForm}`,
+    async () => {
+      await withHooks([{ name: 'on', moment: 'before', tries: 3 }], async () => {
+        answer = (_, response) => response.writeHead(seen.length < 3 ? 503 : 200).end()
+        const { runId } = await reset.succeed(quick)
+        expect(await callsOf(runId)).toEqual({ 'before on': 'done 3' })
+        expect(new Set(seen.map(({ headers }) => headers['idempotency-key'])).size).toBe(1)
+      })
+      await withHooks([{ name: 'on', moment: 'before', tries: 3 }], async () => {
+        answer = answersWith(404, 'on')
+        const { error, cause } = await reset.run(quick)
+        expect([error, seen.length]).toEqual(['HookFailed', 1])
+        expect(cause).not.toContain('hunter2')
+      })
+      await withHooks([{ name: 'on', moment: 'before', tries: 2, timeoutSeconds: 1 }], async () => {
+        answer = () => {}
+        const { error, cause } = await reset.run(quick)
+        expect([error, seen.length]).toEqual(['HookFailed', 2])
+        expect(cause).toContain(`${LOOPBACK} did not answer within 1 s, in 2 tries. Nothing was touched.`)
+      })
+    },
+  )
+
+  test.runIf(isFull)(
+    `at an address that may not be called end the run before anything is sent, also those after it ${inFullForm}`,
+    async () => {
+      for (const url of [
+        'https://169.254.169.254/hunter2',
+        'http://example.com/hunter2',
+        'https://127.0.0.1:1/hunter2',
+      ]) {
+        const before = await reset.fingerprint()
+        await withHooks([...maintenance, { name: 'wrong', moment: 'after', url }], async () => {
+          const { error, cause, name } = await reset.run(fullReset)
+          expect(error).toBe('HookRefused')
+          expect(cause).toContain('The hook "wrong" may not be called')
+          expect(cause).not.toContain('hunter2')
+          expect(JSON.stringify(await reset.row(name))).not.toContain('hunter2')
+        })
+        expect(seen).toEqual([])
+        expect(await reset.fingerprint()).toEqual(before)
+      }
+    },
+  )
+
+  test.runIf(isFull)(
+    `that fail after a reset end it as an error where it is said so; what must be called is called all the same ${inFullForm}`,
+    async () => {
+      const changed = maintenance.map((one) =>
+        one.name === 'migrate' ? { ...one, onFailure: 'error' } : one,
+      )
+      await withHooks(changed, async () => {
+        answer = answersWith(500, 'migrate')
+        const { error, cause, name } = await reset.run(quick)
+        expect(error).toBe('HookFailed')
+        expect(cause).toContain('What the run did to the stores is done, and stays.')
+        await reset.machine.told()
+        expect(named()).toEqual(['before on', 'after migrate', 'after off'])
+        expect((await reset.row(name)).outcome.targets.cache.state).toBe('wiped')
+      })
+    },
+  )
+
+  test.runIf(isFull)(
+    `that take long can be cancelled before a run, and what must be called is called ${inFullForm}`,
+    async () => {
+      await withHooks(maintenance, async () => {
+        const released = Promise.withResolvers<void>()
+        answer = async ({ body }, response) => {
+          if (body.hook === 'on') await released.promise
+          response.end()
+        }
+        const run = reset.run(quick)
+        await vi.waitFor(() => expect(named()).toContain('before on'), 20_000)
+        await cancelRun(await makeClients(), { runId: seen[0]?.body.runId ?? '', by: 'anna' })
+        expect((await run).status).toBe('ABORTED')
+        expect(named()).toEqual(['before on'])
+        released.resolve()
+        await reset.machine.told()
+        expect(named()).toEqual(['before on', 'after off'])
+      })
+    },
+  )
+
+  test('that fail after a reset are a warning of it, with what is left to be done, and those behind them are called', async () => {
+    await withHooks(maintenance, async () => {
+      answer = answersWith(500, 'migrate')
+      const { status, warnings } = await reset.succeed(quick)
+      expect(status).toBe('succeeded_with_warnings')
+      expect(warnings.filter(({ code }) => code === 'HookFailed')).toEqual([
+        {
+          code: 'HookFailed',
+          message: `The hook "migrate" after the run failed: ${LOOPBACK} answered with status 500. The stores are as they should be; what the hook was to do is left to be done`,
+        },
+      ])
+      expect(named()).toEqual(['before on', 'after migrate', 'after off'])
+    })
+  })
+
+  test.runIf(isFull)(
+    `that must be called are called once when an execution was stopped in the middle, however often that is told ${inFullForm}`,
+    async () => {
+      await withHooks(maintenance, async () => {
+        beforeTask = async (state, { runId }) => {
+          if (state !== 'Wipe cache') return
+          const { sfn, config } = await makeClients()
+          const arn = `${config.STATE_MACHINE_ARN?.replace(':stateMachine:', ':execution:')}:${runId}`
+          await sfn.send(new StopExecutionCommand({ executionArn: arn }))
+          throw new Error('stopped')
+        }
+        const { status, name } = await reset.run(quick)
+        expect(status).toBe('ABORTED')
+        expect(named()).toEqual(['before on'])
+        // On AWS the function `ended` closes the run.
+        await reset.stack.admin.query(
+          `UPDATE taskmaster_reset.runs SET status = 'failed' WHERE run_id = $1`,
+          [name],
+        )
+        await reset.machine.told()
+        const detail = { stateMachineArn: MACHINE_ARN, name, status: 'ABORTED' }
+        const event = { 'detail-type': 'Step Functions Execution Status Change', detail }
+        await Promise.all([notify(event, context()), notify(event, context())])
+        expect(named()).toEqual(['before on', 'after off'])
+      })
+    },
+  )
+})
+
+/** Another invocation of the step, as Lambda's retry of one whose answer was lost. */
+const repeat = (runId: string, moment: 'before' | 'after') => hooks({ runId, attempt: 0, moment }, context())
+
+function context() {
+  const deadline = Date.now() + 60_000
+  return { functionName: 'hooks', awsRequestId: 'x', getRemainingTimeInMillis: () => deadline - Date.now() }
+}
