@@ -1,5 +1,6 @@
 import * as z from 'zod'
 import { restoreCache } from '../lib/cache/restore/restore.ts'
+import { aliveFromOf } from '../lib/cache/value/time-to-live.ts'
 import { readRestored } from '../lib/database/load/sources.ts'
 import { restoreFiles } from '../lib/files/restore/restore.ts'
 import { RunRef } from '../lib/ledger/run-ref.ts'
@@ -38,9 +39,10 @@ export const handler = task(
     }
     if (target === 'cache' && backup.cache !== null) {
       const { parts, prefix } = backup.cache
-      const { touchedKeys: touched } = restoredBy(plan)
-      const safetyBackupId = plan.backupId
-      await restoreCache(clients, { run, fence, safetyBackupId, parts, prefix, exact, touched }, report)
+      const { touchedKeys: touched, ttl } = restoredBy(plan)
+      const aliveFrom = aliveFromOf(backup, ttl)
+      const asked = { run, fence, safetyBackupId: plan.backupId, parts, prefix, exact, touched, aliveFrom }
+      await restoreCache(clients, asked, report)
     }
     return {}
   },

@@ -145,6 +145,8 @@ export function workKeys(run: { runId: string; attempt: number; tried?: string }
     filesRestored: (batch: number) => result(`restored-files-${number(batch)}`),
     /** A restore of the cache has begun: its repeat may find keys that it wrote itself. */
     cacheRestoring: result('restoring-cache'),
+    /** By how much a restore lets the keys expire later. */
+    cacheShift: result('cache-shift'),
     cacheRestored: result('restored-cache'),
     /** What was found of the objects of one batch, and of the whole backup. */
     verifiedBatch: (batch: number) => result(`verified-${number(batch)}`),

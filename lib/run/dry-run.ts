@@ -50,8 +50,9 @@ async function compareDry(
   const { runId, attempt, clears } = plan
   try {
     const { without } = request.operation === 'restore' ? request : {}
-    const { touchedFiles, touchedKeys } = plan.restore ?? {}
-    const asked = { run: { runId, attempt }, backup, targets: clears, without, touchedFiles, touchedKeys }
+    const { touchedFiles, touchedKeys, ttl } = plan.restore ?? {}
+    const narrowed = { targets: clears, without, touchedFiles, touchedKeys, ttl }
+    const asked = { run: { runId, attempt }, backup, ...narrowed }
     const comparison = await planComparison(clients, connection, asked)
     await putPlan(clients.backups, comparison.plan)
     return comparison.plan

@@ -697,7 +697,15 @@ describe('the export of the cache', () => {
   )
 
   test('an empty cache is an empty result, without parts', async () => {
-    expect(await run()).toEqual({ keys: 0, parts: [], vanished: 0, warnings: [], unsupported: [] })
+    const exportedAt = expect.stringMatching(/Z$/)
+    expect(await run()).toEqual({
+      exportedAt,
+      keys: 0,
+      parts: [],
+      vanished: 0,
+      warnings: [],
+      unsupported: [],
+    })
   })
 
   test('a scan or a read that fails is an error, and leaves no result', async () => {

@@ -53,11 +53,15 @@ const restore = (
   {
     exact = false,
     touched = all,
+    aliveFrom = null as string | null,
     run = stack.nextRun(),
     clients = stack.clients,
     limits = restoreLimits,
   } = {},
-) => restoreCache(clients, { run, fence, safetyBackupId: null, parts, exact, touched }, noProgress, limits)
+) => {
+  const asked = { run, fence, safetyBackupId: null, parts, exact, touched, aliveFrom }
+  return restoreCache(clients, asked, noProgress, limits)
+}
 
 /** With all keys that are as in the backup, whether they were written or were so before. */
 const inAll = ({ keys, unchanged, ...rest }: CacheRestored) => ({ ...rest, keys: keys + unchanged })
@@ -174,6 +178,48 @@ describe('restoring the cache', () => {
     const times = (await redis.call('HPEXPIRETIME', key, 'FIELDS', count, ...fields)) as number[]
     return Object.fromEntries(fields.map((field, at) => [field.toString('hex'), Number(times[at])]))
   }
+
+  needsServerInFull(
+    `with the time to live that they had when they were backed up, by one shift, however often the step is begun (needs redis-server) ${inFullForm}`,
+    async () => {
+      await writeEveryType()
+      await writeLargeValues()
+      await redis.set('short', 'over soon', 'PX', 1_500)
+      const before = await snapshot(redis)
+      const backup = await backUp(everything, smallExport)
+      // As if it had been taken a minute before.
+      const aliveFrom = new Date(Date.parse(backup.exportedAt ?? '') - 60_000).toISOString()
+      await redis.flushall()
+      await delay(1_600)
+      const options = { clients: everything, limits: small, run: stack.nextRun(), aliveFrom }
+      let scripts = 0
+      front.faults = [
+        (commands) =>
+          commands[0]?.[0] === 'EVAL' && ++scripts > 16 ? { status: 400, body: '{}' } : undefined,
+      ]
+      await expect(restore(backup, options)).rejects.toThrow()
+      const first = await snapshot(redis)
+      expect(Object.keys(first).length).toBeGreaterThan(2)
+      front.faults = []
+      await delay(50)
+      const result = await restore(backup, { ...options, exact: true })
+      expect(result).toMatchObject({ expired: 0, changedMeanwhile: 0, warnings: [] })
+      expect(result.unchanged).toBeGreaterThan(2)
+      const after = await snapshot(redis)
+      const ofShort = Buffer.from('short').toString('hex')
+      const shift = after[ofShort]!.expiresAt - before[ofShort]!.expiresAt
+      expect(shift).toBeGreaterThan(61_000)
+      const shifted = Object.entries(before).map(([key, { expiresAt, ...value }]) => {
+        return [key, { ...value, expiresAt: expiresAt === -1 ? -1 : expiresAt + shift }] as const
+      })
+      expect(after).toEqual(Object.fromEntries(shifted))
+      // What a dry run compares with: all that has a time to live would get it anew.
+      const held = { prefix: '*', keys: backup.keys, parts: backup.parts }
+      const told = await diffCache(everything, { held, aliveFrom }, noProgress)
+      const expiring = Object.values(before).filter(({ expiresAt }) => expiresAt !== -1).length
+      expect(told).toMatchObject({ changed: expiring, missing: 0, extra: 0, expired: 0 })
+    },
+  )
 
   needsFieldExpiry(
     'fields of a hash that expire by themselves do so after it, each at its moment (needs Redis 7.4 or Valkey 9)',

@@ -19,7 +19,12 @@ export async function sealBackup(
 ): Promise<string> {
   const now = new Date().toISOString()
   const backupId = backupIdOf({ ...run, startedAt: now })
-  const { keys, parts, warnings } = await exportCache(tools, { run, backupId, fence }, noProgress, limits)
+  const { exportedAt, keys, parts, warnings } = await exportCache(
+    tools,
+    { run, backupId, fence },
+    noProgress,
+    limits,
+  )
   const manifest: Manifest = {
     version: 2,
     backupId,
@@ -33,7 +38,7 @@ export async function sealBackup(
     rehearsedAt: null,
     database: null,
     files: null,
-    cache: { prefix: tools.config.CACHE_PREFIX, keys, parts },
+    cache: { prefix: tools.config.CACHE_PREFIX, keys, parts, ...(exportedAt && { exportedAt }) },
     preserved: { tables: [], rows: {}, files: [], keys: [] },
     warnings,
     ...more,

@@ -1323,7 +1323,7 @@ describe('the roles refuse', () => {
     const results = [
       ...['database-00000.json', 'files-00000.json', 'copied-00000.jsonl', 'cache.json', 'reconciled.json'],
       ...['rehearsed.json', 'wiped-files-00000.json', 'wiped-cache.json', 'restored-files-00000.json'],
-      ...['restored-cache.json', 'verified.json', 'compared.json'],
+      ...['restored-cache.json', 'cache-shift.json', 'verified.json', 'compared.json'],
     ]
     const planned = ['plan-0123.json', 'lists-a/database/00000.json', 'lists-a/files/00000.jsonl']
     for (const work of [...results.map((result) => `results/${result}`), ...planned]) {

@@ -273,7 +273,13 @@ describe('diff', () => {
     }
     await change('later')
     await sql.query('DELETE FROM tickets')
-    const part = { operation: 'restore', backupId, files: ['pinned/'], keys: ['session:*'], exact: true }
+    const part = {
+      operation: 'restore',
+      backupId,
+      files: ['pinned/'],
+      keys: ['session:*', 'hash'],
+      exact: true,
+    }
     const { difference, warnings } = await reset.succeed({ ...part, files: ['pinned/', 'no/'], dryRun: true })
     expect(warnings).toEqual([
       {
@@ -284,13 +290,15 @@ describe('diff', () => {
     expect(difference).toMatchObject({
       database: null,
       files: { before: 1, now: 2, extra: 1, missing: 0, changed: 0 },
-      cache: { before: 1, now: 2, extra: 1, missing: 0, changed: 1 },
+      cache: { before: 2, now: 3, extra: 1, missing: 0, changed: 1 },
     })
-    const outcome = await reset.succeed({ ...part, confirm: environment })
+    const ends = await redis.call('PEXPIRETIME', 'hash')
+    const outcome = await reset.succeed({ ...part, ttl: 'relative', confirm: environment })
+    expect(await redis.call('PEXPIRETIME', 'hash')).toBeGreaterThan(ends as number)
     expect(outcome.targets).toMatchObject({
       database: { state: 'untouched' },
       files: { state: 'restored', objects: 1 },
-      cache: { state: 'restored', keys: 1 },
+      cache: { state: 'restored', keys: 2 },
     })
     const files = (await reset.objects(filesBucket)).map(({ key, etag }) => `${key} ${etag}`)
     const md5 = createHash('md5').update('later').digest('hex')

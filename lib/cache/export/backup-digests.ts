@@ -55,10 +55,10 @@ export async function addDigests(
     for (const line of lines) {
       if (line.part === 1) {
         end()
-        head = leavesOut(line) ? undefined : line
+        head = leavesOut(line) ? undefined : asRestored(line)
         digest = head && new ValueDigest(line.type, counters)
-      }
-      if (digest !== undefined) digest.add(asRestored(line).items, line.stream)
+        if (head !== undefined) digest?.add(head.items, line.stream)
+      } else if (digest !== undefined) digest.add(asRestored(line).items, line.stream)
     }
   }
   end()

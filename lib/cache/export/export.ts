@@ -14,7 +14,7 @@ import { KeyFindings } from '../findings.ts'
 import { KeySet } from '../key-set.ts'
 import { keyScope } from '../keys.ts'
 import { quarantineBelow, release } from '../quarantine.ts'
-import { readExpiryKnown } from '../value/expiry.ts'
+import { readExpiryKnown, serverTime } from '../value/expiry.ts'
 import { readLimits } from '../value/read.ts'
 import { PartWriter } from './part-writer.ts'
 import { linesOf, readKeys, stringsAsked } from './read-keys.ts'
@@ -25,10 +25,11 @@ type Tools = Pick<Clients, 'backups' | 'cache' | 'config'>
 const count = z.number().int().nonnegative()
 
 /**
- * `cacheResult`: what was exported. `vanished`: keys that expired or were deleted between scan and reading.
+ * `cacheResult`: what was exported, from when on by the cache's clock. `vanished`: keys that expired or were deleted between scan and reading.
  * `unsupported`: types whose keys are not in the backup, so the wipe has to leave them.
  */
 export const CacheResult = z.strictObject({
+  exportedAt: z.iso.datetime().optional(), // absent: an earlier version left it
   keys: count,
   parts: z.array(CachePart),
   vanished: count,
@@ -57,6 +58,7 @@ export async function exportCache(
   const earlier = await findJson(bucket, workKeys(run).cacheResult, CacheResult)
   if (earlier !== undefined) return earlier
 
+  const exportedAt = new Date(await serverTime(cache)).toISOString()
   // From here on no request of an earlier run is obeyed; what one left quarantined gets its name back.
   await adoptFence(cache, fence)
   const quarantine = quarantineBelow(config.CACHE_PREFIX)
@@ -82,6 +84,7 @@ export async function exportCache(
   }
   await writer.end()
   const result: CacheResult = {
+    exportedAt,
     keys: exported,
     parts: writer.parts,
     vanished: findings.vanished,

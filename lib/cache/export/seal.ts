@@ -19,11 +19,12 @@ export const sealCache: Sealer<CachePlan, NonNullable<Manifest['cache']>> = asyn
   { run, planned },
 ) => {
   const key = workKeys(run).cacheResult
-  const { keys, parts, warnings } = await resultOf(backups, key, CacheResult, 'the cache')
+  const { exportedAt, keys, parts, warnings } = await resultOf(backups, key, CacheResult, 'the cache')
   if (keys === 0 && planned.keys >= manyKeys && parts.length === 0) {
     throw new BackupIncomplete(
       `${counted(planned.keys, 'cache key')} ${agreeing(planned.keys, 'was', 'were')} counted, but none exported. Nothing was wiped; start again`,
     )
   }
-  return { held: { prefix: config.CACHE_PREFIX, keys, parts }, warnings }
+  const held = { prefix: config.CACHE_PREFIX, keys, parts }
+  return { held: exportedAt === undefined ? held : { ...held, exportedAt }, warnings }
 }

@@ -7,10 +7,10 @@ import { addDigests } from '../export/backup-digests.ts'
 import { KeyTally } from '../findings.ts'
 import { KeyDigests } from '../key-digests.ts'
 import { isOwn, keyScope, preservedBy, touches } from '../keys.ts'
-import type { ExpiryKnown } from '../value/expiry.ts'
+import { type ExpiryKnown, serverTime } from '../value/expiry.ts'
 import type { Part } from '../value/part-lines.ts'
+import { later } from '../value/time-to-live.ts'
 import { asWritten } from './fields.ts'
-import { serverTime } from './keys.ts'
 import { Repetitions } from './repetitions.ts'
 
 /**
@@ -22,7 +22,12 @@ import { Repetitions } from './repetitions.ts'
 export async function checkParts(
   { bucket, cache }: { bucket: Bucket; cache: BinaryRedis },
   parts: readonly Part[],
-  { prefix, touched, expiry: { exact, ofFields } }: { prefix: string; touched: Touched; expiry: ExpiryKnown },
+  {
+    prefix,
+    touched,
+    shift,
+    expiry: { exact, ofFields },
+  }: { prefix: string; touched: Touched; shift: number; expiry: ExpiryKnown },
 ): Promise<{ repetitions: Repetitions; large: KeyDigests; unmatched: string[] }> {
   const isTouched = touches(touched)
   const patterns = touched.only ?? []
@@ -35,7 +40,7 @@ export async function checkParts(
   const now = await serverTime(cache)
   await addDigests(bucket, {
     ...{ parts, digests: large, exact, counters: true },
-    asRestored: (line) => asWritten(line, { now, ofFields }),
+    asRestored: (line) => asWritten(later(line, shift), { now, ofFields }),
     leavesOut({ key, whole }) {
       repetitions.note(key)
       for (const pattern of patternsOf(key)) matched.add(pattern)

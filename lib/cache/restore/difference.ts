@@ -7,8 +7,9 @@ import { compareDigests, KeyDigests } from '../key-digests.ts'
 import { KeySet } from '../key-set.ts'
 import { keyScope, touches } from '../keys.ts'
 import type { CacheDifference } from '../schema/difference.ts'
-import { readExpiryKnown } from '../value/expiry.ts'
+import { readExpiryKnown, serverTime } from '../value/expiry.ts'
 import { liveDigests } from '../value/live-digests.ts'
+import { later, shiftAt } from '../value/time-to-live.ts'
 import { asWritten, isExpired } from './fields.ts'
 
 /** Keys asked for per SCAN. */
@@ -18,6 +19,7 @@ const pageKeys = 5_000
  * What became of the keys since a backup: the digests of its lines beside those that the server makes of its values, as a
  * restore has them, so that it would write what is told as changed. A cache has no moment: each key counts as it is when it is read. Memory: 32 to 65 bytes per key.
  * @param asked.touched which keys are looked at, and counted
+ * @param asked.aliveFrom as in a restore
  * @param asked.signal ends it before the next page
  * @throws BackupDamaged, StoreUnavailable, NotPermitted
  */
@@ -26,12 +28,19 @@ export async function diffCache(
   {
     held,
     touched = everything,
+    aliveFrom = null,
     signal,
-  }: { held: CacheSection; touched?: Touched | undefined; signal?: AbortSignal },
+  }: {
+    held: CacheSection
+    touched?: Touched | undefined
+    aliveFrom?: string | null
+    signal?: AbortSignal
+  },
   progress: (done: number, total: number) => Promise<void>,
 ): Promise<CacheDifference> {
   const isTouched = touches(touched)
-  const { digests, expired } = await digestsAt({ backups, cache }, held, { at: now(), isTouched })
+  const shift = aliveFrom === null ? 0 : shiftAt(await serverTime(cache), aliveFrom)
+  const { digests, expired } = await digestsAt({ backups, cache }, held, { at: now(), isTouched, shift })
   const before = isEverything(touched) ? held.keys : digests.size + expired
   const scope = keyScope(config.CACHE_PREFIX)
   const seen = new KeySet()
@@ -79,7 +88,11 @@ export async function diffHeldCaches(
 async function digestsAt(
   { backups, cache }: Pick<Clients, 'backups' | 'cache'>,
   { keys, parts }: CacheSection,
-  { at, isTouched = () => true }: { at: Date; isTouched?: (key: Buffer) => boolean },
+  {
+    at,
+    isTouched = () => true,
+    shift = 0,
+  }: { at: Date; isTouched?: (key: Buffer) => boolean; shift?: number },
 ): Promise<{ digests: KeyDigests; expired: number }> {
   const digests = new KeyDigests(keys)
   const { exact, ofFields } = await readExpiryKnown(cache)
@@ -87,10 +100,10 @@ async function digestsAt(
   let expired = 0
   await addDigests(backups, {
     ...{ parts, digests, exact, counters: true },
-    asRestored: (line) => asWritten(line, { now, ofFields }),
+    asRestored: (line) => asWritten(later(line, shift), { now, ofFields }),
     leavesOut(head) {
       if (!isTouched(head.key)) return true
-      const isOver = isExpired(head, now)
+      const isOver = isExpired(later(head, shift), now)
       if (isOver) expired++
       return isOver
     },

@@ -1,13 +1,13 @@
 import type { Fence } from '../../ledger/fence.ts'
 import type { BinaryRedis } from '../../redis/binary-redis.ts'
-import { asList, asNumber } from '../../redis/reply.ts'
 import type { Bucket } from '../../s3/bucket.ts'
 import type { KeyTally } from '../findings.ts'
 import type { KeyDigests } from '../key-digests.ts'
 import { KeySet } from '../key-set.ts'
-import type { ExpiryKnown } from '../value/expiry.ts'
+import { type ExpiryKnown, serverTime } from '../value/expiry.ts'
 import { expiryOf } from '../value/field-expiry.ts'
 import { type DecodedLine, type Part, readLines } from '../value/part-lines.ts'
+import { later } from '../value/time-to-live.ts'
 import { keysOfTypes } from './extras.ts'
 import { asWritten, isExpired, isOver } from './fields.ts'
 import type { Repetitions } from './repetitions.ts'
@@ -25,6 +25,8 @@ type KeysToWrite = {
   large: KeyDigests
   /** Whether a key is ours to deal with. */
   includes: (key: Buffer, expiresAt: number | null) => boolean
+  /** See shiftOf. */
+  shift: number
   /** What the names of temporary keys begin with. */
   temporary: string
   fence: Fence
@@ -54,7 +56,7 @@ type WrittenKeys = {
  */
 export async function writeKeys(
   { bucket, cache }: { bucket: Bucket; cache: BinaryRedis },
-  { parts, includes, repetitions, large, keptTypes, spared, ...to }: KeysToWrite,
+  { parts, includes, repetitions, large, shift, keptTypes, spared, ...to }: KeysToWrite,
   progress: (done: number) => Promise<void>,
   limits: WriteLimits & PageLimits,
 ): Promise<WrittenKeys> {
@@ -92,7 +94,7 @@ export async function writeKeys(
   }
 
   let goes: 'nowhere' | 'unchanged' | 'written' = 'nowhere' // what continues a key goes the way of its beginning
-  for await (const page of inPages(readLines(bucket, parts), limits)) {
+  for await (const page of inPages(linesLater(readLines(bucket, parts), shift), limits)) {
     const beginnings = page.filter(({ part }) => part === 1)
     const kept = await keysOfTypes(
       cache,
@@ -121,11 +123,8 @@ export async function writeKeys(
   return { known, keys, unchanged, expired, fieldsExpired: fields.expired, fieldsKept: fields.kept }
 }
 
-/** Milliseconds since 1970 by the server's clock, which the backup's expiry times are by. */
-export async function serverTime(cache: BinaryRedis): Promise<number> {
-  const [time] = await cache.ask([['TIME']])
-  const [seconds, microseconds] = asList(time)
-  return asNumber(seconds) * 1000 + Math.floor(asNumber(microseconds) / 1000)
+async function* linesLater(lines: AsyncIterable<DecodedLine>, shift: number): AsyncGenerator<DecodedLine> {
+  for await (const line of lines) yield later(line, shift)
 }
 
 async function* inPages(

@@ -16,6 +16,7 @@ import { KeyTally } from '../findings.ts'
 import { keyScope, reservedPrefix, touches } from '../keys.ts'
 import { readExpiryKnown } from '../value/expiry.ts'
 import type { Part } from '../value/part-lines.ts'
+import { shiftOf } from '../value/time-to-live.ts'
 import { checkParts } from './check-parts.ts'
 import { settleExtras } from './extras.ts'
 import { writeKeys } from './keys.ts'
@@ -34,6 +35,8 @@ type CacheToRestore = {
   exact: boolean
   /** What other keys hold stays as it is, and is not counted. */
   touched?: Touched
+  /** From when on the time to live of the keys counts again, as ISO 8601; null: each key ends when it would have ended. */
+  aliveFrom?: string | null
   /** The manifest's `cache.prefix`: keys outside were never meant to be in the backup, so they are no extra ones. */
   prefix?: string
 }
@@ -86,7 +89,7 @@ export async function restoreCache(
   progress: (done: number, total: number) => Promise<void>,
   limits = restoreLimits,
 ): Promise<CacheRestored> {
-  const { run, fence, safetyBackupId, parts, exact, touched = everything } = asked
+  const { run, fence, safetyBackupId, parts, exact, touched = everything, aliveFrom = null } = asked
   const { backups: bucket, cache, config } = tools
   const earlier = await findJson(bucket, workKeys(run).cacheRestored, CacheRestored)
   if (earlier !== undefined) return earlier
@@ -95,8 +98,9 @@ export async function restoreCache(
   const isTouched = touches(touched)
   const isOurs = (key: Buffer) => scope.includes(key) && isTouched(key)
   const expiry = await readExpiryKnown(cache)
+  const shift = aliveFrom === null ? 0 : await shiftOf({ bucket, cache }, run, aliveFrom)
   const { repetitions, large, unmatched } = await checkParts({ bucket, cache }, parts, {
-    ...{ prefix: config.CACHE_PREFIX, touched, expiry },
+    ...{ prefix: config.CACHE_PREFIX, touched, shift, expiry },
   })
   const keptTypes = (await findJson(bucket, workKeys(run).cacheResult, CacheResult))?.unsupported ?? []
   const held =
@@ -117,6 +121,7 @@ export async function restoreCache(
       includes: (key, expiresAt) => isOurs(key) && (expiresAt === null || key.indexOf(temporary) !== 0),
       repetitions,
       large,
+      shift,
       fence,
       temporary: `${temporary}${randomUUID()}`,
       expiry,

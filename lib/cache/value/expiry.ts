@@ -1,5 +1,5 @@
 import type { BinaryRedis } from '../../redis/binary-redis.ts'
-import { asNumber, asText, type Reply } from '../../redis/reply.ts'
+import { asList, asNumber, asText, type Reply } from '../../redis/reply.ts'
 import { isWrongType } from '../../redis/rest-answer.ts'
 import { environmentKey } from '../keys.ts'
 
@@ -21,6 +21,13 @@ export const lastMoment = Number.MAX_SAFE_INTEGER
 /** Milliseconds as Redis tells them, or the negative number that it tells instead. */
 export function asMoment(reply: Reply | undefined): number {
   return Number(asText(reply)) > lastMoment ? lastMoment : asNumber(reply)
+}
+
+/** Milliseconds since 1970 by the server's clock, which the backup's expiry times are by. */
+export async function serverTime(cache: BinaryRedis): Promise<number> {
+  const [time] = await cache.ask([['TIME']])
+  const [seconds, microseconds] = asList(time)
+  return asNumber(seconds) * 1000 + Math.floor(asNumber(microseconds) / 1000)
 }
 
 /** What the server knows of expiry. */

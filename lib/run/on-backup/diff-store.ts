@@ -3,6 +3,7 @@ import { workKeys } from '../../backup/layout.ts'
 import type { Seen } from '../../backup/manifest.ts'
 import { type Backup, readBackup } from '../../backup/read.ts'
 import { diffCache, diffHeldCaches } from '../../cache/restore/difference.ts'
+import { aliveFromOf } from '../../cache/value/time-to-live.ts'
 import type { Clients } from '../../clients.ts'
 import { diffDatabase } from '../../database/difference/difference.ts'
 import type { FoundRows, WantedRows } from '../../database/difference/differing-rows.ts'
@@ -55,13 +56,15 @@ type Asked = { signal: AbortSignal; report: Report; rows: WantedRows | undefined
 
 function sinceBackup(
   clients: Clients,
-  { database, files, cache }: Backup,
-  { signal, report, rows, plan: { touchedFiles, touchedKeys } }: Asked & { plan: MaintenancePlan },
+  { database, files, cache, startedAt }: Backup,
+  { signal, report, rows, plan }: Asked & { plan: MaintenancePlan },
 ): Differ {
+  const aliveFrom = aliveFromOf({ cache, startedAt }, plan.ttl)
   return {
     database: () => database && diffDatabase(clients, database, report, rows),
-    files: () => files && diffFiles(clients, { held: files, touched: touchedFiles, signal }, report),
-    cache: () => cache && diffCache(clients, { held: cache, touched: touchedKeys, signal }, report),
+    files: () => files && diffFiles(clients, { held: files, touched: plan.touchedFiles, signal }, report),
+    cache: () =>
+      cache && diffCache(clients, { held: cache, touched: plan.touchedKeys, aliveFrom, signal }, report),
   }
 }
 

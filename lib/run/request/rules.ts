@@ -41,7 +41,7 @@ function ignoredIn(request: Said): string | undefined {
 }
 
 /** What a request can say already, and this version does not do. */
-const unbuilt = ['tables', 'includeParents', 'ttl'] as const
+const unbuilt = ['tables', 'includeParents'] as const
 
 /** Until it is built it is refused by its name, so that nobody believes that it was done. */
 export function unbuiltIn(request: Said): string | undefined {
