@@ -3,7 +3,7 @@ import { readRestored } from '../lib/database/load/sources.ts'
 import { restoreDatabase } from '../lib/database/restore/restore.ts'
 import { RunRef } from '../lib/ledger/run-ref.ts'
 import { checkStoreMark } from '../lib/run/guard.ts'
-import { databaseOf, readPlan, restoredBy } from '../lib/run/planning/plan.ts'
+import { databaseOf, readPlan, restoredBy, stayingBy } from '../lib/run/planning/plan.ts'
 import { task } from '../lib/task.ts'
 
 const RestoreInput = RunRef.extend({ target: z.literal('database') })
@@ -20,7 +20,7 @@ export const handler = task(
   async (clients, run, _report, fence) => {
     const plan = await readPlan(clients.backups, run, await fence.noted())
     const backup = await readRestored(clients, restoredBy(plan))
-    await restoreDatabase(clients, { ...databaseOf(plan), backup })
+    await restoreDatabase(clients, { ...databaseOf(plan), backup, staying: stayingBy(plan) })
     return {}
   },
 )

@@ -53,11 +53,8 @@ export const databaseWords: Words<DatabaseTold> = {
 }
 
 /** Each table of the database and of the backup. */
-function changesOf(
-  database: Asked<DatabaseOption>,
-  held: DatabaseSection,
-  { without = [] }: Selection,
-): Change[] {
+function changesOf(database: Asked<DatabaseOption>, held: DatabaseSection, selection: Selection): Change[] {
+  const { without = [] } = selection
   const live = new Map(
     database.available ? database.tables.map(({ name, rows }) => [name, rows] as const) : [],
   )
@@ -69,6 +66,8 @@ function changesOf(
   }
   const afterOf = (name: string, rows: number) => {
     if (without.includes(name)) return 'left out'
+    const stays = stayOf(selection, held, name)
+    if (stays !== null) return stays
     return database.available && !live.has(name)
       ? 'refused: create it, or leave it out'
       : counted(rows, 'row')
@@ -79,6 +78,21 @@ function changesOf(
       .filter((name) => !names.has(name))
       .map((name) => ({ what: name, now: nowOf(name), after: 'stays: it is not in the backup' })),
   ]
+}
+
+/**
+ * That a table of the backup is none of those that are put back; null: it is one. Its partitions and its foreign keys are not looked
+ * at for a sentence, which a dry run does.
+ */
+function stayOf({ tables, includeParents }: Selection, held: DatabaseSection, name: string): string | null {
+  if (tables === undefined) return null
+  const isNamed = (table: DatabaseSection['tables'][number], one: string) =>
+    [table.name, table.table].includes(one)
+  const named = held.tables.filter((table) => tables.some((one) => isNamed(table, one)))
+  if (named.some((table) => table.name === name)) return null
+  const isPlain = tables.every((one) => named.some((table) => isNamed(table, one)))
+  if (includeParents) return 'stays, unless what is named refers to it'
+  return isPlain ? 'stays' : 'stays, unless it is a partition of what is named'
 }
 
 function differenceLine(table: TableDifference): DifferenceLine {

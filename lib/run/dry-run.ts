@@ -9,7 +9,6 @@ import { planComparison } from './on-backup/diff.ts'
 import { digestOfPlan, type MaintenancePlan, type Plan, putPlan } from './planning/plan.ts'
 import { noPlan, type PlanSummary, planSummaryOf } from './planning/plan-summary.ts'
 import { checkLimits, makePlan } from './planning/planning.ts'
-import type { Scoped } from './request.ts'
 import { notCompared } from './words/not-compared.ts'
 
 /**
@@ -31,7 +30,7 @@ export async function planDry(
     recordPlan(connection, { ...run, ...counting, backupId: null, plan, planDigest })
   await record({ ...noPlan, clears, warnings, ...told })
   const plan = await makePlan(clients, connection, asked)
-  const comparison = backup === null ? null : await compareDry(clients, connection, { plan, backup, request })
+  const comparison = backup === null ? null : await compareDry(clients, connection, { plan, backup })
   const compares = comparison !== null
   await record(planSummaryOf(plan, { backup, ...told, compares }), comparison && digestOfPlan(comparison))
   checkLimits(plan, clients)
@@ -45,12 +44,11 @@ const obstacles = [NotComparable, LimitExceeded, NotPermitted]
 async function compareDry(
   clients: Clients,
   connection: Connection,
-  { plan, backup, request }: { plan: Plan; backup: Backup; request: Scoped },
+  { plan, backup }: { plan: Plan; backup: Backup },
 ): Promise<MaintenancePlan | null> {
   const { runId, attempt, clears } = plan
   try {
-    const { without } = request.operation === 'restore' ? request : {}
-    const { touchedFiles, touchedKeys, ttl } = plan.restore ?? {}
+    const { without, touchedFiles, touchedKeys, ttl } = plan.restore ?? {}
     const narrowed = { targets: clears, without, touchedFiles, touchedKeys, ttl }
     const asked = { run: { runId, attempt }, backup, ...narrowed }
     const comparison = await planComparison(clients, connection, asked)

@@ -75,7 +75,7 @@ export const graphs: fc.Arbitrary<Graph> = fc
   }))
 
 const quote = (name: string) => `"${name.replaceAll('"', '""')}"`
-const sqlName = ({ schema, name }: Pick<Node, 'schema' | 'name'>) => `${quote(schema)}.${quote(name)}`
+export const sqlName = ({ schema, name }: Pick<Node, 'schema' | 'name'>) => `${quote(schema)}.${quote(name)}`
 
 /** The tables of a node that hold rows. */
 export function relationsOf(one: Node): string[] {
@@ -145,7 +145,7 @@ export function sqlOf({ nodes, links, sharedSequence }: Graph): string {
 export const dropSql = schemas.map((schema) => `DROP SCHEMA IF EXISTS ${quote(schema)} CASCADE`).join(';\n')
 
 /** As the catalog names tables: a schema with a dot in its name is quoted. */
-function planName({ schema, name }: Node): string {
+export function planName({ schema, name }: Node): string {
   return `${/[."]/.test(schema) ? quote(schema) : schema}.${name}`
 }
 

@@ -15,7 +15,7 @@ import { noProgress } from '../database/database-stack.ts'
 export async function planRestore(
   clients: Clients,
   backupId: string | null,
-  asked: { safetyBackup?: boolean } = {},
+  asked: { safetyBackup?: boolean; tables?: string[]; includeParents?: boolean } = {},
 ): Promise<Plan> {
   const run = { runId: randomUUID(), attempt: 0 }
   await withConnection(clients, (connection) =>

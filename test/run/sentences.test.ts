@@ -165,6 +165,20 @@ describe('what a restore changes, before it is confirmed', () => {
     ])
   })
 
+  it('says which tables stay where only some are to be put back, as far as it is told', () => {
+    const then = (asked: { tables: string[]; includeParents?: boolean }) =>
+      told({}, { without: undefined, ...asked }).map(([what, , fate]) => `${what}: ${fate}`)
+    expect(then({ tables: ['public.a'] })).toEqual(
+      expect.arrayContaining(['public.a: 5 rows', 'public.hidden: stays', 'public.gone: stays']),
+    )
+    expect(then({ tables: ['public.a', 'parts'] })).toContain(
+      'public.out: stays, unless it is a partition of what is named',
+    )
+    expect(then({ tables: ['public.a'], includeParents: true })).toContain(
+      'public.out: stays, unless what is named refers to it',
+    )
+  })
+
   it('is told of a store that cannot be asked, too', () => {
     expect(told({ database: down, files: down, cache: down }).slice(-3)).toEqual([
       ['public.out', 'not known: DatabaseBusy', 'left out'],

@@ -24,6 +24,10 @@ type Key = {
   mayBeNotValid: boolean
 }
 
+/** SQL: the oids of the tables that hold the rows of one, itself or its partitions. */
+export const leavesOf = (oid: string, kind: string) =>
+  `CASE ${kind} WHEN 'p' THEN ARRAY(SELECT relid::oid::bigint::float8 FROM pg_partition_tree(${oid}) WHERE isleaf) ELSE ARRAY[${oid}::bigint::float8] END`
+
 type BackedUp = {
   runId: string
   /** All tables of the backup. */
@@ -128,14 +132,12 @@ export async function countBrokenKey(
 }
 
 async function readKeys(connection: Connection, where: string, values: unknown[]): Promise<Key[]> {
-  const leaves = (oid: string, kind: string) =>
-    `CASE ${kind} WHEN 'p' THEN ARRAY(SELECT relid::oid::bigint::float8 FROM pg_partition_tree(${oid}) WHERE isleaf) ELSE ARRAY[${oid}::bigint::float8] END`
   const names = (numbers: string, oid: string) =>
     `(SELECT json_agg(a.attname ORDER BY o.n) FROM unnest(${numbers}) WITH ORDINALITY o(num, n)
       JOIN pg_attribute a ON a.attrelid = ${oid} AND a.attnum = o.num)`
   const answer = await connection.query(
     `SELECT k.conname AS name, k.conrelid::bigint::float8 AS oid, n.nspname || '.' || f.relname AS "table", f.relkind = 'p' AS partitioned,
-       ${leaves('f.oid', 'f.relkind')} AS referencing, ${leaves('t.oid', 't.relkind')} AS referenced,
+       ${leavesOf('f.oid', 'f.relkind')} AS referencing, ${leavesOf('t.oid', 't.relkind')} AS referenced,
        ${names('k.conkey', 'k.conrelid')} AS columns, ${names('k.confkey', 'k.confrelid')} AS targets,
        (SELECT json_agg('OPERATOR(' || quote_ident(opn.nspname) || '.' || op.oprname || ')' ORDER BY o.n)
          FROM unnest(k.conpfeqop) WITH ORDINALITY o(id, n)

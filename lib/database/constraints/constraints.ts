@@ -8,46 +8,27 @@ import { queryUnderOwnPath } from '../../postgres/search-path.ts'
 import { inSavepoint } from '../savepoint.ts'
 import { countBrokenCheck } from './broken-checks.ts'
 import { countBrokenKey } from './broken-keys.ts'
+import { refusalOfCrossing, type Staying } from './crossing.ts'
 import { dropDomainConstraints } from './domains.ts'
 import type { PostDataConstraint } from './post-data.ts'
-
-export type AlteredTable = { schema: string; table: string; oid: number }
-
-type ConstraintRow = {
-  oid: number
-  kind: 'c' | 'f' | 'n'
-  schema: string
-  table: string
-  sql: string
-  name: string
-  definition: string
-  comment: string | null
-  validated: boolean
-  enforced: boolean
-  /** Declared by the table, and inherited as well: it goes after its parent's. */
-  merged: boolean
-  /** Only inherited: it goes and comes with its parent's. */
-  inherited: boolean
-  parentValidated: boolean
-  partitioned: boolean
-  /** Its rows are those of the backup afterwards. */
-  replaced: boolean
-  mayBeNotValid: boolean
-}
+import { type AlteredTable, type ConstraintRow, readConstraints } from './read-constraints.ts'
 
 /**
  * Drops what could refuse rows while tables are filled, or looks at tables that are not filled yet: checks, NOT NULL that is
  * NOT VALID, foreign keys from or to one of the tables (also those of tables that stay), and constraints of domains. Unique
  * and exclusion constraints stay: Postgres has no NOT VALID for them, and they look at their own table alone.
  * @param unchanged tables that hold what the backup does, as those do that are filled
+ * @param staying what of the backup is not put back, where rows that lose or lack their parents by that are refused
  * @see docs/decisions.md#a-restore-takes-what-was-there
  */
 export async function dropConstraints(
   connection: Connection,
   tables: readonly AlteredTable[],
   unchanged: readonly AlteredTable[] = [],
+  staying: Staying | null = null,
 ): Promise<PostDataConstraint[]> {
   const held = new Set(unchanged.map(({ oid }) => oid))
+  const back = new Set([...tables, ...unchanged].map(({ oid }) => oid))
   const all = await readConstraints(connection, tables)
   const found = all.map((one) => ({ ...one, replaced: one.replaced || held.has(one.oid) }))
   const drops = found
@@ -55,7 +36,11 @@ export async function dropConstraints(
     .map(({ sql, name }) => `ALTER TABLE ${sql} DROP CONSTRAINT ${quote(name)}`)
   if (drops.length > 0) await connection.query(drops.join(';\n'))
   const domains = await dropDomainConstraints(connection, tables)
-  return [...domains, ...found.map(toPostData)]
+  const refusal = (one: ConstraintRow) =>
+    staying && one.kind === 'f'
+      ? refusalOfCrossing({ ...one, from: `${one.schema}.${one.table}` }, back, staying)
+      : null
+  return [...domains, ...found.map((one) => ({ ...toPostData(one), ...given(refusal(one)) }))]
 }
 
 /**
@@ -104,18 +89,31 @@ function toPostData(found: ConstraintRow): PostDataConstraint {
     name: label,
     broken: (connection) => (isKey ? countBrokenKey : countBrokenCheck)(connection, sql, name),
     refusal: atOnce
-      ? 'a key of a partitioned table cannot be NOT VALID before PostgreSQL 18'
+      ? asSchemaChanged(label, 'a key of a partitioned table cannot be NOT VALID before PostgreSQL 18')
       : isKey && !found.replaced
-        ? 'its table is not in the backup, and refers to rows that would go'
+        ? asSchemaChanged(label, 'its table is not in the backup, and refers to rows that would go')
         : null,
   }
+}
+
+function given(refusal: PostDataConstraint['refusal']): Partial<PostDataConstraint> {
+  return refusal === null ? {} : { refusal }
+}
+
+function asSchemaChanged(label: string, why: string): PostDataConstraint['refusal'] {
+  return (_rows, cause) =>
+    new SchemaChanged(
+      `The ${label} does not hold for the rows of the backup, and ${why}. Nothing was changed; correct these rows or drop the key, then restore`,
+      { cause },
+    )
 }
 
 /**
  * Puts the constraints back, first as NOT VALID, under the search path that their definitions were written with; then each
  * that was valid is validated under the role's own. One that the rows break stays NOT VALID.
  * @returns a warning for each of those
- * @throws SchemaChanged where there is no NOT VALID, or where rows outside the backup would lose what they refer to
+ * @throws SchemaChanged where there is no NOT VALID, or where rows outside the backup would lose what they refer to;
+ *   PreservationConflict, ParentsMissing for a key between what is put back and what stays
  */
 export async function addConstraints(
   connection: Connection,
@@ -142,60 +140,12 @@ async function validated(connection: Connection, statements: readonly string[]):
 }
 
 async function explain(connection: Connection, one: PostDataConstraint, error: unknown): Promise<Warning> {
-  if (one.refusal !== null) {
-    throw new SchemaChanged(
-      `The ${one.name} does not hold for the rows of the backup, and ${one.refusal}. Nothing was changed; correct these rows or drop the key, then restore`,
-      { cause: error },
-    )
-  }
   const rows = await one.broken(connection)
+  if (one.refusal !== null) throw one.refusal(rows, error)
   const many =
     rows === null ? `its rows (SQLSTATE ${sqlStateOf(error)})` : `${counted(rows, 'row')} of the backup`
   return {
     code: 'ConstraintNotValid',
     message: `The ${one.name} does not hold for ${many}: they were put back as they were, and it is NOT VALID now. Correct the rows, then say ${one.validate}`,
   }
-}
-
-/** In the order in which they can be dropped: what a child table declares itself goes after what it inherits. */
-async function readConstraints(
-  connection: Connection,
-  tables: readonly AlteredTable[],
-): Promise<ConstraintRow[]> {
-  const answer = await connection.query(
-    `WITH RECURSIVE replaced AS (SELECT oid FROM unnest($1::oid[]) AS t(oid)),
-     up AS (
-       SELECT oid, oid AS above FROM replaced
-       UNION SELECT up.oid, i.inhparent FROM up JOIN pg_inherits i ON i.inhrelid = up.above
-     ),
-     affected AS (SELECT DISTINCT above AS oid FROM up),
-     down AS (SELECT oid FROM affected UNION SELECT i.inhrelid FROM down JOIN pg_inherits i ON i.inhparent = down.oid),
-     lineage AS (
-       SELECT oid, oid AS above FROM down
-       UNION SELECT l.oid, i.inhparent FROM lineage l JOIN pg_inherits i ON i.inhrelid = l.above
-     )
-     SELECT k.conrelid::bigint::float8 AS oid, k.contype AS kind, k.coninhcount > 0 AS merged, n.nspname AS schema, c.relname AS "table", k.conrelid::regclass::text AS sql, k.conname AS name,
-       pg_get_constraintdef(k.oid) AS definition, obj_description(k.oid, 'pg_constraint') AS comment,
-       k.convalidated AS validated, coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true) AS enforced,
-       NOT k.conislocal AS inherited, NOT EXISTS (
-         SELECT FROM pg_inherits i JOIN pg_constraint p ON p.conrelid = i.inhparent AND p.conname = k.conname AND p.contype = k.contype
-         WHERE i.inhrelid = k.conrelid AND NOT p.convalidated) AS "parentValidated",
-       c.relkind = 'p' AS partitioned, k.conrelid IN (SELECT oid FROM affected) AS replaced,
-       current_setting('server_version_num')::int >= 180000 AS "mayBeNotValid"
-     FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-     WHERE (k.contype = 'f' AND k.conparentid = 0
-         AND (k.conrelid IN (SELECT oid FROM affected) OR k.confrelid IN (SELECT oid FROM affected)))
-       -- a child's own declaration may be merged with the inherited one
-       OR (k.contype IN ('c', 'n') AND (k.contype = 'c' OR NOT k.convalidated) AND k.conislocal
-         AND k.conrelid IN (SELECT oid FROM affected)
-         AND NOT (k.connoinherit AND k.conrelid NOT IN (SELECT oid FROM replaced)))
-       OR (k.contype = 'c' AND k.convalidated AND NOT k.conislocal AND k.conrelid IN (SELECT oid FROM down))
-       -- NOT NULL comes back to a child as its parent has it, also where the child's own was valid
-       OR (k.contype = 'n' AND k.convalidated AND NOT k.conislocal AND k.conrelid IN (SELECT oid FROM down) AND EXISTS (
-         SELECT FROM pg_inherits i JOIN pg_constraint p ON p.conrelid = i.inhparent AND p.conname = k.conname AND p.contype = 'n'
-         WHERE i.inhrelid = k.conrelid AND NOT p.convalidated))
-     ORDER BY (SELECT count(*) FROM lineage l WHERE l.oid = k.conrelid), k.oid`,
-    [tables.map(({ oid }) => oid)],
-  )
-  return answer.rows
 }

@@ -13,6 +13,6 @@ export type PostDataConstraint = {
   name: string
   /** How many rows break it; null when that cannot be counted. */
   broken: (connection: Connection) => Promise<number | null>
-  /** Why rows that break it end the restore; null: it comes back NOT VALID. */
-  refusal: string | null
+  /** With what rows that break it, so many as that can be counted, end the restore; null: it comes back NOT VALID. */
+  refusal: ((rows: number | null, cause: unknown) => Error) | null
 }

@@ -29,7 +29,8 @@ export function leaveOut(backup: Backup, names: readonly string[]): Backup {
     )
   }
   if (database === null) return backup
-  const stays = ({ name }: { name: string }) => !names.includes(name)
+  const left = new Set(names)
+  const stays = ({ name }: { name: string }) => !left.has(name)
   const tables = database.tables.filter(stays)
   const parts = tables.flatMap((table) => table.parts)
   return {

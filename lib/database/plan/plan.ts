@@ -17,9 +17,11 @@ import { loadBatches } from '../parts/load-batches.ts'
 import type { DatabaseInRestore, DatabasePlan } from '../schema/plan.ts'
 import { checkScratchAllowed } from '../scratch/event-triggers.ts'
 import { viewsOver } from '../views.ts'
+import { crossingKeys, warnOfCrossing } from './actions/crossing-keys.ts'
 import { checkKeptRows } from './actions/kept-rows.ts'
 import { checkPermissions } from './actions/permissions.ts'
 import { chooseRestoreActions } from './actions/restore-actions.ts'
+import { stayingOf } from './actions/staying.ts'
 import { byExclusion, chooseActions, type TableAction } from './actions/table-actions.ts'
 import { leaveOut, leftOutBy, warnOfLaterColumns, warnOfLaterTables, warnOfLeftOut } from './exclusions.ts'
 import { cutBatches, putBatches } from './export-batches.ts'
@@ -36,11 +38,9 @@ import { tryRestore, warnOfUnproved } from './trial-restore.ts'
  */
 export const planDatabase: Planner<DatabasePlan, DatabaseInRestore> = async (clients, connection, asked) => {
   const { config } = clients
-  const { takesBackup, backup } = asked
+  const { takesBackup } = asked
   const { changes } = operations[asked.operation]
-  const without = leftOutBy(asked.selection)
-  const toLoad = backup && leaveOut(backup, without)
-  const { planned, warnings } = await planTables(clients, connection, { ...asked, without, toLoad })
+  const { planned, toLoad, stays, warnings } = await planTables(clients, connection, asked)
   warnings.push(...(await warnOfLargeObjects(connection)))
   const { bytes } = planned
   const rehearse = takesBackup && isRehearsed(bytes, asked, config)
@@ -49,8 +49,14 @@ export const planDatabase: Planner<DatabasePlan, DatabaseInRestore> = async (cli
     warnings.push(...(await warnOfUnproved(connection, changedIn(planned.tables))))
   if (rehearse && changes === null) await checkScratchAllowed(connection, asked.run.runId)
   const batches = loadBatches(toLoad?.database?.tables ?? []).length
-  const restore = toLoad && { without, crossing: 'warn' as const, batches }
+  const without = [...leftOutBy(asked.selection), ...stays]
+  const restore = toLoad && { without, crossing: crossingIn(asked), batches }
   return { planned, restore, rehearse, warnings }
+}
+
+/** A restore of all that the backup holds leaves such rows as they are, with a key that is NOT VALID. */
+function crossingIn({ operation, selection }: Planning): DatabaseInRestore['crossing'] {
+  return operation === 'reset-to' || selection.tables !== undefined ? 'refuse' : 'warn'
 }
 
 /** How many rows the plan wipes, and how many a reset may. */
@@ -69,14 +75,23 @@ function notRehearsed(bytes: number, { REHEARSE_MAX_BYTES }: Config): Warning {
 async function planTables(
   clients: Clients,
   connection: Connection,
-  /** `toLoad`: the backup that is restored, without what is left out of it. */
-  asked: Planning & { without: readonly string[]; toLoad: Backup | null },
-): Promise<{ planned: DatabasePlan; warnings: Warning[] }> {
-  const { operation, takesBackup, backup, toLoad, without } = asked
+  asked: Planning,
+): Promise<{
+  planned: DatabasePlan
+  /** The backup that is restored, without what is left out of it. */
+  toLoad: Backup | null
+  /** What of it stays as it is. */
+  stays: string[]
+  warnings: Warning[]
+}> {
+  const { operation, takesBackup, backup } = asked
+  const without = leftOutBy(asked.selection)
   const { changes } = operations[operation]
   const { config } = clients
   const warnings: Warning[] = []
   const catalog = await readCatalog(connection, config.DATABASE_SCHEMAS, config.LOCK_TIMEOUT_MS)
+  const stays = backup?.database ? stayingOf(catalog, backup.database, asked) : []
+  const toLoad = backup && leaveOut(backup, [...without, ...stays])
   const chosen = toLoad?.database
     ? chooseRestoreActions(catalog, asked.preserve, toLoad.database.tables)
     : chooseActions(catalog, asked.preserve)
@@ -101,7 +116,9 @@ async function planTables(
   })
   warnings.push(...ofBase)
   const batches = cutBatches(tables, held, config)
-  warnings.push(...(await checkExtent(connection, config, { ...asked, chosen, bytes, batches, held })))
+  warnings.push(
+    ...(await checkExtent(connection, config, { ...asked, toLoad, chosen, bytes, batches, held })),
+  )
   if (changes !== null) {
     const sequences = sequencesOf(catalog.sequences, changed)
     const kept = changes === 'wiped' ? tables.filter(({ action }) => action === 'keep') : []
@@ -114,6 +131,11 @@ async function planTables(
       warnings.push(...found, ...(await warnOfKept(connection, { tables: staying, sequences: theirs })))
   }
   if (backup !== null) warnings.push(...warnOfLeftOut(backup, without, catalog))
+  if (asked.dryRun) {
+    const names = (tables: readonly { name: string }[] = []) => new Set(tables.map(({ name }) => name))
+    const between = { back: names(toLoad?.database?.tables), stays: new Set(stays) }
+    warnings.push(...warnOfCrossing(crossingKeys(catalog, between)))
+  }
   if (toLoad?.database) warnings.push(...warnOfLaterColumns(checkSchema(toLoad.database, catalog)))
   const counts = await countInSnapshot(
     connection,
@@ -150,6 +172,8 @@ async function planTables(
       views: views.map(({ name }) => name),
       definition,
     },
+    toLoad,
+    stays,
     warnings,
   }
 }

@@ -2,7 +2,7 @@ import type { Warning } from '../../backup/manifest.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import type { Sequence } from '../catalog/sequences.ts'
 import type { Table } from '../catalog/table.ts'
-import type { AlteredTable } from '../constraints/constraints.ts'
+import type { AlteredTable } from '../constraints/read-constraints.ts'
 
 /** How many objects a message names. */
 const listed = 10

@@ -5,8 +5,10 @@ import type { Connection } from '../../postgres/connection.ts'
 import { qualified } from '../../postgres/identifiers.ts'
 import { underOwnSearchPath } from '../../postgres/search-path.ts'
 import { restartSequences } from '../catalog/sequences.ts'
-import { type AlteredTable, addConstraints, dropConstraints } from '../constraints/constraints.ts'
+import { addConstraints, dropConstraints } from '../constraints/constraints.ts'
+import type { Staying } from '../constraints/crossing.ts'
 import { differentlyStored } from '../constraints/generated-columns.ts'
+import type { AlteredTable } from '../constraints/read-constraints.ts'
 import { readFingerprints } from '../fingerprints.ts'
 import { differencesOf, refuseDifferences } from '../row-differences.ts'
 import type { Rows } from '../rows.ts'
@@ -21,6 +23,7 @@ import { dropPlainIndexes, makePlainIndexes } from './plain-indexes.ts'
  * Puts the loaded rows in the place of those of the live tables, in a transaction that has locked these.
  * @param unchanged tables of the backup that hold its rows already, and stay as they are
  * @param differing in which rows tables differ that are not emptied, by their names
+ * @param staying what of the backup is not put back, where foreign keys between the two have to hold
  * @param emptied called when all are empty, under the role's own search path
  * @returns what did not come back as it was
  */
@@ -32,6 +35,7 @@ export async function replaceRows(
     pairs,
     unchanged = [],
     differing = new Map(),
+    staying = null,
     emptied = async () => {},
   }: {
     runId: string
@@ -39,6 +43,7 @@ export async function replaceRows(
     pairs: readonly TablePair[]
     unchanged?: readonly AlteredTable[]
     differing?: ReadonlyMap<string, Differing>
+    staying?: Staying | null
     emptied?: () => Promise<void>
   },
 ): Promise<Warning[]> {
@@ -49,7 +54,7 @@ export async function replaceRows(
   })
   const filled = pairs.filter(({ table }) => !differing.has(table.name))
   const indexes = await dropPlainIndexes(connection, filled)
-  const dropped = await dropConstraints(connection, tables, unchanged)
+  const dropped = await dropConstraints(connection, tables, unchanged, staying)
   await underOwnSearchPath(connection, async () => {
     await connection.query('SET CONSTRAINTS ALL IMMEDIATE') // a deferred unique key would leave events that ALTER refuses
     if (filled.length > 0)

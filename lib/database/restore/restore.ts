@@ -12,16 +12,18 @@ import { withConnection } from '../../postgres/with-connection.ts'
 import { readCatalog } from '../catalog/catalog.ts'
 import { checkSchema } from '../catalog/schema-differences.ts'
 import type { Table } from '../catalog/table.ts'
+import type { Tables } from '../catalog/tables.ts'
 import { readWritten } from '../catalog/written.ts'
 import { bytesHeld } from '../locks/duration.ts'
 import { whileLocked } from '../locks/transaction.ts'
 import { isOfTheRows } from '../savepoint.ts'
-import type { PlannedDatabase } from '../schema/plan.ts'
+import type { DatabasePlan, PlannedDatabase } from '../schema/plan.ts'
 import { checkLoaded } from '../scratch/create.ts'
 import { dropScratch } from '../scratch/drop.ts'
 import { Refreshed, refreshViews } from '../views.ts'
 import { proveBackup, readOwnManifest } from '../wipe/prove.ts'
 import { type Differing, stillDiffering } from './differing.ts'
+import { lookAtKept, refuseKeptWritten } from './kept.ts'
 import { compareLive, replaceRows } from './replace-rows.ts'
 import { readSpared } from './spared.ts'
 import { refuseWritten, stillUnchanged } from './unchanged.ts'
@@ -48,6 +50,8 @@ type DatabaseRestore = PlannedDatabase & {
   backup: Manifest
   /** The backup of what it replaces; null: the run was told to take none. */
   backupId: string | null
+  /** What of the backup is left out because it stays as it is, by names; null: nothing is. */
+  staying?: { names: readonly string[]; ofReset: boolean } | null
 }
 
 /**
@@ -55,11 +59,11 @@ type DatabaseRestore = PlannedDatabase & {
  * them already, in one transaction, in which it first proves that the safety backup holds exactly what it is about to remove. A repeat after a lost answer
  * returns what the first try recorded. The scratch schema is left to Finish: dropping it would need as many locks again in
  * the same transaction, and after it a failure would be told of a restore that is done.
- * @throws SchemaChanged, BackupIsStale, DatabaseBusy, RunLost, RehearsalFailed: in each case the live tables are as before
+ * @throws SchemaChanged, BackupIsStale, DatabaseBusy, RunLost, RehearsalFailed, PreservationConflict, ParentsMissing: in each case the live tables are as before
  */
 export async function restoreDatabase(
   clients: Clients,
-  { run, planned, backup, backupId }: DatabaseRestore,
+  { run, planned, backup, backupId, staying = null }: DatabaseRestore,
 ): Promise<DatabaseRestored> {
   const { runId } = run
   const safety = backupId === null ? null : await readOwnManifest(clients, { runId, backupId })
@@ -71,7 +75,7 @@ export async function restoreDatabase(
       if (earlier !== null) return DatabaseRestored.parse(earlier)
       const locks = { exclusive: planned.tables.map(({ table }) => table), shared: [] }
       return await whileLocked(clients, connection, { runId, locks }, (locked) =>
-        replaceTables(clients, locked, { run, planned, backup, safety }),
+        replaceTables(clients, locked, { run, planned, backup, safety, staying }),
       )
     } catch (cause) {
       const error = refusal(databaseError(cause))
@@ -100,6 +104,12 @@ function refusal(error: unknown): unknown {
   )
 }
 
+/** The tables that the plan leaves as they are, as they are now. */
+function keptOf({ tables }: DatabasePlan, catalog: Tables): Table[] {
+  const kept = new Set(tables.filter(({ action }) => action === 'keep').map(({ table }) => table.name))
+  return catalog.tables.filter(({ name }) => kept.has(name))
+}
+
 async function replaceTables(
   clients: Clients,
   connection: Connection,
@@ -108,6 +118,7 @@ async function replaceTables(
     planned,
     backup,
     safety,
+    staying,
   }: Omit<DatabaseRestore, 'backupId'> & { safety: Manifest | null },
 ): Promise<DatabaseRestored> {
   const { database } = backup
@@ -130,6 +141,7 @@ async function replaceTables(
   const newColumns = checkSchema(database, catalog)
   const tables = catalog.tables.filter(({ name }) => database.tables.some((table) => table.name === name))
   const before = await readWritten(connection, tables)
+  const kept = staying && (await lookAtKept(connection, keptOf(planned, catalog)))
   const proven =
     safety === null
       ? null
@@ -162,9 +174,18 @@ async function replaceTables(
     ...{ runId, sequences: database.sequences, pairs },
     differing,
     unchanged: others.map(({ live }) => live),
+    staying: staying
+      ? {
+          tables: new Set(
+            catalog.tables.flatMap(({ name, oid }) => (staying.names.includes(name) ? oid : [])),
+          ),
+          ofReset: staying.ofReset,
+        }
+      : null,
   })
   warnings.push(...(await compareLive(connection, { runId, pairs, fingerprints, differing })))
   await refuseWritten(connection, others, { before, fingerprints })
+  if (kept) await refuseKeptWritten(connection, kept)
   const restored: DatabaseRestored = {
     rows: database.rows,
     tables: Object.fromEntries(database.tables.map(({ name, rows }) => [name, rows])),

@@ -146,6 +146,12 @@ export function databaseOf(plan: Plan): PlannedDatabase & Pick<Plan, 'preserve' 
   return { run: plannedRun(plan), planned: plan.database, preserve, backupId }
 }
 
+/** What of the backup stays as it is, so that no row may lose or lack another by it; null: nothing is said to. */
+export function stayingBy(plan: Plan): { names: string[]; ofReset: boolean } | null {
+  const { without, crossing } = restoredBy(plan)
+  return crossing === 'refuse' ? { names: without, ofReset: plan.operation === 'reset-to' } : null
+}
+
 /** The backup that the run restores, and what is left out of it. @throws NotFound for a run that restores none */
 export function restoredBy(plan: Plan): NonNullable<Plan['restore']> {
   if (plan.restore === null) throw new NotFound(`Run ${plan.runId} restores no backup`)

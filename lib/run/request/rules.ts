@@ -40,14 +40,8 @@ function ignoredIn(request: Said): string | undefined {
   return undefined
 }
 
-/** What a request can say already, and this version does not do. */
-const unbuilt = ['tables', 'includeParents'] as const
-
-/** Until it is built it is refused by its name, so that nobody believes that it was done. */
+/** What a request can say already, and is not built yet, is refused by its name, so that nobody believes that it was done. */
 export function unbuiltIn(request: Said): string | undefined {
-  const field =
-    request.operation === 'reset' && request.to !== undefined
-      ? 'to'
-      : unbuilt.find((one) => request[one] !== undefined)
-  return field && `${field}: this version cannot do that yet. Nothing was touched; take "${field}" out`
+  if (request.operation !== 'reset' || request.to === undefined) return undefined
+  return 'to: this version cannot do that yet. Nothing was touched; take "to" out'
 }

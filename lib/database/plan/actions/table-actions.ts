@@ -4,6 +4,7 @@ import type { ForeignKey } from '../../catalog/foreign-keys.ts'
 import type { Table } from '../../catalog/table.ts'
 import type { UnmanagedChild } from '../../catalog/unmanaged-children.ts'
 import type { Action } from '../../schema/plan.ts'
+import { families } from './families.ts'
 
 export type TableAction = { table: Table; action: Action; keepRows: string | null }
 
@@ -32,7 +33,7 @@ export type TableActions = {
  */
 export function chooseActions(catalog: Catalog, keep: Preservation): TableActions {
   checkNames(catalog, [...keep.tables, ...keep.excluded, ...Object.keys(keep.rows)])
-  const familyOf = familiesIn(catalog.tables)
+  const { familyOf } = families(catalog.tables)
   const named = (table: Table, names: readonly string[]) =>
     familyOf(table).some((member) => names.some((name) => isNamed(member, name)))
   const excluded = catalog.tables.filter((table) => named(table, keep.excluded))
@@ -135,21 +136,12 @@ function chooseAlone(table: Table, family: readonly Table[], keep: Preservation)
   return { table, action: 'delete rows', keepRows: table.partitioned ? null : either }
 }
 
-/** A table with the partitioned tables above it: what is said of those holds for their partitions. */
-function familiesIn(tables: readonly Table[]): (table: Table) => Table[] {
-  const partitioned = new Map(tables.filter((table) => table.partitioned).map((table) => [table.name, table]))
-  return function familyOf(table): Table[] {
-    const above = table.parents.flatMap((name) => partitioned.get(name) ?? [])
-    return [table, ...above.flatMap(familyOf)]
-  }
-}
-
 function isEmptied(action: Action | undefined): action is 'truncate' | 'delete' {
   return action === 'truncate' || action === 'delete'
 }
 
-/** @throws InvalidRequest for a name that no table has, managed or not */
-function checkNames(catalog: Catalog, names: readonly string[]): void {
+/** @throws InvalidRequest for a name that is to be kept and that no table has, managed or not */
+export function checkNames(catalog: Catalog, names: readonly string[]): void {
   for (const name of names) {
     if (catalog.tables.some((table) => isNamed(table, name))) continue
     if (leftAlone(catalog).some((table) => isCalled(table, name))) continue
@@ -160,7 +152,8 @@ function checkNames(catalog: Catalog, names: readonly string[]): void {
   }
 }
 
-function isNamed(table: { name: string; table: string }, name: string): boolean {
+/** By its name with the schema or without. */
+export function isNamed(table: { name: string; table: string }, name: string): boolean {
   return table.name === name || table.table === name
 }
 

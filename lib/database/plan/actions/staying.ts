@@ -1,0 +1,97 @@
+import type { BackedUpSequence, BackedUpTable } from '../../../backup/sections/database.ts'
+import { InvalidRequest, PreservationConflict } from '../../../errors.ts'
+import type { StoreOperation } from '../../../operations.ts'
+import type { Selection } from '../../../store/selection.ts'
+import type { Catalog } from '../../catalog/catalog.ts'
+import { families } from './families.ts'
+import { checkNames, isNamed, type Preservation, shortList } from './table-actions.ts'
+
+type Held = {
+  tables: readonly Pick<BackedUpTable, 'name' | 'table'>[]
+  sequences: readonly Pick<BackedUpSequence, 'name'>[]
+}
+
+type Asked = { operation: StoreOperation; preserve: Preservation; selection: Selection }
+
+/**
+ * Which tables and sequences of a backup stay as they are, although they are there: for a reset that goes back to the backup those that are
+ * preserved or excluded, for a restore of some tables all others. What is said of a partitioned table holds for its
+ * partitions. A sequence stays with a table that uses it; of a restore of some tables comes back only what none but these use.
+ * @throws InvalidRequest for a name that is none, PreservationConflict for rows that were to be kept of a table that is put back
+ */
+export function stayingOf(catalog: Catalog, held: Held, { operation, preserve, selection }: Asked): string[] {
+  if (operation === 'reset-to') return preservedOf(catalog, held, preserve)
+  if (selection.tables === undefined) return []
+  const selected = selectedOf(catalog, held, { ...selection, tables: selection.tables })
+  const { leavesBelow } = families(catalog.tables)
+  const isSelected = (name: string) => {
+    const leaves = leavesBelow(name)
+    return leaves.length > 0 && leaves.every((leaf) => selected.has(leaf))
+  }
+  const users = new Map(catalog.sequences.map(({ name, usedBy }) => [name, usedBy]))
+  const comesBack = ({ name }: { name: string }) => {
+    const usedBy = users.get(name) ?? []
+    return usedBy.length > 0 && usedBy.every(isSelected)
+  }
+  return [
+    ...held.tables.filter(({ name }) => !selected.has(name)),
+    ...held.sequences.filter((sequence) => !comesBack(sequence)),
+  ].map(({ name }) => name)
+}
+
+function preservedOf(catalog: Catalog, held: Held, { tables, rows, excluded }: Preservation): string[] {
+  checkNames(catalog, [...tables, ...excluded, ...Object.keys(rows)])
+  const { familyOf } = families(catalog.tables)
+  const isOf = (names: readonly string[]) => (table: (typeof catalog.tables)[number]) =>
+    familyOf(table).some((member) => names.some((name) => isNamed(member, name)))
+  const kept = new Set(catalog.tables.filter(isOf([...tables, ...excluded])).map(({ name }) => name))
+  const back = new Set(held.tables.filter(({ name }) => !kept.has(name)).map(({ name }) => name))
+  for (const [name, condition] of Object.entries(rows)) {
+    const replaced = catalog.tables.filter((table) => back.has(table.name)).find(isOf([name]))
+    if (replaced === undefined) continue
+    throw new PreservationConflict(
+      `Rows of ${name} are to be kept (${condition}), and a reset to a backup puts the rows of ${replaced.name} back as the backup holds them. Nothing was touched; preserve the whole table ${name}, or take its condition out of PRESERVE_ROWS`,
+    )
+  }
+  const stays = new Set(
+    catalog.sequences.filter(({ usedBy }) => usedBy.some((table) => kept.has(table))).map(({ name }) => name),
+  )
+  return [
+    ...held.tables.filter(({ name }) => kept.has(name)),
+    ...held.sequences.filter(({ name }) => stays.has(name)),
+  ].map(({ name }) => name)
+}
+
+/** The tables that are put back. @throws InvalidRequest for a name that no table of the backup has */
+function selectedOf(
+  { tables: live, foreignKeys }: Catalog,
+  held: Held,
+  {
+    tables: names,
+    includeParents = false,
+  }: { tables: readonly string[]; includeParents?: boolean | undefined },
+): Set<string> {
+  const { familyOf, leavesBelow } = families(live)
+  const known = new Map(live.map((table) => [table.name, table]))
+  const isCalled = (table: Held['tables'][number], name: string) =>
+    [table, ...familyOf(known.get(table.name))].some((member) => isNamed(member, name))
+  const unknown = names.filter((name) => !held.tables.some((table) => isCalled(table, name)))
+  if (unknown.length > 0) {
+    const there = held.tables.map(({ name }) => name)
+    throw new InvalidRequest(
+      `The backup does not hold ${shortList(unknown)}, so "tables" cannot put it back. Tables there: ${shortList(there)}. Correct the name, as schema.table or table`,
+    )
+  }
+  const inBackup = new Set(held.tables.map(({ name }) => name))
+  const selected = new Set(
+    held.tables.filter((table) => names.some((name) => isCalled(table, name))).map(({ name }) => name),
+  )
+  for (let before = -1; includeParents && before !== selected.size; ) {
+    before = selected.size
+    for (const { from, to } of foreignKeys) {
+      if (!leavesBelow(from).some((leaf) => selected.has(leaf))) continue
+      for (const leaf of leavesBelow(to)) if (inBackup.has(leaf)) selected.add(leaf)
+    }
+  }
+  return selected
+}

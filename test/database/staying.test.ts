@@ -1,0 +1,130 @@
+import { describe, expect, it } from 'vitest'
+import { crossingKeys, warnOfCrossing } from '../../lib/database/plan/actions/crossing-keys.ts'
+import { stayingOf } from '../../lib/database/plan/actions/staying.ts'
+import { InvalidRequest, PreservationConflict } from '../../lib/errors.ts'
+import { catalogWith, family, key, sequence, table } from './made-catalog.ts'
+
+const catalog = catalogWith({
+  tables: [
+    ...['public.users', 'public.posts', 'public.notes', 'app.users', 'public.later'].map((name) =>
+      table(name),
+    ),
+    ...family('public.parts', ['public.parts_1', 'public.parts_2']),
+  ],
+  unmanaged: [{ name: 'public.schema_migrations', reason: 'keeps the migrations' }],
+  foreignKeys: [
+    key('public.posts', 'public.users'),
+    key('public.notes', 'public.posts'),
+    key('public.users', 'public.parts'),
+    key('public.parts', 'public.parts'),
+  ],
+  sequences: [
+    sequence('public.users_id_seq', ['public.users']),
+    sequence('public.numbers', ['public.users', 'public.posts']),
+    sequence('public.parts_id_seq', ['public.parts', 'public.parts_1', 'public.parts_2']),
+    sequence('public.free', []),
+  ],
+})
+const held = {
+  tables: [
+    'public.users',
+    'public.posts',
+    'public.notes',
+    'app.users',
+    'public.parts_1',
+    'public.parts_2',
+    'public.dropped',
+  ].map((name) => table(name)),
+  sequences: ['public.users_id_seq', 'public.numbers', 'public.parts_id_seq', 'public.free'].map((name) => ({
+    name,
+  })),
+}
+const nothing = { tables: [], rows: {}, excluded: [] }
+
+describe('of a reset to a backup', () => {
+  const staying = (preserve = {}) =>
+    stayingOf(catalog, held, { operation: 'reset-to', preserve: { ...nothing, ...preserve }, selection: {} })
+
+  it('nothing stays, unless it is preserved or excluded: then with the sequences that it uses, also together with others', () => {
+    expect(staying()).toEqual([])
+    expect(staying({ tables: ['public.users'] })).toEqual([
+      'public.users',
+      'public.users_id_seq',
+      'public.numbers',
+    ])
+    expect(staying({ tables: ['users'], excluded: ['notes'] })).toEqual([
+      ...['public.users', 'public.notes', 'app.users', 'public.users_id_seq', 'public.numbers'],
+    ])
+  })
+
+  it('partitions stay with their table, or alone; a table that came later stays without being named', () => {
+    expect(staying({ tables: ['parts'] })).toEqual([
+      'public.parts_1',
+      'public.parts_2',
+      'public.parts_id_seq',
+    ])
+    expect(staying({ tables: ['parts_2', 'later'] })).toEqual(['public.parts_2', 'public.parts_id_seq'])
+  })
+
+  it('a name that no table has is refused, and so are rows of a table that is put back', () => {
+    expect(() => staying({ tables: ['usesr'] })).toThrow(InvalidRequest)
+    expect(() => staying({ rows: { users: 'id = 1' } })).toThrow(PreservationConflict)
+    expect(() => staying({ rows: { parts: 'id = 1' }, tables: ['parts_1'] })).toThrow(
+      /public\.parts_2.*PRESERVE_ROWS/,
+    )
+    expect(staying({ rows: { later: 'id = 1', parts: 'id = 1' }, tables: ['parts'] })).toContain(
+      'public.parts_1',
+    )
+  })
+})
+
+describe('of a restore of some tables', () => {
+  const back = (tables: string[], includeParents = false) => {
+    const selection = { tables, includeParents }
+    const stays = new Set(stayingOf(catalog, held, { operation: 'restore', preserve: nothing, selection }))
+    return [...held.tables, ...held.sequences].map(({ name }) => name).filter((name) => !stays.has(name))
+  }
+
+  it('these come back, with the sequences that nothing else uses; also one that is no longer there, which the schema then refuses', () => {
+    expect(back(['public.users'])).toEqual(['public.users', 'public.users_id_seq'])
+    expect(back(['users', 'posts'])).toEqual([
+      ...['public.users', 'public.posts', 'app.users', 'public.users_id_seq', 'public.numbers'],
+    ])
+    expect(back(['parts'])).toEqual(['public.parts_1', 'public.parts_2', 'public.parts_id_seq'])
+    expect(back(['parts_1'])).toEqual(['public.parts_1'])
+    expect(back(['dropped'])).toEqual(['public.dropped'])
+  })
+
+  it('with parents all that their foreign keys lead to comes back, also to the partitions of a table', () => {
+    expect(back(['notes'], true)).toEqual([
+      ...['public.users', 'public.posts', 'public.notes', 'public.parts_1', 'public.parts_2'],
+      ...['public.users_id_seq', 'public.numbers', 'public.parts_id_seq'],
+    ])
+    expect(back(['parts_1'], true)).toEqual(['public.parts_1', 'public.parts_2', 'public.parts_id_seq'])
+  })
+
+  it('a name that the backup does not hold is refused with those that it holds', () => {
+    expect(() => back(['users', 'later'])).toThrow(/does not hold later.*public\.users/)
+    expect(() => back(['public.schema_migrations'])).toThrow(InvalidRequest)
+  })
+})
+
+describe('keys between what is put back and what stays', () => {
+  const crossing = (back: string[], stays: string[]) =>
+    crossingKeys(catalog, { back: new Set(back), stays: new Set(stays) })
+
+  it('are named by a dry run in both directions, and by partitions; others are not', () => {
+    const named = (back: string[], stays: string[]) => crossing(back, stays).map(({ name }) => name)
+    expect(named(['public.posts'], ['public.users', 'public.notes'])).toEqual([
+      ...['public.posts to public.users', 'public.notes to public.posts'],
+    ])
+    expect(named(['public.parts_1'], ['public.users', 'public.parts_2'])).toEqual([
+      ...['public.users to public.parts', 'public.parts to public.parts'],
+    ])
+    expect(named(['public.users', 'public.posts'], ['app.users'])).toEqual([])
+    expect(warnOfCrossing([])).toEqual([])
+    expect(warnOfCrossing(crossing(['public.posts'], ['public.users']))).toEqual([
+      { code: 'KeysCrossSelection', message: expect.stringContaining('public.posts refers to public.users') },
+    ])
+  })
+})

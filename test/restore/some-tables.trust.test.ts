@@ -1,0 +1,216 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import type { Clients } from '../../lib/clients.ts'
+import { readRestored } from '../../lib/database/load/sources.ts'
+import { restoreDatabase } from '../../lib/database/restore/restore.ts'
+import { ParentsMissing, PreservationConflict } from '../../lib/errors.ts'
+import { databaseOf, restoredBy, stayingBy } from '../../lib/run/planning/plan.ts'
+import { backUp, configured, planReset, useDatabase } from '../database/database-stack.ts'
+import {
+  dropSql,
+  type Graph,
+  graphs,
+  managed,
+  planName,
+  relationsOf,
+  sqlName,
+  sqlOf,
+} from '../database/random-graphs.ts'
+import { inFullForm, isFull, tried } from '../support/trust.ts'
+import { dump } from './dump.ts'
+import { load, planRestore } from './steps.ts'
+
+const database = useDatabase()
+
+/** A restore from Count to its COMMIT, without a safety backup. */
+async function restoreSome(
+  clients: Clients,
+  backupId: string | null,
+  asked: { tables: string[]; includeParents?: boolean },
+) {
+  const plan = await planRestore(clients, backupId, { ...asked, safetyBackup: false })
+  await load(clients, plan)
+  const backup = await readRestored(clients, restoredBy(plan))
+  return restoreDatabase(clients, { ...databaseOf(plan), backup, staying: stayingBy(plan) })
+}
+
+async function backUpAll(clients: Clients): Promise<string | null> {
+  const plan = await planReset(clients)
+  await backUp(clients, plan)
+  return plan.backupId
+}
+
+function allManaged(graph: Graph): Graph {
+  const nodes = graph.nodes.map((one) => (one.schema === 'outside' ? { ...one, schema: managed[0] } : one))
+  return { ...graph, nodes: nodes as Graph['nodes'] }
+}
+
+/** The same tables with other rows. */
+function changed({ nodes, links, ...rest }: Graph, draw: (most: number) => number): Graph {
+  const others = nodes.map((one) => ({ ...one, rows: draw(5) }))
+  const refer = (to: number) => [1, 2, 3, 4, 5].map(() => draw(others[to]!.rows))
+  return { ...rest, nodes: others, links: links.map((one) => ({ ...one, refs: refer(one.to) })) }
+}
+
+/** Gives the tables of a graph the rows that it says, in place of those that they have. */
+function refill({ nodes, links }: Graph): string {
+  return [
+    `TRUNCATE ${nodes.map(sqlName)} RESTART IDENTITY CASCADE`,
+    ...nodes.map((one) => `INSERT INTO ${sqlName(one)} SELECT FROM generate_series(1, ${one.rows})`),
+    ...links.flatMap(({ from, refs }, at) =>
+      refs
+        .slice(0, nodes[from]!.rows)
+        .map(
+          (ref, row) => `UPDATE ${sqlName(nodes[from]!)} SET l${at} = ${ref || 'NULL'} WHERE id = ${row + 1}`,
+        ),
+    ),
+  ].join(';\n')
+}
+
+describe('a restore of some tables', () => {
+  it('puts these back and leaves the others, with their sequences; rows that would lose or lack a parent end it with nothing changed', async () => {
+    const { clients, sql, admin } = database
+    await sql.query(`CREATE TABLE users (id serial PRIMARY KEY, name text); CREATE TABLE posts (id serial PRIMARY KEY, author int REFERENCES users ON DELETE CASCADE);
+      CREATE TABLE likes (post int REFERENCES posts) PARTITION BY LIST (post); CREATE TABLE likes_1 PARTITION OF likes FOR VALUES IN (1); CREATE TABLE likes_more PARTITION OF likes DEFAULT;
+      INSERT INTO users (name) SELECT 'u' || g FROM generate_series(1, 3) g; INSERT INTO posts (author) VALUES (1), (2), (3); INSERT INTO likes VALUES (1), (3)`)
+    const backupId = await backUpAll(clients)
+    await sql.query(`UPDATE users SET name = 'changed'; INSERT INTO users (name) VALUES ('new'); UPDATE posts SET author = 1; INSERT INTO posts (author) VALUES (2);
+      DELETE FROM likes; DELETE FROM users WHERE id = 3`)
+    const before = await dump(admin)
+    await expect(restoreSome(clients, backupId, { tables: ['posts'] })).rejects.toThrow(
+      expect.objectContaining({
+        name: 'ParentsMissing',
+        message: expect.stringMatching(
+          /^1 row of public\.posts that is to be put back refers to rows of public\.users \(posts_author_fkey\).*"includeParents"/,
+        ),
+      }),
+    )
+    const { scratch: _, ...changed } = await dump(admin)
+    expect(changed).toEqual({ ...before, scratch: undefined })
+
+    const restored = await restoreSome(clients, backupId, { tables: ['public.posts'], includeParents: true })
+    expect(restored).toMatchObject({ tables: { 'public.users': 3, 'public.posts': 3 }, warnings: [] })
+    const after = await dump(admin)
+    expect(after).toMatchObject({
+      'public.users': ['(1,u1)', '(2,u2)', '(3,u3)'],
+      'public.posts': ['(1,1)', '(2,2)', '(3,3)'],
+      'public.likes_1': [],
+      'public.users_id_seq': ['3 true'],
+    })
+
+    await sql.query('INSERT INTO posts VALUES (9, 1); INSERT INTO likes VALUES (9)')
+    await expect(restoreSome(clients, backupId, { tables: ['posts'] })).rejects.toThrow(
+      expect.objectContaining({
+        name: 'PreservationConflict',
+        message: expect.stringMatching(
+          /^1 row of public\.likes, which stays as it is, refers to rows of public\.posts/,
+        ),
+      }),
+    )
+    expect((await dump(admin))['public.likes_more']).toEqual(['(9)'])
+    await restoreSome(clients, backupId, { tables: ['posts', 'likes'] })
+    expect(await dump(admin)).toMatchObject({ 'public.likes_1': ['(1)'], 'public.likes_more': ['(3)'] })
+  })
+
+  it.runIf(isFull)(
+    `refuses what a function writes into tables that stay, also where the server does not count that ${inFullForm}`,
+    async () => {
+      const { clients, sql, admin } = database
+      await sql.query(`CREATE TABLE log (what text); CREATE TABLE asked (id int);
+        CREATE FUNCTION asks(int) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.log VALUES ('asked'); RETURN true; END $$;
+        ALTER TABLE asked ADD CHECK (asks(id)); INSERT INTO asked VALUES (1)`)
+      const backupId = await backUpAll(clients)
+      await sql.query('INSERT INTO asked VALUES (2)')
+      const { 'public.log': log } = await rowsOf(['public.log'])
+      for (const counts of ['on', 'off']) {
+        await admin.query(
+          `ALTER DATABASE ${new URL(database.env.DATABASE_URL!).pathname.slice(1)} SET track_counts = ${counts}`,
+        )
+        await expect(restoreSome(clients, backupId, { tables: ['asked'] })).rejects.toThrow(
+          PreservationConflict,
+        )
+        expect((await rowsOf(['public.log']))['public.log']).toEqual(log)
+      }
+    },
+  )
+
+  it.runIf(isFull)(
+    `leaves every table that was not named as it was, and is refused exactly where a row would lose or lack its parent ${inFullForm}`,
+    async () => {
+      const counts = { restored: 0, refused: 0 }
+      const clients = configured(database.clients, { DATABASE_SCHEMAS: [...managed] })
+      await fc.assert(
+        fc.asyncProperty(graphs.map(allManaged), fc.infiniteStream(fc.nat(9)), async (before, drawn) => {
+          const draw = (most: number) => (drawn.next().value as number) % (most + 1)
+          await database.sql.query(`${dropSql}; ${sqlOf(before)}`)
+          const backupId = await backUpAll(clients)
+          const now = changed(before, draw)
+          await database.sql.query(`SET search_path = pg_catalog; ${refill(now)}`)
+          const named = before.nodes.map(() => draw(1) === 1)
+          const tables = before.nodes.filter((_, at) => named[at]).map(planName)
+          if (tables.length === 0) return
+          const baseline = rowsIn(before)
+          const live = await rowsOf(now.nodes.flatMap(relationsOf))
+          const dangles = before.links.some((one, at) => {
+            const source = named[one.from] ? before : now
+            const parents = (named[one.to] ? before : now).nodes[one.to]!.rows
+            const { rows } = source.nodes[one.from]!
+            return source.links[at]!.refs.slice(0, rows).some((ref) => ref > parents)
+          })
+          const restoring = restoreSome(clients, backupId, { tables })
+          if (dangles) {
+            counts.refused++
+            await expect(restoring).rejects.toSatisfy(
+              (error) => error instanceof ParentsMissing || error instanceof PreservationConflict,
+            )
+            expect(await rowsOf(Object.keys(live))).toEqual(live)
+          } else {
+            counts.restored++
+            await restoring
+            const found = await rowsOf(Object.keys(live))
+            for (const [at, node] of before.nodes.entries())
+              for (const relation of relationsOf(node))
+                if (!named[at]) expect(found[relation]).toEqual(live[relation])
+            expect(await idsIn(before, named)).toEqual(baseline.filter((_, at) => named[at]))
+          }
+          const { rows } = await database.sql.query(`SELECT FROM pg_constraint WHERE NOT convalidated`)
+          expect(rows).toEqual([])
+        }),
+        { numRuns: 20, endOnFailure: true },
+      )
+      tried('restores of some tables', counts)
+      await database.sql.query(dropSql)
+    },
+    240_000,
+  )
+
+  /** Of each node its rows and what they refer to, as the graph says. */
+  function rowsIn({ nodes, links }: Graph): string[] {
+    return nodes.map((node, from) => {
+      const own = links.filter((link) => link.from === from)
+      const row = (at: number) => [at + 1, ...own.map(({ refs }) => refs[at] || null)]
+      return JSON.stringify(Array.from({ length: node.rows }, (_, at) => row(at)))
+    })
+  }
+
+  /** The same as the database has it. */
+  async function idsIn({ nodes, links }: Graph, named: boolean[]): Promise<string[]> {
+    const found: string[] = []
+    for (const [from, node] of nodes.entries()) {
+      if (!named[from]) continue
+      const columns = links.flatMap((link, at) => (link.from === from ? [`l${at}`] : []))
+      const text = `SELECT ${['id', ...columns]} FROM ${sqlName(node)} ORDER BY id`
+      found.push(JSON.stringify((await database.sql.query({ text, rowMode: 'array' })).rows))
+    }
+    return found
+  }
+
+  async function rowsOf(relations: string[]): Promise<Record<string, string[]>> {
+    const found: Record<string, string[]> = {}
+    for (const relation of relations) {
+      const { rows } = await database.admin.query(`SELECT t::text AS line FROM ONLY ${relation} t ORDER BY 1`)
+      found[relation] = rows.map(({ line }) => line)
+    }
+    return found
+  }
+})
