@@ -12,6 +12,8 @@ type Operation = {
    * @see docs/decisions.md#rehearsing-needs-the-scope-of-taking-a-backup
    */
   scopeForRows?: Scope
+  /** What people call it in a sentence; absent: by its name. */
+  said?: string
 }
 
 /** What there is to know of each operation. What only one operation does stands where it does it. */
@@ -19,7 +21,7 @@ export const operations = {
   backup: { actsOn: 'stores', changes: null, scope: 'backup' },
   reset: { actsOn: 'stores', changes: 'wiped', scope: 'reset' },
   /** A reset that goes back to a backup: its request says `reset` with `to`. What it does to the stores is a restore. */
-  'reset-to': { actsOn: 'stores', changes: 'replaced', scope: 'reset' },
+  'reset-to': { actsOn: 'stores', changes: 'replaced', scope: 'reset', said: 'reset' },
   restore: { actsOn: 'stores', changes: 'replaced', scope: 'restore' },
   verify: {
     actsOn: 'backup',
@@ -56,6 +58,11 @@ export function operationsOn<What extends Operation['actsOn']>(what: What): Acti
 /** What is known of an operation by its name, as a row of the ledger has it; undefined: another version wrote it. */
 export function operationOf(name: string): Operation | undefined {
   return Object.hasOwn(operations, name) ? operations[name as OperationName] : undefined
+}
+
+/** What a sentence calls it. */
+export function saidAs(name: string): string {
+  return operationOf(name)?.said ?? name
 }
 
 /** Whether it takes away what is there. */

@@ -6,7 +6,7 @@ import { InvalidRequest, messageOf } from './errors.ts'
 import { type Fence, fenceOf, spanOf } from './ledger/fence.ts'
 import { type LedgerLine, ledgerLine, registerOf } from './ledger/line.ts'
 import { registered } from './ledger/runs.ts'
-import { recordFailure, touchRun } from './ledger/step.ts'
+import { noteEnd, recordFailure, touchRun } from './ledger/step.ts'
 import { logger } from './log.ts'
 import { databaseError } from './postgres/errors.ts'
 import { storable } from './postgres/storable.ts'
@@ -93,6 +93,7 @@ export function task<Schema extends z.ZodType, Output>(
             )
       const fence = fenceOf(ledger, span, { runId: run?.runId ?? null, number, invocation })
       const output = await verb(clients, input, reporter(clients, ledger, { phase, run }), fence)
+      if (run !== null) await tryToNoteEnd(ledger, { runId: run.runId, phase })
       logger.info('done', { ...about, milliseconds: clients.now().getTime() - started })
       return output
     } catch (thrown) {
@@ -124,6 +125,15 @@ function reporter(
     last = now
     const progress = { [`${phase}/${run.batch ?? 0}`]: { done, total } }
     await ledger.use((connection) => touchRun(connection, { runId: run.runId, phase, progress }))
+  }
+}
+
+/** What the step did is done, whether or not it is known until when. */
+async function tryToNoteEnd(ledger: LedgerLine, step: { runId: string; phase: string }): Promise<void> {
+  try {
+    await ledger.use((connection) => noteEnd(connection, step))
+  } catch (cause) {
+    logger.warn('the end of the step could not be noted in the ledger', { ...step, reason: messageOf(cause) })
   }
 }
 

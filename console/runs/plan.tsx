@@ -1,4 +1,5 @@
 import type { Run } from '../../lib/http/answers/run.ts'
+import { saidAs } from '../../lib/operations.ts'
 import { wouldBackUp, wouldLeave, wouldLines } from '../../lib/run/words/would-words.ts'
 import { stores } from '../stores/stores.ts'
 
@@ -10,7 +11,7 @@ export function Plan({ wouldDo, operation }: { wouldDo: WouldDo; operation: stri
   return (
     <section aria-labelledby="plan">
       <h2 id="plan">
-        What the {operation} would do{wouldDo.refusal && ', if it were not refused'}
+        What the {saidAs(operation)} would do{wouldDo.refusal && ', if it were not refused'}
       </h2>
       <div class="panel">
         <table class="outcome named">

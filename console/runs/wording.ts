@@ -1,6 +1,6 @@
 import type { Run } from '../../lib/http/answers/run.ts'
 import { statusWords } from '../../lib/ledger/status.ts'
-import { operationOf } from '../../lib/operations.ts'
+import { operationOf, saidAs } from '../../lib/operations.ts'
 import type { Outcome } from '../../lib/run/outcome.ts'
 import { subjectSentence } from '../../lib/run/subject-state.ts'
 import { changedBy } from '../../lib/run/words/next-steps.ts'
@@ -71,9 +71,10 @@ export function headlineOf(run: Run, stages: readonly Stage[]): string {
 /** First what would refuse the run that the dry run stands for. */
 function dryRunSentence({ operation, wouldDo, status }: Run): string {
   const refused = wouldDo && wouldBeRefused(wouldDo)
-  if (refused) return `The ${operation} ${refused}${/[.!?]$/.test(refused) ? '' : '.'} Nothing was written.`
+  if (refused)
+    return `The ${saidAs(operation)} ${refused}${/[.!?]$/.test(refused) ? '' : '.'} Nothing was written.`
   if (status === 'failed')
-    return `What the ${operation} would do could not be found out. Nothing was written.`
+    return `What the ${saidAs(operation)} would do could not be found out. Nothing was written.`
   return 'Counted and planned; nothing was written.'
 }
 

@@ -9,7 +9,7 @@ import { abandonedAfterMinutes, isAbandoned } from './records.ts'
 import { findRun, isCancellable, type RunRow, selectRuns } from './runs.ts'
 import { runs } from './schema.ts'
 import { statusWords } from './status.ts'
-import { checkRunning, repeatedStep } from './step.ts'
+import { checkRunning, repeatedStep, stepBegun, stepEnded } from './step.ts'
 import { ensureLedger, isCurrent, ledger, tablesOf } from './tables.ts'
 
 export type NewRun = Pick<
@@ -73,6 +73,7 @@ async function beginCount(
       attempt,
       planDigest: sql`CASE WHEN ${runs.attempt} = ${attempt} THEN ${runs.planDigest} END`,
       latestInvocation: invocation,
+      steps: stepBegun('Count'),
       heartbeatAt: sql`now()`,
     })
     .where(and(eq(runs.runId, runId), eq(runs.status, 'running'), mayCount(attempt)))
@@ -100,7 +101,7 @@ export async function recordPlan(
   const isOurs = and(mayCount(run.attempt), eq(runs.latestInvocation, invocation))
   const updated = await ledger(connection)
     .update(runs)
-    .set({ ...storable(set), progress: {}, heartbeatAt: sql`now()` })
+    .set({ ...storable(set), progress: {}, steps: stepEnded('Count'), heartbeatAt: sql`now()` })
     .where(and(eq(runs.runId, runId), eq(runs.status, 'running'), isOurs))
     .returning({ runId: runs.runId })
   if (updated.length > 0) return

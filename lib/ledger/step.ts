@@ -1,4 +1,4 @@
-import { and, eq, sql } from 'drizzle-orm'
+import { and, eq, type SQL, sql } from 'drizzle-orm'
 import { RunLost } from '../errors.ts'
 import type { Connection } from '../postgres/connection.ts'
 import { storable } from '../postgres/storable.ts'
@@ -35,6 +35,7 @@ export async function touchRun(
       phase: sql`CASE WHEN ${stays} THEN ${runs.phase} ELSE ${run.phase} END`,
       waiting: sql`CASE WHEN ${stays} THEN ${runs.waiting} WHEN ${run.waits ?? false} THEN 'waiting for locks' WHEN ${runs.phase} = ${run.phase} THEN ${runs.waiting} END`,
       heartbeatAt: sql`now()`,
+      steps: stepBegun(run.phase),
       progress: sql`${runs.progress} || ${JSON.stringify(run.progress ?? {})}::jsonb`,
       ...(run.latestInvocation === undefined ? {} : { latestInvocation: run.latestInvocation }),
       failure: sql`CASE WHEN ${runs.failure} @> ${step} THEN NULL ELSE ${runs.failure} END`,
@@ -43,6 +44,26 @@ export async function touchRun(
     .returning({ fence: runs.fence })
   if (updated[0] === undefined) throw lostRun(run.runId)
   return updated[0].fence
+}
+
+/** When the state was first at work stays. */
+export function stepBegun(phase: string): SQL {
+  return sql`jsonb_build_object(${phase}::text, jsonb_build_object('from', now(), 'to', NULL)) || coalesce(${runs.steps}, '{}')`
+}
+
+export function stepEnded(phase: string): SQL {
+  return sql`CASE WHEN ${runs.steps} -> ${phase}::text IS NOT NULL THEN jsonb_set(${runs.steps}, ARRAY[${phase}::text, 'to'], to_jsonb(now())) ELSE ${runs.steps} END`
+}
+
+/** Notes until when a state was at work: of several invocations of it the last one's end stays. */
+export async function noteEnd(
+  connection: Connection,
+  { runId, phase }: { runId: string; phase: string },
+): Promise<void> {
+  await ledger(connection)
+    .update(runs)
+    .set({ steps: stepEnded(phase) })
+    .where(and(eq(runs.runId, runId), eq(runs.status, 'running')))
 }
 
 /**

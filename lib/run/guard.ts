@@ -21,10 +21,15 @@ export function checkConfirmation(request: Request, config: Config): void {
   if (request.confirm !== config.ENVIRONMENT) {
     const said = request.confirm === undefined ? 'is missing' : `is "${request.confirm}"`
     throw new ConfirmationMismatch(
-      `confirm ${said}, but this is the environment "${config.ENVIRONMENT}". Nothing was touched; to ${request.operation} ${'backupId' in request ? `the backup ${request.backupId}` : 'it'}, say "confirm": "${config.ENVIRONMENT}"`,
+      `confirm ${said}, but this is the environment "${config.ENVIRONMENT}". Nothing was touched; to ${request.operation} ${whatIn(request)}, say "confirm": "${config.ENVIRONMENT}"`,
     )
   }
   if (wipes && config.PROTECTED) throw protectedError(config)
+}
+
+function whatIn(request: Request): string {
+  if ('backupId' in request) return `the backup ${request.backupId}`
+  return request.operation === 'reset' && request.to !== undefined ? `it to the backup ${request.to}` : 'it'
 }
 
 /**

@@ -21,6 +21,8 @@ export const Outcome = z.strictObject({
   backupId: z.string().nullable(),
   /** Of a restore: the backup that was put back; `backupId` is then the safety backup. */
   restoredBackupId: z.string().optional(),
+  /** Of a reset to a backup: how the request called it, and which one that was. */
+  to: z.strictObject({ name: z.string(), backupId: z.string() }).optional(),
   /**
    * Of a verify, a diff or a delete: the backup it is about, with the objects and bytes that were read or deleted; `to`: the
    * backup that it was compared with.

@@ -12,7 +12,7 @@ import {
 import { selection, telling } from '../store/selection.ts'
 import { targets } from '../store.ts'
 import { backupName, believed, common, naming, scope, taking, ttl } from './request/fields.ts'
-import { contradictionIn, unbuiltIn } from './request/rules.ts'
+import { contradictionIn } from './request/rules.ts'
 import { strategies } from './strategy.ts'
 
 const Backup = z.strictObject({
@@ -117,6 +117,11 @@ export type OnBackup = Extract<Request, { operation: BackupOperation }>
 
 /** What the run of a request is called from there on: a reset that goes back to a backup replaces, and wipes nothing. */
 export function operationOfRequest(request: Request): OperationName {
+  return request.operation === 'reset' ? storeOperationOf(request) : request.operation
+}
+
+/** The same of one that acts on the stores. */
+export function storeOperationOf(request: Scoped): StoreOperation {
   return request.operation === 'reset' && request.to !== undefined ? 'reset-to' : request.operation
 }
 
@@ -166,7 +171,7 @@ export function readAccepted(input: unknown): Request | undefined {
 
 /** What no field says by itself. @throws InvalidRequest */
 function consistent(request: Request): Request {
-  const problem = contradictionIn(request) ?? unbuiltIn(request)
+  const problem = contradictionIn(request)
   if (problem === undefined) return request
   throw new InvalidRequest(`The request is wrong: ${problem}`)
 }

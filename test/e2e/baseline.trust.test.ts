@@ -45,3 +45,52 @@ describe('a backup that is taken as a baseline', () => {
     )
   })
 })
+
+/** What there is, but for when keys end: that moves with the baseline. */
+async function print() {
+  const { cache, ...others } = await reset.fingerprint()
+  return { ...others, cache: cache.map((line) => line.replace(/ -?\d+$/, '')) }
+}
+
+/** A day of an application: rows, files and keys come, go and change. */
+async function day(): Promise<void> {
+  await reset.stack.sql.query(`INSERT INTO users (name) SELECT 'day ' || i FROM generate_series(1, 7) AS i;
+    UPDATE users SET name = 'renamed' WHERE id = 3; DELETE FROM tickets`)
+  await reset.put('generated_stories/day.txt', 'of the day')
+  await reset.put('generated_stories/story 1.txt', 'another text')
+  await reset.remove('taskmaster-files', ['generated_stories/story 2.txt'])
+  await reset.stack.redis.mset('day', 'of the day', 'page:1', 'another value')
+  await reset.stack.redis.del('page:2')
+}
+
+describe('a reset to the baseline', () => {
+  test('backs up what is there, and then all stores are what the baseline holds, exactly', async () => {
+    await reset.seed({ users: 40, files: 3, keys: 4 })
+    const baseline = await reset.succeed({ operation: 'backup', label: 'baseline' })
+    const before = await print()
+    await day()
+    const after = await print()
+    expect(after).not.toEqual(before)
+    const request = { operation: 'reset', strategy: 'full', to: 'baseline', confirm: environment }
+    const outcome = await reset.succeed(request, 'night')
+    expect(await print()).toEqual(before)
+    const to = { name: 'baseline', backupId: baseline.backupId }
+    expect(outcome).toMatchObject({
+      operation: 'reset-to',
+      strategy: 'full',
+      to,
+      restoredBackupId: to.backupId,
+    })
+    for (const { state } of Object.values(outcome.targets)) expect(state).toBe('restored')
+    expect(await reset.row('night')).toMatchObject({ operation: 'reset-to', target_backup_id: to.backupId })
+    const safety = await reset.manifestOf(outcome.backupId)
+    expect(safety).toMatchObject({ strategy: 'full', runId: 'night' })
+    await reset.succeed({
+      operation: 'restore',
+      backupId: outcome.backupId,
+      exact: true,
+      confirm: environment,
+    })
+    expect(await print()).toEqual(after)
+  })
+})

@@ -14,7 +14,7 @@ beforeAll(async () => {
   await api.reset.seed({ users: 20, files: 3, keys: 4 })
   const backup = { operation: 'backup', rehearse: false }
   older = (await api.follow(backup)).backupId
-  await api.follow(backup)
+  await api.follow({ ...backup, label: 'baseline' })
 })
 
 type Entry = {
@@ -50,6 +50,15 @@ const entries: (Entry & { operationId: string; operation?: string })[] = [
     guarded: true,
     request: (confirm) =>
       post({ operation: 'reset', strategy: 'database-only', backup: false, ...said(confirm) }),
+  },
+  {
+    does: 'POST /v1/runs reset to a label',
+    operationId: 'startRun',
+    operation: 'reset',
+    scope: 'reset',
+    confirms: true,
+    guarded: true,
+    request: (confirm) => post({ operation: 'reset', strategy: 'full', to: 'baseline', ...said(confirm) }),
   },
   {
     does: 'POST /v1/runs restore',
@@ -149,6 +158,14 @@ const entries: (Entry & { operationId: string; operation?: string })[] = [
     guarded: false,
     request: () => ({ method: 'PUT', path: `/v1/backups/${older}/pin`, body: { pinned: false } }),
   },
+  {
+    does: 'PATCH /v1/backups/{id} with a label',
+    operationId: 'changeBackup',
+    scope: 'restore',
+    confirms: false,
+    guarded: false,
+    request: () => ({ method: 'PATCH', path: `/v1/backups/${older}`, body: { label: 'golden' } }),
+  },
 ]
 
 /** What the short form tries: a run and a route that destroy, one that tells rows, and one that takes protection away. */
@@ -203,6 +220,31 @@ describe.each(tried)('$does', (entry) => {
       expect(headers.get('www-authenticate')).toContain(`scope="${entry.scope}"`)
     }
   })
+})
+
+test('to move a label with a backup, or to go back to what nobody labelled, takes a second scope, and no call was made', async () => {
+  const reset = { operation: 'reset', strategy: 'full', confirm: 'local' }
+  for (const [body, as, requiredScope] of [
+    [{ ...reset, to: older }, 'reset', 'restore'],
+    [{ ...reset, to: older.slice(0, 10) }, 'reset', 'restore'],
+    [{ ...reset, to: 'latest', dryRun: true }, 'reset', 'restore'],
+    [{ ...reset, to: 'latest-rehearsed' }, 'restore', 'reset'],
+    [{ operation: 'backup', label: 'baseline' }, 'backup', 'reset'],
+    [{ operation: 'backup', label: 'baseline' }, 'reset', 'backup'],
+  ] as const) {
+    const entry = { ...(entries[0] as Entry), request: () => post(body) }
+    const { status, body: refusal, calls } = await askInVain(entry, { as })
+    expect({ status, calls, requiredScope: refusal.requiredScope }).toEqual({
+      status: 403,
+      calls: 0,
+      requiredScope,
+    })
+  }
+  const { status, body } = await api.ask('POST', '/v1/runs', {
+    as: 'reset',
+    body: { ...reset, to: 'golden' },
+  })
+  expect([status, body.title]).toEqual([422, 'UnknownBackup'])
 })
 
 describe.each(tried.filter(({ confirms }) => confirms))('$does', (entry) => {

@@ -46,7 +46,14 @@ const told = (change: Partial<RunRow>) => runOfRow({ ...row, ...change })
 test('a run tells what stands in its row: who it is, how far it is, and what it acts on', () => {
   expect(told({})).toEqual({
     ...{ runId: 'run', operation: 'reset', strategy: 'full', status: 'running', phase: 'Wipe database' },
-    ...{ attempt: 1, requestedBy: 'api:ci', dryRun: false, backupId: 'backup', restoredBackupId: null },
+    ...{
+      attempt: 1,
+      requestedBy: 'api:ci',
+      dryRun: false,
+      backupId: 'backup',
+      restoredBackupId: null,
+      target: null,
+    },
     ...{ startedAt: '2026-11-22T19:00:00.000Z', heartbeatAt: '2026-11-22T19:05:00.000Z' },
     ...{ finishedAt: null, closingUntil: null, waiting: 'waiting for locks', cancellable: true },
     // Over all of its batches.

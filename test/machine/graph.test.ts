@@ -2,9 +2,11 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { errorKinds } from '../../lib/errors.ts'
 import { abandonedAfterMinutes } from '../../lib/ledger/records.ts'
+import { operations, operationsOn } from '../../lib/operations.ts'
 import { CountInput } from '../../lib/run/count.ts'
 import { FinishInput } from '../../lib/run/finish/finish.ts'
-import type { Counted } from '../../lib/run/planning/counted.ts'
+import { type Counted, countedBy } from '../../lib/run/planning/counted.ts'
+import type { Plan } from '../../lib/run/planning/plan.ts'
 import { targets } from '../../lib/store.ts'
 
 type Choice = {
@@ -237,6 +239,26 @@ describe('the state machine', () => {
         { Variable: '$.operation', StringEquals: 'restore', Next: 'Load backup?' },
       ],
       Default: 'Wipe database?',
+    })
+  })
+
+  const stores = { database: { batches: 1 }, files: { batches: 1 }, cache: {} }
+  const kinds = operationsOn('stores').flatMap((operation) =>
+    [null, 'a backup'].flatMap((backupId) =>
+      targets.map((only) => ({ operation, backupId, clears: targets.filter((one) => one !== only) })),
+    ),
+  )
+  test.each(kinds)('$operation changes what its operation says, backup $backupId, of $clears', (about) => {
+    const restore = { batches: 1, files: { batches: 1 } }
+    const plan = { runId: 'r', attempt: 0, rehearse: true, ...stores, restore, ...about } as unknown as Plan
+    const counted = countedBy(plan, { prunes: true, hooks: true })
+    const { changes } = operations[about.operation]
+    const steps = stepsOf(machine, 'What next?', counted)
+    expect(steps.includes('Seal')).toBe(about.backupId !== null)
+    expect(steps.some((name) => /^Wipe /.test(name))).toBe(changes === 'wiped')
+    expect(steps.some((name) => /^Restore /.test(name))).toBe(changes === 'replaced')
+    expect(counted).toMatchObject({
+      operation: { wiped: 'reset', replaced: 'restore', null: 'backup' }[String(changes)],
     })
   })
 

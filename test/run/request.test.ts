@@ -60,7 +60,7 @@ describe('a request to leave tables out of a restore', () => {
   })
 })
 
-describe('a request that contradicts itself, or asks for what is not done yet,', () => {
+describe('a request that contradicts itself', () => {
   const restore = { operation: 'restore', backupId: 'baseline' }
   it.each([
     [
@@ -91,12 +91,6 @@ describe('a request that contradicts itself, or asks for what is not done yet,',
     ],
   ])('is refused by the name of the field: %j', (request, refusal) => {
     expect(() => parseRequest(request)).toThrow(refusal)
-  })
-
-  it('is refused by the name of to', () => {
-    expect(() => parseRequest({ operation: 'reset', strategy: 'full', to: 'baseline' })).toThrow(
-      'The request is wrong: to: this version cannot do that yet',
-    )
   })
 
   it('has a label that no id, and no other name, can be mistaken for', () => {

@@ -38,6 +38,7 @@ function runOfExecution(runId: string, execution: Execution): Run {
     backupId: null,
     to: null,
     restoredBackupId: null,
+    target: null,
     startedAt,
     heartbeatAt: finishedAt ?? startedAt,
     finishedAt,

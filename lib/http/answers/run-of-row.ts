@@ -27,6 +27,7 @@ export function runOfRow(row: RunRow): Run {
     backupId: plan?.subject?.backupId ?? row.backupId,
     to: plan?.restore?.to ?? null,
     restoredBackupId: plan?.restore?.backupId ?? null,
+    target: row.targetBackupId,
     startedAt: row.startedAt.toISOString(),
     heartbeatAt: row.heartbeatAt.toISOString(),
     finishedAt: row.finishedAt?.toISOString() ?? null,

@@ -14,7 +14,9 @@ const time = z.iso.datetime()
 export const Run = z
   .strictObject({
     runId: z.string(),
-    operation: z.string().meta({ example: 'reset' }),
+    operation: z
+      .string()
+      .meta({ example: 'reset', description: '`reset-to`: a reset that goes back to a backup' }),
     strategy: z.string().nullable().meta({ example: 'full' }),
     status: z
       .enum([
@@ -43,6 +45,9 @@ export const Run = z
       .nullable()
       .meta({ description: 'Of a reset that goes back to a backup: what was said, such as its label' }),
     restoredBackupId: z.string().nullable().meta({ description: 'The backup that it puts back' }),
+    target: z.string().nullable().meta({
+      description: 'The id of the backup that its request names; null: it names none, or is not counted yet',
+    }),
     startedAt: time,
     heartbeatAt: time.meta({ description: 'Its last sign of life' }),
     finishedAt: time.nullable(),

@@ -30,6 +30,14 @@ export const requests: Examples = {
       confirm: 'staging',
     },
   },
+  resetTo: {
+    summary: 'Everything back to the baseline, after a backup of what is there',
+    value: { operation: 'reset', strategy: 'full', to: 'baseline', confirm: 'staging' },
+  },
+  baseline: {
+    summary: 'A backup that is the baseline from now on',
+    value: { operation: 'backup', label: 'baseline', pin: true, note: 'The filled shop of release 12' },
+  },
   backup: { summary: 'A backup that is loaded and compared', value: { operation: 'backup', rehearse: true } },
   restore: {
     summary: 'Everything back as it was in a backup',
@@ -72,6 +80,7 @@ export const run: Run = {
   backupId,
   to: null,
   restoredBackupId: null,
+  target: null,
   startedAt,
   heartbeatAt: finishedAt,
   finishedAt,

@@ -6,7 +6,7 @@ import type { Clients } from '../../clients.ts'
 import { messageOf, NotFound, RestoreIncomplete, WipeIncomplete } from '../../errors.ts'
 import { lockRun, type RunRow } from '../../ledger/runs.ts'
 import { lostRun } from '../../ledger/step.ts'
-import { operationOf } from '../../operations.ts'
+import { operationOf, saidAs } from '../../operations.ts'
 import { storable } from '../../postgres/storable.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
 import { cut } from '../../visible.ts'
@@ -98,7 +98,7 @@ function withoutComparison(
 }
 
 /** @throws WipeIncomplete, RestoreIncomplete: what was not done is a failure, whatever each step made of it */
-function refuseShortfall({ runId }: RunRow, { shortfalls: { wipe, restore } }: StoresEnd): void {
+function refuseShortfall({ runId, operation }: RunRow, { shortfalls: { wipe, restore } }: StoresEnd): void {
   if (wipe.length > 0) {
     throw new WipeIncomplete(
       `The reset ${runId} did not do all of its work: ${wipe.join('; ')}. What went is in its backup, if it took one; remove the cause, and reset again`,
@@ -106,7 +106,7 @@ function refuseShortfall({ runId }: RunRow, { shortfalls: { wipe, restore } }: S
   }
   if (restore.length > 0) {
     throw new RestoreIncomplete(
-      `The restore ${runId} did not do all of its work: ${restore.join('; ')}. Remove the cause, and restore again: twice is the same as once`,
+      `The ${saidAs(operation)} ${runId} did not put back all: ${restore.join('; ')}. Remove the cause, and start it again: twice is the same as once`,
     )
   }
 }
@@ -181,7 +181,7 @@ function describe(
     backupId,
     backupPrefix: backupId && `s3://${BACKUP_BUCKET}/${backupKeys(BACKUP_PREFIX, backupId).root}`,
     targets: end.targets,
-    ...(summary?.restore ? { restoredBackupId: summary.restore.backupId } : {}),
+    ...(summary?.restore ? putBackBy(summary.restore) : {}),
     ...(summary?.subject
       ? { subject: describeSubject(summary.subject, found.subject, { operation: row.operation, error }) }
       : {}),
@@ -191,6 +191,10 @@ function describe(
     startedAt: row.startedAt.toISOString(),
     finishedAt: clients.now().toISOString(),
   }
+}
+
+function putBackBy({ backupId, to }: NonNullable<PlanSummary['restore']>): Partial<Outcome> {
+  return { restoredBackupId: backupId, ...(to ? { to: { name: to, backupId } } : {}) }
 }
 
 function collectWarnings(

@@ -8,7 +8,7 @@ import type { Config } from '../../config/variables.ts'
 import { checkSelection } from '../../database/plan/exclusions.ts'
 import { BackupIdTaken, LimitExceeded } from '../../errors.ts'
 import type { RunRef } from '../../ledger/run-ref.ts'
-import { operations } from '../../operations.ts'
+import { operations, saidAs } from '../../operations.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { type Bucket, checkWritable } from '../../s3/bucket.ts'
 import { listRange } from '../../s3/list.ts'
@@ -16,7 +16,7 @@ import { nothing, preservedBy } from '../../store/preserve.ts'
 import { type Nullable, together } from '../../store/sections.ts'
 import { perStore, type Target, targets } from '../../store.ts'
 import { limits, noRestores, type Planned, planners, type Restores } from '../../stores.ts'
-import type { Scoped } from '../request.ts'
+import { type Scoped, storeOperationOf } from '../request.ts'
 import { type Plan, plannedRun, putPlan } from './plan.ts'
 
 type PlanRequest = {
@@ -50,6 +50,7 @@ export async function makePlan(
     await checkWritable(bucket, `${keys.probes}${randomUUID()}`)
   }
   const preserve = preservationOf(request, config)
+  const operation = storeOperationOf(request)
   const selection = request.operation === 'restore' ? request : {}
   // Also for a backup that holds no database, of which no store is asked.
   if (backup !== null) checkSelection(backup, selection)
@@ -58,7 +59,7 @@ export async function makePlan(
     ...run,
     tried: randomUUID(),
     startedAt,
-    operation: request.operation,
+    operation,
     strategy: 'strategy' in request ? request.strategy : null,
     backupId,
     rehearse: false,
@@ -79,7 +80,7 @@ export async function makePlan(
   const asked = {
     run: plannedRun(plan),
     startedAt,
-    operation: request.operation,
+    operation,
     takesBackup: takesBackup(request),
     dryRun: request.dryRun,
     rehearse: request.rehearse,
@@ -99,16 +100,13 @@ export async function makePlan(
   }
   for (const target of clears) await planStore(target)
   Object.assign(plan, sections)
-  if (request.operation === 'restore' && backup !== null) {
+  if (backup !== null)
     plan.restore = {
       backupId: backup.backupId,
       seen: backup.seen,
-      exact: request.exact,
-      ttl: request.ttl ?? 'absolute',
-      to: null,
+      ...wayBack(request),
       ...together(restores),
     }
-  }
   if (request.dryRun) return plan
   checkLimits(plan, clients)
   await putPlan(bucket, plan)
@@ -135,6 +133,14 @@ function takesBackup(request: Scoped): boolean {
   return request.operation === 'reset' ? request.backup : request.safetyBackup
 }
 
+/** What a restore does beside putting back what the backup holds; a reset becomes the backup, so that nothing else stays. */
+function wayBack(request: Scoped): Pick<NonNullable<Plan['restore']>, 'exact' | 'ttl' | 'to'> {
+  if (request.operation === 'restore')
+    return { exact: request.exact, ttl: request.ttl ?? 'absolute', to: null }
+  const { ttl = 'relative', to = null } = request.operation === 'reset' ? request : {}
+  return { exact: true, ttl, to }
+}
+
 /** What the backup is to be called; null: nothing is said of it. */
 function namingOf(request: Scoped): Plan['naming'] {
   if (request.operation !== 'backup') return null
@@ -142,29 +148,33 @@ function namingOf(request: Scoped): Plan['naming'] {
   return label === null && note === null && !pin ? null : { label, note, pin }
 }
 
-/** What is kept from a wipe. A restore keeps nothing: it puts back what the backup holds. */
+/** What is kept from a reset, also from one that goes back to a backup. A restore keeps nothing: it puts back what the backup holds. */
 function preservationOf(request: Scoped, config: Config): Plan['preserve'] {
   const excluded = config.EXCLUDE_TABLES
   if (request.operation === 'restore') return { ...nothing(), rows: {}, excluded }
   return { ...preservedBy(request.preserve, config), rows: config.PRESERVE_ROWS, excluded }
 }
 
-/** @throws LimitExceeded when the plan would wipe more than MAX_ROWS, MAX_OBJECTS or MAX_KEYS */
+/**
+ * Of a reset, also of one that goes back to a backup: that replaces as much as the other wipes.
+ * @throws LimitExceeded when the plan would wipe or replace more than MAX_ROWS, MAX_OBJECTS or MAX_KEYS
+ */
 export function checkLimits(plan: Plan, { config }: Pick<Clients, 'config'>): void {
-  if (operations[plan.operation].changes !== 'wiped') return
-  for (const target of targets) checkLimit(target, plan, config)
+  if (saidAs(plan.operation) !== 'reset') return
+  const verb = operations[plan.operation].changes === 'wiped' ? 'wipe' : 'replace'
+  for (const target of targets) checkLimit(target, plan, { verb, config })
 }
 
 function checkLimit<T extends Target>(
   target: T,
   plan: { [K in T]: Planned[K] | null },
-  config: Config,
+  { verb, config }: { verb: 'wipe' | 'replace'; config: Config },
 ): void {
   const planned = plan[target]
   if (planned === null) return
   const { name, limit, count, what } = limits[target](planned, config)
   if (limit === undefined || count <= limit) return
   throw new LimitExceeded(
-    `The reset would wipe ${count} ${agreeing(count, what, `${what}s`)}, more than ${name}=${limit} allows. Nothing was touched; raise ${name} if that is really wanted`,
+    `The reset would ${verb} ${count} ${agreeing(count, what, `${what}s`)}, more than ${name}=${limit} allows. Nothing was touched; raise ${name} if that is really wanted`,
   )
 }

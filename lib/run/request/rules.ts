@@ -39,9 +39,3 @@ function ignoredIn(request: Said): string | undefined {
   }
   return undefined
 }
-
-/** What a request can say already, and is not built yet, is refused by its name, so that nobody believes that it was done. */
-export function unbuiltIn(request: Said): string | undefined {
-  if (request.operation !== 'reset' || request.to === undefined) return undefined
-  return 'to: this version cannot do that yet. Nothing was touched; take "to" out'
-}

@@ -1,4 +1,4 @@
-import { operationOf } from '../../operations.ts'
+import { operationOf, saidAs } from '../../operations.ts'
 import { type Target, type TargetState, targets } from '../../store.ts'
 import type { Outcome } from '../outcome.ts'
 import { putBeside } from './now-and-after.ts'
@@ -37,7 +37,7 @@ export function nextStepsOf(outcome: Outcome): NextStep[] {
 
 function nothingChanged(operation: string): NextStep {
   return {
-    says: `Nothing was wiped or replaced. Remove the cause, and start the ${operation} again.`,
+    says: `Nothing was wiped or replaced. Remove the cause, and start the ${saidAs(operation)} again.`,
     restore: null,
   }
 }
@@ -52,15 +52,16 @@ function afterReset({ backupId, error, ...outcome }: Outcome): NextStep[] {
   return [{ says, restore: null }, putBack]
 }
 
-function afterRestore({ backupId, error, ...outcome }: Outcome): NextStep[] {
+function afterRestore({ operation, backupId, error, ...outcome }: Outcome): NextStep[] {
+  const run = saidAs(operation)
   const isBeside = putBeside(changedBy(outcome)) !== ''
-  const others = isBeside ? `, but for ${putBeside(targets)} that only this restore brought` : ''
+  const others = isBeside ? `, but for ${putBeside(targets)} that only this ${run} brought` : ''
   const goBack: NextStep =
     backupId === null
       ? { says: 'No safety backup was taken: what was replaced cannot come back.', restore: null }
-      : { says: `To go back to what was there before the restore${others}:`, restore: backupId }
+      : { says: `To go back to what was there before the ${run}${others}:`, restore: backupId }
   if (error === null) return [goBack]
-  const says = `The restore is not finished: ${statesOf(outcome)}. Remove the cause, and start the same restore again: twice is the same as once.`
+  const says = `The ${run} is not finished: ${statesOf(outcome)}. Remove the cause, and start the same ${run} again: twice is the same as once.`
   return [{ says, restore: null }, goBack]
 }
 

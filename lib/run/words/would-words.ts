@@ -33,11 +33,12 @@ function fateOf<T extends Target>(
   { restores, operation }: { restores: WouldDo['restores']; operation: string },
 ): string {
   if (operationOf(operation)?.changes === null) return 'would be backed up, and stay'
+  const stays = count(kept(would))
   if (restores !== null) {
-    const others = restores.exact ? 'others would be removed' : 'others would stay'
+    const but = stays === 0 ? '' : ` but for ${counted(stays, unit)}`
+    const others = restores.exact ? `others would be removed${but}` : 'others would stay'
     return `the ${counted(back(restores), unit)} of the backup would be put back; ${others}`
   }
-  const stays = count(kept(would))
   return stays === 0 ? 'would be wiped' : `would be wiped but for ${counted(stays, unit)}`
 }
 

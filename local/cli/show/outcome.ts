@@ -1,6 +1,6 @@
 import { utc } from '../../../lib/amounts.ts'
 import { statusWords } from '../../../lib/ledger/status.ts'
-import { isOneStep, operationOf } from '../../../lib/operations.ts'
+import { isOneStep, operationOf, saidAs } from '../../../lib/operations.ts'
 import type { Outcome } from '../../../lib/run/outcome.ts'
 import { subjectSentence } from '../../../lib/run/subject-state.ts'
 import { differenceHeadings, differenceLines } from '../../../lib/run/words/difference.ts'
@@ -89,15 +89,20 @@ function notBegun(outcome: Outcome): string {
     : `${titleOf(outcome)} did not begin; nothing was touched.\n`
 }
 
-function titleOf({ operation, strategy }: Outcome): string {
-  const title = [operation, strategy].filter(Boolean).join(' ')
+/** `reset full to baseline` */
+function whatOf({ operation, strategy, to }: Outcome): string {
+  return [saidAs(operation), strategy, to && `to ${to.name}`].filter(Boolean).join(' ')
+}
+
+function titleOf(outcome: Outcome): string {
+  const title = whatOf(outcome)
   return `${title[0]?.toUpperCase()}${title.slice(1)}`
 }
 
 function headingOf(outcome: Outcome, status: string = outcome.status): string {
-  const { runId, operation, strategy, finishedAt } = outcome
+  const { runId, finishedAt } = outcome
   const words = statusWords[status] ?? status
-  const what = [operation, strategy].filter(Boolean).join(' ')
+  const what = whatOf(outcome)
   const comma = words.includes(',') ? ',' : ''
   return `Run ${runId} (${what}) ${words}${comma} after ${tookOf(outcome)}, at ${utc(finishedAt)}.\n`
 }
@@ -112,14 +117,14 @@ function warningsOf({ warnings }: Outcome): string {
 
 /** The refusal comes first: then nothing of the rest would happen. */
 function showDryRun(outcome: Outcome, wouldDo: WouldDo | null, { didNotBegin }: Around): string {
-  const { runId, operation, strategy, error } = outcome
+  const { runId, operation, error } = outcome
   const refusal = wouldBeRefused({ refusal: wouldDo?.refusal ?? outcome.refusal ?? null })
   const run = didNotBegin ? 'This dry run' : `The dry run ${runId}`
-  const what = [operation, strategy].filter(Boolean).join(' ')
+  const what = whatOf(outcome)
   return [
     refusal === null ? '' : `${what} ${visibleName(asFlags(refusal))}\n\n`,
     refusal === null && error !== null
-      ? `${run} (${what}) failed, so whether the ${operation} would be refused is not known. ${error.name}: ${visibleName(asFlags(error.message))}\n`
+      ? `${run} (${what}) failed, so whether the ${saidAs(operation)} would be refused is not known. ${error.name}: ${visibleName(asFlags(error.message))}\n`
       : `${run} (${what}) took ${tookOf(outcome)}; nothing was wiped, replaced or backed up.\n`,
     wouldDo === null ? '' : showWouldDo(wouldDo, operation),
     outcome.difference === undefined
@@ -135,7 +140,7 @@ function showWouldDo(wouldDo: WouldDo, operation: string): string {
   const condition = wouldDo.refusal === null ? 'would do this' : 'would do this if it were not refused'
   const left = wouldLeave(wouldDo)
   return [
-    `\nWith this request, the ${operation} ${condition}:\n\n${table(lines)}`,
+    `\nWith this request, the ${saidAs(operation)} ${condition}:\n\n${table(lines)}`,
     left.length === 0 ? '' : `\nIt would not touch: ${left.join(', ')}.\n`,
     `\n${wouldBackUp(wouldDo, operation)}\n`,
   ].join('')

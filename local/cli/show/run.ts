@@ -2,7 +2,7 @@ import * as z from 'zod'
 import { utc } from '../../../lib/amounts.ts'
 import { isCancellable, type RunRow } from '../../../lib/ledger/runs.ts'
 import { statusWords } from '../../../lib/ledger/status.ts'
-import { operationOf } from '../../../lib/operations.ts'
+import { operationOf, saidAs } from '../../../lib/operations.ts'
 import { sealedBackupOf } from '../../../lib/run/finish/target-states.ts'
 import { Outcome } from '../../../lib/run/outcome.ts'
 import { wouldDoOf } from '../../../lib/run/words/would-do.ts'
@@ -17,7 +17,7 @@ export function closing({ closingUntil }: Pick<RunRow, 'closingUntil'>): string 
 
 /** How far a run is, and whether it can be called off. */
 export function underWay(row: RunRow): string {
-  const title = [row.operation, row.strategy].filter(Boolean).join(' ')
+  const title = whatOf(row)
   const wait = row.waiting === null ? '' : `, ${row.waiting}`
   const cancel = isCancellable(row)
     ? `It has changed nothing yet. To cancel it: ${commandLine('cancel', row.runId)}\n`
@@ -28,8 +28,14 @@ export function underWay(row: RunRow): string {
 const About = z.object({
   dryRun: z.boolean().default(false),
   subject: z.object({ backupId: z.string() }).optional(),
-  restore: z.object({ backupId: z.string() }).nullish(),
+  restore: z.object({ backupId: z.string(), to: z.string().nullish() }).nullish(),
 })
+
+/** `reset full to baseline` */
+function whatOf(row: RunRow): string {
+  const to = About.safeParse(row.plan).data?.restore?.to
+  return [saidAs(row.operation), row.strategy, to && `to ${to}`].filter(Boolean).join(' ')
+}
 
 /** A run in a few words. */
 export function runDocument(row: RunRow) {
@@ -44,6 +50,7 @@ export function runDocument(row: RunRow) {
     requestedBy: row.requestedBy,
     backupId: plan?.subject?.backupId ?? (row.status === 'running' ? row.backupId : madeBy(row)),
     restoredBackupId: plan?.restore?.backupId ?? null,
+    to: plan?.restore?.to ?? null,
     startedAt: row.startedAt.toISOString(),
     finishedAt: row.finishedAt?.toISOString() ?? null,
     closingUntil: row.closingUntil?.toISOString() ?? null,
@@ -53,7 +60,7 @@ export function runDocument(row: RunRow) {
 /** A run in the list. */
 export function runLine(row: RunRow): string[] {
   const { startedAt, runId, operation, strategy } = row
-  return [utc(startedAt), runId, operation, strategy ?? '', statusOf(row), aboutOf(row)]
+  return [utc(startedAt), runId, saidAs(operation), strategy ?? '', statusOf(row), aboutOf(row)]
 }
 
 /** A dry run succeeds in nothing: it says whether the run would be refused. */
@@ -75,13 +82,14 @@ function madeBy(row: RunRow): string | null {
 
 /** Which backup it made, put back, read or deleted: never one that there is not, or not yet. */
 function aboutOf(row: RunRow): string {
-  const { restoredBackupId, ...summary } = runDocument(row)
+  const { restoredBackupId, to, ...summary } = runDocument(row)
   const known = operationOf(row.operation)
   const isOnBackup = known?.actsOn === 'backup'
   const backupId = isOnBackup ? summary.backupId : madeBy(row)
   if (known?.changes === 'replaced') {
     const safety = backupId === null ? '' : `, safety backup ${backupId}`
-    return restoredBackupId === null ? '' : `from ${restoredBackupId}${safety}`
+    const from = to === null ? `from ${restoredBackupId}` : `to ${to} (${restoredBackupId})`
+    return restoredBackupId === null ? '' : `${from}${safety}`
   }
   if (!isOnBackup) return backupId ?? ''
   const { subject } = row.outcome === null ? {} : Outcome.parse(row.outcome)
