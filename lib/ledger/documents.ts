@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import { RunLost, StoreUnavailable } from '../errors.ts'
 import type { Connection } from '../postgres/connection.ts'
+import { sqlStateOf } from '../postgres/errors.ts'
 import { repeatedStep } from './step.ts'
 
 /**
@@ -85,11 +86,15 @@ export async function readLateNoted(
   backupId: string,
 ): Promise<CountedLate | undefined> {
   // As a document, because a ledger that was not brought up to date yet has no such column.
-  const answer = await connection.query(
+  const asked = connection.query(
     `SELECT to_jsonb(r) -> 'late' AS late FROM taskmaster_reset.runs AS r
      WHERE backup_id = $1 ORDER BY started_at DESC`,
     [backupId],
   )
+  const answer = await asked.catch((error: unknown) => {
+    if (sqlStateOf(error) === '42P01') return { rows: [] } // a database that is new has no ledger
+    throw error
+  })
   const noted = answer.rows.map(({ late }) => late).find((late) => late !== null && late !== undefined)
   return noted === undefined ? undefined : Late.parse(noted).counts
 }

@@ -58,6 +58,10 @@ export const optionTexts = {
     says: 'put the others back without this table or sequence, which was dropped since; repeatable',
     field: 'without',
   },
+  'into-empty': {
+    type: 'boolean',
+    says: 'make the tables first, as the backup tells it, in a database that has none of them; no replacement of migrations',
+  },
   'allow-foreign': {
     type: 'boolean',
     says: 'although the backup is of another environment',
@@ -256,6 +260,7 @@ export const commands = {
       'target',
       'exact',
       ...(['table', 'include-parents', 'without', 'file', 'key', 'ttl'] as const),
+      'into-empty',
       'allow-foreign',
       'allow-unsigned',
       'no-safety-backup',

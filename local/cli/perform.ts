@@ -11,7 +11,8 @@ export async function perform(args: Arguments, wanted: Wanted | undefined): Prom
   try {
     if (wanted === undefined) return await ask(connected, args)
     const { carryOut } = await import('./run/carry-out.ts')
-    return await carryOut(connected, wanted, { json: args.flags.json ?? false })
+    const { json = false, 'into-empty': intoEmpty } = args.flags
+    return await carryOut(connected, wanted, { json, intoEmpty })
   } finally {
     await connected.stop()
   }

@@ -19,13 +19,14 @@ import { showRows } from '../show/rows.ts'
 import { askForName, needsName } from './confirm.ts'
 import { type Followed, followRun } from './follow.ts'
 import { answerInterrupt, interruptAnswer, listenForInterruption } from './interrupt.ts'
+import { makeTables, readDefinitionOf, showDefinition } from './into-empty.ts'
 import { startWanted } from './start.ts'
 
 /** Commands "backup", "reset", "restore", "verify", "diff", "delete" and "claim": starts the run and waits for its end. */
 export async function carryOut(
   connected: Connected,
   given: Wanted,
-  { json }: { json: boolean },
+  { json, intoEmpty = false }: { json: boolean; intoEmpty?: boolean | undefined },
 ): Promise<Answer> {
   const { clients } = connected
   const { request } = given
@@ -33,11 +34,14 @@ export async function carryOut(
   const asks = needsName(request)
   // What a dry run finds is told at its end.
   const isShown = (asks || !json) && !('dryRun' in request && request.dryRun)
-  if (isShown) tell(await consequencesOf(clients, request))
+  const definition = intoEmpty ? await readDefinitionOf(clients, request) : null
+  if (isShown && definition !== null) tell(showDefinition(definition))
+  else if (isShown) tell(await consequencesOf(clients, request))
   if (isShown && wantsConfirm(request)) tell(showPlaces(placesOf(config), request))
   const typed = asks ? await askForName(config.ENVIRONMENT, request) : undefined
   if (typed === 'nothing') return interruptAnswer('No name was typed. Nothing was started or touched.')
   const wanted = typed === undefined ? given : confirmed(given, typed.name)
+  if (definition !== null) await makeTables(clients, wanted.request, definition)
   const view = progressOn(process.stderr)
   let started: Awaited<ReturnType<typeof startWanted>> | undefined
   for (;;) {
