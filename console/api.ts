@@ -4,6 +4,7 @@ import type { Options } from '../lib/http/answers/options.ts'
 import type { Run } from '../lib/http/answers/run.ts'
 import type { Session } from '../lib/http/answers/session.ts'
 import type { Request } from '../lib/run/request.ts'
+import type { Status } from '../lib/run/status/status.ts'
 import { visible } from '../lib/visible.ts'
 
 /** The API's answer when it refuses (RFC 9457): the message says what, why and what to do. */
@@ -82,6 +83,7 @@ export function connect(token: string, { onUnauthorized, onReach }: Listener) {
   return {
     session: () => ask<Session>('GET', '/session'),
     options: () => ask<Options>('GET', '/options'),
+    status: () => ask<Status>('GET', '/status'),
     runs: (before?: string) =>
       ask<{ runs: Run[]; next: string | null }>(
         'GET',

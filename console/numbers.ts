@@ -37,6 +37,15 @@ export function ago(now: Date, since: string): string {
   return `${counted(Math.floor(minutes / 1440), 'day')} ago`
 }
 
+/** How soon: `any moment`, `in 5 minutes`, `in 3 days`. */
+export function until(now: Date, time: string): string {
+  const minutes = Math.ceil((Date.parse(time) - now.getTime()) / 60_000)
+  if (minutes < 1) return 'any moment'
+  if (minutes < 120) return `in ${counted(minutes, 'minute')}`
+  if (minutes < 2880) return `in ${counted(Math.floor(minutes / 60), 'hour')}`
+  return `in ${counted(Math.floor(minutes / 1440), 'day')}`
+}
+
 /** `8.4 s`, `3 min 20 s`, `2 h 5 min`. */
 export function duration(milliseconds: number): string {
   const seconds = Math.floor(Math.max(0, milliseconds) / 100) / 10

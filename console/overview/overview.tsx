@@ -1,6 +1,5 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 import type { Run } from '../../lib/http/answers/run.ts'
-import type { Strategy } from '../../lib/run/strategy.ts'
 import { isUnclaimed } from '../../lib/run/words/claim-state.ts'
 import { howMany } from '../../lib/store.ts'
 import { clock, listed } from '../numbers.ts'
@@ -13,17 +12,21 @@ import { notAllAreShown } from './consequences.ts'
 import { Contents } from './contents.tsx'
 import { ResetDialog } from './reset-dialog.tsx'
 import { contentsOf } from './shares.ts'
-import { Strategies } from './strategies.tsx'
+import { StatusStrip } from './status/status-strip.tsx'
+import { Strategies, type Wish } from './strategies.tsx'
 
 /** What is there, and what can be done with it. */
 export function Overview() {
   const { api, session } = useSession()
   const { data: options, at, refused, reload } = useLive('options', api.options, () => null)
+  const { data: status, refused: unknown, reload: reloadStatus } = useLive('status', api.status, () => 60_000)
   const { active } = useRuns()
   useWhenItEnds(active, reload)
-  const [strategy, setStrategy] = useState<Strategy>()
+  useWhenItEnds(active, reloadStatus)
+  const [wish, setWish] = useState<Wish>()
   const [isClaiming, setClaiming] = useState(false)
 
+  const labelled = status?.labelled ?? []
   return (
     <>
       <div class="title">
@@ -39,6 +42,8 @@ export function Overview() {
         )}
       </div>
       {active && <ActiveRun run={active} />}
+      {unknown && !refused && <Failure error={unknown} />}
+      {status && <StatusStrip status={status} />}
       {refused && <Failure error={refused} />}
       {!options && !refused && <Loading what="the counts" />}
       {options && (
@@ -63,11 +68,11 @@ export function Overview() {
             </Notice>
           )}
           {options.abridged && <Notice kind="info">{notAllAreShown}</Notice>}
-          <Strategies options={options} active={active} onReset={setStrategy} />
+          <Strategies options={options} labelled={labelled} active={active} onReset={setWish} />
           <Contents options={options} />
         </>
       )}
-      {strategy && <ResetDialog strategy={strategy} onClose={() => setStrategy(undefined)} />}
+      {wish && <ResetDialog wish={wish} labelled={labelled} onClose={() => setWish(undefined)} />}
       {isClaiming && <ClaimDialog onClose={() => setClaiming(false)} />}
     </>
   )

@@ -28,8 +28,12 @@ export function ConfirmDialog({ title, action, destructive, obstacle, children, 
   const [error, setError] = useState<Error>()
   const [isBusy, setBusy] = useState(false)
   const id = useId()
-  // Before it is painted: what is typed right away is meant for it.
-  useLayoutEffect(() => dialog.current?.showModal(), [])
+  const field = useRef<HTMLInputElement>(null)
+  // Before it is painted: what is typed right away is meant for it. What stands above is read first.
+  useLayoutEffect(() => {
+    dialog.current?.showModal()
+    field.current?.focus({ preventScroll: true })
+  }, [])
 
   async function confirm(event: TargetedSubmitEvent<HTMLFormElement>): Promise<void> {
     event.preventDefault()
@@ -67,6 +71,7 @@ export function ConfirmDialog({ title, action, destructive, obstacle, children, 
             Type <strong>{environment}</strong> to confirm
           </span>
           <input
+            ref={field}
             type="text"
             value={typed}
             onInput={(event) => setTyped(event.currentTarget.value)}

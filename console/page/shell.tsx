@@ -36,10 +36,10 @@ export function Shell({ lostAt }: { lostAt: Date | undefined }) {
 
   return (
     <>
-      <a class="skip" href={location.hash || '#/'} onClick={() => main.current?.focus()}>
-        Skip to the content
-      </a>
       <header class={`top ${mark}`}>
+        <a class="skip" href={location.hash || '#/'} onClick={() => main.current?.focus()}>
+          Skip to the content
+        </a>
         <div class="row">
           <p class="brand">
             taskmaster-reset <span class={`mark ${mark}`}>{session.environment}</span>

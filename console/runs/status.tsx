@@ -1,21 +1,20 @@
 import type { Run } from '../../lib/http/answers/run.ts'
+import { Mark, type Standing } from '../page/mark.tsx'
+import { standingOf } from './standing.ts'
 import { statusOf } from './wording.ts'
 
-const kinds: Record<Run['status'], string> = {
-  starting: 'active',
-  running: 'active',
-  succeeded: 'good',
-  succeeded_with_warnings: 'attention',
-  failed: 'attention',
-  abandoned: 'attention',
-  cancelled: 'plain',
-}
-
 export function Status({ run }: { run: Pick<Run, 'status' | 'dryRun' | 'wouldDo'> }) {
-  return <span class={`badge ${kindOf(run)}`}>{statusOf(run)}</span>
+  const standing = kindOf(run)
+  return (
+    <span class={`badge ${standing}`}>
+      <Mark standing={standing} /> {statusOf(run)}
+    </span>
+  )
 }
 
-function kindOf({ status, dryRun, wouldDo }: Pick<Run, 'status' | 'dryRun' | 'wouldDo'>): string {
-  if (!dryRun || kinds[status] !== 'good') return kinds[status]
+/** A dry run did nothing: it is no success. */
+function kindOf({ status, dryRun, wouldDo }: Pick<Run, 'status' | 'dryRun' | 'wouldDo'>): Standing {
+  const standing = standingOf(status)
+  if (!dryRun || standing !== 'good') return standing
   return wouldDo?.refusal ? 'attention' : 'plain'
 }

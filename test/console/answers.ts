@@ -3,7 +3,8 @@ import type { BackupDetails } from '../../lib/http/answers/backup.ts'
 import type { Options } from '../../lib/http/answers/options.ts'
 import type { Run } from '../../lib/http/answers/run.ts'
 import type { Session } from '../../lib/http/answers/session.ts'
-import { backupDetails, options, run } from '../../lib/http/document/examples.ts'
+import { backup, backupDetails, options, run } from '../../lib/http/document/examples.ts'
+import type { Status } from '../../lib/run/status/status.ts'
 
 /** Answers of the API that take rare stores, or long ones, to come about. */
 
@@ -51,6 +52,40 @@ export const protectedOnes: Options = {
     ...{ available: true, mark: 'staging', prefix: 'app:', keys: 3000, preservedKeys: 1000 },
     ...{ unmatched: [], approximate: true },
   },
+}
+
+const { labels: _, note: __, run: ___, kept: ____, ...sealed } = backup
+const days = Array.from({ length: 30 }, (_, ago) =>
+  new Date(Date.UTC(2026, 9, 24 + ago)).toISOString().slice(0, 10),
+)
+/** Thirty nights of which some failed, with a baseline and what comes next. */
+export const status: Status = {
+  lastProved: {
+    ...{ backupId: backup.backupId, strategy: 'full', startedAt: backup.startedAt },
+    rehearsedAt: backup.rehearsedAt,
+  },
+  dueEveryHours: 24,
+  next: {
+    ...{ name: 'nightly', at: '2026-11-23T03:00:00.000Z', operation: 'reset', strategy: 'full' },
+    to: 'baseline',
+  },
+  labelled: [{ label: 'baseline', ...sealed }],
+  backups: { count: 31, bytes: 3_100_000_000 },
+  nights: days.map((day, at) => {
+    const ended = ['succeeded', 'succeeded_with_warnings', 'failed', 'cancelled', 'of another version'][
+      at % 5
+    ]
+    return at === 0
+      ? { day, runId: null, operation: null, status: null }
+      : { day, runId: `night-${at}`, operation: 'reset-to', status: ended ?? null }
+  }),
+  storage: days.map((day, at) => ({ day, bytes: at * 1_000_000 })),
+}
+/** Nothing was backed up yet, and nothing will be by itself. */
+export const emptyStatus: Status = {
+  ...{ lastProved: null, dueEveryHours: null, next: null, labelled: [], backups: { count: 0, bytes: 0 } },
+  nights: days.map((day) => ({ day, runId: null, operation: null, status: null })),
+  storage: days.map((day) => ({ day, bytes: 0 })),
 }
 
 /** Pinned, signed by a key that is not known, of many parts, and of rows that changed while it was taken. */

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { DeleteObjectCommand, GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
-import type { Route } from 'playwright-core'
+import type { Page, Route } from 'playwright-core'
 import { describe, expect, it } from 'vitest'
 import { bytes, counted } from '../../lib/amounts.ts'
 import type { BackupAnswer } from '../../lib/http/answers/backup.ts'
@@ -12,18 +12,23 @@ import { inFullForm, isFull } from '../support/trust.ts'
 import {
   compared,
   dryRun,
+  emptyStatus,
   failedReset,
   longBackup,
   protectedOnes,
   running,
   session,
   starting,
+  status,
   tell,
   troubled,
   verified,
   warnedRestore,
 } from './answers.ts'
 import { chromiumPath, tokenOf, useConsole } from './console-stack.ts'
+
+/** What is reset, or to what. */
+const choose = (page: Pick<Page, 'getByRole'>, name: string) => page.getByRole('radio', { name }).check()
 
 /** What is read, however it is laid out. */
 const oneLine = (text: string) => text.replaceAll(/\s+/g, ' ')
@@ -184,6 +189,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     async () => {
       const before = await console.count()
       const page = await console.signIn('admin')
+      await choose(page, 'Cache only')
       await page.getByRole('button', { name: 'Reset … Cache only' }).click()
       const reset = page.getByRole('dialog', { name: 'Reset local: cache only' })
       await reset.getByRole('button', { name: `Back up and wipe ${before.keys} keys` }).waitFor()
@@ -370,6 +376,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     `shows the run that is active, lets nobody start another, and cancels it while that is possible ${inFullForm}`,
     async () => {
       const page = await console.signIn('admin')
+      await choose(page, 'Cache only')
       await page.getByRole('button', { name: 'Reset … Cache only' }).click()
       await page.getByRole('button', { name: /^Back up and wipe \d+ keys$/ }).waitFor()
       const pause = console.hold('Export cache batch')
@@ -469,6 +476,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
       const [gone, failed] = [503, 'The configuration of a\u202eb cannot be read']
       await tell(page, /\/v1\/session$/, { title: 'StoreUnavailable', status: gone, detail: failed }, gone)
       await tell(page, /\/v1\/runs\?/, { runs: [], next: null })
+      await tell(page, /\/v1\/status$/, emptyStatus)
       await tell(page, /\/v1\/options$/, troubled)
       await page.getByLabel('Access token').fill('known')
       await page.keyboard.press('Enter')
@@ -519,9 +527,11 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
       await tell(page, /\/v1\/options$/, { ...protectedOnes, protected: false })
       await page.reload()
       await page.getByText('about 1,000 keys that are preserved').waitFor()
-      expect(oneLine(await page.getByRole('listitem').first().innerText())).toBe(
-        'Everything Goes about 0 rows, about 0 files, about 2,000 keys Stays 1 file that is preserved and about 1,000 keys that are preserved Reset … Everything Dry run of Everything Back up Everything',
+      const picture = page.getByRole('table', { name: /^What each store holds now/ })
+      expect(oneLine(await picture.innerText())).toContain(
+        'Store Now After a reset So Database 0 rows 0 rows 0 rows go Files 1 file 1 file 0 files go; 1 stays Cache about 3,000 keys about 1,000 keys about 2,000 keys go; about 1,000 stay',
       )
+      await page.getByText('What stays: 1 file that is preserved and about 1,000 keys').waitFor()
       // What is confirmed is what is there: it is counted before, and again while the dialog is open.
       const refusal = { title: 'StoreUnavailable', status: 503, detail: 'It cannot be counted' }
       await tell(page, /\/v1\/options$/, refusal, 503)
@@ -543,10 +553,105 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
   )
 
   it.runIf(isFull)(
+    `says at a glance how old the newest proved backup is, what comes next and how the nights went, and resets to a baseline ${inFullForm}`,
+    async () => {
+      const page = await console.open()
+      await page.clock.install({ time: '2026-11-23T01:00:00Z' })
+      await tell(page, /\/v1\/session$/, { ...session, scopes: ['read', 'reset', 'backup'] })
+      await tell(page, /\/v1\/options$/, { ...protectedOnes, protected: false })
+      await tell(page, /\/v1\/runs\?/, { runs: [], next: null })
+      await tell(page, /\/v1\/status$/, status)
+      await page.getByLabel('Access token').fill('known')
+      await page.keyboard.press('Enter')
+      const strip = page.getByRole('region', { name: 'Status' })
+      await strip.waitFor()
+      expect(oneLine(await strip.innerText())).toContain(
+        'Last proved backup 5 hours ago Rehearsed. In time: the schedule takes one every 24 hours. Next run in 2 hours Reset, full, to baseline; 2026-11-23 03:00:00 UTC. Backups 31 2.9 GiB',
+      )
+      expect(await strip.getByRole('link', { name: '5 hours ago' }).getAttribute('href')).toContain(
+        encodeURIComponent(status.lastProved?.backupId ?? ''),
+      )
+      const nights = strip.getByRole('list', { name: 'The last thirty nights' })
+      expect(await nights.getByRole('listitem').count()).toBe(30)
+      expect(await nights.getByRole('link').count()).toBe(29)
+      // Each has a shape of its own.
+      const shapes = await nights.locator('svg').evaluateAll((all) => all.map(({ innerHTML }) => innerHTML))
+      expect(new Set(shapes).size).toBe(4)
+      await nights.getByRole('link', { name: '2026-10-26: Reset to a backup, failed' }).waitFor()
+      await strip.getByRole('img', { name: /up to 27\.7 MiB a day$/ }).waitFor()
+
+      const standing = () => strip.locator('.figure svg').first().getAttribute('class')
+      expect(await standing()).toBe('mark-of good')
+      for (const [hours, says, mark] of [
+        [24, 'One is overdue: the schedule takes one every 24 hours.', 'attention'],
+        [24, 'More than one is missing: the schedule takes one every 24 hours.', 'failed'],
+      ] as const) {
+        await page.clock.fastForward(hours * 3_600_000)
+        await strip.getByText(says).waitFor()
+        expect(await standing()).toBe(`mark-of ${mark}`)
+      }
+      await tell(page, /\/v1\/status$/, emptyStatus)
+      await page.clock.runFor(61_000)
+      await strip.getByText('No backup yet, and no schedule that takes one. ').waitFor()
+      await strip.getByText('Nothing is scheduled.').waitFor()
+      expect(await page.getByRole('radio', { name: 'To baseline' }).count()).toBe(0)
+
+      await tell(page, /\/v1\/status$/, status)
+      await page.clock.runFor(61_000)
+      await choose(page, 'To baseline')
+      const picture = page.getByRole('table', { name: /^What each store holds now/ })
+      expect(oneLine(await picture.innerText())).toContain(
+        'Database 0 rows 1,240 rows becomes what baseline holds Files 1 file 12 files becomes what baseline holds; 1 stays',
+      )
+      const sent = () => page.waitForRequest((request) => request.method() === 'POST')
+      await tell(page, /\/v1\/runs$/, { runId: 'dry' }, 202)
+      await tell(page, /\/v1\/runs\/dry$/, dryRun)
+      const [dry] = await Promise.all([
+        sent(),
+        page.getByRole('button', { name: 'Dry run of Everything' }).click(),
+      ])
+      expect(dry.postDataJSON()).toEqual({
+        operation: 'reset',
+        dryRun: true,
+        to: 'baseline',
+        strategy: 'full',
+      })
+      await page.getByRole('link', { name: 'Overview' }).click()
+      await choose(page, 'To baseline')
+      await page.getByRole('button', { name: 'Reset … Everything' }).click()
+      const dialog = page.getByRole('dialog', { name: 'Reset staging: everything' })
+      await dialog
+        .getByText('Then staging becomes what baseline holds, of 2026-11-22 19:05:33 UTC:')
+        .waitFor()
+      await dialog.getByText('Keys live on for as long as they had when it was taken.').waitFor()
+      await choose(dialog, 'To zero')
+      await dialog.getByText(/^Then what is there is wiped from staging/).waitFor()
+      await choose(dialog, 'To baseline')
+      await dialog.getByLabel('Type staging to confirm').fill('staging')
+      const label = 'Back up, then go back to baseline: 1,240 rows, 12 files, 96 keys'
+      const [real] = await Promise.all([sent(), dialog.getByRole('button', { name: label }).click()])
+      expect(real.postDataJSON()).toEqual({
+        ...{ operation: 'reset', strategy: 'full', confirm: 'staging', to: 'baseline' },
+      })
+
+      // A label that is taken away meanwhile must not make it a reset to zero.
+      await page.getByRole('link', { name: 'Overview' }).click()
+      await choose(page, 'To baseline')
+      await page.getByRole('button', { name: 'Reset … Everything' }).click()
+      await dialog.getByRole('button', { name: label }).waitFor()
+      await tell(page, /\/v1\/status$/, emptyStatus)
+      await page.clock.runFor(61_000)
+      await dialog.getByText('There is no backup with the label baseline any more.').waitFor()
+      expect(await dialog.getByRole('button', { name: 'Back up and wipe' }).isDisabled()).toBe(true)
+    },
+  )
+
+  it.runIf(isFull)(
     `says all that it is told of backups, on all their pages, and what of them the token may not do ${inFullForm}`,
     async () => {
       const page = await console.open()
       await tell(page, /\/v1\/session$/, session)
+      await tell(page, /\/v1\/status$/, status)
       await tell(page, /\/v1\/runs\?/, { runs: [], next: null })
       await tell(page, /\/v1\/options$/, protectedOnes)
       const { backupId } = longBackup
@@ -630,6 +735,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
       const page = await console.open()
       await page.clock.install()
       await tell(page, /\/v1\/session$/, session)
+      await tell(page, /\/v1\/status$/, status)
       await tell(page, /\/v1\/options$/, protectedOnes)
       await tell(page, /\/v1\/runs\?/, { runs: [running, failedReset, warnedRestore, dryRun], next: null })
       await page.getByLabel('Access token').fill('known')
@@ -641,7 +747,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
       const badges = await page
         .locator('td .badge')
         .evaluateAll((all) => all.map(({ className }) => className))
-      expect(badges).toEqual([...['badge active', 'badge attention', 'badge attention', 'badge plain']])
+      expect(badges).toEqual([...['badge active', 'badge failed', 'badge attention', 'badge plain']])
 
       let place = 0
       /** Shows a run, and gives all that is said of it. */
@@ -785,8 +891,10 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
         await route.fetch()
         await route.abort('connectionreset')
       })
+      await choose(page, 'Cache only')
       await page.getByRole('button', { name: 'Back up Cache only' }).click()
       await page.getByRole('alert').getByText('The service cannot be reached').waitFor()
+      await choose(page, 'Cache only')
       await page.getByRole('button', { name: 'Back up Cache only' }).click()
       await page.getByRole('heading', { name: 'Backup, cache-only' }).waitFor()
       await page.getByText(/^Succeeded after/).waitFor()
@@ -818,6 +926,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     async () => {
       const page = await console.signIn('admin')
       const pause = console.hold('Seal')
+      await choose(page, 'Cache only')
       await page.getByRole('button', { name: 'Back up Cache only' }).click()
       await page.getByText(/: stage 2 of 4/).waitFor()
       let failures = 0
