@@ -21,6 +21,8 @@ type Drawn = Pick<Run, 'operation' | 'strategy' | 'status' | 'phase' | 'progress
     | (Omit<NonNullable<Run['plan']>, Target> &
         Record<Target, object | null> & { database: { batches: number } | null })
     | null
+  /** Those that have begun; absent: nobody knows. */
+  steps?: Record<string, unknown> | null
   /** What a restore put back, once it is over. */
   outcome?: Pick<NonNullable<Run['outcome']>, 'targets'> | null
 }
@@ -87,7 +89,7 @@ function isEmpty<T extends Target>(
 }
 
 /** Before Count has planned, what the request alone says is drawn. */
-function outlineOf({ operation, strategy, dryRun, plan, phase, progress }: Drawn): Outline[] {
+function outlineOf({ operation, strategy, dryRun, plan, phase, progress, steps }: Drawn): Outline[] {
   const scope = strategies.find((name) => name === strategy)
   const wanted: readonly Target[] = scope === undefined ? targets : scopeOf(scope).clears
   const acted = plan === null ? wanted : targets.filter((target) => plan[target] !== null)
@@ -105,11 +107,14 @@ function outlineOf({ operation, strategy, dryRun, plan, phase, progress }: Drawn
     },
   ]
   const parts = { backup, acted, wipes, rehearse }
+  const begun = new Set([phase, ...Object.keys(progress), ...Object.keys(steps ?? {})])
   // The dry run of a restore looks at what that would change, where the backup can be compared.
-  const isCompared = [phase ?? '', ...Object.keys(progress)].some((name) => name.startsWith('Diff '))
+  const isCompared = [...begun].some((name) => name?.startsWith('Diff '))
+  /** Only who runs the machine knows whether it has any. */
+  const hooks = (name: string) => (begun.has(name) ? [name] : [])
   return [
-    { name: 'Plan', steps: ['Count'] },
+    { name: 'Plan', steps: ['Count', ...hooks('Hooks before')] },
     ...(!dryRun ? pageOf(operation).stages(parts) : isCompared ? pageOf('diff').stages(parts) : []),
-    { name: 'End', steps: ['Finish'] },
+    { name: 'End', steps: [...hooks('Hooks after'), 'Finish'] },
   ]
 }

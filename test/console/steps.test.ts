@@ -40,6 +40,7 @@ describe('the graph of a run', () => {
     const large: Drawn = { ...reset, plan: { ...reset.plan!, database } }
     const drawn = [
       large,
+      { ...reset, steps: { 'Hooks before': {}, 'Hooks after': {} } },
       restore,
       verify,
       { ...verify, operation: 'diff' },
@@ -48,6 +49,12 @@ describe('the graph of a run', () => {
     // Repeats of Count and Finish, and what comes after the run has ended.
     const aside = ['Count again', 'Finish failed', 'Prune']
     expect(new Set([...drawn, ...aside])).toEqual(new Set(working))
+  })
+
+  it('draws calls of hooks only where they were made', () => {
+    expect(namesOf(reset)).not.toContain('Hooks before')
+    expect(namesOf({ ...reset, phase: 'Hooks before' }).slice(0, 2)).toEqual(['Count', 'Hooks before'])
+    expect(namesOf({ ...reset, steps: { 'Hooks after': {} } }).slice(-2)).toEqual(['Hooks after', 'Finish'])
   })
 
   it('says that several batches are made one moment only when there are several, and are backed up', () => {
