@@ -5,6 +5,12 @@ import { howMany, targets } from '../../lib/store.ts'
 export const optionTexts = {
   help: { type: 'boolean', short: 'h', says: 'show this help' },
   json: { type: 'boolean', says: 'one JSON document on stdout; everything else goes to stderr' },
+  api: {
+    type: 'string',
+    value: 'address',
+    says: 'ask the HTTP API there, with the token of --token-file or TASKMASTER_RESET_TOKEN, and no service itself',
+  },
+  'token-file': { type: 'string', value: 'file', says: 'with --api: the file that holds the token' },
   confirm: {
     type: 'string',
     value: 'name',
@@ -227,7 +233,8 @@ export type Command = {
   options: readonly OptionName[]
 }
 
-const common = ['json', 'help'] as const
+const alone = ['json', 'help'] as const
+const common = ['api', 'token-file', ...alone] as const
 const any = [
   'rehearse',
   'rehearse-all',
@@ -302,7 +309,7 @@ export const commands = {
   },
   prune: {
     says: 'which backups the retention keeps, and why; deletes the others when told to',
-    options: ['delete', ...common],
+    options: ['delete', ...alone],
   },
   cancel: {
     says: 'call a run off; possible until it wipes, restores or deletes',
@@ -321,7 +328,7 @@ export const commands = {
   token: {
     says: 'make a token for the HTTP API; shown once, nothing is stored',
     argument: '<name>',
-    options: ['scopes', 'expires', ...common],
+    options: ['scopes', 'expires', ...alone],
   },
   tokens: {
     says: 'the tokens of the HTTP API: what they may do, until when, and when they were last used',
@@ -331,8 +338,8 @@ export const commands = {
   completion: {
     says: 'what bash, zsh or fish needs to complete commands and options',
     argument: '<shell>',
-    options: common,
+    options: alone,
   },
-  help: { says: 'this help, or that of a command', argument: '[command]', options: common },
+  help: { says: 'this help, or that of a command', argument: '[command]', options: alone },
 } as const satisfies Record<string, Command>
 export type CommandName = keyof typeof commands

@@ -14,7 +14,7 @@ export const exitCodes = {
 } as const
 export type ExitCode = keyof typeof exitCodes
 
-const codeOfKind: Record<ErrorKind, ExitCode> = { failure: 1, request: 2, guard: 3, busy: 4 }
+export const codeOfKind: Record<ErrorKind, ExitCode> = { failure: 1, request: 2, guard: 3, busy: 4 }
 
 /** The exit code for an error by its name, which is all that an execution tells of it. */
 export function exitCodeOf(errorName: string): ExitCode {

@@ -1,4 +1,4 @@
-import { messageOf } from '../../lib/errors.ts'
+import { messageOf, ResetError } from '../../lib/errors.ts'
 import { operationOf } from '../../lib/operations.ts'
 import { toolVersion } from '../../lib/version.ts'
 import { visible, visibleName } from '../../lib/visible.ts'
@@ -7,7 +7,7 @@ import { isCommand, noCommand, readArguments, WrongUsage } from './arguments.ts'
 import { asFlags } from './as-flags.ts'
 import { showCompletion } from './commands/completion.ts'
 import { showToken } from './commands/token.ts'
-import { type ExitCode, exitCodeOf } from './exit-code.ts'
+import { codeOfKind, type ExitCode, exitCodeOf } from './exit-code.ts'
 import { helpOf } from './help.ts'
 import type { perform } from './perform.ts'
 import { requestOf } from './request.ts'
@@ -35,7 +35,8 @@ export async function main(argv: readonly string[], terminal: Terminal): Promise
     const help = error instanceof WrongUsage ? `\n${helpOf(error.command)}` : ''
     const stdout = json ? visible(pretty({ error: { name, message } })) : ''
     // Of a run it would be a failure; here it is what was asked for by an id that there is not.
-    const code = name === 'NotFound' ? 2 : exitCodeOf(name)
+    const code =
+      name === 'NotFound' ? 2 : error instanceof ResetError ? codeOfKind[error.kind] : exitCodeOf(name)
     return { code, stdout, stderr: `${name}: ${visibleName(asFlags(message))}\n${help}` }
   }
 }

@@ -6,6 +6,8 @@ import type { Wanted } from './request.ts'
 
 /** Connects to the services and carries the command out there. Each command loads only what it needs itself. */
 export async function perform(args: Arguments, wanted: Wanted | undefined): Promise<Answer> {
+  const { api } = args.flags
+  if (api !== undefined) return (await import('./remote/perform.ts')).performOver(api, args, wanted)
   const note = (text: string) => void process.stderr.write(`${visibleName(text)}\n`)
   const connected = await connect(note)
   try {

@@ -79,7 +79,7 @@ function numberOf(said: unknown): unknown {
 }
 
 async function fromText({ command, argument, flags }: Arguments, given: string): Promise<unknown> {
-  const { request: _, json: __, ...others } = flags
+  const { request: _, json: __, api: ___, 'token-file': ____, ...others } = flags
   const other = argument ?? Object.keys(others).map((name) => `--${name}`)[0]
   if (other !== undefined) {
     throw new WrongUsage(`--request holds the whole request, so ${other} cannot be given as well`, command)

@@ -6,7 +6,7 @@ import { scoped } from '../auth.ts'
 import { refusals } from '../document/refusals.ts'
 import { answer, noQuery } from '../document/route.ts'
 
-const ScheduleInfo = z
+export const ScheduleInfo = z
   .strictObject({
     name: z.string().meta({ example: 'nightly' }),
     state: z.enum(['ENABLED', 'DISABLED']),

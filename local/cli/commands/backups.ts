@@ -16,7 +16,7 @@ function proofOf({ rehearsedAt, lateAttempts, ...held }: SealedBackup): string {
   return `rehearsed ${utc(rehearsedAt)}${lateAttempts > 0 ? ', later rows read back' : ''}`
 }
 
-const heading = [
+export const heading = [
   'backup',
   'environment',
   'strategy',

@@ -1,6 +1,6 @@
 import { utc } from '../../../lib/amounts.ts'
 import { collisionsOf, schedulesOf } from '../../../lib/run/schedule/schedules.ts'
-import { toldSchedules } from '../../../lib/run/schedule/told.ts'
+import { type ToldSchedule, toldSchedules } from '../../../lib/run/schedule/told.ts'
 import type { Answer } from '../answer.ts'
 import type { Connected } from '../connect.ts'
 import { list } from '../show/table.ts'
@@ -9,6 +9,11 @@ import { list } from '../show/table.ts'
 export async function showSchedules({ clients }: Connected): Promise<Answer> {
   const now = clients.now()
   const schedules = toldSchedules(clients.config, now)
+  const collisions = collisionsOf(schedulesOf(clients.config), now).map((one) => `\n${one}.\n`)
+  return { document: { schedules }, text: scheduleText(schedules) + collisions.join(''), code: 0 }
+}
+
+export function scheduleText(schedules: readonly ToldSchedule[]): string {
   const lines = schedules.map(({ name, state, operation, strategy, to, expression, timeZone, next }) => [
     name,
     state === 'ENABLED' ? 'on' : 'off',
@@ -16,11 +21,8 @@ export async function showSchedules({ clients }: Connected): Promise<Answer> {
     `${expression} ${timeZone}`,
     nextOf(state, next),
   ])
-  const none = 'SCHEDULES names none: nothing begins by itself here, as far as this command can see.\n'
-  const collisions = collisionsOf(schedulesOf(clients.config), now).map((one) => `\n${one}.\n`)
-  const text =
-    lines.length === 0 ? none : list(['name', '', 'what', 'when', 'next'], lines) + collisions.join('')
-  return { document: { schedules }, text, code: 0 }
+  const none = 'SCHEDULES names none: nothing begins by itself here, as far as can be seen.\n'
+  return lines.length === 0 ? none : list(['name', '', 'what', 'when', 'next'], lines)
 }
 
 function nextOf(state: string, [next]: readonly string[]): string {

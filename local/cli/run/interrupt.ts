@@ -50,7 +50,7 @@ async function interruptElsewhere(
 ): Promise<Answer | 'goes on'> {
   const row = await findBegun(connected, runId)
   if (row === undefined || !isCancellable(row)) return left(runId, row)
-  const wanted = await ask(runId, { choices: ['cancel', 'leave'], otherwise: 'leave' }, again)
+  const wanted = await askToCancel(runId, { choices: ['cancel', 'leave'], otherwise: 'leave' }, again)
   if (wanted === 'leave') return left(runId, row)
   return wanted === 'cancel' ? await cancelNow(connected, runId) : 'goes on'
 }
@@ -64,7 +64,7 @@ async function interruptHere(
   if (row === undefined) return await stopHere(connected, runId)
   if (row.status !== 'running') return 'goes on'
   if (isCancellable(row)) {
-    const wanted = await ask(runId, { choices: ['cancel'], otherwise: 'cancel' }, again)
+    const wanted = await askToCancel(runId, { choices: ['cancel'], otherwise: 'cancel' }, again)
     const cancelled = wanted === 'cancel' ? await cancelNow(connected, runId) : 'goes on'
     if (wanted !== 'cancel' || cancelled !== 'goes on') return cancelled
   }
@@ -81,7 +81,7 @@ async function findBegun({ clients }: Connected, runId: string): Promise<RunRow 
 }
 
 /** @returns `otherwise` when nobody can be asked, or nobody answers because Ctrl-C came again */
-async function ask<Choice extends 'cancel' | 'leave'>(
+export async function askToCancel<Choice extends 'cancel' | 'leave'>(
   runId: string,
   { choices, otherwise }: { choices: readonly Choice[]; otherwise: Choice },
   again: AbortSignal,

@@ -18,8 +18,12 @@ import { seconds, table } from './table.ts'
 type Around = {
   /** The plan that the ledger keeps; null: none was made. */
   plan: unknown
+  /** What a dry run found, where the plan itself is not known. */
+  wouldDo?: WouldDo | null
   /** The environment's name, for commands to paste. */
   environment: string
+  /** Options that commands to paste need beside their own. */
+  access?: readonly string[]
   /** The ledger's word for how the run stands, where it says more than the outcome. */
   status?: string | undefined
   /** Of an earlier run, which the same request gives again. */
@@ -40,7 +44,7 @@ export function documentOf(outcome: Outcome, plan: unknown): unknown {
 
 /** The end of a run in a few lines. */
 export function showOutcome(outcome: Outcome, around: Around): string {
-  const wouldDo = wouldDoOf(around.plan, outcome.operation, outcome.error)
+  const wouldDo = around.wouldDo ?? wouldDoOf(around.plan, outcome.operation, outcome.error)
   const repeated = around.repeats === undefined ? '' : 'The same request was sent before; this is its run.\n'
   if (wouldDo !== null || outcome.dryRun) return repeated + showDryRun(outcome, wouldDo, around)
   return [
@@ -146,7 +150,10 @@ function showWouldDo(wouldDo: WouldDo, operation: string): string {
   ].join('')
 }
 
-function showNextSteps(outcome: Outcome, { environment, isGone = false, isDeleted = false }: Around): string {
+function showNextSteps(
+  outcome: Outcome,
+  { environment, access = [], isGone = false, isDeleted = false }: Around,
+): string {
   const steps = nextStepsOf(outcome).map(({ says, restore }) =>
     restore === null
       ? `\n${says}\n`
@@ -154,7 +161,7 @@ function showNextSteps(outcome: Outcome, { environment, isGone = false, isDelete
         ? ''
         : isDeleted
           ? `\nThe backup ${restore} was deleted since: it cannot put anything back any more.\n`
-          : `\n${says}\n\n  ${commandLine('restore', restore, '--confirm', environment)}\n`,
+          : `\n${says}\n\n  ${commandLine('restore', restore, '--confirm', environment, ...access)}\n`,
   )
   return steps.join('')
 }
