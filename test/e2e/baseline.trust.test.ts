@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { environment, useResetStack } from './reset-stack.ts'
 
 const reset = useResetStack()
+const toBaseline = { operation: 'reset', strategy: 'full', to: 'baseline', confirm: environment } as const
 const labels = async () =>
   Object.fromEntries(
     (await reset.stack.sql.query('SELECT label, backup_id FROM taskmaster_reset.labels ORDER BY 1')).rows.map(
@@ -71,8 +72,7 @@ describe('a reset to the baseline', () => {
     await day()
     const after = await print()
     expect(after).not.toEqual(before)
-    const request = { operation: 'reset', strategy: 'full', to: 'baseline', confirm: environment }
-    const outcome = await reset.succeed(request, 'night')
+    const outcome = await reset.succeed(toBaseline, 'night')
     expect(await print()).toEqual(before)
     const to = { name: 'baseline', backupId: baseline.backupId }
     expect(outcome).toMatchObject({
@@ -92,5 +92,29 @@ describe('a reset to the baseline', () => {
       confirm: environment,
     })
     expect(await print()).toEqual(after)
+  })
+
+  test('is refused when the tables have outgrown it, with nothing touched; the backup before it warns of that', async () => {
+    await reset.stack.sql.query(
+      'ALTER TABLE users ADD COLUMN age int; ALTER TABLE worlds ADD COLUMN kind text NOT NULL DEFAULT 1',
+    )
+    const fitting = await reset.succeed({ operation: 'backup', rehearse: false })
+    expect(fitting.warnings).toEqual([])
+    await reset.stack.sql.query('ALTER TABLE events RENAME COLUMN what TO happened')
+    const { warnings } = await reset.succeed({ operation: 'backup', rehearse: false })
+    expect(warnings).toEqual([
+      {
+        code: 'BaselineOutdated',
+        message: expect.stringMatching(
+          /^A reset to "baseline" \(.*\) would be refused: the live tables have outgrown it: the column public\.events\.what does not exist any more\. Renew it/,
+        ),
+      },
+    ])
+    const before = await reset.fingerprint()
+    expect(await reset.run({ ...toBaseline, dryRun: true })).toMatchObject({ error: 'SchemaChanged' })
+    expect(await reset.run(toBaseline)).toMatchObject({ status: 'FAILED', error: 'SchemaChanged' })
+    expect(await reset.fingerprint()).toEqual(before)
+    const renewed = await reset.succeed({ operation: 'backup', rehearse: false, label: 'baseline' })
+    expect(renewed.warnings).toEqual([])
   })
 })
