@@ -89,7 +89,9 @@ export type Demonstration<Count> = {
     found: { before: Count; after: Count; outcome: Outcome; backup: { bucket: string; prefix: string } },
     asked: DirectAccess,
   ): Promise<string>
-  /** The same after the restore: everything is back as it was. */
+  /** What somebody writes who tries the application: how much, in words. */
+  use(asked: DirectAccess): Promise<string>
+  /** The same as proveWiped after the reset to a baseline: everything is as it was when that was taken. */
   proveRestored(found: { before: Count; after: Count }, asked: DirectAccess): string
 }
 

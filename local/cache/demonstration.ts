@@ -28,8 +28,14 @@ export const keys: Demonstration<CacheShape['count']> = {
     same('keys wiped', outcome.targets.cache.keys, before.keys)
     return `DBSIZE: ${counted(before.keys, 'key')} before, 0 after, not counting the environment's own`
   },
+  async use({ connectRedis }) {
+    const redis = connectRedis?.()
+    await redis?.mset('session:guest', '{}', 'page:/guest', '<h1>Guest</h1>')
+    redis?.disconnect()
+    return '2 cache keys'
+  },
   proveRestored({ before, after }) {
     same('keys', after.keys, before.keys)
-    return `DBSIZE: ${counted(after.keys, 'key')}, as before`
+    return `DBSIZE: ${counted(after.keys, 'key')}, as in the beginning`
   },
 }

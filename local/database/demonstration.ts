@@ -24,10 +24,23 @@ export const tables: Demonstration<TableCounts> = {
     same('rows in the manifest', await rowsInManifest(s3, backup), before.rows)
     return `SELECT count(*) of ${tablesOf(before)}: ${counted(totalOf(before.rows), 'row')} before, 0 after`
   },
+  async use({ env }) {
+    const client = new pg.Client({ connectionString: env.DATABASE_URL })
+    await client.connect()
+    try {
+      await client.query(
+        `INSERT INTO public.users (email, display_name, role) SELECT 'guest' || i || '@example.com', 'Guest ' || i, 'player'
+         FROM generate_series(1, 3) AS i`,
+      )
+      return '3 users'
+    } finally {
+      await client.end()
+    }
+  },
   proveRestored({ before, after }) {
     same('rows per table', after.rows, before.rows)
     same('rows of each table', after.digests, before.digests)
-    return `md5 over all rows of each of ${tablesOf(before)}: the same as before the reset`
+    return `md5 over all rows of each of ${tablesOf(before)}: the same as in the beginning`
   },
 }
 

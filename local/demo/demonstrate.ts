@@ -1,5 +1,6 @@
 import { S3Client } from '@aws-sdk/client-s3'
 import { parseRequest } from '../../lib/run/request.ts'
+import { targets } from '../../lib/store.ts'
 import { type Connected, open } from '../cli/connect.ts'
 import { claimEnvironment } from '../cli/run/claim-environment.ts'
 import { type Followed, followRun } from '../cli/run/follow.ts'
@@ -12,7 +13,10 @@ import { countStores, countsInWords, demonstrationsOfStores } from './counts.ts'
 import { prove, proveRestored } from './proof.ts'
 import { summarize } from './summary.ts'
 
-/** Fills the stack, resets it in full with a backup, restores that, and proves both. @throws Error when anything is not as it should be */
+/**
+ * Fills the stack, takes a baseline, resets all to zero, has it used a little, resets it to the baseline, and proves both resets.
+ * @throws Error when anything is not as it should be
+ */
 export async function demonstrate(stack: Stack, say: (text: string) => void): Promise<void> {
   const connected = await open(undefined)
   const s3 = new S3Client({ forcePathStyle: true })
@@ -24,8 +28,14 @@ export async function demonstrate(stack: Stack, say: (text: string) => void): Pr
   say(`Filled with a TaskMaster in use: ${countsInWords(demonstrations, before).join(', ')}.\n`)
 
   const confirm = connected.clients.config.ENVIRONMENT
-  const sent = { operation: 'reset', strategy: 'full', confirm, requestedBy: 'npm start' }
-  say(`Starting the state machine with ${JSON.stringify(sent)}\n`)
+  const requestedBy = 'npm start'
+  const taken = { operation: 'backup', label: 'baseline', pin: true, requestedBy }
+  say(`This is to be the baseline: ${JSON.stringify(taken)}\n`)
+  const baseline = await carryOut(connected, taken)
+  say(`\nRun ${baseline.outcome.runId}: ${baseline.outcome.backupId} is called baseline, and pinned.`)
+
+  const sent = { operation: 'reset', strategy: 'full', confirm, requestedBy }
+  say(`\nTo zero: ${JSON.stringify(sent)}\n`)
   const followed = await carryOut(connected, sent)
   const { outcome } = followed
   say(`\n${await summarize(connected.clients, followed, { demonstrations, before })}`)
@@ -34,8 +44,9 @@ export async function demonstrate(stack: Stack, say: (text: string) => void): Pr
   say(`Asked past the product, by clients of their own:\n`)
   for (const line of proof) say(`✓ ${line}`)
 
-  const back = { operation: 'restore', backupId: outcome.backupId, confirm, requestedBy: 'npm start' }
-  say(`\nAnd back again, with ${JSON.stringify(back)}\n`)
+  const written = await Promise.all(targets.map((store) => demonstrations[store].use(asked)))
+  const back = { operation: 'reset', strategy: 'full', to: 'baseline', confirm, requestedBy }
+  say(`\nSomebody uses it: ${written.join(', ')}. And back to the baseline: ${JSON.stringify(back)}\n`)
   const restored = await carryOut(connected, back)
   say(
     `\n${showOutcome(restored.outcome, { plan: restored.row?.plan ?? null, environment: confirm, isGone: true })}`,

@@ -30,7 +30,7 @@ export async function prove(
   ]
 }
 
-/** The same after the restore: everything is back as it was. */
+/** The same after the reset to the baseline: everything is as it was when that was taken. */
 export async function proveRestored(
   demonstrations: Demonstrations,
   asked: DirectAccess,

@@ -1,4 +1,4 @@
-import { ListObjectsV2Command, type S3Client } from '@aws-sdk/client-s3'
+import { ListObjectsV2Command, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3'
 import { bytes, counted } from '../../lib/amounts.ts'
 import { same } from '../demo/same.ts'
 import type { Demonstration } from '../store.ts'
@@ -26,9 +26,14 @@ export const objects: Demonstration<Objects> = {
     )
     return `ListObjectsV2 below ${env.FILES_PREFIX}: ${counted(before.objects, 'file')} before, 0 after`
   },
+  async use({ env, s3 }) {
+    const Key = `${env.FILES_PREFIX}guest.md`
+    await s3.send(new PutObjectCommand({ Bucket: env.FILES_BUCKET, Key, Body: '# A story of a guest' }))
+    return '1 story'
+  },
   proveRestored({ before, after }, { env }) {
     same('files', after, before)
-    return `ListObjectsV2 below ${env.FILES_PREFIX}: ${sized(after)}, as before`
+    return `ListObjectsV2 below ${env.FILES_PREFIX}: ${sized(after)}, as in the beginning`
   },
 }
 

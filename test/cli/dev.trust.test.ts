@@ -135,7 +135,7 @@ test.runIf(isFull)(
       ['delete', 'succeeded'],
       ['backup', 'cancelled'],
       ['backup', 'succeeded'],
-      ['restore', 'succeeded'],
+      ['reset-to', 'succeeded'],
       ['reset', 'succeeded'],
       ['reset', 'succeeded'],
       ['claim', 'succeeded'],

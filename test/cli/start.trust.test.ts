@@ -82,7 +82,7 @@ test.runIf(isFull)(
 
 test('the command that README prints writes nothing but the document to stdout', async () => {
   const readme = await readFile(join(root, 'README.md'), 'utf8')
-  const [, command] = /and `(npm run [^`]*) <command>` works against it/.exec(readme) ?? []
+  const [, command] = /and `(np[mx] [^`]*) <command>` works against it/.exec(readme) ?? []
   const { folder, remove } = await makeCheckout()
   try {
     const { code, stdout } = await endOf(paste(`${command} token ci --scopes read --json`, folder))
