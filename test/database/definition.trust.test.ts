@@ -187,8 +187,14 @@ describe('what a backup tells of how its tables are made', () => {
   })
 })
 
+/** Servers of the system, which have a pg_dump beside them: the embedded one has none. */
+const servers = globSync('/usr/lib/postgresql/*/bin')
+
 describe.runIf(isFull)('what pg_dump writes of the tables that a backup tells of', () => {
-  for (const folder of globSync('/usr/lib/postgresql/*/bin')) {
+  test.runIf(servers.length === 0)(`is looked at where there is one ${inFullForm}`, ({ skip }) =>
+    skip('There is no PostgreSQL server of the system with a pg_dump: apt-get install postgresql'),
+  )
+  for (const folder of servers) {
     const version = basename(join(folder, '..'))
     describe(`on PostgreSQL ${version}`, () => {
       let adminUrl: string
