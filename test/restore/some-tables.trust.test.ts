@@ -22,11 +22,11 @@ import { load, planRestore } from './steps.ts'
 
 const database = useDatabase()
 
-/** A restore from Count to its COMMIT, without a safety backup. */
+/** A restore of some tables from Count to its COMMIT, or a reset to the backup that preserves some; without a safety backup. */
 async function restoreSome(
   clients: Clients,
   backupId: string | null,
-  asked: { tables: string[]; includeParents?: boolean },
+  asked: { tables: string[]; includeParents?: boolean } | { preserve: { tables: string[] } },
 ) {
   const plan = await planRestore(clients, backupId, { ...asked, safetyBackup: false })
   await load(clients, plan)
@@ -135,20 +135,23 @@ describe('a restore of some tables', () => {
   )
 
   it.runIf(isFull)(
-    `leaves every table that was not named as it was, and is refused exactly where a row would lose or lack its parent ${inFullForm}`,
+    `leaves every table that was not named as it was, or that a reset to a backup preserves, and is refused exactly where a row would lose or lack its parent ${inFullForm}`,
     async () => {
-      const counts = { restored: 0, refused: 0 }
+      const counts = { restored: 0, preserved: 0, refused: 0 }
       const clients = configured(database.clients, { DATABASE_SCHEMAS: [...managed] })
       await fc.assert(
         fc.asyncProperty(graphs.map(allManaged), fc.infiniteStream(fc.nat(9)), async (before, drawn) => {
           const draw = (most: number) => (drawn.next().value as number) % (most + 1)
           await database.sql.query(`${dropSql}; ${sqlOf(before)}`)
           const backupId = await backUpAll(clients)
+          const positionsBefore = await positionsOf(before)
           const now = changed(before, draw)
           await database.sql.query(`SET search_path = pg_catalog; ${refill(now)}`)
           const named = before.nodes.map(() => draw(1) === 1)
           const tables = before.nodes.filter((_, at) => named[at]).map(planName)
-          if (tables.length === 0) return
+          const others = before.nodes.filter((_, at) => !named[at]).map(planName)
+          const preserves = tables.length === 0 || draw(1) === 1
+          const positions = await positionsOf(now, named, positionsBefore)
           const baseline = rowsIn(before)
           const live = await rowsOf(now.nodes.flatMap(relationsOf))
           const dangles = before.links.some((one, at) => {
@@ -157,7 +160,8 @@ describe('a restore of some tables', () => {
             const { rows } = source.nodes[one.from]!
             return source.links[at]!.refs.slice(0, rows).some((ref) => ref > parents)
           })
-          const restoring = restoreSome(clients, backupId, { tables })
+          const asked = preserves ? { preserve: { tables: others } } : { tables }
+          const restoring = restoreSome(clients, backupId, asked)
           if (dangles) {
             counts.refused++
             await expect(restoring).rejects.toSatisfy(
@@ -165,8 +169,9 @@ describe('a restore of some tables', () => {
             )
             expect(await rowsOf(Object.keys(live))).toEqual(live)
           } else {
-            counts.restored++
+            counts[preserves ? 'preserved' : 'restored']++
             await restoring
+            expect(await positionsOf(now)).toEqual(positions)
             const found = await rowsOf(Object.keys(live))
             for (const [at, node] of before.nodes.entries())
               for (const relation of relationsOf(node))
@@ -176,13 +181,32 @@ describe('a restore of some tables', () => {
           const { rows } = await database.sql.query(`SELECT FROM pg_constraint WHERE NOT convalidated`)
           expect(rows).toEqual([])
         }),
-        { numRuns: 20, endOnFailure: true },
+        { numRuns: 25, endOnFailure: true },
       )
       tried('restores of some tables', counts)
       await database.sql.query(dropSql)
     },
     240_000,
   )
+
+  /** Where the sequences of the ids stand: now, or as it was `before` for those of the tables that are named. */
+  async function positionsOf(
+    { nodes }: Graph,
+    named: boolean[] = [],
+    before: string[] = [],
+  ): Promise<string[]> {
+    const found: string[] = []
+    for (const [at, node] of nodes.entries()) {
+      const owned = await database.sql.query(`SELECT pg_get_serial_sequence($1, 'id') AS name`, [
+        sqlName(node),
+      ])
+      const { rows } = await database.sql.query(
+        `SELECT (last_value, is_called)::text AS at FROM ${owned.rows[0].name}`,
+      )
+      found.push((named[at] ? before[at] : rows[0].at) as string)
+    }
+    return found
+  }
 
   /** Of each node its rows and what they refer to, as the graph says. */
   function rowsIn({ nodes, links }: Graph): string[] {

@@ -11,18 +11,30 @@ import { databaseOf, type Plan, plannedRun, readPlan, restoredBy } from '../../l
 import { seal } from '../../lib/run/seal.ts'
 import { noProgress } from '../database/database-stack.ts'
 
-/** The states "Count" to "Seal" of a restore. A run that was still active is ended first. */
+/** The states "Count" to "Seal" of a restore, or with `preserve` of a reset to the backup. A run that was still active is ended first. */
 export async function planRestore(
   clients: Clients,
   backupId: string | null,
-  asked: { safetyBackup?: boolean; tables?: string[]; includeParents?: boolean } = {},
+  {
+    preserve,
+    ...asked
+  }: {
+    safetyBackup?: boolean
+    tables?: string[]
+    includeParents?: boolean
+    preserve?: { tables: string[] }
+  } = {},
 ): Promise<Plan> {
   const run = { runId: randomUUID(), attempt: 0 }
   await withConnection(clients, (connection) =>
     connection.query(`UPDATE taskmaster_reset.runs SET status = 'failed' WHERE status = 'running'`),
   )
   const { ENVIRONMENT: confirm } = clients.config
-  const request = { operation: 'restore', backupId, confirm, rehearse: false, ...asked }
+  const common = { confirm, rehearse: false }
+  const request =
+    preserve === undefined
+      ? { operation: 'restore', backupId, ...common, ...asked }
+      : { operation: 'reset', strategy: 'database-only', to: backupId, backup: false, preserve, ...common }
   await countAll(clients, { request, startedAt: new Date().toISOString(), ...run })
   const noted = await withConnection(clients, (connection) => readNoted(connection, run.runId))
   const plan = await readPlan(clients.backups, run, noted)

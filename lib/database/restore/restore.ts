@@ -153,7 +153,8 @@ async function replaceTables(
           catalog,
         })
   const fingerprints = fingerprintFormatOf(database)
-  const spared = await readSpared(connection, runId)
+  // Where nothing is to be loaded, nothing made the schema in which it stands.
+  const spared = database.tables.length === 0 ? new Map() : await readSpared(connection, runId)
   const unchanged = await stillUnchanged(connection, {
     ...{ spared, live: tables, backedUp: { tables: database.tables, fingerprints } },
     held: proven && { tables: proven.tables, fingerprints: fingerprintFormatOf(safety?.database ?? {}) },

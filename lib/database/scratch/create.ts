@@ -52,6 +52,7 @@ export async function checkLoaded(
   { runId, tables }: { runId: string; tables: readonly BackedUpTable[] },
 ): Promise<void> {
   const keys = tables.flatMap(({ parts }) => parts.flatMap(({ key }) => key ?? []))
+  if (keys.length === 0) return // there may be no such schema
   const found = await connection.query(
     `SELECT count(*)::int AS missing FROM unnest($1::text[]) AS part(key)
      WHERE NOT EXISTS (SELECT FROM ${quote(scratchSchemaOf(runId))}.loaded AS l WHERE l.key = part.key)`,
