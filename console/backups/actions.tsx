@@ -1,5 +1,5 @@
 import { useState } from 'preact/hooks'
-import type { BackupAnswer } from '../../lib/http/answers/backup.ts'
+import type { BackupAnswer, BackupDetails } from '../../lib/http/answers/backup.ts'
 import type { Run } from '../../lib/http/answers/run.ts'
 import { useSession } from '../page/session.ts'
 import { useStart } from '../page/start.ts'
@@ -8,7 +8,7 @@ import { missingOf } from './needed-scopes.ts'
 import { RestoreDialog } from './restore-dialog.tsx'
 
 type Props = {
-  backup: BackupAnswer
+  backup: BackupDetails
   active: Run | undefined
   onChanged: () => void
   onError: (error: Error | undefined) => void

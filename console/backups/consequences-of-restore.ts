@@ -26,11 +26,14 @@ export function consequencesOf(
     chosen,
     exact,
     present,
+    preserves = true,
   }: {
     environment: string
     chosen: readonly Target[]
     exact: boolean
     present: EstimatedAmounts | undefined
+    /** Whether a reset would keep rows. */
+    preserves?: boolean
   },
 ): string[] {
   if (chosen.length === 0) return []
@@ -43,7 +46,7 @@ export function consequencesOf(
           `The rows of the backup are those of ${utc(backup.startedAt)}; they are put into ${environment} in one transaction: all of them, or none.`,
         ]
       : []),
-    ...whatRestoreMeans(chosen, { exact }),
+    ...whatRestoreMeans(chosen, { exact, preserves }),
     `It can be cancelled until ${hasRows ? 'rows' : putBeside(chosen)} are replaced.`,
   ]
 }

@@ -1,18 +1,23 @@
 import { useState } from 'preact/hooks'
-import type { BackupAnswer } from '../../lib/http/answers/backup.ts'
+import type { BackupDetails } from '../../lib/http/answers/backup.ts'
 import { heldBy, storesIn } from '../../lib/run/words/held.ts'
+import { wouldBeRefused } from '../../lib/run/words/would-words.ts'
 import type { Target } from '../../lib/store.ts'
-import { contentsOf } from '../overview/shares.ts'
+import { contentsOf, shareOf } from '../overview/shares.ts'
+import { Bars } from '../page/bars.tsx'
 import { ConfirmDialog } from '../page/confirm-dialog.tsx'
 import { useLive } from '../page/live.ts'
+import { Failure, Notice } from '../page/notice.tsx'
 import { useSession } from '../page/session.ts'
 import { useStart } from '../page/start.ts'
 import { stores } from '../stores/stores.ts'
+import { useComparison } from './comparison.ts'
 import { consequencesOf, exactLabel, restoreLabel } from './consequences-of-restore.ts'
 import { originOf } from './proof.ts'
+import { thenAndNow } from './then-and-now.ts'
 
 /** Puts a backup back, after a safety backup of what is there now. */
-export function RestoreDialog({ backup, onClose }: { backup: BackupAnswer; onClose: () => void }) {
+export function RestoreDialog({ backup, onClose }: { backup: BackupDetails; onClose: () => void }) {
   const { api, session } = useSession()
   const { environment } = session
   const start = useStart()
@@ -29,23 +34,23 @@ export function RestoreDialog({ backup, onClose }: { backup: BackupAnswer; onClo
   const choose = (target: Target, wanted: boolean) =>
     setChosen(held.filter((one) => (one === target ? wanted : chosen.includes(one))))
 
+  const request = {
+    ...{ operation: 'restore' as const, backupId: backup.backupId, targets: chosen, exact, allowForeign },
+    ...(allowUnsigned && { allowUnsigned }),
+  }
+  const comparison = useComparison(request)
+  const difference = comparison.run?.outcome?.difference ?? null
+  const { lines, rest, isCompared } = thenAndNow(backup, options, { chosen, exact, difference })
+  const refused = comparison.run?.wouldDo ? wouldBeRefused(comparison.run.wouldDo) : null
+  const preserves = options !== undefined && (shareOf(options, 'database')?.stays ?? 0) > 0
+
   return (
     <ConfirmDialog
       title={`Restore into ${environment}`}
       action={restoreLabel(backup, chosen)}
       destructive
-      obstacle={obstacle()}
-      onConfirm={() =>
-        start({
-          operation: 'restore',
-          backupId: backup.backupId,
-          targets: chosen,
-          exact,
-          allowForeign,
-          ...(allowUnsigned ? { allowUnsigned } : {}),
-          confirm: environment,
-        })
-      }
+      obstacle={obstacle() ?? (comparison.isAtWork ? 'It is being compared; one run at a time.' : undefined)}
+      onConfirm={() => start({ ...request, confirm: environment })}
       onClose={onClose}
     >
       <fieldset>
@@ -74,8 +79,43 @@ export function RestoreDialog({ backup, onClose }: { backup: BackupAnswer; onClo
           onChange={setAllowUnsigned}
         />
       )}
+      {lines.length > 0 && (
+        <>
+          <Bars
+            caption="What the backup holds, and what is there now"
+            headings={{
+              what: 'What',
+              from: 'In the backup',
+              to: 'Now',
+              becomes: isCompared ? 'A restore' : 'Difference',
+            }}
+            lines={lines}
+          />
+          {rest && <p class="muted">{rest}</p>}
+          <div class="actions">
+            <button
+              type="button"
+              disabled={comparison.isAtWork || obstacle() !== undefined}
+              onClick={comparison.begin}
+            >
+              {comparison.isAtWork ? 'Comparing …' : 'Compare row by row'}
+            </button>
+            <p class="muted">
+              {isCompared
+                ? 'Compared by a dry run just now; nothing was changed.'
+                : 'These are counts. A dry run compares each row, file and key.'}
+            </p>
+          </div>
+          {comparison.error && <Failure error={comparison.error} />}
+          {refused && (
+            <Notice kind="attention" announced>
+              <p>The restore {refused}</p>
+            </Notice>
+          )}
+        </>
+      )}
       <ol class="consequences">
-        {consequencesOf(backup, { environment, chosen, exact, present }).map((sentence) => (
+        {consequencesOf(backup, { environment, chosen, exact, present, preserves }).map((sentence) => (
           <li key={sentence}>{sentence}</li>
         ))}
       </ol>

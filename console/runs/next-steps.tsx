@@ -1,5 +1,5 @@
 import { useState } from 'preact/hooks'
-import type { BackupAnswer } from '../../lib/http/answers/backup.ts'
+import type { BackupDetails } from '../../lib/http/answers/backup.ts'
 import type { Outcome } from '../../lib/run/outcome.ts'
 import { nextStepsOf } from '../../lib/run/words/next-steps.ts'
 import { RestoreDialog } from '../backups/restore-dialog.tsx'
@@ -31,7 +31,7 @@ export function NextSteps({ outcome }: { outcome: Outcome }) {
 function PutBack({ backupId }: { backupId: string }) {
   const { api, session } = useSession()
   const { active } = useRuns()
-  const [backup, setBackup] = useState<BackupAnswer>()
+  const [backup, setBackup] = useState<BackupDetails>()
   const [error, setError] = useState<Error>()
   const obstacle = obstacleToPuttingBack({ session, active })
 

@@ -34,8 +34,8 @@ export const databaseWords: Words<DatabaseTold> = {
     takenOver === undefined
       ? null
       : `the run's backup took over ${counted(takenOver.rows, 'row')} of ${takenOver.backupId}, and ${number(takenOver.exported)} were exported`,
-  replaced:
-    'All rows of these tables become those of the backup, also of tables that a reset would keep: rows that were changed since are changed back, rows that came since go, and rows that went come back.',
+  replaced: (preserves) =>
+    `All rows of these tables become those of the backup${preserves ? ', also of tables that a reset would keep' : ''}: rows that were changed since are changed back, rows that came since go, and rows that went come back.`,
   differs: ({ tables, sequences }) => [
     ...tables.map(differenceLine),
     ...sequences.map(({ name, before, now }) => ({

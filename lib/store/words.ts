@@ -66,8 +66,9 @@ export type Words<T extends Told> = {
   /**
    * What a restore means where all that is there goes or is changed back. Absent: what the backup holds takes the place of
    * what has the same name, and others stay or, when the restore is exact, are removed.
+   * @param preserves whether a reset would leave something of it
    */
-  replaced?: string
+  replaced?(preserves: boolean): string
   /** How it comes into a backup without passing through our hands. Absent: it is written, and read back. */
   copied?: string
 } & (Whole<T> | InParts<T>)

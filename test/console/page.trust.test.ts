@@ -254,6 +254,51 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
   )
 
   it.runIf(isFull)(
+    `shows what a backup holds beside what is there now, and row by row what a restore would change, when it is asked ${inFullForm}`,
+    async () => {
+      await console.finish({ operation: 'backup', strategy: 'full' })
+      const before = await console.count()
+      const { sql, redis } = console.stack
+      await sql.query('CREATE TABLE later (id int)')
+      await sql.query('DELETE FROM audit_logs WHERE ctid IN (SELECT ctid FROM audit_logs LIMIT 7)')
+      await sql.query(`UPDATE users SET email = 'x' || email WHERE id IN (SELECT id FROM users LIMIT 3)`)
+      await redis.set('taskmaster:came:later', 'x')
+      const page = await console.signIn('admin')
+      await page.getByRole('link', { name: 'Backups' }).click()
+      await page.getByRole('row').nth(1).getByRole('link').first().click()
+      await page.getByRole('button', { name: 'Restore …' }).click()
+      const dialog = page.getByRole('dialog', { name: 'Restore into local' })
+      const line = (name: string) => dialog.getByRole('row', { name, exact: true }).waitFor()
+      await line('audit_logs AuditLog 100 rows 93 rows 7 fewer rows now')
+      await line('users User 20 rows 20 rows as many')
+      await line('later none 0 rows not in the backup')
+      await line('Files 12 files 12 files as many')
+      await line(`Cache ${before.keys} keys ${before.keys + 1} keys 1 more key now`)
+      // Of what is preserved nothing is said where nothing is.
+      expect(await dialog.innerText()).not.toMatch(/would keep|preserved/)
+
+      await dialog.getByRole('button', { name: 'Compare row by row' }).click()
+      await dialog.getByText('It is being compared; one run at a time.').waitFor()
+      expect(await dialog.getByRole('button', { name: /^Back up, then/ }).isDisabled()).toBe(true)
+      await dialog.getByText('Compared by a dry run just now; nothing was changed.').waitFor()
+      await line('audit_logs AuditLog 100 rows 93 rows would bring back 7 rows')
+      await line('users User 20 rows 20 rows would change back 3 rows')
+      await line(
+        `Cache ${before.keys} keys ${before.keys + 1} keys would leave 1 key that the backup has not`,
+      )
+      await line('Files 12 files 12 files is as it was')
+      // What was compared is no longer what would be done.
+      await dialog.getByLabel('Remove files and cache keys that are not in the backup').check()
+      await dialog.getByText('These are counts.').waitFor()
+      await dialog.getByLabel('Type local to confirm').fill('local')
+      await page.keyboard.press('Enter')
+      await page.getByText(/^Succeeded after/).waitFor()
+      await sql.query('DROP TABLE later')
+      expect(await console.count()).toEqual(before)
+    },
+  )
+
+  it.runIf(isFull)(
     `marks a backup that nobody signed, and one of another environment; puts it back only after both were ticked, and pins and downloads it not at all ${inFullForm}`,
     async () => {
       await console.finish({ operation: 'backup', strategy: 'full', rehearse: false })

@@ -377,6 +377,8 @@ describe('what a restore says before it is confirmed', () => {
       'those of 2026-11-22 19:05:33 UTC; they are put into staging in one transaction',
     )
     expect(rows[2]).toContain('also of tables that a reset would keep')
+    const unpreserved = restoring(backup, { ...about, chosen: ['database'], preserves: false })
+    expect(unpreserved.join(' ')).not.toContain('would keep')
     expect(rows.join(' ')).not.toMatch(/files|keys/)
     expect(rows.at(-1)).toBe('It can be cancelled until rows are replaced.')
     const files = restoring(backup, { ...about, chosen: ['files'] })

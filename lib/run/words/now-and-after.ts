@@ -43,11 +43,15 @@ function changesOf<T extends Target>(
 /**
  * What a person who confirms has to know of it: a restore is no reset, and preserves nothing.
  * @param stores those that are put back
+ * @param preserves whether a reset would keep rows: only then a word of that is due
  */
-export function whatRestoreMeans(stores: readonly Target[], { exact }: Pick<Restore, 'exact'>): string[] {
+export function whatRestoreMeans(
+  stores: readonly Target[],
+  { exact, preserves = true }: Pick<Restore, 'exact'> & { preserves?: boolean },
+): string[] {
   const beside = putBeside(stores)
   return [
-    ...stores.flatMap((target) => words[target].replaced ?? []),
+    ...stores.flatMap((target) => words[target].replaced?.(preserves) ?? []),
     ...(beside === ''
       ? []
       : [
