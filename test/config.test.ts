@@ -67,6 +67,20 @@ const wrongHooks = [
   hooksOf({ timeoutSeconds: 280 }),
   hooksOf({ name: 'a', timeoutSeconds: 139 }, { name: 'b', timeoutSeconds: 140 }),
 ]
+const wrongNotices = [
+  'hunter2',
+  '[{"name":"n","kind":"mail","url":"https://x.example/hunter2"}]',
+  '[{"name":"n","kind":"slack"}]',
+  '[{"name":"n","kind":"slack","url":"hunter2"}]',
+  '[{"name":"n","kind":"sns","url":"https://x.example/hunter2"}]',
+  '[{"name":"n","kind":"slack","topic":"arn:aws:sns:eu-central-1:123456789012:alarms"}]',
+  '[{"name":"n","kind":"sns","topic":"hunter2"}]',
+  `[{"name":"n","kind":"slack","url":"https://x.example/","secret":"${'hunter2'.repeat(5)}"}]`,
+  '[{"name":"n","kind":"ping","url":"https://x.example/hunter2","on":["recovered"]}]',
+  '[{"name":"n","kind":"slack","url":"https://x.example/hunter2","on":["hunter"]}]',
+  `[${Array(2).fill('{"name":"n","kind":"slack","url":"https://x.example/hunter2"}')}]`,
+]
+
 describe('a variable that is', () => {
   const required: Name[] = [
     'ENVIRONMENT',
@@ -153,6 +167,7 @@ describe('a variable that is', () => {
     ['API_TOKENS', `[{"name":"ci","token":"hunter2","sha256":"${'0'.repeat(64)}","scopes":[]}]`],
     ['API_TOKENS', `[${Array(2).fill(`{"name":"ci","sha256":"${'0'.repeat(64)}","scopes":[]}`)}]`],
     ...wrongHooks.map((text): [Name, string] => ['HOOKS', text]),
+    ...wrongNotices.map((text): [Name, string] => ['NOTICES', text]),
     ['HOOKS_ON', 'perhaps'],
     ['ALLOWED_PRIVATE_HOSTS', 'https://localhost/hunter2'],
     ['ALLOWED_PRIVATE_HOSTS', 'localhost:0'],
@@ -212,6 +227,7 @@ describe('a variable that is', () => {
       SCHEDULES: [],
       HOOKS: [],
       HOOKS_ON: false,
+      NOTICES: [],
       ALLOWED_PRIVATE_HOSTS: [],
       PUBLIC_NEXT_RESET: false,
       LOCK_TIMEOUT_MS: 30_000,
@@ -282,7 +298,7 @@ describe('PROTECTED', () => {
   })
 })
 
-describe('hooks', () => {
+describe('hooks and notices', () => {
   test('have what is left out: a hook before a run must succeed, one after it is a warning', async () => {
     const of = { url: new URL(aHook.url), timeoutSeconds: 30, tries: 3, when: 'succeeded' }
     const { HOOKS, HOOKS_ON } = await read({ HOOKS: hooksOf({}, { name: 'off', moment: 'after', tries: 1 }) })
@@ -303,6 +319,20 @@ describe('hooks', () => {
   test('are on where it is said so, also for who is not told what they are', async () => {
     expect((await read({ HOOKS_ON: 'true' })).HOOKS_ON).toBe(true)
     expect((await read({ HOOKS: hooksOf({}), HOOKS_ON: 'false' })).HOOKS_ON).toBe(false)
+  })
+
+  test('tell what needs a person, and a ping all that happens, unless it is said otherwise', async () => {
+    const url = 'https://x.example/'
+    const NOTICES = JSON.stringify([
+      { name: 'ops', kind: 'slack', url },
+      { name: 'alive', kind: 'ping', url },
+      { name: 'bus', kind: 'webhook', url, on: ['started'] },
+    ])
+    expect((await read({ NOTICES })).NOTICES.map(({ on }) => on)).toEqual([
+      ['warned', 'failed', 'recovered', 'baseline-outdated', 'no-backup'],
+      ['started', 'succeeded', 'warned', 'failed'],
+      ['started'],
+    ])
   })
 
   test('may call hosts of an own network that are named, as an address writes them', async () => {

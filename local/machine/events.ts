@@ -18,7 +18,8 @@ export function createEvents(functions: Record<string, Handler>) {
   let hasEnded = false
 
   function tell(execution: Execution): void {
-    if (hasEnded || !process.env.HOOKS || functions.notify === undefined) return
+    const isHeard = process.env.HOOKS || process.env.NOTICES
+    if (hasEnded || !isHeard || functions.notify === undefined) return
     const told = Promise.resolve(functions.notify(eventOf(execution), contextOf()))
       .catch(() => {}) // it has written into the log what failed
       .finally(() => telling.delete(told))

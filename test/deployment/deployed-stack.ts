@@ -92,6 +92,26 @@ export async function startDeployed(
     return url
   }
 
+  /** Publishes nothing. A topic's name in the template is what CloudFormation knows it by. */
+  async function startSns(): Promise<string> {
+    const server = createServer(async (request, response) => {
+      let body = ''
+      for await (const chunk of request) body += chunk
+      const topic = new URLSearchParams(body).get('TopicArn')?.split(':').at(-1)
+      const call = { action: 'sns:Publish', resource: `AWS::SNS::Topic:${topic}` }
+      const isPermitted = permits({ caller: callerOf(request), ...call })
+      const xmlns = 'xmlns="http://sns.amazonaws.com/doc/2010-03-31/"'
+      response
+        .writeHead(isPermitted ? 200 : 403, { 'content-type': 'text/xml' })
+        .end(
+          `<PublishResponse ${xmlns}><PublishResult><MessageId>1</MessageId></PublishResult></PublishResponse>`,
+        )
+    })
+    const url = `http://${LOOPBACK}:${await listen(server)}`
+    ends.push(() => close(server))
+    return url
+  }
+
   /** The embedded machine has another name than the deployed one. */
   async function startStates(upstream: string): Promise<string> {
     const deployed = `${resolve(template, template.Resources.StateMachine?.Properties.StateMachineName)}`
@@ -118,6 +138,7 @@ export async function startDeployed(
       AWS_ENDPOINT_URL_SSM: await startSsm(options.settings(env)),
       AWS_ENDPOINT_URL_SFN: await startStates(env.AWS_ENDPOINT_URL_SFN ?? ''),
       AWS_ENDPOINT_URL_LAMBDA: await startLambda(),
+      AWS_ENDPOINT_URL_SNS: await startSns(),
       DATABASE_WEBSOCKET_PROXY: env.DATABASE_WEBSOCKET_PROXY ?? '',
     }
     const environments = functions.map(({ name, environment }) => {

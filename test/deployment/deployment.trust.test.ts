@@ -54,6 +54,12 @@ const propertiesOf = (id: string, of = template) =>
   resolve(of, of.Resources[id]?.Properties) as any
 const idOf = (name: string) => name.replace(/^./, (letter) => letter.toUpperCase())
 
+/** A line of the log from which CloudWatch makes metrics. */
+type Embedded = {
+  [name: string]: unknown
+  _aws: { CloudWatchMetrics: { Namespace: string; Dimensions: string[][]; Metrics: { Name: string }[] }[] }
+}
+
 /** Functions that stand for hooks in the stage local. */
 const hookFunctions = ['on', 'off'].map((name) => `arn:aws:lambda:us-east-1:000000000000:function:${name}`)
 
@@ -79,6 +85,7 @@ beforeAll(async () => {
   template = await packageStage('local', {
     ...{ 'backup-kms-key-arn': 'aws/s3', 'hook-functions': hookFunctions.join(',') },
     hooks: 'ssm:/taskmaster-reset/local/hooks',
+    notices: 'ssm:/taskmaster-reset/local/notices',
   }) // one after the other: each works in the same folder at first
   functions = functionsOf(template)
   stages = { local: template }
@@ -629,7 +636,9 @@ describe('the template', () => {
       for (const action of ['kms:Decrypt', 'kms:GenerateDataKey'])
         expect(uses(action, keys.files.replace(/f$/, 'of-somebody-else')), action).toEqual([])
       // Where none is given, or this is said, S3's own key of the account is used, for which nobody needs a grant.
-      expect(JSON.stringify(functionsOf(template).map(({ role }) => role.statements))).not.toContain('kms:')
+      const granted = functionsOf(template).flatMap(({ role }) => role.statements)
+      const ofBuckets = granted.filter(({ Resource }) => Resource !== 'AWS::KMS::Key:AlarmKey')
+      expect(JSON.stringify(ofBuckets)).not.toContain('kms:')
       for (const id of ['FilesKey', 'BackupKey'])
         expect([isMade(template, id), isMade(prod, id), isMade(odd, id)], id).toEqual([false, true, false])
     },
@@ -702,7 +711,8 @@ describe('what watches over the runs', () => {
     const watched = isFull ? prod : template
     if (isFull)
       expect(alarms(prod).map(([id]) => id)).toEqual([
-        ...['RunFailedAlarm', 'RunAbortedAlarm', 'NoBackupAlarm', 'NotDeliveredAlarm'],
+        ...['RunFailedAlarm', 'RunAbortedAlarm', 'NoBackupAlarm', 'BaselineOutdatedAlarm', 'NoticesAlarm'],
+        'NotDeliveredAlarm',
         ...[
           'StepErrorsAlarm',
           'LaterStepErrorsAlarm',
@@ -858,7 +868,7 @@ describe('what watches over the runs', () => {
   })
 
   test.runIf(isFull)(
-    `watches metrics that there are: one of our own, which a log makes, and those that AWS describes ${inFullForm}`,
+    `watches metrics that there are: three of our own, which logs make, and those that AWS describes ${inFullForm}`,
     () => {
       const watched = alarms(prod).flatMap(([id]) => {
         const { Namespace, MetricName, Metrics = [] } = propertiesOf(id, prod)
@@ -868,9 +878,12 @@ describe('what watches over the runs', () => {
       })
       const [{ MetricNamespace, MetricName }] = propertiesOf('SealedBackups', prod).MetricTransformations
       expect(watched.filter((metric) => !isMetric(metric.Namespace, metric.MetricName))).toEqual([
-        { Namespace: MetricNamespace, MetricName },
+        ...[MetricName, 'OutdatedBaselines', 'NoticesFailed'].map((name) => ({
+          Namespace: MetricNamespace,
+          MetricName: name,
+        })),
       ])
-      expect(watched).toHaveLength(50) // each is paid for: docs/operations.md
+      expect(watched).toHaveLength(52) // each is paid for: docs/operations.md
     },
   )
 
@@ -905,7 +918,21 @@ describe('what watches over the runs', () => {
     const others = (widgets as { properties: { metrics: unknown[][] } }[])
       .flatMap(({ properties }) => spelledOut(properties.metrics))
       .filter(([namespace, name]) => !isMetric(`${namespace}`, `${name}`))
-    expect(others).toEqual([['taskmaster-reset-local', 'SealedBackups']]) // which a log makes
+    // Which logs make: of "finish", and of "notify".
+    const ours = [
+      'SealedBackups',
+      'Runs',
+      'StepDuration',
+      'Rows',
+      'TakenOverRows',
+      'Bytes',
+      'ProvedBackupAge',
+    ]
+    expect(new Set(others.map(([namespace, name]) => `${namespace} ${name}`))).toEqual(
+      new Set(
+        [...ours, 'OutdatedBaselines', 'NoticesFailed'].map((name) => `taskmaster-reset-local ${name}`),
+      ),
+    )
     expect(body).not.toContain('SEARCH')
     expect(body).not.toContain('${')
     expect(body).toContain('arn:aws:states:us-east-1:000000000000:stateMachine:taskmaster-reset-local')
@@ -921,18 +948,16 @@ describe('what watches over the runs', () => {
     expect(isMade(template, 'NoBackupAlarm')).toBe(false)
   })
 
-  test('calls "ended" when an execution of the machine failed, timed out or was aborted, and only then; "notify" at each end', () => {
+  test('calls "ended" when an execution of the machine failed, timed out or was aborted, and only then; "notify" at each begin and end, and when a backup is missing', () => {
     const rules = Object.entries(template.Resources).filter(([, { Type }]) => Type === 'AWS::Events::Rule')
     const ruleOf = (id: string) => {
       const arn = `arn:aws:lambda:us-east-1:000000000000:function:${propertiesOf(id).FunctionName}`
       return rules.map(([rule]) => propertiesOf(rule)).filter(({ Targets }) => Targets[0].Arn === arn)
     }
-    expect(rules).toHaveLength(2)
-    const [[{ EventPattern, State }], [told]] = [
-      ruleOf('EndedLambdaFunction'),
-      ruleOf('NotifyLambdaFunction'),
-    ]
-    expect([State, told.State]).toEqual(['ENABLED', 'ENABLED'])
+    expect(rules).toHaveLength(3)
+    const [{ EventPattern, State }] = ruleOf('EndedLambdaFunction')
+    const [told, missing] = ruleOf('NotifyLambdaFunction')
+    expect([State, told.State, missing.State]).toEqual(['ENABLED', 'ENABLED', 'ENABLED'])
     const arn = 'arn:aws:states:us-east-1:000000000000:stateMachine:taskmaster-reset-local'
     const event = (status: string, stateMachineArn = arn) => ({
       source: 'aws.states',
@@ -945,7 +970,22 @@ describe('what watches over the runs', () => {
       'TIMED_OUT',
       'ABORTED',
     ])
+    const alarmed = (name: string, value: string) => ({
+      source: 'aws.cloudwatch',
+      'detail-type': 'CloudWatch Alarm State Change',
+      resources: [`arn:aws:cloudwatch:us-east-1:000000000000:alarm:${name}`],
+      detail: { state: { value } },
+    })
+    const hears = (name: string, value: string) => matchesPattern(missing.EventPattern, alarmed(name, value))
+    const noBackup = 'taskmaster-reset-local-no-backup'
+    expect([hears(noBackup, 'ALARM'), hears(noBackup, 'OK'), hears('other', 'ALARM')]).toEqual([
+      true,
+      false,
+      false,
+    ])
+    if (isFull) expect(propertiesOf('NoBackupAlarm', prod).AlarmName).toBe('taskmaster-reset-prod-no-backup')
     expect(statuses.filter((status) => matchesPattern(told.EventPattern, event(status)))).toEqual([
+      'RUNNING',
       'SUCCEEDED',
       'FAILED',
       'TIMED_OUT',
@@ -1000,7 +1040,7 @@ const logsOf = (name: string) => `arn:aws:logs:us-east-1:000000000000:log-group:
 function matchesPattern(pattern: Record<string, unknown>, event: Record<string, unknown>): boolean {
   return Object.entries(pattern).every(([key, wanted]) =>
     Array.isArray(wanted)
-      ? wanted.includes(event[key])
+      ? [event[key]].flat().some((one) => wanted.includes(one))
       : matchesPattern(wanted as Record<string, unknown>, event[key] as Record<string, unknown>),
   )
 }
@@ -1252,7 +1292,7 @@ describe('the roles refuse', () => {
     const lists = (bucket: string) =>
       who({ action: 's3:ListBucket', resource: `arn:aws:s3:::${bucket}` }).sort()
     expect(lists(files)).toEqual(['api', 'copy', 'count', 'putback', 'verify', 'wipe'])
-    const inLedger = ['hooks', 'notify'] // what they need to know stands there
+    const inLedger = ['hooks'] // what it needs to know stands there
     const others = functions.map(({ name }) => name).filter((name) => !inLedger.includes(name))
     expect(lists(backups)).toEqual(others.sort())
   })
@@ -1401,6 +1441,10 @@ describe('the roles refuse', () => {
     const reads = (path: string) => who({ action: 'ssm:GetParameter', resource: `${folder}/${path}` })
     expect(reads('local/api-tokens')).toEqual(['api'])
     expect(reads('local/hooks').sort()).toEqual(['hooks', 'notify'])
+    expect(reads('local/notices')).toEqual(['notify'])
+    expect(who({ action: 'sns:Publish', resource: 'AWS::SNS::Topic:Alarms' })).toEqual(['notify'])
+    for (const action of ['sns:Publish', 'lambda:InvokeFunction'])
+      expect(who({ action, resource: 'arn:aws:sns:us-east-1:000000000000:other' })).toEqual([])
     expect(reads('other/database-url')).toEqual([])
   })
 
@@ -1446,6 +1490,9 @@ describe('the built functions, with the variables and the permissions of the tem
         '/taskmaster-reset/local/hooks': JSON.stringify([
           { name: 'on', moment: 'before', function: hookFunctions[0] },
           { name: 'off', moment: 'after', when: 'always', function: hookFunctions[1] },
+        ]),
+        '/taskmaster-reset/local/notices': JSON.stringify([
+          { name: 'mail', kind: 'sns', topic: 'arn:aws:sns:us-east-1:000000000000:Alarms', on: ['failed'] },
         ]),
       }),
       beforeTask: (state) => beforeTask(state),
@@ -1571,12 +1618,31 @@ describe('the built functions, with the variables and the permissions of the tem
       await expect(endOf(runId)).rejects.toThrow('Cancelled')
       const event = {
         'detail-type': 'Step Functions Execution Status Change',
-        detail: { executionArn: 'arn', stateMachineArn: 'arn', name: runId, status: 'ABORTED' },
+        detail: {
+          executionArn: 'arn',
+          stateMachineArn: propertiesOf('Schedule').Target.Arn,
+          name: runId,
+          status: 'ABORTED',
+        },
       }
       await deployed.invoke.ended?.(event, {} as never)
       expect((await ask('GET', `/v1/runs/${runId}`)).status).toBe('cancelled')
       await deployed.invoke.notify?.(event, {} as never)
       const invoked = deployed.uses.filter(({ action }) => action === 'lambda:InvokeFunction')
+      const published = deployed.uses.filter(({ action }) => action === 'sns:Publish')
+      expect(published.map(({ caller, by }) => [caller, by !== undefined])).toEqual([['notify', true]])
+      const metrics = deployed.logged().filter(({ message }) => message === 'metrics')
+      for (const { _aws, ...values } of metrics as Embedded[])
+        for (const { Namespace, Metrics, Dimensions } of _aws.CloudWatchMetrics) {
+          expect(Namespace).toBe('taskmaster-reset-local')
+          expect(Dimensions).toHaveLength(1)
+          for (const name of Dimensions[0] ?? []) expect(values[name], name).toEqual(expect.any(String))
+          for (const { Name } of Metrics) expect(values[Name], Name).toEqual(expect.any(Number))
+        }
+      const names = (metrics as Embedded[]).flatMap(({ _aws }) => _aws.CloudWatchMetrics[0]?.Metrics ?? [])
+      expect(new Set(names.map(({ Name }) => Name))).toEqual(
+        new Set(['Runs', 'Duration', 'StepDuration', 'ProvedBackupAge']),
+      )
       expect(invoked.slice(-2).map(({ caller, resource }) => [caller, resource])).toEqual([
         ['hooks', hookFunctions[0]],
         ['notify', hookFunctions[1]],

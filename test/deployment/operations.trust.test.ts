@@ -61,7 +61,9 @@ test('the settings and parameters that the document names are those of serverles
     ([, name]) => name,
   )
   for (const [name] of document.matchAll(/\b[A-Z]+_[A-Z_]+\b/g))
-    expect([...Object.keys(variables), ...ofWorkflow, 'CAPABILITY_IAM']).toContain(name)
+    expect([...Object.keys(variables), ...ofWorkflow, 'CAPABILITY_IAM', 'TASKMASTER_RESET_TOKEN']).toContain(
+      name,
+    )
 })
 
 describe('the requests to paste', () => {

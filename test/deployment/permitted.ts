@@ -13,9 +13,9 @@ type Permitted = {
   writesTags?: string
 }
 
-const all = 'compare copy count ended finish load prune putback restore seal verify wipe'
+const all = 'compare copy count ended finish load notify prune putback restore seal verify wipe'
 const ofBackups = { reads: `api ${all}`, deletes: 'prune', givesUp: 'count' } // count tries whether one could be written
-const ofRuns = { reads: `export ${all}` }
+const ofRuns = { reads: `export ${all}`.replace(' notify', '') }
 
 /** Below a folder of the bucket of the files. */
 export const permittedFiles: Record<string, Permitted> = {

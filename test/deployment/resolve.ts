@@ -34,7 +34,7 @@ function intrinsic(template: Template, name: string, argument: unknown): unknown
       return attribute(template, argument as [string, string])
     case 'Fn::Sub':
       return String(argument).replace(/\$\{([A-Za-z:]+)(?:\.(\w+))?\}/g, (_, id: string, name?: string) =>
-        String(name === undefined ? reference(template, id) : attribute(template, [id, name])),
+        String(name === undefined ? inText(template, id) : attribute(template, [id, name])),
       )
     case 'Fn::Split': {
       const [separator, text] = argument as [string, string]
@@ -43,6 +43,11 @@ function intrinsic(template: Template, name: string, argument: unknown): unknown
     default:
       throw new Error(`The template uses ${name}, which is not known here.`)
   }
+}
+
+/** An API's id becomes part of its address, which has to be one. */
+function inText(template: Template, id: string): unknown {
+  return template.Resources[id]?.Type === 'AWS::ApiGatewayV2::Api' ? 'a1b2c3d4e5' : reference(template, id)
 }
 
 function reference(template: Template, id: string): unknown {

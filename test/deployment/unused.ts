@@ -30,4 +30,9 @@ export const unusedForAReason: { functions: string[] | 'all'; actions: string[];
     actions: ['sqs:SendMessage'],
     reason: 'used by Lambda, for an event that could not be dealt with',
   },
+  {
+    functions: ['notify'],
+    actions: ['kms:Decrypt', 'kms:GenerateDataKey'],
+    reason: 'SNS asks for them when it encrypts what was published',
+  },
 ]

@@ -21,9 +21,17 @@ let seen: Seen[]
 let port: number
 const named = () => seen.map(({ body }) => `${body.event} ${body.hook}`)
 const ok = (_: unknown, response: ServerResponse) => response.end('{}')
+let tellings: Told[] = []
+let refuses = (_path: string) => false
 const server = createServer(async (request, response) => {
   let text = ''
   for await (const chunk of request) text += chunk
+  const path = request.url ?? ''
+  if (path.startsWith('/told/')) {
+    if (!refuses(path)) tellings.push({ path, text, headers: request.headers })
+    response.writeHead(refuses(path) ? 503 : 200).end('hunter2')
+    return
+  }
   const one = { headers: request.headers, body: JSON.parse(text), text, path: request.url }
   seen.push(one)
   answer(one, response)
@@ -327,6 +335,218 @@ describe('hooks', () => {
         await Promise.all([notify(event, context()), notify(event, context())])
         expect(named()).toEqual(['before on', 'after off'])
       })
+    },
+  )
+})
+
+type Told = { path: string; text: string; headers: IncomingHttpHeaders }
+const told = (path: string) => tellings.filter((one) => one.path === path)
+
+/** Runs something of which the application is told, each kind at a path of its own. */
+async function withNotices<Result>(notices: object[], use: () => Promise<Result>): Promise<Result> {
+  tellings = []
+  refuses = () => false
+  const NOTICES = JSON.stringify(
+    notices.map((one) => ({
+      url: `http://${LOOPBACK}:${port}/told/${(one as { kind: string }).kind}`,
+      ...one,
+    })),
+  )
+  const variables = { NOTICES, ALLOWED_PRIVATE_HOSTS: LOOPBACK, PAGE_URL: 'https://ops.example/' }
+  return withVariables(variables, async () => {
+    const result = await use()
+    await reset.machine.told()
+    return result
+  })
+}
+
+const everybody = [
+  { name: 'chat', kind: 'slack', on: ['succeeded', 'failed'] },
+  { name: 'bus', kind: 'webhook', secret, on: ['failed', 'recovered'] },
+  { name: 'alive', kind: 'ping', url: undefined },
+]
+
+const executionEvent = (name: string, status: string, more: object = {}) => ({
+  'detail-type': 'Step Functions Execution Status Change',
+  detail: { stateMachineArn: MACHINE_ARN, name, status, ...more },
+})
+
+async function noticesOf(about: string): Promise<Record<string, string>> {
+  const { rows } = await reset.stack.admin.query(
+    `SELECT * FROM taskmaster_reset.notices WHERE about = $1 AND event <> 'metrics'`,
+    [about],
+  )
+  expect(JSON.stringify(rows)).not.toContain('hunter2')
+  return Object.fromEntries(rows.map((row) => [`${row.event} ${row.name}`, row.error ?? 'sent']))
+}
+
+describe('notices', () => {
+  const ping = () => ({ ...everybody[2], url: `http://${LOOPBACK}:${port}/told/ping/hunter2?rid=1` })
+  const all = () => [everybody[0], everybody[1], ping()] as object[]
+
+  test('tell of the end of a run in plain words with the link to it, each once, whatever comes twice', async () => {
+    await withNotices(all(), async () => {
+      const { runId } = await reset.succeed(quick)
+      await reset.machine.told()
+      await Promise.all([
+        notify(executionEvent(runId, 'SUCCEEDED'), context()),
+        notify(executionEvent(runId, 'SUCCEEDED'), context()),
+      ])
+      const [chat, ...more] = told('/told/slack')
+      expect(more).toEqual([])
+      const { text } = JSON.parse(chat?.text ?? '{}')
+      expect(text).toMatch(/^local: reset cache-only succeeded\n/)
+      expect(text).toContain(`https://ops.example/#/runs/${runId}`)
+      expect(told('/told/ping/hunter2/start?rid=1')).toHaveLength(1)
+      expect(told('/told/ping/hunter2?rid=1')).toHaveLength(1)
+      expect(told('/told/webhook')).toEqual([]) // nothing had failed before
+      expect(await noticesOf(runId)).toEqual({
+        'started alive': 'sent',
+        'ended chat': 'sent',
+        'ended alive': 'sent',
+      })
+    })
+  })
+
+  test.runIf(isFull)(
+    `that cannot be delivered fail no run and keep nobody else from being told; they are told when it is tried again ${inFullForm}`,
+    async () => {
+      await withNotices(all(), async () => {
+        refuses = (path) => path.startsWith('/told/slack')
+        const { runId, status } = await reset.succeed(quick)
+        expect(status).toBe('succeeded')
+        await reset.machine.told()
+        expect(await noticesOf(runId)).toEqual({
+          'started alive': 'sent',
+          'ended chat': `${LOOPBACK} answered with status 503`,
+          'ended alive': 'sent',
+        })
+        const again = () => notify(executionEvent(runId, 'SUCCEEDED'), context())
+        const error = await again().catch((thrown: Error) => thrown)
+        expect(error).toMatchObject({ name: 'StoreUnavailable', message: expect.stringContaining('"chat"') })
+        expect(`${error}`).not.toContain('hunter2')
+        refuses = () => false
+        await again()
+        expect(told('/told/ping/hunter2?rid=1')).toHaveLength(1)
+        expect((await noticesOf(runId))['ended chat']).toBe('sent')
+      })
+    },
+  )
+
+  test.runIf(isFull)(
+    `tell of a failure with its error and what is to be done, and of the first success after it ${inFullForm}`,
+    async () => {
+      await withNotices(all(), async () => {
+        await withVariables(
+          {
+            HOOKS: JSON.stringify([
+              {
+                name: 'on',
+                moment: 'before',
+                function: 'arn:aws:lambda:us-east-1:000000000000:function:on',
+                tries: 1,
+              },
+            ]),
+            AWS_ENDPOINT_URL_LAMBDA: 'http://127.0.0.1:1',
+            AWS_ACCESS_KEY_ID: 'x',
+            AWS_SECRET_ACCESS_KEY: 'x',
+          },
+          async () => {
+            expect((await reset.run(quick)).error).toBe('HookFailed')
+            await reset.machine.told()
+          },
+        )
+        const failed = JSON.parse(told('/told/webhook')[0]?.text ?? '{}')
+        expect(failed).toMatchObject({
+          ...{ event: 'failed', environment, operation: 'reset', strategy: 'cache-only', status: 'failed' },
+          ...{
+            title: 'local: reset cache-only failed',
+            text: expect.stringContaining('HookFailed: The hook "on"'),
+          },
+        })
+        expect(failed.text).toContain('Nothing was wiped or replaced.')
+        expect(told('/told/ping/hunter2/fail?rid=1')).toHaveLength(1)
+        await reset.succeed({ ...quick, dryRun: true }) // which says nothing of the next
+        await reset.succeed({ operation: 'backup', strategy: 'cache-only', rehearse: false })
+        await reset.machine.told()
+        expect(told('/told/webhook')).toHaveLength(1)
+        await reset.succeed(quick)
+        await reset.machine.told()
+        expect(JSON.parse(told('/told/webhook')[1]?.text ?? '{}')).toMatchObject({
+          event: 'recovered',
+          title: 'local: reset cache-only succeeded, after the last one had failed',
+        })
+        await reset.succeed(quick)
+        await reset.machine.told()
+        const [, last, ...more] = told('/told/webhook')
+        expect(more).toEqual([])
+        const hmac = createHmac('sha256', secret).update(
+          `${last?.headers['x-taskmaster-time']}.${last?.text}`,
+        )
+        expect(last?.headers['x-taskmaster-signature']).toBe(`v1=${hmac.digest('hex')}`)
+      })
+    },
+  )
+
+  test.runIf(isFull)(
+    `tell of a run that was refused before it began, and of one that was cancelled; of a dry run they do not ${inFullForm}`,
+    async () => {
+      await withNotices(all(), async () => {
+        await reset.run({ ...quick, confirm: 'another' })
+        await reset.run({ ...quick, confirm: 'another', dryRun: true })
+        await reset.run({ operation: 'rest' })
+        await reset.machine.told()
+        expect(told('/told/webhook').map(({ text }) => JSON.parse(text).title)).toEqual([
+          'local: reset cache-only could not begin',
+        ])
+        beforeTask = async (state, { runId }) => {
+          if (state === 'Seal') await cancelRun(await makeClients(), { runId, by: 'anna' })
+        }
+        await reset.run(quick)
+        beforeTask = undefined
+        await reset.machine.told()
+        expect(JSON.parse(told('/told/webhook')[1]?.text ?? '{}')).toMatchObject({
+          title: 'local: reset cache-only cancelled',
+          text: expect.stringContaining('Cancelled by anna'),
+        })
+      })
+    },
+  )
+
+  test.runIf(isFull)(`tell of backups that are missing, as the alarm says ${inFullForm}`, async () => {
+    await withNotices([{ name: 'chat', kind: 'slack' }], async () => {
+      const alarm = (value: string) => ({
+        'detail-type': 'CloudWatch Alarm State Change',
+        time: '2026-11-26T03:00:00Z',
+        detail: { alarmName: 'taskmaster-reset-local-no-backup', state: { value } },
+      })
+      await notify(alarm('ALARM'), context())
+      await notify(alarm('ALARM'), context())
+      await notify(alarm('OK'), context())
+      expect(told('/told/slack').map(({ text }) => JSON.parse(text).text.split('\n')[0])).toEqual([
+        'local: no backup in time',
+      ])
+    })
+  })
+
+  test.runIf(isFull)(
+    `are sent to no address in the network that is not named, and what is named holds no secret of it ${inFullForm}`,
+    async () => {
+      const notices = [
+        'https://169.254.169.254/hunter2',
+        'https://10.0.0.1/hunter2',
+        'http://example.com/hunter2',
+      ]
+      await withNotices(
+        notices.map((url, index) => ({ name: `n${index}`, kind: 'slack', on: ['succeeded'], url })),
+        async () => {
+          const { runId } = await reset.succeed(quick)
+          await reset.machine.told()
+          const found = Object.values(await noticesOf(runId))
+          expect(found).toHaveLength(3)
+          for (const error of found) expect(error).toContain('its address may not be called')
+        },
+      )
     },
   )
 })
