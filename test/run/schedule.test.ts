@@ -155,6 +155,7 @@ describe('the schedules', () => {
     expect(of({})()).toEqual([nightly])
     expect(of({ strategy: 'everything' })).toThrow(/SCHEDULES, "nightly": .*strategy/)
     expect(of({ expression: 'cron(0 3 * *)' })).toThrow(/SCHEDULES, "nightly": cron has six fields/)
+    expect(of({ to: 'baseline' })()).toHaveLength(1)
     expect(() => parseSchedules('[{"name":"Nightly"}]', 'staging')).toThrow(/SCHEDULES is not a JSON array/)
   })
   it('that begin at the same moment are told: of their runs one would be refused', () => {

@@ -7,7 +7,7 @@ import { scoped } from '../auth.ts'
 import { refusals } from '../document/refusals.ts'
 import { answer, noQuery } from '../document/route.ts'
 
-const TokenInfo = z
+export const TokenInfo = z
   .strictObject({
     name: z.string().meta({ example: 'ci' }),
     scopes: z.array(z.string()),

@@ -4,8 +4,9 @@ import { Options } from '../../../lib/http/answers/options.ts'
 import { Run } from '../../../lib/http/answers/run.ts'
 import { Session } from '../../../lib/http/answers/session.ts'
 import { Started } from '../../../lib/http/answers/start.ts'
+import { ToldRows } from '../../../lib/http/answers/told-rows.ts'
 import { type Request, wantsConfirm } from '../../../lib/run/request.ts'
-import { visible } from '../../../lib/visible.ts'
+import { visible, visibleName } from '../../../lib/visible.ts'
 import type { Answer } from '../answer.ts'
 import { commandLine } from '../program.ts'
 import { confirmed, type Wanted } from '../request.ts'
@@ -14,6 +15,7 @@ import { askToCancel, interruptAnswer, listenForInterruption } from '../run/inte
 import { showReset } from '../show/options.ts'
 import { showPlaces } from '../show/places.ts'
 import { progressOn } from '../show/progress.ts'
+import { showRows } from '../show/rows.ts'
 import type { Api } from './client.ts'
 import { followOver } from './follow.ts'
 import { runAnswer } from './show-run.ts'
@@ -28,7 +30,7 @@ export async function carryOutOver(api: Api, given: Wanted, { json }: { json: bo
     tell(await consequencesOf(api, request))
     tell(showPlaces(session.where, request))
   }
-  const typed = asks ? await askForName(session.environment, request) : undefined
+  const typed = asks ? await askForName(visibleName(session.environment), request) : undefined
   if (typed === 'nothing') return interruptAnswer('No name was typed. Nothing was started or touched.')
   const { sent } = typed === undefined ? given : confirmed(given, typed.name)
   const { requestedBy: _, scheduledTime: __, idempotencyKey, ...body } = sent
@@ -38,7 +40,9 @@ export async function carryOutOver(api: Api, given: Wanted, { json }: { json: bo
   for (;;) {
     const interruption = listenForInterruption()
     try {
-      return runAnswer(await followOver(api, runId, view, interruption.first), session, true)
+      const run = await followOver(api, runId, view, interruption.first)
+      const answer = runAnswer(run, session, true)
+      return run.plan?.rows === undefined || run.error !== null ? answer : await withRows(api, run, answer)
     } catch (error) {
       if (!interruption.first.aborted) throw error
       view.end()
@@ -48,6 +52,17 @@ export async function carryOutOver(api: Api, given: Wanted, { json }: { json: bo
       interruption.forget()
     }
   }
+}
+
+/** A diff that was asked for rows: they stand in no outcome. */
+async function withRows(
+  { ask }: Api,
+  { runId, outcome }: Run,
+  { document, text, code }: Answer,
+): Promise<Answer> {
+  const rows = await ask('GET', `/v1/runs/${encodeURIComponent(runId)}/rows`, ToldRows)
+  const shown = showRows(rows, outcome?.subject?.to !== undefined)
+  return { document: { ...(document as object), rows }, text: text + shown, code }
 }
 
 /** Where the API is, and of which environment. */
@@ -61,7 +76,7 @@ async function leaveOrCancel(api: Api, runId: string, again: AbortSignal): Promi
   const path = `/v1/runs/${encodeURIComponent(runId)}`
   const { cancellable } = await api.ask('GET', path, Run)
   const wanted = cancellable
-    ? await askToCancel(runId, { choices: ['cancel', 'leave'], otherwise: 'leave' }, again)
+    ? await askToCancel(visibleName(runId), { choices: ['cancel', 'leave'], otherwise: 'leave' }, again)
     : 'leave'
   if (wanted === 'go on') return 'goes on'
   if (wanted === 'cancel') {

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { StoreUnavailable } from '../../../lib/errors.ts'
 import { Run } from '../../../lib/http/answers/run.ts'
+import { visibleName } from '../../../lib/visible.ts'
 import type { StepProgress } from '../run/steps.ts'
 import type { ProgressView } from '../show/progress.ts'
 import { type Api, Refused } from './client.ts'
@@ -23,7 +24,7 @@ export async function followOver(
       const run = await ask('GET', `/v1/runs/${encodeURIComponent(runId)}`, Run)
       failures = 0
       noteIn(seen, run)
-      view.show(stepsIn(run, seen), run.status === 'starting' ? undefined : run.runId)
+      view.show(stepsIn(run, seen), run.status === 'starting' ? undefined : visibleName(run.runId))
       if (run.status !== 'starting' && run.status !== 'running') {
         view.end()
         return run
@@ -57,11 +58,11 @@ function stepsIn({ steps, status, progress, phase, waiting }: Run, seen: Steps):
       const { done = 0, total = 0 } = progress[name] ?? {}
       const isOver = status !== 'starting' && status !== 'running'
       return {
-        ...{ name, startedAt: new Date(from) },
+        ...{ name: visibleName(name), startedAt: new Date(from) },
         state: to !== null ? 'done' : isOver ? 'failed' : 'running',
         endedAt: to === null ? (isOver ? new Date(from) : undefined) : new Date(to),
         fraction: total > 0 ? done / total : undefined,
-        waiting: name === phase ? (waiting ?? undefined) : undefined,
+        waiting: name === phase && waiting !== null ? visibleName(waiting) : undefined,
       }
     })
 }

@@ -4,10 +4,12 @@ import { BackupAnswer } from '../../../lib/http/answers/backup.ts'
 import { Options } from '../../../lib/http/answers/options.ts'
 import { Run } from '../../../lib/http/answers/run.ts'
 import { ScheduleInfo } from '../../../lib/http/routes/schedules.ts'
+import { TokenInfo } from '../../../lib/http/routes/tokens.ts'
 import type { Answer } from '../answer.ts'
 import { type Arguments, WrongUsage } from '../arguments.ts'
 import { backupLine, heading } from '../commands/backups.ts'
 import { scheduleText } from '../commands/schedule.ts'
+import { tokensAnswer } from '../commands/tokens.ts'
 import type { Wanted } from '../request.ts'
 import { showOptions } from '../show/options.ts'
 import { list } from '../show/table.ts'
@@ -79,6 +81,10 @@ async function ask(api: Api, { command, argument, second, flags }: Arguments): P
         text: `${named.backupId} is called ${named.labels?.join(', ') || 'nothing'}${named.note ? `: ${named.note}` : ''}.\n`,
         code: 0,
       }
+    }
+    case 'tokens': {
+      const { tokens } = await api.ask('GET', '/v1/tokens', z.object({ tokens: z.array(TokenInfo) }))
+      return tokensAnswer(tokens, new Date())
     }
     case 'schedule': {
       const { schedules } = await api.ask(

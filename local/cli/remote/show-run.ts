@@ -1,6 +1,7 @@
 import { utc } from '../../../lib/amounts.ts'
 import type { Run } from '../../../lib/http/answers/run.ts'
 import { statusWords } from '../../../lib/ledger/status.ts'
+import { saidAs } from '../../../lib/operations.ts'
 import { refusalOf } from '../../../lib/run/words/would-do.ts'
 import type { Answer } from '../answer.ts'
 import { exitCodeOf } from '../exit-code.ts'
@@ -8,9 +9,10 @@ import { showOutcome } from '../show/outcome.ts'
 
 /** A run in the list. */
 export function runLineOf(run: Run): string[] {
-  const { startedAt, runId, operation, strategy, backupId, restoredBackupId } = run
-  const from = restoredBackupId === null ? '' : `from ${restoredBackupId}`
-  return [utc(startedAt), runId, operation, strategy ?? '', statusOf(run), from || (backupId ?? '')]
+  const { startedAt, runId, operation, strategy, backupId, restoredBackupId, to } = run
+  const about =
+    restoredBackupId === null ? (backupId ?? '') : `${to === null ? 'from' : `to ${to},`} ${restoredBackupId}`
+  return [utc(startedAt), runId, saidAs(operation), strategy ?? '', statusOf(run), about]
 }
 
 function statusOf({ dryRun, status, wouldDo, error }: Run): string {
@@ -35,7 +37,7 @@ export function runAnswer(
     const code = ended ? exitCodeOf(error?.name ?? '') : 0
     return {
       document: run,
-      text: `Run ${runId} (${operation}): ${statusWords[status] ?? status}${where}.\n${why}`,
+      text: `Run ${runId} (${saidAs(operation)}): ${statusWords[status] ?? status}${where}.\n${why}`,
       code,
     }
   }

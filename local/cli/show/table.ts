@@ -57,16 +57,23 @@ function lines(
     .flatMap((row) =>
       bands.flatMap((band, at) => {
         const before = at === 0 ? indent : indent + further
-        const text = row.flatMap((cell, column) => (band.includes(column) ? [padded(cell, column)] : []))
-        const line = text.join('  ').trimEnd()
-        return at > 0 && line.trim() === ''
-          ? []
-          : wrapped(line, width - before.length).map((one) => before + one)
+        const cells = row.flatMap((cell, column) => (band.includes(column) ? [padded(cell, column)] : []))
+        if (at > 0 && cells.join('').trim() === '') return []
+        const last = (cells.at(-1) ?? '').trimEnd()
+        const beside = cells
+          .slice(0, -1)
+          .map((cell) => `${cell}  `)
+          .join('')
+        const [first = '', ...more] = wrapped(last, width - before.length - beside.length)
+        return [before + beside + first, ...more.map((one) => before + ' '.repeat(beside.length) + one)]
       }),
     )
     .map((line) => `${line.trimEnd()}\n`)
     .join('')
 }
+
+/** The last column is broken between words where it has at least so much room. */
+const columnLeast = 24
 
 /** Columns that stand beside each other; those that have no room there stand below, beside each other. */
 function bandsOf(widths: readonly number[], room: number): number[][] {
@@ -75,7 +82,9 @@ function bandsOf(widths: readonly number[], room: number): number[][] {
   for (const [column, width] of widths.entries()) {
     const band = bands.at(-1) as number[]
     const own = bands.length === 1 ? room : room - further.length
-    if (band.length > 0 && used + 2 + width > own) {
+    const isLast = column === widths.length - 1
+    const fits = used + 2 + (isLast ? Math.min(width, columnLeast) : width) <= own
+    if (band.length > 0 && !fits) {
       bands.push([column])
       used = width
     } else {

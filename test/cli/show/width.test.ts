@@ -53,6 +53,12 @@ describe('a list', () => {
   })
 })
 
+test('the last column is broken beside the others where it has room enough', () => {
+  expect(table([['database', 'restored', 'one two three four five six seven eight nine']], '  ', 60)).toBe(
+    `  database  restored  one two three four five six seven\n${' '.repeat(22)}eight nine\n`,
+  )
+})
+
 test('a table keeps its indent where it is broken', () => {
   expect(table([['x'.repeat(40), 'y'.repeat(40)]], '  ', 60)).toBe(
     `  ${'x'.repeat(40)}\n      ${'y'.repeat(40)}\n`,
