@@ -159,6 +159,11 @@ export const optionTexts = {
     field: 'takeOver',
     means: false,
   },
+  format: {
+    type: 'string',
+    value: 'files|json',
+    says: 'files: rows, files and keys, and a script for psql (default); json: one document of all rows',
+  },
   delete: { type: 'boolean', says: 'really delete; without it prune only says what would go, and why' },
   'idempotency-key': {
     type: 'string',
@@ -306,6 +311,12 @@ export const commands = {
     argument: '<backupId>',
     second: '[name]',
     options: ['note', 'remove', ...common],
+  },
+  download: {
+    says: 'bring a backup into a folder, as plain files that psql can load; once more goes on where it stopped',
+    argument: '<backupId>',
+    second: '<folder>',
+    options: ['format', 'allow-foreign', 'allow-unsigned', ...common],
   },
   prune: {
     says: 'which backups the retention keeps, and why; deletes the others when told to',

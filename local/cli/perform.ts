@@ -30,6 +30,7 @@ async function ask(connected: Connected, args: Arguments): Promise<Answer> {
   if (command === 'pin' || command === 'unpin')
     return (await import('./commands/pin.ts')).setPin(connected, command, argument, flags)
   if (command === 'label') return (await import('./commands/label.ts')).labelBackup(connected, args)
+  if (command === 'download') return (await import('./commands/download.ts')).downloadBackup(connected, args)
   if (command === 'cancel') return (await import('./commands/cancel.ts')).cancel(connected, argument)
   return (await import('./commands/options.ts')).listOptions(connected)
 }

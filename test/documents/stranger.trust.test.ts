@@ -1,11 +1,13 @@
 import { execFile, execFileSync } from 'node:child_process'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
+import pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import { Manifest } from '../../lib/backup/manifest.ts'
 import { prefix, startBackups } from '../backup/real-backups.ts'
+import { runScript } from '../cli/run-script.ts'
 import { inFullForm, isFull } from '../support/trust.ts'
 import { blocksOf } from './blocks.ts'
 
@@ -55,6 +57,8 @@ describe('a backup, where nothing of this tool is left', () => {
       if (reason !== undefined) skip(reason)
       const backups = await startBackups()
       const folder = await mkdtemp(join(tmpdir(), 'stranger-'))
+      const fresh = new URL(backups.env.DATABASE_URL ?? '')
+      const database = `${fresh.pathname.slice(1)}_fresh`
       try {
         await backups.fill('stranger')
         await backups.sql.query(odd)
@@ -62,6 +66,7 @@ describe('a backup, where nothing of this tool is left', () => {
           await backups.sql.query(
             `UPDATE pages SET pad = 'late' WHERE id = 200; INSERT INTO users (name) VALUES ('late')`,
           )
+          await backups.redis.mset('page:3', 'late', 'page:new', 'late')
         })
         const tables = [
           'users',
@@ -73,19 +78,19 @@ describe('a backup, where nothing of this tool is left', () => {
           'parts',
           'guarded',
         ]
-        const look = async () => {
+        const look = async (sql: Pick<typeof backups.sql, 'query'> = backups.sql) => {
           const rows: unknown[] = []
           for (const table of tables)
-            rows.push((await backups.sql.query(`SELECT r::text FROM ${table} AS r ORDER BY r::text`)).rows)
-          rows.push((await backups.sql.query('SELECT count(*) FROM bare')).rows)
-          rows.push((await backups.sql.query(`SELECT nextval('users_id_seq')`)).rows)
+            rows.push((await sql.query(`SELECT r::text FROM ${table} AS r ORDER BY r::text`)).rows)
+          rows.push((await sql.query('SELECT count(*) FROM bare')).rows)
+          rows.push((await sql.query(`SELECT nextval('users_id_seq')`)).rows)
           return rows
         }
         await backups.run({ operation: 'backup' })
         await backups.sql.query(`UPDATE pages SET pad = 'changed' WHERE id = 250`)
         const { backupId } = await backups.run({
           operation: 'reset',
-          strategy: 'database-only',
+          strategy: 'full',
           confirm: 'local',
         })
         const id = backupId ?? ''
@@ -98,6 +103,7 @@ describe('a backup, where nothing of this tool is left', () => {
         expect(pages?.parts[0]?.ranges?.count).toBeGreaterThan(5)
         expect(manifest.database?.takenOver?.rows).toBeGreaterThan(pages?.rows ?? 0) // of this table all but a range
         for (const [key, bytes] of objects) {
+          if (key.startsWith(`${prefix}${id}/files/`)) continue // one of them is called as the folder is
           const file = join(folder, key.slice(prefix.length))
           await mkdir(dirname(file), { recursive: true })
           await writeFile(file, bytes)
@@ -115,7 +121,53 @@ describe('a backup, where nothing of this tool is left', () => {
         expect((await backups.run(restore)).status).toMatch(/^succeeded/)
         expect(byHand).toEqual(await look())
         expect(JSON.stringify(byHand)).toContain('late')
+
+        // As a download it needs no zstd, and nothing of us: psql alone, in a database where there is nothing.
+        const brought = join(folder, 'brought')
+        const download = async () =>
+          (await runScript('cli', ['download', id.slice(0, 20), brought, '--json'], { env: backups.env }))
+            .json
+        expect(await download()).toMatchObject({
+          backupId: id,
+          tables: 9,
+          files: 7,
+          keys: 29,
+          resumed: false,
+        })
+        await rm(join(brought, 'load.sql'))
+        expect(await download()).toMatchObject({ files: 7, resumed: true })
+        const cache = (await readFile(join(brought, 'cache.jsonl'), 'utf8'))
+          .trim()
+          .split('\n')
+          .map((line) => JSON.parse(line))
+        expect(cache).toHaveLength(29)
+        const late = cache.filter(({ value }) => value === 'late').map(({ key }) => key)
+        expect(late.sort()).toEqual(['page:3', 'page:new'])
+        const asOne = join(folder, 'one')
+        await runScript('cli', ['download', id, asOne, '--format', 'json'], { env: backups.env })
+        const { timestamp, environment, counts, data } = JSON.parse(
+          await readFile(join(asOne, 'backup.json'), 'utf8'),
+        )
+        expect([timestamp, environment]).toEqual([manifest.startedAt, 'local'])
+        expect(Object.entries(counts).map(([name]) => [name, data[name].length])).toEqual(
+          Object.entries(counts),
+        )
+        expect(data['public.users'].at(-1)).toEqual({ id: 121, name: 'late' })
+        expect(data[String.raw`public.va\lue's`].map(({ doc }: { doc: unknown }) => doc)).toContain('null')
+        await backups.admin.query(`CREATE DATABASE ${database} OWNER ${fresh.username}`)
+        fresh.pathname = `/${database}`
+        const psql = (file: string) =>
+          run('psql', ['-X', fresh.href, '-f', file], { cwd: brought, env: { PATH: process.env.PATH } })
+        expect(await psql('schema.sql')).toEqual({ stdout: '', stderr: '' })
+        const loaded = await psql('load.sql')
+        expect(loaded.stderr).toBe('')
+        expect(loaded.stdout.trim().split('\n').sort()).toEqual(said.sort())
+        const client = new pg.Client({ connectionString: fresh.href })
+        await client.connect()
+        expect(await look(client)).toEqual(byHand)
+        await client.end()
       } finally {
+        await backups.admin.query(`DROP DATABASE IF EXISTS ${database} WITH (FORCE)`)
         await Promise.all([backups.stop(), rm(folder, { recursive: true, force: true })])
       }
     },

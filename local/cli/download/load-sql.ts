@@ -1,0 +1,111 @@
+import type { Backup } from '../../../lib/backup/read.ts'
+import type { BackedUpSequence, BackedUpTable, Column } from '../../../lib/backup/sections/database.ts'
+import { fingerprintFormatOf } from '../../../lib/backup/sections/fingerprint.ts'
+import { BackupDamaged } from '../../../lib/errors.ts'
+import { literal, qualified, quote } from '../../../lib/postgres/identifiers.ts'
+
+/** A table, and the file in which its rows lie. */
+export type LoadedTable = { table: BackedUpTable; path: string }
+
+/**
+ * The script with which psql alone puts the rows of a download back into tables that are there, and empty: what
+ * docs/formats.md says of parts, of files that are whole. It says of each table whether it is as it was backed up.
+ * @throws BackupDamaged for a type or a number that is none: psql would carry out what is written in its place
+ */
+export function* loadSql(
+  { backupId, database }: Pick<Backup, 'backupId'> & { database: NonNullable<Backup['database']> },
+  tables: readonly LoadedTable[],
+): Generator<string> {
+  yield `-- Loads the rows of the backup ${backupId}: psql -X -f load.sql, in this folder. See README.\n`
+  yield settings
+  const names = tables.map(({ table }) => literal(qualified(table))).join(', ')
+  yield `CREATE TEMP TABLE loaded ON COMMIT DROP AS SELECT unnest(ARRAY[${names}]::regclass[]) AS live;\n`
+  yield switchedOff
+  for (const loaded of tables) yield* statementsOf(loaded)
+  for (const sequence of database.sequences) yield setvalOf(sequence)
+  yield 'SELECT after FROM off \\gexec\n'
+  for (const { table } of tables) yield checkOf(table, fingerprintFormatOf(database))
+  yield 'COMMIT;\n'
+}
+
+const settings = String.raw`\set QUIET on
+\set ON_ERROR_STOP on
+\encoding UTF8
+\pset tuples_only on
+\pset format unaligned
+SET standard_conforming_strings = on;
+BEGIN;
+SET LOCAL search_path = pg_catalog;
+SET LOCAL TimeZone = 'UTC';
+SET LOCAL DateStyle = 'ISO, YMD';
+SET LOCAL IntervalStyle = 'postgres';
+SET LOCAL extra_float_digits = 1;
+SET LOCAL bytea_output = 'hex';
+SET LOCAL lc_monetary = 'C';
+CREATE TEMP TABLE lines (line text) ON COMMIT DROP;
+`
+
+/** While rows come: foreign keys, and triggers. */
+const switchedOff = String.raw`CREATE TEMP TABLE off ON COMMIT DROP AS
+  SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) AS before,
+    format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid)) AS after
+  FROM pg_constraint WHERE contype = 'f' AND conparentid = 0
+    AND EXISTS (SELECT FROM loaded WHERE live IN (conrelid, confrelid)
+      OR EXISTS (SELECT FROM pg_partition_tree(conrelid) WHERE relid = live))
+  UNION ALL SELECT format('ALTER TABLE %s DISABLE TRIGGER %I', tgrelid::regclass, tgname),
+    format('ALTER TABLE %s ENABLE %s TRIGGER %I', tgrelid::regclass, CASE tgenabled WHEN 'A' THEN 'ALWAYS' END, tgname)
+  FROM loaded JOIN pg_trigger ON tgrelid = live WHERE NOT tgisinternal AND tgenabled IN ('O', 'A');
+SELECT before FROM off \gexec
+`
+
+function* statementsOf({ table, path }: LoadedTable): Generator<string> {
+  if (table.rows === 0) return
+  const stored = table.columns.filter(({ generated }) => generated === '')
+  const listOf = (textOf: (column: Column) => string) => stored.map(textOf).join(', ')
+  const inJson = listOf(({ name, type, asText }) => `${quote(name)} ${asText ? 'text' : checkedType(type)}`)
+  const inTable = listOf(
+    ({ name, type, asText }) => `${quote(name)}${asText ? `::${checkedType(type)}` : ''}`,
+  )
+  yield `\\copy lines FROM '${path.replaceAll("'", "''")}' WITH (FORMAT csv, DELIMITER E'\\x01', QUOTE E'\\x02', ENCODING 'UTF8')\n`
+  yield stored.length === 0
+    ? `INSERT INTO ${qualified(table)} SELECT FROM lines;\n`
+    : `INSERT INTO ${qualified(table)} (${listOf(({ name }) => quote(name))}) OVERRIDING SYSTEM VALUE SELECT ${inTable} FROM lines, json_to_record(line::json) AS r (${inJson});\n`
+  yield 'TRUNCATE lines;\n'
+}
+
+function setvalOf({ schema, sequence, lastValue, isCalled }: BackedUpSequence): string {
+  if (!/^-?\d{1,19}$/.test(lastValue))
+    throw new BackupDamaged(`The sequence ${schema}.${sequence} of the backup stands at what is no number`)
+  const name = literal(qualified({ schema, table: sequence }))
+  return `SELECT setval(${name}, ${lastValue}, ${isCalled}) \\g /dev/null\n`
+}
+
+/** Of version 1 only the number of rows is compared: its fingerprints are of lines, which no table has. */
+function checkOf(table: BackedUpTable, format: ReturnType<typeof fingerprintFormatOf>): string {
+  const sum =
+    format.version === 1
+      ? ''
+      : ` AND coalesce(sum(hashtextextended((v.*)::text, ${format.seed})), 0) = ${table.fingerprint}`
+  const hashed = table.columns.map(hashedColumn).join(', ')
+  return `SELECT ${literal(table.name)}, CASE WHEN count(*) = ${table.rows}${sum} THEN 'is as backed up' ELSE 'differs' END FROM ONLY ${qualified(table)} AS r CROSS JOIN LATERAL (SELECT ${hashed}) AS v;\n`
+}
+
+function hashedColumn({ name, type, asText }: Column): string {
+  const column = `r.${quote(name)}`
+  if (!asText) return column
+  const text = type.includes('.')
+    ? `CASE WHEN ${column} IS DISTINCT FROM NULL THEN concat(${column}) END`
+    : `${column}::text`
+  return `${text} AS ${quote(name)}`
+}
+
+/** Words, quoted names, dots, numbers in parentheses, brackets of arrays: what format_type writes, and no statement. */
+const types =
+  /^(?:"(?:[^"\0]|"")+"|[\p{L}_][\p{L}\p{N}_$]*|\((?:-?\d+|[\p{L}_][\p{L}\p{N}_]*)(?:, ?(?:-?\d+|[\p{L}_][\p{L}\p{N}_]*))*\)|\[\]|\.| )+$/u
+
+function checkedType(type: string): string {
+  if (types.test(type)) return type
+  throw new BackupDamaged(
+    `The backup names a type that is none: ${JSON.stringify(type)}. Nothing was written for psql; use another backup`,
+  )
+}

@@ -1,0 +1,30 @@
+import type { Definition, Migrations } from '../../../lib/backup/sections/definition.ts'
+import { literal, qualified, quote } from '../../../lib/postgres/identifiers.ts'
+
+/** How the tables are made, for an empty database; the text stands in the backup, so it has to be signed. */
+export function* schemaSql({ sql, leftOut, migrations }: Definition): Generator<string> {
+  yield '-- How the tables were made, as their catalog said when they were backed up: for reading, and for want of migrations.\n'
+  for (const one of leftOut) yield `-- Not in it: ${one.replaceAll(/\s+/g, ' ')}\n`
+  yield '\\set QUIET on\n\\set ON_ERROR_STOP on\n\\encoding UTF8\nSET standard_conforming_strings = on;\nBEGIN;\nSET LOCAL client_min_messages = warning;\n'
+  yield `${sql.trimEnd()}\n`
+  yield '\\o /dev/null\n'
+  for (const one of migrations) yield* rowsOf(one)
+  yield '\\o\n'
+  yield 'COMMIT;\n'
+}
+
+function* rowsOf({ schema, table, columns, rows }: Migrations): Generator<string> {
+  const live = qualified({ schema, table })
+  for (const row of rows) {
+    const values = row.map((value) => (value === null ? 'NULL' : literal(value))).join(', ')
+    yield `INSERT INTO ${live} (${columns.map(quote).join(', ')}) OVERRIDING SYSTEM VALUE VALUES (${values});\n`
+  }
+  // The tool's next row gets a number of its own.
+  for (const column of columns) {
+    const sequence = `pg_get_serial_sequence(${literal(live)}, ${literal(column)})`
+    const last = literal(
+      `SELECT setval(%L, max(%I)) FROM ONLY ${live.replaceAll('%', '%%')} HAVING count(*) > 0`,
+    )
+    yield `SELECT format(${last}, ${sequence}, ${literal(column)}) WHERE ${sequence} IS NOT NULL \\gexec\n`
+  }
+}
