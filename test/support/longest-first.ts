@@ -3,6 +3,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 /** What takes a worker longest on its own: begun last, it would be waited for while the other workers have nothing to do. */
 const longest = [
   'restore/difference.trust', // in their full form, most of all by far
+  'e2e/thirty-days.trust',
   'scale/whole.trust',
   'backup/hostile-bucket.trust',
   'restore/many-tables.trust',
