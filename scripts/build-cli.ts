@@ -1,5 +1,6 @@
 // `npm pack` runs it first: bundles the command line into dist/cli, for a package that needs neither its sources, which Node does
 // not read below node_modules, nor other packages. The embedded stack stays out: it is a database, and a checkout has it.
+// See docs/decisions.md#the-program-is-a-bundle-in-a-package-and-sources-in-a-checkout.
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'

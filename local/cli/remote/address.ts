@@ -10,6 +10,7 @@ const variable = 'TASKMASTER_RESET_TOKEN'
  * The token comes from a file or the environment: what stands on a command line is read by every process of the machine, and
  * stays in the shell's history. To anything but this machine itself it goes encrypted.
  * @throws InvalidRequest, InvalidConfiguration, neither with the token
+ * @see docs/decisions.md#the-command-line-takes-no-token-as-an-argument
  */
 export function accessTo(
   api: string,

@@ -3,7 +3,13 @@ import type { Backup } from '../../../lib/backup/read.ts'
 import { options as example } from '../../../lib/http/document/examples.ts'
 import type { ResetOptions } from '../../../lib/run/options.ts'
 import { parseRequest, type Request } from '../../../lib/run/request.ts'
-import { showDelete, showOptions, showReset, showRestore } from '../../../local/cli/show/options.ts'
+import {
+  showDelete,
+  showOptions,
+  showReset,
+  showResetTo,
+  showRestore,
+} from '../../../local/cli/show/options.ts'
 import { ageOf, table } from '../../../local/cli/show/table.ts'
 
 const cache = {
@@ -124,6 +130,18 @@ Files and cache keys of the backup replace those of the same name; those that ar
 
 What is there now is backed up first; without that backup nothing is replaced.
 `)
+  })
+
+  test('to a baseline is shown as what there is now and after, exactly, with what is not touched and whether it can come back', () => {
+    const request = parseRequest({ operation: 'reset', strategy: 'files-only', to: 'baseline' })
+    if (request.operation !== 'reset') throw new Error('see above')
+    const text = showResetTo(options, backup, request)
+    expect(text).toMatch(/^Reset "files-only" of the environment "staging" to backup 2026.*:\n/)
+    expect(text).toContain('         now                 after\n  files  12 files, 47.1 KiB  1 file, 4 B\n')
+    expect(text).not.toContain('public.users  240')
+    expect(text).toContain('\nNot touched: database, cache.\n')
+    expect(text).toContain('What is there now is backed up first; without that backup nothing is replaced.')
+    expect(showResetTo(options, backup, { ...request, backup: false })).toContain('NO BACKUP is taken')
   })
 
   test('says what is removed, what is not touched, and that it cannot be undone', () => {
