@@ -65,6 +65,11 @@ describe('a reset to a baseline', () => {
     const some = { operation: 'restore', backupId: baseline, tables: ['replies'], confirm: environment }
     expect(await reset.run({ ...some, rehearse: false })).toMatchObject({ error: 'ParentsMissing' })
     expect(await reset.fingerprint()).toEqual(lacking)
+    const dry = await reset.succeed({ ...some, includeParents: true, dryRun: true })
+    expect(dry.difference?.database?.tables.map(({ name }) => name)).toEqual([
+      'public.replies',
+      'public.topics',
+    ])
     const restored = await reset.succeed({ ...some, includeParents: true, rehearse: false })
     expect(restored.targets).toMatchObject({
       database: { state: 'restored', tables: { 'public.replies': 2, 'public.topics': 2 } },

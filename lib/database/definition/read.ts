@@ -15,7 +15,7 @@ import { readTables } from './tables.ts'
 import { readTypes } from './types.ts'
 
 /** Of more tables it would be longer, so nothing is read for it. */
-const mostTables = 1500
+const mostTables = 800
 
 export type Defined = {
   /** The tables of the backup, and those above them. */
@@ -64,6 +64,7 @@ async function textOf(connection: Connection, defined: Defined): Promise<Definit
   const held = sequencesOf(defined.sequences, defined.tables)
   const sequences = await readSequences(connection, oids, held)
   const tables = await readTables(connection, oids)
+  if (tables.statements.join().length > definitionLimits.sql) return tooLong
   const indexes = await readIndexes(connection, oids)
   const keys = await readKeys(connection, oids)
   const schemas = [...new Set([...types.schemas, ...sequences.schemas, ...tables.schemas])].sort()

@@ -24,7 +24,8 @@ export async function createDefined(connection: Connection, definition: Definiti
 
 function refusal(cause: unknown, { leftOut }: Definition): unknown {
   const state = sqlStateOf(cause) ?? ''
-  if (['42P06', '42P07', '42710'].includes(state)) {
+  // The last where somebody else makes the same at this moment.
+  if (['42P06', '42P07', '42710', '23505'].includes(state)) {
     return new NotEmpty(
       `The database is not empty: ${messageOf(cause)}. Nothing was made; restore without "--into-empty" where the tables are there, or name an empty database in DATABASE_URL`,
       { cause },

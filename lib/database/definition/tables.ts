@@ -39,19 +39,26 @@ checks AS (
   FROM mine JOIN pg_class c ON c.oid = mine.oid JOIN pg_constraint k ON k.conrelid = c.oid
   WHERE k.contype IN ('c', 'n') AND (k.contype = 'c' OR NOT k.convalidated)
     AND (c.relispartition OR k.conislocal OR NOT EXISTS (SELECT FROM above WHERE child = c.oid))
+),
+told AS (
+  SELECT attrelid, array_agg(text || not_null_text ORDER BY attnum) FILTER (WHERE attislocal OR NOT inherited) AS body,
+    array_agg(format('ALTER COLUMN %I ', attname) || coalesce('SET DEFAULT ' || expression, 'DROP DEFAULT') ORDER BY attnum)
+      FILTER (WHERE inherited AND NOT attislocal AND attgenerated = '' AND expression IS DISTINCT FROM above_expression) AS defaults,
+    array_agg(CASE WHEN not_null IS NULL THEN format('ALTER COLUMN %I SET NOT NULL', attname) ELSE format('ADD CONSTRAINT %I NOT NULL %I', not_null, attname) END ORDER BY attnum)
+      FILTER (WHERE inherited AND NOT attislocal AND attnotnull AND own_not_null AND coalesce(valid, true)) AS not_nulls
+  FROM columns GROUP BY attrelid
+),
+checked AS (
+  SELECT conrelid, array_agg(text ORDER BY conname) FILTER (WHERE valid) AS valid, array_agg(text ORDER BY conname) FILTER (WHERE NOT valid) AS not_valid
+  FROM checks GROUP BY conrelid
 )
 SELECT c.oid::bigint::float8 AS oid, format('%I.%I', n.nspname, c.relname) AS sql, n.nspname AS schema, c.relpersistence = 'u' AS unlogged,
   c.relispartition AS partition, CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) END AS key,
   ARRAY(SELECT a.parent::bigint::float8 FROM above a WHERE a.child = c.oid ORDER BY a.inhseqno) AS parents,
-  ARRAY(SELECT k.text || k.not_null_text FROM columns k WHERE k.attrelid = c.oid AND (k.attislocal OR NOT k.inherited) ORDER BY k.attnum)
-    || ARRAY(SELECT k.text FROM checks k WHERE k.conrelid = c.oid AND k.valid ORDER BY k.conname) AS body,
-  ARRAY(SELECT k.text FROM checks k WHERE k.conrelid = c.oid AND NOT k.valid ORDER BY k.conname) AS "notValid",
-  ARRAY(SELECT format('ALTER COLUMN %I ', k.attname) || coalesce('SET DEFAULT ' || k.expression, 'DROP DEFAULT') FROM columns k
-    WHERE k.attrelid = c.oid AND k.inherited AND NOT k.attislocal AND k.attgenerated = '' AND k.expression IS DISTINCT FROM k.above_expression ORDER BY k.attnum)
-    || ARRAY(SELECT CASE WHEN k.not_null IS NULL THEN format('ALTER COLUMN %I SET NOT NULL', k.attname) ELSE format('ADD CONSTRAINT %I NOT NULL %I', k.not_null, k.attname) END
-      FROM columns k WHERE k.attrelid = c.oid AND k.inherited AND NOT k.attislocal AND k.attnotnull AND k.own_not_null AND coalesce(k.valid, true) ORDER BY k.attnum) AS otherwise,
-  pg_get_expr(c.relpartbound, c.oid) AS bound
+  coalesce(told.body, '{}') || checked.valid AS body, coalesce(checked.not_valid, '{}') AS "notValid",
+  coalesce(told.defaults, '{}') || told.not_nulls AS otherwise, pg_get_expr(c.relpartbound, c.oid) AS bound
 FROM mine JOIN pg_class c ON c.oid = mine.oid JOIN pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN told ON told.attrelid = c.oid LEFT JOIN checked ON checked.conrelid = c.oid
 ORDER BY n.nspname, c.relname`
 
 type TableRow = {

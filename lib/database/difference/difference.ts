@@ -28,6 +28,11 @@ const pagesTogether = 2 ** 20
 
 type Compared = { pair: TablePair; ranges: TableRanges }
 
+type Held = Pick<DatabaseSection, 'tables' | 'sequences' | 'seed'> & {
+  /** Tables and sequences of which nothing is told: the restore that it is made for leaves them alone. */
+  untold?: readonly string[]
+}
+
 /**
  * What became of the rows since a backup, exactly: each row that differs is counted, of equal ones each as often as it is
  * there. All tables are seen at one moment; nothing is locked against writers, and nothing of it stays.
@@ -36,7 +41,7 @@ type Compared = { pair: TablePair; ranges: TableRanges }
  */
 export async function diffDatabase(
   clients: Clients,
-  held: Pick<DatabaseSection, 'tables' | 'sequences' | 'seed'>,
+  held: Held,
   progress: (done: number, total: number) => Promise<void>,
   wanted?: WantedRows,
 ): Promise<DatabaseDifference> {
@@ -44,7 +49,7 @@ export async function diffDatabase(
   const format = fingerprintFormatOf(held)
   const catalog = await withConnection(clients, (connection) => readCatalog(connection, DATABASE_SCHEMAS))
   const { pairs, found } = pairsOf(held.tables, catalog)
-  const known = new Set([...held.tables.map(({ name }) => name), ...EXCLUDE_TABLES])
+  const known = new Set([...held.tables.map(({ name }) => name), ...(held.untold ?? []), ...EXCLUDE_TABLES])
   const later = catalog.tables.filter(({ name, partitioned }) => !partitioned && !known.has(name))
   const live = [...pairs.map((pair) => pair.live), ...later]
   const tables = [...found]
@@ -129,12 +134,14 @@ async function countLater(connection: Connection, table: Table): Promise<TableDi
 async function readSequences(
   connection: Connection,
   catalog: Catalog,
-  held: Pick<DatabaseSection, 'sequences' | 'tables'>,
+  held: Held,
 ): Promise<DatabaseDifference['sequences']> {
   // A restore sets what the backup holds, also where another table uses it by now.
   const theirs = new Set(sequencesOf(catalog.sequences, held.tables))
   const named = new Set(held.sequences.map(({ name }) => name))
-  const live = catalog.sequences.filter((one) => one.mayRead && (theirs.has(one) || named.has(one.name)))
+  const untold = new Set(held.untold)
+  const told = catalog.sequences.filter((one) => one.mayRead && !untold.has(one.name))
+  const live = told.filter((one) => theirs.has(one) || named.has(one.name))
   return diffSequences(held.sequences, await readPositions(connection, live))
 }
 

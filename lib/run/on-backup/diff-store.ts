@@ -61,7 +61,8 @@ function sinceBackup(
 ): Differ {
   const aliveFrom = aliveFromOf({ cache, startedAt }, plan.ttl)
   return {
-    database: () => database && diffDatabase(clients, database, report, rows),
+    database: () =>
+      database && diffDatabase(clients, { ...database, untold: plan.without ?? [] }, report, rows),
     files: () => files && diffFiles(clients, { held: files, touched: plan.touchedFiles, signal }, report),
     cache: () =>
       cache && diffCache(clients, { held: cache, touched: plan.touchedKeys, aliveFrom, signal }, report),

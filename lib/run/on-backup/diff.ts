@@ -6,7 +6,7 @@ import type { Clients } from '../../clients.ts'
 import { schemaDifferences } from '../../database/catalog/schema-differences.ts'
 import { readTables } from '../../database/catalog/tables.ts'
 import { checkLockNeed, readLockNeed } from '../../database/locks/need.ts'
-import { warnOfLaterColumns } from '../../database/plan/exclusions.ts'
+import { leaveOut, warnOfLaterColumns } from '../../database/plan/exclusions.ts'
 import { checkLooking, checkLookingHeld } from '../../database/plan/single-works.ts'
 import { NotComparable } from '../../errors.ts'
 import { readLateNoted } from '../../ledger/documents.ts'
@@ -63,7 +63,7 @@ export async function planComparison(
     ...narrowed
   }: { run: RunRef; backup: Backup; targets?: Target[] } & Narrowed,
 ): Promise<{ plan: MaintenancePlan; warnings: Warning[] }> {
-  const { backupId, seen, database } = backup
+  const { backupId, seen, database } = leaveOut(backup, narrowed.without ?? [])
   const about = { backupId, seen, targets: asked, ...narrowed }
   const plan = { ...run, operation: 'diff' as const, ...about, reads: 0, batches: 0 }
   if (database === null || asked?.includes('database') === false) return { plan, warnings: [] }
