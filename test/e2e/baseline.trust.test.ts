@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest'
+import { inFullForm, isFull } from '../support/trust.ts'
 import { environment, useResetStack } from './reset-stack.ts'
 
 const reset = useResetStack()
@@ -93,6 +94,51 @@ describe('a reset to the baseline', () => {
     })
     expect(await print()).toEqual(after)
   })
+
+  test.runIf(isFull)(
+    `leaves what is preserved of each store as it is, and keys live for as long as they had when it was taken ${inFullForm}`,
+    async () => {
+      const { sql, redis } = reset.stack
+      await reset.seed({ users: 20, files: 3, keys: 4 })
+      await redis.set('page:short', 'over soon', 'PX', 1_500)
+      const { backupId } = await reset.succeed({ operation: 'backup', label: 'baseline', rehearse: false })
+      const { exportedAt = '' } = (await reset.manifestOf(backupId)).cache ?? {}
+      const endsAt = Number(await redis.call('PEXPIRETIME', 'hash'))
+      await day()
+      await sql.query(
+        `INSERT INTO events (what) VALUES ('of the day'); DELETE FROM events WHERE what = 'login 1'`,
+      )
+      await reset.put('generated_stories/pinned/day.txt', 'of the day')
+      await reset.put('generated_stories/pinned/story 0.txt', 'another text')
+      await redis.mset('session:0', 'another value', 'session:day', 'of the day')
+      const preserve = { tables: ['events'], files: ['pinned/'], keys: ['session:*'] }
+      const whatStays = async () => [
+        (await sql.query('SELECT * FROM events ORDER BY 1, 2')).rows,
+        (await reset.objects('taskmaster-files')).filter(({ key }) => key.includes('/pinned/')),
+        await redis.mget('session:0', 'session:day'),
+      ]
+      const kept = await whatStays()
+      const dry = await reset.succeed({ ...toBaseline, preserve, dryRun: true })
+      expect(dry.difference).toMatchObject({
+        files: { before: 2, now: 2, extra: 1, missing: 1, changed: 1 },
+        cache: { extra: 1, missing: 2, expired: 0 },
+      })
+      await redis.del('page:short')
+      const began = Date.now()
+      const outcome = await reset.succeed({ ...toBaseline, preserve })
+      expect(await whatStays()).toEqual(kept)
+      expect(outcome.targets).toMatchObject({ files: { objects: 2 }, cache: { state: 'restored' } })
+      expect(await redis.mget('day', 'page:1', 'page:2')).toEqual([null, 'value 1', 'value 2'])
+      expect((await sql.query('SELECT count(*)::int AS n FROM users')).rows).toEqual([{ n: 20 }])
+      const shift = Number(await redis.call('PEXPIRETIME', 'hash')) - endsAt
+      expect(shift).toBeGreaterThanOrEqual(began - Date.parse(exportedAt))
+      expect(shift).toBeLessThanOrEqual(Date.now() - Date.parse(exportedAt))
+      // What had ended before the night begins anew, and ends again.
+      const again = await reset.succeed({ ...toBaseline, preserve, ttl: 'absolute' })
+      expect(Number(await redis.call('PEXPIRETIME', 'hash'))).toBe(endsAt)
+      expect(again.warnings.map(({ code }) => code)).toContain('KeysExpired')
+    },
+  )
 
   test('is refused when the tables have outgrown it, with nothing touched; the backup before it warns of that', async () => {
     await reset.stack.sql.query(
