@@ -39,6 +39,9 @@ type BackupPage = {
   next: string | null
 }
 
+/** Which backups are looked for. */
+export type Wanted = { q?: string; strategy?: string; pinned?: 'true' }
+
 export type Api = ReturnType<typeof connect>
 
 type Listener = {
@@ -93,17 +96,27 @@ export function connect(token: string, { onUnauthorized, onReach }: Listener) {
     /** @param key the same key again gives the first run, so a start whose answer was lost can be repeated */
     start: (request: RunRequest, key: string) => ask<{ runId: string }>('POST', '/runs', request, key),
     cancel: (runId: string) => ask<Run>('POST', `/runs/${id(runId)}/cancel`),
-    /** All of them, page by page. */
-    backups: async () => {
-      const all: Pick<BackupPage, 'backups' | 'unreadable'> = { backups: [], unreadable: [] }
-      for (let next: string | null | undefined; next !== null; ) {
-        const page: BackupPage = await ask('GET', `/backups${next ? `?before=${id(next)}` : ''}`)
-        all.backups.push(...page.backups)
-        all.unreadable.push(...page.unreadable)
-        next = page.next
+    /**
+     * A page of those that are wanted, the newest first; what is left out makes the service's pages short, so some of them
+     * are asked for one after the other.
+     * @param kept whether to tell why each is kept, for which the service reads all of them
+     */
+    backups: async (wanted: Wanted, { before, kept = false }: { before?: string; kept?: boolean } = {}) => {
+      const isFiltered = Object.keys(wanted).length > 0
+      const said = { ...wanted, limit: isFiltered ? '200' : '50', ...(kept && { kept: 'true' }) }
+      const all: BackupPage = { backups: [], unreadable: [], next: before ?? null }
+      for (let page = 0; page < 20 && all.backups.length < 25 && (page === 0 || all.next !== null); page++) {
+        const query = new URLSearchParams({ ...said, ...(all.next !== null && { before: all.next }) })
+        const { backups, unreadable, next }: BackupPage = await ask('GET', `/backups?${query}`)
+        all.backups.push(...backups)
+        if (!isFiltered) all.unreadable.push(...unreadable)
+        all.next = next
       }
       return all
     },
+    /** Gives it a label or a note; null takes them away. */
+    rename: (backupId: string, names: { label?: string | null; note?: string | null }) =>
+      ask<{ labels: string[] }>('PATCH', `/backups/${id(backupId)}`, names),
     backup: (backupId: string) => ask<BackupDetails>('GET', `/backups/${id(backupId)}`),
     pin: (backupId: string, pinned: boolean) =>
       ask<{ pinned: boolean }>('PUT', `/backups/${id(backupId)}/pin`, { pinned }),

@@ -4,6 +4,7 @@ import type { Run } from '../../lib/http/answers/run.ts'
 import { useSession } from '../page/session.ts'
 import { useStart } from '../page/start.ts'
 import { DeleteDialog } from './delete-dialog.tsx'
+import { NamesDialog } from './names-dialog.tsx'
 import { missingOf } from './needed-scopes.ts'
 import { RestoreDialog } from './restore-dialog.tsx'
 
@@ -18,11 +19,12 @@ type Props = {
 export function Actions({ backup, active, onChanged, onError }: Props) {
   const { api, session } = useSession()
   const start = useStart()
-  const [open, setOpen] = useState<'restore' | 'delete'>()
+  const [open, setOpen] = useState<'restore' | 'delete' | 'names'>()
   const may = (scope: string) => session.scopes.includes(scope)
   const { backupId, pinned } = backup
   const pinScope = pinned ? 'delete' : 'backup'
   const isBusy = active !== undefined
+  const isLabelled = (backup.labels?.length ?? 0) > 0
 
   async function attempt(act: () => Promise<unknown>): Promise<void> {
     onError(undefined)
@@ -63,10 +65,13 @@ export function Actions({ backup, active, onChanged, onError }: Props) {
         <button type="button" disabled={!may(pinScope)} aria-pressed={pinned} onClick={pin}>
           {pinned ? 'Unpin' : 'Pin'}
         </button>
+        <button type="button" disabled={!may('restore') && !may('backup')} onClick={() => setOpen('names')}>
+          Label …
+        </button>
         <button
           type="button"
           class="danger"
-          disabled={isBusy || pinned || !may('delete')}
+          disabled={isBusy || pinned || isLabelled || !may('delete')}
           onClick={() => setOpen('delete')}
         >
           Delete …
@@ -74,6 +79,9 @@ export function Actions({ backup, active, onChanged, onError }: Props) {
       </div>
       <Reasons backup={backup} missing={missingOf(backup, session.scopes)} />
       {open === 'restore' && <RestoreDialog backup={backup} onClose={() => setOpen(undefined)} />}
+      {open === 'names' && (
+        <NamesDialog backup={backup} onChanged={onChanged} onClose={() => setOpen(undefined)} />
+      )}
       {open === 'delete' && <DeleteDialog backup={backup} onClose={() => setOpen(undefined)} />}
     </>
   )
@@ -93,6 +101,9 @@ function Reasons({ backup, missing }: { backup: BackupAnswer; missing: string[] 
         <p class="reason muted">{session.environment} is protected: nothing is replaced in it.</p>
       )}
       {backup.pinned && <p class="reason muted">A pinned backup is never pruned or deleted.</p>}
+      {(backup.labels?.length ?? 0) > 0 && (
+        <p class="reason muted">A backup with a label is never pruned or deleted.</p>
+      )}
     </>
   )
 }

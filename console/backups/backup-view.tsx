@@ -2,14 +2,17 @@ import { useState } from 'preact/hooks'
 import { bytes, utc } from '../../lib/amounts.ts'
 import type { BackupDetails } from '../../lib/http/answers/backup.ts'
 import { ago, listed } from '../numbers.ts'
+import { titleOf } from '../overview/consequences.ts'
 import { useLive } from '../page/live.ts'
 import { Failure, Loading, Notice } from '../page/notice.tsx'
 import { useSession } from '../page/session.ts'
+import { runAddress } from '../route.ts'
 import { ActiveRun, useRuns } from '../runs/active-run.tsx'
 import { Actions } from './actions.tsx'
-import { Badges } from './badges.tsx'
+import { Badges, Labels } from './badges.tsx'
 import { Parts } from './parts.tsx'
 import { originOf, proofOf } from './proof.ts'
+import { whyOf } from './why.ts'
 
 /** One backup: what it holds, how it is proved, and what can be done with it. */
 export function BackupView({ backupId }: { backupId: string }) {
@@ -41,7 +44,7 @@ export function BackupView({ backupId }: { backupId: string }) {
           Backup of <time dateTime={backup.startedAt}>{utc(backup.startedAt)}</time>
         </h1>
         <p class="lead">
-          <Badges backup={backup} /> {listed(backup)}
+          <Labels labels={backup.labels} /> <Badges backup={backup} /> {listed(backup)}
         </p>
       </div>
       {active && <ActiveRun run={active} />}
@@ -49,6 +52,11 @@ export function BackupView({ backupId }: { backupId: string }) {
       <Actions backup={backup} active={active} onChanged={reload} onError={setError} />
       {error && <Failure error={error} />}
       <Facts backup={backup} />
+      {backup.run && (
+        <p>
+          <a href={runAddress(backup.run.runId)}>The run that took it</a>
+        </p>
+      )}
       {backup.warnings.map(({ code, message }) => (
         <Notice key={`${code} ${message}`} kind="attention">
           <strong>{code}</strong> <p>{message}</p>
@@ -60,7 +68,9 @@ export function BackupView({ backupId }: { backupId: string }) {
 }
 
 function Facts({ backup }: { backup: BackupDetails }) {
+  const { why, who } = whyOf(backup.run)
   const facts: [string, string][] = [
+    ...(backup.note === null ? [] : [['Note', backup.note] as [string, string]]),
     ['Age', ago(new Date(), backup.startedAt)],
     ['Size', bytes(backup.bytes)],
     ['Proof', proofOf(backup).text],
@@ -74,7 +84,8 @@ function Facts({ backup }: { backup: BackupDetails }) {
     ],
     ['Origin', originOf(backup.authentic)],
     ['Environment', backup.environment],
-    ['Strategy', backup.strategy],
+    ['Strategy', titleOf(backup.strategy)],
+    ['Why', who === null ? why : `${why}, by ${who}`],
     ['Id', backup.backupId],
   ]
   return (

@@ -1,29 +1,71 @@
-import { bytes, utc } from '../../lib/amounts.ts'
+import { useMemo, useRef, useState } from 'preact/hooks'
 import type { BackupAnswer } from '../../lib/http/answers/backup.ts'
-import { ago, listed } from '../numbers.ts'
+import type { Wanted } from '../api.ts'
 import { useLive } from '../page/live.ts'
 import { Failure, Loading, Notice } from '../page/notice.tsx'
 import { useSession } from '../page/session.ts'
-import { backupAddress } from '../route.ts'
-import { Badges } from './badges.tsx'
-import { isProvedEarlier } from './proof.ts'
+import { Filters } from './filters.tsx'
+import { List } from './list.tsx'
 
-/** The sealed backups, newest first. */
+type Older = { about: string; backups: BackupAnswer[]; next: string | null }
+
+/** The sealed backups, newest first, page by page; those that are looked for. */
 export function Backups() {
   const { api } = useSession()
-  const { data, refused } = useLive('backups', api.backups, () => 30_000)
+  const [wanted, setWanted] = useState<Wanted>({})
+  const [found, setOlder] = useState<Older>()
+  const [error, setError] = useState<Error>()
+  const about = JSON.stringify(wanted)
+  const kept = useKept()
+  const { data, refused } = useLive(
+    `backups ${about}`,
+    async () => kept.note(await api.backups(wanted, { kept: kept.isAsked() })),
+    () => 30_000,
+  )
+  const older = found?.about === about ? found : undefined
+  const backups = useMemo(() => {
+    const all = [...(data?.backups ?? []), ...(older?.backups ?? [])]
+    return [...new Map(all.map((backup) => [backup.backupId, backup])).values()]
+  }, [data, older])
+  const next = older ? older.next : data?.next
+  const isFiltered = Object.keys(wanted).length > 0
+
+  async function more(before: string): Promise<void> {
+    try {
+      const page = kept.note(await api.backups(wanted, { before, kept: true }))
+      setOlder({ about, backups: [...(older?.backups ?? []), ...page.backups], next: page.next })
+      setError(undefined)
+    } catch (thrown) {
+      if (!(thrown instanceof Error)) throw thrown
+      setError(thrown)
+    }
+  }
+
   return (
     <>
       <h1>Backups</h1>
+      <Filters wanted={wanted} onChange={setWanted} />
       {refused && <Failure error={refused} />}
       {!data && !refused && <Loading what="the backups" />}
-      {data?.backups.length === 0 && (
+      {data && backups.length === 0 && (
         <p class="empty">
-          No backup yet. A reset takes one first, unless it is told not to; <a href="#/">the overview</a> can
-          also take one by itself.
+          {isFiltered ? (
+            'None of the backups is like that.'
+          ) : (
+            <>
+              No backup yet. A reset takes one first, unless it is told not to; <a href="#/">the overview</a>{' '}
+              can also take one by itself.
+            </>
+          )}
         </p>
       )}
-      {data && data.backups.length > 0 && <List backups={data.backups} />}
+      {backups.length > 0 && <List backups={backups} kept={kept.reasons} />}
+      {error && <Failure error={error} />}
+      {next && (
+        <button type="button" onClick={() => void more(next)}>
+          Show older backups
+        </button>
+      )}
       {data?.unreadable.map(({ backupId, reason }) => (
         <Notice key={backupId} kind="attention">
           <strong>{backupId} cannot be read.</strong> <p>{reason}</p>
@@ -33,48 +75,15 @@ export function Backups() {
   )
 }
 
-function List({ backups }: { backups: BackupAnswer[] }) {
-  const now = new Date()
-  return (
-    <div class="panel">
-      <table>
-        <caption class="unseen">Sealed backups, the newest first</caption>
-        <thead>
-          <tr>
-            <th scope="col">Backup</th>
-            <th scope="col" class="wide">
-              Age
-            </th>
-            <th scope="col" class="number wide">
-              Size
-            </th>
-            <th scope="col">Proof</th>
-          </tr>
-        </thead>
-        <tbody>
-          {backups.map((backup) => (
-            <tr key={backup.backupId}>
-              <th scope="row">
-                <a href={backupAddress(backup.backupId)}>
-                  <time dateTime={backup.startedAt}>{utc(backup.startedAt)}</time>
-                </a>
-                <span class="sub">
-                  {listed(backup)}
-                  <span class="narrow"> · {bytes(backup.bytes)}</span>
-                </span>
-              </th>
-              <td class="wide">{ago(now, backup.startedAt)}</td>
-              <td class="number wide">{bytes(backup.bytes)}</td>
-              <td>
-                <Badges backup={backup} />
-                {isProvedEarlier(backup) && (
-                  <span class="sub">oldest proof {ago(now, backup.rehearsedAt)}</span>
-                )}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
-  )
+/** Why backups are kept: asked once, because all of them are read for it, and remembered while the list is looked at. */
+function useKept() {
+  const reasons = useRef(new Map<string, string[]>()).current
+  return {
+    reasons,
+    isAsked: () => reasons.size === 0,
+    note<Page extends { backups: BackupAnswer[] }>(page: Page): Page {
+      for (const { backupId, kept } of page.backups) if (kept !== null) reasons.set(backupId, kept)
+      return page
+    },
+  }
 }

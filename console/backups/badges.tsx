@@ -18,3 +18,16 @@ export function Badges({ backup }: { backup: BackupAnswer }) {
     </span>
   )
 }
+
+/** What a backup is called. */
+export function Labels({ labels }: { labels: BackupAnswer['labels'] }) {
+  return (
+    <span class="badges">
+      {labels?.map((label) => (
+        <span key={label} class="badge label">
+          {label}
+        </span>
+      ))}
+    </span>
+  )
+}

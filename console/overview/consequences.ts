@@ -1,6 +1,6 @@
 import { utc } from '../../lib/amounts.ts'
 import type { Options } from '../../lib/http/answers/options.ts'
-import { type Strategy, scopeOf } from '../../lib/run/strategy.ts'
+import { type Strategy, scopeOf, strategies } from '../../lib/run/strategy.ts'
 import { type Target, targets } from '../../lib/store.ts'
 import { words } from '../../lib/stores/words.ts'
 import { listed } from '../numbers.ts'
@@ -10,10 +10,13 @@ import { foundIn, wipedBy } from './shares.ts'
 
 const list = new Intl.ListFormat('en')
 
-export function titleOf(strategy: Strategy): string {
-  return strategy === 'full'
+/** Of one that this version does not know, its name. */
+export function titleOf(strategy: string): string {
+  const known = strategies.find((name) => name === strategy)
+  if (known === undefined) return strategy
+  return known === 'full'
     ? 'Everything'
-    : `${scopeOf(strategy).clears.map((target) => stores[target].title)} only`
+    : `${scopeOf(known).clears.map((target) => stores[target].title)} only`
 }
 
 /** Of tables, kept rows and the like only the first are told when there are too many for one answer. */

@@ -1,5 +1,5 @@
 import type { Page } from 'playwright-core'
-import type { BackupDetails } from '../../lib/http/answers/backup.ts'
+import type { BackupAnswer, BackupDetails } from '../../lib/http/answers/backup.ts'
 import type { Options } from '../../lib/http/answers/options.ts'
 import type { Run } from '../../lib/http/answers/run.ts'
 import type { Session } from '../../lib/http/answers/session.ts'
@@ -86,6 +86,40 @@ export const emptyStatus: Status = {
   ...{ lastProved: null, dueEveryHours: null, next: null, labelled: [], backups: { count: 0, bytes: 0 } },
   nights: days.map((day) => ({ day, runId: null, operation: null, status: null })),
   storage: days.map((day) => ({ day, bytes: 0 })),
+}
+
+/** Five hundred nights, each with what took it, and why it is kept; the newest first. */
+export const manyBackups: BackupAnswer[] = Array.from({ length: 500 }, (_, ago) => {
+  const startedAt = new Date(Date.UTC(2026, 10, 22, 3) - ago * 86_400_000).toISOString()
+  const reset = { runId: `run-${ago}`, operation: 'reset-to', requestedBy: 'schedule' }
+  return {
+    ...{ ...backup, startedAt, sealedAt: startedAt, rehearsedAt: ago % 3 === 0 ? startedAt : null },
+    backupId: `${startedAt.slice(0, 19).replaceAll(':', '-')}Z-${ago.toString(16).padStart(6, '0')}`,
+    bytes: 1_000_000 + ago * 10_000,
+    ...{ strategy: ago % 10 === 9 ? 'cache-only' : 'full', pinned: ago === 400 },
+    ...{ labels: ago === 300 ? ['baseline'] : [], note: ago === 300 ? 'After the import of January' : null },
+    run:
+      ago % 2 === 0 ? reset : ago === 499 ? null : { ...reset, operation: 'backup', requestedBy: 'api:ci' },
+    kept: ago < 7 ? [`number ${ago + 1} of the last 7 (full)`] : [],
+  }
+})
+
+/** As the service lists them, filtered and in pages. */
+export function pageOfMany(url: string): object {
+  const { searchParams } = new URL(url)
+  const [q, strategy] = [searchParams.get('q')?.toLowerCase(), searchParams.get('strategy')]
+  const after = manyBackups.filter(({ backupId }) => backupId < (searchParams.get('before') ?? '~'))
+  const page = after.slice(0, Number(searchParams.get('limit')))
+  const backups = page.filter(
+    (one) =>
+      (q === undefined ||
+        `${one.backupId} ${one.labels} ${one.note} ${one.run?.requestedBy}`.toLowerCase().includes(q)) &&
+      (strategy === null || one.strategy === strategy) &&
+      (!searchParams.has('pinned') || one.pinned),
+  )
+  const kept = searchParams.has('kept')
+  const next = page.length < after.length ? page.at(-1)?.backupId : null
+  return { backups: backups.map((one) => (kept ? one : { ...one, kept: null })), unreadable: [], next }
 }
 
 /** Pinned, signed by a key that is not known, of many parts, and of rows that changed while it was taken. */

@@ -88,7 +88,7 @@ describe.skipIf(chromiumPath === undefined)('how the page looks', () => {
       await admin.getByRole('link', { name: 'Backups' }).click()
       await admin.getByRole('row').nth(2).waitFor()
       await inspect(admin, 'the backups', 'backups')
-      await admin.getByRole('row').nth(2).getByRole('link').click()
+      await admin.getByRole('row').nth(2).getByRole('link').first().click()
       await admin.getByRole('button', { name: 'Download manifest.json' }).waitFor()
       await inspect(admin, 'a backup')
       await admin.getByRole('button', { name: 'Restore …' }).click()
@@ -174,7 +174,7 @@ describe.skipIf(chromiumPath === undefined)('how the page looks', () => {
         await page.getByRole('row', { name: 'long\\u202egnp 0 rows' }).waitFor()
         await inspect(page, 'a dry run that would be refused')
         await page.getByRole('link', { name: 'Backups' }).click()
-        await page.getByRole('row').last().getByRole('link').click()
+        await page.getByRole('row').last().getByRole('link').first().click()
         expect(await page.getByRole('button', { name: 'Restore …' }).isDisabled()).toBe(true)
       })
     },

@@ -15,6 +15,7 @@ import {
   emptyStatus,
   failedReset,
   longBackup,
+  pageOfMany,
   protectedOnes,
   running,
   session,
@@ -353,6 +354,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
       .getByRole('row', { name: /30 keys/ })
       .first()
       .getByRole('link')
+      .first()
       .click()
     await page.getByRole('button', { name: 'Pin' }).waitFor()
     const address = page.url()
@@ -497,7 +499,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
       await listed.nth(before).waitFor()
       await page.getByText(`${broken} cannot be read.`).waitFor()
       await s3.send(new DeleteObjectCommand(place))
-      await listed.nth(1).getByRole('link').click()
+      await listed.nth(1).getByRole('link').first().click()
       for (const name of ['Download manifest.json', 'Restore …', 'Pin', 'Delete …'])
         expect(await page.getByRole('button', { name }).isDisabled(), name).toBe(true)
 
@@ -708,12 +710,12 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
         rehearsedAt: null,
       }
       const broken = (...ids: string[]) => ids.map((id) => ({ backupId: id, reason: 'It is no JSON' }))
-      await tell(page, /\/v1\/backups$/, {
+      await tell(page, /\/v1\/backups\?limit=50(&kept=true)?$/, {
         backups: [longBackup],
         unreadable: broken('cut', 'torn'),
         next: 'next one',
       })
-      await tell(page, /\/v1\/backups\?before=next%20one$/, {
+      await tell(page, /\/v1\/backups\?limit=50(&kept=true)?&before=next\+one$/, {
         backups: [other],
         unreadable: broken('lost'),
         next: null,
@@ -723,9 +725,13 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
       await page.keyboard.press('Enter')
       await page.getByRole('link', { name: 'Backups' }).click()
       await page
-        .getByRole('row', { name: /1,240 rows, 12 files, 96 keys.* Rehearsed Unknown key Pinned$/ })
+        .getByRole('row', {
+          name: /baseline .* 1,240 rows, 12 files, 96 keys.* Before a reset api:ci Rehearsed Unknown key Pinned .*UTC 93\.9 KiB$/,
+        })
         .waitFor()
-      await page.getByRole('row', { name: /1,240 rows, 12 files, 96 keys.* Read back$/ }).waitFor()
+      await page
+        .getByRole('row', { name: /1,240 rows, 12 files, 96 keys.* Read back .*UTC 93\.9 KiB$/ })
+        .waitFor()
       for (const id of ['cut', 'torn', 'lost']) await page.getByText(`${id} cannot be read.`).waitFor()
       expect(await page.locator('.badge.good').allTextContents()).toEqual(['Rehearsed'])
       expect(await page.title()).toBe('Backups · taskmaster-reset')
@@ -733,7 +739,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
       // For the keyboard a new view begins at its top.
       expect(await page.evaluate('document.activeElement.tagName')).toBe('MAIN')
 
-      await page.getByRole('row').nth(1).getByRole('link').click()
+      await page.getByRole('row').nth(1).getByRole('link').first().click()
       await page
         .getByText('All rows are of one moment, made so by exporting again what had changed.')
         .waitFor()
@@ -771,6 +777,106 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
       await page.goto(`${page.url().split('#')[0]}#/backups/older`)
       await page.getByRole('button', { name: 'Pin', exact: true }).waitFor()
       expect(await Promise.all(['Restore …', 'Pin', 'Delete …'].map(may))).toEqual([false, true, false])
+    },
+  )
+
+  it.runIf(isFull)(
+    `finds one of five hundred backups by its page, a word of its note, its strategy or its pin, and says of each why it was taken and is kept ${inFullForm}`,
+    async () => {
+      const page = await console.open()
+      await tell(page, /\/v1\/session$/, session)
+      await tell(page, /\/v1\/status$/, status)
+      await tell(page, /\/v1\/runs\?/, { runs: [], next: null })
+      await tell(page, /\/v1\/options$/, protectedOnes)
+      const asked: string[] = []
+      await page.route(/\/v1\/backups\?/, (route) => {
+        asked.push(route.request().url().split('?')[1] ?? '')
+        return route.fulfill({ json: pageOfMany(route.request().url()) })
+      })
+      await page.getByLabel('Access token').fill('known')
+      await page.keyboard.press('Enter')
+      await page.getByRole('link', { name: 'Backups' }).click()
+      const rows = page.locator('tbody tr')
+      await rows.nth(49).waitFor()
+      expect(await rows.count()).toBe(50)
+      expect(oneLine(await rows.first().innerText())).toMatch(
+        /^2026-11-22 03:00:00 UTC .* · Everything · 1,240 rows, 12 files, 96 keys Kept: number 1 of the last 7 \(full\)\. Before a scheduled reset schedule Rehearsed 2026-11-22 03:00:00 UTC 976\.6 KiB$/,
+      )
+      expect(oneLine(await rows.nth(19).innerText())).toContain('Cache only')
+      expect(oneLine(await rows.nth(19).innerText())).toContain(
+        'Goes with the next prune. By hand api:ci Read back',
+      )
+      expect(await rows.nth(19).getByRole('link', { name: 'By hand' }).getAttribute('href')).toBe(
+        '#/runs/run-19',
+      )
+      await page.getByRole('button', { name: 'Show older backups' }).click()
+      await rows.nth(99).waitFor()
+      expect(await rows.count()).toBe(100)
+
+      await page.getByLabel('Search').fill('IMPORT of')
+      await page.getByRole('row', { name: /2026-01-26 .* baseline After the import of January/ }).waitFor()
+      expect(await rows.count()).toBe(1)
+      // Words are looked for when they are typed, not at each letter; all pages are, whatever they leave out.
+      expect(
+        asked.filter((query) => query.includes('q=')).map((query) => /q=([^&]*)/.exec(query)?.[1]),
+      ).toEqual([...['IMPORT+of', 'IMPORT+of', 'IMPORT+of']])
+      await page.getByLabel('Search').fill('no such thing')
+      await page.getByText('None of the backups is like that.').waitFor()
+      await page.getByLabel('Search').fill('')
+      await page.getByLabel('Strategy').selectOption('Cache only')
+      await rows.nth(39).waitFor()
+      for (const text of await rows.allInnerTexts()) expect(text).toContain('Cache only')
+      await page.getByLabel('Strategy').selectOption('All')
+      await page.getByLabel('Pinned only').check()
+      await page.getByRole('row', { name: /^2025-10-18/ }).waitFor()
+      expect(await rows.count()).toBe(1)
+      await page.getByLabel('Pinned only').uncheck()
+      await rows.nth(49).waitFor()
+    },
+  )
+
+  it.runIf(isFull)(
+    `labels a backup and notes what it is, goes back to it by its label, and takes the label away ${inFullForm}`,
+    async () => {
+      await console.finish({ operation: 'backup', strategy: 'full', rehearse: false })
+      const before = await console.count()
+      const page = await console.signIn('admin')
+      await page.getByRole('link', { name: 'Backups' }).click()
+      await page.getByRole('row').nth(1).getByRole('link').first().click()
+      await page.getByRole('button', { name: 'Label …' }).click()
+      const names = page.getByRole('dialog', { name: 'Label and note' })
+      await names.getByLabel('Label', { exact: true }).fill('Latest!')
+      await names.getByRole('button', { name: 'Save' }).click()
+      await names.getByRole('alert').getByText(/label/).waitFor()
+      await names.getByLabel('Label', { exact: true }).fill('baseline')
+      await names.getByLabel('Note').fill('As it is shown to guests')
+      await page.keyboard.press('Enter')
+      await names.waitFor({ state: 'detached' })
+      await page.getByText('A backup with a label is never pruned or deleted.').waitFor()
+      await page.getByText('As it is shown to guests').waitFor()
+      await page.getByText('By hand, by api:admin').waitFor()
+
+      await console.stack.sql.query('DELETE FROM audit_logs')
+      await console.stack.redis.set('taskmaster:came:later', 'x')
+      await page.getByRole('link', { name: 'Overview' }).click()
+      await choose(page, 'To baseline')
+      await page.getByRole('button', { name: 'Reset … Everything' }).click()
+      await page.getByRole('dialog').getByText('Counted at').waitFor()
+      await page.keyboard.type('local')
+      await page.keyboard.press('Enter')
+      await page.getByText(/^Succeeded after/).waitFor()
+      expect(await console.count()).toEqual(before)
+
+      await page.getByRole('link', { name: 'Backups' }).click()
+      await page.getByLabel('Search').fill('guests')
+      await page
+        .getByRole('row', { name: /baseline As it is shown to guests/ })
+        .getByRole('link')
+        .first()
+        .click()
+      await page.getByRole('button', { name: 'Label …' }).click()
+      await names.getByRole('button', { name: 'Take the label away' }).click()
+      await page.getByText('A backup with a label').waitFor({ state: 'detached' })
     },
   )
 
