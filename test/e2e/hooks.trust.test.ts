@@ -385,6 +385,7 @@ describe('notices', () => {
   const all = () => [everybody[0], everybody[1], ping()] as object[]
 
   test('tell of the end of a run in plain words with the link to it, each once, whatever comes twice', async () => {
+    if (isFull) await reset.succeed(quick) // the one before failed
     await withNotices(all(), async () => {
       const { runId } = await reset.succeed(quick)
       await reset.machine.told()

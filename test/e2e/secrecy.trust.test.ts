@@ -1,8 +1,10 @@
+import { createServer } from 'node:http'
 import { GetExecutionHistoryCommand } from '@aws-sdk/client-sfn'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { executionArn, machineArnOf } from '../../lib/executions/executions.ts'
 import { logger } from '../../lib/log.ts'
 import { currentClients } from '../../lib/task.ts'
+import { close, LOOPBACK, listen } from '../../local/loopback.ts'
 import { s3Error } from '../files/s3-front.ts'
 import { inFullForm, isFull } from '../support/trust.ts'
 import { recordMessages } from './client-messages.ts'
@@ -64,6 +66,15 @@ function secrets(): string[] {
   return [password, UPSTASH_REDIS_REST_TOKEN, 'wrong-hunter2', content]
 }
 
+/** What the states of an execution were given and gave. */
+async function statesOf(name: string): Promise<string> {
+  const { sfn, config } = await currentClients()
+  const { events } = await sfn.send(
+    new GetExecutionHistoryCommand({ executionArn: executionArn(machineArnOf(config), name) }),
+  )
+  return JSON.stringify(events)
+}
+
 async function checkNothingTold(): Promise<void> {
   const environment = await reset.stack.admin.query(
     'SELECT fingerprint_seed::text AS seed FROM taskmaster_reset.environment',
@@ -73,7 +84,11 @@ async function checkNothingTold(): Promise<void> {
   const ledger = await reset.stack.admin.query(
     'SELECT row_to_json(r)::text AS text FROM taskmaster_reset.runs r',
   )
-  const told = [lines, ...ledger.rows.map(({ text }) => text)]
+  const outward = await reset.stack.admin.query(
+    `SELECT row_to_json(c)::text AS text FROM taskmaster_reset.calls c
+     UNION ALL SELECT row_to_json(n)::text FROM taskmaster_reset.notices n`,
+  )
+  const told = [lines, ...[...ledger.rows, ...outward.rows].map(({ text }) => text)]
   for (const secret of hidden) for (const text of told) expect(text.includes(secret)).toBe(false)
 }
 
@@ -106,6 +121,51 @@ describe('a log', () => {
   })
 
   test.runIf(isFull)(
+    `of hooks and notices tells where they were called, and no path, secret or answer of them ${inFullForm}`,
+    async () => {
+      await seed()
+      lines = ''
+      const said = 'wrong-hunter2'
+      const server = createServer((_, response) => {
+        const status = response.req.url?.startsWith('/302') ? 302 : 500
+        response.writeHead(status, said, { location: `/${said}`, 'x-said': said }).end(said)
+      })
+      const url = `http://${LOOPBACK}:${await listen(server)}`
+      const secret = `${said}${said}${said}`
+      const hook = { moment: 'after', tries: 1, secret }
+      const variables = {
+        ALLOWED_PRIVATE_HOSTS: LOOPBACK,
+        HOOKS: JSON.stringify([
+          { ...hook, name: 'answers', url: `${url}/${said}?${said}` },
+          { ...hook, name: 'redirects', url: `${url}/302/${said}` },
+          { ...hook, name: 'is-nowhere', url: `https://nowhere.invalid/${said}` },
+          { ...hook, name: 'is-closed', url: `https://${LOOPBACK}:1/${said}` },
+          { ...hook, name: 'is-no-tls', url: `${url.replace('http', 'https')}/${said}` },
+        ]),
+        NOTICES: JSON.stringify([
+          { name: 'chat', kind: 'slack', url: `${url}/${said}`, on: ['succeeded'] },
+          { name: 'bus', kind: 'webhook', url: `https://nowhere.invalid/${said}`, secret, on: ['succeeded'] },
+          { name: 'alive', kind: 'ping', url: `https://user:${said}@nowhere.example/${said}` },
+        ]),
+      }
+      try {
+        const outcome = await withVariables(variables, async () => {
+          const ended = await reset.succeed(quickReset, 'calling')
+          await reset.machine.told()
+          return ended
+        })
+        expect(outcome.warnings.filter(({ code }) => code === 'HookFailed')).toHaveLength(5)
+        expect(JSON.stringify(outcome)).not.toContain(said)
+        expect(lines).toContain('nowhere.invalid')
+      } finally {
+        await close(server)
+      }
+      await checkNothingTold()
+      expect(await statesOf('calling')).not.toContain(said)
+    },
+  )
+
+  test.runIf(isFull)(
     `of a diff that tells rows has none of them, nor have the ledger, the states and the outcome; its object has ${inFullForm}`,
     async () => {
       await seed()
@@ -118,12 +178,9 @@ describe('a log', () => {
         )
         expect(JSON.stringify(outcome)).not.toContain(content)
       })
-      const { sfn, config } = await currentClients()
-      const { events } = await sfn.send(
-        new GetExecutionHistoryCommand({ executionArn: executionArn(machineArnOf(config), 'telling') }),
-      )
-      expect(JSON.stringify(events)).toContain('Diff database')
-      expect(JSON.stringify(events)).not.toContain(content)
+      const states = await statesOf('telling')
+      expect(states).toContain('Diff database')
+      expect(states).not.toContain(content)
       expect(lines).toContain('"phase":"Diff database"')
       await checkNothingTold()
       const key = '.taskmaster/runs/telling/0/results/difference-rows.jsonl'

@@ -65,7 +65,10 @@ async function sendTo(
     text: text.lines.join('\n'),
     url: text.url,
   })
-  return post(body, notice.secret === undefined ? {} : signed(notice.secret, body, now()))
+  const key = {
+    'idempotency-key': [happening.about, happening.moment, notice.name].map(encodeURIComponent).join('/'),
+  }
+  return post(body, notice.secret === undefined ? key : { ...key, ...signed(notice.secret, body, now()) })
 }
 
 /** In Slack `<!channel>` in the name of a table would wake everybody. */
