@@ -164,6 +164,12 @@ describe('hooks', () => {
       await reset.succeed({ operation: 'restore', backupId, confirm: environment, rehearse: false })
       expect(named()).toEqual(['after seed'])
       expect(seen[0]?.body).toMatchObject({ operation: 'restore' })
+      await reset.succeed({ ...quick, to: backupId })
+      expect(named()).toEqual(['after seed'])
+      await withHooks([{ name: 'migrate', moment: 'after', operations: ['reset-to'] }], async () => {
+        await reset.succeed({ ...quick, to: backupId })
+        expect(seen[0]?.body).toMatchObject({ operation: 'reset-to', to: backupId })
+      })
     })
   })
 
@@ -295,20 +301,23 @@ describe('hooks', () => {
     },
   )
 
-  test('that fail after a reset are a warning of it, with what is left to be done, and those behind them are called', async () => {
-    await withHooks(maintenance, async () => {
-      answer = answersWith(500, 'migrate')
-      const { status, warnings } = await reset.succeed(quick)
-      expect(status).toBe('succeeded_with_warnings')
-      expect(warnings.filter(({ code }) => code === 'HookFailed')).toEqual([
-        {
-          code: 'HookFailed',
-          message: `The hook "migrate" after the run failed: ${LOOPBACK} answered with status 500. The stores are as they should be; what the hook was to do is left to be done`,
-        },
-      ])
-      expect(named()).toEqual(['before on', 'after migrate', 'after off'])
-    })
-  })
+  test.runIf(isFull)(
+    `that fail after a reset are a warning of it, with what is left to be done, and those behind them are called ${inFullForm}`,
+    async () => {
+      await withHooks(maintenance, async () => {
+        answer = answersWith(500, 'migrate')
+        const { status, warnings } = await reset.succeed(quick)
+        expect(status).toBe('succeeded_with_warnings')
+        expect(warnings.filter(({ code }) => code === 'HookFailed')).toEqual([
+          {
+            code: 'HookFailed',
+            message: `The hook "migrate" after the run failed: ${LOOPBACK} answered with status 500. The stores are as they should be; what the hook was to do is left to be done`,
+          },
+        ])
+        expect(named()).toEqual(['before on', 'after migrate', 'after off'])
+      })
+    },
+  )
 
   test.runIf(isFull)(
     `that must be called are called once when an execution was stopped in the middle, however often that is told ${inFullForm}`,
@@ -509,6 +518,25 @@ describe('notices', () => {
         expect(JSON.parse(told('/told/webhook')[1]?.text ?? '{}')).toMatchObject({
           title: 'local: reset cache-only cancelled',
           text: expect.stringContaining('Cancelled by anna'),
+        })
+      })
+    },
+  )
+
+  test.runIf(isFull)(
+    `tell of a baseline that the schema has outgrown, which only a backup finds ${inFullForm}`,
+    async () => {
+      const backup = { operation: 'backup', strategy: 'database-only', rehearse: false }
+      await withNotices([{ name: 'bus', kind: 'webhook', on: ['baseline-outdated'] }], async () => {
+        await reset.succeed({ ...backup, label: 'baseline' })
+        await reset.machine.told()
+        expect(told('/told/webhook')).toEqual([])
+        await reset.stack.sql.query('ALTER TABLE users DROP COLUMN role')
+        await reset.succeed(backup)
+        await reset.machine.told()
+        expect(JSON.parse(told('/told/webhook')[0]?.text ?? '{}')).toMatchObject({
+          events: ['baseline-outdated', 'warned', 'succeeded'],
+          text: expect.stringContaining('Warning BaselineOutdated: '),
         })
       })
     },

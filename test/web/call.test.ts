@@ -97,6 +97,15 @@ describe.skipIf(certificate === undefined)('a call', () => {
     expect([times, seen.length]).toEqual([1, 1])
   })
 
+  test('tries each address of a name', async () => {
+    const { port } = await receiver((_, response) => response.end())
+    const both: Lookup = async () => [
+      { address: '::1', family: 6 },
+      { address: LOOPBACK, family: 4 },
+    ]
+    expect(await asks(port, { lookup: both })).toEqual({ status: 200 })
+  })
+
   test('that is refused connects to nothing', async () => {
     const { port, seen } = await receiver((_, response) => response.end())
     expect(await asks(port, { allowed: [] })).toEqual({
@@ -144,14 +153,14 @@ describe.skipIf(certificate === undefined)('a call', () => {
       const drip = setInterval(() => response.write('.'), 10)
       response.on('close', () => clearInterval(drip))
     })
-    const late = { failed: 'localhost did not answer within 0.2 s' }
-    expect(await asks(port, { timeoutMs: 200 })).toEqual(late)
-    expect(await asks(port, { timeoutMs: 200, lookup: () => new Promise(() => {}) })).toEqual(late)
+    const late = { failed: 'localhost did not answer within 0.1 s' }
+    expect(await asks(port, { timeoutMs: 100 })).toEqual(late)
+    expect(await asks(port, { timeoutMs: 100, lookup: () => new Promise(() => {}) })).toEqual(late)
     const silent = createSocket(() => {})
     const mute = await listen(silent)
     stops.push(() => silent.close())
-    expect(await asks(mute, { timeoutMs: 200 })).toEqual(late)
-    const ended = AbortSignal.timeout(50)
+    expect(await asks(mute, { timeoutMs: 100 })).toEqual(late)
+    const ended = AbortSignal.timeout(20)
     expect(await asks(port, { signal: ended })).toEqual({ failed: 'localhost: the call was ended' })
   })
 
