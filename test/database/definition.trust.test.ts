@@ -82,10 +82,12 @@ async function definitionOf(
   { sql }: Database,
   managed = schemas,
   expected: unknown[] = [],
+  meanwhile = async () => {},
 ): Promise<Definition> {
   const { tables, sequences } = await readCatalog(sql, managed)
+  await meanwhile()
   const { definition, warnings } = await readDefinition(sql, {
-    ...{ tables, schemas: managed, excluded: [] },
+    ...{ tables, schemas: managed, excluded: [], waitMs: 100 },
     sequences,
   })
   expect(warnings).toEqual(expected)
@@ -178,6 +180,13 @@ describe('what a backup tells of how its tables are made', () => {
     )
     const warned = { code: 'DefinitionNotKept', message: expect.stringContaining('SQLSTATE 42501') }
     expect(await definitionOf(hidden, ['public'], [warned])).toBe(null)
+    const other = new pg.Client({ connectionString: hidden.url })
+    await other.connect()
+    const locked = { code: 'DefinitionNotKept', message: expect.stringContaining('SQLSTATE 55P03') }
+    await definitionOf(hidden, ['public'], [locked], async () => {
+      await other.query('BEGIN; LOCK migrations')
+    })
+    await other.end()
     const comment = `DO $$ BEGIN EXECUTE format('COMMENT ON TABLE told IS %L', repeat('x', 133000)); END $$`
     const wide = await database(adminUrl, `CREATE TABLE told (id int); ${comment}`)
     expect(await definitionOf(wide, ['public'])).toEqual({

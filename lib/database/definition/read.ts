@@ -24,6 +24,8 @@ export type Defined = {
   excluded: readonly string[]
   sequences: readonly Sequence[]
   schemas: readonly string[]
+  /** Milliseconds that a table is waited for which somebody has locked. */
+  waitMs: number
 }
 
 type Told = { definition: Definition | null; warnings: Warning[] }
@@ -38,7 +40,7 @@ export const nothingTold: Told = { definition: null, warnings: [] }
 export async function readDefinition(connection: Connection, defined: Defined): Promise<Told> {
   if (defined.tables.length > mostTables) return { definition: tooLong, warnings: [] }
   try {
-    await connection.query(beginSnapshot)
+    await connection.query(`${beginSnapshot}; SET LOCAL lock_timeout = ${defined.waitMs}`)
     const definition = await textOf(connection, defined)
     await connection.query('COMMIT')
     return { definition, warnings: [] }

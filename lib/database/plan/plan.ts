@@ -155,6 +155,7 @@ async function planTables(
     takesBackup && !asked.dryRun
       ? await readDefinition(connection, {
           ...{ sequences: catalog.sequences, schemas: config.DATABASE_SCHEMAS },
+          waitMs: config.LOCK_TIMEOUT_MS,
           tables: tables.map(({ table }) => table),
           excluded: unmanaged.flatMap(({ name, reason }) => (reason === byExclusion ? name : [])),
         })
