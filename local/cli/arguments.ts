@@ -44,6 +44,8 @@ export function readArguments(args: readonly string[]): Arguments | 'help' | 've
   const flags = Object.fromEntries(
     options.flatMap((option) => (option in values ? [[option, values[option]]] : [])),
   )
+  if (flags['token-file'] !== undefined && flags.api === undefined)
+    throw new WrongUsage('--token-file holds the token for --api, which is missing', name)
   const [first, other] = positionals
   return { command: name, argument: first, ...(other !== undefined && { second: other }), flags }
 }

@@ -9,11 +9,12 @@ export function helpOf(name?: CommandName): string {
   return name === undefined ? globalHelp() : commandHelp(name, commands[name])
 }
 
+const overApi = 'With --api <address> and a token it asks the HTTP API there, and needs none\nof these.'
 const onStacks = `It talks to the stack of "npm run dev" when that runs, unless the environment or a file .env in this folder names other
 services (DATABASE_URL and the others of .env.example): then to those; else it starts a stack of its own with a sample in it,
-which is gone afterwards.`
+which is gone afterwards. ${overApi}`
 const onServices = `It talks to the services that the environment or a file .env in this folder names (DATABASE_URL and the others
-of .env.example).`
+of .env.example). ${overApi}`
 
 function globalHelp(): string {
   const rows = Object.entries(commands).map(([name, { says }]) => [usageOf(name), says] as const)

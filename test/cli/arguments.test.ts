@@ -131,6 +131,11 @@ describe('the command line', () => {
     ['an option of another command', ['options', '--dry-run'], "Unknown option '--dry-run'"],
     ['one word too much', ['reset', 'full', 'now'], '"now" is too much'],
     ['a word for a command that takes none', ['options', 'now'], '"now" is too much'],
+    [
+      'a token for nothing',
+      ['backups', '--token-file', 'token'],
+      'holds the token for --api, which is missing',
+    ],
     ['an option without its value', ['claim', '--confirm'], '--confirm'],
     ['a reset without a strategy', ['reset', '--confirm', 'local'], 'needs a strategy'],
     ['a delete without a backup', ['delete', '--confirm', 'local'], 'needs the id of a backup'],

@@ -19,7 +19,7 @@ export function zshCompletion(): string {
     return `    ${name}) _arguments ${specs.join(' ')}${first} ;;`
   })
   return `#compdef taskmaster-reset
-_taskmaster_reset() {
+_taskmaster-reset() {
   local -a commands=(
 ${commands.join('\n')}
   )
@@ -33,7 +33,12 @@ ${commands.join('\n')}
 ${cases.join('\n')}
   esac
 }
-compdef _taskmaster_reset taskmaster-reset
+# Sourced it is only made known; in a folder of fpath it is called at once.
+if [[ "$funcstack[1]" = _taskmaster-reset ]]; then
+  _taskmaster-reset "$@"
+else
+  compdef _taskmaster-reset taskmaster-reset
+fi
 `
 }
 

@@ -20,6 +20,10 @@ import { runAnswer, runLineOf } from './show-run.ts'
 
 /** Carries a command out over an API, with a token alone: what may be done is what the token may. */
 export async function performOver(api: string, args: Arguments, wanted: Wanted | undefined): Promise<Answer> {
+  if (args.flags['into-empty'])
+    throw new InvalidRequest(
+      '--into-empty makes tables in the database itself, and cannot be done over --api. Nothing was touched',
+    )
   const client = apiOf(accessTo(api, args.flags['token-file']))
   return wanted === undefined
     ? ask(client, args)
