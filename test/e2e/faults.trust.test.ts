@@ -1,9 +1,11 @@
 import { readFileSync } from 'node:fs'
-import { describe, expect, test } from 'vitest'
+import { createServer } from 'node:http'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { fenceKey } from '../../lib/cache/keys.ts'
 import { Outcome } from '../../lib/run/outcome.ts'
 import { nextStepsOf } from '../../lib/run/words/next-steps.ts'
 import { loadFunctions } from '../../local/functions.ts'
+import { close, LOOPBACK, listen } from '../../local/loopback.ts'
 import type { Handler } from '../../local/machine/tasks.ts'
 import { errorElement, holding, isBulkDelete, objectsIn, s3Error } from '../files/s3-front.ts'
 import { inFullForm, isFull } from '../support/trust.ts'
@@ -63,6 +65,8 @@ function stateOf(name: string, input: Record<string, unknown>): string {
   if (name === 'load') return 'Rehearse batch'
   if (name === 'compare') return 'Compare'
   if (name === 'finish') return input.error === undefined ? 'Finish' : 'Finish failed'
+  if (name === 'hooks') return `Hooks ${input.moment}`
+  if (name === 'notify') return 'Notify'
   if (name === 'verify' && input.target !== undefined) return `Diff ${input.target}`
   if (name === 'verify') return input.batch === undefined ? 'Judge' : 'Verify batch'
   return 'Seal'
@@ -130,6 +134,7 @@ const untouched = ['untouched', 'untouched', 'untouched']
 const backedUp = ['backed_up', 'backed_up', 'backed_up']
 const states: Record<string, { failsBefore: string[]; failsAfter: string[] }> = {
   Count: { failsBefore: untouched, failsAfter: untouched },
+  'Hooks before': { failsBefore: untouched, failsAfter: untouched },
   'Export database batch': { failsBefore: untouched, failsAfter: untouched },
   'Copy files batch': { failsBefore: untouched, failsAfter: untouched },
   'Export cache batch': { failsBefore: untouched, failsAfter: untouched },
@@ -143,14 +148,26 @@ const states: Record<string, { failsBefore: string[]; failsAfter: string[] }> = 
     failsAfter: ['wiped', 'wiped', 'backed_up'],
   },
   'Wipe cache': { failsBefore: ['wiped', 'wiped', 'backed_up'], failsAfter: ['wiped', 'wiped', 'wiped'] },
+  'Hooks after': { failsBefore: ['wiped', 'wiped', 'wiped'], failsAfter: ['wiped', 'wiped', 'wiped'] },
   Finish: { failsBefore: ['wiped', 'wiped', 'wiped'], failsAfter: ['wiped', 'wiped', 'wiped'] },
 }
 
-/** A reset that comes by the state: it is rehearsed, or exported in several batches, only where that is what fails. */
+/** An application that does all that its hooks ask for. */
+const application = createServer((_, response) => response.end())
+let hooks: Record<string, string>
+beforeAll(async () => {
+  const url = `http://${LOOPBACK}:${await listen(application)}`
+  const both = ['before', 'after'].map((moment) => ({ name: moment, moment, url, secret: 's'.repeat(32) }))
+  hooks = { HOOKS: JSON.stringify(both), ALLOWED_PRIVATE_HOSTS: LOOPBACK }
+})
+afterAll(() => close(application))
+
+/** A reset that comes by the state: it is rehearsed, exported in several batches, or has hooks, only where that is what fails. */
 function resetBy(state: string): Promise<Ended> {
   const EXPORT_BATCH_BYTES = state === 'Reconcile' ? '20000' : undefined
   const request = /^(Rehearse|Compare)/.test(state) ? fullReset : quickReset
-  return withVariables({ EXPORT_BATCH_BYTES }, () => reset.run(request))
+  const variables = { EXPORT_BATCH_BYTES, ...(state.startsWith('Hooks') ? hooks : {}) }
+  return withVariables(variables, () => reset.run(request))
 }
 
 describe('a failure', () => {
