@@ -1,8 +1,52 @@
 import { beforeAll, describe, expect, test } from 'vitest'
+import { backupKeys } from '../../lib/backup/layout.ts'
+import { prune } from '../../lib/backup/retention/prune.ts'
+import { type Clients, makeClients } from '../../lib/clients.ts'
+import { cancelRun } from '../../lib/run/cancel.ts'
+import { countAll } from '../../lib/run/count.ts'
+import { Outcome } from '../../lib/run/outcome.ts'
+import { nextStepsOf } from '../../lib/run/words/next-steps.ts'
+import { loadFunctions } from '../../local/functions.ts'
 import { inFullForm, isFull } from '../support/trust.ts'
-import { environment, useResetStack } from './reset-stack.ts'
+import { invocationsAtWork } from './at-work.ts'
+import { backupBucket, environment, useResetStack, withVariables } from './reset-stack.ts'
 
-const reset = useResetStack()
+/** Called before and after each invocation of a step that is no part of a rehearsal; what it throws ends that. */
+let around: (when: string) => void | Promise<void> = () => {}
+const atWork = invocationsAtWork()
+const reset = useResetStack({
+  loadFunctions: async () =>
+    Object.fromEntries(
+      Object.entries(await loadFunctions()).map(([name, handler]) => [
+        name,
+        atWork.watch(async (event, context) => {
+          const { purpose = '', target = '' } = event as { purpose?: string; target?: string }
+          const step =
+            name === 'putback' ? `restore ${target}` : name === 'restore' ? 'restore database' : name
+          if (purpose === 'rehearse') return handler(event, context)
+          await around(`before ${step}`)
+          const answer = await handler(event, context)
+          await around(`after ${step}`)
+          return answer
+        }),
+      ]),
+    ),
+})
+
+async function withFault<Result>(fault: typeof around, use: () => Promise<Result>): Promise<Result> {
+  around = fault
+  try {
+    return await use()
+  } finally {
+    around = () => {}
+    await atWork.settled()
+  }
+}
+
+function named(name: string): Error {
+  return Object.assign(new Error('injected'), { name })
+}
+
 const toBaseline = { operation: 'reset', strategy: 'full', to: 'baseline', confirm: environment } as const
 const labels = async () =>
   Object.fromEntries(
@@ -162,5 +206,236 @@ describe('a reset to the baseline', () => {
     expect(await reset.fingerprint()).toEqual(before)
     const renewed = await reset.succeed({ operation: 'backup', rehearse: false, label: 'baseline' })
     expect(renewed.warnings).toEqual([])
+  })
+})
+
+/** A baseline of the stores as they are seeded, and then a day that lives on it. */
+async function begin(): Promise<{ backupId: string; filled: Print; lived: Print }> {
+  await reset.seed({ users: 40, files: 3, keys: 4 })
+  const { backupId } = await reset.succeed({ operation: 'backup', label: 'baseline' })
+  const filled = await print()
+  await day()
+  return { backupId: backupId ?? '', filled, lived: await print() }
+}
+type Print = Awaited<ReturnType<typeof print>>
+
+const move = (backupId: string | null) =>
+  reset.stack.sql.query(`UPDATE taskmaster_reset.labels SET backup_id = $1 WHERE label = 'baseline'`, [
+    backupId,
+  ])
+
+describe.runIf(isFull)(`a reset to a backup ${inFullForm}`, () => {
+  // Others fail in the nights of thirty-days.trust.test.ts.
+  test.each(['after seal', 'after compare', 'after restore files', 'after restore cache'])(
+    'that fails %s leaves the day, or what its backup puts back; and the next one ends what it began',
+    async (where) => {
+      const { filled, lived } = await begin()
+      const fault = (when: string) => {
+        if (when === where) throw named('Crashed')
+      }
+      const ended = await withFault(fault, () => reset.run(toBaseline))
+      expect(ended.status).toBe('FAILED')
+      const outcome = Outcome.parse((await reset.row(ended.name)).outcome)
+      const changed = Object.values(outcome.targets).some(({ state }) => state.includes('restored'))
+      expect(changed).toBe(/restore/.test(where) && where !== 'before restore database')
+      if (!changed) expect(await print()).toEqual(lived)
+      const wayBack = nextStepsOf(outcome).flatMap(({ restore }) => restore ?? [])
+      expect(wayBack).toEqual(changed ? [outcome.backupId] : [])
+      for (const backupId of wayBack) {
+        await reset.succeed({ operation: 'restore', backupId, exact: true, confirm: environment })
+        expect(await print()).toEqual(lived)
+      }
+      await reset.succeed(toBaseline)
+      expect(await print()).toEqual(filled)
+    },
+  )
+
+  test('takes in each attempt the one that its name meant at first, though the label has moved and newer ones came', async () => {
+    const { backupId, filled } = await begin()
+    const { backupId: other } = await reset.succeed({ operation: 'backup', rehearse: false })
+    let stale = 0
+    const fault = async (when: string) => {
+      if (when !== 'before restore database' || stale++ > 0) return
+      await move(other)
+      throw named('BackupIsStale')
+    }
+    const outcome = await withFault(fault, () => reset.succeed(toBaseline))
+    expect(await reset.row(outcome.runId)).toMatchObject({ attempt: 1, target_backup_id: backupId })
+    expect(outcome.to).toEqual({ name: 'baseline', backupId })
+    expect(await print()).toEqual(filled)
+  })
+
+  test('that is counted again after a Count that died keeps its backup, though the label has moved', async () => {
+    const { backupId } = await begin()
+    const clients = await makeClients()
+    const count = (runId: string) =>
+      countAll(clients, { request: toBaseline, runId, startedAt: new Date().toISOString(), attempt: 0 })
+    const dying = { ...clients, backups: { ...clients.backups, s3: failingPuts(clients.backups.s3) } }
+    const input = { request: toBaseline, runId: 'counted', startedAt: new Date().toISOString(), attempt: 0 }
+    await expect(countAll(dying, input)).rejects.toThrow()
+    expect(await reset.row('counted')).toMatchObject({ status: 'running', target_backup_id: backupId })
+    const { backupId: other } = { backupId: backupId.replace(/.$/, (digit) => (digit === '0' ? '1' : '0')) }
+    await move(other)
+    expect(await count('counted')).toMatchObject({ next: 'backup', operation: 'restore' })
+    expect(await reset.row('counted')).toMatchObject({ target_backup_id: backupId })
+    await cancelRun(clients, { runId: 'counted', by: 'test' })
+  })
+
+  test('keeps its backup from prune while it is under way, and is cancelled until it puts something back', async () => {
+    const { backupId, lived } = await begin()
+    await reset.stack.sql.query('DELETE FROM taskmaster_reset.labels')
+    for (const _ of [1, 2]) await reset.succeed({ operation: 'backup', rehearse: false })
+    const pruned: unknown[] = []
+    const fault = async (when: string) => {
+      if (when !== 'before load') return
+      const clients = await makeClients()
+      const refused = (
+        await prune({ ...clients, config: { ...clients.config, RETENTION_LAST: 1 } }, { dryRun: false })
+      ).refused
+      pruned.push(refused)
+      const [row] = (
+        await reset.stack.sql.query(`SELECT run_id FROM taskmaster_reset.runs WHERE status = 'running'`)
+      ).rows
+      await cancelRun(clients, { runId: row.run_id, by: 'test' })
+    }
+    const ended = await withFault(fault, () => reset.run({ ...toBaseline, to: backupId }))
+    expect(ended.status).not.toBe('SUCCEEDED')
+    expect(pruned).toEqual([expect.stringMatching(/is restoring a backup\. Nothing is pruned meanwhile$/)])
+    expect(await reset.sealed()).toContain(backupId)
+    expect(await print()).toEqual(lived)
+    expect((await reset.row(ended.name)).status).toBe('cancelled')
+  })
+
+  test('acts on the stores of its strategy, without a backup when that is said, and as a dry run on none', async () => {
+    const { backupId, filled, lived } = await begin()
+    const dry = await reset.succeed({ ...toBaseline, confirm: undefined, dryRun: true })
+    expect(dry).toMatchObject({ dryRun: true, refusal: null, to: { name: 'baseline', backupId } })
+    expect(dry.difference).toMatchObject({
+      files: { extra: 1, missing: 1, changed: 1 },
+      cache: { extra: 1, missing: 1, changed: 2 }, // of the hash only when it ends: that moves with the reset
+    })
+    expect(await print()).toEqual(lived)
+    const before = await reset.sealed()
+    const only = await reset.succeed({ ...toBaseline, strategy: 'cache-only', backup: false })
+    expect(only.warnings.map(({ code }) => code)).toContain('NoBackup')
+    expect(await reset.sealed()).toEqual(before)
+    expect(await print()).toEqual({ ...lived, cache: filled.cache })
+    await reset.succeed({ ...toBaseline, strategy: 'files-only', to: backupId.slice(0, 19) })
+    expect(await print()).toEqual({ ...lived, files: filled.files, cache: filled.cache })
+  })
+
+  test('is refused with nothing touched: in a protected environment, above a limit, to a backup that lacks a store, is not ours, or nobody signed', async () => {
+    const { backupId, lived } = await begin()
+    const { backupId: cacheOnly } = await reset.succeed({ operation: 'backup', strategy: 'cache-only' })
+    const refused = async (request: object, variables: Record<string, string> = {}) => {
+      const { error, cause } = await withVariables(variables, () => reset.run({ ...toBaseline, ...request }))
+      expect(await print()).toEqual(lived)
+      return `${error}: ${cause}`
+    }
+    expect(await refused({}, { PROTECTED: 'true' })).toMatch(/^EnvironmentProtected: /)
+    expect(await refused({ confirm: 'prod' })).toMatch(
+      /^ConfirmationMismatch: .*to reset it to the backup baseline, say/,
+    )
+    expect(await refused({}, { MAX_ROWS: '10' })).toMatch(
+      /^LimitExceeded: The reset would replace \d+ rows, more than MAX_ROWS=10/,
+    )
+    expect(await refused({}, { PRESERVE_ROWS: '{"users":"id < 3"}' })).toMatch(
+      /^PreservationConflict: .*preserve the whole table/,
+    )
+    expect(await refused({ to: cacheOnly })).toMatch(
+      /^InvalidRequest: The backup .* \(cache-only\) does not hold database and files, .*; say the strategy cache-only, or another backup$/,
+    )
+    const key = backupKeys('.taskmaster/backups/', backupId).manifest
+    const manifest = JSON.parse((await reset.bytesOf(key)).toString())
+    const { digest: _, signature: __, ...unsigned } = manifest
+    await reset.put(key, JSON.stringify(unsigned), backupBucket)
+    expect(await refused({})).toMatch(/^BackupUnsigned: A reset goes back to signed backups only/)
+    await reset.put(key, JSON.stringify({ ...unsigned, environment: 'production' }), backupBucket)
+    expect(await refused({})).toMatch(
+      /^ForeignBackup: A reset goes back to backups of its own environment, "local"/,
+    )
+    await reset.remove(backupBucket, [key])
+    expect(await refused({})).toMatch(/^NotFound: There is no sealed backup/)
+  })
+})
+
+/** Of the bucket in which no plan can be written. */
+function failingPuts(s3: Clients['backups']['s3']): Clients['backups']['s3'] {
+  const send = (command: { constructor: { name: string } }) =>
+    command.constructor.name === 'PutObjectCommand'
+      ? Promise.reject(new Error('down'))
+      : s3.send(command as never)
+  return Object.assign(Object.create(s3), { send })
+}
+
+describe('the next backup', () => {
+  const backingUp = { operation: 'backup', rehearse: true } as const
+  beforeAll(() => reset.seed({ users: 200, files: 3, keys: 4 }))
+
+  test.runIf(isFull)(
+    `takes over what has not changed, says how much, and is whole when the others are gone ${inFullForm}`,
+    async () => {
+      const first = await reset.succeed({ ...backingUp, takeOver: false })
+      expect(first.targets.database.takenOver).toBeUndefined()
+      const { rows } = first.targets.database
+      const second = await reset.succeed(backingUp)
+      expect(second.targets.database).toMatchObject({ state: 'backed_up', rows })
+      expect(second.targets.database.takenOver).toMatchObject({ backupId: first.backupId, rows })
+      await reset.stack.sql.query(`UPDATE users SET name = 'another' WHERE id = 7`)
+      const third = await reset.succeed(backingUp)
+      const taken = third.targets.database.takenOver?.rows ?? 0
+      expect([taken > 0, taken < rows]).toEqual([true, true])
+      const print = (await reset.fingerprint()).database
+      for (const { backupId } of [first, second])
+        await reset.succeed({ operation: 'delete', backupId, confirm: environment })
+      await reset.stack.sql.query('DELETE FROM stories; UPDATE users SET name = reverse(name)')
+      await reset.succeed({
+        operation: 'restore',
+        backupId: third.backupId,
+        confirm: environment,
+        safetyBackup: false,
+      })
+      expect((await reset.fingerprint()).database).toEqual(print)
+    },
+  )
+
+  test.runIf(isFull)(`takes nothing over when the request says so ${inFullForm}`, async () => {
+    await reset.succeed(backingUp)
+    const { targets } = await reset.succeed({ ...backingUp, takeOver: false })
+    expect(targets.database.takenOver).toBeUndefined()
+  })
+
+  test.runIf(isFull)(`of a restore is told with how much it took over ${inFullForm}`, async () => {
+    const before = await reset.succeed({ operation: 'backup', strategy: 'database-only' })
+    await reset.stack.sql.query(`UPDATE users SET name = reverse(name) WHERE id = 7`)
+    const { backupId, targets } = await reset.succeed({
+      operation: 'restore',
+      backupId: before.backupId,
+      confirm: environment,
+    })
+    const held = (await reset.manifestOf(backupId)).database
+    const { rows, bytes } = held!.takenOver!
+    const exported = held!.rows - rows
+    expect(exported).toBeGreaterThan(0)
+    expect(targets.database).toMatchObject({
+      state: 'restored',
+      takenOver: { backupId: before.backupId, rows, exported, bytes },
+    })
+  })
+
+  test('of a reset takes over as well, and the outcome tells it apart from what was wiped', async () => {
+    const before = await reset.succeed({ operation: 'backup', strategy: 'database-only' })
+    const { backupId, targets } = await reset.succeed({
+      operation: 'reset',
+      strategy: 'database-only',
+      confirm: environment,
+      preserve: { tables: ['public.users'] },
+    })
+    const { database } = await reset.manifestOf(backupId)
+    expect(database?.takenOver?.backupId).toBe(before.backupId)
+    const rows = database?.rows ?? 0
+    expect(database?.takenOver?.rows).toBe(rows)
+    expect(targets.database.rows).toBeLessThan(rows) // the users are in the backup, and stay
+    expect(targets.database.takenOver).toMatchObject({ backupId: before.backupId, rows, exported: 0 })
   })
 })

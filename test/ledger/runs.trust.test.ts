@@ -149,6 +149,16 @@ describe('the lock', () => {
     expect(await openRun(connection, newRun('two'))).toEqual({ opened: true })
   })
 
+  test('of two Counts that found different backups for one name the later stops, and the first goes on', async () => {
+    await openRun(connection, newRun('one', { targetBackupId: 'a' }))
+    for (const targetBackupId of ['b', null])
+      await expect(openRun(connection, newRun('one', { targetBackupId }))).rejects.toThrow(
+        /^A later invocation/,
+      )
+    expect(await openRun(connection, newRun('one', { targetBackupId: 'a' }))).toEqual({ opened: true })
+    expect((await findRun(connection, 'one'))?.targetBackupId).toBe('a')
+  })
+
   test('of a dead run goes to the next, and the dead one does not get it back', async () => {
     await openRun(connection, newRun('dead'))
     await age('dead', 21)
