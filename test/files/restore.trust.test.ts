@@ -851,7 +851,7 @@ describe('restoring the files', () => {
     const index = await backUp()
     const list = (limits = pieceLimits, from: Written | null = index) =>
       listRestore(stack.clients, { run: nextRun(), backupId, index: from }, limits)
-    const totals = { objects: 7, bytes: 7 * (prefix.length + 1) }
+    const totals = { objects: 7, bytes: 7 * (prefix.length + 1), unmatched: [] }
     expect(await list()).toEqual({ ...totals, lists: 1, listsPerBatch: 1, batches: 1 })
     expect(await list({ ...pieceLimits, objects: 2 })).toEqual({
       ...totals,
@@ -869,6 +869,7 @@ describe('restoring the files', () => {
     expect(await list(pieceLimits, null)).toEqual({
       objects: 0,
       bytes: 0,
+      unmatched: [],
       lists: 0,
       listsPerBatch: 1,
       batches: 1,
