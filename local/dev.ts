@@ -48,6 +48,7 @@ try {
   const sample = await prepare(stack)
   const token = process.env.API_TOKENS ? undefined : grantAll(given)
   front = await serve()
+  process.env.PAGE_URL ||= front.url // notices link to the page that runs here
   place.publish(stack.env)
   process.stdout.write(`${describe(stack, sample, { url: front.url, token })}\n`)
 } catch (error) {
