@@ -94,7 +94,8 @@ export async function writeKeys(
   }
 
   let goes: 'nowhere' | 'unchanged' | 'written' = 'nowhere' // what continues a key goes the way of its beginning
-  for await (const page of inPages(linesLater(readLines(bucket, parts), shift), limits)) {
+  const lines = readLines(bucket, parts)
+  for await (const page of inPages(shift === 0 ? lines : linesLater(lines, shift), limits)) {
     const beginnings = page.filter(({ part }) => part === 1)
     const kept = await keysOfTypes(
       cache,
