@@ -5,6 +5,7 @@ import { ago, listed } from '../numbers.ts'
 import { titleOf } from '../overview/consequences.ts'
 import { useLive } from '../page/live.ts'
 import { Failure, Loading, Notice } from '../page/notice.tsx'
+import { sentence } from '../page/sentence.ts'
 import { useSession } from '../page/session.ts'
 import { runAddress } from '../route.ts'
 import { ActiveRun, useRuns } from '../runs/active-run.tsx'
@@ -59,7 +60,7 @@ export function BackupView({ backupId }: { backupId: string }) {
       )}
       {backup.warnings.map(({ code, message }) => (
         <Notice key={`${code} ${message}`} kind="attention">
-          <strong>{code}</strong> <p>{message}</p>
+          <strong>{code}</strong> <p>{sentence(message)}</p>
         </Notice>
       ))}
       <Parts backup={backup} onError={setError} />

@@ -4,6 +4,7 @@ import { type Target, targets } from '../../lib/store.ts'
 import { words } from '../../lib/stores/words.ts'
 import { number } from '../numbers.ts'
 import { Notice } from '../page/notice.tsx'
+import { sentence } from '../page/sentence.ts'
 import { stores } from '../stores/stores.ts'
 import { Bar } from './bar.tsx'
 import { foundIn, shareOf } from './shares.ts'
@@ -45,7 +46,7 @@ function Panel({ target, options, children }: Props<Target> & { children: Compon
       {children}
       {!found.available && (
         <Notice kind="attention">
-          <strong>Cannot be read now.</strong> <p>{found.reason.message}</p>
+          <strong>Cannot be read now.</strong> <p>{sentence(found.reason.message)}</p>
         </Notice>
       )}
     </div>

@@ -1,6 +1,7 @@
 import { bytes } from '../../lib/amounts.ts'
 import { counted, isolated, number } from '../numbers.ts'
 import { Notice } from '../page/notice.tsx'
+import { sentence } from '../page/sentence.ts'
 import { shareOfTable } from '../stores/share-of-table.ts'
 import type { CountedStore } from '../stores/store.ts'
 import { Bar } from './bar.tsx'
@@ -12,12 +13,12 @@ export function Tables({ tables, unmanaged, warnings, problem }: CountedStore['d
     <>
       {problem && (
         <Notice kind="attention">
-          <strong>{problem.name}</strong> <p>{problem.message}</p>
+          <strong>{problem.name}</strong> <p>{sentence(problem.message)}</p>
         </Notice>
       )}
       {warnings.map(({ code, message }) => (
         <Notice key={code} kind="attention">
-          <p>{message}</p>
+          <p>{sentence(message)}</p>
         </Notice>
       ))}
       {tables.length === 0 && <p class="muted">There is no table yet.</p>}

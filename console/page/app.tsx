@@ -5,14 +5,25 @@ import { Loading } from './notice.tsx'
 import { SignedInProvider } from './session.ts'
 import { Shell } from './shell.tsx'
 import { SignIn } from './sign-in.tsx'
-import { forgetToken, keepToken, keptToken } from './token.ts'
+import { answerOthers, forgetToken, keepToken, keptToken, tokenOfOthers } from './token.ts'
 
 /** The page: signing in, or everything else. */
 export function App() {
   const [token, setToken] = useState(keptToken)
+  const [isAsking, setAsking] = useState(token === null)
   const [session, setSession] = useState<Session>()
   const [reason, setReason] = useState<string>()
   const [lostAt, setLostAt] = useState<Date>()
+
+  // A tab that was opened from another one is signed in as that is.
+  useEffect(() => {
+    if (isAsking)
+      void tokenOfOthers().then((found) => {
+        setToken(found)
+        setAsking(false)
+      })
+    return answerOthers(() => leave('Another tab of this page has signed out.'))
+  }, [])
 
   function leave(why?: string): void {
     forgetToken()
@@ -59,6 +70,6 @@ export function App() {
       </SignedInProvider>
     )
   }
-  if (token !== null && keptToken() === token) return <Loading what="the page" />
+  if (isAsking || (token !== null && keptToken() === token)) return <Loading what="the page" />
   return <SignIn reason={reason} isBusy={token !== null} onToken={setToken} />
 }

@@ -1,5 +1,4 @@
-/** How something stands: each has a colour and a shape of its own, so that none is told by colour alone. */
-export type Standing = 'good' | 'attention' | 'failed' | 'active' | 'plain'
+import type { Standing } from './standing.ts'
 
 /** The shape; the words stand beside it. */
 export function Mark({ standing }: { standing: Standing }) {

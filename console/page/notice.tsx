@@ -1,6 +1,7 @@
 import type { ComponentChildren } from 'preact'
 import { Refused } from '../api.ts'
 import { runAddress } from '../route.ts'
+import { sentence } from './sentence.ts'
 
 type Props = { kind: 'info' | 'attention' | 'protected'; children: ComponentChildren; announced?: boolean }
 
@@ -19,7 +20,7 @@ export function Failure({ error }: { error: Error }) {
   return (
     <Notice kind="attention" announced>
       <strong>{error instanceof Refused ? error.title : 'No answer'}</strong>
-      <p>{error.message}</p>
+      <p>{sentence(error.message)}</p>
       {activeRunId && (
         <p>
           <a href={runAddress(activeRunId)}>Watch the active run</a>

@@ -4,15 +4,16 @@ import { clock } from '../numbers.ts'
 import { Overview } from '../overview/overview.tsx'
 import { type Route, routeOf } from '../route.ts'
 import { fetched } from './fetched.tsx'
+import { useIcon } from './icon.ts'
 import { Notice } from './notice.tsx'
 import { useSession } from './session.ts'
+import { useTitle } from './title.ts'
 
-const titles: Record<Route['view'], string> = {
+const titles: Record<Exclude<Route['view'], 'run'>, string> = {
   overview: 'Overview',
   backups: 'Backups',
   backup: 'Backup',
   runs: 'History',
-  run: 'Run',
   unknown: 'Not found',
 }
 
@@ -32,6 +33,7 @@ export function Shell({ lostAt }: { lostAt: Date | undefined }) {
   const { session, signOut } = useSession()
   const route = useRoute()
   const main = useFocusOnChange(route)
+  useIcon(session)
   const mark = session.protected ? 'protected' : 'open'
 
   return (
@@ -69,6 +71,7 @@ export function Shell({ lostAt }: { lostAt: Date | undefined }) {
         )}
       </div>
       <main ref={main} tabIndex={-1}>
+        {route.view !== 'run' && <Title key={route.view} says={titles[route.view]} />}
         <View route={route} />
       </main>
       <footer class="muted">
@@ -77,6 +80,12 @@ export function Shell({ lostAt }: { lostAt: Date | undefined }) {
       </footer>
     </>
   )
+}
+
+/** Of a view that has nothing more to say in it. */
+function Title({ says }: { says: string }) {
+  useTitle(says)
+  return null
 }
 
 function View({ route }: { route: Route }) {
@@ -110,7 +119,6 @@ function useFocusOnChange(route: Route) {
   const main = useRef<HTMLElement>(null)
   const first = useRef(true)
   useEffect(() => {
-    document.title = `${titles[route.view]} · taskmaster-reset`
     if (first.current) first.current = false
     else {
       window.scrollTo(0, 0)

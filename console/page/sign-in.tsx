@@ -1,5 +1,5 @@
 import type { TargetedSubmitEvent } from 'preact'
-import { useState } from 'preact/hooks'
+import { useEffect, useRef, useState } from 'preact/hooks'
 import { targets } from '../../lib/store.ts'
 import { Notice } from './notice.tsx'
 
@@ -12,6 +12,11 @@ type Props = {
 
 export function SignIn({ reason, isBusy, onToken }: Props) {
   const [token, setToken] = useState('')
+  const field = useRef<HTMLInputElement>(null)
+  useEffect(() => {
+    document.title = 'Sign in · taskmaster-reset'
+    field.current?.focus()
+  }, [])
 
   function submit(event: TargetedSubmitEvent<HTMLFormElement>): void {
     event.preventDefault()
@@ -28,6 +33,7 @@ export function SignIn({ reason, isBusy, onToken }: Props) {
         <label class="field">
           <span>Access token</span>
           <input
+            ref={field}
             type="password"
             value={token}
             onInput={(event) => setToken(event.currentTarget.value)}
@@ -45,7 +51,7 @@ export function SignIn({ reason, isBusy, onToken }: Props) {
         </button>
       </form>
       <p class="muted">
-        The token is kept until this tab is closed. Whoever runs the service makes one with{' '}
+        The token is kept until the last tab of this page is closed. Whoever runs the service makes one with{' '}
         <code>npm run -s cli -- token</code>.
       </p>
     </main>

@@ -6,7 +6,7 @@ import { RestoreDialog } from '../backups/restore-dialog.tsx'
 import { Failure } from '../page/notice.tsx'
 import { useSession } from '../page/session.ts'
 import { useRuns } from './active-run.tsx'
-import { obstacleToPuttingBack } from './putting-back.ts'
+import { commandToRestore, obstacleToPuttingBack } from './putting-back.ts'
 
 /** What can be done after a run: above all, how to put back what it wiped or replaced. */
 export function NextSteps({ outcome }: { outcome: Outcome }) {
@@ -53,6 +53,10 @@ function PutBack({ backupId }: { backupId: string }) {
         </button>
         {obstacle && <p class="muted">{obstacle}</p>}
       </div>
+      <p class="muted">
+        Or with the command line:{' '}
+        <code class="command">{commandToRestore(backupId, session.environment)}</code>
+      </p>
       {error && <Failure error={error} />}
       {backup && <RestoreDialog backup={backup} onClose={() => setBackup(undefined)} />}
     </>

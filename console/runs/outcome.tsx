@@ -4,6 +4,7 @@ import { stateWords } from '../../lib/run/words/outcome.ts'
 import { targets } from '../../lib/store.ts'
 import { number } from '../numbers.ts'
 import { Notice } from '../page/notice.tsx'
+import { sentence } from '../page/sentence.ts'
 import { backupAddress } from '../route.ts'
 import { stores } from '../stores/stores.ts'
 import { sentenceOf } from './wording.ts'
@@ -71,7 +72,7 @@ export function Warnings({ outcome: { warnings } }: { outcome: Ended }) {
       {warnings.map(({ code, message }) => (
         <Notice key={`${code} ${message}`} kind="attention">
           <strong>{code}</strong>
-          <p>{message}</p>
+          <p>{sentence(message)}</p>
         </Notice>
       ))}
     </>

@@ -15,3 +15,8 @@ export function obstacleToPuttingBack({
   if (session.protected) return `${session.environment} is protected: nothing is wiped or replaced in it.`
   return active === undefined ? null : 'Another run is active; one runs at a time.'
 }
+
+/** To be pasted where the command line is set up. */
+export function commandToRestore(backupId: string, environment: string): string {
+  return `npx taskmaster-reset restore ${backupId} --confirm ${environment}`
+}

@@ -4,7 +4,9 @@ import { operationOf } from '../../lib/operations.ts'
 import { Refused } from '../api.ts'
 import { useLive } from '../page/live.ts'
 import { Failure, Loading, Notice } from '../page/notice.tsx'
+import { sentence } from '../page/sentence.ts'
 import { useSession } from '../page/session.ts'
+import { useTitle } from '../page/title.ts'
 import { backupAddress } from '../route.ts'
 import { Difference } from './difference.tsx'
 import { NextSteps } from './next-steps.tsx'
@@ -21,6 +23,7 @@ import {
   headlineOf,
   isActive,
   staleSentence,
+  statusOf,
   titleOf,
 } from './wording.ts'
 
@@ -36,6 +39,7 @@ export function RunView({ runId }: { runId: string }) {
     () => api.run(runId),
     (run) => (isActive(run) ? 1000 : run.closingUntil === null ? null : 5000),
   )
+  useTitle(run === undefined ? 'Run' : `${statusOf(run)}: ${titleOf(run)}`)
   const [isCancelling, setCancelling] = useState(false)
   const [error, setError] = useState<Error>()
 
@@ -66,10 +70,14 @@ export function RunView({ runId }: { runId: string }) {
   const about = aboutBackup(run)
   const stale = staleSentence(run)
   const obstacle = obstacleToCancelling(session, run)
+  const to = run.to === null ? '' : `, to ${run.to}`
   return (
     <>
       <div class="title">
-        <h1>{titleOf(run)}</h1>
+        <h1>
+          {titleOf(run)}
+          {to}
+        </h1>
         <p class="lead">
           <Status run={run} /> <span role="status">{headlineOf(run, stages)}</span>
         </p>
@@ -90,7 +98,7 @@ export function RunView({ runId }: { runId: string }) {
           Lists of this run are too long for one answer, and are cut here. Sums are whole.
         </Notice>
       )}
-      <StepGraph stages={stages} />
+      <StepGraph stages={stages} run={run} />
       {isActive(run) && run.status === 'running' && (
         <div class="actions">
           <button
@@ -107,7 +115,7 @@ export function RunView({ runId }: { runId: string }) {
       {run.error && (
         <Notice kind="attention">
           <strong>{run.error.name}</strong>
-          <p>{run.error.message}</p>
+          <p>{sentence(run.error.message)}</p>
         </Notice>
       )}
       {run.closingUntil && (

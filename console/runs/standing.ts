@@ -1,5 +1,5 @@
 import type { Run } from '../../lib/http/answers/run.ts'
-import type { Standing } from '../page/mark.tsx'
+import type { Standing } from '../page/standing.ts'
 
 const standings: Record<Run['status'], Standing> = {
   starting: 'active',

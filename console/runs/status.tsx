@@ -1,5 +1,6 @@
 import type { Run } from '../../lib/http/answers/run.ts'
-import { Mark, type Standing } from '../page/mark.tsx'
+import { Mark } from '../page/mark.tsx'
+import type { Standing } from '../page/standing.ts'
 import { standingOf } from './standing.ts'
 import { statusOf } from './wording.ts'
 

@@ -1,4 +1,5 @@
-import { number } from '../numbers.ts'
+import type { Run } from '../../lib/http/answers/run.ts'
+import { factsOf, tallyOf } from './step-facts.ts'
 import type { DrawnStep, Stage, StepState } from './steps.ts'
 
 const words: Record<StepState, string> = {
@@ -14,7 +15,8 @@ const words: Record<StepState, string> = {
 const spoken = new Set<StepState>(['idle', 'closed'])
 
 /** The way of a run through the state machine: stages from left to right, on a phone from top to bottom. */
-export function StepGraph({ stages }: { stages: readonly Stage[] }) {
+export function StepGraph({ stages, run }: { stages: readonly Stage[]; run: Pick<Run, 'steps' | 'plan'> }) {
+  const now = new Date()
   return (
     <ol class="graph" aria-label="Steps of the run">
       {stages.map((stage) => (
@@ -23,7 +25,7 @@ export function StepGraph({ stages }: { stages: readonly Stage[] }) {
           {stage.together && stage.steps.length > 1 && <p class="muted">at the same time</p>}
           <ol>
             {stage.steps.map((step) => (
-              <StepLine key={step.name} step={step} />
+              <StepLine key={step.name} step={step} facts={factsOf(run, step, now)} />
             ))}
           </ol>
         </li>
@@ -39,7 +41,8 @@ function stateOf({ steps }: Stage): StepState {
   return states.has('done') ? 'done' : 'waiting'
 }
 
-function StepLine({ step: { name, state, progress } }: { step: DrawnStep }) {
+function StepLine({ step, facts }: { step: DrawnStep; facts: string | null }) {
+  const { name, state, progress } = step
   return (
     <li
       class={`step ${state === 'closed' ? 'stopped' : state}`}
@@ -49,12 +52,11 @@ function StepLine({ step: { name, state, progress } }: { step: DrawnStep }) {
       <span class="name">
         {name} <span class={spoken.has(state) ? 'muted' : 'unseen'}>({words[state]})</span>
       </span>
+      {facts && <span class="muted tally">{facts}</span>}
       {state === 'running' && progress && (
         <>
           <progress aria-label={name} value={progress.done} max={progress.total} />
-          <span class="muted tally">
-            {number(progress.done)} of {number(progress.total)}
-          </span>
+          <span class="muted tally">{tallyOf(name, progress)}</span>
         </>
       )}
     </li>

@@ -49,10 +49,10 @@ export function isActive({ status }: Pick<Run, 'status'>): boolean {
 }
 
 /** How the run stands or ended, in one sentence or two. */
-export function headlineOf(run: Run, stages: readonly Stage[]): string {
+export function headlineOf(run: Run, stages: readonly Stage[], now = new Date()): string {
   const { status, startedAt, finishedAt, outcome } = run
   if (status === 'starting') return 'The run is starting.'
-  if (status === 'running') return `${runningSentence(stages)}${waitingSentence(run)}`
+  if (status === 'running') return `${runningSentence(run, stages, now)}${waitingSentence(run)}`
   const took = finishedAt === null ? '' : ` after ${duration(Date.parse(finishedAt) - Date.parse(startedAt))}`
   if (status === 'cancelled') return `Cancelled${took}, before anything was changed.`
   if (status === 'abandoned') {
@@ -78,12 +78,13 @@ function dryRunSentence({ operation, wouldDo, status }: Run): string {
   return 'Counted and planned; nothing was written.'
 }
 
-function runningSentence(stages: readonly Stage[]): string {
+function runningSentence({ startedAt }: Run, stages: readonly Stage[], now: Date): string {
   const running = stages.flatMap(({ steps }) => steps).filter(({ state }) => state === 'running')
   const stage = stages.findIndex(({ steps }) => steps.some(({ state }) => state === 'running'))
-  if (running.length === 0) return 'Running.'
+  const since = `for ${duration(now.getTime() - Date.parse(startedAt))}`
+  if (running.length === 0) return `Running ${since}.`
   const names = new Intl.ListFormat('en').format(running.map(({ name }) => name))
-  return `${names}: stage ${stage + 1} of ${stages.length}.`
+  return `${names}: stage ${stage + 1} of ${stages.length}. Running ${since}.`
 }
 
 /** While a step waits, nothing is changed; who is in the way is what a person has to know. */
@@ -121,11 +122,14 @@ export function cancelSentence({
   return `Too late to cancel: ${change} has begun${where}. Let it end; what it took a backup of can be put back.`
 }
 
+/** How often a run plans, of which the machine takes back the last but one when the backup was stale. */
+const attempts = 3
+
 /** A backup that was stale is taken again. */
 export function staleSentence({ attempt, cancellable }: Pick<Run, 'attempt' | 'cancellable'>): string | null {
   if (attempt === 0) return null
   const times = attempt === 1 ? 'once more' : `${attempt} times more`
-  return `More was written after the backup than may be added to it under the lock, so it counted and backed up ${times}.${cancellable ? ' Nothing is wiped or replaced yet.' : ''}`
+  return `More was written after the backup than may be added to it under the lock, so it counted and backed up ${times}: attempt ${attempt + 1} of ${attempts}.${cancellable ? ' Nothing is wiped or replaced yet.' : ''}`
 }
 
 /** What happened to one target, for somebody who does not know the words of this tool. */

@@ -37,7 +37,7 @@ const oneLine = (text: string) => text.replaceAll(/\s+/g, ' ')
 describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
   const console = useConsole()
 
-  it('opens with a token that is known, keeps it for the tab, and forgets it when one signs out', async () => {
+  it('opens with a token that is known, keeps it for the tabs of the page, and forgets it when one signs out', async () => {
     const page = await console.signIn('admin')
     await page.reload()
     await page.getByRole('heading', { name: 'What is there' }).waitFor()
@@ -45,10 +45,17 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     await expect(page.getByRole('row', { name: /users/ }).innerText()).resolves.toMatch(/User\s+20\b/)
     const another = await page.context().newPage()
     await another.goto(page.url())
-    await another.getByLabel('Access token').waitFor()
+    await another.getByRole('heading', { name: 'What is there' }).waitFor()
+    // It lies in no place that the next visit could read.
+    expect(await page.context().cookies()).toEqual([])
+    expect(await another.evaluate('localStorage.length')).toBe(0)
     await page.getByRole('button', { name: 'Sign out' }).click()
-    await page.reload()
-    await page.getByLabel('Access token').waitFor()
+    await another.getByText('Another tab of this page has signed out.').waitFor()
+    for (const one of [page, another]) {
+      await one.reload()
+      await one.getByLabel('Access token').waitFor()
+    }
+    expect(await page.evaluate(`document.activeElement.type`)).toBe('password')
   })
 
   it('says that a token is not known, and stays closed', async () => {
@@ -734,7 +741,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
         .waitFor()
       for (const id of ['cut', 'torn', 'lost']) await page.getByText(`${id} cannot be read.`).waitFor()
       expect(await page.locator('.badge.good').allTextContents()).toEqual(['Rehearsed'])
-      expect(await page.title()).toBe('Backups · taskmaster-reset')
+      expect(await page.title()).toBe('Backups · staging')
       expect(await page.locator('[aria-current=page]').allInnerTexts()).toEqual(['Backups'])
       // For the keyboard a new view begins at its top.
       expect(await page.evaluate('document.activeElement.tagName')).toBe('MAIN')
@@ -912,7 +919,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
       const failed = await said(failedReset, 'S3 is away')
       for (const text of [
         'What was done before stays done: see database and files below.',
-        'so it counted and backed up once more.',
+        'so it counted and backed up once more: attempt 2 of 3.',
         'Lists of this run are too long for one answer, and are cut here. Sums are whole.',
         'StoreUnavailable S3 is away',
         'KeysExpired 1 key went',
@@ -921,6 +928,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
         'The token "ci" may not do this: it lacks the scope "restore".',
         'wiped 1,240 rows in 2 tables: wiped, and in the backup.',
         'Backup: 2026-11-22T19-05-33Z-3f9a2c',
+        'npx taskmaster-reset restore 2026-11-22T19-05-33Z-3f9a2c --confirm staging',
       ])
         expect(failed).toContain(text)
       expect(await page.getByRole('button', { name: 'Put it back …' }).isDisabled()).toBe(true)
@@ -948,7 +956,12 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
 
       const before = await said(running, 'It is waiting for locks. Nothing is changed until it has them.')
       expect(before).toContain('The token "ci" may not cancel it: it lacks the scope "reset".')
-      expect(before).toContain('Wipe database (at work) 3 of 7 Wipe files (not begun)')
+      expect(before).toContain('Export database (done) 8.2 s · 1,240 rows')
+      expect(before).toMatch(/Wipe database \(at work\) .*1,240 rows 3 of 7 parts Wipe files \(not begun\)/)
+      expect(before).toMatch(/Running for \d+ h \d+ min\. It is waiting for locks\./)
+      expect(await page.title()).toBe('Running: Reset, full · staging')
+      const icon = await page.locator('link[rel=icon]').getAttribute('href')
+      expect(icon).toMatch(/^data:image\/svg\+xml,.*hsl\(/)
       const address = /\/v1\/runs\/run-5$/
       const look = (state: string) =>
         page.evaluate(`Object.defineProperty(document, 'visibilityState', { value: '${state}', configurable: true })

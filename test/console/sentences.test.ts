@@ -8,13 +8,18 @@ import {
 import { missingOf } from '../../console/backups/needed-scopes.ts'
 import { holdsOf } from '../../console/backups/parts.ts'
 import { isProvedEarlier, originOf, proofOf } from '../../console/backups/proof.ts'
+import { keptSentence, whyOf } from '../../console/backups/why.ts'
 import { ago, clock, duration, listed, number } from '../../console/numbers.ts'
 import { consequencesOf, resetLabel, staysWith } from '../../console/overview/consequences.ts'
 import { obstaclesTo, reasonsOf } from '../../console/overview/obstacles.ts'
 import { contentsOf, wipedBy } from '../../console/overview/shares.ts'
+import { freshnessOf } from '../../console/overview/status/freshness.ts'
+import { colourOf } from '../../console/page/icon.ts'
+import { sentence } from '../../console/page/sentence.ts'
 import { backupAddress, routeOf, runAddress } from '../../console/route.ts'
 import { obstacleToCancelling } from '../../console/runs/obstacle-to-cancel.ts'
 import { obstacleToPuttingBack } from '../../console/runs/putting-back.ts'
+import { factsOf, tallyOf } from '../../console/runs/step-facts.ts'
 import { stagesOf } from '../../console/runs/steps.ts'
 import {
   aboutBackup,
@@ -534,12 +539,15 @@ describe('a run', () => {
   it('says in which stage it is, and what its step waits for', () => {
     const running: Run = { ...over, status: 'running', finishedAt: null, phase: 'Copy files' }
     const stages = stagesOf(running)
-    expect(headlineOf(running, stages)).toBe('Export database, Copy files, and Export cache: stage 2 of 5.')
+    const now = new Date(Date.parse(over.startedAt) + 200_000)
+    expect(headlineOf(running, stages, now)).toBe(
+      'Export database, Copy files, and Export cache: stage 2 of 5. Running for 3 min 20 s.',
+    )
     expect(headlineOf({ ...running, waiting: 'waiting for locks; in the way: process 7' }, stages)).toMatch(
-      /stage 2 of 5\. It is waiting for locks; in the way: process 7\. Nothing is changed until it has them\.$/,
+      /stage 2 of 5\. Running for .*\. It is waiting for locks; in the way: process 7\. Nothing is changed until it has them\.$/,
     )
     const unknown = { ...running, phase: 'Not a state of ours' }
-    expect(headlineOf(unknown, stagesOf(unknown))).toBe('Running.')
+    expect(headlineOf(unknown, stagesOf(unknown), now)).toBe('Running for 3 min 20 s.')
     expect(headlineOf({ ...running, status: 'starting', phase: null }, [])).toBe('The run is starting.')
   })
 
@@ -739,9 +747,11 @@ describe('whether a run can be cancelled', () => {
     expect(staleSentence({ attempt: 0, cancellable: true })).toBeNull()
     expect(staleSentence({ attempt: 1, cancellable: true })).toContain('Nothing is wiped or replaced yet')
     expect(staleSentence({ attempt: 1, cancellable: false })).toMatch(
-      /so it counted and backed up once more\.$/,
+      /so it counted and backed up once more: attempt 2 of 3\.$/,
     )
-    expect(staleSentence({ attempt: 2, cancellable: false })).toMatch(/ backed up 2 times more\.$/)
+    expect(staleSentence({ attempt: 2, cancellable: false })).toMatch(
+      / backed up 2 times more: attempt 3 of 3\.$/,
+    )
   })
 })
 
@@ -802,4 +812,90 @@ describe('numbers and addresses', () => {
       'run',
     ])
   })
+})
+
+describe('the newest backup', () => {
+  const lastProved = {
+    ...{ backupId: backup.backupId, strategy: 'full', startedAt: backup.startedAt, rehearsedAt: null },
+  }
+  const aged = (hours: number) => new Date(Date.parse(backup.startedAt) + hours * 3_600_000)
+  const standing = (hours: number, dueEveryHours: number | null) =>
+    freshnessOf({ lastProved, dueEveryHours }, aged(hours)).standing
+
+  it('is in time for a little longer than the period of the schedule, then overdue, then missing', () => {
+    expect([1, 26, 27, 52, 53].map((hours) => standing(hours, 24))).toEqual([
+      ...['good', 'good', 'attention', 'attention', 'failed'],
+    ])
+    expect([0.9, 1.2, 2.3].map((hours) => standing(hours, 1))).toEqual(['good', 'attention', 'failed'])
+    expect(freshnessOf({ lastProved, dueEveryHours: 0.25 }, aged(0)).says).toBe(
+      'In time: the schedule takes one every 15 minutes.',
+    )
+    expect(freshnessOf({ lastProved, dueEveryHours: 1 }, aged(0)).says).toContain('one every hour.')
+  })
+
+  it('is measured by nothing where no schedule takes one, and its lack is told', () => {
+    expect(standing(1000, null)).toBe('plain')
+    expect(freshnessOf({ lastProved: null, dueEveryHours: null }, aged(0)).standing).toBe('attention')
+    expect(freshnessOf({ lastProved: null, dueEveryHours: 24 }, aged(0))).toEqual({
+      ...{ standing: 'failed', says: 'None yet, though the schedule takes one every 24 hours.' },
+    })
+  })
+
+  it('says why it was taken and by whom, and why it is kept', () => {
+    const by = (operation: string, requestedBy: string | null) =>
+      Object.values(whyOf({ runId: 'r', operation, requestedBy })).join(', ')
+    expect(by('backup', 'schedule')).toBe('Scheduled, schedule')
+    expect(by('backup', null)).toBe('By hand, not said')
+    expect(by('reset', 'api:ci')).toBe('Before a reset, api:ci')
+    expect(by('reset-to', 'schedule')).toBe('Before a scheduled reset, schedule')
+    expect(by('restore', 'api:ci')).toBe('Before a restore, api:ci')
+    expect(whyOf(null)).toEqual({ why: 'Not known', who: null })
+    expect([null, [], ['pinned', 'the newest']].map(keptSentence)).toEqual([
+      ...[null, 'Goes with the next prune.', 'Kept: pinned; the newest.'],
+    ])
+  })
+})
+
+describe('a step', () => {
+  const step = (name: string, state: 'done' | 'running' | 'waiting') => ({ name, state, progress: null })
+  const [from, to] = ['2026-11-22T19:05:33.000Z', '2026-11-22T19:05:41.400Z']
+  const plan = {
+    database: { rows: 1240, tables: 2, batches: 1 },
+    files: { objects: 12, bytes: 2048, batches: 1 },
+    cache: null,
+  } as unknown as NonNullable<Run['plan']>
+
+  it('says how long it took, or is at work, and of how much', () => {
+    const now = new Date('2026-11-22T19:06:33.000Z')
+    const steps = { 'Export database': { from, to }, 'Copy files': { from, to: null } }
+    const of = (name: string, state: 'done' | 'running' | 'waiting', known: Run['steps'] = steps) =>
+      factsOf({ steps: known, plan }, step(name, state), now)
+    expect(of('Export database', 'done')).toBe('8.4 s · 1,240 rows')
+    expect(of('Copy files', 'running')).toBe('1 min 0 s · 12 files, 2.0 KiB')
+    expect(of('Wipe files', 'waiting')).toBeNull()
+    expect(of('Export database', 'done', null)).toBe('1,240 rows')
+    expect(of('Export cache', 'done')).toBeNull()
+    expect(of('Seal', 'done')).toBeNull()
+  })
+
+  it('counts parts, files, keys or tables', () => {
+    const names = ['Export database', 'Copy files', 'Wipe cache', 'Diff database', 'Rehearse']
+    expect(names.map((name) => tallyOf(name, { done: 1, total: 1200 }))).toEqual([
+      ...['1 of 1,200 parts', '1 of 1,200 files', '1 of 1,200 keys', '1 of 1,200 tables', '1 of 1,200 parts'],
+    ])
+  })
+})
+
+it('ends a message with a period where it has none', () => {
+  expect(['It is off', 'Is it?', 'Wait …', 'See "x"', 'Done.'].map(sentence)).toEqual([
+    ...['It is off.', 'Is it?', 'Wait …', 'See "x"', 'Done.'],
+  ])
+})
+
+it('gives each environment a colour, and what is protected one that no other has', () => {
+  const colour = (environment: string, isProtected = false) =>
+    colourOf({ environment, protected: isProtected })
+  expect(colour('staging')).not.toBe(colour('demo'))
+  expect(colour('staging')).toBe(colour('staging'))
+  expect([colour('production', true), colour('staging', true)]).toEqual(['#6425c4', '#6425c4'])
 })

@@ -119,6 +119,34 @@ test('the status tells the newest proved backup against the schedule, what comes
   await admin.query(`DELETE FROM taskmaster_reset.runs WHERE run_id IN ('of-schedule', 'by-hand', 'dry')`)
 })
 
+test('one is named by its label, the beginning of its id, or as the latest, and tells what it is called and what took it', async () => {
+  const label = await api.ask('PATCH', `/v1/backups/${first}`, { body: { label: 'baseline', note: 'Mine' } })
+  expect([label.status, label.body]).toEqual([
+    200,
+    { backupId: first, labels: ['baseline'], note: 'Mine', pinned: false },
+  ])
+  for (const [name, found] of [
+    ['baseline', first],
+    ['latest', second],
+    [first.slice(0, -1), first],
+  ])
+    expect((await api.ask('GET', `/v1/backups/${name}`)).body.backupId).toBe(found)
+  const named = { labels: ['baseline'], note: 'Mine', run: { operation: 'backup', requestedBy: 'api:all' } }
+  const { body: list } = await api.ask('GET', '/v1/backups?label=baseline')
+  expect(list.backups).toMatchObject([{ backupId: first, ...named }])
+  expect((await api.ask('GET', '/v1/backups?q=mine')).body.backups).toMatchObject([{ backupId: first }])
+  const { body: status } = await api.ask('GET', '/v1/status')
+  expect(status.labelled).toMatchObject([{ label: 'baseline', backupId: first }])
+  const none = await api.ask('GET', '/v1/backups/nobody')
+  expect([none.status, none.body.title]).toEqual([404, 'UnknownBackup'])
+  const moved = await api.ask('PATCH', '/v1/backups/latest', { body: { label: 'baseline' } })
+  expect(moved.body).toMatchObject({ backupId: second, labels: ['baseline'], note: null })
+  const gone = await api.ask('PATCH', '/v1/backups/baseline', { body: { label: null } })
+  expect(gone.body).toMatchObject({ backupId: second, labels: [] })
+  const bare = await api.ask('PATCH', `/v1/backups/${first}`, { body: { note: null } })
+  expect(bare.body).toMatchObject({ labels: [], note: null })
+})
+
 test('one that cannot be understood is listed with the reason, and is no 404', async () => {
   const backupId = '2020-01-01T00-00-00Z-000000'
   await api.reset.put(`${root(backupId)}manifest.json`, '{"version":1}', backupBucket)

@@ -184,6 +184,9 @@ test.runIf(isFull)(`what is not there, too large, no JSON, or against a rule ${i
   expect(await asking('changeBackup', {}, nowhere)).toBe(404)
   expect(await asking('downloadPart', {}, `${nowhere}/parts/manifest.json`)).toBe(404)
   expect(await asking('deleteBackup', {}, `${nowhere}?confirm=local`)).toBe(404)
+  const several = `/v1/backups/${newer.slice(0, 'yyyy'.length)}`
+  expect(await asking('getBackup', {}, several)).toBe(409)
+  expect(await asking('downloadPart', {}, `${several}/parts/manifest.json`)).toBe(409)
   for (const operation of ['startRun', 'cancelRun', 'pinBackup', 'changeBackup', 'deleteBackup'])
     expect(await asking(operation, { body: 'x'.repeat(65 * 1024) })).toBe(413)
   for (const operation of ['startRun', 'pinBackup', 'changeBackup', 'deleteBackup'])

@@ -1,6 +1,6 @@
 import type { Status } from '../../../lib/run/status/status.ts'
 import { counted } from '../../numbers.ts'
-import type { Standing } from '../../page/mark.tsx'
+import type { Standing } from '../../page/standing.ts'
 
 const hourMs = 3_600_000
 

@@ -45,7 +45,7 @@ const get = createRoute({
   responses: {
     200: answer('The backup', BackupDetails, { has: ['ETag', 'Link'], example: examples.backupDetails }),
     304: unchanged,
-    ...refusals(400, 404, 422),
+    ...refusals(400, 404, 409, 422),
   },
 })
 

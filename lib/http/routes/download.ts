@@ -40,7 +40,7 @@ const route = createRoute({
         },
       },
     ),
-    ...refusals(400, 404, 422),
+    ...refusals(400, 404, 409, 422),
   },
 })
 
