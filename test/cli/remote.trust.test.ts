@@ -1,4 +1,6 @@
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { chmod, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -101,6 +103,25 @@ describe.runIf(isFull)(`the command line with a token alone ${inFullForm}`, () =
     expect((await cli(['schedule', '--json'])).json).toEqual({ schedules: [] })
     expect((await cli(['tokens'])).stdout).toMatch(/^restore +restore +never expires/m)
     expect((await cli(['unpin', 'baseline'])).code).toBe(0)
+
+    const [there, here] = [join(folder, 'over the api'), join(folder, 'from the bucket')]
+    const fetched = await cli(['download', 'baseline', there, '--json'])
+    expect(fetched).toMatchObject({ code: 0, json: { backupId, rows: 32, files: 2 } })
+    const own = await runScript('cli', ['download', 'baseline', here], {
+      cwd: folder,
+      env: api.reset.stack.env,
+    })
+    expect(own.code).toBe(0)
+    // Who has no key cannot tell who signed: README says that, and what would be run as SQL to make tables stays out.
+    const saysWhoSigned = ['.download.json', 'README', 'schema.sql']
+    const contents = async (at: string) =>
+      (await readdir(at, { recursive: true, withFileTypes: true }))
+        .filter((one) => one.isFile() && !saysWhoSigned.includes(one.name))
+        .map((one) => join(one.parentPath, one.name))
+        .sort()
+        .map((file) => [file.slice(at.length), createHash('sha256').update(readFileSync(file)).digest('hex')])
+    expect((await contents(there)).length).toBeGreaterThan(6)
+    expect(await contents(there)).toEqual(await contents(here))
   })
 
   test('ends with the code of who has to act: a token without the scope, without any, an id or a command that there is not', async () => {
@@ -113,6 +134,9 @@ describe.runIf(isFull)(`the command line with a token alone ${inFullForm}`, () =
       json: { error: { name: 'Unauthorized' } },
     })
     expect((await cli(['runs', 'gone'])).code).toBe(2)
+    expect((await cli(['download', 'latest', join(folder, 'none')], 'read')).stderr).toContain(
+      'lacks the scope "restore"',
+    )
     expect((await cli(['verify', 'gone-for-good'])).code).toBe(2)
     expect((await cli(['reset', 'full', '--confirm', 'other'])).code).toBe(3)
   })

@@ -11,28 +11,37 @@ import { visibleName } from '../../../lib/visible.ts'
 import type { Answer } from '../answer.ts'
 import { type Arguments, WrongUsage } from '../arguments.ts'
 import type { Connected } from '../connect.ts'
-import { download } from '../download/download.ts'
+import { download, type Source } from '../download/download.ts'
 
 /** Command "download": a backup as plain files on one's own disk. */
-export async function downloadBackup(
-  { clients }: Connected,
-  { argument: name, second: folder, flags }: Arguments,
-): Promise<Answer> {
+export async function downloadBackup({ clients }: Connected, args: Arguments): Promise<Answer> {
+  const { name, ...wanted } = wantedOf(args)
+  const { flags } = args
+  const backupId = await named(clients, name)
+  const { backups: bucket, config } = clients
+  const late = await lateNoted(clients, backupId)
+  const backup = await readBackup(bucket, config.BACKUP_PREFIX, backupId, { late })
+  checkOwn(backup, config, { allowForeign: flags['allow-foreign'] })
+  checkSigned(backup, { allowUnsigned: flags['allow-unsigned'] }) // psql carries out what is made of it
+  return bring({ bucket, prefix: config.BACKUP_PREFIX, backup }, wanted)
+}
+
+type Wanted = { folder: string; format: 'files' | 'json' }
+
+/** @throws WrongUsage */
+export function wantedOf({ argument: name, second: folder, flags }: Arguments): Wanted & { name: string } {
   if (name === undefined || folder === undefined)
     throw new WrongUsage('download needs a backup and a folder; "backups" lists the first', 'download')
   const { format = 'files' } = flags
   if (format !== 'files' && format !== 'json')
     throw new WrongUsage(`--format is files or json, not "${format}"`, 'download')
-  const backupId = await named(clients, name)
-  const { backups: bucket, config } = clients
-  const report = (text: string) => void process.stderr.write(`${visibleName(text)}\n`)
-  const late = await lateNoted(clients, backupId, report)
-  const backup = await readBackup(bucket, config.BACKUP_PREFIX, backupId, { late })
-  checkOwn(backup, config, { allowForeign: flags['allow-foreign'] })
-  checkSigned(backup, { allowUnsigned: flags['allow-unsigned'] }) // psql carries out what is made of it
-  const source = { bucket, prefix: config.BACKUP_PREFIX, backup }
-  const done = await download(source, { folder: resolve(folder), format, report }).catch(ofDisk)
-  const { tables, rows, files, keys } = done
+  return { name, folder: resolve(folder), format }
+}
+
+/** Fetches a backup that may be fetched, and says where it lies. */
+export async function bring(source: Source, { folder, format }: Wanted): Promise<Answer> {
+  const done = await download(source, { folder, format, report }).catch(ofDisk)
+  const { backupId, tables, rows, files, keys } = done
   const held = [
     `${counted(rows, 'row')} of ${counted(tables, 'table')}`,
     ...(format === 'json' ? [] : [counted(files, 'file'), counted(keys, 'key')]),
@@ -41,11 +50,15 @@ export async function downloadBackup(
   return { document: done, text: `${backupId} lies in ${done.folder}: ${held.join(', ')}.${how}\n`, code: 0 }
 }
 
+function report(text: string): void {
+  process.stderr.write(`${visibleName(text)}\n`)
+}
+
 /**
  * The late file that counts; a backup can be fetched while the database is what is lost.
  * @see docs/decisions.md#without-the-ledger-the-highest-late-file-counts
  */
-async function lateNoted(clients: Clients, backupId: string, report: (text: string) => void) {
+async function lateNoted(clients: Clients, backupId: string) {
   try {
     return await withConnection(clients, (connection) => readLateNoted(connection, backupId))
   } catch (error) {

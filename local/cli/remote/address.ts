@@ -35,13 +35,18 @@ function addressOf(api: string): string {
   const { protocol, hostname, pathname, origin, username, password, search, hash } = parsed(api)
   if (username !== '' || password !== '' || search !== '' || hash !== '')
     throw new InvalidRequest('--api takes an address alone: without a user, a query or a fragment')
-  const isHere = hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d+){3}$/.test(hostname)
-  if (protocol !== 'https:' && !(protocol === 'http:' && isHere)) {
+  if (!isEncryptedOrHere({ protocol, hostname })) {
     throw new InvalidRequest(
       `--api takes an https:// address, or http:// on this machine: the token would be readable on the way to ${hostname}`,
     )
   }
   return origin + pathname.replace(/\/(v1\/?)?$/, '')
+}
+
+/** What is sent there can be read on the way by nobody. */
+export function isEncryptedOrHere({ protocol, hostname }: { protocol: string; hostname: string }): boolean {
+  const isHere = hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d+){3}$/.test(hostname)
+  return protocol === 'https:' || (protocol === 'http:' && isHere)
 }
 
 function parsed(api: string): URL {

@@ -33,7 +33,8 @@ export async function performOver(api: string, args: Arguments, wanted: Wanted |
 const part = encodeURIComponent
 const Pinned = z.object({ backupId: z.string(), pinned: z.boolean() })
 
-async function ask(api: Api, { command, argument, second, flags }: Arguments): Promise<Answer> {
+async function ask(api: Api, args: Arguments): Promise<Answer> {
+  const { command, argument, second, flags } = args
   const about = (what: string) => {
     if (argument !== undefined) return part(argument)
     throw new WrongUsage(`${command} needs the id of a ${what}`, command)
@@ -86,6 +87,8 @@ async function ask(api: Api, { command, argument, second, flags }: Arguments): P
         code: 0,
       }
     }
+    case 'download':
+      return (await import('./download.ts')).downloadOver(api, args)
     case 'tokens': {
       const { tokens } = await api.ask('GET', '/v1/tokens', z.object({ tokens: z.array(TokenInfo) }))
       return tokensAnswer(tokens, new Date())
