@@ -46,6 +46,11 @@ export function readArguments(args: readonly string[]): Arguments | 'help' | 've
   )
   if (flags['token-file'] !== undefined && flags.api === undefined)
     throw new WrongUsage('--token-file holds the token for --api, which is missing', name)
+  if (flags['into-empty'] && flags.api !== undefined)
+    throw new WrongUsage(
+      '--into-empty makes tables in the database itself, so it does not go with --api',
+      name,
+    )
   const [first, other] = positionals
   return { command: name, argument: first, ...(other !== undefined && { second: other }), flags }
 }

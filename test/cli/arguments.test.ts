@@ -136,6 +136,11 @@ describe('the command line', () => {
       ['backups', '--token-file', 'token'],
       'holds the token for --api, which is missing',
     ],
+    [
+      'tables to be made where there is only an API',
+      ['restore', 'latest', '--into-empty', '--api', 'https://reset.example'],
+      'does not go with --api',
+    ],
     ['an option without its value', ['claim', '--confirm'], '--confirm'],
     ['a reset without a strategy', ['reset', '--confirm', 'local'], 'needs a strategy'],
     ['a delete without a backup', ['delete', '--confirm', 'local'], 'needs the id of a backup'],

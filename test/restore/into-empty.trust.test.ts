@@ -2,6 +2,7 @@ import { expect, it } from 'vitest'
 import { BackupUnsigned, EnvironmentUnclaimed, InvalidRequest, NotEmpty } from '../../lib/errors.ts'
 import { parseRequest } from '../../lib/run/request.ts'
 import { currentClients } from '../../lib/task.ts'
+import { carryOut } from '../../local/cli/run/carry-out.ts'
 import { makeTables, readDefinitionOf, showDefinition } from '../../local/cli/run/into-empty.ts'
 import { environment } from '../e2e/reset-stack.ts'
 import { useStrangeDatabases } from '../e2e/strange-database.ts'
@@ -37,8 +38,13 @@ it.runIf(isFull)(
     )
     expect(Object.keys(await dump(empty.admin))).not.toContain('app.users')
     await strange.reset.succeed({ operation: 'claim', confirm: environment })
-    await makeTables(await currentClients(), request, definition)
-    await strange.reset.succeed(request)
+    const connected = { clients: await currentClients(), stack: undefined, isGoneAfterwards: false }
+    const wanted = { sent: { ...request }, request }
+    const told = await carryOut({ ...connected, stop: async () => {} }, wanted, {
+      json: true,
+      intoEmpty: true,
+    })
+    expect(told).toMatchObject({ code: 0, document: { operation: 'restore', status: 'succeeded' } })
     const { tables: _, ...after } = await dump(empty.admin)
     const { tables: __, ...expected } = before
     expect(after).toEqual(expected)
