@@ -55,6 +55,12 @@ describe.runIf(isFull)(`a package ${inFullForm}`, () => {
     const { backupId } = JSON.parse(taken.stdout)
     const listed = await packed(['backups', '--json'], cli.stack.env)
     expect(JSON.parse(listed.stdout).backups[0].backupId).toBe(backupId)
+    const brought = await packed(['download', 'latest', 'brought', '--json'], cli.stack.env)
+    expect(JSON.parse(brought.stdout)).toMatchObject({
+      backupId,
+      folder: join(folder, 'brought'),
+      resumed: false,
+    })
   })
 
   test('says what it lacks where no service is named, and promises no stack of its own', async () => {
