@@ -217,6 +217,30 @@ describe('hooks', () => {
   )
 
   test.runIf(isFull)(
+    `are called again, with the same key, when an invocation ends in the middle of the call and nobody knows what came of it ${inFullForm}`,
+    async () => {
+      await withHooks([{ name: 'migrate', moment: 'after', tries: 1, timeoutSeconds: 60 }], async () => {
+        let cut: unknown
+        beforeTask = async (state, { runId }) => {
+          if (state !== 'Hooks after') return
+          answer = () => {} // and the invocation has two seconds
+          cut = await hooks({ runId, attempt: 0, moment: 'after' }, context(2000)).catch(
+            (error: Error) => error.name,
+          )
+          expect(await callsOf(runId)).toEqual({ 'after migrate': 'calling 1' })
+          answer = ok
+        }
+        const { runId, status } = await reset.succeed(quick)
+        expect([cut, status]).toEqual(['OutOfTime', 'succeeded'])
+        expect(await callsOf(runId)).toEqual({ 'after migrate': 'done 2' })
+        expect(seen.map(({ headers }) => headers['idempotency-key'])).toEqual(
+          Array(2).fill(`${runId}/after/migrate`),
+        )
+      })
+    },
+  )
+
+  test.runIf(isFull)(
     `are tried again, with the same key, and end when their tries are over ${inFullForm}`,
     async () => {
       await withHooks([{ name: 'on', moment: 'before', tries: 3 }], async () => {
@@ -362,11 +386,15 @@ async function withNotices<Result>(notices: object[], use: () => Promise<Result>
     })),
   )
   const variables = { NOTICES, ALLOWED_PRIVATE_HOSTS: LOOPBACK, PAGE_URL: 'https://ops.example/' }
-  return withVariables(variables, async () => {
-    const result = await use()
-    await reset.machine.told()
-    return result
-  })
+  try {
+    return await withVariables(variables, async () => {
+      const result = await use()
+      await reset.machine.told()
+      return result
+    })
+  } finally {
+    beforeTask = undefined
+  }
 }
 
 const everybody = [
@@ -396,6 +424,10 @@ describe('notices', () => {
   test('tell of the end of a run in plain words with the link to it, each once, whatever comes twice', async () => {
     if (isFull) await reset.succeed(quick) // the one before failed
     await withNotices(all(), async () => {
+      const started = () => told('/told/ping/hunter2/start?rid=1')
+      beforeTask = async (state) => {
+        if (state === 'Seal') await vi.waitFor(() => expect(started()).toHaveLength(1), 10_000)
+      }
       const { runId } = await reset.succeed(quick)
       await reset.machine.told()
       await Promise.all([
@@ -407,7 +439,7 @@ describe('notices', () => {
       const { text } = JSON.parse(chat?.text ?? '{}')
       expect(text).toMatch(/^local: reset cache-only succeeded\n/)
       expect(text).toContain(`https://ops.example/#/runs/${runId}`)
-      expect(told('/told/ping/hunter2/start?rid=1')).toHaveLength(1)
+      expect(started()).toHaveLength(1)
       expect(told('/told/ping/hunter2?rid=1')).toHaveLength(1)
       expect(told('/told/webhook')).toEqual([]) // nothing had failed before
       expect(await noticesOf(runId)).toEqual({
@@ -426,8 +458,7 @@ describe('notices', () => {
         const { runId, status } = await reset.succeed(quick)
         expect(status).toBe('succeeded')
         await reset.machine.told()
-        expect(await noticesOf(runId)).toEqual({
-          'started alive': 'sent',
+        expect(await noticesOf(runId)).toMatchObject({
           'ended chat': `${LOOPBACK} answered with status 503`,
           'ended alive': 'sent',
         })
@@ -509,6 +540,8 @@ describe('notices', () => {
         expect(told('/told/webhook').map(({ text }) => JSON.parse(text).title)).toEqual([
           'local: reset cache-only could not begin',
         ])
+        expect(told('/told/ping/hunter2/start?rid=1')).toEqual([])
+        expect(told('/told/ping/hunter2/fail?rid=1')).toHaveLength(1)
         beforeTask = async (state, { runId }) => {
           if (state === 'Seal') await cancelRun(await makeClients(), { runId, by: 'anna' })
         }
@@ -583,7 +616,7 @@ describe('notices', () => {
 /** Another invocation of the step, as Lambda's retry of one whose answer was lost. */
 const repeat = (runId: string, moment: 'before' | 'after') => hooks({ runId, attempt: 0, moment }, context())
 
-function context() {
-  const deadline = Date.now() + 60_000
+function context(milliseconds = 60_000) {
+  const deadline = Date.now() + milliseconds
   return { functionName: 'hooks', awsRequestId: 'x', getRemainingTimeInMillis: () => deadline - Date.now() }
 }

@@ -17,7 +17,9 @@ import { textOfEnd, textOfNoBackup, textOfRefused, textOfStart } from './text.ts
 
 /** Milliseconds that the ledger has to tell of the end: what closes a run hears of it by the same event. */
 const patienceMs = 20_000
-const lookEveryMs = 500
+/** Milliseconds that a run has to get its row: a cold start, and a database that wakes up. */
+const beginMs = 10_000
+const lookEveryMs = 250
 
 /**
  * After an event of a run, what has to be done by somebody who is not the run: nothing of it can change how that ends. First the
@@ -57,12 +59,17 @@ export async function notify(clients: Clients, event: Event, signal: AbortSignal
 
 type Around = { namespace?: string; signal: AbortSignal }
 
-/** The row may not be there yet: this event and the first state come at once. */
+/**
+ * Of a run that has its row: the execution of a request that is refused, or that came twice, starts nothing, and who waits
+ * for its end would wait for ever.
+ */
 async function tellStart(clients: Clients, detail: Execution, around: Around): Promise<void> {
   const request = requestOf(detail)
-  if (request === null || request.dryRun || clients.config.NOTICES.length === 0) return
-  const row = await withConnection(clients, (connection) => findRun(connection, detail.name))
-  if (row !== undefined && row.status !== 'running') return // a start that is told after the end would be taken for another
+  const isAsked = clients.config.NOTICES.some(({ on }) => on.includes('started'))
+  if (request === null || request.dryRun || !isAsked) return
+  const row = await begunRun(clients, detail.name, around.signal)
+  // A start that is told after the end would be taken for another one.
+  if (row?.status !== 'running') return
   const run = {
     runId: detail.name,
     operation: request.operation,
@@ -71,6 +78,17 @@ async function tellStart(clients: Clients, detail: Execution, around: Around): P
   }
   const text = textOfStart(clients.config, run)
   await tellAll(clients, { about: detail.name, moment: 'started', events: ['started'], run, text }, around)
+}
+
+/** This event and the first state come at once. */
+async function begunRun(clients: Clients, runId: string, signal: AbortSignal): Promise<RunRow | undefined> {
+  return withConnection(clients, async (connection) => {
+    for (let waited = 0; ; waited += lookEveryMs) {
+      const row = await findRun(connection, runId)
+      if (row !== undefined || waited >= beginMs) return row
+      await setTimeout(lookEveryMs, undefined, { signal })
+    }
+  })
 }
 
 /** It was refused before it became a run, or another one had its key and is told for itself. */
