@@ -114,6 +114,12 @@ describe('what remains to be done', () => {
     expect(says({ ...done, targets: states('restored', 'restored', 'untouched') })[0]?.[0]).toBe(
       'To go back to what was there before the restore, but for files and cache keys that only this restore brought:',
     )
+    const to = { operation: 'reset-to', strategy: 'full', to: { name: 'baseline', backupId: 'a' } }
+    expect(says({ ...done, ...to })).toEqual([['To go back to what was there before the reset:', 'b']])
+    expect(says(failed(states('restored', 'partly_restored', 'backed_up'), to))[0]?.[0]).toMatch(
+      /^The reset is not finished: .* start the same reset again: twice is the same as once\.$/,
+    )
+    expect(showOutcome({ ...done, ...to }, around)).toMatch(/^Run \S+ \(reset full to baseline\) succeeded/)
     const [first, second] = says(failed(states('restored', 'partly_restored', 'backed_up'), restore))
     expect(first?.[0]).toMatch(
       /^The restore is not finished: database restored, files partly restored, cache backed up\. .*twice is the same as once\.$/,

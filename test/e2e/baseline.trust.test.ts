@@ -59,7 +59,8 @@ beforeAll(() => reset.seed({ users: 40, files: 3, keys: 4 }))
 
 describe('a backup that is taken as a baseline', () => {
   test('has its label, its note and its pin when the run has succeeded; a run that failed leaves the label where it was', async () => {
-    const taken = { operation: 'backup', label: 'baseline', note: 'A filled shop', pin: true } as const
+    const named = { label: 'baseline', note: 'A filled shop', pin: true }
+    const taken = { operation: 'backup', rehearse: false, ...named } as const
     const { backupId, warnings } = await reset.succeed(taken, 'taken')
     expect(warnings).toEqual([])
     expect(await labels()).toEqual({ baseline: backupId })
@@ -73,23 +74,34 @@ describe('a backup that is taken as a baseline', () => {
     expect(await reset.run(taken, 'failing')).toMatchObject({ status: 'FAILED' })
     await reset.stack.sql.query('DROP TABLE odd')
     expect(await labels()).toEqual({ baseline: backupId })
-    const verified = await reset.succeed({ operation: 'verify', backupId: 'baseline' }, 'verified')
-    expect(verified.subject).toMatchObject({ backupId, state: 'verified' })
-    expect(await reset.row('verified')).toMatchObject({ target_backup_id: backupId })
-    const compared = await reset.succeed({
-      operation: 'diff',
-      backupId: String(backupId).slice(0, 19),
-      to: 'latest',
-    })
-    expect(compared.subject).toMatchObject({ backupId, to: backupId })
-    const restored = await reset.succeed({ operation: 'restore', backupId: 'latest-rehearsed', dryRun: true })
-    expect(restored.restoredBackupId).toBe(backupId)
-    expect(await reset.run({ operation: 'restore', backupId: 'golden', confirm: environment })).toMatchObject(
-      {
-        error: 'UnknownBackup',
-      },
-    )
   })
+
+  test.runIf(isFull)(
+    `is named by its label, the beginning of its id, or what is the latest, in each request ${inFullForm}`,
+    async () => {
+      const { backupId } = await reset.succeed({ operation: 'backup', label: 'baseline', rehearse: true })
+      const verified = await reset.succeed({ operation: 'verify', backupId: 'baseline' }, 'verified')
+      expect(verified.subject).toMatchObject({ backupId, state: 'verified' })
+      expect(await reset.row('verified')).toMatchObject({ target_backup_id: backupId })
+      const compared = await reset.succeed({
+        operation: 'diff',
+        backupId: String(backupId).slice(0, 19),
+        to: 'latest',
+      })
+      expect(compared.subject).toMatchObject({ backupId, to: backupId })
+      const restored = await reset.succeed({
+        operation: 'restore',
+        backupId: 'latest-rehearsed',
+        dryRun: true,
+      })
+      expect(restored.restoredBackupId).toBe(backupId)
+      expect(
+        await reset.run({ operation: 'restore', backupId: 'golden', confirm: environment }),
+      ).toMatchObject({
+        error: 'UnknownBackup',
+      })
+    },
+  )
 })
 
 /** What there is, but for when keys end: that moves with the baseline. */
@@ -111,15 +123,11 @@ async function day(): Promise<void> {
 
 describe('a reset to the baseline', () => {
   test('backs up what is there, and then all stores are what the baseline holds, exactly', async () => {
-    await reset.seed({ users: 40, files: 3, keys: 4 })
-    const baseline = await reset.succeed({ operation: 'backup', label: 'baseline' })
-    const before = await print()
-    await day()
-    const after = await print()
-    expect(after).not.toEqual(before)
+    const { backupId, filled, lived } = await begin()
+    expect(lived).not.toEqual(filled)
     const outcome = await reset.succeed(toBaseline, 'night')
-    expect(await print()).toEqual(before)
-    const to = { name: 'baseline', backupId: baseline.backupId }
+    expect(await print()).toEqual(filled)
+    const to = { name: 'baseline', backupId }
     expect(outcome).toMatchObject({
       operation: 'reset-to',
       strategy: 'full',
@@ -130,13 +138,6 @@ describe('a reset to the baseline', () => {
     expect(await reset.row('night')).toMatchObject({ operation: 'reset-to', target_backup_id: to.backupId })
     const safety = await reset.manifestOf(outcome.backupId)
     expect(safety).toMatchObject({ strategy: 'full', runId: 'night' })
-    await reset.succeed({
-      operation: 'restore',
-      backupId: outcome.backupId,
-      exact: true,
-      confirm: environment,
-    })
-    expect(await print()).toEqual(after)
   })
 
   test.runIf(isFull)(
@@ -184,13 +185,11 @@ describe('a reset to the baseline', () => {
     },
   )
 
-  test('is refused when the tables have outgrown it, with nothing touched; the backup before it warns of that', async () => {
-    await reset.stack.sql.query(
-      'ALTER TABLE users ADD COLUMN age int; ALTER TABLE worlds ADD COLUMN kind text NOT NULL DEFAULT 1',
-    )
-    const fitting = await reset.succeed({ operation: 'backup', rehearse: false })
-    expect(fitting.warnings).toEqual([])
-    await reset.stack.sql.query('ALTER TABLE events RENAME COLUMN what TO happened')
+  const outgrow = `ALTER TABLE users ADD COLUMN age int; ALTER TABLE worlds ADD COLUMN kind text NOT NULL DEFAULT 1;
+    ALTER TABLE events RENAME COLUMN what TO happened`
+
+  test('that the tables have outgrown is warned of by each backup, and only of what a reset would be refused for', async () => {
+    await reset.stack.sql.query(outgrow)
     const { warnings } = await reset.succeed({ operation: 'backup', rehearse: false })
     expect(warnings).toEqual([
       {
@@ -200,19 +199,25 @@ describe('a reset to the baseline', () => {
         ),
       },
     ])
+  })
+
+  test.runIf(isFull)(`is refused then with nothing touched, until it is renewed ${inFullForm}`, async () => {
+    await begin()
+    await reset.stack.sql.query(outgrow)
     const before = await reset.fingerprint()
     expect(await reset.run({ ...toBaseline, dryRun: true })).toMatchObject({ error: 'SchemaChanged' })
     expect(await reset.run(toBaseline)).toMatchObject({ status: 'FAILED', error: 'SchemaChanged' })
     expect(await reset.fingerprint()).toEqual(before)
     const renewed = await reset.succeed({ operation: 'backup', rehearse: false, label: 'baseline' })
     expect(renewed.warnings).toEqual([])
+    await reset.succeed(toBaseline)
   })
 })
 
 /** A baseline of the stores as they are seeded, and then a day that lives on it. */
 async function begin(): Promise<{ backupId: string; filled: Print; lived: Print }> {
   await reset.seed({ users: 40, files: 3, keys: 4 })
-  const { backupId } = await reset.succeed({ operation: 'backup', label: 'baseline' })
+  const { backupId } = await reset.succeed({ operation: 'backup', label: 'baseline', rehearse: false })
   const filled = await print()
   await day()
   return { backupId: backupId ?? '', filled, lived: await print() }
@@ -346,6 +351,14 @@ describe.runIf(isFull)(`a reset to a backup ${inFullForm}`, () => {
     expect(await refused({ to: cacheOnly })).toMatch(
       /^InvalidRequest: The backup .* \(cache-only\) does not hold database and files, .*; say the strategy cache-only, or another backup$/,
     )
+    await reset.stack.sql.query(
+      `INSERT INTO taskmaster_reset.labels (label, backup_id) SELECT 'more-' || i, $1 FROM generate_series(1, 19) AS i`,
+      [backupId],
+    )
+    const labelled = { operation: 'backup', label: 'too-many' }
+    const { error, cause } = await reset.run(labelled)
+    expect(`${error}: ${cause}`).toMatch(/^LabelRefused: There are 20 labels, and more than 20 are not kept/)
+    await reset.stack.sql.query(`DELETE FROM taskmaster_reset.labels WHERE label <> 'baseline'`)
     const key = backupKeys('.taskmaster/backups/', backupId).manifest
     const manifest = JSON.parse((await reset.bytesOf(key)).toString())
     const { digest: _, signature: __, ...unsigned } = manifest

@@ -33,6 +33,11 @@ describe('a run in the list of runs', () => {
     expect(told({ ...restore, phase: 'Count' })[1]).toBe('from a')
     expect(told({ ...restore, phase: 'Restore files' })[1]).toBe('from a, safety backup b')
     expect(told({ operation: 'restore', plan: null })[1]).toBe('')
+    const to = { operation: 'reset-to', plan: { restore: { backupId: 'a', to: 'baseline' } } }
+    expect(runLine({ ...row, ...to, phase: 'Restore files' }).slice(2)).toEqual([
+      ...['reset', 'full', 'running', 'to baseline (a), safety backup b'],
+    ])
+    expect(underWay({ ...row, ...to })).toContain('Run r (reset full to baseline) is in "Seal".')
     const subject = { backupId: 'x', state: 'partly_deleted', objects: 1, bytes: 1 }
     const about = { operation: 'delete', plan: { subject: { backupId: 'x' } }, status: 'failed' }
     expect(told({ ...about, outcome: { ...outcome, subject } })).toEqual(['failed', 'x partly deleted'])
