@@ -21,6 +21,7 @@ import { crossingKeys, warnOfCrossing } from './actions/crossing-keys.ts'
 import { checkKeptRows } from './actions/kept-rows.ts'
 import { checkPermissions } from './actions/permissions.ts'
 import { chooseRestoreActions } from './actions/restore-actions.ts'
+import { warnOfSequencesBehind } from './actions/shared-sequences.ts'
 import { stayingOf } from './actions/staying.ts'
 import { byExclusion, chooseActions, type TableAction } from './actions/table-actions.ts'
 import { leaveOut, leftOutBy, warnOfLaterColumns, warnOfLaterTables, warnOfLeftOut } from './exclusions.ts'
@@ -131,10 +132,12 @@ async function planTables(
       warnings.push(...found, ...(await warnOfKept(connection, { tables: staying, sequences: theirs })))
   }
   if (backup !== null) warnings.push(...warnOfLeftOut(backup, without, catalog))
-  if (asked.dryRun) {
-    const names = (tables: readonly { name: string }[] = []) => new Set(tables.map(({ name }) => name))
+  if (backup?.database && stays.length > 0) {
+    const names = (of: readonly { name: string }[] = []) => new Set(of.map(({ name }) => name))
     const between = { back: names(toLoad?.database?.tables), stays: new Set(stays) }
-    warnings.push(...warnOfCrossing(crossingKeys(catalog, between)))
+    const held = backup.database
+    warnings.push(...(await warnOfSequencesBehind(connection, catalog, { held, ...between })))
+    if (asked.dryRun) warnings.push(...warnOfCrossing(crossingKeys(catalog, between)))
   }
   if (toLoad?.database) warnings.push(...warnOfLaterColumns(checkSchema(toLoad.database, catalog)))
   const counts = await countInSnapshot(
