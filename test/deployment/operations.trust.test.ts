@@ -81,7 +81,8 @@ describe('the requests to paste', () => {
       credentials,
     })
     await stack.sql.query(`
-      CREATE TABLE users (id int); INSERT INTO users VALUES (1), (2);
+      CREATE TABLE users (id int PRIMARY KEY); INSERT INTO users VALUES (1), (2);
+      CREATE TABLE events (of_user int REFERENCES users); INSERT INTO events VALUES (1);
       CREATE TABLE events_2024 (id int); INSERT INTO events_2024 VALUES (1)`)
     const Key = 'generated_stories/one.txt'
     await stack.s3.send(new PutObjectCommand({ Bucket: stack.env.FILES_BUCKET, Key, Body: 'one' }))
