@@ -75,15 +75,13 @@ test.runIf(isFull)(
     expect(none).toMatchObject({ code: 0, json: { backupId, labels: [], note: null } })
     const verified = await cli.cli(['verify', 'latest', '--json'])
     expect(verified.json.subject).toMatchObject({ backupId, state: 'verified' })
-    for (const asked of [
+    const unknown = [
       ['verify', 'gone'],
-      ['pin', 'gone'],
       ['label', 'gone', 'x'],
-      ['runs', 'gone'],
-      ['cancel', 'gone'],
       ['runs', '--before', 'gone'],
-    ])
-      expect([asked, (await cli.cli(asked)).code]).toEqual([asked, 2])
+    ]
+    const codes = await Promise.all(unknown.map(async (asked) => (await cli.cli(asked)).code))
+    expect(codes).toEqual([2, 2, 2])
     expect((await cli.cli(['label', 'latest', 'No Label'])).stderr).toContain('InvalidRequest: label: ')
     await cli.cli(['unpin', backupId])
   },
