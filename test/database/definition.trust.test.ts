@@ -4,7 +4,7 @@ import { basename, join } from 'node:path'
 import { promisify } from 'node:util'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
-import type { Definition } from '../../lib/backup/sections/definition.ts'
+import { Definition } from '../../lib/backup/sections/definition.ts'
 import { readCatalog } from '../../lib/database/catalog/catalog.ts'
 import { readDefinition } from '../../lib/database/definition/read.ts'
 import { createDefined } from '../../lib/database/definition/sql.ts'
@@ -170,6 +170,23 @@ describe('what a backup tells of how its tables are made', () => {
     await expect(refused).rejects.toThrow(/app\.code.*functions: app\.code/)
     const { rows } = await after.sql.query(`SELECT nspname FROM pg_namespace WHERE nspname = 'app'`)
     expect(rows).toEqual([])
+  })
+
+  test('names of what it leaves out as much as has room, however long the names are', async () => {
+    const name = (at: number) => `"${`trigger ${at} `.padEnd(63, '"').replaceAll('"', '""')}"`
+    const triggers = Array.from(
+      { length: 20 },
+      (_, at) => `CREATE TRIGGER ${name(at)} BEFORE UPDATE ON long FOR EACH ROW EXECUTE FUNCTION f()`,
+    )
+    const wide = await database(
+      inject('postgresAdminUrl'),
+      `CREATE TABLE long (id int); CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; ${triggers.join(';')}`,
+    )
+    const { leftOut } = Definition.parse(await definitionOf(wide, ['public']))
+    expect(leftOut).toEqual([
+      'functions: public.f',
+      expect.stringMatching(/^triggers: ("trigger \d+ "+ of public\.long(, )?)+ and \d+ more$/),
+    ])
   })
 
   test('is not told where it cannot be read, which is a warning, nor of more than its text has room for', async () => {

@@ -1,7 +1,7 @@
 import * as z from 'zod'
 
-/** Bytes, and rows, of what a manifest tells of how the tables are made. */
-export const definitionLimits = { sql: 128 * 1024, rows: 1000, migrations: 64 * 1024 }
+/** Bytes, and rows, of what a manifest tells of how the tables are made; `line`: characters of one of `leftOut`. */
+export const definitionLimits = { sql: 128 * 1024, rows: 1000, migrations: 64 * 1024, line: 1024 }
 
 const name = z.string().min(1).max(256)
 
@@ -20,7 +20,7 @@ export type Migrations = z.output<typeof Migrations>
  */
 export const Definition = z.strictObject({
   sql: z.string().max(definitionLimits.sql),
-  leftOut: z.array(z.string().max(1024)).max(1000),
+  leftOut: z.array(z.string().max(definitionLimits.line)).max(1000),
   migrations: z.array(Migrations),
 })
 export type Definition = z.output<typeof Definition>

@@ -1,8 +1,10 @@
+import { definitionLimits } from '../../backup/sections/definition.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { isMadeHere } from './types.ts'
 
-/** So many names of a kind are told. */
+/** So many names of a kind are told at most, and no more than have room in a line, with how many there are besides. */
 const shown = 20
+const room = definitionLimits.line - 24
 
 const leftOutQuery = `
 WITH relations AS (SELECT c.*, n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY($1::oid[])),
@@ -39,6 +41,8 @@ export async function readLeftOut(
 /** One line of what is left out; none where nothing is. */
 export function leftOut(kind: string, names: readonly string[]): string[] {
   if (names.length === 0) return []
-  const more = names.length > shown ? ` and ${names.length - shown} more` : ''
-  return [`${kind}: ${names.slice(0, shown).join(', ')}${more}`]
+  const line = (told: number) => `${kind}: ${names.slice(0, told).join(', ')}`
+  let told = Math.min(shown, names.length)
+  while (told > 1 && line(told).length > room) told--
+  return [`${line(told)}${names.length > told ? ` and ${names.length - told} more` : ''}`]
 }
