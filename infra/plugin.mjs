@@ -24,7 +24,7 @@ export default class Deployment {
       },
       'after:aws:package:finalize:mergeCustomProviderResources': () => {
         const template = serverless.service.provider.compiledCloudFormationTemplate
-        makeSchedules(template, this.schedules, this.environment)
+        this.makeSchedules(template)
         settleConditions(template)
         this.checkNames(template)
         keepLogs(template, serverless.service.custom.adoptsExisting === true)
@@ -57,6 +57,15 @@ export default class Deployment {
     provider.environment.HOOKS_ON = String(custom.hooks !== '')
     for (const each of Object.values(functions))
       each.description ??= `Settings, revision ${custom.settingsRevision}`
+  }
+
+  /** @throws when one has a name that another resource has */
+  makeSchedules(template) {
+    try {
+      makeSchedules(template, this.schedules, this.environment)
+    } catch (error) {
+      throw this.refusal(error.message)
+    }
   }
 
   /** @throws when one of them could not be carried out */
