@@ -136,6 +136,12 @@ describe('a reset to the baseline', () => {
     })
     for (const { state } of Object.values(outcome.targets)) expect(state).toBe('restored')
     expect(await reset.row('night')).toMatchObject({ operation: 'reset-to', target_backup_id: to.backupId })
+    const { steps } = await reset.row('night')
+    expect(Object.keys(steps)).toEqual(
+      expect.arrayContaining(['Count', 'Seal', 'Restore database', 'Restore cache']),
+    )
+    for (const [name, { from, to }] of Object.entries<{ from: string; to: string }>(steps))
+      expect(Date.parse(to), name).toBeGreaterThanOrEqual(Date.parse(from))
     const safety = await reset.manifestOf(outcome.backupId)
     expect(safety).toMatchObject({ strategy: 'full', runId: 'night' })
   })

@@ -34,7 +34,7 @@ const onlyFull = 'Only the full form of the long proofs has them: npm run trust'
 function reasonOf(test: TestCase): string {
   const result = test.result()
   if (result.state === 'skipped' && result.note) return result.note
-  if (test.name.endsWith(inFullForm)) return onlyFull
+  if (test.fullName.includes(inFullForm)) return onlyFull
   if (test.module.relativeModuleId.startsWith('test/console/') && chromiumOf(process.env) === undefined)
     return `There is no Chromium to try the page in. ${chromiumAdvice}`
   if (findServer() !== undefined) return 'Its file skips it on this machine, and gives no reason'

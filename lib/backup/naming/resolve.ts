@@ -38,6 +38,17 @@ export async function resolveBackup(clients: Where, connection: Connection, name
   return beginningWith(clients, name)
 }
 
+/** The id that a label means, and no other name. @throws UnknownBackup */
+export async function resolveLabel(connection: Connection, label: string): Promise<string> {
+  const labels = await readLabels(connection)
+  const labelled = labels.get(label)
+  if (labelled !== undefined) return labelled
+  const there = labels.size === 0 ? 'there is none' : `there are ${[...labels.keys()].join(', ')}`
+  throw new UnknownBackup(
+    `No backup has the label ${label}: ${there}. Nothing was touched; give the label to a backup, or correct it`,
+  )
+}
+
 /** As layout.ts makes them. */
 function isWholeId(name: string): boolean {
   return /^\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ-[0-9a-f]{6}$/.test(name)

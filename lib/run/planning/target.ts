@@ -1,4 +1,4 @@
-import { resolveBackup } from '../../backup/naming/resolve.ts'
+import { isLabelLike, resolveBackup, resolveLabel } from '../../backup/naming/resolve.ts'
 import type { Clients } from '../../clients.ts'
 import { findRun } from '../../ledger/runs.ts'
 import type { Connection } from '../../postgres/connection.ts'
@@ -23,7 +23,10 @@ export async function resolveRequest<R extends Request>(
   const name = nameIn(request)
   if (name === undefined) return { request, target: null }
   const row = runId === undefined ? undefined : await findRun(connection, runId)
-  const target = row?.targetBackupId ?? (await resolveBackup(clients, connection, name))
+  // Who may reset to a label may not say with it what takes the scope of a restore.
+  const isLabel = request.operation === 'reset' && isLabelLike(name)
+  const find = () => (isLabel ? resolveLabel(connection, name) : resolveBackup(clients, connection, name))
+  const target = row?.targetBackupId ?? (await find())
   if (request.operation === 'reset') return { request, target }
   const resolved = { ...request, backupId: target }
   if (resolved.operation === 'diff' && resolved.to !== undefined)
