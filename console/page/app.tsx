@@ -70,6 +70,12 @@ export function App() {
       </SignedInProvider>
     )
   }
-  if (isAsking || (token !== null && keptToken() === token)) return <Loading what="the page" />
+  if (isAsking || (token !== null && keptToken() === token))
+    return (
+      <main class="sign-in">
+        <h1>taskmaster-reset</h1>
+        <Loading what="the page" />
+      </main>
+    )
   return <SignIn reason={reason} isBusy={token !== null} onToken={setToken} />
 }

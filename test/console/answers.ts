@@ -81,6 +81,28 @@ export const status: Status = {
   }),
   storage: days.map((day, at) => ({ day, bytes: at * 1_000_000 })),
 }
+/** The same as if `now` were the evening of the last night, and most nights had gone well; with a baseline that holds so much. */
+export function quietStatusAt(now: Date, held: { rows: number; files: number; keys: number }): Status {
+  const hours = (count: number) => new Date(now.getTime() + count * 3_600_000).toISOString()
+  const day = (ago: number) => hours(-24 * ago).slice(0, 10)
+  const ended = (ago: number) =>
+    ago === 19 ? 'failed' : ago % 11 === 7 ? 'succeeded_with_warnings' : 'succeeded'
+  return {
+    ...status,
+    lastProved: status.lastProved && { ...status.lastProved, startedAt: hours(-19) },
+    next: status.next && { ...status.next, at: hours(5) },
+    labelled: status.labelled.map((baseline) => ({ ...baseline, ...held })),
+    nights: status.nights.map((night, at) =>
+      at < 2
+        ? { ...night, day: day(29 - at), runId: null, operation: null, status: null }
+        : { ...night, day: day(29 - at), status: ended(29 - at) },
+    ),
+    storage: status.storage.map((_, at) => ({
+      day: day(29 - at),
+      bytes: at < 2 ? 0 : 90_000_000 + at * 1_500_000,
+    })),
+  }
+}
 /** Nothing was backed up yet, and nothing will be by itself. */
 export const emptyStatus: Status = {
   ...{ lastProved: null, dueEveryHours: null, next: null, labelled: [], backups: { count: 0, bytes: 0 } },

@@ -6,13 +6,17 @@ import { describe, expect, it } from 'vitest'
 import { backupKeys } from '../../lib/backup/layout.ts'
 import { withVariables } from '../e2e/reset-stack.ts'
 import { inFullForm, isFull } from '../support/trust.ts'
+import { pageOfMany, quietStatusAt, tell } from './answers.ts'
 import { chromiumPath, useConsole } from './console-stack.ts'
 
 const desk = { width: 1120, height: 760 }
-const widths = [320, 768, 1440]
+const looks = [
+  [320, 'light'],
+  [768, 'dark'],
+  [1440, 'light'],
+] as const
+type Look = (typeof looks)[number]
 const images = fileURLToPath(new URL('../../docs/images/', import.meta.url))
-/** The dark scheme has the same elements in other colours. */
-const onlyColours: axe.RunOptions = { runOnly: ['color-contrast'] }
 /** --protected-solid in the light scheme. */
 const purple = 'rgb(100, 37, 196)'
 const takesPictures = process.env.SCREENSHOTS === '1'
@@ -21,27 +25,33 @@ describe.skipIf(chromiumPath === undefined)('how the page looks', () => {
   const console = useConsole()
 
   /**
-   * Looks at what is shown in both colour schemes and at the widths of a phone, a tablet and a large screen.
+   * Looks at what is shown at the widths of a phone, a tablet and a large screen, in both colour schemes.
    * @param picture name of the pictures for the README, taken when SCREENSHOTS=1
    */
-  async function inspect(page: Page, what: string, picture?: string): Promise<void> {
-    for (const colorScheme of ['light', 'dark'] as const) {
-      await page.emulateMedia({ colorScheme })
-      const problems = await problemsFoundByAxe(page, colorScheme === 'light' ? {} : onlyColours)
-      expect(problems, `${what}, ${colorScheme}`).toEqual([])
-      if (takesPictures && picture !== undefined)
-        await page.screenshot({
-          path: `${images}${picture}-${colorScheme}.png`,
-          fullPage: (await page.getByRole('dialog').count()) === 0, // a dialog covers what can be seen
-        })
-    }
-    for (const width of widths) {
+  async function inspect(
+    page: Page,
+    what: string,
+    picture?: string,
+    some: readonly Look[] = looks,
+  ): Promise<void> {
+    for (const [width, colorScheme] of some) {
       await page.setViewportSize({ width, height: desk.height })
+      await page.emulateMedia({ colorScheme })
       const wide = await page.evaluate('document.documentElement.scrollWidth')
       expect(wide, `${what}, ${width} pixels wide`).toBe(width)
-      await page.emulateMedia({ colorScheme: width === 768 ? 'dark' : 'light' })
-      const problems = await problemsFoundByAxe(page, {})
-      expect(problems, `${what}, ${width} pixels wide`).toEqual([])
+      const problems = await problemsFoundByAxe(page)
+      expect(problems, `${what}, ${width} pixels wide, ${colorScheme}`).toEqual([])
+    }
+    await page.setViewportSize(desk)
+    if (takesPictures && picture !== undefined) await takePictures(page, picture)
+  }
+
+  async function takePictures(page: Page, picture: string): Promise<void> {
+    const isDialog = (await page.getByRole('dialog').count()) > 0 // it covers what can be seen
+    if (isDialog) await page.setViewportSize({ ...desk, height: 1000 })
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await page.emulateMedia({ colorScheme })
+      await page.screenshot({ path: `${images}${picture}-${colorScheme}.png`, fullPage: !isDialog })
     }
     await page.setViewportSize(desk)
   }
@@ -50,17 +60,43 @@ describe.skipIf(chromiumPath === undefined)('how the page looks', () => {
     `has nothing that axe finds, in light and dark, and fits from 320 to 1440 pixels without scrolling sideways ${inFullForm}`,
     async () => {
       const page = await console.open({ viewport: desk })
+      await page.getByLabel('Access token').waitFor()
       await inspect(page, 'signing in')
       await page.close()
 
       await console.finish({ operation: 'backup', strategy: 'database-only', rehearse: false })
       const admin = await console.signIn('admin', { viewport: desk })
       await admin.getByRole('heading', { name: 'What is there' }).waitFor()
-      await inspect(admin, 'the overview', 'overview')
+      await inspect(admin, 'the overview')
+      await console.finish({ operation: 'backup', strategy: 'full' })
+      await damage()
+      await admin.getByRole('link', { name: 'Backups' }).click()
+      await admin.getByRole('row').nth(1).getByRole('link').first().click()
+      await admin.getByRole('button', { name: 'Restore …' }).click()
+      await admin
+        .getByRole('row', { name: / fewer rows now$/ })
+        .first()
+        .waitFor()
+      await admin.getByRole('button', { name: 'Compare row by row' }).click()
+      await admin.getByText('Compared by a dry run just now').waitFor()
+      await inspect(admin, 'what a restore would change', 'restore')
+      await admin.keyboard.press('Escape')
+
+      await admin.getByRole('link', { name: 'Overview' }).click()
+      await tell(admin, /\/v1\/status$/, quietStatusAt(new Date(), { rows: 539, files: 12, keys: 30 }))
+      await admin.reload()
+      await admin.getByRole('radio', { name: 'To baseline' }).check()
+      await inspect(admin, 'the overview with a baseline, after thirty nights', 'overview')
+      await admin.getByRole('button', { name: 'Reset … Everything' }).click()
+      await admin.getByText('Then local becomes what baseline holds').waitFor()
+      await inspect(admin, 'the dialog of a reset to a baseline')
+      await admin.keyboard.press('Escape')
+      await admin.unroute(/\/v1\/status$/)
+      await admin.reload()
 
       await admin.getByRole('button', { name: 'Reset … Everything' }).click()
       await admin.getByRole('button', { name: /^Back up and wipe \d/ }).waitFor()
-      await inspect(admin, 'the dialog of a reset', 'reset')
+      await inspect(admin, 'the dialog of a reset')
       await admin.getByLabel('Type local to confirm').fill('production')
       await admin.keyboard.press('Enter')
       await inspect(admin, 'a refused name')
@@ -87,11 +123,34 @@ describe.skipIf(chromiumPath === undefined)('how the page looks', () => {
 
       await admin.getByRole('link', { name: 'Backups' }).click()
       await admin.getByRole('row').nth(2).waitFor()
-      await inspect(admin, 'the backups', 'backups')
+      await inspect(admin, 'the backups')
+      await admin.route(/\/v1\/backups\?/, (route) =>
+        route.fulfill({ json: pageOfMany(route.request().url()) }),
+      )
+      await admin.reload()
+      await admin.getByRole('row').nth(50).waitFor()
+      await inspect(admin, 'fifty of five hundred backups')
+      for (let shown = 100; shown <= 500; shown += 50) {
+        await admin.getByRole('button', { name: 'Show older backups' }).click()
+        await admin.getByRole('row').nth(shown).waitFor()
+      }
+      await inspect(admin, 'five hundred backups', undefined, looks.slice(0, 1))
+      await admin.getByLabel('Search').fill('no such thing')
+      await admin.getByText('None of the backups is like that.').waitFor()
+      await inspect(admin, 'a search that finds nothing')
+      await admin.unroute(/\/v1\/backups\?/)
+      await admin.reload()
       await admin.getByRole('row').nth(2).getByRole('link').first().click()
       await admin.getByRole('button', { name: 'Download manifest.json' }).waitFor()
       await inspect(admin, 'a backup')
+      await admin.getByRole('button', { name: 'Label …' }).click()
+      await inspect(admin, 'the dialog of a label')
+      await admin.keyboard.press('Escape')
       await admin.getByRole('button', { name: 'Restore …' }).click()
+      await admin
+        .getByRole('row', { name: / fewer rows now$/ })
+        .first()
+        .waitFor()
       await inspect(admin, 'the dialog of a restore')
       await admin.keyboard.press('Escape')
       await takeSignature(admin.url().split('/').at(-1) ?? '')
@@ -116,6 +175,18 @@ describe.skipIf(chromiumPath === undefined)('how the page looks', () => {
       await inspect(admin, 'a lost connection')
     },
   )
+
+  /** What happens to a demo in a day. */
+  async function damage(): Promise<void> {
+    const { sql, redis } = console.stack
+    for (const [table, rows] of [
+      ['timeline_events', 60],
+      ['audit_logs', 12],
+    ])
+      await sql.query(`DELETE FROM ${table} WHERE ctid IN (SELECT ctid FROM ${table} LIMIT ${rows})`)
+    await sql.query(`UPDATE users SET email = 'x' || email WHERE id IN (SELECT id FROM users LIMIT 3)`)
+    for (let key = 0; key < 9; key++) await redis.set(`taskmaster:of-a-visitor:${key}`, 'x')
+  }
 
   /** As if a function of the run were still at work, and nobody could say what became of the cache; asked for by a long name. */
   async function leaveAtWork(runId: string): Promise<void> {
@@ -182,9 +253,9 @@ describe.skipIf(chromiumPath === undefined)('how the page looks', () => {
 })
 
 /** What it finds, each with the elements it is about. */
-async function problemsFoundByAxe(page: Page, rules: axe.RunOptions): Promise<string[]> {
+async function problemsFoundByAxe(page: Page): Promise<string[]> {
   if (!(await page.evaluate('"axe" in window'))) await page.evaluate(axe.source)
-  const options: axe.RunOptions = { ...rules, resultTypes: ['violations'], selectors: false }
+  const options: axe.RunOptions = { resultTypes: ['violations'], selectors: false }
   const violations = await page.evaluate<axe.Result[]>(
     `axe.run(${JSON.stringify(options)}).then(({ violations }) => violations)`,
   )
