@@ -78,6 +78,22 @@ describe('of a reset to a backup', () => {
   })
 })
 
+describe('of a restore', () => {
+  const staying = (selection: { tables?: string[]; includeParents?: boolean }, excluded: string[]) =>
+    stayingOf(catalog, held, { operation: 'restore', preserve: { ...nothing, excluded }, selection })
+
+  it('of all that a backup holds stays what is excluded by now; of some tables it cannot be one, nor a parent that comes with them', () => {
+    expect(staying({}, [])).toEqual([])
+    expect(staying({}, ['posts', 'parts'])).toEqual([
+      ...['public.posts', 'public.parts_1', 'public.parts_2', 'public.numbers', 'public.parts_id_seq'],
+    ])
+    expect(() => staying({ tables: ['posts'] }, ['posts'])).toThrow(InvalidRequest)
+    expect(() => staying({ tables: ['parts'] }, ['parts_2'])).toThrow(/^public\.parts_2 .*EXCLUDE_TABLES/)
+    expect(() => staying({ tables: ['notes'], includeParents: true }, ['posts'])).toThrow(InvalidRequest)
+    expect(staying({ tables: ['notes'] }, ['posts'])).toContain('public.posts')
+  })
+})
+
 describe('of a restore of some tables', () => {
   const back = (tables: string[], includeParents = false) => {
     const selection = { tables, includeParents }

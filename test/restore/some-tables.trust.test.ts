@@ -129,6 +129,51 @@ describe('a restore of some tables', () => {
         expect.stringContaining('public.shared (at 3, in the backup at 10)'),
       ])
       expect(await behind(['a', 'b'])).toEqual([])
+      await sql.query(`SELECT setval('shared', 10, false)`)
+      expect(await behind(['a'])).toHaveLength(1)
+    },
+  )
+
+  it.runIf(isFull)(`names sequences that count down in their direction ${inFullForm}`, async () => {
+    const { clients, sql } = database
+    await sql.query(`CREATE SEQUENCE falling INCREMENT -2; CREATE TABLE falls (id int DEFAULT nextval('falling')); CREATE TABLE other (id int DEFAULT nextval('falling'));
+      INSERT INTO falls SELECT FROM generate_series(1, 5); INSERT INTO other SELECT FROM generate_series(1, 5)`)
+    const backupId = await backUpAll(clients)
+    const codes = async () => {
+      const { warnings } = await planRestore(clients, backupId, { tables: ['falls'], safetyBackup: false })
+      return warnings.map(({ code }) => code)
+    }
+    await sql.query('INSERT INTO other DEFAULT VALUES')
+    expect(await codes()).not.toContain('SequencesBehind')
+    await sql.query(`SELECT setval('falling', -1)`)
+    expect(await codes()).toContain('SequencesBehind')
+    await sql.query('DROP TABLE falls, other; DROP SEQUENCE falling')
+  })
+
+  it.runIf(isFull)(
+    `and one of all tables leave alone what is excluded by now, though the backup holds it, and say so ${inFullForm}`,
+    async () => {
+      const { clients, sql, admin } = database
+      await sql.query(
+        'CREATE TABLE shut (id serial PRIMARY KEY); CREATE TABLE open (id int REFERENCES shut); INSERT INTO shut DEFAULT VALUES; INSERT INTO open VALUES (1)',
+      )
+      const backupId = await backUpAll(clients)
+      await sql.query('INSERT INTO shut DEFAULT VALUES; UPDATE open SET id = 2')
+      const excluding = configured(clients, { EXCLUDE_TABLES: ['shut'] })
+      const plan = await planRestore(excluding, backupId)
+      expect(plan.warnings).toContainEqual({
+        code: 'TablesLeftOut',
+        message: expect.stringContaining(
+          'EXCLUDE_TABLES names them, so that they stay as they are: public.shut (1 row)',
+        ),
+      })
+      await load(excluding, plan)
+      const backup = await readRestored(excluding, restoredBy(plan))
+      await restoreDatabase(excluding, { ...databaseOf(plan), backup, staying: stayingBy(plan) })
+      expect(await dump(admin)).toMatchObject({
+        ...{ 'public.shut': ['(1)', '(2)'], 'public.shut_id_seq': ['2 true'], 'public.open': ['(1)'] },
+      })
+      await sql.query('DROP TABLE shut, open')
     },
   )
 

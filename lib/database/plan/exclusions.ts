@@ -3,6 +3,7 @@ import type { Backup } from '../../backup/read.ts'
 import { InvalidRequest } from '../../errors.ts'
 import type { Selection } from '../../store/selection.ts'
 import type { Catalog } from '../catalog/catalog.ts'
+import { shortList } from './actions/table-actions.ts'
 
 /** What of a backup a restore does not put back, as `schema.table`: all that is loaded, compared and swapped goes by it. */
 export function leftOutBy({ without = [] }: Selection): string[] {
@@ -56,13 +57,30 @@ export function warnOfLeftOut(backup: Backup, names: readonly string[], catalog:
       `${present.name} is there, so a restore puts it back with the others: "without" leaves out only what was dropped. Take it out of the list`,
     )
   }
-  const tables = (backup.database?.tables ?? []).filter(({ name }) => names.includes(name))
+  return notPutBack(
+    (backup.database?.tables ?? []).filter(({ name }) => names.includes(name)),
+    '"without" names them',
+  )
+}
+
+/** What a restore leaves as it is because it is excluded by now, though the backup holds it. */
+export function warnOfExcluded(
+  { tables }: NonNullable<Backup['database']>,
+  stays: ReadonlySet<string>,
+): Warning[] {
+  return notPutBack(
+    tables.filter(({ name }) => stays.has(name)),
+    'EXCLUDE_TABLES names them, so that they stay as they are',
+  )
+}
+
+function notPutBack(tables: readonly { name: string; rows: number }[], why: string): Warning[] {
   if (tables.length === 0) return []
   const named = tables.map(({ name, rows }) => `${name} (${rowsAre(rows)})`)
   return [
     {
       code: 'TablesLeftOut',
-      message: `Of the backup, and not put back because "without" names them: ${named.join(', ')}`,
+      message: `Of the backup, and not put back because ${why}: ${shortList(named)}`,
     },
   ]
 }

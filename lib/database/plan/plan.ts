@@ -24,7 +24,14 @@ import { chooseRestoreActions } from './actions/restore-actions.ts'
 import { warnOfSequencesBehind } from './actions/shared-sequences.ts'
 import { stayingOf } from './actions/staying.ts'
 import { byExclusion, chooseActions, type TableAction } from './actions/table-actions.ts'
-import { leaveOut, leftOutBy, warnOfLaterColumns, warnOfLaterTables, warnOfLeftOut } from './exclusions.ts'
+import {
+  leaveOut,
+  leftOutBy,
+  warnOfExcluded,
+  warnOfLaterColumns,
+  warnOfLaterTables,
+  warnOfLeftOut,
+} from './exclusions.ts'
 import { cutBatches, putBatches } from './export-batches.ts'
 import { checkExtent, isRehearsed } from './extent.ts'
 import { warnOfLargeObjects } from './large-objects.ts'
@@ -137,7 +144,10 @@ async function planTables(
     const between = { back: names(toLoad?.database?.tables), stays: new Set(stays) }
     const held = backup.database
     warnings.push(...(await warnOfSequencesBehind(connection, catalog, { held, ...between })))
-    if (asked.dryRun) warnings.push(...warnOfCrossing(crossingKeys(catalog, between)))
+    if (asked.dryRun && crossingIn(asked) === 'refuse')
+      warnings.push(...warnOfCrossing(crossingKeys(catalog, between)))
+    if (operation === 'restore' && asked.selection.tables === undefined)
+      warnings.push(...warnOfExcluded(backup.database, between.stays))
   }
   if (toLoad?.database) warnings.push(...warnOfLaterColumns(checkSchema(toLoad.database, catalog)))
   const counts = await countInSnapshot(

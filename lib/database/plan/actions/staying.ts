@@ -15,14 +15,18 @@ type Asked = { operation: StoreOperation; preserve: Preservation; selection: Sel
 
 /**
  * Which tables and sequences of a backup stay as they are, although they are there: for a reset that goes back to the backup those that are
- * preserved or excluded, for a restore of some tables all others. What is said of a partitioned table holds for its
+ * preserved or excluded, for a restore those that are excluded by now, which no safety backup would hold, and for one of some
+ * tables all others. What is said of a partitioned table holds for its
  * partitions. A sequence stays with a table that uses it; of a restore of some tables comes back only what none but these use.
- * @throws InvalidRequest for a name that is none, PreservationConflict for rows that were to be kept of a table that is put back
+ * @throws InvalidRequest for a name that is none, or of a table that is excluded; PreservationConflict for rows that were to be
+ *   kept of a table that is put back
  */
 export function stayingOf(catalog: Catalog, held: Held, { operation, preserve, selection }: Asked): string[] {
   if (operation === 'reset-to') return preservedOf(catalog, held, preserve)
-  if (selection.tables === undefined) return []
+  const { excluded } = preserve
+  if (selection.tables === undefined) return preservedOf(catalog, held, { tables: [], rows: {}, excluded })
   const selected = selectedOf(catalog, held, { ...selection, tables: selection.tables })
+  refuseExcluded(catalog, selected, excluded)
   const { leavesBelow } = families(catalog.tables)
   const isSelected = (name: string) => {
     const leaves = leavesBelow(name)
@@ -41,9 +45,7 @@ export function stayingOf(catalog: Catalog, held: Held, { operation, preserve, s
 
 function preservedOf(catalog: Catalog, held: Held, { tables, rows, excluded }: Preservation): string[] {
   checkNames(catalog, [...tables, ...excluded, ...Object.keys(rows)])
-  const { familyOf } = families(catalog.tables)
-  const isOf = (names: readonly string[]) => (table: (typeof catalog.tables)[number]) =>
-    familyOf(table).some((member) => names.some((name) => isNamed(member, name)))
+  const isOf = namedIn(catalog)
   const kept = new Set(catalog.tables.filter(isOf([...tables, ...excluded])).map(({ name }) => name))
   const back = new Set(held.tables.filter(({ name }) => !kept.has(name)).map(({ name }) => name))
   for (const [name, condition] of Object.entries(rows)) {
@@ -60,6 +62,21 @@ function preservedOf(catalog: Catalog, held: Held, { tables, rows, excluded }: P
     ...held.tables.filter(({ name }) => kept.has(name)),
     ...held.sequences.filter(({ name }) => stays.has(name)),
   ].map(({ name }) => name)
+}
+
+/** Whether one of the names is that of a table, or of a partitioned one above it. */
+function namedIn({ tables }: Catalog) {
+  const { familyOf } = families(tables)
+  return (names: readonly string[]) => (table: (typeof tables)[number]) =>
+    familyOf(table).some((member) => names.some((name) => isNamed(member, name)))
+}
+
+function refuseExcluded(catalog: Catalog, selected: ReadonlySet<string>, excluded: readonly string[]): void {
+  const tables = catalog.tables.filter(namedIn(catalog)(excluded)).filter(({ name }) => selected.has(name))
+  if (tables.length === 0) return
+  throw new InvalidRequest(
+    `${shortList(tables.map(({ name }) => name))} would be put back, and EXCLUDE_TABLES says that it is left alone: no safety backup would hold its rows. Nothing was touched; take it out of EXCLUDE_TABLES, or restore other tables`,
+  )
 }
 
 /** The tables that are put back. @throws InvalidRequest for a name that no table of the backup has */
