@@ -342,7 +342,11 @@ describe('what is read of a bucket', () => {
     ])
     expect(unreadable[0]?.reason.length).toBeLessThan(1000) // it is told in listings, outcomes and other manifests
     const config = { BACKUP_PREFIX: prefix, ENVIRONMENT: 'local' } as Config
-    const looks = await readBackupFolders({ backups: memory.storage, config }, () => false)
+    const looks = await readBackupFolders(
+      { backups: memory.storage, config },
+      () => false,
+      () => [],
+    )
     expect(looks).toMatchObject([
       { is: 'sealed', backupId: good.backupId },
       { is: 'left', backupId: bad, reason: unreadable[0]?.reason },

@@ -135,6 +135,10 @@ test('one is named by its label, the beginning of its id, or as the latest, and 
   const { body: list } = await api.ask('GET', '/v1/backups?label=baseline')
   expect(list.backups).toMatchObject([{ backupId: first, ...named }])
   expect((await api.ask('GET', '/v1/backups?q=mine')).body.backups).toMatchObject([{ backupId: first }])
+  await withVariables({ RETENTION_LAST: '1' }, async () => {
+    const { backups } = (await api.ask('GET', '/v1/backups?kept=true')).body
+    expect(backups[1].kept).toContain('labelled "baseline"') // the page says what the next prune would do
+  })
   const { body: status } = await api.ask('GET', '/v1/status')
   expect(status.labelled).toMatchObject([{ label: 'baseline', backupId: first }])
   const none = await api.ask('GET', '/v1/backups/nobody')
@@ -145,6 +149,17 @@ test('one is named by its label, the beginning of its id, or as the latest, and 
   expect(gone.body).toMatchObject({ backupId: second, labels: [] })
   const bare = await api.ask('PATCH', `/v1/backups/${first}`, { body: { note: null } })
   expect(bare.body).toMatchObject({ labels: [], note: null })
+})
+
+test('while the names cannot be read backups are listed without them, and none is said to have no label', async () => {
+  const away = new URL(api.reset.stack.env.DATABASE_URL ?? '')
+  away.port = '1'
+  await withVariables({ DATABASE_URL: away.href, DATABASE_WEBSOCKET_PROXY: '127.0.0.1:1' }, async () => {
+    const { body } = await api.ask('GET', '/v1/backups')
+    expect(body.backups).toMatchObject([{ backupId: second, labels: null }, { labels: null }])
+    const labelled = await api.ask('GET', '/v1/backups?label=baseline')
+    expect([labelled.status, labelled.body.title]).toEqual([503, 'StoreUnavailable'])
+  })
 })
 
 test('one that cannot be understood is listed with the reason, and is no 404', async () => {
@@ -353,6 +368,23 @@ describe('deleting a backup', () => {
       expect(await ask(as, change)).toEqual([403, missing])
     expect(await ask('backup', { pinned: true })).toEqual([200, true])
     expect(await ask('delete', { pinned: false })).toEqual([200, false])
+  })
+
+  test('a change of it that is refused leaves the pin on it', async () => {
+    const { admin } = api.reset.stack
+    await admin.query(
+      `INSERT INTO taskmaster_reset.labels (label, backup_id) SELECT 'taken-' || n, 'x' FROM generate_series(1, 20) n`,
+    )
+    const path = `/v1/backups/${second}`
+    await api.ask('PATCH', path, { body: { pinned: true } })
+    const refused = await api.ask('PATCH', path, { body: { pinned: false, label: 'one-more' } })
+    expect([refused.status, refused.body.title]).toEqual([409, 'LabelRefused'])
+    const { body } = await api.ask('GET', path)
+    expect([body.pinned, body.labels]).toEqual([true, []])
+    await admin.query('DELETE FROM taskmaster_reset.labels')
+    const both = await api.ask('PATCH', path, { body: { pinned: false, label: 'one-more' } })
+    expect(both.body).toMatchObject({ pinned: false, labels: ['one-more'] })
+    await api.ask('PATCH', path, { body: { label: null } })
   })
 
   test('pinning wants a yes or a no, and a backup that is there', async () => {

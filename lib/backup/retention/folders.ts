@@ -20,13 +20,13 @@ type BackupFolder =
  * Reads every folder below BACKUP_PREFIX. `left`: a backup whose manifest cannot be understood or read, or
  * of another environment: nothing decides about it.
  * @param isNeeded whether an active run needs a backup
- * @param labelsOf the labels of a backup; absent: none has one
+ * @param labelsOf the labels of a backup, which keep it
  * @throws StoreUnavailable when S3 does not answer, NotPermitted when it refuses the listing
  */
 export async function readBackupFolders(
   { backups: bucket, config }: Pick<Clients, 'backups' | 'config'>,
   isNeeded: (backupId: string) => boolean,
-  labelsOf: (backupId: string) => readonly string[] = () => [],
+  labelsOf: (backupId: string) => readonly string[],
 ): Promise<BackupFolder[]> {
   const [prefix, environment] = [config.BACKUP_PREFIX, config.ENVIRONMENT]
   const folders = (await listFolders(bucket, prefix)).filter(isBackupId)

@@ -12,7 +12,8 @@ import { decideRetention } from './retention.ts'
 export async function reasonsToKeep(clients: Clients): Promise<Map<string, string[]>> {
   const { config } = clients
   const ledger = await withConnection(clients, (connection) => readLedger(connection, clients, null))
-  const folders = await readBackupFolders(clients, (backupId) => ledger.neededBy(backupId).length > 0)
+  const isNeeded = (backupId: string) => ledger.neededBy(backupId).length > 0
+  const folders = await readBackupFolders(clients, isNeeded, ledger.labelsOf)
   const policy = {
     last: config.RETENTION_LAST,
     daily: config.RETENTION_DAILY,
