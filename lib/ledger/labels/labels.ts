@@ -38,7 +38,7 @@ export async function checkLabelsLeft(connection: Connection, label: string): Pr
   const known = await readLabels(connection)
   if (known.has(label) || known.size < labelsMax) return
   throw new LabelRefused(
-    `There are ${known.size} labels, and more than ${labelsMax} are not kept. Nothing was touched; move one of them to the backup, or remove one that nobody uses: ${[...known.keys()].join(', ')}`,
+    `There are ${known.size} labels, and more than ${labelsMax} are not kept. They are what they were; move one of them to the backup, or remove one that nobody uses: ${[...known.keys()].join(', ')}`,
   )
 }
 

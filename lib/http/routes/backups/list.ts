@@ -3,7 +3,7 @@ import * as z from 'zod'
 import { isBackupId } from '../../../backup/backup-id.ts'
 import { pageOfBackups } from '../../../backup/list.ts'
 import { reasonsToKeep } from '../../../backup/retention/kept.ts'
-import { messageOf } from '../../../errors.ts'
+import { messageOf, StoreUnavailable } from '../../../errors.ts'
 import { logger } from '../../../log.ts'
 import { BackupAnswer } from '../../answers/backup.ts'
 import { limitUpTo, linkToNext } from '../../answers/pages.ts'
@@ -87,6 +87,10 @@ export const backupList = new OpenAPIHono<Api>().openapi(list, async ({ var: { c
         })
       : undefined,
   ])
+  if (query.label !== undefined && page.backups.some(({ backupId }) => names(backupId).labels === null))
+    throw new StoreUnavailable(
+      'Labels cannot be read now, so that it is not known which backup has this one. Leave out `label` to list the backups, or try again in a moment',
+    )
   const backups = page.backups
     .map((backup) => ({
       ...backup,

@@ -67,11 +67,9 @@ export const backupNames = new OpenAPIHono<Api>().openapi(
     const { backups: bucket, config } = clients
     const backupId = await named(clients, req.valid('param').backupId)
     await refuseForeign(clients, backupId, {})
-    // The pin first: a label without it is safe as well, and the other way round what fails has changed less.
-    if (pinned !== undefined) {
-      const change = pinned ? pinBackup : unpinBackup
-      await change(bucket, config.BACKUP_PREFIX, { backupId, by, at: clients.now() })
-    }
+    const pinning = { backupId, by, at: clients.now() }
+    // What keeps it comes before what may be refused, and what lets it go behind that.
+    if (pinned === true) await pinBackup(bucket, config.BACKUP_PREFIX, pinning)
     const names = { ...(label !== undefined && { label }), ...(note !== undefined && { note }) }
     const told = await withConnection(clients, async (connection) => {
       if (label !== undefined || note !== undefined)
@@ -79,6 +77,7 @@ export const backupNames = new OpenAPIHono<Api>().openapi(
       forgetStatus(clients)
       return (await namesOf(connection, [backupId])).get(backupId)
     })
+    if (pinned === false) await unpinBackup(bucket, config.BACKUP_PREFIX, pinning)
     const isKept = await isPinned(bucket, config.BACKUP_PREFIX, backupId)
     const { labels = [], note: noted = null } = told ?? {}
     return json({ backupId, labels, note: noted, pinned: isKept }, 200)
