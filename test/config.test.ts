@@ -69,6 +69,7 @@ const wrongHooks = [
 ]
 const wrongNotices = [
   'hunter2',
+  '[{"https://x.example/hunter2":["failed"]}]',
   '[{"name":"n","kind":"mail","url":"https://x.example/hunter2"}]',
   '[{"name":"n","kind":"slack"}]',
   '[{"name":"n","kind":"slack","url":"hunter2"}]',
@@ -129,6 +130,7 @@ describe('a variable that is', () => {
     ['BACKUP_PREFIX', '.taskmaster/runs/'],
     ['SIGNING_KEYS', 'hunter2'],
     ['SIGNING_KEYS', '[]'],
+    ['SIGNING_KEYS', '[{"hunter2":"aHVudGVyMmh1bnRlcjJodW50ZXIyaHVudGVyMmh1bnQ="}]'],
     ['SIGNING_KEYS', '[{"id":"a","secret":"hunter2!"}]'],
     ['SIGNING_KEYS', '[{"id":"a b","secret":"aHVudGVyMmh1bnRlcjJodW50ZXIyaHVudGVyMmh1bnQ="}]'],
     ['SIGNING_KEYS', '[{"id":"a","secret":"aHVudGVyMmh1bnRlcjJodW50ZXIyaHVudGVyMmh1"}]'],
@@ -160,6 +162,7 @@ describe('a variable that is', () => {
     ['STATE_MACHINE_ARN', 'arn:aws:states:eu-central-1:123456789012:execution:taskmaster-reset:x'],
     ['API_TOKENS', 'hunter2'],
     ['API_TOKENS', '{}'],
+    ['API_TOKENS', '[{"ci":{},"hunter2":{}}]'],
     ['API_TOKENS', `[{"name":"c i","sha256":"${'0'.repeat(64)}","scopes":["read"]}]`],
     ['API_TOKENS', `[{"name":"ci","sha256":"${'0'.repeat(64)}","scopes":["read"],"expiresAt":"soon"}]`],
     ['API_TOKENS', '[{"name":"ci","sha256":"hunter2","scopes":["read"]}]'],

@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { name, parseJson } from './values.ts'
+import { name, parseJson, problemsOf } from './values.ts'
 
 // What is called and told outside: HOOKS, NOTICES and the hosts of one's own network. Their values are secrets, so that
 // what is wrong with one is said by where it stands, and never by what it says.
@@ -170,13 +170,9 @@ function listOf<Item>(
     const parsed = schema.safeParse(parseJson(text))
     const problem = parsed.success
       ? problemOf(parsed.data)
-      : `is not a JSON array of ${what} (${told(parsed.error)})`
+      : `is not a JSON array of ${what} (${problemsOf(parsed.error)})`
     if (parsed.success && problem === null) return parsed.data
     context.addIssue({ code: 'custom', message: problem ?? '' })
     return z.NEVER
   })
-}
-
-function told({ issues }: z.ZodError): string {
-  return issues.map(({ path, message }) => `${path.join('.') || 'all of it'}: ${message}`).join('; ')
 }

@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { name, parseJson } from './values.ts'
+import { name, parseJson, problemsOf } from './values.ts'
 
 /** One of the runs that a schedule starts, as the deployment made it. */
 const Schedule = z.strictObject({
@@ -21,7 +21,7 @@ export type Schedule = z.output<typeof Schedule>
 export const schedules = z.string().transform((text, context) => {
   const parsed = z.array(Schedule).safeParse(parseJson(text))
   const problem = !parsed.success
-    ? `is not a JSON array of schedules (${parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'all of it'}: ${message}`).join('; ')})`
+    ? `is not a JSON array of schedules (${problemsOf(parsed.error)})`
     : new Set(parsed.data.map(({ name }) => name)).size < parsed.data.length
       ? 'gives two schedules the same name'
       : parsed.data.some(({ operation, to }) => to !== undefined && operation !== 'reset')

@@ -82,7 +82,7 @@ export const tokens = z.string().transform((text, context) => {
     return parsed.data
   const problem = parsed.success
     ? 'gives two tokens the same name'
-    : `is not a JSON array of {"name", "sha256", "scopes"} and, where wanted, "expiresAt" (${parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'all of it'}: ${message}`).join('; ')})`
+    : `is not a JSON array of {"name", "sha256", "scopes"} and, where wanted, "expiresAt" (${problemsOf(parsed.error)})`
   context.addIssue({ code: 'custom', message: problem })
   return z.NEVER
 })
@@ -98,7 +98,7 @@ const signingKeyBytes = 32
 export const signingKeys = z.string().transform((text, context) => {
   const parsed = z.array(SigningKey).safeParse(parseJson(text))
   const problem = !parsed.success
-    ? `is not a JSON array of {"id", "secret"} (${parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'all of it'}: ${message}`).join('; ')})`
+    ? `is not a JSON array of {"id", "secret"} (${problemsOf(parsed.error)})`
     : parsed.data.length === 0
       ? 'holds no key'
       : new Set(parsed.data.map(({ id }) => id)).size < parsed.data.length
@@ -119,6 +119,20 @@ export const machineArn = z
   )
 
 export const webAddress = z.url({ protocol: /^https?$/, error: 'is not an http(s):// address' })
+
+/**
+ * Where something is wrong, and what is expected there. A field that is too many is named when it reads like one: somebody may
+ * have written a secret where its name belongs.
+ */
+export function problemsOf({ issues }: z.ZodError): string {
+  return issues
+    .map((issue) => {
+      const isToTell =
+        issue.code !== 'unrecognized_keys' || issue.keys.every((key) => /^[A-Za-z]{1,20}$/.test(key))
+      return `${issue.path.join('.') || 'all of it'}: ${isToTell ? issue.message : 'has a field that is not known'}`
+    })
+    .join('; ')
+}
 
 export function parseJson(text: string): unknown {
   try {

@@ -245,6 +245,10 @@ test('when the next reset is, is told to pages everywhere where that is wanted, 
     ],
   ])
   expect(body.schedules[1].next).toContain(open.body.at)
+  const SECRET = '[{"name":"hunter2","operation":"reset","expression":"cron(hunter2)"}]'
+  const wrong = await withVariables({ SCHEDULES: SECRET, PUBLIC_NEXT_RESET: 'true' }, asked)
+  expect([wrong.status, wrong.body.title]).toEqual([500, 'InvalidConfiguration'])
+  expect(JSON.stringify(wrong.body)).not.toContain('hunter2')
   const none = await withVariables({ PUBLIC_NEXT_RESET: 'true' }, asked)
   expect(none.body).toEqual({ at: null })
 })

@@ -35,13 +35,15 @@ const route = createRoute({
 /** Asks no store. @see docs/decisions.md#when-the-next-reset-is-may-be-told-to-everybody */
 export function nextResetRoute(clients: () => Promise<Clients>): OpenAPIHono<Api> {
   return new OpenAPIHono<Api>().openapi(route, async ({ json, req }) => {
-    const { config, now } = await clients().catch(withholdFromStrangers)
-    if (!config.PUBLIC_NEXT_RESET) {
+    const told = await clients()
+      .then(({ config, now }) => (config.PUBLIC_NEXT_RESET ? { at: nextReset(config, now()) } : null))
+      .catch(withholdFromStrangers)
+    if (told === null) {
       throw new NoSuchRoute(
         `There is no ${req.path}: it is told to nobody without a token. With one, /v1/schedules has it`,
       )
     }
-    return json({ at: nextReset(config, now()) }, 200, {
+    return json(told, 200, {
       'access-control-allow-origin': '*',
       'cache-control': 'public, max-age=60',
     })
