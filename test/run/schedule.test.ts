@@ -111,6 +111,19 @@ describe('the next times of a schedule', () => {
     const after = new Date('2026-11-26T00:00:00Z')
     expect(periodOf({ expression: 'rate(6 hours)', timeZone: 'UTC' }, after)).toBe(360)
     expect(periodOf({ expression: 'cron(0 3 ? * MON-FRI *)', timeZone: 'UTC' }, after)).toBe(3 * 1440)
+    for (const [expression, minutes] of [
+      ['cron(0/15 9-16 ? * MON-FRI *)', 64.25 * 60], // from Friday 16:45 to Monday 9:00
+      ['cron(* 0-4,6-23 * * ? *)', 61],
+      ['cron(* * 1-3 * ? *)', 28 * 1440 + 1],
+      ['cron(* * * * ? *)', 1],
+      ['cron(0 0 29 2 ? *)', 2921 * 1440], // none in 2100
+      ['cron(30 2 29 2 ? 2028)', null],
+      ['cron(0 0 31 2 ? *)', null],
+    ] as const)
+      expect([expression, periodOf({ expression, timeZone: 'Europe/Berlin' }, after)]).toEqual([
+        expression,
+        minutes,
+      ])
     expect(periodOf({ expression: 'at(2027-01-31T03:00:00)', timeZone: 'UTC' }, after)).toBe(null)
   })
 })
