@@ -10,7 +10,12 @@ type Publication = {
   signal?: AbortSignal
 }
 
-/** Publishes to a topic of SNS, once. Of the subject an e-mail takes 100 characters of ASCII. */
+/** Of a subject SNS takes fewer than 100 characters, and an e-mail those of ASCII. A line end in it would begin another header. */
+export function subjectOf(title: string): string {
+  return title.replaceAll(/[^ -~]/g, '?').slice(0, 99)
+}
+
+/** Publishes to a topic of SNS, once. */
 export async function publish({
   topicArn,
   subject,
@@ -23,7 +28,7 @@ export async function publish({
   const sns = new SNSClient({ region, maxAttempts: 1 })
   const command = new PublishCommand({
     TopicArn: topicArn,
-    Subject: subject.replaceAll(/[^ -~]/g, '?').slice(0, 100),
+    Subject: subjectOf(subject),
     Message: message,
   })
   try {

@@ -1,7 +1,14 @@
 import { describe, expect, test } from 'vitest'
 import type { RunRow } from '../../lib/ledger/runs.ts'
 import { requestOf } from '../../lib/run/notices/event.ts'
-import { textOfEnd, textOfNoBackup, textOfRefused, textOfStart } from '../../lib/run/notices/text.ts'
+import {
+  textForChat,
+  textOfEnd,
+  textOfNoBackup,
+  textOfRefused,
+  textOfStart,
+} from '../../lib/run/notices/text.ts'
+import { subjectOf } from '../../lib/web/publish.ts'
 
 const named = { ENVIRONMENT: 'staging', PAGE_URL: 'https://ops.example/' }
 const outcome = {
@@ -67,6 +74,19 @@ describe('the text of a notice', () => {
     const error = { name: 'SchemaChanged', message: 'public.\u202etxt\u0007' }
     const { lines } = textOfRefused(named, { operation: 'reset', strategy: 'full' }, error)
     expect(lines).toEqual(['SchemaChanged: public.\\u202etxt\\u0007'])
+  })
+
+  test('wakes nobody in a chat, whatever is called like all of a channel', () => {
+    const text = textForChat('public."<!channel> & @here" @everyone ops@example.com')
+    expect(text).toBe('public."&lt;!channel&gt; &amp; @\u200bhere" @\u200beveryone ops@\u200bexample.com')
+  })
+
+  test('has a subject that a topic takes, however long the names in it are', () => {
+    const subject = subjectOf(
+      `${'x'.repeat(39)}: reset-to cache-only succeeded — ${'y'.repeat(99)}\r\nBcc: a`,
+    )
+    expect(subject).toMatch(/^[ -~]{99}$/) // fewer than 100 characters
+    expect(subjectOf('a\r\nBcc: é')).toBe('a??Bcc: ?')
   })
 
   test('has no link where the page has no address', () => {

@@ -3,7 +3,7 @@ import type { Notice, Noticed } from '../../config/calls.ts'
 import { type Called, call } from '../../web/call.ts'
 import { publish } from '../../web/publish.ts'
 import { signed } from '../../web/signature.ts'
-import type { Text } from './text.ts'
+import { type Text, textForChat } from './text.ts'
 
 /** What is told, whoever is told of it. */
 export type Happening = {
@@ -53,7 +53,7 @@ async function sendTo(
   const url = notice.url ?? new URL('invalid:')
   const post = (body: string, headers: Record<string, string> = {}, to = url) =>
     call({ url: to, body, headers, timeoutMs, signal, allowed: config.ALLOWED_PRIVATE_HOSTS })
-  if (notice.kind === 'slack') return post(JSON.stringify({ text: escaped(all) }))
+  if (notice.kind === 'slack') return post(JSON.stringify({ text: textForChat(all) }))
   if (notice.kind === 'ping')
     return post(all, { 'content-type': 'text/plain; charset=utf-8' }, pinged(url, event))
   const body = JSON.stringify({
@@ -69,11 +69,6 @@ async function sendTo(
     'idempotency-key': [happening.about, happening.moment, notice.name].map(encodeURIComponent).join('/'),
   }
   return post(body, notice.secret === undefined ? key : { ...key, ...signed(notice.secret, body, now()) })
-}
-
-/** In Slack `<!channel>` in the name of a table would wake everybody. */
-function escaped(text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
 }
 
 /** As healthchecks.io has it: /start, /fail, and nothing for a success. */

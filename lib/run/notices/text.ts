@@ -86,6 +86,18 @@ export function textOfNoBackup(config: Named, alarmName: string): Text {
   }
 }
 
+/**
+ * The name of a table could wake everybody: `<!channel>` in Slack, and `@channel` or `@everyone` in what takes the same calls,
+ * such as Mattermost and Discord. What is not seen behind the "@" makes it a text.
+ */
+export function textForChat(text: string): string {
+  return text
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll('>', '&gt;')
+    .replaceAll('@', '@\u200b')
+}
+
 function nameOf({ operation, strategy }: { operation: string; strategy: string | null }): string {
   return [operation, strategy].filter(Boolean).join(' ')
 }
