@@ -231,15 +231,19 @@ describe('the state machine', () => {
     for (const { StartAt, States } of machines) expect(States[StartAt]?.Type).not.toBe('Map')
   })
 
-  test('a backup never comes to a wipe, nor a restore', () => {
+  test('only what says that it is a reset goes on from its backup to a wipe, and a backup to nothing', () => {
     expect(stateOf('Seal').Next).toBe('Wipe wanted?')
     expect(stateOf('Wipe wanted?')).toMatchObject({
       Choices: [
-        { Variable: '$.operation', StringEquals: 'backup', Next: 'Finish' },
+        { Variable: '$.operation', StringEquals: 'reset', Next: 'Wipe database?' },
         { Variable: '$.operation', StringEquals: 'restore', Next: 'Load backup?' },
       ],
-      Default: 'Wipe database?',
+      Default: 'Finish',
     })
+    for (const operation of ['backup', 'reset-to', 'a word of another version']) {
+      const steps = stepsOf(machine, 'Wipe wanted?', { operation, clears: { database: true }, batches: {} })
+      expect(steps).toEqual(['Finish'])
+    }
   })
 
   const stores = { database: { batches: 1 }, files: { batches: 1 }, cache: {} }

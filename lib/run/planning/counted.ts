@@ -61,8 +61,8 @@ export const idle = {
 }
 
 /**
- * What the machine is told, and what its Choice behind Seal goes by, of which the Default wipes: whatever puts a backup in
- * place of what is there goes the way of a restore.
+ * What the machine is told, and what its Choice behind Seal goes by: whatever puts a backup in place of what is there goes
+ * the way of a restore.
  * @see docs/decisions.md#a-reset-to-a-backup-is-a-restore-to-the-machine
  */
 function wayOf({ operation }: Plan): 'backup' | 'reset' | 'restore' {
