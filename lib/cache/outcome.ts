@@ -6,6 +6,7 @@ import type { Manifest, Warning } from '../backup/manifest.ts'
 import type { Clients } from '../clients.ts'
 import type { RunRow } from '../ledger/runs.ts'
 import { operationOf } from '../operations.ts'
+import { isDue } from '../store/due.ts'
 import { type Ender, type Ending, hasBegun, type TargetState, toldOf } from '../store.ts'
 import { closeFence } from './fence.ts'
 import { CacheRestored } from './restore/restore.ts'
@@ -26,7 +27,10 @@ export const cacheEnd: Ender<object, object, NonNullable<Manifest['cache']>, Cac
   end: (ending, left) => ({
     counts: countsOf(ending, left),
     warnings: warningsOf(ending, left),
-    shortfall: { wipe: notWiped(left), restore: null },
+    shortfall: {
+      wipe: isDue('wiped', ending) && left.wiped === null ? 'the cache was not wiped' : notWiped(left),
+      restore: isDue('replaced', ending) && left.restored === null ? 'the cache was not put back' : null,
+    },
   }),
   tidy: {
     otherwise: 'the cache was not closed to the run',

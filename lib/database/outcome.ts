@@ -2,6 +2,7 @@ import type { Warning } from '../backup/manifest.ts'
 import type { DatabaseSection } from '../backup/sections/database.ts'
 import type { RunRow } from '../ledger/runs.ts'
 import { withConnection } from '../postgres/with-connection.ts'
+import { isDue } from '../store/due.ts'
 import type { Ender, Ending, TargetState } from '../store.ts'
 import { DatabaseRestored } from './restore/restore.ts'
 import type { DatabaseCounts } from './schema/outcome.ts'
@@ -33,7 +34,10 @@ export const databaseEnd: Ender<
     counts: { state: stateOfDatabase(ending.row, ending.held), ...countsOf(ending, left) },
     warnings: warningsOf(ending, left),
     settled: (left.wiped ?? left.restored) === null ? [] : [staleViews],
-    shortfall: { wipe: null, restore: null },
+    shortfall: {
+      wipe: isDue('wiped', ending) && left.wiped === null ? 'the tables were not wiped' : null,
+      restore: isDue('replaced', ending) && left.restored === null ? 'the tables were not put back' : null,
+    },
   }),
   tidy: {
     otherwise: 'the scratch schema was not dropped',

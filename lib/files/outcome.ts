@@ -5,6 +5,7 @@ import type { Manifest, Warning } from '../backup/manifest.ts'
 import type { Clients } from '../clients.ts'
 import type { RunRow } from '../ledger/runs.ts'
 import { operationOf } from '../operations.ts'
+import { isDue } from '../store/due.ts'
 import { type Ender, type Ending, hasBegun, type TargetState } from '../store.ts'
 import { FilesRestored } from './restore/results.ts'
 import type { FilesCounts } from './schema/outcome.ts'
@@ -30,10 +31,14 @@ export const filesEnd: Ender<
   inBucket: findLeft,
   end: (ending, left) => ({
     counts: countsOf(ending, left),
-    warnings: [...warningsOfRestore(left), ...warningsOfWipe(ending.row, left)],
+    warnings: [...warningsOfRestore(ending, left), ...warningsOfWipe(ending.row, left)],
     shortfall: {
-      wipe: notDone('could not be deleted', left.wiped),
-      restore: notDone('could not be put back or removed', left.restored),
+      wipe:
+        notDone('could not be deleted', left.wiped) ??
+        (isDue('wiped', ending) ? notBegun(ending.summary?.planned, left.wiped) : null),
+      restore:
+        notDone('could not be put back or removed', left.restored) ??
+        (isDue('replaced', ending) ? notBegun(ending.summary?.restore?.files, left.restored) : null),
     },
   }),
 }
@@ -105,15 +110,24 @@ function stateOfRestore(
   return restored.length > 0 || row.phase === 'Restore files' ? 'partly_restored' : null
 }
 
-function warningsOfRestore({ restored }: FilesLeft): Warning[] {
+function warningsOfRestore({ exact }: FilesEnding, { restored }: FilesLeft): Warning[] {
   const extra = sumOf(restored, (result) => result.extra)
   const changed = sumOf(restored, ({ changedMeanwhile }) => changedMeanwhile)
   const failures = sumOf(restored, (result) => result.failures)
   return [
-    ...warningOf('FilesNotInBackup', extra, [
-      'is not in the backup and was left; "exact": true removes it',
-      'are not in the backup and were left; "exact": true removes them',
-    ]),
+    ...warningOf(
+      'FilesNotInBackup',
+      extra,
+      exact
+        ? [
+            'is not in the backup and could not be removed: it came or changed meanwhile, or S3 refused it',
+            'are not in the backup and could not be removed: they came or changed meanwhile, or S3 refused it',
+          ]
+        : [
+            'is not in the backup and was left; "exact": true removes it',
+            'are not in the backup and were left; "exact": true removes them',
+          ],
+    ),
     ...warningOf('FilesChangedMeanwhile', changed, [
       'changed after the safety backup, so it was left as it is',
       'changed after the safety backup, so they were left as they are',
@@ -150,6 +164,14 @@ function warningOf(code: string, count: number, says: string | [one: string, man
 function notDone(what: string, results: readonly (FilesWiped | FilesRestored)[]): string | null {
   const failures = sumOf(results, (result) => result.failures)
   return failures === 0 ? null : `${counted(failures, 'file')} ${what}${exampleOf(results)}`
+}
+
+/** The same of batches that left no result at all: the machine went past their step. */
+function notBegun(planned: Batches | null | undefined, results: readonly unknown[]): string | null {
+  const batches = planned?.batches ?? 0
+  const missing = batches - results.length
+  if (missing <= 0) return null
+  return `of ${counted(batches, 'batch', 'batches')} of files ${missing} ${agreeing(missing, 'was', 'were')} never begun`
 }
 
 function exampleOf(results: readonly (FilesWiped | FilesRestored)[]): string {

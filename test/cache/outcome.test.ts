@@ -59,6 +59,18 @@ describe('what a reset did to the cache', () => {
     })
     expect(end({}, { wiped: wiped() }).shortfall.wipe).toBeNull()
   })
+
+  it('is undone where the machine came to its end and nobody wiped it or put a key back', () => {
+    const ended = (operation: string) => end({ row: row({ operation }), succeeded: true }).shortfall
+    expect(ended('reset')).toEqual({ wipe: 'the cache was not wiped', restore: null })
+    for (const operation of ['restore', 'reset-to'])
+      expect(ended(operation)).toEqual({ wipe: null, restore: 'the cache was not put back' })
+    const nothing = { wipe: null, restore: null }
+    expect(ended('backup')).toEqual(nothing)
+    for (const other of [{ dryRun: true }, { clears: false }])
+      expect(end({ succeeded: true, ...other }).shortfall).toEqual(nothing)
+    expect(end({ succeeded: true }, { wiped: wiped() }).shortfall).toEqual(nothing)
+  })
 })
 
 describe('what a restore did to the cache', () => {

@@ -13,6 +13,8 @@ import { backupBucket, environment, useResetStack, withVariables } from './reset
 
 /** Called before and after each invocation of a step that is no part of a rehearsal; what it throws ends that. */
 let around: (when: string) => void | Promise<void> = () => {}
+/** What the machine is told in place of what it should do with the backup. */
+let word: string | undefined
 const atWork = invocationsAtWork()
 const reset = useResetStack({
   loadFunctions: async () =>
@@ -27,7 +29,7 @@ const reset = useResetStack({
           await around(`before ${step}`)
           const answer = await handler(event, context)
           await around(`after ${step}`)
-          return answer
+          return name === 'count' && word !== undefined ? { ...(answer as object), operation: word } : answer
         }),
       ]),
     ),
@@ -260,6 +262,23 @@ describe.runIf(isFull)(`a reset to a backup ${inFullForm}`, () => {
       expect(await print()).toEqual(filled)
     },
   )
+
+  test('or to nothing that is told to a machine which does not know the word fails, with nothing touched', async () => {
+    const { lived } = await begin()
+    for (const [to, error] of [
+      ['baseline', 'RestoreIncomplete'],
+      [undefined, 'WipeIncomplete'],
+    ]) {
+      word = 'reset-to'
+      const ended = await reset.run({ ...toBaseline, to }).finally(() => {
+        word = undefined
+      })
+      expect(ended).toMatchObject({ status: 'FAILED', error })
+      expect(await print()).toEqual(lived)
+      const { targets } = Outcome.parse((await reset.row(ended.name)).outcome)
+      expect(targets).toMatchObject({ database: { state: 'backed_up' }, cache: { state: 'backed_up' } })
+    }
+  })
 
   test('takes in each attempt the one that its name meant at first, though the label has moved and newer ones came', async () => {
     const { backupId, filled } = await begin()

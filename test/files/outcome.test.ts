@@ -93,6 +93,25 @@ describe('what a reset did to the files', () => {
     expect(end({}, { wiped: [wiped({ changed: 1 })] }).shortfall.wipe).toBeNull()
     expect(end({}, { wiped: [wiped()] }).warnings).toEqual([])
   })
+
+  it('is undone where the machine came to its end and a batch was never begun', () => {
+    const one = 'of 2 batches of files 1 was never begun'
+    expect(end({ succeeded: true }, { wiped: [wiped()] }).shortfall).toEqual({ wipe: one, restore: null })
+    expect(end({ succeeded: true }).shortfall.wipe).toBe('of 2 batches of files 2 were never begun')
+    for (const other of [{ dryRun: true }, { clears: false }, { row: row({ operation: 'backup' }) }])
+      expect(end({ succeeded: true, ...other }).shortfall).toEqual({ wipe: null, restore: null })
+    const back = row({ operation: 'reset-to' })
+    const restoring = (batches: number, left: Partial<FilesLeft>) =>
+      end(
+        {
+          ...{ row: back, succeeded: true },
+          summary: { planned: { batches: 2 }, restore: { files: { batches } } },
+        },
+        left,
+      ).shortfall
+    expect(restoring(2, {})).toEqual({ wipe: null, restore: 'of 2 batches of files 2 were never begun' })
+    expect(restoring(0, {})).toEqual({ wipe: null, restore: null })
+  })
 })
 
 describe('what a restore did to the files', () => {
@@ -157,5 +176,8 @@ describe('what a restore did to the files', () => {
       },
       { code: 'FilesNotRestored', message: '1 file could not be put back or removed' },
     ])
+    expect(restore(left, { exact: true }).warnings[0]?.message).toBe(
+      '2 files are not in the backup and could not be removed: they came or changed meanwhile, or S3 refused it',
+    )
   })
 })

@@ -968,8 +968,22 @@ describe('the end of a run', () => {
       ],
     })
     await stack.sql.query('DELETE FROM taskmaster_reset.runs')
-    await begin({ plan: warned })
+    await begin({ plan: warned }, { operation: 'backup' })
     expect(await end()).toMatchObject({ warnings: [any, views] })
+  })
+
+  test('is a failure where the machine came to it past a wipe or a restore that the run was to do', async () => {
+    for (const [operation, error] of [
+      ['reset', { name: 'WipeIncomplete', message: /: the tables were not wiped\. / }],
+      ['reset-to', { name: 'RestoreIncomplete', message: /: the tables were not put back\. / }],
+    ] as const) {
+      await begin({ plan }, { operation })
+      await expect(end()).rejects.toMatchObject({
+        name: error.name,
+        message: expect.stringMatching(error.message),
+      })
+      await stack.sql.query('DELETE FROM taskmaster_reset.runs')
+    }
   })
 
   test.runIf(isFull)(
