@@ -45,6 +45,8 @@ CREATE INDEX named ON app.parts (note); CREATE INDEX own ON app.high (note, id);
 CREATE TABLE app.hashed (k text NOT NULL) PARTITION BY HASH (k); CREATE TABLE app.hashed0 PARTITION OF app.hashed FOR VALUES WITH (MODULUS 2, REMAINDER 0); CREATE TABLE app.no_parts (i int) PARTITION BY RANGE (i); CREATE INDEX ON app.no_parts (i);
 CREATE TABLE app.of_parts (part int REFERENCES app.parts ON DELETE CASCADE, own int REFERENCES "odd. ""one"""."l;--");
 CREATE TABLE public.schema_migrations (version text PRIMARY KEY, at timestamptz); INSERT INTO public.schema_migrations VALUES ('1', '2026-01-01 10:00+02'), ('it''s', NULL);
+CREATE TABLE app.z_row (i int, t text); CREATE TABLE app.a_row (z app.z_row, every app.z_row[]); CREATE SEQUENCE app.asked; CREATE DOMAIN app.numbered_by AS int DEFAULT nextval('app.asked'); CREATE TABLE app.by_domain (n app.numbered_by);
+CREATE TABLE public.migrations (id serial, name text); INSERT INTO public.migrations VALUES (0, 'first');
 CREATE SCHEMA drizzle; CREATE TABLE drizzle.__drizzle_migrations (id serial PRIMARY KEY, hash text NOT NULL, created_at bigint); INSERT INTO drizzle.__drizzle_migrations (hash) VALUES ('a'), ('b')`
 
 /** What only later versions know. */
@@ -153,15 +155,19 @@ describe('what a backup tells of how its tables are made', () => {
        CREATE TABLE app.first (id int PRIMARY KEY); CREATE TABLE app.second (code text DEFAULT app.code(), at int REFERENCES app.first, out int)`,
     )
     await before.sql.query(`CREATE TABLE public.outside (id int PRIMARY KEY); ALTER TABLE app.second ADD FOREIGN KEY (out) REFERENCES public.outside;
-      CREATE VIEW app.seen AS SELECT 1 AS a; ALTER TABLE app.second ENABLE ROW LEVEL SECURITY; GRANT SELECT ON app.first TO PUBLIC; ALTER TABLE app.first SET (fillfactor = 70)`)
+      CREATE VIEW app.seen AS SELECT 1 AS a; ALTER TABLE app.second ENABLE ROW LEVEL SECURITY; GRANT SELECT ON app.first TO PUBLIC; ALTER TABLE app.first SET (fillfactor = 70);
+      GRANT SELECT (at) ON app.second TO PUBLIC; ALTER TABLE app.second ALTER code SET STORAGE EXTERNAL; CREATE COLLATION app.german FROM "C";
+      CREATE TABLE app.third (id int PRIMARY KEY); CLUSTER app.third USING third_pkey; CREATE TABLE app.fourth (a text); ALTER TABLE app.fourth ALTER a SET STATISTICS 7;
+      CREATE TABLE app.fifth (a text); ALTER TABLE app.fifth SET (toast.autovacuum_enabled = off)`)
     const definition = await definitionOf(before, ['app'])
     expect(definition.leftOut).toEqual([
       'foreign keys: second_out_fkey of app.second',
       'functions: app.code',
       'views: app.seen',
       'row security: app.second',
-      'grants: app.first',
-      'settings: app.first',
+      'grants: app.first, app.second',
+      'settings: app.fifth, app.first, app.fourth, app.second, app.third',
+      'collations: app.german',
     ])
     await expect(createDefined(before.sql, definition)).rejects.toThrow(NotEmpty)
     const after = await database(adminUrl)

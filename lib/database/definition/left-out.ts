@@ -19,13 +19,22 @@ SELECT kind, json_agg(name ORDER BY name) AS names FROM (
     FROM pg_class c JOIN managed m ON m.oid = c.relnamespace WHERE c.relkind IN ('v', 'm', 'f') AND ${isMadeHere('pg_class', 'c.oid', 'm.nspname')}
   UNION SELECT 6, 'row security', format('%I.%I', r.nspname, r.relname) FROM relations r
     WHERE r.relrowsecurity OR r.relforcerowsecurity OR EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = r.oid)
-  UNION SELECT 7, 'grants', format('%I.%I', r.nspname, r.relname) FROM relations r WHERE r.relacl IS NOT NULL
+  UNION SELECT 7, 'grants', format('%I.%I', r.nspname, r.relname) FROM relations r
+    WHERE r.relacl IS NOT NULL OR EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = r.oid AND a.attacl IS NOT NULL)
   UNION SELECT 8, 'statistics', format('%I of %I.%I', s.stxname, r.nspname, r.relname) FROM pg_statistic_ext s JOIN relations r ON r.oid = s.stxrelid
   UNION SELECT 9, 'settings', format('%I.%I', r.nspname, r.relname) FROM relations r
     WHERE r.reloptions IS NOT NULL OR r.relreplident NOT IN ('d', 'n') OR r.reltablespace <> 0 OR r.reloftype <> 0
+      OR EXISTS (SELECT FROM pg_class o WHERE o.oid = r.reltoastrelid AND o.reloptions IS NOT NULL)
+      OR EXISTS (SELECT FROM pg_index x WHERE x.indrelid = r.oid AND x.indisclustered)
+      OR EXISTS (SELECT FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid WHERE a.attrelid = r.oid AND a.attnum > 0
+        AND (a.attstorage <> y.typstorage OR a.attcompression <> '' OR a.attoptions IS NOT NULL OR coalesce(a.attstattarget, -1) <> -1))
   UNION SELECT 10, 'what is above', format('%I.%I', r.nspname, r.relname) FROM relations r JOIN pg_inherits i ON i.inhrelid = r.oid WHERE i.inhparent <> ALL($1::oid[])
   UNION SELECT 11, 'indexes that are not valid', format('%I.%I', r.nspname, i.relname) FROM relations r JOIN pg_index x ON x.indrelid = r.oid AND NOT x.indisvalid AND r.relkind = 'r'
     JOIN pg_class i ON i.oid = x.indexrelid
+  UNION SELECT 12, 'collations', format('%I.%I', m.nspname, k.collname) FROM pg_collation k JOIN managed m ON m.oid = k.collnamespace
+    WHERE ${isMadeHere('pg_collation', 'k.oid', 'm.nspname')}
+  UNION SELECT 13, 'operators', format('%I.%s', m.nspname, o.oprname) FROM pg_operator o JOIN managed m ON m.oid = o.oprnamespace
+    WHERE ${isMadeHere('pg_operator', 'o.oid', 'm.nspname')}
 ) AS l GROUP BY part, kind ORDER BY part, kind`
 
 /** What the definition does not say of the tables and of what lies beside them, by kinds. */

@@ -63,12 +63,12 @@ export async function putMigrations(connection: Connection, all: readonly Migrat
   }
 }
 
-/** The tool's next row gets a number of its own. */
+/** The tool's next row gets a number of its own; from below 1 no sequence of theirs begins. */
 async function goOnBehind(connection: Connection, relation: Relation, column: string): Promise<void> {
   const named = [qualified(relation), column]
   const { rows } = await connection.query('SELECT pg_get_serial_sequence($1, $2) AS sequence', named)
   const sequence = rows[0]?.sequence
   if (sequence === null) return
-  const last = `SELECT setval($1::regclass, max(${quote(column)})) FROM ONLY ${qualified(relation)} HAVING count(*) > 0`
+  const last = `SELECT setval($1::regclass, max(${quote(column)})) FROM ONLY ${qualified(relation)} HAVING max(${quote(column)}) > 0`
   await connection.query(last, [sequence])
 }

@@ -76,8 +76,8 @@ async function textOf(connection: Connection, defined: Defined): Promise<Definit
   })
   const statements = [
     ...schemas.flatMap((schema) => (schema === 'public' ? [] : makeSchema(schema))),
+    ...sequences.statements, // before domains, whose defaults may ask them
     ...types.statements,
-    ...sequences.statements,
     ...tables.statements,
     ...sequences.owned,
     ...tables.attached,

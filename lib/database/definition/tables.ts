@@ -55,6 +55,8 @@ checked AS (
 SELECT c.oid::bigint::float8 AS oid, format('%I.%I', n.nspname, c.relname) AS sql, n.nspname AS schema, c.relpersistence = 'u' AS unlogged,
   c.relispartition AS partition, CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) END AS key,
   ARRAY(SELECT a.parent::bigint::float8 FROM above a WHERE a.child = c.oid ORDER BY a.inhseqno) AS parents,
+  ARRAY(SELECT y.typrelid::bigint::float8 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid JOIN pg_type y ON y.oid IN (t.oid, t.typelem)
+    WHERE a.attrelid = c.oid AND a.attnum > 0 AND y.typrelid <> 0) AS rows,
   coalesce(told.body, '{}') || checked.valid AS body, coalesce(checked.not_valid, '{}') AS "notValid",
   coalesce(told.defaults, '{}') || told.not_nulls AS otherwise, pg_get_expr(c.relpartbound, c.oid) AS bound
 FROM mine JOIN pg_class c ON c.oid = mine.oid JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -69,6 +71,8 @@ type TableRow = {
   partition: boolean
   key: string | null
   parents: number[]
+  /** Of which it holds rows, in columns. */
+  rows: number[]
   body: string[]
   notValid: string[]
   otherwise: string[]
@@ -83,9 +87,11 @@ export async function readTables(
   const rows: TableRow[] = (await connection.query(tablesQuery, [tables])).rows
   const known = new Map(rows.map((row) => [row.oid, row]))
   const order = new Set<TableRow>()
+  const begun = new Set<TableRow>()
   const visit = (row: TableRow | undefined) => {
-    if (row === undefined || order.has(row)) return
-    for (const parent of row.parents) visit(known.get(parent))
+    if (row === undefined || begun.has(row)) return
+    begun.add(row)
+    for (const needed of [...row.parents, ...row.rows]) visit(known.get(needed))
     order.add(row)
   }
   for (const row of rows) visit(row)

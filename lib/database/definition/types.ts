@@ -24,6 +24,7 @@ WITH RECURSIVE used AS (
 SELECT y.oid::bigint::float8 AS oid, y.typtype AS kind, format('%I.%I', n.nspname, y.typname) AS sql, n.nspname AS schema,
   ARRAY(SELECT p.oid::bigint::float8 FROM (${partsOf('y.oid')}) p) AS needs,
   coalesce(${isMadeHere('pg_type', 'y.oid', 'n.nspname')}, false) AS here, coalesce(c.relkind, '') AS relation,
+  coalesce(c.relkind IN ('r', 'p') AND c.oid = ANY($1::oid[]), false) AS "ofTable",
   CASE y.typtype
     WHEN 'e' THEN (SELECT 'AS ENUM (' || string_agg(quote_literal(l.enumlabel), ', ' ORDER BY l.enumsortorder) || ')' FROM pg_enum l WHERE l.enumtypid = y.oid)
     WHEN 'c' THEN (SELECT 'AS (' || coalesce(string_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod))
@@ -66,8 +67,8 @@ export async function readTypes(connection: Connection, tables: readonly number[
     if (type === undefined || seen.has(oid)) return
     seen.add(oid)
     for (const needed of type.needs) visit(needed)
-    // Arrays and multiranges come with their own.
-    if (!type.here || !'ecdr'.includes(type.kind)) return
+    // Arrays and multiranges come with their own, and types of rows with their tables.
+    if (!type.here || !'ecdr'.includes(type.kind) || type.ofTable) return
     if (type.definition === null || !['', 'c'].includes(type.relation)) made.without.push(type.sql)
     else {
       made.oids.push(oid)

@@ -23,7 +23,7 @@ function* rowsOf({ schema, table, columns, rows }: Migrations): Generator<string
   for (const column of columns) {
     const sequence = `pg_get_serial_sequence(${literal(live)}, ${literal(column)})`
     const last = literal(
-      `SELECT setval(%L, max(%I)) FROM ONLY ${live.replaceAll('%', '%%')} HAVING count(*) > 0`,
+      `SELECT setval(%1$L, max(%2$I)) FROM ONLY ${live.replaceAll('%', '%%')} HAVING max(%2$I) > 0`,
     )
     yield `SELECT format(${last}, ${sequence}, ${literal(column)}) WHERE ${sequence} IS NOT NULL \\gexec\n`
   }
