@@ -178,6 +178,31 @@ describe('a restore of some tables', () => {
   )
 
   it.runIf(isFull)(
+    `refuses rows whose parents lie in a table that no backup holds and are gone, as a reset to a backup does; no key is left NOT VALID ${inFullForm}`,
+    async () => {
+      const { clients, sql } = database
+      await sql.query(`CREATE SCHEMA elsewhere; CREATE TABLE elsewhere.parents (id int PRIMARY KEY); INSERT INTO elsewhere.parents VALUES (1), (2);
+        CREATE TABLE orphans (id int REFERENCES elsewhere.parents); INSERT INTO orphans VALUES (1), (2)`)
+      const backupId = await backUpAll(clients)
+      await sql.query('DELETE FROM orphans; DELETE FROM elsewhere.parents WHERE id = 2')
+      const restoring = restoreSome(clients, backupId, { tables: ['orphans'], includeParents: true })
+      await expect(restoring).rejects.toThrow(ParentsMissing)
+      await expect(restoring).rejects.toThrow(
+        /elsewhere\.parents.*the backup does not hold it.*leave public\.orphans out/,
+      )
+      await expect(restoreSome(clients, backupId, { preserve: { tables: [] } })).rejects.toThrow(
+        PreservationConflict,
+      )
+      expect((await sql.query('SELECT * FROM orphans')).rows).toEqual([])
+      await sql.query('INSERT INTO elsewhere.parents VALUES (2)')
+      await restoreSome(clients, backupId, { tables: ['orphans'] })
+      const { rows } = await sql.query('SELECT FROM pg_constraint WHERE NOT convalidated')
+      expect(rows).toEqual([])
+      await sql.query('DROP TABLE orphans; DROP SCHEMA elsewhere CASCADE')
+    },
+  )
+
+  it.runIf(isFull)(
     `refuses what a function writes into tables that stay, also where the server does not count that ${inFullForm}`,
     async () => {
       const { clients, sql, admin } = database

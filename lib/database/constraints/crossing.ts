@@ -19,7 +19,7 @@ export type CrossingKey = {
 
 /**
  * Why rows that break a foreign key end the restore: it is one between what is put back and what stays, and one of the two was
- * said by mistake. null: it is none.
+ * said by mistake, or to a table that the backup does not hold. null: it is none.
  * @see docs/decisions.md#keys-to-what-stays-are-asked-under-the-locks
  */
 export function refusalOfCrossing(
@@ -29,9 +29,14 @@ export function refusalOfCrossing(
 ): ((rows: number | null, cause: unknown) => ResetError) | null {
   const some = (oids: readonly number[], of: ReadonlySet<number>) => oids.some((oid) => of.has(oid))
   const amount = (rows: number | null) => (rows === null ? 'Rows' : counted(rows, 'row'))
-  if (some(referencing, back) && some(referenced, stays)) {
+  const toStaying = some(referenced, stays)
+  if (some(referencing, back) && (toStaying || !some(referenced, back))) {
     return (rows, cause) => {
       const what = `${amount(rows)} of ${from} that ${agreeing(rows ?? 2, 'is', 'are')} to be put back ${agreeing(rows ?? 2, 'refers', 'refer')} to rows of ${to} (${name}) that are not there, and ${to} stays as it is. Nothing was changed`
+      if (!toStaying) {
+        const ways = `the backup does not hold it, so put these rows in there first, or ${ofReset ? `preserve ${from}` : `leave ${from} out`}`
+        return new (ofReset ? PreservationConflict : ParentsMissing)(`${what}; ${ways}`, { cause })
+      }
       return ofReset
         ? new PreservationConflict(`${what}; preserve ${from}, too, or do not preserve ${to}`, { cause })
         : new ParentsMissing(`${what}; say "includeParents", or name ${to} in "tables" as well`, { cause })
