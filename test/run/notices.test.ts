@@ -48,6 +48,24 @@ describe('the text of a notice', () => {
     expect(lines.join('\n').length).toBeLessThan(8000)
   })
 
+  test('names a reset to a backup as people do, with the label that it goes back to where that is known', () => {
+    const to = { name: 'baseline', backupId: '2026-11-22T19-05-33Z-3f9a2c' }
+    const titleOf = (changed: object) =>
+      textOfEnd(named, rowOf({ operation: 'reset-to', ...changed }), ['succeeded']).title
+    expect(titleOf({ outcome: { ...outcome, operation: 'reset-to', to } })).toBe(
+      'staging: reset full to baseline succeeded, with warnings',
+    )
+    const plan = { restore: { backupId: to.backupId, to: 'baseline' } }
+    expect(titleOf({ status: 'abandoned', outcome: null, plan })).toBe(
+      'staging: reset full to baseline abandoned',
+    )
+    const run = { runId: 'a', operation: 'reset-to', strategy: 'full' }
+    expect(textOfStart(named, run).title).toBe('staging: reset full to a backup started')
+    expect(textOfRefused(named, run, { name: 'RunActive', message: 'Another one' }).title).toBe(
+      'staging: reset full to a backup could not begin',
+    )
+  })
+
   test('says of a failure what is to be done, and which backup has what went', () => {
     const error = { name: 'CacheQuotaExceeded', message: 'The plan allows no more' }
     const failed = { ...outcome, status: 'failed', warnings: [], error }

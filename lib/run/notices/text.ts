@@ -1,9 +1,10 @@
+import * as z from 'zod'
 import { utc } from '../../amounts.ts'
 import type { Noticed } from '../../config/calls.ts'
 import type { Config } from '../../config/variables.ts'
 import type { RunRow } from '../../ledger/runs.ts'
 import { statusWords } from '../../ledger/status.ts'
-import { operationOf } from '../../operations.ts'
+import { operationOf, saidAs } from '../../operations.ts'
 import { targets } from '../../store.ts'
 import { cut, visible, visibleName } from '../../visible.ts'
 import { Outcome } from '../outcome.ts'
@@ -24,7 +25,7 @@ export function textOfEnd(config: Named, row: RunRow, events: readonly Noticed[]
   const outcome = Outcome.safeParse(row.outcome).data
   const again = events.includes('recovered') ? ', after the last one had failed' : ''
   return {
-    title: `${config.ENVIRONMENT}: ${nameOf(row)} ${statusWords[row.status] ?? row.status}${again}`,
+    title: `${config.ENVIRONMENT}: ${nameOf({ ...row, to: toOf(row) })} ${statusWords[row.status] ?? row.status}${again}`,
     lines: (outcome === undefined ? withoutOutcome(row) : ofOutcome(outcome)).map(visible),
     url: linkTo(config, row.runId),
   }
@@ -98,8 +99,24 @@ export function textForChat(text: string): string {
     .replaceAll('@', '@\u200b')
 }
 
-function nameOf({ operation, strategy }: { operation: string; strategy: string | null }): string {
-  return [operation, strategy].filter(Boolean).join(' ')
+/** `reset full to baseline` */
+function nameOf({
+  operation,
+  strategy,
+  to = operation === 'reset-to' ? 'a backup' : null,
+}: {
+  operation: string
+  strategy: string | null
+  to?: string | null | undefined
+}): string {
+  return [saidAs(operation), strategy, to && `to ${to}`].filter(Boolean).join(' ')
+}
+
+const Planned = z.object({ restore: z.object({ to: z.string() }) })
+
+/** What the backup was called that a reset goes back to; undefined: to none, or that is not known. */
+function toOf({ outcome, plan }: RunRow): string | undefined {
+  return Outcome.safeParse(outcome).data?.to?.name ?? Planned.safeParse(plan).data?.restore.to
 }
 
 function sentenceOf(name: string, message: string): string {
