@@ -82,7 +82,10 @@ describe.runIf(isFull)(`the command line with a token alone ${inFullForm}`, () =
     expect(reset.stdout).toContain(`--confirm local --api ${front.url}`)
     expect(reset.stderr).toMatch(/It is about:\n {2}files +s3:/)
     expect((await cli(['restore', 'baseline', '--confirm', 'local'])).code).toBe(0)
-    expect((await cli(['runs', runId, '--json'])).json).toEqual(taken.json)
+    const { steps, ...told } = (await cli(['runs', runId, '--json'])).json
+    expect(told).toEqual(taken.json)
+    expect(steps).toMatchObject({ Seal: { from: expect.any(String), to: expect.any(String) } })
+    expect((await cli(['runs', runId])).stdout).toMatch(/^ {2}Seal +\d+\.\d\d s$/m)
     expect((await cli(['runs', '--limit', '1', '--json'])).json.runs).toMatchObject([
       { operation: 'restore' },
     ])
@@ -97,6 +100,9 @@ describe.runIf(isFull)(`the command line with a token alone ${inFullForm}`, () =
     expect((await cli(['runs', '--limit', '1'])).stdout).toMatch(
       new RegExp(` reset +full +succeeded +to baseline, ${backupId}\n`),
     )
+    const newest = (await cli(['runs', '--limit', '1'])).stdout
+    const before = /^Earlier ones: .* runs --before (\S+) --api /m.exec(newest)?.[1] ?? ''
+    expect((await cli(['runs', '--limit', '1', '--before', before])).stdout).toMatch(/ diff /)
     const dry = await cli(['reset', 'full', '--dry-run'])
     expect(dry.stdout).toMatch(/With this request, the reset would do this/)
     expect((await cli(['options'])).stdout).toContain('Environment "local"')

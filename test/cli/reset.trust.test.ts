@@ -242,7 +242,10 @@ describe('other commands', () => {
         keys: 30,
       })
       expect(runs.json.runs[0]).toMatchObject({ runId: json.runId, operation: 'backup', status: 'succeeded' })
-      expect(run.json).toEqual(json)
+      const { steps, ...told } = run.json
+      expect(told).toEqual(json)
+      expect(steps.Seal.to >= steps.Seal.from).toBe(true)
+      expect((await cli.cli(['runs', json.runId])).stdout).toMatch(/^ {2}Seal +\d+\.\d\d s$/m)
       expect(none).toMatchObject({ code: 2, json: { error: { name: 'NotFound' } } })
     },
   )

@@ -62,7 +62,7 @@ function planOf(plan: PlanSummary, operation: string): NonNullable<Run['plan']> 
 const Steps = z.record(z.string(), z.object({ from: z.coerce.date(), to: z.coerce.date().nullish() }))
 
 /** What is no list of them tells nothing: times of steps keep nobody from looking at a run. */
-function stepsOf(noted: unknown): Run['steps'] {
+export function stepsOf(noted: unknown): Run['steps'] {
   const { data } = Steps.safeParse(noted)
   if (data === undefined) return null
   return Object.fromEntries(

@@ -2,6 +2,7 @@ import { backupKeys } from '../../../lib/backup/layout.ts'
 import type { Clients } from '../../../lib/clients.ts'
 import { ResetError } from '../../../lib/errors.ts'
 import { findExecution } from '../../../lib/executions/executions.ts'
+import { stepsOf } from '../../../lib/http/answers/run-of-row.ts'
 import { findRun, listRuns, type RunRow, readRun } from '../../../lib/ledger/runs.ts'
 import { withConnection } from '../../../lib/postgres/with-connection.ts'
 import { exists } from '../../../lib/s3/bucket.ts'
@@ -12,7 +13,7 @@ import type { Connected } from '../connect.ts'
 import { commandLine } from '../program.ts'
 import { outcomeOf, outcomeWithoutRow } from '../run/outcome-of.ts'
 import { documentOf, showOutcome } from '../show/outcome.ts'
-import { closing, runDocument, runLine, underWay } from '../show/run.ts'
+import { closing, runDocument, runLine, stepTimes, underWay } from '../show/run.ts'
 import { list } from '../show/table.ts'
 
 const shownRuns = { usual: 50, most: 100 }
@@ -61,13 +62,14 @@ async function showById(clients: Clients, id: string): Promise<Answer> {
 /** One that is over as its outcome, one under way as far as it is. */
 async function showRun(row: RunRow, clients: Clients): Promise<Answer> {
   const { config } = clients
+  const steps = stepsOf(row.steps)
   if (row.status !== 'running') {
     const outcome = outcomeOf(row, config)
     const isDeleted = outcome.backupId !== null && !(await isThere(clients, outcome.backupId))
     const around = { plan: row.plan, environment: config.ENVIRONMENT, status: row.status, isDeleted }
     return {
-      document: documentOf(outcome, row.plan),
-      text: showOutcome(outcome, around) + closing(row),
+      document: { ...documentOf(outcome, row.plan), steps },
+      text: showOutcome(outcome, around) + stepTimes(steps) + closing(row),
       code: 0,
     }
   }
@@ -75,9 +77,10 @@ async function showRun(row: RunRow, clients: Clients): Promise<Answer> {
     ...runDocument(row),
     progress: row.progress,
     waiting: row.waiting,
+    steps,
     heartbeatAt: row.heartbeatAt.toISOString(),
   }
-  return { document, text: underWay(row), code: 0 }
+  return { document, text: underWay(row) + stepTimes(steps, true), code: 0 }
 }
 
 /** Whether the backup can still be restored. Where S3 does not say, what the run did is told all the same, and not that it is gone. */

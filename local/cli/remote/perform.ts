@@ -10,6 +10,7 @@ import { type Arguments, WrongUsage } from '../arguments.ts'
 import { backupLine, heading } from '../commands/backups.ts'
 import { scheduleText } from '../commands/schedule.ts'
 import { tokensAnswer } from '../commands/tokens.ts'
+import { commandLine } from '../program.ts'
 import type { Wanted } from '../request.ts'
 import { showOptions } from '../show/options.ts'
 import { list } from '../show/table.ts'
@@ -141,5 +142,10 @@ async function runs(api: Api, { limit = '50', before }: Arguments['flags']): Pro
   const query = new URLSearchParams({ limit, ...(before !== undefined && { before }) })
   const page = await api.ask('GET', `/v1/runs?${query}`, RunPage)
   const text = list(['started', 'run', 'operation', 'strategy', 'end', 'backup'], page.runs.map(runLineOf))
-  return { document: page, text: text === '' ? 'No run yet.\n' : text, code: 0 }
+  const none = before === undefined ? 'No run yet.\n' : 'No run began before that one.\n'
+  const more =
+    page.next === null
+      ? ''
+      : `\nEarlier ones: ${commandLine('runs', '--before', page.next, '--api', api.url)}\n`
+  return { document: page, text: text === '' ? none : text + more, code: 0 }
 }

@@ -37,7 +37,7 @@ type Around = {
 }
 
 /** The outcome as JSON; of a dry run with what it found. */
-export function documentOf(outcome: Outcome, plan: unknown): unknown {
+export function documentOf(outcome: Outcome, plan: unknown): object {
   const wouldDo = wouldDoOf(plan, outcome.operation, outcome.error)
   return wouldDo !== null || outcome.dryRun ? { ...outcome, dryRun: true, plan, wouldDo } : outcome
 }

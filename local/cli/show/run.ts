@@ -1,5 +1,6 @@
 import * as z from 'zod'
 import { utc } from '../../../lib/amounts.ts'
+import type { Run } from '../../../lib/http/answers/run.ts'
 import { isCancellable, type RunRow } from '../../../lib/ledger/runs.ts'
 import { statusWords } from '../../../lib/ledger/status.ts'
 import { operationOf, saidAs } from '../../../lib/operations.ts'
@@ -7,6 +8,7 @@ import { sealedBackupOf } from '../../../lib/run/finish/target-states.ts'
 import { Outcome } from '../../../lib/run/outcome.ts'
 import { wouldDoOf } from '../../../lib/run/words/would-do.ts'
 import { commandLine } from '../program.ts'
+import { seconds, table } from './table.ts'
 
 /** Of a run that is over, as long as a function of it may be at work. */
 export function closing({ closingUntil }: Pick<RunRow, 'closingUntil'>): string {
@@ -23,6 +25,18 @@ export function underWay(row: RunRow): string {
     ? `It has changed nothing yet. To cancel it: ${commandLine('cancel', row.runId)}\n`
     : 'It cannot be cancelled any more.\n'
   return `Run ${row.runId} (${title}) is in "${row.phase}"${wait}.\nStarted ${utc(row.startedAt)}, last sign of life ${utc(row.heartbeatAt)}.\n${cancel}`
+}
+
+/** How long each step took, in their order. */
+export function stepTimes(steps: Run['steps'], isAtWork = false): string {
+  const begun = Object.entries(steps ?? {}).sort(([, one], [, other]) => (one.from < other.from ? -1 : 1))
+  if (begun.length === 0) return ''
+  const open = isAtWork ? 'at work' : 'did not end'
+  const lines = begun.map(([name, { from, to }]) => [
+    name,
+    to === null ? open : seconds(Date.parse(to) - Date.parse(from)),
+  ])
+  return `\n${table(lines)}`
 }
 
 const About = z.object({

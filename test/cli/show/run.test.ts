@@ -3,7 +3,7 @@ import type { SealedBackup } from '../../../lib/backup/sealed-backup.ts'
 import { backup, run } from '../../../lib/http/document/examples.ts'
 import type { RunRow } from '../../../lib/ledger/runs.ts'
 import { backupLine } from '../../../local/cli/commands/backups.ts'
-import { closing, runDocument, runLine, underWay } from '../../../local/cli/show/run.ts'
+import { closing, runDocument, runLine, stepTimes, underWay } from '../../../local/cli/show/run.ts'
 import { at, row } from '../row.ts'
 
 describe('a run in the list of runs', () => {
@@ -71,6 +71,19 @@ describe('a run in the list of runs', () => {
     expect(underWay({ ...row, operation: 'claim', strategy: null })).toMatch(
       /^Run r \(claim\) .*any more\.\n$/s,
     )
+  })
+
+  test('and how long each step took, in their order; of one that did not end that it did not', () => {
+    const steps = {
+      Seal: { from: at(9).toISOString(), to: at(11).toISOString() },
+      'Export database': { from: at(1).toISOString(), to: at(9).toISOString() },
+      'Wipe database': { from: at(12).toISOString(), to: null },
+    }
+    expect(stepTimes(steps)).toBe(
+      '\n  Export database  8.00 s\n  Seal             2.00 s\n  Wipe database    did not end\n',
+    )
+    expect(stepTimes(steps, true)).toMatch(/\n {2}Wipe database {4}at work\n$/)
+    expect([stepTimes(null), stepTimes({})]).toEqual(['', ''])
   })
 })
 
