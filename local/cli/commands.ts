@@ -345,6 +345,10 @@ export const commands = {
     says: 'the tokens of the HTTP API: what they may do, until when, and when they were last used',
     options: common,
   },
+  status: {
+    says: 'how old the newest proved backup is, what begins next, and how the last thirty nights ended',
+    options: common,
+  },
   schedule: { says: 'what begins by itself, and when next', options: common },
   completion: {
     says: 'what bash, zsh or fish needs to complete commands and options',

@@ -25,6 +25,7 @@ async function ask(connected: Connected, args: Arguments): Promise<Answer> {
   if (command === 'runs') return (await import('./commands/runs.ts')).showRuns(connected, argument, flags)
   if (command === 'tokens') return (await import('./commands/tokens.ts')).showTokens(connected)
   if (command === 'schedule') return (await import('./commands/schedule.ts')).showSchedules(connected)
+  if (command === 'status') return (await import('./commands/status.ts')).showStatus(connected)
   if (command === 'backups') return (await import('./commands/backups.ts')).showBackups(connected)
   if (command === 'prune') return (await import('./commands/prune.ts')).showPrune(connected, flags)
   if (command === 'pin' || command === 'unpin')

@@ -107,6 +107,10 @@ describe.runIf(isFull)(`the command line with a token alone ${inFullForm}`, () =
     expect(dry.stdout).toMatch(/With this request, the reset would do this/)
     expect((await cli(['options'])).stdout).toContain('Environment "local"')
     expect((await cli(['schedule', '--json'])).json).toEqual({ schedules: [] })
+    const { stdout: stands } = await cli(['status'])
+    expect(stands).toMatch(/^ {2}last proved backup +\d{4}-.*\(/m)
+    expect(stands).toMatch(new RegExp(`^ {2}label baseline +${backupId}$`, 'm'))
+    expect(stands).toMatch(/^ {2}last thirty nights +·+✓$/m)
     expect((await cli(['tokens'])).stdout).toMatch(/^restore +restore +never expires/m)
     expect((await cli(['unpin', 'baseline'])).code).toBe(0)
 

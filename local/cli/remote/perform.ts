@@ -3,12 +3,14 @@ import { InvalidRequest } from '../../../lib/errors.ts'
 import { BackupAnswer } from '../../../lib/http/answers/backup.ts'
 import { Options } from '../../../lib/http/answers/options.ts'
 import { Run } from '../../../lib/http/answers/run.ts'
+import { Status } from '../../../lib/http/answers/status.ts'
 import { ScheduleInfo } from '../../../lib/http/routes/schedules.ts'
 import { TokenInfo } from '../../../lib/http/routes/tokens.ts'
 import type { Answer } from '../answer.ts'
 import { type Arguments, WrongUsage } from '../arguments.ts'
 import { backupLine, heading } from '../commands/backups.ts'
 import { scheduleText } from '../commands/schedule.ts'
+import { statusAnswer } from '../commands/status.ts'
 import { tokensAnswer } from '../commands/tokens.ts'
 import { commandLine } from '../program.ts'
 import type { Wanted } from '../request.ts'
@@ -94,6 +96,8 @@ async function ask(api: Api, args: Arguments): Promise<Answer> {
       const { tokens } = await api.ask('GET', '/v1/tokens', z.object({ tokens: z.array(TokenInfo) }))
       return tokensAnswer(tokens, new Date())
     }
+    case 'status':
+      return statusAnswer(await api.ask('GET', '/v1/status', Status), new Date())
     case 'schedule': {
       const { schedules } = await api.ask(
         'GET',
