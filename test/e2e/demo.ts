@@ -131,11 +131,16 @@ function sumOf(bytes: Buffer | string): string {
 
 /** What a comparison of the two has to find of each table. */
 export function changesBetween(before: Look, after: Look) {
-  return Object.keys(before.rows).map((table) => {
-    const [was, is] = [before.rows[table] ?? {}, after.rows[table] ?? {}]
-    const missing = Object.keys(was).filter((id) => !(id in is)).length
-    const extra = Object.keys(is).filter((id) => !(id in was)).length
-    const changed = Object.keys(is).filter((id) => id in was && was[id] !== is[id]).length
-    return { name: `public.${table}`, extra, missing, changed }
-  })
+  return Object.keys(before.rows).map((table) => ({
+    name: `public.${table}`,
+    ...changesOf(before.rows[table] ?? {}, after.rows[table] ?? {}),
+  }))
+}
+
+/** The same of any things that have a name, and a sum that is another one when they were changed. */
+export function changesOf(was: Record<string, string>, is: Record<string, string>) {
+  const missing = Object.keys(was).filter((id) => !(id in is)).length
+  const extra = Object.keys(is).filter((id) => !(id in was)).length
+  const changed = Object.keys(is).filter((id) => id in was && was[id] !== is[id]).length
+  return { extra, missing, changed }
 }

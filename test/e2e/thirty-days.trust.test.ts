@@ -5,7 +5,7 @@ import { loadFunctions } from '../../local/functions.ts'
 import { hasRedis } from '../support/needs.ts'
 import { inFullForm, isFull, tried } from '../support/trust.ts'
 import { invocationsAtWork } from './at-work.ts'
-import { changesBetween, columns, dice, fillDemo, type Look, liveDay, look } from './demo.ts'
+import { changesBetween, changesOf, columns, dice, fillDemo, type Look, liveDay, look } from './demo.ts'
 import { environment, useResetStack, withVariables } from './reset-stack.ts'
 
 const days = 30
@@ -132,6 +132,13 @@ async function liveThirtyDays(): Promise<void> {
         expect(told.get(name) ?? { extra: 0, missing: 0, changed: 0 }, `${name} of day ${day}`).toMatchObject(
           changes,
         )
+      const inFiles = changesOf(last.day.files, lived.files)
+      expect(difference?.files, `files of day ${day}`).toMatchObject(inFiles)
+      const { changed, ...inCache } = changesOf(last.day.keys, lived.keys)
+      const cache = { expired: 0, uncompared: 0, ...inCache }
+      expect(difference?.cache, `keys of day ${day}`).toMatchObject(cache)
+      // When a session ends moves with the baseline, though nobody has changed it.
+      expect([changed, changed + 1], `changed keys of day ${day}`).toContain(difference?.cache?.changed)
       counts.compared++
     }
     if (day % 6 === 0) {
