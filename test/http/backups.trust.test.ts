@@ -162,6 +162,50 @@ test('while the names cannot be read backups are listed without them, and none i
   })
 })
 
+test('why backups are kept is looked at once for all who ask, and again when one of them has changed', async () => {
+  const clients = await currentClients()
+  const heads: string[] = []
+  clients.backups.s3.middlewareStack.add(
+    (next, { commandName }) =>
+      (args) => {
+        if (commandName === 'HeadObjectCommand') heads.push(commandName)
+        return next(args)
+      },
+    { step: 'initialize', name: 'counting' },
+  )
+  const ask = async () => (await api.ask('GET', '/v1/backups?kept=true', { as: 'read' })).body.backups[1].kept
+  await api.ask('PUT', `/v1/backups/${first}/pin`, { body: { pinned: true } })
+  heads.length = 0
+  const answers = await Promise.all(Array.from({ length: 10 }, ask))
+  const looked = heads.length
+  await ask()
+  expect(heads.length).toBe(looked)
+  expect(looked).toBeLessThan(5) // one for each folder, and not for each who asks
+  for (const answer of answers) expect(answer).toContain('pinned')
+  await api.ask('PUT', `/v1/backups/${first}/pin`, { body: { pinned: false } })
+  expect(await ask()).not.toContain('pinned')
+  clients.backups.s3.middlewareStack.remove('counting')
+})
+
+test.runIf(isFull)(
+  `backups are listed without why they are kept where that takes long ${inFullForm}`,
+  async () => {
+    const clients = await currentClients()
+    await api.ask('PUT', `/v1/backups/${first}/pin`, { body: { pinned: false } }) // what was looked at is forgotten
+    clients.backups.s3.middlewareStack.add(
+      (next, { commandName }) =>
+        async (args) => {
+          if (commandName === 'HeadObjectCommand') await setTimeout(10_000)
+          return next(args)
+        },
+      { step: 'initialize', name: 'slow' },
+    )
+    const { status, body } = await api.ask('GET', '/v1/backups?kept=true')
+    clients.backups.s3.middlewareStack.remove('slow')
+    expect([status, body.backups[0].kept]).toEqual([200, null])
+  },
+)
+
 test('one that cannot be understood is listed with the reason, and is no 404', async () => {
   const backupId = '2020-01-01T00-00-00Z-000000'
   await api.reset.put(`${root(backupId)}manifest.json`, '{"version":1}', backupBucket)

@@ -1,5 +1,6 @@
 import type { Clients } from '../../clients.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
+import { lately } from '../lately.ts'
 import { readBackupFolders } from './folders.ts'
 import { readLedger } from './ledger-view.ts'
 import { decideRetention } from './retention.ts'
@@ -9,7 +10,9 @@ import { decideRetention } from './retention.ts'
  * is read for it.
  * @throws StoreUnavailable, NotPermitted, EnvironmentUnclaimed, EnvironmentMismatch
  */
-export async function reasonsToKeep(clients: Clients): Promise<Map<string, string[]>> {
+export const reasonsToKeep = lately(look)
+
+async function look(clients: Clients): Promise<Map<string, string[]>> {
   const { config } = clients
   const ledger = await withConnection(clients, (connection) => readLedger(connection, clients, null))
   const isNeeded = (backupId: string) => ledger.neededBy(backupId).length > 0

@@ -36,13 +36,29 @@ export async function namesFor(
   clients: Clients,
   ids: readonly string[],
 ): Promise<(backupId: string) => Told> {
+  const asked = withConnection(clients, (connection) => namesOf(connection, ids))
+  const names = await ifTold('the names of backups', asked, patienceMs)
+  return (backupId) => (names === undefined ? unknown : (names.get(backupId) ?? { ...unknown, labels: [] }))
+}
+
+/** What is told beside something else, and must not keep that from being told. @returns undefined when it fails, or takes too long */
+export async function ifTold<Answer>(
+  what: string,
+  asked: Promise<Answer>,
+  waitMs: number,
+): Promise<Answer | undefined> {
   const { promise: patience, resolve } = Promise.withResolvers<undefined>()
-  const timer = setTimeout(() => resolve(undefined), patienceMs)
-  const asked = withConnection(clients, (connection) => namesOf(connection, ids)).catch((error: unknown) => {
-    logger.warn('the names of backups could not be read', { reason: messageOf(error) })
+  const timer = setTimeout(() => {
+    logger.warn(`${what} could not be read in time`)
+    resolve(undefined)
+  }, waitMs)
+  const answer = asked.catch((error: unknown) => {
+    logger.warn(`${what} could not be read`, { reason: messageOf(error) })
     return undefined
   })
-  const names = await Promise.race([asked, patience])
-  clearTimeout(timer)
-  return (backupId) => (names === undefined ? unknown : (names.get(backupId) ?? { ...unknown, labels: [] }))
+  try {
+    return await Promise.race([answer, patience])
+  } finally {
+    clearTimeout(timer)
+  }
 }

@@ -6,6 +6,7 @@ import { isPinned, pinBackup, unpinBackup } from '../../backup/retention/pin.ts'
 import { refuseForeign } from '../../backup/trust.ts'
 import type { Clients } from '../../clients.ts'
 import { InvalidRequest } from '../../errors.ts'
+import { forgetStatus } from '../../run/status/status.ts'
 import { BackupDetails, type BackupPart } from '../answers/backup.ts'
 import { linkToNext } from '../answers/pages.ts'
 import { abridged, answerBytes, fitting } from '../answers/size.ts'
@@ -106,6 +107,7 @@ export const backups = new OpenAPIHono<Api>()
     await refuseForeign(clients, backupId, { allowForeign })
     const change = pinned ? pinBackup : unpinBackup
     await change(bucket, prefix, { backupId, by: `api:${caller.name}`, at: clients.now() })
+    forgetStatus(clients)
     return json({ backupId, pinned }, 200)
   })
 

@@ -1,6 +1,8 @@
 import * as z from 'zod'
+import { lately } from '../../backup/lately.ts'
 import { listBackups } from '../../backup/list.ts'
 import { namesOf } from '../../backup/naming/names.ts'
+import { reasonsToKeep } from '../../backup/retention/kept.ts'
 import { SealedBackup } from '../../backup/sealed-backup.ts'
 import type { Clients } from '../../clients.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
@@ -64,27 +66,16 @@ export const Status = z.strictObject({
 })
 export type Status = z.output<typeof Status>
 
-const [dayMs, days, keptMs] = [86_400_000, 30, 30_000]
-const kept = new WeakMap<Clients, { at: number; status: Promise<Status> }>()
+const [dayMs, days] = [86_400_000, 30]
+const status = lately(look)
 
-/**
- * The status, looked at twice a minute at most by one process: every manifest is read for it.
- * @throws StoreUnavailable when the bucket or the ledger does not answer
- */
-export function statusOf(clients: Clients): Promise<Status> {
-  const now = clients.now().getTime()
-  const last = kept.get(clients)
-  if (last !== undefined && now - last.at < keptMs && now >= last.at) return last.status
-  const status = look(clients, now)
-  kept.set(clients, { at: now, status })
-  // What failed is asked again at once.
-  status.catch(() => kept.get(clients)?.status === status && kept.delete(clients))
-  return status
-}
+/** @throws StoreUnavailable when the bucket or the ledger does not answer */
+export const statusOf = status.of
 
-/** What one process has looked at is looked at again: a label has moved. */
+/** What is remembered of backups is looked at again: a label or a pin has moved. */
 export function forgetStatus(clients: Clients): void {
-  kept.delete(clients)
+  status.forget(clients)
+  reasonsToKeep.forget(clients)
 }
 
 async function look(clients: Clients, now: number): Promise<Status> {

@@ -74,10 +74,10 @@ export const backupNames = new OpenAPIHono<Api>().openapi(
     const told = await withConnection(clients, async (connection) => {
       if (label !== undefined || note !== undefined)
         await setNames(clients, connection, { backupId, ...names, by })
-      forgetStatus(clients)
       return (await namesOf(connection, [backupId])).get(backupId)
     })
     if (pinned === false) await unpinBackup(bucket, config.BACKUP_PREFIX, pinning)
+    forgetStatus(clients)
     const isKept = await isPinned(bucket, config.BACKUP_PREFIX, backupId)
     const { labels = [], note: noted = null } = told ?? {}
     return json({ backupId, labels, note: noted, pinned: isKept }, 200)
