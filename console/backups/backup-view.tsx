@@ -69,7 +69,7 @@ export function BackupView({ backupId }: { backupId: string }) {
 }
 
 function Facts({ backup }: { backup: BackupDetails }) {
-  const { why, who } = whyOf(backup.run)
+  const { why, who } = whyOf(backup.run, backup.imported)
   const facts: [string, string][] = [
     ...(backup.note === null ? [] : [['Note', backup.note] as [string, string]]),
     ['Age', ago(new Date(), backup.startedAt)],

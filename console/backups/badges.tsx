@@ -14,6 +14,14 @@ export function Badges({ backup }: { backup: BackupAnswer }) {
           {backup.authentic === 'unsigned' ? 'Unsigned' : 'Unknown key'}
         </span>
       )}
+      {backup.imported && (
+        <span
+          class="badge attention"
+          title={`It was brought in from a folder that a download of ${backup.imported.from} had made, by ${backup.imported.by}. It is never "latest".`}
+        >
+          Imported
+        </span>
+      )}
       {backup.pinned && <span class="badge plain">Pinned</span>}
     </span>
   )

@@ -49,7 +49,7 @@ export function List({ backups, kept }: Props) {
                 <Kept reasons={kept.get(backup.backupId) ?? null} />
               </th>
               <td class="wide told">
-                <Why run={backup.run} />
+                <Why backup={backup} />
               </td>
               <td>
                 <Badges backup={backup} />
@@ -71,8 +71,8 @@ export function List({ backups, kept }: Props) {
   )
 }
 
-function Why({ run }: { run: BackupAnswer['run'] }) {
-  const { why, who } = whyOf(run)
+function Why({ backup: { run, imported } }: { backup: BackupAnswer }) {
+  const { why, who } = whyOf(run, imported)
   return (
     <>
       {run === null ? why : <a href={runAddress(run.runId)}>{why}</a>}

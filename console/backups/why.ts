@@ -2,8 +2,12 @@ import type { BackupAnswer } from '../../lib/http/answers/backup.ts'
 import { operationOf } from '../../lib/operations.ts'
 import { askedBy } from '../runs/wording.ts'
 
-/** Why a backup was taken: by itself, or before something was wiped or replaced; and who asked for it. */
-export function whyOf(run: BackupAnswer['run']): { why: string; who: string | null } {
+/** Why a backup was taken: by itself, or before something was wiped or replaced; and who asked for it. One that was uploaded has no run. */
+export function whyOf(
+  run: BackupAnswer['run'],
+  imported?: BackupAnswer['imported'],
+): { why: string; who: string | null } {
+  if (imported !== undefined) return { why: 'Uploaded', who: askedBy(imported.by) }
   if (run === null) return { why: 'Not known', who: null }
   const { operation, requestedBy } = run
   const isScheduled = requestedBy?.startsWith('schedule') ?? false

@@ -79,7 +79,7 @@ async function readSummary(
 
 /** What a backup holds, in a few numbers. */
 export function listedBackup({ late, authentic, ...manifest }: Backup): Omit<SealedBackup, 'pinned'> {
-  const { backupId, environment, strategy, startedAt, sealedAt, rehearsedAt, database } = manifest
+  const { backupId, environment, strategy, startedAt, sealedAt, rehearsedAt, database, imported } = manifest
   return {
     backupId,
     environment,
@@ -92,6 +92,7 @@ export function listedBackup({ late, authentic, ...manifest }: Backup): Omit<Sea
     consistency: database?.consistency ?? null,
     lateAttempts: late ?? 0,
     authentic,
+    ...(imported && { imported }),
   }
 }
 

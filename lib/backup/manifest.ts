@@ -18,6 +18,14 @@ const shortText = z.string().max(200)
 export const Warning = z.strictObject({ code: z.string(), message: z.string() })
 export type Warning = z.output<typeof Warning>
 
+/**
+ * Of a backup that was brought in from a folder: of which one the folder was made, by whom, and when. Absent: a run took it from
+ * the stores.
+ * @see docs/decisions.md#an-upload-is-a-backup-once-it-is-proved
+ */
+export const Imported = z.strictObject({ from: shortText, by: shortText, at: time })
+export type Imported = z.output<typeof Imported>
+
 export const Manifest = z.strictObject({
   version,
   backupId: z.string(),
@@ -31,6 +39,7 @@ export const Manifest = z.strictObject({
   readBackAt: time,
   /** When the parts of this manifest had been loaded into a scratch schema and found identical; null: never. Late parts are read back only. */
   rehearsedAt: time.nullable(),
+  imported: Imported.optional(),
   ...sections,
   /** What the run that made this backup was told to keep. */
   preserved: z.strictObject(preservedFields),

@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { Imported } from './manifest.ts'
 import { listedFields } from './sections.ts'
 
 const count = z.int().nonnegative()
@@ -23,6 +24,10 @@ export const SealedBackup = z.strictObject({
   authentic: z.enum(['signed', 'unsigned', 'unknown key']).meta({
     description:
       'Whether a key of this environment signed it; what is not signed, anybody with the bucket may have made',
+  }),
+  imported: Imported.optional().meta({
+    description:
+      'It was brought in from a folder, which a download of the backup `from` had made; it is never `latest`. Absent: a run took it from the stores',
   }),
   /** It is not deleted until it is unpinned. */
   pinned: z.boolean(),

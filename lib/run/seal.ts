@@ -102,7 +102,7 @@ async function sealStores(
 }
 
 /** Each object that the manifest names is there with its size, by a listing that the steps had no part in. */
-async function checkObjects(bucket: Bucket, keys: BackupKeys, manifest: Manifest): Promise<void> {
+export async function checkObjects(bucket: Bucket, keys: BackupKeys, manifest: Manifest): Promise<void> {
   const expected = new Map(namedObjects(manifest).map(({ key, bytes }) => [key, bytes]))
   for await (const { key, size } of listSizes(bucket, keys.parts)) {
     if (expected.get(key) === size) expected.delete(key)

@@ -15,7 +15,7 @@ export type Asked<Found> = ({ available: true } & Found) | { available: false; r
 
 /** The fields of a listed backup that say how much it holds of one store; null there: it leaves the store out. */
 export type Total = {
-  [Field in keyof SealedBackup]: [number, null] extends [SealedBackup[Field] & number, SealedBackup[Field]]
+  [Field in keyof SealedBackup]-?: [number, null] extends [SealedBackup[Field] & number, SealedBackup[Field]]
     ? Field
     : never
 }[keyof SealedBackup]

@@ -51,6 +51,11 @@ export function readArguments(args: readonly string[]): Arguments | 'help' | 've
       '--into-empty makes tables in the database itself, so it does not go with --api',
       name,
     )
+  if (name === 'upload' && flags.api !== undefined)
+    throw new WrongUsage(
+      'upload writes and signs at the services themselves, so it does not go with --api',
+      name,
+    )
   const [first, other] = positionals
   return { command: name, argument: first, ...(other !== undefined && { second: other }), flags }
 }

@@ -318,6 +318,11 @@ export const commands = {
     second: '<folder>',
     options: ['format', 'allow-foreign', 'allow-unsigned', ...common],
   },
+  upload: {
+    says: 'make a backup of the folder of a download: a new one, signed here, loaded and compared before there is one',
+    argument: '<folder>',
+    options: common,
+  },
   prune: {
     says: 'which backups the retention keeps, and why; deletes the others when told to',
     options: ['delete', ...alone],

@@ -32,6 +32,7 @@ async function ask(connected: Connected, args: Arguments): Promise<Answer> {
     return (await import('./commands/pin.ts')).setPin(connected, command, argument, flags)
   if (command === 'label') return (await import('./commands/label.ts')).labelBackup(connected, args)
   if (command === 'download') return (await import('./commands/download.ts')).downloadBackup(connected, args)
+  if (command === 'upload') return (await import('./commands/upload.ts')).uploadBackup(connected, args)
   if (command === 'cancel') return (await import('./commands/cancel.ts')).cancel(connected, argument)
   return (await import('./commands/options.ts')).listOptions(connected)
 }

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { sealed } from '../../lib/backup/digest.ts'
+import type { Manifest } from '../../lib/backup/manifest.ts'
 import { setNames } from '../../lib/backup/naming/label.ts'
 import { namesOf } from '../../lib/backup/naming/names.ts'
 import { resolveBackup } from '../../lib/backup/naming/resolve.ts'
@@ -21,7 +22,9 @@ function night(
     isSigned = true,
     digits = 'aaaaaa',
     ...about
-  }: { isSigned?: boolean; digits?: string; environment?: string; rehearsedAt?: string } = {},
+  }: { isSigned?: boolean; digits?: string } & Partial<
+    Pick<Manifest, 'environment' | 'rehearsedAt' | 'imported'>
+  > = {},
 ): string {
   const date = `2026-11-${String(day).padStart(2, '0')}`
   const backupId = `${date}T03-00-00Z-${digits}`
@@ -71,6 +74,7 @@ describe('a backup is called', () => {
     const newest = night(3)
     night(4, { isSigned: false, rehearsedAt: '2026-11-04T03:01:00.000Z' })
     night(5, { environment: 'production' })
+    night(6, { imported: { from: newest, by: 'cli ada', at: '2026-11-06T03:00:00.000Z' } })
     bucket.put(
       new Map([[`${prefix}2026-11-29T03-00-00Z-bbbbbb/manifest.json`, Buffer.from('{"version":2}')]]),
     )

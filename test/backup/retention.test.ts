@@ -56,6 +56,19 @@ describe('retention', () => {
     ])
   })
 
+  test('counts what was uploaded by itself: it takes the place of no backup, and a person may delete the newest', () => {
+    const uploaded = sealed('2026-11-22T11:00:00Z', { isImported: true, rehearsedAt: '2026-11-22T11:00:00Z' })
+    const pinned = sealed('2026-11-22T11:30:00Z', { isImported: true, pinned: true })
+    const backups = [uploaded, pinned, ...daily(2)]
+    expect(decided(backups, { last: 1 })).toEqual([
+      '+ 2026-11-22T11:30 pinned; number 1 of the last 1 (imported full)',
+      '- 2026-11-22T11:00 not among the last 1 (imported full)',
+      '+ 2026-11-22T03:00 the newest full backup; number 1 of the last 1 (full)',
+      '- 2026-11-21T03:00 not among the last 1 (full)',
+    ])
+    expect([...protectionsOf(backups, now).values()]).toEqual([['pinned'], ['the newest full backup']])
+  })
+
   test('keeps the newest of each day, for N days that have a backup', () => {
     const backups = [
       sealed('2026-11-22T09:00:00Z'),

@@ -19,7 +19,7 @@ type Contents = {
   /** Whether the parts of tables have ranges, of five pages: one for the first row, one for the others. */
   ranged: boolean
 }
-type About = Pick<Manifest, 'backupId' | 'environment' | 'strategy' | 'sealedAt' | 'rehearsedAt'>
+type About = Pick<Manifest, 'backupId' | 'environment' | 'strategy' | 'sealedAt' | 'rehearsedAt' | 'imported'>
 
 const defaults: Contents & About = {
   tables: { 'public.users': [3, 0, 2], 'public.worlds': [4] },

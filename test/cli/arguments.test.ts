@@ -141,6 +141,11 @@ describe('the command line', () => {
       ['restore', 'latest', '--into-empty', '--api', 'https://reset.example'],
       'does not go with --api',
     ],
+    [
+      'a folder to be uploaded where there is only an API',
+      ['upload', 'folder', '--api', 'https://reset.example'],
+      'upload writes and signs at the services themselves, so it does not go with --api',
+    ],
     ['an option without its value', ['claim', '--confirm'], '--confirm'],
     ['a reset without a strategy', ['reset', '--confirm', 'local'], 'needs a strategy'],
     ['a delete without a backup', ['delete', '--confirm', 'local'], 'needs the id of a backup'],

@@ -1,7 +1,7 @@
 import * as z from 'zod'
 import { BackupDamaged, BackupTooNew, messageOf } from '../../errors.ts'
 import type { Bucket } from '../../s3/bucket.ts'
-import type { Authenticity } from '../../signature.ts'
+import type { Authenticity, SigningKey } from '../../signature.ts'
 import { checkSeal } from '../digest.ts'
 import type { Late, Manifest } from '../manifest.ts'
 import { firstIssues } from './first-issues.ts'
@@ -31,9 +31,15 @@ export class DocumentDamaged extends BackupDamaged {
 /** A manifest or a late file that is what its digest and its signature say. */
 export type Read<Document> = { document: Document; sha256: string; authentic: Authenticity }
 
+/** Where a document was read: what errors call it, and what is thrown of one that is not what was written. */
+type Place = {
+  where: string
+  signing: readonly SigningKey[]
+  damaged: (problem: string, options?: ErrorOptions) => BackupDamaged
+}
+
 /**
- * Reads a manifest or a late file by itself: what it says is not compared with anything else. Digest and signature come first,
- * because to look at all that a document holds takes ten times what they take, and anybody may have made it.
+ * Reads a manifest or a late file by itself: what it says is not compared with anything else.
  * @throws NotFound, BackupDamaged, BackupTooNew
  */
 export async function readDocument<Schema extends z.ZodType<Manifest | Late>>(
@@ -41,32 +47,49 @@ export async function readDocument<Schema extends z.ZodType<Manifest | Late>>(
   key: string,
   schema: Schema,
 ): Promise<Read<z.output<Schema>>> {
-  const { json, sha256 } = await readUnknown(bucket, key)
+  const place: Place = {
+    where: `s3://${bucket.name}/${key}`,
+    signing: bucket.signing ?? [],
+    damaged: (problem, options) => new DocumentDamaged(bucket, key, problem, options),
+  }
+  try {
+    const { text, sha256 } = await readText(bucket, key, documentBounds)
+    return { ...parseDocument(text, schema, place), sha256 }
+  } catch (cause) {
+    if (cause instanceof TooMuch) throw place.damaged(cause.message, { cause })
+    throw cause
+  }
+}
+
+/**
+ * The same of a text that was read already. Digest and signature come first, because to look at all that a document holds takes ten
+ * times what they take, and anybody may have made it.
+ * @throws BackupTooNew, and what `damaged` gives
+ */
+export function parseDocument<Schema extends z.ZodType<Manifest | Late>>(
+  text: string,
+  schema: Schema,
+  place: Place,
+): Omit<Read<z.output<Schema>>, 'sha256'> {
+  const json = jsonIn(text, place)
   // Before the schema, which would only say that it knows no such fields.
   const { data: newer } = z.object({ version: z.number().gt(currentVersion) }).safeParse(json)
   if (newer !== undefined)
-    throw tooNew(bucket, key, `has the version ${newer.version}, but this tool reads ${currentVersion}`)
-  const seal = checkSeal(bucket.signing ?? [], json)
-  if (seal.digest === 'wrong') refuse(bucket, key, ['it is not what its own digest was made of'])
+    throw tooNew(place, `has the version ${newer.version}, but this tool reads ${currentVersion}`)
+  const seal = checkSeal(place.signing, json)
+  if (seal.digest === 'wrong') throw place.damaged('it is not what its own digest was made of')
   const { authentic } = seal
   if (authentic === 'forged')
-    throw new DocumentDamaged(bucket, key, 'its signature is not that of what it says: somebody edited it')
+    throw place.damaged('its signature is not that of what it says: somebody edited it')
   const first = authentic === 'signed' ? [] : firstIssues(schema, json)
   const parsed = first.length > 0 ? null : schema.safeParse(json)
-  if (!parsed?.success) {
-    const issues = parsed?.error.issues ?? first
-    const unknown = unknownMembers(issues)
-    if (seal.digest === 'right' && issues.length === unknown.length && isCurrent(json))
-      throw tooNew(
-        bucket,
-        key,
-        `has members that this tool does not know (${unknown.slice(0, 3).join(', ')})`,
-      )
-    const problems = issues.map(({ path, message }) => `${path.join('.') || 'document'}: ${message}`)
-    refuse(bucket, key, problems)
-    throw parsed?.error // there is at least one
-  }
-  return { document: parsed.data, sha256, authentic }
+  if (parsed?.success) return { document: parsed.data, authentic }
+  const issues = parsed?.error.issues ?? first
+  const unknown = unknownMembers(issues)
+  if (seal.digest === 'right' && issues.length === unknown.length && isCurrent(json))
+    throw tooNew(place, `has members that this tool does not know (${unknown.slice(0, 3).join(', ')})`)
+  const problems = issues.map(({ path, message }) => `${path.join('.') || 'document'}: ${message}`)
+  throw place.damaged(firstOf(problems).join('; '))
 }
 
 /** To version 1 nothing is added any more; to this one later tools may add, and what that means is not known here. */
@@ -80,26 +103,29 @@ function unknownMembers(issues: z.ZodError['issues']): string[] {
   )
 }
 
-function tooNew({ name: bucket }: Bucket, key: string, what: string): BackupTooNew {
-  return new BackupTooNew(
-    `s3://${bucket}/${key} ${beginningOf(what)}: it was made by a newer version. Update the tool`,
-  )
+function tooNew({ where }: Place, what: string): BackupTooNew {
+  return new BackupTooNew(`${where} ${beginningOf(what)}: it was made by a newer version. Update the tool`)
 }
 
-async function readUnknown(bucket: Bucket, key: string): Promise<{ json: unknown; sha256: string }> {
+function jsonIn(text: string, { damaged }: Place): unknown {
   try {
-    const { text, sha256 } = await readText(bucket, key, documentBounds)
-    return { json: parseJson(text, documentBounds), sha256 }
+    return parseJson(text, documentBounds)
   } catch (cause) {
-    if (cause instanceof TooMuch) throw new DocumentDamaged(bucket, key, cause.message, { cause })
+    if (cause instanceof TooMuch) throw damaged(cause.message, { cause })
     if (!(cause instanceof SyntaxError)) throw cause
-    throw new DocumentDamaged(bucket, key, `it is not JSON (${messageOf(cause)})`, { cause })
+    throw damaged(`it is not JSON (${messageOf(cause)})`, { cause })
   }
 }
 
-/** Three problems say enough; a table that is missing makes hundreds. */
+/** Throws what says which problems there are. */
 export function refuse(bucket: Bucket, key: string, problems: Iterable<string>): void {
+  const first = firstOf(problems)
+  if (first.length > 0) throw new DocumentDamaged(bucket, key, first.join('; '))
+}
+
+/** Three problems say enough; a table that is missing makes hundreds. */
+export function firstOf(problems: Iterable<string>): string[] {
   const first: string[] = []
   for (const problem of problems) if (first.push(problem) === 3) break
-  if (first.length > 0) throw new DocumentDamaged(bucket, key, first.join('; '))
+  return first
 }

@@ -17,7 +17,7 @@ const atOnce = 8
 
 /**
  * The id of the backup that a name means: its id, the beginning of one, a label, `latest` (the newest signed one of this
- * environment) or `latest-rehearsed` (the newest of those that was loaded and compared). Whether a whole id is there, is
+ * environment) or `latest-rehearsed` (the newest of those that was loaded and compared); neither is ever one that was uploaded. Whether a whole id is there, is
  * not looked at. A label goes before a folder that is called like it: into the bucket others may write.
  * @throws InvalidRequest when the text cannot be a name, UnknownBackup, AmbiguousBackup, StoreUnavailable, NotPermitted
  */
@@ -67,6 +67,7 @@ async function newest(
   const fits = (backup: Backup | null) =>
     backup?.environment === config.ENVIRONMENT &&
     backup.authentic === 'signed' &&
+    backup.imported === undefined &&
     (name === 'latest' || backup.rehearsedAt !== null)
   const read = async (backupId: string) => {
     try {

@@ -57,7 +57,8 @@ async function readFolder(
     const running = isNeeded(backupId)
     const isSigned = authentic === 'signed'
     const kept = { pinned, labels: about.labelsOf(backupId), running }
-    const retained = { backupId, strategy, isSigned, sealedAt, rehearsedAt, unproved, ...kept }
+    const isImported = backup.imported !== undefined
+    const retained = { backupId, strategy, isImported, isSigned, sealedAt, rehearsedAt, unproved, ...kept }
     return { is: 'sealed', ...retained, hasTombstone }
   } catch (error) {
     if (!isAboutOne(error)) throw error

@@ -5,6 +5,8 @@ export type Candidate = {
   backupId: string
   /** What the backup holds. */
   strategy: string
+  /** It was uploaded: it is older than its seal, and proves nothing of what was there then. */
+  isImported?: boolean
   /** By a key of this environment; what is not, anybody who can write to the bucket may have put there. */
   isSigned: boolean
   /** ISO 8601. */
@@ -65,15 +67,17 @@ export function protectionsOf(backups: readonly Candidate[], now: Date): Map<str
 /** Backups that take each other's places, the newest first, and what they are called together. */
 type Contest = { kind: string; backups: readonly Candidate[] }
 
-/** Of each strategy all, and behind them those that are signed: what is said of one there is what counts. */
+/**
+ * Of each strategy all, and behind them those that are signed: what is said of one there is what counts. What was uploaded takes
+ * the place of nothing that a run has taken.
+ */
 function contestsOf(backups: readonly Candidate[]): Contest[] {
-  return [...Map.groupBy(backups, ({ strategy }) => strategy)].flatMap(([strategy, group]) => {
+  const kindOf = ({ strategy, isImported }: Candidate) => (isImported ? `imported ${strategy}` : strategy)
+  return [...Map.groupBy(backups, kindOf)].flatMap(([kind, group]) => {
     const all = newestFirst(group)
     const signed = all.filter(({ isSigned }) => isSigned)
-    const contest = { kind: strategy, backups: all }
-    return signed.length === all.length
-      ? [contest]
-      : [contest, { kind: `signed ${strategy}`, backups: signed }]
+    const contest = { kind, backups: all }
+    return signed.length === all.length ? [contest] : [contest, { kind: `signed ${kind}`, backups: signed }]
   })
 }
 
@@ -89,6 +93,7 @@ function protectionsAlike({ kind, backups }: Contest, now: Date): Map<string, st
       if (backup.running) reasons.push('an active run needs it')
       if (isNotYet(backup, now))
         reasons.push(`sealed at ${utc(backup.sealedAt)}, which is not yet: kept, and not counted`)
+      if (backup.isImported) return [backup.backupId, reasons] // nothing else depends on it
       if (backup === past[0]) reasons.push(`the newest ${kind} backup`)
       if (backup === rehearsed[0]) reasons.push(`the newest rehearsed ${kind} backup`)
       else if (backup === newestProved)

@@ -99,7 +99,8 @@ async function* textsOf(bucket: Bucket, part: Part): AsyncGenerator<Buffer[]> {
   }
 }
 
-function decode(text: Buffer): DecodedLine | undefined {
+/** undefined: the line describes no key. */
+export function decode(text: Buffer): DecodedLine | undefined {
   const parsed = Line.safeParse(parseJson(text))
   if (!parsed.success) return undefined
   const { key, type, part, value, expiresAt } = parsed.data
@@ -122,7 +123,7 @@ function itemOf(json: Json): Item {
   return Array.isArray(json) ? json.map(itemOf) : fromJsonBytes(json)
 }
 
-function continues(line: DecodedLine, before: DecodedLine | undefined): boolean {
+export function continues(line: DecodedLine, before: DecodedLine | undefined): boolean {
   if (before === undefined || before.whole) return false
   return line.part === before.part + 1 && line.type === before.type && line.key.equals(before.key)
 }

@@ -56,6 +56,7 @@ export async function findBase(
       return null
     })
     if (backup?.database == null || backup.environment !== config.ENVIRONMENT) continue
+    if (backup.imported !== undefined) continue // no run has read its rows here
     const problem = await problemOf(backups, config.BACKUP_PREFIX, backup)
     if (problem !== null) {
       problems.push(`${backupId} ${problem}`)

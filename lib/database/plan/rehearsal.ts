@@ -10,15 +10,31 @@ import { dropLeftovers } from '../scratch/drop.ts'
 import { checkScratchAllowed } from '../scratch/event-triggers.ts'
 import { checkComparingHeld } from './single-works.ts'
 
+type Rehearsed = { runId: string; held: NonNullable<Backup['database']> }
+
 /**
  * Whether a backup can be loaded and compared here, and in how many batches; what dead runs left is dropped.
- * @throws SchemaChanged, NotPermitted, DatabaseBusy; LimitExceeded for what one transaction cannot lock, or one invocation compare
+ * @throws as checkRehearsal; DatabaseBusy
  */
 export async function planRehearsal(
+  clients: Pick<Clients, 'config'>,
+  connection: Connection,
+  rehearsed: Rehearsed,
+): Promise<{ batches: number; warnings: Warning[] }> {
+  const warnings = await checkRehearsal(clients, connection, rehearsed)
+  await dropLeftovers(connection, rehearsed.runId, clients.config.LOCK_TIMEOUT_MS)
+  return { batches: loadBatches(rehearsed.held.tables).length, warnings }
+}
+
+/**
+ * The same for who does not hold the lock, and leaves alone what is there.
+ * @throws SchemaChanged, NotPermitted; LimitExceeded for what one transaction cannot lock, or one invocation compare
+ */
+export async function checkRehearsal(
   { config }: Pick<Clients, 'config'>,
   connection: Connection,
-  { runId, held }: { runId: string; held: NonNullable<Backup['database']> },
-): Promise<{ batches: number; warnings: Warning[] }> {
+  { runId, held }: Rehearsed,
+): Promise<Warning[]> {
   const catalog = await readCatalog(connection, config.DATABASE_SCHEMAS)
   checkSchema(held, catalog)
   const loaded = new Set(held.tables.map(({ name }) => name))
@@ -29,6 +45,5 @@ export async function planRehearsal(
     ...checkComparingHeld(held.tables),
   ]
   await checkScratchAllowed(connection, runId)
-  await dropLeftovers(connection, runId, config.LOCK_TIMEOUT_MS)
-  return { batches: loadBatches(held.tables).length, warnings }
+  return warnings
 }

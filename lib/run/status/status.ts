@@ -102,10 +102,11 @@ async function look(clients: Clients, now: number): Promise<Status> {
   }
 }
 
-/** What somebody else may have put there proves nothing. */
+/** What somebody else may have put there proves nothing, and what was uploaded nothing of what was here then. */
 function newestProved(backups: readonly SealedBackup[], { config }: Clients): Status['lastProved'] {
   const own = backups.find(
-    ({ environment, authentic }) => environment === config.ENVIRONMENT && authentic === 'signed',
+    ({ environment, authentic, imported }) =>
+      environment === config.ENVIRONMENT && authentic === 'signed' && imported === undefined,
   )
   if (own === undefined) return null
   const { backupId, strategy, startedAt, rehearsedAt } = own

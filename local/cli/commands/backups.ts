@@ -9,11 +9,12 @@ import type { Answer } from '../answer.ts'
 import type { Connected } from '../connect.ts'
 import { ageOf, list } from '../show/table.ts'
 
-function proofOf({ rehearsedAt, lateAttempts, ...held }: SealedBackup): string {
+function proofOf({ rehearsedAt, lateAttempts, imported, ...held }: SealedBackup): string {
+  const from = imported === undefined ? '' : `, imported from ${imported.from}`
   if (rehearsedAt === null) {
-    return `sealed, ${isWritten(storesIn(heldBy(held))) ? 'read back' : 'copies found'}`
+    return `sealed, ${isWritten(storesIn(heldBy(held))) ? 'read back' : 'copies found'}${from}`
   }
-  return `rehearsed ${utc(rehearsedAt)}${lateAttempts > 0 ? ', later rows read back' : ''}`
+  return `rehearsed ${utc(rehearsedAt)}${lateAttempts > 0 ? ', later rows read back' : ''}${from}`
 }
 
 export const heading = [

@@ -5,7 +5,7 @@ import * as z from 'zod'
 import { InvalidRequest } from '../../../lib/errors.ts'
 
 /** What is told of a download in its folder, so that it is gone on with and nothing else. */
-const Note = z.strictObject({
+export const Note = z.strictObject({
   version: z.literal(1),
   backupId: z.string(),
   /** The digests of the documents that were read. */
@@ -15,7 +15,8 @@ const Note = z.strictObject({
 })
 export type Note = z.output<typeof Note>
 
-const [noteName, unfinished] = ['.download.json', '.unfinished']
+export const noteName = '.download.json'
+const unfinished = '.unfinished'
 
 /** For who made it alone: it holds rows. */
 const [ofFolders, ofFiles] = [0o700, 0o600]

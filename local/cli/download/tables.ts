@@ -6,7 +6,7 @@ import type { LoadedTable } from './load-sql.ts'
 import { PathNames } from './names.ts'
 
 /** Each table, and the file in which its rows are to lie. */
-export function filesOfTables({ database }: Backup): LoadedTable[] {
+export function filesOfTables({ database }: Pick<Backup, 'database'>): LoadedTable[] {
   const names = new PathNames()
   return (database?.tables ?? []).map((table) => ({
     table,
