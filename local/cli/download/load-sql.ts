@@ -45,7 +45,7 @@ SET LOCAL lc_monetary = 'C';
 CREATE TEMP TABLE lines (line text) ON COMMIT DROP;
 `
 
-/** While rows come: foreign keys, and triggers. */
+/** While rows come: foreign keys, triggers, and rules. */
 const switchedOff = String.raw`CREATE TEMP TABLE off ON COMMIT DROP AS
   SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) AS before,
     format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid)) AS after
@@ -54,7 +54,10 @@ const switchedOff = String.raw`CREATE TEMP TABLE off ON COMMIT DROP AS
       OR EXISTS (SELECT FROM pg_partition_tree(conrelid) WHERE relid = live))
   UNION ALL SELECT format('ALTER TABLE %s DISABLE TRIGGER %I', tgrelid::regclass, tgname),
     format('ALTER TABLE %s ENABLE %s TRIGGER %I', tgrelid::regclass, CASE tgenabled WHEN 'A' THEN 'ALWAYS' END, tgname)
-  FROM loaded JOIN pg_trigger ON tgrelid = live WHERE NOT tgisinternal AND tgenabled IN ('O', 'A');
+  FROM loaded JOIN pg_trigger ON tgrelid = live WHERE NOT tgisinternal AND tgenabled IN ('O', 'A')
+  UNION ALL SELECT format('ALTER TABLE %s DISABLE RULE %I', ev_class::regclass, rulename),
+    format('ALTER TABLE %s ENABLE %s RULE %I', ev_class::regclass, CASE ev_enabled WHEN 'A' THEN 'ALWAYS' END, rulename)
+  FROM loaded JOIN pg_rewrite ON ev_class = live WHERE ev_enabled IN ('O', 'A');
 SELECT before FROM off \gexec
 `
 
@@ -64,7 +67,7 @@ function* statementsOf({ table, path }: LoadedTable): Generator<string> {
   const listOf = (textOf: (column: Column) => string) => stored.map(textOf).join(', ')
   const inJson = listOf(({ name, type, asText }) => `${quote(name)} ${asText ? 'text' : checkedType(type)}`)
   const inTable = listOf(
-    ({ name, type, asText }) => `${quote(name)}${asText ? `::${checkedType(type)}` : ''}`,
+    ({ name, type, asText }) => `r.${quote(name)}${asText ? `::${checkedType(type)}` : ''}`,
   )
   yield `\\copy lines FROM '${path.replaceAll("'", "''")}' WITH (FORMAT csv, DELIMITER E'\\x01', QUOTE E'\\x02', ENCODING 'UTF8')\n`
   yield stored.length === 0

@@ -39,6 +39,6 @@ function ofDatabase(tables: number, hasSchema: boolean): string {
 
     psql -X "$DATABASE_URL" -f load.sql
 
-  All is one transaction; foreign keys and triggers are off meanwhile. At its end it says of each table whether its rows are
-  those of the backup.`
+  All is one transaction; foreign keys, triggers and rules are off meanwhile. At its end it says of each table whether its rows
+  are those of the backup.`
 }

@@ -29,7 +29,7 @@ describe('the script for psql', () => {
     ...['integer', 'character varying(20)[]', 'timestamp(3) with time zone', 'numeric(38,-2)', '"char"'],
     ...['interval day to second(3)', String.raw`"o'dd"."Mo \od;"[]`, 'geometry(Point,4326)', 'größe'],
   ])('takes the type %s', (type) => {
-    expect(scriptOf([column(type)])).toContain(`"a"::${type} FROM lines`)
+    expect(scriptOf([column(type)])).toContain(`r."a"::${type} FROM lines`)
   })
 
   test.each([
