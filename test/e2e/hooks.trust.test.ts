@@ -241,6 +241,36 @@ describe('hooks', () => {
   )
 
   test.runIf(isFull)(
+    `that were answered are not called again by an invocation that lost its connection, and so what kept others out ${inFullForm}`,
+    async () => {
+      await withHooks([maintenance[0] as Changed, { name: 'drain', moment: 'before' }], async () => {
+        const released = Promise.withResolvers<void>()
+        answer = async (_, response) => {
+          if (seen.length === 1) await released.promise
+          response.end()
+        }
+        let second: Promise<unknown> | undefined
+        beforeTask = async (state, { runId }) => {
+          if (state !== 'Hooks before' || second !== undefined) return
+          second = vi
+            .waitFor(() => expect(seen).toHaveLength(1), 10_000)
+            .then(() =>
+              reset.stack.admin.query(
+                `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'`,
+              ),
+            )
+            .then(() => hooks({ runId, attempt: 0, moment: 'before' }, context()))
+            .finally(released.resolve)
+        }
+        const { runId } = await reset.succeed(quick)
+        await second
+        expect(named()).toEqual(['before on', 'before on', 'before drain'])
+        expect(await callsOf(runId)).toEqual({ 'before on': 'done 2', 'before drain': 'done 1' })
+      })
+    },
+  )
+
+  test.runIf(isFull)(
     `are tried again, with the same key, and end when their tries are over ${inFullForm}`,
     async () => {
       await withHooks([{ name: 'on', moment: 'before', tries: 3 }], async () => {

@@ -51,17 +51,21 @@ export async function noteOwed(
     .onConflictDoNothing()
 }
 
-/** Before each try, so that one of which nobody hears again was noted. @returns which try it is, from 1 */
-export async function noteTry(connection: Connection, { runId, moment, name }: CallKey): Promise<number> {
-  const [noted] = await drizzle({ client: connection })
+/**
+ * Before each try, so that one of which nobody hears again was noted.
+ * @returns whether it is to be made; false: it was answered meanwhile. Who lost the connection has lost what kept others out
+ */
+export async function noteTry(connection: Connection, { runId, moment, name }: CallKey): Promise<boolean> {
+  const noted = await drizzle({ client: connection })
     .insert(calls)
     .values({ runId, moment, name, state: 'calling' satisfies CallState, tries: 1 })
     .onConflictDoUpdate({
       target: [calls.runId, calls.moment, calls.name],
       set: { state: 'calling' satisfies CallState, tries: sql`${calls.tries} + 1` },
+      setWhere: sql`${calls.state} <> 'done'`,
     })
     .returning({ tries: calls.tries })
-  return noted?.tries ?? 1
+  return noted.length > 0
 }
 
 /** What became of a try; one that was answered as it should be stays so. */

@@ -152,7 +152,7 @@ async function settle(
   const over: CallState = stays ?? (hook.onFailure === 'error' ? 'failed' : 'tolerated')
   for (let tries = (known?.tries ?? 0) + 1; ; tries++) {
     await fence.check()
-    await line.use((connection) => noteTry(connection, key))
+    if (!(await line.use((connection) => noteTry(connection, key)))) return null
     const called = await awake(line, send(clients, row, { hook, signal: fence.signal }))
     const failure = failureOf(called, hook)
     const isLast = failure === null || failure.isFinal || tries >= hook.tries
