@@ -4,6 +4,7 @@ import type { Options } from '../lib/http/answers/options.ts'
 import type { Run } from '../lib/http/answers/run.ts'
 import type { Session } from '../lib/http/answers/session.ts'
 import type { Request } from '../lib/run/request.ts'
+import type { ToldSchedule } from '../lib/run/schedule/told.ts'
 import type { Status } from '../lib/run/status/status.ts'
 import { visible } from '../lib/visible.ts'
 
@@ -87,6 +88,7 @@ export function connect(token: string, { onUnauthorized, onReach }: Listener) {
     session: () => ask<Session>('GET', '/session'),
     options: () => ask<Options>('GET', '/options'),
     status: () => ask<Status>('GET', '/status'),
+    schedules: () => ask<{ schedules: ToldSchedule[] }>('GET', '/schedules'),
     runs: (before?: string) =>
       ask<{ runs: Run[]; next: string | null }>(
         'GET',

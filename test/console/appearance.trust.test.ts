@@ -146,6 +146,10 @@ describe.skipIf(chromiumPath === undefined)('how the page looks', () => {
       await admin.getByRole('button', { name: 'Label …' }).click()
       await inspect(admin, 'the dialog of a label')
       await admin.keyboard.press('Escape')
+      await admin.getByRole('button', { name: 'Delete …' }).click()
+      await admin.getByRole('dialog', { name: 'Delete a backup of local' }).waitFor()
+      await inspect(admin, 'the dialog of a deletion', undefined, looks.slice(0, 2))
+      await admin.keyboard.press('Escape')
       await admin.getByRole('button', { name: 'Restore …' }).click()
       await admin
         .getByRole('row', { name: / fewer rows now$/ })
@@ -169,6 +173,18 @@ describe.skipIf(chromiumPath === undefined)('how the page looks', () => {
       await admin.getByRole('link', { name: 'History' }).click()
       await admin.getByRole('row').nth(2).waitFor()
       await inspect(admin, 'the history')
+
+      const mark = (await console.stack.redis.getdel('taskmaster:environment')) ?? ''
+      await admin.getByRole('link', { name: 'Overview' }).click()
+      await admin.reload()
+      await admin.getByRole('button', { name: 'Claim …' }).click()
+      await admin.getByRole('dialog', { name: 'Claim local' }).waitFor()
+      await inspect(admin, 'the dialog of a claim', undefined, looks.slice(0, 2))
+      await admin.keyboard.press('Escape')
+      await admin.getByText('All schedules').click()
+      await admin.getByText('Nothing is scheduled.').nth(1).waitFor()
+      await inspect(admin, 'the schedules', undefined, looks.slice(0, 1))
+      await console.stack.redis.set('taskmaster:environment', mark)
 
       await admin.context().setOffline(true)
       await admin.getByText(/^Connection lost at/).waitFor()

@@ -634,6 +634,29 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
       await nights.getByRole('link', { name: '2026-10-26: Reset to a backup, failed' }).waitFor()
       await strip.getByRole('img', { name: /up to 27\.7 MiB a day$/ }).waitFor()
 
+      const nightly = {
+        name: 'nightly',
+        state: 'ENABLED',
+        operation: 'reset',
+        strategy: 'full',
+        to: 'baseline',
+      }
+      const off = { ...nightly, name: 'off', state: 'DISABLED', operation: 'backup', to: null, next: [] }
+      const when = { expression: 'cron(0 3 * * ? *)', timeZone: 'Europe/Berlin' }
+      const next = ['2026-11-23T02:00:00.000Z', '2026-11-24T02:00:00.000Z']
+      await tell(page, /\/v1\/schedules$/, {
+        schedules: [
+          { ...nightly, ...when, next },
+          { ...off, ...when },
+        ],
+      })
+      await strip.getByText('All schedules').click()
+      await strip.getByText('Next: 2026-11-23 02:00:00 UTC, 2026-11-24 02:00:00 UTC.').waitFor()
+      expect((await strip.locator('details li').allInnerTexts()).map(oneLine)).toEqual([
+        'nightly Reset, full, to baseline cron(0 3 * * ? *) Europe/Berlin Next: 2026-11-23 02:00:00 UTC, 2026-11-24 02:00:00 UTC.',
+        'off Backup, full cron(0 3 * * ? *) Europe/Berlin Switched off.',
+      ])
+
       const standing = () => strip.locator('.figure svg').first().getAttribute('class')
       expect(await standing()).toBe('mark-of good')
       for (const [hours, says, mark] of [

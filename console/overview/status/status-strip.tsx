@@ -1,11 +1,12 @@
 import { bytes, utc } from '../../../lib/amounts.ts'
+import { freshnessOf } from '../../../lib/run/status/freshness.ts'
 import type { Status } from '../../../lib/run/status/status.ts'
 import { ago, number, until } from '../../numbers.ts'
 import { Mark } from '../../page/mark.tsx'
 import { backupAddress } from '../../route.ts'
 import { titleOf } from '../../runs/wording.ts'
-import { freshnessOf } from './freshness.ts'
 import { Nights } from './nights.tsx'
+import { Schedules } from './schedules.tsx'
 import { Storage } from './storage.tsx'
 
 /** Whether one can sleep, at a glance. */
@@ -53,6 +54,7 @@ export function StatusStrip({ status }: { status: Status }) {
           </dd>
         </div>
       </dl>
+      <Schedules />
       <div class="nightly">
         <h3>Last thirty nights</h3>
         <Nights nights={nights} />
