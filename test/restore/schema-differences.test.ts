@@ -39,6 +39,15 @@ describe('between the columns of a backup and those of today', () => {
     expect(back.blocking).toEqual(['the type public.r of the column public.t.a is another one now'])
   })
 
+  it('a table that is partitioned by now takes no rows, though its columns are the same', () => {
+    const now = { ...live('t'), partitioned: true }
+    const { blocking } = schemaDifferences(
+      { tables: [backedUp('t')], sequences: [] },
+      { tables: [now], sequences: [] },
+    )
+    expect(blocking).toEqual([expect.stringMatching(/^the table public\.t is partitioned now/)])
+  })
+
   it.each([
     ['one is gone', column('a'), [], 'the column public.t.a does not exist any more'],
     [

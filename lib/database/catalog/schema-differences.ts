@@ -33,6 +33,8 @@ export function schemaDifferences(
     if (now === undefined || now.schema !== table.schema || now.table !== table.table) {
       blocking.push(`the table ${table.name} does not exist any more, or is not managed`)
       missing.push(table.name)
+    } else if (now.partitioned) {
+      blocking.push(`the table ${table.name} is partitioned now, so that it holds no rows of its own`)
     } else compareColumns(table, now, { blocking, tolerated })
   }
   const sequences = new Map(catalog.sequences.map((sequence) => [sequence.name, sequence]))
