@@ -83,7 +83,7 @@ function Facts({ backup }: { backup: BackupDetails }) {
           ? 'All rows are of one moment.'
           : 'All rows are of one moment, made so by exporting again what had changed.',
     ],
-    ['Origin', originOf(backup.authentic)],
+    ['Origin', originOf(backup)],
     ['Environment', backup.environment],
     ['Strategy', titleOf(backup.strategy)],
     ['Why', who === null ? why : `${why}, by ${who}`],

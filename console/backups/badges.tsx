@@ -10,15 +10,12 @@ export function Badges({ backup }: { backup: BackupAnswer }) {
         {proof.label}
       </span>
       {backup.authentic !== 'signed' && (
-        <span class="badge attention" title={originOf(backup.authentic)}>
+        <span class="badge attention" title={originOf(backup)}>
           {backup.authentic === 'unsigned' ? 'Unsigned' : 'Unknown key'}
         </span>
       )}
       {backup.imported && (
-        <span
-          class="badge attention"
-          title={`It was brought in from a folder that a download of ${backup.imported.from} had made, by ${backup.imported.by}. It is never "latest".`}
-        >
+        <span class="badge attention" title={originOf(backup)}>
           Imported
         </span>
       )}

@@ -45,7 +45,9 @@ function foundAgain(held: readonly Target[]): string {
 }
 
 /** Who made a backup, as far as its signature says. */
-export function originOf(authentic: BackupAnswer['authentic']): string {
+export function originOf({ authentic, imported }: Pick<BackupAnswer, 'authentic' | 'imported'>): string {
+  if (authentic === 'signed' && imported !== undefined)
+    return `Signed with a key of this environment, when it was uploaded by ${imported.by}: it is what lay in a folder that a download of ${imported.from} had made. Its rows had the sums that were signed then; files and keys are the folder's.`
   if (authentic === 'signed') return 'Signed with a key of this environment, so it is what was backed up.'
   const why =
     authentic === 'unsigned' ? 'It carries no signature.' : 'It is signed with a key that is not known here.'

@@ -74,11 +74,12 @@ export function RestoreDialog({ backup, onClose }: { backup: BackupDetails; onCl
       )}
       {!isSigned && (
         <Choice
-          label={`${originOf(backup.authentic)} I know where it comes from`}
+          label={`${originOf(backup)} I know where it comes from`}
           checked={allowUnsigned}
           onChange={setAllowUnsigned}
         />
       )}
+      {isSigned && backup.imported && <p>{originOf(backup)}</p>}
       {lines.length > 0 && (
         <>
           <Bars

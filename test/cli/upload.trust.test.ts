@@ -13,7 +13,7 @@ import { withConnection } from '../../lib/postgres/with-connection.ts'
 import { upload } from '../../local/cli/upload/upload.ts'
 import { type Backups, prefix, startBackups } from '../backup/real-backups.ts'
 import { inFullForm, isFull } from '../support/trust.ts'
-import { runScript } from './run-script.ts'
+import { endOf, runScript, spawnScript } from './run-script.ts'
 
 /** As startBackups puts them there. */
 const stories = ['', 'a b+c.txt', 'world/1.txt', 'world/2.txt', 'z/ä/💎 \u0001.txt', 'z/\uffee.txt', 'leer']
@@ -271,6 +271,20 @@ describe('the folder of a download', () => {
       const stop = new AbortController()
       stop.abort(new Error('interrupted'))
       await expect(bring(brought, { signal: stop.signal })).rejects.toThrow('interrupted')
+
+      // npm passes Ctrl-C on, so that it comes twice.
+      const child = spawnScript('cli', ['upload', brought], { env: backups.env })
+      child.stderr.on('data', (told) => {
+        if (!String(told).includes('files: 7 of 7')) return
+        child.kill('SIGINT')
+        setTimeout(() => child.kill('SIGINT'), 50)
+      })
+      const { code, stderr } = await endOf(child)
+      expect({ code, stderr }).toMatchObject({
+        code: 1,
+        stderr: expect.stringContaining('BackupIncomplete: The upload was interrupted'),
+      })
+      expect((await prune(clients, { dryRun: true })).leftovers).toHaveLength(2)
 
       // A run holds the lock from before the upload has written its files until it has seen it.
       let running: Promise<unknown> | undefined

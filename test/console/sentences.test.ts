@@ -445,9 +445,17 @@ describe('what a restore says before it is confirmed', () => {
   })
 
   it('says of a backup that nobody known signed why, and what that may mean', () => {
-    expect(originOf('signed')).toContain('it is what was backed up')
-    expect(originOf('unsigned')).toMatch(/no signature\. Whoever can write .* may have made or changed it/)
-    expect(originOf('unknown key')).toMatch(/key that is not known here\. Whoever can write .* changed it/)
+    expect(originOf({ authentic: 'signed' })).toContain('it is what was backed up')
+    const imported = { from: '2026-11-22T19-05-33Z-3f9a2c', by: 'cli ada', at: '2026-11-23T10:00:00Z' }
+    expect(originOf({ authentic: 'signed', imported })).toMatch(
+      /uploaded by cli ada: it is what lay in a folder/,
+    )
+    expect(originOf({ authentic: 'unsigned' })).toMatch(
+      /no signature\. Whoever can write .* may have made or changed it/,
+    )
+    expect(originOf({ authentic: 'unknown key' })).toMatch(
+      /key that is not known here\. Whoever can write .* changed it/,
+    )
   })
 })
 

@@ -21,6 +21,7 @@ const longest = [
   'e2e/secrecy.trust',
   'bench/bench.trust',
   'cli/on-backup.trust',
+  'cli/upload.trust',
   'backup/hostile-ranges.trust',
   'database/take-over-faults.trust',
   'e2e/faults.trust',

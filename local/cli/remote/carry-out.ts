@@ -101,7 +101,8 @@ async function consequencesOf(api: Api, request: Request): Promise<string> {
 async function describe(api: Api, name: string): Promise<string> {
   const found = await api.ask('GET', `/v1/backups/${encodeURIComponent(name)}`, BackupDetails)
   const proof = found.rehearsedAt === null ? 'read back' : `rehearsed ${utc(found.rehearsedAt)}`
-  return `\nThe backup ${found.backupId} of the environment "${found.environment}" (${found.strategy}, ${bytes(found.bytes)}, ${proof}).\n`
+  const from = found.imported === undefined ? '' : `, imported from ${found.imported.from}`
+  return `\nThe backup ${found.backupId} of the environment "${found.environment}" (${found.strategy}, ${bytes(found.bytes)}, ${proof}${from}).\n`
 }
 
 function tell(text: string): void {

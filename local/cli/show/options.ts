@@ -99,11 +99,12 @@ export function showDelete(backup: Backup): string {
 }
 
 function describeBackup(backup: Backup): string {
-  const { backupId, environment, strategy, rehearsedAt } = backup
+  const { backupId, environment, strategy, rehearsedAt, imported } = backup
+  const from = imported === undefined ? '' : `, imported from ${imported.from}`
   const sealed = isWritten(storesIn(backup)) ? 'read back' : 'copies found'
   const proof = rehearsedAt === null ? sealed : `rehearsed ${utc(rehearsedAt)}`
   const lines = targets.map((target) => [target, heldOf(target, backup[target])])
-  return `backup ${backupId} of the environment "${environment}" (${strategy}, ${proof}):\n${table(lines)}`
+  return `backup ${backupId} of the environment "${environment}" (${strategy}, ${proof}${from}):\n${table(lines)}`
 }
 
 function heldOf<T extends Target>(target: T, held: ToldStores[T]['held'] | null): string {
