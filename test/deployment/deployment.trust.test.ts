@@ -933,6 +933,10 @@ describe('what watches over the runs', () => {
         [...ours, 'OutdatedBaselines', 'NoticesFailed'].map((name) => `taskmaster-reset-local ${name}`),
       ),
     )
+    const ends = others.filter(([, name]) => name === 'Runs').map(([, , , of, , end]) => `${of} ${end}`)
+    const operations = ['backup', 'reset', 'reset-to', 'restore']
+    const told = ['succeeded', 'succeeded_with_warnings', 'failed', 'cancelled']
+    expect(ends).toEqual(operations.flatMap((of) => told.map((end) => `${of} ${end}`)))
     expect(body).not.toContain('SEARCH')
     expect(body).not.toContain('${')
     expect(body).toContain('arn:aws:states:us-east-1:000000000000:stateMachine:taskmaster-reset-local')
