@@ -137,8 +137,11 @@ describe('a backup, where nothing of this tool is left', () => {
           keys: 29,
           resumed: false,
         })
-        await rm(join(brought, 'load.sql'))
+        const damaged = ['load.sql', 'database/public.users.jsonl'].map((name) => join(brought, name))
+        const whole = await Promise.all(damaged.map((file) => readFile(file)))
+        await Promise.all(damaged.map((file) => writeFile(file, 'half')))
         expect(await download()).toMatchObject({ files: 7, resumed: true })
+        expect(await Promise.all(damaged.map((file) => readFile(file)))).toEqual(whole)
         const cache = (await readFile(join(brought, 'cache.jsonl'), 'utf8'))
           .trim()
           .split('\n')

@@ -1,7 +1,7 @@
 import { counted } from '../../../lib/amounts.ts'
 import { documentBounds } from '../../../lib/backup/documents/json.ts'
 import { readText } from '../../../lib/backup/documents/read.ts'
-import { backupKeys } from '../../../lib/backup/layout.ts'
+import { backupKeys, latePartOf } from '../../../lib/backup/layout.ts'
 import type { Backup } from '../../../lib/backup/read.ts'
 import type { Bucket } from '../../../lib/s3/bucket.ts'
 import { linesOfCache } from './cache.ts'
@@ -30,14 +30,15 @@ export type Downloaded = {
   rows: number
   files: number
   keys: number
-  /** Of files, tables and documents: those that lay there already, whole. */
+  /** Whether files, tables or keys lay there already, whole. */
   resumed: boolean
 }
 
 /**
  * Brings a backup into a folder as files that need nothing of this tool: JSON Lines of each table and of the cache, the files
  * themselves, and a script with which psql puts the rows back; or, as `json`, one document of all rows. What an earlier try
- * brought is not fetched again. Every byte of a part is compared with the manifest's digest.
+ * brought is not fetched again, where it has its size; documents are always written. Every byte of a part that is fetched is
+ * compared with the manifest's digest.
  * @throws InvalidRequest for a folder that holds something else; BackupDamaged, StoreUnavailable, NotPermitted: a further try
  *   goes on
  */
@@ -50,26 +51,32 @@ export async function download(source: Source, { folder, format, report }: Wante
   const into = await Folder.open(folder, note)
   let resumed = false
 
-  async function bring(path: string, what: string, make: () => Parameters<Folder['write']>[1]) {
-    if (await into.has(path)) {
-      resumed = true
-      return
-    }
-    await into.write(path, make())
+  async function bring(path: string, what: string, chunks: Parameters<Folder['write']>[1]) {
+    await into.write(path, chunks)
     report(`${path}: ${what}`)
+  }
+
+  async function bringOnce(
+    path: string,
+    what: string,
+    chunks: AsyncIterable<Buffer | string>,
+    bytes?: number,
+  ) {
+    if (await into.has(path, bytes)) resumed = true
+    else await bring(path, what, chunks)
   }
 
   const [rows, keys] = [database?.rows ?? 0, cache?.keys ?? 0]
   const told = { backupId, folder, tables: tables.length, rows, keys }
   if (format === 'json') {
-    await bring('backup.json', counted(rows, 'row'), () => documentOf(bucket, backup, tables))
+    await bringOnce('backup.json', counted(rows, 'row'), documentOf(bucket, backup, tables))
     await into.end(note)
     return { ...told, files: 0, keys: 0, resumed }
   }
   for (const [name, key] of documentsOf(source))
-    await bring(name, 'as it lies in the backup', () => textOf(bucket, key))
+    await bring(name, 'as it lies in the backup', textOf(bucket, key))
   for (const { table, path } of tables)
-    await bring(path, counted(table.rows, 'row'), () => linesOfTable(bucket, table))
+    await bringOnce(path, counted(table.rows, 'row'), linesOfTable(bucket, table), bytesOf(table.parts))
   let files = 0
   if (backup.files !== null) {
     const total = backup.files.objects
@@ -78,14 +85,33 @@ export async function download(source: Source, { folder, format, report }: Wante
     resumed ||= found.fetched < files
   }
   if (cache !== null)
-    await bring('cache.jsonl', counted(keys, 'key'), () => linesOfCache(bucket, { prefix, backup }))
+    await bringOnce(
+      'cache.jsonl',
+      counted(keys, 'key'),
+      linesOfCache(bucket, { prefix, backup }),
+      bytesOfCache(source),
+    )
   const definition = backup.authentic === 'signed' ? database?.definition : undefined
   const hasSchema = definition !== undefined && definition.sql !== ''
-  if (hasSchema) await bring('schema.sql', 'how the tables are made', () => schemaSql(definition))
-  if (database !== null) await bring('load.sql', 'for psql', () => script)
-  await bring('README', 'what is what', () => [readmeOf(backup, { hasSchema })])
+  if (hasSchema) await bring('schema.sql', 'how the tables are made', schemaSql(definition))
+  if (database !== null) await bring('load.sql', 'for psql', script)
+  await bring('README', 'what is what', [readmeOf(backup, { hasSchema })])
   await into.end(note)
   return { ...told, files, resumed }
+}
+
+/** Of parts as they are unpacked; undefined where the backup is of a version that did not write it down. */
+function bytesOf(parts: readonly { plain?: number | undefined }[]): number | undefined {
+  const sizes = parts.map(({ plain }) => plain ?? Number.NaN)
+  const bytes = sizes.reduce((sum, size) => sum + size, 0)
+  return Number.isNaN(bytes) ? undefined : bytes
+}
+
+/** Undefined, too, where late lines stand in the place of others. */
+function bytesOfCache({ prefix, backup: { backupId, cache } }: Source): number | undefined {
+  const keys = backupKeys(prefix, backupId)
+  const parts = cache?.parts ?? []
+  return parts.some(({ key }) => latePartOf(keys, key) !== undefined) ? undefined : bytesOf(parts)
 }
 
 /** The documents of the backup by their names in the folder. */

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
 import { lstat, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
@@ -29,7 +30,6 @@ export class Folder {
   readonly path: string
   /** Folders below it that were looked at. */
   readonly #known = new Set<string>()
-  #written = 0
 
   private constructor(path: string) {
     this.path = path
@@ -67,7 +67,7 @@ export class Folder {
     chunks: AsyncIterable<Buffer | string> | Iterable<Buffer | string>,
   ): Promise<number> {
     await this.#makeFolders(dirname(path))
-    const part = join(this.path, unfinished, String(this.#written++))
+    const part = join(this.path, unfinished, randomUUID()) // of two at work in one folder none is given the other's file
     const { O_CREAT, O_EXCL, O_WRONLY, O_NOFOLLOW } = constants
     const file = await open(part, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, ofFiles)
     let bytes = 0

@@ -96,6 +96,29 @@ describe('the files of a download', () => {
     expect(await readdir(join(root, 'all', 'files'))).not.toContain('b')
   })
 
+  test('of one of two downloads at work in a folder never get the name of the other', async () => {
+    const path = join(root, 'shared')
+    const [first, released] = [await Folder.open(path, note), Promise.withResolvers<void>()]
+    let others: Promise<unknown> = Promise.resolve()
+    async function* overtaken(): AsyncGenerator<string> {
+      yield 'of a'
+      const second = await Folder.open(path, note)
+      await second.write('b', ['of b'])
+      const begun = Promise.withResolvers<void>()
+      async function* slowly(): AsyncGenerator<string> {
+        yield 'half of c'
+        begun.resolve()
+        await released.promise
+      }
+      others = second.write('c', slowly())
+      await begun.promise
+    }
+    await expect(first.write('a', overtaken())).rejects.toMatchObject({ code: 'ENOENT' })
+    released.resolve()
+    await others
+    expect((await readdir(path)).sort()).toEqual(['.download.json', '.unfinished', 'b', 'c'])
+  })
+
   test('come into no folder that holds something else, nor past a link in it', async () => {
     const backup = await backUp(['a'])
     const path = join(root, 'own')
