@@ -5,7 +5,9 @@ import { colouredNames } from './cli/show/colour.ts'
 import { readEnvFile } from './env-file.ts'
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error // whoever read it, like head, has read enough
+  if (error.code === 'EPIPE') return // whoever read it, like head, has read enough
+  process.stderr.write(`What came of it cannot be written: ${error.message}. What was done is done\n`)
+  process.exitCode = 1
 })
 const { code, stdout, stderr } = await main(process.argv.slice(2), {
   isTerminal: process.stdin.isTTY && process.stderr.isTTY,

@@ -3,6 +3,7 @@ import type { BackedUpSequence, BackedUpTable, Column } from '../../../lib/backu
 import { fingerprintFormatOf } from '../../../lib/backup/sections/fingerprint.ts'
 import { BackupDamaged } from '../../../lib/errors.ts'
 import { literal, qualified, quote } from '../../../lib/postgres/identifiers.ts'
+import { visibleName } from '../../../lib/visible.ts'
 
 /** A table, and the file in which its rows lie. */
 export type LoadedTable = { table: BackedUpTable; path: string }
@@ -90,7 +91,7 @@ function checkOf(table: BackedUpTable, format: ReturnType<typeof fingerprintForm
       ? ''
       : ` AND coalesce(sum(hashtextextended((v.*)::text, ${format.seed})), 0) = ${table.fingerprint}`
   const hashed = table.columns.map(hashedColumn).join(', ')
-  return `SELECT ${literal(table.name)}, CASE WHEN count(*) = ${table.rows}${sum} THEN 'is as backed up' ELSE 'differs' END FROM ONLY ${qualified(table)} AS r CROSS JOIN LATERAL (SELECT ${hashed}) AS v;\n`
+  return `SELECT ${literal(visibleName(table.name))}, CASE WHEN count(*) = ${table.rows}${sum} THEN 'is as backed up' ELSE 'differs' END FROM ONLY ${qualified(table)} AS r CROSS JOIN LATERAL (SELECT ${hashed}) AS v;\n`
 }
 
 function hashedColumn({ name, type, asText }: Column): string {

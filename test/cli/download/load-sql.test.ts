@@ -60,6 +60,11 @@ describe('the script for psql', () => {
     )
   })
 
+  test('says how a table is without what a terminal would obey in its name, which psql prints as it is', () => {
+    const last = scriptOf([], [], { schema: 'public', table: '\u001b[2J\n' }).trim().split('SELECT ').at(-2)
+    expect(last).toContain(String.raw`E'public.\\u001b[2J\\u000a', CASE`)
+  })
+
   test('says what the text of the schema leaves out, in comments that end', () => {
     const definition = { sql: 'CREATE TABLE t ();\n', leftOut: ['views: a\n\\! x'], migrations: [] }
     expect([...schemaSql(definition)].join('')).toContain('-- Not in it: views: a \\! x\n')
