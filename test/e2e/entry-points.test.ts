@@ -64,9 +64,11 @@ test('no command is missing here: each that destroys starts a run of such an ope
       'prune',
       'runs',
       'schedule',
+      'status',
       'token',
       'tokens',
       'unpin',
+      'upload',
       'verify',
     ].sort(),
   )
