@@ -18,7 +18,7 @@ import { listFolders } from '../../../lib/s3/list.ts'
 import { toolVersion } from '../../../lib/version.ts'
 import { uploadCache } from './cache.ts'
 import { uploadFiles } from './files.ts'
-import { whileIdle } from './give-way.ts'
+import { givingWay, whileIdle } from './give-way.ts'
 import { OpenedFolder } from './opened-folder.ts'
 import { readOriginal } from './original.ts'
 import { fingerprintOf, rehearse } from './rehearse.ts'
@@ -43,6 +43,8 @@ type Work = {
   backupId: string
   keys: BackupKeys
   partBytes: number | undefined
+  /** Looks whether a run has begun, of which `goOn` knows then. */
+  look: () => Promise<void>
   /** Says how far it is. @throws what is in the way */
   goOn: (text?: string) => void
 }
@@ -55,13 +57,14 @@ type Work = {
  * @see docs/decisions.md#an-upload-is-a-backup-once-it-is-proved
  */
 export async function upload(
-  clients: Clients,
+  given: Clients,
   { folder: path, by, report, signal, partBytes }: Wanted,
 ): Promise<Manifest> {
+  const clients = givingWay(given)
   const folder = await OpenedFolder.open(path)
   const original = await readOriginal(clients, folder)
   const prefix = clients.config.BACKUP_PREFIX
-  return whileIdle(clients, async (connection, check) => {
+  return whileIdle(clients, async ({ connection, check, look }) => {
     const environment = await readEnvironment(connection)
     checkMark(placeOfName, environment?.name, clients.config)
     const runId = `upload-${randomUUID()}`
@@ -76,13 +79,16 @@ export async function upload(
       signal.throwIfAborted()
       if (text !== undefined) report(text)
     }
-    const work = { connection, folder, original, runId, backupId, keys, partBytes, goOn }
+    const work = { connection, folder, original, runId, backupId, keys, partBytes, look, goOn }
     try {
       return await seal(clients, work, by)
     } catch (error) {
-      await leave(clients, work).catch(() =>
-        report(`What was written of ${backupId} stays: it is no backup.`),
+      const made = await leave(clients, work).catch(() =>
+        report(
+          `What was written of ${backupId} stays: it is a backup only where the list of backups has it.`,
+        ),
       )
+      if (made) return made // the answer alone was lost
       throw error
     }
   })
@@ -107,6 +113,7 @@ async function seal(clients: Clients, work: Work, by: string): Promise<Manifest>
   if (problem !== undefined)
     throw new BackupIncomplete(`What was uploaded does not fit together: ${problem}. It became no backup`)
   await checkObjects(bucket, keys, manifest)
+  await work.look()
   goOn()
   const isSealed = async () => (await findOwnManifest(bucket, prefix, { backupId, runId })) !== null
   await writeOnce<unknown>(
@@ -157,10 +164,12 @@ const withoutProperties: Warning = {
     'The files came from a folder, which keeps their bytes alone: a restore brings them back without content type, metadata and tags',
 }
 
-/** What a prune takes for the rest of a backup that it began to delete; what was sealed after all stays. */
-async function leave(clients: Clients, { backupId, runId, keys }: Work): Promise<void> {
+/** What a prune takes for the rest of a backup that it began to delete; what was sealed after all stays, and is returned. */
+async function leave(clients: Clients, { backupId, runId, keys }: Work): Promise<Manifest | undefined> {
   const { backups: bucket, config } = clients
-  if ((await findOwnManifest(bucket, config.BACKUP_PREFIX, { backupId, runId })) !== null) return
+  const sealed = await findOwnManifest(bucket, config.BACKUP_PREFIX, { backupId, runId })
+  if (sealed !== null) return sealed
   const reasons = ['an upload that did not come to its end']
   await putTombstone(bucket, keys, { backupId, reasons, at: clients.now() })
+  return undefined
 }
