@@ -58,7 +58,10 @@ async function idsOf(bucket: Bucket, prefix: string): Promise<string[]> {
 async function readSummaries(bucket: Bucket, prefix: string, ids: readonly string[]): Promise<BackupList> {
   const found = await pMap(ids, (backupId) => readSummary(bucket, prefix, backupId), { concurrency: 16 })
   return {
-    backups: newestFirst(found.filter((backup) => backup !== null && 'sealedAt' in backup)),
+    // What was uploaded stands where its data does, and not where it was sealed.
+    backups: newestFirst(found.filter((backup) => backup !== null && 'sealedAt' in backup)).toSorted(
+      (one, other) => Date.parse(other.startedAt) - Date.parse(one.startedAt),
+    ),
     unreadable: found.filter((backup) => backup !== null && 'reason' in backup),
   }
 }

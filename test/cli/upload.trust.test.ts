@@ -4,12 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { GetObjectCommand } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { listBackups } from '../../lib/backup/list.ts'
+import { listBackups, listedBackup } from '../../lib/backup/list.ts'
 import { resolveBackup } from '../../lib/backup/naming/resolve.ts'
 import { readBackup } from '../../lib/backup/read.ts'
 import { prune } from '../../lib/backup/retention/prune.ts'
 import { type Clients, makeClients } from '../../lib/clients.ts'
 import { withConnection } from '../../lib/postgres/with-connection.ts'
+import { backupLine } from '../../local/cli/commands/backups.ts'
 import { upload } from '../../local/cli/upload/upload.ts'
 import { type Backups, prefix, startBackups } from '../backup/real-backups.ts'
 import { inFullForm, isFull } from '../support/trust.ts'
@@ -109,6 +110,11 @@ describe('the folder of a download', () => {
         expect(await withConnection(clients, (sql) => resolveBackup(clients, sql, name))).toBe(newest)
       const { backups: list } = await listBackups(clients.backups, prefix)
       expect(list.find(({ backupId }) => backupId === id)).toMatchObject({ imported: { from } })
+      // It stands where its data does, and is as old.
+      expect(list.map(({ backupId }) => backupId)[0]).toBe(newest)
+      const later = new Date(Date.parse(backup.startedAt) + 90 * 86_400_000)
+      const summary = { ...listedBackup({ ...backup, sealedAt: later.toISOString() }), pinned: false }
+      expect(backupLine(summary, later, { labels: [], note: null })).toContain('90 days old')
       const verified = await backups.run({ operation: 'verify', backupId: id, rehearse: true })
       expect(verified).toMatchObject({ status: 'succeeded', subject: { state: 'rehearsed' } })
       const restored = await backups.run({

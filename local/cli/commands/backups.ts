@@ -48,7 +48,7 @@ export function backupLine(
     backup.strategy,
     ...targets.map(amountOf),
     bytes(backup.bytes),
-    ageOf(now, backup.sealedAt),
+    ageOf(now, backup.startedAt),
     proofOf(backup),
     backup.authentic === 'signed' ? '' : backup.authentic.toUpperCase(),
     backup.pinned ? 'pinned' : '',
