@@ -120,6 +120,9 @@ export function connect(token: string, { onUnauthorized, onReach }: Listener) {
     rename: (backupId: string, names: { label?: string | null; note?: string | null }) =>
       ask<{ labels: string[] }>('PATCH', `/backups/${id(backupId)}`, names),
     backup: (backupId: string) => ask<BackupDetails>('GET', `/backups/${id(backupId)}`),
+    /** Why it is kept, for which the service reads all of them; null: it cannot be told. */
+    kept: async (backupId: string) =>
+      (await ask<BackupDetails>('GET', `/backups/${id(backupId)}?kept=true`)).kept,
     pin: (backupId: string, pinned: boolean) =>
       ask<{ pinned: boolean }>('PUT', `/backups/${id(backupId)}/pin`, { pinned }),
     /** The address from which one part can be downloaded for five minutes. */

@@ -13,7 +13,7 @@ import { Actions } from './actions.tsx'
 import { Badges, Labels } from './badges.tsx'
 import { Parts } from './parts.tsx'
 import { originOf, proofOf } from './proof.ts'
-import { whyOf } from './why.ts'
+import { keptSentence, whyOf } from './why.ts'
 
 /** One backup: what it holds, how it is proved, and what can be done with it. */
 export function BackupView({ backupId }: { backupId: string }) {
@@ -27,6 +27,12 @@ export function BackupView({ backupId }: { backupId: string }) {
     () => api.backup(backupId),
     () => 30_000,
   )
+  // Asked beside it and once, because all backups are read for it: it is not waited for.
+  const { data: kept = null, reload: askWhyKept } = useLive(
+    `${backupId} kept`,
+    () => api.kept(backupId),
+    () => null,
+  )
   const { active } = useRuns()
   const [error, setError] = useState<Error>()
   if (!backup) {
@@ -37,6 +43,10 @@ export function BackupView({ backupId }: { backupId: string }) {
         <a href="#/backups">All backups</a>
       </>
     )
+  }
+  const onChanged = () => {
+    reload()
+    askWhyKept()
   }
   return (
     <>
@@ -50,9 +60,9 @@ export function BackupView({ backupId }: { backupId: string }) {
       </div>
       {active && <ActiveRun run={active} />}
       {refused && <Failure error={refused} />}
-      <Actions backup={backup} active={active} onChanged={reload} onError={setError} />
+      <Actions backup={backup} active={active} onChanged={onChanged} onError={setError} />
       {error && <Failure error={error} />}
-      <Facts backup={backup} />
+      <Facts backup={backup} kept={kept} />
       {backup.run && (
         <p>
           <a href={runAddress(backup.run.runId)}>The run that took it</a>
@@ -68,13 +78,15 @@ export function BackupView({ backupId }: { backupId: string }) {
   )
 }
 
-function Facts({ backup }: { backup: BackupDetails }) {
+function Facts({ backup, kept }: { backup: BackupDetails; kept: BackupDetails['kept'] }) {
+  const whyKept = keptSentence(kept)
   const { why, who } = whyOf(backup.run, backup.imported)
   const facts: [string, string][] = [
     ...(backup.note === null ? [] : [['Note', backup.note] as [string, string]]),
     ['Age', ago(new Date(), backup.startedAt)],
     ['Size', bytes(backup.bytes)],
     ['Proof', proofOf(backup).text],
+    ...(whyKept === null ? [] : [['Retention', whyKept] as [string, string]]),
     [
       'Consistency',
       backup.consistency === null

@@ -769,6 +769,8 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
       // For the keyboard a new view begins at its top.
       expect(await page.evaluate('document.activeElement.tagName')).toBe('MAIN')
 
+      const kept = ['pinned', 'number 3 of the last 7 (full)']
+      await tell(page, /\/v1\/backups\/[^/]*\?kept=true$/, { ...longBackup, kept })
       await page.getByRole('row').nth(1).getByRole('link').first().click()
       await page
         .getByText('All rows are of one moment, made so by exporting again what had changed.')
@@ -780,6 +782,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
         'Size 93.9 KiB',
         'It is signed with a key that is not known here.',
         'A pinned backup is never pruned or deleted.',
+        'Retention Kept: pinned; number 3 of the last 7 (full).',
         'The token "ci" may not do all of this: it lacks restore and delete.',
         'The copies of the files are not listed here: files.jsonl.zst names them.',
         `There are more of them: GET /v1/backups/${backupId}?after=cache/00059.jsonl.zst`,

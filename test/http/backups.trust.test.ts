@@ -77,7 +77,12 @@ test('of the backups those are listed that are asked for, with why they are kept
     const { backups } = (await api.ask('GET', '/v1/backups?kept=true', { as: 'read' })).body
     expect(backups[0].kept).toContain('number 1 of the last 1 (full)')
     expect(backups[1].kept).toEqual([]) // the next prune lets it go
+    for (const { backupId, kept } of backups)
+      expect((await api.ask('GET', `/v1/backups/${backupId}?kept=true`, { as: 'read' })).body.kept).toEqual(
+        kept,
+      )
   })
+  expect((await api.ask('GET', `/v1/backups/${first}`)).body.kept).toBeNull()
   expect((await api.ask('GET', '/v1/backups')).body.backups[0].kept).toBeNull()
 })
 

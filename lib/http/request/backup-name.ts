@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import { type Names, namesOf } from '../../backup/naming/names.ts'
 import { resolveBackup } from '../../backup/naming/resolve.ts'
+import { reasonsToKeep } from '../../backup/retention/kept.ts'
 import type { Clients } from '../../clients.ts'
 import { messageOf } from '../../errors.ts'
 import { logger } from '../../log.ts'
@@ -41,8 +42,16 @@ export async function namesFor(
   return (backupId) => (names === undefined ? unknown : (names.get(backupId) ?? { ...unknown, labels: [] }))
 }
 
+/** Milliseconds that the reasons are waited for: of thousands of backups they take longer than a gateway waits. */
+const patienceForReasonsMs = 8_000
+
+/** Why the retention keeps each backup; undefined: it cannot be told now. */
+export async function reasonsFor(clients: Clients): Promise<Map<string, string[]> | undefined> {
+  return ifTold('why backups are kept', reasonsToKeep.of(clients), patienceForReasonsMs)
+}
+
 /** What is told beside something else, and must not keep that from being told. @returns undefined when it fails, or takes too long */
-export async function ifTold<Answer>(
+async function ifTold<Answer>(
   what: string,
   asked: Promise<Answer>,
   waitMs: number,

@@ -16,7 +16,7 @@ import * as examples from '../document/examples.ts'
 import { refusals } from '../document/refusals.ts'
 import { answer, ifNoneMatch, noQuery, unchanged } from '../document/route.ts'
 import { beginning } from '../errors.ts'
-import { backupParams, named, namesFor } from '../request/backup-name.ts'
+import { backupParams, named, namesFor, reasonsFor } from '../request/backup-name.ts'
 import { revalidated } from '../request/etag.ts'
 import { partsOf } from './parts.ts'
 
@@ -41,6 +41,10 @@ const get = createRoute({
         .max(1024)
         .optional()
         .meta({ description: '`next` of the page before: `parts` begin after that one' }),
+      kept: z.stringbool().default(false).meta({
+        type: 'boolean',
+        description: 'Tell why the retention keeps it, for which all manifests are read',
+      }),
     }),
   },
   responses: {
@@ -80,19 +84,21 @@ export const backups = new OpenAPIHono<Api>()
       rows,
       bytes: parts.reduce((sum, { bytes }) => sum + bytes, 0),
     }))
-    const [pinned, parts, names] = await Promise.all([
+    const { after, kept } = req.valid('query')
+    const [pinned, parts, names, keeps] = await Promise.all([
       isPinned(bucket, prefix, backupId),
       partsOf(bucket, prefix, found),
       namesFor(clients, [backupId]),
+      kept ? reasonsFor(clients) : undefined,
     ])
     const { preserved, warnings } = found
-    const page = pageOfParts(parts, req.valid('query').after)
+    const page = pageOfParts(parts, after)
     const next = { after: page.next }
     const told = {
       ...listedBackup(found),
       pinned,
       ...names(backupId),
-      kept: null,
+      kept: keeps?.get(backupId) ?? null,
       tables,
       preserved,
       warnings,

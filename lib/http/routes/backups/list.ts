@@ -2,7 +2,6 @@ import { createRoute, OpenAPIHono } from '@hono/zod-openapi'
 import * as z from 'zod'
 import { isBackupId } from '../../../backup/backup-id.ts'
 import { pageOfBackups } from '../../../backup/list.ts'
-import { reasonsToKeep } from '../../../backup/retention/kept.ts'
 import { StoreUnavailable } from '../../../errors.ts'
 import { BackupAnswer } from '../../answers/backup.ts'
 import { limitUpTo, linkToNext } from '../../answers/pages.ts'
@@ -13,7 +12,7 @@ import * as examples from '../../document/examples.ts'
 import { refusals } from '../../document/refusals.ts'
 import { answer, ifNoneMatch, unchanged } from '../../document/route.ts'
 import { beginning } from '../../errors.ts'
-import { ifTold, namesFor } from '../../request/backup-name.ts'
+import { namesFor, reasonsFor } from '../../request/backup-name.ts'
 import { revalidated } from '../../request/etag.ts'
 
 const Query = z.strictObject({
@@ -70,9 +69,6 @@ const list = createRoute({
 /** Bytes of one backup in a list: of a thousand, what an answer takes. */
 const entryBytes = answerBytes / 1000
 
-/** Milliseconds that the reasons are waited for: of thousands of backups they take longer than a gateway waits. */
-const patienceMs = 8_000
-
 export const backupList = new OpenAPIHono<Api>().openapi(list, async ({ var: { clients }, req, json }) => {
   const query = req.valid('query')
   const page = await pageOfBackups(clients.backups, clients.config.BACKUP_PREFIX, query)
@@ -82,7 +78,7 @@ export const backupList = new OpenAPIHono<Api>().openapi(list, async ({ var: { c
       clients,
       page.backups.map(({ backupId }) => backupId),
     ),
-    query.kept ? ifTold('why backups are kept', reasonsToKeep.of(clients), patienceMs) : undefined,
+    query.kept ? reasonsFor(clients) : undefined,
   ])
   if (query.label !== undefined && page.backups.some(({ backupId }) => names(backupId).labels === null))
     throw new StoreUnavailable(
