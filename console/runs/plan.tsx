@@ -1,6 +1,6 @@
 import type { Run } from '../../lib/http/answers/run.ts'
 import { saidAs } from '../../lib/operations.ts'
-import { wouldBackUp, wouldLeave, wouldLines } from '../../lib/run/words/would-words.ts'
+import { wouldBackUp, wouldCall, wouldLeave, wouldLines } from '../../lib/run/words/would-words.ts'
 import { stores } from '../stores/stores.ts'
 
 type WouldDo = NonNullable<Run['wouldDo']>
@@ -8,6 +8,7 @@ type WouldDo = NonNullable<Run['wouldDo']>
 /** What a dry run found that a run would do, table by table. */
 export function Plan({ wouldDo, operation }: { wouldDo: WouldDo; operation: string }) {
   const left = wouldLeave(wouldDo).map((target) => stores[target].name)
+  const calls = wouldCall(wouldDo, operation)
   return (
     <section aria-labelledby="plan">
       <h2 id="plan">
@@ -27,6 +28,7 @@ export function Plan({ wouldDo, operation }: { wouldDo: WouldDo; operation: stri
           </tbody>
         </table>
         <p class="muted">{wouldBackUp(wouldDo, operation)}</p>
+        {calls !== null && <p class="muted">{calls}</p>}
         {left.length > 0 && <p class="muted">Left alone: {new Intl.ListFormat('en').format(left)}.</p>}
       </div>
     </section>

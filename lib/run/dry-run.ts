@@ -25,7 +25,11 @@ export async function planDry(
 ): Promise<boolean> {
   const { run, request, backup, clears, warnings } = asked
   const refusal = await refusalOfReal(clients, connection, request)
-  const told = { dryRun: true, refusal: refusal && { name: refusal.name, message: refusal.message } }
+  const told = {
+    dryRun: true,
+    refusal: refusal && { name: refusal.name, message: refusal.message },
+    hooks: clients.config.HOOKS_ON,
+  }
   const record = (plan: z.input<typeof PlanSummary>, planDigest: string | null = null) =>
     recordPlan(connection, { ...run, ...counting, backupId: null, plan, planDigest })
   await record({ ...noPlan, clears, warnings, ...told })

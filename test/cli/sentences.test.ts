@@ -370,7 +370,13 @@ First a backup of what is there now would be written, and read back byte for byt
 })
 
 test('a dry run promises no more of the backup than would be done', () => {
-  const would = { refusal: null, files: null, cache: { keys: 1, preservedKeys: 0 }, restores: null }
+  const would = {
+    refusal: null,
+    hooks: false,
+    files: null,
+    cache: { keys: 1, preservedKeys: 0 },
+    restores: null,
+  }
   const database = { tables: [] }
   const all = { ...would, database, backsUp: true, rehearses: true }
   expect(wouldBackUp(all, 'reset')).toContain(

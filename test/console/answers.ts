@@ -214,7 +214,7 @@ export const dryRun: Run = {
   ...run,
   ...{ runId: 'dry', dryRun: true, backupId: null, outcome: { ...outcome!, dryRun: true, backupId: null } },
   wouldDo: {
-    ...{ refusal: null, backsUp: false, rehearses: false, cache: null, restores: null },
+    ...{ refusal: null, backsUp: false, rehearses: false, hooks: true, cache: null, restores: null },
     database: { tables: [{ name: 'public.users', would: 'wiped', rows: 240, keptRows: 4, rowsAfter: 4 }] },
     files: { objects: 1, bytes: 4, preservedObjects: 0, preservedBytes: 0 },
   },

@@ -976,6 +976,9 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
       const dry = await said(dryRun, 'NO BACKUP would be taken first')
       expect(dry).toContain('users 240 rows would be wiped but for 4 rows')
       expect(dry).toContain('Left alone: the cache.')
+      expect(dry).toContain(
+        'Hooks are configured: those that are meant for it would be called before and after the reset;',
+      )
       expect(dry).not.toMatch(/Put it back|Outcome/)
       await said(starting, 'The run is starting.')
       expect(await page.getByRole('button', { name: 'Cancel this run' }).count()).toBe(0)

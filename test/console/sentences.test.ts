@@ -617,6 +617,7 @@ describe('a dry run', () => {
       refusal: null,
       backsUp: true,
       rehearses: true,
+      hooks: false,
       database: null,
       files: null,
       cache: null,

@@ -6,6 +6,7 @@ import { handler as hooks } from '../../functions/hooks.ts'
 import { handler as notify } from '../../functions/notify.ts'
 import { makeClients } from '../../lib/clients.ts'
 import { cancelRun } from '../../lib/run/cancel.ts'
+import { wouldDoOf } from '../../lib/run/words/would-do.ts'
 import { close, LOOPBACK, listen } from '../../local/loopback.ts'
 import { MACHINE_ARN } from '../../local/machine/arn.ts'
 import { inFullForm, isFull } from '../support/trust.ts'
@@ -111,6 +112,22 @@ describe('hooks', () => {
     })
     expect(await reset.fingerprint()).toEqual(before)
     expect(await reset.sealed()).toEqual(sealed)
+  })
+
+  test('are said by a dry run of what they are called around, and not called', async () => {
+    const wouldDo = async (request: object) => {
+      const { runId } = await reset.succeed({ ...request, dryRun: true })
+      return wouldDoOf((await reset.row(runId)).plan, 'reset', null)
+    }
+    await withHooks(maintenance, async () => {
+      expect(await wouldDo(quick)).toMatchObject({ refusal: null, hooks: true })
+      // Count must not know their secrets, and so not what they are called.
+      await withVariables({ HOOKS: undefined, HOOKS_ON: 'true' }, async () =>
+        expect(await wouldDo(quick)).toMatchObject({ hooks: true }),
+      )
+      expect(seen).toEqual([])
+    })
+    expect(await wouldDo(quick)).toMatchObject({ hooks: false })
   })
 
   test('are called once each around a reset, signed, and told of the run and of nothing in it', async () => {

@@ -16,7 +16,7 @@ import { isUnclaimed } from '../../lib/run/words/claim-state.ts'
 import { nextStepsOf } from '../../lib/run/words/next-steps.ts'
 import { nowAndAfter, restoredStores, whatRestoreMeans } from '../../lib/run/words/now-and-after.ts'
 import { refusalOf, type WouldDo, wouldDoOf } from '../../lib/run/words/would-do.ts'
-import { wouldBeRefused, wouldLeave, wouldLines } from '../../lib/run/words/would-words.ts'
+import { wouldBeRefused, wouldCall, wouldLeave, wouldLines } from '../../lib/run/words/would-words.ts'
 import { sharedCheck } from '../../lib/s3/fence-check.ts'
 import { cut } from '../../lib/visible.ts'
 import { catalogWith, key, table as tableOf } from '../database/made-catalog.ts'
@@ -44,6 +44,21 @@ describe('what a dry run says', () => {
   ) => wouldDoOf({ ...planned, ...more }, operation, error) as WouldDo
   const lines = (one: WouldDo, operation = 'reset') =>
     wouldLines(one, operation).map(({ what, holds, would }) => `${what}: ${holds} ${would}`)
+
+  it('of what wipes or replaces is also that hooks would be called around it, where there are any', () => {
+    const says = (more: object, operation: string) => wouldCall(would(more, operation), operation)
+    for (const [operation, said] of [
+      ['reset', 'reset'],
+      ['reset-to', 'reset'],
+      ['restore', 'restore'],
+    ] as const)
+      expect(says({ hooks: true }, operation)).toBe(
+        `Hooks are configured: those that are meant for it would be called before and after the ${said}; the dry run called none.`,
+      )
+    expect(says({ hooks: true }, 'backup')).toBeNull()
+    expect(says({ hooks: false }, 'reset')).toBeNull()
+    expect(says({}, 'reset')).toBeNull() // of an earlier version
+  })
 
   it('of a reset is what goes and what stays of each store', () => {
     expect(would()).toMatchObject({ backsUp: true, rehearses: true, refusal: null, restores: null })

@@ -43,6 +43,8 @@ export const PlanSummary = z.object({
   refusal: Refusal.nullish(),
   /** Of a dry run: what it would change is looked at row by row. */
   compares: z.boolean().optional(),
+  /** Of a dry run: there are hooks. Which, Count must not know. */
+  hooks: z.boolean().default(false),
   rehearse: z.boolean().default(false),
   preserve: z.object(Plan.shape.preserve.shape).partial().optional(),
   /** What the backup is to be called. */
@@ -75,7 +77,7 @@ export function planSummaryOf(
   {
     backup,
     ...told
-  }: { backup: Backup | null; dryRun: boolean; refusal: Refusal | null; compares?: boolean },
+  }: { backup: Backup | null; dryRun: boolean; refusal: Refusal | null; hooks?: boolean; compares?: boolean },
 ): z.input<typeof PlanSummary> {
   const { strategy, clears, rehearse, preserve, naming, warnings, restore } = plan
   const planned: Nullable<Planned> = plan

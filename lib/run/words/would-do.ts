@@ -1,5 +1,6 @@
 import * as z from 'zod'
 import { errorKinds } from '../../errors.ts'
+import { destroys } from '../../operations.ts'
 import { type Nullable, nullable, sectionsOf, shapeOfAll } from '../../store/sections.ts'
 import { backSchemas, planTellers, type Summaries, type Woulds, wouldSchemas } from '../../stores.ts'
 import { PlanSummary, Refusal } from '../planning/plan-summary.ts'
@@ -12,6 +13,8 @@ export const WouldDo = z.strictObject({
   backsUp: z.boolean(),
   /** Whether that would be loaded and compared, and not only read back. */
   rehearses: z.boolean(),
+  /** Whether there are hooks, which would be called before and after it as far as they are meant for it. */
+  hooks: z.boolean(),
   ...nullable(wouldSchemas),
   /** Of a restore: the backup, how much it holds, and whether what it does not hold would be removed. */
   restores: z
@@ -44,13 +47,14 @@ export function refusalOf(
 export function wouldDoOf(plan: unknown, operation: string, error: Refusal | null): WouldDo | null {
   if (plan === null) return null
   const summary = PlanSummary.parse(plan)
-  const { dryRun, refusal, rehearse, warnings, clears, restore } = summary
+  const { dryRun, refusal, rehearse, hooks, warnings, clears, restore } = summary
   const sections: Nullable<Summaries> = summary
   if (!dryRun) return null
   return {
     refusal: refusalOf(refusal, error),
     backsUp: !warnings.some(({ code }) => code === 'NoBackup'),
     rehearses: rehearse,
+    hooks: hooks && destroys(operation),
     ...sectionsOf<Nullable<Woulds>>((target) => {
       const planned = sections[target]
       return planned && clears.includes(target) ? planTellers[target].would(planned, operation) : null

@@ -1,5 +1,5 @@
 import { counted } from '../../amounts.ts'
-import { operationOf } from '../../operations.ts'
+import { operationOf, saidAs } from '../../operations.ts'
 import type { Words, WouldLine } from '../../store/words.ts'
 import { type Target, targets } from '../../store.ts'
 import { type ToldStores, words } from '../../stores/words.ts'
@@ -58,6 +58,12 @@ function proofOf({ rehearses, database }: WouldDo): string {
   return rehearses
     ? 'read back byte for byte, loaded into a scratch schema, and compared row by row, but for what an earlier one proved lately'
     : 'and read back byte for byte, but not loaded'
+}
+
+/** That hooks would be called; null: none would. Which, is not known where it is planned: what they are holds secrets. */
+export function wouldCall({ hooks }: WouldDo, operation: string): string | null {
+  if (!hooks) return null
+  return `Hooks are configured: those that are meant for it would be called before and after the ${saidAs(operation)}; the dry run called none.`
 }
 
 /** `would be refused: …`, with the error's name and what to do; null when nothing known now would refuse it. */

@@ -7,7 +7,13 @@ import { differenceHeadings, differenceLines } from '../../../lib/run/words/diff
 import { nextStepsOf } from '../../../lib/run/words/next-steps.ts'
 import { amountOf, stateWords } from '../../../lib/run/words/outcome.ts'
 import { type WouldDo, wouldDoOf } from '../../../lib/run/words/would-do.ts'
-import { wouldBackUp, wouldBeRefused, wouldLeave, wouldLines } from '../../../lib/run/words/would-words.ts'
+import {
+  wouldBackUp,
+  wouldBeRefused,
+  wouldCall,
+  wouldLeave,
+  wouldLines,
+} from '../../../lib/run/words/would-words.ts'
 import { targets } from '../../../lib/store.ts'
 import { visibleName } from '../../../lib/visible.ts'
 import { asFlags } from '../as-flags.ts'
@@ -143,10 +149,12 @@ function showWouldDo(wouldDo: WouldDo, operation: string): string {
   if (lines.length === 0) return ''
   const condition = wouldDo.refusal === null ? 'would do this' : 'would do this if it were not refused'
   const left = wouldLeave(wouldDo)
+  const calls = wouldCall(wouldDo, operation)
   return [
     `\nWith this request, the ${saidAs(operation)} ${condition}:\n\n${table(lines)}`,
     left.length === 0 ? '' : `\nIt would not touch: ${left.join(', ')}.\n`,
     `\n${wouldBackUp(wouldDo, operation)}\n`,
+    calls === null ? '' : `\n${calls}\n`,
   ].join('')
 }
 
