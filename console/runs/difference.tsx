@@ -7,13 +7,15 @@ export function Difference({
   difference,
   restores,
   isBetween,
+  isDryRun,
 }: {
   difference: NonNullable<Outcome['difference']>
   restores: WouldDo['restores']
   isBetween: boolean
+  isDryRun: boolean
 }) {
   const lines = differenceLines(difference, restores)
-  const headings = differenceHeadings(isBetween)
+  const headings = differenceHeadings(isBetween, isDryRun)
   return (
     <section aria-labelledby="difference">
       <h2 id="difference">Difference</h2>

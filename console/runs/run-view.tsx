@@ -133,6 +133,7 @@ export function RunView({ runId }: { runId: string }) {
           difference={run.outcome.difference}
           restores={run.wouldDo?.restores ?? null}
           isBetween={run.outcome.subject?.to !== undefined}
+          isDryRun={run.dryRun}
         />
       )}
       {run.outcome && <NextSteps outcome={run.outcome} />}

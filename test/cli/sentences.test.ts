@@ -314,6 +314,18 @@ To put back what was wiped:
     )
   })
 
+  test('of a dry run that finds nothing to change is about what would be put back, not about all that the backup holds', () => {
+    const difference = {
+      database: { equal: 1, tables: [], sequences: [] },
+      files: null,
+      cache: null,
+    }
+    const restore = { ...outcome, operation: 'restore', dryRun: true as const, difference }
+    const text = showOutcome(restore, around)
+    expect(text).toContain('\nAll that would be put back is there as it was.\n')
+    expect(text).not.toContain('the backup holds')
+  })
+
   test('with warnings says so, and tells each as the command line says what it advises', () => {
     const warnings = [{ code: 'FilesNotInBackup', message: 'were left; "exact": true removes them' }]
     const text = showOutcome({ ...outcome, status: 'succeeded_with_warnings', warnings }, around)

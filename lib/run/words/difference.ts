@@ -16,15 +16,21 @@ export function differenceLines(
   return targets.flatMap((target) => linesOf(target, difference[target], restore))
 }
 
-/** What is said above the lines. @param isBetween two backups were compared */
-export function differenceHeadings(isBetween: boolean) {
+/**
+ * What is said above the lines.
+ * @param isBetween two backups were compared
+ * @param isDryRun only what the restore that it stands for would put back was looked at
+ */
+export function differenceHeadings(isBetween: boolean, isDryRun = false) {
   return isBetween
     ? {
         ...{ nothing: 'The two backups hold the same.', caption: 'What is not the same in the two backups' },
         ...{ before: 'In the first', now: 'In the other', restore: 'A restore of the first' },
       }
     : {
-        nothing: 'All that the backup holds is there as it was.',
+        nothing: isDryRun
+          ? 'All that would be put back is there as it was.'
+          : 'All that the backup holds is there as it was.',
         caption: 'What is not as it was in the backup',
         ...{ before: 'In the backup', now: 'Now', restore: 'A restore' },
       }

@@ -58,7 +58,9 @@ export function showOutcome(outcome: Outcome, around: Around): string {
     around.didNotBegin ? notBegun(outcome) : headingOf(outcome, around.status),
     outcome.error === null ? '' : `\n${outcome.error.name}: ${visibleName(asFlags(outcome.error.message))}\n`,
     outcome.subject === undefined ? '' : `\n${visibleName(subjectSentence(outcome.subject))}\n`,
-    outcome.difference === undefined ? '' : showDifference(outcome.difference, { to: outcome.subject?.to }),
+    outcome.difference === undefined
+      ? ''
+      : showDifference(outcome.difference, { to: outcome.subject?.to, isDryRun: false }),
     around.didNotBegin || (operationOf(outcome.operation)?.actsOn ?? 'stores') !== 'stores'
       ? ''
       : `\n${table(targets.map((target) => [target, stateWords[outcome.targets[target].state], amountOf(outcome, target)]))}`,
@@ -70,10 +72,14 @@ export function showOutcome(outcome: Outcome, around: Around): string {
 
 function showDifference(
   difference: NonNullable<Outcome['difference']>,
-  { restores = null, to }: { restores?: WouldDo['restores'] | undefined; to?: string | undefined },
+  {
+    restores = null,
+    to,
+    isDryRun,
+  }: { restores?: WouldDo['restores']; to?: string | undefined; isDryRun: boolean },
 ): string {
   const lines = differenceLines(difference, restores)
-  const { nothing, before, now, restore } = differenceHeadings(to !== undefined)
+  const { nothing, before, now, restore } = differenceHeadings(to !== undefined, isDryRun)
   if (lines.length === 0) return `\n${nothing}\n`
   const heading = ['', before, now, restore].map((text) => text.toLowerCase())
   return `\n${table([heading, ...lines.map(({ what, before, now, restore }) => [what, before, now, restore])])}`
@@ -139,7 +145,7 @@ function showDryRun(outcome: Outcome, wouldDo: WouldDo | null, { didNotBegin }: 
     wouldDo === null ? '' : showWouldDo(wouldDo, operation),
     outcome.difference === undefined
       ? ''
-      : showDifference(outcome.difference, { restores: wouldDo?.restores }),
+      : showDifference(outcome.difference, { restores: wouldDo?.restores ?? null, isDryRun: true }),
     warningsOf(outcome),
   ].join('')
 }
