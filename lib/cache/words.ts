@@ -25,7 +25,10 @@ export const cacheWords: Words<CacheTold> = {
   differs: ({ before, now, extra, missing, changed, uncompared }, { exact }) => {
     const does = [
       ...(missing > 0 ? [`bring back ${counted(missing, 'key')}`] : []),
-      ...(changed > 0 ? [`change back ${counted(changed, 'key')}`] : []),
+      // Who has just gone back to a backup with relative times to live is told of a change in each key that has one.
+      ...(changed > 0
+        ? [`change back ${counted(changed, 'key')} (another time to live counts as a change)`]
+        : []),
       ...(extra > 0
         ? [`${exact ? 'remove' : 'leave'} ${counted(extra, 'key')} that the backup has not`]
         : []),

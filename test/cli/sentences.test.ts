@@ -314,6 +314,15 @@ To put back what was wiped:
     )
   })
 
+  test('of keys that changed says that another time to live is such a change: a reset gives them the one that they had', () => {
+    const changed = { before: 50, now: 50, extra: 0, missing: 0, changed: 50, expired: 0, uncompared: 0 }
+    const difference = { database: null, files: null, cache: changed }
+    const diff = { ...outcome, operation: 'diff', strategy: null, backupPrefix: null, difference }
+    expect(showOutcome(diff, around)).toContain(
+      'would change back 50 keys (another time to live counts as a change)\n',
+    )
+  })
+
   test('of a dry run that finds nothing to change is about what would be put back, not about all that the backup holds', () => {
     const difference = {
       database: { equal: 1, tables: [], sequences: [] },
