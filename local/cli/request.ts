@@ -4,6 +4,7 @@ import { text } from 'node:stream/consumers'
 import { InvalidRequest, messageOf } from '../../lib/errors.ts'
 import { needsConfirm } from '../../lib/operations.ts'
 import { parseRequest, type Request, requests } from '../../lib/run/request.ts'
+import { strategies } from '../../lib/run/strategy.ts'
 import { type Arguments, WrongUsage } from './arguments.ts'
 import {
   type Command,
@@ -13,6 +14,7 @@ import {
   type OptionText,
   optionTexts,
 } from './commands.ts'
+import { didYouMean } from './did-you-mean.ts'
 
 /** A request as it is sent, and as it is understood. */
 export type Wanted = { sent: Record<string, unknown>; request: Request }
@@ -38,6 +40,12 @@ function fromFlags({ command, argument, second: to, flags }: Arguments): Record<
   const { argument: wanted }: Command = commands[command]
   if (wanted === '<strategy>' && argument === undefined) {
     throw new WrongUsage(`${command} needs a strategy: what is to be wiped`, command)
+  }
+  if (takes(command, 'strategy') && argument !== undefined && !strategies.some((one) => one === argument)) {
+    throw new WrongUsage(
+      `There is no strategy "${argument}".${didYouMean(argument, strategies)} The strategies are ${strategies.join(', ')}`,
+      command,
+    )
   }
   const isOnBackup = takes(command, 'backupId')
   if (isOnBackup && argument === undefined) {

@@ -121,6 +121,8 @@ describe('the command line', () => {
       ['reset', 'full', '--dryrun'],
       "Unknown option '--dryrun'. Did you mean --dry-run?",
     ],
+    ['a strategy that is nearly one', ['reset', 'fulll'], 'There is no strategy "fulll". Did you mean full?'],
+    ['a backup of what is nearly a store', ['backup', 'fils-only'], 'Did you mean files-only?'],
     ['help for what is no command', ['help', 'bakcups'], 'Did you mean backups?'],
     [
       'a shell that there is no completion for',
@@ -183,7 +185,9 @@ describe('the command line', () => {
   test('an unknown strategy exits 2 and names the right ones', async () => {
     const { code, stderr } = await cli(['reset', 'everything', '--confirm', 'local'])
     expect(code).toBe(2)
-    expect(stderr).toMatch(/strategy: .*"full".*"cache-only"/)
+    expect(stderr).toContain(
+      'There is no strategy "everything". The strategies are full, database-only, files-only, cache-only\n',
+    )
   })
 
   test('a table that is left out of a restore without the database exits 2, in the words of the command line', async () => {
