@@ -11,7 +11,7 @@ import { main } from '../../local/cli/main.ts'
 import { nameOf } from '../../local/cli/program.ts'
 import { confirmed, exampleOf, type Wanted } from '../../local/cli/request.ts'
 import { askForName, needsName } from '../../local/cli/run/confirm.ts'
-import { listenForInterruption } from '../../local/cli/run/interrupt.ts'
+import { askToCancel, listenForInterruption } from '../../local/cli/run/interrupt.ts'
 import { adoptEnvironment, namesOthers } from '../../local/cli/running-stack.ts'
 import { type Ended, runScript } from './run-script.ts'
 
@@ -414,6 +414,37 @@ describe('--request', () => {
     const { code, stderr } = await cli(['backup', 'full', '--request', '{"operation":"backup"}'])
     expect(code).toBe(2)
     expect(stderr).toContain('--request holds the whole request')
+  })
+})
+
+describe('the question at Ctrl-C', () => {
+  const question = 'c: cancel it, l: leave it running, Enter: go on watching: '
+  async function answered(...lines: string[]) {
+    const terminal = () => Object.assign(new PassThrough(), { isTTY: true })
+    const [input, output] = [terminal(), terminal()]
+    const asking = { choices: ['cancel', 'leave'], otherwise: 'leave' } as const
+    const asked = askToCancel('r', asking, AbortSignal.timeout(5_000), { input, output })
+    let shown = ''
+    output.on('data', (chunk) => {
+      shown += chunk
+    })
+    for (const [at, line] of lines.entries()) {
+      await vi.waitFor(() => expect(shown.match(/, Enter: go on watching: /g)).toHaveLength(at + 1))
+      input.write(`${line}\r`)
+    }
+    return { answer: await asked, shown }
+  }
+
+  test('takes a word or its beginning, and Enter', async () => {
+    const answers = [await answered('c'), await answered(' LEAVE '), await answered('')]
+    expect(answers.map(({ answer }) => answer)).toEqual(['cancel', 'leave', 'go on'])
+  })
+
+  test('is asked again after another answer, which decides nothing', async () => {
+    const { answer, shown } = await answered('zz', 'no', 'cancel')
+    expect(answer).toBe('cancel')
+    expect(shown).toContain(`"zz" is no answer. ${question}`)
+    expect(shown).toContain(`"no" is no answer. ${question}`)
   })
 })
 

@@ -80,27 +80,36 @@ async function findBegun({ clients }: Connected, runId: string): Promise<RunRow 
   }
 }
 
+type Terminal = {
+  input: NodeJS.ReadableStream & { isTTY?: boolean }
+  output: NodeJS.WritableStream & { isTTY?: boolean }
+}
+
 /** @returns `otherwise` when nobody can be asked, or nobody answers because Ctrl-C came again */
 export async function askToCancel<Choice extends 'cancel' | 'leave'>(
   runId: string,
   { choices, otherwise }: { choices: readonly Choice[]; otherwise: Choice },
   again: AbortSignal,
+  { input, output }: Terminal = { input: process.stdin, output: process.stderr },
 ): Promise<Choice | 'go on'> {
-  if (!process.stdin.isTTY || !process.stderr.isTTY) return otherwise
+  if (!input.isTTY || !output.isTTY) return otherwise
   const says = { cancel: 'c: cancel it', leave: 'l: leave it running' }
   const offered = choices.map((choice) => says[choice]).join(', ')
-  const terminal = createInterface({ input: process.stdin, output: process.stderr })
+  const terminal = createInterface({ input, output })
   try {
-    const typed = await terminal
-      .question(`\nRun ${runId} has changed nothing yet. ${offered}, Enter: go on watching: `, {
-        signal: again,
-      })
-      .then(
-        (line) => line.trim().toLowerCase(),
-        () => undefined,
-      )
-    if (typed === undefined) return otherwise
-    return choices.find((choice) => typed !== '' && choice.startsWith(typed)) ?? 'go on'
+    for (let before = `\nRun ${runId} has changed nothing yet.`; ; ) {
+      const typed = await terminal
+        .question(`${before} ${offered}, Enter: go on watching: `, { signal: again })
+        .then(
+          (line) => line.trim().toLowerCase(),
+          () => undefined,
+        )
+      if (typed === undefined) return otherwise
+      if (typed === '') return 'go on'
+      const chosen = choices.find((choice) => choice.startsWith(typed))
+      if (chosen !== undefined) return chosen
+      before = `"${visibleName(typed)}" is no answer.`
+    }
   } finally {
     terminal.close()
   }
