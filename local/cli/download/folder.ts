@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
-import { lstat, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { lstat, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import * as z from 'zod'
 import { InvalidRequest } from '../../../lib/errors.ts'
@@ -38,7 +38,7 @@ export class Folder {
   /** @throws InvalidRequest for a folder that holds something else */
   static async open(path: string, note: Omit<Note, 'version' | 'complete'>): Promise<Folder> {
     const folder = new Folder(path)
-    await mkdir(path, { recursive: true, mode: ofFolders }).catch((cause: Error) => {
+    await makeFolder(path).catch((cause: Error) => {
       throw new InvalidRequest(`The folder ${path} cannot be made: ${cause.message}. Name another one`, {
         cause,
       })
@@ -107,6 +107,22 @@ export class Folder {
       )
     this.#known.add(path)
   }
+}
+
+/** With those above it. Node's own does not end where the system says of what cannot be made that there is none, as below /proc. */
+async function makeFolder(path: string): Promise<void> {
+  const make = async () => {
+    try {
+      await mkdir(path, { mode: ofFolders })
+    } catch (error) {
+      if (!(await stat(path).catch(() => null))?.isDirectory()) throw error
+    }
+  }
+  await make().catch(async (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT' || dirname(path) === path) throw error
+    await makeFolder(dirname(path))
+    await make()
+  })
 }
 
 async function noteIn(path: string): Promise<Note | undefined> {

@@ -1,6 +1,8 @@
+import { spawn } from 'node:child_process'
 import { mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { backupKeys } from '../../../lib/backup/layout.ts'
 import type { Backup } from '../../../lib/backup/read.ts'
@@ -119,6 +121,25 @@ describe('the files of a download', () => {
     expect((await readdir(path)).sort()).toEqual(['.download.json', '.unfinished', 'b', 'c'])
   })
 
+  test('come into a folder below others that there are not yet, for who made it alone', async () => {
+    await symlink(root, join(root, 'same'))
+    const { path } = await Folder.open(join(root, 'same', 'new', 'one'), note)
+    for (const made of [path, join(root, 'new')]) expect((await stat(made)).mode & 0o777).toBe(0o700)
+  })
+
+  test.runIf(process.platform === 'linux')('come into no folder where none can be made', async () => {
+    // Linux says of each folder below /proc that there is none, not that it may not be made: Node's own mkdir tries for ever.
+    const child = spawn(process.execPath, [
+      '--input-type=module',
+      '--eval',
+      `import { Folder } from ${JSON.stringify(new URL('../../../local/cli/download/folder.ts', import.meta.url).href)}
+       await Folder.open('/proc/none/x', {}).catch(({ name, message }) => console.log(name + ': ' + message))`,
+    ])
+    const waiting = setTimeout(() => child.kill('SIGKILL'), 10_000)
+    expect(await text(child.stdout)).toMatch(/^InvalidRequest: The folder \/proc\/none\/x cannot be made: /)
+    clearTimeout(waiting)
+  })
+
   test('come into no folder that holds something else, nor past a link in it', async () => {
     const backup = await backUp(['a'])
     const path = join(root, 'own')
@@ -127,6 +148,8 @@ describe('the files of a download', () => {
     await expect(Folder.open(path, { ...note, format: 'json' })).rejects.toThrow(/is not empty/)
     await writeFile(join(root, 'file'), '')
     await expect(Folder.open(join(root, 'file', 'x'), note)).rejects.toThrow(/cannot be made/)
+    await symlink(join(root, 'nowhere'), join(root, 'dangling'))
+    await expect(Folder.open(join(root, 'dangling', 'x'), note)).rejects.toThrow(/cannot be made/)
     await Folder.open(join(root, 'linked'), note)
     await Folder.open(join(root, 'elsewhere'), note)
     await symlink(join(root, 'elsewhere'), join(root, 'linked', 'files'))
