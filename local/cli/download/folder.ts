@@ -35,7 +35,7 @@ export class Folder {
     this.path = path
   }
 
-  /** @throws InvalidRequest for a folder that holds something else */
+  /** @throws InvalidRequest for a folder that cannot be made or used, or that holds something else */
   static async open(path: string, note: Omit<Note, 'version' | 'complete'>): Promise<Folder> {
     const folder = new Folder(path)
     await makeFolder(path).catch((cause: Error) => {
@@ -44,13 +44,13 @@ export class Folder {
       })
     })
     const wanted = { version: 1, ...note, complete: false } as const
-    const there = await readdir(path)
+    const there = await readdir(path).catch(ofRights(path))
     if (there.length > 0 && !isSame(await noteIn(path), wanted))
       throw new InvalidRequest(
         `The folder ${path} is not empty, and what lies there is no download of the backup ${note.backupId} in this format. Nothing was written; name another folder, or an empty one`,
       )
-    await rm(join(path, unfinished), { recursive: true, force: true })
-    await mkdir(join(path, unfinished), { mode: ofFolders })
+    await rm(join(path, unfinished), { recursive: true, force: true }).catch(ofRights(path))
+    await mkdir(join(path, unfinished), { mode: ofFolders }).catch(ofRights(path))
     if (there.length === 0) await folder.write(noteName, [JSON.stringify(wanted)])
     return folder
   }
@@ -123,6 +123,17 @@ async function makeFolder(path: string): Promise<void> {
     await makeFolder(dirname(path))
     await make()
   })
+}
+
+/** Of a folder that belongs to others, or lies on a disk that nobody may write: another one has to be named. */
+function ofRights(path: string): (cause: NodeJS.ErrnoException) => never {
+  return (cause) => {
+    if (!['EACCES', 'EPERM', 'EROFS'].includes(cause.code ?? '')) throw cause
+    throw new InvalidRequest(
+      `The folder ${path} cannot be used: ${cause.message}. Nothing was written; name another folder`,
+      { cause },
+    )
+  }
 }
 
 async function noteIn(path: string): Promise<Note | undefined> {

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -36,6 +36,17 @@ async function backUp(keys: readonly string[]): Promise<Backup> {
   const { index } = await writeFilesIndex(stack.clients.backups, { run, lists: listing.lists }, keyOf)
   stack.front.seen = []
   return { backupId, files: { index } } as Backup
+}
+
+/** Root may read and write everything. */
+async function asAnyUser<T>(does: () => Promise<T>): Promise<T> {
+  if (process.getuid?.() !== 0) return await does()
+  process.seteuid?.(65_534)
+  try {
+    return await does()
+  } finally {
+    process.seteuid?.(0)
+  }
 }
 
 async function fetchInto(name: string, backup: Backup) {
@@ -138,6 +149,24 @@ describe('the files of a download', () => {
     const waiting = setTimeout(() => child.kill('SIGKILL'), 10_000)
     expect(await text(child.stdout)).toMatch(/^InvalidRequest: The folder \/proc\/none\/x cannot be made: /)
     clearTimeout(waiting)
+  })
+
+  test('come into no folder that who asks may not read, or not write: it is the request that is wrong', async () => {
+    await chmod(root, 0o755)
+    for (const [name, mode] of [
+      ['unread', 0o303],
+      ['unwritten', 0o505],
+    ] as const) {
+      const path = join(root, name)
+      await mkdir(path, { mode })
+      const asked = asAnyUser(() => Folder.open(path, note))
+      await expect(asked).rejects.toMatchObject({
+        ...{
+          name: 'InvalidRequest',
+          message: expect.stringContaining(`The folder ${path} cannot be used: EACCES`),
+        },
+      })
+    }
   })
 
   test('come into no folder that holds something else, nor past a link in it', async () => {
