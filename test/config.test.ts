@@ -183,6 +183,16 @@ describe('a variable that is', () => {
     ['SCHEDULES', '[{"name":"n","expression":"rate(1 hour)","operation":"backup","timeZone":"Mars/Base"}]'],
     ['SCHEDULES', '[{"name":"n","expression":"rate(1 hour)","operation":"backup","to":"baseline"}]'],
     ['SCHEDULES', `[${Array(2).fill('{"name":"n","expression":"rate(1 hour)","operation":"backup"}')}]`],
+    [
+      'SCHEDULES',
+      JSON.stringify(
+        Array.from({ length: 101 }, (_, at) => ({
+          name: `n${at}`,
+          expression: 'rate(1 hour)',
+          operation: 'backup',
+        })),
+      ),
+    ],
     ['PUBLIC_NEXT_RESET', 'perhaps'],
     ['PAGE_URL', 'hunter2'],
     ['AWS_ENDPOINT_URL_S3', 'localhost:4566'],

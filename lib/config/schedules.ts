@@ -18,15 +18,22 @@ const Schedule = z.strictObject({
 })
 export type Schedule = z.output<typeof Schedule>
 
+/** Their next times are looked for when the status, or the next reset, is asked for. */
+const most = 100
+
 export const schedules = z.string().transform((text, context) => {
-  const parsed = z.array(Schedule).safeParse(parseJson(text))
-  const problem = !parsed.success
-    ? `is not a JSON array of schedules (${problemsOf(parsed.error)})`
-    : new Set(parsed.data.map(({ name }) => name)).size < parsed.data.length
-      ? 'gives two schedules the same name'
-      : parsed.data.some(({ operation, to }) => to !== undefined && operation !== 'reset')
-        ? 'has a schedule with "to" that is no reset'
-        : null
+  const said = parseJson(text)
+  const parsed = z.array(Schedule).safeParse(said)
+  const problem =
+    Array.isArray(said) && said.length > most
+      ? `has ${said.length} schedules, and at most ${most} are taken`
+      : !parsed.success
+        ? `is not a JSON array of schedules (${problemsOf(parsed.error)})`
+        : new Set(parsed.data.map(({ name }) => name)).size < parsed.data.length
+          ? 'gives two schedules the same name'
+          : parsed.data.some(({ operation, to }) => to !== undefined && operation !== 'reset')
+            ? 'has a schedule with "to" that is no reset'
+            : null
   if (parsed.success && problem === null) return parsed.data
   context.addIssue({ code: 'custom', message: problem ?? '' })
   return z.NEVER

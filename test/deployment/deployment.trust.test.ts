@@ -1209,6 +1209,11 @@ describe('CloudFormation takes', () => {
           ['cannot be called "role"'],
         ],
         [
+          'local',
+          { schedules: JSON.stringify(Array(101).fill({})) },
+          ['SCHEDULES has 101 schedules, and at most 100 are taken'],
+        ],
+        [
           'a-much-too-long-name',
           {},
           [

@@ -3,6 +3,7 @@ import type { Schedule } from '../../lib/config/schedules.ts'
 import { parseExpression } from '../../lib/run/schedule/expression.ts'
 import { nextTimes, periodOf } from '../../lib/run/schedule/next-times.ts'
 import { collisionsOf, parseSchedules, schedulesOf } from '../../lib/run/schedule/schedules.ts'
+import { nextReset } from '../../lib/run/schedule/told.ts'
 
 /** The next times, in UTC to the minute. */
 function next(expression: string, timeZone: string, after: string, count = 3): string[] {
@@ -170,6 +171,34 @@ describe('the schedules', () => {
     expect(of({ expression: 'cron(0 3 * *)' })).toThrow(/SCHEDULES, "nightly": cron has six fields/)
     expect(of({ to: 'baseline' })()).toHaveLength(1)
     expect(() => parseSchedules('[{"name":"Nightly"}]', 'staging')).toThrow(/SCHEDULES is not a JSON array/)
+  })
+  it('are at most a hundred', () => {
+    const many = (count: number) =>
+      JSON.stringify(Array.from({ length: count }, (_, at) => ({ ...nightly, name: `n${at}` })))
+    expect(parseSchedules(many(100), 'staging')).toHaveLength(100)
+    expect(() => parseSchedules(many(101), 'staging')).toThrow(
+      'SCHEDULES has 101 schedules, and at most 100 are taken',
+    )
+  })
+  it('are asked for the next reset once in ten seconds, and again when it has begun', () => {
+    let looks = 0
+    const config = {
+      ENVIRONMENT: 'staging',
+      get SCHEDULES() {
+        looks++
+        return [nightly, { ...nightly, name: 'early', expression: 'cron(0 2 * * ? *)', timeZone: 'UTC' }]
+      },
+    }
+    const at = (time: string) => nextReset(config, new Date(`2026-11-26T${time}Z`))
+    expect(at('01:59:30')).toBe('2026-11-26T02:00:00.000Z')
+    const once = looks
+    expect(at('01:59:39')).toBe('2026-11-26T02:00:00.000Z')
+    expect(looks).toBe(once)
+    expect(at('01:59:55')).toBe('2026-11-26T02:00:00.000Z')
+    expect(looks).toBe(2 * once)
+    expect(at('02:00:00')).toBe('2026-11-27T02:00:00.000Z')
+    expect(at('01:59:59')).toBe('2026-11-26T02:00:00.000Z') // the clock was put back
+    expect(nextReset({ ...config, SCHEDULES: [] }, new Date())).toBeNull()
   })
   it('that begin at the same moment are told: of their runs one would be refused', () => {
     const hourly = { ...nightly, name: 'hourly', expression: 'cron(0 * * * ? *)' }

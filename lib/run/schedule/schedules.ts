@@ -28,10 +28,10 @@ const looksAhead = 400
 export function collisionsOf(schedules: readonly Schedule[], after: Date): string[] {
   const starts = schedules
     .filter(({ state }) => state === 'ENABLED')
-    .map((schedule) => ({ schedule, times: nextTimes(schedule, after, looksAhead).map(Number) }))
+    .map((schedule) => ({ schedule, times: new Set(nextTimes(schedule, after, looksAhead).map(Number)) }))
   return starts.flatMap(({ schedule: { name }, times }, at) =>
     starts.slice(at + 1).flatMap(({ schedule: other, times: others }) => {
-      const meet = times.find((time) => others.includes(time))
+      const meet = [...times].find((time) => others.has(time))
       if (meet === undefined) return []
       const moment = `${new Date(meet).toISOString().slice(0, 16).replace('T', ' ')} UTC`
       return `The schedules "${name}" and "${other.name}" both begin at ${moment}: one of the two is refused (RunActive) while the other is active. Give one of them other minutes`
