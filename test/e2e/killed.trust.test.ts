@@ -59,7 +59,7 @@ async function beginAndStop({ verb, target, signal, at }: Round, input: unknown)
   else fronts.cache.faults = [fault]
   const child = fork(
     fileURLToPath(new URL('./step-child.ts', import.meta.url)),
-    [verb, JSON.stringify(input), String(lifetimeMs + 1_500)], // with the time that the process takes to begin
+    [verb === 'restore' ? 'putback' : verb, JSON.stringify(input), String(lifetimeMs + 1_500)], // with the time that the process takes to begin
     { env: { ...process.env, LOG_LEVEL: 'SILENT' }, stdio: 'ignore' },
   )
   const gone = once(child, 'exit')
