@@ -160,7 +160,7 @@ describe('a full reset', () => {
       })
       const manifest = await reset.manifestOf(outcome.backupId)
       expect(manifest.files).toEqual({ prefix: filesPrefix, objects: 0, bytes: 0, vanished: 0, index: null })
-      expect(manifest.cache).toEqual({ prefix: '*', keys: 0, parts: [] })
+      expect(manifest.cache).toEqual({ prefix: '*', keys: 0, parts: [], exportedAt: expect.any(String) })
     },
   )
 
