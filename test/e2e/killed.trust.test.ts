@@ -124,7 +124,7 @@ needsRedis(
     const counts = { rounds: 0, stopped: 0, afterItsEnd: 0 }
     await withVariables(fronts.variables, async () => {
       const first = Math.floor(Math.random() * 8) // the short form is another one each time
-      for (let round = 0; round < rounds({ short: 1, full: 24 }); round++) {
+      for (let round = 0; round < rounds({ short: 1, full: 16 }); round++) {
         for (let n = 0; n < 8; n++) await reset.put(`${filesPrefix}story ${n}.txt`, `story ${n}`)
         await redis.del('page:later')
         for (let n = 0; n < 40; n++) await redis.set(`page:${n}`, `value ${n}`)

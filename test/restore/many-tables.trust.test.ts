@@ -5,7 +5,7 @@ import { rounds, tried } from '../support/trust.ts'
 const reset = useResetStack()
 
 /** Each with a primary key and a TOAST table: four locks. */
-const tables = rounds({ short: 25, full: 2000 })
+const tables = rounds({ short: 25, full: 1000 })
 
 it(`a database of ${tables} tables is rehearsed, wiped and restored`, { timeout: 600_000 }, async () => {
   await reset.seed({ users: 2, files: 1, keys: 1 })

@@ -266,7 +266,7 @@ it('whatever the schema: what is wiped is restored identically, or nothing was w
       if (warnings.length > 0) seen.restoredWithWarnings++
       else seen.restored++
     }),
-    { numRuns: rounds({ short: 2, full: 150 }), examples: [[exclusionIsRead]] },
+    { numRuns: rounds({ short: 2, full: 100 }), examples: [[exclusionIsRead]] },
   )
   tried('restorability', seen)
   expect(seen.impossible).toBeLessThan(seen.schemas / 4 + 3)

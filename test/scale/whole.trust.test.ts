@@ -12,7 +12,7 @@ import { copiedBy, copiesOf, cutOf, dropLists, listingOf } from './synthetic-fil
 
 /** A terabyte in so many tables, a hundred of them large (50 million rows of 180 bytes), and so many files. */
 const tables = rounds({ short: 300, full: 5_000 })
-const files = rounds({ short: 20_000, full: 2_000_000 })
+const files = rounds({ short: 20_000, full: 1_000_000 })
 const large = 100
 const sizes = { large: 9e9, small: (1e12 - large * 9e9) / (tables - large) }
 /** How much more it is of what docs/scale.md says that Count lists in its time. In the short form most is the beginning. */
