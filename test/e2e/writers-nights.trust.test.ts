@@ -117,7 +117,7 @@ test.runIf(isFull)(
     const writers = [startWriter(3), startWriter(7)]
     const backups: string[] = []
     let [taken, again, late] = [0, 0, 0]
-    const counted = 24
+    const counted = 16
     try {
       for (let round = 0; round < counted; round++) {
         const variables = round % 2 === 0 ? { EXPORT_BATCH_BYTES: '1' } : {}

@@ -22,7 +22,7 @@ import { dump } from './dump.ts'
 import { load, planRestore } from './steps.ts'
 import { makeTorture, tortureSchemas } from './torture.ts'
 
-const differences = rounds({ short: 1, full: 20 })
+const differences = rounds({ short: 1, full: 15 })
 const database = useDatabase()
 let first: string
 let before: Record<string, unknown>
