@@ -1,7 +1,7 @@
 import { and, eq, type SQL, sql } from 'drizzle-orm'
 import { utc } from '../amounts.ts'
 import { IdempotencyConflict, RunActive, RunLost } from '../errors.ts'
-import { isOneStep } from '../operations.ts'
+import { isOneStep, saidAs } from '../operations.ts'
 import type { Connection } from '../postgres/connection.ts'
 import { storable } from '../postgres/storable.ts'
 import { aliveUntil, forgetDeadInvocations } from './invocations.ts'
@@ -176,14 +176,14 @@ function activeError(run: RunRow): RunActive {
       : 'Wait for it: it changes what it acts on, or is about to, and cannot be cancelled any more'
   return new RunActive(
     runId,
-    `Run ${runId} (${operation}, in ${where}) is active since ${utc(startedAt)}. ${wayOut}; a dead run is taken over ${abandonedAfterMinutes} minutes after its last sign of life`,
+    `Run ${runId} (${saidAs(operation)}, in ${where}) is active since ${utc(startedAt)}. ${wayOut}; a dead run is taken over ${abandonedAfterMinutes} minutes after its last sign of life`,
   )
 }
 
 function closingError({ runId, operation, phase, closingUntil }: RunRow): RunActive {
   return new RunActive(
     runId,
-    `Run ${runId} (${operation}, last in ${phase}) has ended, but an invocation of it may be alive until ${closingUntil && utc(closingUntil)} and could still change a store or seal a backup. The next run can begin then, or as soon as that invocation has ended`,
+    `Run ${runId} (${saidAs(operation)}, last in ${phase}) has ended, but an invocation of it may be alive until ${closingUntil && utc(closingUntil)} and could still change a store or seal a backup. The next run can begin then, or as soon as that invocation has ended`,
     closingUntil,
   )
 }

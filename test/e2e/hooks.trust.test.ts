@@ -183,10 +183,16 @@ describe('hooks', () => {
       expect(seen[0]?.body).toMatchObject({ operation: 'restore' })
       await reset.succeed({ ...quick, to: backupId })
       expect(named()).toEqual(['after seed'])
-      await withHooks([{ name: 'migrate', moment: 'after', operations: ['reset-to'] }], async () => {
-        await reset.succeed({ ...quick, to: backupId })
-        expect(seen[0]?.body).toMatchObject({ operation: 'reset-to', to: backupId })
-      })
+      await withHooks(
+        [{ name: 'migrate', moment: 'after', onFailure: 'error', operations: ['reset-to'] }],
+        async () => {
+          await reset.succeed({ ...quick, to: backupId })
+          expect(seen[0]?.body).toMatchObject({ operation: 'reset-to', to: backupId })
+          answer = answersWith(400, 'migrate')
+          const { cause } = await reset.run({ ...quick, to: backupId })
+          expect(cause).toContain('The hook "migrate" after the reset failed: ')
+        },
+      )
     })
   })
 

@@ -526,6 +526,12 @@ describe('a run that is active', () => {
     )
   })
 
+  test('is called as people call it when it goes back to a backup', async () => {
+    expect(await refusalBeside({ operation: 'reset-to' }, { phase: 'Count' })).toContain(
+      `Run one (reset, in Count) ${begun}`,
+    )
+  })
+
   test('shows a sign of life by whatever it says, also that it waits, and holds up nobody once it is dead', async () => {
     await openRun(connection, newRun('one'))
     const signs: (() => Promise<unknown>)[] = [

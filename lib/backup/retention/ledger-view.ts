@@ -2,7 +2,7 @@ import type { Clients } from '../../clients.ts'
 import { checkMark, placeOfName, readEnvironment } from '../../ledger/environment.ts'
 import { labelsByBackup, readLabels } from '../../ledger/labels/labels.ts'
 import { type RunRow, selectRuns } from '../../ledger/runs.ts'
-import { isOneStep, type OperationName, operationOf, operations } from '../../operations.ts'
+import { isOneStep, type OperationName, operationOf, operations, saidAs } from '../../operations.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { databaseError } from '../../postgres/errors.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
@@ -99,7 +99,7 @@ function whyNot(latest: RunRow | undefined): string | null {
   if (latest === undefined)
     return 'no backup, reset or restore has ended in this environment yet. Nothing is pruned before one has succeeded'
   if (latest.status === 'succeeded' || latest.status === 'succeeded_with_warnings') return null
-  return `the run ${latest.runId} (${latest.operation}) ended as ${latest.status}, and no backup, reset or restore has succeeded since. Nothing is pruned until one has`
+  return `the run ${latest.runId} (${saidAs(latest.operation)}) ended as ${latest.status}, and no backup, reset or restore has succeeded since. Nothing is pruned until one has`
 }
 
 /** A run needs what its attempts write, the next one included, which may begin at any time, and whatever its row names. */

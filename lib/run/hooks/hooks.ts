@@ -16,6 +16,7 @@ import type { Fence } from '../../ledger/fence.ts'
 import { type LedgerLine, ledgerLine } from '../../ledger/line.ts'
 import { type RunRow, readRun } from '../../ledger/runs.ts'
 import { logger } from '../../log.ts'
+import { saidAs } from '../../operations.ts'
 import { judge } from '../../web/host.ts'
 import { failureOf, send } from './send.ts'
 
@@ -196,7 +197,7 @@ function failedHook(
 ): HookFailed | HookRefused {
   if (refused !== null && moment === 'before') return refusedHook(name, refused)
   return new HookFailed(
-    `The hook "${name}" ${moment} the ${row.operation} failed: ${says}. ${untouched(moment)} Look at what it calls; its answers are in no log of this tool`,
+    `The hook "${name}" ${moment} the ${saidAs(row.operation)} failed: ${says}. ${untouched(moment)} Look at what it calls; its answers are in no log of this tool`,
   )
 }
 
