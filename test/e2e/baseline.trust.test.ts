@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { backupKeys } from '../../lib/backup/layout.ts'
 import { prune } from '../../lib/backup/retention/prune.ts'
@@ -81,6 +82,7 @@ describe('a backup that is taken as a baseline', () => {
   test.runIf(isFull)(
     `is named by its label, the beginning of its id, or what is the latest, in each request ${inFullForm}`,
     async () => {
+      await setTimeout(1_000) // ids begin with the second, and this one is to be the only one of its second
       const { backupId } = await reset.succeed({ operation: 'backup', label: 'baseline', rehearse: true })
       const verified = await reset.succeed({ operation: 'verify', backupId: 'baseline' }, 'verified')
       expect(verified.subject).toMatchObject({ backupId, state: 'verified' })
@@ -153,11 +155,13 @@ describe('a reset to the baseline', () => {
     async () => {
       const { sql, redis } = reset.stack
       await reset.seed({ users: 20, files: 3, keys: 4 })
-      await redis.set('page:short', 'over soon', 'PX', 1_500)
+      await redis.set('page:short', 'over soon', 'PX', 8_000)
+      const endsSoon = Date.now() + 8_000
       const { backupId } = await reset.succeed({ operation: 'backup', label: 'baseline', rehearse: false })
       const { exportedAt = '' } = (await reset.manifestOf(backupId)).cache ?? {}
       const endsAt = Number(await redis.call('PEXPIRETIME', 'hash'))
       await day()
+      await redis.del('page:short')
       await sql.query(
         `INSERT INTO events (what) VALUES ('of the day'); DELETE FROM events WHERE what = 'login 1'`,
       )
@@ -176,7 +180,6 @@ describe('a reset to the baseline', () => {
         files: { before: 2, now: 2, extra: 1, missing: 1, changed: 1 },
         cache: { extra: 1, missing: 2, expired: 0 },
       })
-      await redis.del('page:short')
       const began = Date.now()
       const outcome = await reset.succeed({ ...toBaseline, preserve })
       expect(await whatStays()).toEqual(kept)
@@ -187,6 +190,7 @@ describe('a reset to the baseline', () => {
       expect(shift).toBeGreaterThanOrEqual(began - Date.parse(exportedAt))
       expect(shift).toBeLessThanOrEqual(Date.now() - Date.parse(exportedAt))
       // What had ended before the night begins anew, and ends again.
+      await setTimeout(Math.max(0, endsSoon - Date.now()) + 100)
       const again = await reset.succeed({ ...toBaseline, preserve, ttl: 'absolute' })
       expect(Number(await redis.call('PEXPIRETIME', 'hash'))).toBe(endsAt)
       expect(again.warnings.map(({ code }) => code)).toContain('KeysExpired')
