@@ -2,8 +2,11 @@ import type { ComponentType } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
 import { Loading, Notice } from './notice.tsx'
 
-/** A view of which the script is fetched when it is shown for the first time: most visits need one or two of them. */
-export function fetched<Props extends object>(fetch: () => Promise<ComponentType<Props>>) {
+/**
+ * A view of which the script is fetched when it is shown for the first time: most visits need one or two of them.
+ * @param title its heading until then, as who cannot see the page goes by headings
+ */
+export function fetched<Props extends object>(title: string, fetch: () => Promise<ComponentType<Props>>) {
   let found: ComponentType<Props> | undefined
   return function Fetched(props: Props) {
     const [isLost, setLost] = useState(false)
@@ -22,7 +25,12 @@ export function fetched<Props extends object>(fetch: () => Promise<ComponentType
       const View = found
       return <View {...props} />
     }
-    return isLost ? <Lost /> : <Loading what="the view" />
+    return (
+      <>
+        <h1>{title}</h1>
+        {isLost ? <Lost /> : <Loading what="the view" />}
+      </>
+    )
   }
 }
 

@@ -9,11 +9,12 @@ import { Notice } from './notice.tsx'
 import { useSession } from './session.ts'
 import { useTitle } from './title.ts'
 
-const titles: Record<Exclude<Route['view'], 'run'>, string> = {
+const titles: Record<Route['view'], string> = {
   overview: 'Overview',
   backups: 'Backups',
   backup: 'Backup',
   runs: 'History',
+  run: 'Run',
   unknown: 'Not found',
 }
 
@@ -23,10 +24,10 @@ const places = [
   { address: '#/runs', name: 'History', views: ['runs', 'run'] },
 ]
 
-const Backups = fetched(async () => (await import('../backups/backups.tsx')).Backups)
-const BackupView = fetched(async () => (await import('../backups/backup-view.tsx')).BackupView)
-const History = fetched(async () => (await import('../runs/history.tsx')).History)
-const RunView = fetched(async () => (await import('../runs/run-view.tsx')).RunView)
+const Backups = fetched(titles.backups, async () => (await import('../backups/backups.tsx')).Backups)
+const BackupView = fetched(titles.backup, async () => (await import('../backups/backup-view.tsx')).BackupView)
+const History = fetched(titles.runs, async () => (await import('../runs/history.tsx')).History)
+const RunView = fetched(titles.run, async () => (await import('../runs/run-view.tsx')).RunView)
 
 /** What stands around every view: which environment this is, the ways, and who is signed in. */
 export function Shell({ lostAt }: { lostAt: Date | undefined }) {

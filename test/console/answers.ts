@@ -234,3 +234,9 @@ export const starting: Run = { ...running, status: 'starting', phase: null, plan
 export async function tell(page: Page, path: RegExp, json: object, status = 200): Promise<void> {
   await page.route(path, (route) => route.fulfill({ status, json }))
 }
+
+/** Opens a view by the link in the header, and waits until nothing of the one before is shown. */
+export async function goTo(page: Page, view: 'Backups' | 'History'): Promise<void> {
+  await page.getByRole('link', { name: view, exact: true }).click()
+  await page.getByRole('heading', { level: 1, name: view, exact: true }).waitFor()
+}

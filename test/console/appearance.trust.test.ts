@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest'
 import { backupKeys } from '../../lib/backup/layout.ts'
 import { withVariables } from '../e2e/reset-stack.ts'
 import { inFullForm, isFull } from '../support/trust.ts'
-import { pageOfMany, quietStatusAt, tell } from './answers.ts'
+import { goTo, pageOfMany, quietStatusAt, tell } from './answers.ts'
 import { chromiumPath, useConsole } from './console-stack.ts'
 
 const desk = { width: 1120, height: 760 }
@@ -68,7 +68,7 @@ describe.skipIf(chromiumPath === undefined)('how the page looks', () => {
       await inspect(admin, 'the overview')
       await console.finish({ operation: 'backup', strategy: 'full' })
       await damage()
-      await admin.getByRole('link', { name: 'Backups' }).click()
+      await goTo(admin, 'Backups')
       await admin.getByRole('row').nth(1).getByRole('link').first().click()
       await admin.getByRole('button', { name: 'Restore …' }).click()
       await admin
@@ -119,7 +119,7 @@ describe.skipIf(chromiumPath === undefined)('how the page looks', () => {
       await inspect(admin, 'a run that is closing, with an outcome that is not known')
       await console.stack.admin.query('DELETE FROM taskmaster_reset.invocations')
 
-      await admin.getByRole('link', { name: 'Backups' }).click()
+      await goTo(admin, 'Backups')
       await admin.getByRole('row').nth(2).waitFor()
       await inspect(admin, 'the backups')
       await admin.route(/\/v1\/backups\?/, (route) =>
@@ -168,7 +168,7 @@ describe.skipIf(chromiumPath === undefined)('how the page looks', () => {
       expect(await restore.isEnabled()).toBe(true)
       await admin.keyboard.press('Escape')
 
-      await admin.getByRole('link', { name: 'History' }).click()
+      await goTo(admin, 'History')
       await admin.getByRole('row').nth(2).waitFor()
       await inspect(admin, 'the history')
 
@@ -258,7 +258,7 @@ describe.skipIf(chromiumPath === undefined)('how the page looks', () => {
         // A name of 63 bytes is broken, and one that turns the direction of text shows that it does.
         await page.getByRole('row', { name: 'long\\u202egnp 0 rows' }).waitFor()
         await inspect(page, 'a dry run that would be refused')
-        await page.getByRole('link', { name: 'Backups' }).click()
+        await goTo(page, 'Backups')
         await page.getByRole('row').last().getByRole('link').first().click()
         expect(await page.getByRole('button', { name: 'Restore …' }).isDisabled()).toBe(true)
       })

@@ -14,6 +14,7 @@ import {
   dryRun,
   emptyStatus,
   failedReset,
+  goTo,
   longBackup,
   pageOfMany,
   protectedOnes,
@@ -186,7 +187,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
       await page.getByText(`${rows} rows in 7 tables: put back.`).waitFor()
       expect(await console.count()).toEqual(before)
 
-      await page.getByRole('link', { name: 'History' }).click()
+      await goTo(page, 'History')
       await page.getByRole('row', { name: /^Restore .* succeeded api:admin/ }).waitFor()
       await page.getByRole('row', { name: /^Reset, full .* succeeded api:admin/ }).waitFor()
     },
@@ -272,7 +273,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
       await sql.query(`UPDATE users SET email = 'x' || email WHERE id IN (SELECT id FROM users LIMIT 3)`)
       await redis.set('taskmaster:came:later', 'x')
       const page = await console.signIn('admin')
-      await page.getByRole('link', { name: 'Backups' }).click()
+      await goTo(page, 'Backups')
       await page.getByRole('row').nth(1).getByRole('link').first().click()
       await page.getByRole('button', { name: 'Restore …' }).click()
       const dialog = page.getByRole('dialog', { name: 'Restore into local' })
@@ -356,7 +357,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
   it.runIf(isFull)('pins, verifies, downloads and deletes backups (full form)', async () => {
     await console.finish({ operation: 'backup', strategy: 'cache-only' })
     const page = await console.signIn('admin')
-    await page.getByRole('link', { name: 'Backups' }).click()
+    await goTo(page, 'Backups')
     await page
       .getByRole('row', { name: /30 keys/ })
       .first()
@@ -409,7 +410,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
        FROM generate_series(1, 60) i`,
       )
       const page = await console.signIn('viewer')
-      await page.getByRole('link', { name: 'History' }).click()
+      await goTo(page, 'History')
       const more = page.getByRole('button', { name: 'Show older runs' })
       const { runs } = await console.ask('GET', '/runs?limit=200')
       for (let shown = 50; shown < runs.length + 25; shown += 25) {
@@ -493,7 +494,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
       await console.finish({ operation: 'backup', strategy: 'cache-only' })
       const page = await console.signIn('viewer')
       await page.clock.install()
-      await page.getByRole('link', { name: 'Backups' }).click()
+      await goTo(page, 'Backups')
       const listed = page.getByRole('row')
       await listed.first().waitFor()
       const before = await listed.count()
@@ -517,7 +518,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
           ? route.fulfill({ status: 503, json: busy })
           : route.fulfill({ json: older }),
       )
-      await page.getByRole('link', { name: 'History' }).click()
+      await goTo(page, 'History')
       await page.getByRole('button', { name: 'Show older runs' }).click()
       await page.getByRole('alert').getByText(busy.detail).waitFor()
     },
@@ -753,7 +754,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
       await tell(page, /\/v1\/backups\/2026/, longBackup)
       await page.getByLabel('Access token').fill('known')
       await page.keyboard.press('Enter')
-      await page.getByRole('link', { name: 'Backups' }).click()
+      await goTo(page, 'Backups')
       await page
         .getByRole('row', {
           name: /baseline .* 1,240 rows, 12 files, 96 keys.* Before a reset api:ci Rehearsed Unknown key Pinned .*UTC 93\.9 KiB$/,
@@ -828,7 +829,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
       })
       await page.getByLabel('Access token').fill('known')
       await page.keyboard.press('Enter')
-      await page.getByRole('link', { name: 'Backups' }).click()
+      await goTo(page, 'Backups')
       const rows = page.locator('tbody tr')
       await rows.nth(49).waitFor()
       expect(await rows.count()).toBe(50)
@@ -874,7 +875,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
       await console.finish({ operation: 'backup', strategy: 'full', rehearse: false })
       const before = await console.count()
       const page = await console.signIn('admin')
-      await page.getByRole('link', { name: 'Backups' }).click()
+      await goTo(page, 'Backups')
       await page.getByRole('row').nth(1).getByRole('link').first().click()
       await page.getByRole('button', { name: 'Label …' }).click()
       const names = page.getByRole('dialog', { name: 'Label and note' })
@@ -900,7 +901,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
       await page.getByText(/^Succeeded after/).waitFor()
       expect(await console.count()).toEqual(before)
 
-      await page.getByRole('link', { name: 'Backups' }).click()
+      await goTo(page, 'Backups')
       await page.getByLabel('Search').fill('guests')
       await page
         .getByRole('row', { name: /baseline As it is shown to guests/ })
@@ -925,7 +926,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
       await page.getByLabel('Access token').fill('known')
       await page.keyboard.press('Enter')
       await page.getByText('Reset, full is running: Wipe database. Started').waitFor()
-      await page.getByRole('link', { name: 'History' }).click()
+      await goTo(page, 'History')
       for (const name of [/^Reset, full .* running not said –$/, /^Restore .* from older .*api:ci 11\.8 s$/])
         await page.getByRole('row', { name }).waitFor()
       const badges = await page
@@ -1038,12 +1039,26 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
     },
   )
 
+  it.runIf(isFull)(`has a heading also while the script of a view is on its way ${inFullForm}`, async () => {
+    const page = await console.signIn('viewer')
+    const departure = Promise.withResolvers<void>()
+    await page.route('**/assets/chunk-*', async (route) => {
+      await departure.promise
+      await route.continue()
+    })
+    await goTo(page, 'History')
+    await page.getByText('Loading the view').waitFor()
+    departure.resolve()
+    await page.getByRole('row').first().waitFor()
+    expect(await page.getByRole('heading', { level: 1 }).allTextContents()).toEqual(['History'])
+  })
+
   it.runIf(isFull)(
     `offers to load itself again when a view does not come, as after a deployment ${inFullForm}`,
     async () => {
       const page = await console.signIn('viewer')
       await page.route('**/assets/chunk-*', (route) => route.fulfill({ status: 404, body: '' }))
-      await page.getByRole('link', { name: 'Backups' }).click()
+      await goTo(page, 'Backups')
       await page.getByRole('alert').getByText('This part of the page did not come.').waitFor()
       await page.unroute('**/assets/chunk-*')
       await page.getByRole('button', { name: 'Load the page again' }).click()
