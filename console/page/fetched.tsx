@@ -12,7 +12,7 @@ export function fetched<Props extends object>(title: string, fetch: () => Promis
     const [isLost, setLost] = useState(false)
     const [, showAgain] = useState(0)
     useEffect(() => {
-      if (found !== undefined) return
+      // Always: it may have come between this view's drawing and now. A module that is there is not asked for again.
       fetch().then(
         (view) => {
           found = view

@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { utc } from '../../lib/amounts.ts'
 import { clock } from '../numbers.ts'
 import { Overview } from '../overview/overview.tsx'
@@ -106,13 +106,14 @@ function View({ route }: { route: Route }) {
 }
 
 function useRoute(): Route {
-  const [route, setRoute] = useState(() => routeOf(location.hash))
+  const [address, setAddress] = useState(location.hash)
   useEffect(() => {
-    const follow = () => setRoute(routeOf(location.hash))
+    const follow = () => setAddress(location.hash)
     window.addEventListener('hashchange', follow)
+    follow() // it may have changed since the page was drawn
     return () => window.removeEventListener('hashchange', follow)
   }, [])
-  return route
+  return useMemo(() => routeOf(address), [address])
 }
 
 /** A new view begins at its top, for the keyboard and the screen reader too; the first one is left to the browser. */

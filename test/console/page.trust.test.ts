@@ -989,7 +989,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
       expect(before).toContain('Export database (done) 8.2 s · 1,240 rows')
       expect(before).toMatch(/Wipe database \(at work\) .*1,240 rows 3 of 7 parts Wipe files \(not begun\)/)
       expect(before).toMatch(/Running for \d+ h \d+ min\. It is waiting for locks\./)
-      expect(await page.title()).toBe('Running: Reset, full · staging')
+      await expect.poll(() => page.title()).toBe('Running: Reset, full · staging')
       const icon = await page.locator('link[rel=icon]').getAttribute('href')
       expect(icon).toMatch(/^data:image\/svg\+xml,.*hsl\(/)
       const address = /\/v1\/runs\/run-5$/
@@ -1036,6 +1036,25 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
         .getByText(`does not know this token, or no longer. ${revoked.detail}`)
         .waitFor()
       expect(await page.evaluate('sessionStorage.length')).toBe(0)
+    },
+  )
+
+  it.runIf(isFull)(
+    `follows an address that changes before it listens, and goes on from it ${inFullForm}`,
+    async () => {
+      const page = await console.open()
+      // Between the moment that the page is drawn, and the one at which it can be told.
+      await page.evaluate(`{
+      const add = window.addEventListener
+      window.addEventListener = (name, ...rest) => {
+        if (name === 'hashchange') history.replaceState(null, '', '#/runs')
+        add.call(window, name, ...rest)
+      }
+    }`)
+      await page.getByLabel('Access token').fill(tokenOf('viewer'))
+      await page.getByRole('button', { name: 'Sign in' }).click()
+      await page.getByRole('heading', { level: 1, name: 'History' }).waitFor()
+      await goTo(page, 'Backups')
     },
   )
 
