@@ -47,6 +47,8 @@ CREATE TABLE app.of_parts (part int REFERENCES app.parts ON DELETE CASCADE, own 
 CREATE TABLE public.schema_migrations (version text PRIMARY KEY, at timestamptz); INSERT INTO public.schema_migrations VALUES ('1', '2026-01-01 10:00+02'), ('it''s', NULL);
 CREATE TABLE app.z_row (i int, t text); CREATE TABLE app.a_row (z app.z_row, every app.z_row[]); CREATE SEQUENCE app.asked; CREATE DOMAIN app.numbered_by AS int DEFAULT nextval('app.asked'); CREATE TABLE app.by_domain (n app.numbered_by);
 CREATE TABLE public.migrations (id serial, name text); INSERT INTO public.migrations VALUES (0, 'first');
+CREATE TABLE public.knex_migrations (id int PRIMARY KEY, after int REFERENCES public.knex_migrations, version text REFERENCES public.schema_migrations, tags text[], "at %s" date);
+INSERT INTO public.knex_migrations VALUES (2, 1, '1', '{a,NULL}', NULL), (1, NULL, NULL, NULL, '2026-01-01');
 CREATE SCHEMA drizzle; CREATE TABLE drizzle.__drizzle_migrations (id serial PRIMARY KEY, hash text NOT NULL, created_at bigint); INSERT INTO drizzle.__drizzle_migrations (hash) VALUES ('a'), ('b')`
 
 /** What only later versions know. */
@@ -120,6 +122,7 @@ async function catalogOf({ sql }: Database) {
       await lines(`SELECT a.attrelid::regclass::text, a.attname, a.attislocal, a.attinhcount FROM pg_attribute a
       JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE a.attnum > 0 AND NOT a.attisdropped AND n.nspname = 'app' AND relkind IN ('r', 'p') ORDER BY 1, 2`),
     migrations: await lines('TABLE public.schema_migrations ORDER BY 1'),
+    outOfOrder: await lines('TABLE public.knex_migrations ORDER BY 1'),
     numbered: await lines('SELECT id, hash FROM drizzle.__drizzle_migrations ORDER BY 1'),
   }
 }

@@ -1,6 +1,6 @@
 import { definitionLimits, type Migrations } from '../../backup/sections/definition.ts'
 import type { Connection } from '../../postgres/connection.ts'
-import { plainName, qualified, quote, type Relation } from '../../postgres/identifiers.ts'
+import { literal, plainName, qualified, quote, type Relation } from '../../postgres/identifiers.ts'
 import { isBookkeeping } from '../catalog/bookkeeping.ts'
 
 type Bookkeeping = Relation & { name: string; oid: number; bytes: number; columns: string[] }
@@ -51,16 +51,31 @@ export async function readMigrations(
   return read
 }
 
+/**
+ * SQL that puts them into tables that have none, '' for no rows: one statement, at the end of which foreign keys are asked. So a
+ * row may come before the one that it refers to, in its own table or in another of them.
+ */
+export function insertOf(all: readonly Migrations[]): string {
+  const inserts = all.filter(({ rows }) => rows.length > 0).map(insertInto)
+  const last = inserts.pop()
+  if (last === undefined || inserts.length === 0) return last ?? ''
+  const others = inserts.map((insert, at) => `rows${at} AS (${insert})`)
+  return `WITH ${others.join(',\n')}\n${last}`
+}
+
+function insertInto({ schema, table, columns, rows }: Migrations): string {
+  const value = (text: string | null) => (text === null ? 'NULL' : literal(text))
+  const lines = rows.map((row) => `  (${row.map(value).join(', ')})`)
+  const into = `${qualified({ schema, table })} (${columns.map(quote).join(', ')})`
+  return `INSERT INTO ${into} OVERRIDING SYSTEM VALUE VALUES\n${lines.join(',\n')}`
+}
+
 /** Puts them into tables that have none. */
 export async function putMigrations(connection: Connection, all: readonly Migrations[]): Promise<void> {
-  for (const { schema, table, columns, rows } of all) {
-    for (const row of rows) {
-      const values = row.map((_, index) => `$${index + 1}`).join(', ')
-      const into = `${qualified({ schema, table })} (${columns.map(quote).join(', ')})`
-      await connection.query(`INSERT INTO ${into} OVERRIDING SYSTEM VALUE VALUES (${values})`, row)
-    }
+  const insert = insertOf(all)
+  if (insert !== '') await connection.query(insert)
+  for (const { schema, table, columns } of all)
     for (const column of columns) await goOnBehind(connection, { schema, table }, column)
-  }
 }
 
 /** The tool's next row gets a number of its own; from below 1 no sequence of theirs begins. */

@@ -1,5 +1,6 @@
 import type { Definition, Migrations } from '../../../lib/backup/sections/definition.ts'
-import { literal, qualified, quote } from '../../../lib/postgres/identifiers.ts'
+import { insertOf } from '../../../lib/database/definition/migrations.ts'
+import { literal, qualified } from '../../../lib/postgres/identifiers.ts'
 
 /** How the tables are made, for an empty database; the text stands in the backup, so it has to be signed. */
 export function* schemaSql({ sql, leftOut, migrations }: Definition): Generator<string> {
@@ -8,18 +9,16 @@ export function* schemaSql({ sql, leftOut, migrations }: Definition): Generator<
   yield '\\set QUIET on\n\\set ON_ERROR_STOP on\n\\encoding UTF8\nSET standard_conforming_strings = on;\nBEGIN;\nSET LOCAL client_min_messages = warning;\n'
   yield `${sql.trimEnd()}\n`
   yield '\\o /dev/null\n'
-  for (const one of migrations) yield* rowsOf(one)
+  const insert = insertOf(migrations)
+  if (insert !== '') yield `${insert};\n`
+  for (const one of migrations) yield* goOnBehind(one)
   yield '\\o\n'
   yield 'COMMIT;\n'
 }
 
-function* rowsOf({ schema, table, columns, rows }: Migrations): Generator<string> {
+/** The tool's next row gets a number of its own. */
+function* goOnBehind({ schema, table, columns }: Migrations): Generator<string> {
   const live = qualified({ schema, table })
-  for (const row of rows) {
-    const values = row.map((value) => (value === null ? 'NULL' : literal(value))).join(', ')
-    yield `INSERT INTO ${live} (${columns.map(quote).join(', ')}) OVERRIDING SYSTEM VALUE VALUES (${values});\n`
-  }
-  // The tool's next row gets a number of its own.
   for (const column of columns) {
     const sequence = `pg_get_serial_sequence(${literal(live)}, ${literal(column)})`
     const last = literal(
