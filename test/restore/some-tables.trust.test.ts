@@ -5,7 +5,15 @@ import { readRestored } from '../../lib/database/load/sources.ts'
 import { restoreDatabase } from '../../lib/database/restore/restore.ts'
 import { ParentsMissing, PreservationConflict } from '../../lib/errors.ts'
 import { databaseOf, restoredBy, stayingBy } from '../../lib/run/planning/plan.ts'
-import { backUp, configured, planReset, useDatabase } from '../database/database-stack.ts'
+import {
+  backUp,
+  configured,
+  linesOf,
+  planReset,
+  readBackup,
+  session,
+  useDatabase,
+} from '../database/database-stack.ts'
 import {
   dropSql,
   type Graph,
@@ -110,6 +118,54 @@ describe('a restore of some tables', () => {
     expect((await dump(admin))['public.likes_more']).toEqual(['(9)'])
     await restoreSome(clients, backupId, { tables: ['posts', 'likes'] })
     expect(await dump(admin)).toMatchObject({ 'public.likes_1': ['(1)'], 'public.likes_more': ['(3)'] })
+  })
+
+  it('locks these, and what their foreign keys lead to: who writes elsewhere goes on, and the safety backup holds what was there when it locked', async () => {
+    const { clients, sql } = database
+    await sql.query(`CREATE TABLE up (id int PRIMARY KEY); CREATE TABLE mid (id int PRIMARY KEY, up int REFERENCES up); CREATE TABLE down (mid int REFERENCES mid);
+      CREATE TABLE elsewhere (id int); CREATE TABLE far (id int) PARTITION BY LIST (id); CREATE TABLE far_1 PARTITION OF far DEFAULT;
+      INSERT INTO up VALUES (1); INSERT INTO mid VALUES (1, 1); INSERT INTO elsewhere VALUES (1)`)
+    const backupId = await backUpAll(clients)
+    await sql.query('INSERT INTO mid VALUES (2, 1)')
+    const plan = await planRestore(clients, backupId, { tables: ['mid'] })
+    await load(clients, plan)
+    await sql.query('INSERT INTO mid VALUES (3, 1); INSERT INTO elsewhere VALUES (2)')
+    await sql.query(`CREATE FUNCTION waits() RETURNS bool LANGUAGE plpgsql AS $$ BEGIN
+        WHILE NOT pg_try_advisory_xact_lock(7) LOOP PERFORM pg_sleep(0.01); END LOOP; RETURN true; END $$;
+      ALTER TABLE mid ADD CHECK (waits()); SELECT pg_advisory_lock(7)`)
+    const backup = await readRestored(clients, restoredBy(plan))
+    const { backupId: safety } = plan
+    const restoring = restoreDatabase(clients, {
+      ...{ ...databaseOf(plan), backup, backupId: safety, staying: stayingBy(plan) },
+    })
+    const writer = await session(database, 'an application')
+    const canRead = async (table: string) =>
+      writer
+        .query(`SET lock_timeout = '20ms'; SELECT FROM ${table}`)
+        .then(() => true)
+        .catch((error) => error.code !== '55P03')
+    await expect.poll(() => canRead('mid')).toBe(false)
+    await writer.query(
+      `SET lock_timeout = '5s'; INSERT INTO elsewhere VALUES (3); INSERT INTO far VALUES (1)`,
+    )
+    for (const table of ['up', 'down']) expect(await canRead(table), table).toBe(false)
+    await expect(writer.query(`SET lock_timeout = '20ms'; TRUNCATE elsewhere`)).rejects.toThrow(
+      /lock timeout/,
+    )
+    await sql.query('SELECT pg_advisory_unlock(7)')
+    expect(await restoring).toMatchObject({ tables: { 'public.mid': 1 }, warnings: [] })
+    expect(await rowsOf(['public.mid', 'public.elsewhere', 'public.far_1'])).toEqual({
+      ...{ 'public.mid': ['(1,1)'], 'public.elsewhere': ['(1)', '(2)', '(3)'], 'public.far_1': ['(1)'] },
+    })
+    const { tables } = await readBackup(clients, safety!)
+    const heldOf = async (name: string) =>
+      await linesOf(
+        clients,
+        tables.find((one) => one.name === name),
+      )
+    expect(await heldOf('public.mid')).toEqual([1, 2, 3].map((id) => `{"id":${id},"up":1}`))
+    expect(await heldOf('public.elsewhere')).toEqual(['{"id":1}', '{"id":2}'])
+    await sql.query('DROP TABLE up, mid, down, elsewhere, far; DROP FUNCTION waits')
   })
 
   it.runIf(isFull)(

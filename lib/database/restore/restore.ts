@@ -15,6 +15,7 @@ import type { Table } from '../catalog/table.ts'
 import type { Tables } from '../catalog/tables.ts'
 import { readWritten } from '../catalog/written.ts'
 import { bytesHeld } from '../locks/duration.ts'
+import { locksOfRestore } from '../locks/of-restore.ts'
 import { whileLocked } from '../locks/transaction.ts'
 import { isOfTheRows } from '../savepoint.ts'
 import type { DatabasePlan, PlannedDatabase } from '../schema/plan.ts'
@@ -73,7 +74,7 @@ export async function restoreDatabase(
       // Before any lock: a run that is lost, or has restored already, must not hold up the application.
       const earlier = await fenceRun(connection, runId)
       if (earlier !== null) return DatabaseRestored.parse(earlier)
-      const locks = { exclusive: planned.tables.map(({ table }) => table), shared: [] }
+      const locks = await locksOfRestore(connection, planned)
       return await whileLocked(clients, connection, { runId, locks }, (locked) =>
         replaceTables(clients, locked, { run, planned, backup, safety, staying }),
       )
