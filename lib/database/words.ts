@@ -2,6 +2,7 @@ import { counted, enumeration, number } from '../amounts.ts'
 import type { DatabaseSection } from '../backup/sections/database.ts'
 import type { Selection } from '../store/selection.ts'
 import type { Asked, Change, DifferenceLine, Words } from '../store/words.ts'
+import { tablesNamed } from './catalog/named.ts'
 import type { DatabaseDifference, TableDifference } from './schema/difference.ts'
 import type { DatabaseOption } from './schema/option.ts'
 import type { DatabaseCounts } from './schema/outcome.ts'
@@ -86,11 +87,9 @@ function changesOf(database: Asked<DatabaseOption>, held: DatabaseSection, selec
  */
 function stayOf({ tables, includeParents }: Selection, held: DatabaseSection, name: string): string | null {
   if (tables === undefined) return null
-  const isNamed = (table: DatabaseSection['tables'][number], one: string) =>
-    [table.name, table.table].includes(one)
-  const named = held.tables.filter((table) => tables.some((one) => isNamed(table, one)))
+  const named = [...tablesNamed(held.tables, tables)]
   if (named.some((table) => table.name === name)) return null
-  const isPlain = tables.every((one) => named.some((table) => isNamed(table, one)))
+  const isPlain = tables.every((one) => tablesNamed(held.tables, [one]).size > 0)
   if (includeParents) return 'stays, unless what is named refers to it'
   return isPlain ? 'stays' : 'stays, unless it is a partition of what is named'
 }

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest'
+import { tablesNamed } from '../../lib/database/catalog/named.ts'
 import { crossingKeys, warnOfCrossing } from '../../lib/database/plan/actions/crossing-keys.ts'
 import { stayingOf } from '../../lib/database/plan/actions/staying.ts'
+import { chooseActions } from '../../lib/database/plan/actions/table-actions.ts'
 import { InvalidRequest, PreservationConflict } from '../../lib/errors.ts'
 import { catalogWith, family, key, sequence, table } from './made-catalog.ts'
 
@@ -103,7 +105,7 @@ describe('of a restore of some tables', () => {
 
   it('these come back, with the sequences that nothing else uses; also one that is no longer there, which the schema then refuses', () => {
     expect(back(['public.users'])).toEqual(['public.users', 'public.users_id_seq'])
-    expect(back(['users', 'posts'])).toEqual([
+    expect(back(['app.users', 'public.users', 'posts'])).toEqual([
       ...['public.users', 'public.posts', 'app.users', 'public.users_id_seq', 'public.numbers'],
     ])
     expect(back(['parts'])).toEqual(['public.parts_1', 'public.parts_2', 'public.parts_id_seq'])
@@ -120,8 +122,46 @@ describe('of a restore of some tables', () => {
   })
 
   it('a name that the backup does not hold is refused with those that it holds', () => {
-    expect(() => back(['users', 'later'])).toThrow(/does not hold later.*public\.users/)
+    expect(() => back(['posts', 'later'])).toThrow(/does not hold later.*public\.users/)
     expect(() => back(['public.schema_migrations'])).toThrow(InvalidRequest)
+  })
+})
+
+describe('a name', () => {
+  const like = { ...table('app.public.users'), schema: 'app', table: 'public.users' }
+  const other = { ...like, name: 'other.public.users', schema: 'other' }
+
+  it('with its schema means that table, and no other one whose own name looks like that', () => {
+    const all = { ...catalog, tables: [like, ...catalog.tables] }
+    const backup = { ...held, tables: [like, ...held.tables] }
+    const asked = {
+      ...{ operation: 'restore' as const, preserve: nothing },
+      selection: { tables: ['public.users'] },
+    }
+    expect(stayingOf(all, backup, asked)).toContain('app.public.users')
+    const preserve = { ...nothing, tables: ['public.users'] }
+    const reset = { operation: 'reset-to' as const, preserve, selection: {} }
+    expect(stayingOf(all, backup, reset)).not.toContain('app.public.users')
+    const kept = chooseActions({ ...all, foreignKeys: [] }, preserve).tables.filter(
+      ({ action }) => action === 'keep',
+    )
+    expect(kept.map(({ table: { name } }) => name)).toEqual(['public.users'])
+    const alone = { ...all, tables: [like, other, table('app.users')] }
+    expect([...tablesNamed(alone.tables, ['public.users'])]).toEqual([like, other])
+  })
+
+  it('of several tables is refused where it says what is put back, and keeps all of them where it says what stays', () => {
+    const asked = {
+      ...{ operation: 'restore' as const, preserve: nothing },
+      selection: { tables: ['users'] },
+    }
+    expect(() => stayingOf(catalog, held, asked)).toThrow(InvalidRequest)
+    expect(() => stayingOf(catalog, held, asked)).toThrow(
+      /^The backup holds several tables users: public\.users, app\.users\. Say in "tables"/,
+    )
+    const preserve = { ...nothing, tables: ['users'] }
+    const reset = { operation: 'reset-to' as const, preserve, selection: {} }
+    expect(stayingOf(catalog, held, reset)).toEqual(expect.arrayContaining(['public.users', 'app.users']))
   })
 })
 

@@ -7,6 +7,7 @@ import { ownSearchPath } from '../../postgres/search-path.ts'
 import { connectionsFor, shareOut } from '../../postgres/share-out.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
 import { type Catalog, readCatalog } from '../catalog/catalog.ts'
+import { tablesNamed } from '../catalog/named.ts'
 import { readPrimaryKeys } from '../catalog/primary-keys.ts'
 import { readPositions, sequencesOf } from '../catalog/sequences.ts'
 import type { Table } from '../catalog/table.ts'
@@ -49,7 +50,8 @@ export async function diffDatabase(
   const format = fingerprintFormatOf(held)
   const catalog = await withConnection(clients, (connection) => readCatalog(connection, DATABASE_SCHEMAS))
   const { pairs, found } = pairsOf(held.tables, catalog)
-  const known = new Set([...held.tables.map(({ name }) => name), ...(held.untold ?? []), ...EXCLUDE_TABLES])
+  const excluded = [...tablesNamed(catalog.tables, EXCLUDE_TABLES)]
+  const known = new Set([...[...held.tables, ...excluded].map(({ name }) => name), ...(held.untold ?? [])])
   const later = catalog.tables.filter(({ name, partitioned }) => !partitioned && !known.has(name))
   const live = [...pairs.map((pair) => pair.live), ...later]
   const tables = [...found]

@@ -5,6 +5,7 @@ import { rowsKeyOf } from '../../backup/layout.ts'
 import type { Backup } from '../../backup/read.ts'
 import type { BackedUpTable } from '../../backup/sections/database.ts'
 import type { Clients } from '../../clients.ts'
+import { tablesNamed } from '../../database/catalog/named.ts'
 import { readTables } from '../../database/catalog/tables.ts'
 import type { FoundRows } from '../../database/difference/differing-rows.ts'
 import { obstacleBetween, obstacleOf } from '../../database/difference/obstacle.ts'
@@ -53,9 +54,7 @@ export async function tableToTell(
 }
 
 function tableIn({ backupId, database }: Backup, name: string): BackedUpTable {
-  const tables = database?.tables ?? []
-  const exact = tables.filter((table) => table.name === name)
-  const called = exact.length > 0 ? exact : tables.filter(({ table }) => table === name)
+  const called = [...tablesNamed(database?.tables ?? [], [name])]
   const [table, another] = called
   if (table !== undefined && another === undefined) return table
   throw new InvalidRequest(

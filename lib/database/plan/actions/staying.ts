@@ -3,8 +3,9 @@ import { InvalidRequest, PreservationConflict } from '../../../errors.ts'
 import type { StoreOperation } from '../../../operations.ts'
 import type { Selection } from '../../../store/selection.ts'
 import type { Catalog } from '../../catalog/catalog.ts'
+import { tablesNamed } from '../../catalog/named.ts'
 import { families } from './families.ts'
-import { checkNames, isNamed, type Preservation, shortList } from './table-actions.ts'
+import { checkNames, type Preservation, shortList } from './table-actions.ts'
 
 type Held = {
   tables: readonly Pick<BackedUpTable, 'name' | 'table'>[]
@@ -67,8 +68,10 @@ function preservedOf(catalog: Catalog, held: Held, { tables, rows, excluded }: P
 /** Whether one of the names is that of a table, or of a partitioned one above it. */
 function namedIn({ tables }: Catalog) {
   const { familyOf } = families(tables)
-  return (names: readonly string[]) => (table: (typeof tables)[number]) =>
-    familyOf(table).some((member) => names.some((name) => isNamed(member, name)))
+  return (names: readonly string[]) => {
+    const named = tablesNamed(tables, names)
+    return (table: (typeof tables)[number]) => familyOf(table).some((member) => named.has(member))
+  }
 }
 
 function refuseExcluded(catalog: Catalog, selected: ReadonlySet<string>, excluded: readonly string[]): void {
@@ -79,7 +82,7 @@ function refuseExcluded(catalog: Catalog, selected: ReadonlySet<string>, exclude
   )
 }
 
-/** The tables that are put back. @throws InvalidRequest for a name that no table of the backup has */
+/** The tables that are put back. @throws InvalidRequest for a name that no table of the backup has, or several */
 function selectedOf(
   { tables: live, foreignKeys }: Catalog,
   held: Held,
@@ -90,18 +93,27 @@ function selectedOf(
 ): Set<string> {
   const { familyOf, leavesBelow } = families(live)
   const known = new Map(live.map((table) => [table.name, table]))
-  const isCalled = (table: Held['tables'][number], name: string) =>
-    [table, ...familyOf(known.get(table.name))].some((member) => isNamed(member, name))
-  const unknown = names.filter((name) => !held.tables.some((table) => isCalled(table, name)))
+  // With the partitioned tables above them, which no backup holds.
+  const called = new Map(held.tables.map((table) => [table, [table, ...familyOf(known.get(table.name))]]))
+  const all = [...new Map([...called.values()].flat().map((table) => [table.name, table])).values()]
+  const meant = names.map((name) => ({ name, tables: [...tablesNamed(all, [name])] }))
+  const unknown = meant.filter(({ tables }) => tables.length === 0).map(({ name }) => name)
   if (unknown.length > 0) {
     const there = held.tables.map(({ name }) => name)
     throw new InvalidRequest(
       `The backup does not hold ${shortList(unknown)}, so "tables" cannot put it back. Tables there: ${shortList(there)}. Correct the name, as schema.table or table`,
     )
   }
+  const ambiguous = meant.find(({ tables }) => tables.length > 1)
+  if (ambiguous !== undefined) {
+    throw new InvalidRequest(
+      `The backup holds several tables ${ambiguous.name}: ${shortList(ambiguous.tables.map(({ name }) => name))}. Say in "tables" which are to be put back, as schema.table`,
+    )
+  }
+  const wanted = new Set(meant.flatMap(({ tables }) => tables.map(({ name }) => name)))
   const inBackup = new Set(held.tables.map(({ name }) => name))
   const selected = new Set(
-    held.tables.filter((table) => names.some((name) => isCalled(table, name))).map(({ name }) => name),
+    [...called].filter(([, family]) => family.some(({ name }) => wanted.has(name))).map(([{ name }]) => name),
   )
   for (let before = -1; includeParents && before !== selected.size; ) {
     before = selected.size

@@ -1,6 +1,7 @@
 import { InvalidRequest, PreservationConflict } from '../../../errors.ts'
 import type { Catalog } from '../../catalog/catalog.ts'
 import type { ForeignKey } from '../../catalog/foreign-keys.ts'
+import { tablesNamed } from '../../catalog/named.ts'
 import type { Table } from '../../catalog/table.ts'
 import type { UnmanagedChild } from '../../catalog/unmanaged-children.ts'
 import type { Action } from '../../schema/plan.ts'
@@ -34,11 +35,17 @@ export type TableActions = {
 export function chooseActions(catalog: Catalog, keep: Preservation): TableActions {
   checkNames(catalog, [...keep.tables, ...keep.excluded, ...Object.keys(keep.rows)])
   const { familyOf } = families(catalog.tables)
-  const named = (table: Table, names: readonly string[]) =>
-    familyOf(table).some((member) => names.some((name) => isNamed(member, name)))
-  const excluded = catalog.tables.filter((table) => named(table, keep.excluded))
+  const outOfReach = tablesNamed(catalog.tables, keep.excluded)
+  const excluded = catalog.tables.filter((table) => familyOf(table).some((one) => outOfReach.has(one)))
   const managed = catalog.tables.filter((table) => !excluded.includes(table))
-  const actions = actionsOf(managed, catalog.foreignKeys, keep, familyOf)
+  const said = {
+    whole: tablesNamed(catalog.tables, keep.tables),
+    rows: Object.entries(keep.rows).map(([name, condition]) => ({
+      of: tablesNamed(catalog.tables, [name]),
+      condition,
+    })),
+  }
+  const actions = actionsOf(managed, catalog.foreignKeys, said, familyOf)
   const actionOf = new Map(actions.map(({ table, action }) => [table.name, action]))
   const isExcluded = (table: { name: string }) => keep.excluded.some((name) => isCalled(table, name))
   const conflicts = catalog.foreignKeys.filter(
@@ -101,10 +108,10 @@ function leftAlone({ unmanaged, outside }: Catalog): { name: string; reason: str
 function actionsOf(
   managed: readonly Table[],
   foreignKeys: readonly ForeignKey[],
-  keep: Preservation,
+  said: Said,
   familyOf: (table: Table) => Table[],
 ): TableAction[] {
-  const chosen = new Map(managed.map((table) => [table.name, chooseAlone(table, familyOf(table), keep)]))
+  const chosen = new Map(managed.map((table) => [table.name, chooseAlone(table, familyOf(table), said)]))
   for (let changed = true; changed; ) {
     changed = false
     const turnTo = (action: 'delete' | 'delete rows', entry: TableAction | undefined) => {
@@ -127,10 +134,13 @@ function actionsOf(
   return [...chosen.values()]
 }
 
-function chooseAlone(table: Table, family: readonly Table[], keep: Preservation): TableAction {
-  const isOf = (name: string) => family.some((member) => isNamed(member, name))
-  if (keep.tables.some(isOf)) return { table, action: 'keep', keepRows: null }
-  const conditions = Object.entries(keep.rows).flatMap(([name, condition]) => (isOf(name) ? [condition] : []))
+type Said = { whole: ReadonlySet<Table>; rows: { of: ReadonlySet<Table>; condition: string }[] }
+
+function chooseAlone(table: Table, family: readonly Table[], { whole, rows }: Said): TableAction {
+  if (family.some((one) => whole.has(one))) return { table, action: 'keep', keepRows: null }
+  const conditions = rows.flatMap(({ of, condition }) =>
+    family.some((one) => of.has(one)) ? [condition] : [],
+  )
   const either = conditions.length > 1 ? conditions.map((one) => `(${one})`).join(' OR ') : conditions[0]
   if (either === undefined) return { table, action: 'truncate', keepRows: null }
   return { table, action: 'delete rows', keepRows: table.partitioned ? null : either }
@@ -143,7 +153,7 @@ function isEmptied(action: Action | undefined): action is 'truncate' | 'delete' 
 /** @throws InvalidRequest for a name that is to be kept and that no table has, managed or not */
 export function checkNames(catalog: Catalog, names: readonly string[]): void {
   for (const name of names) {
-    if (catalog.tables.some((table) => isNamed(table, name))) continue
+    if (tablesNamed(catalog.tables, [name]).size > 0) continue
     if (leftAlone(catalog).some((table) => isCalled(table, name))) continue
     const there = [...catalog.tables, ...catalog.unmanaged].map((table) => table.name)
     throw new InvalidRequest(
@@ -152,12 +162,7 @@ export function checkNames(catalog: Catalog, names: readonly string[]): void {
   }
 }
 
-/** By its name with the schema or without. */
-export function isNamed(table: { name: string; table: string }, name: string): boolean {
-  return table.name === name || table.table === name
-}
-
-/** The same for a table that is not managed. */
+/** Of a table that is not managed: by its name with the schema or without. */
 function isCalled(table: { name: string }, name: string): boolean {
   return table.name === name || table.name.endsWith(`.${name}`)
 }
