@@ -79,6 +79,8 @@ beforeAll(async () => {
   from = taken.backupId ?? ''
   expect((await cli('download', from, brought)).json).toMatchObject({ tables: 4, files: 7, keys: 29 })
   backups.onBeforeWipe(async () => {})
+  for (const some of Array.from({ length: 20 }, (_, at) => String(at).repeat(100_000)))
+    await backups.redis.rpush('long', some)
   expect(await readFile(join(brought, 'late-2.json'), 'utf8')).toContain('public.users')
   newest = (await backups.run({ operation: 'backup' })).backupId ?? ''
 })
@@ -232,6 +234,14 @@ describe('the folder of a download', () => {
         const ended = await bring(folder).catch((error: Error) => `${error.name}: ${error.message}`)
         expect(ended, what).toMatch(error)
       }
+      // Of a backup in which no key is there twice their bytes are known: half of a long key is not the key.
+      const unchanged = join(root, 'unchanged')
+      await cli('download', newest, unchanged)
+      const lines = (await readFile(join(unchanged, 'cache.jsonl'), 'utf8')).split('\n')
+      const last = lines.findLastIndex((line) => line.includes('"part":'))
+      expect(lines[last]).toContain('"key":"long"')
+      await writeFile(join(unchanged, 'cache.jsonl'), lines.toSpliced(last, 1).join('\n'))
+      await expect(bring(unchanged)).rejects.toThrow(/^cache.jsonl .* bytes in place of/)
       const old = { ...clients, config: { ...clients.config, ENVIRONMENT: 'production' } }
       await expect(
         upload(old, { folder: brought, by: 'x', report() {}, signal: nobody }),

@@ -1,4 +1,12 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { execFile } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { readBackup } from '../../lib/backup/read.ts'
+import { currentClients } from '../../lib/task.ts'
+import { download } from '../../local/cli/download/download.ts'
 import { environment, useResetStack } from '../e2e/reset-stack.ts'
 import { isFull } from '../support/trust.ts'
 import { dump } from './dump.ts'
@@ -13,6 +21,25 @@ beforeAll(async () => {
 }, 120_000)
 afterAll(() => {
   delete process.env.DATABASE_SCHEMAS
+})
+
+const run = promisify(execFile)
+
+/** Of a database, by which the same text means something else, or is written otherwise. */
+const settings = Object.entries({
+  ...{
+    standard_conforming_strings: 'off',
+    quote_all_identifiers: 'on',
+    array_nulls: 'off',
+    xmloption: 'document',
+  },
+  ...{
+    DateStyle: 'SQL, DMY',
+    IntervalStyle: 'sql_standard',
+    TimeZone: 'Asia/Kathmandu',
+    client_encoding: 'LATIN1',
+  },
+  ...{ bytea_output: 'escape', extra_float_digits: '-15', default_transaction_read_only: 'on' },
 })
 
 const foreignKey = 'ALTER TABLE elsewhere.watchers ADD FOREIGN KEY (author) REFERENCES app.authors'
@@ -43,6 +70,35 @@ describe('a database of everything that Postgres allows', () => {
       UPDATE app.every_type SET c10 = 'x' WHERE c10 IS NULL; INSERT INTO app.no_columns DEFAULT VALUES; TRUNCATE app.more_types;
       SELECT nextval('app.down'), nextval('app.fresh'), setval('app.serials_id_seq', 1)`)
       await reset.succeed({ operation: 'restore', backupId, confirm: environment, rehearse: false })
+      expect(await dump(admin)).toEqual(before)
+    },
+    120_000,
+  )
+
+  it.runIf(isFull)(
+    'is so too after psql alone has put the rows of a download into its tables, whatever a database makes of texts (full form)',
+    async ({ skip }) => {
+      await run('psql', ['--version']).catch(() => skip('Not installed: psql'))
+      const { admin, sql, env } = reset.stack
+      await sql.query(noForeignKey)
+      const request = { operation: 'reset', strategy: 'database-only', confirm: environment }
+      const { backupId } = await reset.succeed(request)
+      const { backups: bucket, config } = await currentClients()
+      const prefix = config.BACKUP_PREFIX
+      const backup = await readBackup(bucket, prefix, backupId ?? '')
+      const folder = await mkdtemp(join(tmpdir(), 'by-psql-'))
+      onTestFinished(() => rm(folder, { recursive: true, force: true }))
+      await download({ bucket, prefix, backup }, { folder, format: 'files', report() {} })
+      const url = env.DATABASE_URL ?? ''
+      const name = `"${new URL(url).pathname.slice(1)}"`
+      for (const [setting, value] of settings)
+        await admin.query(`ALTER DATABASE ${name} SET ${setting} = '${value}'`)
+      const { stdout, stderr } = await run('psql', ['-X', url, '-f', 'load.sql'], { cwd: folder })
+      for (const [setting] of settings) await admin.query(`ALTER DATABASE ${name} RESET ${setting}`)
+      const said = stdout.trim().split('\n')
+      expect(said.filter((line) => !line.endsWith('|is as backed up'))).toEqual([])
+      expect([stderr, said.length]).toEqual(['', backup.database?.tables.length])
+      await sql.query(`${foreignKey}; REFRESH MATERIALIZED VIEW app.kept`)
       expect(await dump(admin)).toEqual(before)
     },
     120_000,

@@ -22,9 +22,11 @@ export function* loadSql(
   const names = tables.map(({ table }) => literal(qualified(table))).join(', ')
   yield `CREATE TEMP TABLE loaded ON COMMIT DROP AS SELECT unnest(ARRAY[${names}]::regclass[]) AS live;\n`
   yield switchedOff
+  yield 'SET LOCAL search_path TO DEFAULT;\n' // functions that judge or make values may ask it, as when the application writes
   for (const loaded of tables) yield* statementsOf(loaded)
+  yield 'SET LOCAL search_path = pg_catalog;\n'
   for (const sequence of database.sequences) yield setvalOf(sequence)
-  yield 'SELECT after FROM off \\gexec\n'
+  yield 'SELECT after, comment FROM off \\gexec\n'
   for (const { table } of tables) yield checkOf(table, fingerprintFormatOf(database))
   yield 'COMMIT;\n'
 }
@@ -35,29 +37,35 @@ const settings = String.raw`\set QUIET on
 \pset tuples_only on
 \pset format unaligned
 SET standard_conforming_strings = on;
-BEGIN;
+BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
 SET LOCAL search_path = pg_catalog;
+SET LOCAL row_security = off;
+SET LOCAL quote_all_identifiers = off;
+SET LOCAL statement_timeout = 0;
 SET LOCAL TimeZone = 'UTC';
 SET LOCAL DateStyle = 'ISO, YMD';
 SET LOCAL IntervalStyle = 'postgres';
 SET LOCAL extra_float_digits = 1;
 SET LOCAL bytea_output = 'hex';
 SET LOCAL lc_monetary = 'C';
+SET LOCAL array_nulls = on;
+SET LOCAL xmloption = 'content';
 CREATE TEMP TABLE lines (line text) ON COMMIT DROP;
 `
 
-/** While rows come: foreign keys, triggers, and rules. */
+/** While rows come: foreign keys, what is NOT VALID and may be broken by rows of before, triggers, and rules. */
 const switchedOff = String.raw`CREATE TEMP TABLE off ON COMMIT DROP AS
   SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) AS before,
-    format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid)) AS after
-  FROM pg_constraint WHERE contype = 'f' AND conparentid = 0
+    format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid)) AS after,
+    format('COMMENT ON CONSTRAINT %I ON %s IS %L', conname, conrelid::regclass, obj_description(oid, 'pg_constraint')) AS comment
+  FROM pg_constraint WHERE (contype = 'f' AND conparentid = 0 OR contype IN ('c', 'n') AND NOT convalidated AND coninhcount = 0)
     AND EXISTS (SELECT FROM loaded WHERE live IN (conrelid, confrelid)
       OR EXISTS (SELECT FROM pg_partition_tree(conrelid) WHERE relid = live))
   UNION ALL SELECT format('ALTER TABLE %s DISABLE TRIGGER %I', tgrelid::regclass, tgname),
-    format('ALTER TABLE %s ENABLE %s TRIGGER %I', tgrelid::regclass, CASE tgenabled WHEN 'A' THEN 'ALWAYS' END, tgname)
+    format('ALTER TABLE %s ENABLE %s TRIGGER %I', tgrelid::regclass, CASE tgenabled WHEN 'A' THEN 'ALWAYS' END, tgname), NULL
   FROM loaded JOIN pg_trigger ON tgrelid = live WHERE NOT tgisinternal AND tgenabled IN ('O', 'A')
   UNION ALL SELECT format('ALTER TABLE %s DISABLE RULE %I', ev_class::regclass, rulename),
-    format('ALTER TABLE %s ENABLE %s RULE %I', ev_class::regclass, CASE ev_enabled WHEN 'A' THEN 'ALWAYS' END, rulename)
+    format('ALTER TABLE %s ENABLE %s RULE %I', ev_class::regclass, CASE ev_enabled WHEN 'A' THEN 'ALWAYS' END, rulename), NULL
   FROM loaded JOIN pg_rewrite ON ev_class = live WHERE ev_enabled IN ('O', 'A');
 SELECT before FROM off \gexec
 `
@@ -70,11 +78,11 @@ function* statementsOf({ table, path }: LoadedTable): Generator<string> {
   const inTable = listOf(
     ({ name, type, asText }) => `r.${quote(name)}${asText ? `::${checkedType(type)}` : ''}`,
   )
-  yield `\\copy lines FROM '${path.replaceAll("'", "''")}' WITH (FORMAT csv, DELIMITER E'\\x01', QUOTE E'\\x02', ENCODING 'UTF8')\n`
+  yield `\\copy pg_temp.lines FROM '${path.replaceAll("'", "''")}' WITH (FORMAT csv, DELIMITER E'\\x01', QUOTE E'\\x02', ENCODING 'UTF8')\n`
   yield stored.length === 0
-    ? `INSERT INTO ${qualified(table)} SELECT FROM lines;\n`
-    : `INSERT INTO ${qualified(table)} (${listOf(({ name }) => quote(name))}) OVERRIDING SYSTEM VALUE SELECT ${inTable} FROM lines, json_to_record(line::json) AS r (${inJson});\n`
-  yield 'TRUNCATE lines;\n'
+    ? `INSERT INTO ${qualified(table)} SELECT FROM pg_temp.lines;\n`
+    : `INSERT INTO ${qualified(table)} (${listOf(({ name }) => quote(name))}) OVERRIDING SYSTEM VALUE SELECT ${inTable} FROM pg_temp.lines, pg_catalog.json_to_record(line::json) AS r (${inJson});\n`
+  yield 'TRUNCATE pg_temp.lines;\n'
 }
 
 function setvalOf({ schema, sequence, lastValue, isCalled }: BackedUpSequence): string {
@@ -103,9 +111,16 @@ function hashedColumn({ name, type, asText }: Column): string {
   return `${text} AS ${quote(name)}`
 }
 
-/** Words, quoted names, dots, numbers in parentheses, brackets of arrays: what format_type writes, and no statement. */
-const types =
-  /^(?:"(?:[^"\0]|"")+"|[\p{L}_][\p{L}\p{N}_$]*|\((?:-?\d+|[\p{L}_][\p{L}\p{N}_]*)(?:, ?(?:-?\d+|[\p{L}_][\p{L}\p{N}_]*))*\)|\[\]|\.| )+$/u
+const named = String.raw`(?:"(?:[^"\0]|"")+"|[\p{L}_][\p{L}\p{N}_$]*)`
+const modified = String.raw`\((?:-?\d+|[\p{L}_][\p{L}\p{N}_]*)(?:, ?(?:-?\d+|[\p{L}_][\p{L}\p{N}_]*))*\)`
+/** Of more than one word only these: whatever else follows a word would be an operator, and what stands behind that is carried out. */
+const ofWords = `double precision|(?:character|bit) varying|interval (?:year|month|day|hour|minute|second)(?: to (?:month|hour|minute|second))?`
+const ofTimes = String.raw`time(?:stamp)?(?:\(\d\))? with(?:out)? time zone`
+/** What format_type writes, and no expression. */
+const types = new RegExp(
+  String.raw`^(?:${ofTimes}|(?:${ofWords}|${named}(?:\.${named})?)(?:${modified})?)(?:\[\])*$`,
+  'u',
+)
 
 function checkedType(type: string): string {
   if (types.test(type)) return type

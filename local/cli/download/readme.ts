@@ -40,5 +40,5 @@ function ofDatabase(tables: number, hasSchema: boolean): string {
     psql -X "$DATABASE_URL" -f load.sql
 
   All is one transaction; foreign keys, triggers and rules are off meanwhile. At its end it says of each table whether its rows
-  are those of the backup.`
+  are those of the backup. Materialized views are yours to refresh then.`
 }

@@ -6,7 +6,7 @@ import { literal, qualified } from '../../../lib/postgres/identifiers.ts'
 export function* schemaSql({ sql, leftOut, migrations }: Definition): Generator<string> {
   yield '-- How the tables were made, as their catalog said when they were backed up: for reading, and for want of migrations.\n'
   for (const one of leftOut) yield `-- Not in it: ${one.replaceAll(/\s+/g, ' ')}\n`
-  yield '\\set QUIET on\n\\set ON_ERROR_STOP on\n\\encoding UTF8\nSET standard_conforming_strings = on;\nBEGIN;\nSET LOCAL client_min_messages = warning;\n'
+  yield '\\set QUIET on\n\\set ON_ERROR_STOP on\n\\encoding UTF8\nSET standard_conforming_strings = on;\nBEGIN;\nSET LOCAL search_path = pg_catalog;\nSET LOCAL client_min_messages = warning;\n'
   yield `${sql.trimEnd()}\n`
   yield '\\o /dev/null\n'
   const insert = insertOf(migrations)

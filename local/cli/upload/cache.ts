@@ -14,6 +14,13 @@ const longestLine = 64 * 2 ** 20
 
 type Upload = { folder: OpenedFolder; cache: CacheSection; keys: BackupKeys; report: (text: string) => void }
 
+/** What all lines have together; null: the backup does not say it, or holds keys twice, of which a download has the later. */
+function sizeOf({ keys, parts }: CacheSection): number | null {
+  const total = (sizes: number[]) => sizes.reduce((sum, size) => sum + size, 0)
+  const bytes = total(parts.map(({ plain }) => plain ?? Number.NaN))
+  return Number.isNaN(bytes) || total(parts.map((part) => part.keys)) !== keys ? null : bytes
+}
+
 /**
  * Writes the keys of the cache as parts of a new backup, each of which is read back. A line has to be one that an export writes, of a
  * key that one may hold.
@@ -26,6 +33,10 @@ export async function uploadCache(
   const scope = keyScope(cache.prefix)
   const { partBytes } = exportLimits
   const writer = new PartWriter(bucket, { keyOf: keys.cachePart, partBytes })
+  const size = await folder.sizeOf(file)
+  const said = sizeOf(cache)
+  // A long key goes on in lines of which the last does not say that it is the last.
+  if (said !== null && size !== said) throw changed(file, `it has ${size} bytes in place of ${said}`)
   const longest = Math.max(0, ...cache.parts.map((part) => part.longest ?? longestLine))
   let before: DecodedLine | undefined
   let found = 0

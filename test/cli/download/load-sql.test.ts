@@ -27,9 +27,10 @@ function scriptOf(columns: object[], sequences: object[] = [], names = { schema:
 describe('the script for psql', () => {
   test.each([
     ...['integer', 'character varying(20)[]', 'timestamp(3) with time zone', 'numeric(38,-2)', '"char"'],
+    ...['bit varying(3)[]', 'double precision', 'time without time zone[]', 'bit(3)', 'interval(2)'],
     ...['interval day to second(3)', String.raw`"o'dd"."Mo \od;"[]`, 'geometry(Point,4326)', 'größe'],
   ])('takes the type %s', (type) => {
-    expect(scriptOf([column(type)])).toContain(`r."a"::${type} FROM lines`)
+    expect(scriptOf([column(type)])).toContain(`r."a"::${type} FROM pg_temp.lines`)
   })
 
   test.each([
@@ -42,6 +43,9 @@ describe('the script for psql', () => {
       '',
     ],
     ...['"a', 'int, b int', 'int\\gexec', ':x', '$$', 'a--b'],
+    // Nor what is asked behind one: of words alone, and names of columns, a function can be called.
+    ...['boolean OR pg_sleep(5) IS NULL', 'text FROM pg_read_file(a) WHERE true OR "a"', 'int FETCH FIRST'],
+    ...['interval day AND x(1)', 'a.b.c', 'int (1) (2)', 'double "a"', 'time zone', '"a" "b"'],
   ])('takes no statement for a type: %j', (type) => {
     for (const asText of [true, false])
       expect(() => scriptOf([column(type, { asText })])).toThrow(
@@ -56,7 +60,7 @@ describe('the script for psql', () => {
       String.raw`SELECT setval( E'"public"."s''); \\! x"', -5, true)`,
     )
     expect(scriptOf([], [], { schema: 'a"b', table: "c'd" })).toContain(
-      `INSERT INTO "a""b"."c'd" SELECT FROM lines`,
+      `INSERT INTO "a""b"."c'd" SELECT FROM pg_temp.lines`,
     )
   })
 
