@@ -387,6 +387,21 @@ describe.runIf(isFull)(`a reset to a backup ${inFullForm}`, () => {
     const labelled = { operation: 'backup', label: 'too-many' }
     const { error, cause } = await reset.run(labelled)
     expect(`${error}: ${cause}`).toMatch(/^LabelRefused: There are 20 labels, and more than 20 are not kept/)
+    await reset.stack.sql.query(`DELETE FROM taskmaster_reset.labels WHERE label = 'more-1'`)
+    const last = `INSERT INTO taskmaster_reset.labels (label, backup_id) VALUES ('the-last', $1)`
+    const full = await withFault(
+      async (step) => {
+        if (step === 'before seal') await reset.stack.sql.query(last, [backupId])
+      },
+      () => reset.succeed({ ...labelled, note: 'Kept', strategy: 'cache-only', rehearse: false }),
+    )
+    expect(full.warnings).toMatchObject([
+      { code: 'LabelRefused', message: expect.stringContaining('did not get the label too-many: There are') },
+    ])
+    expect(Object.keys(await labels())).toHaveLength(20)
+    expect(await labels()).not.toHaveProperty('too-many')
+    const { rows: noted } = await reset.stack.sql.query('SELECT backup_id FROM taskmaster_reset.notes')
+    expect(noted).toContainEqual({ backup_id: full.backupId })
     await reset.stack.sql.query(`DELETE FROM taskmaster_reset.labels WHERE label <> 'baseline'`)
     const key = backupKeys('.taskmaster/backups/', backupId).manifest
     const manifest = JSON.parse((await reset.bytesOf(key)).toString())

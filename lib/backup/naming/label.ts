@@ -1,7 +1,7 @@
 import type { Clients } from '../../clients.ts'
 import { EnvironmentUnclaimed, LabelRefused } from '../../errors.ts'
 import { checkMark, placeOfName, readEnvironment } from '../../ledger/environment.ts'
-import { checkLabelsLeft, hasNames, removeLabels, setLabel } from '../../ledger/labels/labels.ts'
+import { hasNames, keepRoomFor, removeLabels, setLabel } from '../../ledger/labels/labels.ts'
 import { removeNote, setNote } from '../../ledger/labels/notes.ts'
 import { checkIdle } from '../../ledger/open.ts'
 import { ensureLedger, hasLedger } from '../../ledger/tables.ts'
@@ -34,9 +34,7 @@ export async function setNames(clients: Where, connection: Connection, naming: N
     if (label || note) await checkNameable(clients, backupId)
     if (label === null) await removeLabels(connection, backupId)
     if (label) {
-      // Two that each give the last label that is left would make one too many.
-      await connection.query('LOCK TABLE taskmaster_reset.labels IN SHARE ROW EXCLUSIVE MODE')
-      await checkLabelsLeft(connection, label)
+      await keepRoomFor(connection, label)
       await setLabel(connection, { label, backupId, by })
     }
     if (note === null) await removeNote(connection, backupId)

@@ -21,7 +21,7 @@ export function labelsByBackup(labels: ReadonlyMap<string, string>): Map<string,
   return byBackup
 }
 
-/** Moves the label to the backup. */
+/** Moves the label to the backup. Whether there is room for another one is asked before, in the same transaction. */
 export async function setLabel(
   connection: Connection,
   { label, backupId, by }: { label: string; backupId: string; by: string | null },
@@ -40,6 +40,15 @@ export async function checkLabelsLeft(connection: Connection, label: string): Pr
   throw new LabelRefused(
     `There are ${known.size} labels, and more than ${labelsMax} are not kept. They are what they were; move one of them to the backup, or remove one that nobody uses: ${[...known.keys()].join(', ')}`,
   )
+}
+
+/**
+ * The same for who gives it in this transaction: two that each give the last label that is left would make one too many.
+ * @throws LabelRefused
+ */
+export async function keepRoomFor(connection: Connection, label: string): Promise<void> {
+  await connection.query('LOCK TABLE taskmaster_reset.labels IN SHARE ROW EXCLUSIVE MODE')
+  await checkLabelsLeft(connection, label)
 }
 
 /** Takes the backup's labels away. */

@@ -18,6 +18,7 @@ import { notCompared } from '../words/not-compared.ts'
 import { refusalOf } from '../words/would-do.ts'
 import { findDifference } from './difference.ts'
 import { errorOf } from './failure.ts'
+import { namedBy, namingLeft } from './naming.ts'
 import { type EndFacts, endOfStores, leftInBucket, leftInLedger, type StoresEnd } from './stores-end.ts'
 import { describeSubject, type FoundSubject, findSubject } from './subject.ts'
 import { sealedBackupOf } from './target-states.ts'
@@ -69,18 +70,12 @@ export async function finish(
     const { found, error } = withoutComparison(await find(clients, row, caught !== null), caught)
     const end = endOfStores({ ...found, succeeded: error === null, unread: found.unread !== null })
     if (error === null) refuseShortfall(row, end)
-    end.warnings.push(...(await toleratedHooks(connection, row.runId)))
+    const { naming, warnings } = await namingLeft(connection, found.summary, error)
+    end.warnings.push(...(await toleratedHooks(connection, row.runId)), ...warnings)
     const outcome = storable(describe(clients, { found, end, error }))
-    await endRun(clients, connection, { outcome, named: namedBy(found, outcome) })
+    await endRun(clients, connection, { outcome, named: namedBy(naming, row, outcome) })
     return answer(outcome)
   })
-}
-
-/** A run that failed leaves each label where it was. */
-function namedBy({ row, summary }: FinishFacts, { backupId, error }: Outcome) {
-  if (error !== null || backupId === null || !summary?.naming) return null
-  const { label, note } = summary.naming
-  return { label, note, backupId, by: row.requestedBy }
 }
 
 /**
