@@ -24,8 +24,11 @@ type Call = {
 /** `refused`: nothing was sent, as the address may not be called. Each reason names the host and nothing else of the address. */
 export type Called = { status: number } | { refused: string } | { failed: string }
 
-/** The answer is read to its end, as it may come while the work is done, and thrown away. */
-const answerMaxBytes = 65_536
+/**
+ * The answer is read to its end and thrown away: it may be the log of work that goes on, and who hangs up may end that. So
+ * much of it, then it is none any more.
+ */
+const answerMaxBytes = 16 * 1_048_576
 
 /**
  * POSTs a body to an address that a person configured, once. A redirection is an answer as any other: who is sent
@@ -56,7 +59,7 @@ export async function call({
     return { status: await statusOf(sent) }
   } catch (error) {
     if (ended.aborted) return whenEnded()
-    if (error instanceof TooLong) return { failed: `${host} answered with more than 64 KiB` }
+    if (error instanceof TooLong) return { failed: `${host} answered with more than 16 MiB` }
     return { failed: `${host} could not be called (${codeOf(error)})` }
   }
 }
