@@ -12,6 +12,7 @@ import { claim } from './claim.ts'
 import { planDry } from './dry-run.ts'
 import { endRun } from './end.ts'
 import { checkConfirmation, checkMarks } from './guard.ts'
+import { isHooked } from './hooks/hooked.ts'
 import { planOnBackup } from './on-backup/operations.ts'
 import { batchList, type Counted, countedBy, idle, looking } from './planning/counted.ts'
 import { digestOfPlan } from './planning/plan.ts'
@@ -80,7 +81,10 @@ export async function countAll(
     const summary = planSummaryOf(plan, { backup, dryRun: false, refusal: null })
     const planDigest = digestOfPlan(plan)
     await recordPlan(connection, { runId, ...counting, backupId, plan: summary, planDigest })
-    return countedBy(plan, { prunes: hasRetention(clients.config), hooks: clients.config.HOOKS_ON })
+    return countedBy(plan, {
+      prunes: hasRetention(clients.config),
+      hooks: isHooked(clients.config, plan.operation),
+    })
   })
 }
 

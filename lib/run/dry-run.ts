@@ -5,10 +5,12 @@ import { LimitExceeded, NotComparable, NotPermitted } from '../errors.ts'
 import { type Counting, recordPlan } from '../ledger/open.ts'
 import type { Connection } from '../postgres/connection.ts'
 import { refusalOfReal } from './guard.ts'
+import { isHooked } from './hooks/hooked.ts'
 import { planComparison } from './on-backup/diff.ts'
 import { digestOfPlan, type MaintenancePlan, type Plan, putPlan } from './planning/plan.ts'
 import { noPlan, type PlanSummary, planSummaryOf } from './planning/plan-summary.ts'
 import { checkLimits, makePlan } from './planning/planning.ts'
+import { storeOperationOf } from './request.ts'
 import { notCompared } from './words/not-compared.ts'
 
 /**
@@ -28,7 +30,7 @@ export async function planDry(
   const told = {
     dryRun: true,
     refusal: refusal && { name: refusal.name, message: refusal.message },
-    hooks: clients.config.HOOKS_ON,
+    hooks: isHooked(clients.config, storeOperationOf(request)),
   }
   const record = (plan: z.input<typeof PlanSummary>, planDigest: string | null = null) =>
     recordPlan(connection, { ...run, ...counting, backupId: null, plan, planDigest })

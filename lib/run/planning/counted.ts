@@ -1,4 +1,4 @@
-import { type BackupOperation, destroys, operations } from '../../operations.ts'
+import { type BackupOperation, operations } from '../../operations.ts'
 import { perStore, type Target } from '../../store.ts'
 import type { Planned } from '../../stores.ts'
 import type { Request } from '../request.ts'
@@ -21,7 +21,7 @@ export type Counted =
       clears: Record<Target, boolean>
       /** The batches of each target by number, as items of the Maps: 1,000 of them are 5 KB. */
       batches: Record<Target | 'verify' | 'load' | 'restoreFiles', number[]>
-      /** There are hooks, and the run takes away what is there. The machine asks whether it is said. */
+      /** Hooks may be meant for it. The machine asks whether it is said. */
       hooks?: true
     }
 
@@ -42,7 +42,7 @@ export function countedBy(plan: Plan, { prunes, hooks }: { prunes: boolean; hook
       load: batchList(plan.restore?.batches ?? 0),
       restoreFiles: batchList(plan.restore?.files?.batches ?? 0),
     },
-    ...(hooks && destroys(plan.operation) ? { hooks: true } : {}),
+    ...(hooks ? { hooks: true } : {}),
   }
 }
 

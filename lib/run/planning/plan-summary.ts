@@ -43,7 +43,7 @@ export const PlanSummary = z.object({
   refusal: Refusal.nullish(),
   /** Of a dry run: what it would change is looked at row by row. */
   compares: z.boolean().optional(),
-  /** Of a dry run: there are hooks. Which, Count must not know. */
+  /** Of a dry run: hooks may be meant for it. Which, Count must not know. */
   hooks: z.boolean().default(false),
   rehearse: z.boolean().default(false),
   preserve: z.object(Plan.shape.preserve.shape).partial().optional(),

@@ -13,7 +13,7 @@ export const WouldDo = z.strictObject({
   backsUp: z.boolean(),
   /** Whether that would be loaded and compared, and not only read back. */
   rehearses: z.boolean(),
-  /** Whether there are hooks, which would be called before and after it as far as they are meant for it. */
+  /** Whether hooks would be called before and after it; on AWS whether there are hooks, as far as they are meant for it. */
   hooks: z.boolean(),
   ...nullable(wouldSchemas),
   /** Of a restore: the backup, how much it holds, and whether what it does not hold would be removed. */
