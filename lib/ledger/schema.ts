@@ -129,6 +129,9 @@ export const calls = ledgerSchema.table(
     error: text('error'),
     begunAt: timestamp('begun_at', { withTimezone: true }).notNull().defaultNow(),
     endedAt: timestamp('ended_at', { withTimezone: true }),
+    /** Which invocation makes it, and until when nobody else may; null: none does. */
+    claim: text('claim'),
+    claimedUntil: timestamp('claimed_until', { withTimezone: true }),
   },
   (table) => [primaryKey({ columns: [table.runId, table.moment, table.name] })],
 )

@@ -9,18 +9,27 @@ const functionSeconds = 900
 /** Milliseconds that the end of the stack waits for what is still being told. */
 const patienceMs = 30_000
 
+const withoutSuccess = ['FAILED', 'TIMED_OUT', 'ABORTED']
+
 /**
- * Tells the function `notify` what becomes of executions, as EventBridge does on AWS: in its own time, and of no consequence for
- * the execution. Only where there is anybody to be told; once, and not again when it fails.
+ * Calls functions with what becomes of executions, as EventBridge does on AWS: in its own time, and of no consequence for the
+ * execution; once, and not again when one fails. `ended` closes the run of an execution that ended without success, which
+ * its states could not when somebody stopped it; `notify` is called where there is anybody to be told.
  */
 export function createEvents(functions: Record<string, Handler>) {
   const telling = new Set<Promise<unknown>>()
   let hasEnded = false
 
   function tell(execution: Execution): void {
-    const isHeard = process.env.HOOKS || process.env.NOTICES
-    if (hasEnded || !isHeard || functions.notify === undefined) return
-    const told = Promise.resolve(functions.notify(eventOf(execution), contextOf()))
+    if (hasEnded) return
+    if (withoutSuccess.includes(execution.status)) call('ended', execution)
+    if (process.env.HOOKS || process.env.NOTICES) call('notify', execution)
+  }
+
+  function call(name: 'ended' | 'notify', execution: Execution): void {
+    const handler = functions[name]
+    if (handler === undefined) return
+    const told = Promise.resolve(handler(eventOf(execution), contextOf(name)))
       .catch(() => {}) // it has written into the log what failed
       .finally(() => telling.delete(told))
     telling.add(told)
@@ -64,10 +73,10 @@ function eventOf({ arn, name, status, input, startDate, stopDate, error, cause }
   )
 }
 
-function contextOf() {
+function contextOf(functionName: string) {
   const deadline = Date.now() + functionSeconds * 1000
   return {
-    functionName: 'notify',
+    functionName,
     awsRequestId: randomUUID(),
     getRemainingTimeInMillis: () => Math.max(0, deadline - Date.now()),
   }

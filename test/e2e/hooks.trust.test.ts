@@ -1,5 +1,6 @@
 import { createHmac } from 'node:crypto'
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http'
+import { setTimeout } from 'node:timers/promises'
 import { StopExecutionCommand } from '@aws-sdk/client-sfn'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { handler as hooks } from '../../functions/hooks.ts'
@@ -127,6 +128,9 @@ describe('hooks', () => {
       )
       expect(seen).toEqual([])
     })
+    await withHooks([{ name: 'seed', moment: 'after', operations: ['restore'] }], async () =>
+      expect(await wouldDo(quick)).toMatchObject({ hooks: false }),
+    )
     expect(await wouldDo(quick)).toMatchObject({ hooks: false })
   })
 
@@ -229,7 +233,7 @@ describe('hooks', () => {
         await vi.waitFor(() => expect(named()).toContain('after migrate'), 20_000)
         const runId = seen[1]?.body.runId ?? ''
         const second = repeat(runId, 'after')
-        await new Promise((resolve) => setTimeout(resolve, 1500))
+        await setTimeout(1500)
         expect(named()).toEqual(['before on', 'after migrate'])
         released.resolve()
         expect((await run).status).toBe('SUCCEEDED')
@@ -264,7 +268,7 @@ describe('hooks', () => {
   )
 
   test.runIf(isFull)(
-    `that were answered are not called again by an invocation that lost its connection, and so what kept others out ${inFullForm}`,
+    `are called by one invocation at a time also when the one that calls loses its connection in the middle ${inFullForm}`,
     async () => {
       await withHooks([maintenance[0] as Changed, { name: 'drain', moment: 'before' }], async () => {
         const released = Promise.withResolvers<void>()
@@ -277,18 +281,44 @@ describe('hooks', () => {
           if (state !== 'Hooks before' || second !== undefined) return
           second = vi
             .waitFor(() => expect(seen).toHaveLength(1), 10_000)
-            .then(() =>
-              reset.stack.admin.query(
-                `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'`,
-              ),
-            )
-            .then(() => hooks({ runId, attempt: 0, moment: 'before' }, context()))
+            .then(async () => {
+              const { rows } = await reset.stack.admin.query(
+                `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                 WHERE query LIKE '%"calls"%' AND pid <> pg_backend_pid()`,
+              )
+              expect(rows).toHaveLength(1)
+              const other = hooks({ runId, attempt: 0, moment: 'before' }, context())
+              await setTimeout(1500)
+              expect(seen).toHaveLength(1)
+              released.resolve()
+              await other
+            })
             .finally(released.resolve)
         }
         const { runId } = await reset.succeed(quick)
         await second
-        expect(named()).toEqual(['before on', 'before on', 'before drain'])
-        expect(await callsOf(runId)).toEqual({ 'before on': 'done 2', 'before drain': 'done 1' })
+        expect(named()).toEqual(['before on', 'before drain'])
+        expect(await callsOf(runId)).toEqual({ 'before on': 'done 1', 'before drain': 'done 1' })
+      })
+    },
+  )
+
+  test.runIf(isFull)(
+    `of an invocation of which nothing is heard any more are called again when its time for the call is over ${inFullForm}`,
+    async () => {
+      await withHooks([{ name: 'migrate', moment: 'after' }], async () => {
+        beforeTask = async (state, { runId }) => {
+          if (state !== 'Hooks after') return
+          await reset.stack.admin.query(
+            `INSERT INTO taskmaster_reset.calls (run_id, moment, name, state, tries, claim, claimed_until)
+             VALUES ($1, 'after', 'migrate', 'calling', 1, 'dead', now() + interval '2 s')`,
+            [runId],
+          )
+        }
+        const from = Date.now()
+        const { runId } = await reset.succeed(quick)
+        expect(Date.now() - from).toBeGreaterThan(2000)
+        expect([named(), await callsOf(runId)]).toEqual([['after migrate'], { 'after migrate': 'done 2' }])
       })
     },
   )
@@ -409,13 +439,12 @@ describe('hooks', () => {
         }
         const { status, name } = await reset.run(quick)
         expect(status).toBe('ABORTED')
-        expect(named()).toEqual(['before on'])
-        // On AWS the function `ended` closes the run.
-        await reset.stack.admin.query(
-          `UPDATE taskmaster_reset.runs SET status = 'failed' WHERE run_id = $1`,
-          [name],
-        )
         await reset.machine.told()
+        expect(await reset.row(name)).toMatchObject({
+          status: 'failed',
+          outcome: { error: { name: 'ExecutionAborted' } },
+        })
+        expect(named()).toEqual(['before on', 'after off'])
         const detail = { stateMachineArn: MACHINE_ARN, name, status: 'ABORTED' }
         const event = { 'detail-type': 'Step Functions Execution Status Change', detail }
         await Promise.all([notify(event, context()), notify(event, context())])
@@ -502,6 +531,26 @@ describe('notices', () => {
       })
     })
   })
+
+  test.runIf(isFull)(
+    `do not wait for the hooks that a run owes, however long these take, nor these for them ${inFullForm}`,
+    async () => {
+      await withNotices(all(), () =>
+        withHooks(maintenance, async () => {
+          const told = Promise.withResolvers<void>()
+          answer = async ({ body }, response) => {
+            if (body.hook === 'off') await told.promise
+            response.writeHead(body.hook === 'on' ? 500 : 200).end()
+          }
+          expect((await reset.run(quick)).error).toBe('HookFailed')
+          await vi.waitFor(() => expect(tellings.map(({ path }) => path)).toContain('/told/slack'), 10_000)
+          told.resolve()
+          await reset.machine.told()
+          expect(named()).toEqual(['before on', 'after off'])
+        }),
+      )
+    },
+  )
 
   test.runIf(isFull)(
     `that cannot be delivered fail no run and keep nobody else from being told; they are told when it is tried again ${inFullForm}`,

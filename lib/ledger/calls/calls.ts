@@ -1,5 +1,6 @@
 import { and, eq, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/neon-serverless'
+import { NotFound } from '../../errors.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { calls } from '../schema.ts'
 
@@ -17,18 +18,6 @@ export type CallRow = Omit<typeof calls.$inferSelect, 'moment' | 'state'> & {
 }
 
 type CallKey = { runId: string; moment: Moment; name: string }
-
-/**
- * Takes, for as long as the connection lives, what only one invocation at a time has: one that was given up may be in the
- * middle of a call.
- * @returns whether it is ours
- */
-export async function tryToLockCalls(connection: Connection, runId: string): Promise<boolean> {
-  const found = await connection.query('SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS ours', [
-    `taskmaster-reset calls of ${runId}`,
-  ])
-  return found.rows[0]?.ours === true
-}
 
 /** The calls of a run, as far as the ledger knows of any: one of an earlier version has none. */
 export async function readCalls(connection: Connection, runId: string): Promise<CallRow[]> {
@@ -52,38 +41,65 @@ export async function noteOwed(
 }
 
 /**
- * Before each try, so that one of which nobody hears again was noted.
- * @returns whether it is to be made; false: it was answered meanwhile. Who lost the connection has lost what kept others out
+ * Takes a call for a try, which is so noted before it is made. Nobody else gets it until `seconds` are over or the answer is
+ * noted: an invocation that was given up, or that lost its connection, may be in the middle of it.
+ * @param by the invocation, which may take again what it has
+ * @returns the call as it is now, and whether it is ours: if not, it is over, or another one makes it
  */
-export async function noteTry(connection: Connection, { runId, moment, name }: CallKey): Promise<boolean> {
-  const noted = await drizzle({ client: connection })
+export async function takeCall(
+  connection: Connection,
+  { runId, moment, name }: CallKey,
+  { by, seconds }: { by: string; seconds: number },
+): Promise<{ isOurs: boolean; call: CallRow }> {
+  const taken = {
+    state: 'calling' satisfies CallState,
+    claim: by,
+    claimedUntil: sql`clock_timestamp() + make_interval(secs => ${seconds})`,
+  }
+  const isFree = sql`(${calls.claim} IS NULL OR ${calls.claim} = ${by} OR ${calls.claimedUntil} < clock_timestamp())`
+  const [ours] = await drizzle({ client: connection })
     .insert(calls)
-    .values({ runId, moment, name, state: 'calling' satisfies CallState, tries: 1 })
+    .values({ runId, moment, name, tries: 1, ...taken })
     .onConflictDoUpdate({
       target: [calls.runId, calls.moment, calls.name],
-      set: { state: 'calling' satisfies CallState, tries: sql`${calls.tries} + 1` },
-      setWhere: sql`${calls.state} <> 'done'`,
+      set: { tries: sql`${calls.tries} + 1`, ...taken },
+      setWhere: sql`${calls.state} IN ('owed', 'calling') AND ${isFree}`,
     })
-    .returning({ tries: calls.tries })
-  return noted.length > 0
+    .returning()
+  if (ours !== undefined) return { isOurs: true, call: ours as CallRow }
+  const call = (await readCalls(connection, runId)).find((one) => one.moment === moment && one.name === name)
+  if (call !== undefined) return { isOurs: false, call }
+  throw new NotFound(`The call ${moment} "${name}" of run ${runId} has gone from the ledger`)
 }
 
-/** What became of a try; one that was answered as it should be stays so. */
+/**
+ * What became of a try. An answer as it should be counts whoever heard it; of anything else whoever has the call.
+ * @param keeps another try follows, in the time that the call was taken for
+ */
 export async function noteAnswer(
   connection: Connection,
   { runId, moment, name }: CallKey,
-  { state, answer, error }: { state: CallState; answer: number | null; error: string | null },
+  {
+    by,
+    keeps,
+    state,
+    answer,
+    error,
+  }: { by: string; keeps: boolean; state: CallState; answer: number | null; error: string | null },
 ): Promise<void> {
   const isOver = state !== 'owed' && state !== 'calling'
   await drizzle({ client: connection })
     .update(calls)
-    .set({ state, answer, error, ...(isOver ? { endedAt: sql`now()` } : {}) })
+    .set({
+      ...{ state, answer, error },
+      ...(isOver ? { endedAt: sql`now()` } : {}),
+      ...(keeps ? {} : { claim: null, claimedUntil: null }),
+    })
     .where(
       and(
-        eq(calls.runId, runId),
-        eq(calls.moment, moment),
-        eq(calls.name, name),
+        ...[eq(calls.runId, runId), eq(calls.moment, moment), eq(calls.name, name)],
         sql`${calls.state} <> 'done'`,
+        state === 'done' ? undefined : eq(calls.claim, by),
       ),
     )
 }

@@ -79,6 +79,8 @@ CREATE TABLE IF NOT EXISTS taskmaster_reset.calls (
   ended_at timestamptz,
   PRIMARY KEY (run_id, moment, name)
 );
+ALTER TABLE taskmaster_reset.calls ADD COLUMN IF NOT EXISTS claim text;
+ALTER TABLE taskmaster_reset.calls ADD COLUMN IF NOT EXISTS claimed_until timestamptz;
 CREATE TABLE IF NOT EXISTS taskmaster_reset.notices (
   about text,
   event text,

@@ -1,20 +1,20 @@
+import { randomUUID } from 'node:crypto'
 import { setTimeout } from 'node:timers/promises'
 import type { Clients } from '../../clients.ts'
 import { type Hook, pauseBetweenTries } from '../../config/calls.ts'
 import { HookFailed, HookRefused, InvalidConfiguration } from '../../errors.ts'
 import {
-  type CallRow,
   type CallState,
   type Moment,
   noteAnswer,
   noteOwed,
-  noteTry,
   readCalls,
-  tryToLockCalls,
+  takeCall,
 } from '../../ledger/calls/calls.ts'
 import type { Fence } from '../../ledger/fence.ts'
 import { type LedgerLine, ledgerLine } from '../../ledger/line.ts'
 import { type RunRow, readRun } from '../../ledger/runs.ts'
+import { ensureLedger } from '../../ledger/tables.ts'
 import { logger } from '../../log.ts'
 import { saidAs } from '../../operations.ts'
 import { judge } from '../../web/host.ts'
@@ -23,9 +23,10 @@ import { failureOf, send } from './send.ts'
 /** What is asked before each call; of a run that is over, whether there is time. */
 type MayCall = Pick<Fence, 'check' | 'signal'>
 
-/** Milliseconds. Neon suspends a database that was asked nothing for five minutes, and the lock would go with it. */
-const askEveryMs = 60_000
+/** Milliseconds from one look at a call that another invocation makes to the next. */
 const lookEveryMs = 1_000
+/** Seconds that a call is taken for beside its time: the longest pause before the next try, and what noting its end takes. */
+const beside = 15
 
 /**
  * Calls the hooks of one moment of a run, in their order, each until it was answered as it should be and then never again,
@@ -38,7 +39,7 @@ export async function callHooks(
   clients: Clients,
   { runId, moment, fence }: { runId: string; moment: Moment; fence: MayCall },
 ): Promise<void> {
-  await withCalls(clients, { runId, fence }, async (line, row, known) => {
+  await withCalls(clients, runId, async (calling, row) => {
     const hooks = hooksOf(clients, row)
     if (moment === 'before' && clients.config.HOOKS.length === 0)
       throw new InvalidConfiguration(
@@ -47,17 +48,11 @@ export async function callHooks(
     if (moment === 'before') {
       await refuseAddresses(clients, hooks)
       const owed = hooks.filter(({ when }) => when === 'always').map(({ name }) => name)
-      await line.use((connection) => noteOwed(connection, runId, owed))
+      await calling.line.use((connection) => noteOwed(connection, runId, owed))
     }
     for (const hook of hooks) {
       if (hook.moment !== moment) continue
-      const failure = await settle(clients, {
-        line,
-        row,
-        hook,
-        fence,
-        known: known.get(`${moment} ${hook.name}`),
-      })
+      const failure = await settle(clients, { ...calling, row, hook, fence })
       if (failure !== null && hook.onFailure === 'error') throw failedHook(row, hook, failure)
     }
   })
@@ -72,41 +67,34 @@ export async function callOwed(
   clients: Clients,
   { runId, fence }: { runId: string; fence: MayCall },
 ): Promise<void> {
-  await withCalls(clients, { runId, fence }, async (line, row, known) => {
+  await withCalls(clients, runId, async (calling, row) => {
     const failures: Error[] = []
-    const owed = [...known.values()].filter(({ state }) => state === 'owed' || state === 'calling')
+    const known = await calling.line.use((connection) => readCalls(connection, runId))
+    const owed = known.filter(({ state }) => state === 'owed' || state === 'calling')
     for (const hook of hooksOf(clients, row)) {
-      const call = owed.find(({ moment, name }) => moment === 'after' && name === hook.name)
-      if (call === undefined || hook.when !== 'always') continue
-      // Each invocation has its tries: nobody but a repetition comes back to it.
-      const failure = await settle(clients, {
-        line,
-        row,
-        hook,
-        fence,
-        known: { ...call, tries: 0 },
-        stays: 'owed',
-      })
+      const isOwed = owed.some(({ moment, name }) => moment === 'after' && name === hook.name)
+      if (!isOwed || hook.when !== 'always') continue
+      const failure = await settle(clients, { ...calling, row, hook, fence, stays: 'owed' })
       if (failure !== null) failures.push(failedHook(row, hook, failure))
     }
     if (failures[0] !== undefined) throw failures[0]
   })
 }
 
+/** `by`: the invocation, as a call says who makes it. */
+type Calling = { line: LedgerLine; by: string }
+
 async function withCalls(
   clients: Clients,
-  { runId, fence }: { runId: string; fence: MayCall },
-  use: (line: LedgerLine, row: RunRow, known: Map<string, CallRow>) => Promise<void>,
+  runId: string,
+  use: (calling: Calling, row: RunRow) => Promise<void>,
 ): Promise<void> {
   const line = ledgerLine(clients)
   try {
-    while (!(await line.use((connection) => tryToLockCalls(connection, runId)))) {
-      await fence.check()
-      await setTimeout(lookEveryMs)
-    }
+    // The run may have been counted by the version before.
+    await line.use((connection) => ensureLedger(connection))
     const row = await line.use((connection) => readRun(connection, runId))
-    const calls = await line.use((connection) => readCalls(connection, runId))
-    await use(line, row, new Map(calls.map((call) => [`${call.moment} ${call.name}`, call])))
+    await use({ line, by: randomUUID() }, row)
   } finally {
     await line.close()
   }
@@ -126,42 +114,47 @@ async function refuseAddresses({ config }: Pick<Clients, 'config'>, hooks: reado
 
 type Failure = { says: string; refused: string | null }
 
-/** @returns what the last try failed with; null: it is done, now or since an earlier invocation */
+/** @returns what the last try failed with; null: it is done, now or by another invocation */
 async function settle(
   clients: Clients,
   {
     line,
+    by,
     row,
     hook,
     fence,
-    known,
     stays,
-  }: {
-    line: LedgerLine
+  }: Calling & {
     row: RunRow
     hook: Hook
     fence: MayCall
-    known: CallRow | undefined
-    /** What a call is when all tries failed; left out: over. */
+    /** What a call is when all tries failed; then each invocation has its own, for nobody but a repetition comes back to it. */
     stays?: CallState
   },
 ): Promise<Failure | null> {
-  if (known?.state === 'done') return null
-  if (known?.state === 'failed' || known?.state === 'tolerated')
-    return { says: known.error ?? 'it failed', refused: null }
   const key = { runId: row.runId, moment: hook.moment, name: hook.name }
+  const taking = { by, seconds: hook.timeoutSeconds + beside }
   const over: CallState = stays ?? (hook.onFailure === 'error' ? 'failed' : 'tolerated')
-  for (let tries = (known?.tries ?? 0) + 1; ; tries++) {
+  for (let own = 0; ; ) {
     await fence.check()
-    if (!(await line.use((connection) => noteTry(connection, key)))) return null
-    const called = await awake(line, send(clients, row, { hook, signal: fence.signal }))
+    const { isOurs, call } = await line.use((connection) => takeCall(connection, key, taking))
+    if (call.state === 'done') return null
+    if (call.state === 'failed' || call.state === 'tolerated')
+      return { says: call.error ?? 'it failed', refused: null }
+    if (!isOurs) {
+      await setTimeout(lookEveryMs)
+      continue
+    }
+    own += 1
+    const tries = stays === undefined ? call.tries : own
+    const called = await send(clients, row, { hook, signal: fence.signal })
     const failure = failureOf(called, hook)
     const isLast = failure === null || failure.isFinal || tries >= hook.tries
     const answer = 'status' in called ? called.status : null
-    const state = failure === null ? 'done' : isLast && !fence.signal.aborted ? over : 'calling'
-    await line.use((connection) =>
-      noteAnswer(connection, key, { state, answer, error: failure?.says ?? null }),
-    )
+    const isCut = fence.signal.aborted
+    const state = failure === null ? 'done' : isLast && !isCut ? over : 'calling'
+    const became = { by, keeps: !isLast && !isCut, state, answer, error: failure?.says ?? null } as const
+    await line.use((connection) => noteAnswer(connection, key, became))
     const about = { runId: row.runId, hook: hook.name, moment: hook.moment, tries, answer }
     if (failure === null) {
       logger.info('hook called', about)
@@ -175,18 +168,6 @@ async function settle(
         refused: 'refused' in called ? called.refused : null,
       }
     await setTimeout(pauseBetweenTries(tries))
-  }
-}
-
-/** Keeps the ledger's connection, and with it the lock, while something takes long. */
-async function awake<Result>(line: LedgerLine, work: Promise<Result>): Promise<Result> {
-  const asking = setInterval(() => {
-    line.use((connection) => connection.query('SELECT 1')).catch(() => {}) // whoever asks next hears of it
-  }, askEveryMs)
-  try {
-    return await work
-  } finally {
-    clearInterval(asking)
   }
 }
 

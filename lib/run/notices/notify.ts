@@ -22,8 +22,8 @@ const beginMs = 10_000
 const lookEveryMs = 250
 
 /**
- * After an event of a run, what has to be done by somebody who is not the run: nothing of it can change how that ends. First the
- * hooks that are owed, then the metrics, then who is to be told.
+ * After an event of a run, what has to be done by somebody who is not the run: nothing of it can change how that ends. The
+ * hooks that are owed; and beside them the metrics, then who is to be told.
  * @throws when something could not be done, so that Lambda repeats it; what was done is not done again
  * @see docs/decisions.md#who-is-told-is-told-by-a-function-of-its-own
  */
@@ -42,19 +42,22 @@ export async function notify(clients: Clients, event: Event, signal: AbortSignal
   const row = await endedRun(clients, detail.name, signal)
   if (row === undefined) return await tellRefused(clients, detail, { namespace, signal })
   const fence = { signal, check: async () => signal.throwIfAborted() }
-  const owed = await callOwed(clients, { runId: row.runId, fence }).then(
-    () => null,
-    (error: unknown) => ({ error }),
-  )
-  if (!isDry(row)) {
-    await count(clients, row, namespace)
-    const events = await withConnection(clients, (connection) => eventsOf(connection, row))
-    const { runId, operation, strategy, status } = row
-    const text = textOfEnd(clients.config, row, events)
-    const run = { runId, operation, strategy, status }
-    await tellAll(clients, { about: runId, moment: 'ended', events, run, text }, { namespace, signal })
-  }
-  if (owed !== null) throw owed.error
+  // Side by side: what takes minutes to answer a hook keeps nobody from being told, nor does a chat that is down keep maintenance on.
+  const ends = await Promise.allSettled([
+    callOwed(clients, { runId: row.runId, fence }),
+    tellEnd(clients, row, { namespace, signal }),
+  ])
+  for (const end of ends) if (end.status === 'rejected') throw end.reason
+}
+
+async function tellEnd(clients: Clients, row: RunRow, around: Around & { namespace: string }): Promise<void> {
+  if (isDry(row)) return
+  await count(clients, row, around.namespace)
+  const events = await withConnection(clients, (connection) => eventsOf(connection, row))
+  const { runId, operation, strategy, status } = row
+  const text = textOfEnd(clients.config, row, events)
+  const run = { runId, operation, strategy, status }
+  await tellAll(clients, { about: runId, moment: 'ended', events, run, text }, around)
 }
 
 type Around = { namespace?: string; signal: AbortSignal }
