@@ -1,7 +1,9 @@
 import { parseArgs } from 'node:util'
 import { InvalidRequest, messageOf } from '../../lib/errors.ts'
-import { type Command, type CommandName, commands, type Flags, optionTexts } from './commands.ts'
 import { didYouMean } from './did-you-mean.ts'
+import type { Command } from './table/command.ts'
+import { type CommandName, commands } from './table/commands.ts'
+import { type Flags, optionTexts } from './table/options.ts'
 
 export type Arguments = {
   command: CommandName

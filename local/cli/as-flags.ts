@@ -1,5 +1,6 @@
-import { type OptionText, optionTexts } from './commands.ts'
 import { commandLine } from './program.ts'
+import type { OptionText } from './table/option-text.ts'
+import { optionTexts } from './table/options.ts'
 
 /** The options that stand for a field of a request, and say nothing else by being there. */
 const optionOf = new Map(

@@ -1,8 +1,10 @@
 import { strategies } from '../../lib/run/strategy.ts'
-import { type Command, type CommandName, commands, type OptionName, optionTexts } from './commands.ts'
 import { exitCodes } from './exit-code.ts'
 import { isPackaged, program } from './program.ts'
 import { explained } from './show/width.ts'
+import type { Command } from './table/command.ts'
+import { type CommandName, commands } from './table/commands.ts'
+import { type OptionName, optionTexts } from './table/options.ts'
 
 /** The help of one command, or of all. */
 export function helpOf(name?: CommandName): string {

@@ -6,15 +6,11 @@ import { needsConfirm } from '../../lib/operations.ts'
 import { parseRequest, type Request, requests } from '../../lib/run/request.ts'
 import { strategies } from '../../lib/run/strategy.ts'
 import { type Arguments, WrongUsage } from './arguments.ts'
-import {
-  type Command,
-  commands,
-  type Flags,
-  type OptionName,
-  type OptionText,
-  optionTexts,
-} from './commands.ts'
 import { didYouMean } from './did-you-mean.ts'
+import type { Command } from './table/command.ts'
+import { commands } from './table/commands.ts'
+import type { OptionText } from './table/option-text.ts'
+import { type Flags, type OptionName, optionTexts } from './table/options.ts'
 
 /** A request as it is sent, and as it is understood. */
 export type Wanted = { sent: Record<string, unknown>; request: Request }

@@ -1,7 +1,7 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { describe, expect, test } from 'vitest'
 import { showCompletion } from '../../local/cli/commands/completion.ts'
-import { commands } from '../../local/cli/commands.ts'
+import { commands } from '../../local/cli/table/commands.ts'
 
 const scriptFor = (argument: string) => showCompletion({ command: 'completion', argument, flags: {} }).text
 

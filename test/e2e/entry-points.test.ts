@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import { Request } from '../../lib/run/request.ts'
-import { commands } from '../../local/cli/commands.ts'
+import { commands } from '../../local/cli/table/commands.ts'
 import { useFronts } from './fronts.ts'
 import { environment, useResetStack, withVariables } from './reset-stack.ts'
 

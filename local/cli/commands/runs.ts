@@ -8,13 +8,13 @@ import { withConnection } from '../../../lib/postgres/with-connection.ts'
 import { exists } from '../../../lib/s3/bucket.ts'
 import type { Answer } from '../answer.ts'
 import { WrongUsage } from '../arguments.ts'
-import type { Flags } from '../commands.ts'
 import type { Connected } from '../connect.ts'
 import { commandLine } from '../program.ts'
 import { outcomeOf, outcomeWithoutRow } from '../run/outcome-of.ts'
 import { documentOf, showOutcome } from '../show/outcome.ts'
 import { closing, runDocument, runLine, stepTimes, underWay } from '../show/run.ts'
 import { list } from '../show/table.ts'
+import type { Flags } from '../table/options.ts'
 
 const shownRuns = { usual: 50, most: 100 }
 

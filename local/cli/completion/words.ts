@@ -1,7 +1,10 @@
 import { scopes } from '../../../lib/config/values.ts'
 import { strategies } from '../../../lib/run/strategy.ts'
 import { targets } from '../../../lib/store.ts'
-import { type Command, commands, type OptionText, optionTexts } from '../commands.ts'
+import type { Command } from '../table/command.ts'
+import { commands } from '../table/commands.ts'
+import type { OptionText } from '../table/option-text.ts'
+import { optionTexts } from '../table/options.ts'
 
 /** A command, as a shell offers it. */
 export type Offered = {
