@@ -226,6 +226,44 @@ describe('a reset to the baseline', () => {
   })
 })
 
+test.runIf(isFull)(
+  `a baseline of which only the rows can tell whether the tables take them by now is warned of until a reset to it has passed, or it is renewed ${inFullForm}`,
+  async () => {
+    const backUp = async (label?: string) => {
+      const { warnings } = await reset.succeed({
+        operation: 'backup',
+        rehearse: false,
+        ...(label && { label }),
+      })
+      return warnings.map(({ code, message }) => `${code}: ${message}`)
+    }
+    await begin()
+    expect(await backUp()).toEqual([])
+    await reset.stack.sql.query(`ALTER TABLE users ADD CONSTRAINT one_each UNIQUE (id, name); CREATE TABLE notes (of int REFERENCES users);
+      CREATE UNIQUE INDEX one_kind ON events ((what <> '')) WHERE what = 'never'`)
+    expect(await backUp()).toEqual([
+      expect.stringMatching(
+        /^BaselineMayBeOutdated: A reset to "baseline" \(.*\) may be refused, .*: the unique index one_kind of public\.events is new; the unique constraint one_each of public\.users is new\. Reset to it once/,
+      ),
+    ])
+    await reset.succeed(toBaseline)
+    expect(await backUp()).toEqual([])
+    // Rows that stay may refer to others tomorrow.
+    await reset.stack.sql.query('INSERT INTO notes SELECT max(id) FROM users')
+    await reset.succeed(toBaseline)
+    expect(await backUp()).toEqual([
+      expect.stringMatching(/NOT VALID.*: rows of public\.notes, which came later/),
+    ])
+    await reset.stack.sql.query(
+      `WITH one AS (INSERT INTO users (name) VALUES ('since') RETURNING id) INSERT INTO notes SELECT id FROM one`,
+    )
+    expect(await reset.run(toBaseline)).toMatchObject({ error: 'SchemaChanged' })
+    expect(await backUp('baseline')).toEqual([])
+    await reset.succeed(toBaseline)
+    await reset.stack.sql.query('DROP TABLE notes')
+  },
+)
+
 /** A baseline of the stores as they are seeded, and then a day that lives on it. */
 async function begin(): Promise<{ backupId: string; filled: Print; lived: Print }> {
   await reset.seed({ users: 40, files: 3, keys: 4 })

@@ -10,6 +10,7 @@ import { messageOf, PreservationConflict } from '../../errors.ts'
 import { labelsByBackup, readLabels } from '../../ledger/labels/labels.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { nothing, preservedBy } from '../../store/preserve.ts'
+import { lastPassed, readDoubts } from './doubts.ts'
 
 /** Differences that a warning names; the rest is counted. */
 const named = 5
@@ -32,31 +33,55 @@ export async function outdatedBaselines(
   const catalog = await readCatalog(connection, DATABASE_SCHEMAS, LOCK_TIMEOUT_MS)
   const warnings: Warning[] = []
   for (const [backupId, its] of labelsByBackup(labels)) {
-    const reason = await whyOutdated(clients, catalog, backupId)
-    if (reason === null) continue
-    const name = its.map((label) => `"${label}"`).join(' and ')
-    const message = `A reset to ${name} (${backupId}) would be refused: ${reason}. Renew it: take a backup with that label when the stores hold what they should`
-    warnings.push({ code: 'BaselineOutdated', message })
+    const { refused, doubts } = await lookAt(clients, connection, catalog, backupId)
+    const [name, renew] = [
+      its.map((label) => `"${label}"`).join(' and '),
+      `enew it: take a backup with that label when the stores hold what they should`,
+    ]
+    if (refused !== null) {
+      const message = `A reset to ${name} (${backupId}) would be refused: ${refused}. R${renew}`
+      warnings.push({ code: 'BaselineOutdated', message })
+    } else if (doubts.length > 0) {
+      const message = `A reset to ${name} (${backupId}) may be refused, or leave a check or a foreign key NOT VALID, which only its rows can tell: ${listed(doubts)}. Reset to it once while somebody looks, or r${renew}`
+      warnings.push({ code: 'BaselineMayBeOutdated', message })
+    }
   }
   return warnings
 }
 
-/** null: a reset to it is not refused for that. */
-async function whyOutdated(
+function listed(lines: readonly string[]): string {
+  const more = lines.length > named ? `; and ${lines.length - named} more` : ''
+  return `${lines.slice(0, named).join('; ')}${more}`
+}
+
+/** `refused`: why a reset to it would be, null: not for what can be told; then `doubts` has what it may be refused for. */
+async function lookAt(
   { backups, config }: Pick<Clients, 'backups' | 'config'>,
+  connection: Connection,
   catalog: Catalog,
   backupId: string,
-): Promise<string | null> {
+): Promise<{ refused: string | null; doubts: string[] }> {
+  const read = (id: string) => readBackup(backups, config.BACKUP_PREFIX, id)
+  const refused = (why: string) => ({ refused: why, doubts: [] })
   try {
-    const backup = await readBackup(backups, config.BACKUP_PREFIX, backupId)
-    if (backup.authentic !== 'signed') return `nobody known here signed it (${backup.authentic})`
+    const backup = await read(backupId)
+    if (backup.authentic !== 'signed') return refused(`nobody known here signed it (${backup.authentic})`)
     const { database } = withoutStaying(backup, catalog, config)
-    const { blocking } = database === null ? { blocking: [] } : schemaDifferences(database, catalog)
-    if (blocking.length === 0) return null
-    const more = blocking.length > named ? `; and ${blocking.length - named} more` : ''
-    return `the live tables have outgrown it: ${blocking.slice(0, named).join('; ')}${more}`
+    if (database === null || backup.database === null) return { refused: null, doubts: [] }
+    const { blocking } = schemaDifferences(database, catalog)
+    if (blocking.length > 0) return refused(`the live tables have outgrown it: ${listed(blocking)}`)
+    const passed = async () => {
+      const id = await lastPassed(connection, backupId)
+      const before = id === undefined ? null : await read(id).catch(() => null)
+      return before?.authentic === 'signed' ? before.database : null
+    }
+    const asked = { held: backup.database, back: database, excluded: config.EXCLUDE_TABLES, passed }
+    const doubts = await readDoubts(connection, catalog, asked).catch((error: unknown) => [
+      `what the live tables ask of rows cannot be read (${messageOf(error)})`,
+    ])
+    return { refused: null, doubts }
   } catch (error) {
-    return `it cannot be read: ${messageOf(error)}`
+    return refused(`it cannot be read: ${messageOf(error)}`)
   }
 }
 
