@@ -15,6 +15,7 @@ import { listSizes } from '../s3/list.ts'
 import { perStore, type Target, targets } from '../store.ts'
 import { type Held, type Planned, sealers } from '../stores.ts'
 import { toolVersion } from '../version.ts'
+import { lookAtBaselines } from './baseline/outdated.ts'
 import { type Plan, plannedRun } from './planning/plan.ts'
 
 /**
@@ -44,6 +45,7 @@ export async function seal(
     { ...plan, backupId: plan.backupId },
     { check, signal },
   )
+  const baselines = await lookAtBaselines(clients, plan)
   const { excluded: _, ...preserved } = plan.preserve
   const manifest: Manifest = {
     version: held.database !== null && held.database.seed === undefined ? 1 : 2,
@@ -58,7 +60,7 @@ export async function seal(
     rehearsedAt,
     ...held,
     preserved,
-    warnings: [...plan.warnings, ...warnings],
+    warnings: [...plan.warnings, ...baselines, ...warnings],
   }
   await checkObjects(bucket, keys, manifest)
   await check()

@@ -17,6 +17,7 @@ const mostKeys = 20
 /**
  * What a reset to a backup may be refused for that only its rows can tell, a line for each: what the live tables ask of rows by
  * now and did not then, unless a reset to it has passed since it was asked, and keys by which rows that stay refer to rows that go.
+ * @see docs/decisions.md#what-a-baselines-rows-may-break-is-doubted-not-refused
  * @param asked.back what of the backup would be put back
  * @param asked.passed what was backed up before the last reset to it that passed; asked where there are doubts
  */

@@ -9,22 +9,39 @@ import { leaveOut } from '../../database/plan/exclusions.ts'
 import { messageOf, PreservationConflict } from '../../errors.ts'
 import { labelsByBackup, readLabels } from '../../ledger/labels/labels.ts'
 import type { Connection } from '../../postgres/connection.ts'
+import { withConnection } from '../../postgres/with-connection.ts'
 import { nothing, preservedBy } from '../../store/preserve.ts'
+import type { Plan } from '../planning/plan.ts'
 import { lastPassed, readDoubts } from './doubts.ts'
 
 /** Differences that a warning names; the rest is counted. */
 const named = 5
 
 /**
- * Warnings of labelled backups to which a reset would be refused: the live tables have outgrown them, or they cannot be read or
- * believed. One manifest is read for each; what goes wrong with one is its warning, and never fails the backup that asks.
- * @param asked.moves a label that the run gives to its own backup, which is being renewed
+ * Warnings of labelled backups to which a reset would be refused, for the live tables have outgrown them, or they cannot be read or
+ * believed; and of those to which it may be. One manifest is read for each, or two. Whatever goes wrong is a warning, and never fails the
+ * backup that is being sealed. A label that this one is to have is not looked at: it is being renewed.
  * @see docs/decisions.md#a-baseline-is-found-outdated-before-the-night
  */
-export async function outdatedBaselines(
+export async function lookAtBaselines(
+  clients: Clients,
+  { clears, naming }: Pick<Plan, 'clears' | 'naming'>,
+): Promise<Warning[]> {
+  if (!clears.includes('database')) return []
+  try {
+    return await withConnection(clients, (connection) =>
+      outdatedBaselines(clients, connection, naming?.label ?? null),
+    )
+  } catch (error) {
+    const message = `Whether a reset to a labelled backup would be refused could not be looked at: ${messageOf(error)}. The next backup looks again`
+    return [{ code: 'BaselineMayBeOutdated', message }]
+  }
+}
+
+async function outdatedBaselines(
   clients: Pick<Clients, 'backups' | 'config'>,
   connection: Connection,
-  { moves }: { moves: string | null },
+  moves: string | null,
 ): Promise<Warning[]> {
   const labels = await readLabels(connection)
   if (moves !== null) labels.delete(moves)

@@ -16,7 +16,6 @@ import { nothing, preservedBy } from '../../store/preserve.ts'
 import { type Nullable, together } from '../../store/sections.ts'
 import { perStore, type Target, targets } from '../../store.ts'
 import { limits, noRestores, type Planned, planners, type Restores } from '../../stores.ts'
-import { outdatedBaselines } from '../baseline/outdated.ts'
 import { type Scoped, storeOperationOf } from '../request.ts'
 import { type Plan, plannedRun, putPlan } from './plan.ts'
 
@@ -101,10 +100,6 @@ export async function makePlan(
   }
   for (const target of clears) await planStore(target)
   Object.assign(plan, sections)
-  if (backupId !== null && clears.includes('database')) {
-    const moves = plan.naming?.label ?? null
-    plan.warnings.push(...(await outdatedBaselines(clients, connection, { moves })))
-  }
   if (backup !== null)
     plan.restore = {
       backupId: backup.backupId,
