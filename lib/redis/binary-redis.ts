@@ -1,3 +1,4 @@
+import { Redis } from '@upstash/redis'
 import type { ResetError } from '../errors.ts'
 import { refusalOf } from './refusal.ts'
 import type { Answer, Command, Reply } from './reply.ts'
@@ -7,18 +8,25 @@ import { type Again, RestRequester } from './rest-requester.ts'
 const argumentBytes = 1.5 * 2 ** 20
 
 /**
- * A client of Upstash's REST interface that gives every string of an answer as a Buffer: keys and values need not be UTF-8,
- * and nothing is parsed. Each command may be sent more than once when answers are lost, so only commands that may be
- * repeated belong here.
- * @see docs/decisions.md#the-client-of-the-cache-is-our-own
+ * Upstash's client with every string of an answer as a Buffer, whatever type its methods declare: keys and values need
+ * not be UTF-8, and nothing is parsed. Each command may be sent more than once when answers are lost, so only commands
+ * that may be repeated belong here.
  */
-export class BinaryRedis {
+export class BinaryRedis extends Redis {
   /** Host and port, for messages. */
   readonly host: string
   readonly #rest: RestRequester
 
   constructor(url: string, token: string) {
+    super({
+      url,
+      token,
+      automaticDeserialization: false,
+      enableAutoPipelining: false,
+      enableTelemetry: false,
+    })
     this.#rest = new RestRequester(url, token)
+    this.client = this.#rest
     this.host = new URL(url).host
   }
 

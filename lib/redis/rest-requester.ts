@@ -24,9 +24,11 @@ type Waiting = {
   again?: Again | undefined
 }
 
-/** Speaks Upstash's REST protocol, and asks again where that can help. */
+/**
+ * Speaks Upstash's REST protocol in place of the SDK's own HTTP client, which hides HTTP statuses, does not retry 429
+ * and 5xx, takes a timeout for an answer, and puts whole commands into its error messages.
+ */
 export class RestRequester {
-  /** Of `/pipeline`. */
   readonly #url: string
   readonly #host: string
   readonly #token: string
@@ -35,9 +37,18 @@ export class RestRequester {
   #syncToken = ''
 
   constructor(url: string, token: string) {
-    this.#url = `${url.replace(/\/+$/, '')}/pipeline`
+    this.#url = url.replace(/\/+$/, '')
     this.#host = new URL(url).host
     this.#token = token
+  }
+
+  /** For the SDK's own commands. */
+  async request<Result>(request: {
+    path?: string[]
+    body?: unknown
+  }): Promise<{ result?: Result; error?: string }> {
+    const url = [this.#url, ...(request.path ?? [])].join('/')
+    return (await this.#ask(url, request.body, { maxBytes: largestAnswer })) as { result?: Result }
   }
 
   /** One `/pipeline` request. @throws AnswerTooLarge when its answer has more than `maxBytes`; the reason of `signal` */
@@ -46,7 +57,7 @@ export class RestRequester {
     { maxBytes = largestAnswer, signal, again }: Waiting = {},
   ): Promise<Answer[]> {
     const asked = { maxBytes, ended: signal, ...(again && { again: () => commands.map(again) }) }
-    const answers = [await this.#ask(commands, asked)].flat()
+    const answers = [await this.#ask(`${this.#url}/pipeline`, commands, asked)].flat()
     const refused = answers.length === 1 && commands.length > 1 ? answers[0]?.error : undefined
     if (answers.length === commands.length) return answers
     if (refused !== undefined) throw refusalOf(this.#host, 'a request', refused)
@@ -56,12 +67,9 @@ export class RestRequester {
   }
 
   async #ask(
-    body: readonly Command[],
-    {
-      maxBytes,
-      ended,
-      again,
-    }: { maxBytes: number; ended?: AbortSignal | undefined; again?: () => readonly Command[] },
+    url: string,
+    body: unknown,
+    { maxBytes, ended, again }: { maxBytes: number; ended?: AbortSignal | undefined; again?: () => unknown },
   ): Promise<Answer | Answer[]> {
     const timeout = AbortSignal.timeout(timeLimit)
     const signal = ended === undefined ? timeout : AbortSignal.any([timeout, ended])
@@ -69,7 +77,7 @@ export class RestRequester {
     let mayBeDone = false
     let reason = `no answer within ${timeLimit / 1000} s`
     for (let attempt = 0; !signal.aborted; attempt++) {
-      const outcome = await this.#attempt(text, { signal, maxBytes })
+      const outcome = await this.#attempt(url, text, { signal, maxBytes })
       if ('answer' in outcome) return outcome.answer
       ended?.throwIfAborted()
       if (!signal.aborted) reason = outcome.reason
@@ -86,11 +94,12 @@ export class RestRequester {
   }
 
   async #attempt(
+    url: string,
     body: string,
     { signal, maxBytes }: { signal: AbortSignal; maxBytes: number },
   ): Promise<{ answer: Answer | Answer[] } | Failed> {
     try {
-      const response = await fetch(this.#url, { method: 'POST', headers: this.#headers(), body, signal })
+      const response = await fetch(url, { method: 'POST', headers: this.#headers(), body, signal })
       const text = await this.#room.read(response, maxBytes)
       if (response.ok) {
         this.#syncToken = response.headers.get('upstash-sync-token') ?? ''
@@ -118,7 +127,7 @@ export class RestRequester {
       )
     }
     if (isTooLarge(reason) || status === 413) throw new AnswerTooLarge(reason)
-    if (status === 400) return { answer: { error: reason } } // the request as a whole
+    if (status === 400) return { answer: { error: reason } } // a single command that Redis refused
     throw new StoreUnavailable(
       `The cache at ${this.#host} answered HTTP ${status}: ${reason}. Check UPSTASH_REDIS_REST_URL`,
     )
