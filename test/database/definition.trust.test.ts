@@ -161,7 +161,15 @@ describe('what a backup tells of how its tables are made', () => {
       CREATE VIEW app.seen AS SELECT 1 AS a; ALTER TABLE app.second ENABLE ROW LEVEL SECURITY; GRANT SELECT ON app.first TO PUBLIC; ALTER TABLE app.first SET (fillfactor = 70);
       GRANT SELECT (at) ON app.second TO PUBLIC; ALTER TABLE app.second ALTER code SET STORAGE EXTERNAL; CREATE COLLATION app.german FROM "C";
       CREATE TABLE app.third (id int PRIMARY KEY); CLUSTER app.third USING third_pkey; CREATE TABLE app.fourth (a text); ALTER TABLE app.fourth ALTER a SET STATISTICS 7;
-      CREATE TABLE app.fifth (a text); ALTER TABLE app.fifth SET (toast.autovacuum_enabled = off)`)
+      CREATE TABLE app.fifth (a text); ALTER TABLE app.fifth SET (toast.autovacuum_enabled = off);
+      CREATE PUBLICATION "to read" FOR TABLE app.first`)
+    const admin = new pg.Client(
+      Object.assign(new URL(adminUrl), { pathname: new URL(before.url).pathname }).href,
+    )
+    await admin.connect()
+    await admin.query(`ALTER TABLE app.third OWNER TO CURRENT_USER; CREATE FUNCTION public.noted() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN END $$;
+      CREATE EVENT TRIGGER noted ON ddl_command_end EXECUTE FUNCTION public.noted()`)
+    await admin.end()
     const definition = await definitionOf(before, ['app'])
     expect(definition.leftOut).toEqual([
       'foreign keys: second_out_fkey of app.second',
@@ -171,6 +179,9 @@ describe('what a backup tells of how its tables are made', () => {
       'grants: app.first, app.second',
       'settings: app.fifth, app.first, app.fourth, app.second, app.third',
       'collations: app.german',
+      'owners: postgres of app.third',
+      'publications: "to read"',
+      'event triggers: noted',
     ])
     await expect(createDefined(before.sql, definition)).rejects.toThrow(NotEmpty)
     const after = await database(adminUrl)

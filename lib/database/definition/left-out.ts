@@ -35,6 +35,9 @@ SELECT kind, json_agg(name ORDER BY name) AS names FROM (
     WHERE ${isMadeHere('pg_collation', 'k.oid', 'm.nspname')}
   UNION SELECT 13, 'operators', format('%I.%s', m.nspname, o.oprname) FROM pg_operator o JOIN managed m ON m.oid = o.oprnamespace
     WHERE ${isMadeHere('pg_operator', 'o.oid', 'm.nspname')}
+  UNION SELECT 14, 'owners', format('%s of %I.%I', r.relowner::regrole, r.nspname, r.relname) FROM relations r WHERE r.relowner <> quote_ident(current_user)::regrole
+  UNION SELECT 15, 'publications', quote_ident(p.pubname) FROM pg_publication_tables p JOIN relations r ON r.nspname = p.schemaname AND r.relname = p.tablename
+  UNION SELECT 16, 'event triggers', quote_ident(t.evtname) FROM pg_event_trigger t WHERE ${isMadeHere('pg_event_trigger', 't.oid', "''")}
 ) AS l GROUP BY part, kind ORDER BY part, kind`
 
 /** What the definition does not say of the tables and of what lies beside them, by kinds. */
