@@ -1,9 +1,11 @@
 import * as z from 'zod'
 import { type Names, namesOf } from '../../backup/naming/names.ts'
 import { resolveBackup } from '../../backup/naming/resolve.ts'
+import { type Backup, readBackup } from '../../backup/read.ts'
 import { reasonsToKeep } from '../../backup/retention/kept.ts'
 import type { Clients } from '../../clients.ts'
 import { messageOf } from '../../errors.ts'
+import { readLateNoted } from '../../ledger/documents.ts'
 import { logger } from '../../log.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
 
@@ -21,6 +23,24 @@ const wholeId = /^\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ-[0-9a-f]{6}$/
 export async function named(clients: Clients, name: string): Promise<string> {
   if (wholeId.test(name)) return name
   return withConnection(clients, (connection) => resolveBackup(clients, connection, name))
+}
+
+/**
+ * A backup as a restore would take it: where it has late files, that one counts which the ledger noted. While the ledger does not
+ * answer, or does not know, it is the highest.
+ * @throws NotFound, BackupDamaged, BackupTooNew
+ * @see docs/decisions.md#without-the-ledger-the-highest-late-file-counts
+ */
+export async function backupAsNoted(clients: Clients, backupId: string): Promise<Backup> {
+  const { backups: bucket, config } = clients
+  const highest = await readBackup(bucket, config.BACKUP_PREFIX, backupId)
+  if (highest.late === null) return highest
+  const asked = withConnection(clients, (connection) => readLateNoted(connection, backupId))
+  const late = await ifTold('which late file counts', asked, patienceMs)
+  const isHighest = late?.attempt === highest.late && late.sha256 === highest.seen.late?.sha256
+  return late === undefined || isHighest
+    ? highest
+    : readBackup(bucket, config.BACKUP_PREFIX, backupId, { late })
 }
 
 /** Milliseconds that the names of backups are waited for: a backup can be looked at without them. */

@@ -1,7 +1,6 @@
 import { createRoute, OpenAPIHono } from '@hono/zod-openapi'
 import * as z from 'zod'
 import { listedBackup } from '../../backup/list.ts'
-import { readBackup } from '../../backup/read.ts'
 import { isPinned, pinBackup, unpinBackup } from '../../backup/retention/pin.ts'
 import { refuseForeign } from '../../backup/trust.ts'
 import type { Clients } from '../../clients.ts'
@@ -16,7 +15,7 @@ import * as examples from '../document/examples.ts'
 import { refusals } from '../document/refusals.ts'
 import { answer, ifNoneMatch, noQuery, unchanged } from '../document/route.ts'
 import { beginning } from '../errors.ts'
-import { backupParams, named, namesFor, reasonsFor } from '../request/backup-name.ts'
+import { backupAsNoted, backupParams, named, namesFor, reasonsFor } from '../request/backup-name.ts'
 import { revalidated } from '../request/etag.ts'
 import { partsOf } from './parts.ts'
 
@@ -78,7 +77,7 @@ export const backups = new OpenAPIHono<Api>()
   .openapi(get, async ({ var: { clients }, req, json }) => {
     const { bucket, prefix } = placeOf(clients)
     const backupId = await named(clients, req.valid('param').backupId)
-    const found = await readBackup(bucket, prefix, backupId)
+    const found = await backupAsNoted(clients, backupId)
     const tables = (found.database?.tables ?? []).map(({ name, rows, parts }) => ({
       name,
       rows,

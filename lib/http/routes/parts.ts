@@ -3,13 +3,14 @@ import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import { backupKeys } from '../../backup/layout.ts'
 import { namedObjects } from '../../backup/named-objects.ts'
 import { readIndexLines } from '../../backup/part/files-index.ts'
-import { type Backup, readBackup } from '../../backup/read.ts'
+import type { Backup } from '../../backup/read.ts'
 import { type Allowed, checkOwn } from '../../backup/trust.ts'
 import type { Clients } from '../../clients.ts'
 import { NotFound } from '../../errors.ts'
 import type { Bucket } from '../../s3/bucket.ts'
 import { listSizes } from '../../s3/list.ts'
 import type { BackupPart } from '../answers/backup.ts'
+import { backupAsNoted } from '../request/backup-name.ts'
 
 /** Seconds that a presigned address is good for: to begin a download, which may then take longer. */
 const expiresIn = 300
@@ -39,10 +40,11 @@ export async function partsOf(bucket: Bucket, prefix: string, backup: Backup): P
  * @throws NotFound when the backup names no such object, even if there is one
  */
 export async function presignPart(
-  { backups: bucket, config, now }: Clients,
+  clients: Clients,
   { backupId, names, ...allowed }: { backupId: string; names: readonly string[] } & Allowed,
 ): Promise<{ part: string; url: string; expiresAt: string }> {
-  const backup = await readBackup(bucket, config.BACKUP_PREFIX, backupId)
+  const { backups: bucket, config, now } = clients
+  const backup = await backupAsNoted(clients, backupId)
   checkOwn(backup, config, allowed)
   const { root } = backupKeys(config.BACKUP_PREFIX, backupId)
   const part = await findPart(bucket, backup, config.BACKUP_PREFIX, names)
