@@ -1,4 +1,3 @@
-import { isUtf8 } from 'node:buffer'
 import { counted } from '../amounts.ts'
 import { StoreUnavailable } from '../errors.ts'
 import type { Fence } from '../ledger/fence.ts'
@@ -8,6 +7,7 @@ import { asText, type Command, type Reply } from '../redis/reply.ts'
 import { askFenced, checkFence } from './fence.ts'
 import { fenceKey } from './keys.ts'
 import { comparedItems, digestSalt, digestScript } from './value/digest.ts'
+import { bytesOfHex, eachKey, inScriptOrder, scriptKeys, typeOfKey } from './value/script-keys.ts'
 
 /** Of one script: keys, and elements that it compares before it leaves the rest to the next. */
 const scriptLimits = { keys: 1_000, items: 50_000 }
@@ -44,7 +44,7 @@ const shortString = 4_096
  * Answers with a letter for each key, and stops early, after at least one, when it has compared many elements: nobody else
  * is served meanwhile. What is to go is unlinked at the end, with one command for many.
  */
-const script = `${checkFence}${digestScript}
+const script = `${checkFence}${bytesOfHex}${typeOfKey}${digestScript}
 local aside, kept, left, cells = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 salt = ARGV[6]
 local unpack = unpack or table.unpack
@@ -65,8 +65,7 @@ local function fateOf(key, mark, expected)
   if mark == '*' and kept == ',,' then return go(key) end
   local digest = (mark == '=' or mark == '!') and not keepsStrings and shortDigest(key) or nil
   if digest == expected then return go(key) end
-  local type = redis.call('TYPE', key)
-  if type ~= nil and type.ok then type = type.ok end
+  local type = typeOf(key)
   if type == 'none' then return 'n' end
   if kept:find(',' .. type .. ',', 1, true) then return 'k' end
   if mark == '*' then return go(key) end
@@ -85,15 +84,7 @@ local function add(key)
   local at = 17 * #fates
   fates[#fates + 1] = fateOf(key, cells:sub(at + 1, at + 1), cells:sub(at + 2, at + 17))
 end
-for i = 2, #KEYS do
-  if left <= 0 then break end
-  add(KEYS[i])
-end
-for i = 7, #ARGV do
-  if left <= 0 then break end
-  add((ARGV[i]:gsub('..', function(byte) return string.char(tonumber(byte, 16)) end)))
-end
-for from = 1, #gone, 1000 do
+${eachKey('add', { keys: 2, hex: 7 })}for from = 1, #gone, 1000 do
   local last = math.min(from + 999, #gone)
   local count = redis.call('UNLINK', unpack(gone, from, last))
   for i = from + count, last do fates[goneAt[i]] = 'n' end
@@ -123,9 +114,7 @@ export async function compareAndUnlink(
 ): Promise<{ fates: Map<Buffer, KeyFate>; besides: Reply | undefined }> {
   const result = new Map<Buffer, KeyFate>()
   let reply: Reply | undefined
-  const binary = keys.filter((key) => !isUtf8(key))
-  let wanted: readonly Buffer[] =
-    binary.length === 0 ? keys : [...keys.filter((key) => isUtf8(key)), ...binary]
+  let wanted = inScriptOrder(keys)
   for (let first = true; wanted.length > 0 || (first && besides !== undefined); first = false) {
     const chunks = chunksOf(wanted, scriptLimits.keys)
     const commands = chunks.map((chunk) => commandOf(fence, { keys: chunk, expected, quarantine, keptTypes }))
@@ -152,19 +141,13 @@ export async function compareAndUnlink(
 }
 
 function commandOf(fence: Fence, { keys, expected, quarantine, keptTypes }: Unlinking): Command {
-  const texts: string[] = []
-  const binary: string[] = []
-  let cells = ''
-  for (const key of keys) {
-    if (isUtf8(key)) texts.push(key.toString())
-    else binary.push(key.toString('hex'))
-    cells += cellOf(expected(key))
-  }
+  const { texts, hex } = scriptKeys(keys)
+  const cells = keys.map((key) => cellOf(expected(key))).join('')
   return [
     ...(['EVAL', script, String(1 + texts.length), fenceKey] as const),
     ...texts,
     ...[String(fence.number), quarantine ?? '', `,${keptTypes.join(',')},`, String(scriptLimits.items)],
-    ...[cells, digestSalt, ...binary],
+    ...[cells, digestSalt, ...hex],
   ]
 }
 

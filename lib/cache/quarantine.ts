@@ -6,6 +6,7 @@ import { asNumber, type Command } from '../redis/reply.ts'
 import { scanKeys } from '../redis/scan.ts'
 import { askFenced, checkFence } from './fence.ts'
 import { fenceKey, reservedPrefix, startsWith } from './keys.ts'
+import { bytesOfHex } from './value/script-keys.ts'
 
 /**
  * Keys that are being wiped although they change all the time: renamed, so that nobody writes to them any more, until
@@ -34,10 +35,9 @@ export function quarantineBelow(cachePrefix: string): Quarantine {
 }
 
 /** Gives a key its name back, unless there is one of that name again. An answer may be lost, and the question repeated. */
-const giveBack = `${checkFence}local aside, name = ARGV[2], ARGV[3]
+const giveBack = `${checkFence}${bytesOfHex}local aside, name = ARGV[2], ARGV[3]
 if ARGV[4] == 'hex' then
-  local function bytes(hex) return (hex:gsub('..', function(byte) return string.char(tonumber(byte, 16)) end)) end
-  aside, name = bytes(aside), bytes(name)
+  aside, name = bytesOf(aside), bytesOf(name)
 end
 if redis.call('EXISTS', aside) == 0 then return redis.call('EXISTS', name) end
 return redis.call('RENAMENX', aside, name)`

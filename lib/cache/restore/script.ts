@@ -4,6 +4,7 @@ import type { Command, Reply } from '../../redis/reply.ts'
 import { checkFence } from '../fence.ts'
 import { fenceKey } from '../keys.ts'
 import { comparedItems, digestSalt, digestScript } from '../value/digest.ts'
+import { typeOfKey } from '../value/script-keys.ts'
 
 /** An argument as the script reads it, and the bytes it takes in the JSON of a request. */
 type Argument = { text: string; bytes: number }
@@ -41,7 +42,7 @@ export const unfinishedMs = 3_600_000
  * Runs the commands of a step in one piece: nobody sees them half-done. The first that fails ends it, and takes the
  * temporary key with it. Arguments say by their first character what they are: `=` text, `#` hex, `@` the name of a key.
  */
-const script = `${checkFence}${digestScript}
+const script = `${checkFence}${typeOfKey}${digestScript}
 local bytes = {}
 for byte = 0, 255 do bytes[string.format('%02x', byte)] = string.char(byte) end
 local function value(argument)
@@ -59,8 +60,7 @@ if number > 0 then
 end
 if needs ~= '' and redis.call('EXISTS', needs) == 0 then return { err = 'ERR the unfinished value is lost' } end
 local function isLost(key, digests)
-  local type = redis.call('TYPE', key)
-  if type ~= nil and type.ok then type = type.ok end
+  local type = typeOf(key)
   if type == 'none' then return false end
   if type ~= 'string' and not sizes[type] or sizeOf(key, type) > ${comparedItems} then return true end
   return not digests:find(digestOf(key, type), 1, true)

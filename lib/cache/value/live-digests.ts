@@ -1,9 +1,9 @@
-import { isUtf8 } from 'node:buffer'
 import { StoreUnavailable } from '../../errors.ts'
 import type { BinaryRedis } from '../../redis/binary-redis.ts'
 import { chunksOf } from '../../redis/chunks.ts'
 import { asText, type Command } from '../../redis/reply.ts'
 import { comparedItems, digestSalt, digestScript } from './digest.ts'
+import { bytesOfHex, eachKey, inScriptOrder, scriptKeys, typeOfKey } from './script-keys.ts'
 
 /** Of one script: keys, and elements that it reads before it leaves the rest to the next. */
 const scriptLimits = { keys: 1_000, items: 50_000 }
@@ -12,28 +12,19 @@ const scriptLimits = { keys: 1_000, items: 50_000 }
  * ARGV: elements that are read, whether counters count, the salt, and those keys in hex that are no text; the others are in KEYS. Answers with
  * 16 characters for each key, and stops early, after at least one, when it has read many elements: nobody else is served meanwhile.
  */
-const script = `${digestScript}
+const script = `${bytesOfHex}${typeOfKey}${digestScript}
 counters, salt = ARGV[2] == 'counters', ARGV[3]
 local left, found = tonumber(ARGV[1]), {}
 local function add(key)
   left = left - 1
-  local type = redis.call('TYPE', key)
-  if type ~= nil and type.ok then type = type.ok end
+  local type = typeOf(key)
   if type == 'none' then found[#found + 1] = 'absent..........' return end
   local size = sizeOf(key, type)
   if size == nil or size == false or size > ${comparedItems} then found[#found + 1] = 'uncompared......' return end
   left = left - size
   found[#found + 1] = digestOf(key, type)
 end
-for i = 1, #KEYS do
-  if left <= 0 then break end
-  add(KEYS[i])
-end
-for i = 4, #ARGV do
-  if left <= 0 then break end
-  add((ARGV[i]:gsub('..', function(byte) return string.char(tonumber(byte, 16)) end)))
-end
-return table.concat(found)`
+${eachKey('add', { keys: 1, hex: 4 })}return table.concat(found)`
 
 /**
  * What ValueDigest makes of each key, made by the server of what it holds now; null: it has more elements than are compared,
@@ -47,7 +38,7 @@ export async function liveDigests(
   { counters = false } = {},
 ): Promise<Map<Buffer, string | null>> {
   const digests = new Map<Buffer, string | null>()
-  let wanted = [...keys.filter((key) => isUtf8(key)), ...keys.filter((key) => !isUtf8(key))]
+  let wanted = inScriptOrder(keys)
   while (wanted.length > 0) {
     const chunks = chunksOf(wanted, scriptLimits.keys)
     const replies = await cache.ask(chunks.map((chunk) => commandOf(chunk, counters)))
@@ -70,8 +61,7 @@ export async function liveDigests(
 }
 
 function commandOf(keys: readonly Buffer[], counters: boolean): Command {
-  const texts = keys.filter((key) => isUtf8(key)).map((key) => key.toString())
-  const others = keys.filter((key) => !isUtf8(key)).map((key) => key.toString('hex'))
+  const { texts, hex } = scriptKeys(keys)
   const asked = [String(scriptLimits.items), counters ? 'counters' : '', digestSalt]
-  return ['EVAL', script, String(texts.length), ...texts, ...asked, ...others]
+  return ['EVAL', script, String(texts.length), ...texts, ...asked, ...hex]
 }

@@ -6,6 +6,7 @@ import { AnswerTooLarge } from '../../redis/rest-answer.ts'
 import { asCursor } from '../../redis/scan.ts'
 import { lastMoment } from './expiry.ts'
 import { type JsonBytes, toJsonBytes } from './json-bytes.ts'
+import { inScriptOrder, scriptKeys } from './script-keys.ts'
 import { readScript, scanScript } from './string-scripts.ts'
 
 /** Bytes of values that one script gives before it leaves the rest to the next. */
@@ -31,12 +32,11 @@ export async function readStrings(
   keys: readonly Buffer[],
   asked: StringsAsked,
 ): Promise<ReadStrings> {
-  const [text, binary] = [keys.filter((key) => isUtf8(key)), keys.filter((key) => !isUtf8(key))]
-  const names = [String(text.length), ...text.map((key) => key.toString())]
-  const hex = binary.map((key) => key.toString('hex'))
+  const { texts, hex } = scriptKeys(keys)
+  const names = [String(texts.length), ...texts]
   const found = await run(cache, ['EVAL', readScript, ...names, ...argumentsOf(asked), ...hex], asked)
   if (found === undefined) return { strings: noStrings, others: [...keys], rest: [] }
-  return stringsIn(found, [...text, ...binary])
+  return stringsIn(found, inScriptOrder(keys))
 }
 
 /**

@@ -1,4 +1,5 @@
 import { lastMoment } from './expiry.ts'
+import { bytesOfHex, eachKey, typeOfKey } from './script-keys.ts'
 
 /** Bytes of a value that are read before its length is asked: mostly that is all of it. */
 const shortString = 4_096
@@ -10,9 +11,8 @@ const shortString = 4_096
  */
 const beginning = `local exact, most, left = ARGV[1] == 'PEXPIRETIME', tonumber(ARGV[2]), tonumber(ARGV[3])
 local found = {}
-local function read(key)
-  local type = redis.call('TYPE', key)
-  if type ~= nil and type.ok then type = type.ok end
+${typeOfKey}local function read(key)
+  local type = typeOf(key)
   local value = type == 'string' and redis.call('GETRANGE', key, 0, ${shortString - 1}) or ''
   if #value == ${shortString} then
     value = redis.call('STRLEN', key) < most and redis.call('GET', key) or ''
@@ -39,15 +39,7 @@ return { redis.sha1hex(text), time[1], time[2], text`
  * Reads the strings among given keys. ARGV goes on with keys in hex, as those that are text are in KEYS. Answers with a digest
  * of the rest of the answer, the server's time, and what was found of each key; it ends early when that is many bytes.
  */
-export const readScript = `${beginning}for _, key in ipairs(KEYS) do
-  if left <= 0 then break end
-  read(key)
-end
-for at = 4, #ARGV do
-  if left <= 0 then break end
-  read((ARGV[at]:gsub('..', function(byte) return string.char(tonumber(byte, 16)) end)))
-end
-${answered} }`
+export const readScript = `${beginning}${bytesOfHex}${eachKey('read', { keys: 1, hex: 4 })}${answered} }`
 
 /** Pages of a SCAN in one script at most, when they hold few keys. */
 const pagesAtOnce = 4
