@@ -6,7 +6,7 @@ import {
   ListObjectsV2Command,
   PutObjectCommand,
 } from '@aws-sdk/client-s3'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { digestOfObject, readPartLines } from '../../lib/backup/part/read.ts'
 import { writePart } from '../../lib/backup/part/write.ts'
 import {
@@ -19,34 +19,26 @@ import {
 import { type Bucket, readObject } from '../../lib/s3/bucket.ts'
 import { type S3Answer, s3Error } from '../files/s3-front.ts'
 import { inFullForm, isFull } from '../support/trust.ts'
+import { expectNothingUnhandled } from '../support/unhandled.ts'
 import { type Front, startFrontedBucket } from './fronted-bucket.ts'
 
 let front: Front
 let storage: Bucket
 let stop: () => Promise<void>
 let number = 0
-const unhandled: unknown[] = []
-const note = (reason: unknown) => unhandled.push(reason)
 
 beforeAll(async () => {
   const started = await startFrontedBucket()
   front = started.front
   storage = started.bucket
-  process.on('unhandledRejection', note)
-  stop = async () => {
-    process.off('unhandledRejection', note)
-    await started.stop()
-  }
+  stop = started.stop
 })
 afterAll(() => stop())
+expectNothingUnhandled({ settleMs: 20 })
 beforeEach(() => {
   front.faults = []
   front.conditions = true
   number++
-})
-afterEach(async () => {
-  await sleep(20) // what a failed part left running would come up by now
-  expect(unhandled).toEqual([])
 })
 
 const key = (copy: number) => `parts/${number}-${copy}.jsonl.zst`

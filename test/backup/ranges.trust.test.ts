@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { zstdCompressSync } from 'node:zlib'
 import { DeleteObjectCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3'
 import fc from 'fast-check'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { wholeFrame } from '../../lib/backup/codec/frames.ts'
 import { rangesKeyOf } from '../../lib/backup/layout.ts'
 import { digestOfObject, readPartChunks } from '../../lib/backup/part/read.ts'
@@ -21,6 +21,7 @@ import {
 import { type Bucket, readObject } from '../../lib/s3/bucket.ts'
 import { s3Error } from '../files/s3-front.ts'
 import { rounds } from '../support/trust.ts'
+import { expectNothingUnhandled } from '../support/unhandled.ts'
 import { type Front, startFrontedBucket } from './fronted-bucket.ts'
 import { memoryS3 } from './memory-s3.ts'
 import { endOf, type HashedLine, manifestPart, none, piecesOf } from './ranged-part.ts'
@@ -29,25 +30,19 @@ let front: Front
 let storage: Bucket
 let stop: () => Promise<void>
 let number = 0
-const unhandled: unknown[] = []
-const note = (reason: unknown) => unhandled.push(reason)
 
 beforeAll(async () => {
   const started = await startFrontedBucket()
   front = started.front
   storage = started.bucket
-  process.on('unhandledRejection', note)
-  stop = async () => {
-    process.off('unhandledRejection', note)
-    await started.stop()
-  }
+  stop = started.stop
 })
 afterAll(() => stop())
+expectNothingUnhandled()
 beforeEach(() => {
   front.faults = []
   number++
 })
-afterEach(() => expect(unhandled).toEqual([]))
 
 const key = (copy: number) => `parts/${number}-${copy}.jsonl.zst`
 const copyKey = (copy: number) => `copies/${number}-${copy}.jsonl.zst`

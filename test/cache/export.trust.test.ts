@@ -8,6 +8,7 @@ import { environmentKey } from '../../lib/cache/keys.ts'
 import { readStrings } from '../../lib/cache/value/read-strings.ts'
 import { readStreamState } from '../../lib/cache/value/stream.ts'
 import { inFullForm, isFull, rounds } from '../support/trust.ts'
+import { anyKeys } from './any-keys.ts'
 import { backupId, bytesOf, fence, noProgress, prefix, startCache } from './cache-stack.ts'
 import { oddScan, oddScript } from './odd-scan.ts'
 import { rebuild, snapshot } from './rebuild.ts'
@@ -147,33 +148,9 @@ describe('the export of the cache', () => {
   )
 
   needsServerInFull(`any keys and values survive (needs redis-server) ${inFullForm}`, async () => {
-    const bytes = fc
-      .oneof(fc.uint8Array({ maxLength: 40 }), fc.string({ unit: 'binary' }))
-      .map((value) => Buffer.from(value as string))
-    const some = fc.array(bytes, { minLength: 1, maxLength: 30 })
-    const score = fc
-      .double({ noNaN: true })
-      .map((value) => (Math.abs(value) === Infinity ? (value > 0 ? 'inf' : '-inf') : String(value)))
-    const written = fc.oneof(
-      fc.record({ command: fc.constant('SET'), args: bytes.map((value) => [value]) }),
-      fc.record({ command: fc.constantFrom('RPUSH', 'SADD'), args: some }),
-      fc.record({
-        command: fc.constant('HSET'),
-        args: some.map((fields) => fields.flatMap((field) => [field, field])),
-      }),
-      fc.record({
-        command: fc.constant('ZADD'),
-        args: fc.array(fc.tuple(score, bytes), { minLength: 1 }).map((pairs) => pairs.flat()),
-      }),
-      fc.record({ command: fc.constant('XADD'), args: bytes.map((value) => ['*', value, value]) }),
-    )
-    const entries = fc.uniqueArray(fc.tuple(bytes, written), {
-      maxLength: 20,
-      selector: ([key]) => key.toString('hex'),
-    })
     await fc.assert(
       fc.asyncProperty(
-        entries,
+        anyKeys,
         fc.constantFrom(exportLimits, small),
         fc.boolean(),
         async (entries, limits, slow) => {

@@ -18,6 +18,7 @@ import { RunLost } from '../../lib/errors.ts'
 import { everything as all, type Touched } from '../../lib/store/selection.ts'
 import { fenceOf } from '../support/fences.ts'
 import { inFullForm, isFull, rounds } from '../support/trust.ts'
+import { anyKeys, type WrittenKey } from './any-keys.ts'
 import { backupId, fence, noProgress, prefix, startCache } from './cache-stack.ts'
 import { oddScan } from './odd-scan.ts'
 import { snapshot } from './rebuild.ts'
@@ -370,29 +371,7 @@ describe('restoring the cache', () => {
   needsServerInFull(
     `any keys and values come back (needs redis-server) ${inFullForm}`,
     async () => {
-      const bytes = fc
-        .oneof(fc.uint8Array({ maxLength: 40 }), fc.string({ unit: 'binary' }))
-        .map((value) => Buffer.from(value as string))
-      const some = fc.array(bytes, { minLength: 1, maxLength: 30 })
-      const score = fc
-        .double({ noNaN: true })
-        .map((value) => (Math.abs(value) === Infinity ? (value > 0 ? 'inf' : '-inf') : String(value)))
-      const written = fc.oneof(
-        fc.record({ command: fc.constant('SET'), args: bytes.map((value) => [value]) }),
-        fc.record({ command: fc.constantFrom('RPUSH', 'SADD'), args: some }),
-        fc.record({
-          command: fc.constant('HSET'),
-          args: some.map((list) => list.flatMap((one) => [one, one])),
-        }),
-        fc.record({
-          command: fc.constant('ZADD'),
-          args: fc.array(fc.tuple(score, bytes), { minLength: 1 }).map((pairs) => pairs.flat()),
-        }),
-        fc.record({ command: fc.constant('XADD'), args: bytes.map((value) => ['*', value, value]) }),
-      )
-      const named = { maxLength: 20, selector: ([key]: [Buffer, unknown]) => key.toString('hex') }
-      const keys = fc.uniqueArray(fc.tuple(bytes, written), named)
-      const write = async (entries: [Buffer, { command: string; args: (string | Buffer)[] }][]) => {
+      const write = async (entries: WrittenKey[]) => {
         await redis.flushall()
         for (const [key, { command, args }] of entries) await redis.call(command, key, ...args)
       }
@@ -404,8 +383,8 @@ describe('restoring the cache', () => {
       ]
       await fc.assert(
         fc.asyncProperty(
-          keys,
-          keys,
+          anyKeys,
+          anyKeys,
           fc.constantFrom(restoreLimits, small),
           fc.constantFrom(...selections),
           async (backedUp, live, limits, { isOf, ...touched }) => {

@@ -7,6 +7,7 @@ import { exportCache, exportLimits } from '../../lib/cache/export/export.ts'
 import { ValueDigest } from '../../lib/cache/value/digest.ts'
 import type { Item, KeyType } from '../../lib/cache/value/pages.ts'
 import { inFullForm, isFull } from '../support/trust.ts'
+import { anyKey } from './any-keys.ts'
 import { backupId, fence, noProgress, prefix, startCache } from './cache-stack.ts'
 import { ofOneSum } from './one-digest.ts'
 import { withoutExpiryTime } from './rest-front.ts'
@@ -187,33 +188,13 @@ describe('the digest of a value', () => {
   needsServerInFull(
     `agrees for any values, whole or in pages (needs redis-server) ${inFullForm}`,
     async () => {
-      const bytes = fc
-        .oneof(fc.uint8Array({ maxLength: 40 }), fc.string({ unit: 'binary' }))
-        .map((value) => Buffer.from(value as string))
-      const some = fc.array(bytes, { minLength: 1, maxLength: 120 })
-      const score = fc
-        .double({ noNaN: true })
-        .map((value) => (Math.abs(value) === Infinity ? (value > 0 ? 'inf' : '-inf') : String(value)))
-      const written = fc.oneof(
-        bytes.map((value): [string, ...Buffer[]] => ['SET', value]),
-        some.map((values): [string, ...Buffer[]] => ['RPUSH', ...values]),
-        some.map((values): [string, ...Buffer[]] => ['SADD', ...values]),
-        some.map((fields): [string, ...Buffer[]] => ['HSET', ...fields.flatMap((field) => [field, field])]),
-        fc
-          .array(fc.tuple(score, bytes), { minLength: 1, maxLength: 80 })
-          .map((pairs): [string, ...Buffer[]] => [
-            'ZADD',
-            ...pairs.flatMap(([at, member]) => [Buffer.from(at), member]),
-          ]),
-        bytes.map((value): [string, ...Buffer[]] => ['XADD', Buffer.from('*'), value, value]),
-      )
-      const keys = fc.array(fc.tuple(bytes, written, fc.boolean()), { maxLength: 12 })
+      const keys = fc.array(fc.tuple(anyKey(120), fc.boolean()), { maxLength: 12 })
       await fc.assert(
         fc.asyncProperty(keys, fc.boolean(), async (entries, paged) => {
           await redis.flushall()
-          for (const [key, [name, ...args], expires] of entries) {
+          for (const [[key, { command, args }], expires] of entries) {
             await redis.callBuffer('DEL', key)
-            await redis.callBuffer(name, key, ...args)
+            await redis.callBuffer(command, key, ...args)
             if (expires) await redis.pexpire(key, 100_000)
           }
           const fates = await fatesOf(undefined, paged ? small : exportLimits)

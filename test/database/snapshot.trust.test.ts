@@ -23,6 +23,7 @@ import { withConnection, withConnections } from '../../lib/postgres/with-connect
 import { databaseOf, type Plan } from '../../lib/run/planning/plan.ts'
 import { s3Error, startFront } from '../files/s3-front.ts'
 import { inFullForm, isFull } from '../support/trust.ts'
+import { expectNothingUnhandled } from '../support/unhandled.ts'
 import {
   backUp,
   configured,
@@ -39,14 +40,8 @@ import {
 
 const database = useDatabase()
 let clients: Clients
-const unhandled: unknown[] = []
-const note = (reason: unknown) => unhandled.push(reason)
 
-beforeAll(() => void process.on('unhandledRejection', note))
-afterAll(() => {
-  process.off('unhandledRejection', note)
-  expect(unhandled).toEqual([])
-})
+expectNothingUnhandled()
 beforeEach(async () => {
   clients = configured(database.clients, { DATABASE_SCHEMAS: ['app'], LOCK_TIMEOUT_MS: 300 })
   await database.admin.query('DROP SCHEMA IF EXISTS app CASCADE')

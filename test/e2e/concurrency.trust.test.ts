@@ -1,20 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import { inFullForm, isFull } from '../support/trust.ts'
-import { environment, quickReset, useResetStack } from './reset-stack.ts'
+import { useHookedStack } from './hooked-stack.ts'
+import { environment, quickReset } from './reset-stack.ts'
 
-let beforeTask: (state: string, input: Record<string, unknown>) => void | Promise<void> = () => {}
-const reset = useResetStack({
-  beforeTask: (state, input) => beforeTask(state, input as Record<string, unknown>),
-})
-
-async function withHook<Result>(hook: typeof beforeTask, use: () => Promise<Result>): Promise<Result> {
-  beforeTask = hook
-  try {
-    return await use()
-  } finally {
-    beforeTask = () => {}
-  }
-}
+const { reset, withHook } = useHookedStack()
 
 /** Lets the run of `runId` wait before a state until it is let go. */
 function holdBefore(runId: string, stateName: string) {

@@ -6,18 +6,10 @@ import { expect, vi } from 'vitest'
 import { needsRedis } from '../support/needs.ts'
 import { rounds, tried } from '../support/trust.ts'
 import { useFronts } from './fronts.ts'
-import { environment, filesBucket, filesPrefix, useResetStack, withVariables } from './reset-stack.ts'
+import { useHookedStack } from './hooked-stack.ts'
+import { environment, filesBucket, filesPrefix, withVariables } from './reset-stack.ts'
 
-/** Before the machine carries out the step that a process of its own tries first. */
-let beforeStep: { state: string; act: (input: unknown) => Promise<void> } | null = null
-const reset = useResetStack({
-  beforeTask: async (state, input) => {
-    if (state !== beforeStep?.state) return
-    const { act } = beforeStep
-    beforeStep = null
-    await act(input)
-  },
-})
+const { reset, beforeNext } = useHookedStack()
 const fronts = useFronts(reset)
 
 /** Milliseconds that the process has: enough to be at work, and little enough to wait until it cannot be alive any more. */
@@ -78,12 +70,12 @@ async function tryOut(round: Round): Promise<boolean> {
   let begun: { child: ChildProcess; gone: Promise<unknown>; wasStopped: boolean } | undefined
   const stopFirst = () => {
     const step = `${verb === 'wipe' ? 'Wipe' : 'Restore'} ${target}`
-    beforeStep = {
+    beforeNext({
       state: target === 'files' ? `${step} batch` : step,
       act: async (input) => {
         begun = await beginAndStop(round, input)
       },
-    }
+    })
   }
   if (verb === 'wipe') stopFirst()
   const wiped = await reset.succeed({ operation: 'reset', strategy, rehearse: false, confirm })

@@ -1,21 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import { loadFunctions } from '../../local/functions.ts'
 import { rounds, tried } from '../support/trust.ts'
-import { quickReset, useResetStack } from './reset-stack.ts'
+import { useHookedStack } from './hooked-stack.ts'
+import { quickReset } from './reset-stack.ts'
 
-let beforeTask: (state: string, input: Record<string, unknown>) => void | Promise<void> = () => {}
-const reset = useResetStack({
-  beforeTask: (state, input) => beforeTask(state, input as Record<string, unknown>),
-})
-
-async function withHook<Result>(hook: typeof beforeTask, use: () => Promise<Result>): Promise<Result> {
-  beforeTask = hook
-  try {
-    return await use()
-  } finally {
-    beforeTask = () => {}
-  }
-}
+const { reset, withHook } = useHookedStack()
 
 describe('two resets that are started at the same moment', () => {
   const pairs = rounds({ short: 3, full: 100 })

@@ -7,14 +7,8 @@ import type { Outcome } from '../../lib/run/outcome.ts'
 import { holding, type S3Request } from '../files/s3-front.ts'
 import { inFullForm, isFull, tried } from '../support/trust.ts'
 import { useFronts } from './fronts.ts'
-import {
-  backupBucket,
-  environment,
-  filesBucket,
-  filesPrefix,
-  useResetStack,
-  withVariables,
-} from './reset-stack.ts'
+import { useHookedStack } from './hooked-stack.ts'
+import { backupBucket, environment, filesBucket, filesPrefix, withVariables } from './reset-stack.ts'
 
 type Straggler = {
   held: ReturnType<typeof holding>
@@ -29,7 +23,7 @@ export type Step = {
   changed: boolean
 }
 
-type ResetStack = ReturnType<typeof useResetStack>
+type ResetStack = ReturnType<typeof useHookedStack>['reset']
 
 export const scope = { strategy: 'files-only', rehearse: false, confirm: environment } as const
 /** Milliseconds that a straggler has: enough for its run to end meanwhile, and little enough to wait for. */
@@ -50,22 +44,10 @@ export const restoreOf = (backupId: string | null) =>
  * had been lost. What the straggler does when it is let go, after its run and the restore that followed, changes nothing.
  */
 export function useStragglers() {
-  /** Before the machine carries out the step that is being tried for the first time. */
-  let beforeStep: { state: string; act: (input: unknown) => Promise<void> } | null = null
-  const reset = useResetStack({
-    beforeTask: async (state, input) => {
-      if (state !== beforeStep?.state) return
-      const { act } = beforeStep
-      beforeStep = null
-      await act(input)
-    },
-  })
+  const { reset, beforeNext } = useHookedStack()
   const fronts = useFronts(reset)
   /** How often the next run was refused because a straggler was alive. */
   let refused = 0
-  const beforeNext = (step: typeof beforeStep) => {
-    beforeStep = step
-  }
 
   let start: string
 
@@ -114,7 +96,7 @@ export function useStragglers() {
     const before = await live()
     let straggler: Straggler | undefined
     let at: S3Request | undefined
-    beforeStep = {
+    beforeNext({
       state: step.state,
       act: async (input) => {
         const held = holding(matches)
@@ -133,7 +115,7 @@ export function useStragglers() {
         at = (await Promise.race([held.arrived, ended])) ?? undefined
         if (at === undefined) fronts.s3.faults = [] // nothing holds what the repeat asks
       },
-    }
+    })
     const outcome: Outcome = await reset.succeed(step.request(start))
     if (straggler === undefined || at === undefined) return null
     if (await isAlive()) {

@@ -3,20 +3,11 @@ import { describe, expect, test } from 'vitest'
 import { readPartLines } from '../../lib/backup/part/read.ts'
 import { mergeLate } from '../../lib/backup/sections/merge-tables.ts'
 import { inFullForm, isFull } from '../support/trust.ts'
-import { backupBucket, quickReset, useResetStack, withVariables } from './reset-stack.ts'
+import { useHookedStack } from './hooked-stack.ts'
+import { backupBucket, quickReset, withVariables } from './reset-stack.ts'
 
-let beforeTask: (state: string) => void | Promise<void> = () => {}
-const reset = useResetStack({ beforeTask: (state) => beforeTask(state) })
+const { reset, withHook } = useHookedStack()
 const wipe = { ...quickReset, strategy: 'database-only' }
-
-async function withHook<Result>(hook: typeof beforeTask, use: () => Promise<Result>): Promise<Result> {
-  beforeTask = hook
-  try {
-    return await use()
-  } finally {
-    beforeTask = () => {}
-  }
-}
 
 /** Tables that are written to under names of the writers' own, because sequences start again. */
 async function seedNotes(): Promise<void> {
