@@ -50,30 +50,90 @@ export async function pageOfBackups(
   return { ...(await readSummaries(bucket, prefix, page)), next }
 }
 
+/** A backup, and whether it is pinned is not asked. */
+export type Unpinned = Omit<SealedBackup, 'pinned'>
+
+/** Backups that are read before it is asked whether there is time for more. */
+const roundOf = 64
+
+/**
+ * The newest of the same list, `limit` folders at most, and no more of them than there is time for.
+ * @returns `older`: the folders that were not looked at, by their ids the older ones
+ */
+export async function newestBackups(
+  bucket: Bucket,
+  prefix: string,
+  { limit, hasTime }: { limit: number; hasTime: () => boolean },
+): Promise<{ backups: Unpinned[]; older: string[] }> {
+  const ids = await idsOf(bucket, prefix)
+  const found: (Unpinned | Unreadable | null)[] = []
+  let looked = 0
+  do {
+    const round = ids.slice(looked, Math.min(looked + roundOf, limit))
+    found.push(...(await pMap(round, (backupId) => readUnpinned(bucket, prefix, backupId), { concurrency })))
+    looked += round.length
+  } while (looked < Math.min(limit, ids.length) && hasTime())
+  return { backups: byTime(found), older: ids.slice(looked) }
+}
+
+/** Those of these that can be read, as they are listed. @throws as listBackups */
+export async function backupsOf(
+  bucket: Bucket,
+  prefix: string,
+  ids: readonly string[],
+): Promise<SealedBackup[]> {
+  return (await readSummaries(bucket, prefix, ids)).backups
+}
+
+/** Each takes three requests, and a manifest's room in memory. */
+const concurrency = 16
+
 /** The newest first. */
 async function idsOf(bucket: Bucket, prefix: string): Promise<string[]> {
   return (await listFolders(bucket, prefix)).filter(isBackupId).sort().reverse()
 }
 
 async function readSummaries(bucket: Bucket, prefix: string, ids: readonly string[]): Promise<BackupList> {
-  const found = await pMap(ids, (backupId) => readSummary(bucket, prefix, backupId), { concurrency: 16 })
+  const found = await pMap(ids, (backupId) => readSummary(bucket, prefix, backupId), { concurrency })
   return {
-    // What was uploaded stands where its data does, and not where it was sealed.
-    backups: newestFirst(found.filter((backup) => backup !== null && 'sealedAt' in backup)).toSorted(
-      (one, other) => Date.parse(other.startedAt) - Date.parse(one.startedAt),
-    ),
+    backups: byTime(found),
     unreadable: found.filter((backup) => backup !== null && 'reason' in backup),
   }
 }
+
+/** What was uploaded stands where its data does, and not where it was sealed. */
+function byTime<Summary extends Unpinned>(found: readonly (Summary | Unreadable | null)[]): Summary[] {
+  const backups = found.filter((backup): backup is Summary => backup !== null && 'sealedAt' in backup)
+  return newestFirst(backups).toSorted(
+    (one, other) => Date.parse(other.startedAt) - Date.parse(one.startedAt),
+  )
+}
+
+type Unreadable = BackupList['unreadable'][number]
 
 async function readSummary(
   bucket: Bucket,
   prefix: string,
   backupId: string,
-): Promise<SealedBackup | BackupList['unreadable'][number] | null> {
+): Promise<SealedBackup | Unreadable | null> {
+  const backup = await readUnpinned(bucket, prefix, backupId)
+  if (backup === null || 'reason' in backup) return backup
+  try {
+    return { ...backup, pinned: await isPinned(bucket, prefix, backupId) }
+  } catch (error) {
+    if (!isAboutOne(error)) throw error
+    return { backupId, reason: error.message }
+  }
+}
+
+async function readUnpinned(
+  bucket: Bucket,
+  prefix: string,
+  backupId: string,
+): Promise<Unpinned | Unreadable | null> {
   try {
     const backup = await findBackup(bucket, prefix, backupId)
-    return backup && { ...listedBackup(backup), pinned: await isPinned(bucket, prefix, backupId) }
+    return backup && listedBackup(backup)
   } catch (error) {
     if (!isAboutOne(error)) throw error
     return { backupId, reason: error.message }
@@ -81,7 +141,7 @@ async function readSummary(
 }
 
 /** What a backup holds, in a few numbers. */
-export function listedBackup({ late, authentic, ...manifest }: Backup): Omit<SealedBackup, 'pinned'> {
+export function listedBackup({ late, authentic, ...manifest }: Backup): Unpinned {
   const { backupId, environment, strategy, startedAt, sealedAt, rehearsedAt, database, imported } = manifest
   return {
     backupId,

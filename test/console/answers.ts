@@ -70,7 +70,7 @@ export const status: Status = {
     to: 'baseline',
   },
   labelled: [{ label: 'baseline', ...sealed }],
-  backups: { count: 31, bytes: 3_100_000_000 },
+  backups: { count: 31, bytes: 3_100_000_000, older: 0 },
   nights: days.map((day, at) => {
     const ended = ['succeeded', 'succeeded_with_warnings', 'failed', 'cancelled', 'of another version'][
       at % 5
@@ -105,7 +105,13 @@ export function quietStatusAt(now: Date, held: { rows: number; files: number; ke
 }
 /** Nothing was backed up yet, and nothing will be by itself. */
 export const emptyStatus: Status = {
-  ...{ lastProved: null, dueEveryHours: null, next: null, labelled: [], backups: { count: 0, bytes: 0 } },
+  ...{
+    lastProved: null,
+    dueEveryHours: null,
+    next: null,
+    labelled: [],
+    backups: { count: 0, bytes: 0, older: 0 },
+  },
   nights: days.map((day) => ({ day, runId: null, operation: null, status: null })),
   storage: days.map((day) => ({ day, bytes: 0 })),
 }

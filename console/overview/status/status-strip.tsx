@@ -49,6 +49,9 @@ export function StatusStrip({ status }: { status: Status }) {
           <dd class="figure">
             {number(backups.count)} <span class="muted">{bytes(backups.bytes)}</span>
           </dd>
+          {backups.older > 0 && (
+            <dd class="muted">The newest; {number(backups.older)} older not looked at.</dd>
+          )}
           <dd>
             <Storage storage={storage} />
           </dd>

@@ -5,7 +5,7 @@ const [width, height] = [150, 32]
 
 /** Bytes of the backups that are kept, by the day on which they were taken: a bar for each of thirty days. */
 export function Storage({ storage }: { storage: Status['storage'] }) {
-  const most = Math.max(...storage.map(({ bytes: size }) => size))
+  const most = Math.max(...storage.map(({ bytes: size }) => size ?? 0))
   if (!(most > 0)) return null
   const step = width / storage.length
   const says = `Backups that are kept, by the day on which they were taken: up to ${bytes(most)} a day`
@@ -13,7 +13,7 @@ export function Storage({ storage }: { storage: Status['storage'] }) {
     <svg class="storage" viewBox={`0 0 ${width} ${height}`} role="img" aria-label={says}>
       <title>{says}</title>
       {storage.map(({ day, bytes: size }, at) => {
-        const bar = size === 0 ? 0.5 : Math.max(2, (height * size) / most)
+        const bar = !size ? 0.5 : Math.max(2, (height * size) / most)
         return <rect key={day} x={at * step} y={height - bar} width={step - 1} height={bar} />
       })}
     </svg>

@@ -2,9 +2,9 @@ import type { Clients } from '../../clients.ts'
 import { BackupKept, ForeignBackup } from '../../errors.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { type Backup, readBackup } from '../read.ts'
-import { readBackupFolders } from './folders.ts'
+import { foldersAtOnce, listBackupFolders, readFolders } from './folders.ts'
 import { readLedger } from './ledger-view.ts'
-import { protectionsOf } from './retention.ts'
+import { type Candidate, protectionsOf } from './retention.ts'
 
 /**
  * Whether a person may delete a backup: not when it is pinned, labelled, needed by another active run, or the newest or newest
@@ -28,15 +28,34 @@ export async function checkDeletable(
   }
   const { neededBy, labelsOf } = await readLedger(connection, clients, runId)
   const isNeeded = (id: string) => neededBy(id).some((other) => other !== runId)
-  const folders = await readBackupFolders(clients, isNeeded, labelsOf)
-  const sealed = folders.filter((one) => one.is === 'sealed')
   // By the clock of the ledger, as in a prune: one that is late would find another backup the newest.
   const { rows } = await connection.query('SELECT clock_timestamp() AS now')
-  const reasons = protectionsOf(sealed, rows[0]?.now).get(backupId)
+  const reasons = await reasonsFor(clients, { isNeeded, labelsOf }, { backupId, now: rows[0]?.now })
   if (reasons === undefined) return backup
   throw new BackupKept(
     `The backup ${backupId} (${backup.strategy}) is not deleted, because of this: ${reasons.join('; ')}. ${wayOut(reasons)}`,
   )
+}
+
+/**
+ * Reads no more folders than say it: another backup can only take the place of the newest from this one. What has a smaller id
+ * began before it, and one run has sealed its backup before the next begins.
+ */
+async function reasonsFor(
+  clients: Clients,
+  said: Parameters<typeof readFolders>[1],
+  { backupId, now }: { backupId: string; now: Date },
+): Promise<string[] | undefined> {
+  const later = (await listBackupFolders(clients)).filter((id) => id > backupId).toReversed()
+  const sealed: Candidate[] = []
+  let reasons: string[] | undefined
+  for (let ids = [backupId]; ids.length > 0; ids = later.splice(0, foldersAtOnce)) {
+    const folders = await readFolders(clients, said, ids)
+    sealed.push(...folders.filter((one) => one.is === 'sealed'))
+    reasons = protectionsOf(sealed, now).get(backupId)
+    if (!reasons?.some((reason) => reason.startsWith('the newest'))) break
+  }
+  return reasons
 }
 
 function wayOut(reasons: readonly string[]): string {

@@ -16,32 +16,40 @@ type BackupFolder =
   | { is: 'leftover'; backupId: string }
   | { is: 'no backup' }
 
+type Where = Pick<Clients, 'backups' | 'config'>
+/** What the ledger says of a backup: whether an active run needs it, and the labels that keep it. */
+type Said = { isNeeded: (backupId: string) => boolean; labelsOf: (backupId: string) => readonly string[] }
+
 /**
  * Reads every folder below BACKUP_PREFIX. `left`: a backup whose manifest cannot be understood or read, or
  * of another environment: nothing decides about it.
- * @param isNeeded whether an active run needs a backup
- * @param labelsOf the labels of a backup, which keep it
  * @throws StoreUnavailable when S3 does not answer, NotPermitted when it refuses the listing
  */
-export async function readBackupFolders(
-  { backups: bucket, config }: Pick<Clients, 'backups' | 'config'>,
-  isNeeded: (backupId: string) => boolean,
-  labelsOf: (backupId: string) => readonly string[],
-): Promise<BackupFolder[]> {
-  const [prefix, environment] = [config.BACKUP_PREFIX, config.ENVIRONMENT]
-  const folders = (await listFolders(bucket, prefix)).filter(isBackupId)
-  const about = { prefix, environment, isNeeded, labelsOf }
-  return pMap(folders, (backupId) => readFolder(bucket, about, backupId), { concurrency: 8 })
+export async function readBackupFolders(clients: Where, said: Said): Promise<BackupFolder[]> {
+  return readFolders(clients, said, await listBackupFolders(clients))
 }
+
+/** The names of these folders, in the order of their ids, which begin with the time. @throws as readBackupFolders */
+export async function listBackupFolders({ backups, config }: Where): Promise<string[]> {
+  return (await listFolders(backups, config.BACKUP_PREFIX)).filter(isBackupId)
+}
+
+/** @throws as readBackupFolders */
+export async function readFolders(
+  { backups, config }: Where,
+  said: Said,
+  ids: readonly string[],
+): Promise<BackupFolder[]> {
+  const about = { prefix: config.BACKUP_PREFIX, environment: config.ENVIRONMENT, ...said }
+  return pMap(ids, (backupId) => readFolder(backups, about, backupId), { concurrency: foldersAtOnce })
+}
+
+/** Each takes four requests, one after the other, and its manifest's room in memory. */
+export const foldersAtOnce = 8
 
 async function readFolder(
   bucket: Bucket,
-  about: {
-    prefix: string
-    environment: string
-    isNeeded: (backupId: string) => boolean
-    labelsOf: (backupId: string) => readonly string[]
-  },
+  about: { prefix: string; environment: string } & Said,
   backupId: string,
 ): Promise<BackupFolder> {
   const { prefix, isNeeded } = about

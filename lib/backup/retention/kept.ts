@@ -1,22 +1,27 @@
 import type { Clients } from '../../clients.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
 import { lately } from '../lately.ts'
-import { readBackupFolders } from './folders.ts'
+import { listBackupFolders, readFolders } from './folders.ts'
 import { readLedger } from './ledger-view.ts'
 import { decideRetention } from './retention.ts'
 
+/** For more folders than these no request waits, and what it has begun would go on. */
+const foldersMax = 1000
+
 /**
  * Of each sealed backup of this environment why the retention keeps it; none: the next prune lets it go. Every manifest
- * is read for it.
+ * is read for it, so that of very many backups it is not told: undefined. A prune that is dry tells it.
  * @throws StoreUnavailable, NotPermitted, EnvironmentUnclaimed, EnvironmentMismatch
  */
 export const reasonsToKeep = lately(look)
 
-async function look(clients: Clients): Promise<Map<string, string[]>> {
+async function look(clients: Clients): Promise<Map<string, string[]> | undefined> {
   const { config } = clients
+  const ids = await listBackupFolders(clients)
+  if (ids.length > foldersMax) return undefined
   const ledger = await withConnection(clients, (connection) => readLedger(connection, clients, null))
   const isNeeded = (backupId: string) => ledger.neededBy(backupId).length > 0
-  const folders = await readBackupFolders(clients, isNeeded, ledger.labelsOf)
+  const folders = await readFolders(clients, { isNeeded, labelsOf: ledger.labelsOf }, ids)
   const policy = {
     last: config.RETENTION_LAST,
     daily: config.RETENTION_DAILY,

@@ -49,7 +49,7 @@ export async function prune(
   }
   const ledger = await withConnection(clients, (connection) => readLedger(connection, clients, endOf))
   const isNeeded = (backupId: string) => ledger.neededBy(backupId).length > 0
-  const folders = await readBackupFolders(clients, isNeeded, ledger.labelsOf)
+  const folders = await readBackupFolders(clients, { isNeeded, labelsOf: ledger.labelsOf })
   const sealed = folders.filter((one) => one.is === 'sealed')
   const result: PruneResult = {
     ...{ dryRun, policy, refused: ledger.refused, backups: [], leftovers: [] },

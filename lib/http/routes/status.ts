@@ -18,7 +18,7 @@ const example = {
     to: 'baseline',
   },
   labelled: (labels ?? []).map((label) => ({ label, ...sealed })),
-  backups: { count: 1, bytes },
+  backups: { count: 1, bytes, older: 0 },
   nights: [
     { day: '2026-11-21', runId: null, operation: null, status: null },
     { day: '2026-11-22', runId, operation, status: ended },

@@ -23,3 +23,18 @@ export async function nightsOf(connection: Connection, days: readonly string[]):
   const found = new Map((rows as Night[]).map((night) => [night.day, night]))
   return days.map((day) => found.get(day) ?? { day, ...none })
 }
+
+/** The backups of the last runs that succeeded and took one of these strategies, the newest first; null: of any. */
+export async function lastTaken(
+  connection: Connection,
+  strategies: ReadonlySet<string> | null,
+): Promise<string[]> {
+  if (!(await hasLedger(connection))) return []
+  const { rows } = await connection.query(
+    `SELECT backup_id AS "backupId" FROM taskmaster_reset.runs
+     WHERE status LIKE 'succeeded%' AND backup_id IS NOT NULL AND ($1::text[] IS NULL OR strategy = ANY ($1))
+     ORDER BY started_at DESC LIMIT 20`,
+    [strategies && [...strategies]],
+  )
+  return rows.map(({ backupId }) => backupId)
+}

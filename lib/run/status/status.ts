@@ -1,13 +1,13 @@
 import * as z from 'zod'
 import { lately } from '../../backup/lately.ts'
-import { listBackups } from '../../backup/list.ts'
-import { namesOf } from '../../backup/naming/names.ts'
+import { backupsOf, newestBackups, type Unpinned } from '../../backup/list.ts'
 import { reasonsToKeep } from '../../backup/retention/kept.ts'
 import { SealedBackup } from '../../backup/sealed-backup.ts'
 import type { Clients } from '../../clients.ts'
+import { readLabels } from '../../ledger/labels/labels.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
 import { dueOf } from './due.ts'
-import { nightsOf } from './nights.ts'
+import { lastTaken, nightsOf } from './nights.ts'
 
 const count = z.int().nonnegative()
 const day = z.iso.date().meta({ description: 'In UTC' })
@@ -44,9 +44,10 @@ export const Status = z.strictObject({
   labelled: z
     .array(z.strictObject({ label: z.string(), ...SealedBackup.shape }))
     .meta({ description: 'The backups with a label, by which a reset can go back to one' }),
-  backups: z
-    .strictObject({ count, bytes: count })
-    .meta({ description: 'All that can be read, of every environment' }),
+  backups: z.strictObject({ count, bytes: count, older: count }).meta({
+    description:
+      'Those that can be read, of every environment: of a thousand folders at most, the newest, and of as many as eight seconds are enough for. `older`: folders behind these, which were not looked at',
+  }),
   nights: z
     .array(
       z.strictObject({
@@ -60,13 +61,19 @@ export const Status = z.strictObject({
       description:
         'Of each of the last thirty days the run that counts: the last that the schedule started, else the last that was no dry run; null: none',
     }),
-  storage: z
-    .array(z.strictObject({ day, bytes: count }))
-    .meta({ description: 'Bytes of the backups that are there, by the day on which they were taken' }),
+  storage: z.array(z.strictObject({ day, bytes: count.nullable() })).meta({
+    description:
+      'Bytes of the backups that are there, by the day on which they were taken; null: not all of them were looked at',
+  }),
 })
 export type Status = z.output<typeof Status>
 
 const [dayMs, days] = [86_400_000, 30]
+/**
+ * Folders that are looked at, and milliseconds in which no more are begun: a gateway waits 29 s, and a manifest may be some
+ * megabytes.
+ */
+const [lookedAt, lookMs] = [1000, 8_000]
 const status = lately(look)
 
 /** @throws StoreUnavailable when the bucket or the ledger does not answer */
@@ -79,41 +86,52 @@ export function forgetStatus(clients: Clients): void {
 }
 
 async function look(clients: Clients, now: number): Promise<Status> {
+  const { backups: bucket, config } = clients
+  const prefix = config.BACKUP_PREFIX
   const lastDays = Array.from({ length: days }, (_, ago) => dayOf(now - (days - 1 - ago) * dayMs))
-  const { backups } = await listBackups(clients.backups, clients.config.BACKUP_PREFIX)
-  const ids = backups.map(({ backupId }) => backupId)
-  const [nights, names] = await withConnection(clients, async (connection) => [
-    await nightsOf(connection, lastDays),
-    await namesOf(connection, ids),
-  ])
-  const { everyHours, next, strategies } = dueOf(clients.config, new Date(now))
-  const counted = backups.filter(({ strategy }) => strategies?.has(strategy) ?? true)
+  const hasTime = () => clients.now().getTime() - now < lookMs
+  const { backups, older } = await newestBackups(bucket, prefix, { limit: lookedAt, hasTime })
+  const { everyHours, next, strategies } = dueOf(config, new Date(now))
+  const isCounted = ({ strategy }: Unpinned) => strategies?.has(strategy) ?? true
+  const newest = backups.find((backup) => isCounted(backup) && isProof(backup, clients))
+  const told = await withConnection(clients, async (connection) => ({
+    nights: await nightsOf(connection, lastDays),
+    labels: await readLabels(connection),
+    taken: newest === undefined && older.length > 0 ? await lastTaken(connection, strategies) : [],
+  }))
+  const labelled = await backupsOf(bucket, prefix, [...new Set(told.labels.values())])
+  const taken = await backupsOf(bucket, prefix, told.taken)
   const byDay = Map.groupBy(backups, ({ startedAt }) => startedAt.slice(0, '2026-11-22'.length))
+  const [unseen] = older
   return {
-    lastProved: newestProved(counted, clients),
+    lastProved: proofOf(newest ?? taken.find((backup) => isCounted(backup) && isProof(backup, clients))),
     dueEveryHours: everyHours,
     next,
-    labelled: backups.flatMap((backup) =>
-      (names.get(backup.backupId)?.labels ?? []).map((label) => ({ label, ...backup })),
+    labelled: labelled.flatMap((backup) =>
+      [...told.labels].flatMap(([label, id]) => (id === backup.backupId ? [{ label, ...backup }] : [])),
     ),
-    backups: { count: backups.length, bytes: sumOf(backups) },
-    nights,
-    storage: lastDays.map((day) => ({ day, bytes: sumOf(byDay.get(day) ?? []) })),
+    backups: { count: backups.length, bytes: sumOf(backups), older: older.length },
+    nights: told.nights,
+    // Ids begin with the day, and of the day of the first that was not looked at some may have been.
+    storage: lastDays.map((day) => ({
+      day,
+      bytes: unseen !== undefined && day <= unseen ? null : sumOf(byDay.get(day) ?? []),
+    })),
   }
 }
 
 /** What somebody else may have put there proves nothing, and what was uploaded nothing of what was here then. */
-function newestProved(backups: readonly SealedBackup[], { config }: Clients): Status['lastProved'] {
-  const own = backups.find(
-    ({ environment, authentic, imported }) =>
-      environment === config.ENVIRONMENT && authentic === 'signed' && imported === undefined,
-  )
-  if (own === undefined) return null
-  const { backupId, strategy, startedAt, rehearsedAt } = own
+function isProof({ environment, authentic, imported }: Unpinned, { config }: Clients): boolean {
+  return environment === config.ENVIRONMENT && authentic === 'signed' && imported === undefined
+}
+
+function proofOf(backup: Unpinned | undefined): Status['lastProved'] {
+  if (backup === undefined) return null
+  const { backupId, strategy, startedAt, rehearsedAt } = backup
   return { backupId, strategy, startedAt, rehearsedAt }
 }
 
-function sumOf(backups: readonly SealedBackup[]): number {
+function sumOf(backups: readonly Unpinned[]): number {
   return backups.reduce((sum, { bytes }) => sum + bytes, 0)
 }
 

@@ -30,7 +30,7 @@ export function statusText(status: Status, now: Date): string {
     table([
       ['last proved backup', `${newest}. ${says}`],
       ['next run', next === null ? 'nothing is scheduled' : `${utc(next.at)}: ${what} (${next.name})`],
-      ['backups', `${number(backups.count)}, ${bytes(backups.bytes)}`],
+      ['backups', `${number(backups.count)}, ${bytes(backups.bytes)}${olderOf(backups)}`],
       ...labelled.map(({ label, backupId }) => [`label ${label}`, backupId]),
       ['last thirty nights', nights.map(({ status: ended }) => markOf(ended)).join('')],
     ]),
@@ -42,6 +42,10 @@ export function statusText(status: Status, now: Date): string {
   ]
     .join('')
     .replace(/\n*$/, '\n')
+}
+
+function olderOf({ older }: Status['backups']): string {
+  return older === 0 ? '' : `; ${number(older)} older folders were not looked at`
 }
 
 /** The oldest night comes first; `·`: without a run. */

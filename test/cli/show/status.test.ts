@@ -19,7 +19,7 @@ const status: Status = {
     to: 'baseline',
   },
   labelled: [{ label: 'baseline', ...sealed }],
-  backups: { count: 31, bytes: 3_113_851_290 },
+  backups: { count: 31, bytes: 3_113_851_290, older: 0 },
   nights: [
     night('2026-11-17', 'cancelled'),
     night('2026-11-18', null),
@@ -48,7 +48,7 @@ test('status says at a glance how old the newest proved backup is, what comes ne
 
 test('status of an environment where nothing was done yet says so', () => {
   const none = { lastProved: null, dueEveryHours: null, next: null, labelled: [], nights: [], storage: [] }
-  const text = statusText({ ...none, backups: { count: 0, bytes: 0 } }, now)
+  const text = statusText({ ...none, backups: { count: 0, bytes: 0, older: 0 } }, now)
   expect(text).toContain('none. No backup yet, and no schedule that takes one.\n')
   expect(text).toContain('nothing is scheduled\n')
 })

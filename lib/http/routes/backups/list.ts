@@ -34,7 +34,8 @@ const Query = z.strictObject({
   }),
   kept: z.stringbool().default(false).meta({
     type: 'boolean',
-    description: 'Tell of each why the retention keeps it, for which all manifests are read',
+    description:
+      'Tell of each why the retention keeps it, for which all manifests are read; of more than a thousand backups it is not told',
   }),
 })
 
