@@ -7,7 +7,8 @@ import type { Connection } from '../../postgres/connection.ts'
 import type { Bucket } from '../../s3/bucket.ts'
 import type { Table } from '../catalog/table.ts'
 import type { LoadablePart } from '../parts/load-batches.ts'
-import { findDiffering, mayDiffer } from '../restore/differing.ts'
+import { findDiffering, mayDiffer, readLive } from '../restore/differing.ts'
+import { type Look, lookOf, noteLooks } from '../restore/looked.ts'
 import { noteSpared, readSpared, type Spared } from '../restore/spared.ts'
 import { findUnchanged, mayBeSpared } from '../restore/unchanged.ts'
 import type { FingerprintedTables } from '../row-differences.ts'
@@ -76,14 +77,21 @@ async function choose(
   const unchanged = held === null ? await findUnchanged(connection, others, asked) : known
   const spared = new Map<string, Spared>([...unchanged].map((name) => [name, 'unchanged']))
   const frames: LoadablePart[] = []
-  for (const { table } of differing) {
+  const looks = new Map<string, Look>()
+  for (const pair of differing) {
+    const { table } = pair
+    const looking = { bucket, table, format: backedUp.fingerprints }
     await connection.query('BEGIN ISOLATION LEVEL REPEATABLE READ')
-    const found = await findDiffering(connection, { bucket, table, format: backedUp.fingerprints })
+    const ranges = await readLive(connection, looking)
+    const found = await findDiffering(connection, { ...looking, live: ranges })
+    const look = found && (await lookOf(connection, pair, ranges))
     await connection.query('ROLLBACK')
     if (found === null) continue
     spared.set(table.name, found.surplus + found.missing === 0 ? 'unchanged' : 'differing')
+    if (look) looks.set(table.name, look)
     frames.push(...found.frames.map(({ part, wanted }) => ({ table, part, frames: wanted })))
   }
+  await noteLooks(connection, runId, looks)
   await noteSpared(connection, runId, spared)
   return [...parts.filter(({ table }) => !spared.has(table.name)), ...frames]
 }

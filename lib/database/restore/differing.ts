@@ -8,10 +8,11 @@ import { ownSearchPath, pinnedSearchPath } from '../../postgres/search-path.ts'
 import type { Bucket } from '../../s3/bucket.ts'
 import { findGroups, type Groups } from '../difference/groups.ts'
 import { type RangeSum, sumOf } from '../difference/matching.ts'
-import { readRanges } from '../ranges.ts'
+import { readRanges, type TableRanges } from '../ranges.ts'
 import { fingerprintOf, hashesOf, queryRows, rowsOf } from '../rows.ts'
 import { noteOf, scratchSchemaOf, scratchTableOf } from '../scratch/schema.ts'
 import type { TablePair } from '../table-pair.ts'
+import { stillLooked } from './looked.ts'
 
 /** Of fewer rows all are loaded: to look which differ takes as long. */
 const worthwhile = 1000
@@ -73,16 +74,27 @@ export type Differing = Groups & { sum: RangeSum; format: FingerprintFormat }
 
 type Looking = { bucket: Bucket; table: BackedUpTable; format: FingerprintFormat }
 
+/** What a table holds now. As for `findDiffering`. */
+export async function readLive(
+  connection: Connection,
+  { table, format }: Pick<Looking, 'table' | 'format'>,
+): Promise<TableRanges> {
+  await connection.query(ownSearchPath)
+  const [live = []] = await readRanges([connection], [{ of: table }], format)
+  await connection.query(pinnedSearchPath)
+  return live
+}
+
 /**
  * In which rows a table differs from the backup; null: in too many, or what the backup says of its ranges is damaged, which its rows
  * need not be. In a transaction that may write and sees one moment; the search path is pinned again afterwards.
+ * @param looking.live what it holds at that moment
  */
 export async function findDiffering(
   connection: Connection,
-  { bucket, table, format }: Looking,
+  { bucket, table, format, live }: Looking & { live: TableRanges },
 ): Promise<Differing | null> {
   await connection.query(ownSearchPath)
-  const [live = []] = await readRanges([connection], [{ of: table }], format)
   const sum = sumOf(live)
   const most = share * table.rows
   // Of a table that was emptied, the hashes of all that is missing need not be read to know that it is too much.
@@ -99,15 +111,17 @@ export async function findDiffering(
 }
 
 /**
- * The same under the locks of the restore.
+ * The same under the locks of the restore; the rows are hashed again unless none was written since they were looked at.
  * @throws BackupIsStale unless the frames that were loaded are those that hold the rows which differ now
  */
 export async function stillDiffering(
   connection: Connection,
-  { runId, ...looking }: Looking & { runId: string },
+  { runId, pair, ...source }: Omit<Looking, 'table'> & { runId: string; pair: TablePair },
 ): Promise<Differing> {
-  const { table } = looking
-  const groups = await findDiffering(connection, looking)
+  const { table } = pair
+  const looking = { ...source, table }
+  const live = (await stillLooked(connection, { runId, pair })) ?? (await readLive(connection, looking))
+  const groups = await findDiffering(connection, { ...looking, live })
   const needed = groups?.frames.map(({ part: { key }, wanted: frames }) => noteOf({ key, frames }))
   const found = await connection.query(
     `SELECT key FROM ${quote(scratchSchemaOf(runId))}.loaded WHERE key = ANY($1::text[]) OR left(key, -65) = ANY($1::text[])`,

@@ -157,7 +157,7 @@ async function replaceTables(
   // Where nothing is to be loaded, nothing made the schema in which it stands.
   const spared = database.tables.length === 0 ? new Map() : await readSpared(connection, runId)
   const unchanged = await stillUnchanged(connection, {
-    ...{ spared, live: tables, backedUp: { tables: database.tables, fingerprints } },
+    ...{ runId, spared, live: tables, backedUp: { tables: database.tables, fingerprints } },
     held: proven && { tables: proven.tables, fingerprints: fingerprintFormatOf(safety?.database ?? {}) },
   })
   const byName = new Map(tables.map((table) => [table.name, table]))
@@ -165,10 +165,11 @@ async function replaceTables(
   const pairs = all.filter(({ table }) => !unchanged.has(table.name))
   const others = all.filter(({ table }) => unchanged.has(table.name))
   const differing = new Map<string, Differing>()
-  for (const { table } of pairs) {
-    if (spared.get(table.name) !== 'differing') continue
-    const looking = { runId, bucket: clients.backups, table, format: fingerprints }
-    differing.set(table.name, await stillDiffering(connection, looking))
+  for (const pair of pairs) {
+    const { name } = pair.table
+    if (spared.get(name) !== 'differing') continue
+    const looking = { runId, bucket: clients.backups, pair, format: fingerprints }
+    differing.set(name, await stillDiffering(connection, looking))
   }
   const filled = pairs.map(({ table }) => table).filter(({ name }) => !differing.has(name))
   await checkLoaded(connection, { runId, tables: filled })

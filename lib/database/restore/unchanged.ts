@@ -6,9 +6,11 @@ import { underOwnSearchPath } from '../../postgres/search-path.ts'
 import type { Table } from '../catalog/table.ts'
 import { isWritten, readWritten, type Written } from '../catalog/written.ts'
 import { readRowExpressions } from '../constraints/row-expressions.ts'
+import { isSame, sumOf } from '../difference/matching.ts'
 import { readFingerprints } from '../fingerprints.ts'
 import { differencesOf, type FingerprintedTables, refuseDifferences } from '../row-differences.ts'
 import type { TablePair } from '../table-pair.ts'
+import { readLooked, stillLooked } from './looked.ts'
 import type { Spared } from './spared.ts'
 
 /**
@@ -82,17 +84,19 @@ function heldOf(
  * The tables that a restore leaves alone: looked at again under its locks, for they may have changed since.
  * @param spared as it was noted when it was loaded
  * @param held what the safety backup holds of the rows, which was just proved; null: there is none, and only tables that
- *   were not loaded are read
+ *   were not loaded are read, unless none of their rows was written since they were
  * @throws BackupIsStale naming tables that have changed since it was looked: their rows were not loaded
  */
 export async function stillUnchanged(
   connection: Connection,
   {
+    runId,
     backedUp,
     live,
     held,
     spared,
   }: {
+    runId: string
     backedUp: FingerprintedTables
     live: readonly Table[]
     held: FingerprintedTables | null
@@ -102,7 +106,15 @@ export async function stillUnchanged(
   const noted = new Set([...spared].filter(([, how]) => how === 'unchanged').map(([name]) => name))
   const tables = backedUp.tables.filter(({ name }) => held !== null || noted.has(name))
   const pairs = await mayBeSpared(connection, { ...backedUp, tables }, live)
-  const unchanged = await findUnchanged(connection, pairs, { ...backedUp, held })
+  const known = new Set<string>()
+  const looked = held === null && pairs.length > 0 ? await readLooked(connection, runId) : new Set()
+  for (const pair of pairs) {
+    if (!looked.has(pair.table.name)) continue
+    const ranges = await stillLooked(connection, { runId, pair })
+    if (ranges !== null && isSame(sumOf(ranges), pair.table)) known.add(pair.table.name)
+  }
+  const others = pairs.filter(({ table }) => !known.has(table.name))
+  const unchanged = new Set([...known, ...(await findUnchanged(connection, others, { ...backedUp, held }))])
   const changed = [...noted].filter((name) => !unchanged.has(name))
   if (changed.length === 0) return unchanged
   throw new BackupIsStale(

@@ -27,6 +27,7 @@ export async function ensureScratch(
     `CREATE SCHEMA IF NOT EXISTS ${schema}`,
     `CREATE UNLOGGED TABLE IF NOT EXISTS ${schema}.loaded (key text PRIMARY KEY)`,
     `CREATE UNLOGGED TABLE IF NOT EXISTS ${schema}.spared (name text PRIMARY KEY, how text NOT NULL)`,
+    `CREATE UNLOGGED TABLE IF NOT EXISTS ${schema}.looked (name text PRIMARY KEY, look text NOT NULL)`,
   ])
   const there = new Set(await relationsIn(connection, name))
   const missing = tables.filter((table) => !there.has(scratchTableOf(runId, table).table))
