@@ -13,7 +13,7 @@ export async function startServer(onCrash: (error: Error) => void): Promise<Serv
   const programs = await findServers()
   const guarded = await guardProcesses(onCrash)
   try {
-    const settings = { wal_level: 'replica', scram_iterations: undefined }
+    const settings = { wal_level: 'replica' }
     const postgres = await startPostgres(guarded, settings, programs)
     return { ...postgres, guarded, stop: guarded.stop }
   } catch (error) {

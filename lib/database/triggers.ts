@@ -4,6 +4,14 @@ import { quote } from '../postgres/identifiers.ts'
 /** A table by its oid, and as SQL writes its name. */
 type TriggeredTable = { oid: number; sql: string }
 
+/**
+ * SQL: whether the row `t` of pg_trigger is a trigger that somebody made. Before version 15 the copies of it that partitions have are
+ * called internal, as those of foreign keys and deferred keys are.
+ * @see docs/decisions.md#what-differs-between-versions-of-postgres-is-asked-of-the-server
+ */
+export const isOfUsers = (t: string) => `(NOT ${t}.tgisinternal OR ${t}.tgparentid <> 0
+  AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.oid = ${t}.tgconstraint AND k.contype <> 't'))`
+
 const states: Record<string, string> = { O: 'ENABLE', R: 'ENABLE REPLICA', A: 'ENABLE ALWAYS' }
 
 /**
@@ -16,8 +24,8 @@ export async function disableTriggers(
   { going, reached }: { going: readonly TriggeredTable[]; reached: readonly TriggeredTable[] },
 ): Promise<string[]> {
   const found = await connection.query(
-    `SELECT tgrelid::bigint AS oid, 'TRIGGER' AS kind, tgname AS name, tgenabled AS state FROM pg_trigger
-       WHERE NOT tgisinternal AND tgenabled <> 'D'
+    `SELECT tgrelid::bigint AS oid, 'TRIGGER' AS kind, tgname AS name, tgenabled AS state FROM pg_trigger t
+       WHERE ${isOfUsers('t')} AND tgenabled <> 'D'
          AND (tgrelid = ANY($1::oid[]) OR (tgrelid = ANY($2::oid[]) AND tgtype & 1 = 0 AND tgtype & (8 | 16) <> 0))
      UNION ALL
      SELECT ev_class::bigint, 'RULE', rulename, ev_enabled FROM pg_rewrite

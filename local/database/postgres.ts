@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { chown, mkdir, writeFile } from 'node:fs/promises'
+import { chown, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import pg from 'pg'
 import { freePort, LOOPBACK } from '../loopback.ts'
@@ -30,16 +30,20 @@ const SETTINGS = {
   max_wal_size: '1GB',
   checkpoint_timeout: '1h',
   dynamic_shared_memory_type: 'mmap',
-  // The server hashes the password anew for each connection, 4,096 times over unless told otherwise.
-  scram_iterations: 1,
   log_checkpoints: 'off',
   log_min_messages: 'warning',
 }
 
+/** By the version that has them first: an older one does not start with a setting that it does not know. */
+const SETTINGS_SINCE = {
+  // The server hashes the password anew for each connection, 4,096 times over unless told otherwise.
+  16: { scram_iterations: 1 },
+}
+
 const START_ATTEMPTS = 3
 
-/** By their names in postgresql.conf; undefined leaves it to the server. */
-type PostgresSettings = Record<string, string | number | undefined>
+/** By their names in postgresql.conf. */
+type PostgresSettings = Record<string, string | number>
 
 /**
  * Starts a new, empty PostgreSQL on loopback. It ends, and its data goes, with `guarded`.
@@ -55,11 +59,19 @@ export async function startPostgres(
   const password = randomBytes(24).toString('hex')
   const data = join(guarded.folder, 'postgres-data')
   await initialise(guarded, programs, data, password)
-  const port = await startServer(guarded, programs, { data, settings: { ...SETTINGS, ...settings } })
+  const all = { ...(await ownSettings(data)), ...settings }
+  const port = await startServer(guarded, programs, { data, settings: all })
   const adminUrl = `postgres://postgres:${password}@${LOOPBACK}:${port}/postgres`
   const { rows } = await query(adminUrl, 'SHOW server_version')
   const version = String(rows[0]?.server_version)
+  if (Number.parseInt(version, 10) < 15) await givePublicToOwners(adminUrl)
   return { adminUrl, version, description: `PostgreSQL ${version} on ${LOOPBACK}:${port}` }
+}
+
+/** As it is from version 15 on, and at hosts such as Neon before: whoever owns a database owns its schema `public`. */
+async function givePublicToOwners(adminUrl: string): Promise<void> {
+  const template = Object.assign(new URL(adminUrl), { pathname: '/template1' })
+  await query(template.href, 'ALTER SCHEMA public OWNER TO pg_database_owner')
 }
 
 /**
@@ -120,14 +132,18 @@ async function initialise(
   })
 }
 
+async function ownSettings(data: string): Promise<PostgresSettings> {
+  const major = Number(await readFile(join(data, 'PG_VERSION'), 'utf8'))
+  const since = Object.entries(SETTINGS_SINCE).filter(([version]) => major >= Number(version))
+  return Object.assign({ ...SETTINGS }, ...since.map(([, settings]) => settings))
+}
+
 async function startServer(
   guarded: Guarded,
   programs: PostgresPrograms,
   { data, settings }: { data: string; settings: PostgresSettings },
 ): Promise<number> {
-  const given = Object.entries(settings)
-    .filter(([, value]) => value !== undefined)
-    .flatMap(([name, value]) => ['-c', `${name}=${value}`])
+  const given = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
   for (let attempt = 1; ; attempt++) {
     const port = await freePort()
     try {

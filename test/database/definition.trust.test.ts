@@ -1,6 +1,5 @@
 import { execFile } from 'node:child_process'
-import { globSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
@@ -10,10 +9,9 @@ import { readDefinition } from '../../lib/database/definition/read.ts'
 import { createDefined } from '../../lib/database/definition/sql.ts'
 import { NotEmpty, SchemaChanged } from '../../lib/errors.ts'
 import type { Connection } from '../../lib/postgres/connection.ts'
-import { createDatabase, dropDatabase, startPostgres } from '../../local/database/postgres.ts'
-import { unprivilegedUser } from '../../local/database/programs.ts'
-import { guardProcesses } from '../../local/processes/child-processes.ts'
+import { createDatabase, dropDatabase } from '../../local/database/postgres.ts'
 import { dump } from '../restore/dump.ts'
+import { howToInstallServer, serversOfSystem, startServerOfSystem } from '../support/servers-of-system.ts'
 import { inFullForm, isFull } from '../support/trust.ts'
 import { typesSql } from './every-type.ts'
 
@@ -233,27 +231,18 @@ describe('what a backup tells of how its tables are made', () => {
   })
 })
 
-/** Servers of the system, which have a pg_dump beside them: the embedded one has none. */
-const servers = globSync('/usr/lib/postgresql/*/bin')
-
 describe.runIf(isFull)('what pg_dump writes of the tables that a backup tells of', () => {
-  test.runIf(servers.length === 0)(`is looked at where there is one ${inFullForm}`, ({ skip }) =>
-    skip('There is no PostgreSQL server of the system with a pg_dump: apt-get install postgresql'),
+  test.runIf(serversOfSystem.length === 0)(`is looked at where there is one ${inFullForm}`, ({ skip }) =>
+    skip(howToInstallServer),
   )
-  for (const folder of servers) {
-    const version = basename(join(folder, '..'))
+  for (const { folder, version } of serversOfSystem) {
     describe(`on PostgreSQL ${version}`, () => {
       let adminUrl: string
       let stop: () => Promise<void>
       beforeAll(async () => {
-        const guarded = await guardProcesses(() => {})
-        stop = guarded.stop
-        const programs = {
-          initdb: join(folder, 'initdb'),
-          postgres: join(folder, 'postgres'),
-          user: await unprivilegedUser(),
-        }
-        adminUrl = (await startPostgres(guarded, { scram_iterations: undefined }, programs)).adminUrl
+        const started = await startServerOfSystem(folder)
+        adminUrl = started.adminUrl
+        stop = started.stop
       }, 60_000)
       afterAll(() => stop())
 

@@ -16,6 +16,7 @@ import {
 } from '../../lib/errors.ts'
 import { withConnection } from '../../lib/postgres/with-connection.ts'
 import { databaseOf, plannedRun } from '../../lib/run/planning/plan.ts'
+import { postgresMajor } from '../support/server-version.ts'
 import { inFullForm, isFull } from '../support/trust.ts'
 import {
   backUp,
@@ -719,7 +720,7 @@ describe('what a role or a database sets for all its sessions', () => {
     default_transaction_read_only: ['on', 'off'],
     default_transaction_isolation: ['serializable', 'read committed'],
     default_transaction_deferrable: ['on', 'off'],
-    transaction_timeout: ['60ms', '0'],
+    ...(postgresMajor >= 17 ? { transaction_timeout: ['60ms', '0'] } : {}),
     idle_session_timeout: ['60ms', '0'],
     idle_in_transaction_session_timeout: ['60ms', '0'],
     statement_timeout: ['60ms', '0'],

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { postgresMajor, skipBefore } from '../support/server-version.ts'
 import { inFullForm, isFull } from '../support/trust.ts'
 import { useStrangeDatabases, warned } from './strange-database.ts'
 
@@ -54,13 +55,22 @@ describe('a restore takes what was there', () => {
           INSERT INTO c VALUES (1, 1, 1), (2, 99, NULL), (3, 98, 1); INSERT INTO part VALUES (1), (77)`,
       },
     )
+    if (postgresMajor < 18) {
+      expect((await strange.refused(made)).cause).toMatch(
+        /1 row of public\.part does not keep its foreign key of_parts.*cannot come back NOT VALID before PostgreSQL 18/,
+      )
+      await made.sql.query('TRUNCATE part')
+    }
     const { reset, restore } = await strange.roundTrip(made, {}, (before) => {
+      if (postgresMajor < 18) return notValid('c_p_id_fkey')(before)
       const root = notValid('c_p_id_fkey', 'of_parts')(before)
       // The key of a partition has no name in the dump; it follows the one above it.
       return notValid('part_1')(root)
     })
     expect(warned(reset, 'ConstraintBroken')).toMatch(
-      /2 rows of public\.c .*c_p_id_fkey.*\n.*1 row of public\.part .*of_parts/s,
+      postgresMajor < 18
+        ? /^2 rows of public\.c .*c_p_id_fkey/
+        : /2 rows of public\.c .*c_p_id_fkey.*\n.*1 row of public\.part .*of_parts/s,
     )
     expect(warned(restore, 'ConstraintNotValid')).toMatch(
       /foreign key c_p_id_fkey of public\.c does not hold for 2 rows/,
@@ -92,7 +102,8 @@ describe('a restore takes what was there', () => {
 
   it.runIf(isFull)(
     'when columns and domains were declared NOT NULL or checked after their rows, NOT VALID (full form)',
-    async () => {
+    async (context) => {
+      skipBefore(18, 'NOT NULL that is NOT VALID', context)
       const made = await strange.database(
         `CREATE TABLE n (a int, b int); CREATE TABLE m () INHERITS (n); INSERT INTO n VALUES (NULL, 1); INSERT INTO m VALUES (NULL, 2);
        ALTER TABLE n ADD CONSTRAINT there NOT NULL a NOT VALID;
@@ -357,7 +368,8 @@ describe('nothing is wiped that could not be put back, and the refusal says why,
     expect(ended.cause).toMatch(/keep_tables/)
   })
 
-  it('when a row cannot be read, because a virtual column raises for it, and names the table', async () => {
+  it('when a row cannot be read, because a virtual column raises for it, and names the table', async (context) => {
+    skipBefore(18, 'virtual columns', context)
     const made = await strange.database(
       'CREATE TABLE v (a int, d int GENERATED ALWAYS AS (10 / a) VIRTUAL); INSERT INTO v VALUES (0), (2)',
     )

@@ -2,6 +2,8 @@ import pg from 'pg'
 import { expect, inject, onTestFinished } from 'vitest'
 import type { Outcome } from '../../lib/run/outcome.ts'
 import { createDatabase, dropDatabase } from '../../local/database/postgres.ts'
+import { postgresTarget } from '../../local/database/socket.ts'
+import { startWebSocketProxy } from '../../local/database/websocket-proxy.ts'
 import { dump } from '../restore/dump.ts'
 import { type Ended, environment, useResetStack } from './reset-stack.ts'
 
@@ -12,6 +14,13 @@ export type StrangeDatabase = {
   admin: pg.Client
   /** The name of that role, and of the database. */
   role: string
+}
+
+type Made = {
+  admin?: string | ((role: string) => string)
+  schemas?: string[]
+  claim?: boolean
+  server?: string
 }
 
 export type RoundTrip = {
@@ -30,16 +39,13 @@ export function useStrangeDatabases() {
   /**
    * Makes a database by `sql`, as the role that owns it, then by `admin`, as superuser; `claim: false` leaves it unclaimed.
    * @param schemas those that are managed
+   * @param server the superuser's address of another one than that of all tests
    */
   async function database(
     sql: string,
-    {
-      admin = '',
-      schemas = ['public'],
-      claim = true,
-    }: { admin?: string | ((role: string) => string); schemas?: string[]; claim?: boolean } = {},
+    { admin = '', schemas = ['public'], claim = true, server }: Made = {},
   ): Promise<StrangeDatabase> {
-    const adminUrl = inject('postgresAdminUrl')
+    const adminUrl = server ?? inject('postgresAdminUrl')
     const url = await createDatabase(adminUrl)
     onTestFinished(() => dropDatabase(adminUrl, url))
     const role = new URL(url).username
@@ -50,6 +56,11 @@ export function useStrangeDatabases() {
     }
     await made.sql.query(sql)
     await made.admin.query(typeof admin === 'string' ? admin : admin(role))
+    if (server) {
+      const proxy = await startWebSocketProxy(postgresTarget(url))
+      onTestFinished(proxy.stop)
+      useVariables({ DATABASE_WEBSOCKET_PROXY: proxy.address })
+    }
     useVariables({ DATABASE_URL: url, DATABASE_SCHEMAS: JSON.stringify(schemas) })
     if (claim) await reset.succeed({ operation: 'claim', confirm: environment })
     return made

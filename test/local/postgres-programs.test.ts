@@ -27,7 +27,18 @@ test.each([
 ])('where a shell would read the path of PostgreSQL otherwise, it is run from a copy: $name', async (one) => {
   const program = join(folder, one.name, 'bin', 'postgres')
   await mkdir(dirname(program), { recursive: true })
-  await writeFile(program, '#!/bin/sh\n', { mode: 0o755 })
-  const { postgres } = await findPostgres(guarded, join(folder, one.name))
+  for (const path of [program, join(dirname(program), 'initdb')])
+    await writeFile(path, '#!/bin/sh\n', { mode: 0o755 })
+  const { postgres } = await findPostgres(guarded, dirname(program))
   expect(postgres.startsWith(one.copied ? guarded.folder : folder)).toBe(true)
+})
+
+test('POSTGRES_PROGRAMS that does not lead to both programs is refused, and the installed ones are not taken in their place', async () => {
+  const half = join(folder, 'half')
+  await mkdir(half)
+  await writeFile(join(half, 'postgres'), '#!/bin/sh\n', { mode: 0o755 })
+  for (const wrong of [half, join(folder, 'none'), '.', join(half, 'postgres')])
+    await expect(findPostgres(guarded, wrong)).rejects.toThrow(`POSTGRES_PROGRAMS is "${wrong}"`)
+  const installed = await findPostgres(guarded, '')
+  expect(installed.postgres).toMatch(/postgres$/)
 })

@@ -11,6 +11,7 @@ import type { Connection } from '../../lib/postgres/connection.ts'
 import { qualified } from '../../lib/postgres/identifiers.ts'
 import { withConnection } from '../../lib/postgres/with-connection.ts'
 import { useDatabase } from '../database/database-stack.ts'
+import { postgresMajor } from '../support/server-version.ts'
 import { inFullForm, isFull } from '../support/trust.ts'
 
 const database = useDatabase()
@@ -83,7 +84,7 @@ it('an index that is made anew by a restore is the one that it was, in all that 
     `${table}; ${filled};
      CREATE INDEX simple ON app.t (v); CREATE INDEX "Odd ""name" ON app.t (v DESC NULLS LAST, id) INCLUDE (u);
      CREATE INDEX pattern ON app.t (w COLLATE "POSIX" text_pattern_ops); CREATE INDEX half ON app.t (v) WITH (fillfactor = 50, deduplicate_items = off);
-     CREATE UNIQUE INDEX once ON app.t (id, v) NULLS NOT DISTINCT; CREATE INDEX hashed ON app.t USING hash (w); CREATE INDEX brin ON app.t USING brin (id int4_minmax_multi_ops (values_per_range = 16)) WITH (pages_per_range = 4);
+     CREATE UNIQUE INDEX once ON app.t (id, v) ${postgresMajor >= 15 ? 'NULLS NOT DISTINCT' : ''}; CREATE INDEX hashed ON app.t USING hash (w); CREATE INDEX brin ON app.t USING brin (id int4_minmax_multi_ops (values_per_range = 16)) WITH (pages_per_range = 4);
      CREATE INDEX lists ON app.t USING gin (a) WITH (fastupdate = off); CREATE INDEX ranges ON app.t USING gist (r, v public.gist_int4_ops); CREATE INDEX points ON app.t USING spgist (p);
      COMMENT ON INDEX app.simple IS 'it''s "simple"'; ALTER TABLE app.t SET (autovacuum_enabled = false)`,
   )

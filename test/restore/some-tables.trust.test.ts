@@ -24,6 +24,7 @@ import {
   sqlName,
   sqlOf,
 } from '../database/random-graphs.ts'
+import { postgresMajor } from '../support/server-version.ts'
 import { inFullForm, isFull, tried } from '../support/trust.ts'
 import { dump } from './dump.ts'
 import { load, planRestore } from './steps.ts'
@@ -110,8 +111,11 @@ describe('a restore of some tables', () => {
     await expect(restoreSome(clients, backupId, { tables: ['posts'] })).rejects.toThrow(
       expect.objectContaining({
         name: 'PreservationConflict',
+        // Before version 18 a key of a partitioned table cannot be there, NOT VALID, to count what breaks it.
         message: expect.stringMatching(
-          /^1 row of public\.likes, which stays as it is, refers to rows of public\.posts/,
+          postgresMajor >= 18
+            ? /^1 row of public\.likes, which stays as it is, refers to rows of public\.posts/
+            : /^Rows of public\.likes, which stays as it is, refer to rows of public\.posts/,
         ),
       }),
     )

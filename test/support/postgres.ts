@@ -9,6 +9,7 @@ declare module 'vitest' {
   interface ProvidedContext {
     /** One server for the whole run; every stack gets a database of its own in it. */
     postgresAdminUrl: string
+    postgresMajor: number
   }
 }
 
@@ -22,6 +23,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
     const [postgres, redis] = await Promise.all([startPostgres(guarded), startRedis(guarded)])
     console.log(`Tests run on ${postgres.description} and ${redis.description.split(' on ')[0]}.`)
     project.provide('postgresAdminUrl', postgres.adminUrl)
+    project.provide('postgresMajor', Number.parseInt(postgres.version, 10))
     return guarded.stop
   } catch (error) {
     await guarded.stop()

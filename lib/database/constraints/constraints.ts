@@ -73,19 +73,20 @@ function toPostData(found: ConstraintRow): PostDataConstraint {
   const isKey = kind === 'f'
   const isValidated = found.validated && found.enforced
   const atOnce = isKey && found.partitioned && !found.mayBeNotValid
+  // VALIDATE would leave what Postgres has of the key for each partition that it refers to NOT VALID.
+  const isMadeAnew = isKey && found.toPartitioned && !found.mayBeNotValid
   const isAlone = !found.inherited || !found.parentValidated
   const label = `${isKey ? 'foreign key' : 'check'} ${name} of ${found.schema}.${found.table}`
-  const add = `ALTER TABLE ${sql} ADD CONSTRAINT ${quote(name)} ${definition}`
+  const [drop, added] = [`DROP CONSTRAINT ${quote(name)}`, `ADD CONSTRAINT ${quote(name)} ${definition}`]
+  const add = `ALTER TABLE ${sql} ${added}`
   const text =
     comment === null ? [] : [`COMMENT ON CONSTRAINT ${quote(name)} ON ${sql} IS ${literal(comment)}`]
+  const whole = [atOnce ? add : `ALTER TABLE ${sql} ${drop}, ${added}`, ...text].join(';\n')
+  const validated = isMadeAnew ? whole : `ALTER TABLE ${sql} VALIDATE CONSTRAINT ${quote(name)}`
   return {
     add: atOnce || found.inherited ? [] : [isValidated ? `${add} NOT VALID` : add, ...text],
     isAlone,
-    validate: atOnce
-      ? [add, ...text].join(';\n')
-      : isValidated
-        ? `ALTER TABLE ${sql} VALIDATE CONSTRAINT ${quote(name)}`
-        : null,
+    validate: atOnce ? whole : isValidated ? validated : null,
     name: label,
     broken: (connection) => (isKey ? countBrokenKey : countBrokenCheck)(connection, sql, name),
     refusal: atOnce

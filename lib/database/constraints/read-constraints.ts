@@ -22,7 +22,9 @@ export type ConstraintRow = {
   partitioned: boolean
   /** Its rows are those of the backup afterwards. */
   replaced: boolean
+  /** Since version 18 a key of a partitioned table may be, and VALIDATE reaches what one has for each partition that it refers to. */
   mayBeNotValid: boolean
+  toPartitioned: boolean
   /** Of a foreign key: the oids of the tables with its rows, and with those that it refers to; and what that is called. */
   referencing: number[]
   referenced: number[]
@@ -55,7 +57,7 @@ export async function readConstraints(
        c.relkind = 'p' AS partitioned, k.conrelid IN (SELECT oid FROM affected) AS replaced,
        current_setting('server_version_num')::int >= 180000 AS "mayBeNotValid",
        ${leavesOf('k.conrelid', 'c.relkind')} AS referencing, ${leavesOf('k.confrelid', 't.relkind')} AS referenced,
-       coalesce(tn.nspname || '.' || t.relname, '') AS "to"
+       coalesce(t.relkind = 'p', false) AS "toPartitioned", coalesce(tn.nspname || '.' || t.relname, '') AS "to"
      FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
      LEFT JOIN pg_class t ON t.oid = k.confrelid LEFT JOIN pg_namespace tn ON tn.oid = t.relnamespace
      WHERE (k.contype = 'f' AND k.conparentid = 0

@@ -12,16 +12,20 @@ export type RowExpression = {
   name: string
 }
 
-/** What of a catalog row depends on code of the application: its own functions and operators, or domains that call them. */
-const callsApplication = (classOf: string, object: string) => {
+/** What of a catalog row, or of one column of it, depends on code of the application: its own functions and operators, or domains that call them. */
+const callsApplication = (classOf: string, object: string, column?: string) => {
   const code = (alias: string) =>
     `${alias}.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass) AND ${alias}.refobjid >= 16384
      AND NOT EXISTS (SELECT FROM pg_depend x WHERE x.classid = ${alias}.refclassid AND x.objid = ${alias}.refobjid AND x.deptype = 'e')`
-  return `EXISTS (SELECT FROM pg_depend d WHERE d.classid = ${literal(classOf)}::regclass AND d.objid = ${object}
+  return `EXISTS (SELECT FROM pg_depend d WHERE d.classid = ${literal(classOf)}::regclass AND d.objid = ${object}${column === undefined ? '' : ` AND d.objsubid = ${column}`}
     AND ((${code('d')}) OR (d.refclassid = 'pg_type'::regclass AND EXISTS (
       SELECT FROM pg_constraint k JOIN pg_depend e ON e.classid = 'pg_constraint'::regclass AND e.objid = k.oid
       WHERE k.contypid = d.refobjid AND ${code('e')}))))`
 }
+
+/** The same of the generated column `a`, of which `f` has the expression: before version 15 the column itself depends on what that calls. */
+const isMadeByApplication = `(${callsApplication('pg_attrdef', 'f.oid')}
+  OR current_setting('server_version_num')::int < 150000 AND ${callsApplication('pg_class', 'a.attrelid', 'a.attnum')})`
 
 /**
  * Whether an expression, as the catalog holds it, may judge a value otherwise at another time, although no function of the
@@ -56,7 +60,7 @@ export async function readRowExpressions(
      UNION ALL
      SELECT a.attrelid, 'generated column', a.attname, ${tableName('a.attrelid')} FROM pg_attribute a
        JOIN pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
-       WHERE a.attgenerated = 's' AND a.attrelid = ANY($1::oid[]) AND ${callsApplication('pg_attrdef', 'f.oid')}
+       WHERE a.attgenerated = 's' AND a.attrelid = ANY($1::oid[]) AND ${isMadeByApplication}
      UNION ALL
      SELECT t.oid, 'partition key', 'of ' || ${tableName('p.partrelid')}, ${tableName('t.oid')}
        FROM unnest($1::oid[]) AS t(oid) CROSS JOIN LATERAL pg_partition_ancestors(t.oid) AS up(relid)
@@ -110,7 +114,7 @@ export async function readAskingTables(
      SELECT oid::bigint::float8 AS oid FROM asking WHERE oid <> 0
      UNION SELECT h.oid::bigint::float8 FROM held h JOIN asking a ON a.type = h.type AND a.oid = 0
      UNION SELECT f.adrelid::bigint::float8 FROM pg_attrdef f JOIN pg_attribute a ON a.attrelid = f.adrelid AND a.attnum = f.adnum
-       WHERE f.adrelid = ANY($1::oid[]) AND a.attgenerated <> '' AND ${callsApplication('pg_attrdef', 'f.oid')}`,
+       WHERE f.adrelid = ANY($1::oid[]) AND a.attgenerated <> '' AND ${isMadeByApplication}`,
     [tables.map(({ oid }) => oid)],
   )
   return new Set([...expressions, ...found.rows].map(({ oid }) => oid))

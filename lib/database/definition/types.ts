@@ -10,7 +10,9 @@ export const collationOf = (collation: string, type: string) =>
   `coalesce((SELECT format(' COLLATE %I.%I', ln.nspname, l.collname) FROM pg_collation l JOIN pg_namespace ln ON ln.oid = l.collnamespace
     WHERE l.oid = ${collation} AND ${collation} <> coalesce((SELECT typcollation FROM pg_type WHERE oid = ${type}), 0)), '')`
 
+// Before version 15 a generated column itself depends on what its expression uses.
 const isExpressionOf = `d.classid = 'pg_attrdef'::regclass AND d.objid IN (SELECT oid FROM pg_attrdef WHERE adrelid = ANY($1::oid[]))
+  OR d.classid = 'pg_class'::regclass AND d.objid = ANY($1::oid[]) AND d.objsubid > 0
   OR d.classid = 'pg_constraint'::regclass AND d.objid IN (SELECT oid FROM pg_constraint WHERE conrelid = ANY($1::oid[]))`
 
 // Through arrays, domains, composite types and ranges to all that those are made of.

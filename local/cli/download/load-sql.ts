@@ -1,6 +1,7 @@
 import type { Backup } from '../../../lib/backup/read.ts'
 import type { BackedUpSequence, BackedUpTable, Column } from '../../../lib/backup/sections/database.ts'
 import { fingerprintFormatOf } from '../../../lib/backup/sections/fingerprint.ts'
+import { isOfUsers } from '../../../lib/database/triggers.ts'
 import { BackupDamaged } from '../../../lib/errors.ts'
 import { literal, qualified, quote } from '../../../lib/postgres/identifiers.ts'
 import { visibleName } from '../../../lib/visible.ts'
@@ -63,7 +64,7 @@ const switchedOff = String.raw`CREATE TEMP TABLE off ON COMMIT DROP AS
       OR EXISTS (SELECT FROM pg_partition_tree(conrelid) WHERE relid = live))
   UNION ALL SELECT format('ALTER TABLE %s DISABLE TRIGGER %I', tgrelid::regclass, tgname),
     format('ALTER TABLE %s ENABLE %s TRIGGER %I', tgrelid::regclass, CASE tgenabled WHEN 'A' THEN 'ALWAYS' END, tgname), NULL
-  FROM loaded JOIN pg_trigger ON tgrelid = live WHERE NOT tgisinternal AND tgenabled IN ('O', 'A')
+  FROM loaded JOIN pg_trigger t ON tgrelid = live WHERE ${isOfUsers('t')} AND tgenabled IN ('O', 'A')
   UNION ALL SELECT format('ALTER TABLE %s DISABLE RULE %I', ev_class::regclass, rulename),
     format('ALTER TABLE %s ENABLE %s RULE %I', ev_class::regclass, CASE ev_enabled WHEN 'A' THEN 'ALWAYS' END, rulename), NULL
   FROM loaded JOIN pg_rewrite ON ev_class = live WHERE ev_enabled IN ('O', 'A');

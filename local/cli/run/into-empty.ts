@@ -2,7 +2,7 @@ import { counted } from '../../../lib/amounts.ts'
 import { readBackup } from '../../../lib/backup/read.ts'
 import type { Definition } from '../../../lib/backup/sections/definition.ts'
 import type { Clients } from '../../../lib/clients.ts'
-import { createDefined } from '../../../lib/database/definition/sql.ts'
+import { createDefined, type WrittenDefinition } from '../../../lib/database/definition/sql.ts'
 import { BackupUnsigned, InvalidRequest } from '../../../lib/errors.ts'
 import { named } from '../../../lib/http/request/backup-name.ts'
 import { withConnection } from '../../../lib/postgres/with-connection.ts'
@@ -14,7 +14,7 @@ import type { Request } from '../../../lib/run/request.ts'
  * @throws BackupUnsigned also for who allows that: the text is run as it stands; InvalidRequest where the backup does not tell it
  * @see docs/decisions.md#a-backup-tells-how-its-tables-are-made
  */
-export async function readDefinitionOf(clients: Clients, request: Request): Promise<Definition> {
+export async function readDefinitionOf(clients: Clients, request: Request): Promise<WrittenDefinition> {
   if (request.operation !== 'restore' || request.dryRun)
     throw new InvalidRequest('"--into-empty" makes tables, which only a restore does, and no dry run')
   const { backups, config } = clients
@@ -26,7 +26,8 @@ export async function readDefinitionOf(clients: Clients, request: Request): Prom
     )
   }
   const definition = database?.definition
-  if (definition !== undefined && definition.sql !== '') return definition
+  if (database && definition !== undefined && definition.sql !== '')
+    return { ...definition, serverVersion: database.serverVersion }
   throw new InvalidRequest(
     `The backup ${backupId} does not tell how its tables are made${definition === undefined ? '' : ` (${definition.leftOut.join('; ')})`}. Nothing was touched; make them by the migrations, then restore without "--into-empty"`,
   )
@@ -46,7 +47,11 @@ export function showDefinition({ sql, leftOut, migrations }: Definition): string
 }
 
 /** Makes the tables, if the restore would be let in at all. @throws what checkStartable and createDefined throw: nothing was made */
-export async function makeTables(clients: Clients, request: Request, definition: Definition): Promise<void> {
+export async function makeTables(
+  clients: Clients,
+  request: Request,
+  definition: WrittenDefinition,
+): Promise<void> {
   await checkStartable(clients, request)
   await withConnection(clients, (connection) => createDefined(connection, definition))
 }
