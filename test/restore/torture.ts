@@ -154,6 +154,8 @@ CREATE CONSTRAINT TRIGGER late AFTER INSERT ON app.watched DEFERRABLE INITIALLY 
 CREATE FUNCTION app.spoil_part() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.note := 'spoiled'; RETURN NEW; END $$;
 CREATE TRIGGER part_row BEFORE INSERT ON app.parts FOR EACH ROW EXECUTE FUNCTION app.spoil_part();
 ALTER TABLE app.lower DISABLE TRIGGER part_row;
+CREATE DOMAIN app.later AS int; CREATE DOMAIN "odd. ""one"""."La ter" AS app.later; CREATE TABLE app.of_later (v app.later, w "odd. ""one"""."La ter"[]); INSERT INTO app.of_later VALUES (-1, '{-2}');
+ALTER DOMAIN app.later ADD CONSTRAINT "above 0" CHECK (VALUE > 0) NOT VALID; COMMENT ON CONSTRAINT "above 0" ON DOMAIN app.later IS 'it''s not valid';
 CREATE TABLE app.ruled (id int); INSERT INTO app.ruled VALUES (1), (2);
 CREATE RULE instead AS ON INSERT TO app.ruled DO INSTEAD NOTHING;
 CREATE TABLE app.also (id int); INSERT INTO app.also VALUES (1); CREATE RULE more AS ON INSERT TO app.also DO ALSO INSERT INTO app.log VALUES ('rule');

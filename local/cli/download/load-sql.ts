@@ -62,6 +62,10 @@ const switchedOff = String.raw`CREATE TEMP TABLE off ON COMMIT DROP AS
   FROM pg_constraint WHERE (contype = 'f' AND conparentid = 0 OR contype IN ('c', 'n') AND NOT convalidated AND coninhcount = 0)
     AND EXISTS (SELECT FROM loaded WHERE live IN (conrelid, confrelid)
       OR EXISTS (SELECT FROM pg_partition_tree(conrelid) WHERE relid = live))
+  UNION ALL SELECT format('ALTER DOMAIN %s DROP CONSTRAINT %I', contypid::regtype, conname),
+    format('ALTER DOMAIN %s ADD CONSTRAINT %I %s', contypid::regtype, conname, pg_get_constraintdef(k.oid)),
+    format('COMMENT ON CONSTRAINT %I ON DOMAIN %s IS %L', conname, contypid::regtype, obj_description(k.oid, 'pg_constraint'))
+  FROM pg_constraint AS k JOIN pg_type AS t ON t.oid = contypid WHERE contype = 'c' AND NOT convalidated AND pg_has_role(typowner, 'USAGE')
   UNION ALL SELECT format('ALTER TABLE %s DISABLE TRIGGER %I', tgrelid::regclass, tgname),
     format('ALTER TABLE %s ENABLE %s TRIGGER %I', tgrelid::regclass, CASE tgenabled WHEN 'A' THEN 'ALWAYS' END, tgname), NULL
   FROM loaded JOIN pg_trigger t ON tgrelid = live WHERE ${isOfUsers('t')} AND tgenabled IN ('O', 'A')
