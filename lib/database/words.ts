@@ -1,9 +1,9 @@
-import { counted, enumeration, number } from '../amounts.ts'
+import { agreeing, counted, enumeration, number } from '../amounts.ts'
 import type { DatabaseSection } from '../backup/sections/database.ts'
 import type { Selection } from '../store/selection.ts'
 import type { Asked, Change, DifferenceLine, Words } from '../store/words.ts'
 import { tablesNamed } from './catalog/named.ts'
-import type { DatabaseDifference, TableDifference } from './schema/difference.ts'
+import type { BrokenKey, DatabaseDifference, TableDifference } from './schema/difference.ts'
 import type { DatabaseOption } from './schema/option.ts'
 import type { DatabaseCounts } from './schema/outcome.ts'
 import type { DatabaseWould, TableWould } from './schema/plan-answer.ts'
@@ -37,8 +37,12 @@ export const databaseWords: Words<DatabaseTold> = {
       : `the run's backup took over ${counted(takenOver.rows, 'row')} of ${takenOver.backupId}, and ${number(takenOver.exported)} were exported`,
   replaced: (preserves) =>
     `All rows of these tables become those of the backup${preserves ? ', also of tables that a reset would keep' : ''}: rows that were changed since are changed back, rows that came since go, and rows that went come back.`,
-  differs: ({ tables, sequences }) => [
+  differs: ({ tables, sequences, broken = [] }) => [
     ...tables.map(differenceLine),
+    ...broken.map((key) => {
+      const restore = `would be refused: ${rowsThatBreak(key)}`
+      return { what: `foreign key ${key.name} of ${key.from}`, before: '', now: '', restore }
+    }),
     ...sequences.map(({ name, before, now }) => ({
       what: `sequence ${name}`,
       before: before?.lastValue ?? 'none',
@@ -51,6 +55,15 @@ export const databaseWords: Words<DatabaseTold> = {
     would: ({ tables }) =>
       tables.map((table) => ({ what: table.name, holds: counted(table.rows, 'row'), would: fateOf(table) })),
   },
+}
+
+/** Of a foreign key that would not hold. */
+export function rowsThatBreak({ from, to, coming, staying }: BrokenKey): string {
+  const rows = [
+    ...(coming > 0 ? [`${counted(coming, 'row')} that ${agreeing(coming, 'comes', 'come')} back`] : []),
+    ...(staying > 0 ? [`${counted(staying, 'row')} that ${agreeing(staying, 'stays', 'stay')}`] : []),
+  ]
+  return `${enumeration(rows, 'and')} of ${from} would refer to no row of ${to}`
 }
 
 /** Each table of the database and of the backup. */

@@ -54,8 +54,9 @@ async function compareDry(
 ): Promise<MaintenancePlan | null> {
   const { runId, attempt, clears } = plan
   try {
-    const { without, touchedFiles, touchedKeys, ttl } = plan.restore ?? {}
-    const narrowed = { targets: clears, without, touchedFiles, touchedKeys, ttl }
+    const { without, crossing, touchedFiles, touchedKeys, ttl } = plan.restore ?? {}
+    const countsKeys = crossing === 'refuse'
+    const narrowed = { targets: clears, without, countsKeys, touchedFiles, touchedKeys, ttl }
     const asked = { run: { runId, attempt }, backup, ...narrowed }
     const comparison = await planComparison(clients, connection, asked)
     await putPlan(clients.backups, comparison.plan)

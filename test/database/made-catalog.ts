@@ -35,6 +35,7 @@ export function key(from: string, to: string, change: Partial<ForeignKey> = {}):
     fromRows: from,
     toRows: to,
     derived: false,
+    validated: true,
     onDelete: 'a',
     ...columns,
     ...change,

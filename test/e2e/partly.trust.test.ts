@@ -50,6 +50,14 @@ describe('a reset to a baseline', () => {
   it(`changes nothing, no file and no key either, where a row that stays would lose its parent, or one that comes back would lack it ${inFullForm}`, async () => {
     await reset.stack.sql.query('INSERT INTO replies (topic) VALUES (3)')
     const before = await reset.fingerprint()
+    const foretold = async (request: object) => (await reset.succeed({ ...request, dryRun: true })).refusal
+    expect(await foretold(back({ preserve: { tables: ['replies'] } }))).toEqual({
+      name: 'PreservationConflict',
+      message: expect.stringMatching(
+        /^1 row that stays of public\.replies would refer to no row of public\.topics \(.*\)\. .*preserve public\.topics, too, or do not/,
+      ),
+    })
+    expect(await foretold(back({ preserve: { tables: ['replies', 'topics'] } }))).toBe(null)
     const lost = await reset.run(back({ preserve: { tables: ['replies'] } }))
     expect(lost).toMatchObject({ status: 'FAILED', error: 'PreservationConflict' })
     expect(lost.cause).toMatch(
@@ -63,6 +71,15 @@ describe('a reset to a baseline', () => {
     expect(lacks.cause).toMatch(/to be put back.*preserve public\.replies, too, or do not/)
     expect(await reset.fingerprint()).toEqual(lacking)
     const some = { operation: 'restore', backupId: baseline, tables: ['replies'], confirm: environment }
+    expect(await foretold(back({ preserve: { tables: ['topics'] } }))).toMatchObject({
+      name: 'PreservationConflict',
+    })
+    expect(await foretold(some)).toEqual({
+      name: 'ParentsMissing',
+      message: expect.stringMatching(
+        /^\d rows? that comes? back of public\.replies .*; say "includeParents"/,
+      ),
+    })
     expect(await reset.run({ ...some, rehearse: false })).toMatchObject({ error: 'ParentsMissing' })
     expect(await reset.fingerprint()).toEqual(lacking)
     const dry = await reset.succeed({ ...some, includeParents: true, dryRun: true })

@@ -1,14 +1,20 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { readBackup as readWholeBackup } from '../../lib/backup/read.ts'
 import type { Clients } from '../../lib/clients.ts'
+import { diffDatabase } from '../../lib/database/difference/difference.ts'
 import { readRestored } from '../../lib/database/load/sources.ts'
+import { keysToCount } from '../../lib/database/plan/actions/keys-to-count.ts'
+import { leaveOut } from '../../lib/database/plan/exclusions.ts'
 import { restoreDatabase } from '../../lib/database/restore/restore.ts'
+import type { BrokenKey } from '../../lib/database/schema/difference.ts'
 import { ParentsMissing, PreservationConflict } from '../../lib/errors.ts'
-import { databaseOf, restoredBy, stayingBy } from '../../lib/run/planning/plan.ts'
+import { databaseOf, type Plan, restoredBy, stayingBy } from '../../lib/run/planning/plan.ts'
 import {
   backUp,
   configured,
   linesOf,
+  noProgress,
   planReset,
   readBackup,
   session,
@@ -36,11 +42,26 @@ async function restoreSome(
   clients: Clients,
   backupId: string | null,
   asked: { tables: string[]; includeParents?: boolean } | { preserve: { tables: string[] } },
+  foretold: (broken: BrokenKey[]) => void = () => {},
 ) {
   const plan = await planRestore(clients, backupId, { ...asked, safetyBackup: false })
+  foretold(await foretell(clients, plan))
   await load(clients, plan)
   const backup = await readRestored(clients, restoredBy(plan))
   return restoreDatabase(clients, { ...databaseOf(plan), backup, staying: stayingBy(plan) })
+}
+
+/** What a dry run counts of the keys that would not hold. */
+async function foretell(clients: Clients, plan: Plan): Promise<BrokenKey[]> {
+  const { names } = stayingBy(plan) ?? { names: [] }
+  const whole = await readWholeBackup(
+    clients.backups,
+    clients.config.BACKUP_PREFIX,
+    restoredBy(plan).backupId,
+  )
+  const { database: held } = leaveOut(whole, names)
+  const asked = { ...held!, untold: names, keysToCount }
+  return (await diffDatabase(clients, asked, noProgress)).broken ?? []
 }
 
 async function backUpAll(clients: Clients): Promise<string | null> {
@@ -86,7 +107,9 @@ describe('a restore of some tables', () => {
     await sql.query(`UPDATE users SET name = 'changed'; INSERT INTO users (name) VALUES ('new'); UPDATE posts SET author = 1; INSERT INTO posts (author) VALUES (2);
       DELETE FROM likes; DELETE FROM users WHERE id = 3`)
     const before = await dump(admin)
-    await expect(restoreSome(clients, backupId, { tables: ['posts'] })).rejects.toThrow(
+    const told: BrokenKey[][] = []
+    const note = (broken: BrokenKey[]) => told.push(broken)
+    await expect(restoreSome(clients, backupId, { tables: ['posts'] }, note)).rejects.toThrow(
       expect.objectContaining({
         name: 'ParentsMissing',
         message: expect.stringMatching(
@@ -108,7 +131,7 @@ describe('a restore of some tables', () => {
     })
 
     await sql.query('INSERT INTO posts VALUES (9, 1); INSERT INTO likes VALUES (9)')
-    await expect(restoreSome(clients, backupId, { tables: ['posts'] })).rejects.toThrow(
+    await expect(restoreSome(clients, backupId, { tables: ['posts'] }, note)).rejects.toThrow(
       expect.objectContaining({
         name: 'PreservationConflict',
         // Before version 18 a key of a partitioned table cannot be there, NOT VALID, to count what breaks it.
@@ -119,6 +142,11 @@ describe('a restore of some tables', () => {
         ),
       }),
     )
+    const key = { coming: 0, staying: 0, later: false }
+    expect(told).toEqual([
+      [{ ...key, name: 'posts_author_fkey', from: 'public.posts', to: 'public.users', coming: 1 }],
+      [{ ...key, name: 'likes_post_fkey', from: 'public.likes', to: 'public.posts', staying: 1 }],
+    ])
     expect((await dump(admin))['public.likes_more']).toEqual(['(9)'])
     await restoreSome(clients, backupId, { tables: ['posts', 'likes'] })
     expect(await dump(admin)).toMatchObject({ 'public.likes_1': ['(1)'], 'public.likes_more': ['(3)'] })
@@ -304,14 +332,23 @@ describe('a restore of some tables', () => {
           const positions = await positionsOf(now, named, positionsBefore)
           const baseline = rowsIn(before)
           const live = await rowsOf(now.nodes.flatMap(relationsOf))
-          const dangles = before.links.some((one, at) => {
+          const dangling = { coming: 0, staying: 0 }
+          for (const [at, one] of before.links.entries()) {
             const source = named[one.from] ? before : now
             const parents = (named[one.to] ? before : now).nodes[one.to]!.rows
-            const { rows } = source.nodes[one.from]!
-            return source.links[at]!.refs.slice(0, rows).some((ref) => ref > parents)
-          })
+            const refs = source.links[at]!.refs.slice(0, source.nodes[one.from]!.rows)
+            dangling[named[one.from] ? 'coming' : 'staying'] += refs.filter((ref) => ref > parents).length
+          }
+          const dangles = dangling.coming + dangling.staying > 0
           const asked = preserves ? { preserve: { tables: others } } : { tables }
-          const restoring = restoreSome(clients, backupId, asked)
+          let told: BrokenKey[] = []
+          const restoring = restoreSome(clients, backupId, asked, (broken) => {
+            told = broken
+          })
+          await restoring.catch(() => {})
+          const coming = told.reduce((sum, one) => sum + one.coming, 0)
+          const staying = told.reduce((sum, one) => sum + one.staying, 0)
+          expect({ coming, staying }).toEqual(dangling)
           if (dangles) {
             counts.refused++
             await expect(restoring).rejects.toSatisfy(

@@ -13,6 +13,8 @@ export type ForeignKey = {
   toRows: string
   /** One that Postgres made for a partition, from the one of the table above it. */
   derived: boolean
+  /** Each row keeps it; else only those that are written from now on, or none. */
+  validated: boolean
   /** Columns of `from`, and those of `to` they point at, in the same order. */
   columns: string[]
   referenced: string[]
@@ -29,6 +31,7 @@ const foreignKeysQuery = `
 SELECT k.conname AS name, ${plainName('fn.nspname', 'f.relname')} AS "from", ${plainName('tn.nspname', 't.relname')} AS "to",
   k.conrelid::bigint::float8 AS "fromOid", k.confdeltype AS "onDelete", quote_ident(fn.nspname) || '.' || quote_ident(f.relname) AS "fromSql",
   ${rowsOf('f', 'fn')} AS "fromRows", ${rowsOf('t', 'tn')} AS "toRows", k.conparentid <> 0 AS derived,
+  k.convalidated AND coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true) AS validated,
   (SELECT json_agg(a.attname ORDER BY o.n) FROM unnest(k.conkey) WITH ORDINALITY o(num, n)
     JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = o.num) AS columns,
   (SELECT json_agg(a.attname ORDER BY o.n) FROM unnest(k.confkey) WITH ORDINALITY o(num, n)

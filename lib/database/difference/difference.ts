@@ -12,12 +12,13 @@ import { readPrimaryKeys } from '../catalog/primary-keys.ts'
 import { readPositions, sequencesOf } from '../catalog/sequences.ts'
 import type { Table } from '../catalog/table.ts'
 import { readRanges, type TableRanges } from '../ranges.ts'
-import type { DatabaseDifference, TableDifference } from '../schema/difference.ts'
+import type { BrokenKey, DatabaseDifference, TableDifference } from '../schema/difference.ts'
 import { beginWorkingSnapshot, withSnapshot } from '../snapshot.ts'
 import type { TablePair } from '../table-pair.ts'
 import { countRows } from './count-rows.ts'
 import type { WantedRows } from './differing-rows.ts'
 import { findGroups } from './groups.ts'
+import { type Crossing, countBroken } from './keys/broken.ts'
 import { isSame, sumOf } from './matching.ts'
 import { obstacleOf } from './obstacle.ts'
 import { diffSequences } from './sequences.ts'
@@ -32,6 +33,8 @@ type Compared = { pair: TablePair; ranges: TableRanges }
 type Held = Pick<DatabaseSection, 'tables' | 'sequences' | 'seed'> & {
   /** Tables and sequences of which nothing is told: the restore that it is made for leaves them alone. */
   untold?: readonly string[]
+  /** Of a restore that foreign keys to what stays would end: those of which it is counted how many rows would break them. */
+  keysToCount?: (catalog: Catalog, held: readonly BackedUpTable[], pairs: readonly TablePair[]) => Crossing[]
 }
 
 /**
@@ -54,8 +57,12 @@ export async function diffDatabase(
   const known = new Set([...[...held.tables, ...excluded].map(({ name }) => name), ...(held.untold ?? [])])
   const later = catalog.tables.filter(({ name, partitioned }) => !partitioned && !known.has(name))
   const live = [...pairs.map((pair) => pair.live), ...later]
+  const crossing = held.keysToCount?.(catalog, held.tables, pairs) ?? []
+  const ofKeys = new Set(crossing.flatMap(({ from, to }) => [...from.back, ...to.back]))
+  const differing: Compared[] = []
   const tables = [...found]
   let equal = 0
+  let broken: BrokenKey[] = []
   const sequences = await withSnapshot(
     clients,
     live,
@@ -77,16 +84,26 @@ export async function diffDatabase(
         await shareOut(connections, unequal, async (connection, one) => {
           tables.push(await differenceOf(clients, connection, one, { keys, format, wanted }))
         })
+        differing.push(...unequal.filter(({ pair }) => ofKeys.has(pair.table.name)))
         done += some.length
         await progress(done, live.length)
       }
       for (const table of later) tables.push(await countLater(leader, table))
+      broken = await countBroken(leader, clients.backups, {
+        crossing,
+        differing,
+        untold: new Set(held.untold),
+        format,
+      })
       return readSequences(leader, catalog, held)
     },
     beginWorkingSnapshot,
   )
   await progress(live.length, live.length)
-  return { equal, tables: tables.sort((one, other) => (one.name < other.name ? -1 : 1)), sequences }
+  return {
+    ...{ equal, tables: tables.sort((one, other) => (one.name < other.name ? -1 : 1)), sequences },
+    ...(broken.length > 0 && { broken }),
+  }
 }
 
 /** The tables that can be compared, and what there is to say of the others. */

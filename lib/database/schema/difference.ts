@@ -24,11 +24,28 @@ export type TableDifference = z.output<typeof TableDifference>
 /** Where a sequence stands; null: it is not there. */
 const position = BackedUpSequence.pick({ lastValue: true, isCalled: true }).nullable()
 
+/**
+ * A foreign key that would not hold after the restore that a dry run stands for, between tables that it puts back and tables that
+ * stay: so many rows that come back, and so many that stay, would refer to nothing.
+ */
+export const BrokenKey = z.strictObject({
+  name: z.string(),
+  from: z.string(),
+  to: z.string(),
+  coming: count,
+  staying: count,
+  /** What stays of the two is a table that the backup does not hold. */
+  later: z.boolean(),
+})
+export type BrokenKey = z.output<typeof BrokenKey>
+
 /** What became of the database since a backup: of the tables and sequences only those that differ. */
 export const DatabaseDifference = z.strictObject({
   /** Tables that were compared and hold the same rows. */
   equal: count,
   tables: z.array(TableDifference),
   sequences: z.array(z.strictObject({ name: z.string(), before: position, now: position })),
+  /** Absent: nobody asked, or all hold. */
+  broken: z.array(BrokenKey).optional(),
 })
 export type DatabaseDifference = z.output<typeof DatabaseDifference>

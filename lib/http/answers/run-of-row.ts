@@ -37,7 +37,7 @@ export function runOfRow(row: RunRow): Run {
     waiting: row.status === 'running' ? row.waiting : null,
     cancellable: isCancellable(row),
     plan: plan && planOf(plan, row.operation),
-    wouldDo: wouldDoOf(row.plan, row.operation, error),
+    wouldDo: wouldDoOf(row.plan, row.operation, error ?? outcome?.refusal ?? null),
     outcome,
     error,
   }

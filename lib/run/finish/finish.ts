@@ -14,6 +14,7 @@ import { endRun } from '../end.ts'
 import { toleratedHooks } from '../hooks/tolerated.ts'
 import { Outcome, shortened } from '../outcome.ts'
 import { PlanSummary } from '../planning/plan-summary.ts'
+import { refusalOfKeys } from '../words/broken-keys.ts'
 import { notCompared } from '../words/not-compared.ts'
 import { refusalOf } from '../words/would-do.ts'
 import { findDifference } from './difference.ts'
@@ -167,11 +168,12 @@ function describe(
   const { BACKUP_BUCKET, BACKUP_PREFIX } = clients.config
   const warnings = collectWarnings(found, end)
   const backupId = sealedBackupOf(row, manifest)
+  const ofKeys = refusalOfKeys(found.difference?.database?.broken ?? [], row.operation === 'reset-to')
   return {
     runId: row.runId,
     operation: row.operation,
     strategy: row.strategy,
-    ...(summary?.dryRun ? { dryRun: true, refusal: refusalOf(summary.refusal, error) } : {}),
+    ...(summary?.dryRun ? { dryRun: true, refusal: refusalOf(summary.refusal, error) ?? ofKeys } : {}),
     status: error !== null ? 'failed' : warnings.length > 0 ? 'succeeded_with_warnings' : 'succeeded',
     backupId,
     backupPrefix: backupId && `s3://${BACKUP_BUCKET}/${backupKeys(BACKUP_PREFIX, backupId).root}`,

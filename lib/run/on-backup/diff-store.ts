@@ -8,6 +8,7 @@ import type { Clients } from '../../clients.ts'
 import { diffDatabase } from '../../database/difference/difference.ts'
 import type { FoundRows, WantedRows } from '../../database/difference/differing-rows.ts'
 import { diffHeldDatabases } from '../../database/difference/held-difference.ts'
+import { keysToCount } from '../../database/plan/actions/keys-to-count.ts'
 import { leaveOut } from '../../database/plan/exclusions.ts'
 import { diffFiles, diffHeldFiles } from '../../files/difference.ts'
 import { exists } from '../../s3/bucket.ts'
@@ -61,8 +62,11 @@ function sinceBackup(
 ): Differ {
   const aliveFrom = aliveFromOf({ cache, startedAt }, plan.ttl)
   return {
-    database: () =>
-      database && diffDatabase(clients, { ...database, untold: plan.without ?? [] }, report, rows),
+    database: () => {
+      const { without: untold = [], countsKeys = false } = plan
+      const held = database && { ...database, untold, ...(countsKeys && { keysToCount }) }
+      return held && diffDatabase(clients, held, report, rows)
+    },
     files: () => files && diffFiles(clients, { held: files, touched: plan.touchedFiles, signal }, report),
     cache: () =>
       cache && diffCache(clients, { held: cache, touched: plan.touchedKeys, aliveFrom, signal }, report),

@@ -46,7 +46,7 @@ async function checkBoth(
 }
 
 /** What a restore does of the backup, and with it: of what it leaves alone nothing is told. */
-type Narrowed = Pick<MaintenancePlan, 'without' | 'touchedFiles' | 'touchedKeys' | 'ttl'>
+type Narrowed = Pick<MaintenancePlan, 'without' | 'countsKeys' | 'touchedFiles' | 'touchedKeys' | 'ttl'>
 
 /**
  * What the states that compare are told, for a diff as for the dry run of a restore.

@@ -76,6 +76,8 @@ export const MaintenancePlan = z.strictObject({
   targets: z.array(z.enum(targets)).optional(),
   /** Of a comparison: the tables and sequences of the backup that it leaves out, as the restore that it is made for does. */
   without: z.array(z.string()).optional(),
+  /** Of a comparison: the restore is one that foreign keys to what stays would end, so that their rows are counted. */
+  countsKeys: z.boolean().optional(),
   /** The same of files and keys: what the restore touches. */
   touchedFiles: Touched.optional(),
   touchedKeys: Touched.optional(),

@@ -44,13 +44,14 @@ type Around = {
 
 /** The outcome as JSON; of a dry run with what it found. */
 export function documentOf(outcome: Outcome, plan: unknown): object {
-  const wouldDo = wouldDoOf(plan, outcome.operation, outcome.error)
+  const wouldDo = wouldDoOf(plan, outcome.operation, outcome.error ?? outcome.refusal ?? null)
   return wouldDo !== null || outcome.dryRun ? { ...outcome, dryRun: true, plan, wouldDo } : outcome
 }
 
 /** The end of a run in a few lines. */
 export function showOutcome(outcome: Outcome, around: Around): string {
-  const wouldDo = around.wouldDo ?? wouldDoOf(around.plan, outcome.operation, outcome.error)
+  const wouldDo =
+    around.wouldDo ?? wouldDoOf(around.plan, outcome.operation, outcome.error ?? outcome.refusal ?? null)
   const repeated = around.repeats === undefined ? '' : 'The same request was sent before; this is its run.\n'
   if (wouldDo !== null || outcome.dryRun) return repeated + showDryRun(outcome, wouldDo, around)
   return [

@@ -83,8 +83,8 @@ function statusOf(row: RunRow): string {
   const status = row.closingUntil === null ? words : `${words}, closing`
   if (!runDocument(row).dryRun) return status
   if (row.outcome === null) return `dry run, ${status}`
-  const { error } = Outcome.parse(row.outcome)
-  const refusal = wouldDoOf(row.plan, row.operation, error)?.refusal ?? null
+  const { error, refusal: told = null } = Outcome.parse(row.outcome)
+  const refusal = wouldDoOf(row.plan, row.operation, error ?? told)?.refusal ?? null
   if (refusal !== null) return `dry run: would be refused (${refusal.name})`
   return error === null ? 'dry run: would not be refused' : 'dry run, failed'
 }
