@@ -24,7 +24,7 @@ export const notAllAreShown =
   'There are more tables than one answer holds: not all are shown, and rows are counted of those that are.'
 
 /** What a strategy wipes, also of a store that cannot be counted now: it may be there again when the wipe comes. */
-export function goesWith(options: Options, strategy: Strategy): string {
+function goesWith(options: Options, strategy: Strategy): string {
   const wiped = wipedBy(options, strategy)
   const uncounted = scopeOf(strategy)
     .clears.filter((target) => !options[target].available)

@@ -26,7 +26,7 @@ const topicArn = z
   .regex(/^arn:[a-z-]+:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256}$/, 'is not the ARN of an SNS topic')
 
 /** The runs that hooks are called around: those that take away what is there. */
-export const hookedOperations = ['reset', 'reset-to', 'restore'] as const
+const hookedOperations = ['reset', 'reset-to', 'restore'] as const
 
 const Hook = z
   .strictObject({
@@ -90,7 +90,7 @@ function problemOfHooks(hooks: readonly Hook[]): string | null {
 export const hooks = listOf(z.array(Hook).max(20), 'hooks', problemOfHooks)
 
 /** What a notice can be about. `recovered`: the first success after a failure. */
-export const noticed = [
+const noticed = [
   ...(['started', 'succeeded', 'warned', 'failed', 'recovered'] as const),
   ...(['baseline-outdated', 'no-backup'] as const),
 ]

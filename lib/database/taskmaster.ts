@@ -22,7 +22,7 @@ const id = () => bigint('id', { mode: 'number' }).primaryKey().generatedByDefaul
 const time = (name: string) => timestamp(name, { withTimezone: true })
 const createdAt = () => time('created_at').notNull().defaultNow()
 
-export const users = pgTable(
+const users = pgTable(
   'users',
   {
     id: id(),
@@ -37,7 +37,7 @@ export const users = pgTable(
   (table) => [check('users_role_check', sql`${table.role} IN ('player', 'author', 'admin')`)],
 )
 
-export const worlds = pgTable('worlds', {
+const worlds = pgTable('worlds', {
   id: id(),
   ownerId: bigint('owner_id', { mode: 'number' })
     .notNull()
@@ -52,7 +52,7 @@ export const worlds = pgTable('worlds', {
   updatedAt: time('updated_at').notNull().defaultNow(),
 })
 
-export const worldElements = pgTable(
+const worldElements = pgTable(
   'world_elements',
   {
     id: id(),
@@ -72,7 +72,7 @@ export const worldElements = pgTable(
   (table) => [index('world_elements_world_id').on(table.worldId)],
 )
 
-export const timelines = pgTable('timelines', {
+const timelines = pgTable('timelines', {
   id: id(),
   worldId: bigint('world_id', { mode: 'number' })
     .notNull()
@@ -83,7 +83,7 @@ export const timelines = pgTable('timelines', {
   createdAt: createdAt(),
 })
 
-export const timelineEvents = pgTable(
+const timelineEvents = pgTable(
   'timeline_events',
   {
     id: bigserial('id', { mode: 'number' }).primaryKey(),
@@ -102,7 +102,7 @@ export const timelineEvents = pgTable(
   (table) => [index('timeline_events_timeline_id').on(table.timelineId, table.position)],
 )
 
-export const storySessions = pgTable('story_sessions', {
+const storySessions = pgTable('story_sessions', {
   id: bigserial('id', { mode: 'number' }).primaryKey(),
   userId: bigint('user_id', { mode: 'number' })
     .notNull()
@@ -121,7 +121,7 @@ export const storySessions = pgTable('story_sessions', {
   endedAt: time('ended_at'),
 })
 
-export const auditLogs = pgTable(
+const auditLogs = pgTable(
   'audit_logs',
   {
     id: bigserial('id', { mode: 'number' }).primaryKey(),

@@ -8,7 +8,7 @@ export const invocationMs = 840_000
 export type Speed = { slow: number; fast: number }
 
 /** An amount of what is told as bytes, or by the name of one. */
-export type Amount = { amount: number; of: 'byte' | 'row' | 'file' | 'key' | 'object'; speed: Speed }
+type Amount = { amount: number; of: 'byte' | 'row' | 'file' | 'key' | 'object'; speed: Speed }
 
 /** What a state does that is one invocation: no Map shares it out. */
 export type SingleWork = {

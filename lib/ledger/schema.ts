@@ -80,7 +80,7 @@ export const runs = ledgerSchema.table(
  * Invocations that may change a store, each until it ends or cannot be alive any more. A run that is over while it has
  * some is closing: the next one has to wait.
  */
-export const invocations = ledgerSchema.table(
+const invocations = ledgerSchema.table(
   'invocations',
   {
     id: text('id').primaryKey(),

@@ -21,7 +21,7 @@ export type Total = {
 }[keyof SealedBackup]
 
 /** What the sentences about a store are about. */
-export type Told = {
+type Told = {
   /** How much there is; what is counted, held, wiped or restored has it, and maybe more. */
   amount: object
   /** What of it could be reset. */

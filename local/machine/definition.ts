@@ -72,7 +72,7 @@ export function assertRunsHere(definition: Definition, functions: string[]): voi
 }
 
 /** The definitions inside a state: the branches of a Parallel, the processor of a Map. */
-export function parts(state: State): Definition[] {
+function parts(state: State): Definition[] {
   return [...(state.Branches ?? []), state.ItemProcessor, state.Iterator].filter((part) => part !== undefined)
 }
 

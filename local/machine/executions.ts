@@ -7,7 +7,7 @@ import { MAX_PAYLOAD_BYTES } from './state-errors.ts'
 import { createTasks, type TaskSettings, type Tasks } from './tasks.ts'
 import type { RetryIntervals } from './wait-overrides.ts'
 
-export type Status = 'RUNNING' | 'SUCCEEDED' | 'FAILED' | 'TIMED_OUT' | 'ABORTED'
+type Status = 'RUNNING' | 'SUCCEEDED' | 'FAILED' | 'TIMED_OUT' | 'ABORTED'
 
 export type Execution = {
   /** Counts up; a page of a list ends at one of these. */

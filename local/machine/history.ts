@@ -1,6 +1,6 @@
 import type { Json } from './definition.ts'
 
-export type HistoryEvent = {
+type HistoryEvent = {
   id: number
   previousEventId: number
   timestamp: Date

@@ -17,7 +17,7 @@ export type Guarded = {
   stop(): Promise<void>
 }
 
-export type Command = {
+type Command = {
   service: string
   file: string
   args: string[]

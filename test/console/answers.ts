@@ -117,7 +117,7 @@ export const emptyStatus: Status = {
 }
 
 /** Five hundred nights, each with what took it, and why it is kept; the newest first. */
-export const manyBackups: BackupAnswer[] = Array.from({ length: 500 }, (_, ago) => {
+const manyBackups: BackupAnswer[] = Array.from({ length: 500 }, (_, ago) => {
   const startedAt = new Date(Date.UTC(2026, 10, 22, 3) - ago * 86_400_000).toISOString()
   const reset = { runId: `run-${ago}`, operation: 'reset-to', requestedBy: 'schedule' }
   return {

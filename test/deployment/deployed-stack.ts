@@ -23,7 +23,7 @@ export function functionsOf(template: Template): Deployed[] {
     }))
 }
 
-export type Use = Call & { by: Statement | undefined }
+type Use = Call & { by: Statement | undefined }
 
 /**
  * The embedded stack with the packaged functions in it: each in a process of its own, with the environment variables that

@@ -8,7 +8,7 @@ import { promisify } from 'node:util'
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const run = promisify(execFile)
 
-export type Resource = {
+type Resource = {
   Type: string
   DependsOn?: string | string[]
   DeletionPolicy?: string

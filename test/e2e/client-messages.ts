@@ -4,7 +4,7 @@ import { startWebSocketProxy } from '../../local/database/websocket-proxy.ts'
 import { close, listen } from '../../local/loopback.ts'
 
 /** A message of a client to Postgres: its type, one letter ("d": data of a COPY), and what it says. */
-export type ClientMessage = { type: string; body: Buffer }
+type ClientMessage = { type: string; body: Buffer }
 
 /** A way to the database at `url` that remembers all that is sent to it; `address` is that of its WebSocket proxy. */
 export async function recordMessages(url: string) {

@@ -41,7 +41,7 @@ export type Started = Extract<Counted, { batches: unknown }>
 type Handler = (event: unknown, context: Context) => Promise<unknown>
 type Context = { functionName: string; awsRequestId: string; getRemainingTimeInMillis: () => number }
 /** One invocation of a step, as the state machine makes it. */
-export type Step = { handler: Handler; input: object }
+type Step = { handler: Handler; input: object }
 
 /** What the suite has to know of a store; all of it looks past the product, but for the steps. */
 export type Conforming<T extends Target> = {
@@ -77,7 +77,7 @@ export type Conforming<T extends Target> = {
 }
 
 /** An object, with the metadata that sign it. */
-export type Stored = { Body: Uint8Array | string; Metadata?: Record<string, string> | undefined }
+type Stored = { Body: Uint8Array | string; Metadata?: Record<string, string> | undefined }
 
 /** Where the store lies. */
 export type Place = {

@@ -4,7 +4,7 @@ import { selectRuns } from '../../ledger/runs.ts'
 import type { Connection } from '../../postgres/connection.ts'
 
 /** The run that made a backup. */
-export type RunOfBackup = { runId: string; operation: string; requestedBy: string | null }
+type RunOfBackup = { runId: string; operation: string; requestedBy: string | null }
 
 /** What a backup is called, and where it comes from. */
 export type Names = { labels: string[]; note: string | null; run: RunOfBackup | null }

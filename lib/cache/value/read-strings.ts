@@ -113,7 +113,7 @@ type Entry = {
  * that wait for their turn outlive a collection, and V8 makes more room for new ones each time some do.
  * @see docs/decisions.md#strings-of-an-answer-wait-as-bytes
  */
-export class StringsOfAnswer implements Iterable<ReadString> {
+class StringsOfAnswer implements Iterable<ReadString> {
   size = 0
   readonly #bytes: Buffer
   readonly #now: number

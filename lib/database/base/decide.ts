@@ -10,7 +10,7 @@ type InBase = { rows: number; fingerprint: string; isWhole: boolean; parts: read
 export type LiveRange = { range: number; rows: number; fingerprint: string }
 
 /** How a shard is backed up. `compose`: of this part of the base, as far as its ranges are the shard's. */
-export type ShardDecision =
+type ShardDecision =
   | { kind: 'copy'; shard: Shard; part: TablePart }
   | { kind: 'compose'; shard: Shard; part: TablePart }
   | { kind: 'export'; shard: Shard }

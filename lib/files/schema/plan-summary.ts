@@ -10,8 +10,7 @@ export const FilesSummary = z.object({
   ...{ lists: z.number().optional(), listsPerBatch: z.number().optional(), batches: z.number() },
 })
 export type FilesSummary = z.output<typeof FilesSummary>
-export const FilesRestoreSummary = FilesSummary.omit({ preservedObjects: true, preservedBytes: true })
-export type FilesRestoreSummary = z.output<typeof FilesRestoreSummary>
+const FilesRestoreSummary = FilesSummary.omit({ preservedObjects: true, preservedBytes: true })
 
 export const FilesInLedger = FilesSummary.nullable()
 

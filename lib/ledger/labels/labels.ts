@@ -5,7 +5,7 @@ import { labels } from '../schema.ts'
 import { ledger } from '../tables.ts'
 
 /** So many labels an environment has at most: each is looked after at every backup. */
-export const labelsMax = 20
+const labelsMax = 20
 
 /** Which backup each label means; also of a ledger that has no labels yet, or of none. */
 export async function readLabels(connection: Connection): Promise<Map<string, string>> {

@@ -11,7 +11,7 @@ function idempotencyKeyOf({ runId }: RunRow, { moment, name }: Hook): string {
 }
 
 /** What a hook is told of the run: names, and no row, key or file. @see docs/formats.md#what-a-hook-is-told */
-export function bodyOf(clients: Pick<Clients, 'config'>, row: RunRow, hook: Hook): string {
+function bodyOf(clients: Pick<Clients, 'config'>, row: RunRow, hook: Hook): string {
   return JSON.stringify({
     event: hook.moment,
     hook: hook.name,

@@ -22,7 +22,6 @@ import { strategies } from '../strategy.ts'
 
 /** What a request calls the backup that its run makes. */
 const Naming = z.strictObject({ label: z.string().nullable(), note: z.string().nullable(), pin: z.boolean() })
-export type Naming = z.output<typeof Naming>
 
 /** What Count decided, as the later steps read it from S3. */
 export const Plan = z.strictObject({

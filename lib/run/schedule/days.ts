@@ -6,7 +6,7 @@ export type Day = { year: number; month: number; day: number }
 export type DayRule = (day: Day) => boolean
 
 /** Sunday is 1, as the expressions have it. */
-export function weekdayOf({ year, month, day }: Day): number {
+function weekdayOf({ year, month, day }: Day): number {
   return new Date(Date.UTC(year, month - 1, day)).getUTCDay() + 1
 }
 

@@ -4,7 +4,7 @@ type Field = { least: number; most: number; names?: readonly string[] }
 const months = ['JAN', 'FEB', 'MAR', 'APR', 'MAY', 'JUN', 'JUL', 'AUG', 'SEP', 'OCT', 'NOV', 'DEC']
 const weekdays = ['SUN', 'MON', 'TUE', 'WED', 'THU', 'FRI', 'SAT']
 
-export const fields = {
+const fields = {
   minutes: { least: 0, most: 59 },
   hours: { least: 0, most: 23 },
   days: { least: 1, most: 31 },
