@@ -162,3 +162,10 @@ export function useConsole() {
     finish,
   }
 }
+
+/** What is reset, or to what. */
+export const choose = (page: Pick<Page, 'getByRole'>, name: string) =>
+  page.getByRole('radio', { name }).check()
+
+/** What is read, however it is laid out. */
+export const oneLine = (text: string) => text.replaceAll(/\s+/g, ' ')

@@ -1,4 +1,4 @@
-// Run by locks.test.ts as a process of its own, which can be frozen as no function of this process can.
+// Run by locks.trust.test.ts as a process of its own, which can be frozen as no function of this process can.
 import { handler } from '../../functions/wipe.ts'
 
 const runId = process.argv[2]
