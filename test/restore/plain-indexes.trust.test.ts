@@ -65,7 +65,8 @@ async function replaced(make: string, { later = '', admin = '', meanwhile = '', 
       const waited = last === '' ? undefined : setTimeout(300).then(() => database.sql.query(last))
       await Promise.all([replacing, waited])
       const after = await known(connection)
-      const anew = [...after].filter(([name, { oid }]) => before.get(name)?.oid !== oid).map(([name]) => name)
+      const first = new Set([...before.values()].map(({ oid }) => oid))
+      const anew = [...after].filter(([, { oid }]) => !first.has(oid)).map(([name]) => name)
       const plain = (all: typeof before) =>
         Object.fromEntries([...all].map(([name, one]) => [name, one.known]))
       return { anew, before: plain(before), after: plain(after) }
@@ -229,5 +230,7 @@ it('an index that somebody is altering stays in place', async () => {
     },
   )
   expect(anew).toEqual(['made'])
-  expect(after).toHaveProperty('simple.definition', expect.stringMatching(/INDEX other .*fillfactor='50'/))
+  // Emptying the table writes the index's row anew, and version 14 begins from the one that was committed meanwhile.
+  const name = postgresMajor < 15 ? 'other' : 'simple'
+  expect(after).toHaveProperty([name, 'definition'], expect.stringMatching(/INDEX other .*fillfactor='50'/))
 })
