@@ -539,7 +539,7 @@ describe('the scratch schema', () => {
     try {
       const { plan } = await aRestore()
       const tables = await tablesOf(scratchSchemaOf(plan.runId))
-      expect(tables.map(({ persistence }) => persistence)).toEqual(['u', 'u', 'u', 'u'])
+      expect(tables.map(({ persistence }) => persistence)).toEqual(['u', 'u', 'u', 'u', 'u'])
       const published = await database.admin.query(
         `SELECT DISTINCT schemaname FROM pg_publication_tables WHERE pubname = 'everything' ORDER BY 1`,
       )
