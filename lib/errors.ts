@@ -126,6 +126,9 @@ export class AmbiguousBackup extends named('AmbiguousBackup', 'request') {}
 /** A label or a note cannot be given to the backup: it is another environment's, not signed, or being pruned, or there are too many. */
 export class LabelRefused extends named('LabelRefused', 'guard') {}
 
+/** What the request calls a backup means another one by now than whoever confirmed it was shown. */
+export class LabelMoved extends named('LabelMoved', 'guard') {}
+
 /** Rows that are to be put back point to rows that neither the selection nor the tables that stay have. */
 export class ParentsMissing extends named('ParentsMissing', 'guard') {}
 

@@ -44,7 +44,7 @@ export function ResetDialog({ wish: { strategy, to }, labelled, onClose }: Props
           operation: 'reset',
           strategy,
           confirm,
-          ...(baseline !== undefined && { to: baseline.label }),
+          ...(baseline !== undefined && { to: baseline.label, toBackupId: baseline.backupId }),
         })
       }
       onClose={onClose}

@@ -51,6 +51,7 @@ const statusOfName: Record<string, number> = {
   MethodNotAllowed: 405,
   AmbiguousBackup: 409,
   LabelRefused: 409,
+  LabelMoved: 409,
   TooLateToCancel: 409,
   RunEnded: 409,
   RunStarting: 409,

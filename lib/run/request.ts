@@ -11,7 +11,7 @@ import {
 } from '../operations.ts'
 import { selection, telling } from '../store/selection.ts'
 import { targets } from '../store.ts'
-import { backupName, believed, common, naming, scope, taking, ttl } from './request/fields.ts'
+import { backupName, believed, common, naming, scope, taking, text, ttl } from './request/fields.ts'
 import { contradictionIn } from './request/rules.ts'
 import { strategies } from './strategy.ts'
 
@@ -31,6 +31,11 @@ const Reset = z.strictObject({
     .optional()
     .describe(
       'A backup that the stores become, exactly, in place of nothing. By its label it takes the scope reset; by an id, a prefix or `latest` also restore',
+    ),
+  toBackupId: text
+    .optional()
+    .describe(
+      'With `to`: the id that it meant when this was confirmed; refused when it means another backup',
     ),
   ttl: ttl
     .optional()

@@ -32,6 +32,13 @@ export function confirmed({ sent, request }: Wanted, confirm: string): Wanted {
   return { sent: { ...sent, confirm }, request: { ...request, confirm } }
 }
 
+/** The same about the backup that was shown before the name was typed: what the request calls it may mean another one since. */
+export function aboutShown({ sent, request }: Wanted, shown: string | undefined): Wanted {
+  if (shown === undefined) return { sent, request }
+  const said = request.operation === 'reset' ? { toBackupId: shown } : { backupId: shown }
+  return { sent: { ...sent, ...said }, request: { ...request, ...said } as Request }
+}
+
 function fromFlags({ command, argument, second: to, flags }: Arguments): Record<string, unknown> {
   const { argument: wanted }: Command = commands[command]
   if (wanted === '<strategy>' && argument === undefined) {

@@ -9,7 +9,7 @@ import { asFlags } from '../../local/cli/as-flags.ts'
 import { exitCodeOf } from '../../local/cli/exit-code.ts'
 import { main } from '../../local/cli/main.ts'
 import { nameOf } from '../../local/cli/program.ts'
-import { confirmed, exampleOf, type Wanted } from '../../local/cli/request.ts'
+import { aboutShown, confirmed, exampleOf, type Wanted } from '../../local/cli/request.ts'
 import { askForName, needsName } from '../../local/cli/run/confirm.ts'
 import { askToCancel, listenForInterruption } from '../../local/cli/run/interrupt.ts'
 import { adoptEnvironment, namesOthers } from '../../local/cli/running-stack.ts'
@@ -85,6 +85,7 @@ describe('the command line', () => {
       'ForeignBackup',
       'HookRefused',
       'KeysReserved',
+      'LabelMoved',
       'LabelRefused',
       'LimitExceeded',
       'NotEmpty',
@@ -98,7 +99,7 @@ describe('the command line', () => {
       'TooLateToCancel',
     ])
     expect(names(4)).toEqual(['BackupBeingPruned', 'RunActive'])
-    expect(names(1)).toHaveLength(errorKinds.size - 29)
+    expect(names(1)).toHaveLength(errorKinds.size - 30)
     expect(exitCodeOf('NoSuchError')).toBe(1)
   })
 
@@ -329,6 +330,20 @@ describe('the name of the environment', () => {
     expect(needs({ operation: 'backup' })).toBe(false)
     expect(needs({ operation: 'delete', backupId: 'b' })).toBe(true)
     expect(needs({ operation: 'claim' })).toBe(true)
+  })
+
+  test('confirms what was shown: a reset says which backup its label meant, and whatever else names one is about that', () => {
+    const about = (sent: Record<string, unknown>) =>
+      aboutShown({ sent, request: parseRequest(sent) }, 'shown')
+    const reset = { operation: 'reset', strategy: 'full', to: 'baseline', confirm: 'local' }
+    const both = { to: 'baseline', toBackupId: 'shown' }
+    expect(about(reset)).toMatchObject({ sent: both, request: both })
+    expect(about({ operation: 'restore', backupId: 'latest', confirm: 'local' })).toMatchObject({
+      sent: { backupId: 'shown' },
+      request: { backupId: 'shown' },
+    })
+    const wanted = { sent: reset, request: parseRequest(reset) }
+    expect(aboutShown(wanted, undefined)).toEqual(wanted)
   })
 })
 

@@ -211,6 +211,7 @@ describe.skipIf(chromiumPath === undefined)('the web page, told by the API', () 
       const [real] = await Promise.all([sent(), dialog.getByRole('button', { name: label }).click()])
       expect(real.postDataJSON()).toEqual({
         ...{ operation: 'reset', strategy: 'full', confirm: 'staging', to: 'baseline' },
+        toBackupId: status.labelled[0]?.backupId,
       })
 
       // A label that is taken away meanwhile must not make it a reset to zero.

@@ -412,6 +412,10 @@ describe.runIf(isFull)(`a reset to a backup ${inFullForm}`, () => {
     expect(await refused({}, { MAX_ROWS: '10' })).toMatch(
       /^LimitExceeded: The reset would replace \d+ rows, more than MAX_ROWS=10/,
     )
+    expect(await refused({ toBackupId: cacheOnly })).toBe(
+      `LabelMoved: baseline means the backup ${backupId} by now, and when the reset was confirmed it meant ${cacheOnly}. Nothing was touched; look at that backup, and confirm again`,
+    )
+    expect(await refused({ to: undefined, toBackupId: backupId })).toMatch(/^InvalidRequest: .*toBackupId: /)
     expect(await refused({}, { PRESERVE_ROWS: '{"users":"id < 3"}' })).toMatch(
       /^PreservationConflict: .*preserve the whole table/,
     )

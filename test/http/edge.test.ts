@@ -498,7 +498,7 @@ test('the status of a problem says who has to act, for each error there is', asy
     400: ['InvalidRequest'],
     404: ['NotFound', 'UnknownBackup'],
     409: [
-      ...['AmbiguousBackup', 'BackupBeingPruned', 'LabelRefused'],
+      ...['AmbiguousBackup', 'BackupBeingPruned', 'LabelMoved', 'LabelRefused'],
       ...['RunActive', 'RunEnded', 'RunStarting', 'TooLateToCancel'],
     ],
     422: [

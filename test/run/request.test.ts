@@ -3,6 +3,7 @@ import { digestOfRequest, isDestructive, parseRequest, Request } from '../../lib
 
 /** Something else than the default, for every key that a request may carry. */
 const others: Record<string, unknown> = {
+  toBackupId: 'another',
   to: '2026-11-23T19-05-33Z-3f9a2c',
   strategy: 'cache-only',
   backup: false,

@@ -1,5 +1,6 @@
 import { isLabelLike, resolveBackup, resolveLabel } from '../../backup/naming/resolve.ts'
 import type { Clients } from '../../clients.ts'
+import { LabelMoved } from '../../errors.ts'
 import { findRun } from '../../ledger/runs.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import type { Request } from '../request.ts'
@@ -11,8 +12,9 @@ export type Resolved<R extends Request> = { request: R; target: string | null }
  * The request with ids in place of names; but what a reset calls the backup that it goes back to stays as it was said.
  * @param runId of a run that may have been counted before: its backup is the one that its row says, whatever the name
  *   means by now
- * @throws InvalidRequest, UnknownBackup, AmbiguousBackup
+ * @throws InvalidRequest, UnknownBackup, AmbiguousBackup, LabelMoved
  * @see docs/decisions.md#a-name-is-resolved-once
+ * @see docs/decisions.md#what-was-confirmed-was-shown
  */
 export async function resolveRequest<R extends Request>(
   clients: Pick<Clients, 'backups' | 'config'>,
@@ -27,7 +29,11 @@ export async function resolveRequest<R extends Request>(
   const isLabel = request.operation === 'reset' && isLabelLike(name)
   const find = () => (isLabel ? resolveLabel(connection, name) : resolveBackup(clients, connection, name))
   const target = row?.targetBackupId ?? (await find())
-  if (request.operation === 'reset') return { request, target }
+  if (request.operation === 'reset') {
+    const { toBackupId = target } = request
+    if (toBackupId !== target) throw movedLabel(name, toBackupId, target)
+    return { request, target }
+  }
   const resolved = { ...request, backupId: target }
   if (resolved.operation === 'diff' && resolved.to !== undefined)
     return { request: { ...resolved, to: await resolveBackup(clients, connection, resolved.to) }, target }
@@ -37,4 +43,10 @@ export async function resolveRequest<R extends Request>(
 function nameIn(request: Request): string | undefined {
   if ('backupId' in request) return request.backupId
   return request.operation === 'reset' ? request.to : undefined
+}
+
+function movedLabel(name: string, shown: string, means: string): LabelMoved {
+  return new LabelMoved(
+    `${name} means the backup ${means} by now, and when the reset was confirmed it meant ${shown}. Nothing was touched; look at that backup, and confirm again`,
+  )
 }

@@ -7,6 +7,7 @@ type Said = Selection & {
   dryRun?: boolean
   targets?: Target[] | undefined
   to?: string | undefined
+  toBackupId?: string | undefined
   ttl?: string | undefined
   label?: string | undefined
   note?: string | undefined
@@ -20,6 +21,8 @@ export function contradictionIn(request: Said): string | undefined {
     return `${named}: a dry run makes no backup that could have it. Take "${named}" out, or "dryRun"`
   if (request.operation === 'reset' && request.ttl !== undefined && request.to === undefined)
     return 'ttl: a reset without "to" brings no key back. Take "ttl" out, or say "to"'
+  if (request.toBackupId !== undefined && request.to === undefined)
+    return 'toBackupId: a reset without "to" goes back to no backup. Take "toBackupId" out, or say "to"'
   if (request.includeParents !== undefined && request.tables === undefined)
     return 'includeParents: no tables are named whose parents could be included. Say "tables", or take it out'
   if (request.tables !== undefined && request.without !== undefined)

@@ -9,7 +9,7 @@ import { type Request, wantsConfirm } from '../../../lib/run/request.ts'
 import { visible, visibleName } from '../../../lib/visible.ts'
 import type { Answer } from '../answer.ts'
 import { commandLine } from '../program.ts'
-import { confirmed, type Wanted } from '../request.ts'
+import { aboutShown, confirmed, type Wanted } from '../request.ts'
 import { askForName, needsName } from '../run/confirm.ts'
 import { askToCancel, interruptAnswer, listenForInterruption } from '../run/interrupt.ts'
 import { showReset } from '../show/options.ts'
@@ -26,13 +26,15 @@ export async function carryOutOver(api: Api, given: Wanted, { json }: { json: bo
   const session = await sessionOf(api)
   const asks = needsName(request)
   const isDry = 'dryRun' in request && request.dryRun
-  if ((asks || !json) && !isDry && wantsConfirm(request)) {
-    tell(await consequencesOf(api, request))
+  const isShown = (asks || !json) && !isDry && wantsConfirm(request)
+  const shown = isShown ? await consequencesOf(api, request) : undefined
+  if (shown !== undefined) {
+    tell(shown.text)
     tell(showPlaces(session.where, request))
   }
   const typed = asks ? await askForName(visibleName(session.environment), request) : undefined
   if (typed === 'nothing') return interruptAnswer('No name was typed. Nothing was started or touched.')
-  const { sent } = typed === undefined ? given : confirmed(given, typed.name)
+  const { sent } = typed === undefined ? given : aboutShown(confirmed(given, typed.name), shown?.backupId)
   const { requestedBy: _, scheduledTime: __, idempotencyKey, ...body } = sent
   const headers = idempotencyKey === undefined ? {} : { 'idempotency-key': String(idempotencyKey) }
   const { runId } = await api.ask('POST', '/v1/runs', Started, { body, headers })
@@ -91,18 +93,20 @@ async function leaveOrCancel(api: Api, runId: string, again: AbortSignal): Promi
   )
 }
 
-async function consequencesOf(api: Api, request: Request): Promise<string> {
+async function consequencesOf(api: Api, request: Request): Promise<{ text: string; backupId?: string }> {
   const named = 'backupId' in request ? request.backupId : 'to' in request ? request.to : undefined
-  const backup = named === undefined ? '' : await describe(api, named)
+  const backup = named === undefined ? { text: '' } : await describe(api, named)
   if (request.operation !== 'reset') return backup
-  return showReset(await api.ask('GET', '/v1/options', Options), request) + backup
+  const options = await api.ask('GET', '/v1/options', Options)
+  return { ...backup, text: showReset(options, request) + backup.text }
 }
 
-async function describe(api: Api, name: string): Promise<string> {
+async function describe(api: Api, name: string): Promise<{ text: string; backupId: string }> {
   const found = await api.ask('GET', `/v1/backups/${encodeURIComponent(name)}`, BackupDetails)
   const proof = found.rehearsedAt === null ? 'read back' : `rehearsed ${utc(found.rehearsedAt)}`
   const from = found.imported === undefined ? '' : `, imported from ${found.imported.from}`
-  return `\nThe backup ${found.backupId} of the environment "${found.environment}" (${found.strategy}, ${bytes(found.bytes)}, ${proof}${from}).\n`
+  const text = `\nThe backup ${found.backupId} of the environment "${found.environment}" (${found.strategy}, ${bytes(found.bytes)}, ${proof}${from}).\n`
+  return { text, backupId: found.backupId }
 }
 
 function tell(text: string): void {

@@ -10,7 +10,7 @@ import { visible } from '../../../lib/visible.ts'
 import type { Answer } from '../answer.ts'
 import type { Connected } from '../connect.ts'
 import { exitCodeOf } from '../exit-code.ts'
-import { confirmed, type Wanted } from '../request.ts'
+import { aboutShown, confirmed, type Wanted } from '../request.ts'
 import { showDelete, showReset, showResetTo, showRestore } from '../show/options.ts'
 import { documentOf, showOutcome } from '../show/outcome.ts'
 import { showPlaces } from '../show/places.ts'
@@ -36,11 +36,12 @@ export async function carryOut(
   const isShown = (asks || !json) && !('dryRun' in request && request.dryRun)
   const definition = intoEmpty ? await readDefinitionOf(clients, request) : null
   if (isShown && definition !== null) tell(showDefinition(definition))
-  else if (isShown) tell(await consequencesOf(clients, request))
+  const shown = isShown && definition === null ? await consequencesOf(clients, request) : undefined
+  if (shown !== undefined) tell(shown.text)
   if (isShown && wantsConfirm(request)) tell(showPlaces(placesOf(config), request))
   const typed = asks ? await askForName(config.ENVIRONMENT, request) : undefined
   if (typed === 'nothing') return interruptAnswer('No name was typed. Nothing was started or touched.')
-  const wanted = typed === undefined ? given : confirmed(given, typed.name)
+  const wanted = typed === undefined ? given : aboutShown(confirmed(given, typed.name), shown?.backupId)
   if (definition !== null) await makeTables(clients, wanted.request, definition)
   const view = progressOn(process.stderr)
   let started: Awaited<ReturnType<typeof startWanted>> | undefined
@@ -65,25 +66,30 @@ export async function carryOut(
   }
 }
 
-/** What a person is shown before the name is asked for. */
-async function consequencesOf(clients: Clients, request: Request): Promise<string> {
+/** What a person is shown before the name is asked for, and of which backup. */
+async function consequencesOf(
+  clients: Clients,
+  request: Request,
+): Promise<{ text: string; backupId?: string }> {
   const find = async (name: string) =>
     readBackup(clients.backups, clients.config.BACKUP_PREFIX, await named(clients, name))
   switch (request.operation) {
     case 'reset': {
       const options = await getOptions(clients, request.preserve)
-      return request.to === undefined
-        ? showReset(options, request)
-        : showResetTo(options, await find(request.to), request)
+      if (request.to === undefined) return { text: showReset(options, request) }
+      const backup = await find(request.to)
+      return { text: showResetTo(options, backup, request), backupId: backup.backupId }
     }
     case 'restore': {
       const backup = await find(request.backupId)
-      return showRestore(await getOptions(clients), backup, request)
+      return { text: showRestore(await getOptions(clients), backup, request), backupId: backup.backupId }
     }
-    case 'delete':
-      return showDelete(await find(request.backupId))
+    case 'delete': {
+      const backup = await find(request.backupId)
+      return { text: showDelete(backup), backupId: backup.backupId }
+    }
     default:
-      return ''
+      return { text: '' }
   }
 }
 
