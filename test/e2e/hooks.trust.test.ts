@@ -2,6 +2,7 @@ import { createHmac } from 'node:crypto'
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http'
 import { setTimeout } from 'node:timers/promises'
 import { StopExecutionCommand } from '@aws-sdk/client-sfn'
+import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { handler as hooks } from '../../functions/hooks.ts'
 import { handler as notify } from '../../functions/notify.ts'
@@ -400,10 +401,46 @@ describe('hooks', () => {
         await vi.waitFor(() => expect(named()).toContain('before on'), 20_000)
         await cancelRun(await makeClients(), { runId: seen[0]?.body.runId ?? '', by: 'anna' })
         expect((await run).status).toBe('ABORTED')
+        // What ends maintenance waits for what begins it, with which the receiver is not done.
+        await setTimeout(2000)
         expect(named()).toEqual(['before on'])
         released.resolve()
         await reset.machine.told()
         expect(named()).toEqual(['before on', 'after off'])
+      })
+    },
+  )
+
+  test.runIf(isFull)(
+    `are not called any more when their run was cancelled while they waited for their turn ${inFullForm}`,
+    async () => {
+      await withHooks([...maintenance, { name: 'drain', moment: 'before' }], async () => {
+        const inTheWay = new pg.Client({ connectionString: reset.stack.env.DATABASE_URL })
+        await inTheWay.connect()
+        answer = async ({ body: { hook, runId } }, response) => {
+          if (hook === 'on') {
+            await inTheWay.query('BEGIN')
+            await inTheWay.query(
+              `INSERT INTO taskmaster_reset.calls (run_id, moment, name, state, tries) VALUES ($1, 'before', 'drain', 'calling', 0)`,
+              [runId],
+            )
+          }
+          response.end()
+        }
+        try {
+          const run = reset.run(quick)
+          await vi.waitFor(() => expect(named()).toContain('before on'), 20_000)
+          await setTimeout(500)
+          await cancelRun(await makeClients(), { runId: seen[0]?.body.runId ?? '', by: 'anna' })
+          expect((await run).status).toBe('ABORTED')
+          await reset.machine.told()
+          expect(named()).toEqual(['before on', 'after off'])
+          await inTheWay.query('ROLLBACK')
+          await setTimeout(1000)
+          expect(named()).toEqual(['before on', 'after off'])
+        } finally {
+          await inTheWay.end()
+        }
       })
     },
   )

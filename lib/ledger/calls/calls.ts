@@ -1,6 +1,5 @@
 import { and, eq, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/neon-serverless'
-import { NotFound } from '../../errors.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { calls } from '../schema.ts'
 
@@ -17,7 +16,7 @@ export type CallRow = Omit<typeof calls.$inferSelect, 'moment' | 'state'> & {
   state: CallState
 }
 
-type CallKey = { runId: string; moment: Moment; name: string }
+export type CallKey = { runId: string; moment: Moment; name: string }
 
 /** The calls of a run, as far as the ledger knows of any: one of an earlier version has none. */
 export async function readCalls(connection: Connection, runId: string): Promise<CallRow[]> {
@@ -41,35 +40,44 @@ export async function noteOwed(
 }
 
 /**
- * Takes a call for a try, which is so noted before it is made. Nobody else gets it until `seconds` are over or the answer is
- * noted: an invocation that was given up, or that lost its connection, may be in the middle of it.
+ * Takes a call for a try, which is so noted before it is made. Nobody else gets one of the run until `seconds` are over or the
+ * answer is noted: an invocation that was given up, that lost its connection, or whose run was cancelled, may be in the middle
+ * of it, and what ends maintenance must not overtake what begins it.
  * @param by the invocation, which may take again what it has
- * @returns the call as it is now, and whether it is ours: if not, it is over, or another one makes it
+ * @returns the call as it is now, undefined when nobody has begun it; and whether it is ours: if not, it is over, or another
+ *   invocation makes this or another one
  */
 export async function takeCall(
   connection: Connection,
   { runId, moment, name }: CallKey,
   { by, seconds }: { by: string; seconds: number },
-): Promise<{ isOurs: boolean; call: CallRow }> {
+): Promise<{ isOurs: true; call: CallRow } | { isOurs: false; call: CallRow | undefined }> {
+  const isOthers = sql`(${calls.claim} <> ${by} AND ${calls.claimedUntil} >= clock_timestamp())`
+  const ofRun = eq(calls.runId, runId)
+  const [another] = await drizzle({ client: connection })
+    .select({ claim: calls.claim })
+    .from(calls)
+    .where(and(ofRun, isOthers))
+    .limit(1)
   const taken = {
     state: 'calling' satisfies CallState,
     claim: by,
     claimedUntil: sql`clock_timestamp() + make_interval(secs => ${seconds})`,
   }
-  const isFree = sql`(${calls.claim} IS NULL OR ${calls.claim} = ${by} OR ${calls.claimedUntil} < clock_timestamp())`
-  const [ours] = await drizzle({ client: connection })
-    .insert(calls)
-    .values({ runId, moment, name, tries: 1, ...taken })
-    .onConflictDoUpdate({
-      target: [calls.runId, calls.moment, calls.name],
-      set: { tries: sql`${calls.tries} + 1`, ...taken },
-      setWhere: sql`${calls.state} IN ('owed', 'calling') AND ${isFree}`,
-    })
-    .returning()
+  const take = () =>
+    drizzle({ client: connection })
+      .insert(calls)
+      .values({ runId, moment, name, tries: 1, ...taken })
+      .onConflictDoUpdate({
+        target: [calls.runId, calls.moment, calls.name],
+        set: { tries: sql`${calls.tries} + 1`, ...taken },
+        setWhere: sql`${calls.state} IN ('owed', 'calling') AND ${isOthers} IS NOT TRUE`,
+      })
+      .returning()
+  const [ours] = another === undefined ? await take() : []
   if (ours !== undefined) return { isOurs: true, call: ours as CallRow }
-  const call = (await readCalls(connection, runId)).find((one) => one.moment === moment && one.name === name)
-  if (call !== undefined) return { isOurs: false, call }
-  throw new NotFound(`The call ${moment} "${name}" of run ${runId} has gone from the ledger`)
+  const known = await readCalls(connection, runId)
+  return { isOurs: false, call: known.find((one) => one.moment === moment && one.name === name) }
 }
 
 /**

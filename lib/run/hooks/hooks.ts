@@ -4,6 +4,8 @@ import type { Clients } from '../../clients.ts'
 import { type Hook, pauseBetweenTries } from '../../config/calls.ts'
 import { HookFailed, HookRefused, InvalidConfiguration } from '../../errors.ts'
 import {
+  type CallKey,
+  type CallRow,
   type CallState,
   type Moment,
   noteAnswer,
@@ -138,13 +140,14 @@ async function settle(
   for (let own = 0; ; ) {
     await fence.check()
     const { isOurs, call } = await line.use((connection) => takeCall(connection, key, taking))
-    if (call.state === 'done') return null
-    if (call.state === 'failed' || call.state === 'tolerated')
+    if (call?.state === 'done') return null
+    if (call?.state === 'failed' || call?.state === 'tolerated')
       return { says: call.error ?? 'it failed', refused: null }
     if (!isOurs) {
       await setTimeout(lookEveryMs)
       continue
     }
+    await checkTaken(line, { key, by, call, fence })
     own += 1
     const tries = stays === undefined ? call.tries : own
     const called = await send(clients, row, { hook, signal: fence.signal })
@@ -168,6 +171,24 @@ async function settle(
         refused: 'refused' in called ? called.refused : null,
       }
     await setTimeout(pauseBetweenTries(tries))
+  }
+}
+
+/**
+ * Asks again, now that nobody else makes a call of the run: it may have ended right before this one was taken, and what is owed then
+ * was called by somebody who did not see that.
+ */
+async function checkTaken(
+  line: LedgerLine,
+  { key, by, call, fence }: { key: CallKey; by: string; call: CallRow; fence: MayCall },
+): Promise<void> {
+  try {
+    await fence.check()
+  } catch (error) {
+    const { answer, error: says } = call
+    const untried = { by, keeps: false, state: 'calling', answer, error: says } as const
+    await line.use((connection) => noteAnswer(connection, key, untried)).catch(() => {}) // its time ends by itself
+    throw error
   }
 }
 
