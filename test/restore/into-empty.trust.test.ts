@@ -27,6 +27,7 @@ it.runIf(isFull)(
 
     const request = parseRequest({ ...strange.putBack(backupId), rehearse: false })
     const definition = await readDefinitionOf(await currentClients(), request)
+    expect(definition.backupId).toBe(backupId) // which is then the one that is restored, whatever its name means by then
     expect(showDefinition(definition)).toMatch(
       /CREATE TABLE app\.users[\s\S]*2 rows of public\.schema_migrations/,
     )

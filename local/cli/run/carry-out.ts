@@ -41,7 +41,8 @@ export async function carryOut(
   if (isShown && wantsConfirm(request)) tell(showPlaces(placesOf(config), request))
   const typed = asks ? await askForName(config.ENVIRONMENT, request) : undefined
   if (typed === 'nothing') return interruptAnswer('No name was typed. Nothing was started or touched.')
-  const wanted = typed === undefined ? given : aboutShown(confirmed(given, typed.name), shown?.backupId)
+  const said = typed === undefined ? given : aboutShown(confirmed(given, typed.name), shown?.backupId)
+  const wanted = aboutShown(said, definition?.backupId)
   if (definition !== null) await makeTables(clients, wanted.request, definition)
   const view = progressOn(process.stderr)
   let started: Awaited<ReturnType<typeof startWanted>> | undefined

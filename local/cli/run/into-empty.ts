@@ -9,12 +9,15 @@ import { withConnection } from '../../../lib/postgres/with-connection.ts'
 import { checkStartable } from '../../../lib/run/check-start.ts'
 import type { Request } from '../../../lib/run/request.ts'
 
+/** `backupId`: of which backup, for a label may move until it is restored. */
+type ReadDefinition = WrittenDefinition & { backupId: string }
+
 /**
  * How the tables of the backup are made that is to be restored into a database which has none.
  * @throws BackupUnsigned also for who allows that: the text is run as it stands; InvalidRequest where the backup does not tell it
  * @see docs/decisions.md#a-backup-tells-how-its-tables-are-made
  */
-export async function readDefinitionOf(clients: Clients, request: Request): Promise<WrittenDefinition> {
+export async function readDefinitionOf(clients: Clients, request: Request): Promise<ReadDefinition> {
   if (request.operation !== 'restore' || request.dryRun)
     throw new InvalidRequest('"--into-empty" makes tables, which only a restore does, and no dry run')
   const { backups, config } = clients
@@ -27,7 +30,7 @@ export async function readDefinitionOf(clients: Clients, request: Request): Prom
   }
   const definition = database?.definition
   if (database && definition !== undefined && definition.sql !== '')
-    return { ...definition, serverVersion: database.serverVersion }
+    return { ...definition, backupId, serverVersion: database.serverVersion }
   throw new InvalidRequest(
     `The backup ${backupId} does not tell how its tables are made${definition === undefined ? '' : ` (${definition.leftOut.join('; ')})`}. Nothing was touched; make them by the migrations, then restore without "--into-empty"`,
   )
