@@ -3,14 +3,14 @@ import type { BackedUpTable } from '../../lib/backup/sections/database.ts'
 import type { FingerprintFormat } from '../../lib/backup/sections/fingerprint.ts'
 import { readCatalog } from '../../lib/database/catalog/catalog.ts'
 import { readLive } from '../../lib/database/restore/differing.ts'
-import { lookOf, noteLooks, stillLooked } from '../../lib/database/restore/looked.ts'
+import { beginLook, lookOf, noteLooks, stillLooked } from '../../lib/database/restore/looked.ts'
 import { ensureScratch } from '../../lib/database/scratch/create.ts'
 import { dropScratch } from '../../lib/database/scratch/drop.ts'
 import type { TablePair } from '../../lib/database/table-pair.ts'
 import type { Connection } from '../../lib/postgres/connection.ts'
 import { withConnection } from '../../lib/postgres/with-connection.ts'
 import { randomFrom } from '../backup/damages.ts'
-import { session, useDatabase } from '../database/database-stack.ts'
+import { session, useDatabase, waiting } from '../database/database-stack.ts'
 import { backUpNight, restoreNight } from '../database/nights.ts'
 import { postgresMajor } from '../support/server-version.ts'
 import { inFullForm, isFull, rounds, tried } from '../support/trust.ts'
@@ -28,6 +28,9 @@ beforeAll(async () => {
     CREATE TABLE split_high PARTITION OF split DEFAULT; INSERT INTO split SELECT g, md5(g::text) FROM generate_series(1, 6000) g;
     CREATE TYPE mood AS ENUM ('sad', 'glad'); CREATE TABLE felt (id int PRIMARY KEY, mood mood, word regtype);
     INSERT INTO felt SELECT g, 'sad', 'int4' FROM generate_series(1, 2000) g; INSERT INTO felt VALUES (0, 'glad', 'text')`)
+  await database.admin.query(`CREATE TYPE pg_catalog.tone AS ENUM ('low', 'high')`)
+  await database.sql.query(`CREATE SCHEMA room; CREATE TABLE placed AS SELECT g AS id, '{room}'::regnamespace[] AS place FROM generate_series(1, 2000) g;
+    CREATE TABLE sung AS SELECT g AS id, 'low'::tone AS tone FROM generate_series(1, 2000) g`)
 })
 
 beforeEach(async () => {
@@ -54,22 +57,29 @@ async function untilOthersHaveEnded(): Promise<void> {
     .toBe(true)
 }
 
+const nothing = async () => {}
+
 /** As a restore looks before its locks, and what it finds under them. */
-async function looked(meanwhile: () => Promise<unknown>, name = 'noted', during = async () => {}) {
+async function looked(
+  meanwhile: () => Promise<unknown>,
+  name = 'noted',
+  { before = nothing, during = nothing }: Record<string, () => Promise<unknown>> = {},
+) {
   const { clients } = database
   return withConnection(clients, async (connection) => {
     const pair = await pairOf(connection, name)
     await ensureScratch(connection, { runId, tables: [] })
     try {
-      await connection.query('BEGIN ISOLATION LEVEL REPEATABLE READ')
-      const before = await readLive(connection, { table: pair.table, format })
+      await before()
+      await beginLook(connection, pair)
+      const ranges = await readLive(connection, { table: pair.table, format })
       await during()
-      const look = await lookOf(connection, pair, before)
+      const look = await lookOf(connection, pair, ranges)
       await connection.query('ROLLBACK')
       if (look !== null) await noteLooks(connection, runId, new Map([[pair.table.name, look]]))
       await meanwhile()
       await connection.query('BEGIN ISOLATION LEVEL REPEATABLE READ')
-      const found = await stillLooked(connection, { runId, pair })
+      const found = await stillLooked(connection, { runId, pair: await pairOf(connection, name) })
       const now = await readLive(connection, { table: pair.table, format })
       await connection.query('ROLLBACK')
       if (found !== null) expect(found).toEqual(now)
@@ -162,11 +172,38 @@ it('takes it for nothing when who wrote had begun before it, and ended behind it
   await prepared.query(`BEGIN; DELETE FROM noted WHERE id = 20; PREPARE TRANSACTION 'of_look'`)
   expect(await looked(() => prepared.query(`COMMIT PREPARED 'of_look'`))).toBe(false)
   const during = does('DELETE FROM noted WHERE id = 21')
-  expect(await looked(does('SELECT'), 'noted', during), 'written while it looks').toBe(false)
+  expect(await looked(does('SELECT'), 'noted', { during }), 'written while it looks').toBe(false)
 })
 
 it('takes no look for rows of which the text may change while nobody writes them', async () => {
   expect(await looked(does(`ALTER TYPE mood RENAME VALUE 'sad' TO 'low'`), 'felt')).toBe(false)
+  expect(await looked(does('ALTER SCHEMA room RENAME TO hall'), 'placed')).toBe(false)
+  const renamed = `ALTER TYPE pg_catalog.tone RENAME VALUE 'low' TO 'deep'`
+  expect(await looked(() => database.admin.query(renamed), 'sung')).toBe(false)
+})
+
+it('takes it for nothing when it was of what had the name in between, also while a migration was under way', async () => {
+  await database.sql.query(`CREATE TABLE twin (LIKE noted INCLUDING ALL);
+    INSERT INTO twin SELECT id, 'other', note FROM noted`)
+  await untilOthersHaveEnded()
+  const columns = `ALTER TABLE noted RENAME note TO third; ALTER TABLE noted RENAME other TO note; ALTER TABLE noted RENAME third TO other`
+  const tables = `ALTER TABLE noted RENAME TO third; ALTER TABLE twin RENAME TO noted; ALTER TABLE third RENAME TO twin`
+  for (const exchange of [columns, tables]) {
+    expect(await looked(does(exchange), 'noted', { before: does(exchange) }), exchange).toBe(false)
+    const migration = await session(database, 'migration')
+    let ended: Promise<unknown> = Promise.resolve()
+    const before = async () => {
+      await migration.query(`BEGIN; ${exchange}`)
+      ended = expect.poll(() => waiting(database)).toBe(1)
+      ended = ended.then(() => migration.query('COMMIT'))
+    }
+    const back = async () => {
+      await ended
+      await database.sql.query(exchange)
+    }
+    expect(await looked(back, 'noted', { before }), `${exchange}, under way`).toBe(false)
+  }
+  await database.sql.query('DROP TABLE twin')
 })
 
 it.runIf(isFull)(
@@ -187,7 +224,7 @@ it.runIf(isFull)(
           if (text.includes('AS at, f.* FROM ('))
             for (const [, name = ''] of text.matchAll(/FROM ONLY "public"\."(\w+)"/g))
               passes[name] = (passes[name] ?? 0) + 1
-          if (meanwhile === null || !text.includes('LOCK TABLE')) return query(...given)
+          if (meanwhile === null || !text.includes('ACCESS EXCLUSIVE')) return query(...given)
           const write = meanwhile
           meanwhile = null
           return sql.query(write).then(() => query(...given))

@@ -8,7 +8,7 @@ import type { Bucket } from '../../s3/bucket.ts'
 import type { Table } from '../catalog/table.ts'
 import type { LoadablePart } from '../parts/load-batches.ts'
 import { findDiffering, mayDiffer, readLive } from '../restore/differing.ts'
-import { type Look, lookOf, noteLooks } from '../restore/looked.ts'
+import { beginLook, type Look, lookOf, noteLooks } from '../restore/looked.ts'
 import { noteSpared, readSpared, type Spared } from '../restore/spared.ts'
 import { findUnchanged, mayBeSpared } from '../restore/unchanged.ts'
 import type { FingerprintedTables } from '../row-differences.ts'
@@ -81,7 +81,7 @@ async function choose(
   for (const pair of differing) {
     const { table } = pair
     const looking = { bucket, table, format: backedUp.fingerprints }
-    await connection.query('BEGIN ISOLATION LEVEL REPEATABLE READ')
+    await beginLook(connection, pair)
     const ranges = await readLive(connection, looking)
     const found = await findDiffering(connection, { ...looking, live: ranges })
     const look = found && (await lookOf(connection, pair, ranges))

@@ -4,15 +4,14 @@ import type { Connection } from '../../postgres/connection.ts'
 import { qualified, quote } from '../../postgres/identifiers.ts'
 import { sumOf } from '../difference/matching.ts'
 import type { TableRanges } from '../ranges.ts'
-import { dependsOnPath } from '../rows.ts'
 import { scratchSchemaOf } from '../scratch/schema.ts'
 import type { TablePair } from '../table-pair.ts'
 
 /** What all rows of a table were at one moment, and by what is told that none of them was written since. */
 const Look = z.strictObject({
   /** Each transaction with a lower number had ended by then. */
-  before: z.string().regex(/^\d{1,10}$/),
-  /** The file in which the table lies, and which values its rows have. */
+  before: z.string().regex(/^\d{1,20}$/),
+  /** The table, the file in which it lies, and which values its rows have. */
   shape: z.string(),
   ranges: z.array(z.strictObject({ range: z.number(), rows: z.number(), fingerprint: z.string() })),
 })
@@ -21,13 +20,29 @@ export type Look = z.output<typeof Look>
 /** Of more ranges (4 GiB of pages) none is noted: they lie in the note as 3 MB. */
 const mostRanges = 32_768
 
-/** A column that was dropped and added again, or renamed, is another one although no row was written. */
-const shape = `SELECT concat_ws(' ', pg_relation_filenode($1::oid),
-  md5(string_agg(concat_ws(' ', attnum, atttypid, quote_ident(attname)), ',' ORDER BY attnum))) AS shape
-  FROM pg_attribute WHERE attrelid = $1::oid AND attnum > 0`
+/** Of transactions Postgres compares the lower halves of their numbers. */
+const farthest = 2n ** 31n
 
 /**
- * To be called in the transaction that has read the ranges, which sees one moment.
+ * A column that was dropped and added again, or renamed, is another one although no row was written. What is below 16384 was
+ * made with the server, whatever schema it is in.
+ */
+const shape = `SELECT concat_ws(' ', attrelid, pg_relation_filenode(attrelid),
+  md5(string_agg(concat_ws(' ', attnum, atttypid, quote_ident(attname)), ',' ORDER BY attnum))) AS shape, bool_and(atttypid < 16384) AS plain
+  FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 GROUP BY attrelid`
+
+/**
+ * Begins the transaction that reads the ranges, and sees one moment. What the table and its columns are called stands before
+ * that moment is chosen: by names rows are read, and a migration that ends in between would give them to others.
+ */
+export async function beginLook(connection: Connection, { live }: TablePair): Promise<void> {
+  await connection.query(
+    `BEGIN ISOLATION LEVEL REPEATABLE READ; LOCK TABLE ONLY ${qualified(live)} IN ACCESS SHARE MODE`,
+  )
+}
+
+/**
+ * To be called in the transaction that has read the ranges.
  * @returns null for a table whose rows may get another text without being written
  */
 export async function lookOf(
@@ -36,14 +51,15 @@ export async function lookOf(
   ranges: TableRanges,
 ): Promise<Look | null> {
   if (ranges.length > mostRanges || !isTextOfValuesAlone(table)) return null
-  const found = await connection.query(shape, [live.oid])
-  const now = await connection.query('SELECT pg_snapshot_xmin(pg_current_snapshot())::xid::text AS before')
+  const found = await connection.query(shape, [qualified(live)])
+  if (!found.rows[0]?.plain) return null
+  const now = await connection.query('SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS before')
   return { before: now.rows[0]?.before, shape: found.rows[0]?.shape, ranges }
 }
 
-/** Labels of enums, names of tables and roles, fields of a type can be renamed; what types of the application write, it decides. */
-function isTextOfValuesAlone(table: Parameters<typeof dependsOnPath>[0] & TableDefinition): boolean {
-  return !dependsOnPath(table) && !table.columns.some(({ type }) => /\.|^aclitem/.test(type))
+/** Labels of enums, names of tables, schemas and roles, fields of a type can be renamed; what types of the application write, it decides. */
+function isTextOfValuesAlone({ columns }: TableDefinition): boolean {
+  return !columns.some(({ type }) => /\.|^(aclitem|reg)/.test(type))
 }
 
 /** Notes it in the scratch schema; each is whole in itself, so it does not matter whose is there. */
@@ -81,12 +97,14 @@ export async function stillLooked(
   )
   if (noted.rows.length === 0) return null
   const look = Look.parse(JSON.parse(noted.rows[0]?.look))
-  const now = await connection.query(shape, [live.oid])
+  const now = await connection.query(shape, [qualified(live)])
   if (now.rows[0]?.shape !== look.shape) return null
   const versions = await connection.query(
-    `SELECT count(*)::text AS rows, (count(*) FILTER (WHERE age(r.xmin) > (SELECT age($1::text::xid))))::text AS older FROM ONLY ${qualified(live)} AS r`,
+    `SELECT count(*)::text AS rows, (count(*) FILTER (WHERE age(r.xmin) > (SELECT age($1::text::xid8::xid))))::text AS older,
+       pg_snapshot_xmax(pg_current_snapshot())::text AS next FROM ONLY ${qualified(live)} AS r`,
     [look.before],
   )
+  if (BigInt(versions.rows[0]?.next) - BigInt(look.before) >= farthest) return null
   const rows = String(sumOf(look.ranges).rows)
   return versions.rows[0]?.rows === rows && versions.rows[0]?.older === rows ? look.ranges : null
 }
