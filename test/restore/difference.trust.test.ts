@@ -159,7 +159,7 @@ it.each(besides.filter(({ safetyBackup }) => isFull || !safetyBackup))(
     }
     tried(`restores by difference ${beside}`, { restored: differences, untouched, exchanged })
     expect(untouched).toBeGreaterThan(differences)
-    expect(exchanged).toBeGreaterThan(0)
+    if (isFull) expect(exchanged).toBeGreaterThan(0) // of one difference alone it may be none
   },
   600_000,
 )
