@@ -7,14 +7,14 @@ import type { Connection } from '../../lib/postgres/connection.ts'
 import { readDoubts } from '../../lib/run/baseline/doubts.ts'
 import { createDatabase, dropDatabase } from '../../local/database/postgres.ts'
 
-async function database(): Promise<Connection> {
+async function database(): Promise<{ sql: Connection; url: string }> {
   const adminUrl = inject('postgresAdminUrl')
   const url = await createDatabase(adminUrl)
   onTestFinished(() => dropDatabase(adminUrl, url))
   const client = new pg.Client({ connectionString: url })
   await client.connect()
   onTestFinished(() => client.end())
-  return client as unknown as Connection
+  return { sql: client as unknown as Connection, url }
 }
 
 /** Of a backup what its section of the manifest tells of the tables. */
@@ -36,7 +36,7 @@ const made = `CREATE SCHEMA "odd one"; CREATE TYPE "odd one"."a mood" AS ENUM ('
   CREATE TABLE base (id int CHECK (id > 0)); CREATE TABLE heir () INHERITS (base)`
 
 it('what the live tables ask of rows by now, and did not, is told; what only came later, is called otherwise, or asks less, is not', async () => {
-  const sql = await database()
+  const { sql, url } = await database()
   await sql.query(made)
   const held = await backUp(sql, schemas)
   const doubts = async (passed: DatabaseSection | null = null, before = held) => {
@@ -81,4 +81,15 @@ it('what the live tables ask of rows by now, and did not, is told; what only cam
   expect(await doubts(null, { ...held, definition: undefined })).toEqual([later, found[0]])
   expect(await doubts(null, { ...held, serverVersion: '9.6' })).toEqual([later, found[0]])
   expect(await doubts(await backUp(sql, schemas))).toEqual([later])
+  // What cannot be asked of later rows hides nothing else.
+  const other = new pg.Client({ connectionString: url })
+  await other.connect()
+  onTestFinished(() => other.end())
+  const catalog = await readCatalog(sql, schemas)
+  await other.query('BEGIN; LOCK TABLE public.invoices')
+  await sql.query(`SET lock_timeout = '20ms'`)
+  const asked = { held, back: held, excluded: [], passed: async () => null }
+  const [untold, ...rest] = await readDoubts(sql, catalog, asked)
+  expect(untold).toMatch(/^whether rows of public\.invoices.* cannot be told \(.*lock timeout/)
+  expect(rest).toEqual(others)
 })

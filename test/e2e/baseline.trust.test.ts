@@ -3,6 +3,7 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { backupKeys } from '../../lib/backup/layout.ts'
 import { prune } from '../../lib/backup/retention/prune.ts'
 import { type Clients, makeClients } from '../../lib/clients.ts'
+import { lookAtBaselines } from '../../lib/run/baseline/outdated.ts'
 import { cancelRun } from '../../lib/run/cancel.ts'
 import { countAll } from '../../lib/run/count.ts'
 import { Outcome } from '../../lib/run/outcome.ts'
@@ -261,6 +262,33 @@ test.runIf(isFull)(
     expect(await backUp('baseline')).toEqual([])
     await reset.succeed(toBaseline)
     await reset.stack.sql.query('DROP TABLE notes')
+  },
+)
+
+test.runIf(isFull)(
+  `looking whether baselines fit ends within its time, however large or locked the tables are, and says what it did not look at ${inFullForm}`,
+  async () => {
+    await begin()
+    const clients = await makeClients()
+    const { sql } = reset.stack
+    const look = async (within?: { all: number; statement: number }) => {
+      const plan = { clears: ['database'], naming: null } as Parameters<typeof lookAtBaselines>[1]
+      const warnings = await lookAtBaselines(clients, plan, within)
+      return warnings.map(({ code, message }) => `${code}: ${message}`)
+    }
+    expect(await look()).toEqual([])
+    expect(await look({ all: 0, statement: 1_000 })).toEqual([
+      expect.stringMatching(/^BaselineMayBeOutdated: Whether a reset to "baseline" .* was not looked at/),
+    ])
+    // Of these no row refers to anything, which only all of them tell.
+    await sql.query(`CREATE TABLE notes (of int REFERENCES users, text text);
+      INSERT INTO notes (text) SELECT i::text FROM generate_series(1, 3000000) AS i`)
+    expect(await look({ all: 60_000, statement: 60 })).toEqual([
+      expect.stringMatching(
+        /^BaselineMayBeOutdated: .*public\.notes.* cannot be told|could not be looked at/,
+      ),
+    ])
+    await sql.query('DROP TABLE notes')
   },
 )
 

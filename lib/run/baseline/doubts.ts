@@ -5,6 +5,7 @@ import { tablesNamed } from '../../database/catalog/named.ts'
 import { readAsked } from '../../database/definition/asked.ts'
 import { doubtsOf } from '../../database/definition/doubts.ts'
 import { families } from '../../database/plan/actions/families.ts'
+import { messageOf } from '../../errors.ts'
 import { selectRuns } from '../../ledger/runs.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { quote } from '../../postgres/identifiers.ts'
@@ -49,8 +50,17 @@ export async function readDoubts(
   )
   const lines: string[] = []
   for (const key of keys.slice(0, mostKeys)) {
-    if (!(await hasRows(connection, key))) continue
-    lines.push(`rows of ${key.from}, which came later and stay, refer to ${key.to} (${key.name})`)
+    const { from, to, name } = key
+    try {
+      if (!(await hasRows(connection, key))) continue
+      lines.push(`rows of ${from}, which came later and stay, refer to ${to} (${name})`)
+    } catch (error) {
+      // Further ones would cost as much: the backup that is being sealed must not wait for them.
+      lines.push(
+        `whether rows of ${from}, which came later and stay, refer to ${to} (${name}) cannot be told (${messageOf(error)})`,
+      )
+      break
+    }
   }
   const doubting = { ...asked, back: back.tables, above: familyOf, catalog, held }
   const doubts = doubtsOf({ ...doubting, passed: null })

@@ -17,6 +17,9 @@ import { lastPassed, readDoubts } from './doubts.ts'
 /** Differences that a warning names; the rest is counted. */
 const named = 5
 
+/** Milliseconds for all of it, and for one statement: what is being sealed is worth more than a warning. */
+const patience = { all: 60_000, statement: 15_000 }
+
 /**
  * Warnings of labelled backups to which a reset would be refused, for the live tables have outgrown them, or they cannot be read or
  * believed; and of those to which it may be. One manifest is read for each, or two. Whatever goes wrong is a warning, and never fails the
@@ -26,11 +29,12 @@ const named = 5
 export async function lookAtBaselines(
   clients: Clients,
   { clears, naming }: Pick<Plan, 'clears' | 'naming'>,
+  within = patience,
 ): Promise<Warning[]> {
   if (!clears.includes('database')) return []
   try {
     return await withConnection(clients, (connection) =>
-      outdatedBaselines(clients, connection, naming?.label ?? null),
+      outdatedBaselines(clients, connection, naming?.label ?? null, within),
     )
   } catch (error) {
     const message = `Whether a reset to a labelled backup would be refused could not be looked at: ${messageOf(error)}. The next backup looks again`
@@ -42,19 +46,25 @@ async function outdatedBaselines(
   clients: Pick<Clients, 'backups' | 'config'>,
   connection: Connection,
   moves: string | null,
+  within: typeof patience,
 ): Promise<Warning[]> {
   const labels = await readLabels(connection)
   if (moves !== null) labels.delete(moves)
   if (labels.size === 0) return []
   const { DATABASE_SCHEMAS, LOCK_TIMEOUT_MS } = clients.config
+  const until = performance.now() + within.all
+  await connection.query(`SET statement_timeout = ${within.statement}; SET lock_timeout = ${LOCK_TIMEOUT_MS}`)
   const catalog = await readCatalog(connection, DATABASE_SCHEMAS, LOCK_TIMEOUT_MS)
   const warnings: Warning[] = []
+  const late: string[] = []
   for (const [backupId, its] of labelsByBackup(labels)) {
+    const name = its.map((label) => `"${label}"`).join(' and ')
+    if (performance.now() >= until) {
+      late.push(name)
+      continue
+    }
     const { refused, doubts } = await lookAt(clients, connection, catalog, backupId)
-    const [name, renew] = [
-      its.map((label) => `"${label}"`).join(' and '),
-      `enew it: take a backup with that label when the stores hold what they should`,
-    ]
+    const renew = `enew it: take a backup with that label when the stores hold what they should`
     if (refused !== null) {
       const message = `A reset to ${name} (${backupId}) would be refused: ${refused}. R${renew}`
       warnings.push({ code: 'BaselineOutdated', message })
@@ -62,6 +72,10 @@ async function outdatedBaselines(
       const message = `A reset to ${name} (${backupId}) may be refused, or leave a check or a foreign key NOT VALID, which only its rows can tell: ${listed(doubts)}. Reset to it once while somebody looks, or r${renew}`
       warnings.push({ code: 'BaselineMayBeOutdated', message })
     }
+  }
+  if (late.length > 0) {
+    const message = `Whether a reset to ${listed(late)} would be refused was not looked at: after ${within.all / 1000} s the backup was sealed. Remove labels that nobody uses`
+    warnings.push({ code: 'BaselineMayBeOutdated', message })
   }
   return warnings
 }
