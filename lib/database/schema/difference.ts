@@ -45,7 +45,9 @@ export const DatabaseDifference = z.strictObject({
   equal: count,
   tables: z.array(TableDifference),
   sequences: z.array(z.strictObject({ name: z.string(), before: position, now: position })),
-  /** Absent: nobody asked, or all hold. */
-  broken: z.array(BrokenKey).optional(),
+  broken: z.array(BrokenKey).optional().meta({
+    description:
+      'Foreign keys between what the restore of a dry run would put back and what stays, that would not hold: so many rows that come back (`coming`) and that stay (`staying`) would refer to nothing; `later`: what stays of the two is a table that the backup does not hold. Absent: nobody asked, or all hold that were counted',
+  }),
 })
 export type DatabaseDifference = z.output<typeof DatabaseDifference>
