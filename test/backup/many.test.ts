@@ -15,9 +15,15 @@ const bucket = usePrune()
 const hourMs = 3_600_000
 
 /** A signed backup, taken so many hours before midnight of the 21st. */
-function hour(ago: number, about: Partial<Pick<Manifest, 'strategy' | 'rehearsedAt'>> = {}): string {
+function hour(
+  ago: number,
+  {
+    random = 'aaaaaa',
+    ...about
+  }: Partial<Pick<Manifest, 'strategy' | 'rehearsedAt'>> & { random?: string } = {},
+): string {
   const sealedAt = new Date(Date.parse('2026-11-21T00:00:00Z') - ago * hourMs).toISOString()
-  const backupId = `${sealedAt.slice(0, 19).replaceAll(':', '-')}Z-aaaaaa`
+  const backupId = `${sealedAt.slice(0, 19).replaceAll(':', '-')}Z-${random}`
   const sample = sampleBackup({ backupId, sealedAt, ...about })
   const manifest = sealed(bucket.clients.backups.signing, sample.manifest)
   bucket.put(new Map([[sample.keys.manifest, Buffer.from(JSON.stringify(manifest))]]))
@@ -71,6 +77,12 @@ describe('of very many backups', () => {
     hours(41, 80, 'cache-only')
     const alone = hour(101, { strategy: 'files-only' })
     await expect(check(alone)).rejects.toThrow('because of this: the newest files-only backup.')
+    // Two of one second, of which the newer one has the smaller id.
+    const older = hour(110, { strategy: 'database-only', random: 'bbbbbb' })
+    const newer = hour(109.9999, { strategy: 'database-only' })
+    expect([older.slice(0, 20), older > newer]).toEqual([newer.slice(0, 20), true])
+    await check(older)
+    await expect(check(newer)).rejects.toThrow('because of this: the newest database-only backup.')
   })
 
   test('why each is kept is told by a dry prune alone', async () => {

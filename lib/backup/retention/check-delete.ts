@@ -38,15 +38,17 @@ export async function checkDeletable(
 }
 
 /**
- * Reads no more folders than say it: another backup can only take the place of the newest from this one. What has a smaller id
- * began before it, and one run has sealed its backup before the next begins.
+ * Reads no more folders than say it: another backup can only take the place of the newest from this one. An id begins with the
+ * second; what is of an earlier one began before it, and one run has sealed its backup before the next begins.
  */
 async function reasonsFor(
   clients: Clients,
   said: Parameters<typeof readFolders>[1],
   { backupId, now }: { backupId: string; now: Date },
 ): Promise<string[] | undefined> {
-  const later = (await listBackupFolders(clients)).filter((id) => id > backupId).toReversed()
+  const second = backupId.slice(0, 'YYYY-MM-DDThh-mm-ssZ'.length)
+  const all = await listBackupFolders(clients)
+  const later = all.filter((id) => id >= second && id !== backupId).toReversed()
   const sealed: Candidate[] = []
   let reasons: string[] | undefined
   for (let ids = [backupId]; ids.length > 0; ids = later.splice(0, foldersAtOnce)) {
