@@ -1,4 +1,4 @@
-import type { Route } from 'playwright-core'
+import type { Page, Route } from 'playwright-core'
 import { describe, expect, it } from 'vitest'
 import type { Run } from '../../lib/http/answers/run.ts'
 import { inFullForm, isFull } from '../support/trust.ts'
@@ -24,6 +24,16 @@ import { choose, chromiumPath, oneLine, useConsole } from './console-stack.ts'
 
 describe.skipIf(chromiumPath === undefined)('the web page, told by the API', () => {
   const console = useConsole()
+
+  /** The page of a protected environment of which no run is told. */
+  async function openProtected(): Promise<Page> {
+    const page = await console.open()
+    await tell(page, /\/v1\/session$/, session)
+    await tell(page, /\/v1\/status$/, status)
+    await tell(page, /\/v1\/runs\?/, { runs: [], next: null })
+    await tell(page, /\/v1\/options$/, protectedOnes)
+    return page
+  }
 
   it.runIf(isFull)(
     `says all that it is told of the stores, and offers nothing that the token may not do ${inFullForm}`,
@@ -229,11 +239,7 @@ describe.skipIf(chromiumPath === undefined)('the web page, told by the API', () 
   it.runIf(isFull)(
     `says all that it is told of backups, on all their pages, and what of them the token may not do ${inFullForm}`,
     async () => {
-      const page = await console.open()
-      await tell(page, /\/v1\/session$/, session)
-      await tell(page, /\/v1\/status$/, status)
-      await tell(page, /\/v1\/runs\?/, { runs: [], next: null })
-      await tell(page, /\/v1\/options$/, protectedOnes)
+      const page = await openProtected()
       const { backupId } = longBackup
       const other = {
         ...longBackup,
@@ -319,11 +325,7 @@ describe.skipIf(chromiumPath === undefined)('the web page, told by the API', () 
   it.runIf(isFull)(
     `finds one of five hundred backups by its page, a word of its note, its strategy or its pin, and says of each why it was taken and is kept ${inFullForm}`,
     async () => {
-      const page = await console.open()
-      await tell(page, /\/v1\/session$/, session)
-      await tell(page, /\/v1\/status$/, status)
-      await tell(page, /\/v1\/runs\?/, { runs: [], next: null })
-      await tell(page, /\/v1\/options$/, protectedOnes)
+      const page = await openProtected()
       const asked: string[] = []
       await page.route(/\/v1\/backups\?/, (route) => {
         asked.push(route.request().url().split('?')[1] ?? '')
