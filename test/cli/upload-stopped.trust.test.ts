@@ -13,6 +13,9 @@ import { endOf, runScript, spawnScript } from './run-script.ts'
 
 vi.setConfig({ testTimeout: 90_000, hookTimeout: 60_000 })
 
+/** An advisory lock, of which a load waits for its share. */
+const gate = 2026
+
 let backups: Backups
 let root: string
 
@@ -22,8 +25,11 @@ beforeAll(async () => {
   backups = await startBackups()
   root = await mkdtemp(join(tmpdir(), 'upload-stopped-'))
   await backups.fill('upload')
-  // Long enough to be met while it is loaded.
-  await backups.sql.query(`ALTER TABLE nothing ADD COLUMN text text;
+  // More than sockets hold, and its first row waits while the test holds the gate.
+  await backups.sql.query(`CREATE FUNCTION passes(text) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN
+      IF $1 = 'waits' THEN PERFORM pg_advisory_xact_lock_shared(${gate}); END IF; RETURN true; END $$;
+    CREATE DOMAIN gated AS text CHECK (public.passes(VALUE)); ALTER TABLE nothing ADD COLUMN text gated;
+    INSERT INTO nothing VALUES (0, 'waits');
     INSERT INTO nothing SELECT i, repeat(md5(i::text), 8) FROM generate_series(1, 150000) i`)
 })
 afterAll(async () => {
@@ -37,13 +43,15 @@ test.runIf(isFull)(
     const { backupId } = await backups.run({ operation: 'backup' })
     const folder = join(root, 'brought')
     await runScript('cli', ['download', backupId ?? '', folder, '--json'], { env: backups.env })
+    await backups.admin.query(`SELECT pg_advisory_lock(${gate})`)
     const child = spawnScript('cli', ['upload', folder], { env: backups.env })
     const ended = endOf(child)
     try {
-      await expect.poll(isLoading, { timeout: 40_000, interval: 5 }).toBe(true)
+      await expect.poll(loadsAtGate, { timeout: 40_000 }).toEqual([{ passed: false }])
       child.kill('SIGSTOP')
+      await backups.admin.query(`SELECT pg_advisory_unlock(${gate})`)
       await sleep(500) // what it has sent is in
-      expect(await isLoading()).toBe(true)
+      expect(await loadsAtGate()).toEqual([{ passed: true }])
       const began = performance.now()
       const night = await backups.run({ operation: 'backup' })
       expect(night.status).toMatch(/^succeeded/)
@@ -86,12 +94,11 @@ test.runIf(isFull)(
   },
 )
 
-/** Whether a session of another process than ours copies rows into a scratch schema. */
-async function isLoading(): Promise<boolean> {
+/** The sessions that have loaded as far as the gate. */
+async function loadsAtGate(): Promise<unknown[]> {
   const { rows } = await backups.admin.query(
-    `SELECT FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
-     JOIN pg_stat_activity a ON a.pid = l.pid
-     WHERE n.nspname LIKE 'taskmaster_scratch_%' AND l.mode = 'RowExclusiveLock' AND a.query LIKE 'COPY%' AND c.relname <> 'loaded'`,
+    `SELECT granted AS passed FROM pg_locks
+     WHERE locktype = 'advisory' AND objid = ${gate} AND mode = 'ShareLock'`,
   )
-  return rows.length > 0
+  return rows
 }

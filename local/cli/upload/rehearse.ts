@@ -26,16 +26,12 @@ export async function fingerprintOf(
   { runId, table, part, database }: Part,
 ): Promise<string> {
   const own = `${runId}/${table.oid}/${part.shard}`
-  try {
+  return dropping(connection, own, async () => {
     await load(clients, own, { table, part })
     const asked = [{ of: scratchTableOf(own, table), expected: part.rows }]
     const [found] = await readFingerprints(connection, asked, fingerprintFormatOf(database))
     return found?.fingerprint ?? '0'
-  } catch (error) {
-    throw databaseError(error)
-  } finally {
-    await dropScratch(connection, own)
-  }
+  })
 }
 
 /**
@@ -55,7 +51,7 @@ export async function rehearse(
   }: { runId: string; database: DatabaseSection; original: DatabaseSection; check: () => void },
 ): Promise<{ serverVersion: string; warnings: Warning[] }> {
   const { tables } = database
-  try {
+  return dropping(connection, runId, async () => {
     await connection.query(`SET lock_timeout = ${clients.config.LOCK_TIMEOUT_MS}`)
     for (const table of tables) {
       for (const part of table.parts) {
@@ -79,11 +75,26 @@ export async function rehearse(
       ...{ runId, tables, loaded: wholeOf(tables), fingerprints, live, isCurrent: false },
     })
     return { serverVersion: live.serverVersion, warnings: compared.warnings }
+  })
+}
+
+/** Works with the scratch tables of `runId` and drops them again, whatever happens. What happened is told, not that nothing can be dropped on a connection that broke: the next run does. */
+async function dropping<Result>(
+  connection: Connection,
+  runId: string,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  let result: Result
+  try {
+    result = await work()
   } catch (error) {
+    await dropScratch(connection, runId).catch(() => {})
     throw databaseError(error)
-  } finally {
-    await dropScratch(connection, runId)
   }
+  await dropScratch(connection, runId).catch((error: unknown) => {
+    throw databaseError(error)
+  })
+  return result
 }
 
 async function load(
