@@ -433,9 +433,8 @@ describe('hooks', () => {
           await setTimeout(500)
           await cancelRun(await makeClients(), { runId: seen[0]?.body.runId ?? '', by: 'anna' })
           expect((await run).status).toBe('ABORTED')
-          await reset.machine.told()
-          expect(named()).toEqual(['before on', 'after off'])
           await inTheWay.query('ROLLBACK')
+          await reset.machine.told()
           await setTimeout(1000)
           expect(named()).toEqual(['before on', 'after off'])
         } finally {

@@ -1,8 +1,11 @@
-import { describe, expect, it } from 'vitest'
+import { randomUUID } from 'node:crypto'
+import { describe, expect, it, vi } from 'vitest'
 import { RunLost, StoreUnavailable } from '../../lib/errors.ts'
+import { takeCall } from '../../lib/ledger/calls/calls.ts'
 import { ledgerLine } from '../../lib/ledger/line.ts'
 import type { Connection } from '../../lib/postgres/connection.ts'
-import { useDatabase } from '../database/database-stack.ts'
+import { withConnection } from '../../lib/postgres/with-connection.ts'
+import { session, useDatabase, waiting } from '../database/database-stack.ts'
 
 const database = useDatabase()
 const backend = async (connection: Connection) =>
@@ -46,5 +49,36 @@ describe('the way to the ledger', () => {
     await expect(down.use(backend)).rejects.toThrow(StoreUnavailable)
     expect(asked).toBe(2)
     await down.close()
+  })
+})
+
+/** The state "Hooks before" or the end of the run, by an invocation of its own. */
+function take(runId: string, moment: 'before' | 'after', name: string) {
+  const asked = { by: randomUUID(), seconds: 60 }
+  return withConnection(database.clients, (connection) =>
+    takeCall(connection, { runId, moment, name }, asked),
+  )
+}
+
+it('of two calls of a run that are asked for at the same moment one is given', async () => {
+  const runId = randomUUID()
+  const inTheWay = await session(database, 'in the way')
+  await inTheWay.query('BEGIN')
+  await inTheWay.query(
+    `INSERT INTO taskmaster_reset.calls (run_id, moment, name, state) VALUES ($1, 'before', 'on', 'owed')`,
+    [runId],
+  )
+  const on = take(runId, 'before', 'on')
+  await vi.waitFor(async () => expect(await waiting(database)).toBe(1), 5000)
+  const isOver = vi.fn()
+  const off = take(runId, 'after', 'off').finally(isOver)
+  await vi.waitFor(async () => expect((await waiting(database)) + isOver.mock.calls.length).toBe(2), 5000)
+  await inTheWay.query('COMMIT')
+  const [first, second] = await Promise.all([on, off])
+  expect([first.isOurs, second.isOurs]).toEqual([true, false])
+  const other = randomUUID()
+  expect(await take(other, 'before', 'on')).toMatchObject({
+    isOurs: true,
+    call: { tries: 1, state: 'calling' },
   })
 })

@@ -1,6 +1,7 @@
 import { and, eq, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/neon-serverless'
 import type { Connection } from '../../postgres/connection.ts'
+import { literal } from '../../postgres/identifiers.ts'
 import { calls } from '../schema.ts'
 
 export type Moment = 'before' | 'after'
@@ -52,32 +53,22 @@ export async function takeCall(
   { runId, moment, name }: CallKey,
   { by, seconds }: { by: string; seconds: number },
 ): Promise<{ isOurs: true; call: CallRow } | { isOurs: false; call: CallRow | undefined }> {
-  const isOthers = sql`(${calls.claim} <> ${by} AND ${calls.claimedUntil} >= clock_timestamp())`
-  const ofRun = eq(calls.runId, runId)
-  const [another] = await drizzle({ client: connection })
-    .select({ claim: calls.claim })
-    .from(calls)
-    .where(and(ofRun, isOthers))
-    .limit(1)
-  const taken = {
-    state: 'calling' satisfies CallState,
-    claim: by,
-    claimedUntil: sql`clock_timestamp() + make_interval(secs => ${seconds})`,
-  }
-  const take = () =>
-    drizzle({ client: connection })
-      .insert(calls)
-      .values({ runId, moment, name, tries: 1, ...taken })
-      .onConflictDoUpdate({
-        target: [calls.runId, calls.moment, calls.name],
-        set: { tries: sql`${calls.tries} + 1`, ...taken },
-        setWhere: sql`${calls.state} IN ('owed', 'calling') AND ${isOthers} IS NOT TRUE`,
-      })
-      .returning()
-  const [ours] = another === undefined ? await take() : []
-  if (ours !== undefined) return { isOurs: true, call: ours as CallRow }
+  const key = [runId, moment, name].map(literal).join(', ')
+  const isOthers = `(c.claim <> ${literal(by)} AND c.claimed_until >= clock_timestamp())`
+  const until = `clock_timestamp() + make_interval(secs => ${Number(seconds)})`
+  // Two that ask at once must not both see that nobody has one. One text, so that nobody keeps the lock who is frozen meanwhile.
+  const [, taken] = (await connection.query(
+    `SELECT pg_advisory_xact_lock(hashtextextended(${literal(`taskmaster-reset calls of ${runId}`)}, 0));
+     INSERT INTO taskmaster_reset.calls AS c (run_id, moment, name, state, tries, claim, claimed_until)
+     SELECT ${key}, 'calling', 1, ${literal(by)}, ${until}
+     WHERE NOT EXISTS (SELECT FROM taskmaster_reset.calls AS c WHERE c.run_id = ${literal(runId)} AND ${isOthers})
+     ON CONFLICT (run_id, moment, name) DO UPDATE
+     SET state = excluded.state, tries = c.tries + 1, claim = excluded.claim, claimed_until = excluded.claimed_until
+     WHERE c.state IN ('owed', 'calling')`,
+  )) as unknown as { rowCount: number | null }[]
   const known = await readCalls(connection, runId)
-  return { isOurs: false, call: known.find((one) => one.moment === moment && one.name === name) }
+  const call = known.find((one) => one.moment === moment && one.name === name)
+  return taken?.rowCount === 1 && call !== undefined ? { isOurs: true, call } : { isOurs: false, call }
 }
 
 /**
