@@ -10,7 +10,7 @@ import { mayBeginAgain, whileLocked } from '../locks/transaction.ts'
 import { named } from '../plan/restore-rights.ts'
 import { compareLive, replaceRows } from '../restore/replace-rows.ts'
 import { inSavepoint, isOfTheRows } from '../savepoint.ts'
-import type { DatabasePlan, PlannedDatabase } from '../schema/plan.ts'
+import { changedIn, type DatabasePlan, type PlannedDatabase } from '../schema/plan.ts'
 import { viewsOver } from '../views.ts'
 
 type Replace = PlannedDatabase & {
@@ -83,7 +83,7 @@ function replaceable({ tables }: DatabasePlan): Table[] {
 
 /** Materialized views show at a restore what they did after the wipe: nothing. One that cannot be refreshed stays as it is. */
 async function refreshAsAfterWipe(connection: Connection, { tables }: DatabasePlan): Promise<void> {
-  const going = tables.filter(({ action }) => action !== 'keep').map(({ table }) => table)
+  const going = changedIn(tables)
   for (const { sql, mayRefresh } of await viewsOver(connection, going)) {
     if (!mayRefresh) continue
     await inSavepoint(connection, () => connection.query(`REFRESH MATERIALIZED VIEW ${sql}`))

@@ -1,6 +1,6 @@
 import type { Connection } from '../../postgres/connection.ts'
 import { validatedDomains } from '../constraints/domains.ts'
-import type { DatabasePlan } from '../schema/plan.ts'
+import { changedIn, type DatabasePlan } from '../schema/plan.ts'
 import type { Locks } from './locks.ts'
 
 /**
@@ -10,7 +10,7 @@ import type { Locks } from './locks.ts'
  * @see docs/decisions.md#a-restore-of-some-tables-locks-no-others
  */
 export async function locksOfRestore(connection: Connection, { tables }: DatabasePlan): Promise<Locks> {
-  const replaced = tables.filter(({ action }) => action !== 'keep').map(({ table }) => table)
+  const replaced = changedIn(tables)
   const domains = await validatedDomains(connection, replaced)
   const found = await connection.query(
     `WITH RECURSIVE above AS (

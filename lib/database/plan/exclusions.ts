@@ -1,8 +1,13 @@
 import type { Warning } from '../../backup/manifest.ts'
 import type { Backup } from '../../backup/read.ts'
 import { InvalidRequest } from '../../errors.ts'
+import type { Connection } from '../../postgres/connection.ts'
 import type { Selection } from '../../store/selection.ts'
+import type { Planning } from '../../store.ts'
 import type { Catalog } from '../catalog/catalog.ts'
+import { checkSchema } from '../catalog/schema-differences.ts'
+import { crossingIn, crossingKeys, warnOfCrossing } from './actions/crossing-keys.ts'
+import { warnOfSequencesBehind } from './actions/shared-sequences.ts'
 import { shortList } from './actions/table-actions.ts'
 
 /** What of a backup a restore does not put back, as `schema.table`: all that is loaded, compared and swapped goes by it. */
@@ -47,10 +52,44 @@ export function leaveOut(backup: Backup, names: readonly string[]): Backup {
 }
 
 /**
+ * What is not put back of a backup, and what comes back otherwise because of it.
+ * @throws InvalidRequest for a name of "without" that is still there; SchemaChanged when the rest does not fit the tables
+ */
+export async function warnOfBackup(
+  connection: Connection,
+  catalog: Catalog,
+  {
+    backup,
+    toLoad,
+    stays,
+    ...asked
+  }: Pick<Planning, 'operation' | 'selection' | 'dryRun'> & {
+    backup: Backup
+    toLoad: Backup | null
+    stays: readonly string[]
+  },
+): Promise<Warning[]> {
+  const warnings = warnOfLeftOut(backup, leftOutBy(asked.selection), catalog)
+  if (backup.database && stays.length > 0) {
+    const back = new Set(toLoad?.database?.tables.map(({ name }) => name))
+    const between = { back, stays: new Set(stays) }
+    warnings.push(
+      ...(await warnOfSequencesBehind(connection, catalog, { held: backup.database, ...between })),
+    )
+    if (asked.dryRun && crossingIn(asked) === 'refuse')
+      warnings.push(...warnOfCrossing(crossingKeys(catalog, between)))
+    if (asked.operation === 'restore' && asked.selection.tables === undefined)
+      warnings.push(...warnOfExcluded(backup.database, between.stays))
+  }
+  if (toLoad?.database) warnings.push(...warnOfLaterColumns(checkSchema(toLoad.database, catalog)))
+  return warnings
+}
+
+/**
  * What a restore does not put back because the request says so, with the rows that are lost with it.
  * @throws InvalidRequest for a table or a sequence that is still there: it would keep rows of another time
  */
-export function warnOfLeftOut(backup: Backup, names: readonly string[], catalog: Catalog): Warning[] {
+function warnOfLeftOut(backup: Backup, names: readonly string[], catalog: Catalog): Warning[] {
   const present = [...catalog.tables, ...catalog.sequences].find(({ name }) => names.includes(name))
   if (present !== undefined) {
     throw new InvalidRequest(
@@ -64,10 +103,7 @@ export function warnOfLeftOut(backup: Backup, names: readonly string[], catalog:
 }
 
 /** What a restore leaves as it is because it is excluded by now, though the backup holds it. */
-export function warnOfExcluded(
-  { tables }: NonNullable<Backup['database']>,
-  stays: ReadonlySet<string>,
-): Warning[] {
+function warnOfExcluded({ tables }: NonNullable<Backup['database']>, stays: ReadonlySet<string>): Warning[] {
   return notPutBack(
     tables.filter(({ name }) => stays.has(name)),
     'EXCLUDE_TABLES names them, so that they stay as they are',

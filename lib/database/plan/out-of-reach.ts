@@ -6,6 +6,7 @@ import { plainName, qualified } from '../../postgres/identifiers.ts'
 import { ownSearchPath } from '../../postgres/search-path.ts'
 import type { Catalog } from '../catalog/catalog.ts'
 import { ofExtension } from '../catalog/tables.ts'
+import { changedIn } from '../schema/plan.ts'
 import { viewsOver } from '../views.ts'
 import type { TableActions } from './actions/table-actions.ts'
 
@@ -135,7 +136,5 @@ async function viewsThatStay(connection: Connection, reach: Reach): Promise<stri
 }
 
 function actedOn({ plan, operation }: Reach) {
-  return plan.tables
-    .filter(({ action }) => !destroys(operation) || action !== 'keep')
-    .map(({ table }) => table)
+  return destroys(operation) ? changedIn(plan.tables) : plan.tables.map(({ table }) => table)
 }

@@ -1,22 +1,48 @@
 import type { Warning } from '../../backup/manifest.ts'
 import { NotPermitted } from '../../errors.ts'
+import { operations } from '../../operations.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { sqlStateOf } from '../../postgres/errors.ts'
 import { qualified, quote } from '../../postgres/identifiers.ts'
+import type { Planning } from '../../store.ts'
 import { eventTriggers } from '../catalog/event-triggers.ts'
-import type { Sequence } from '../catalog/sequences.ts'
+import { type Sequence, sequencesOf } from '../catalog/sequences.ts'
 import { isWritten, readWritten } from '../catalog/written.ts'
 import { constraintChanges } from '../constraints/constraints.ts'
 import type { AlteredTable } from '../constraints/read-constraints.ts'
 import { readRowExpressions } from '../constraints/row-expressions.ts'
 import { isOfTheRows } from '../savepoint.ts'
-import { closedTo, lackedByKeys, named, roleOf } from './restore-rights.ts'
+import { changedIn, keptIn } from '../schema/plan.ts'
+import type { TableAction } from './actions/table-actions.ts'
+import { closedTo, lackedByKeys, named, roleOf, warnOfKept } from './restore-rights.ts'
 
 /** Milliseconds that the trial waits for one table: the application waits behind it as long. */
 const lockMs = 100
 
 /** Of so many trials it is looked what event triggers write: one is asked about each table. */
 const heard = 50
+
+/**
+ * Tries what the restore of the run's own backup would need: of what the run changes, and of what a reset keeps, for its backup holds that, too.
+ * @returns of a restore only what refuses it, and nothing of a reset that takes no backup
+ * @throws NotPermitted, as tryRestore
+ */
+export async function tryWayBack(
+  connection: Connection,
+  catalog: { sequences: readonly Sequence[] },
+  tables: readonly TableAction[],
+  { operation, takesBackup }: Pick<Planning, 'operation' | 'takesBackup'>,
+): Promise<Warning[]> {
+  const wipes = operations[operation].changes === 'wiped'
+  const staying = wipes ? keptIn(tables) : []
+  const going = changedIn(tables)
+  const sequences = sequencesOf(catalog.sequences, going)
+  const found = await tryRestore(connection, { tables: going, sequences, kept: staying })
+  if (!wipes) return found.filter(({ code }) => code === 'NotRestorable')
+  if (!takesBackup) return []
+  const theirs = sequencesOf(catalog.sequences, staying).filter((one) => !sequences.includes(one))
+  return [...found, ...(await warnOfKept(connection, { tables: staying, sequences: theirs }))]
+}
 
 /**
  * Finds out before a wipe whether the database would let the role do what a restore of these tables needs: by what the
@@ -27,7 +53,7 @@ const heard = 50
  *   when others are altered
  * @throws NotPermitted naming the object, with the command that grants what is missing
  */
-export async function tryRestore(
+async function tryRestore(
   connection: Connection,
   {
     tables,

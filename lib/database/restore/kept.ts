@@ -7,7 +7,7 @@ import { writersOf } from '../catalog/event-triggers.ts'
 import type { Table } from '../catalog/table.ts'
 import { isWritten, readWritten, type Written } from '../catalog/written.ts'
 import { fingerprintKept } from '../plan/actions/kept-rows.ts'
-import { shortList } from '../plan/actions/table-actions.ts'
+import { shortNames } from '../plan/actions/table-actions.ts'
 
 /** What tables that stay hold, or what was written into them so far. */
 type Kept = {
@@ -37,7 +37,7 @@ export async function refuseKeptWritten(connection: Connection, before: Kept): P
   )
   if (written.length === 0) return
   throw new PreservationConflict(
-    `The restore would change ${shortList(written.map(({ name }) => name))}, which is to stay as it is: ${await writersOf(connection)} writes there when other tables are altered or filled. Nothing was changed; keep it from that, or name the table in EXCLUDE_TABLES`,
+    `The restore would change ${shortNames(written)}, which is to stay as it is: ${await writersOf(connection)} writes there when other tables are altered or filled. Nothing was changed; keep it from that, or name the table in EXCLUDE_TABLES`,
   )
 }
 

@@ -18,7 +18,7 @@ import { bytesHeld } from '../locks/duration.ts'
 import { locksOfRestore } from '../locks/of-restore.ts'
 import { whileLocked } from '../locks/transaction.ts'
 import { isOfTheRows } from '../savepoint.ts'
-import type { DatabasePlan, PlannedDatabase } from '../schema/plan.ts'
+import { changedIn, type DatabasePlan, keptIn, type PlannedDatabase } from '../schema/plan.ts'
 import { checkLoaded } from '../scratch/create.ts'
 import { dropScratch } from '../scratch/drop.ts'
 import { Refreshed, refreshViews } from '../views.ts'
@@ -86,7 +86,7 @@ export async function restoreDatabase(
     }
   })
   if (restored.views !== null || backup.database === null) return restored
-  const tables = planned.tables.filter(({ action }) => action !== 'keep').map(({ table }) => table)
+  const tables = changedIn(planned.tables)
   const views = await refreshViews(clients, { runId, tables, planned: planned.views })
   return { ...restored, views }
 }
@@ -107,7 +107,7 @@ function refusal(error: unknown): unknown {
 
 /** The tables that the plan leaves as they are, as they are now. */
 function keptOf({ tables }: DatabasePlan, catalog: Tables): Table[] {
-  const kept = new Set(tables.filter(({ action }) => action === 'keep').map(({ table }) => table.name))
+  const kept = new Set(keptIn(tables).map(({ name }) => name))
   return catalog.tables.filter(({ name }) => kept.has(name))
 }
 

@@ -50,6 +50,18 @@ export const DatabasePlan = z.strictObject({
 })
 export type DatabasePlan = z.output<typeof DatabasePlan>
 
+type Acted<One> = readonly { table: One; action: Action }[]
+
+/** The tables of which rows go, or are replaced. */
+export function changedIn<One>(tables: Acted<One>): One[] {
+  return tables.filter(({ action }) => action !== 'keep').map(({ table }) => table)
+}
+
+/** Those that stay as they are. */
+export function keptIn<One>(tables: Acted<One>): One[] {
+  return tables.filter(({ action }) => action === 'keep').map(({ table }) => table)
+}
+
 /** Of what a restore puts back. */
 export const DatabaseInRestore = z.strictObject({
   /** What of the backup is left out: what was dropped since, and what stays as it is. */

@@ -6,11 +6,11 @@ import type { Connection } from '../../postgres/connection.ts'
 import { qualified } from '../../postgres/identifiers.ts'
 import { writersOf } from '../catalog/event-triggers.ts'
 import { restartSequences } from '../catalog/sequences.ts'
-import type { Table } from '../catalog/table.ts'
 import { isWritten, readWritten, type Written } from '../catalog/written.ts'
 import { fingerprintKept } from '../plan/actions/kept-rows.ts'
-import { shortList, type TableAction, type TableActions } from '../plan/actions/table-actions.ts'
+import { shortNames, type TableAction, type TableActions } from '../plan/actions/table-actions.ts'
 import { roleOf } from '../plan/restore-rights.ts'
+import { keptIn } from '../schema/plan.ts'
 import { disableTriggers } from '../triggers.ts'
 
 /** Tables asked for in one statement. */
@@ -72,11 +72,7 @@ export async function empty(connection: Connection, plan: TableActions, before: 
 
 /** What this session has written so far into the tables that are kept whole. */
 export function readWrittenToKept(connection: Connection, plan: TableActions): Promise<Written> {
-  return readWritten(connection, keptWhole(plan))
-}
-
-function keptWhole({ tables }: TableActions): Table[] {
-  return tables.filter(({ action }) => action === 'keep').map(({ table }) => table)
+  return readWritten(connection, keptIn(plan.tables))
 }
 
 /** For a server that does not tell what was written: all rows of a table that is kept whole are compared. */
@@ -98,7 +94,7 @@ function losses({ tables }: TableActions) {
 async function refuseChanged(connection: Connection, changed: readonly { name: string }[]): Promise<void> {
   if (changed.length === 0) return
   throw new PreservationConflict(
-    `The wipe would change rows of ${shortList(changed.map(({ name }) => name))} that are preserved: a foreign key with ON DELETE reaches them, the condition depends on other rows, or ${await writersOf(connection)} writes there meanwhile. Nothing was wiped; keep what they depend on, too, or keep the writer from it`,
+    `The wipe would change rows of ${shortNames(changed)} that are preserved: a foreign key with ON DELETE reaches them, the condition depends on other rows, or ${await writersOf(connection)} writes there meanwhile. Nothing was wiped; keep what they depend on, too, or keep the writer from it`,
   )
 }
 
@@ -114,10 +110,10 @@ export async function checkKeptWhole(
 ): Promise<void> {
   if (before === null) return // all their rows were compared
   const now = await readWrittenToKept(connection, plan)
-  const written = keptWhole(plan).filter((table) => isWritten(table, before, now))
+  const written = keptIn(plan.tables).filter((table) => isWritten(table, before, now))
   if (written.length === 0) return
   throw new PreservationConflict(
-    `The wipe would change ${shortList(written.map(({ name }) => name))}, which ${agreeing(written.length, 'is', 'are')} preserved: ${await writersOf(connection)} writes there when other tables are altered or emptied. Nothing was wiped; keep it from that, as for the role ${await roleOf(connection)}, or name ${agreeing(written.length, 'the table', 'the tables')} in EXCLUDE_TABLES`,
+    `The wipe would change ${shortNames(written)}, which ${agreeing(written.length, 'is', 'are')} preserved: ${await writersOf(connection)} writes there when other tables are altered or emptied. Nothing was wiped; keep it from that, as for the role ${await roleOf(connection)}, or name ${agreeing(written.length, 'the table', 'the tables')} in EXCLUDE_TABLES`,
   )
 }
 

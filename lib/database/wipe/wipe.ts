@@ -10,11 +10,10 @@ import { underOwnSearchPath } from '../../postgres/search-path.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
 import { type Catalog, readCatalog } from '../catalog/catalog.ts'
 import { changesOf, refuseChanges } from '../catalog/changes.ts'
-import type { Table } from '../catalog/table.ts'
 import { whileLocked } from '../locks/transaction.ts'
 import { checkKeptRows } from '../plan/actions/kept-rows.ts'
 import { chooseActions, type Preservation, type TableActions } from '../plan/actions/table-actions.ts'
-import type { DatabasePlan, PlannedDatabase } from '../schema/plan.ts'
+import { changedIn, keptIn, type PlannedDatabase } from '../schema/plan.ts'
 import { Refreshed, refreshViews } from '../views.ts'
 import { checkKeptWhole, countLosses, empty, readWrittenToKept } from './empty.ts'
 import { proveBackup, readOwnManifest } from './prove.ts'
@@ -47,7 +46,7 @@ export async function wipeDatabase(
 ): Promise<DatabaseWiped> {
   const { runId } = run
   const manifest = backupId === null ? null : await readOwnManifest(clients, { runId, backupId })
-  const locks = { exclusive: tablesOf(planned, 'going'), shared: tablesOf(planned, 'staying') }
+  const locks = { exclusive: changedIn(planned.tables), shared: keptIn(planned.tables) }
   const wiped = await withConnection(clients, async (connection) => {
     try {
       await connection.query(`SET lock_timeout = ${clients.config.LOCK_TIMEOUT_MS}`)
@@ -87,7 +86,7 @@ async function wipeUnderLocks(
     checkKeptRows(connection, { tables: live.tables, keys: live.dependsOnRows }),
   )
   const backedUp = live.tables.map(({ table }) => table)
-  const going = live.tables.filter(({ action }) => action !== 'keep').map(({ table }) => table)
+  const going = changedIn(live.tables)
   const reconciled =
     manifest === null
       ? null
@@ -120,10 +119,11 @@ function planAgain(
   { planned, preserve }: Pick<DatabaseWipe, 'planned' | 'preserve'>,
   catalog: Catalog,
 ): { live: TableActions; appeared: string[] } {
-  const tables = [...tablesOf(planned, 'going'), ...tablesOf(planned, 'staying')]
+  const toWipe = changedIn(planned.tables)
+  const tables = [...toWipe, ...keptIn(planned.tables)]
   const known = new Set([...tables, ...planned.unmanaged].map(({ name }) => name))
   const appeared = catalog.tables.map(({ name }) => name).filter((name) => !known.has(name))
-  const going = new Set(tablesOf(planned, 'going').map(({ name }) => name))
+  const going = new Set(toWipe.map(({ name }) => name))
   const reaching = catalog.foreignKeys.filter(({ from, to }) => appeared.includes(from) && going.has(to))
   refuseChanges([
     ...changesOf(catalog, tables),
@@ -131,13 +131,7 @@ function planAgain(
   ])
   const excluded = [...preserve.excluded, ...appeared]
   const live = chooseActions(catalog, { ...preserve, excluded })
-  const wiped = new Set(live.tables.filter(({ action }) => action !== 'keep').map(({ table }) => table.name))
+  const wiped = new Set(changedIn(live.tables).map(({ name }) => name))
   refuseChanges([...going].filter((name) => !wiped.has(name)).map((name) => `${name} got another parent`))
   return { live, appeared }
-}
-
-function tablesOf({ tables }: DatabasePlan, which: 'going' | 'staying'): Table[] {
-  return tables
-    .filter(({ action }) => (action === 'keep') === (which === 'staying'))
-    .map(({ table }) => table)
 }

@@ -1,6 +1,8 @@
 import type { Warning } from '../../../backup/manifest.ts'
+import type { Planning } from '../../../store.ts'
 import type { ForeignKey } from '../../catalog/foreign-keys.ts'
 import type { Table } from '../../catalog/table.ts'
+import type { DatabaseInRestore } from '../../schema/plan.ts'
 import { families } from './families.ts'
 import { shortList } from './table-actions.ts'
 
@@ -19,6 +21,14 @@ export function crossingKeys(
     ({ derived, from, to }) =>
       !derived && ((some(from, back) && some(to, stays)) || (some(from, stays) && some(to, back))),
   )
+}
+
+/** A restore of all that the backup holds leaves rows that find no parent as they are, with a key that is NOT VALID. */
+export function crossingIn({
+  operation,
+  selection,
+}: Pick<Planning, 'operation' | 'selection'>): DatabaseInRestore['crossing'] {
+  return operation === 'reset-to' || selection.tables !== undefined ? 'refuse' : 'warn'
 }
 
 /** What a dry run says of them. */

@@ -5,7 +5,7 @@ import type { Selection } from '../../../store/selection.ts'
 import type { Catalog } from '../../catalog/catalog.ts'
 import { tablesNamed } from '../../catalog/named.ts'
 import { families } from './families.ts'
-import { checkNames, type Preservation, shortList } from './table-actions.ts'
+import { checkNames, type Preservation, shortList, shortNames } from './table-actions.ts'
 
 type Held = {
   tables: readonly Pick<BackedUpTable, 'name' | 'table'>[]
@@ -78,7 +78,7 @@ function refuseExcluded(catalog: Catalog, selected: ReadonlySet<string>, exclude
   const tables = catalog.tables.filter(namedIn(catalog)(excluded)).filter(({ name }) => selected.has(name))
   if (tables.length === 0) return
   throw new InvalidRequest(
-    `${shortList(tables.map(({ name }) => name))} would be put back, and EXCLUDE_TABLES says that it is left alone: no safety backup would hold its rows. Nothing was touched; take it out of EXCLUDE_TABLES, or restore other tables`,
+    `${shortNames(tables)} would be put back, and EXCLUDE_TABLES says that it is left alone: no safety backup would hold its rows. Nothing was touched; take it out of EXCLUDE_TABLES, or restore other tables`,
   )
 }
 
@@ -99,15 +99,14 @@ function selectedOf(
   const meant = names.map((name) => ({ name, tables: [...tablesNamed(all, [name])] }))
   const unknown = meant.filter(({ tables }) => tables.length === 0).map(({ name }) => name)
   if (unknown.length > 0) {
-    const there = held.tables.map(({ name }) => name)
     throw new InvalidRequest(
-      `The backup does not hold ${shortList(unknown)}, so "tables" cannot put it back. Tables there: ${shortList(there)}. Correct the name, as schema.table or table`,
+      `The backup does not hold ${shortList(unknown)}, so "tables" cannot put it back. Tables there: ${shortNames(held.tables)}. Correct the name, as schema.table or table`,
     )
   }
   const ambiguous = meant.find(({ tables }) => tables.length > 1)
   if (ambiguous !== undefined) {
     throw new InvalidRequest(
-      `The backup holds several tables ${ambiguous.name}: ${shortList(ambiguous.tables.map(({ name }) => name))}. Say in "tables" which are to be put back, as schema.table`,
+      `The backup holds several tables ${ambiguous.name}: ${shortNames(ambiguous.tables)}. Say in "tables" which are to be put back, as schema.table`,
     )
   }
   const wanted = new Set(meant.flatMap(({ tables }) => tables.map(({ name }) => name)))

@@ -155,9 +155,8 @@ export function checkNames(catalog: Catalog, names: readonly string[]): void {
   for (const name of names) {
     if (tablesNamed(catalog.tables, [name]).size > 0) continue
     if (leftAlone(catalog).some((table) => isCalled(table, name))) continue
-    const there = [...catalog.tables, ...catalog.unmanaged].map((table) => table.name)
     throw new InvalidRequest(
-      `The table ${name} is to be kept, but does not exist in the managed schemas. Tables there: ${shortList(there)}. Correct the name in the request, or in PRESERVE_TABLES, PRESERVE_ROWS or EXCLUDE_TABLES`,
+      `The table ${name} is to be kept, but does not exist in the managed schemas. Tables there: ${shortNames([...catalog.tables, ...catalog.unmanaged])}. Correct the name in the request, or in PRESERVE_TABLES, PRESERVE_ROWS or EXCLUDE_TABLES`,
     )
   }
 }
@@ -175,6 +174,11 @@ function explain(key: ForeignKey, managed: readonly Table[]): string {
         way: `let ${key.from} be managed (DATABASE_SCHEMAS, EXCLUDE_TABLES) so that it is wiped too`,
       }
   return `${key.from} ${kept.what} and references ${key.to} (${key.name}), which would be wiped. Either preserve ${key.to} too, or ${kept.way}`
+}
+
+/** The names of at most 20 of them. */
+export function shortNames(items: readonly { name: string }[]): string {
+  return shortList(items.map(({ name }) => name))
 }
 
 /** At most 20 of them. */
