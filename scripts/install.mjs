@@ -1,5 +1,5 @@
-// Runs before `npm start`, `npm test`, `npm run dev` and `npm run cli`, on whatever Node the host has:
-// installs the locked dependencies when they are missing or no longer those of package-lock.json.
+// Runs before `npm start`, `npm test`, `npm run dev` and `npm run cli`, and in a checkout before `npx taskmaster-reset`, on
+// whatever Node the host has: installs the locked dependencies when they are missing or no longer those of package-lock.json.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import {
@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { isDeepStrictEqual } from 'node:util'
 
@@ -24,7 +24,12 @@ const lockfile = readFileSync(join(root, 'package-lock.json'))
 const wanted = createHash('sha256').update(lockfile).digest('hex')
 const isInstalled = () => (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) || isAsLocked()
 
-if (!isInstalled()) {
+if (!isInstalled() && isForbidden()) {
+  process.stderr.write(
+    'The packages in node_modules are not those of package-lock.json, and npm is told to run no scripts (ignore-scripts), which would install them. `node scripts/install.mjs` does it. Nothing was started.\n',
+  )
+  process.exitCode = 2
+} else if (!isInstalled()) {
   // Of two commands that are started at once, one installs: in one folder, two would take each other's packages away.
   const giveBack = lock(join(root, '.installing'))
   try {
@@ -32,6 +37,11 @@ if (!isInstalled()) {
   } finally {
     giveBack()
   }
+}
+
+/** The program imports this; npm would run it as a script before a command, and heeds that nobody wants these. */
+function isForbidden() {
+  return basename(process.argv[1] ?? '') !== 'install.mjs' && process.env.npm_config_ignore_scripts === 'true'
 }
 
 /** Whether somebody ran npm ci: it leaves a list of what it installed, in the words of package-lock.json. */

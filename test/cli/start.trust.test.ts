@@ -168,6 +168,30 @@ test('what npm ci has installed by itself is not installed once more, but what i
   }
 })
 
+test('the program installs nothing where npm was told to run no scripts before a command, and says what does', async () => {
+  const project = join(cwd, 'as-a-program')
+  for (const folder of ['bin', 'scripts', 'local', 'node_modules'])
+    await mkdir(join(project, folder), { recursive: true })
+  for (const name of ['bin/taskmaster-reset.mjs', 'scripts/install.mjs', 'package-lock.json'])
+    await copyFile(join(root, name), join(project, name))
+  for (const name of ['local/quick-load.mjs', 'local/cli.ts'])
+    await writeFile(join(project, name), "process.stdout.write('started ')\n")
+  await writeFile(join(cwd, 'npm'), '#!/bin/sh\necho installed >&2\n')
+  await chmod(join(cwd, 'npm'), 0o755)
+  const env = { PATH: `${cwd}${delimiter}${process.env.PATH}`, HOME: cwd }
+  const program = join(project, 'bin/taskmaster-reset.mjs')
+  const start = (more = {}) =>
+    promisify(execFile)(process.execPath, [program], { env: { ...env, ...more } })
+  const told = { npm_config_ignore_scripts: 'true' }
+  await expect(start(told)).rejects.toMatchObject({
+    code: 2,
+    stdout: '',
+    stderr: expect.stringMatching(/^The packages .*node scripts\/install\.mjs/),
+  })
+  expect(await start()).toMatchObject({ stdout: 'started started ', stderr: expect.stringContaining('installed') })
+  expect(await start(told)).toMatchObject({ stdout: 'started started ', stderr: '' })
+})
+
 test.runIf(isFull)(
   `of commands that are started at once one installs, and the others wait for it; a dead one is not waited for ${inFullForm}`,
   async () => {

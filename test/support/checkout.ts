@@ -29,7 +29,7 @@ export function paste(
 ): ChildProcessByStdio<null, Readable, Readable> {
   return spawn('bash', ['-e', '-o', 'pipefail', '-c', commands], {
     cwd: folder,
-    // What npm does before a script is to install; here that is done.
+    // What npm does before a script, and npx by the program, is to install; other tests run on these packages.
     env: { ...machine, HOME: process.env.HOME, npm_config_ignore_scripts: 'true', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
