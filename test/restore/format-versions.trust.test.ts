@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import type { Manifest } from '../../lib/backup/manifest.ts'
+import type { TableDefinition } from '../../lib/backup/sections/database.ts'
 import { addFingerprints } from '../../lib/backup/sections/fingerprint.ts'
 import {
   compareBackup,
@@ -9,11 +10,13 @@ import {
 } from '../../lib/database/load/rehearse.ts'
 import { type DatabaseRestored, restoreDatabase } from '../../lib/database/restore/restore.ts'
 import { DatabasePlan } from '../../lib/database/schema/plan.ts'
+import { ensureScratch } from '../../lib/database/scratch/create.ts'
 import { wipeDatabase } from '../../lib/database/wipe/wipe.ts'
+import { BackupIsStale, SchemaChanged } from '../../lib/errors.ts'
 import { readSeed } from '../../lib/ledger/environment.ts'
 import { withConnection } from '../../lib/postgres/with-connection.ts'
 import { databaseOf, type Plan, plannedRun, restoredBy } from '../../lib/run/planning/plan.ts'
-import { backUp, planReset, readBackup, useDatabase } from '../database/database-stack.ts'
+import { backUp, catalogOf, planReset, readBackup, useDatabase } from '../database/database-stack.ts'
 import { inFullForm, isFull } from '../support/trust.ts'
 import { load, planRestore, readBackupOf } from './steps.ts'
 
@@ -147,6 +150,43 @@ describe('a run that an earlier version planned', () => {
     const again = await restore(manifest.backupId, { safetyBackup: false })
     expect(again).toMatchObject({ unchanged: [], differing: [] })
     expect(await rows()).toEqual(before)
+  })
+})
+
+describe('a copy of a table that was made while a migration had another type there, which was taken back since,', () => {
+  const asMigrated = async (plan: Plan, tables: readonly TableDefinition[]) => {
+    await database.sql.query('ALTER TABLE t ALTER id TYPE text')
+    const { runId } = plannedRun(plan)
+    await withConnection(database.clients, (connection) => ensureScratch(connection, { runId, tables }))
+    await database.sql.query('ALTER TABLE t ALTER id TYPE int USING id::int')
+  }
+
+  it('is told as a migration, and not as a backup that gives other rows', async () => {
+    const { clients, sql } = database
+    const manifest = await backUp(clients, await planReset(clients))
+    const tables = manifest.database?.tables ?? []
+    await sql.query('DELETE FROM t WHERE id = 1')
+    const before = await rows()
+    const plan = await planRestore(clients, manifest.backupId, { safetyBackup: false })
+    await asMigrated(plan, tables)
+    await load(clients, plan)
+    const loaded = { run: plannedRun(plan), ...restoredBy(plan) }
+    await expect(compareBackup(clients, loaded)).rejects.toThrow(SchemaChanged)
+    await expect(compareBackup(clients, loaded)).rejects.toThrow(/public\.t was migrated .*start again/)
+    expect(await rows()).toEqual(before)
+  })
+
+  it.runIf(isFull)(`ends a rehearsal as any migration since the run began ${inFullForm}`, async () => {
+    const { clients } = database
+    const planned = { ...(await planReset(clients, { takeOver: false })), rehearse: true }
+    const { tables } = await catalogOf(clients)
+    const exported = databaseOf(planned)
+    const rehearsing = backUp(clients, planned, async () => {
+      await asMigrated(planned, tables)
+      await loadExported(clients, { ...exported, batch: 0 }, async () => {})
+      await compareExported(clients, { ...exported, wipes: false })
+    })
+    await expect(rehearsing).rejects.toThrow(BackupIsStale)
   })
 })
 

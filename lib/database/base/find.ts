@@ -7,6 +7,7 @@ import { type Backup, findBackup, isAboutOne } from '../../backup/read.ts'
 import type { BackedUpTable, Column, DatabaseSection } from '../../backup/sections/database.ts'
 import { type FingerprintFormat, fingerprintFormatOf } from '../../backup/sections/fingerprint.ts'
 import type { Clients } from '../../clients.ts'
+import { majorOf } from '../../postgres/version.ts'
 import { type Bucket, exists } from '../../s3/bucket.ts'
 import { listFolders } from '../../s3/list.ts'
 import type { Table } from '../catalog/table.ts'
@@ -123,10 +124,6 @@ function isBase(
     majorOf(database.serverVersion) === majorOf(serverVersion) &&
     database.tables.some(({ parts }) => parts.some(isRanged))
   )
-}
-
-function majorOf(serverVersion: string): string | undefined {
-  return /^\d+/.exec(serverVersion)?.[0]
 }
 
 function noBase(problems: readonly string[]): Warning {

@@ -13,7 +13,11 @@ export function changesOf({ tables: now }: Pick<Tables, 'tables'>, tables: reado
       const table = present.get(name)
       return table?.oid !== oid || !isDeepStrictEqual(table.columns, columns)
     })
-    .map(({ name }) => `${name} was dropped, replaced or altered`)
+    .map(({ name }) => alteredSince(name))
+}
+
+export function alteredSince(name: string): string {
+  return `${name} was dropped, replaced or altered`
 }
 
 /** @throws BackupIsStale when there are changes */

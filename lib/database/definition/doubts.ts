@@ -1,4 +1,5 @@
 import type { DatabaseSection, TableDefinition } from '../../backup/sections/database.ts'
+import { majorOf } from '../../postgres/version.ts'
 import type { Catalog } from '../catalog/catalog.ts'
 import type { Table } from '../catalog/table.ts'
 import type { AskedOfRows } from './asked.ts'
@@ -69,10 +70,6 @@ const words: Record<AskedOfRows['kind'], string> = {
 
 function columnsOf(table: TableDefinition | undefined): Map<string, TableDefinition['columns'][number]> {
   return new Map(table?.columns.map((column) => [column.name, column]))
-}
-
-function majorOf(version: string): string | undefined {
-  return version.split('.')[0]
 }
 
 function trimmed(statement: string): string {

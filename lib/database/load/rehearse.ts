@@ -16,7 +16,7 @@ import type { Rehearsed } from '../export/results.ts'
 import { named } from '../plan/restore-rights.ts'
 import { readSpared } from '../restore/spared.ts'
 import type { PlannedDatabase } from '../schema/plan.ts'
-import { checkLoaded, ensureScratch } from '../scratch/create.ts'
+import { checkLoaded, ensureScratch, findMigrated } from '../scratch/create.ts'
 import { dropScratch } from '../scratch/drop.ts'
 import { type Comparison, compareLoaded, compareRows } from './compare.ts'
 import { loadParts } from './load.ts'
@@ -172,6 +172,7 @@ async function compareTables(
   const requirements = isCurrent ? await readRequirements(connection, live.tables) : new Map<string, string>()
   checkRequirements(backedUp, requirements)
   await ensureScratch(connection, { runId, tables: backedUp.loaded.tables })
+  source.refuseMigrated(await findMigrated(connection, { runId, tables }))
   // Only a restore spares any: what is noted by a load of the attempt before, which has woken up, is no rehearsal's.
   const spared = isComparedLater ? await readSpared(connection, runId) : new Map()
   const asksTheSame = (name: string) => requirements.get(name) === backedUp.requirements[name]

@@ -3,8 +3,8 @@ import { type Backup, readBackup } from '../../backup/read.ts'
 import type { TableDefinition } from '../../backup/sections/database.ts'
 import { fingerprintFormatOf } from '../../backup/sections/fingerprint.ts'
 import type { Clients } from '../../clients.ts'
-import { NotFound } from '../../errors.ts'
-import { changesOf, refuseChanges } from '../catalog/changes.ts'
+import { NotFound, SchemaChanged } from '../../errors.ts'
+import { alteredSince, changesOf, refuseChanges } from '../catalog/changes.ts'
 import { checkTables } from '../catalog/schema-differences.ts'
 import type { Tables } from '../catalog/tables.ts'
 import { readExported, readExportedParts } from '../export/results.ts'
@@ -30,6 +30,8 @@ export type Source = {
   tables(): Promise<SourceTables>
   /** Throws when the live tables are not those of the parts. */
   check(tables: readonly TableDefinition[], live: Tables): void
+  /** Throws when there are tables that were migrated, and back, while they were loaded. */
+  refuseMigrated(names: readonly string[]): void
   /** The live tables hold what was backed up, so the application's functions, which may read them, can be asked. */
   isCurrent: boolean
 }
@@ -46,6 +48,7 @@ export function exportedParts({ backups }: Pick<Clients, 'backups'>, exported: P
       return { tables, loaded, requirements, fingerprints, provedBy: null }
     },
     check: (tables, live) => refuseChanges(changesOf(live, tables)),
+    refuseMigrated: (names) => refuseChanges(names.map(alteredSince)),
     isCurrent: true,
   }
 }
@@ -75,8 +78,17 @@ export function backupParts(clients: Pick<Clients, 'backups' | 'config'>, loaded
       }
     },
     check: checkTables,
+    refuseMigrated,
     isCurrent: false,
   }
+}
+
+function refuseMigrated(names: readonly string[]): void {
+  if (names.length === 0) return
+  const [told, more] = [names.slice(0, 20).join(', '), names.length - 20]
+  throw new SchemaChanged(
+    `While the backup was loaded, ${told}${more > 0 ? ` and ${more} more` : ''} ${names.length === 1 ? 'was' : 'were'} migrated to other types, and back. Nothing was touched; start again when no migration runs`,
+  )
 }
 
 /** The backup, without what is left out of it. @throws NotFound, BackupDamaged, InvalidRequest */

@@ -66,6 +66,28 @@ export async function checkLoaded(
   )
 }
 
+/**
+ * Tables whose copy has other columns than they: it was made while a migration was on its way that was taken back since, and
+ * need not hold what was loaded into it.
+ */
+export async function findMigrated(
+  connection: Connection,
+  { runId, tables }: { runId: string; tables: readonly TableDefinition[] },
+): Promise<string[]> {
+  const found = await connection.query(
+    `SELECT c.relname AS "table", json_agg(json_build_array(a.attname, format_type(a.atttypid, a.atttypmod)) ORDER BY a.attnum) AS columns
+     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
+     WHERE n.nspname = $1 AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped GROUP BY c.relname`,
+    [scratchSchemaOf(runId)],
+  )
+  const copies = new Map(found.rows.map((row) => [row.table, JSON.stringify(row.columns)]))
+  return tables.flatMap((table) => {
+    const copy = copies.get(scratchTableOf(runId, table).table)
+    const columns = table.columns.map((column) => [column.name, isHeldAsText(column) ? 'text' : column.type])
+    return copy === undefined || copy === JSON.stringify(columns) ? [] : [table.name]
+  })
+}
+
 /** What a copy of a table is selected from it by, so that it takes all rows that were backed up. */
 export function heldColumns({ columns }: Pick<TableDefinition, 'columns'>): string {
   return columns

@@ -12,6 +12,7 @@ import { NotComparable } from '../../errors.ts'
 import { readLateNoted } from '../../ledger/documents.ts'
 import type { RunRef } from '../../ledger/run-ref.ts'
 import type { Connection } from '../../postgres/connection.ts'
+import { majorOf } from '../../postgres/version.ts'
 import { type Target, targets } from '../../store.ts'
 import type { MaintenancePlan } from '../planning/plan.ts'
 import type { SubjectSummary } from '../planning/plan-summary.ts'
@@ -132,10 +133,6 @@ function checkPair(backup: Backup, other: Backup): void {
   throw new NotComparable(
     `${names} cannot be compared: Postgres ${one.serverVersion} wrote the first and ${another.serverVersion} the other, and may write values differently. Compare each with what is there now`,
   )
-}
-
-function majorOf(serverVersion: string): string | undefined {
-  return serverVersion.split('.')[0]
 }
 
 function checkComparable(backupId: string, { tables }: NonNullable<Backup['database']>): void {
