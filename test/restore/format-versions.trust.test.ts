@@ -1,4 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest'
+import { sealed } from '../../lib/backup/digest.ts'
+import { putJson } from '../../lib/backup/documents/write.ts'
+import { backupKeys } from '../../lib/backup/layout.ts'
 import type { Manifest } from '../../lib/backup/manifest.ts'
 import type { TableDefinition } from '../../lib/backup/sections/database.ts'
 import { addFingerprints } from '../../lib/backup/sections/fingerprint.ts'
@@ -8,15 +11,18 @@ import {
   compareVerified,
   loadExported,
 } from '../../lib/database/load/rehearse.ts'
+import type { LoadedBackup } from '../../lib/database/load/sources.ts'
 import { type DatabaseRestored, restoreDatabase } from '../../lib/database/restore/restore.ts'
 import { DatabasePlan } from '../../lib/database/schema/plan.ts'
 import { ensureScratch } from '../../lib/database/scratch/create.ts'
 import { wipeDatabase } from '../../lib/database/wipe/wipe.ts'
-import { BackupIsStale, SchemaChanged } from '../../lib/errors.ts'
+import { BackupIsStale, RehearsalFailed, SchemaChanged } from '../../lib/errors.ts'
 import { readSeed } from '../../lib/ledger/environment.ts'
+import type { RunRef } from '../../lib/ledger/run-ref.ts'
 import { withConnection } from '../../lib/postgres/with-connection.ts'
 import { databaseOf, type Plan, plannedRun, restoredBy } from '../../lib/run/planning/plan.ts'
 import { backUp, catalogOf, planReset, readBackup, useDatabase } from '../database/database-stack.ts'
+import { postgresMajor } from '../support/server-version.ts'
 import { inFullForm, isFull } from '../support/trust.ts'
 import { load, planRestore, readBackupOf } from './steps.ts'
 
@@ -187,6 +193,53 @@ describe('a copy of a table that was made while a migration had another type the
       await compareExported(clients, { ...exported, wipes: false })
     })
     await expect(rehearsing).rejects.toThrow(BackupIsStale)
+  })
+})
+
+describe('what a backup of another major version of the server is refused with names both', () => {
+  /** Restored on a server that is newer, or older, as its manifest says; `meanwhile` is done before the step that has to refuse. */
+  async function ofAnother(
+    serverVersion: string,
+  ): Promise<{ plan: Plan; loaded: LoadedBackup & { run: RunRef } }> {
+    const { clients, storage, sql } = database
+    const manifest = await backUp(clients, await planReset(clients))
+    const written = { ...manifest, database: { ...(manifest.database as object), serverVersion } }
+    const { manifest: key } = backupKeys(clients.config.BACKUP_PREFIX, manifest.backupId)
+    await putJson(storage, key, sealed(clients.config.SIGNING_KEYS, written))
+    await sql.query('DELETE FROM t WHERE id = 1')
+    const plan = await planRestore(clients, manifest.backupId, { safetyBackup: false })
+    return { plan, loaded: { run: plannedRun(plan), ...restoredBy(plan) } }
+  }
+
+  it('when its rows are others by what this one writes, in the copies and in the live tables', async () => {
+    const { clients, admin } = database
+    const { plan, loaded } = await ofAnother('12.9')
+    await load(clients, plan)
+    const backup = await readBackupOf(clients, { ...plan, backupId: loaded.backupId })
+    const { rows: found } = await admin.query(
+      `SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables WHERE schemaname LIKE 'taskmaster_scratch_%' AND tablename ~ '^t\\d'`,
+    )
+    await admin.query(`UPDATE ${found[0].name} SET doc = '{ "n": 2 }' WHERE id = 250`)
+    const both = new RegExp(
+      `public\\.t has its 500 rows, but at least one .*PostgreSQL 12\\.9 wrote the backup, and this is ${postgresMajor}\\..* of the version that wrote it`,
+    )
+    const restoring = restoreDatabase(clients, { ...databaseOf(plan), backup, backupId: plan.backupId })
+    await expect(restoring).rejects.toThrow(both)
+    const comparing = compareBackup(clients, loaded)
+    await expect(comparing).rejects.toThrow(RehearsalFailed)
+    await expect(comparing).rejects.toThrow(both)
+  })
+
+  it.runIf(isFull)(`when a type does not read them ${inFullForm}`, async () => {
+    const { clients, sql } = database
+    await sql.query(
+      `CREATE TYPE mood AS ENUM ('sad', 'glad'); CREATE TABLE moods (m mood); INSERT INTO moods VALUES ('sad')`,
+    )
+    const { plan } = await ofAnother('12.9')
+    await sql.query(`TRUNCATE moods; ALTER TYPE mood RENAME VALUE 'sad' TO 'blue'`)
+    const loading = load(clients, plan)
+    await expect(loading).rejects.toThrow(SchemaChanged)
+    await expect(loading).rejects.toThrow(/public\.moods .*PostgreSQL 12\.9 wrote the backup/)
   })
 })
 

@@ -16,6 +16,7 @@ import { copyTextOf, NotARow } from '../copy/copy-text.ts'
 import type { LoadablePart } from '../parts/load-batches.ts'
 import { ensureScratch } from '../scratch/create.ts'
 import { noteOf, scratchSchemaOf, scratchTableOf } from '../scratch/schema.ts'
+import { acrossVersions } from './across-versions.ts'
 import { linesOfPart } from './part-lines.ts'
 
 /** Connections that load parts side by side, one for so many bytes as they lie in S3. */
@@ -24,6 +25,8 @@ const limits = { connections: 2, bytesEach: 4 * 2 ** 20 }
 type PartsToLoad = {
   runId: string
   parts: readonly LoadablePart[]
+  /** The version of the server that wrote them; null, or absent: this one. */
+  wroteBy?: string | null
   /** Throws when the live tables are not those of the parts. */
   check: (tables: readonly TableDefinition[], live: Tables) => void
   /** What of them is to be loaded; absent: all. */
@@ -38,7 +41,7 @@ type PartsToLoad = {
  */
 export async function loadParts(
   clients: Clients,
-  { runId, parts: asked, check, choose }: PartsToLoad,
+  { runId, parts: asked, wroteBy = null, check, choose }: PartsToLoad,
   progress: (done: number, total: number) => Promise<void>,
 ): Promise<void> {
   const bucket = clients.backups
@@ -55,7 +58,11 @@ export async function loadParts(
     // A large one that comes last would be loaded by one connection while the others have nothing left to do.
     const largestFirst = parts.toSorted((one, other) => other.part.bytes - one.part.bytes)
     await shareOut(connections, largestFirst, async (connection, part) => {
-      await loadPart(connection, bucket, { runId, loadable: part })
+      try {
+        await loadPart(connection, bucket, { runId, loadable: part })
+      } catch (error) {
+        throw acrossVersions(error, { wroteBy, server: catalog.serverVersion })
+      }
       await progress(++done, parts.length)
     })
   })

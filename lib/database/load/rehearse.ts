@@ -18,6 +18,7 @@ import { readSpared } from '../restore/spared.ts'
 import type { PlannedDatabase } from '../schema/plan.ts'
 import { checkLoaded, ensureScratch, findMigrated } from '../scratch/create.ts'
 import { dropScratch } from '../scratch/drop.ts'
+import { acrossVersions } from './across-versions.ts'
 import { type Comparison, compareLoaded, compareRows } from './compare.ts'
 import { loadParts } from './load.ts'
 import { backupParts, exportedParts, type LoadedBackup, type Source } from './sources.ts'
@@ -54,9 +55,9 @@ async function loadBatch(
   { run: { runId }, batch, source }: { run: RunRef; batch: number; source: Source },
   progress: OnProgress,
 ): Promise<void> {
-  const parts = await source.partsOf(batch)
+  const { parts, wroteBy } = await source.partsOf(batch)
   if (parts.length === 0) return // all of it was proved before
-  await loadParts(clients, { runId, parts, check: source.check }, progress)
+  await loadParts(clients, { runId, parts, wroteBy, check: source.check }, progress)
 }
 
 /**
@@ -163,7 +164,7 @@ async function compareTables(
   connection: Connection,
   { run: { runId }, source, backedUp, isComparedLater }: Comparing,
 ): Promise<Comparison & { requirements: Map<string, string> }> {
-  const { tables, fingerprints, provedBy } = backedUp
+  const { tables, fingerprints, provedBy, wroteBy } = backedUp
   await connection.query(`SET lock_timeout = ${clients.config.LOCK_TIMEOUT_MS}`)
   const live = await readTables(connection, clients.config.DATABASE_SCHEMAS)
   source.check(tables, live)
@@ -182,10 +183,14 @@ async function compareTables(
     known: new Set([...backedUp.loaded.known].filter(asksTheSame)),
   }
   await checkLoaded(connection, { runId, tables: loaded.tables })
-  if (!(isComparedLater && provedBy === live.serverVersion))
-    await compareRows(connection, { runId, tables: loaded.tables, fingerprints })
-  const compared = await compareLoaded(connection, { runId, tables, loaded, fingerprints, live, isCurrent })
-  return { ...compared, requirements }
+  try {
+    if (!(isComparedLater && provedBy === live.serverVersion))
+      await compareRows(connection, { runId, tables: loaded.tables, fingerprints })
+    const compared = await compareLoaded(connection, { runId, tables, loaded, fingerprints, live, isCurrent })
+    return { ...compared, requirements }
+  } catch (error) {
+    throw acrossVersions(error, { wroteBy, server: live.serverVersion })
+  }
 }
 
 /** Rows that are not loaded were proved under what their table asked then. @throws BackupIsStale when it asks another thing now */

@@ -14,18 +14,22 @@ import type { FingerprintedTables } from '../row-differences.ts'
 import type { PlannedDatabase } from '../schema/plan.ts'
 import { type Loaded, loadedOf, wholeOf } from './loaded.ts'
 
-type SourceTables = FingerprintedTables & {
-  loaded: Loaded
-  /** What tables asked of their rows, as a digest, when it was decided that rows need not be loaded. */
-  requirements: Readonly<Record<string, string>>
-  /** The version of the server that has loaded these very parts before, and found them equal; null: none has. */
-  provedBy: string | null
-}
+/** The version of the server that wrote a backup; null: it is what this run exported. */
+type Written = { wroteBy: string | null }
+
+type SourceTables = FingerprintedTables &
+  Written & {
+    loaded: Loaded
+    /** What tables asked of their rows, as a digest, when it was decided that rows need not be loaded. */
+    requirements: Readonly<Record<string, string>>
+    /** The version of the server that has loaded these very parts before, and found them equal; null: none has. */
+    provedBy: string | null
+  }
 
 /** Where the parts come from that are loaded into a run's scratch schema. */
 export type Source = {
   /** What one batch loads, which reads no other batch. @throws NotFound when there is no such batch, BackupIncomplete */
-  partsOf(batch: number): Promise<LoadablePart[]>
+  partsOf(batch: number): Promise<{ parts: LoadablePart[] } & Written>
   /** The tables with all of their parts, and how their fingerprints were made. */
   tables(): Promise<SourceTables>
   /** Throws when the live tables are not those of the parts. */
@@ -39,13 +43,13 @@ export type Source = {
 /** What the run itself exported, before it is sealed: a table that was altered since makes that stale. */
 export function exportedParts({ backups }: Pick<Clients, 'backups'>, exported: PlannedDatabase): Source {
   return {
-    partsOf: (batch) => readExportedParts(backups, exported, batch),
+    partsOf: async (batch) => ({ parts: await readExportedParts(backups, exported, batch), wroteBy: null }),
     async tables() {
       const { tables, originOf } = await readExported(backups, exported)
       const { fingerprints, base } = exported.planned
       const { requirements = {}, askedTogether = {} } = base ?? {}
       const loaded = loadedOf(tables, originOf, askedTogether)
-      return { tables, loaded, requirements, fingerprints, provedBy: null }
+      return { tables, loaded, requirements, fingerprints, provedBy: null, wroteBy: null }
     },
     check: (tables, live) => refuseChanges(changesOf(live, tables)),
     refuseMigrated: (names) => refuseChanges(names.map(alteredSince)),
@@ -61,20 +65,23 @@ export function backupParts(clients: Pick<Clients, 'backups' | 'config'>, loaded
   const read = () => readRestored(clients, loaded)
   return {
     async partsOf(batch) {
-      const parts = loadBatches((await read()).database?.tables ?? [])[batch]
+      const { database } = await read()
+      const parts = loadBatches(database?.tables ?? [])[batch]
       if (parts === undefined) throw new NotFound(`The backup has no batch ${batch} to load`)
-      return parts
+      return { parts, wroteBy: database?.serverVersion ?? null }
     },
     async tables() {
       const { database, rehearsedAt, late } = await read()
       const isProved = rehearsedAt !== null && late === null // what a wipe adds is loaded by nobody
       const tables = database?.tables ?? []
+      const wroteBy = database?.serverVersion ?? null
       return {
         tables,
         loaded: wholeOf(tables),
         requirements: {},
         fingerprints: fingerprintFormatOf(database ?? {}),
-        provedBy: isProved ? (database?.serverVersion ?? null) : null,
+        provedBy: isProved ? wroteBy : null,
+        wroteBy,
       }
     },
     check: checkTables,

@@ -32,15 +32,15 @@ export async function loadToRestore(
 ): Promise<void> {
   const { runId, attempt } = run
   const { check, ...source } = backupParts(clients, loaded)
-  const parts = await source.partsOf(batch)
+  const { parts, wroteBy } = await source.partsOf(batch)
   // What was looked at before was written to meanwhile, and will be again.
-  if (attempt > 0) return loadParts(clients, { runId, parts, check }, progress)
+  if (attempt > 0) return loadParts(clients, { runId, parts, wroteBy, check }, progress)
   const backedUp = await source.tables()
   const held = await readHeld(clients, { runId, backupId: safetyBackupId })
   const looking: Looking = { runId, bucket: clients.backups, backedUp, held, parts }
   await loadParts(
     clients,
-    { runId, parts, check, choose: (connection, { tables }) => choose(connection, looking, tables) },
+    { runId, parts, wroteBy, check, choose: (connection, { tables }) => choose(connection, looking, tables) },
     progress,
   )
 }

@@ -14,6 +14,7 @@ import { checkSchema } from '../catalog/schema-differences.ts'
 import type { Table } from '../catalog/table.ts'
 import type { Tables } from '../catalog/tables.ts'
 import { readWritten } from '../catalog/written.ts'
+import { acrossVersions } from '../load/across-versions.ts'
 import { bytesHeld } from '../locks/duration.ts'
 import { locksOfRestore } from '../locks/of-restore.ts'
 import { whileLocked } from '../locks/transaction.ts'
@@ -79,7 +80,8 @@ export async function restoreDatabase(
         replaceTables(clients, locked, { run, planned, backup, safety, staying }),
       )
     } catch (cause) {
-      const error = refusal(databaseError(cause))
+      const versions = { wroteBy: backup.database?.serverVersion ?? null, server: planned.serverVersion }
+      const error = acrossVersions(refusal(databaseError(cause)), versions)
       // The next attempt rehearses its own safety backup first, in the same schema.
       if (error instanceof BackupIsStale) await startOver(connection, runId)
       throw error

@@ -6,6 +6,7 @@ import type { Clients } from '../../../lib/clients.ts'
 import { checkTables } from '../../../lib/database/catalog/schema-differences.ts'
 import { readTables } from '../../../lib/database/catalog/tables.ts'
 import { readFingerprints } from '../../../lib/database/fingerprints.ts'
+import { otherVersion } from '../../../lib/database/load/across-versions.ts'
 import { compareLoaded } from '../../../lib/database/load/compare.ts'
 import { loadParts } from '../../../lib/database/load/load.ts'
 import { wholeOf } from '../../../lib/database/load/loaded.ts'
@@ -69,6 +70,7 @@ export async function rehearse(
       await differencesOf(connection, { tables: signed, fingerprints }, (table) =>
         scratchTableOf(runId, table),
       ),
+      otherVersion({ wroteBy: original.serverVersion, server: live.serverVersion }),
     )
     check()
     const compared = await compareLoaded(connection, {
@@ -105,10 +107,10 @@ async function load(
   await loadParts(clients, { runId, parts: [{ table, part }], check: checkTables }, async () => {})
 }
 
-function refuse(differences: readonly { what: string }[]): void {
+function refuse(differences: readonly { what: string }[], versions: string): void {
   if (differences.length === 0) return
   const first = differences.slice(0, 5).map(({ what }) => what)
   throw new BackupDamaged(
-    `The rows in the folder are not those that were signed, in ${counted(differences.length, 'table')}: ${first.join('; ')}. Nothing became a backup; download it once more`,
+    `The rows in the folder are not those that were signed, in ${counted(differences.length, 'table')}: ${first.join('; ')}. Nothing became a backup; download it once more${versions}`,
   )
 }
