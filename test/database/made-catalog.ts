@@ -37,6 +37,7 @@ export function key(from: string, to: string, change: Partial<ForeignKey> = {}):
     derived: false,
     validated: true,
     onDelete: 'a',
+    full: false,
     ...columns,
     ...change,
   }

@@ -22,6 +22,8 @@ export type ForeignKey = {
   operators: string[]
   /** What happens to the referencing row: 'a' no action, 'r' restrict, 'c' cascade, 'n' set null, 'd' set default. */
   onDelete: string
+  /** MATCH FULL: a row that has only some of its columns refers to nothing, and so does not keep it. */
+  full: boolean
 }
 
 const rowsOf = (relation: string, schema: string) =>
@@ -29,7 +31,7 @@ const rowsOf = (relation: string, schema: string) =>
 
 const foreignKeysQuery = `
 SELECT k.conname AS name, ${plainName('fn.nspname', 'f.relname')} AS "from", ${plainName('tn.nspname', 't.relname')} AS "to",
-  k.conrelid::bigint::float8 AS "fromOid", k.confdeltype AS "onDelete", quote_ident(fn.nspname) || '.' || quote_ident(f.relname) AS "fromSql",
+  k.conrelid::bigint::float8 AS "fromOid", k.confdeltype AS "onDelete", k.confmatchtype = 'f' AS "full", quote_ident(fn.nspname) || '.' || quote_ident(f.relname) AS "fromSql",
   ${rowsOf('f', 'fn')} AS "fromRows", ${rowsOf('t', 'tn')} AS "toRows", k.conparentid <> 0 AS derived,
   k.convalidated AND coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true) AS validated,
   (SELECT json_agg(a.attname ORDER BY o.n) FROM unnest(k.conkey) WITH ORDINALITY o(num, n)

@@ -118,9 +118,10 @@ async function countComing(
   const [f, t] = [(at: number) => `f.c${at}`, (at: number) => `t.${quote(key.referenced[at] as string)}`]
   const gone = `EXISTS (SELECT FROM ${going} AS g WHERE ${meet(key, (at) => `g.c${at}`, f)})`
   const there = `EXISTS (SELECT FROM ${key.toRows} AS t WHERE ${meet(key, t, f)}) AND NOT ${gone}`
+  const given = key.columns.map((_, at) => `f.c${at} IS NOT NULL`).join(key.full ? ' OR ' : ' AND ')
   return countRows(
     connection,
-    `${children} AS f WHERE ${key.columns.map((_, at) => `f.c${at} IS NOT NULL`).join(' AND ')}
+    `${children} AS f WHERE (${given})
      AND NOT EXISTS (SELECT FROM ${coming} AS b WHERE ${meet(key, (at) => `b.c${at}`, f)}) AND NOT (${there})`,
   )
 }
