@@ -180,15 +180,17 @@ test('the program installs nothing where npm was told to run no scripts before a
   await chmod(join(cwd, 'npm'), 0o755)
   const env = { PATH: `${cwd}${delimiter}${process.env.PATH}`, HOME: cwd }
   const program = join(project, 'bin/taskmaster-reset.mjs')
-  const start = (more = {}) =>
-    promisify(execFile)(process.execPath, [program], { env: { ...env, ...more } })
+  const start = (more = {}) => promisify(execFile)(process.execPath, [program], { env: { ...env, ...more } })
   const told = { npm_config_ignore_scripts: 'true' }
   await expect(start(told)).rejects.toMatchObject({
     code: 2,
     stdout: '',
     stderr: expect.stringMatching(/^The packages .*node scripts\/install\.mjs/),
   })
-  expect(await start()).toMatchObject({ stdout: 'started started ', stderr: expect.stringContaining('installed') })
+  expect(await start()).toMatchObject({
+    stdout: 'started started ',
+    stderr: expect.stringContaining('installed'),
+  })
   expect(await start(told)).toMatchObject({ stdout: 'started started ', stderr: '' })
 })
 

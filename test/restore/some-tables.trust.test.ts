@@ -159,7 +159,9 @@ describe('a restore of some tables', () => {
       await sql.query(`CREATE TABLE pairs (a int, b int, PRIMARY KEY (a, b)); CREATE TABLE refers (id int PRIMARY KEY, a int, b int);
         INSERT INTO pairs VALUES (1, 1); INSERT INTO refers VALUES (1, 1, 1), (2, 1, NULL), (3, NULL, 1), (4, NULL, NULL), (5, 2, 2)`)
       const backupId = await backUpAll(clients)
-      await sql.query('DELETE FROM refers; ALTER TABLE refers ADD FOREIGN KEY (a, b) REFERENCES pairs MATCH FULL')
+      await sql.query(
+        'DELETE FROM refers; ALTER TABLE refers ADD FOREIGN KEY (a, b) REFERENCES pairs MATCH FULL',
+      )
       const told: BrokenKey[][] = []
       await expect(
         restoreSome(clients, backupId, { tables: ['refers'] }, (broken) => told.push(broken)),

@@ -6,7 +6,6 @@ import type { Clients } from '../../../lib/clients.ts'
 import { checkTables } from '../../../lib/database/catalog/schema-differences.ts'
 import { readTables } from '../../../lib/database/catalog/tables.ts'
 import { readFingerprints } from '../../../lib/database/fingerprints.ts'
-import { otherVersion } from '../../../lib/database/load/across-versions.ts'
 import { compareLoaded } from '../../../lib/database/load/compare.ts'
 import { loadParts } from '../../../lib/database/load/load.ts'
 import { wholeOf } from '../../../lib/database/load/loaded.ts'
@@ -17,6 +16,7 @@ import { scratchTableOf } from '../../../lib/database/scratch/schema.ts'
 import { BackupDamaged } from '../../../lib/errors.ts'
 import type { Connection } from '../../../lib/postgres/connection.ts'
 import { databaseError } from '../../../lib/postgres/errors.ts'
+import { otherVersion } from '../../../lib/postgres/version.ts'
 
 type Part = { runId: string; table: BackedUpTable; part: TablePart; database: DatabaseSection }
 
