@@ -15,20 +15,19 @@ import { checkSchema } from '../catalog/schema-differences.ts'
 import type { Table } from '../catalog/table.ts'
 import type { Tables } from '../catalog/tables.ts'
 import { readWritten } from '../catalog/written.ts'
+import type { Staying } from '../constraints/crossing.ts'
 import { bytesHeld } from '../locks/duration.ts'
 import { locksOfRestore } from '../locks/of-restore.ts'
 import { whileLocked } from '../locks/transaction.ts'
 import { isOfTheRows } from '../savepoint.ts'
 import { changedIn, type DatabasePlan, keptIn, type PlannedDatabase } from '../schema/plan.ts'
-import { checkLoaded } from '../scratch/create.ts'
 import { dropScratch } from '../scratch/drop.ts'
 import { Refreshed, refreshViews } from '../views.ts'
 import { proveBackup, readOwnManifest } from '../wipe/prove.ts'
-import { type Differing, stillDiffering } from './differing.ts'
+import { divideTables } from './divide.ts'
 import { lookAtKept, refuseKeptWritten } from './kept.ts'
 import { compareLive, replaceRows } from './replace-rows.ts'
-import { readSpared } from './spared.ts'
-import { refuseWritten, stillUnchanged } from './unchanged.ts'
+import { refuseWritten } from './unchanged.ts'
 
 /** Rows that are there again, per table and in all; parts that the safety backup got anew; columns that kept their default. */
 export const DatabaseRestored = z.strictObject({
@@ -116,77 +115,36 @@ function keptOf({ tables }: DatabasePlan, catalog: Tables): Table[] {
 async function replaceTables(
   clients: Clients,
   connection: Connection,
-  {
-    run: { runId },
-    planned,
-    backup,
-    safety,
-    staying,
-  }: Omit<DatabaseRestore, 'backupId'> & { safety: Manifest | null },
+  { run, planned, backup, safety, staying }: Omit<DatabaseRestore, 'backupId'> & { safety: Manifest | null },
 ): Promise<DatabaseRestored> {
   const { database } = backup
-  if (database === null)
-    return {
-      rows: 0,
-      tables: {},
-      lateParts: 0,
-      newColumns: [],
-      unchanged: [],
-      differing: [],
-      warnings: [],
-      views: null,
-    }
+  if (database === null) return DatabaseRestored.parse({ rows: 0, tables: {}, lateParts: 0, newColumns: [] })
+  const { runId } = run
   const began = performance.now()
   const recorded = await fenceRun(connection, runId)
   if (recorded !== null) return DatabaseRestored.parse(recorded)
   await checkEnvironmentRow(connection, clients.config)
   const catalog = await readCatalog(connection, clients.config.DATABASE_SCHEMAS)
   const newColumns = checkSchema(database, catalog)
-  const tables = catalog.tables.filter(({ name }) => database.tables.some((table) => table.name === name))
-  const before = await readWritten(connection, tables)
+  const live = catalog.tables.filter(({ name }) => database.tables.some((table) => table.name === name))
+  const before = await readWritten(connection, live)
   const kept = staying && (await lookAtKept(connection, keptOf(planned, catalog)))
   const proven =
     safety === null
       ? null
       : await proveBackup(clients, connection, {
-          runId,
-          manifest: safety,
-          going: tables,
+          ...{ runId, manifest: safety, going: live, catalog },
           backedUp: planned.tables.map(({ table }) => table),
-          catalog,
         })
   const fingerprints = fingerprintFormatOf(database)
-  // Where nothing is to be loaded, nothing made the schema in which it stands.
-  const spared = database.tables.length === 0 ? new Map() : await readSpared(connection, runId)
-  const unchanged = await stillUnchanged(connection, {
-    ...{ runId, spared, live: tables, backedUp: { tables: database.tables, fingerprints } },
+  const { pairs, others, differing } = await divideTables(connection, {
+    ...{ runId, bucket: clients.backups, live, backedUp: { tables: database.tables, fingerprints } },
     held: proven && { tables: proven.tables, fingerprints: fingerprintFormatOf(safety?.database ?? {}) },
   })
-  const byName = new Map(tables.map((table) => [table.name, table]))
-  const all = database.tables.map((table) => ({ table, live: byName.get(table.name) as Table }))
-  const pairs = all.filter(({ table }) => !unchanged.has(table.name))
-  const others = all.filter(({ table }) => unchanged.has(table.name))
-  const differing = new Map<string, Differing>()
-  for (const pair of pairs) {
-    const { name } = pair.table
-    if (spared.get(name) !== 'differing') continue
-    const looking = { runId, bucket: clients.backups, pair, format: fingerprints }
-    differing.set(name, await stillDiffering(connection, looking))
-  }
-  const filled = pairs.map(({ table }) => table).filter(({ name }) => !differing.has(name))
-  await checkLoaded(connection, { runId, tables: filled })
   const warnings = await replaceRows(connection, {
-    ...{ runId, sequences: database.sequences, pairs },
-    differing,
+    ...{ runId, sequences: database.sequences, pairs, differing },
     unchanged: others.map(({ live }) => live),
-    staying: staying
-      ? {
-          tables: new Set(
-            catalog.tables.flatMap(({ name, oid }) => (staying.names.includes(name) ? oid : [])),
-          ),
-          ofReset: staying.ofReset,
-        }
-      : null,
+    staying: staying ? stayingIn(catalog, staying) : null,
   })
   warnings.push(...(await compareLive(connection, { runId, pairs, fingerprints, differing })))
   await refuseWritten(connection, others, { before, fingerprints })
@@ -196,15 +154,19 @@ async function replaceTables(
     tables: Object.fromEntries(database.tables.map(({ name, rows }) => [name, rows])),
     lateParts: proven?.lateParts ?? 0,
     newColumns,
-    unchanged: [...unchanged],
+    unchanged: others.map(({ table }) => table.name),
     differing: [...differing.keys()],
     warnings,
     views: null,
   }
   // What was left alone took next to no time, of which the next one must not be estimated.
-  const bytes = unchanged.size + differing.size > 0 ? 0 : Math.max(planned.bytes, bytesHeld(database.tables))
+  const bytes = others.length + differing.size > 0 ? 0 : Math.max(planned.bytes, bytesHeld(database.tables))
   const locked = { bytes, milliseconds: Math.round(performance.now() - began) }
   await recordRestored(connection, runId, restored, locked)
   await connection.query('COMMIT')
   return restored
+}
+
+function stayingIn({ tables }: Tables, { names, ofReset }: NonNullable<DatabaseRestore['staying']>): Staying {
+  return { tables: new Set(tables.flatMap(({ name, oid }) => (names.includes(name) ? oid : []))), ofReset }
 }
