@@ -1,6 +1,5 @@
 import { execFile } from 'node:child_process'
-import { constants } from 'node:fs'
-import { access, cp } from 'node:fs/promises'
+import { cp } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { basename, dirname, isAbsolute, join } from 'node:path'
 import { promisify } from 'node:util'
@@ -34,15 +33,29 @@ export async function findPostgres(
   return programsIn(join(copy, basename(folder)), user)
 }
 
+/** The oldest version that is supported. */
+const oldest = 14
+
 /** @throws unless both programs lie there; a wrong name must not end in tests of another version than was meant */
 async function checked(folder: string): Promise<string> {
-  const isThere = (program: string) => access(join(folder, program), constants.X_OK)
-  const found = isAbsolute(folder) && Promise.all([isThere('initdb'), isThere('postgres')])
-  if (await Promise.resolve(found).catch(() => false)) return folder
+  const ask = (program: string) => (isAbsolute(folder) ? versionOf(join(folder, program)) : undefined)
+  const [initdb, postgres] = await Promise.all([ask('initdb'), ask('postgres')])
+  if (initdb !== undefined && initdb === postgres && Number.parseInt(initdb, 10) >= oldest) return folder
   throw new Error(
     `POSTGRES_PROGRAMS is "${folder}", which is no folder, from the root on, that has PostgreSQL's initdb and postgres in it, ` +
-      'as /usr/lib/postgresql/17/bin is on Debian.',
+      `both of one version from ${oldest} on, as /usr/lib/postgresql/17/bin is on Debian: it has initdb of version ` +
+      `${initdb ?? 'none'} and postgres of version ${postgres ?? 'none'}. Correct it, or unset it for the installed ones.`,
   )
+}
+
+/** What it says it is; undefined: it is not there, cannot be run, or is no program of PostgreSQL. */
+async function versionOf(program: string): Promise<string | undefined> {
+  try {
+    const { stdout } = await execute(program, ['--version'], { timeout: 10_000, cwd: '/' })
+    return /\(PostgreSQL\) (\d[\w.]*)/.exec(stdout)?.[1]
+  } catch {
+    return undefined
+  }
 }
 
 /** initdb has a shell run its neighbour by its path, in double quotes. */
