@@ -268,32 +268,60 @@ async function cancelled(plan: Plan) {
   return rowOf(plan)
 }
 
+/** Holds the part that a wipe or a restore writes under its locks, as an S3 does that says nothing; released at the end of the test. */
+async function withSilentS3(use: (held: Promise<void>, release: () => void) => Promise<void>): Promise<void> {
+  const reached = Promise.withResolvers<void>()
+  const released = Promise.withResolvers<void>()
+  front.faults.push(async ({ method, key }) => {
+    if (method !== 'PUT' || !key.includes('/late-')) return undefined
+    reached.resolve()
+    await released.promise
+    return undefined
+  })
+  try {
+    await use(reached.promise, released.resolve)
+  } finally {
+    released.resolve()
+  }
+}
+
+const through = (budget: number, silenceMs: number) => {
+  const own = configured(clients, { AWS_ENDPOINT_URL_S3: front.url, LOCK_BUDGET_MS: budget })
+  const s3 = makeS3(own.config, silenceMs)
+  return { ...own, ...bucketsOf(own.config, s3) }
+}
+
+describe.each(steps)('a %s that has its locks', (does, _, rowsAfter, prepare) => {
+  const asBoth = does === 'wipe' ? it : it.runIf(isFull)
+  asBoth(
+    `changes nothing when a schema is renamed meanwhile, and its tables’ names mean others ${does === 'wipe' ? '' : inFullForm}`,
+    async () => {
+      const { act } = await prepare()
+      await database.sql.query(`UPDATE app.people SET name = 'late' WHERE id = 1;
+        CREATE SCHEMA green; CREATE TABLE green.people (LIKE app.people INCLUDING ALL); CREATE TABLE green.zoo (LIKE app.zoo INCLUDING ALL);
+        INSERT INTO green.people SELECT g, 'in no backup' FROM generate_series(1, 60) g`)
+      const before = await people()
+      try {
+        await withSilentS3(async (held, release) => {
+          const acting = endOf(act(through(60_000, 30_000)))
+          await held
+          const deploying = await session(database, 'deployment')
+          await deploying.query('ALTER SCHEMA app RENAME TO blue; ALTER SCHEMA green RENAME TO app')
+          release()
+          expect(await acting).toBe('BackupIsStale')
+        })
+        expect(await people()).toBe(60)
+        await database.sql.query('ALTER SCHEMA app RENAME TO green; ALTER SCHEMA blue RENAME TO app')
+        expect(await people()).toBe(before)
+        expect(before).not.toBe(rowsAfter)
+      } finally {
+        await database.sql.query('DROP SCHEMA IF EXISTS blue CASCADE; DROP SCHEMA IF EXISTS green CASCADE')
+      }
+    },
+  )
+})
+
 describe('a wipe that has its locks', () => {
-  /** Holds the part that a wipe writes under its locks, as an S3 does that says nothing; released at the end of the test. */
-  async function withSilentS3(
-    use: (held: Promise<void>, release: () => void) => Promise<void>,
-  ): Promise<void> {
-    const reached = Promise.withResolvers<void>()
-    const released = Promise.withResolvers<void>()
-    front.faults.push(async ({ method, key }) => {
-      if (method !== 'PUT' || !key.includes('/late-')) return undefined
-      reached.resolve()
-      await released.promise
-      return undefined
-    })
-    try {
-      await use(reached.promise, released.resolve)
-    } finally {
-      released.resolve()
-    }
-  }
-
-  const through = (budget: number, silenceMs: number) => {
-    const own = configured(clients, { AWS_ENDPOINT_URL_S3: front.url, LOCK_BUDGET_MS: budget })
-    const s3 = makeS3(own.config, silenceMs)
-    return { ...own, ...bucketsOf(own.config, s3) }
-  }
-
   /** Milliseconds until a writer of the application gets through. */
   async function stallOf(writer: pg.Client): Promise<number> {
     const started = performance.now()

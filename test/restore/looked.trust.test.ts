@@ -30,7 +30,9 @@ beforeAll(async () => {
     INSERT INTO felt SELECT g, 'sad', 'int4' FROM generate_series(1, 2000) g; INSERT INTO felt VALUES (0, 'glad', 'text')`)
   await database.admin.query(`CREATE TYPE pg_catalog.tone AS ENUM ('low', 'high')`)
   await database.sql.query(`CREATE SCHEMA room; CREATE TABLE placed AS SELECT g AS id, '{room}'::regnamespace[] AS place FROM generate_series(1, 2000) g;
-    CREATE TABLE sung AS SELECT g AS id, 'low'::tone AS tone FROM generate_series(1, 2000) g`)
+    CREATE TABLE sung AS SELECT g AS id, 'low'::tone AS tone FROM generate_series(1, 2000) g;
+    CREATE FUNCTION reads(int) RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE TABLE catalogued (id int, of pg_catalog.pg_type);
+    INSERT INTO catalogued (id, of.typinput) SELECT g, 'reads' FROM generate_series(1, 2000) g`)
 })
 
 beforeEach(async () => {
@@ -180,6 +182,7 @@ it('takes no look for rows of which the text may change while nobody writes them
   expect(await looked(does('ALTER SCHEMA room RENAME TO hall'), 'placed')).toBe(false)
   const renamed = `ALTER TYPE pg_catalog.tone RENAME VALUE 'low' TO 'deep'`
   expect(await looked(() => database.admin.query(renamed), 'sung')).toBe(false)
+  expect(await looked(does('ALTER FUNCTION reads(int) RENAME TO wrote'), 'catalogued')).toBe(false)
 })
 
 it('takes it for nothing when it was of what had the name in between, also while a migration was under way', async () => {
@@ -203,7 +206,13 @@ it('takes it for nothing when it was of what had the name in between, also while
     }
     expect(await looked(back, 'noted', { before }), `${exchange}, under way`).toBe(false)
   }
-  await database.sql.query('DROP TABLE twin')
+  await database.sql.query(`DROP TABLE twin; CREATE SCHEMA green; CREATE TABLE green.noted (LIKE noted INCLUDING ALL);
+    INSERT INTO green.noted SELECT id, 'other', note FROM noted`)
+  await untilOthersHaveEnded()
+  const schemas = `ALTER SCHEMA public RENAME TO blue; ALTER SCHEMA green RENAME TO public; ALTER SCHEMA blue RENAME TO green`
+  const stages = { before: does(schemas), during: does(schemas) }
+  expect(await looked(does('SELECT'), 'noted', stages), schemas).toBe(false)
+  await database.sql.query('DROP SCHEMA green CASCADE')
 })
 
 it.runIf(isFull)(

@@ -8,6 +8,7 @@ import type { Connection } from '../../postgres/connection.ts'
 import { sqlStateOf } from '../../postgres/errors.ts'
 import { budgetSettings, overspending, withinBudget } from './budget.ts'
 import { isRefusedLock, type Locks, lockTables } from './locks.ts'
+import { readNames, refuseRenamed } from './names.ts'
 
 /**
  * Milliseconds that one more lock is waited for when all tables are locked already (a sequence, a table that only some
@@ -25,19 +26,20 @@ const pauseMs = 500
 const mostFailures = 3
 
 /**
- * Runs `work` in a REPEATABLE READ transaction that holds the locks; `work` commits it. The snapshot is taken by its first
+ * Runs `work` in a REPEATABLE READ transaction that holds the locks; `work` commits it by what it is given for it. The snapshot is taken by its first
  * query, so it sees what was committed while the locks were waited for. Until they are granted the ledger says what is
  * waited for, and the run can be cancelled. They are held for LOCK_BUDGET_MS at most. When another lock that the work needs
  * is refused, or the ledger's row is written in the moment in which it is locked, all are given back, and it begins again
  * while there is time, for the latter a few times at most.
- * @throws DatabaseBusy when LOCK_TIMEOUT_MS or LOCK_BUDGET_MS are over; RunLost
+ * @throws DatabaseBusy when LOCK_TIMEOUT_MS or LOCK_BUDGET_MS are over; RunLost; BackupIsStale in place of a COMMIT when
+ *   schemas were renamed meanwhile
  * @see docs/decisions.md#the-wiping-transaction-is-repeatable-read
  */
 export async function whileLocked<Result>(
   clients: Clients,
   connection: Connection,
   { runId, locks }: { runId: string; locks: Locks },
-  work: (connection: Connection) => Promise<Result>,
+  work: (connection: Connection, commit: () => Promise<void>) => Promise<Result>,
 ): Promise<Result> {
   const { config } = clients
   const until = performance.now() + config.LOCK_TIMEOUT_MS
@@ -49,6 +51,7 @@ export async function whileLocked<Result>(
   try {
     await ledger.use((line) => noteWaiting(line, runId, 'waiting for locks'))
     for (let failures = 0; ; ) {
+      const names = await ledger.use((line) => readNames(line, locks))
       await connection.query('BEGIN ISOLATION LEVEL REPEATABLE READ')
       await lockTables(clients, connection, locks, waiting)
       const granted = performance.now()
@@ -57,7 +60,11 @@ export async function whileLocked<Result>(
       )
       await ledger.use((line) => noteGranted(line, runId))
       try {
-        return await work(withinBudget(connection, config))
+        const locked = withinBudget(connection, config)
+        return await work(locked, async () => {
+          refuseRenamed(names, await ledger.use((line) => readNames(line, locks)))
+          await locked.query('COMMIT')
+        })
       } catch (error) {
         const isFailure = stateOf(error) === serializationFailure
         if (isFailure) failures++

@@ -24,10 +24,12 @@ const mostRanges = 32_768
 const farthest = 2n ** 31n
 
 /**
- * A column that was dropped and added again, or renamed, is another one although no row was written. What is below 16384 was
+ * A column that was dropped and added again, or renamed, is another one although no row was written, and so may the table be of a
+ * schema that was renamed, which no lock on the table prevents: a rename makes another version of the schema's row. What is below 16384 was
  * made with the server, whatever schema it is in.
  */
 const shape = `SELECT concat_ws(' ', attrelid, pg_relation_filenode(attrelid),
+  (SELECT concat_ws(' ', n.oid, n.xmin) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = attrelid),
   md5(string_agg(concat_ws(' ', attnum, atttypid, quote_ident(attname)), ',' ORDER BY attnum))) AS shape, bool_and(atttypid < 16384) AS plain
   FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 GROUP BY attrelid`
 
@@ -59,7 +61,7 @@ export async function lookOf(
 
 /** Labels of enums, names of tables, schemas and roles, fields of a type can be renamed; what types of the application write, it decides. */
 function isTextOfValuesAlone({ columns }: TableDefinition): boolean {
-  return !columns.some(({ type }) => /\.|^(aclitem|reg)/.test(type))
+  return !columns.some(({ type }) => /\.|^(aclitem|reg|pg_)/.test(type))
 }
 
 /** Notes it in the scratch schema; each is whole in itself, so it does not matter whose is there. */

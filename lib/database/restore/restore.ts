@@ -75,8 +75,8 @@ export async function restoreDatabase(
       const earlier = await fenceRun(connection, runId)
       if (earlier !== null) return DatabaseRestored.parse(earlier)
       const locks = await locksOfRestore(connection, planned)
-      return await whileLocked(clients, connection, { runId, locks }, (locked) =>
-        replaceTables(clients, locked, { run, planned, backup, safety, staying }),
+      return await whileLocked(clients, connection, { runId, locks }, (locked, commit) =>
+        replaceTables(clients, locked, { run, commit, planned, backup, safety, staying }),
       )
     } catch (cause) {
       const versions = { wroteBy: backup.database?.serverVersion ?? null, server: planned.serverVersion }
@@ -115,11 +115,17 @@ function keptOf({ tables }: DatabasePlan, catalog: Tables): Table[] {
 async function replaceTables(
   clients: Clients,
   connection: Connection,
-  { run, planned, backup, safety, staying }: Omit<DatabaseRestore, 'backupId'> & { safety: Manifest | null },
+  {
+    run: { runId },
+    planned,
+    backup,
+    safety,
+    staying,
+    commit,
+  }: Omit<DatabaseRestore, 'backupId'> & { safety: Manifest | null; commit: () => Promise<void> },
 ): Promise<DatabaseRestored> {
   const { database } = backup
   if (database === null) return DatabaseRestored.parse({ rows: 0, tables: {}, lateParts: 0, newColumns: [] })
-  const { runId } = run
   const began = performance.now()
   const recorded = await fenceRun(connection, runId)
   if (recorded !== null) return DatabaseRestored.parse(recorded)
@@ -163,7 +169,7 @@ async function replaceTables(
   const bytes = others.length + differing.size > 0 ? 0 : Math.max(planned.bytes, bytesHeld(database.tables))
   const locked = { bytes, milliseconds: Math.round(performance.now() - began) }
   await recordRestored(connection, runId, restored, locked)
-  await connection.query('COMMIT')
+  await commit()
   return restored
 }
 

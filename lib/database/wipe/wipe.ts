@@ -53,8 +53,8 @@ export async function wipeDatabase(
       // Before any lock: a run that is lost, or has wiped already, must not hold up the application.
       const earlier = await fenceRun(connection, runId)
       if (earlier !== null) return DatabaseWiped.parse(earlier)
-      return await whileLocked(clients, connection, { runId, locks }, (locked) =>
-        wipeUnderLocks(clients, locked, { run, planned, preserve, manifest }),
+      return await whileLocked(clients, connection, { runId, locks }, (locked, commit) =>
+        wipeUnderLocks(clients, locked, { run, commit, planned, preserve, manifest }),
       )
     } catch (error) {
       throw databaseError(error)
@@ -73,7 +73,8 @@ async function wipeUnderLocks(
     planned,
     preserve,
     manifest,
-  }: Omit<DatabaseWipe, 'backupId'> & { manifest: Manifest | null },
+    commit,
+  }: Omit<DatabaseWipe, 'backupId'> & { manifest: Manifest | null; commit: () => Promise<void> },
 ): Promise<DatabaseWiped> {
   const began = performance.now()
   const recorded = await fenceRun(connection, runId)
@@ -106,7 +107,7 @@ async function wipeUnderLocks(
   }
   const locked = { bytes: planned.bytes, milliseconds: Math.round(performance.now() - began) }
   await recordWiped(connection, runId, result, locked)
-  await connection.query('COMMIT')
+  await commit()
   return result
 }
 
