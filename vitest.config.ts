@@ -24,6 +24,8 @@ export default defineConfig({
     env: { LOG_LEVEL: 'SILENT' },
     testTimeout: isFull ? 20 * 60_000 : 60_000,
     hookTimeout: 120_000,
+    // A second, as it is by default, is a moment on a machine that is shared by six of these processes.
+    expect: { poll: { timeout: 20_000 } },
     sequence: { sequencer: LongestFirst },
     reporters: [
       'default',

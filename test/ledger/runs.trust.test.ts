@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import * as z from 'zod'
 import { fenceKey } from '../../lib/cache/keys.ts'
 import { makeClients } from '../../lib/clients.ts'
@@ -230,10 +230,10 @@ describe('a run that is over while an invocation of it may be alive', () => {
 
   test('is closing until the deadline of one that was killed, which is then forgotten', async () => {
     await openRun(connection, newRun('one'))
-    await registerInvocation(connection, invocation('killed', 'one', 0.3))
+    await registerInvocation(connection, invocation('killed', 'one'))
     await close('one', 'failed')
     await expect(openRun(connection, newRun('two'))).rejects.toMatchObject({ name: 'RunActive' })
-    await stack.sql.query('SELECT pg_sleep(0.4)')
+    await stack.sql.query('UPDATE taskmaster_reset.invocations SET deadline = now()')
     expect(await openRun(connection, newRun('two'))).toEqual({ opened: true })
     expect((await stack.sql.query('SELECT * FROM taskmaster_reset.invocations')).rows).toEqual([])
   })
@@ -378,18 +378,28 @@ describe('a step', () => {
   })
 
   test('tells how far it is not at every moment, but always that it is done', async () => {
+    const told: unknown[] = []
     const telling = step(async (_fence, report) => {
-      await report(1, 10)
-      await report(2, 10)
-      const early = await noted()
-      await report(10, 10)
-      return early
+      for (const [done, milliseconds] of [
+        [1, 0],
+        [2, 1_999],
+        [3, 1],
+        [4, 1_999],
+        [10, 0],
+      ] as const) {
+        vi.setSystemTime(Date.now() + milliseconds)
+        await report(done, 10)
+        told.push((await noted()).progress['Export/3']?.done)
+      }
     })
-    expect(await telling({ runId: 'one', batch: 3 }, context)).toMatchObject({
-      phase: 'Export',
-      progress: {},
-    })
-    expect((await noted()).progress).toEqual({ 'Export/3': { done: 10, total: 10 } })
+    vi.useFakeTimers({ toFake: ['Date'] })
+    try {
+      await telling({ runId: 'one', batch: 3 }, context)
+    } finally {
+      vi.useRealTimers()
+    }
+    expect(told).toEqual([undefined, undefined, 3, 3, 10])
+    expect(await noted()).toMatchObject({ phase: 'Export', progress: { 'Export/3': { total: 10 } } })
   })
 
   test('may change a store only while its run holds the lock, its time is not over, and it is the latest', async () => {

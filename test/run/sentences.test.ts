@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { describe, expect, it, vi } from 'vitest'
 import type { Backup } from '../../lib/backup/read.ts'
 import type { Config } from '../../lib/config/variables.ts'
@@ -509,14 +508,20 @@ it('requests that are sent at the same time share an answer of the ledger, for a
     },
   } as Fence
   const check = sharedCheck(fence)
-  await Promise.all([check(), check(), check()])
-  await check()
-  expect(asked).toBe(1)
-  isLost = true
-  await delay(110)
-  await expect(Promise.all([check(), check()])).rejects.toThrow('lost')
-  expect(asked).toBe(2)
-  await expect(check()).rejects.toThrow('lost')
+  vi.useFakeTimers({ toFake: ['performance'] })
+  try {
+    await Promise.all([check(), check(), check()])
+    vi.advanceTimersByTime(100)
+    await check()
+    expect(asked).toBe(1)
+    isLost = true
+    vi.advanceTimersByTime(1)
+    await expect(Promise.all([check(), check()])).rejects.toThrow('lost')
+    expect(asked).toBe(2)
+    await expect(check()).rejects.toThrow('lost')
+  } finally {
+    vi.useRealTimers()
+  }
 })
 
 it('what a library threw is told by its message, and of a statement only by its cause', () => {
