@@ -120,9 +120,10 @@ test('a Task that takes too long times out, and its late end changes nothing', a
 
 test('the failure of one branch ends a Parallel under its own name, and the others start nothing more', async () => {
   const begun: string[] = []
+  const { promise: failed, resolve: fail } = Promise.withResolvers<void>()
   const slow = async () => {
     begun.push('slow')
-    await new Promise((resolve) => setTimeout(resolve, 50))
+    await failed
   }
   const states = {
     Both: {
@@ -142,7 +143,10 @@ test('the failure of one branch ends a Parallel under its own name, and the othe
     broken: () => {
       throw Object.assign(new Error('no'), { name: 'Broken' })
     },
-    pause: () => new Promise((resolve) => setTimeout(resolve, 100)),
+    pause: () => {
+      fail()
+      return new Promise((resolve) => setTimeout(resolve, 100))
+    },
   }
   const { run } = await serve(states, functions)
   expect((await run()).status).toBe('SUCCEEDED')
@@ -206,8 +210,11 @@ test('a Distributed Map tolerates as many failures as it says', async () => {
 test('the items of a Map run at most as many at once as it allows, and keep their order', async () => {
   let running = 0
   let most = 0
+  const { promise: allowed, resolve: allow } = Promise.withResolvers<void>()
   const one = async (event: unknown) => {
     most = Math.max(most, ++running)
+    if (running === 3) allow()
+    await allowed
     await new Promise((resolve) => setTimeout(resolve, 5))
     running -= 1
     return event

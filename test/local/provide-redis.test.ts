@@ -196,21 +196,17 @@ describe('where none can be fetched, one line says why and what to do', () => {
   })
 
   test('with mirrors that fall silent', { skip: process.platform !== 'linux' }, async () => {
-    await program(join(bin, 'apt-get'), 'exec sleep 30')
-    const startedAt = performance.now()
+    await program(join(bin, 'apt-get'), 'exec sleep 600')
     await provide({ silenceMs: 200 })
     expect(notes.at(-1)).toBe(
       `No Redis server could be fetched (nothing came from the mirrors for 0.2 s). ${advice}`,
     )
-    expect(performance.now() - startedAt).toBeLessThan(10_000)
   })
 
   test('with a network that is too slow', { skip: process.platform !== 'linux' }, async () => {
-    await program(join(bin, 'apt-get'), 'exec sleep 30')
-    const startedAt = performance.now()
+    await program(join(bin, 'apt-get'), 'exec sleep 600')
     await provide({ limitMs: 300 })
     expect(notes.at(-1)).toBe(`No Redis server could be fetched (apt-get: it took too long). ${advice}`)
-    expect(performance.now() - startedAt).toBeLessThan(10_000)
     expect(await left()).toEqual([])
   })
 

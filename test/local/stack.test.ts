@@ -7,7 +7,6 @@ import { Redis } from '@upstash/redis'
 import { describe, expect, inject, test } from 'vitest'
 import { startRedis } from '../../local/cache/redis.ts'
 import { createDatabase, dropDatabase } from '../../local/database/postgres.ts'
-import { close, listen } from '../../local/loopback.ts'
 import { guardProcesses } from '../../local/processes/child-processes.ts'
 import { isRunning } from '../../local/processes/sweep.ts'
 import { type StackOptions, startStack } from '../../local/stack.ts'
@@ -152,12 +151,10 @@ describe('a stack with services that are given', () => {
 
 describe('a stack that cannot start', () => {
   test('is torn down again when a given Redis does not answer', async () => {
-    const nobody = (await import('node:net')).createServer()
-    const port = await listen(nobody)
-    await close(nobody)
     const environment = {
       PATH,
-      REDIS_URL: `redis://:sesame@127.0.0.1:${port}`,
+      // Nobody listens there, and nobody is given it, as a port that was given back may be.
+      REDIS_URL: 'redis://:sesame@127.0.0.1:1',
       AWS_ENDPOINT_URL_S3: 'http://127.0.0.1:9',
     }
     const before = { ...process.env }
