@@ -2,7 +2,14 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { type Fault, type S3Request, s3Error } from '../files/s3-front.ts'
 import { inFullForm, isFull } from '../support/trust.ts'
 import { useFronts } from './fronts.ts'
-import { backupBucket, environment, filesBucket, useResetStack, withVariables } from './reset-stack.ts'
+import {
+  backupBucket,
+  environment,
+  filesBucket,
+  nextSecond,
+  useResetStack,
+  withVariables,
+} from './reset-stack.ts'
 
 const reset = useResetStack()
 const fronts = useFronts(reset)
@@ -58,6 +65,7 @@ describe.runIf(isFull)(`what was moved to an archive ${inFullForm}`, () => {
       (id: string | null) => (key: string) => isPart(id)(key) || isSidecar(id)(key),
     ],
   ] as const)('a backup of which the %s are archived is exported again, and named', async (_, isOne) => {
+    await nextSecond() // it is to be the newest, and so the base of the next
     const { backupId } = await reset.succeed(backup)
     await reset.stack.sql.query(`UPDATE users SET name = name || '.' WHERE id = 7`) // its part is put together
     const outcome = await whileArchived(isOne(backupId), () => reset.succeed(backup))
@@ -77,8 +85,11 @@ describe.runIf(isFull)(`what was moved to an archive ${inFullForm}`, () => {
   })
 
   test('a backup of which the manifest is archived hides no other one, and is named', async () => {
+    await nextSecond()
     const first = await reset.succeed(backup)
+    await nextSecond()
     const second = await reset.succeed(backup)
+    await nextSecond()
     const manifest = `${root(second.backupId)}manifest.json`
     const third = await whileArchived(
       (key) => key === manifest,

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { setTimeout } from 'node:timers/promises'
 import {
   DeleteObjectsCommand,
   GetObjectCommand,
@@ -309,6 +310,9 @@ export async function withVariables<Result>(
     set(before)
   }
 }
+
+/** Ids of backups begin with the second, and of two of one second either may come first in their order. */
+export const nextSecond = () => setTimeout(1_001 - (Date.now() % 1_000))
 
 /** Sum of a record of numbers. */
 export function total(counts: Record<string, number>): number {
