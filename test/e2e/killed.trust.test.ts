@@ -2,7 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { expect, vi } from 'vitest'
+import { expect } from 'vitest'
 import { needsRedis } from '../support/needs.ts'
 import { rounds, tried } from '../support/trust.ts'
 import { useFronts } from './fronts.ts'
@@ -51,7 +51,7 @@ async function beginAndStop({ verb, target, signal, at }: Round, input: unknown)
   else fronts.cache.faults = [fault]
   const child = fork(
     fileURLToPath(new URL('./step-child.ts', import.meta.url)),
-    [verb === 'restore' ? 'putback' : verb, JSON.stringify(input), String(lifetimeMs + 1_500)], // with the time that the process takes to begin
+    [verb === 'restore' ? 'putback' : verb, JSON.stringify(input), String(lifetimeMs)],
     { env: { ...process.env, LOG_LEVEL: 'SILENT' }, stdio: 'ignore' },
   )
   const gone = once(child, 'exit')
@@ -102,7 +102,7 @@ async function tryOut(round: Round): Promise<boolean> {
   await setTimeout(100)
   begun?.child.kill(round.signal === 'SIGSTOP' ? 'SIGCONT' : 'SIGKILL')
   await begun?.gone
-  await vi.waitFor(() => expect(fronts.s3.atWork).toBe(0))
+  await expect.poll(() => fronts.s3.atWork).toBe(0)
   expect(await live(), `after it woke up: ${JSON.stringify(round)}`).toEqual(after)
   return begun?.wasStopped ?? false
 }

@@ -139,8 +139,8 @@ describe('an invocation of "Wipe cache" that goes on while its repeat is at work
         return query.get('prefix')?.endsWith('/late-') === true && ++listings === 1
       })
       fronts.s3.faults = [held.fault]
-      void held.arrived.then(() => redis.set('page:3', 'came after the straggler had looked'))
-      return held
+      const arrived = held.arrived.then(() => redis.set('page:3', 'came after the straggler had looked'))
+      return { ...held, arrived }
     }
     const { outcome, before, restored, straggler } = await resetBesides(holdBeforeLateFile, {
       first: () => redis.set('page:1', 'changed'),
