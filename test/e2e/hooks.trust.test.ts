@@ -231,7 +231,7 @@ describe('hooks', () => {
           response.end()
         }
         const run = reset.run(quick)
-        await vi.waitFor(() => expect(named()).toContain('after migrate'), 20_000)
+        await vi.waitFor(() => expect(named()).toContain('after migrate'), 60_000)
         const runId = seen[1]?.body.runId ?? ''
         const second = repeat(runId, 'after')
         await setTimeout(1500)
@@ -251,10 +251,20 @@ describe('hooks', () => {
         let cut: unknown
         beforeTask = async (state, { runId }) => {
           if (state !== 'Hooks after') return
-          answer = () => {} // and the invocation has two seconds
-          cut = await hooks({ runId, attempt: 0, moment: 'after' }, context(2000)).catch(
-            (error: Error) => error.name,
-          )
+          const called = Promise.withResolvers<void>()
+          answer = () => called.resolve()
+          // Its time is over as soon as it waits for the answer, and not before, however slow this machine is.
+          vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+          try {
+            const calling = hooks({ runId, attempt: 0, moment: 'after' }, context(60_000)).catch(
+              (error: Error) => error.name,
+            )
+            await called.promise
+            vi.advanceTimersByTime(54_000)
+            cut = await calling
+          } finally {
+            vi.useRealTimers()
+          }
           expect(await callsOf(runId)).toEqual({ 'after migrate': 'calling 1' })
           answer = ok
         }
@@ -281,11 +291,11 @@ describe('hooks', () => {
         beforeTask = async (state, { runId }) => {
           if (state !== 'Hooks before' || second !== undefined) return
           second = vi
-            .waitFor(() => expect(seen).toHaveLength(1), 10_000)
+            .waitFor(() => expect(seen).toHaveLength(1), 60_000)
             .then(async () => {
               const { rows } = await reset.stack.admin.query(
                 `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                 WHERE query LIKE '%"calls"%' AND pid <> pg_backend_pid()`,
+                 WHERE query LIKE '%"calls"%' AND pid <> pg_backend_pid() AND datname = current_database()`,
               )
               expect(rows).toHaveLength(1)
               const other = hooks({ runId, attempt: 0, moment: 'before' }, context())
@@ -398,7 +408,7 @@ describe('hooks', () => {
           response.end()
         }
         const run = reset.run(quick)
-        await vi.waitFor(() => expect(named()).toContain('before on'), 20_000)
+        await vi.waitFor(() => expect(named()).toContain('before on'), 60_000)
         await cancelRun(await makeClients(), { runId: seen[0]?.body.runId ?? '', by: 'anna' })
         expect((await run).status).toBe('ABORTED')
         // What ends maintenance waits for what begins it, with which the receiver is not done.
@@ -429,8 +439,13 @@ describe('hooks', () => {
         }
         try {
           const run = reset.run(quick)
-          await vi.waitFor(() => expect(named()).toContain('before on'), 20_000)
-          await setTimeout(500)
+          await vi.waitFor(async () => {
+            const { rows } = await reset.stack.admin.query(
+              'SELECT FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))',
+              [(await inTheWay.query('SELECT pg_backend_pid() AS pid')).rows[0].pid],
+            )
+            expect(rows).toHaveLength(1)
+          }, 60_000)
           await cancelRun(await makeClients(), { runId: seen[0]?.body.runId ?? '', by: 'anna' })
           expect((await run).status).toBe('ABORTED')
           await inTheWay.query('ROLLBACK')
@@ -544,7 +559,7 @@ describe('notices', () => {
     await withNotices(all(), async () => {
       const started = () => told('/told/ping/hunter2/start?rid=1')
       beforeTask = async (state) => {
-        if (state === 'Seal') await vi.waitFor(() => expect(started()).toHaveLength(1), 10_000)
+        if (state === 'Seal') await vi.waitFor(() => expect(started()).toHaveLength(1), 50_000)
       }
       const { runId } = await reset.succeed(quick)
       await reset.machine.told()
@@ -579,7 +594,7 @@ describe('notices', () => {
             response.writeHead(body.hook === 'on' ? 500 : 200).end()
           }
           expect((await reset.run(quick)).error).toBe('HookFailed')
-          await vi.waitFor(() => expect(tellings.map(({ path }) => path)).toContain('/told/slack'), 10_000)
+          await vi.waitFor(() => expect(tellings.map(({ path }) => path)).toContain('/told/slack'), 60_000)
           told.resolve()
           await reset.machine.told()
           expect(named()).toEqual(['before on', 'after off'])
