@@ -109,7 +109,7 @@ describe('materialized views over wiped tables', () => {
       )
       expect(await foretold('ViewsNotRefreshed')).toMatch(/public\.not_ours .*owns? it/)
       await sql.query('BEGIN; SELECT FROM locked, being_read')
-      process.env.LOCK_TIMEOUT_MS = '300'
+      process.env.LOCK_TIMEOUT_MS = '2000'
       try {
         const { status, warnings, targets } = await strange.reset.succeed(strange.wipe())
         expect([status, targets.database.state]).toEqual(['succeeded_with_warnings', 'wiped'])
@@ -148,7 +148,7 @@ describe('materialized views over wiped tables', () => {
           AND application_name = 'taskmaster-reset' AND datname = current_database() AND wait_event_type = 'Lock'`
           return (await admin.query(waiting)).rowCount === 1
         },
-        { timeout: 20_000 },
+        { timeout: 60_000 },
       )
       await sql.query('COMMIT')
       const { targets, warnings } = await resetting
