@@ -1,5 +1,4 @@
 import * as z from 'zod'
-import { agreeing, counted } from '../../amounts.ts'
 import { findJson } from '../../backup/documents/read.ts'
 import { findResult, putResult } from '../../backup/documents/results.ts'
 import { putJson } from '../../backup/documents/write.ts'
@@ -8,15 +7,9 @@ import { Warning } from '../../backup/manifest.ts'
 import type { Clients } from '../../clients.ts'
 import type { Fence } from '../../ledger/fence.ts'
 import type { RunRef } from '../../ledger/run-ref.ts'
-import type { KeyFate } from '../compare-and-unlink.ts'
 import { openOwnBackup } from '../export/own-backup.ts'
-import { KeyTally } from '../findings.ts'
-import { KeySet } from '../key-set.ts'
-import { keyScope, preservedBy } from '../keys.ts'
 import { quarantineBelow, releaseAll } from '../quarantine.ts'
-import { keysOfTypes } from '../restore/extras.ts'
-import { findDoomed, type KeySelection, wipeOnce } from './pass.ts'
-import { Rewrites } from './rewrites.ts'
+import { Passes } from './passes.ts'
 
 type Tools = Pick<Clients, 'backups' | 'cache' | 'config' | 'now'>
 
@@ -83,94 +76,28 @@ export async function wipeCache(
   const quarantine = quarantineBelow(config.CACHE_PREFIX)
   const held =
     backupId === null ? null : await openOwnBackup(tools, { run, fence, backupId, nameOf: quarantine.nameOf })
-  const rewrites = new Rewrites(quarantine, held?.digests ?? null)
+  const isRepeat = begun !== undefined
+  const wiping = { prefix: config.CACHE_PREFIX, preserve, quarantine, fence, held, isRepeat }
+  const passes = new Passes(cache, { ...wiping, keptTypes: unsupportedTypes }, tally)
   await note() // before the first key goes: from then on a repeat cannot tell what changed before from what came after
-  const scope = keyScope(config.CACHE_PREFIX)
-  const patternsOf = preservedBy(preserve)
-  const keptTypes = new Set(unsupportedTypes)
-  const selection = (quarantines: boolean): KeySelection => ({
-    match: scope.match,
-    expected: (key) => {
-      if (!scope.includes(key) || patternsOf(quarantine.nameOf(key)).length > 0) return null
-      if (held === null) return '*'
-      const digest = held.digests.get(key) ?? ''
-      if (rewrites.includes(key, digest)) return null
-      return begun !== undefined && digest !== '' ? `!${digest}` : digest
-    },
-    quarantine: quarantines ? quarantine.prefix : null,
-    keptTypes: [...keptTypes],
-    pageKeys: limits.pageKeys,
-  })
   let pages = 0
-  async function onPage(fates: ReadonlyMap<Buffer, KeyFate>): Promise<void> {
-    const found = Map.groupBy(fates.keys(), (key) => fates.get(key))
-    const [deleted = [], absent = []] = [found.get('deleted'), found.get('absent')]
-    tally.keys += deleted.length
-    for (const key of deleted) rewrites.dealtWith(key)
-    for (const key of absent) rewrites.dealtWith(key)
-    const { aside = [], rewritten = [] } = Object.groupBy(found.get('unclear') ?? [], (key) =>
-      quarantine.holds(key) ? 'aside' : 'rewritten',
-    )
-    for (const key of rewritten) rewrites.add(key)
-    const changed = [...(found.get('changed') ?? []), ...aside]
-    const renamed = found.get('renamed') ?? []
-    await held?.late.add([...changed, ...renamed.map(quarantine.keyOf)])
-    for (const key of renamed) rewrites.dealtWith(key) // whoever writes to its name now writes a new key
+  const ended = passes.wipe(limits, async () => {
     if (++pages % limits.noteEvery === 0) await note()
     await progress(tally.keys, expected)
-  }
-
-  let found = 1
-  try {
-    for (let pass = 1, idle = 0; pass <= limits.passes && found > 0 && idle < 2; pass++) {
-      const before = tally.keys
-      found = await wipeOnce({ cache, fence }, selection(pass >= limits.quarantineFrom), onPage)
-      const late = (await held?.late.commit()) ?? 0
-      tally.late += late
-      for (const type of held?.late.findings.unsupported.keys() ?? []) keptTypes.add(type)
-      // Names that Redis does not delete twice in a row are not going to be deleted.
-      idle = tally.keys === before && late === 0 ? idle + 1 : 0
-    }
-  } catch (error) {
+  })
+  const { left, warnings } = await ended.catch(async (error: unknown) => {
     await note().catch(() => {}) // the error is what counts; without the note the sums are only smaller
     // Whose value is in no backup yet is not to be missing because a step failed; what stays is put back by the next run.
     await releaseAll(cache, fence, quarantine).catch(() => {})
     throw error
-  }
-  const left = found === 0 ? new KeyTally() : await findLeft(tools, selection(false))
-  if (left.count > 0) await releaseAll(cache, fence, quarantine)
-  const result: CacheWiped = {
-    ...tally,
-    left: left.count,
-    warnings: [
-      ...(held?.late.findings.warnings() ?? []),
-      ...(left.count === 0 ? [] : [leftWarning(left, limits.passes)]),
-      ...rewrites.warnings(),
-    ],
-  }
+  })
+  if (left > 0) await releaseAll(cache, fence, quarantine)
+  const result = { ...tally, left, warnings }
   await fence.check() // the result is that of the latest invocation
-  const complete = result.left === 0
+  const complete = left === 0
   const counts = await putResult(bucket, workKeys(run).cacheWiped, CacheWiped, { result, complete })
   await progress(tally.keys, tally.keys)
   return counts
 }
 
 const Note = z.object({ keys: count, late: count.default(0) })
-
-/** The keys that should have gone and are there, each once. */
-async function findLeft({ cache }: Tools, selection: KeySelection): Promise<KeyTally> {
-  const left = new KeyTally()
-  const seen = new KeySet()
-  for await (const keys of findDoomed(cache, selection)) {
-    const kept = await keysOfTypes(cache, keys, selection.keptTypes)
-    for (const key of keys) if (!kept.includes(key) && seen.add(key)) left.add(key)
-  }
-  return left
-}
-
-function leftWarning(left: KeyTally, passes: number): Warning {
-  return {
-    code: 'KeysLeft',
-    message: `${counted(left.count, 'cache key')} ${agreeing(left.count, 'is', 'are')} still there after up to ${counted(passes, 'pass', 'passes')}: the application writes faster than keys are deleted, Redis does not delete, or a key is too large to be compared with the backup: ${left.names()}. Pause the application and run again`,
-  }
-}
