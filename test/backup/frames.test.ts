@@ -8,9 +8,10 @@ import { type Expected, readPartChunks } from '../../lib/backup/part/read.ts'
 import { BackupDamaged } from '../../lib/errors.ts'
 import { memoryS3 } from './memory-s3.ts'
 
-/** A frame, with or without what a header may say of it. */
+/** A frame, with or without what a header may say of it. Node writes an empty one behind one that fills its chunks to the last byte. */
 function frameOf(plain: Buffer, { size = true, checksum = false, window = 0 } = {}): Buffer {
   return zstdCompressSync(plain, {
+    chunkSize: plain.length + 2 ** 16,
     params: {
       [constants.ZSTD_c_contentSizeFlag]: Number(size),
       [constants.ZSTD_c_checksumFlag]: Number(checksum),
