@@ -1,6 +1,6 @@
 import { createServer } from 'node:http'
 import { S3Client } from '@aws-sdk/client-s3'
-import { afterAll, expect, test, vi } from 'vitest'
+import { afterAll, expect, test } from 'vitest'
 import { type Bucket, openObject } from '../../lib/s3/bucket.ts'
 import { close, LOOPBACK, listen } from '../../local/loopback.ts'
 
@@ -27,7 +27,7 @@ afterAll(async () => {
   await close(server)
 })
 
-const noneIsOpen = () => vi.waitFor(() => expect(answers).toBe(0))
+const noneIsOpen = () => expect.poll(() => answers).toBe(0)
 
 test('whoever waits no longer for an object that stalls, of which no length was said, ends its answer', async () => {
   const unread = await openObject(bucket, 'key')

@@ -18,6 +18,7 @@ import { withConnection } from '../../lib/postgres/with-connection.ts'
 import type { SigningKey } from '../../lib/signature.ts'
 import { showPrune } from '../../local/cli/commands/prune.ts'
 import type { Connected } from '../../local/cli/connect.ts'
+import { waiting } from '../database/database-stack.ts'
 import { signing, strange } from '../support/signing.ts'
 import { inFullForm, isFull } from '../support/trust.ts'
 import { type Command, type Hook, now, usePrune } from './prune-stack.ts'
@@ -500,7 +501,7 @@ describe('runs', () => {
             { attempt: 0, invocation: 'first' },
           ),
         ).then(() => order.push('run begun'))
-        await new Promise((resolve) => setTimeout(resolve, 300))
+        await expect.poll(() => waiting(bucket.stack)).toBe(1)
       }
       if (when === 'after' && Delete?.Objects?.[0]?.Key === `${root(old!)}manifest.json`)
         order.push('manifest gone')

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { zstdCompressSync } from 'node:zlib'
 import { type GetObjectCommandOutput, ListObjectsV2Command, S3ServiceException } from '@aws-sdk/client-s3'
 import { describe, expect, test } from 'vitest'
@@ -626,6 +627,8 @@ describe('an S3 that fails', () => {
 
   test('sixteen copies of files are read at a time, but only two parts, which are decompressed', async () => {
     const files = Object.fromEntries(Array.from({ length: 60 }, (_, index) => [`${index}`, 'content']))
+    const allowed = { copies: 16, parts: 2 }
+    const full = { copies: Promise.withResolvers<void>(), parts: Promise.withResolvers<void>() }
     const most = { copies: 0, parts: 0 }
     const found = await verified((sample, memory) => {
       const now = { copies: 0, parts: 0 }
@@ -635,9 +638,11 @@ describe('an S3 that fails', () => {
         if (what === 'parts' && !key.includes('/database/')) continue
         memory.answers.set(key, (answer) => {
           most[what] = Math.max(most[what], ++now[what])
+          if (now[what] === allowed[what]) full[what].resolve()
           const Body = Readable.from(
             (async function* () {
-              await new Promise((resolve) => setTimeout(resolve, 5))
+              await Promise.race([full[what].promise, sleep(2_000)])
+              await sleep(5) // for who comes although it is full
               yield* answer.Body as AsyncIterable<Buffer>
               now[what]--
             })(),
@@ -647,6 +652,6 @@ describe('an S3 that fails', () => {
       }
     }, sampleBackup({ files }))
     expect(found.ok).toBe(true)
-    expect(most).toEqual({ copies: 16, parts: 2 })
+    expect(most).toEqual(allowed)
   })
 })

@@ -26,20 +26,19 @@ const endOf = (promise: Promise<unknown>) =>
     (error: Error) => `${error.name}: ${error.message}`,
   )
 
-/** Clients whose first look at the tables under the locks finds one of them locked by somebody for a second; `then` happens at it, too. */
-async function busyAtTheLook(then = () => {}) {
+/** Clients whose first look at the tables under the locks is refused, since somebody has locked one of them until then; `before` it. */
+async function busyAtTheLook(before = async () => {}) {
   const other = await session(database, 'a migration')
   let looks = 0
   const connect = async () => {
     const connection = await clients.connect()
     const query = connection.query.bind(connection) as (...given: unknown[]) => Promise<unknown>
     const late = async (...given: unknown[]) => {
-      if (JSON.stringify(given[0]).includes('pg_table_size(c.oid) AS bytes') && ++looks === 1) {
-        await other.query('BEGIN; LOCK TABLE app.schema_migrations')
-        setTimeout(() => other.query('COMMIT').catch(() => {}), 1000)
-        then()
-      }
-      return query(...given)
+      const isFirst = JSON.stringify(given[0]).includes('pg_table_size(c.oid) AS bytes') && ++looks === 1
+      if (!isFirst) return query(...given)
+      await other.query('BEGIN; LOCK TABLE app.schema_migrations')
+      await before()
+      return query(...given).finally(() => other.query('COMMIT'))
     }
     return Object.assign(connection, { query: late })
   }
@@ -88,10 +87,12 @@ describe('a table that is not locked by the step, and that somebody has locked f
       const { database: held } = await readBackupOf(clients, backedUp)
       const idle = await session(database, 'idle')
       // Waits for our lock, and has the table when it is given back.
-      const { own } = await busyAtTheLook(
-        () => void idle.query('BEGIN; SELECT FROM app.people').catch(() => {}),
-      )
-      const short = configured(own, { LOCK_TIMEOUT_MS: 2500 })
+      const { own } = await busyAtTheLook(async () => {
+        void idle.query('BEGIN; SELECT FROM app.people').catch(() => {})
+        const waits = `SELECT FROM pg_locks WHERE relation = 'app.people'::regclass AND NOT granted`
+        await expect.poll(async () => (await database.admin.query(waits)).rowCount).toBe(1)
+      })
+      const short = configured(own, { LOCK_TIMEOUT_MS: 5000 })
       const trying = withConnection(short, (connection) =>
         tryReplace(short, connection, { ...databaseOf(plan), tables: held!.tables, reading: ['index x'] }),
       )

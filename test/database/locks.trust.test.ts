@@ -135,7 +135,7 @@ describe.each(steps)('a %s that waits for its locks', (does, phase, rowsAfter, p
     await idle.query('BEGIN; SELECT FROM app.people LIMIT 1')
     const acting = act()
     await expect
-      .poll(async () => (await rowOf(plan)).waiting, { timeout: 10_000 })
+      .poll(async () => (await rowOf(plan)).waiting)
       .toMatch(
         /^waiting for locks, try [2-9] of \d+; in the way: process \d+ \(.*"forgotten notebook".* holds people$/,
       )
@@ -152,7 +152,7 @@ describe.each(steps)('a %s that waits for its locks', (does, phase, rowsAfter, p
     const idle = await session(database, 'holder')
     await idle.query('BEGIN; LOCK TABLE app.people IN ROW EXCLUSIVE MODE')
     const acting = endOf(act())
-    await expect.poll(() => waiting(database), { timeout: 10_000 }).toBe(1)
+    await expect.poll(() => waiting(database)).toBe(1)
     const { status, failure } = await cancelled(plan)
     expect([status, failure.message]).toEqual([
       'cancelled',
@@ -168,7 +168,7 @@ describe.each(steps)('a %s that waits for its locks', (does, phase, rowsAfter, p
     const writer = await session(database, 'writer')
     await writer.query(`BEGIN; INSERT INTO app.people VALUES (99, 'at the last moment')`)
     const acting = act()
-    await expect.poll(() => waiting(database), { timeout: 10_000 }).toBe(1)
+    await expect.poll(() => waiting(database)).toBe(1)
     await writer.query('COMMIT')
     await acting
     const { tables } = await readBackup(clients, plan.backupId!)
@@ -187,7 +187,7 @@ describe.each(steps)('a %s that waits for its locks', (does, phase, rowsAfter, p
       const other = await session(database, 'writer')
       await other.query('BEGIN; LOCK TABLE app.zoo')
       const acting = endOf(act())
-      await expect.poll(() => waiting(database), { timeout: 10_000 }).toBe(1)
+      await expect.poll(() => waiting(database)).toBe(1)
       await other.query(`INSERT INTO app.people VALUES (77, 'x')`)
       await other.query('COMMIT')
       expect(await acting).toBe('done')
@@ -226,6 +226,7 @@ describe.each(steps)('a %s that waits for its locks', (does, phase, rowsAfter, p
           await other.query(
             `BEGIN; UPDATE taskmaster_reset.runs SET heartbeat_at = now() WHERE run_id = '${plan.runId}'`,
           )
+          await query('SET LOCAL lock_timeout = 0') // until it was seen that it waits
           // Refused by that COMMIT, before who says it hears of its end.
           const [answer] = await Promise.all([query(...given), commitBehind(other)])
           return answer
@@ -233,7 +234,7 @@ describe.each(steps)('a %s that waits for its locks', (does, phase, rowsAfter, p
         return Object.assign(connection, { query: late })
       }
       const commitBehind = async (session: typeof other) => {
-        await expect.poll(() => waiting(database), { timeout: 10_000 }).toBe(1)
+        await expect.poll(() => waiting(database)).toBe(1)
         await session.query('COMMIT')
       }
       await act({ ...clients, connect } as Clients)
@@ -250,7 +251,7 @@ describe.each(steps)('a %s that waits for its locks', (does, phase, rowsAfter, p
     try {
       const started = performance.now()
       const error = await act(configured(clients, { LOCK_TIMEOUT_MS: 600 })).catch((reason: Error) => reason)
-      expect(performance.now() - started).toBeLessThan(3000)
+      expect(performance.now() - started).toBeLessThan(clients.config.LOCK_TIMEOUT_MS) // that of all others
       expect(error).toBeInstanceOf(DatabaseBusy)
       expect((error as Error).message).toContain(`the prepared transaction '${gid}'`)
       expect((error as Error).message).toContain('holds people')
@@ -322,11 +323,11 @@ describe.each(steps)('a %s that has its locks', (does, _, rowsAfter, prepare) =>
 })
 
 describe('a wipe that has its locks', () => {
-  /** Milliseconds until a writer of the application gets through. */
-  async function stallOf(writer: pg.Client): Promise<number> {
+  /** Lets a writer of the application through, and not only when the server by itself ends whoever is idle, after 30 s. */
+  async function expectThrough(writer: pg.Client): Promise<void> {
     const started = performance.now()
     await writer.query(`INSERT INTO app.people VALUES (1000, 'waited')`)
-    return performance.now() - started
+    expect(performance.now() - started).toBeLessThan(20_000)
   }
 
   it.runIf(isFull)(
@@ -338,7 +339,7 @@ describe('a wipe that has its locks', () => {
       await withSilentS3(async (held) => {
         const wiping = wipeDatabase(through(1000, 400), databaseOf(plan)).catch((error: Error) => error)
         await held
-        expect(await stallOf(writer)).toBeLessThan(3000)
+        await expectThrough(writer)
         const error = await wiping
         expect(error).toBeInstanceOf(DatabaseBusy)
         expect((error as Error).message).toMatch(/were locked for \d+ ms, and LOCK_BUDGET_MS=1000 /)
@@ -350,7 +351,6 @@ describe('a wipe that has its locks', () => {
 
   it.runIf(isFull).each(['SIGSTOP', 'SIGKILL'] as const)(
     `lets the application go on when its process gets %s, and the next one wipes ${inFullForm}`,
-    { timeout: 60_000 },
     async (signal) => {
       const plan = await aBackup()
       await database.sql.query(`UPDATE app.people SET name = 'late' WHERE id = 1`)
@@ -372,7 +372,7 @@ describe('a wipe that has its locks', () => {
         try {
           await held
           child.kill(signal)
-          expect(await stallOf(writer)).toBeLessThan(3000)
+          await expectThrough(writer)
         } finally {
           child.kill('SIGKILL')
           await gone
@@ -417,9 +417,9 @@ describe('a wipe that has its locks', () => {
       await other.query(`BEGIN; SELECT nextval('app.zoo_number_seq')`)
       const wiping = endOf(wipeDatabase(clients, databaseOf(plan)))
       await expect
-        .poll(async () => (await rowOf(plan)).waiting, { timeout: 5_000 })
+        .poll(async () => (await rowOf(plan)).waiting)
         .toMatch(/^waiting for a lock that was refused while the tables were locked: \S/)
-      expect(await stallOf(writer)).toBeLessThan(3000)
+      await expectThrough(writer)
       await other.query('COMMIT')
       expect(await wiping).toBe('done')
       expect(await people()).toBe(0)
@@ -434,8 +434,7 @@ describe('a wipe that has its locks', () => {
       $$ BEGIN PERFORM nextval('public.tries'); RAISE EXCEPTION 'again' USING ERRCODE = '40001'; END $$`)
       try {
         const planned = { ...plan, preserve: { ...plan.preserve, rows: { people: 'app.unlucky(id)' } } }
-        const patient = configured(clients, { LOCK_TIMEOUT_MS: 5_000 })
-        expect(await endOf(wipeDatabase(patient, databaseOf(planned)))).toBe('DatabaseBusy')
+        expect(await endOf(wipeDatabase(clients, databaseOf(planned)))).toBe('DatabaseBusy')
         const { rows } = await database.sql.query(`SELECT last_value::int AS tries FROM public.tries`)
         expect(rows).toEqual([{ tries: 3 }])
         expect(await people()).toBe(50)
@@ -511,12 +510,12 @@ describe('an export of several connections', () => {
         },
       })
     }
-    const started = performance.now()
-    await withSnapshot({ ...clients, connect }, [{ schema: 'app', table: 'people' }], 2, async (both) => {
+    // Who waited for the migration, and it for him, would do so for ten minutes.
+    const patient = configured({ ...clients, connect } as Clients, { LOCK_TIMEOUT_MS: 600_000 })
+    await withSnapshot(patient, [{ schema: 'app', table: 'people' }], 2, async (both) => {
       await migrating
       for (const one of both) await one.query('SELECT age FROM app.people LIMIT 1')
     })
-    expect(performance.now() - started).toBeLessThan(10_000)
   })
 
   it.runIf(isFull)(
@@ -529,7 +528,7 @@ describe('an export of several connections', () => {
       await expect(
         withSnapshot(own, [{ schema: 'app', table: 'people' }], 2, async () => {}),
       ).rejects.toThrow(/In the way: process \d+ \(.*"migration".* holds people/)
-      expect(performance.now() - started).toBeLessThan(5000)
+      expect(performance.now() - started).toBeLessThan(clients.config.LOCK_TIMEOUT_MS) // that of all others
     },
   )
 })
@@ -643,7 +642,7 @@ describe('the scratch schema', () => {
       await dead.query(`BEGIN; LOCK TABLE ${scratchSchemaOf(plan.runId)}.loaded IN ROW EXCLUSIVE MODE`)
       const started = performance.now()
       await expect(planReset(configured(clients, { LOCK_TIMEOUT_MS: 200 }))).rejects.toThrow(DatabaseBusy)
-      expect(performance.now() - started).toBeLessThan(5000)
+      expect(performance.now() - started).toBeLessThan(14_000) // less than a run's own tables are waited for
       await dead.query('ROLLBACK')
       await withConnection(clients, (connection) => dropLeftovers(connection, plan.runId))
       expect(await tablesOf(scratchSchemaOf(plan.runId))).toEqual(made) // a run's own is none

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import { setTimeout } from 'node:timers/promises'
 import { expect, it } from 'vitest'
 import { readTables } from '../../lib/database/catalog/tables.ts'
 import { replaceRows } from '../../lib/database/restore/replace-rows.ts'
@@ -10,7 +9,7 @@ import { SchemaChanged } from '../../lib/errors.ts'
 import type { Connection } from '../../lib/postgres/connection.ts'
 import { qualified } from '../../lib/postgres/identifiers.ts'
 import { withConnection } from '../../lib/postgres/with-connection.ts'
-import { useDatabase } from '../database/database-stack.ts'
+import { useDatabase, waiting } from '../database/database-stack.ts'
 import { postgresMajor } from '../support/server-version.ts'
 import { inFullForm, isFull } from '../support/trust.ts'
 
@@ -62,8 +61,7 @@ async function replaced(make: string, { later = '', admin = '', meanwhile = '', 
     const before = await withConnection(database.clients, known)
     try {
       const replacing = replaceRows(connection, { runId, sequences: [], pairs })
-      const waited = last === '' ? undefined : setTimeout(300).then(() => database.sql.query(last))
-      await Promise.all([replacing, waited])
+      await Promise.all([replacing, last === '' ? undefined : whenItWaits(last)])
       const after = await known(connection)
       const first = new Set([...before.values()].map(({ oid }) => oid))
       const anew = [...after].filter(([, { oid }]) => !first.has(oid)).map(([name]) => name)
@@ -75,6 +73,11 @@ async function replaced(make: string, { later = '', admin = '', meanwhile = '', 
       await dropScratch(connection, runId)
     }
   })
+}
+
+async function whenItWaits(statement: string): Promise<void> {
+  await expect.poll(() => waiting(database)).toBe(1)
+  await database.sql.query(statement)
 }
 
 const filled = `INSERT INTO app.t SELECT g, g % 7, 'text ' || g, ARRAY[g, g % 5], int4range(g, g + 2), point(g, g), g FROM generate_series(1, ${rows}) AS g`

@@ -188,7 +188,7 @@ describe('a rehearsal', () => {
       if (state !== 'Compare') return
       const found = await reset.stack.admin.query(
         `SELECT c.oid::regclass AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-         WHERE n.nspname LIKE 'taskmaster\\_scratch%' AND c.relname IN ('t' || 'users'::regclass::oid, 't' || 'worlds'::regclass::oid) ORDER BY c.relname`,
+WHERE n.nspname LIKE 'taskmaster\\_scratch%' AND c.relname IN ('t' || 'users'::regclass::oid, 't' || 'worlds'::regclass::oid) ORDER BY c.relname = 't' || 'worlds'::regclass::oid`,
       )
       await reset.stack.admin.query(
         `DELETE FROM ${found.rows[0].name} WHERE ctid = '(0,1)'; UPDATE ${found.rows[1].name} SET owner = 2 WHERE owner = 1`,

@@ -35,7 +35,10 @@ async function crash(): Promise<void> {
   // Recovery would advance sequences by what Postgres has logged of them ahead.
   await stack.admin.query('CHECKPOINT')
   const found = await stack.admin.query('SELECT pg_backend_pid() AS pid')
-  const isOver = new Promise((resolve) => stack.admin.once('error', resolve))
+  // The server ends the other session when it has seen the crash: from then on it lets nobody in until it has recovered.
+  const isOver = Promise.all(
+    [stack.admin, stack.sql].map((client) => new Promise((resolve) => client.once('error', resolve))),
+  )
   process.kill(found.rows[0].pid, 'SIGKILL')
   await isOver
   const urlOfAdmin = new URL(options.postgresAdminUrl ?? '')
@@ -54,7 +57,7 @@ async function reconnect(connectionString: string): Promise<pg.Client> {
       opened.push(client)
       return client
     },
-    { timeout: 20_000, interval: 100 },
+    { timeout: 60_000, interval: 100 },
   )
 }
 
