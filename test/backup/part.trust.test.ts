@@ -288,7 +288,7 @@ describe('a part that cannot be written', () => {
       front.faults.push((request) => (request.query.get('partNumber') === '2' ? answer() : undefined))
       await expect(writePart(storage, key, () => noise(20))).rejects.toThrow(error)
       expect(await keysThere()).toEqual([])
-      await expect.poll(uploadsOpen, { timeout: 10_000 }).toBe(0)
+      await expect.poll(uploadsOpen).toBe(0)
     },
   )
 
@@ -348,7 +348,7 @@ describe('a source that fails', () => {
       await expect(writing).rejects.toThrow('the database went away')
       expect(closed).toBe(true)
       expect(await keysThere()).toEqual([])
-      await expect.poll(uploadsOpen, { timeout: 10_000 }).toBe(0)
+      await expect.poll(uploadsOpen).toBe(0)
     },
   )
 
@@ -363,6 +363,6 @@ describe('a source that fails', () => {
       }
     })
     await expect(writing).rejects.toThrow(NotPermitted)
-    await expect.poll(() => closed, { timeout: 10_000 }).toBe(true)
+    await expect.poll(() => closed).toBe(true)
   })
 })

@@ -243,7 +243,7 @@ describe.runIf(isFull)('what pg_dump writes of the tables that a backup tells of
         const started = await startServerOfSystem(folder)
         adminUrl = started.adminUrl
         stop = started.stop
-      }, 60_000)
+      })
       afterAll(() => stop())
 
       test(`is what it writes of those that the text made ${inFullForm}`, async () => {

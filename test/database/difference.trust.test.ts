@@ -54,7 +54,7 @@ beforeAll(async () => {
   const manifest = await backUp(clients, await planReset(clients))
   if (manifest.database === null) throw new Error('The backup holds no database.')
   held = manifest.database
-}, 120_000)
+})
 
 const difference = () => diffDatabase(clients, held, noProgress)
 

@@ -42,7 +42,7 @@ beforeAll(async () => {
   }
   await sql.query(`CREATE TABLE app.big AS SELECT g AS id, md5(g::text) AS text FROM generate_series(1, 60000) g; ANALYZE app.big;
     CREATE TABLE app.named (c regclass); INSERT INTO app.named VALUES ('app.big'), ('pg_catalog.pg_class'); SET search_path = DEFAULT`)
-}, 60_000)
+})
 
 async function tablesByName(): Promise<Map<string, Rows>> {
   const { tables } = await withConnection(database.clients, (connection) => readTables(connection, ['app']))

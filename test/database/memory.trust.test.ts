@@ -48,9 +48,6 @@ async function exportMore(): Promise<{ peakMiB: number }> {
 
 it.runIf(isFull)(
   `an export stays below 256 MiB, also with ten times the data, with rows of 50 MB and with two million rows in a part ${inFullForm}`,
-  {
-    timeout: 300_000,
-  },
   async () => {
     const thin = rounds({ short: 5_000, full: 20_000 })
     const once = await exportApart({ fat: 0, thin, narrow: 0 })

@@ -40,7 +40,7 @@ beforeAll(async () => {
     const read = await readTables(connection as Connection, ['app'])
     return new Map(read.tables.map((table) => [table.table, table]))
   })
-}, 60_000)
+})
 
 async function inTransaction<Result>(
   count: number,

@@ -46,7 +46,7 @@ beforeAll(async () => {
   await database.sql.query(`UPDATE app.changed SET text = 'new' WHERE id = 500;
     DELETE FROM app.moved WHERE id = 1; INSERT INTO app.moved VALUES (1, repeat(md5(1::text), 4))`)
   await database.sql.query('VACUUM FULL app.moved')
-}, 60_000)
+})
 afterAll(() => front?.stop())
 
 /** Seals it, and finds every row, every sidecar, and each object once. */
@@ -120,7 +120,6 @@ describe('a request of an export with a base that', () => {
         }
         tried(`a request of an export with a base that ${name}`, { requests: at, repeated })
       },
-      300_000,
     )
   }
 })
@@ -177,7 +176,6 @@ describe('a base that, before any request of the export,', () => {
         expect(damaged).toBeGreaterThan(1)
         tried(`a base that ${name} while an export takes over from it`, { requests: at, damaged })
       },
-      300_000,
     )
   }
 })

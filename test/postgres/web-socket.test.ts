@@ -142,7 +142,7 @@ describe("the driver's WebSocket", () => {
     const { socket, happened } = open(`ws://${LOOPBACK}:${port}`)
     await expect.poll(() => happened).toEqual(['open'])
     socket.close()
-    await expect.poll(() => happened, { timeout: 10_000 }).toEqual(['open', 'close'])
+    await expect.poll(() => happened).toEqual(['open', 'close'])
   })
 
   it('ends when the server has, which takes nothing of what is still to be sent', async () => {

@@ -54,7 +54,7 @@ describe.runIf(isFull)('a backup on a server of another version than that which 
         const started = await startServerOfSystem(folder)
         stop = started.stop
         Object.assign(servers, { here: inject('postgresAdminUrl'), other: started.adminUrl })
-      }, 60_000)
+      })
       afterAll(() => stop())
 
       it.each([

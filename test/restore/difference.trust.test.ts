@@ -35,7 +35,7 @@ beforeAll(async () => {
   first = (await backUpNight(clientsOf(), { pagesPerShard: 64, rehearse: true })).backupId
   await sql.query('ALTER TABLE elsewhere.watchers ADD FOREIGN KEY (author) REFERENCES app.authors')
   before = await dump(admin)
-}, 120_000)
+})
 
 const clientsOf = () => configured(database.clients, { DATABASE_SCHEMAS: tortureSchemas })
 
@@ -161,7 +161,7 @@ it.each(besides.filter(({ safetyBackup }) => isFull || !safetyBackup))(
     expect(untouched).toBeGreaterThan(differences)
     if (isFull) expect(exchanged).toBeGreaterThan(0) // of one difference alone it may be none
   },
-  600_000,
+  1_200_000,
 )
 
 const written = [

@@ -108,7 +108,7 @@ it.each((['before', 'after'] as const).filter((when) => isFull || when === 'afte
     await change()
     changed = await reset.fingerprint()
   },
-  240_000,
+  1_200_000,
 )
 
 it.runIf(isFull)(

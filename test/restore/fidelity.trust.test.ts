@@ -18,7 +18,7 @@ beforeAll(async () => {
   process.env.DATABASE_SCHEMAS = JSON.stringify(tortureSchemas)
   await makeTorture(reset.stack.sql, reset.stack.admin)
   await reset.succeed({ operation: 'claim', confirm: environment })
-}, 120_000)
+})
 afterAll(() => {
   delete process.env.DATABASE_SCHEMAS
 })
@@ -53,13 +53,23 @@ describe('a database of everything that Postgres allows', () => {
     const { admin, sql } = reset.stack
     before = await dump(admin)
     await sql.query(noForeignKey) // a reset would refuse: the table that refers to wiped rows is not managed
-    const request = { operation: 'reset', strategy: 'database-only', rehearse: isFull, confirm: environment }
+    const request = {
+      operation: 'reset',
+      strategy: 'database-only',
+      rehearse: isFull,
+      confirm: environment,
+    }
     backupId = (await reset.succeed(request)).backupId
     expect((await dump(admin))['app.authors']).toEqual([])
-    await reset.succeed({ operation: 'restore', backupId, confirm: environment, rehearse: isFull && 'auto' })
+    await reset.succeed({
+      operation: 'restore',
+      backupId,
+      confirm: environment,
+      rehearse: isFull && 'auto',
+    })
     await sql.query(foreignKey)
     expect(await dump(admin)).toEqual(before)
-  }, 120_000)
+  }, 1_200_000)
 
   it.runIf(isFull)(
     'is so too after its rows were changed, with a table of another schema referring to them (full form)',
@@ -72,7 +82,6 @@ describe('a database of everything that Postgres allows', () => {
       await reset.succeed({ operation: 'restore', backupId, confirm: environment, rehearse: false })
       expect(await dump(admin)).toEqual(before)
     },
-    120_000,
   )
 
   it.runIf(isFull)(
@@ -101,6 +110,5 @@ describe('a database of everything that Postgres allows', () => {
       await sql.query(`${foreignKey}; REFRESH MATERIALIZED VIEW app.kept`)
       expect(await dump(admin)).toEqual(before)
     },
-    120_000,
   )
 })

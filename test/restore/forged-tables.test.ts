@@ -26,7 +26,7 @@ beforeAll(async () => {
   backup = await readBackupOf(database.clients, first)
   plan = await planRestore(database.clients, first.backupId)
   await load(database.clients, plan)
-}, 60_000)
+})
 
 const injected = 'text); DROP TABLE public.precious; --'
 type Column = BackedUpTable['columns'][number]

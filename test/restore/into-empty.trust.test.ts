@@ -60,5 +60,4 @@ it.runIf(isFull)(
     const dry = parseRequest({ ...strange.putBack(backupId), dryRun: true })
     await expect(readDefinitionOf(await currentClients(), dry)).rejects.toThrow(InvalidRequest)
   },
-  60_000,
 )

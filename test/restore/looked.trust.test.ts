@@ -309,5 +309,4 @@ it.runIf(isFull)(
     }
     tried('looks that are taken for what is there', counts)
   },
-  300_000,
 )

@@ -7,7 +7,7 @@ const reset = useResetStack()
 /** Each with a primary key and a TOAST table: four locks. */
 const tables = rounds({ short: 25, full: 1000 })
 
-it(`a database of ${tables} tables is rehearsed, wiped and restored`, { timeout: 600_000 }, async () => {
+it(`a database of ${tables} tables is rehearsed, wiped and restored`, async () => {
   await reset.seed({ users: 2, files: 1, keys: 1 })
   await reset.stack.sql.query('DROP SCHEMA public CASCADE; CREATE SCHEMA public')
   for (let start = 1; start <= tables; start += 250) {

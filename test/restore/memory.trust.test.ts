@@ -24,9 +24,6 @@ const textOf = { fat: document(), also_fat: document(), thin: '0123456789abcdef'
 
 it.runIf(isFull)(
   'a load stays below 256 MiB, with rows of 20 MB and with many small ones (full form)',
-  {
-    timeout: 240_000,
-  },
   async () => {
     const { sql, clients, storage } = database
     await sql.query(

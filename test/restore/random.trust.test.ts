@@ -179,4 +179,4 @@ it(`gives every row of ${tables} random tables back`, async () => {
   await withConnection(clients, (connection) => dropScratch(connection, plan.runId)) // as Finish does
   tried('random tables', { restored: tables })
   expect(await dump(admin), `with the seed ${seed}`).toEqual(before)
-}, 240_000)
+}, 1_200_000)

@@ -271,4 +271,4 @@ it('whatever the schema: what is wiped is restored identically, or nothing was w
   tried('restorability', seen)
   expect(seen.impossible).toBeLessThan(seen.schemas / 4 + 3)
   expect(seen.restored + seen.restoredWithWarnings).toBeGreaterThan(seen.schemas / 4 - 3)
-}, 600_000)
+}, 1_200_000)

@@ -196,10 +196,10 @@ describe('a restore of some tables', () => {
         .query(`SET lock_timeout = '20ms'; SELECT FROM ${table}`)
         .then(() => true)
         .catch((error) => error.code !== '55P03')
-    await expect.poll(() => canRead('mid'), { timeout: 10_000 }).toBe(false)
+    await expect.poll(() => canRead('mid')).toBe(false)
     // The snapshot is taken when all locks are there, and that of mid may be long before: what waits has its snapshot.
     const waiting = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'`
-    await expect.poll(async () => (await sql.query(waiting)).rows, { timeout: 10_000 }).not.toEqual([])
+    await expect.poll(async () => (await sql.query(waiting)).rows).not.toEqual([])
     await writer.query(
       `SET lock_timeout = '5s'; INSERT INTO elsewhere VALUES (3); INSERT INTO far VALUES (1)`,
     )
@@ -398,7 +398,6 @@ describe('a restore of some tables', () => {
       tried('restores of some tables', counts)
       await database.sql.query(dropSql)
     },
-    240_000,
   )
 
   /** Where the sequences of the ids stand: now, or as it was `before` for those of the tables that are named. */
