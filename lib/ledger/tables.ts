@@ -1,6 +1,7 @@
 import { getTableColumns, getTableName } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/neon-serverless'
 import type { Connection } from '../postgres/connection.ts'
+import { createOwnSchema } from '../postgres/own-schema.ts'
 import { createLedger } from './schema/create.ts'
 import { tables } from './schema.ts'
 
@@ -10,8 +11,9 @@ export const ledger = (connection: Connection) => drizzle({ client: connection }
 export async function ensureLedger(connection: Connection): Promise<void> {
   if (await isCurrent(connection)) return
   // Two that do it at once would trip over each other; and whoever uses the ledger does not wait long for a change of it.
+  const schema = await createOwnSchema(connection, 'taskmaster_reset')
   await connection.query(
-    `SET LOCAL lock_timeout = '5s'; SELECT pg_advisory_xact_lock(${ledgerLock}); ${createLedger}`,
+    `SET LOCAL lock_timeout = '5s'; SELECT pg_advisory_xact_lock(${ledgerLock}); ${schema}; ${createLedger}`,
   )
 }
 

@@ -576,6 +576,39 @@ describe('the scratch schema', () => {
     }
   })
 
+  it('is the role’s alone, whatever its default privileges give to others, and none that another role has made', async () => {
+    const outsider = `outsider_of_${new URL(database.env.DATABASE_URL ?? '').pathname.slice(1)}`
+    const given = (what: 'GRANT ALL' | 'REVOKE ALL') =>
+      database.sql.query(`ALTER DEFAULT PRIVILEGES ${what} ON SCHEMAS ${what === 'GRANT ALL' ? 'TO' : 'FROM'} PUBLIC, ${outsider};
+        ALTER DEFAULT PRIVILEGES ${what} ON TABLES ${what === 'GRANT ALL' ? 'TO' : 'FROM'} PUBLIC, ${outsider}`)
+    await database.admin.query(`CREATE ROLE ${outsider}`)
+    await given('GRANT ALL')
+    const asOutsider = async (statement: string) => {
+      await database.admin.query(`SET ROLE ${outsider}`)
+      try {
+        return await endOf(database.admin.query(statement))
+      } finally {
+        await database.admin.query('RESET ROLE')
+      }
+    }
+    try {
+      const { plan } = await aRestore()
+      const [{ name }] = (await tablesOf(scratchSchemaOf(plan.runId))).filter(({ name }) =>
+        /looked/.test(name),
+      )
+      expect(await asOutsider(`INSERT INTO ${name} VALUES ('app.people', '{}')`)).toBe('error')
+      expect(await asOutsider(`SELECT FROM ${name}`)).toBe('error')
+      const ensure = () =>
+        withConnection(clients, (connection) => ensureScratch(connection, { runId: 'theirs', tables: [] }))
+      await database.admin.query(`CREATE SCHEMA ${scratchSchemaOf('theirs')} AUTHORIZATION ${outsider};
+        GRANT ALL ON SCHEMA ${scratchSchemaOf('theirs')} TO PUBLIC`)
+      await expect(ensure()).rejects.toThrow(`was made by the role ${outsider}`)
+    } finally {
+      await given('REVOKE ALL')
+      await database.admin.query(`DROP OWNED BY ${outsider} CASCADE; DROP ROLE ${outsider}`)
+    }
+  })
+
   it.runIf(isFull)(
     `is made by one function after the other: a table that another makes meanwhile is waited for ${inFullForm}`,
     async () => {

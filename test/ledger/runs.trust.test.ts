@@ -94,6 +94,19 @@ describe('the ledger', () => {
     expect((await readRun(connection, 'one')).status).toBe('running')
   })
 
+  test('is the role’s alone, whatever its default privileges give to others', async () => {
+    const all = 'ON SCHEMAS TO PUBLIC; ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC'
+    await stack.sql.query(`DROP SCHEMA taskmaster_reset CASCADE; ALTER DEFAULT PRIVILEGES GRANT ALL ${all}`)
+    await ensureLedger(connection)
+    const rights = await stack.sql.query(
+      `SELECT has_schema_privilege('public', 'taskmaster_reset', 'USAGE') AS usage, has_table_privilege('public', 'taskmaster_reset.runs', 'INSERT') AS granted`,
+    )
+    expect(rights.rows).toEqual([{ usage: false, granted: true }])
+    await stack.sql.query(
+      `ALTER DEFAULT PRIVILEGES REVOKE ALL ${all.replaceAll(' TO ', ' FROM ').replaceAll('GRANT', 'REVOKE')}`,
+    )
+  })
+
   test('that is missing means that the environment was never claimed', async () => {
     await stack.sql.query('DROP SCHEMA taskmaster_reset CASCADE')
     expect(await readEnvironment(connection)).toBeUndefined()

@@ -3,6 +3,7 @@ import type { BackedUpTable, TableDefinition } from '../../backup/sections/datab
 import { StoreUnavailable } from '../../errors.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { literal, qualified, quote } from '../../postgres/identifiers.ts'
+import { checkOwnSchema, createOwnSchema } from '../../postgres/own-schema.ts'
 import { isHeldAsText, scratchSchemaOf, scratchTableOf } from './schema.ts'
 import { inOneTransaction, relationsIn, tablesTogether } from './transaction.ts'
 
@@ -12,8 +13,9 @@ import { inOneTransaction, relationsIn, tablesTogether } from './transaction.ts'
  * once; a repeat changes nothing.
  * The tables are UNLOGGED: no publication sends them to a subscriber, and they cost no write-ahead log. A server that
  * crashed has emptied all of them, `loaded` as well.
- * @throws DatabaseBusy
+ * @throws DatabaseBusy, NotPermitted
  * @see docs/decisions.md#scratch-tables-are-unlogged
+ * @see docs/decisions.md#what-a-run-makes-in-the-database-is-the-roles-alone
  */
 export async function ensureScratch(
   connection: Connection,
@@ -24,11 +26,12 @@ export async function ensureScratch(
   await inOneTransaction(connection, [
     // CREATE … IF NOT EXISTS alone fails when two sessions create the same at the same moment.
     `SELECT pg_advisory_xact_lock(hashtextextended(${literal(schema)}, 0))`,
-    `CREATE SCHEMA IF NOT EXISTS ${schema}`,
+    await createOwnSchema(connection, name),
     `CREATE UNLOGGED TABLE IF NOT EXISTS ${schema}.loaded (key text PRIMARY KEY)`,
     `CREATE UNLOGGED TABLE IF NOT EXISTS ${schema}.spared (name text PRIMARY KEY, how text NOT NULL)`,
     `CREATE UNLOGGED TABLE IF NOT EXISTS ${schema}.looked (name text PRIMARY KEY, look text NOT NULL)`,
   ])
+  await checkOwnSchema(connection, name)
   const there = new Set(await relationsIn(connection, name))
   const missing = tables.filter((table) => !there.has(scratchTableOf(runId, table).table))
   for (let start = 0; start < missing.length; start += tablesTogether) {
