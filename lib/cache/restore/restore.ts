@@ -3,7 +3,6 @@ import * as z from 'zod'
 import { agreeing, counted } from '../../amounts.ts'
 import { findJson } from '../../backup/documents/read.ts'
 import { putResult } from '../../backup/documents/results.ts'
-import { putJson } from '../../backup/documents/write.ts'
 import { workKeys } from '../../backup/layout.ts'
 import { Warning } from '../../backup/manifest.ts'
 import type { Clients } from '../../clients.ts'
@@ -11,7 +10,6 @@ import type { Fence } from '../../ledger/fence.ts'
 import type { RunRef } from '../../ledger/run-ref.ts'
 import { everything, type Touched } from '../../store/selection.ts'
 import { CacheResult } from '../export/export.ts'
-import { openOwnBackup } from '../export/own-backup.ts'
 import { KeyTally } from '../findings.ts'
 import { keyScope, reservedPrefix, touches } from '../keys.ts'
 import { readExpiryKnown } from '../value/expiry.ts'
@@ -103,69 +101,37 @@ export async function restoreCache(
     ...{ prefix: config.CACHE_PREFIX, touched, shift, expiry },
   })
   const keptTypes = (await findJson(bucket, workKeys(run).cacheResult, CacheResult))?.unsupported ?? []
-  const held =
-    safetyBackupId === null ? null : await openOwnBackup(tools, { run, fence, backupId: safetyBackupId })
-  const begunKey = workKeys(run).cacheRestoring
-  const isRepeat = (await findJson(bucket, begunKey, z.unknown())) !== undefined
-  const safety = held === null ? null : new SafetyBackup(held, isRepeat)
-  await putJson(bucket, begunKey, {})
+  const safety = await SafetyBackup.open(tools, { run, fence, backupId: safetyBackupId })
 
   const temporary = reservedPrefix(config.CACHE_PREFIX, 'restoring')
   const total = parts.reduce((sum, { keys }) => sum + keys, 0)
   const spared = new KeyTally()
-  const { known, keys, unchanged, expired, fieldsExpired, fieldsKept } = await writeKeys(
-    { bucket: bucket, cache },
+  const replacing = { safety, keptTypes, spared }
+  const { known, keys, unchanged, expired, ...fields } = await writeKeys(
+    { bucket, cache },
     {
-      parts,
+      ...{ parts, repetitions, large, shift, fence, expiry, ...replacing },
       // A value that a restore left unfinished may have been backed up: it has its time to live, and is nobody's.
       includes: (key, expiresAt) => isOurs(key) && (expiresAt === null || key.indexOf(temporary) !== 0),
-      repetitions,
-      large,
-      shift,
-      fence,
       temporary: `${temporary}${randomUUID()}`,
-      expiry,
-      safety,
-      keptTypes,
-      spared,
     },
     (done) => progress(done, total),
     limits,
   )
   const notReplaced = safety?.left.count ?? 0
   const backedUp = keyScope(asked.prefix ?? config.CACHE_PREFIX)
-  const { extra, deleted } = await settleExtras(
+  const extras = await settleExtras(
     { cache, fence },
     {
-      match: scope.match,
+      ...{ match: scope.match, known, exact, ...replacing, pageKeys: limits.scanKeys },
       includes: (key) => isOurs(key) && backedUp.includes(key),
       temporary: Buffer.from(temporary),
-      known,
-      exact,
-      keptTypes,
-      spared,
-      safety,
-      pageKeys: limits.scanKeys,
     },
   )
   const left = safety?.left ?? new KeyTally()
-  const result: CacheRestored = {
-    keys: keys - notReplaced,
-    unchanged,
-    expired,
-    extra,
-    deleted,
-    changedMeanwhile: left.count,
-    warnings: [
-      ...(spared.count === 0 ? [] : [sparedWarning(spared, keptTypes)]),
-      ...(left.count === 0 ? [] : [leftWarning(left)]),
-      ...fieldWarnings({ fieldsExpired, fieldsKept }),
-      ...unmatched.map((pattern) => ({
-        code: 'SelectionMatchedNothing',
-        message: `No key of the backup matches ${pattern}, which was to be put back`,
-      })),
-    ],
-  }
+  const warnings = warningsOf({ spared, keptTypes, left, unmatched, ...fields })
+  const changed = { keys: keys - notReplaced, changedMeanwhile: left.count }
+  const result: CacheRestored = { ...changed, unchanged, expired, ...extras, warnings }
   await fence.check() // the result is that of the latest invocation
   const counts = await putResult(bucket, workKeys(run).cacheRestored, CacheRestored, {
     result,
@@ -173,6 +139,27 @@ export async function restoreCache(
   })
   await progress(total, total)
   return counts
+}
+
+type Findings = {
+  spared: KeyTally
+  keptTypes: readonly string[]
+  left: KeyTally
+  unmatched: readonly string[]
+  fieldsExpired: number
+  fieldsKept: number
+}
+
+function warningsOf({ spared, keptTypes, left, unmatched, ...fields }: Findings): Warning[] {
+  return [
+    ...(spared.count === 0 ? [] : [sparedWarning(spared, keptTypes)]),
+    ...(left.count === 0 ? [] : [leftWarning(left)]),
+    ...fieldWarnings(fields),
+    ...unmatched.map((pattern) => ({
+      code: 'SelectionMatchedNothing',
+      message: `No key of the backup matches ${pattern}, which was to be put back`,
+    })),
+  ]
 }
 
 function sparedWarning(spared: KeyTally, types: readonly string[]): Warning {

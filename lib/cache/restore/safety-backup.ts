@@ -1,4 +1,12 @@
+import * as z from 'zod'
+import { findJson } from '../../backup/documents/read.ts'
+import { putJson } from '../../backup/documents/write.ts'
+import { workKeys } from '../../backup/layout.ts'
+import type { Clients } from '../../clients.ts'
+import type { Fence } from '../../ledger/fence.ts'
+import type { RunRef } from '../../ledger/run-ref.ts'
 import type { LateKeys } from '../export/late-keys.ts'
+import { openOwnBackup } from '../export/own-backup.ts'
 import { KeyTally } from '../findings.ts'
 import { dealtWith, type KeyDigests } from '../key-digests.ts'
 
@@ -16,9 +24,25 @@ export class SafetyBackup {
   readonly #isRepeat: boolean
 
   /** @param isRepeat an earlier try of the step may have replaced keys already */
-  constructor(held: { digests: KeyDigests; late: LateKeys }, isRepeat: boolean) {
+  private constructor(held: { digests: KeyDigests; late: LateKeys }, isRepeat: boolean) {
     this.#held = held
     this.#isRepeat = isRepeat
+  }
+
+  /**
+   * That of a run, which writes from here on; null: it was told to take none.
+   * @throws as openOwnBackup
+   */
+  static async open(
+    tools: Pick<Clients, 'backups' | 'cache' | 'config' | 'now'>,
+    { run, fence, backupId }: { run: RunRef; fence: Fence; backupId: string | null },
+  ): Promise<SafetyBackup | null> {
+    const { backups } = tools
+    const held = backupId === null ? null : await openOwnBackup(tools, { run, fence, backupId })
+    const begunKey = workKeys(run).cacheRestoring
+    const isRepeat = (await findJson(backups, begunKey, z.unknown())) !== undefined
+    await putJson(backups, begunKey, {})
+    return held && new SafetyBackup(held, isRepeat)
   }
 
   /** The digest of the value that the safety backup holds; undefined: none. */
