@@ -66,10 +66,10 @@ describe.skipIf(chromiumPath === undefined)('how the page looks', () => {
       const admin = await console.signIn('admin', { viewport: desk })
       await admin.getByRole('heading', { name: 'What is there' }).waitFor()
       await inspect(admin, 'the overview')
-      await console.finish({ operation: 'backup', strategy: 'full' })
+      const link = await console.finish({ operation: 'backup', strategy: 'full' })
       await damage()
       await goTo(admin, 'Backups')
-      await admin.getByRole('row').nth(1).getByRole('link').first().click()
+      await admin.locator(link).click()
       await admin.getByRole('button', { name: 'Restore …' }).click()
       await admin
         .getByRole('row', { name: / fewer rows now$/ })

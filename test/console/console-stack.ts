@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, expect } from 'vitest'
+import { backupAddress } from '../../console/route.ts'
 import { makeApp } from '../../lib/http/app.ts'
 import { behindGateway } from '../../lib/http/gateway.ts'
 import { currentClients } from '../../lib/task.ts'
@@ -99,7 +100,7 @@ export function useConsole() {
       reducedMotion: 'reduce', // else a step at work is drawn sixty times a second
       ...options,
     })
-    context.setDefaultTimeout(20_000)
+    context.setDefaultTimeout(60_000) // beside other test files a run takes its time
     const page = await context.newPage()
     page.on('pageerror', (error) => faults.push(error.message))
     page.on('console', (message) => {
@@ -139,12 +140,12 @@ export function useConsole() {
     return answer.json()
   }
 
-  /** Starts a run past the page and waits for its end. */
-  async function finish(request: object): Promise<void> {
+  /** Starts a run past the page and waits for its end. @returns the link to its backup, in the list of backups */
+  async function finish(request: object): Promise<string> {
     const { address } = await ask('POST', '/runs', request)
     for (;;) {
-      const { status } = await ask('GET', address.replace('/v1', ''))
-      if (status === 'succeeded') return
+      const { status, backupId } = await ask('GET', address.replace('/v1', ''))
+      if (status === 'succeeded') return `a[href="${backupAddress(backupId)}"]`
       if (status !== 'starting' && status !== 'running') throw new Error(`${address} is ${status}`)
       await new Promise((resolve) => setTimeout(resolve, 50))
     }

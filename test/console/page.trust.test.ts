@@ -32,7 +32,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
       await one.reload()
       await one.getByLabel('Access token').waitFor()
     }
-    expect(await page.evaluate(`document.activeElement.type`)).toBe('password')
+    await expect.poll(() => page.evaluate(`document.activeElement.type`)).toBe('password')
   })
 
   it('says that a token is not known, and stays closed', async () => {
@@ -241,7 +241,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
   it.runIf(isFull)(
     `shows what a backup holds beside what is there now, and row by row what a restore would change, when it is asked ${inFullForm}`,
     async () => {
-      await console.finish({ operation: 'backup', strategy: 'full' })
+      const link = await console.finish({ operation: 'backup', strategy: 'full' })
       const before = await console.count()
       const { sql, redis } = console.stack
       await sql.query('CREATE TABLE later (id int)')
@@ -250,7 +250,7 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
       await redis.set('taskmaster:came:later', 'x')
       const page = await console.signIn('admin')
       await goTo(page, 'Backups')
-      await page.getByRole('row').nth(1).getByRole('link').first().click()
+      await page.locator(link).click()
       await page.getByRole('button', { name: 'Restore …' }).click()
       const dialog = page.getByRole('dialog', { name: 'Restore into local' })
       const line = (name: string) => dialog.getByRole('row', { name, exact: true }).waitFor()
@@ -262,9 +262,11 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
       // Of what is preserved nothing is said where nothing is.
       expect(await dialog.innerText()).not.toMatch(/would keep|preserved/)
 
+      const pause = console.hold('Diff database')
       await dialog.getByRole('button', { name: 'Compare row by row' }).click()
       await dialog.getByText('It is being compared; one run at a time.').waitFor()
       expect(await dialog.getByRole('button', { name: /^Back up, then/ }).isDisabled()).toBe(true)
+      pause.release()
       await dialog.getByText('Compared by a dry run just now; nothing was changed.').waitFor()
       await line('audit_logs AuditLog 100 rows 93 rows would bring back 7 rows')
       await line('users User 20 rows 20 rows would change back 3 rows')
@@ -331,14 +333,12 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
   )
 
   it.runIf(isFull)('pins, verifies, downloads and deletes backups (full form)', async () => {
-    await console.finish({ operation: 'backup', strategy: 'cache-only' })
+    const link = await console.finish({ operation: 'backup', strategy: 'cache-only' })
     const page = await console.signIn('admin')
     await goTo(page, 'Backups')
     await page
       .getByRole('row', { name: /30 keys/ })
-      .first()
-      .getByRole('link')
-      .first()
+      .locator(link)
       .click()
     await page.getByRole('button', { name: 'Pin' }).waitFor()
     const address = page.url()
@@ -503,11 +503,11 @@ describe.skipIf(chromiumPath === undefined)('the web page in a browser', () => {
   it.runIf(isFull)(
     `labels a backup and notes what it is, goes back to it by its label, and takes the label away ${inFullForm}`,
     async () => {
-      await console.finish({ operation: 'backup', strategy: 'full', rehearse: false })
+      const link = await console.finish({ operation: 'backup', strategy: 'full', rehearse: false })
       const before = await console.count()
       const page = await console.signIn('admin')
       await goTo(page, 'Backups')
-      await page.getByRole('row').nth(1).getByRole('link').first().click()
+      await page.locator(link).click()
       await page.getByRole('button', { name: 'Label …' }).click()
       const names = page.getByRole('dialog', { name: 'Label and note' })
       await names.getByLabel('Label', { exact: true }).fill('Latest!')

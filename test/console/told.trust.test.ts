@@ -273,18 +273,16 @@ describe.skipIf(chromiumPath === undefined)('the web page, told by the API', () 
         .waitFor()
       for (const id of ['cut', 'torn', 'lost']) await page.getByText(`${id} cannot be read.`).waitFor()
       expect(await page.locator('.badge.good').allTextContents()).toEqual(['Rehearsed'])
-      expect(await page.title()).toBe('Backups · staging')
+      await expect.poll(() => page.title()).toBe('Backups · staging')
       expect(await page.locator('[aria-current=page]').allInnerTexts()).toEqual(['Backups'])
       // For the keyboard a new view begins at its top.
-      expect(await page.evaluate('document.activeElement.tagName')).toBe('MAIN')
+      await expect.poll(() => page.evaluate('document.activeElement.tagName')).toBe('MAIN')
 
       const kept = ['pinned', 'number 3 of the last 7 (full)']
       await tell(page, /\/v1\/backups\/[^/]*\?kept=true$/, { ...longBackup, kept })
       await page.getByRole('row').nth(1).getByRole('link').first().click()
-      await page
-        .getByText('All rows are of one moment, made so by exporting again what had changed.')
-        .waitFor()
       for (const text of [
+        'All rows are of one moment, made so by exporting again what had changed.',
         'FilesVanished 2 files vanished',
         'KeysExpired 3 keys went',
         'Id 2026-11-22T19-05-33Z-3f9a2c',
@@ -296,7 +294,7 @@ describe.skipIf(chromiumPath === undefined)('the web page, told by the API', () 
         'The copies of the files are not listed here: files.jsonl.zst names them.',
         `There are more of them: GET /v1/backups/${backupId}?after=cache/00059.jsonl.zst`,
       ])
-        expect(oneLine(await page.locator('main').innerText())).toContain(text)
+        await expect.poll(() => page.locator('main').innerText().then(oneLine)).toContain(text)
       const may = (name: string) => page.getByRole('button', { name, exact: true }).isEnabled()
       const names = ['Restore …', 'Verify', 'Verify and rehearse', 'Unpin', 'Delete …']
       expect(await Promise.all(names.map(may))).toEqual([false, true, true, false, false])
@@ -397,8 +395,11 @@ describe.skipIf(chromiumPath === undefined)('the web page, told by the API', () 
       /** Shows a run, and gives all that is said of it. */
       async function said(run: Run, ready: string): Promise<string> {
         const id = `run-${place++}`
-        await tell(page, new RegExp(`/v1/runs/${id}$`), run)
+        const address = new RegExp(`/v1/runs/${id}$`)
+        await tell(page, address, run)
+        const told = page.waitForResponse(address) // until then the run before it may be shown
         await page.goto(`${page.url().split('#')[0]}#/runs/${id}`)
+        await told
         await page.getByText(ready).first().waitFor()
         return oneLine(await page.locator('main').innerText())
       }
@@ -456,6 +457,7 @@ describe.skipIf(chromiumPath === undefined)('the web page, told by the API', () 
         page.evaluate(`Object.defineProperty(document, 'visibilityState', { value: '${state}', configurable: true })
         document.dispatchEvent(new Event('visibilitychange'))`)
       await look('hidden')
+      await page.evaluate(`fetch('/v1/session')`) // what was asked before has been told by then
       const asked = () => questions.filter((url) => address.test(url)).length
       const questions: string[] = []
       page.on('request', (request) => questions.push(request.url()))
