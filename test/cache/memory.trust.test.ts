@@ -37,7 +37,6 @@ async function fillLarge(count: number): Promise<void> {
 
 test.runIf(isFull && !stack.mock)(
   `an export of ten times as many strings that hardly compress stays below 256 MiB, and one of large values below ${limitOfLargeMiB} ${inFullForm}`,
-  { timeout: 300_000 },
   async () => {
     async function tell(what: string, expected: number): Promise<number> {
       const { keys, peakMiB } = await exportApart()

@@ -120,7 +120,7 @@ async function everyStop(
 needsServer(
   'an invocation that wakes up after its step was repeated, its run ended and a restore was made (needs redis-server)',
   () => {
-    test.runIf(isFull)(`changes nothing: Wipe cache ${inFullForm}`, { timeout: 120_000 }, async () => {
+    test.runIf(isFull)(`changes nothing: Wipe cache ${inFullForm}`, async () => {
       await everyStop('Wipe cache', async () => {
         const run = stack.nextRun()
         const backupId = await sealBackup(direct, { run, fence: fenceOf(1) })
@@ -132,7 +132,7 @@ needsServer(
       })
     })
 
-    test('changes nothing: Wipe cache without a backup', { timeout: 120_000 }, async () => {
+    test('changes nothing: Wipe cache without a backup', async () => {
       const stepOf = async (): Promise<Step> => {
         const run = stack.nextRun()
         return (tools, fence) =>
@@ -144,7 +144,7 @@ needsServer(
       await everyStop('Wipe cache without a backup', stepOf, { every: 2, least: 5 }) // how many a scan takes depends on where its keys lie
     })
 
-    test.runIf(isFull)('changes nothing: Restore cache (full form)', { timeout: 120_000 }, async () => {
+    test.runIf(isFull)('changes nothing: Restore cache (full form)', async () => {
       await everyStop('Restore cache', async (original) => {
         const run = stack.nextRun()
         await redis.set(`${prefix}extra`, 'x')

@@ -174,7 +174,6 @@ needsServerInFull(
     const { result } = await restore(await backUp())
     expect(result).toMatchObject({ keys: 0, unchanged: 1 })
   },
-  60_000,
 )
 
 needsServerInFull(
@@ -381,5 +380,4 @@ needsServerInFull(
     )
     tried('keys of restores by difference', totals)
   },
-  120_000,
 )

@@ -182,7 +182,6 @@ describe('the digest of a value', () => {
       })
       expect(new Set(Object.values(fates))).toEqual(new Set(['deleted']))
     },
-    20_000,
   )
 
   needsServerInFull(
@@ -205,6 +204,5 @@ describe('the digest of a value', () => {
         { numRuns: 10 },
       )
     },
-    60_000,
   )
 })

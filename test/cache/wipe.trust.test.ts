@@ -955,7 +955,6 @@ describe('a wipe that is covered by a backup', () => {
       expect(wiped).toMatchObject({ keys: 200, left: 0 })
       expect(wiped.late).toBeGreaterThan(0)
     },
-    30_000,
   )
 })
 
