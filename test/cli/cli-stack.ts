@@ -12,12 +12,13 @@ import { countStores, demonstrationsOfStores } from '../../local/demo/counts.ts'
 import { fillSample } from '../../local/sample.ts'
 import type { StackOptions } from '../../local/stack.ts'
 import { type FreshStack, freshStack } from '../support/stack.ts'
+import { isFull } from '../support/trust.ts'
 import { runScript, type Spawned, spawnOnTerminal, spawnScript } from './run-script.ts'
 
 /** A stack with a small sample, claimed unless told otherwise, and the CLI against it. */
 export function useCliStack({ claimed = true, ...options }: StackOptions & { claimed?: boolean } = {}) {
   // Each run of the CLI is a process that loads all of it; beside other test files that takes its time.
-  vi.setConfig({ testTimeout: 90_000 })
+  if (!isFull) vi.setConfig({ testTimeout: 90_000 })
   let stack: FreshStack
   let folder: string
 
@@ -64,9 +65,9 @@ export function useCliStack({ claimed = true, ...options }: StackOptions & { cla
       }),
     spawnCli: (args: string[]) => spawnScript('cli', args, { env: stack.env, cwd: folder }),
     /** The CLI with a state machine of its own, on the same stores. */
-    spawnWithMachine(args: string[]) {
+    spawnWithMachine(args: string[], more: Record<string, string> = {}) {
       const { STATE_MACHINE_ARN: _, AWS_ENDPOINT_URL_SFN: __, ...env } = stack.env
-      return spawnScript('cli', args, { env, cwd: folder })
+      return spawnScript('cli', args, { env: { ...env, ...more }, cwd: folder })
     },
     spawnOnTerminal: (args: string[]) => spawnOnTerminal('cli', args, { env: stack.env, cwd: folder }),
     /** What the stores hold, asked past the product. */

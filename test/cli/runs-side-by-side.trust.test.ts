@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { StoreUnavailable } from '../../lib/errors.ts'
 import { executionArn, machineArnOf } from '../../lib/executions/executions.ts'
 import { open } from '../../local/cli/connect.ts'
+import { startRestFront } from '../cache/rest-front.ts'
 import { inFullForm, isFull } from '../support/trust.ts'
 import { useCliStack } from './cli-stack.ts'
 import { endOf } from './run-script.ts'
@@ -283,30 +284,31 @@ describe('Ctrl-C while the run is one of this very process', () => {
   })
 
   test.runIf(isFull)(`lets it end, once it changes the stores ${inFullForm}`, async () => {
-    const child = cli.spawnWithMachine(['reset', 'full', '--confirm', 'local', '--no-rehearse', '--json'])
+    const front = await startRestFront(cli.stack.env.UPSTASH_REDIS_REST_URL ?? '')
+    const [arrived, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    front.faults = [
+      async () => {
+        const { rowCount } = await cli.stack.sql.query(
+          `SELECT FROM taskmaster_reset.runs WHERE status = 'running' AND wiped IS NOT NULL`,
+        )
+        if (rowCount === 0) return undefined
+        arrived.resolve()
+        await released.promise
+        return undefined
+      },
+    ]
+    const reset = ['reset', 'full', '--confirm', 'local', '--no-rehearse', '--json']
+    const child = cli.spawnWithMachine(reset, { UPSTASH_REDIS_REST_URL: front.url })
     const ended = endOf(child)
     const shows = follow(child)
-    const { admin } = cli.stack
-    // Its next sign of life waits for its row.
-    const held = () =>
-      admin.query(
-        `BEGIN; SELECT FROM taskmaster_reset.runs WHERE status = 'running' AND wiped IS NOT NULL FOR UPDATE`,
-      )
-    await vi.waitFor(
-      async () => {
-        const [, found] = (await held()) as unknown as { rowCount: number }[]
-        if (found?.rowCount === 1) return
-        await admin.query('COMMIT')
-        throw new Error('It has not wiped the database yet')
-      },
-      { timeout: 60_000, interval: 10 },
-    )
+    await arrived.promise // the database is wiped, and the cache is next
     child.kill('SIGINT')
     await shows(
       'is changing the stores, in this process: it is followed to its end. Ctrl-C once more stops it where it is.',
     )
-    await admin.query('COMMIT')
+    released.resolve()
     const { code, stdout } = await ended
+    await front.stop()
     expect(code).toBe(0)
     const wiped = { state: 'wiped' }
     expect(JSON.parse(stdout)).toMatchObject({

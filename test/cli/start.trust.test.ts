@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { delimiter, join, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { isExecutable } from '../../local/packages/programs.ts'
 import { makeCheckout, paste } from '../support/checkout.ts'
 import { inFullForm, isFull } from '../support/trust.ts'
@@ -201,24 +201,33 @@ test.runIf(isFull)(
     for (const folder of [join(project, 'scripts'), bin]) await mkdir(folder, { recursive: true })
     for (const name of ['scripts/install.mjs', 'package-lock.json'])
       await copyFile(join(root, name), join(project, name))
-    const said = join(cwd, 'said-twice')
+    const [said, isOver] = [join(cwd, 'said-twice'), join(cwd, 'is-over')]
     // As npm ci does it: what was there is taken away first.
     await writeFile(
       join(bin, 'npm'),
-      `#!/bin/sh\nrm -rf node_modules; echo begins >> '${said}'; sleep 0.7; mkdir node_modules; echo ends >> '${said}'\n`,
+      `#!/bin/sh\nrm -rf node_modules; echo begins >> '${said}'; while [ ! -e '${isOver}' ]; do sleep 0.1; done; mkdir node_modules; echo ends >> '${said}'\n`,
     )
     await chmod(join(bin, 'npm'), 0o755)
     const env = { PATH: `${bin}${delimiter}${process.env.PATH}`, HOME: cwd }
-    const start = () => promisify(execFile)(process.execPath, [join(project, 'scripts/install.mjs')], { env })
-    const answers = await Promise.all([start(), start(), start()])
+    let told = ''
+    const start = async () => {
+      const child = spawn(process.execPath, [join(project, 'scripts/install.mjs')], { env })
+      child.stderr.on('data', (text) => (told += text))
+      const { code, stderr } = await endOf(child)
+      expect(code, stderr).toBe(0)
+      return stderr
+    }
+    const all = Promise.all([start(), start(), start()])
+    await vi.waitFor(() => expect(told.match(/waiting for it/g)).toHaveLength(2), 60_000)
+    await writeFile(isOver, '')
+    await all
     expect(await readFile(said, 'utf8')).toBe('begins\nends\n')
-    expect(answers.filter(({ stderr }) => stderr.includes('waiting for it'))).toHaveLength(2)
 
     await rm(join(project, 'node_modules'), { recursive: true })
     const dead = spawn(process.execPath, ['--version'])
     await once(dead, 'exit')
     await writeFile(join(project, '.installing'), String(dead.pid))
-    expect((await start()).stderr).not.toContain('waiting for it')
+    expect(await start()).not.toContain('waiting for it')
     expect(await readFile(said, 'utf8')).toBe('begins\nends\nbegins\nends\n')
     expect(existsSync(join(project, '.installing'))).toBe(false)
   },
