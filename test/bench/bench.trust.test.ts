@@ -73,7 +73,7 @@ test.runIf(isFull).for([
     })
     expect((await once(child, 'exit'))[0], said).toBe(130)
     expect(said).toContain(word)
-    await expect.poll(() => leftIn(folder), { timeout: 5_000 }).toEqual([])
+    await expect.poll(() => leftIn(folder), { timeout: 30_000 }).toEqual([])
   },
 )
 

@@ -438,13 +438,13 @@ describe('the question at Ctrl-C', () => {
     const terminal = () => Object.assign(new PassThrough(), { isTTY: true })
     const [input, output] = [terminal(), terminal()]
     const asking = { choices: ['cancel', 'leave'], otherwise: 'leave' } as const
-    const asked = askToCancel('r', asking, AbortSignal.timeout(5_000), { input, output })
+    const asked = askToCancel('r', asking, new AbortController().signal, { input, output })
     let shown = ''
     output.on('data', (chunk) => {
       shown += chunk
     })
     for (const [at, line] of lines.entries()) {
-      await vi.waitFor(() => expect(shown.match(/, Enter: go on watching: /g)).toHaveLength(at + 1))
+      await vi.waitFor(() => expect(shown.match(/, Enter: go on watching: /g)).toHaveLength(at + 1), 20_000)
       input.write(`${line}\r`)
     }
     return { answer: await asked, shown }

@@ -28,9 +28,6 @@ function linesOf(text: string): string[] {
 
 test.runIf(isFull)(
   `npm start resets a stack of its own in full, proves it, and leaves nothing behind; README shows what it prints ${inFullForm}`,
-  {
-    timeout: 100_000,
-  },
   async () => {
     const { folder, remove } = await makeCheckout()
     const TMPDIR = await mkdtemp(join(tmpdir(), 'demo-test-'))

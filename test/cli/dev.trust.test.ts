@@ -11,7 +11,7 @@ import { makeCheckout, paste } from '../support/checkout.ts'
 import { inFullForm, isFull } from '../support/trust.ts'
 import { endOf, runScript } from './run-script.ts'
 
-vi.setConfig({ testTimeout: 90_000, hookTimeout: 100_000 })
+if (!isFull) vi.setConfig({ testTimeout: 90_000 })
 /** The commands of README.md: the first of these keeps the stack running, the others are for another terminal. */
 const [start, ...others] = commandsOf('README.md').slice(1)
 let checkout: Awaited<ReturnType<typeof makeCheckout>>
@@ -119,9 +119,6 @@ test.runIf(isFull)(
 
 test.runIf(isFull)(
   "README's commands for another terminal do what they say, pasted as they stand (full form)",
-  {
-    timeout: 180_000, // six runs, one after the other
-  },
   async () => {
     expect(others.length).toBeGreaterThan(0)
     for (const { text, line } of others) {

@@ -3,7 +3,7 @@ import { appendFile, cp, mkdtemp, readFile, rename, rm, symlink, truncate, write
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { GetObjectCommand } from '@aws-sdk/client-s3'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { listBackups, listedBackup } from '../../lib/backup/list.ts'
 import { resolveBackup } from '../../lib/backup/naming/resolve.ts'
 import { readBackup } from '../../lib/backup/read.ts'
@@ -18,8 +18,6 @@ import { endOf, runScript, spawnScript } from './run-script.ts'
 
 /** As startBackups puts them there. */
 const stories = ['', 'a b+c.txt', 'world/1.txt', 'world/2.txt', 'z/ä/💎 \u0001.txt', 'z/\uffee.txt', 'leer']
-
-vi.setConfig({ testTimeout: 90_000 })
 
 let backups: Backups
 let clients: Clients

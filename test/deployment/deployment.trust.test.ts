@@ -1609,56 +1609,53 @@ describe('the built functions, with the variables and the permissions of the tem
       const left = (await ask('GET', '/v1/backups')).backups as { backupId: string }[]
       expect(left.map(({ backupId }) => backupId)).not.toContain(reset.backupId)
     },
-    90_000,
   )
 
-  test.runIf(isFull)(
-    `a cancelled run, and the event that its execution ended ${inFullForm}`,
-    async () => {
-      beforeTask = async (state) => {
-        if (state === 'Seal') await ask('POST', `/v1/runs/${runId}/cancel`)
+  test.runIf(isFull)(`a cancelled run, and the event that its execution ended ${inFullForm}`, async () => {
+    beforeTask = async (state) => {
+      if (state === 'Seal') await ask('POST', `/v1/runs/${await started.promise}/cancel`)
+    }
+    const started = Promise.withResolvers<string>()
+    const { runId } = await ask(
+      'POST',
+      '/v1/runs',
+      { operation: 'reset', strategy: 'cache-only', confirm: 'local', rehearse: false },
+      'once',
+    )
+    started.resolve(runId)
+    await expect(endOf(runId)).rejects.toThrow('Cancelled')
+    const event = {
+      'detail-type': 'Step Functions Execution Status Change',
+      detail: {
+        executionArn: 'arn',
+        stateMachineArn: propertiesOf('Schedule').Target.Arn,
+        name: runId,
+        status: 'ABORTED',
+      },
+    }
+    await deployed.invoke.ended?.(event, {} as never)
+    expect((await ask('GET', `/v1/runs/${runId}`)).status).toBe('cancelled')
+    await deployed.invoke.notify?.(event, {} as never)
+    const invoked = deployed.uses.filter(({ action }) => action === 'lambda:InvokeFunction')
+    const published = deployed.uses.filter(({ action }) => action === 'sns:Publish')
+    expect(published.map(({ caller, by }) => [caller, by !== undefined])).toEqual([['notify', true]])
+    const metrics = deployed.logged().filter(({ message }) => message === 'metrics')
+    for (const { _aws, ...values } of metrics as Embedded[])
+      for (const { Namespace, Metrics, Dimensions } of _aws.CloudWatchMetrics) {
+        expect(Namespace).toBe('taskmaster-reset-local')
+        expect(Dimensions).toHaveLength(1)
+        for (const name of Dimensions[0] ?? []) expect(values[name], name).toEqual(expect.any(String))
+        for (const { Name } of Metrics) expect(values[Name], Name).toEqual(expect.any(Number))
       }
-      const { runId } = await ask(
-        'POST',
-        '/v1/runs',
-        { operation: 'reset', strategy: 'cache-only', confirm: 'local', rehearse: false },
-        'once',
-      )
-      await expect(endOf(runId)).rejects.toThrow('Cancelled')
-      const event = {
-        'detail-type': 'Step Functions Execution Status Change',
-        detail: {
-          executionArn: 'arn',
-          stateMachineArn: propertiesOf('Schedule').Target.Arn,
-          name: runId,
-          status: 'ABORTED',
-        },
-      }
-      await deployed.invoke.ended?.(event, {} as never)
-      expect((await ask('GET', `/v1/runs/${runId}`)).status).toBe('cancelled')
-      await deployed.invoke.notify?.(event, {} as never)
-      const invoked = deployed.uses.filter(({ action }) => action === 'lambda:InvokeFunction')
-      const published = deployed.uses.filter(({ action }) => action === 'sns:Publish')
-      expect(published.map(({ caller, by }) => [caller, by !== undefined])).toEqual([['notify', true]])
-      const metrics = deployed.logged().filter(({ message }) => message === 'metrics')
-      for (const { _aws, ...values } of metrics as Embedded[])
-        for (const { Namespace, Metrics, Dimensions } of _aws.CloudWatchMetrics) {
-          expect(Namespace).toBe('taskmaster-reset-local')
-          expect(Dimensions).toHaveLength(1)
-          for (const name of Dimensions[0] ?? []) expect(values[name], name).toEqual(expect.any(String))
-          for (const { Name } of Metrics) expect(values[Name], Name).toEqual(expect.any(Number))
-        }
-      const names = (metrics as Embedded[]).flatMap(({ _aws }) => _aws.CloudWatchMetrics[0]?.Metrics ?? [])
-      expect(new Set(names.map(({ Name }) => Name))).toEqual(
-        new Set(['Runs', 'Duration', 'StepDuration', 'ProvedBackupAge']),
-      )
-      expect(invoked.slice(-2).map(({ caller, resource }) => [caller, resource])).toEqual([
-        ['hooks', hookFunctions[0]],
-        ['notify', hookFunctions[1]],
-      ])
-    },
-    30_000,
-  )
+    const names = (metrics as Embedded[]).flatMap(({ _aws }) => _aws.CloudWatchMetrics[0]?.Metrics ?? [])
+    expect(new Set(names.map(({ Name }) => Name))).toEqual(
+      new Set(['Runs', 'Duration', 'StepDuration', 'ProvedBackupAge']),
+    )
+    expect(invoked.slice(-2).map(({ caller, resource }) => [caller, resource])).toEqual([
+      ['hooks', hookFunctions[0]],
+      ['notify', hookFunctions[1]],
+    ])
+  })
 
   test.runIf(isFull)(`used no permission that they do not have ${inFullForm}`, () => {
     expect(deployed.uses.filter(({ by }) => by === undefined)).toEqual([])

@@ -121,7 +121,6 @@ describe('the requests to paste', () => {
         if (isDropped) await stack.sql.query('ALTER TABLE dropped RENAME TO events_2024')
       }
     },
-    60_000,
   )
 
   test.each([{}, { operation: 'rest' }, { ...requests[2], startegy: 'full' }])(

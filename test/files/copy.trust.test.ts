@@ -507,7 +507,7 @@ describe('copying the files', () => {
         name: 'NotPermitted',
       })
       const sent = copies()
-      await vi.waitFor(() => expect(gone).toHaveLength(sent - 1))
+      await vi.waitFor(() => expect(gone).toHaveLength(sent - 1), 20_000)
       expect(copies()).toBe(sent)
     },
   )
@@ -537,7 +537,7 @@ describe('copying the files', () => {
     const request = await held.arrived
     invocation.abort(new OutOfTime('it is over'))
     await expect(copying).rejects.toMatchObject({ name: 'OutOfTime' })
-    await vi.waitFor(() => expect(request.isGone()).toBe(true))
+    await vi.waitFor(() => expect(request.isGone()).toBe(true), 20_000)
     held.release()
   })
 

@@ -90,7 +90,6 @@ test.runIf(isFull)(
     expect(slowedDown).toBeGreaterThan(0)
     tried('slow down', { files, slowedDown: s3.count.slowedDown, failed })
   },
-  400_000,
 )
 
 describe('a whole run', () => {
@@ -122,6 +121,5 @@ describe('a whole run', () => {
       expect(s3.count.slowedDown).toBeGreaterThan(0)
       tried('slow down in a whole run', { objects, slowedDown: s3.count.slowedDown })
     },
-    400_000,
   )
 })

@@ -281,9 +281,9 @@ describe('wiping the files', () => {
     const request = await held.arrived
     invocation.abort(new OutOfTime('it is over'))
     await expect(wiping).rejects.toMatchObject({ name: 'OutOfTime' })
-    await vi.waitFor(() => expect(request.isGone()).toBe(true))
+    await vi.waitFor(() => expect(request.isGone()).toBe(true), 20_000)
     held.release()
-    await vi.waitFor(() => expect(stack.front.atWork).toBe(0))
+    await vi.waitFor(() => expect(stack.front.atWork).toBe(0), 20_000)
     expect(await stack.files()).toEqual(['a'])
   })
 

@@ -58,7 +58,7 @@ const asks = (
     url: new URL(`${more.protocol ?? 'https:'}//${host}:${port}${path}`),
     body: '{"text":"ü"}',
     headers: {},
-    timeoutMs: 5000,
+    timeoutMs: 60_000,
     allowed: [{ host: 'localhost', port: null }],
     lookup: here,
     ...more,

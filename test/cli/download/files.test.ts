@@ -146,7 +146,7 @@ describe('the files of a download', () => {
       `import { Folder } from ${JSON.stringify(new URL('../../../local/cli/download/folder.ts', import.meta.url).href)}
        await Folder.open('/proc/none/x', {}).catch(({ name, message }) => console.log(name + ': ' + message))`,
     ])
-    const waiting = setTimeout(() => child.kill('SIGKILL'), 10_000)
+    const waiting = setTimeout(() => child.kill('SIGKILL'), 30_000)
     expect(await text(child.stdout)).toMatch(/^InvalidRequest: The folder \/proc\/none\/x cannot be made: /)
     clearTimeout(waiting)
   })
