@@ -13,6 +13,8 @@ import { withConnection } from '../../lib/postgres/with-connection.ts'
 import { backupLine } from '../../local/cli/commands/backups.ts'
 import { upload } from '../../local/cli/upload/upload.ts'
 import { type Backups, prefix, startBackups } from '../backup/real-backups.ts'
+import { withVariables } from '../e2e/reset-stack.ts'
+import { holding, type S3Request, startFront } from '../files/s3-front.ts'
 import { inFullForm, isFull } from '../support/trust.ts'
 import { endOf, runScript, spawnScript } from './run-script.ts'
 
@@ -286,38 +288,53 @@ describe('the folder of a download', () => {
       stop.abort(new Error('interrupted'))
       await expect(bring(brought, { signal: stop.signal })).rejects.toThrow('interrupted')
 
-      // npm passes Ctrl-C on, so that it comes twice.
-      const child = spawnScript('cli', ['upload', brought], { env: backups.env })
-      child.stderr.on('data', (told) => {
-        if (!String(told).includes('files: 7 of 7')) return
-        child.kill('SIGINT')
-        setTimeout(() => child.kill('SIGINT'), 50)
-      })
-      const { code, stderr } = await endOf(child)
+      const front = await startFront(backups.env.AWS_ENDPOINT_URL_S3 ?? '')
+      const variables = { AWS_ENDPOINT_URL_S3: front.url }
+      const isOfCache = ({ method, key }: S3Request) => method === 'PUT' && key.includes('/cache/')
+      const held = holding(isOfCache)
+      front.faults = [held.fault]
+      const child = spawnScript('cli', ['upload', brought], { env: { ...backups.env, ...variables } })
+      const interrupted = endOf(child)
+      await held.arrived
+      // npm passes Ctrl-C on, so that it comes twice, and not as late as from somebody who is impatient.
+      child.kill('SIGINT')
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50)
+      child.kill('SIGINT')
+      held.release()
+      const { code, stderr } = await interrupted
       expect({ code, stderr }).toMatchObject({
         code: 1,
         stderr: expect.stringContaining('BackupIncomplete: The upload was interrupted'),
       })
       expect((await prune(clients, { dryRun: true })).leftovers).toHaveLength(2)
 
-      // A run holds the lock from before the upload has written its files until it has seen it.
+      // A run that begins when the files are written holds the lock from before the upload goes on until it has seen that.
+      const [begun, gone] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+      backups.onState(async (state) => {
+        if (state !== 'Seal') return
+        begun.resolve()
+        await gone.promise
+      })
+      front.faults = [
+        async (request) => {
+          if (isOfCache(request)) await begun.promise
+          return undefined
+        },
+      ]
       let running: Promise<unknown> | undefined
-      const gave = await upload(clients, {
+      const gave = await upload(await withVariables(variables, makeClients), {
         folder: brought,
         by: 'x',
         signal: nobody,
         report(text) {
-          if (text !== 'files: 7 of 7') return
-          backups.onState(async (state) => {
-            if (state === 'Seal') await new Promise((resolve) => setTimeout(resolve, 3_500))
-          })
-          running = backups.run({ operation: 'backup' })
-          const until = Date.now() + 1_000
-          while (Date.now() < until); // nothing of the upload goes on before the run has begun
+          if (text === 'files: 7 of 7') running = backups.run({ operation: 'backup' })
         },
-      }).catch((error: Error) => error)
+      })
+        .catch((error: Error) => error)
+        .finally(gone.resolve)
       const ended = await running
       backups.onState(async () => {})
+      await front.stop()
       expect(ended).toMatchObject({ status: expect.stringMatching(/^succeeded/) })
       expect(gave).toMatchObject({ name: 'RunActive' })
       expect((await manifests()).length).toBe(sealed.length + 2)
