@@ -1,6 +1,7 @@
 import { useState } from 'preact/hooks'
 import type { BackupAnswer, BackupDetails } from '../../lib/http/answers/backup.ts'
 import type { Run } from '../../lib/http/answers/run.ts'
+import { attempt } from '../page/attempt.ts'
 import { useSession } from '../page/session.ts'
 import { useStart } from '../page/start.ts'
 import { DeleteDialog } from './delete-dialog.tsx'
@@ -26,19 +27,10 @@ export function Actions({ backup, active, onChanged, onError }: Props) {
   const isBusy = active !== undefined
   const isLabelled = (backup.labels?.length ?? 0) > 0
 
-  async function attempt(act: () => Promise<unknown>): Promise<void> {
-    onError(undefined)
-    try {
-      await act()
-    } catch (thrown) {
-      if (!(thrown instanceof Error)) throw thrown
-      onError(thrown)
-    }
-  }
   const verify = (rehearse: boolean) => () =>
-    attempt(() => start({ operation: 'verify', backupId, rehearse }))
+    attempt(onError, () => start({ operation: 'verify', backupId, rehearse }))
   const pin = () =>
-    attempt(async () => {
+    attempt(onError, async () => {
       await api.pin(backupId, !pinned)
       onChanged()
     })

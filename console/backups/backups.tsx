@@ -1,6 +1,7 @@
 import { useMemo, useRef, useState } from 'preact/hooks'
 import type { BackupAnswer } from '../../lib/http/answers/backup.ts'
 import type { Wanted } from '../api.ts'
+import { attempt } from '../page/attempt.ts'
 import { useLive } from '../page/live.ts'
 import { Failure, Loading, Notice } from '../page/notice.tsx'
 import { useSession } from '../page/session.ts'
@@ -30,16 +31,11 @@ export function Backups() {
   const next = older ? older.next : data?.next
   const isFiltered = Object.keys(wanted).length > 0
 
-  async function more(before: string): Promise<void> {
-    try {
+  const more = (before: string) =>
+    attempt(setError, async () => {
       const page = kept.note(await api.backups(wanted, { before, kept: true }))
       setOlder({ about, backups: [...(older?.backups ?? []), ...page.backups], next: page.next })
-      setError(undefined)
-    } catch (thrown) {
-      if (!(thrown instanceof Error)) throw thrown
-      setError(thrown)
-    }
-  }
+    })
 
   return (
     <>

@@ -1,6 +1,7 @@
 import type { TargetedSubmitEvent } from 'preact'
 import { useId, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import type { BackupAnswer } from '../../lib/http/answers/backup.ts'
+import { attempt } from '../page/attempt.ts'
 import { Failure } from '../page/notice.tsx'
 import { useSession } from '../page/session.ts'
 
@@ -20,16 +21,12 @@ export function NamesDialog({ backup, onChanged, onClose }: Props) {
 
   async function change(names: { label?: string | null; note?: string | null }): Promise<void> {
     setBusy(true)
-    setError(undefined)
-    try {
+    const isDone = await attempt(setError, async () => {
       if (Object.keys(names).length > 0) await api.rename(backup.backupId, names)
       onChanged()
-      dialog.current?.close()
-    } catch (thrown) {
-      if (!(thrown instanceof Error)) throw thrown
-      setError(thrown)
-      setBusy(false)
-    }
+    })
+    if (isDone) dialog.current?.close()
+    else setBusy(false)
   }
 
   function save(event: TargetedSubmitEvent<HTMLFormElement>): void {

@@ -2,6 +2,7 @@ import { useState } from 'preact/hooks'
 import { bytes } from '../../lib/amounts.ts'
 import type { BackupDetails } from '../../lib/http/answers/backup.ts'
 import { counted } from '../numbers.ts'
+import { attempt } from '../page/attempt.ts'
 import { useSession } from '../page/session.ts'
 import { holdsOf } from './parts.ts'
 
@@ -13,16 +14,11 @@ export function Parts({ backup, onError }: Props) {
   const [shown, setShown] = useState(shownAtFirst)
   const mayDownload = session.scopes.includes('restore')
 
-  async function download(part: string): Promise<void> {
-    onError(undefined)
-    try {
+  const download = (part: string) =>
+    attempt(onError, async () => {
       const { url } = await api.part(backup.backupId, part)
       window.open(url, '_blank', 'noopener')
-    } catch (thrown) {
-      if (!(thrown instanceof Error)) throw thrown
-      onError(thrown)
-    }
-  }
+    })
 
   return (
     <section aria-labelledby="parts">

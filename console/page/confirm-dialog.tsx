@@ -1,5 +1,6 @@
 import type { ComponentChildren, TargetedSubmitEvent } from 'preact'
 import { useId, useLayoutEffect, useRef, useState } from 'preact/hooks'
+import { attempt } from './attempt.ts'
 import { Failure } from './notice.tsx'
 import { useSession } from './session.ts'
 import { Where } from './where.tsx'
@@ -44,15 +45,8 @@ export function ConfirmDialog({ title, action, destructive, obstacle, children, 
       return
     }
     setBusy(true)
-    setError(undefined)
-    try {
-      await onConfirm()
-      dialog.current?.close()
-    } catch (thrown) {
-      if (!(thrown instanceof Error)) throw thrown
-      setError(thrown)
-      setBusy(false)
-    }
+    if (await attempt(setError, onConfirm)) dialog.current?.close()
+    else setBusy(false)
   }
 
   return (

@@ -2,6 +2,7 @@ import { useState } from 'preact/hooks'
 import { utc } from '../../lib/amounts.ts'
 import type { Run } from '../../lib/http/answers/run.ts'
 import { duration } from '../numbers.ts'
+import { attempt } from '../page/attempt.ts'
 import { Failure, Loading } from '../page/notice.tsx'
 import { useSession } from '../page/session.ts'
 import { backupAddress, runAddress } from '../route.ts'
@@ -19,16 +20,11 @@ export function History() {
   const shown = [...new Map(runs.map((run) => [run.runId, run])).values()]
   const next = older ? older.next : data?.next
 
-  async function more(before: string): Promise<void> {
-    try {
+  const more = (before: string) =>
+    attempt(setError, async () => {
       const page = await api.runs(before)
       setOlder({ runs: [...(older?.runs ?? []), ...page.runs], next: page.next })
-      setError(undefined)
-    } catch (thrown) {
-      if (!(thrown instanceof Error)) throw thrown
-      setError(thrown)
-    }
-  }
+    })
 
   return (
     <>

@@ -3,6 +3,7 @@ import type { BackupDetails } from '../../lib/http/answers/backup.ts'
 import type { Outcome } from '../../lib/run/outcome.ts'
 import { nextStepsOf } from '../../lib/run/words/next-steps.ts'
 import { RestoreDialog } from '../backups/restore-dialog.tsx'
+import { attempt } from '../page/attempt.ts'
 import { Failure } from '../page/notice.tsx'
 import { useSession } from '../page/session.ts'
 import { useRuns } from './active-run.tsx'
@@ -35,15 +36,7 @@ function PutBack({ backupId }: { backupId: string }) {
   const [error, setError] = useState<Error>()
   const obstacle = obstacleToPuttingBack({ session, active })
 
-  async function open(): Promise<void> {
-    setError(undefined)
-    try {
-      setBackup(await api.backup(backupId))
-    } catch (thrown) {
-      if (!(thrown instanceof Error)) throw thrown
-      setError(thrown)
-    }
-  }
+  const open = () => attempt(setError, async () => setBackup(await api.backup(backupId)))
 
   return (
     <>

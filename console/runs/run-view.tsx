@@ -1,5 +1,5 @@
-import { useState } from 'preact/hooks'
 import { utc } from '../../lib/amounts.ts'
+import type { Run } from '../../lib/http/answers/run.ts'
 import { operationOf } from '../../lib/operations.ts'
 import { Refused } from '../api.ts'
 import { useLive } from '../page/live.ts'
@@ -8,28 +8,19 @@ import { sentence } from '../page/sentence.ts'
 import { useSession } from '../page/session.ts'
 import { useTitle } from '../page/title.ts'
 import { backupAddress } from '../route.ts'
+import { Cancel } from './cancel.tsx'
 import { Difference } from './difference.tsx'
 import { NextSteps } from './next-steps.tsx'
-import { obstacleToCancelling } from './obstacle-to-cancel.ts'
 import { Outcome, Warnings } from './outcome.tsx'
 import { Plan } from './plan.tsx'
 import { Status } from './status.tsx'
 import { StepGraph } from './step-graph.tsx'
 import { stagesOf } from './steps.ts'
-import {
-  aboutBackup,
-  askedBy,
-  cancelSentence,
-  headlineOf,
-  isActive,
-  staleSentence,
-  statusOf,
-  titleOf,
-} from './wording.ts'
+import { aboutBackup, askedBy, headlineOf, isActive, staleSentence, statusOf, titleOf } from './wording.ts'
 
 /** One run: live while it is active, its outcome afterwards. */
 export function RunView({ runId }: { runId: string }) {
-  const { api, session } = useSession()
+  const { api } = useSession()
   const {
     data: run,
     refused,
@@ -40,22 +31,6 @@ export function RunView({ runId }: { runId: string }) {
     (run) => (isActive(run) ? 1000 : run.closingUntil === null ? null : 5000),
   )
   useTitle(run === undefined ? 'Run' : `${statusOf(run)}: ${titleOf(run)}`)
-  const [isCancelling, setCancelling] = useState(false)
-  const [error, setError] = useState<Error>()
-
-  async function cancel(): Promise<void> {
-    setCancelling(true)
-    setError(undefined)
-    try {
-      await api.cancel(runId)
-    } catch (thrown) {
-      if (!(thrown instanceof Error)) throw thrown
-      setError(thrown)
-    } finally {
-      setCancelling(false)
-      reload()
-    }
-  }
 
   if (!run) {
     return (
@@ -67,30 +42,10 @@ export function RunView({ runId }: { runId: string }) {
     )
   }
   const stages = stagesOf(run)
-  const about = aboutBackup(run)
   const stale = staleSentence(run)
-  const obstacle = obstacleToCancelling(session, run)
-  const to = run.to === null ? '' : `, to ${run.to}`
   return (
     <>
-      <div class="title">
-        <h1>
-          {titleOf(run)}
-          {to}
-        </h1>
-        <p class="lead">
-          <Status run={run} /> <span role="status">{headlineOf(run, stages)}</span>
-        </p>
-        <p class="muted">
-          Started <time dateTime={run.startedAt}>{utc(run.startedAt)}</time> by {askedBy(run.requestedBy)}
-          {about && (
-            <>
-              {' '}
-              · {about.says} <a href={backupAddress(about.backupId)}>{about.backupId}</a>
-            </>
-          )}
-        </p>
-      </div>
+      <Title run={run} headline={headlineOf(run, stages)} />
       {refused && <Failure error={refused} />}
       {stale && <Notice kind="info">{stale}</Notice>}
       {run.abridged && (
@@ -99,19 +54,7 @@ export function RunView({ runId }: { runId: string }) {
         </Notice>
       )}
       <StepGraph stages={stages} run={run} />
-      {isActive(run) && run.status === 'running' && (
-        <div class="actions">
-          <button
-            type="button"
-            disabled={!run.cancellable || isCancelling || obstacle !== null}
-            onClick={() => void cancel()}
-          >
-            {isCancelling ? 'Cancelling …' : 'Cancel this run'}
-          </button>
-          <p class="muted">{obstacle ?? cancelSentence(run)}</p>
-        </div>
-      )}
-      {error && <Failure error={error} />}
+      <Cancel run={run} onAsked={reload} />
       {run.error && (
         <Notice kind="attention">
           <strong>{run.error.name}</strong>
@@ -128,19 +71,53 @@ export function RunView({ runId }: { runId: string }) {
         </Notice>
       )}
       {run.wouldDo && <Plan wouldDo={run.wouldDo} operation={run.operation} />}
-      {run.outcome?.difference && (
+      <End run={run} />
+    </>
+  )
+}
+
+/** What it does, for whom, and how far it is. */
+function Title({ run, headline }: { run: Run; headline: string }) {
+  const about = aboutBackup(run)
+  const to = run.to === null ? '' : `, to ${run.to}`
+  return (
+    <div class="title">
+      <h1>
+        {titleOf(run)}
+        {to}
+      </h1>
+      <p class="lead">
+        <Status run={run} /> <span role="status">{headline}</span>
+      </p>
+      <p class="muted">
+        Started <time dateTime={run.startedAt}>{utc(run.startedAt)}</time> by {askedBy(run.requestedBy)}
+        {about && (
+          <>
+            {' '}
+            · {about.says} <a href={backupAddress(about.backupId)}>{about.backupId}</a>
+          </>
+        )}
+      </p>
+    </div>
+  )
+}
+
+/** What came of it, when it has ended. */
+function End({ run: { outcome, wouldDo, dryRun, operation } }: { run: Run }) {
+  if (!outcome) return null
+  return (
+    <>
+      {outcome.difference && (
         <Difference
-          difference={run.outcome.difference}
-          restores={run.wouldDo?.restores ?? null}
-          isBetween={run.outcome.subject?.to !== undefined}
-          isDryRun={run.dryRun}
+          difference={outcome.difference}
+          restores={wouldDo?.restores ?? null}
+          isBetween={outcome.subject?.to !== undefined}
+          isDryRun={dryRun}
         />
       )}
-      {run.outcome && <NextSteps outcome={run.outcome} />}
-      {run.outcome && operationOf(run.operation)?.actsOn === 'stores' && !run.dryRun && (
-        <Outcome outcome={run.outcome} />
-      )}
-      {run.outcome && <Warnings outcome={run.outcome} />}
+      <NextSteps outcome={outcome} />
+      {operationOf(operation)?.actsOn === 'stores' && !dryRun && <Outcome outcome={outcome} />}
+      <Warnings outcome={outcome} />
     </>
   )
 }
