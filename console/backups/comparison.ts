@@ -4,7 +4,7 @@ import type { RunRequest } from '../api.ts'
 import { useSession } from '../page/session.ts'
 import { isActive } from '../runs/wording.ts'
 
-type Comparison = {
+export type Comparison = {
   /** The dry run that looks at what a restore would change. */
   run: Run | undefined
   isAtWork: boolean

@@ -11,7 +11,7 @@ import { stores } from '../stores/stores.ts'
 /** Lines of one dialog at most: what differs comes first. */
 const shown = 12
 
-type Lines = {
+export type Lines = {
   lines: BarsLine[]
   /** What the lines do not tell, in a sentence; null: they tell all. */
   rest: string | null
