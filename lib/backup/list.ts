@@ -2,6 +2,7 @@ import pMap from 'p-map'
 import type { Bucket } from '../s3/bucket.ts'
 import { listFolders } from '../s3/list.ts'
 import { isBackupId } from './backup-id.ts'
+import { type HasTime, readInTime } from './documents/in-time.ts'
 import type { Manifest } from './manifest.ts'
 import { type Backup, findBackup, isAboutOne } from './read.ts'
 import { isPinned } from './retention/pin.ts'
@@ -37,24 +38,24 @@ export async function listBackups(bucket: Bucket, prefix: string): Promise<Backu
 /**
  * A page of the same list; only its manifests are read. The order is that of the ids, which begin with the time.
  * @returns `next`: the `before` of the next page, null when there is none. A page may hold fewer than `limit`: folders
- *   without a manifest count
+ *   without a manifest count, and it ends where there is no time for more
  */
 export async function pageOfBackups(
   bucket: Bucket,
   prefix: string,
   { limit, before }: Page,
+  hasTime: HasTime,
 ): Promise<BackupList & { next: string | null }> {
   const ids = (await idsOf(bucket, prefix)).filter((id) => before === undefined || id < before)
-  const page = ids.slice(0, limit)
-  const next = ids.length > page.length ? (page.at(-1) ?? null) : null
-  return { ...(await readSummaries(bucket, prefix, page)), next }
+  const found = await readInTime(ids.slice(0, limit), { hasTime, concurrency }, (backupId, goesOn) =>
+    readSummary(bucket, prefix, backupId, goesOn),
+  )
+  const next = ids.length > found.length ? (ids[found.length - 1] ?? null) : null
+  return { ...listOf(found), next }
 }
 
 /** A backup, and whether it is pinned is not asked. */
 export type Unpinned = Omit<SealedBackup, 'pinned'>
-
-/** Backups that are read before it is asked whether there is time for more. */
-const roundOf = 64
 
 /**
  * The newest of the same list, `limit` folders at most, and no more of them than there is time for.
@@ -63,17 +64,13 @@ const roundOf = 64
 export async function newestBackups(
   bucket: Bucket,
   prefix: string,
-  { limit, hasTime }: { limit: number; hasTime: () => boolean },
+  { limit, hasTime }: { limit: number; hasTime: HasTime },
 ): Promise<{ backups: Unpinned[]; older: string[] }> {
   const ids = await idsOf(bucket, prefix)
-  const found: (Unpinned | Unreadable | null)[] = []
-  let looked = 0
-  do {
-    const round = ids.slice(looked, Math.min(looked + roundOf, limit))
-    found.push(...(await pMap(round, (backupId) => readUnpinned(bucket, prefix, backupId), { concurrency })))
-    looked += round.length
-  } while (looked < Math.min(limit, ids.length) && hasTime())
-  return { backups: byTime(found), older: ids.slice(looked) }
+  const found = await readInTime(ids.slice(0, limit), { hasTime, concurrency }, (backupId, goesOn) =>
+    readUnpinned(bucket, prefix, backupId, goesOn),
+  )
+  return { backups: byTime(found), older: ids.slice(found.length) }
 }
 
 /** Those of these that can be read, as they are listed. @throws as listBackups */
@@ -94,7 +91,10 @@ async function idsOf(bucket: Bucket, prefix: string): Promise<string[]> {
 }
 
 async function readSummaries(bucket: Bucket, prefix: string, ids: readonly string[]): Promise<BackupList> {
-  const found = await pMap(ids, (backupId) => readSummary(bucket, prefix, backupId), { concurrency })
+  return listOf(await pMap(ids, (backupId) => readSummary(bucket, prefix, backupId), { concurrency }))
+}
+
+function listOf(found: readonly (SealedBackup | Unreadable | null)[]): BackupList {
   return {
     backups: byTime(found),
     unreadable: found.filter((backup) => backup !== null && 'reason' in backup),
@@ -115,8 +115,9 @@ async function readSummary(
   bucket: Bucket,
   prefix: string,
   backupId: string,
+  hasTime?: HasTime,
 ): Promise<SealedBackup | Unreadable | null> {
-  const backup = await readUnpinned(bucket, prefix, backupId)
+  const backup = await readUnpinned(bucket, prefix, backupId, hasTime)
   if (backup === null || 'reason' in backup) return backup
   try {
     return { ...backup, pinned: await isPinned(bucket, prefix, backupId) }
@@ -130,9 +131,10 @@ async function readUnpinned(
   bucket: Bucket,
   prefix: string,
   backupId: string,
+  hasTime?: HasTime,
 ): Promise<Unpinned | Unreadable | null> {
   try {
-    const backup = await findBackup(bucket, prefix, backupId)
+    const backup = await findBackup(bucket, prefix, backupId, { hasTime })
     return backup && listedBackup(backup)
   } catch (error) {
     if (!isAboutOne(error)) throw error

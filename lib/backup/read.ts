@@ -6,6 +6,7 @@ import type { Authenticity } from '../signature.ts'
 import { checkBackupId, isBackupId } from './backup-id.ts'
 import { lateProblems, manifestProblems } from './consistency.ts'
 import { DocumentDamaged, type Read, readDocument, refuse } from './documents/backup-document.ts'
+import type { HasTime } from './documents/in-time.ts'
 import { lastAttempt } from './late.ts'
 import { backupKeys } from './layout.ts'
 import { Late, Manifest, type Seen } from './manifest.ts'
@@ -18,8 +19,15 @@ import { withLate } from './merge-late.ts'
  */
 export type Backup = Manifest & { late: number | null; authentic: Authenticity; seen: Seen }
 
-/** What is known about a backup's documents from elsewhere; what is not known is looked for in its folder. */
-export type Known = { manifest?: string | undefined; late?: Seen['late'] | undefined }
+/**
+ * What is known about a backup's documents from elsewhere; what is not known is looked for in its folder. `hasTime`: asked before
+ * one is parsed, which ends with NoTime then.
+ */
+export type Known = {
+  manifest?: string | undefined
+  late?: Seen['late'] | undefined
+  hasTime?: HasTime | undefined
+}
 
 /**
  * Whether an error is about this one backup, so that it must not hide the others: it is damaged, of a newer version, or S3
@@ -66,14 +74,14 @@ export async function findBackup(
   known: Known = {},
 ): Promise<Backup | null> {
   checkBackupId(backupId)
-  const read = await readManifest(bucket, prefix, backupId)
+  const read = await readManifest(bucket, prefix, backupId, known.hasTime)
   if (read === null) return null
   const { document: manifest, sha256, authentic } = read
   if (known.manifest !== undefined && known.manifest !== sha256) {
     const key = backupKeys(prefix, backupId).manifest
     refuse(bucket, key, ['it is not the one that was there when the run was planned'])
   }
-  const found = await findLateOf(bucket, prefix, read, known.late)
+  const found = await findLateOf(bucket, prefix, read, known)
   if (found === null) return { ...manifest, late: null, authentic, seen: { manifest: sha256, late: null } }
   const { attempt } = found.document
   const seen = { manifest: sha256, late: { attempt, sha256: found.sha256 } }
@@ -93,7 +101,7 @@ export async function findLate(
   manifest: Manifest,
   known?: Known['late'],
 ): Promise<Late | null> {
-  const found = await findLateOf(bucket, prefix, { document: manifest, authentic: 'signed' }, known)
+  const found = await findLateOf(bucket, prefix, { document: manifest, authentic: 'signed' }, { late: known })
   return found?.document ?? null
 }
 
@@ -101,14 +109,14 @@ async function findLateOf(
   bucket: Bucket,
   prefix: string,
   { document: manifest, authentic }: Pick<Read<Manifest>, 'document' | 'authentic'>,
-  known: Known['late'],
+  { late: known, hasTime }: Known,
 ): Promise<Read<Late> | null> {
   const { backupId } = manifest
   const keys = backupKeys(prefix, backupId)
   const attempt = known === undefined ? await lastAttempt(bucket, keys) : (known?.attempt ?? 0)
   if (attempt === 0) return null
   const key = keys.late(attempt)
-  const late = await readLate(bucket, key)
+  const late = await readLate(bucket, key, hasTime)
   if (known && known.sha256 !== late.sha256)
     refuse(bucket, key, ['it is not the one that the ledger noted when it was written'])
   if (authentic === 'signed' && late.authentic !== 'signed')
@@ -144,10 +152,11 @@ async function readManifest(
   bucket: Bucket,
   prefix: string,
   backupId: string,
+  hasTime?: HasTime,
 ): Promise<Read<Manifest> | null> {
   const key = backupKeys(prefix, backupId).manifest
   try {
-    const read = await readDocument(bucket, key, Manifest)
+    const read = await readDocument(bucket, key, Manifest, hasTime)
     refuse(bucket, key, manifestProblems(read.document, { prefix, backupId }))
     return read
   } catch (error) {
@@ -157,9 +166,9 @@ async function readManifest(
 }
 
 /** A listed late file that cannot be read must not look like a backup that is not there. */
-async function readLate(bucket: Bucket, key: string): Promise<Read<Late>> {
+async function readLate(bucket: Bucket, key: string, hasTime?: HasTime): Promise<Read<Late>> {
   try {
-    return await readDocument(bucket, key, Late)
+    return await readDocument(bucket, key, Late, hasTime)
   } catch (cause) {
     if (!(cause instanceof NotFound)) throw cause
     throw new DocumentDamaged(bucket, key, 'it should be there, but is not', { cause })

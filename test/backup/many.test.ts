@@ -1,10 +1,15 @@
 import { describe, expect, test } from 'vitest'
 import { sealed } from '../../lib/backup/digest.ts'
+import { timeToLook } from '../../lib/backup/documents/in-time.ts'
+import { pageOfBackups } from '../../lib/backup/list.ts'
 import type { Manifest } from '../../lib/backup/manifest.ts'
 import { setNames } from '../../lib/backup/naming/label.ts'
+import { resolveBackup } from '../../lib/backup/naming/resolve.ts'
 import { checkDeletable } from '../../lib/backup/retention/check-delete.ts'
 import { reasonsToKeep } from '../../lib/backup/retention/kept.ts'
+import { prune } from '../../lib/backup/retention/prune.ts'
 import { schedules } from '../../lib/config/schedules.ts'
+import { OutOfTime, UnknownBackup } from '../../lib/errors.ts'
 import { withConnection } from '../../lib/postgres/with-connection.ts'
 import { statusOf } from '../../lib/run/status/status.ts'
 import { usePrune } from './prune-stack.ts'
@@ -33,13 +38,24 @@ function hour(
 const hours = (from: number, to: number, strategy: string) =>
   Array.from({ length: to - from }, (_, at) => hour(from + at, { strategy }))
 
-/** Clients that count what is asked of S3. */
-function counting(settings: Parameters<typeof bucket.clientsWith>[0] = {}) {
+/** Clients that count what is asked of S3, and by whose clock each object that is read takes so long. */
+function counting(settings: Parameters<typeof bucket.clientsWith>[0] = {}, getMs = 0) {
   const asked: Record<string, number> = {}
   const clients = bucket.clientsWith(settings, ({ constructor: { name } }, when) => {
     if (when === 'before') asked[name] = (asked[name] ?? 0) + 1
   })
-  return { clients, asked }
+  const began = Date.parse('2026-11-21T12:00:00Z')
+  const now = () => new Date(began + (asked.GetObjectCommand ?? 0) * getMs)
+  return { clients: { ...clients, now }, asked }
+}
+
+/** Folders of which none can be read, newer than all others: somebody else's, or what was begun and never sealed. */
+function unreadable(count: number): void {
+  const manifests = Array.from({ length: count }, (_, at): [string, Buffer] => [
+    `${prefix}2026-11-22T00-00-00Z-${at.toString(16).padStart(6, '0')}/manifest.json`,
+    Buffer.from('{"version":2}'),
+  ])
+  bucket.put(manifests)
 }
 
 describe('of very many backups', () => {
@@ -51,9 +67,8 @@ describe('of very many backups', () => {
       setNames(bucket.clients, connection, { backupId: full, label: 'baseline', by: null }),
     )
     const nightly = { name: 'nightly', expression: 'cron(0 3 * * ? *)', operation: 'backup' }
-    const { clients, asked } = counting({ SCHEDULES: schedules.parse(JSON.stringify([nightly])) })
-    const times = ['2026-11-21T12:00:00Z', '2026-11-21T12:00:09Z']
-    const status = await statusOf({ ...clients, now: () => new Date(times.shift() ?? '') })
+    const { clients, asked } = counting({ SCHEDULES: schedules.parse(JSON.stringify([nightly])) }, 100)
+    const status = await statusOf(clients)
     expect(status).toMatchObject({
       backups: { count: 64, older: 27 },
       lastProved: { backupId: full, strategy: 'full' },
@@ -61,8 +76,8 @@ describe('of very many backups', () => {
     })
     const known = status.storage.filter(({ bytes }) => bytes !== null)
     expect(known.map(({ day }) => day)).toEqual(['2026-11-19', '2026-11-20', '2026-11-21'])
-    // Of each of the 64 its manifest and what came late; of the two that are looked up also the pin; and the list.
-    expect(asked).toEqual({ ListObjectsV2Command: 1 + 64 + 2, GetObjectCommand: 64 + 2 * 2 })
+    // Of each of the 64 its manifest and what came late, and of the next 16, which were on their way, the manifest; of the two that are looked up also the pin; and the list.
+    expect(asked).toEqual({ ListObjectsV2Command: 1 + 64 + 2, GetObjectCommand: 64 + 16 + 2 * 2 })
   })
 
   test('a delete reads those that say whether it may, and not all', async () => {
@@ -83,6 +98,59 @@ describe('of very many backups', () => {
     expect([older.slice(0, 20), older > newer]).toEqual([newer.slice(0, 20), true])
     await check(older)
     await expect(check(newer)).rejects.toThrow('because of this: the newest database-only backup.')
+  })
+
+  test('of which none can be read, an answer comes all the same: names are refused, a list leads on, a delete is left to its run', async () => {
+    const [newest] = hours(0, 2, 'full')
+    unreadable(400)
+    const resolve = (name: string, { clients }: ReturnType<typeof counting>) =>
+      withConnection(clients, (connection) => resolveBackup(clients, connection, name))
+    for (const name of ['latest', 'latest-rehearsed']) {
+      const slow = counting({}, 100)
+      await expect(resolve(name, slow)).rejects.toThrow(UnknownBackup)
+      expect(slow.asked.GetObjectCommand).toBe(80)
+      await expect(resolve(name, counting({}, 100))).rejects.toThrow(
+        /^There was no time to find what latest.* of 402 folders .*, \d+ were looked at\. Nothing was touched; say the whole id/,
+      )
+    }
+    expect(await resolve('latest', counting())).toBe(newest)
+    expect(await resolve('latest', counting({}, 1))).toBe(newest)
+
+    const { clients } = counting({}, 1000)
+    const { backups, config } = clients
+    const seen: string[] = []
+    for (let before: string | undefined, pages = 0; pages < 3; pages++) {
+      const hasTime = timeToLook(clients)
+      const page = await pageOfBackups(backups, config.BACKUP_PREFIX, { limit: 200, before }, hasTime)
+      expect(page.backups).toEqual([])
+      expect(page.next).toBe(page.unreadable.at(-1)?.backupId)
+      seen.push(...page.unreadable.map(({ backupId }) => backupId))
+      before = page.next ?? undefined
+    }
+    expect(seen.length).toBeGreaterThanOrEqual(3)
+    expect(seen).toEqual([...new Set(seen)].sort().reverse())
+
+    const asked = counting({}, 100)
+    const check = (patience: object) =>
+      withConnection(asked.clients, (connection) =>
+        checkDeletable(asked.clients, connection, { backupId: newest as string, ...patience }),
+      )
+    await check({ hasTime: timeToLook(asked.clients) })
+    expect(asked.asked.GetObjectCommand).toBeLessThan(100)
+    await expect(check({})).rejects.toThrow('because of this: the newest full backup.')
+  })
+
+  test('a prune whose time is over reads no more of them, and deletes nothing', async () => {
+    hours(0, 100, 'full')
+    const over = new AbortController()
+    let read = 0
+    const clients = bucket.clientsWith({ RETENTION_LAST: 1 }, ({ constructor: { name } }, when) => {
+      expect(name).not.toMatch(/^Delete/)
+      if (when === 'before' && name === 'GetObjectCommand' && ++read === 30)
+        over.abort(new OutOfTime('Over.'))
+    })
+    await expect(prune(clients, { dryRun: false, signal: over.signal })).rejects.toThrow(OutOfTime)
+    expect(read).toBeLessThan(60)
   })
 
   test('why each is kept is told by a dry prune alone', async () => {

@@ -5,6 +5,7 @@ import type { Authenticity, SigningKey } from '../../signature.ts'
 import { checkSeal } from '../digest.ts'
 import type { Late, Manifest } from '../manifest.ts'
 import { firstIssues } from './first-issues.ts'
+import { type HasTime, NoTime } from './in-time.ts'
 import { documentBounds, parseJson, TooMuch } from './json.ts'
 import { readText } from './read.ts'
 
@@ -40,12 +41,13 @@ type Place = {
 
 /**
  * Reads a manifest or a late file by itself: what it says is not compared with anything else.
- * @throws NotFound, BackupDamaged, BackupTooNew
+ * @throws NotFound, BackupDamaged, BackupTooNew; NoTime when it is not to be parsed any more
  */
 export async function readDocument<Schema extends z.ZodType<Manifest | Late>>(
   bucket: Bucket,
   key: string,
   schema: Schema,
+  hasTime: HasTime = () => true,
 ): Promise<Read<z.output<Schema>>> {
   const place: Place = {
     where: `s3://${bucket.name}/${key}`,
@@ -54,6 +56,7 @@ export async function readDocument<Schema extends z.ZodType<Manifest | Late>>(
   }
   try {
     const { text, sha256 } = await readText(bucket, key, documentBounds)
+    if (!hasTime()) throw new NoTime()
     return { ...parseDocument(text, schema, place), sha256 }
   } catch (cause) {
     if (cause instanceof TooMuch) throw place.damaged(cause.message, { cause })

@@ -1,19 +1,19 @@
-import pMap from 'p-map'
 import type { Clients } from '../../clients.ts'
 import { AmbiguousBackup, UnknownBackup } from '../../errors.ts'
 import { readLabels } from '../../ledger/labels/labels.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { listFolders } from '../../s3/list.ts'
 import { checkBackupId, isBackupId } from '../backup-id.ts'
+import { type HasTime, readInTime, timeToLook } from '../documents/in-time.ts'
 import { type Backup, findBackup, isAboutOne, isSealed } from '../read.ts'
 
-type Where = Pick<Clients, 'backups' | 'config'>
+type Where = Pick<Clients, 'backups' | 'config' | 'now'>
 
 /** Characters of an id that may stand for it. */
 const prefixMin = 4
 
 /** Backups that are looked at together. */
-const atOnce = 8
+const concurrency = 16
 
 /**
  * The id of the backup that a name means: its id, the beginning of one, a label, `latest` (the newest signed one of this
@@ -59,36 +59,32 @@ export function isLabelLike(name: string): boolean {
   return /^[a-z]/.test(name) && name !== 'latest' && name !== 'latest-rehearsed'
 }
 
-async function newest(
-  { backups: bucket, config }: Where,
-  name: 'latest' | 'latest-rehearsed',
-): Promise<string> {
+async function newest(clients: Where, name: 'latest' | 'latest-rehearsed'): Promise<string> {
+  const { backups: bucket, config } = clients
   const prefix = config.BACKUP_PREFIX
   const fits = (backup: Backup | null) =>
     backup?.environment === config.ENVIRONMENT &&
     backup.authentic === 'signed' &&
     backup.imported === undefined &&
     (name === 'latest' || backup.rehearsedAt !== null)
-  const read = async (backupId: string) => {
+  const ids = (await listFolders(bucket, prefix)).filter(isBackupId).sort().reverse() // ids begin with their time
+  const [found] = await firstOf(clients, { name, ids, many: 1 }, async (backupId, hasTime) => {
     try {
-      return fits(await findBackup(bucket, prefix, backupId)) ? [backupId] : []
+      return fits(await findBackup(bucket, prefix, backupId, { hasTime }))
     } catch (error) {
-      if (isAboutOne(error)) return [] // it must not hide the others
+      if (isAboutOne(error)) return false // it must not hide the others
       throw error
     }
-  }
-  const ids = (await listFolders(bucket, prefix)).filter(isBackupId).sort().reverse() // ids begin with their time
-  for (let start = 0; start < ids.length; start += atOnce) {
-    const [found] = (await pMap(ids.slice(start, start + atOnce), read)).flat()
-    if (found !== undefined) return found
-  }
+  })
+  if (found !== undefined) return found
   throw new UnknownBackup(
     `${name} means no backup: none below s3://${bucket.name}/${prefix} is signed, of the environment "${config.ENVIRONMENT}"${name === 'latest' ? '' : ', and was loaded and compared'}. Nothing was touched; take a backup`,
   )
 }
 
 /** Only sealed ones count: what has no manifest is no backup. */
-async function beginningWith({ backups: bucket, config }: Where, name: string, also = ''): Promise<string> {
+async function beginningWith(clients: Where, name: string, also = ''): Promise<string> {
+  const { backups: bucket, config } = clients
   const prefix = config.BACKUP_PREFIX
   if (await isSealed(bucket, prefix, name)) return name
   if (name.length < prefixMin) {
@@ -97,13 +93,7 @@ async function beginningWith({ backups: bucket, config }: Where, name: string, a
     )
   }
   const ids = (await listFolders(bucket, prefix)).filter((id) => isBackupId(id) && id.startsWith(name)).sort()
-  const found: string[] = []
-  for (let start = 0; start < ids.length && found.length < 2; start += atOnce) {
-    const looks = await pMap(ids.slice(start, start + atOnce), async (id) =>
-      (await isSealed(bucket, prefix, id)) ? [id] : [],
-    )
-    found.push(...looks.flat())
-  }
+  const found = await firstOf(clients, { name, ids, many: 2 }, (id) => isSealed(bucket, prefix, id))
   const [only, another] = found
   if (only === undefined) {
     throw new UnknownBackup(
@@ -113,5 +103,34 @@ async function beginningWith({ backups: bucket, config }: Where, name: string, a
   if (another === undefined) return only
   throw new AmbiguousBackup(
     `${name} could mean ${found.slice(0, 5).join(', ')}${ids.length > found.length ? ' or others' : ''}. Nothing was touched; say more of the id`,
+  )
+}
+
+/** The first of these that fit, in their order; as many as that, or some more. @throws UnknownBackup when there is no time for all others */
+async function firstOf(
+  clients: Where,
+  { name, ids, many }: { name: string; ids: readonly string[]; many: number },
+  fits: (backupId: string, hasTime: HasTime) => Promise<boolean>,
+): Promise<string[]> {
+  const hasTime = timeToLook(clients)
+  const found: string[] = []
+  let looked = 0
+  while (looked < ids.length && found.length < many) {
+    const round = ids.slice(looked, looked + concurrency)
+    const looks = hasTime() ? await readInTime(round, { hasTime, concurrency }, fits) : []
+    found.push(...round.filter((_, at) => looks[at]))
+    looked += looks.length
+    if (looks.length < round.length && found.length < many)
+      throw noTimeFor(clients, { name, looked, of: ids.length })
+  }
+  return found
+}
+
+function noTimeFor(
+  { backups: bucket, config }: Where,
+  { name, looked, of }: { name: string; looked: number; of: number },
+): UnknownBackup {
+  return new UnknownBackup(
+    `There was no time to find what ${name} means: of ${of} folders below s3://${bucket.name}/${config.BACKUP_PREFIX} that it could, ${looked} were looked at. Nothing was touched; say the whole id, or a label, and see who puts folders there that are no backups`,
   )
 }

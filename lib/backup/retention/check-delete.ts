@@ -1,6 +1,7 @@
 import type { Clients } from '../../clients.ts'
 import { BackupKept, ForeignBackup } from '../../errors.ts'
 import type { Connection } from '../../postgres/connection.ts'
+import { type HasTime, NoTime } from '../documents/in-time.ts'
 import { type Backup, readBackup } from '../read.ts'
 import { foldersAtOnce, listBackupFolders, readFolders } from './folders.ts'
 import { readLedger } from './ledger-view.ts'
@@ -11,13 +12,14 @@ import { type Candidate, protectionsOf } from './retention.ts'
  * rehearsed one of its strategy, with or without something that is not proved. Only new backups change who is the newest, so what may go at one time may go later, but
  * for a pin and a label, which are looked for again.
  * @param runId the run that is to delete it, when there is one already
+ * @param hasTime to find out; without, what is not known by then is left to the run, which asks again
  * @throws BackupKept naming every rule, NotFound, BackupDamaged, BackupTooNew, ForeignBackup
  * @throws EnvironmentUnclaimed, EnvironmentMismatch when this is not the ledger of the environment
  */
 export async function checkDeletable(
   clients: Clients,
   connection: Connection,
-  { backupId, runId = null }: { backupId: string; runId?: string | null },
+  { backupId, runId = null, hasTime }: { backupId: string; runId?: string | null; hasTime?: HasTime },
 ): Promise<Backup> {
   const { backups, config } = clients
   const backup = await readBackup(backups, config.BACKUP_PREFIX, backupId)
@@ -30,8 +32,9 @@ export async function checkDeletable(
   const isNeeded = (id: string) => neededBy(id).some((other) => other !== runId)
   // By the clock of the ledger, as in a prune: one that is late would find another backup the newest.
   const { rows } = await connection.query('SELECT clock_timestamp() AS now')
-  const reasons = await reasonsFor(clients, { isNeeded, labelsOf }, { backupId, now: rows[0]?.now })
-  if (reasons === undefined) return backup
+  const asked = { backupId, now: rows[0]?.now, hasTime }
+  const reasons = await reasonsFor(clients, { isNeeded, labelsOf }, asked)
+  if (reasons === undefined || reasons.length === 0) return backup
   throw new BackupKept(
     `The backup ${backupId} (${backup.strategy}) is not deleted, because of this: ${reasons.join('; ')}. ${wayOut(reasons)}`,
   )
@@ -44,7 +47,7 @@ export async function checkDeletable(
 async function reasonsFor(
   clients: Clients,
   said: Parameters<typeof readFolders>[1],
-  { backupId, now }: { backupId: string; now: Date },
+  { backupId, now, hasTime = () => true }: { backupId: string; now: Date; hasTime: HasTime | undefined },
 ): Promise<string[] | undefined> {
   const second = backupId.slice(0, 'YYYY-MM-DDThh-mm-ssZ'.length)
   const all = await listBackupFolders(clients)
@@ -52,12 +55,22 @@ async function reasonsFor(
   const sealed: Candidate[] = []
   let reasons: string[] | undefined
   for (let ids = [backupId]; ids.length > 0; ids = later.splice(0, foldersAtOnce)) {
-    const folders = await readFolders(clients, said, ids)
+    const folders = hasTime() ? await readFolders(clients, said, ids, { hasTime }).catch(whatIsRead) : null
+    if (folders === null) return reasons?.filter((reason) => !isNewest(reason))
     sealed.push(...folders.filter((one) => one.is === 'sealed'))
     reasons = protectionsOf(sealed, now).get(backupId)
-    if (!reasons?.some((reason) => reason.startsWith('the newest'))) break
+    if (!reasons?.some(isNewest)) break
   }
   return reasons
+}
+
+function isNewest(reason: string): boolean {
+  return reason.startsWith('the newest')
+}
+
+function whatIsRead(error: unknown): null {
+  if (error instanceof NoTime) return null
+  throw error
 }
 
 function wayOut(reasons: readonly string[]): string {
@@ -65,7 +78,7 @@ function wayOut(reasons: readonly string[]): string {
     ...(reasons.includes('pinned') ? ['unpin it'] : []),
     ...(reasons.some((reason) => reason.startsWith('labelled ')) ? ['take its labels away'] : []),
     ...(reasons.includes('an active run needs it') ? ['wait for that run'] : []),
-    ...(reasons.some((reason) => reason.startsWith('the newest'))
+    ...(reasons.some(isNewest)
       ? ['first take a newer backup of the same strategy, rehearsed if this one is']
       : []),
   ]

@@ -4,6 +4,7 @@ import type { Bucket } from '../../s3/bucket.ts'
 import { exists } from '../../s3/bucket.ts'
 import { listFolders } from '../../s3/list.ts'
 import { isBackupId } from '../backup-id.ts'
+import type { HasTime } from '../documents/in-time.ts'
 import { backupKeys } from '../layout.ts'
 import { findBackup, isAboutOne } from '../read.ts'
 import { isPinned } from './pin.ts'
@@ -17,6 +18,8 @@ type BackupFolder =
   | { is: 'no backup' }
 
 type Where = Pick<Clients, 'backups' | 'config'>
+/** When to read on no more: no document that was fetched is parsed, or no folder is begun. */
+type Patience = { hasTime?: HasTime; signal?: AbortSignal | undefined }
 /** What the ledger says of a backup: whether an active run needs it, and the labels that keep it. */
 type Said = { isNeeded: (backupId: string) => boolean; labelsOf: (backupId: string) => readonly string[] }
 
@@ -25,8 +28,12 @@ type Said = { isNeeded: (backupId: string) => boolean; labelsOf: (backupId: stri
  * of another environment: nothing decides about it.
  * @throws StoreUnavailable when S3 does not answer, NotPermitted when it refuses the listing
  */
-export async function readBackupFolders(clients: Where, said: Said): Promise<BackupFolder[]> {
-  return readFolders(clients, said, await listBackupFolders(clients))
+export async function readBackupFolders(
+  clients: Where,
+  said: Said,
+  patience?: Patience,
+): Promise<BackupFolder[]> {
+  return readFolders(clients, said, await listBackupFolders(clients), patience)
 }
 
 /** The names of these folders, in the order of their ids, which begin with the time. @throws as readBackupFolders */
@@ -34,14 +41,16 @@ export async function listBackupFolders({ backups, config }: Where): Promise<str
   return (await listFolders(backups, config.BACKUP_PREFIX)).filter(isBackupId)
 }
 
-/** @throws as readBackupFolders */
+/** @throws as readBackupFolders; NoTime */
 export async function readFolders(
   { backups, config }: Where,
   said: Said,
   ids: readonly string[],
+  { hasTime, signal }: Patience = {},
 ): Promise<BackupFolder[]> {
-  const about = { prefix: config.BACKUP_PREFIX, environment: config.ENVIRONMENT, ...said }
-  return pMap(ids, (backupId) => readFolder(backups, about, backupId), { concurrency: foldersAtOnce })
+  const about = { prefix: config.BACKUP_PREFIX, environment: config.ENVIRONMENT, hasTime, ...said }
+  const together = { concurrency: foldersAtOnce, ...(signal && { signal }) }
+  return pMap(ids, (backupId) => readFolder(backups, about, backupId), together)
 }
 
 /** Each takes four requests, one after the other, and its manifest's room in memory. */
@@ -49,13 +58,13 @@ export const foldersAtOnce = 8
 
 async function readFolder(
   bucket: Bucket,
-  about: { prefix: string; environment: string } & Said,
+  about: { prefix: string; environment: string; hasTime: HasTime | undefined } & Said,
   backupId: string,
 ): Promise<BackupFolder> {
-  const { prefix, isNeeded } = about
+  const { prefix, isNeeded, hasTime } = about
   try {
     const hasTombstone = await exists(bucket, backupKeys(prefix, backupId).tombstone)
-    const backup = await findBackup(bucket, prefix, backupId)
+    const backup = await findBackup(bucket, prefix, backupId, { hasTime })
     if (backup === null) return hasTombstone ? { is: 'leftover', backupId } : { is: 'no backup' }
     const { environment, strategy, sealedAt, rehearsedAt, authentic } = backup
     const unproved = backup.warnings.some(({ code }) => code === 'NotProved')

@@ -32,7 +32,7 @@ type PruneOptions = { dryRun?: boolean; endOf?: string | null; signal?: AbortSig
  * first, so that a prune that dies half-way leaves no damaged backup, but none. A folder without manifest and tombstone
  * is never touched: it may be a backup that is being written.
  * @param endOf the run at whose successful end this is called, if there is one; what it made itself stays
- * @param signal ends the prune before the next deletion
+ * @param signal ends the prune before the next deletion, or the next folder that it reads
  * @throws StoreUnavailable, NotPermitted, DatabaseBusy, EnvironmentUnclaimed, EnvironmentMismatch: before anything is
  *   deleted, or between two backups. A single object that cannot be deleted does not throw: see `failures`
  */
@@ -49,7 +49,7 @@ export async function prune(
   }
   const ledger = await withConnection(clients, (connection) => readLedger(connection, clients, endOf))
   const isNeeded = (backupId: string) => ledger.neededBy(backupId).length > 0
-  const folders = await readBackupFolders(clients, { isNeeded, labelsOf: ledger.labelsOf })
+  const folders = await readBackupFolders(clients, { isNeeded, labelsOf: ledger.labelsOf }, { signal })
   const sealed = folders.filter((one) => one.is === 'sealed')
   const result: PruneResult = {
     ...{ dryRun, policy, refused: ledger.refused, backups: [], leftovers: [] },

@@ -1,3 +1,4 @@
+import { timeToLook } from '../../backup/documents/in-time.ts'
 import { backupKeys } from '../../backup/layout.ts'
 import { isSealed } from '../../backup/read.ts'
 import { checkDeletable } from '../../backup/retention/check-delete.ts'
@@ -17,7 +18,8 @@ import type { MaintenancePlanner, StartCheck, SubjectEnd } from './operation.ts'
 
 /** @throws BackupKept, NotFound, BackupDamaged, BackupTooNew */
 export const checkDelete: StartCheck<'delete'> = async (clients, connection, request) => {
-  await checkDeletable(clients, connection, request)
+  const { backupId } = request
+  await checkDeletable(clients, connection, { backupId, hasTime: timeToLook(clients) })
 }
 
 /** Counts it as well, for afterwards nothing is left. @throws as checkDelete */

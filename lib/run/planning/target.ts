@@ -17,7 +17,7 @@ export type Resolved<R extends Request> = { request: R; target: string | null }
  * @see docs/decisions.md#what-was-confirmed-was-shown
  */
 export async function resolveRequest<R extends Request>(
-  clients: Pick<Clients, 'backups' | 'config'>,
+  clients: Pick<Clients, 'backups' | 'config' | 'now'>,
   connection: Connection,
   request: R,
   runId?: string,

@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { timeToLook } from '../../backup/documents/in-time.ts'
 import { lately } from '../../backup/lately.ts'
 import { backupsOf, newestBackups, type Unpinned } from '../../backup/list.ts'
 import { reasonsToKeep } from '../../backup/retention/kept.ts'
@@ -69,11 +70,8 @@ export const Status = z.strictObject({
 export type Status = z.output<typeof Status>
 
 const [dayMs, days] = [86_400_000, 30]
-/**
- * Folders that are looked at, and milliseconds in which no more are begun: a gateway waits 29 s, and a manifest may be some
- * megabytes.
- */
-const [lookedAt, lookMs] = [1000, 8_000]
+/** Folders that are looked at. */
+const lookedAt = 1000
 const status = lately(look)
 
 /** @throws StoreUnavailable when the bucket or the ledger does not answer */
@@ -89,7 +87,7 @@ async function look(clients: Clients, now: number): Promise<Status> {
   const { backups: bucket, config } = clients
   const prefix = config.BACKUP_PREFIX
   const lastDays = Array.from({ length: days }, (_, ago) => dayOf(now - (days - 1 - ago) * dayMs))
-  const hasTime = () => clients.now().getTime() - now < lookMs
+  const hasTime = timeToLook(clients)
   const { backups, older } = await newestBackups(bucket, prefix, { limit: lookedAt, hasTime })
   const { everyHours, next, strategies } = dueOf(config, new Date(now))
   const isCounted = ({ strategy }: Unpinned) => strategies?.has(strategy) ?? true

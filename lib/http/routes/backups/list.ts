@@ -1,6 +1,7 @@
 import { createRoute, OpenAPIHono } from '@hono/zod-openapi'
 import * as z from 'zod'
 import { isBackupId } from '../../../backup/backup-id.ts'
+import { timeToLook } from '../../../backup/documents/in-time.ts'
 import { pageOfBackups } from '../../../backup/list.ts'
 import { StoreUnavailable } from '../../../errors.ts'
 import { BackupAnswer } from '../../answers/backup.ts'
@@ -46,7 +47,7 @@ const list = createRoute({
   tags: ['Backups'],
   summary: 'List the sealed backups, newest first',
   description:
-    'Needs the scope read. What it is asked to leave out counts for `limit` all the same: a page may be short, or empty, and lead on.',
+    'Needs the scope read. What it is asked to leave out counts for `limit` all the same, and a page ends where reading takes too long: it may be short, or empty, and lead on.',
   middleware: [scoped('read'), revalidated],
   request: { headers: ifNoneMatch, query: Query },
   responses: {
@@ -72,7 +73,8 @@ const entryBytes = answerBytes / 1000
 
 export const backupList = new OpenAPIHono<Api>().openapi(list, async ({ var: { clients }, req, json }) => {
   const query = req.valid('query')
-  const page = await pageOfBackups(clients.backups, clients.config.BACKUP_PREFIX, query)
+  const { backups: bucket, config } = clients
+  const page = await pageOfBackups(bucket, config.BACKUP_PREFIX, query, timeToLook(clients))
   const { next } = page
   const [names, keeps] = await Promise.all([
     namesFor(
