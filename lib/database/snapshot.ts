@@ -5,6 +5,7 @@ import { databaseError } from '../postgres/errors.ts'
 import { literal, type Relation } from '../postgres/identifiers.ts'
 import { withConnection, withConnections } from '../postgres/with-connection.ts'
 import { isRefusedLock, lockTables, lockText } from './locks/locks.ts'
+import { readNames, refuseRenamed } from './locks/names.ts'
 
 /** Begins a transaction that reads, and that sees one moment: that of its first query. */
 export const beginSnapshot = 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY'
@@ -15,7 +16,7 @@ export const beginWorkingSnapshot = 'BEGIN ISOLATION LEVEL REPEATABLE READ READ 
  * Runs `use` with `count` connections that see the same snapshot of `tables`, all locked against TRUNCATE and ALTER,
  * which do not respect snapshots. The snapshot lives while the first connection's transaction is open.
  * @param begin how each of them begins it
- * @throws DatabaseBusy when a lock is not granted within LOCK_TIMEOUT_MS
+ * @throws DatabaseBusy when a lock is not granted within LOCK_TIMEOUT_MS; BackupIsStale when a schema was renamed meanwhile
  */
 export async function withSnapshot<Result>(
   clients: Clients,
@@ -26,8 +27,13 @@ export async function withSnapshot<Result>(
 ): Promise<Result> {
   return withConnections(clients, count, async (connections) => {
     try {
+      const [leader] = connections as [Connection]
+      const names = await readNames(leader, tables, { versions: false })
       await shareSnapshot(clients, connections as [Connection, ...Connection[]], { tables, begin })
-      return await use(connections) // ending a connection ends its transaction, and undoes it
+      const result = await use(connections)
+      await leader.query('ROLLBACK') // ending the others ends their transactions
+      refuseRenamed(names, await readNames(leader, tables, { versions: false }))
+      return result
     } catch (error) {
       throw databaseError(error)
     }

@@ -44,6 +44,7 @@ export async function whileLocked<Result>(
   const { config } = clients
   const until = performance.now() + config.LOCK_TIMEOUT_MS
   const ledger = ledgerLine(clients)
+  const named = [...locks.exclusive, ...locks.shared]
   const waiting = {
     ask: ledger.use,
     say: (text: string) => ledger.use((line) => noteWaiting(line, runId, text)),
@@ -51,7 +52,7 @@ export async function whileLocked<Result>(
   try {
     await ledger.use((line) => noteWaiting(line, runId, 'waiting for locks'))
     for (let failures = 0; ; ) {
-      const names = await ledger.use((line) => readNames(line, locks))
+      const names = await ledger.use((line) => readNames(line, named, { versions: true }))
       await connection.query('BEGIN ISOLATION LEVEL REPEATABLE READ')
       await lockTables(clients, connection, locks, waiting)
       const granted = performance.now()
@@ -62,7 +63,7 @@ export async function whileLocked<Result>(
       try {
         const locked = withinBudget(connection, config)
         return await work(locked, async () => {
-          refuseRenamed(names, await ledger.use((line) => readNames(line, locks)))
+          refuseRenamed(names, await ledger.use((line) => readNames(line, named, { versions: true })))
           await locked.query('COMMIT')
         })
       } catch (error) {
