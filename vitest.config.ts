@@ -23,7 +23,7 @@ export default defineConfig({
     // The handlers' logger reads it when it is first loaded, by whichever file comes first in a process.
     env: { LOG_LEVEL: 'SILENT' },
     testTimeout: isFull ? 20 * 60_000 : 60_000,
-    hookTimeout: 120_000,
+    hookTimeout: isFull ? 10 * 60_000 : 120_000,
     // A second, as it is by default, is a moment on a machine that is shared by six of these processes.
     expect: { poll: { timeout: 20_000 } },
     sequence: { sequencer: LongestFirst },
