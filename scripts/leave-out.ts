@@ -27,6 +27,13 @@ const standIns: Record<string, string> = {
 const notAsked =
   /drizzle-orm[\\/](relations|pg-core[\\/]query-builders[\\/](query|refresh-materialized-view))\.js$/
 
+/** Of the SDK: what a stream of a browser is read by, and where a region is looked for that is in no variable, which Lambda sets. */
+const notOfLambda: Record<string, string> = {
+  'sdk-stream-mixin.browser': 'export const sdkStreamMixin = () => { throw new TypeError() }',
+  'createChecksumStream.browser': 'export const createChecksumStream = () => { throw new TypeError() }',
+  getInstanceMetadataRegion: 'export const getInstanceMetadataRegion = async () => undefined',
+}
+
 /** Modules of ours that the bundles have otherwise than the sources. */
 const ownStandIns: Record<string, string> = {
   'lib/http/document/openapi.ts': `
@@ -89,6 +96,11 @@ export function leaveOut(root: string): Plugin {
       onLoad({ filter: /[\\/]sha(1|256)[\\/]Sha(1|256)Js\.js$/ }, ({ path }) => ({
         contents: `export const ${basename(path, '.js')} = undefined`,
       }))
+      // 4 KiB.
+      const elsewhere = new RegExp(
+        `@smithy[\\\\/]core[\\\\/].*[\\\\/](${Object.keys(notOfLambda).join('|')})\\.js$`,
+      )
+      onLoad({ filter: elsewhere }, ({ path }) => ({ contents: notOfLambda[basename(path, '.js')] ?? '' }))
       // Each schema of zod can describe itself as a JSON Schema, which nothing in a function asks for; 17 KiB.
       onLoad({ filter: /zod[\\/]v4[\\/]core[\\/](to-json-schema|json-schema-processors)\.js$/ }, () => ({
         contents: 'module.exports = {}',
