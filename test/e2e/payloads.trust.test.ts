@@ -132,7 +132,6 @@ describe(`with ${tables} tables`, () => {
       const manifest = await reset.manifestOf(outcome.backupId)
       expect(manifest.database?.tables).toHaveLength(tables + 6)
     },
-    180_000,
   )
 
   test.runIf(isFull)(
@@ -161,7 +160,6 @@ describe(`with ${tables} tables`, () => {
       checkSizes(sizes)
       expect(sizes['enter Back up']).toBeGreaterThan(1_000)
     },
-    180_000,
   )
 
   test.runIf(isFull)(
@@ -187,7 +185,6 @@ describe(`with ${tables} tables`, () => {
       expect(Buffer.byteLength(ended.cause ?? '')).toBeGreaterThan(3_000)
       checkSizes(await sizesOf('many-conflicts'))
     },
-    180_000,
   )
 })
 

@@ -236,40 +236,36 @@ describe('a log', () => {
         expect(failed.map((line) => line.error)).toContain(error)
       await checkNothingTold()
     }
-  }, 60_000)
+  })
 
-  test.runIf(isFull)(
-    `of a connection that breaks in the middle has no secret ${inFullForm}`,
-    async () => {
-      await seed()
-      beforeTask = async (state) => {
-        if (state !== 'Wipe database') return
-        fronts.s3.faults = [
-          async ({ query }) => {
-            if (query.get('prefix')?.endsWith('/late-')) {
-              await reset.stack.admin.query(
-                `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+  test.runIf(isFull)(`of a connection that breaks in the middle has no secret ${inFullForm}`, async () => {
+    await seed()
+    beforeTask = async (state) => {
+      if (state !== 'Wipe database') return
+      fronts.s3.faults = [
+        async ({ query }) => {
+          if (query.get('prefix')?.endsWith('/late-')) {
+            await reset.stack.admin.query(
+              `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                WHERE application_name = 'taskmaster-reset' AND datname = current_database()`,
-              )
-            }
-            return undefined
-          },
-        ]
-      }
-      const was = await reset.fingerprint()
-      const log = await logOf(async () => {
-        const ended = await withVariables(fronts.variables, () => reset.run(quickReset))
-        expect(ended).toMatchObject({ status: 'FAILED', error: 'StoreUnavailable' })
-        expect((await reset.row(ended.name)).outcome.targets.database.state).toBe('backed_up')
-      })
-      beforeTask = () => {}
-      expect(await reset.fingerprint()).toEqual(was)
-      expect(log.some(({ level }) => level === 'ERROR')).toBe(true)
-      await checkNothingTold()
-      await reset.succeed(quickReset)
-    },
-    60_000,
-  )
+            )
+          }
+          return undefined
+        },
+      ]
+    }
+    const was = await reset.fingerprint()
+    const log = await logOf(async () => {
+      const ended = await withVariables(fronts.variables, () => reset.run(quickReset))
+      expect(ended).toMatchObject({ status: 'FAILED', error: 'StoreUnavailable' })
+      expect((await reset.row(ended.name)).outcome.targets.database.state).toBe('backed_up')
+    })
+    beforeTask = () => {}
+    expect(await reset.fingerprint()).toEqual(was)
+    expect(log.some(({ level }) => level === 'ERROR')).toBe(true)
+    await checkNothingTold()
+    await reset.succeed(quickReset)
+  })
 })
 
 describe('what code of the application raises', () => {
@@ -327,7 +323,6 @@ describe('what code of the application raises', () => {
         await checkNothingTold()
       }
     },
-    60_000,
   )
 
   test('in a condition of PRESERVE_ROWS is not told either', async () => {

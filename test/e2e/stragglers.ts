@@ -151,7 +151,7 @@ export function useStragglers() {
 
   /** Stops a first invocation at each of its requests in turn. */
   function testStops(name: string, step: Step): void {
-    test.runIf(isFull)(`changes nothing: ${name} ${inFullForm}`, { timeout: 600_000 }, async () => {
+    test.runIf(isFull)(`changes nothing: ${name} ${inFullForm}`, async () => {
       await withVariables(fronts.variables, async () => {
         const stops: string[] = []
         refused = 0

@@ -62,7 +62,6 @@ const succeed = (request: object) => later(() => reset.succeed(request))
 
 test.runIf(isFull && hasRedis)(
   `a demo lives for thirty days: each morning it is the baseline, each night's backup is the day, and a night that fails loses nothing of it ${inFullForm}`,
-  { timeout: 400_000 },
   () => withVariables({ RETENTION_LAST: '4' }, liveThirtyDays),
 )
 

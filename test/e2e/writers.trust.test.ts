@@ -241,7 +241,7 @@ describe('rows that are written while a reset runs', () => {
       await seedNotes()
       const committed: Committed = new Map()
       const writers = [1, 2, 3].map((number) => startWriter(number, committed))
-      const outcome = await withVariables({ LOCK_TIMEOUT_MS: '3000', ...variables }, () =>
+      const outcome = await withVariables({ LOCK_TIMEOUT_MS: '120000', ...variables }, () =>
         reset.succeed(wipe),
       )
       const turns = writers.map(({ written }) => written)
