@@ -30,7 +30,7 @@ describe('two resets that are started at the same moment', () => {
     }
     tried('two resets at the same moment', { pairs })
     expect(await pairsInLedger('pair-')).toEqual({ rows: pairs, succeeded: pairs })
-  }, 180_000)
+  })
 
   const executions = rounds({ short: 2, full: 10 })
   test(`are one execution that succeeds and one that fails so, ${executions} times`, async () => {
