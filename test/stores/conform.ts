@@ -141,7 +141,7 @@ export function conforms<T extends Target>(place: Place, store: Conforming<T>): 
     const [things, before] = [await store.things(), await place.everything()]
     const preserved = [...things.keys()].filter(store.isPreserved).length
     const unlimited = { preserve: store.preserve, limits: null }
-    const ample = { storeMs: 10_000, countMs: 10_000, bytes: 1e9, objects: 1e6, keys: 1e6 }
+    const ample = { storeMs: 50_000, countMs: 50_000, bytes: 1e9, objects: 1e6, keys: 1e6 }
     for (const asked of [unlimited, { preserve: store.preserve, limits: ample }]) {
       const looked = await looks[name](clients, asked)
       expect(looked.mark).toBe(clients.config.ENVIRONMENT)
