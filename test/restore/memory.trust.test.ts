@@ -9,21 +9,23 @@ import { qualified } from '../../lib/postgres/identifiers.ts'
 import { databaseOf, type Plan } from '../../lib/run/planning/plan.ts'
 import { planReset, useDatabase } from '../database/database-stack.ts'
 import { useBundledChild } from '../support/bundled-child.ts'
-import { isFull } from '../support/trust.ts'
+import { inFullForm, isFull } from '../support/trust.ts'
 
 const database = useDatabase()
 const load = useBundledChild(new URL('./load-child.ts', import.meta.url))
 
 /**
  * All of the large rows together, with what the process takes without them, are more than the limit. They do not compress to
- * nothing, so that two connections load them side by side, and have lines, as documents have.
+ * nothing, so that two connections load them side by side, and have lines, as documents have. Node lets up to 64 MiB of
+ * buffers lie that nobody holds any more: the same load took 231 MiB, and 255 beside others.
  */
-const rowsOf = { fat: 5, also_fat: 5, thin: 60_000 }
+const rowsOf = { fat: 6, also_fat: 6, thin: 60_000 }
+const limitMiB = 288
 const document = () => randomBytes(10_400_000).toString('hex').replace(/.{70}/g, '$&\\n')
 const textOf = { fat: document(), also_fat: document(), thin: '0123456789abcdef' }
 
 it.runIf(isFull)(
-  'a load stays below 256 MiB, with rows of 20 MB and with many small ones (full form)',
+  `a load stays below ${limitMiB} MiB, with rows of 20 MB and with many small ones ${inFullForm}`,
   async () => {
     const { sql, clients, storage } = database
     await sql.query(
@@ -47,7 +49,7 @@ it.runIf(isFull)(
       const rows = rowsOf[name]
       expect(loaded.rows, name).toEqual([{ rows, ids: (rows * (rows + 1)) / 2, same: true }])
     }
-    expect(peakMiB).toBeLessThan(256)
+    expect(peakMiB).toBeLessThan(limitMiB)
   },
 )
 
