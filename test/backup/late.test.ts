@@ -1,32 +1,23 @@
 import { GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
-import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
+import { beforeEach, expect, it } from 'vitest'
 import { documentBounds } from '../../lib/backup/documents/json.ts'
 import { getJson, readText } from '../../lib/backup/documents/read.ts'
 import { lastAttempt, writeLate } from '../../lib/backup/late.ts'
 import { backupKeys } from '../../lib/backup/layout.ts'
 import { Late } from '../../lib/backup/manifest.ts'
 import { BackupIncomplete, StoreUnavailable } from '../../lib/errors.ts'
-import { type Bucket, isPreconditionFailure } from '../../lib/s3/bucket.ts'
+import { isPreconditionFailure } from '../../lib/s3/bucket.ts'
 import { s3Error, smallPages } from '../files/s3-front.ts'
 import { signing } from '../support/signing.ts'
-import { type Front, startFrontedBucket } from './fronted-bucket.ts'
+import { startFrontedBucket } from './fronted-bucket.ts'
 
-let front: Front
-let storage: Bucket & { signing: typeof signing }
-let stop: () => Promise<void>
+const { front, bucket } = await startFrontedBucket()
+const storage = { ...bucket, signing }
 let number = 0
 let backup: Parameters<typeof writeLate>[1]
 let noted: unknown[] = []
 
-beforeAll(async () => {
-  const started = await startFrontedBucket()
-  front = started.front
-  storage = { ...started.bucket, signing }
-  stop = started.stop
-})
-afterAll(() => stop())
 beforeEach(() => {
-  front.faults = []
   const backupId = `2026-11-22T19-05-33Z-${String(++number).padStart(6, '0')}`
   noted = []
   backup = {

@@ -6,7 +6,7 @@ import {
   ListObjectsV2Command,
   PutObjectCommand,
 } from '@aws-sdk/client-s3'
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it } from 'vitest'
 import { digestOfObject, readPartLines } from '../../lib/backup/part/read.ts'
 import { writePart } from '../../lib/backup/part/write.ts'
 import {
@@ -16,28 +16,17 @@ import {
   ReadBackMismatch,
   StoreUnavailable,
 } from '../../lib/errors.ts'
-import { type Bucket, readObject } from '../../lib/s3/bucket.ts'
+import { readObject } from '../../lib/s3/bucket.ts'
 import { type S3Answer, s3Error } from '../files/s3-front.ts'
 import { inFullForm, isFull } from '../support/trust.ts'
 import { expectNothingUnhandled } from '../support/unhandled.ts'
-import { type Front, startFrontedBucket } from './fronted-bucket.ts'
+import { startFrontedBucket } from './fronted-bucket.ts'
 
-let front: Front
-let storage: Bucket
-let stop: () => Promise<void>
+const { front, bucket: storage } = await startFrontedBucket()
 let number = 0
 
-beforeAll(async () => {
-  const started = await startFrontedBucket()
-  front = started.front
-  storage = started.bucket
-  stop = started.stop
-})
-afterAll(() => stop())
 expectNothingUnhandled({ settleMs: 20 })
 beforeEach(() => {
-  front.faults = []
-  front.conditions = true
   number++
 })
 

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { zstdCompressSync } from 'node:zlib'
 import { DeleteObjectCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3'
 import fc from 'fast-check'
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it } from 'vitest'
 import { wholeFrame } from '../../lib/backup/codec/frames.ts'
 import { rangesKeyOf } from '../../lib/backup/layout.ts'
 import { digestOfObject, readPartChunks } from '../../lib/backup/part/read.ts'
@@ -18,29 +18,19 @@ import {
   ReadBackMismatch,
   StoreUnavailable,
 } from '../../lib/errors.ts'
-import { type Bucket, readObject } from '../../lib/s3/bucket.ts'
+import { readObject } from '../../lib/s3/bucket.ts'
 import { s3Error } from '../files/s3-front.ts'
 import { rounds } from '../support/trust.ts'
 import { expectNothingUnhandled } from '../support/unhandled.ts'
-import { type Front, startFrontedBucket } from './fronted-bucket.ts'
+import { startFrontedBucket } from './fronted-bucket.ts'
 import { memoryS3 } from './memory-s3.ts'
 import { endOf, type HashedLine, manifestPart, none, piecesOf } from './ranged-part.ts'
 
-let front: Front
-let storage: Bucket
-let stop: () => Promise<void>
+const { front, bucket: storage } = await startFrontedBucket()
 let number = 0
 
-beforeAll(async () => {
-  const started = await startFrontedBucket()
-  front = started.front
-  storage = started.bucket
-  stop = started.stop
-})
-afterAll(() => stop())
 expectNothingUnhandled()
 beforeEach(() => {
-  front.faults = []
   number++
 })
 
