@@ -33,3 +33,9 @@ export function anyKey(most = 30): fc.Arbitrary<WrittenKey> {
 
 /** Keys of different names. */
 export const anyKeys = fc.uniqueArray(anyKey(), { maxLength: 20, selector: ([key]) => key.toString('hex') })
+
+/** Names and values that look like something else, or that careless quoting loses. */
+export const oddTexts = [
+  ...['123', '1e3', '{"a": 1}', '["x"]', 'null', 'true', '"', '\\', '\n', '\r\n', '\u2028', '', ' '],
+  ...['é😀', 'OK', 'T0s=', '\u0000', '=a', '@a', '#61'],
+]

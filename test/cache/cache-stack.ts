@@ -2,7 +2,7 @@ import { S3Client } from '@aws-sdk/client-s3'
 import { afterAll, beforeEach } from 'vitest'
 import { backupKeys } from '../../lib/backup/layout.ts'
 import { readPartLines } from '../../lib/backup/part/read.ts'
-import type { CacheResult } from '../../lib/cache/export/export.ts'
+import { type CacheResult, exportLimits } from '../../lib/cache/export/export.ts'
 import { fenceKey } from '../../lib/cache/keys.ts'
 import { bucketsOf } from '../../lib/clients.ts'
 import type { Config } from '../../lib/config/variables.ts'
@@ -19,6 +19,12 @@ import { startRestFront } from './rest-front.ts'
 export const backupId = '2026-11-22T19-05-33Z-3f9a2c'
 export const noProgress = async () => {}
 export const prefix = 'taskmaster:'
+/** So small that a few keys take many requests, and a value of some KB is several lines. */
+export const smallExport = {
+  ...exportLimits,
+  ...{ pageKeys: 50, pageItems: 40, answerBytes: 40_000 },
+  ...{ lineBytes: 6_000, pieceBytes: 1_000, largePieceBytes: 3_000, partBytes: 20_000 },
+}
 /** Of a run that holds the lock. */
 export const fence = fenceOf(1)
 

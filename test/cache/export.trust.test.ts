@@ -8,8 +8,8 @@ import { environmentKey } from '../../lib/cache/keys.ts'
 import { readStrings } from '../../lib/cache/value/read-strings.ts'
 import { readStreamState } from '../../lib/cache/value/stream.ts'
 import { inFullForm, isFull, rounds } from '../support/trust.ts'
-import { anyKeys } from './any-keys.ts'
-import { backupId, bytesOf, fence, noProgress, prefix, startCache } from './cache-stack.ts'
+import { anyKeys, oddTexts } from './any-keys.ts'
+import { backupId, bytesOf, fence, noProgress, prefix, smallExport, startCache } from './cache-stack.ts'
 import { oddScan, oddScript } from './odd-scan.ts'
 import { rebuild, snapshot } from './rebuild.ts'
 import { type RestFault, readsStrings, withoutExpiryTime, withoutStrings } from './rest-front.ts'
@@ -19,16 +19,7 @@ const { redis, front } = stack
 const needsServer = test.skipIf(stack.mock)
 const needsServerInFull = test.runIf(isFull && !stack.mock)
 
-const small = {
-  ...exportLimits,
-  pageKeys: 50,
-  pageItems: 40,
-  answerBytes: 40_000,
-  lineBytes: 6_000,
-  pieceBytes: 1_000,
-  largePieceBytes: 3_000,
-  partBytes: 100_000,
-}
+const small = { ...smallExport, partBytes: 100_000 }
 
 const run = (clients = stack.clients, limits = exportLimits) =>
   exportCache(clients, { run: stack.nextRun(), backupId, fence }, noProgress, limits)
@@ -114,29 +105,10 @@ describe('the export of the cache', () => {
   needsServer(
     'keys that look like numbers or JSON, or hold what careless quoting loses, keep their names and values (needs redis-server)',
     async () => {
-      const odd = [
-        '123',
-        '1e3',
-        '{"a": 1}',
-        '["x"]',
-        'null',
-        'true',
-        '"',
-        '\\',
-        '\n',
-        '\r\n',
-        '\u2028',
-        '',
-        ' ',
-        'é😀',
-        'OK',
-        'T0s=',
-        '\u0000',
-      ]
-      for (const text of odd) await redis.set(`${prefix}${text}`, text)
+      for (const text of oddTexts) await redis.set(`${prefix}${text}`, text)
       const lines = await stack.linesOf(await run())
       expect(new Map(lines.map(({ key, value }) => [key, value]))).toEqual(
-        new Map(odd.map((text) => [`${prefix}${text}`, text])),
+        new Map(oddTexts.map((text) => [`${prefix}${text}`, text])),
       )
       expect(lines[0]).toEqual({
         key: expect.any(String),

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { type CacheLeft, cacheEnd } from '../../lib/cache/outcome.ts'
-import type { CacheRestored } from '../../lib/cache/restore/restore.ts'
+import { CacheRestored } from '../../lib/cache/restore/restore.ts'
 import type { CacheWiped } from '../../lib/cache/wipe/wipe.ts'
 import type { RunRow } from '../../lib/ledger/runs.ts'
 
@@ -74,18 +74,8 @@ describe('what a reset did to the cache', () => {
 })
 
 describe('what a restore did to the cache', () => {
-  const keys = (more: Partial<CacheRestored> = {}): CacheRestored => ({
-    ...{
-      keys: 2,
-      unchanged: 3,
-      expired: 0,
-      extra: 0,
-      deleted: 0,
-      changedMeanwhile: 0,
-      warnings: [],
-      ...more,
-    },
-  })
+  const keys = (more: Partial<CacheRestored> = {}) =>
+    CacheRestored.parse({ keys: 2, unchanged: 3, expired: 0, extra: 0, deleted: 0, warnings: [], ...more })
   const restore = (restored: CacheRestored | null, more: Partial<Ending> = {}) =>
     end({ row: row({ operation: 'restore' }), ...more }, { restored })
   const progress = { 'Restore cache/0': { done: 3, total: 9 } }

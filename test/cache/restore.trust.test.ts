@@ -18,8 +18,8 @@ import { RunLost } from '../../lib/errors.ts'
 import { everything as all, type Touched } from '../../lib/store/selection.ts'
 import { fenceOf } from '../support/fences.ts'
 import { inFullForm, isFull, rounds } from '../support/trust.ts'
-import { anyKeys, type WrittenKey } from './any-keys.ts'
-import { backupId, fence, noProgress, prefix, startCache } from './cache-stack.ts'
+import { anyKeys, oddTexts, type WrittenKey } from './any-keys.ts'
+import { backupId, fence, noProgress, prefix, smallExport, startCache } from './cache-stack.ts'
 import { oddScan } from './odd-scan.ts'
 import { snapshot } from './rebuild.ts'
 import { laterBy, listsAsJson, type RestFault, readsStrings } from './rest-front.ts'
@@ -34,16 +34,6 @@ const everything = stack.withPrefix('*')
 
 /** So small that a few keys take many requests, and a value of some KB has to be built in steps. */
 const small = { ...restoreLimits, requestBytes: 4_000, pageKeys: 5, commandItems: 20, scanKeys: 50, lines: 3 }
-const smallExport = {
-  ...exportLimits,
-  pageKeys: 50,
-  pageItems: 40,
-  answerBytes: 40_000,
-  lineBytes: 6_000,
-  pieceBytes: 1_000,
-  largePieceBytes: 3_000,
-  partBytes: 20_000,
-}
 const binary = Buffer.from([0xff, 0, 0x80, 10, 0x22, 0x5c, 0xc3, 0x28])
 
 const backUp = (clients = stack.clients, limits = exportLimits) =>
@@ -317,34 +307,18 @@ describe('restoring the cache', () => {
   )
 
   test('text comes back whatever it looks like', async () => {
-    const odd = [
-      '123',
-      '1e3',
-      '{"a": 1}',
-      'null',
-      '"',
-      '\\',
-      '\n',
-      '\u2028',
-      '',
-      ' ',
-      'é😀',
-      'OK',
-      'T0s=',
-      '\u0000',
-      '=a',
-      '@a',
-      '#61',
-    ]
     // The imitation of Redis finds no key with a line end by a pattern.
     const keyOf = (text: string) => `${prefix}${/[\n\u2028]/.test(text) ? encodeURIComponent(text) : text}`
-    for (const text of odd) await redis.set(keyOf(text), text)
-    await redis.rpush(`${prefix}list`, ...odd)
+    for (const text of oddTexts) await redis.set(keyOf(text), text)
+    await redis.rpush(`${prefix}list`, ...oddTexts)
     const backup = await backUp(everything)
     await redis.flushall()
-    expect(await restore(backup, { clients: everything })).toMatchObject({ keys: odd.length + 1, extra: 0 })
-    for (const text of odd) expect(await redis.get(keyOf(text))).toBe(text)
-    expect(await redis.lrange(`${prefix}list`, 0, -1)).toEqual(odd)
+    expect(await restore(backup, { clients: everything })).toMatchObject({
+      keys: oddTexts.length + 1,
+      extra: 0,
+    })
+    for (const text of oddTexts) expect(await redis.get(keyOf(text))).toBe(text)
+    expect(await redis.lrange(`${prefix}list`, 0, -1)).toEqual(oddTexts)
   })
 
   needsServerInFull(

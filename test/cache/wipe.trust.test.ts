@@ -18,6 +18,7 @@ import type { Fence } from '../../lib/ledger/fence.ts'
 import { s3Error } from '../files/s3-front.ts'
 import { fenceOf } from '../support/fences.ts'
 import { inFullForm, isFull } from '../support/trust.ts'
+import { oddTexts } from './any-keys.ts'
 import { fence, noProgress, prefix, startCache } from './cache-stack.ts'
 import { oddScan } from './odd-scan.ts'
 import { listsAsJson, type RestFault, readsStrings } from './rest-front.ts'
@@ -109,24 +110,8 @@ describe('wiping the cache', () => {
   needsServer(
     'keys that look like numbers or JSON, or hold what careless quoting loses, go (needs redis-server)',
     async () => {
-      await set(
-        ...[
-          '123',
-          '{"a": 1}',
-          '["x"]',
-          'null',
-          '"',
-          '\\',
-          '\n',
-          '\u2028',
-          '',
-          ' ',
-          'é😀',
-          'OK',
-          '\u0000',
-        ].map((key) => `${prefix}${key}`),
-      )
-      expect(await wipe()).toMatchObject({ keys: 13, left: 0 })
+      await set(...oddTexts.map((text) => `${prefix}${text}`))
+      expect(await wipe()).toMatchObject({ keys: oddTexts.length, left: 0 })
       expect(await stack.keys()).toEqual([])
     },
   )

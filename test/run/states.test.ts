@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Manifest } from '../../lib/backup/manifest.ts'
-import type { CacheRestored } from '../../lib/cache/restore/restore.ts'
+import { CacheRestored } from '../../lib/cache/restore/restore.ts'
 import type { CacheWiped } from '../../lib/cache/wipe/wipe.ts'
 import { warnOfStaleViews } from '../../lib/database/outcome.ts'
 import type { DatabaseRestored } from '../../lib/database/restore/restore.ts'
@@ -194,18 +194,8 @@ describe('what a restore did to each store', () => {
     ...{ batch: 0, objects: 2, bytes: 20, unchanged: 3, unchangedBytes: 30, extra: 0, deleted: 0 },
     ...{ changedMeanwhile: 0, changed: [], failures: 0, failed: [], ...more },
   })
-  const cache = (more: Partial<CacheRestored> = {}): CacheRestored => ({
-    ...{
-      keys: 2,
-      unchanged: 3,
-      expired: 0,
-      extra: 0,
-      deleted: 0,
-      changedMeanwhile: 0,
-      warnings: [],
-      ...more,
-    },
-  })
+  const cache = (more: Partial<CacheRestored> = {}) =>
+    CacheRestored.parse({ keys: 2, unchanged: 3, expired: 0, extra: 0, deleted: 0, warnings: [], ...more })
   const told = (restored: Partial<Restored>, more: Partial<RunRow> = {}) =>
     endOfRestore(restored, more).targets
   const rows = {
