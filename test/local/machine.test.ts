@@ -1,20 +1,10 @@
 import { GetExecutionHistoryCommand } from '@aws-sdk/client-sfn'
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { assertRunsHere, readDefinition } from '../../local/machine/definition.ts'
 import type { LambdaContext } from '../../local/machine/tasks.ts'
-import { type TestMachine, task, testMachine } from '../support/step-functions.ts'
+import { task, useMachines } from '../support/step-functions.ts'
 
-const machines: TestMachine[] = []
-
-afterEach(async () => {
-  for (const machine of machines.splice(0)) await machine.stop()
-})
-
-async function serve(...parameters: Parameters<typeof testMachine>): Promise<TestMachine> {
-  const machine = await testMachine(...parameters)
-  machines.push(machine)
-  return machine
-}
+const serve = useMachines()
 
 const KB = 1024
 const large = (bytes: number) => 'x'.repeat(bytes)

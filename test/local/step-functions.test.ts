@@ -6,21 +6,11 @@ import {
   StartExecutionCommand,
   StopExecutionCommand,
 } from '@aws-sdk/client-sfn'
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { MACHINE_ARN } from '../../local/machine/arn.ts'
-import { type TestMachine, task, testMachine } from '../support/step-functions.ts'
+import { task, useMachines } from '../support/step-functions.ts'
 
-const machines: TestMachine[] = []
-
-afterEach(async () => {
-  for (const machine of machines.splice(0)) await machine.stop()
-})
-
-async function serve(...parameters: Parameters<typeof testMachine>): Promise<TestMachine> {
-  const machine = await testMachine(...parameters)
-  machines.push(machine)
-  return machine
-}
+const serve = useMachines()
 
 /** A machine whose one Task ends when told to. */
 async function held() {

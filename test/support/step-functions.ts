@@ -1,4 +1,5 @@
 import { type DescribeExecutionOutput, SFNClient, StartExecutionCommand } from '@aws-sdk/client-sfn'
+import { afterEach } from 'vitest'
 import { MACHINE_ARN } from '../../local/machine/arn.ts'
 import type { Definition, State } from '../../local/machine/definition.ts'
 import {
@@ -27,8 +28,20 @@ export function task(functionName: string, fields: Partial<State> = {}): State {
   }
 }
 
-/** Serves a definition by the endpoint that the product talks to, and by the same SDK client. */
-export async function testMachine(
+/** What serves a definition by the endpoint that the product talks to, and by the same SDK client, until the test has ended. */
+export function useMachines(): (...parameters: Parameters<typeof testMachine>) => Promise<TestMachine> {
+  const machines: TestMachine[] = []
+  afterEach(async () => {
+    for (const machine of machines.splice(0)) await machine.stop()
+  })
+  return async (...parameters) => {
+    const machine = await testMachine(...parameters)
+    machines.push(machine)
+    return machine
+  }
+}
+
+async function testMachine(
   states: Definition['States'] | Definition,
   functions: StepFunctionsOptions['functions'] = {},
   options: Partial<StepFunctionsOptions> = {},
