@@ -8,9 +8,9 @@ import { cancelRun } from '../../lib/run/cancel.ts'
 import { countAll } from '../../lib/run/count.ts'
 import { Outcome } from '../../lib/run/outcome.ts'
 import { nextStepsOf } from '../../lib/run/words/next-steps.ts'
-import { loadFunctions } from '../../local/functions.ts'
+import type { Handler } from '../../local/machine/tasks.ts'
 import { inFullForm, isFull } from '../support/trust.ts'
-import { invocationsAtWork } from './at-work.ts'
+import { functionsWith, invocationsAtWork } from './at-work.ts'
 import { backupBucket, environment, nextSecond, useResetStack, withVariables } from './reset-stack.ts'
 
 /** Called before and after each invocation of a step that is no part of a rehearsal; what it throws ends that. */
@@ -19,22 +19,14 @@ let around: (when: string) => void | Promise<void> = () => {}
 let word: string | undefined
 const atWork = invocationsAtWork()
 const reset = useResetStack({
-  loadFunctions: async () =>
-    Object.fromEntries(
-      Object.entries(await loadFunctions()).map(([name, handler]) => [
-        name,
-        atWork.watch(async (event, context) => {
-          const { purpose = '', target = '' } = event as { purpose?: string; target?: string }
-          const step =
-            name === 'putback' ? `restore ${target}` : name === 'restore' ? 'restore database' : name
-          if (purpose === 'rehearse') return handler(event, context)
-          await around(`before ${step}`)
-          const answer = await handler(event, context)
-          await around(`after ${step}`)
-          return name === 'count' && word !== undefined ? { ...(answer as object), operation: word } : answer
-        }),
-      ]),
-    ),
+  loadFunctions: async () => {
+    const functions = await functionsWith((when) => around(when), atWork)
+    const count: Handler = async (event, context) => {
+      const answer = await functions.count!(event, context)
+      return word === undefined ? answer : { ...(answer as object), operation: word }
+    }
+    return { ...functions, count }
+  },
 })
 
 async function withFault<Result>(fault: typeof around, use: () => Promise<Result>): Promise<Result> {

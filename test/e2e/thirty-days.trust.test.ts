@@ -1,10 +1,9 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { Outcome } from '../../lib/run/outcome.ts'
 import { changedBy } from '../../lib/run/words/next-steps.ts'
-import { loadFunctions } from '../../local/functions.ts'
 import { hasRedis } from '../support/needs.ts'
 import { inFullForm, isFull, tried } from '../support/trust.ts'
-import { invocationsAtWork } from './at-work.ts'
+import { functionsWith, invocationsAtWork } from './at-work.ts'
 import { changesBetween, changesOf, columns, dice, fillDemo, type Look, liveDay, look } from './demo.ts'
 import { environment, useResetStack, withVariables } from './reset-stack.ts'
 
@@ -24,28 +23,11 @@ const faults: Record<number, string> = {
 const atWork = invocationsAtWork()
 let fault: string | undefined
 const reset = useResetStack({
-  loadFunctions: async () =>
-    Object.fromEntries(
-      Object.entries(await loadFunctions()).map(([name, handler]) => [
-        name,
-        atWork.watch(async (event, context) => {
-          const { purpose, target } = event as { purpose?: string; target?: string }
-          const step =
-            name === 'putback' ? `restore ${target}` : name === 'restore' ? 'restore database' : name
-          // What is loaded for the rehearsal is another step than what is loaded to be put back.
-          const isMeant = (when: string) => fault === `${when} ${step}` && purpose !== 'rehearse'
-          if (isMeant('before')) throw crashed()
-          const answer = await handler(event, context)
-          if (isMeant('after')) throw crashed()
-          return answer
-        }),
-      ]),
-    ),
+  loadFunctions: () =>
+    functionsWith((when) => {
+      if (when === fault) throw Object.assign(new Error('injected'), { name: 'Crashed' })
+    }, atWork),
 })
-
-function crashed(): Error {
-  return Object.assign(new Error('injected'), { name: 'Crashed' })
-}
 
 // The clock of the machine and of its functions; the servers have their own.
 beforeAll(() => vi.useFakeTimers({ toFake: ['Date'], now: Date.now() - (days + 1) * dayMs }))
