@@ -1,7 +1,7 @@
 import type { Clients } from '../clients.ts'
 import { asNumber } from '../redis/reply.ts'
 import { scanKeys } from '../redis/scan.ts'
-import { KeySet } from './key-set.ts'
+import { KeySet, SmallKeySet } from './key-set.ts'
 import { keyScope, ownKeys, preservedBy } from './keys.ts'
 
 type KeyCount = {
@@ -16,9 +16,12 @@ type KeyCount = {
 /** Keys asked for per SCAN. */
 const pageKeys = 5_000
 
+/** So many may be kept as they are. */
+const fewKeys = 50_000
+
 /**
  * Counts the keys below CACHE_PREFIX, and those of them that match a preserved pattern. Exact while nobody writes: each
- * key once, the environment's own key not. Memory: about 20 bytes per key. With `limit` it stops at that many keys, or at
+ * key once, the environment's own key not. Memory: about 20 bytes per key, and with `limit` up to 200. With it it stops at that many keys, or at
  * the next page when `signal` aborts: a scan visits all keys of the database, however few are below the prefix.
  * @throws StoreUnavailable, NotPermitted
  */
@@ -37,7 +40,7 @@ export async function countCache(
   }
   const patternsOf = preservedBy(preserve)
   const matched = new Set<number>()
-  const seen = new KeySet()
+  const seen = limit > fewKeys ? new KeySet() : new SmallKeySet()
   let preservedKeys = 0
   for await (const page of scanKeys(cache, { match: scope.match, count: pageKeys })) {
     for (const key of page) {

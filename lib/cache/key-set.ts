@@ -50,6 +50,26 @@ export class KeySet {
   }
 }
 
+/** Longer ones are hashed. */
+const shortBytes = 128
+
+/** The same for some ten thousand keys, which it keeps as they are: to hash one takes four times as long. */
+export class SmallKeySet {
+  readonly #short = new Set<string>()
+  readonly #long = new KeySet()
+
+  get size(): number {
+    return this.#short.size + this.#long.size
+  }
+
+  /** Adds a key; false when it was there before. */
+  add(key: Buffer): boolean {
+    if (key.length > shortBytes) return this.#long.add(key)
+    const before = this.#short.size
+    return this.#short.add(key.toString('latin1')).size > before
+  }
+}
+
 /**
  * 64 bits of a key, as two numbers, which are others in each process; read from a text of bytes, which costs a third of reading
  * hexadecimal digits.

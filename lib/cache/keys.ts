@@ -14,7 +14,8 @@ const ownBytes = ownKeys.map((key) => Buffer.from(key))
 
 /** Whether a key is one of `ownKeys`. */
 export function isOwn(key: Buffer): boolean {
-  return ownBytes.some((own) => own.equals(key))
+  for (const own of ownBytes) if (own.length === key.length && own.equals(key)) return true
+  return false
 }
 
 type KeyScope = {
@@ -33,9 +34,10 @@ export function keyScope(prefix: string): KeyScope {
   }
 }
 
-/** Without a view of its own of the key, of which there are millions. */
+/** Without a view of its own of the key, of which there are millions, nor a call that takes longer than so few bytes. */
 export function startsWith(key: Buffer, start: Buffer): boolean {
-  return key.length >= start.length && start.compare(key, 0, start.length) === 0
+  for (let at = 0; at < start.length; at++) if (key[at] !== start[at]) return false
+  return true
 }
 
 /** Whether a restore touches a key: brings it back, or takes it away. */
@@ -54,6 +56,7 @@ function matchesAny(patterns: readonly string[]): (key: Buffer) => boolean {
 /** Which of the patterns match a key, as indexes. Patterns are Redis globs over the whole key, prefix included. */
 export function preservedBy(patterns: readonly string[]): (key: Buffer) => number[] {
   const matchers = patterns.map(globMatcher)
+  if (matchers.length === 0) return () => []
   return (key) => matchers.flatMap((matches, index) => (matches(key) ? [index] : []))
 }
 

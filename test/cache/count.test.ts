@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { countCache } from '../../lib/cache/count.ts'
 import { KeyDigests } from '../../lib/cache/key-digests.ts'
-import { hashOfKey, KeySet } from '../../lib/cache/key-set.ts'
-import { environmentKey } from '../../lib/cache/keys.ts'
+import { hashOfKey, KeySet, SmallKeySet } from '../../lib/cache/key-set.ts'
+import { environmentKey, keyScope } from '../../lib/cache/keys.ts'
 import { readCacheMark, writeCacheMark } from '../../lib/cache/mark.ts'
 import { prefix, startCache } from './cache-stack.ts'
 import { oddScan } from './odd-scan.ts'
@@ -39,12 +39,19 @@ describe('counting the keys', () => {
     expect(await countCache(stack.withPrefix('*'), { preserve })).toMatchObject({ keys: 3, preservedKeys: 2 })
   })
 
-  test("each key once, over SCAN's empty pages, duplicates and cursors of 64 bits", async () => {
-    await set(...Array.from({ length: 500 }, (_, n) => `${prefix}${n}`))
-    stack.front.faults = [oddScan()]
-    expect(await countCache(stack.clients, { preserve: [] })).toEqual({ keys: 500, ...none })
-    expect(stack.front.seen.length).toBeGreaterThan(10)
-  })
+  test.each([
+    [500, undefined],
+    [150, 150],
+  ])(
+    "each of %i keys once, over SCAN's empty pages, duplicates and cursors of 64 bits, with a limit of %s",
+    async (keys, limit) => {
+      await set(...Array.from({ length: keys }, (_, n) => `${prefix}${'k'.repeat(n)}`))
+      stack.front.faults = [oddScan()]
+      const asked = { preserve: [], ...(limit !== undefined && { limit }) }
+      expect(await countCache(stack.clients, asked)).toEqual({ keys, ...none })
+      expect(stack.front.seen.length).toBeGreaterThan(10)
+    },
+  )
 
   test('stops at its limit and says so', async () => {
     await set(`${prefix}a`, `${prefix}b`, `${prefix}c`)
@@ -70,6 +77,26 @@ describe('counting the keys', () => {
     await expect(countCache(stack.clients, { preserve: [] })).rejects.toMatchObject({
       name: 'StoreUnavailable',
     })
+  })
+
+  test('few keys are told apart by every byte, whatever their bytes and their length', () => {
+    const seen = new SmallKeySet()
+    const bytes = Buffer.from([0, 0x7f, 0x80, 0xc2, 0xff, 0xfe])
+    const keys = [0, 1, 2, 127, 128, 129, 5_000].flatMap((length) =>
+      [...bytes].map((byte) => Buffer.concat([Buffer.alloc(length, 0xc3), Buffer.of(byte)])),
+    )
+    for (const key of keys) expect(seen.add(key)).toBe(true)
+    for (const key of keys) expect(seen.add(Buffer.from(key))).toBe(false)
+    expect(seen.size).toBe(keys.length)
+  })
+
+  test('a key is below a prefix when it begins with all of its bytes', () => {
+    const { includes } = keyScope('app:\u00e9:')
+    const found = ['app:\u00e9:', 'app:\u00e9:1', 'app:\u00e9', 'app:e:1', '', 'xapp:\u00e9:'].map((key) =>
+      includes(Buffer.from(key)),
+    )
+    expect(found).toEqual([true, true, false, false, false, false])
+    expect(includes(Buffer.from('app:\u00e9', 'latin1'))).toBe(false)
   })
 
   test('remembers keys in about 20 bytes each', () => {
