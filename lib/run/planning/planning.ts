@@ -13,7 +13,7 @@ import type { Connection } from '../../postgres/connection.ts'
 import { type Bucket, checkWritable } from '../../s3/bucket.ts'
 import { listRange } from '../../s3/list.ts'
 import { nothing, preservedBy } from '../../store/preserve.ts'
-import { type Nullable, together } from '../../store/sections.ts'
+import { together } from '../../store/sections.ts'
 import { perStore, type Target, targets } from '../../store.ts'
 import { limits, noRestores, type Planned, planners, type Restores } from '../../stores.ts'
 import { type Scoped, storeOperationOf } from '../request.ts'
@@ -36,70 +36,35 @@ type PlanRequest = {
  * Counts what is there, decides what happens to it, and writes the work lists. A dry run writes none, and its limits are
  * checked by who asked for it, who wants the plan as well.
  */
-export async function makePlan(
-  clients: Clients,
-  connection: Connection,
-  { run, startedAt, request, clears, backup, warnings, signal }: PlanRequest,
-): Promise<Plan> {
-  const { config } = clients
-  const bucket = clients.backups
-  const backupId = takesBackup(request) && !request.dryRun ? backupIdOf({ ...run, startedAt }) : null
+export async function makePlan(clients: Clients, connection: Connection, wanted: PlanRequest): Promise<Plan> {
+  const { startedAt, request, clears, backup, signal } = wanted
+  const { config, backups: bucket } = clients
   if (takesBackup(request)) {
-    const keys = backupKeys(config.BACKUP_PREFIX, backupIdOf({ ...run, startedAt }))
+    const keys = backupKeys(config.BACKUP_PREFIX, backupIdOf({ ...wanted.run, startedAt }))
     await checkUnused(bucket, keys)
     await checkWritable(bucket, `${keys.probes}${randomUUID()}`)
   }
-  const preserve = preservationOf(request, config)
-  const operation = storeOperationOf(request)
   const selection = request.operation === 'restore' ? request : {}
   // Also for a backup that holds no database, of which no store is asked.
   if (backup !== null) checkSelection(backup, selection)
-  const sections: Nullable<Planned> = perStore(() => null)
-  const plan: Plan = {
-    ...run,
-    tried: randomUUID(),
-    startedAt,
-    operation,
-    strategy: 'strategy' in request ? request.strategy : null,
-    backupId,
-    rehearse: false,
-    clears,
-    requestedBy: request.requestedBy ?? null,
-    preserve,
-    naming: namingOf(request),
-    ...sections,
-    restore: null,
-    warnings: [...warnings],
-  }
-  if (!takesBackup(request)) {
-    plan.warnings.push({
-      code: 'NoBackup',
-      message: 'The request said to take no backup: what is replaced or wiped cannot come back',
-    })
-  }
+  const plan = beginPlan(wanted, config)
+  const { operation, preserve } = plan
   const asked = {
-    run: plannedRun(plan),
-    startedAt,
-    operation,
+    ...{ run: plannedRun(plan), startedAt, operation, preserve, backup, selection, signal },
     takesBackup: takesBackup(request),
     dryRun: request.dryRun,
     rehearse: request.rehearse,
     takeOver: request.takeOver ?? true,
-    preserve,
-    backup,
-    selection,
-    signal,
   }
   const restores: Restores = { ...noRestores }
   async function planStore<T extends Target>(target: T): Promise<void> {
     const { planned, restore, rehearse, warnings } = await planners[target](clients, connection, asked)
-    sections[target] = planned
+    Object.assign(plan, { [target]: planned })
     restores[target] = restore ?? noRestores[target]
     plan.rehearse ||= rehearse ?? false
     plan.warnings.push(...warnings)
   }
   for (const target of clears) await planStore(target)
-  Object.assign(plan, sections)
   if (backup !== null)
     plan.restore = {
       backupId: backup.backupId,
@@ -110,6 +75,33 @@ export async function makePlan(
   if (request.dryRun) return plan
   checkLimits(plan, clients)
   await putPlan(bucket, plan)
+  return plan
+}
+
+/** What the request alone says, before a store is asked. */
+function beginPlan({ run, startedAt, request, clears, warnings }: PlanRequest, config: Config): Plan {
+  const plan: Plan = {
+    ...run,
+    tried: randomUUID(),
+    startedAt,
+    operation: storeOperationOf(request),
+    strategy: 'strategy' in request ? request.strategy : null,
+    backupId: takesBackup(request) && !request.dryRun ? backupIdOf({ ...run, startedAt }) : null,
+    rehearse: false,
+    clears,
+    requestedBy: request.requestedBy ?? null,
+    preserve: preservationOf(request, config),
+    naming: namingOf(request),
+    ...perStore(() => null),
+    restore: null,
+    warnings: [...warnings],
+  }
+  if (!takesBackup(request)) {
+    plan.warnings.push({
+      code: 'NoBackup',
+      message: 'The request said to take no backup: what is replaced or wiped cannot come back',
+    })
+  }
   return plan
 }
 
