@@ -14,6 +14,7 @@ import { buildConsole } from '../../scripts/build-console.ts'
 import { useCliStack } from '../cli/cli-stack.ts'
 import { useRecorder } from '../http/recorder.ts'
 import { chromiumOf } from '../support/chromium.ts'
+import { isFull } from '../support/trust.ts'
 
 export const chromiumPath = chromiumOf(process.env)
 
@@ -100,7 +101,7 @@ export function useConsole() {
       reducedMotion: 'reduce', // else a step at work is drawn sixty times a second
       ...options,
     })
-    context.setDefaultTimeout(60_000) // beside other test files a run takes its time
+    context.setDefaultTimeout(isFull ? 300_000 : 60_000) // beside other test files a run takes its time
     const page = await context.newPage()
     page.on('pageerror', (error) => faults.push(error.message))
     page.on('console', (message) => {

@@ -122,7 +122,7 @@ describe.skipIf(chromiumPath === undefined)('the web page, told by the API', () 
     `says at a glance how old the newest proved backup is, what comes next and how the nights went, and resets to a baseline ${inFullForm}`,
     async () => {
       const page = await console.open()
-      await page.clock.install({ time: '2026-11-23T01:00:00Z' })
+      await page.clock.install({ time: '2026-11-23T00:30:00Z' }) // it goes on: no hour ends soon
       await tell(page, /\/v1\/session$/, { ...session, scopes: ['read', 'reset', 'backup'] })
       await tell(page, /\/v1\/options$/, { ...protectedOnes, protected: false })
       await tell(page, /\/v1\/runs\?/, { runs: [], next: null })
