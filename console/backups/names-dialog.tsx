@@ -44,37 +44,22 @@ export function NamesDialog({ backup, onChanged, onClose }: Props) {
       <form onSubmit={save} noValidate>
         <h2 id={`${id}-title`}>Label and note</h2>
         {may('restore') && (
-          <label class="field">
-            <span>Label</span>
-            <input
-              type="text"
+          <>
+            <TextField
+              label="Label"
               value={label}
               maxLength={39}
               placeholder="baseline"
-              onInput={(event) => setLabel(event.currentTarget.value)}
-              autocomplete="off"
-              autocapitalize="none"
-              spellcheck={false}
+              onText={setLabel}
+              isName
             />
-          </label>
+            <p class="muted">
+              A reset can go back to the backup that has the label. It moves here from the one that had it,
+              and keeps the backup from being pruned or deleted.
+            </p>
+          </>
         )}
-        {may('restore') && (
-          <p class="muted">
-            A reset can go back to the backup that has the label. It moves here from the one that had it, and
-            keeps the backup from being pruned or deleted.
-          </p>
-        )}
-        {may('backup') && (
-          <label class="field">
-            <span>Note</span>
-            <input
-              type="text"
-              value={note}
-              maxLength={500}
-              onInput={(event) => setNote(event.currentTarget.value)}
-            />
-          </label>
-        )}
+        {may('backup') && <TextField label="Note" value={note} maxLength={500} onText={setNote} />}
         {error && <Failure error={error} />}
         <div class="actions end">
           {(backup.labels?.length ?? 0) > 0 && may('restore') && may('delete') && (
@@ -96,5 +81,29 @@ export function NamesDialog({ backup, onChanged, onClose }: Props) {
         </div>
       </form>
     </dialog>
+  )
+}
+
+type FieldProps = {
+  label: string
+  value: string
+  maxLength: number
+  placeholder?: string
+  /** What is typed is no prose: nothing is completed or corrected. */
+  isName?: boolean
+  onText: (text: string) => void
+}
+
+function TextField({ label, isName = false, onText, ...input }: FieldProps) {
+  return (
+    <label class="field">
+      <span>{label}</span>
+      <input
+        type="text"
+        {...input}
+        onInput={(event) => onText(event.currentTarget.value)}
+        {...(isName && { autocomplete: 'off', autocapitalize: 'none', spellcheck: false })}
+      />
+    </label>
   )
 }
