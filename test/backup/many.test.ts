@@ -140,6 +140,16 @@ describe('of very many backups', () => {
     await expect(check({})).rejects.toThrow('because of this: the newest full backup.')
   })
 
+  test('of which none can be read, why each is kept is not told, and is looked for no longer than there is time', async () => {
+    hours(0, 2, 'full')
+    unreadable(400)
+    const { clients, asked } = counting({ RETENTION_LAST: 1 }, 100)
+    expect(await reasonsToKeep.of(clients)).toBeUndefined()
+    expect(asked.GetObjectCommand).toBeLessThan(100)
+    const quick = counting({ RETENTION_LAST: 1 })
+    expect((await reasonsToKeep.of(quick.clients))?.size).toBe(2)
+  })
+
   test('a prune whose time is over reads no more of them, and deletes nothing', async () => {
     hours(0, 100, 'full')
     const over = new AbortController()

@@ -18,6 +18,16 @@ export function timeToLook({ now }: Pick<Clients, 'now'>): HasTime {
   return () => now().getTime() - began < lookMs
 }
 
+/** null: there was no time for all of it. */
+export async function ifTime<Found>(reading: Promise<Found>): Promise<Found | null> {
+  try {
+    return await reading
+  } catch (error) {
+    if (error instanceof NoTime) return null
+    throw error
+  }
+}
+
 /**
  * What is read of these side by side, in their order, up to the first that there was no time for. The first of all is read in any case, so
  * that whoever goes on where this ends gets on.

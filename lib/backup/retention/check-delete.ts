@@ -1,7 +1,7 @@
 import type { Clients } from '../../clients.ts'
 import { BackupKept, ForeignBackup } from '../../errors.ts'
 import type { Connection } from '../../postgres/connection.ts'
-import { type HasTime, NoTime } from '../documents/in-time.ts'
+import { type HasTime, ifTime } from '../documents/in-time.ts'
 import { type Backup, readBackup } from '../read.ts'
 import { foldersAtOnce, listBackupFolders, readFolders } from './folders.ts'
 import { readLedger } from './ledger-view.ts'
@@ -55,7 +55,7 @@ async function reasonsFor(
   const sealed: Candidate[] = []
   let reasons: string[] | undefined
   for (let ids = [backupId]; ids.length > 0; ids = later.splice(0, foldersAtOnce)) {
-    const folders = hasTime() ? await readFolders(clients, said, ids, { hasTime }).catch(whatIsRead) : null
+    const folders = await ifTime(readFolders(clients, said, ids, { hasTime }))
     if (folders === null) return reasons?.filter((reason) => !isNewest(reason))
     sealed.push(...folders.filter((one) => one.is === 'sealed'))
     reasons = protectionsOf(sealed, now).get(backupId)
@@ -66,11 +66,6 @@ async function reasonsFor(
 
 function isNewest(reason: string): boolean {
   return reason.startsWith('the newest')
-}
-
-function whatIsRead(error: unknown): null {
-  if (error instanceof NoTime) return null
-  throw error
 }
 
 function wayOut(reasons: readonly string[]): string {

@@ -4,7 +4,7 @@ import type { Bucket } from '../../s3/bucket.ts'
 import { exists } from '../../s3/bucket.ts'
 import { listFolders } from '../../s3/list.ts'
 import { isBackupId } from '../backup-id.ts'
-import type { HasTime } from '../documents/in-time.ts'
+import { type HasTime, NoTime } from '../documents/in-time.ts'
 import { backupKeys } from '../layout.ts'
 import { findBackup, isAboutOne } from '../read.ts'
 import { isPinned } from './pin.ts'
@@ -18,7 +18,7 @@ type BackupFolder =
   | { is: 'no backup' }
 
 type Where = Pick<Clients, 'backups' | 'config'>
-/** When to read on no more: no document that was fetched is parsed, or no folder is begun. */
+/** When to read on no more: without time no folder is begun and no document that was fetched is parsed, by the signal no folder is begun. */
 type Patience = { hasTime?: HasTime; signal?: AbortSignal | undefined }
 /** What the ledger says of a backup: whether an active run needs it, and the labels that keep it. */
 type Said = { isNeeded: (backupId: string) => boolean; labelsOf: (backupId: string) => readonly string[] }
@@ -62,6 +62,7 @@ async function readFolder(
   backupId: string,
 ): Promise<BackupFolder> {
   const { prefix, isNeeded, hasTime } = about
+  if (hasTime?.() === false) throw new NoTime()
   try {
     const hasTombstone = await exists(bucket, backupKeys(prefix, backupId).tombstone)
     const backup = await findBackup(bucket, prefix, backupId, { hasTime })

@@ -1,5 +1,6 @@
 import type { Clients } from '../../clients.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
+import { ifTime, timeToLook } from '../documents/in-time.ts'
 import { lately } from '../lately.ts'
 import { listBackupFolders, readFolders } from './folders.ts'
 import { readLedger } from './ledger-view.ts'
@@ -10,18 +11,21 @@ const foldersMax = 1000
 
 /**
  * Of each sealed backup of this environment why the retention keeps it; none: the next prune lets it go. Every manifest
- * is read for it, so that of very many backups it is not told: undefined. A prune that is dry tells it.
+ * is read for it, so that of very many backups, or where there is no time for all, it is not told: undefined. A prune that is dry tells it.
  * @throws StoreUnavailable, NotPermitted, EnvironmentUnclaimed, EnvironmentMismatch
  */
 export const reasonsToKeep = lately(look)
 
 async function look(clients: Clients): Promise<Map<string, string[]> | undefined> {
   const { config } = clients
+  const hasTime = timeToLook(clients)
   const ids = await listBackupFolders(clients)
   if (ids.length > foldersMax) return undefined
   const ledger = await withConnection(clients, (connection) => readLedger(connection, clients, null))
   const isNeeded = (backupId: string) => ledger.neededBy(backupId).length > 0
-  const folders = await readFolders(clients, { isNeeded, labelsOf: ledger.labelsOf }, ids)
+  const said = { isNeeded, labelsOf: ledger.labelsOf }
+  const folders = await ifTime(readFolders(clients, said, ids, { hasTime }))
+  if (folders === null) return undefined
   const policy = {
     last: config.RETENTION_LAST,
     daily: config.RETENTION_DAILY,
