@@ -65,7 +65,9 @@ function failing(at: number, when: 'before' | 'after', broken: { statement?: str
   let count = 0
   const kinds = new Set<string>()
   const counts = (statement: string) => {
-    if (statement.includes('"waiting"')) return false // said on a line of its own, which opens another when it breaks
+    // Said and asked on a line of its own, which opens another when it breaks.
+    if (statement.includes('"waiting"') || statement.includes('pg_namespace WHERE nspname = ANY'))
+      return false
     if (!isFull && !kinds.has('COMMIT') && !breaking.test(statement)) return false
     const isNew = !kinds.has(kindOf(statement))
     kinds.add(kindOf(statement))
@@ -152,6 +154,7 @@ it.runIf(isFull)(
       const broken: { statement?: string } = {}
       const answer = restoreDatabase(failing(at, 'after', broken), { ...databaseOf(again), backup })
       await answer.catch(() => {})
+      expect(broken.statement, 'the restore came past what was to break').toBeDefined()
       expect(await dump(database.admin)).toMatchObject({
         'public.a': before['public.a'],
         constraints: before.constraints,
