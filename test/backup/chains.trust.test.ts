@@ -11,7 +11,7 @@ import type { Manifest } from '../../lib/backup/manifest.ts'
 import { listSizes } from '../../lib/s3/list.ts'
 import { configured, rowsAsLines, session, useDatabase } from '../database/database-stack.ts'
 import { backUpNight, restoreNight } from '../database/nights.ts'
-import { isFull, rounds, tried } from '../support/trust.ts'
+import { asFound, isFull, rounds, tried } from '../support/trust.ts'
 import { randomFrom } from './damages.ts'
 
 const nights = rounds({ short: 4, full: 30 })
@@ -130,57 +130,56 @@ async function damage({ database: held }: Manifest, what: Damage): Promise<void>
   await s3.send(new PutObjectCommand({ ...at, Body: bytes }))
 }
 
-it(
-  `each backup of ${nights} nights restores alone, in whatever order the others go, and a damaged base is told and passed over`,
-  async () => {
-    const seed = Date.now() % 2 ** 31
-    const draw = randomFrom(seed)
-    const kept = new Map<string, Record<string, string>>()
-    const counts = { nights: 0, damaged: 0, removed: 0, restored: 0, taken: 0 }
-    const damaged = new Set<string>()
-    let newest: string | undefined
-    for (let night = 0; night < nights; night++) {
-      const about = `night ${night} of the seed ${seed}`
-      const day = Array.from({ length: draw(4) }, () => changes[draw(changes.length)]!(draw))
-      for (const change of day) for (const one of change.split(';')) await database.sql.query(one)
-      const now = new Date(Date.UTC(2026, 0, 1 + night))
-      const clients = { ...configured(database.clients, { DATABASE_SCHEMAS: ['app'] }), now: () => now }
-      const expected = await state()
-      const manifest = await besideTransfers(() =>
-        backUpNight(clients, { pagesPerShard: 64, rehearse: night % 3 === 0 }),
-      )
-      const { backupId, warnings } = manifest
-      const told = warnings.filter(({ code }) => code === 'BaseDamaged').map(({ message }) => message)
-      const isBaseDamaged = newest !== undefined && damaged.has(newest)
-      expect(told, about).toEqual(isBaseDamaged ? [expect.stringContaining(newest ?? '')] : [])
-      counts.nights++
-      counts.taken += manifest.database?.takenOver?.rows ?? 0
-      const what = damages.get(night)
-      if (what === undefined) kept.set(backupId, expected)
-      else {
-        await damage(manifest, what)
-        damaged.add(backupId)
-        counts.damaged++
-      }
-      if (draw(3) === 0 && kept.size > 1) {
-        const [gone] = [...kept.keys()].slice(draw(kept.size))
-        await remove(gone!)
-        kept.delete(gone!)
-        counts.removed++
-      }
-      newest = [...kept.keys(), ...damaged].sort().at(-1)
+it(`each backup of ${nights} nights restores alone, in whatever order the others go, and a damaged base is told and passed over`, {
+  ...asFound,
+  timeout: 20 * 60_000,
+}, async () => {
+  const seed = Date.now() % 2 ** 31
+  const draw = randomFrom(seed)
+  const kept = new Map<string, Record<string, string>>()
+  const counts = { nights: 0, damaged: 0, removed: 0, restored: 0, taken: 0 }
+  const damaged = new Set<string>()
+  let newest: string | undefined
+  for (let night = 0; night < nights; night++) {
+    const about = `night ${night} of the seed ${seed}`
+    const day = Array.from({ length: draw(4) }, () => changes[draw(changes.length)]!(draw))
+    for (const change of day) for (const one of change.split(';')) await database.sql.query(one)
+    const now = new Date(Date.UTC(2026, 0, 1 + night))
+    const clients = { ...configured(database.clients, { DATABASE_SCHEMAS: ['app'] }), now: () => now }
+    const expected = await state()
+    const manifest = await besideTransfers(() =>
+      backUpNight(clients, { pagesPerShard: 64, rehearse: night % 3 === 0 }),
+    )
+    const { backupId, warnings } = manifest
+    const told = warnings.filter(({ code }) => code === 'BaseDamaged').map(({ message }) => message)
+    const isBaseDamaged = newest !== undefined && damaged.has(newest)
+    expect(told, about).toEqual(isBaseDamaged ? [expect.stringContaining(newest ?? '')] : [])
+    counts.nights++
+    counts.taken += manifest.database?.takenOver?.rows ?? 0
+    const what = damages.get(night)
+    if (what === undefined) kept.set(backupId, expected)
+    else {
+      await damage(manifest, what)
+      damaged.add(backupId)
+      counts.damaged++
     }
-    const clients = configured(database.clients, { DATABASE_SCHEMAS: ['app'] })
-    const order = [...kept.keys()].sort(() => draw(3) - 1)
-    for (const backupId of order) {
-      await restoreNight(clients, backupId)
-      expect(await state(), `${backupId} of the seed ${seed}`).toEqual(kept.get(backupId))
-      await checkTransfers(`${backupId} of the seed ${seed}`)
-      await remove(backupId)
-      counts.restored++
+    if (draw(3) === 0 && kept.size > 1) {
+      const [gone] = [...kept.keys()].slice(draw(kept.size))
+      await remove(gone!)
+      kept.delete(gone!)
+      counts.removed++
     }
-    expect(counts.taken).toBeGreaterThan(9000 * (nights - 2))
-    tried('chains', counts)
-  },
-  20 * 60_000,
-)
+    newest = [...kept.keys(), ...damaged].sort().at(-1)
+  }
+  const clients = configured(database.clients, { DATABASE_SCHEMAS: ['app'] })
+  const order = [...kept.keys()].sort(() => draw(3) - 1)
+  for (const backupId of order) {
+    await restoreNight(clients, backupId)
+    expect(await state(), `${backupId} of the seed ${seed}`).toEqual(kept.get(backupId))
+    await checkTransfers(`${backupId} of the seed ${seed}`)
+    await remove(backupId)
+    counts.restored++
+  }
+  expect(counts.taken).toBeGreaterThan(9000 * (nights - 2))
+  tried('chains', counts)
+})

@@ -339,7 +339,7 @@ describe('a wipe that has its locks', () => {
   async function expectThrough(writer: pg.Client): Promise<void> {
     const started = performance.now()
     await writer.query(`INSERT INTO app.people VALUES (1000, 'waited')`)
-    expect(performance.now() - started).toBeLessThan(20_000)
+    expect(performance.now() - started).toBeLessThan(12_000)
   }
 
   it.runIf(isFull)(

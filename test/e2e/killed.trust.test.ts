@@ -4,7 +4,7 @@ import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { expect } from 'vitest'
 import { needsRedis } from '../support/needs.ts'
-import { rounds, tried } from '../support/trust.ts'
+import { asFound, rounds, tried } from '../support/trust.ts'
 import { useFronts } from './fronts.ts'
 import { useHookedStack } from './hooked-stack.ts'
 import { environment, filesBucket, filesPrefix, withVariables } from './reset-stack.ts'
@@ -109,7 +109,7 @@ async function tryOut(round: Round): Promise<boolean> {
 
 needsRedis(
   'a process that is frozen or killed while it wipes or restores files and cache leaves what its repeat completes',
-  { timeout: 600_000 },
+  { ...asFound, timeout: 600_000 },
   async () => {
     await reset.seed({ users: 0, files: 0, keys: 0 })
     const { redis } = reset.stack

@@ -17,7 +17,7 @@ import { databaseOf, plannedRun, restoredBy } from '../../lib/run/planning/plan.
 import { randomFrom } from '../backup/damages.ts'
 import { configured, session, useDatabase } from '../database/database-stack.ts'
 import { backUpNight } from '../database/nights.ts'
-import { inFullForm, isFull, rounds, tried } from '../support/trust.ts'
+import { asFound, inFullForm, isFull, rounds, tried } from '../support/trust.ts'
 import { dump } from './dump.ts'
 import { load, planRestore } from './steps.ts'
 import { makeTorture, tortureSchemas } from './torture.ts'
@@ -140,6 +140,7 @@ const besides = [
 ]
 it.each(besides.filter(({ safetyBackup }) => isFull || !safetyBackup))(
   `touches of ${differences} random differences what differs, and gives back all, $beside`,
+  { ...asFound, timeout: 1_200_000 },
   async ({ safetyBackup, beside }) => {
     let [untouched, exchanged] = [0, 0]
     const seed = Date.now() % 2 ** 31
@@ -161,7 +162,6 @@ it.each(besides.filter(({ safetyBackup }) => isFull || !safetyBackup))(
     expect(untouched).toBeGreaterThan(differences)
     if (isFull) expect(exchanged).toBeGreaterThan(0) // of one difference alone it may be none
   },
-  1_200_000,
 )
 
 const written = [

@@ -7,7 +7,7 @@ import { withConnection } from '../../lib/postgres/with-connection.ts'
 import { databaseOf, plannedRun, restoredBy } from '../../lib/run/planning/plan.ts'
 import { backUp, configured, planReset, useDatabase } from '../database/database-stack.ts'
 import { typesSql, valuesByType } from '../database/every-type.ts'
-import { rounds, tried } from '../support/trust.ts'
+import { asFound, rounds, tried } from '../support/trust.ts'
 import { dump } from './dump.ts'
 import { load, planRestore, readBackupOf } from './steps.ts'
 
@@ -155,7 +155,7 @@ function sqlOf(
     .join(';\n')
 }
 
-it(`gives every row of ${tables} random tables back`, async () => {
+it(`gives every row of ${tables} random tables back`, { ...asFound, timeout: 1_200_000 }, async () => {
   const { sql, admin } = database
   const clients = configured(database.clients, { DATABASE_SCHEMAS: ['app'] })
   const seed = Date.now() % 2 ** 31
@@ -179,4 +179,4 @@ it(`gives every row of ${tables} random tables back`, async () => {
   await withConnection(clients, (connection) => dropScratch(connection, plan.runId)) // as Finish does
   tried('random tables', { restored: tables })
   expect(await dump(admin), `with the seed ${seed}`).toEqual(before)
-}, 1_200_000)
+})
