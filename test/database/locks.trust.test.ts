@@ -569,7 +569,7 @@ describe('the scratch schema', () => {
     (
       await database.admin.query(
         `SELECT format('%I.%I', n.nspname, c.relname) AS name, c.relpersistence AS persistence
-         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind = 'r'`,
+         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind = 'r' ORDER BY 1`,
         [schema],
       )
     ).rows
