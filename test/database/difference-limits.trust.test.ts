@@ -44,7 +44,7 @@ it.runIf(isFull)(
   async () => {
     const { sql } = database
     const rows = 2_000_000
-    await sql.query(`CREATE SCHEMA narrow; CREATE TABLE narrow.t1 (id int); INSERT INTO narrow.t1 SELECT generate_series(1, ${rows});
+    await sql.query(`DROP SCHEMA IF EXISTS narrow CASCADE; CREATE SCHEMA narrow; CREATE TABLE narrow.t1 (id int); INSERT INTO narrow.t1 SELECT generate_series(1, ${rows});
       CREATE TABLE narrow.t2 AS TABLE narrow.t1; CREATE TABLE narrow.t3 AS TABLE narrow.t1`)
     const clients = configured(database.clients, { DATABASE_SCHEMAS: ['narrow'] })
     const { backupId } = await backUp(clients, await planReset(clients))
