@@ -1,9 +1,9 @@
 import { defineConfig } from 'vitest/config'
+import { Failures } from './test/support/failures.ts'
 import { LeftOut } from './test/support/left-out.ts'
 import { LongestFirst } from './test/support/longest-first.ts'
 import { pureTests } from './test/support/pure.ts'
-import { SecondTry } from './test/support/second-try.ts'
-import { isFull } from './test/support/trust.ts'
+import { asFound, isFull } from './test/support/trust.ts'
 
 const quiet = 'test/quiet/**/*.test.ts'
 const loud = isFull ? 'test/**/*.trust.test.ts' : 'test/**/*.test.ts'
@@ -31,12 +31,9 @@ export default defineConfig({
       'default',
       ...(process.env.GITHUB_ACTIONS ? ['github-actions'] : []),
       new LeftOut(),
-      new SecondTry(),
+      new Failures(),
     ],
-    // Many tests race real processes against each other; where all cores are taken one may lose by bad luck, twice it does not.
-    // SecondTry names those. A counterexample that was found is never tried away.
-    // See docs/decisions.md#a-test-may-lose-a-race-once-where-it-is-judged.
-    retry: { count: process.env.CI || isFull ? 1 : 0, condition: /^(?!Property failed)/ },
+    tags: asFound.tags.map((name) => ({ name, description: 'draws its rounds itself' })),
     projects: [
       {
         extends: true,

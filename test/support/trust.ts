@@ -16,7 +16,7 @@ export function rounds({ short, full }: { short: number; full: number }): number
 }
 
 /** For a test that draws its rounds itself: what it found in one of them is not to be lost by trying others. */
-export const asFound = { retry: 0 }
+export const asFound = { tags: ['as-found'] }
 
 /** Tells what a proof has tried, for example `{ schemas: 300, wiped: 212, refused: 88 }`; `npm run trust` prints it at its end. */
 export function tried(proof: string, counts: Record<string, number>): void {
