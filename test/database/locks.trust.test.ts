@@ -321,10 +321,13 @@ describe('a schema that is renamed while its tables are locked', () => {
   it.each(steps.slice(0, isFull ? undefined : 1))(
     'undoes what a %s did: its tables’ names mean others by then',
     async (_, __, rowsAfter, prepare) => {
-      const { act } = await prepare()
+      const { plan, act } = await prepare()
       expect(await people()).not.toBe(rowsAfter)
+      const { tables: backedUp } = await readBackup(clients, plan.backupId!)
       await database.sql.query(`UPDATE app.people SET name = 'late' WHERE id = 1`)
       await withSchemasExchanged(() => act(through(60_000, 30_000)), '/late-')
+      // Without the ledger the highest late file would count.
+      expect(await readBackup(clients, plan.backupId!)).toMatchObject({ attempt: 0, tables: backedUp })
     },
   )
 

@@ -25,6 +25,14 @@ const pauseMs = 500
  */
 const mostFailures = 3
 
+/** What `work` is given beside its connection. */
+export type Locked = {
+  /** @throws BackupIsStale when schemas were renamed since before the locks: what was read by names may be of other tables */
+  checkNames: () => Promise<void>
+  /** Ends the transaction, when the names are those of before. @throws as checkNames */
+  commit: () => Promise<void>
+}
+
 /**
  * Runs `work` in a REPEATABLE READ transaction that holds the locks; `work` commits it by what it is given for it. The snapshot is taken by its first
  * query, so it sees what was committed while the locks were waited for. Until they are granted the ledger says what is
@@ -39,7 +47,7 @@ export async function whileLocked<Result>(
   clients: Clients,
   connection: Connection,
   { runId, locks }: { runId: string; locks: Locks },
-  work: (connection: Connection, commit: () => Promise<void>) => Promise<Result>,
+  work: (connection: Connection, locked: Locked) => Promise<Result>,
 ): Promise<Result> {
   const { config } = clients
   const until = performance.now() + config.LOCK_TIMEOUT_MS
@@ -61,11 +69,14 @@ export async function whileLocked<Result>(
       )
       await ledger.use((line) => noteGranted(line, runId))
       try {
-        const locked = withinBudget(connection, config)
-        return await work(locked, async () => {
+        const within = withinBudget(connection, config)
+        const checkNames = async () =>
           refuseRenamed(names, await ledger.use((line) => readNames(line, named, { versions: true })))
-          await locked.query('COMMIT')
-        })
+        const commit = async () => {
+          await checkNames()
+          await within.query('COMMIT')
+        }
+        return await work(within, { checkNames, commit })
       } catch (error) {
         const isFailure = stateOf(error) === serializationFailure
         if (isFailure) failures++

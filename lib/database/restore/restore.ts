@@ -18,7 +18,7 @@ import { readWritten } from '../catalog/written.ts'
 import type { Staying } from '../constraints/crossing.ts'
 import { bytesHeld } from '../locks/duration.ts'
 import { locksOfRestore } from '../locks/of-restore.ts'
-import { whileLocked } from '../locks/transaction.ts'
+import { type Locked, whileLocked } from '../locks/transaction.ts'
 import { isOfTheRows } from '../savepoint.ts'
 import { changedIn, type DatabasePlan, keptIn, type PlannedDatabase } from '../schema/plan.ts'
 import { dropScratch } from '../scratch/drop.ts'
@@ -75,8 +75,8 @@ export async function restoreDatabase(
       const earlier = await fenceRun(connection, runId)
       if (earlier !== null) return DatabaseRestored.parse(earlier)
       const locks = await locksOfRestore(connection, planned)
-      return await whileLocked(clients, connection, { runId, locks }, (locked, commit) =>
-        replaceTables(clients, locked, { run, commit, planned, backup, safety, staying }),
+      return await whileLocked(clients, connection, { runId, locks }, (within, locked) =>
+        replaceTables(clients, within, { run, locked, planned, backup, safety, staying }),
       )
     } catch (cause) {
       const versions = { wroteBy: backup.database?.serverVersion ?? null, server: planned.serverVersion }
@@ -121,8 +121,8 @@ async function replaceTables(
     backup,
     safety,
     staying,
-    commit,
-  }: Omit<DatabaseRestore, 'backupId'> & { safety: Manifest | null; commit: () => Promise<void> },
+    locked: { checkNames, commit },
+  }: Omit<DatabaseRestore, 'backupId'> & { safety: Manifest | null; locked: Locked },
 ): Promise<DatabaseRestored> {
   const { database } = backup
   if (database === null) return DatabaseRestored.parse({ rows: 0, tables: {}, lateParts: 0, newColumns: [] })
@@ -139,7 +139,7 @@ async function replaceTables(
     safety === null
       ? null
       : await proveBackup(clients, connection, {
-          ...{ runId, manifest: safety, going: live, catalog },
+          ...{ runId, manifest: safety, going: live, catalog, checkNames },
           backedUp: planned.tables.map(({ table }) => table),
         })
   const fingerprints = fingerprintFormatOf(database)
@@ -167,8 +167,8 @@ async function replaceTables(
   }
   // What was left alone took next to no time, of which the next one must not be estimated.
   const bytes = others.length + differing.size > 0 ? 0 : Math.max(planned.bytes, bytesHeld(database.tables))
-  const locked = { bytes, milliseconds: Math.round(performance.now() - began) }
-  await recordRestored(connection, runId, restored, locked)
+  const took = { bytes, milliseconds: Math.round(performance.now() - began) }
+  await recordRestored(connection, runId, restored, took)
   await commit()
   return restored
 }

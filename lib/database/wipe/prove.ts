@@ -14,6 +14,7 @@ import type { Catalog } from '../catalog/catalog.ts'
 import { readPositions, sequencesOf } from '../catalog/sequences.ts'
 import type { Table } from '../catalog/table.ts'
 import { reconcile } from '../export/reconcile.ts'
+import type { Locked } from '../locks/transaction.ts'
 
 /** The manifest of the backup that this very run sealed. @throws NotFound, BackupDamaged, BackupIncomplete */
 export async function readOwnManifest(
@@ -38,6 +39,7 @@ type Proof = {
   /** All tables that the backup holds. */
   backedUp: readonly Table[]
   catalog: Catalog
+  checkNames: Locked['checkNames']
 }
 
 /**
@@ -48,12 +50,12 @@ type Proof = {
 export async function proveBackup(
   clients: Clients,
   connection: Connection,
-  { runId, manifest, going, backedUp, catalog }: Proof,
+  { runId, manifest, going, backedUp, catalog, checkNames }: Proof,
 ): Promise<{ tables: BackedUpTable[]; lateParts: number }> {
   const { database, backupId, environment, version } = manifest
-  const tables = database?.tables ?? []
-  const held = new Set(tables.map(({ name }) => name))
-  const missing = going.filter(({ name, partitioned }) => !partitioned && !held.has(name))
+  const held = database?.tables ?? []
+  const names = new Set(held.map(({ name }) => name))
+  const missing = going.filter(({ name, partitioned }) => !partitioned && !names.has(name))
   if (missing.length > 0) {
     throw new BackupIncomplete(
       `The backup ${manifest.backupId} does not hold ${missing.map(({ name }) => name).join(', ')}. Nothing was wiped; start a new run`,
@@ -66,18 +68,18 @@ export async function proveBackup(
   const late = await writeLate(
     bucket,
     { keys, backupId, environment, version, now: clients.now, note },
-    async (attempt) => ({
-      tables: await underOwnSearchPath(connection, () =>
+    async (attempt) => {
+      const tables = await underOwnSearchPath(connection, () =>
         reconcile(connection, {
-          bucket: bucket,
-          tables,
-          fingerprints: fingerprintFormatOf(database ?? {}),
+          ...{ bucket, tables: held, fingerprints: fingerprintFormatOf(database ?? {}) },
           maxBytes: clients.config.LATE_MAX_BYTES,
           keys: (table, shard, copy) => keys.latePart(table, shard, attempt, copy),
         }),
-      ),
-      sequences: await readPositions(connection, sequencesOf(catalog.sequences, backedUp)),
-    }),
+      )
+      const sequences = await readPositions(connection, sequencesOf(catalog.sequences, backedUp))
+      await checkNames() // who reads the backup without the ledger goes by the late file, also when nothing is removed after it
+      return { tables, sequences }
+    },
   )
-  return { tables: mergeLate(tables, late), lateParts: late.flatMap(({ parts }) => parts).length }
+  return { tables: mergeLate(held, late), lateParts: late.flatMap(({ parts }) => parts).length }
 }

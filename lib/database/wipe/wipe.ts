@@ -10,7 +10,7 @@ import { underOwnSearchPath } from '../../postgres/search-path.ts'
 import { withConnection } from '../../postgres/with-connection.ts'
 import { type Catalog, readCatalog } from '../catalog/catalog.ts'
 import { changesOf, refuseChanges } from '../catalog/changes.ts'
-import { whileLocked } from '../locks/transaction.ts'
+import { type Locked, whileLocked } from '../locks/transaction.ts'
 import { checkKeptRows } from '../plan/actions/kept-rows.ts'
 import { chooseActions, type Preservation, type TableActions } from '../plan/actions/table-actions.ts'
 import { changedIn, keptIn, type PlannedDatabase } from '../schema/plan.ts'
@@ -53,8 +53,8 @@ export async function wipeDatabase(
       // Before any lock: a run that is lost, or has wiped already, must not hold up the application.
       const earlier = await fenceRun(connection, runId)
       if (earlier !== null) return DatabaseWiped.parse(earlier)
-      return await whileLocked(clients, connection, { runId, locks }, (locked, commit) =>
-        wipeUnderLocks(clients, locked, { run, commit, planned, preserve, manifest }),
+      return await whileLocked(clients, connection, { runId, locks }, (within, locked) =>
+        wipeUnderLocks(clients, within, { run, locked, planned, preserve, manifest }),
       )
     } catch (error) {
       throw databaseError(error)
@@ -73,8 +73,8 @@ async function wipeUnderLocks(
     planned,
     preserve,
     manifest,
-    commit,
-  }: Omit<DatabaseWipe, 'backupId'> & { manifest: Manifest | null; commit: () => Promise<void> },
+    locked: { checkNames, commit },
+  }: Omit<DatabaseWipe, 'backupId'> & { manifest: Manifest | null; locked: Locked },
 ): Promise<DatabaseWiped> {
   const began = performance.now()
   const recorded = await fenceRun(connection, runId)
@@ -91,7 +91,7 @@ async function wipeUnderLocks(
   const reconciled =
     manifest === null
       ? null
-      : await proveBackup(clients, connection, { runId, manifest, backedUp, going, catalog })
+      : await proveBackup(clients, connection, { runId, manifest, backedUp, going, catalog, checkNames })
   const wiped = await underOwnSearchPath(connection, async () => {
     const losses = await countLosses(connection, live, reconciled?.tables ?? [])
     await empty(connection, live, written)
@@ -105,8 +105,8 @@ async function wipeUnderLocks(
     appeared,
     views: null,
   }
-  const locked = { bytes: planned.bytes, milliseconds: Math.round(performance.now() - began) }
-  await recordWiped(connection, runId, result, locked)
+  const took = { bytes: planned.bytes, milliseconds: Math.round(performance.now() - began) }
+  await recordWiped(connection, runId, result, took)
   await commit()
   return result
 }
