@@ -1,11 +1,19 @@
 import { setTimeout } from 'node:timers/promises'
 import type { Clients } from '../../clients.ts'
-import { DatabaseBusy, messageOf } from '../../errors.ts'
+import {
+  BackupIsStale,
+  DatabaseBusy,
+  messageOf,
+  PreservationConflict,
+  RehearsalFailed,
+  SchemaChanged,
+} from '../../errors.ts'
 import { type LedgerLine, ledgerLine } from '../../ledger/line.ts'
 import { noteGranted, noteWaiting } from '../../ledger/step.ts'
 import { logger } from '../../log.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { sqlStateOf } from '../../postgres/errors.ts'
+import { isOfTheRows } from '../savepoint.ts'
 import { budgetSettings, overspending, withinBudget } from './budget.ts'
 import { isRefusedLock, type Locks, lockTables } from './locks.ts'
 import { readNames, refuseRenamed } from './names.ts'
@@ -68,20 +76,21 @@ export async function whileLocked<Result>(
         `SET LOCAL lock_timeout = ${Math.min(heldWaitMs, config.LOCK_TIMEOUT_MS)}; ${budgetSettings(config)}`,
       )
       await ledger.use((line) => noteGranted(line, runId))
+      const within = withinBudget(connection, config)
+      const checkNames = async () =>
+        refuseRenamed(names, await ledger.use((line) => readNames(line, named, { versions: true })))
+      const commit = async () => {
+        await checkNames()
+        await within.query('COMMIT')
+      }
       try {
-        const within = withinBudget(connection, config)
-        const checkNames = async () =>
-          refuseRenamed(names, await ledger.use((line) => readNames(line, named, { versions: true })))
-        const commit = async () => {
-          await checkNames()
-          await within.query('COMMIT')
-        }
         return await work(within, { checkNames, commit })
       } catch (error) {
         const isFailure = stateOf(error) === serializationFailure
         if (isFailure) failures++
         if (!mayBeginAgain(error) || failures === mostFailures || performance.now() >= until) {
           await noteGivenBack(ledger, connection, runId)
+          if (isFinding(error)) await tellRenamed(checkNames)
           throw overspending(error, config, performance.now() - granted)
         }
         await connection.query('ROLLBACK')
@@ -93,6 +102,19 @@ export async function whileLocked<Result>(
   } finally {
     await ledger.close()
   }
+}
+
+/** Whether it says of rows, or of what they are asked, that something is not as it should be. */
+function isFinding(error: unknown): boolean {
+  const kinds = [PreservationConflict, RehearsalFailed, SchemaChanged]
+  return isOfTheRows(error) || kinds.some((kind) => error instanceof kind)
+}
+
+/** What was found may be true of the other tables alone. @throws BackupIsStale */
+async function tellRenamed(checkNames: Locked['checkNames']): Promise<void> {
+  await checkNames().catch((error: unknown) => {
+    if (error instanceof BackupIsStale) throw error // else the finding is the one to report
+  })
 }
 
 const serializationFailure = '40001'
