@@ -261,6 +261,16 @@ describe('the address of the database', () => {
     expect(message).not.toContain('hunter2')
   })
 
+  test.each([
+    'EP-A-POOLER.neon.tech/x',
+    'ep-a.neon.tech/x?host=ep-a-pooler.neon.tech',
+    'ep-a.neon.tech/x?options=endpoint%3Dep-a-pooler',
+  ])('is refused when it is the pooled one in another way: %s', async (address) => {
+    expect(await refused({ DATABASE_URL: `postgres://app:p@${address}` })).toContain(
+      'is the pooled host (-pooler)',
+    )
+  })
+
   test('may hold "-pooler" anywhere but in the host', async () => {
     const url = 'postgresql://my-pooler.x:p@db.example.com/my-pooler.db'
     expect((await read({ DATABASE_URL: url })).DATABASE_URL).toBe(url)

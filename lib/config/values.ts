@@ -57,9 +57,15 @@ export const directHost = z
   .string()
   .refine((text) => /^postgres(ql)?:\/\//.test(text) && URL.canParse(text), 'is not a postgres:// URL')
   .refine(
-    (text) => !URL.canParse(text) || !/-pooler\./.test(new URL(text).hostname),
+    (text) => !URL.canParse(text) || !isPooled(new URL(text)),
     'is the pooled host (-pooler): its sessions are shared between clients, so that session settings and exported snapshots leak or vanish; use the direct host',
   )
+
+/** As Neon names it, in the host, which a parameter may give as well, or in the endpoint that clients name which do not send the host. */
+function isPooled({ hostname, searchParams }: URL): boolean {
+  const host = searchParams.get('host') || hostname
+  return /-pooler\./i.test(host) || /\bendpoint=\S*-pooler(?!\S)/i.test(searchParams.get('options') ?? '')
+}
 
 /** What a token of the HTTP API may be good for. */
 export const scopes = ['read', 'backup', 'reset', 'restore', 'delete'] as const

@@ -1,6 +1,6 @@
 import { Client } from '@neondatabase/serverless'
 import type { Config } from '../config/variables.ts'
-import { messageOf, StoreUnavailable } from '../errors.ts'
+import { InvalidConfiguration, messageOf, StoreUnavailable } from '../errors.ts'
 import { PostgresWebSocket } from './web-socket.ts'
 
 /** An open database connection. */
@@ -57,7 +57,7 @@ const connectTimeoutMs = 20_000
 
 /**
  * Opens a connection with the pinned session settings; the caller ends it.
- * @throws StoreUnavailable when the database cannot be reached
+ * @throws StoreUnavailable when the database cannot be reached; InvalidConfiguration when a pooler answers in its place
  */
 export async function connect(
   config: Pick<Config, 'DATABASE_URL' | 'DATABASE_WEBSOCKET_PROXY'>,
@@ -67,6 +67,9 @@ export async function connect(
     connectionString: config.DATABASE_URL,
     application_name: 'taskmaster-reset',
     connectionTimeoutMillis: connectTimeoutMs,
+    // PgBouncer refuses a session that begins with what it could not keep, before a setting of ours is left to others in it.
+    // See docs/decisions.md#a-pooler-is-refused-as-it-answers. Until the settings above follow it is a patience like the other.
+    lock_timeout: connectTimeoutMs,
   })
   // The driver would collect what is written for a millisecond, which each of some hundred round trips would wait.
   client.neonConfig.coalesceWrites = false
@@ -89,9 +92,17 @@ export async function connect(
   } catch (cause) {
     // Of one that never opened, end() never returns, and may throw where nobody catches it.
     if (isOpen) void client.end().catch(() => {})
+    if (/^unsupported startup parameter/.test(messageOf(cause))) throw isPooler(url, cause)
     throw new StoreUnavailable(
       `The database ${url.pathname.slice(1)} at ${url.host} cannot be reached: ${messageOf(cause)}. Check DATABASE_URL and that the server runs, then start again`,
       { cause },
     )
   }
+}
+
+function isPooler({ host }: URL, cause: unknown): InvalidConfiguration {
+  return new InvalidConfiguration(
+    `DATABASE_URL (${host}) leads to a connection pooler: ${messageOf(cause)}. Its sessions are shared between clients, so that session settings and exported snapshots leak or vanish; use the address of the server itself, also in DATABASE_WEBSOCKET_PROXY`,
+    { cause },
+  )
 }
