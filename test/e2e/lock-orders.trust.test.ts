@@ -54,7 +54,7 @@ async function write(client: pg.Client, number: number, written: Written, stoppe
   }
 }
 
-it(`${resets} resets beside ${perSecond} transactions a second in several orders of locks: each at its first attempt, none aborted`, {
+it(`${resets} resets beside ${writers} writers in several orders of locks: each at its first attempt, none aborted`, {
   timeout: 1_200_000,
 }, async () => {
   await reset.seed({ users: 2, files: 1, keys: 1 })

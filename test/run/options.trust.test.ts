@@ -181,7 +181,7 @@ describe('a store that is down', () => {
   )
 })
 
-describe('with limits, so that they are there in under two seconds', () => {
+describe('with limits, of which each store has its own, side by side', () => {
   const none = { tables: [], files: [], keys: [] }
   /** What is counted in time is not what a slow machine says, where that is not asked for. */
   const patiently = { ...quickly, storeMs: 120_000, countMs: 60_000 }
