@@ -34,7 +34,7 @@ type Input<Operation> = Operation extends unknown ? Omit<Operation, SetByTheApi>
 /** What can be asked for with POST /v1/runs. */
 export type RunRequest = Input<z.input<typeof Request>>
 
-type BackupPage = {
+export type BackupPage = {
   backups: BackupAnswer[]
   unreadable: { backupId: string; reason: string }[]
   next: string | null

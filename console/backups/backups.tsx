@@ -1,6 +1,6 @@
 import { useMemo, useRef, useState } from 'preact/hooks'
 import type { BackupAnswer } from '../../lib/http/answers/backup.ts'
-import type { Wanted } from '../api.ts'
+import type { BackupPage, Wanted } from '../api.ts'
 import { attempt } from '../page/attempt.ts'
 import { useLive } from '../page/live.ts'
 import { Failure, Loading, Notice } from '../page/notice.tsx'
@@ -8,7 +8,7 @@ import { useSession } from '../page/session.ts'
 import { Filters } from './filters.tsx'
 import { List } from './list.tsx'
 
-type Older = { about: string; backups: BackupAnswer[]; next: string | null }
+type Older = BackupPage & { about: string }
 
 /** The sealed backups, newest first, page by page; those that are looked for. */
 export function Backups() {
@@ -24,17 +24,20 @@ export function Backups() {
     () => 30_000,
   )
   const older = found?.about === about ? found : undefined
-  const backups = useMemo(() => {
-    const all = [...(data?.backups ?? []), ...(older?.backups ?? [])]
-    return [...new Map(all.map((backup) => [backup.backupId, backup])).values()]
-  }, [data, older])
+  const backups = useMemo(() => onceEach(data?.backups, older?.backups), [data, older])
+  const unreadable = onceEach(data?.unreadable, older?.unreadable)
   const next = older ? older.next : data?.next
   const isFiltered = Object.keys(wanted).length > 0
 
   const more = (before: string) =>
     attempt(setError, async () => {
       const page = kept.note(await api.backups(wanted, { before, kept: true }))
-      setOlder({ about, backups: [...(older?.backups ?? []), ...page.backups], next: page.next })
+      setOlder({
+        about,
+        backups: onceEach(older?.backups, page.backups),
+        unreadable: onceEach(older?.unreadable, page.unreadable),
+        next: page.next,
+      })
     })
 
   return (
@@ -45,8 +48,12 @@ export function Backups() {
       {!data && !refused && <Loading what="the backups" />}
       {data && backups.length === 0 && (
         <p class="empty">
-          {isFiltered ? (
+          {next ? (
+            `None so far${isFiltered ? ' is like that' : ''}. Older backups were not looked at yet.`
+          ) : isFiltered ? (
             'None of the backups is like that.'
+          ) : unreadable.length > 0 ? (
+            'None that can be read.'
           ) : (
             <>
               No backup yet. A reset takes one first, unless it is told not to; <a href="#/">the overview</a>{' '}
@@ -62,13 +69,19 @@ export function Backups() {
           Show older backups
         </button>
       )}
-      {data?.unreadable.map(({ backupId, reason }) => (
+      {unreadable.map(({ backupId, reason }) => (
         <Notice key={backupId} kind="attention">
           <strong>{backupId} cannot be read.</strong> <p>{reason}</p>
         </Notice>
       ))}
     </>
   )
+}
+
+/** Those of several pages, which may have moved meanwhile. */
+function onceEach<One extends { backupId: string }>(...pages: (readonly One[] | undefined)[]): One[] {
+  const all = pages.flatMap((page) => page ?? [])
+  return [...new Map(all.map((one) => [one.backupId, one])).values()]
 }
 
 /** Why backups are kept: asked once, because all of them are read for it, and remembered while the list is looked at. */

@@ -32,7 +32,8 @@ export type Page = { limit: number; before?: string | undefined }
  * @throws StoreUnavailable when S3 does not answer, NotPermitted when it refuses the listing
  */
 export async function listBackups(bucket: Bucket, prefix: string): Promise<BackupList> {
-  return readSummaries(bucket, prefix, await idsOf(bucket, prefix))
+  const ids = await idsOf(bucket, prefix)
+  return listOf(await pMap(ids, (backupId) => readSummary(bucket, prefix, backupId), { concurrency }))
 }
 
 /**
@@ -73,13 +74,16 @@ export async function newestBackups(
   return { backups: byTime(found), older: ids.slice(found.length) }
 }
 
-/** Those of these that can be read, as they are listed. @throws as listBackups */
+/** Those of these that can be read, as they are listed; `unseen`: those of them that there was no time for. @throws as listBackups */
 export async function backupsOf(
   bucket: Bucket,
   prefix: string,
-  ids: readonly string[],
-): Promise<SealedBackup[]> {
-  return (await readSummaries(bucket, prefix, ids)).backups
+  { ids, hasTime }: { ids: readonly string[]; hasTime: HasTime },
+): Promise<{ backups: SealedBackup[]; unseen: string[] }> {
+  const found = await readInTime(ids, { hasTime, concurrency }, (backupId, goesOn) =>
+    readSummary(bucket, prefix, backupId, goesOn),
+  )
+  return { backups: listOf(found).backups, unseen: ids.slice(found.length) }
 }
 
 /** Each takes three requests, and a manifest's room in memory. */
@@ -88,10 +92,6 @@ const concurrency = 16
 /** The newest first. */
 async function idsOf(bucket: Bucket, prefix: string): Promise<string[]> {
   return (await listFolders(bucket, prefix)).filter(isBackupId).sort().reverse()
-}
-
-async function readSummaries(bucket: Bucket, prefix: string, ids: readonly string[]): Promise<BackupList> {
-  return listOf(await pMap(ids, (backupId) => readSummary(bucket, prefix, backupId), { concurrency }))
 }
 
 function listOf(found: readonly (SealedBackup | Unreadable | null)[]): BackupList {

@@ -63,21 +63,33 @@ describe('of very many backups', () => {
     hours(0, 90, 'cache-only')
     const full = hour(100, { strategy: 'full', rehearsedAt: '2026-11-17T00:00:00.000Z' })
     await bucket.run({ operation: 'backup', strategy: 'full', backup_id: full, status: 'succeeded' })
-    await withConnection(bucket.clients, (connection) =>
-      setNames(bucket.clients, connection, { backupId: full, label: 'baseline', by: null }),
-    )
+    const seen = hour(200)
+    await withConnection(bucket.clients, async (connection) => {
+      await setNames(bucket.clients, connection, { backupId: full, label: 'baseline', by: null })
+      await setNames(bucket.clients, connection, { backupId: seen, label: 'before', by: null })
+    })
     const nightly = { name: 'nightly', expression: 'cron(0 3 * * ? *)', operation: 'backup' }
-    const { clients, asked } = counting({ SCHEDULES: schedules.parse(JSON.stringify([nightly])) }, 100)
+    const settings = { SCHEDULES: schedules.parse(JSON.stringify([nightly])) }
+    const { clients, asked } = counting(settings, 100)
     const status = await statusOf(clients)
+    const baseline = { label: 'baseline', backupId: full, pinned: false }
     expect(status).toMatchObject({
-      backups: { count: 64, older: 27 },
+      backups: { count: 64, older: 28 },
       lastProved: { backupId: full, strategy: 'full' },
-      labelled: [{ label: 'baseline', backupId: full, pinned: false }],
+      labelled: [baseline, { label: 'before', backupId: seen, pinned: false }],
+      unseenLabels: [],
     })
     const known = status.storage.filter(({ bytes }) => bytes !== null)
     expect(known.map(({ day }) => day)).toEqual(['2026-11-19', '2026-11-20', '2026-11-21'])
     // Of each of the 64 its manifest and what came late, and of the next 16, which were on their way, the manifest; of the two that are looked up also the pin; and the list.
     expect(asked).toEqual({ ListObjectsV2Command: 1 + 64 + 2, GetObjectCommand: 64 + 16 + 2 * 2 })
+    // Where one alone takes all of the time, the one that proves most is read, and of the others it is said that they were not.
+    expect(await statusOf(counting(settings, 9000).clients)).toMatchObject({
+      backups: { count: 1, older: 91 },
+      lastProved: { backupId: full },
+      labelled: [baseline],
+      unseenLabels: ['before'],
+    })
   })
 
   test('a delete reads those that say whether it may, and not all', async () => {

@@ -70,6 +70,7 @@ export const status: Status = {
     to: 'baseline',
   },
   labelled: [{ label: 'baseline', ...sealed }],
+  unseenLabels: ['before'],
   backups: { count: 31, bytes: 3_100_000_000, older: 0 },
   nights: days.map((day, at) => {
     const ended = ['succeeded', 'succeeded_with_warnings', 'failed', 'cancelled', 'of another version'][
@@ -92,6 +93,7 @@ export function quietStatusAt(now: Date, held: { rows: number; files: number; ke
     lastProved: status.lastProved && { ...status.lastProved, startedAt: hours(-19) },
     next: status.next && { ...status.next, at: hours(5) },
     labelled: status.labelled.map((baseline) => ({ ...baseline, ...held })),
+    unseenLabels: [],
     nights: status.nights.map((night, at) =>
       at < 2
         ? { ...night, day: day(29 - at), runId: null, operation: null, status: null }
@@ -110,6 +112,7 @@ export const emptyStatus: Status = {
     dueEveryHours: null,
     next: null,
     labelled: [],
+    unseenLabels: [],
     backups: { count: 0, bytes: 0, older: 0 },
   },
   nights: days.map((day) => ({ day, runId: null, operation: null, status: null })),

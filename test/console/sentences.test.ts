@@ -827,27 +827,37 @@ describe('the newest backup', () => {
   const lastProved = {
     ...{ backupId: backup.backupId, strategy: 'full', startedAt: backup.startedAt, rehearsedAt: null },
   }
+  const backups = { count: 0, bytes: 0, older: 0 }
   const aged = (hours: number) => new Date(Date.parse(backup.startedAt) + hours * 3_600_000)
   const standing = (hours: number, dueEveryHours: number | null) =>
-    freshnessOf({ lastProved, dueEveryHours }, aged(hours)).standing
+    freshnessOf({ lastProved, dueEveryHours, backups }, aged(hours)).standing
 
   it('is in time for a little longer than the period of the schedule, then overdue, then missing', () => {
     expect([1, 26, 27, 52, 53].map((hours) => standing(hours, 24))).toEqual([
       ...['good', 'good', 'attention', 'attention', 'failed'],
     ])
     expect([0.9, 1.2, 2.3].map((hours) => standing(hours, 1))).toEqual(['good', 'attention', 'failed'])
-    expect(freshnessOf({ lastProved, dueEveryHours: 0.25 }, aged(0)).says).toBe(
+    expect(freshnessOf({ lastProved, dueEveryHours: 0.25, backups }, aged(0)).says).toBe(
       'In time: the schedule takes one every 15 minutes.',
     )
-    expect(freshnessOf({ lastProved, dueEveryHours: 1 }, aged(0)).says).toContain('one every hour.')
+    expect(freshnessOf({ lastProved, dueEveryHours: 1, backups }, aged(0)).says).toContain('one every hour.')
   })
 
   it('is measured by nothing where no schedule takes one, and its lack is told', () => {
     expect(standing(1000, null)).toBe('plain')
-    expect(freshnessOf({ lastProved: null, dueEveryHours: null }, aged(0)).standing).toBe('attention')
-    expect(freshnessOf({ lastProved: null, dueEveryHours: 24 }, aged(0))).toEqual({
+    expect(freshnessOf({ lastProved: null, dueEveryHours: null, backups }, aged(0)).standing).toBe(
+      'attention',
+    )
+    expect(freshnessOf({ lastProved: null, dueEveryHours: 24, backups }, aged(0))).toEqual({
       ...{ standing: 'failed', says: 'None yet, though the schedule takes one every 24 hours.' },
     })
+    const many = { ...backups, older: 3 }
+    const says = (dueEveryHours: number | null) =>
+      freshnessOf({ lastProved: null, dueEveryHours, backups: many }, aged(0)).says
+    expect([says(24), says(null)]).toEqual([
+      'None that was looked at, though the schedule takes one every 24 hours.',
+      'None that was looked at, and no schedule that takes one.',
+    ])
   })
 
   it('says why it was taken and by whom, and why it is kept', () => {

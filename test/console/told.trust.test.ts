@@ -179,6 +179,7 @@ describe.skipIf(chromiumPath === undefined)('the web page, told by the API', () 
         await strip.getByText(says).waitFor()
         expect(await standing()).toBe(`mark-of ${mark}`)
       }
+      await strip.getByText('No time to look at the label before.').waitFor()
       await tell(page, /\/v1\/status$/, emptyStatus)
       await page.clock.runFor(61_000)
       await strip.getByText('No backup yet, and no schedule that takes one. ').waitFor()
@@ -368,6 +369,24 @@ describe.skipIf(chromiumPath === undefined)('the web page, told by the API', () 
       expect(await rows.count()).toBe(1)
       await page.getByLabel('Pinned only').uncheck()
       await rows.nth(49).waitFor()
+
+      const none = (next: string | null, unreadable: object[] = []) =>
+        tell(page, /\/v1\/backups\?/, { backups: [], unreadable, next })
+      await none(null)
+      await goTo(page, 'History') // and what was shown of older ones is forgotten
+      await goTo(page, 'Backups')
+      await page.getByText('No backup yet. A reset takes one first').waitFor()
+      // Of pages that end where reading takes too long twenty are asked for, and behind them there may be some.
+      const older = '2026-01-26T03-00-00Z-aaaaaa'
+      await none(older)
+      await page.getByLabel('Pinned only').check()
+      await page.getByText('None so far is like that. Older backups were not looked at yet.').waitFor()
+      await page.getByLabel('Pinned only').uncheck()
+      await page.getByText('None so far. Older backups were not looked at yet.').waitFor()
+      await none(null, [{ backupId: older, reason: 'It is damaged.' }])
+      await page.getByRole('button', { name: 'Show older backups' }).click()
+      await page.getByText('None that can be read.').waitFor()
+      await page.getByText(`${older} cannot be read.`).waitFor()
     },
   )
 

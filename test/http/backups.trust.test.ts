@@ -92,7 +92,13 @@ test('the status tells the newest proved backup against the schedule, what comes
   const { body: plain } = await api.ask('GET', '/v1/status', { as: 'read' })
   expect(plain).toMatchObject({
     lastProved: { backupId: second, strategy: 'full', rehearsedAt: expect.any(String) },
-    ...{ dueEveryHours: null, next: null, labelled: [], backups: { count: 2, bytes, older: 0 } },
+    ...{
+      dueEveryHours: null,
+      next: null,
+      labelled: [],
+      unseenLabels: [],
+      backups: { count: 2, bytes, older: 0 },
+    },
   })
   expect(plain.nights).toHaveLength(30)
   const { runs } = (await api.ask('GET', '/v1/runs')).body

@@ -12,7 +12,7 @@ import { Storage } from './storage.tsx'
 /** Whether one can sleep, at a glance. */
 export function StatusStrip({ status }: { status: Status }) {
   const now = new Date()
-  const { lastProved, next, backups, nights, storage } = status
+  const { lastProved, next, backups, nights, storage, unseenLabels } = status
   const { standing, says } = freshnessOf(status, now)
   return (
     <section aria-labelledby="status" class="panel status">
@@ -51,6 +51,11 @@ export function StatusStrip({ status }: { status: Status }) {
           </dd>
           {backups.older > 0 && (
             <dd class="muted">The newest; {number(backups.older)} older not looked at.</dd>
+          )}
+          {unseenLabels.length > 0 && (
+            <dd class="muted">
+              No time to look at the label{unseenLabels.length === 1 ? '' : 's'} {unseenLabels.join(', ')}.
+            </dd>
           )}
           <dd>
             <Storage storage={storage} />

@@ -18,6 +18,7 @@ const example = {
     to: 'baseline',
   },
   labelled: (labels ?? []).map((label) => ({ label, ...sealed })),
+  unseenLabels: [],
   backups: { count: 1, bytes, older: 0 },
   nights: [
     { day: '2026-11-21', runId: null, operation: null, status: null },

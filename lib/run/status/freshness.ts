@@ -14,16 +14,17 @@ export type Freshness = {
 
 /** Whether the newest backup is as new as the schedule makes one expect. */
 export function freshnessOf(
-  { lastProved, dueEveryHours }: Pick<Status, 'lastProved' | 'dueEveryHours'>,
+  { lastProved, dueEveryHours, backups }: Pick<Status, 'lastProved' | 'dueEveryHours' | 'backups'>,
   now: Date,
 ): Freshness {
+  const unseen = backups.older > 0 ? 'None that was looked at' : null
   if (dueEveryHours === null) {
-    const says =
-      lastProved === null ? 'No backup yet, and no schedule that takes one.' : 'No schedule takes one.'
+    const none = `${unseen ?? 'No backup yet'}, and no schedule that takes one.`
+    const says = lastProved === null ? none : 'No schedule takes one.'
     return { standing: lastProved === null ? 'attention' : 'plain', says }
   }
   const every = `the schedule takes one every ${period(dueEveryHours)}`
-  if (lastProved === null) return { standing: 'failed', says: `None yet, though ${every}.` }
+  if (lastProved === null) return { standing: 'failed', says: `${unseen ?? 'None yet'}, though ${every}.` }
   const hours = (now.getTime() - Date.parse(lastProved.startedAt)) / hourMs
   if (hours <= dueEveryHours * margin) return { standing: 'good', says: `In time: ${every}.` }
   if (hours <= dueEveryHours * 2 * margin) return { standing: 'attention', says: `One is overdue: ${every}.` }

@@ -25,7 +25,7 @@ export const Status = z.strictObject({
     .nullable()
     .meta({
       description:
-        "The newest backup of this environment that a key of it signed: all of it was read back, and loaded where `rehearsedAt` says so. Of the schedule's strategy, or full; of any where there is no schedule",
+        "The newest backup of this environment that a key of it signed: all of it was read back, and loaded where `rehearsedAt` says so. Of the schedule's strategy, or full; of any where there is no schedule. null with `backups.older`: none of those that were looked at",
     }),
   dueEveryHours: z
     .number()
@@ -45,6 +45,9 @@ export const Status = z.strictObject({
   labelled: z
     .array(z.strictObject({ label: z.string(), ...SealedBackup.shape }))
     .meta({ description: 'The backups with a label, by which a reset can go back to one' }),
+  unseenLabels: z.array(z.string()).meta({
+    description: 'Labels of backups which were not looked at, because eight seconds were over',
+  }),
   backups: z.strictObject({ count, bytes: count, older: count }).meta({
     description:
       'Those that can be read, of every environment: of a thousand folders at most, the newest, and of as many as eight seconds are enough for. `older`: folders behind these, which were not looked at',
@@ -97,17 +100,19 @@ async function look(clients: Clients, now: number): Promise<Status> {
     labels: await readLabels(connection),
     taken: newest === undefined && older.length > 0 ? await lastTaken(connection, strategies) : [],
   }))
-  const labelled = await backupsOf(bucket, prefix, [...new Set(told.labels.values())])
-  const taken = await backupsOf(bucket, prefix, told.taken)
+  const ids = [...new Set([...told.taken, ...told.labels.values()])]
+  const named = await backupsOf(bucket, prefix, { ids, hasTime: timeToLook(clients) })
+  const taken = named.backups.filter(({ backupId }) => told.taken.includes(backupId))
   const byDay = Map.groupBy(backups, ({ startedAt }) => startedAt.slice(0, '2026-11-22'.length))
   const [unseen] = older
   return {
     lastProved: proofOf(newest ?? taken.find((backup) => isCounted(backup) && isProof(backup, clients))),
     dueEveryHours: everyHours,
     next,
-    labelled: labelled.flatMap((backup) =>
+    labelled: named.backups.flatMap((backup) =>
       [...told.labels].flatMap(([label, id]) => (id === backup.backupId ? [{ label, ...backup }] : [])),
     ),
+    unseenLabels: [...told.labels].flatMap(([label, id]) => (named.unseen.includes(id) ? [label] : [])),
     backups: { count: backups.length, bytes: sumOf(backups), older: older.length },
     nights: told.nights,
     // Ids begin with the day, and of the day of the first that was not looked at some may have been.

@@ -17,7 +17,7 @@ export function statusAnswer(status: Status, now: Date): Answer {
 }
 
 export function statusText(status: Status, now: Date): string {
-  const { lastProved, next, backups, labelled, nights } = status
+  const { lastProved, next, backups, labelled, unseenLabels, nights } = status
   const { says } = freshnessOf(status, now)
   const proof = lastProved?.rehearsedAt ? 'rehearsed' : 'read back'
   const newest =
@@ -32,6 +32,7 @@ export function statusText(status: Status, now: Date): string {
       ['next run', next === null ? 'nothing is scheduled' : `${utc(next.at)}: ${what} (${next.name})`],
       ['backups', `${number(backups.count)}, ${bytes(backups.bytes)}${olderOf(backups)}`],
       ...labelled.map(({ label, backupId }) => [`label ${label}`, backupId]),
+      ...unseenLabels.map((label) => [`label ${label}`, 'was not looked at: there was no time']),
       ['last thirty nights', nights.map(({ status: ended }) => markOf(ended)).join('')],
     ]),
     ...nights.flatMap(({ day, runId, status: ended }) =>

@@ -19,6 +19,7 @@ const status: Status = {
     to: 'baseline',
   },
   labelled: [{ label: 'baseline', ...sealed }],
+  unseenLabels: ['before'],
   backups: { count: 31, bytes: 3_113_851_290, older: 0 },
   nights: [
     night('2026-11-17', 'cancelled'),
@@ -38,6 +39,7 @@ test('status says at a glance how old the newest proved backup is, what comes ne
   next run            2026-11-23 02:00:00 UTC: reset full to baseline (nightly)
   backups             31, 2.9 GiB
   label baseline      ${sealed.backupId}
+  label before        was not looked at: there was no time
   last thirty nights  -·✓✗!✓
 
   2026-11-17  cancelled: run run-2026-11-17
@@ -47,8 +49,9 @@ test('status says at a glance how old the newest proved backup is, what comes ne
 })
 
 test('status of an environment where nothing was done yet says so', () => {
-  const none = { lastProved: null, dueEveryHours: null, next: null, labelled: [], nights: [], storage: [] }
-  const text = statusText({ ...none, backups: { count: 0, bytes: 0, older: 0 } }, now)
+  const none = { lastProved: null, dueEveryHours: null, next: null, nights: [], storage: [] }
+  const bare = { ...none, labelled: [], unseenLabels: [] }
+  const text = statusText({ ...bare, backups: { count: 0, bytes: 0, older: 0 } }, now)
   expect(text).toContain('none. No backup yet, and no schedule that takes one.\n')
   expect(text).toContain('nothing is scheduled\n')
 })

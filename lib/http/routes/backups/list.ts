@@ -36,7 +36,7 @@ const Query = z.strictObject({
   kept: z.stringbool().default(false).meta({
     type: 'boolean',
     description:
-      'Tell of each why the retention keeps it, for which all manifests are read; of more than a thousand backups it is not told',
+      'Tell of each why the retention keeps it, for which all manifests are read; of more than a thousand folders, or where eight seconds are not enough, it is not told',
   }),
 })
 
