@@ -3,6 +3,7 @@ import type { Connection } from '../../postgres/connection.ts'
 import type { Sequence } from '../catalog/sequences.ts'
 import type { Table } from '../catalog/table.ts'
 import type { AlteredTable } from '../constraints/read-constraints.ts'
+import { isHeldAsText } from '../scratch/schema.ts'
 
 /** How many objects a message names. */
 const listed = 10
@@ -28,6 +29,10 @@ export async function warnOfKept(
     connection,
     tables.filter(({ owned }) => owned),
   )
+  const uses = await lackedByRows(
+    connection,
+    tables.filter(({ owned }) => owned),
+  )
   const reasons = [
     ...(foreign.length > 0 ? [owner(foreign)] : []),
     ...(closed.length > 0
@@ -35,6 +40,7 @@ export async function warnOfKept(
       : []),
     ...(stuck.length > 0 ? [owner(stuck.map((name) => `the sequence ${name}`))] : []),
     ...(keys === null ? [] : [keys]),
+    ...(uses === null ? [] : [uses]),
   ]
   if (reasons.length === 0) return []
   const message = `The tables that are kept are in the backup as well, and its restore, which replaces all that it holds, would be refused as things are: ${reasons.join('; ')}. Grant it before you need the backup; what is named in EXCLUDE_TABLES is in no backup, and its restore needs no rights there`
@@ -80,6 +86,35 @@ export async function closedTo(connection: Connection, tables: readonly AlteredT
   )
   const closed = new Set(found.rows.map(({ oid }) => oid))
   return tables.filter(({ oid }) => closed.has(oid)).map(({ schema, table }) => `${schema}.${table}`)
+}
+
+/**
+ * @returns what the role lacks on types and functions of others to copy these tables, and to put rows into them; null: nothing.
+ *   Postgres asks for it even of who owns the table
+ */
+export async function lackedByRows(
+  connection: Connection,
+  tables: readonly Pick<Table, 'oid' | 'columns'>[],
+): Promise<string | null> {
+  const copied = tables.flatMap(({ oid, columns }) =>
+    columns.filter((column) => !isHeldAsText(column)).map(({ name }) => ({ oid, name })),
+  )
+  const found = await connection.query(
+    `WITH expressions (classid, objid) AS (
+       SELECT 'pg_constraint'::regclass, oid FROM pg_constraint WHERE conrelid = ANY($1::oid[]) AND contype = 'c'
+       UNION ALL SELECT 'pg_class'::regclass, indexrelid FROM pg_index WHERE indrelid = ANY($1::oid[])
+       UNION ALL SELECT 'pg_attrdef'::regclass, d.oid FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+         WHERE d.adrelid = ANY($1::oid[]) AND a.attgenerated = 's')
+     SELECT 'USAGE ON TYPE ' || format_type(a.atttypid, NULL) AS right FROM unnest($2::oid[], $3::text[]) AS c (oid, name)
+       JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = c.name WHERE NOT has_type_privilege(a.atttypid, 'USAGE')
+     UNION SELECT 'EXECUTE ON FUNCTION ' || p.oid::regprocedure FROM expressions JOIN pg_depend d USING (classid, objid)
+       JOIN pg_proc p ON p.oid = d.refobjid AND d.refclassid = 'pg_proc'::regclass WHERE NOT has_function_privilege(p.oid, 'EXECUTE')
+     ORDER BY 1`,
+    [tables.map(({ oid }) => oid), copied.map(({ oid }) => oid), copied.map(({ name }) => name)],
+  )
+  if (found.rows.length === 0) return null
+  const role = await roleOf(connection)
+  return `A restore has to copy these tables and to put rows into them, which the role may not. Say ${named(found.rows.map(({ right }) => `GRANT ${right} TO ${role}`))}`
 }
 
 export async function roleOf(connection: Connection): Promise<string> {

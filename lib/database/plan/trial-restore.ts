@@ -7,6 +7,7 @@ import { qualified, quote } from '../../postgres/identifiers.ts'
 import type { Planning } from '../../store.ts'
 import { eventTriggers } from '../catalog/event-triggers.ts'
 import { type Sequence, sequencesOf } from '../catalog/sequences.ts'
+import type { Table } from '../catalog/table.ts'
 import { isWritten, readWritten } from '../catalog/written.ts'
 import { constraintChanges } from '../constraints/constraints.ts'
 import type { AlteredTable } from '../constraints/read-constraints.ts'
@@ -14,7 +15,7 @@ import { readRowExpressions } from '../constraints/row-expressions.ts'
 import { isOfTheRows } from '../savepoint.ts'
 import { changedIn, keptIn } from '../schema/plan.ts'
 import type { TableAction } from './actions/table-actions.ts'
-import { closedTo, lackedByKeys, named, roleOf, warnOfKept } from './restore-rights.ts'
+import { closedTo, lackedByKeys, lackedByRows, named, roleOf, warnOfKept } from './restore-rights.ts'
 
 /** Milliseconds that the trial waits for one table: the application waits behind it as long. */
 const lockMs = 100
@@ -59,9 +60,9 @@ async function tryRestore(
     tables,
     sequences,
     kept,
-  }: { tables: readonly AlteredTable[]; sequences: readonly Sequence[]; kept: readonly AlteredTable[] },
+  }: { tables: readonly Table[]; sequences: readonly Sequence[]; kept: readonly AlteredTable[] },
 ): Promise<Warning[]> {
-  const lacked = await lackedByKeys(connection, tables)
+  const lacked = (await lackedByKeys(connection, tables)) ?? (await lackedByRows(connection, tables))
   if (lacked !== null) throw new NotPermitted(`${lacked}. Nothing was touched`)
   const closed = await closedTo(connection, tables)
   if (closed.length > 0) {
@@ -80,6 +81,7 @@ async function tryRestore(
     `CREATE SCHEMA ${scratch}`,
     `CREATE UNLOGGED TABLE ${scratch}.t AS SELECT 1 AS i`,
     `CREATE UNIQUE INDEX i ON ${scratch}.t (i)`,
+    `INSERT INTO ${scratch}.t SELECT i + 1 FROM ${scratch}.t`, // default privileges may keep even the owner out
     `DROP INDEX ${scratch}.i`,
     `DROP TABLE ${scratch}.t`,
     `DROP SCHEMA ${scratch}`,
