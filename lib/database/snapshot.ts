@@ -5,7 +5,7 @@ import { databaseError } from '../postgres/errors.ts'
 import { literal, type Relation } from '../postgres/identifiers.ts'
 import { withConnection, withConnections } from '../postgres/with-connection.ts'
 import { isRefusedLock, lockTables, lockText } from './locks/locks.ts'
-import { readNames, refuseRenamed } from './locks/names.ts'
+import { changeOf, readNames, renamed } from './locks/names.ts'
 
 /** Begins a transaction that reads, and that sees one moment: that of its first query. */
 export const beginSnapshot = 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY'
@@ -28,11 +28,11 @@ export async function withSnapshot<Result>(
   return withConnections(clients, count, async (connections) => {
     try {
       const [leader] = connections as [Connection]
-      const names = await readNames(leader, tables, { versions: false })
+      const before = await readNames(leader, tables)
       await shareSnapshot(clients, connections as [Connection, ...Connection[]], { tables, begin })
       const result = await use(connections)
       await leader.query('ROLLBACK') // ending the others ends their transactions
-      refuseRenamed(names, await readNames(leader, tables, { versions: false }))
+      if (changeOf(before, await readNames(leader, tables)) === 'renamed') throw renamed()
       return result
     } catch (error) {
       throw databaseError(error)

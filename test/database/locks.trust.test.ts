@@ -27,6 +27,7 @@ import {
   TooLateToCancel,
 } from '../../lib/errors.ts'
 import { readRun } from '../../lib/ledger/runs.ts'
+import type { Connection } from '../../lib/postgres/connection.ts'
 import { withConnection } from '../../lib/postgres/with-connection.ts'
 import { cancelRun } from '../../lib/run/cancel.ts'
 import { databaseOf, type Plan, plannedRun, restoredBy } from '../../lib/run/planning/plan.ts'
@@ -270,10 +271,10 @@ async function cancelled(plan: Plan) {
 }
 
 /** Holds the part that a wipe or a restore writes under its locks, or another one, as an S3 does that says nothing; released at the end of the test. */
-async function withSilentS3(
-  use: (held: Promise<void>, release: () => void) => Promise<void>,
+async function withSilentS3<Result>(
+  use: (held: Promise<void>, release: () => void) => Promise<Result>,
   what = '/late-',
-): Promise<void> {
+): Promise<Result> {
   const reached = Promise.withResolvers<void>()
   const released = Promise.withResolvers<void>()
   front.faults.push(async ({ method, key }) => {
@@ -283,7 +284,7 @@ async function withSilentS3(
     return undefined
   })
   try {
-    await use(reached.promise, released.resolve)
+    return await use(reached.promise, released.resolve)
   } finally {
     released.resolve()
   }
@@ -295,26 +296,59 @@ const through = (budget: number, silenceMs: number) => {
   return { ...own, ...bucketsOf(own.config, s3) }
 }
 
-/** Two schemas are exchanged under `act` where it is held, as by a deployment; the tables of the other one are in no backup. */
-async function withSchemasExchanged(act: () => Promise<unknown>, hold: typeof withSilentS3): Promise<void> {
-  await database.sql.query(`CREATE SCHEMA green; CREATE TABLE green.people (LIKE app.people INCLUDING ALL);
+/** Schema `green` has tables of the same names, which are in no backup. */
+const makeGreen = () =>
+  database.sql.query(`CREATE SCHEMA green; CREATE TABLE green.people (LIKE app.people INCLUDING ALL);
     CREATE TABLE green.zoo (LIKE app.zoo INCLUDING ALL); INSERT INTO green.people SELECT g, 'in no backup' FROM generate_series(1, 60) g`)
+/** As a deployment does. */
+const exchange = 'ALTER SCHEMA app RENAME TO blue; ALTER SCHEMA green RENAME TO app'
+const exchangeBack = 'ALTER SCHEMA app RENAME TO green; ALTER SCHEMA blue RENAME TO app'
+const dropOthers = () =>
+  database.sql.query('DROP SCHEMA IF EXISTS blue CASCADE; DROP SCHEMA IF EXISTS green CASCADE')
+
+/** Says `statement` as another session while `act` is held at S3. */
+function meanwhile(statement: string, act: () => Promise<unknown>, held: string): Promise<string> {
+  return withSilentS3(async (reached, release) => {
+    const acting = endOf(act())
+    await Promise.race([reached, acting])
+    const deploying = await session(database, 'deployment')
+    await deploying.query(statement)
+    release()
+    return await acting
+  }, held)
+}
+
+async function withSchemasExchanged(act: () => Promise<unknown>, held: string): Promise<void> {
+  await makeGreen()
   const before = await people()
   try {
-    await hold(async (reached, release) => {
-      const acting = endOf(act())
-      await Promise.race([reached, acting])
-      const deploying = await session(database, 'deployment')
-      await deploying.query('ALTER SCHEMA app RENAME TO blue; ALTER SCHEMA green RENAME TO app')
-      release()
-      expect(await acting).toBe('BackupIsStale')
-    })
+    expect(await meanwhile(exchange, act, held)).toBe('BackupIsStale')
     expect(await people()).toBe(60)
-    await database.sql.query('ALTER SCHEMA app RENAME TO green; ALTER SCHEMA blue RENAME TO app')
+    await database.sql.query(exchangeBack)
     expect(await people()).toBe(before)
   } finally {
-    await database.sql.query('DROP SCHEMA IF EXISTS blue CASCADE; DROP SCHEMA IF EXISTS green CASCADE')
+    await dropOthers()
   }
+}
+
+/** Clients that do something before a statement is sent, counted over all their connections. */
+function meeting(meet: (statement: string, at: number, connection: Connection) => Promise<unknown>): Clients {
+  let at = 0
+  const connect = async () => {
+    const connection = await clients.connect()
+    const query = connection.query.bind(connection) as (...given: unknown[]) => unknown
+    return Object.assign(connection, {
+      query: (...given: unknown[]) => {
+        const [first] = given as [string | { text?: string }]
+        const statement = typeof first === 'string' ? first : first.text
+        // A stream of COPY is given back as it is, and not a promise of it.
+        if (statement === undefined) return query(...given)
+        at++
+        return meet(statement, at, connection).then(() => query(...given))
+      },
+    })
+  }
+  return { ...clients, connect }
 }
 
 describe('a schema that is renamed while its tables are locked', () => {
@@ -325,41 +359,97 @@ describe('a schema that is renamed while its tables are locked', () => {
       expect(await people()).not.toBe(rowsAfter)
       const { tables: backedUp } = await readBackup(clients, plan.backupId!)
       await database.sql.query(`UPDATE app.people SET name = 'late' WHERE id = 1`)
-      await withSchemasExchanged(() => act(through(60_000, 30_000)), withSilentS3)
+      await withSchemasExchanged(() => act(through(60_000, 30_000)), '/late-')
       // Without the ledger the highest late file would count.
       expect(await readBackup(clients, plan.backupId!)).toMatchObject({ attempt: 0, tables: backedUp })
     },
   )
 
   it.each(steps.slice(0, isFull ? undefined : 1))(
-    'is what a %s tells, and not what it found of the other tables’ rows',
-    async (_, __, ___, prepare) => {
-      const { act } = await prepare()
-      const [reached, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
-      const connect = async () => {
-        const connection = await clients.connect()
-        const query = connection.query.bind(connection) as (...given: unknown[]) => Promise<unknown>
-        const held = async (...given: unknown[]) => {
-          if (!/^(TRUNCATE|DELETE|INSERT INTO) .*"app"/.test(String(given[0]))) return query(...given)
-          reached.resolve()
-          await released.promise
-          return query(...given)
+    'is what a %s tells, whatever it showed as when it came before any statement',
+    async (does, _, rowsAfter, prepare) => {
+      await database.sql.query('ALTER TABLE app.zoo ADD keeper int REFERENCES app.people')
+      await makeGreen()
+      const { plan, act } = await prepare()
+      await database.sql.query(`UPDATE app.people SET name = 'late' WHERE id = 1`)
+      const before = await people()
+      let met: string | undefined
+      try {
+        // Each third, and the last: what it shows as is the same for many in a row. The short form has two of them.
+        for (let at = 1; met !== 'COMMIT'; at += 3) {
+          met = undefined
+          const isNext = (statement: string, number: number) =>
+            statement === 'COMMIT' || (isFull ? number >= at : at === 1 && statement.startsWith('TRUNCATE'))
+          const own = meeting(async (statement, number) => {
+            if (met !== undefined || !isNext(statement, number)) return
+            met = statement
+            await database.sql.query(exchange)
+          })
+          const ended = await endOf(act(own))
+          expect(met, 'it ended without a COMMIT').toBeDefined()
+          await database.sql.query(exchangeBack)
+          expect(ended, `before ${met}`).toBe(met === 'COMMIT' ? 'done' : 'BackupIsStale')
+          expect(await people(), `before ${met}`).toBe(met === 'COMMIT' ? rowsAfter : before)
+          const { rows } = await database.sql.query('SELECT count(*)::int AS rows FROM green.people')
+          expect(rows, `before ${met}`).toEqual([{ rows: 60 }])
+          if (does === 'restore' && met !== 'COMMIT') await load(clients, plan)
         }
-        return Object.assign(connection, { query: held })
+      } finally {
+        await dropOthers()
       }
-      await withSchemasExchanged(
-        () => act({ ...clients, connect } as Clients),
-        (use) => use(reached.promise, released.resolve),
-      )
+    },
+    300_000,
+  )
+
+  it.runIf(isFull)(
+    `is not told of a wipe whose answer to COMMIT was lost: it is done ${inFullForm}`,
+    async () => {
+      const plan = await aBackup()
+      await makeGreen()
+      try {
+        const own = meeting(async (statement, _, connection) => {
+          if (statement !== 'COMMIT') return
+          const { rows } = await connection.query('SELECT pg_backend_pid() AS pid')
+          await connection.query('COMMIT AND CHAIN')
+          const broken = new Promise<void>((resolve) => connection.once('end', resolve))
+          await database.admin.query('SELECT pg_terminate_backend($1)', [rows[0]?.pid])
+          await broken
+          await database.sql.query(exchange)
+          throw new Error('read ECONNRESET') // what the network says of it, and not the server
+        })
+        expect(await endOf(wipeDatabase(own, databaseOf(plan)))).toBe('Error')
+        await database.sql.query(exchangeBack)
+        expect(await people()).toBe(0)
+        await wipeDatabase(clients, databaseOf(plan))
+      } finally {
+        await dropOthers()
+      }
+    },
+  )
+
+  it.runIf(isFull).each(steps)(
+    `that is given other rights, or renamed and back, while a %s has its tables locked costs no attempt ${inFullForm}`,
+    async (_, __, rowsAfter, prepare) => {
+      for (const statement of [
+        'GRANT USAGE ON SCHEMA app TO PUBLIC',
+        'ALTER SCHEMA app RENAME TO away; ALTER SCHEMA away RENAME TO app',
+      ]) {
+        const { act } = await prepare()
+        await database.sql.query(`UPDATE app.people SET name = name || ' late' WHERE id = 1`)
+        expect(await meanwhile(statement, () => act(through(60_000, 30_000)), '/late-'), statement).toBe(
+          'done',
+        )
+        expect(await people()).toBe(rowsAfter)
+        await database.sql.query(
+          `INSERT INTO app.people SELECT g, 'again' FROM generate_series(1, 50) g ON CONFLICT DO NOTHING`,
+        )
+      }
     },
   )
 
   it('ends an export, which would have some rows of the one and some of the other', async () => {
     const plan = await planReset(clients)
-    await withSchemasExchanged(
-      () => backUp(through(60_000, 30_000), plan),
-      (use) => withSilentS3(use, '/database/'),
-    )
+    await withSchemasExchanged(() => backUp(through(60_000, 30_000), plan), '/database/')
   })
 })
 

@@ -1,22 +1,14 @@
 import { setTimeout } from 'node:timers/promises'
 import type { Clients } from '../../clients.ts'
-import {
-  BackupIsStale,
-  DatabaseBusy,
-  messageOf,
-  PreservationConflict,
-  RehearsalFailed,
-  SchemaChanged,
-} from '../../errors.ts'
+import { DatabaseBusy, messageOf } from '../../errors.ts'
 import { type LedgerLine, ledgerLine } from '../../ledger/line.ts'
 import { noteGranted, noteWaiting } from '../../ledger/step.ts'
 import { logger } from '../../log.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { sqlStateOf } from '../../postgres/errors.ts'
-import { isOfTheRows } from '../savepoint.ts'
 import { budgetSettings, overspending, withinBudget } from './budget.ts'
 import { isRefusedLock, type Locks, lockTables } from './locks.ts'
-import { readNames, refuseRenamed } from './names.ts'
+import { changeOf, changeUnder, readNames, renamed } from './names.ts'
 
 /**
  * Milliseconds that one more lock is waited for when all tables are locked already (a sequence, a table that only some
@@ -28,8 +20,9 @@ const heldWaitMs = 500
 const pauseMs = 500
 
 /**
- * The serialization failure that ends it. One is met once in a while, when the ledger's row is written in that very moment;
- * what fails so each time is code of the application, and every further try would lock the tables for nothing.
+ * The serialization failure, or the other version of a schema, that ends it. One is met once in a while, when the ledger's row is
+ * written in that very moment, or a deployment says its GRANTs; what fails so each time is code of the application, and every
+ * further try would lock the tables for nothing.
  */
 const mostFailures = 3
 
@@ -45,10 +38,10 @@ export type Locked = {
  * Runs `work` in a REPEATABLE READ transaction that holds the locks; `work` commits it by what it is given for it. The snapshot is taken by its first
  * query, so it sees what was committed while the locks were waited for. Until they are granted the ledger says what is
  * waited for, and the run can be cancelled. They are held for LOCK_BUDGET_MS at most. When another lock that the work needs
- * is refused, or the ledger's row is written in the moment in which it is locked, all are given back, and it begins again
- * while there is time, for the latter a few times at most.
- * @throws DatabaseBusy when LOCK_TIMEOUT_MS or LOCK_BUDGET_MS are over; RunLost; BackupIsStale in place of a COMMIT when
- *   schemas were renamed meanwhile
+ * is refused, the ledger's row is written in the moment in which it is locked, or a schema was given other rights meanwhile, all
+ * are given back, and it begins again while there is time, for the latter two a few times at most.
+ * @throws DatabaseBusy when LOCK_TIMEOUT_MS or LOCK_BUDGET_MS are over; RunLost; BackupIsStale in place of a COMMIT, and of
+ *   whatever else it showed as, when schemas were renamed meanwhile
  * @see docs/decisions.md#the-wiping-transaction-is-repeatable-read
  */
 export async function whileLocked<Result>(
@@ -65,10 +58,11 @@ export async function whileLocked<Result>(
     ask: ledger.use,
     say: (text: string) => ledger.use((line) => noteWaiting(line, runId, text)),
   }
+  const look = () => ledger.use((line) => readNames(line, named))
   try {
     await ledger.use((line) => noteWaiting(line, runId, 'waiting for locks'))
     for (let failures = 0; ; ) {
-      const names = await ledger.use((line) => readNames(line, named, { versions: true }))
+      const before = await look()
       await connection.query('BEGIN ISOLATION LEVEL REPEATABLE READ')
       await lockTables(clients, connection, locks, waiting)
       const granted = performance.now()
@@ -77,23 +71,31 @@ export async function whileLocked<Result>(
       )
       await ledger.use((line) => noteGranted(line, runId))
       const within = withinBudget(connection, config)
-      const checkNames = async () =>
-        refuseRenamed(names, await ledger.use((line) => readNames(line, named, { versions: true })))
+      const checkNames = async () => {
+        if (changeOf(before, await look()) !== null) throw renamed()
+      }
       const commit = async () => {
         await checkNames()
         await within.query('COMMIT')
       }
       try {
         return await work(within, { checkNames, commit })
-      } catch (error) {
-        const isFailure = stateOf(error) === serializationFailure
+      } catch (cause) {
+        const found = overspending(cause, config, performance.now() - granted)
+        // A connection that broke has rolled back by itself, or has committed: then nothing may be said of what changed.
+        const isWhole = await connection.query('ROLLBACK').then(
+          () => true,
+          () => false,
+        )
+        const change = isWhole ? await changeUnder(found, before, look) : null
+        const error = change === null ? found : renamed(found)
+        const isFailure = change === 'touched' || stateOf(error) === serializationFailure
         if (isFailure) failures++
-        if (!mayBeginAgain(error) || failures === mostFailures || performance.now() >= until) {
-          await noteGivenBack(ledger, connection, runId)
-          if (isFinding(error)) await tellRenamed(checkNames)
-          throw overspending(error, config, performance.now() - granted)
+        const mayAgain = isFailure || mayBeginAgain(error)
+        if (!mayAgain || failures === mostFailures || performance.now() >= until) {
+          await noteGivenBack(ledger, runId)
+          throw error
         }
-        await connection.query('ROLLBACK')
         const what = isFailure ? 'another try' : 'a lock that was refused while the tables were locked'
         await waiting.say(`waiting for ${what}: ${messageOf(error)}`)
         await setTimeout(pauseMs)
@@ -102,19 +104,6 @@ export async function whileLocked<Result>(
   } finally {
     await ledger.close()
   }
-}
-
-/** Whether it says of rows, or of what they are asked, that something is not as it should be. */
-function isFinding(error: unknown): boolean {
-  const kinds = [PreservationConflict, RehearsalFailed, SchemaChanged]
-  return isOfTheRows(error) || kinds.some((kind) => error instanceof kind)
-}
-
-/** What was found may be true of the other tables alone. @throws BackupIsStale */
-async function tellRenamed(checkNames: Locked['checkNames']): Promise<void> {
-  await checkNames().catch((error: unknown) => {
-    if (error instanceof BackupIsStale) throw error // else the finding is the one to report
-  })
 }
 
 const serializationFailure = '40001'
@@ -143,8 +132,7 @@ const rowWaitMs = 1000
  * A step that failed under its locks is repeated later: until then nothing is changed, and the run can be cancelled. The
  * transaction is over when its run's row can be written: it holds that row; what it committed after all, the row says.
  */
-async function noteGivenBack(ledger: LedgerLine, connection: Connection, runId: string): Promise<void> {
-  await connection.query('ROLLBACK').catch(() => {}) // a connection that broke has rolled back by itself
+async function noteGivenBack(ledger: LedgerLine, runId: string): Promise<void> {
   try {
     await ledger.use(async (line) => {
       await line.query(`SET lock_timeout = ${rowWaitMs}`)
