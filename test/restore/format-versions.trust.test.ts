@@ -3,7 +3,7 @@ import { sealed } from '../../lib/backup/digest.ts'
 import { putJson } from '../../lib/backup/documents/write.ts'
 import { backupKeys } from '../../lib/backup/layout.ts'
 import type { Manifest } from '../../lib/backup/manifest.ts'
-import type { TableDefinition } from '../../lib/backup/sections/database.ts'
+import type { DatabaseSection, TableDefinition } from '../../lib/backup/sections/database.ts'
 import { addFingerprints } from '../../lib/backup/sections/fingerprint.ts'
 import {
   compareBackup,
@@ -21,6 +21,7 @@ import { readSeed } from '../../lib/ledger/environment.ts'
 import type { RunRef } from '../../lib/ledger/run-ref.ts'
 import { withConnection } from '../../lib/postgres/with-connection.ts'
 import { databaseOf, type Plan, plannedRun, restoredBy } from '../../lib/run/planning/plan.ts'
+import { rehearse } from '../../local/cli/upload/rehearse.ts'
 import { backUp, catalogOf, planReset, readBackup, useDatabase } from '../database/database-stack.ts'
 import { postgresMajor } from '../support/server-version.ts'
 import { inFullForm, isFull } from '../support/trust.ts'
@@ -235,11 +236,17 @@ describe('what a backup of another major version of the server is refused with n
     await sql.query(
       `CREATE TYPE mood AS ENUM ('sad', 'glad'); CREATE TABLE moods (m mood); INSERT INTO moods VALUES ('sad')`,
     )
-    const { plan } = await ofAnother('12.9')
+    const { plan, loaded } = await ofAnother('12.9')
     await sql.query(`TRUNCATE moods; ALTER TYPE mood RENAME VALUE 'sad' TO 'blue'`)
     const loading = load(clients, plan)
     await expect(loading).rejects.toThrow(SchemaChanged)
-    await expect(loading).rejects.toThrow(/public\.moods .*PostgreSQL 12\.9 wrote the backup/)
+    const both = /public\.moods .*PostgreSQL 12\.9 wrote the backup/
+    await expect(loading).rejects.toThrow(both)
+    const held = (await readBackupOf(clients, { ...plan, backupId: loaded.backupId }))
+      .database as DatabaseSection
+    const uploaded = { runId: 'an-upload', database: held, original: held, check: () => {} }
+    const uploading = withConnection(clients, (connection) => rehearse(clients, connection, uploaded))
+    await expect(uploading).rejects.toThrow(both)
   })
 })
 

@@ -16,7 +16,7 @@ import { scratchTableOf } from '../../../lib/database/scratch/schema.ts'
 import { BackupDamaged } from '../../../lib/errors.ts'
 import type { Connection } from '../../../lib/postgres/connection.ts'
 import { databaseError } from '../../../lib/postgres/errors.ts'
-import { otherVersion } from '../../../lib/postgres/version.ts'
+import { acrossVersions, otherVersion } from '../../../lib/postgres/version.ts'
 
 type Part = { runId: string; table: BackedUpTable; part: TablePart; database: DatabaseSection }
 
@@ -28,7 +28,7 @@ export async function fingerprintOf(
 ): Promise<string> {
   const own = `${runId}/${table.oid}/${part.shard}`
   return dropping(connection, own, async () => {
-    await load(clients, own, { table, part })
+    await load(clients, own, { table, part, wroteBy: database.serverVersion })
     const asked = [{ of: scratchTableOf(own, table), expected: part.rows }]
     const [found] = await readFingerprints(connection, asked, fingerprintFormatOf(database))
     return found?.fingerprint ?? '0'
@@ -52,29 +52,33 @@ export async function rehearse(
   }: { runId: string; database: DatabaseSection; original: DatabaseSection; check: () => void },
 ): Promise<{ serverVersion: string; warnings: Warning[] }> {
   const { tables } = database
+  const wroteBy = original.serverVersion
   return dropping(connection, runId, async () => {
     await connection.query(`SET lock_timeout = ${clients.config.LOCK_TIMEOUT_MS}`)
     for (const table of tables) {
       for (const part of table.parts) {
         check()
-        await load(clients, runId, { table, part })
+        await load(clients, runId, { table, part, wroteBy })
       }
     }
     const live = await readTables(connection, clients.config.DATABASE_SCHEMAS)
     checkTables(tables, live)
     const written = tables.filter(({ rows }) => rows > 0)
     await checkLoaded(connection, { runId, tables: written })
+    const versions = { wroteBy, server: live.serverVersion }
     const fingerprints = fingerprintFormatOf(original)
     const signed = original.tables.filter(({ rows }) => rows > 0)
     refuse(
       await differencesOf(connection, { tables: signed, fingerprints }, (table) =>
         scratchTableOf(runId, table),
       ),
-      otherVersion({ wroteBy: original.serverVersion, server: live.serverVersion }),
+      otherVersion(versions),
     )
     check()
     const compared = await compareLoaded(connection, {
       ...{ runId, tables, loaded: wholeOf(tables), fingerprints, live, isCurrent: false },
+    }).catch((error: unknown) => {
+      throw acrossVersions(error, versions)
     })
     return { serverVersion: live.serverVersion, warnings: compared.warnings }
   })
@@ -102,9 +106,9 @@ async function dropping<Result>(
 async function load(
   clients: Clients,
   runId: string,
-  { table, part }: { table: BackedUpTable; part: TablePart },
+  { table, part, wroteBy }: { table: BackedUpTable; part: TablePart; wroteBy: string },
 ): Promise<void> {
-  await loadParts(clients, { runId, parts: [{ table, part }], check: checkTables }, async () => {})
+  await loadParts(clients, { runId, parts: [{ table, part }], wroteBy, check: checkTables }, async () => {})
 }
 
 function refuse(differences: readonly { what: string }[], versions: string): void {
