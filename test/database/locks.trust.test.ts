@@ -447,6 +447,33 @@ describe('a schema that is renamed while its tables are locked', () => {
     },
   )
 
+  it('leaves sequences as they stand that have the names by then, which no rollback takes back', async () => {
+    const made = (schema: string, m: number, n: number) =>
+      database.sql.query(
+        `CREATE SEQUENCE ${schema}.m; CREATE SEQUENCE ${schema}.n; SELECT setval('${schema}.m', ${m}), setval('${schema}.n', ${n})`,
+      )
+    await made('app', 7, 8)
+    const { swap } = await aRestore()
+    await makeGreen()
+    await made('green', 900, 901)
+    try {
+      let met = false
+      const own = meeting(async (statement) => {
+        if (met || !statement.includes('setval')) return
+        met = true
+        await database.sql.query(exchange)
+      })
+      expect([await endOf(swap(own)), met]).toEqual(['BackupIsStale', true])
+      const { rows } = await database.sql.query(
+        'SELECT m.last_value::int AS m, n.last_value::int AS n FROM app.m, app.n',
+      )
+      expect(rows).toEqual([{ m: 900, n: 901 }])
+    } finally {
+      await database.sql.query(exchangeBack)
+      await dropOthers()
+    }
+  })
+
   it('ends an export, which would have some rows of the one and some of the other', async () => {
     const plan = await planReset(clients)
     await withSchemasExchanged(() => backUp(through(60_000, 30_000), plan), '/database/')

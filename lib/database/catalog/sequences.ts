@@ -1,5 +1,5 @@
-import type * as z from 'zod'
 import type { BackedUpSequence } from '../../backup/sections/database.ts'
+import { BackupIsStale } from '../../errors.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { plainName, qualified } from '../../postgres/identifiers.ts'
 
@@ -57,8 +57,8 @@ export function sequencesOf(sequences: readonly Sequence[], tables: readonly { n
 export async function readPositions(
   connection: Connection,
   sequences: readonly Sequence[],
-): Promise<z.output<typeof BackedUpSequence>[]> {
-  const positions: z.output<typeof BackedUpSequence>[] = []
+): Promise<BackedUpSequence[]> {
+  const positions: BackedUpSequence[] = []
   for (let start = 0; start < sequences.length; start += 200) {
     const selects = sequences
       .slice(start, start + 200)
@@ -82,4 +82,33 @@ export async function restartSequences(
 ): Promise<void> {
   const statements = sequences.map((sequence) => `ALTER SEQUENCE ${qualified(sequence)} RESTART`)
   if (statements.length > 0) await connection.query(statements.join(';\n'))
+}
+
+/**
+ * Puts sequences where they stood; undone when the transaction is. Of setval that is true only in a file that the transaction
+ * made, and so it is said of the very sequence that was restarted: its name may be another's by then.
+ * @throws BackupIsStale
+ */
+export async function placeSequences(
+  connection: Connection,
+  positions: readonly BackedUpSequence[],
+): Promise<void> {
+  const sequences = positions.map(({ schema, sequence }) => ({ schema, table: sequence }))
+  const found = await connection.query(
+    `SELECT c.oid::text AS oid, c.relfilenode::text AS file FROM unnest($1::text[]) WITH ORDINALITY AS s(name, at)
+     JOIN pg_class c ON c.oid = s.name::regclass ORDER BY s.at`,
+    [sequences.map(qualified)],
+  )
+  await restartSequences(connection, sequences)
+  for (const [at, { name, lastValue, isCalled }] of positions.entries()) {
+    const { oid, file } = found.rows[at]
+    const { rowCount } = await connection.query(
+      'SELECT setval(oid::regclass, $3::bigint, $4) FROM pg_class WHERE oid = $1::oid AND relfilenode <> $2::oid',
+      [oid, file, lastValue, isCalled],
+    )
+    if (rowCount === 1) continue
+    throw new BackupIsStale(
+      `The sequence ${name} was replaced, or its schema renamed, while it was to be set. Nothing was changed; run again when the migration is done`,
+    )
+  }
 }

@@ -4,7 +4,7 @@ import type { FingerprintFormat } from '../../backup/sections/fingerprint.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { qualified } from '../../postgres/identifiers.ts'
 import { underOwnSearchPath } from '../../postgres/search-path.ts'
-import { restartSequences } from '../catalog/sequences.ts'
+import { placeSequences } from '../catalog/sequences.ts'
 import { addConstraints, dropConstraints } from '../constraints/constraints.ts'
 import type { Staying } from '../constraints/crossing.ts'
 import { differentlyStored } from '../constraints/generated-columns.ts'
@@ -31,7 +31,7 @@ export async function replaceRows(
   connection: Connection,
   {
     runId,
-    sequences: wanted,
+    sequences,
     pairs,
     unchanged = [],
     differing = new Map(),
@@ -70,12 +70,7 @@ export async function replaceRows(
   await makePlainIndexes(connection, { pairs: filled, dropped: indexes })
   const warnings = await addConstraints(connection, dropped)
   if (enableTriggers.length > 0) await connection.query(enableTriggers.join(';\n'))
-  const sequences = wanted.map(({ schema, sequence }) => ({ schema, table: sequence }))
-  await restartSequences(connection, sequences) // what setval does from here on is undone with the transaction
-  for (const { schema, sequence, lastValue, isCalled } of wanted) {
-    const relation = qualified({ schema, table: sequence })
-    await connection.query('SELECT setval($1::regclass, $2::bigint, $3)', [relation, lastValue, isCalled])
-  }
+  await placeSequences(connection, sequences)
   return warnings
 }
 
