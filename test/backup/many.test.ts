@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { sealed } from '../../lib/backup/digest.ts'
-import { timeToLook } from '../../lib/backup/documents/in-time.ts'
+import { NoTime, readInTime, timeToLook } from '../../lib/backup/documents/in-time.ts'
 import { pageOfBackups } from '../../lib/backup/list.ts'
 import type { Manifest } from '../../lib/backup/manifest.ts'
 import { setNames } from '../../lib/backup/naming/label.ts'
@@ -11,6 +11,7 @@ import { prune } from '../../lib/backup/retention/prune.ts'
 import { schedules } from '../../lib/config/schedules.ts'
 import { OutOfTime, UnknownBackup } from '../../lib/errors.ts'
 import { withConnection } from '../../lib/postgres/with-connection.ts'
+import { checkDelete, planDelete } from '../../lib/run/on-backup/delete.ts'
 import { statusOf } from '../../lib/run/status/status.ts'
 import { usePrune } from './prune-stack.ts'
 import { prefix } from './real-backups.ts'
@@ -143,13 +144,40 @@ describe('of very many backups', () => {
     expect(seen).toEqual([...new Set(seen)].sort().reverse())
 
     const asked = counting({}, 100)
-    const check = (patience: object) =>
-      withConnection(asked.clients, (connection) =>
-        checkDeletable(asked.clients, connection, { backupId: newest as string, ...patience }),
-      )
-    await check({ hasTime: timeToLook(asked.clients) })
+    const request = {
+      operation: 'delete',
+      backupId: newest as string,
+      confirm: 'local',
+      dryRun: false,
+    } as const
+    await withConnection(asked.clients, (connection) => checkDelete(asked.clients, connection, request))
     expect(asked.asked.GetObjectCommand).toBeLessThan(100)
-    await expect(check({})).rejects.toThrow('because of this: the newest full backup.')
+    const run = { runId: 'deletes', attempt: 0 }
+    const planning = withConnection(asked.clients, (connection) =>
+      planDelete(asked.clients, connection, { run, request }),
+    )
+    await expect(planning).rejects.toThrow('because of this: the newest full backup.')
+  })
+
+  test('of few that take long to read, a name is not said to mean none', async () => {
+    hours(0, 2, 'full')
+    unreadable(10)
+    const { clients } = counting({}, 1000)
+    const resolving = withConnection(clients, (connection) => resolveBackup(clients, connection, 'latest'))
+    await expect(resolving).rejects.toThrow(/^There was no time to find what latest means: of 12 folders/)
+  })
+
+  test('what is read stands at its place: nothing counts behind the first that there was no time for', async () => {
+    const [last, over] = [Promise.withResolvers<void>(), new AbortController()]
+    const hasTime = () => !over.signal.aborted
+    const found = readInTime(['a', 'b', 'c'], { hasTime, concurrency: 3 }, async (id, goesOn) => {
+      if (id === 'c') last.resolve()
+      await last.promise
+      if (id === 'b') over.abort()
+      if (id === 'b' && !goesOn()) throw new NoTime()
+      return id
+    })
+    expect(await found).toEqual(['a'])
   })
 
   test('of which none can be read, why each is kept is not told, and is looked for no longer than there is time', async () => {

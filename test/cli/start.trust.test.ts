@@ -187,6 +187,10 @@ test('the program installs nothing where npm was told to run no scripts before a
     stdout: '',
     stderr: expect.stringMatching(/^The packages .*node scripts\/install\.mjs/),
   })
+  const installing = [join(project, 'scripts/install.mjs')]
+  const did = await promisify(execFile)(process.execPath, installing, { env: { ...env, ...told } })
+  expect(did.stderr).toMatch(/installed$/m)
+  await rm(join(project, 'node_modules/.installed-lock'))
   expect(await start()).toMatchObject({
     stdout: 'started started ',
     stderr: expect.stringContaining('installed'),

@@ -91,6 +91,9 @@ test.runIf(isFull)(
     expect(await readBackup(clients.backups, prefix, made.backupId)).toMatchObject({
       imported: made.imported,
     })
+    // Nor does it leave its copies of all rows in the database.
+    const copies = `SELECT nspname FROM pg_namespace WHERE nspname LIKE 'taskmaster_scratch_%'`
+    expect((await backups.admin.query(copies)).rows).toEqual([])
   },
 )
 

@@ -474,9 +474,28 @@ describe('a schema that is renamed while its tables are locked', () => {
     }
   })
 
-  it('ends an export, which would have some rows of the one and some of the other', async () => {
-    const plan = await planReset(clients)
-    await withSchemasExchanged(() => backUp(through(60_000, 30_000), plan), '/database/')
+  it('and back, after the rows were compared, has them compared again, also where only tables lie in it that are kept', async () => {
+    await database.sql.query('CREATE SCHEMA lasting; CREATE TABLE lasting.notes (id int)')
+    try {
+      const both = { DATABASE_SCHEMAS: ['app', 'lasting'] }
+      const plan = await planReset(configured(clients, both), { tables: ['lasting.notes'] })
+      await backUp(configured(clients, both), plan)
+      let emptied = 0
+      const own = meeting(async (statement) => {
+        if (!statement.startsWith('TRUNCATE') || ++emptied > 1) return
+        await database.sql.query('ALTER SCHEMA lasting RENAME TO away; ALTER SCHEMA away RENAME TO lasting')
+      })
+      await wipeDatabase(configured(own, both), databaseOf(plan))
+      expect(emptied).toBe(2)
+    } finally {
+      await database.sql.query('DROP SCHEMA lasting CASCADE')
+    }
+  })
+
+  it('ends an export, which would have some rows of the one and some of the other; rights given on it do not', async () => {
+    const exporting = async () => backUp(through(60_000, 30_000), await planReset(clients))
+    await withSchemasExchanged(exporting, '/database/')
+    expect(await meanwhile('GRANT USAGE ON SCHEMA app TO PUBLIC', exporting, '/database/')).toBe('done')
   })
 })
 
@@ -739,7 +758,7 @@ describe('the scratch schema', () => {
     const outsider = `outsider_of_${new URL(database.env.DATABASE_URL ?? '').pathname.slice(1)}`
     const given = (what: 'GRANT ALL' | 'REVOKE ALL') =>
       database.sql.query(`ALTER DEFAULT PRIVILEGES ${what} ON SCHEMAS ${what === 'GRANT ALL' ? 'TO' : 'FROM'} PUBLIC, ${outsider};
-        ALTER DEFAULT PRIVILEGES ${what} ON TABLES ${what === 'GRANT ALL' ? 'TO' : 'FROM'} PUBLIC, ${outsider}`)
+        ALTER DEFAULT PRIVILEGES ${what} ON TABLES ${what === 'GRANT ALL' ? 'TO' : 'FROM'} PUBLIC`)
     await database.admin.query(`CREATE ROLE ${outsider}`)
     await given('GRANT ALL')
     const asOutsider = async (statement: string) => {

@@ -125,10 +125,17 @@ async function restore(
   await compareBackup(clients, { run: plannedRun(plan), ...restoredBy(plan) })
   await meanwhile()
   try {
-    return await restoreDatabase(clients, {
+    const restored = await restoreDatabase(clients, {
       ...databaseOf(plan),
       backup: await readRestored(clients, restoredBy(plan)),
     })
+    // By one that left something alone the time of the next is not estimated.
+    const { rows } = await database.sql.query(
+      `SELECT (locked->>'bytes')::float8 > 0 AS tells FROM taskmaster_reset.runs WHERE run_id = $1`,
+      [plan.runId],
+    )
+    expect(rows).toEqual([{ tells: restored.unchanged.length + restored.differing.length === 0 }])
+    return restored
   } finally {
     await withConnection(clients, (connection) => dropScratch(connection, plan.runId))
   }
