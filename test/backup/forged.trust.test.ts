@@ -344,7 +344,7 @@ describe('what is read of a bucket', () => {
     const config = { BACKUP_PREFIX: prefix, ENVIRONMENT: 'local' } as Config
     const looks = await readBackupFolders(
       { backups: memory.storage, config },
-      { isNeeded: () => false, labelsOf: () => [] },
+      { isNeeded: () => false, labelsOf: () => [], isUnknown: () => false },
     )
     expect(looks).toMatchObject([
       { is: 'sealed', backupId: good.backupId },

@@ -31,7 +31,7 @@ await attempt(async () => {
   }
 })
 const { backups } = await listBackups(clients.backups, prefix)
-await readBackupFolders(clients, { isNeeded: () => false, labelsOf: () => [] })
+await readBackupFolders(clients, { isNeeded: () => false, labelsOf: () => [], isUnknown: () => false })
 clients.backups.s3.destroy()
 const listed = backups.map((backup) => backup.backupId)
 process.stdout.write(JSON.stringify({ said, listed, megabytes: peakMiB() }))

@@ -185,6 +185,46 @@ describe('prune', () => {
   })
 })
 
+describe('what a run took that is not in this ledger', () => {
+  const sign = (backupId: string, runId: string) => {
+    const { signing } = bucket.clients.backups
+    const manifest = bucket.json(`${root(backupId)}manifest.json`)
+    const late = bucket.json(`${root(backupId)}late-1.json`)
+    bucket.put([
+      [`${root(backupId)}manifest.json`, json(sealed(signing, { ...manifest, runId }))],
+      [`${root(backupId)}late-1.json`, json(sealed(signing, { ...late, environment: 'local' }))],
+    ])
+  }
+  const claimedAt = (at: string) =>
+    bucket.stack.sql.query('UPDATE taskmaster_reset.environment SET claimed_at = $1', [at])
+
+  test('stays when it was sealed since the environment was claimed, and takes the place of nothing', async () => {
+    const ids = bucket.sealed([1, 2, 3, 4])
+    const known = await bucket.run({ status: 'succeeded' })
+    for (const [at, backupId] of ids.entries()) sign(backupId, at % 2 === 0 ? 'of a copy' : known)
+    await claimedAt('2026-01-01T00:00:00Z')
+    const result = await pruneWith({ RETENTION_LAST: 1 }, carryOut)
+    expect(split(result)).toEqual({ gone: [ids[3]], kept: ids.slice(0, 3) })
+    expect(result.backups[2]).toMatchObject({
+      reasons: [expect.stringContaining('is not in this ledger')],
+      deleted: null,
+    })
+    await withConnection(bucket.clients, async (connection) => {
+      const asked = (backupId: string) => checkDeletable(bucket.clients, connection, { backupId })
+      expect(await asked(ids[2]!)).toMatchObject({ backupId: ids[2] })
+      await expect(asked(ids[1]!)).rejects.toThrow('the newest own full backup')
+      await expect(asked(ids[0]!)).rejects.toThrow('the newest full backup')
+    })
+  })
+
+  test('is like any other when it was sealed before: its ledger was lost, and the environment claimed anew', async () => {
+    const ids = bucket.sealed([1, 2, 3])
+    for (const backupId of ids) sign(backupId, 'of a ledger that was lost')
+    await claimedAt(now.toISOString())
+    expect(split(await pruneWith(two, carryOut))).toEqual({ gone: [ids[2]], kept: ids.slice(0, 2) })
+  })
+})
+
 describe('what somebody without a key puts into the bucket', () => {
   test('takes the place of no backup that is signed, whatever its time and whatever it says of its rehearsal', async () => {
     const ids = bucket.sealed([2, 3, 4])

@@ -69,6 +69,24 @@ describe('retention', () => {
     expect([...protectionsOf(backups, now).values()]).toEqual([['pinned'], ['the newest full backup']])
   })
 
+  test('keeps what runs took that the ledger does not know, which takes the place of nothing; a person may delete all but the newest', () => {
+    const at = (time: string) =>
+      sealed(`2026-11-22T${time}:00Z`, { isUnknown: true, rehearsedAt: `2026-11-22T${time}:00Z` })
+    const backups = [at('11:00'), at('10:00'), ...daily(2)]
+    const unknown =
+      'of a run that is not in this ledger: the database was brought back to an earlier moment, or is a copy of another that backs up here as well. It takes no place; delete it by hand'
+    expect(decided(backups, { last: 1 })).toEqual([
+      `+ 2026-11-22T11:00 the newest full backup; the newest rehearsed full backup; ${unknown}; number 1 of the last 1 (full)`,
+      `+ 2026-11-22T10:00 ${unknown}`,
+      '+ 2026-11-22T03:00 the newest own full backup; number 1 of the last 1 (own full)',
+      '- 2026-11-21T03:00 not among the last 1 (own full)',
+    ])
+    expect([...protectionsOf(backups, now).values()]).toEqual([
+      ['the newest full backup', 'the newest rehearsed full backup'],
+      ['the newest own full backup'],
+    ])
+  })
+
   test('keeps the newest of each day, for N days that have a backup', () => {
     const backups = [
       sealed('2026-11-22T09:00:00Z'),
@@ -317,6 +335,25 @@ describe('for any backups and limits', () => {
         const ids = (protections: Map<string, string[]>) =>
           [...protections.keys()].filter((id) => !id.startsWith('strange')).sort()
         expect(ids(protectionsOf([...backups, ...strange], now))).toEqual(ids(protectionsOf(backups, now)))
+      }),
+    )
+  })
+
+  test('what runs took that the ledger does not know changes nothing for the others, and all of it stays', () => {
+    fc.assert(
+      fc.property(candidates, candidates, policies, (backups, others, policy) => {
+        const unknown = others.map((one) => ({
+          ...one,
+          backupId: `unknown ${one.backupId}`,
+          isUnknown: true,
+        }))
+        const all = kept([...backups, ...unknown], policy)
+        expect(all.filter((id) => !id.startsWith('unknown'))).toEqual(kept(backups, policy))
+        expect(all.filter((id) => id.startsWith('unknown'))).toHaveLength(others.length)
+        const own = [...protectionsOf([...backups, ...unknown], now).keys()].filter(
+          (id) => !id.startsWith('unknown'),
+        )
+        expect(own.sort()).toEqual([...protectionsOf(backups, now).keys()].sort())
       }),
     )
   })

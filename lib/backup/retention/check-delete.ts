@@ -4,7 +4,7 @@ import type { Connection } from '../../postgres/connection.ts'
 import { type HasTime, ifTime } from '../documents/in-time.ts'
 import { type Backup, readBackup } from '../read.ts'
 import { foldersAtOnce, listBackupFolders, readFolders } from './folders.ts'
-import { readLedger } from './ledger-view.ts'
+import { readLedger, readUnknown } from './ledger-view.ts'
 import { type Candidate, protectionsOf } from './retention.ts'
 
 /**
@@ -30,10 +30,11 @@ export async function checkDeletable(
   }
   const { neededBy, labelsOf } = await readLedger(connection, clients, runId)
   const isNeeded = (id: string) => neededBy(id).some((other) => other !== runId)
+  const isUnknown = await readUnknown(connection)
   // By the clock of the ledger, as in a prune: one that is late would find another backup the newest.
   const { rows } = await connection.query('SELECT clock_timestamp() AS now')
   const asked = { backupId, now: rows[0]?.now, hasTime }
-  const reasons = await reasonsFor(clients, { isNeeded, labelsOf }, asked)
+  const reasons = await reasonsFor(clients, { isNeeded, labelsOf, isUnknown }, asked)
   if (reasons === undefined || reasons.length === 0) return backup
   throw new BackupKept(
     `The backup ${backupId} (${backup.strategy}) is not deleted, because of this: ${reasons.join('; ')}. ${wayOut(reasons)}`,

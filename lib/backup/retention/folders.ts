@@ -20,8 +20,12 @@ type BackupFolder =
 type Where = Pick<Clients, 'backups' | 'config'>
 /** When to read on no more: without time no folder is begun and no document that was fetched is parsed, by the signal no folder is begun. */
 type Patience = { hasTime?: HasTime; signal?: AbortSignal | undefined }
-/** What the ledger says of a backup: whether an active run needs it, and the labels that keep it. */
-type Said = { isNeeded: (backupId: string) => boolean; labelsOf: (backupId: string) => readonly string[] }
+/** What the ledger says of a backup: whether an active run needs it, the labels that keep it, and whether it does not know its run. */
+type Said = {
+  isNeeded: (backupId: string) => boolean
+  labelsOf: (backupId: string) => readonly string[]
+  isUnknown: (backup: { runId: string; sealedAt: string }) => boolean
+}
 
 /**
  * Reads every folder below BACKUP_PREFIX. `left`: a backup whose manifest cannot be understood or read, or
@@ -76,7 +80,9 @@ async function readFolder(
     const isSigned = authentic === 'signed'
     const kept = { pinned, labels: about.labelsOf(backupId), running }
     const isImported = backup.imported !== undefined
-    const retained = { backupId, strategy, isImported, isSigned, sealedAt, rehearsedAt, unproved, ...kept }
+    const isUnknown = isSigned && !isImported && about.isUnknown(backup)
+    const of = { backupId, strategy, isImported, isSigned, isUnknown }
+    const retained = { ...of, sealedAt, rehearsedAt, unproved, ...kept }
     return { is: 'sealed', ...retained, hasTombstone }
   } catch (error) {
     if (!isAboutOne(error)) throw error

@@ -3,7 +3,7 @@ import { withConnection } from '../../postgres/with-connection.ts'
 import { ifTime, timeToLook } from '../documents/in-time.ts'
 import { lately } from '../lately.ts'
 import { listBackupFolders, readFolders } from './folders.ts'
-import { readLedger } from './ledger-view.ts'
+import { readLedger, readUnknown } from './ledger-view.ts'
 import { decideRetention } from './retention.ts'
 
 /** For more folders than these no request waits, and what it has begun would go on. */
@@ -21,9 +21,12 @@ async function look(clients: Clients): Promise<Map<string, string[]> | undefined
   const hasTime = timeToLook(clients)
   const ids = await listBackupFolders(clients)
   if (ids.length > foldersMax) return undefined
-  const ledger = await withConnection(clients, (connection) => readLedger(connection, clients, null))
+  const [ledger, isUnknown] = await withConnection(clients, async (connection) => [
+    await readLedger(connection, clients, null),
+    await readUnknown(connection),
+  ])
   const isNeeded = (backupId: string) => ledger.neededBy(backupId).length > 0
-  const said = { isNeeded, labelsOf: ledger.labelsOf }
+  const said = { isNeeded, labelsOf: ledger.labelsOf, isUnknown }
   const folders = await ifTime(readFolders(clients, said, ids, { hasTime }))
   if (folders === null) return undefined
   const policy = {

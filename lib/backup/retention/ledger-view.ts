@@ -51,6 +51,22 @@ export async function readLedger(
 }
 
 /**
+ * Which backups are of runs that the ledger does not know, although it is the one that they were taken with: those that were sealed since
+ * the environment was claimed. What is older was taken with a ledger that was lost.
+ * @see docs/decisions.md#a-prune-lets-go-what-runs-of-its-own-ledger-have-taken
+ */
+export async function readUnknown(
+  connection: Connection,
+): Promise<(backup: { runId: string; sealedAt: string }) => boolean> {
+  const { rows } = await connection.query(
+    `SELECT claimed_at AS since, ARRAY(SELECT run_id FROM taskmaster_reset.runs) AS runs FROM taskmaster_reset.environment`,
+  )
+  const [{ since, runs } = { since: null, runs: [] }] = rows as { since: Date | null; runs: string[] }[]
+  const known = new Set(runs)
+  return ({ runId, sealedAt }) => since !== null && new Date(sealedAt) >= since && !known.has(runId)
+}
+
+/**
  * Keeps every run from beginning, moving on and ending while `use` looks and acts, which must take moments only. `held`
  * asks whether it still does: to be called right before what cannot be undone, for the lock goes with its connection, and
  * nobody says so.

@@ -4,7 +4,7 @@ import { withConnection } from '../../postgres/with-connection.ts'
 import { backupKeys } from '../layout.ts'
 import { clearRetired, type Deleted, retireBackup, sizeOfFolder } from './delete.ts'
 import { readBackupFolders } from './folders.ts'
-import { readLedger, whileLedgerStands } from './ledger-view.ts'
+import { readLedger, readUnknown, whileLedgerStands } from './ledger-view.ts'
 import { type Decision, decideRetention, labelled, type Policy } from './retention.ts'
 import { removeTombstone } from './tombstone.ts'
 
@@ -47,9 +47,13 @@ export async function prune(
     daily: config.RETENTION_DAILY,
     weekly: config.RETENTION_WEEKLY,
   }
-  const ledger = await withConnection(clients, (connection) => readLedger(connection, clients, endOf))
+  const [ledger, isUnknown] = await withConnection(clients, async (connection) => [
+    await readLedger(connection, clients, endOf),
+    await readUnknown(connection),
+  ])
   const isNeeded = (backupId: string) => ledger.neededBy(backupId).length > 0
-  const folders = await readBackupFolders(clients, { isNeeded, labelsOf: ledger.labelsOf }, { signal })
+  const said = { isNeeded, labelsOf: ledger.labelsOf, isUnknown }
+  const folders = await readBackupFolders(clients, said, { signal })
   const sealed = folders.filter((one) => one.is === 'sealed')
   const result: PruneResult = {
     ...{ dryRun, policy, refused: ledger.refused, backups: [], leftovers: [] },

@@ -9,6 +9,8 @@ export type Candidate = {
   isImported?: boolean
   /** By a key of this environment; what is not, anybody who can write to the bucket may have put there. */
   isSigned: boolean
+  /** It is signed, and of a run that this ledger does not know: of another database, or of a time that this one has left. */
+  isUnknown?: boolean
   /** ISO 8601. */
   sealedAt: string
   rehearsedAt: string | null
@@ -40,10 +42,11 @@ const dayMs = 24 * 60 * 60 * 1000
  * nothing is left to prove (a restore may refuse the other after all), pinned and labelled ones and those of active runs always do. `last` keeps that many; `daily` the newest of each day, and `weekly` the newest of each ISO week, for so many
  * days and weeks (UTC) that have a backup: when nothing was backed up for a month, nothing goes for that.
  * Each strategy is judged by itself: an hourly backup of the cache must not take the places of nightly full ones; and what is
- * signed as if nothing else were there. Without any limit everything stays. A backup that says it was sealed more than a day from now is kept and takes
+ * signed as if nothing else were there, and so what runs of this ledger have taken; what others have stays. Without any limit everything stays. A backup that says it was sealed more than a day from now is kept and takes
  * nobody's place.
  * @see docs/decisions.md#each-strategy-has-its-own-retention
  * @see docs/decisions.md#what-is-not-signed-takes-the-place-of-nothing-that-is
+ * @see docs/decisions.md#a-prune-lets-go-what-runs-of-its-own-ledger-have-taken
  */
 export function decideRetention(backups: readonly Candidate[], policy: Policy, now: Date): Decision[] {
   const decisions = new Map(
@@ -68,16 +71,20 @@ export function protectionsOf(backups: readonly Candidate[], now: Date): Map<str
 type Contest = { kind: string; backups: readonly Candidate[] }
 
 /**
- * Of each strategy all, and behind them those that are signed: what is said of one there is what counts. What was uploaded takes
- * the place of nothing that a run has taken.
+ * Of each strategy all, behind them those that are signed, and of these those of runs that the ledger knows: what is said of one
+ * last is what counts. What was uploaded takes the place of nothing that a run has taken.
  */
 function contestsOf(backups: readonly Candidate[]): Contest[] {
   const kindOf = ({ strategy, isImported }: Candidate) => (isImported ? `imported ${strategy}` : strategy)
   return [...Map.groupBy(backups, kindOf)].flatMap(([kind, group]) => {
     const all = newestFirst(group)
     const signed = all.filter(({ isSigned }) => isSigned)
-    const contest = { kind, backups: all }
-    return signed.length === all.length ? [contest] : [contest, { kind: `signed ${kind}`, backups: signed }]
+    const own = signed.filter(({ isUnknown }) => isUnknown !== true)
+    return [
+      { kind, backups: all },
+      ...(signed.length === all.length ? [] : [{ kind: `signed ${kind}`, backups: signed }]),
+      ...(own.length === signed.length ? [] : [{ kind: `own ${kind}`, backups: own }]),
+    ]
   })
 }
 
@@ -118,6 +125,7 @@ function decideAlike(contest: Contest, policy: Policy, now: Date): Decision[] {
     const keeps = [...(protections.get(backup.backupId) ?? [])]
     const drops: string[] = []
     if (isUnlimited) keeps.push('no retention is set')
+    if (backup.isUnknown) keeps.push(unknown)
     if (isNotYet(backup, now)) return { backupId: backup.backupId, keep: true, reasons: keeps }
     counted++
     if (last !== null) {
@@ -135,6 +143,9 @@ function decideAlike(contest: Contest, policy: Policy, now: Date): Decision[] {
 export function labelled(label: string): string {
   return `labelled "${label}"`
 }
+
+const unknown =
+  'of a run that is not in this ledger: the database was brought back to an earlier moment, or is a copy of another that backs up here as well. It takes no place; delete it by hand'
 
 /** Counts days or weeks that have a backup; backups must come newest first. */
 class Periods {
