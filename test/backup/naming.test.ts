@@ -21,14 +21,19 @@ function night(
   {
     isSigned = true,
     digits = 'aaaaaa',
+    minute = 1,
     ...about
-  }: { isSigned?: boolean; digits?: string } & Partial<
+  }: { isSigned?: boolean; digits?: string; minute?: number } & Partial<
     Pick<Manifest, 'environment' | 'rehearsedAt' | 'imported'>
   > = {},
 ): string {
   const date = `2026-11-${String(day).padStart(2, '0')}`
   const backupId = `${date}T03-00-00Z-${digits}`
-  const sample = sampleBackup({ backupId, sealedAt: `${date}T03:01:00.000Z`, ...about })
+  const sample = sampleBackup({
+    backupId,
+    sealedAt: `${date}T03:${String(minute).padStart(2, '0')}:00.000Z`,
+    ...about,
+  })
   const manifest = isSigned ? sealed(bucket.clients.backups.signing, sample.manifest) : sample.manifest
   sample.objects.set(sample.keys.manifest, Buffer.from(JSON.stringify(manifest)))
   bucket.put(sample.objects)
@@ -80,6 +85,18 @@ describe('a backup is called', () => {
     )
     expect(await resolve('latest')).toBe(newest)
     expect(await resolve('latest-rehearsed')).toBe(rehearsed)
+  })
+
+  test('latest, of the attempts of one run, which began in one second, the one that was sealed last', async () => {
+    for (const digits of ['000000', 'ffffff']) {
+      const day = digits === '000000' ? 7 : 8
+      const last = night(day, { digits, minute: 9, rehearsedAt: `2026-11-0${day}T03:09:00.000Z` })
+      for (const other of ['0f0000', '800000', 'f00000'])
+        night(day, { digits: other, rehearsedAt: `2026-11-0${day}T03:01:00.000Z` })
+      night(day, { digits: 'fffff0', minute: 10, isSigned: false })
+      expect(await resolve('latest')).toBe(last)
+      expect(await resolve('latest-rehearsed')).toBe(last)
+    }
   })
 
   test('by a label, which goes before a folder that somebody called like it; or by none that is known', async () => {

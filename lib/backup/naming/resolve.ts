@@ -12,6 +12,9 @@ type Where = Pick<Clients, 'backups' | 'config' | 'now'>
 /** Characters of an id that may stand for it. */
 const prefixMin = 4
 
+/** Of an id: the second in which its run began. */
+const secondLength = '2026-11-22T19-05-33Z'.length
+
 /** Backups that are looked at together. */
 const concurrency = 16
 
@@ -68,15 +71,25 @@ async function newest(clients: Where, name: 'latest' | 'latest-rehearsed'): Prom
     backup.imported === undefined &&
     (name === 'latest' || backup.rehearsedAt !== null)
   const ids = (await listFolders(bucket, prefix)).filter(isBackupId).sort().reverse() // ids begin with their time
-  const [found] = await firstOf(clients, { name, ids, many: 1 }, async (backupId, hasTime) => {
+  const sealedAt = new Map<string, number>()
+  const look = async (backupId: string, hasTime: HasTime) => {
     try {
-      return fits(await findBackup(bucket, prefix, backupId, { hasTime }))
+      const backup = await findBackup(bucket, prefix, backupId, { hasTime })
+      if (backup !== null) sealedAt.set(backupId, Date.parse(backup.sealedAt))
+      return fits(backup)
     } catch (error) {
       if (isAboutOne(error)) return false // it must not hide the others
       throw error
     }
-  })
-  if (found !== undefined) return found
+  }
+  const [found] = await firstOf(clients, { name, ids, many: 1 }, look)
+  if (found !== undefined) {
+    // All attempts of a run begin with its second, and the last one has what was written since the others.
+    const alike = ids.filter((id) => id.slice(0, secondLength) === found.slice(0, secondLength))
+    const fitting = await firstOf(clients, { name, ids: alike, many: alike.length }, look)
+    const timeOf = (id: string) => sealedAt.get(id) ?? 0
+    return fitting.reduce((last, id) => (timeOf(id) > timeOf(last) ? id : last), found)
+  }
   throw new UnknownBackup(
     `${name} means no backup: none below s3://${bucket.name}/${prefix} is signed, of the environment "${config.ENVIRONMENT}"${name === 'latest' ? '' : ', and was loaded and compared'}. Nothing was touched; take a backup`,
   )
