@@ -1,10 +1,15 @@
 import { describe, expect, test } from 'vitest'
+import { readPartLines } from '../../lib/backup/part/read.ts'
+import { readBackup } from '../../lib/backup/read.ts'
 import { exportCache } from '../../lib/cache/export/export.ts'
 import { fenceKey } from '../../lib/cache/keys.ts'
 import { restoreCache, restoreLimits } from '../../lib/cache/restore/restore.ts'
 import { wipeCache, wipeLimits } from '../../lib/cache/wipe/wipe.ts'
 import type { Clients } from '../../lib/clients.ts'
 import { RunLost } from '../../lib/errors.ts'
+import type { CountedLate } from '../../lib/ledger/documents.ts'
+import type { Fence } from '../../lib/ledger/fence.ts'
+import { holding } from '../files/s3-front.ts'
 import { fenceOf } from '../support/fences.ts'
 import { inFullForm, isFull, tried } from '../support/trust.ts'
 import { noProgress, prefix, startCache } from './cache-stack.ts'
@@ -117,6 +122,41 @@ async function everyStop(
   tried(`stragglers, ${name}`, { stops })
 }
 
+/** Fences of the invocations of one step, of which only the latest may act, beside a ledger that notes which late file counts. */
+function invocationsOf(): () => Fence {
+  let [latest, counts] = [0, undefined as CountedLate | undefined]
+  return () => {
+    const number = ++latest
+    const check = async () => {
+      if (number !== latest) throw new RunLost('a later invocation has begun')
+    }
+    const replaceLate: Fence['replaceLate'] = async (late) => {
+      await check()
+      counts = late
+    }
+    return { ...fenceOf(1), check, lateOf: async () => counts, replaceLate }
+  }
+}
+
+/** Of a backup by its folder alone. */
+async function valuesIn(backupId: string): Promise<Record<string, unknown>> {
+  const { backups, config } = direct
+  const values: Record<string, unknown> = {}
+  const { cache } = await readBackup(backups, config.BACKUP_PREFIX, backupId)
+  for (const { key } of cache?.parts ?? []) {
+    for await (const line of readPartLines(backups, key)) {
+      const { key, value } = JSON.parse(line.toString())
+      values[key] = value
+    }
+  }
+  return values
+}
+
+async function valuesLeft(): Promise<Record<string, unknown>> {
+  const keys = await stack.keys()
+  return Object.fromEntries(await Promise.all(keys.map(async (key) => [key, await redis.get(key)])))
+}
+
 needsServer(
   'an invocation that wakes up after its step was repeated, its run ended and a restore was made (needs redis-server)',
   () => {
@@ -143,6 +183,42 @@ needsServer(
       }
       await everyStop('Wipe cache without a backup', stepOf, { every: 2, least: 5 }) // how many a scan takes depends on where its keys lie
     })
+
+    test.runIf(isFull)(
+      `hides nothing that was added to the backup from who reads it without the ledger: Wipe cache ${inFullForm}`,
+      async () => {
+        let stops = 0
+        for (; ; stops++) {
+          await redis.flushall()
+          await redis.mset(`${prefix}a`, '1', `${prefix}b`, '1')
+          const run = stack.nextRun()
+          const backupId = await sealBackup(direct, { run, fence: fenceOf(1) })
+          const invocation = invocationsOf()
+          const wipe = (fence: Fence) =>
+            wipeCache(direct, { run, fence, backupId, preserve: [], unsupportedTypes: [] }, noProgress)
+          await redis.set(`${prefix}a`, '2')
+          let seen = 0
+          const held = holding(() => seen++ === stops)
+          stack.s3Front.faults = [held.fault]
+          const straggler = wipe(invocation()).then(
+            () => 'ended',
+            (error: Error) => error.name,
+          )
+          const isHeld = await Promise.race([held.arrived.then(() => true), straggler.then(() => false)])
+          if (!isHeld) break
+          await redis.set(`${prefix}new`, '1')
+          await wipe(invocation())
+          held.release()
+          await straggler
+          const there = { ...(await valuesIn(backupId)), ...(await valuesLeft()) }
+          expect(there, `held at request ${stops}`).toEqual({
+            ...{ [`${prefix}a`]: '2', [`${prefix}b`]: '1', [`${prefix}new`]: '1' },
+          })
+        }
+        expect(stops).toBeGreaterThanOrEqual(10)
+        tried('stragglers that add to a backup', { stops })
+      },
+    )
 
     test.runIf(isFull)('changes nothing: Restore cache (full form)', async () => {
       await everyStop('Restore cache', async (original) => {

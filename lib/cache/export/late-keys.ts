@@ -81,13 +81,33 @@ export class LateKeys {
     this.#seen = new KeySet()
     if (writer === undefined) return 0
     await writer.end()
-    await this.#fence.check() // of an invocation that was repeated nothing is to be in the backup
     const { backups, config, now } = this.#tools
     const { backupId, environment, version } = this.#manifest
-    // What the late files before this one say is repeated: only the last one counts.
-    const known = await this.#fence.lateOf(backupId)
-    const before = await findLate(backups, config.BACKUP_PREFIX, this.#manifest, known)
     const { parts } = writer
+    const keys = backupKeys(config.BACKUP_PREFIX, backupId)
+    let known: Seen['late'] | undefined
+    const note = (late: Seen['late']) => this.#fence.replaceLate(late, known)
+    await writeLate(backups, { keys, backupId, environment, version, now, note }, async () => {
+      // Asked when the file has its number: when another invocation adds to the backup after that, the number is taken.
+      known = await this.#fence.lateOf(backupId)
+      // What the late files before this one say is repeated: only the last one counts.
+      const before = await findLate(backups, config.BACKUP_PREFIX, this.#manifest, known)
+      const cache: Late['cache'] = {
+        added: (before?.cache?.added ?? 0) + (await this.#noteDigests(parts)),
+        parts: [...(before?.cache?.parts ?? []), ...parts],
+      }
+      await this.#fence.check() // of an invocation that was repeated nothing is to be in the backup
+      return {
+        tables: before?.tables ?? [],
+        sequences: before?.sequences ?? this.#manifest.database?.sequences ?? [],
+        cache,
+      }
+    })
+    return parts.reduce((sum, part) => sum + part.keys, 0)
+  }
+
+  /** @returns how many of the keys are new to the backup */
+  async #noteDigests(parts: PartWriter['parts']): Promise<number> {
     const quarantine = this.#quarantine
     this.#quarantine = new Map()
     let renamed = 0 // keys that the backup held already, under the name that they had
@@ -98,19 +118,7 @@ export class LateKeys {
       return found.key
     }
     const noted = { parts, digests: this.#digests, exact: this.#expiry.exact, keyOf }
-    const added = (await addDigests(backups, noted)) - renamed
-    const cache: Late['cache'] = {
-      added: (before?.cache?.added ?? 0) + added,
-      parts: [...(before?.cache?.parts ?? []), ...parts],
-    }
-    const keys = backupKeys(config.BACKUP_PREFIX, backupId)
-    const note = (late: Seen['late']) => this.#fence.replaceLate(late, known)
-    await writeLate(backups, { keys, backupId, environment, version, now, note }, async () => ({
-      tables: before?.tables ?? [],
-      sequences: before?.sequences ?? this.#manifest.database?.sequences ?? [],
-      cache,
-    }))
-    return parts.reduce((sum, part) => sum + part.keys, 0)
+    return (await addDigests(this.#tools.backups, noted)) - renamed
   }
 
   async #open(): Promise<PartWriter> {
