@@ -499,6 +499,16 @@ describe('a schema that is renamed while its tables are locked', () => {
   })
 })
 
+it('a restore does not empty a column that came since its safety backup, in which it is not: it begins again', async () => {
+  const { swap } = await aRestore()
+  await database.sql.query(
+    `ALTER TABLE app.people ADD since text; UPDATE app.people SET since = 'in no backup'`,
+  )
+  expect(await endOf(swap())).toBe('BackupIsStale')
+  const { rows } = await database.sql.query('SELECT count(since)::int AS rows FROM app.people')
+  expect(rows).toEqual([{ rows: 51 }])
+})
+
 describe('a wipe that has its locks', () => {
   /** Lets a writer of the application through, and not only when the server by itself ends whoever is idle, after 30 s. */
   async function expectThrough(writer: pg.Client): Promise<void> {

@@ -11,6 +11,7 @@ import { noteLate } from '../../ledger/documents.ts'
 import type { Connection } from '../../postgres/connection.ts'
 import { underOwnSearchPath } from '../../postgres/search-path.ts'
 import type { Catalog } from '../catalog/catalog.ts'
+import { changesOf, refuseChanges } from '../catalog/changes.ts'
 import { readPositions, sequencesOf } from '../catalog/sequences.ts'
 import type { Table } from '../catalog/table.ts'
 import { reconcile } from '../export/reconcile.ts'
@@ -61,6 +62,14 @@ export async function proveBackup(
       `The backup ${manifest.backupId} does not hold ${missing.map(({ name }) => name).join(', ')}. Nothing was wiped; start a new run`,
     )
   }
+  // Of a column that came since, nothing would be compared.
+  const losing = new Set(going.map(({ name }) => name))
+  refuseChanges(
+    changesOf(
+      catalog,
+      held.filter(({ name }) => losing.has(name)),
+    ),
+  )
   const bucket = clients.backups
   const keys = backupKeys(clients.config.BACKUP_PREFIX, manifest.backupId)
   // In the same transaction: the ledger knows of the late file exactly when the rows are gone.
