@@ -499,6 +499,52 @@ describe('a schema that is renamed while its tables are locked', () => {
   })
 })
 
+describe('a type that is altered while its tables are locked', () => {
+  const types = `CREATE TYPE app.mood AS ENUM ('glad', 'sad'); CREATE TYPE app.place AS (street int, house int);
+    CREATE FUNCTION app.to_json(app.mood) RETURNS json LANGUAGE sql IMMUTABLE AS $$ SELECT '"sad"'::json $$;
+    ALTER TABLE app.people ADD mood app.mood DEFAULT 'glad', ADD places app.place[] DEFAULT '{"(1,2)"}'`
+  const alterations = [
+    ['a label gets another name', `ALTER TYPE app.mood RENAME VALUE 'glad' TO 'merry'`],
+    ['an attribute is added', 'ALTER TYPE app.place ADD ATTRIBUTE floor int'],
+    ['there is a cast to json', 'CREATE CAST (app.mood AS json) WITH FUNCTION app.to_json(app.mood)'],
+  ] as const
+
+  it.each(steps.slice(0, isFull ? undefined : 1))(
+    'undoes what a %s did: no snapshot has what its values are written as',
+    async (_, __, rowsAfter, prepare) => {
+      for (const [what, statement] of isFull ? alterations : alterations.slice(2)) {
+        await database.sql.query(`DROP SCHEMA app CASCADE; CREATE SCHEMA app; CREATE TABLE app.people (id int PRIMARY KEY, name text);
+          INSERT INTO app.people SELECT g, 'person ' || g FROM generate_series(1, 50) g; ${types}`)
+        const { plan, act } = await prepare()
+        await database.sql.query(`UPDATE app.people SET name = 'late' WHERE id = 1`)
+        const before = await people()
+        expect(before).not.toBe(rowsAfter)
+        const { tables } = await readBackup(clients, plan.backupId!)
+        let met = false
+        // Behind the moment that the transaction sees, and before what was written since is added to the backup.
+        const own = meeting(async (text) => {
+          if (met || !text.includes('may_truncate')) return
+          met = true
+          await database.sql.query(statement)
+        })
+        expect([await endOf(act(own)), met], what).toEqual(['BackupIsStale', true])
+        expect(await people(), what).toBe(before)
+        expect(await readBackup(clients, plan.backupId!), what).toMatchObject({ attempt: 0, tables })
+      }
+    },
+  )
+
+  it('ends an export, which would have rows with either text; a label that is added does not', async () => {
+    await database.sql.query(types)
+    const exporting = async () => backUp(through(60_000, 30_000), await planReset(clients))
+    expect(
+      await meanwhile(`ALTER TYPE app.mood ADD VALUE 'calm' BEFORE 'sad'`, exporting, '/database/'),
+    ).toBe('done')
+    for (const [what, statement] of isFull ? alterations : alterations.slice(0, 1))
+      expect(await meanwhile(statement, exporting, '/database/'), what).toBe('BackupIsStale')
+  })
+})
+
 it('a restore does not empty a column that came since its safety backup, in which it is not: it begins again', async () => {
   const { swap } = await aRestore()
   await database.sql.query(
