@@ -1,10 +1,13 @@
 import { createHash } from 'node:crypto'
-import { BackupIncomplete } from '../errors.ts'
+import { BackupIncomplete, NotFound, StoreUnavailable } from '../errors.ts'
 import type { Bucket } from '../s3/bucket.ts'
 import { listSizes } from '../s3/list.ts'
 import type { SigningKey } from '../signature.ts'
 import { sealed } from './digest.ts'
+import { documentBounds } from './documents/json.ts'
+import { readText } from './documents/read.ts'
 import { jsonOf, putJson } from './documents/write.ts'
+import { writeOnce } from './documents/write-once.ts'
 import { type BackupKeys, lateFileOf, maxAttempt } from './layout.ts'
 import type { Late, Seen } from './manifest.ts'
 
@@ -16,6 +19,7 @@ type Differences = Pick<Late, 'tables' | 'sequences' | 'cache'>
  * @param backup its `note` tells the ledger which n counts from here on, with the SHA-256 of the file; null: none does. A
  *   file that somebody adds later, or that a straggler writes, is then not believed
  * @param find makes the differences for the attempt's number
+ * @throws StoreUnavailable also when another invocation took the number meanwhile
  */
 export async function writeLate(
   bucket: Bucket & { signing: readonly SigningKey[] },
@@ -48,8 +52,27 @@ export async function writeLate(
     const writtenAt = backup.now().toISOString()
     const late: Late = { version, backupId, environment, attempt, writtenAt, ...differences }
     const document = sealed(bucket.signing, late)
-    await putJson(bucket, key, document, { once: true })
-    return { attempt, sha256: createHash('sha256').update(jsonOf(document)).digest('hex') }
+    const sha256 = createHash('sha256').update(jsonOf(document)).digest('hex')
+    // What is there may be this very one: S3 had written it, and its answer was lost.
+    const there = await writeOnce(
+      sha256,
+      (options) => putJson(bucket, key, document, options),
+      () => findDigest(bucket, key),
+    )
+    if (there === sha256) return { attempt, sha256 }
+    throw new StoreUnavailable(
+      `s3://${bucket.name}/${key} was written by another invocation of this step meanwhile, so that what this one found does not count, and it removes nothing. Where the step is not repeated, start again`,
+    )
+  }
+}
+
+/** The SHA-256 of what is there; undefined: nothing. */
+async function findDigest(bucket: Bucket, key: string): Promise<string | undefined> {
+  try {
+    return (await readText(bucket, key, documentBounds)).sha256
+  } catch (error) {
+    if (error instanceof NotFound) return undefined
+    throw error
   }
 }
 

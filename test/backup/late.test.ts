@@ -1,12 +1,11 @@
-import { GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
-import { beforeEach, expect, it } from 'vitest'
+import { GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
+import { beforeEach, expect, it, onTestFinished } from 'vitest'
 import { documentBounds } from '../../lib/backup/documents/json.ts'
 import { getJson, readText } from '../../lib/backup/documents/read.ts'
 import { lastAttempt, writeLate } from '../../lib/backup/late.ts'
 import { backupKeys } from '../../lib/backup/layout.ts'
 import { Late } from '../../lib/backup/manifest.ts'
 import { BackupIncomplete, StoreUnavailable } from '../../lib/errors.ts'
-import { isPreconditionFailure } from '../../lib/s3/bucket.ts'
 import { s3Error, smallPages } from '../files/s3-front.ts'
 import { signing } from '../support/signing.ts'
 import { startFrontedBucket } from './fronted-bucket.ts'
@@ -106,9 +105,29 @@ it('a list is never written over another one', async () => {
     await put(backup.keys.late(attempt)) // somebody was faster
     return difference
   })
-  await expect(writing).rejects.toSatisfy(isPreconditionFailure)
+  await expect(writing).rejects.toThrow(StoreUnavailable)
+  await expect(writing).rejects.toThrow(`${backup.keys.late(1)} was written by another invocation`)
+  expect(noted).toEqual([])
   const held = await storage.s3.send(new GetObjectCommand({ Bucket: 'backups', Key: backup.keys.late(1) }))
   expect(await held.Body?.transformToString()).toBe('{}')
+})
+
+it('a list that S3 has written, and did not come to say so, counts', async () => {
+  const s3 = new S3Client({
+    ...{ endpoint: front.url, region: 'eu-central-1', forcePathStyle: true },
+    credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
+  })
+  onTestFinished(() => s3.destroy())
+  let sent = 0
+  front.faults.push(async ({ method, key }, forward) => {
+    if (method !== 'PUT' || key !== backup.keys.late(1) || ++sent > 1) return undefined
+    await forward()
+    return 'drop'
+  })
+  expect(await writeLate({ ...storage, s3 }, backup, async () => difference)).toEqual(difference.tables)
+  expect(sent).toBe(2)
+  const { sha256 } = await readText(storage, backup.keys.late(1), documentBounds)
+  expect(noted).toEqual([{ attempt: 1, sha256 }])
 })
 
 it('nothing is made when the earlier lists cannot be listed: one of them might be overlooked', async () => {
