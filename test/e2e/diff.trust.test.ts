@@ -5,6 +5,7 @@ import { readToldRows } from '../../lib/run/on-backup/diff-rows.ts'
 import { differenceLines } from '../../lib/run/words/difference.ts'
 import { wouldDoOf } from '../../lib/run/words/would-do.ts'
 import { currentClients } from '../../lib/task.ts'
+import { needsRedis } from '../support/needs.ts'
 import { inFullForm, isFull } from '../support/trust.ts'
 import {
   backupBucket,
@@ -263,53 +264,60 @@ describe('diff', () => {
     expect(refused.difference?.database?.tables).toHaveLength(2)
   })
 
-  test('and of a restore of some files and keys it tells these alone, which are then all that is put back', async () => {
-    const backupId = await backUp()
-    const { redis, sql } = reset.stack
-    const change = async (name: string) => {
-      await reset.put(`${filesPrefix}pinned/${name}`, 'x')
-      await reset.put(`${filesPrefix}story 1.txt`, name)
-      await redis.mset('session:0', name, 'page:1', name, `session:${name}`, name)
-    }
-    await change('later')
-    await sql.query('DELETE FROM tickets')
-    const part = {
-      operation: 'restore',
-      backupId,
-      files: ['pinned/'],
-      keys: ['session:*', 'hash'],
-      exact: true,
-    }
-    const { difference, warnings } = await reset.succeed({ ...part, files: ['pinned/', 'no/'], dryRun: true })
-    expect(warnings).toEqual([
-      {
-        code: 'SelectionMatchedNothing',
-        message: 'No file of the backup lies below no/, which was to be put back',
-      },
-    ])
-    expect(difference).toMatchObject({
-      database: null,
-      files: { before: 1, now: 2, extra: 1, missing: 0, changed: 0 },
-      cache: { before: 2, now: 3, extra: 1, missing: 0, changed: 1 },
-    })
-    const ends = await redis.call('PEXPIRETIME', 'hash')
-    const outcome = await reset.succeed({ ...part, ttl: 'relative', confirm: environment })
-    expect(await redis.call('PEXPIRETIME', 'hash')).toBeGreaterThan(ends as number)
-    expect(outcome.targets).toMatchObject({
-      database: { state: 'untouched' },
-      files: { state: 'restored', objects: 1 },
-      cache: { state: 'restored', keys: 2 },
-    })
-    const files = (await reset.objects(filesBucket)).map(({ key, etag }) => `${key} ${etag}`)
-    const md5 = createHash('md5').update('later').digest('hex')
-    expect(files.filter((file) => file.includes('later'))).toEqual([])
-    expect(files).toContain(`${filesPrefix}story 1.txt "${md5}"`)
-    expect(await redis.mget('session:0', 'page:1', 'session:later')).toEqual(['value 0', 'later', null])
-    expect((await sql.query('SELECT FROM tickets')).rowCount).toBe(0)
-    const whole = await reset.run({ ...part, files: [`${filesPrefix}pinned/`], confirm: environment })
-    expect(whole).toMatchObject({ status: 'FAILED', error: 'InvalidRequest' })
-    expect(whole.cause).toContain('Say "pinned/" in files')
-  })
+  needsRedis(
+    'and of a restore of some files and keys it tells these alone, which are then all that is put back (needs redis-server)',
+    async () => {
+      const backupId = await backUp()
+      const { redis, sql } = reset.stack
+      const change = async (name: string) => {
+        await reset.put(`${filesPrefix}pinned/${name}`, 'x')
+        await reset.put(`${filesPrefix}story 1.txt`, name)
+        await redis.mset('session:0', name, 'page:1', name, `session:${name}`, name)
+      }
+      await change('later')
+      await sql.query('DELETE FROM tickets')
+      const part = {
+        operation: 'restore',
+        backupId,
+        files: ['pinned/'],
+        keys: ['session:*', 'hash'],
+        exact: true,
+      }
+      const { difference, warnings } = await reset.succeed({
+        ...part,
+        files: ['pinned/', 'no/'],
+        dryRun: true,
+      })
+      expect(warnings).toEqual([
+        {
+          code: 'SelectionMatchedNothing',
+          message: 'No file of the backup lies below no/, which was to be put back',
+        },
+      ])
+      expect(difference).toMatchObject({
+        database: null,
+        files: { before: 1, now: 2, extra: 1, missing: 0, changed: 0 },
+        cache: { before: 2, now: 3, extra: 1, missing: 0, changed: 1 },
+      })
+      const ends = await redis.call('PEXPIRETIME', 'hash')
+      const outcome = await reset.succeed({ ...part, ttl: 'relative', confirm: environment })
+      expect(await redis.call('PEXPIRETIME', 'hash')).toBeGreaterThan(ends as number)
+      expect(outcome.targets).toMatchObject({
+        database: { state: 'untouched' },
+        files: { state: 'restored', objects: 1 },
+        cache: { state: 'restored', keys: 2 },
+      })
+      const files = (await reset.objects(filesBucket)).map(({ key, etag }) => `${key} ${etag}`)
+      const md5 = createHash('md5').update('later').digest('hex')
+      expect(files.filter((file) => file.includes('later'))).toEqual([])
+      expect(files).toContain(`${filesPrefix}story 1.txt "${md5}"`)
+      expect(await redis.mget('session:0', 'page:1', 'session:later')).toEqual(['value 0', 'later', null])
+      expect((await sql.query('SELECT FROM tickets')).rowCount).toBe(0)
+      const whole = await reset.run({ ...part, files: [`${filesPrefix}pinned/`], confirm: environment })
+      expect(whole).toMatchObject({ status: 'FAILED', error: 'InvalidRequest' })
+      expect(whole.cause).toContain('Say "pinned/" in files')
+    },
+  )
 
   test.runIf(isFull)(
     `of a dry run is about what the restore would put back, and says what an exact one removes ${inFullForm}`,
