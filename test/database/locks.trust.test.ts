@@ -447,6 +447,28 @@ describe('a schema that is renamed while its tables are locked', () => {
     },
   )
 
+  it('undoes a wipe that would let the sequence of a kept table start again, which has the name by then', async () => {
+    await database.sql.query(`CREATE SEQUENCE app.goes; CREATE SEQUENCE app.stays;
+      ALTER TABLE app.people ADD n int DEFAULT nextval('app.goes'); ALTER TABLE app.zoo ADD n int DEFAULT nextval('app.stays');
+      SELECT setval('app.goes', 7), setval('app.stays', 900)`)
+    clients = configured(clients, { PRESERVE_TABLES: ['app.zoo'] })
+    const plan = await aBackup()
+    let met = false
+    // Behind the moment that the transaction sees, and before it reads where the sequences stand: a rename would wait from then on.
+    const own = meeting(async (statement) => {
+      if (met || !statement.includes('may_truncate')) return
+      met = true
+      await database.sql.query(
+        'ALTER SEQUENCE app.goes RENAME TO away; ALTER SEQUENCE app.stays RENAME TO goes; ALTER SEQUENCE app.away RENAME TO stays',
+      )
+    })
+    expect([await endOf(wipeDatabase(own, databaseOf(plan))), met]).toEqual(['BackupIsStale', true])
+    const { rows } = await database.sql.query(
+      'SELECT s.last_value::int AS had_goes, g.last_value::int AS had_stays FROM app.stays s, app.goes g',
+    )
+    expect(rows).toEqual([{ had_goes: 7, had_stays: 900 }])
+  })
+
   it('leaves sequences as they stand that have the names by then, which no rollback takes back', async () => {
     const made = (schema: string, m: number, n: number) =>
       database.sql.query(

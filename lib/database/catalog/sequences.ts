@@ -75,13 +75,33 @@ export async function readPositions(
   return positions
 }
 
-/** Lets sequences start again; undone when the transaction is. @see docs/decisions.md#sequences-restart-one-by-one */
+/**
+ * Lets sequences start again; undone when the transaction is. Only a sequence that was restarted keeps its name from then on, so it is
+ * asked afterwards whether these are the ones that had the names when the catalog was read.
+ * @throws BackupIsStale
+ * @see docs/decisions.md#sequences-restart-one-by-one
+ */
 export async function restartSequences(
   connection: Connection,
   sequences: readonly { schema: string; table: string }[],
 ): Promise<void> {
-  const statements = sequences.map((sequence) => `ALTER SEQUENCE ${qualified(sequence)} RESTART`)
-  if (statements.length > 0) await connection.query(statements.join(';\n'))
+  if (sequences.length === 0) return
+  const names = sequences.map(qualified)
+  await connection.query(names.map((name) => `ALTER SEQUENCE ${name} RESTART`).join(';\n'))
+  // The transaction's snapshot has the names of before; what a text is as a regclass is read from the catalog as it is now.
+  const others = await connection.query(
+    `SELECT s.name FROM unnest($1::text[], $2::text[], $3::text[]) AS s (name, schema, sequence)
+     LEFT JOIN (pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace) ON n.nspname = s.schema AND c.relname = s.sequence
+     WHERE c.oid IS DISTINCT FROM s.name::regclass`,
+    [names, sequences.map(({ schema }) => schema), sequences.map(({ table }) => table)],
+  )
+  if (others.rows.length > 0) throw replaced(others.rows[0]?.name)
+}
+
+function replaced(name: string): BackupIsStale {
+  return new BackupIsStale(
+    `The sequence ${name} was replaced, or it or its schema renamed, while it was to be set. Nothing was changed; run again when the migration is done`,
+  )
 }
 
 /**
@@ -106,9 +126,6 @@ export async function placeSequences(
       'SELECT setval(oid::regclass, $3::bigint, $4) FROM pg_class WHERE oid = $1::oid AND relfilenode <> $2::oid',
       [oid, file, lastValue, isCalled],
     )
-    if (rowCount === 1) continue
-    throw new BackupIsStale(
-      `The sequence ${name} was replaced, or its schema renamed, while it was to be set. Nothing was changed; run again when the migration is done`,
-    )
+    if (rowCount !== 1) throw replaced(name)
   }
 }
