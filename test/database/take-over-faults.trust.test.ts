@@ -104,7 +104,7 @@ describe('a request of an export with a base that', () => {
       `${name} is asked again, or the step is: the backup is the same${isShort ? '' : ` ${inFullForm}`}`,
       async () => {
         let [at, repeated] = [0, 0]
-        for (let isOver = false; !isOver; at += rounds({ short: 36, full: 3 })) {
+        for (let isOver = false; !isOver; at += rounds({ short: 36, full: 4 })) {
           const plan = await planReset(clients)
           let count = 0
           front.faults = [(request, forward) => (count++ === at ? fault(request, forward) : undefined)]
