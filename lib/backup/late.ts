@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
-import { BackupIncomplete, NotFound, StoreUnavailable } from '../errors.ts'
+import { BackupIncomplete, StoreUnavailable } from '../errors.ts'
 import type { Bucket } from '../s3/bucket.ts'
 import { listSizes } from '../s3/list.ts'
 import type { SigningKey } from '../signature.ts'
 import { sealed } from './digest.ts'
 import { documentBounds } from './documents/json.ts'
-import { readText } from './documents/read.ts'
+import { ifThere, readText } from './documents/read.ts'
 import { jsonOf, putJson } from './documents/write.ts'
 import { writeOnce } from './documents/write-once.ts'
 import { type BackupKeys, lateFileOf, maxAttempt } from './layout.ts'
@@ -57,22 +57,12 @@ export async function writeLate(
     const there = await writeOnce(
       sha256,
       (options) => putJson(bucket, key, document, options),
-      () => findDigest(bucket, key),
+      async () => (await ifThere(readText(bucket, key, documentBounds)))?.sha256,
     )
     if (there === sha256) return { attempt, sha256 }
     throw new StoreUnavailable(
       `s3://${bucket.name}/${key} was written by another invocation of this step meanwhile, so that what this one found does not count, and it removes nothing. Where the step is not repeated, start again`,
     )
-  }
-}
-
-/** The SHA-256 of what is there; undefined: nothing. */
-async function findDigest(bucket: Bucket, key: string): Promise<string | undefined> {
-  try {
-    return (await readText(bucket, key, documentBounds)).sha256
-  } catch (error) {
-    if (error instanceof NotFound) return undefined
-    throw error
   }
 }
 

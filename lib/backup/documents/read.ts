@@ -29,8 +29,13 @@ export async function findJson<Schema extends z.ZodType>(
   schema: Schema,
   bounds: DocumentBounds = documentBounds,
 ): Promise<z.output<Schema> | undefined> {
+  return ifThere(getJson(bucket, key, schema, bounds))
+}
+
+/** undefined: the key does not exist. */
+export async function ifThere<Found>(reading: Promise<Found>): Promise<Found | undefined> {
   try {
-    return await getJson(bucket, key, schema, bounds)
+    return await reading
   } catch (error) {
     if (error instanceof NotFound) return undefined
     throw error
@@ -58,12 +63,7 @@ export async function findJsonLines<Schema extends z.ZodType>(
   key: string,
   schema: Schema,
 ): Promise<z.output<Schema>[] | undefined> {
-  try {
-    return await getJsonLines(bucket, key, schema)
-  } catch (error) {
-    if (error instanceof NotFound) return undefined
-    throw error
-  }
+  return ifThere(getJsonLines(bucket, key, schema))
 }
 
 /**

@@ -1,8 +1,8 @@
 import { setTimeout } from 'node:timers/promises'
-import { messageOf, NotFound, StoreUnavailable } from '../../errors.ts'
+import { messageOf, StoreUnavailable } from '../../errors.ts'
 import { type Bucket, isPreconditionFailure } from '../../s3/bucket.ts'
 import { documentBounds } from './json.ts'
-import { readText } from './read.ts'
+import { ifThere, readText } from './read.ts'
 import { putJson, putJsonLines } from './write.ts'
 
 /** Milliseconds before each further try, when S3 refuses and nothing is there: another write was under way, and failed. */
@@ -57,12 +57,5 @@ async function unlessThere(
   key: string,
   write: (options: { once: true }) => Promise<void>,
 ): Promise<void> {
-  await writeOnce<unknown>(null, write, async () => {
-    try {
-      return await readText(bucket, key, documentBounds)
-    } catch (error) {
-      if (error instanceof NotFound) return undefined
-      throw error
-    }
-  })
+  await writeOnce<unknown>(null, write, () => ifThere(readText(bucket, key, documentBounds)))
 }
